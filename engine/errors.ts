@@ -1,0 +1,96 @@
+/**
+ * The one table of errors. `status` and `type` are what an API client sees, `exitCode` what the shell sees
+ * when the error ends the process. A `code` of null appears as null in the API's error body.
+ */
+export const ERRORS = {
+  usage: { status: 500, type: 'server_error', code: null, exitCode: 2 },
+  port_in_use: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  model_file_missing: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  model_file_corrupt: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  model_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  invalid_request: { status: 400, type: 'invalid_request_error', code: null, exitCode: 1 },
+  context_length_exceeded: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'context_length_exceeded',
+    exitCode: 1,
+  },
+  invalid_api_key: {
+    status: 401,
+    type: 'invalid_request_error',
+    code: 'invalid_api_key',
+    exitCode: 1,
+  },
+  model_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    code: 'model_not_found',
+    exitCode: 1,
+  },
+  route_not_found: { status: 404, type: 'invalid_request_error', code: null, exitCode: 1 },
+  method_not_allowed: { status: 405, type: 'invalid_request_error', code: null, exitCode: 1 },
+  request_timeout: { status: 408, type: 'timeout_error', code: null, exitCode: 1 },
+  prefix_cache_in_use: {
+    status: 409,
+    type: 'invalid_request_error',
+    code: 'prefix_cache_in_use',
+    exitCode: 1,
+  },
+  body_too_large: { status: 413, type: 'invalid_request_error', code: null, exitCode: 1 },
+  unsupported_media_type: { status: 415, type: 'invalid_request_error', code: null, exitCode: 1 },
+  engine_failed: { status: 500, type: 'server_error', code: 'engine_failed', exitCode: 1 },
+  internal: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  draining: { status: 503, type: 'server_error', code: 'draining', exitCode: 1 },
+  overloaded: { status: 503, type: 'server_error', code: 'overloaded', exitCode: 1 },
+} as const satisfies Record<string, ErrorEntry>;
+
+interface ErrorEntry {
+  readonly status: number;
+  readonly type: string;
+  readonly code: string | null;
+  readonly exitCode: 1 | 2;
+}
+
+export type ErrorName = keyof typeof ERRORS;
+
+/** An error that people see: what is wrong, where, and what is allowed, in one line. */
+export class OctavoError extends Error {
+  override readonly name = 'OctavoError';
+  readonly kind: ErrorName;
+  /** The request field, flag or file at fault. */
+  readonly param: string | null;
+
+  constructor(kind: ErrorName, message: string, options: { param?: string; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.kind = kind;
+    this.param = options.param ?? null;
+  }
+
+  get entry(): ErrorEntry {
+    return ERRORS[this.kind];
+  }
+}
+
+/** Plain form of an `OctavoError`, for message ports: class instances lose their prototype there. */
+export interface ErrorRecord {
+  readonly kind: ErrorName;
+  readonly message: string;
+  readonly param: string | null;
+}
+
+export function toErrorRecord(error: unknown): ErrorRecord {
+  if (error instanceof OctavoError) {
+    return { kind: error.kind, message: error.message, param: error.param };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'engine_failed', message, param: null };
+}
+
+export function fromErrorRecord(record: ErrorRecord): OctavoError {
+  return new OctavoError(
+    record.kind,
+    record.message,
+    record.param === null ? {} : { param: record.param },
+  );
+}

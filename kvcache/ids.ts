@@ -1,0 +1,10 @@
+declare const brand: unique symbol;
+
+/** A number or string that cannot be mistaken for another kind of id. */
+export type Branded<T, Name extends string> = T & { readonly [brand]: Name };
+
+/** Index of a block in the pool: dense, 0 to `numBlocks - 1`. The same number addresses its pages in every layer. */
+export type BlockId = Branded<number, 'BlockId'>;
+
+/** Identity of a full block's content: SHA-256 over its parent's hash, its token ids and extra keys (base64). */
+export type BlockHash = Branded<string, 'BlockHash'>;
