@@ -1,0 +1,135 @@
+import type { RequestId } from '../../scheduler/ids.js';
+import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
+import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step-plan.js';
+import { OctavoError } from '../errors.js';
+import { sampleToken } from '../sampling/sampler.js';
+import type { SamplingParams } from '../sampling/sampling-params.js';
+import type { ModelRunner } from './model-runner.js';
+import type { EngineRequest, EngineStats } from './protocol.js';
+
+export interface EngineCoreDependencies {
+  readonly scheduler: Scheduler;
+  readonly runner: ModelRunner;
+  readonly vocabSize: number;
+  /** Blocks of the pool that sequences hold right now. */
+  readonly usedBlocks: () => number;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * Ties scheduler, model and sampler together. It has no thread and no loop of its own: whoever owns it calls
+ * `step()` while there is work, and adds and aborts between two steps.
+ */
+export class EngineCore {
+  readonly #dependencies: EngineCoreDependencies;
+  readonly #sampling = new Map<RequestId, SequenceSampling>();
+  #steps = 0;
+
+  constructor(dependencies: EngineCoreDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  get hasWork(): boolean {
+    return this.#dependencies.scheduler.hasWork;
+  }
+
+  get stats(): EngineStats {
+    const { scheduler, usedBlocks } = this.#dependencies;
+    return {
+      running: scheduler.numRunning,
+      waiting: scheduler.numWaiting,
+      preemptions: scheduler.numPreemptions,
+      usedBlocks: usedBlocks(),
+      steps: this.#steps,
+    };
+  }
+
+  /** @throws OctavoError when the request can never run: what is wrong with it, and the limit */
+  add(request: EngineRequest): void {
+    const { scheduler, now, vocabSize } = this.#dependencies;
+    const foreign = request.promptTokenIds.find((token) => token < 0 || token >= vocabSize);
+    if (foreign !== undefined) {
+      throw new OctavoError(
+        'invalid_request',
+        `prompt: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
+        { param: 'prompt' },
+      );
+    }
+    const refusal = scheduler.add({ ...request, arrivalTime: now() });
+    if (refusal) throw refusalError(refusal, request);
+    request.ids.forEach((id, index) => {
+      const seed = (request.sampling.seed + index) >>> 0;
+      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0 });
+    });
+  }
+
+  /** Between two steps. @returns false when the completion has ended already */
+  abort(id: RequestId): boolean {
+    this.#sampling.delete(id);
+    return this.#dependencies.scheduler.abort(id);
+  }
+
+  /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
+  async step(): Promise<RequestOutput[]> {
+    const { scheduler, runner } = this.#dependencies;
+    const plan = scheduler.schedule();
+    if (!plan) return [];
+    const logits = await runner.execute(plan);
+    const outputs = scheduler.apply(plan, this.#sample(plan, logits));
+    for (const output of outputs) {
+      if (output.finishReason !== null) this.#sampling.delete(output.requestId);
+    }
+    this.#steps += 1;
+    return outputs;
+  }
+
+  #sample(plan: StepPlan, logits: Float32Array): SampledToken[] {
+    const { vocabSize } = this.#dependencies;
+    const sampled: SampledToken[] = [];
+    let row = 0;
+    for (const { samplers } of plan.sequences) {
+      if (samplers.length === 0) continue;
+      const rowLogits = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+      for (const requestId of samplers) {
+        const state = this.#sampling.get(requestId);
+        if (!state) throw new Error(`the plan samples ${requestId}, which is not here`);
+        const tokenId = sampleToken(rowLogits, state.params, state.generated);
+        state.generated += 1;
+        sampled.push({ requestId, tokenId });
+      }
+      row += 1;
+    }
+    return sampled;
+  }
+}
+
+interface SequenceSampling {
+  readonly params: SamplingParams;
+  /** Index of the next token: with the seed it fixes the random number. */
+  generated: number;
+}
+
+function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {
+  const prompt = request.promptTokenIds.length;
+  switch (refusal.reason) {
+    case 'empty-prompt':
+      return new OctavoError('invalid_request', 'prompt: must hold at least one token', {
+        param: 'prompt',
+      });
+    case 'duplicate-id':
+      return new OctavoError('internal', `request id ${request.ids.join(', ')} is in use`);
+    case 'context':
+      return new OctavoError(
+        'context_length_exceeded',
+        `This model's maximum context length is ${refusal.limit} tokens. The request asks for ${refusal.tokens} ` +
+          `(${prompt} in the prompt, ${request.maxTokens} in the completion).`,
+      );
+    case 'pool':
+      return new OctavoError(
+        'context_length_exceeded',
+        `The KV cache has ${refusal.limit} blocks. The request needs ${refusal.blocks} ` +
+          `(${prompt} tokens in the prompt, ${request.maxTokens} in the completion).`,
+      );
+  }
+}

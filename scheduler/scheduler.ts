@@ -1,0 +1,273 @@
+import { rootHash } from '../kvcache/block-hash.js';
+import { BlockTable } from '../kvcache/block-table.js';
+import type { BlockId } from '../kvcache/ids.js';
+import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { RequestId, TokenId } from './ids.js';
+import {
+  chunkSize,
+  compareRank,
+  preemptionVictim,
+  rankOf,
+  type SchedulingPolicy,
+} from './policies.js';
+import { Request, type RequestSpec } from './request.js';
+import type {
+  FinishReason,
+  RequestOutput,
+  SampledToken,
+  ScheduledSequence,
+  StepPlan,
+} from './step-plan.js';
+import { WaitingQueue } from './waiting-queue.js';
+
+export interface SchedulerConfig {
+  readonly policy: SchedulingPolicy;
+  /** Sequences that run at the same time, at most. */
+  readonly maxNumSeqs: number;
+  /** Tokens of one step, at most. */
+  readonly maxNumBatchedTokens: number;
+  /** Tokens of one prompt in one step, at most; 0 leaves it to the budget. */
+  readonly longPrefillThreshold: number;
+  /** Longest prompt plus output. */
+  readonly maxModelLength: number;
+  /** Identifies model and page format in block hashes. */
+  readonly modelFingerprint: string;
+}
+
+/** Why a request can never run, whatever else finishes. Plain data: the caller words the error. */
+export type Refusal =
+  | { readonly reason: 'empty-prompt' }
+  | { readonly reason: 'duplicate-id' }
+  | { readonly reason: 'context'; readonly tokens: number; readonly limit: number }
+  | { readonly reason: 'pool'; readonly blocks: number; readonly limit: number };
+
+/** A plan in the making. */
+interface Draft {
+  budget: number;
+  readonly sequences: ScheduledSequence[];
+  readonly blockCopies: BlockCopy[];
+}
+
+/**
+ * Continuous batching (Yu et al. 2022, Orca, section 4.1) over paged blocks (Kwon et al. 2023, section 4): each step takes
+ * the running requests first, decodes and unfinished prompts alike, then admits what waits while budget, sequences and
+ * blocks last. `schedule()` decides, `apply()` takes the results in; between the two nothing else may be called.
+ */
+export class Scheduler {
+  readonly #config: SchedulerConfig;
+  readonly #cache: KvCacheManager;
+  readonly #waiting = new WaitingQueue<Request>();
+  /** In order of service, so that the last one is the first to be preempted. */
+  readonly #running: Request[] = [];
+  /** Every live completion's sequence. */
+  readonly #requests = new Map<RequestId, Request>();
+  #created = 0;
+  #preemptions = 0;
+
+  constructor(config: SchedulerConfig, cache: KvCacheManager) {
+    this.#config = config;
+    this.#cache = cache;
+  }
+
+  get numRunning(): number {
+    return this.#running.length;
+  }
+
+  get numWaiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Since the start. */
+  get numPreemptions(): number {
+    return this.#preemptions;
+  }
+
+  get hasWork(): boolean {
+    return this.#requests.size > 0;
+  }
+
+  /** Queues a request, or says at once why it can never run. */
+  add(spec: RequestSpec): Refusal | null {
+    const refusal = this.#refusal(spec);
+    if (refusal) return refusal;
+    const root = rootHash({
+      modelFingerprint: this.#config.modelFingerprint,
+      cacheSalt: spec.cacheSalt,
+    });
+    const rank = rankOf(this.#config.policy, spec.arrivalTime, spec.priority);
+    const order = { rank, sequence: this.#created++ };
+    const request = new Request(spec, spec.ids, order, new BlockTable(root));
+    for (const id of spec.ids) this.#requests.set(id, request);
+    this.#waiting.push(request);
+    return null;
+  }
+
+  /** Lets a completion go, between two steps. @returns false when it is not, or no longer, here */
+  abort(id: RequestId): boolean {
+    const request = this.#requests.get(id);
+    if (!request) return false;
+    this.#requests.delete(id);
+    request.ids.splice(request.ids.indexOf(id), 1);
+    if (request.ids.length === 0) this.#leave(request);
+    return true;
+  }
+
+  /** The next step, or null when nothing can run. */
+  schedule(): StepPlan | null {
+    const step: Draft = {
+      budget: this.#config.maxNumBatchedTokens,
+      sequences: [],
+      blockCopies: [],
+    };
+    const preemptions = this.#preemptions;
+    this.#continueRunning(step);
+    // After a preemption nobody is admitted: the blocks that were won back belong to those who run.
+    if (this.#preemptions === preemptions) this.#admitWaiting(step);
+    if (step.sequences.length === 0) return null;
+    const numTokens = this.#config.maxNumBatchedTokens - step.budget;
+    return { sequences: step.sequences, numTokens, blockCopies: step.blockCopies };
+  }
+
+  /**
+   * Takes the results of a plan in: one token for every sampler of it.
+   * @returns what each sampled request got, and who is finished (those are gone from here)
+   */
+  apply(plan: StepPlan, sampled: readonly SampledToken[]): RequestOutput[] {
+    for (const sequence of plan.sequences) {
+      const request = this.#live(sequence.requestId);
+      request.numComputed += sequence.tokenIds.length;
+      for (const sibling of sequence.samplers.slice(1)) this.#fork(request, sibling);
+    }
+    return sampled.map(({ requestId, tokenId }) => {
+      const request = this.#live(requestId);
+      request.tokens.push(tokenId);
+      const finishReason = this.#finishReason(request, tokenId);
+      if (finishReason !== null) this.abort(requestId);
+      const cachedTokens = request.cachedTokens ?? 0;
+      return { requestId, tokenIds: [tokenId], finishReason, cachedTokens };
+    });
+  }
+
+  /** @throws Error when requests, queues and blocks contradict each other. Not between `schedule` and `apply`. */
+  checkIntegrity(): void {
+    const live = new Set(this.#requests.values());
+    const queued = [...this.#running, ...this.#waiting];
+    if (queued.length !== live.size || queued.some((request) => !live.has(request))) {
+      throw new Error(`${live.size} live requests, ${queued.length} in the queues`);
+    }
+    if (this.#running.some((r, i) => i > 0 && compareRank(this.#running[i - 1], r) >= 0)) {
+      throw new Error('the running requests are not in order of service');
+    }
+    for (const request of this.#waiting) {
+      if (request.table.blocks.length > 0)
+        throw new Error(`${request.ids[0]} waits and holds blocks`);
+    }
+    this.#cache.checkIntegrity(queued.map((request) => request.table));
+  }
+
+  #continueRunning(step: Draft): void {
+    for (let i = 0; i < this.#running.length && step.budget > 0; i++) {
+      const request = this.#running[i];
+      while (!this.#take(step, request, [])) {
+        const victim = preemptionVictim(this.#running);
+        this.#preempt(victim);
+        if (victim === request) return;
+      }
+    }
+  }
+
+  #admitWaiting(step: Draft): void {
+    while (step.budget > 0 && this.#running.length < this.#config.maxNumSeqs) {
+      const request = this.#waiting.peek();
+      if (!request) return;
+      const hits = this.#cache.findCachedPrefix(request.table, request.tokens);
+      if (!this.#take(step, request, hits)) return;
+      request.cachedTokens ??= hits.length * this.#cache.blockSize;
+      this.#waiting.remove(request);
+      this.#run(request);
+    }
+  }
+
+  /** Puts the next piece of a request into the step. @returns false, with nothing changed, when blocks are missing */
+  #take(step: Draft, request: Request, hits: readonly BlockId[]): boolean {
+    const { tokens, table } = request;
+    const computed = request.numComputed + hits.length * this.#cache.blockSize;
+    const pending = tokens.length - computed;
+    const count = chunkSize(pending, step.budget, this.#config.longPrefillThreshold);
+    const end = computed + count;
+    const copies = this.#cache.allocate(table, tokens, computed, end, hits);
+    if (!copies) return false;
+    request.numComputed = computed;
+    step.budget -= count;
+    step.blockCopies.push(...copies);
+    step.sequences.push({
+      requestId: request.ids[0],
+      tokenIds: tokens.slice(computed, end),
+      numComputed: computed,
+      blocks: table.blocks,
+      samplers: end === tokens.length ? [...request.ids] : [],
+    });
+    return true;
+  }
+
+  #refusal(spec: RequestSpec): Refusal | null {
+    if (spec.ids.some((id) => this.#requests.has(id))) return { reason: 'duplicate-id' };
+    if (spec.promptTokenIds.length === 0) return { reason: 'empty-prompt' };
+    const tokens = spec.promptTokenIds.length + spec.maxTokens;
+    const { maxModelLength } = this.#config;
+    if (tokens > maxModelLength) return { reason: 'context', tokens, limit: maxModelLength };
+    // The last token is sampled but never computed, so it needs no place.
+    const blocks = this.#cache.blocksFor(tokens - 1);
+    const limit = this.#cache.pool.numBlocks;
+    return blocks > limit ? { reason: 'pool', blocks, limit } : null;
+  }
+
+  #live(id: RequestId): Request {
+    const request = this.#requests.get(id);
+    if (!request) throw new Error(`the plan names ${id}, which is not here`);
+    return request;
+  }
+
+  #finishReason(request: Request, token: TokenId): FinishReason | null {
+    if (request.spec.stopTokenIds.includes(token)) return 'stop';
+    return request.numGenerated >= request.spec.maxTokens ? 'length' : null;
+  }
+
+  /** Gives a completion its own sequence; it shares the prompt's blocks, the partial one until it writes there. */
+  #fork(parent: Request, id: RequestId): void {
+    parent.ids.splice(parent.ids.indexOf(id), 1);
+    const order = { rank: parent.rank, sequence: this.#created++ };
+    const child = new Request(parent.spec, [id], order, this.#cache.fork(parent.table));
+    child.numComputed = parent.numComputed;
+    child.cachedTokens = parent.cachedTokens;
+    this.#requests.set(id, child);
+    if (this.#running.length < this.#config.maxNumSeqs) this.#run(child);
+    else this.#wait(child);
+  }
+
+  #run(request: Request): void {
+    let index = this.#running.length;
+    while (index > 0 && compareRank(request, this.#running[index - 1]) < 0) index -= 1;
+    this.#running.splice(index, 0, request);
+  }
+
+  #preempt(request: Request): void {
+    this.#running.splice(this.#running.indexOf(request), 1);
+    this.#preemptions += 1;
+    this.#wait(request);
+  }
+
+  /** Its blocks go, its tokens stay: when it is admitted, most of them are usually still cached. */
+  #wait(request: Request): void {
+    this.#cache.release(request.table);
+    request.numComputed = 0;
+    this.#waiting.push(request);
+  }
+
+  #leave(request: Request): void {
+    const index = this.#running.indexOf(request);
+    if (index >= 0) this.#running.splice(index, 1);
+    else this.#waiting.remove(request);
+    this.#cache.release(request.table);
+  }
+}

@@ -1,0 +1,186 @@
+import { describe, expect, it } from 'vitest';
+import type { RequestId } from '../../scheduler/ids.js';
+import { CoreHarness } from '../support/core-harness.js';
+import { expectedText } from '../support/paged-model.js';
+import { range } from '../support/sequences.js';
+
+/** `request:tokens` for each piece of a step. */
+function shape(harness: CoreHarness, step: number): string[] {
+  return harness.model.steps[step].sequences.map((s) => `${s.requestId}:${s.tokenIds.length}`);
+}
+
+describe('Scheduler', () => {
+  it('mixes decodes and pieces of prompts in one step, the running ones first', async () => {
+    const h = new CoreHarness({ maxNumBatchedTokens: 8 });
+    h.add('a', range(0, 5), 4);
+    await h.step();
+    h.add('b', range(10, 12), 2);
+    await h.runToEnd();
+    expect(shape(h, 0)).toEqual(['a:5']);
+    expect(shape(h, 1)).toEqual(['a:1', 'b:7']);
+    expect(shape(h, 2)).toEqual(['a:1', 'b:5']);
+    expect(shape(h, 3)).toEqual(['a:1', 'b:1']);
+    expect(h.model.steps).toHaveLength(4);
+    expect(h.texts.get('b')).toEqual(expectedText(range(10, 12), 2, h.vocabSize));
+  });
+
+  it('never exceeds the token budget or the number of sequences', async () => {
+    const h = new CoreHarness({ maxNumBatchedTokens: 16, maxNumSeqs: 3 });
+    for (let i = 0; i < 10; i++) h.add(`r${i}`, range(i, 3 + 2 * i), 5);
+    await h.runToEnd();
+    for (const plan of h.model.steps) {
+      const tokens = plan.sequences.reduce((n, s) => n + s.tokenIds.length, 0);
+      expect(tokens).toBe(plan.numTokens);
+      expect(tokens).toBeLessThanOrEqual(16);
+      expect(plan.sequences.length).toBeLessThanOrEqual(3);
+    }
+  });
+
+  it('serves in the order of arrival', async () => {
+    const h = new CoreHarness({ maxNumSeqs: 1 });
+    for (const id of ['a', 'b', 'c']) h.add(id, range(0, 5), 2);
+    await h.runToEnd();
+    expect([...h.finished.keys()]).toEqual(['a', 'b', 'c']);
+  });
+
+  it('limits a long prompt to the threshold, so that others get their share of the step', async () => {
+    const h = new CoreHarness({ maxNumBatchedTokens: 16, longPrefillThreshold: 6 });
+    h.add('long', range(0, 30), 1);
+    h.add(
+      'short',
+      range(100, 5).map((t) => t % 50),
+      1,
+    );
+    await h.step();
+    expect(shape(h, 0)).toEqual(['long:6', 'short:5']);
+  });
+
+  it('preempts the last to arrive, keeps its tokens, and nobody notices in the text', async () => {
+    const h = new CoreHarness({ numBlocks: 8, enablePrefixCaching: false });
+    h.add('a', range(0, 8), 12);
+    h.add('b', range(20, 8), 12);
+    await h.runToEnd();
+    expect(h.scheduler.numPreemptions).toBeGreaterThan(0);
+    expect(h.texts.get('a')).toEqual(expectedText(range(0, 8), 12, h.vocabSize));
+    expect(h.texts.get('b')).toEqual(expectedText(range(20, 8), 12, h.vocabSize));
+    expect([...h.finished.keys()]).toEqual(['a', 'b']);
+    expect(h.cache.pool.numUsed).toBe(0);
+  });
+
+  it('lets a preempted request hit its own cached blocks on return', async () => {
+    const h = new CoreHarness({ numBlocks: 8 });
+    h.add('a', range(0, 8), 12);
+    h.add('b', range(20, 8), 12);
+    await h.runToEnd();
+    const recomputed = h.model.steps.flatMap((plan) =>
+      plan.sequences.filter((s) => s.requestId === 'b' && s.tokenIds.length > 1),
+    );
+    expect(recomputed.length).toBeGreaterThan(1);
+    expect(recomputed.at(-1)?.numComputed).toBeGreaterThan(0);
+    expect(h.texts.get('b')).toEqual(expectedText(range(20, 8), 12, h.vocabSize));
+  });
+
+  it('reports cached prompt tokens, also when everything but the last token is cached', async () => {
+    const h = new CoreHarness();
+    h.add('a', range(0, 12), 1);
+    await h.runToEnd();
+    h.add('b', range(0, 12), 1);
+    h.add('c', range(0, 13), 1);
+    await h.runToEnd();
+    expect(h.finished.get('a')?.cachedTokens).toBe(0);
+    expect(h.finished.get('b')?.cachedTokens).toBe(8);
+    expect(h.finished.get('c')?.cachedTokens).toBe(12);
+  });
+
+  it('computes a prompt once for n completions, which fork from it', async () => {
+    const h = new CoreHarness({ maxNumSeqs: 3 });
+    const prompt = range(0, 10);
+    const sampling = { temperature: 1, topP: 1, seed: 7 };
+    h.add(['x', 'y', 'z'], prompt, 6, { sampling });
+    await h.runToEnd();
+    const prompts = h.model.steps.flatMap((p) => p.sequences).filter((s) => s.tokenIds.length > 1);
+    expect(prompts).toHaveLength(1);
+    expect(h.finished.size).toBe(3);
+    for (const [i, id] of ['x', 'y', 'z'].entries()) {
+      const alone = new CoreHarness();
+      alone.add(id, prompt, 6, { sampling: { ...sampling, seed: 7 + i } });
+      await alone.runToEnd();
+      expect(h.texts.get(id)).toEqual(alone.texts.get(id));
+    }
+  });
+
+  it('forks more completions than may run at once', async () => {
+    const h = new CoreHarness({ maxNumSeqs: 2 });
+    const ids = ['a', 'b', 'c', 'd', 'e'];
+    h.add(ids, range(0, 9), 4);
+    await h.runToEnd();
+    for (const id of ids) expect(h.texts.get(id)).toEqual(expectedText(range(0, 9), 4, 50));
+  });
+
+  it('aborts in every state and frees the blocks at once', async () => {
+    const h = new CoreHarness({ maxNumBatchedTokens: 8, maxNumSeqs: 2 });
+    h.add('prefilling', range(0, 20), 4);
+    h.add(['m', 'n'], range(0, 6), 4);
+    h.add('waiting', range(5, 6), 4);
+    await h.step();
+    for (const id of ['prefilling', 'm', 'waiting'] as RequestId[]) {
+      expect(h.core.abort(id)).toBe(true);
+      expect(h.core.abort(id)).toBe(false);
+      h.scheduler.checkIntegrity();
+    }
+    await h.runToEnd();
+    expect([...h.finished.keys()]).toEqual(['n']);
+    expect(h.cache.pool.numUsed).toBe(0);
+  });
+
+  it('stops at a stop token and at the length', async () => {
+    const prompt = range(0, 6);
+    const text = expectedText(prompt, 8, 50);
+    const h = new CoreHarness();
+    h.add('stop', prompt, 8, { stopTokenIds: [text[3] as never] });
+    h.add('length', prompt, 8);
+    await h.runToEnd();
+    expect(h.finished.get('stop')?.finishReason).toBe('stop');
+    expect(h.texts.get('stop')).toEqual(text.slice(0, text.indexOf(text[3]) + 1));
+    expect(h.finished.get('length')?.finishReason).toBe('length');
+  });
+
+  it('refuses at once what can never fit, with both numbers', () => {
+    const h = new CoreHarness({ numBlocks: 10, maxModelLength: 64 });
+    expect(() => h.add('a', Array<number>(60).fill(1), 5)).toThrow(
+      /maximum context length is 64.*asks for 65/,
+    );
+    expect(() => h.add('a', range(0, 30), 12)).toThrow(/has 10 blocks.*needs 11/);
+    expect(() => h.add('a', [], 5)).toThrow(/at least one token/);
+    expect(() => h.add('a', [50], 5)).toThrow(/token id 50 is outside the vocabulary \(0 to 49\)/);
+    h.add('a', range(0, 30), 11);
+    expect(() => h.add('a', range(0, 3), 1)).toThrow(/in use/);
+  });
+
+  it('priority: an urgent request overtakes, and the urgent never starve the rest', async () => {
+    const h = new CoreHarness({ policy: 'priority', maxNumSeqs: 1 });
+    h.add('patient', range(0, 5), 1, { priority: 2 });
+    h.add('urgent', range(0, 5), 1, { priority: 0 });
+    await h.runToEnd();
+    expect([...h.finished.keys()]).toEqual(['urgent', 'patient']);
+  });
+
+  it.each(['fcfs', 'priority'] as const)(
+    'no request starves under sustained load: %s',
+    async (policy) => {
+      // A clock of one second per arrival; a priority step is worth ten.
+      let time = 0;
+      const h = new CoreHarness({ policy, maxNumSeqs: 2, numBlocks: 16 });
+      const add = h.scheduler.add.bind(h.scheduler);
+      h.scheduler.add = (spec) => add({ ...spec, arrivalTime: (time += 1000) });
+      h.add('victim', range(0, 9), 3, { priority: 3 });
+      let steps = 0;
+      // More urgent work arrives than can be served, for ever.
+      for (let i = 0; !h.finished.has('victim'); i++) {
+        h.add(`u${i}`, range(i % 7, 9), 5, { priority: 0 });
+        await h.step();
+        expect(++steps).toBeLessThan(400);
+      }
+    },
+  );
+});

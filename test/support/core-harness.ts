@@ -1,0 +1,96 @@
+import { EngineCore } from '../../engine/core/engine-core.js';
+import type { EngineRequest } from '../../engine/core/protocol.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
+import type { RequestOutput } from '../../scheduler/step-plan.js';
+import { PagedModel } from './paged-model.js';
+
+export interface HarnessConfig extends Partial<SchedulerConfig> {
+  readonly numBlocks?: number;
+  readonly blockSize?: number;
+  readonly vocabSize?: number;
+  readonly enablePrefixCaching?: boolean;
+}
+
+/** A whole engine core over the test model, with a clock that ticks once per request, and integrity checked after every step. */
+export class CoreHarness {
+  readonly cache: KvCacheManager;
+  readonly scheduler: Scheduler;
+  readonly model: PagedModel;
+  readonly core: EngineCore;
+  readonly vocabSize: number;
+  /** Completed and partial texts by request. */
+  readonly texts = new Map<string, number[]>();
+  readonly finished = new Map<string, RequestOutput>();
+  #time = 0;
+
+  constructor(config: HarnessConfig = {}) {
+    const { numBlocks = 64, blockSize = 4, vocabSize = 50 } = config;
+    this.vocabSize = vocabSize;
+    this.cache = new KvCacheManager({
+      numBlocks,
+      blockSize,
+      enablePrefixCaching: config.enablePrefixCaching ?? true,
+    });
+    this.scheduler = new Scheduler(
+      {
+        policy: 'fcfs',
+        maxNumSeqs: 8,
+        maxNumBatchedTokens: 32,
+        longPrefillThreshold: 0,
+        maxModelLength: 256,
+        modelFingerprint: 'test',
+        ...config,
+      },
+      this.cache,
+    );
+    this.model = new PagedModel(numBlocks, blockSize, vocabSize);
+    this.core = new EngineCore({
+      scheduler: this.scheduler,
+      runner: this.model,
+      vocabSize,
+      usedBlocks: () => this.cache.pool.numUsed,
+      now: () => this.#time++,
+    });
+  }
+
+  add(
+    ids: string | readonly string[],
+    prompt: readonly number[],
+    maxTokens: number,
+    more: Partial<EngineRequest> = {},
+  ): void {
+    this.core.add({
+      ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
+      promptTokenIds: prompt as readonly TokenId[],
+      maxTokens,
+      stopTokenIds: [],
+      sampling: GREEDY,
+      priority: 0,
+      cacheSalt: null,
+      ...more,
+    });
+  }
+
+  async step(): Promise<RequestOutput[]> {
+    const outputs = await this.core.step();
+    for (const output of outputs) {
+      const text = this.texts.get(output.requestId) ?? [];
+      text.push(...output.tokenIds);
+      this.texts.set(output.requestId, text);
+      if (output.finishReason !== null) this.finished.set(output.requestId, output);
+    }
+    this.scheduler.checkIntegrity();
+    return outputs;
+  }
+
+  /** @throws Error when the work does not end within `maxSteps` */
+  async runToEnd(maxSteps = 2000): Promise<void> {
+    for (let i = 0; this.core.hasWork; i++) {
+      if (i === maxSteps) throw new Error(`still at work after ${maxSteps} steps`);
+      await this.step();
+    }
+  }
+}
