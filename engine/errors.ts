@@ -39,6 +39,12 @@ export const ERRORS = {
   },
   body_too_large: { status: 413, type: 'invalid_request_error', code: null, exitCode: 1 },
   unsupported_media_type: { status: 415, type: 'invalid_request_error', code: null, exitCode: 1 },
+  client_closed: {
+    status: 499,
+    type: 'invalid_request_error',
+    code: 'client_closed',
+    exitCode: 1,
+  },
   engine_failed: { status: 500, type: 'server_error', code: 'engine_failed', exitCode: 1 },
   internal: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   draining: { status: 503, type: 'server_error', code: 'draining', exitCode: 1 },

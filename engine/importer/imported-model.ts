@@ -13,6 +13,8 @@ export interface ImportedModel {
   readonly sites: readonly AttentionSite[];
   readonly vocabSize: number;
   readonly report: ImportReport;
+  /** Removes temporary files that segments may be in. To be called once their sessions exist. */
+  release(): Promise<void>;
 }
 
 /** One piece of the graph, ready to become an ONNX Runtime session. */

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import { Scheduler } from '../../scheduler/scheduler.js';
+import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-attention.js';
+import { createReferenceAttention } from '../attention/reference-attention.js';
+import { OctavoError } from '../errors.js';
+import { importModel } from '../importer/import-model.js';
+import type { ImportedModel } from '../importer/imported-model.js';
+import { readModelConfig } from '../model/model-config.js';
+import { SegmentRunner } from '../runner/segment-runner.js';
+import { EngineCore } from './engine-core.js';
+import type { ModelRunner } from './model-runner.js';
+import type { EngineInfo, EngineOptions } from './protocol.js';
+
+export interface LoadedEngine {
+  readonly core: EngineCore;
+  readonly info: EngineInfo;
+  readonly runner: ModelRunner;
+  readonly scheduler: Scheduler;
+}
+
+/** Builds an engine from a model directory: import, pages, sessions, scheduler. */
+export async function loadEngine(
+  options: EngineOptions,
+  now: () => number = () => performance.now(),
+): Promise<LoadedEngine> {
+  const config = await readModelConfig(options.modelDir);
+  const model = await importModel({ modelDir: options.modelDir });
+  const info = sizeEngine(options, model, config.maxPositionEmbeddings);
+  const attentionConfig: PagedAttentionConfig = {
+    layers: model.sites,
+    numBlocks: info.numBlocks,
+    blockSize: options.blockSize,
+    kvDtype: options.kvDtype,
+    threads: options.threads,
+  };
+  const attention = createReferenceAttention(attentionConfig);
+  const runner = await SegmentRunner.create(model, attention, { threads: options.threads });
+  const cache = new KvCacheManager({
+    numBlocks: info.numBlocks,
+    blockSize: options.blockSize,
+    enablePrefixCaching: options.enablePrefixCaching,
+  });
+  const scheduler = new Scheduler(
+    {
+      policy: 'fcfs',
+      maxNumSeqs: options.maxNumSeqs,
+      maxNumBatchedTokens: options.maxNumBatchedTokens,
+      longPrefillThreshold: 0,
+      maxModelLength: info.maxModelLength,
+      modelFingerprint: fingerprint(model, options),
+    },
+    cache,
+  );
+  const core = new EngineCore({
+    scheduler,
+    runner,
+    vocabSize: info.vocabSize,
+    usedBlocks: () => cache.pool.numUsed,
+    now,
+  });
+  return { core, info, runner, scheduler };
+}
+
+/** @throws OctavoError `kv_pool_too_small`, `usage`: sizes that cannot serve one request, with the numbers */
+function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: number): EngineInfo {
+  const maxModelLength = options.maxModelLength ?? modelLength;
+  if (maxModelLength > modelLength) {
+    throw new OctavoError(
+      'usage',
+      `--max-model-len ${maxModelLength}: the model was made for at most ${modelLength} tokens`,
+    );
+  }
+  const blockBytes = bytesPerBlock(model.sites, options.blockSize, options.kvDtype);
+  const numBlocks = Math.floor(options.kvCacheBytes / blockBytes);
+  const needed = Math.ceil(maxModelLength / options.blockSize);
+  if (numBlocks < needed) {
+    throw new OctavoError(
+      'kv_pool_too_small',
+      `--kv-cache-memory ${options.kvCacheBytes} bytes holds ${numBlocks} blocks of ${options.blockSize} tokens ` +
+        `(${blockBytes} bytes each); one request of ${maxModelLength} tokens needs ${needed} blocks, ` +
+        `${needed * blockBytes} bytes. Give it more memory or lower --max-model-len`,
+    );
+  }
+  return { vocabSize: model.vocabSize, maxModelLength, blockSize: options.blockSize, numBlocks };
+}
+
+/** Blocks of another model, or in another format, must never be a hit. */
+function fingerprint(model: ImportedModel, options: EngineOptions): string {
+  const { file, nodes, weightBytes, weights } = model.report;
+  const identity = [file, nodes, weightBytes, weights, options.kvDtype, options.blockSize];
+  return createHash('sha256').update(JSON.stringify(identity)).digest('base64');
+}

@@ -1,0 +1,24 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { toErrorRecord } from '../errors.js';
+import { EngineLoop } from './engine-loop.js';
+import { loadEngine } from './load-engine.js';
+import type { EngineCommand, EngineMessage, EngineOptions } from './protocol.js';
+
+// The engine's thread: ONNX Runtime and the attention block it for milliseconds at a time, which is why
+// HTTP and text live elsewhere.
+
+const port = parentPort;
+if (!port) throw new Error('the engine runs in a worker thread');
+const send = (message: EngineMessage): void => port.postMessage(message);
+
+try {
+  const { core, info, runner } = await loadEngine(workerData as EngineOptions);
+  const loop = new EngineLoop(core, send);
+  port.on('message', (command: EngineCommand) => loop.post(command));
+  send({ type: 'ready', info, stats: core.stats });
+  await loop.run();
+  await runner.dispose();
+} catch (error) {
+  send({ type: 'failed', error: toErrorRecord(error) });
+}
+port.close();

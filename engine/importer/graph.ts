@@ -1,0 +1,196 @@
+import { create } from '@bufbuild/protobuf';
+import { OctavoError } from '../errors.js';
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type ModelProto,
+  type NodeProto,
+  NodeProtoSchema,
+  type TensorProto,
+  type TensorProto_DataType,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from './onnx/onnx_pb.js';
+
+export const MICROSOFT = 'com.microsoft';
+
+/**
+ * A model's graph as passes see it: who makes a tensor, who reads it, what is constant. Passes change it only through
+ * its methods, so that these answers stay true.
+ */
+export class Graph {
+  readonly file: string;
+  readonly model: ModelProto;
+  readonly initializers: ReadonlyMap<string, TensorProto>;
+  readonly inputs: Map<string, ValueInfoProto>;
+  readonly outputs: ReadonlyMap<string, ValueInfoProto>;
+  readonly #added = new Map<string, TensorProto>();
+  #nodes: readonly NodeProto[] = [];
+  #producers = new Map<string, NodeProto>();
+  #constants = new Set<string>();
+
+  /**
+   * @param file for messages
+   * @throws OctavoError `model_file_corrupt` when a node reads what nobody makes, or nodes form a cycle
+   */
+  constructor(model: ModelProto, file: string) {
+    const graph = model.graph;
+    if (!graph) throw new Error('a model without a graph');
+    this.file = file;
+    this.model = model;
+    this.initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+    // Old exporters list initializers among the inputs.
+    const inputs = graph.input.filter((input) => !this.initializers.has(input.name));
+    this.inputs = new Map(inputs.map((input) => [input.name, input]));
+    this.outputs = new Map(graph.output.map((output) => [output.name, output]));
+    this.#setNodes(graph.node);
+  }
+
+  /** In topological order. */
+  get nodes(): readonly NodeProto[] {
+    return this.#nodes;
+  }
+
+  /** The node that makes a tensor; undefined for inputs, initializers and names that nobody makes. */
+  producer(tensor: string): NodeProto | undefined {
+    return this.#producers.get(tensor);
+  }
+
+  initializer(name: string): TensorProto | undefined {
+    return this.initializers.get(name) ?? this.#added.get(name);
+  }
+
+  /** True when no input of the graph takes part in a tensor. */
+  isConstant(tensor: string): boolean {
+    return this.#constants.has(tensor);
+  }
+
+  addInitializer(tensor: TensorProto): void {
+    this.#added.set(tensor.name, tensor);
+  }
+
+  /** Adds an input that nodes added later may read. */
+  addInput(name: string, elementType: TensorProto_DataType): void {
+    this.inputs.set(name, makeValueInfo(name, elementType));
+  }
+
+  /** Adds nodes anywhere: the order is made again. */
+  addNodes(...nodes: NodeProto[]): void {
+    this.#setNodes([...this.#nodes, ...nodes]);
+  }
+
+  /** What read its outputs must be given another source, or go too, before the next change. */
+  removeNodes(...gone: readonly NodeProto[]): void {
+    this.#setNodes(this.#nodes.filter((node) => !gone.includes(node)));
+  }
+
+  #setNodes(nodes: readonly NodeProto[]): void {
+    this.#nodes = this.#sorted(nodes);
+    this.#producers = new Map();
+    this.#constants = new Set(['', ...this.initializers.keys(), ...this.#added.keys()]);
+    for (const node of this.#nodes) {
+      const constant = node.input.every((name) => this.#constants.has(name));
+      for (const output of node.output) {
+        this.#producers.set(output, node);
+        if (constant) this.#constants.add(output);
+      }
+    }
+  }
+
+  #sorted(nodes: readonly NodeProto[]): NodeProto[] {
+    const known = new Set([
+      '',
+      ...this.initializers.keys(),
+      ...this.inputs.keys(),
+      ...this.#added.keys(),
+    ]);
+    const makers = new Map<string, NodeProto>();
+    for (const node of nodes) for (const output of node.output) makers.set(output, node);
+    const sorted: NodeProto[] = [];
+    const state = new Map<NodeProto, 'open' | 'done'>();
+    // Depth first with a stack of our own: a deep model must not overflow the call stack.
+    for (const root of nodes) {
+      const stack = [root];
+      while (stack.length > 0) {
+        const node = stack[stack.length - 1];
+        if (state.get(node) === 'done') {
+          stack.pop();
+          continue;
+        }
+        const missing = node.input.filter((name) => !known.has(name));
+        if (missing.length === 0) {
+          for (const output of node.output) known.add(output);
+          sorted.push(node);
+          state.set(node, 'done');
+          stack.pop();
+          continue;
+        }
+        if (state.get(node) === 'open')
+          throw this.#corrupt(`the nodes around ${node.name} form a cycle`);
+        state.set(node, 'open');
+        for (const name of missing) {
+          const maker = makers.get(name);
+          if (!maker) throw this.#corrupt(`node ${node.name} reads ${name}, which nothing makes`);
+          stack.push(maker);
+        }
+      }
+    }
+    return sorted;
+  }
+
+  #corrupt(what: string): OctavoError {
+    return new OctavoError('model_file_corrupt', `${this.file}: ${what}`);
+  }
+}
+
+/** An integer attribute of a node, or the default that the operator's specification gives it. */
+export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
+  const attribute = node.attribute.find((a) => a.name === name);
+  return attribute ? Number(attribute.i) : otherwise;
+}
+
+export function floatAttribute(node: NodeProto, name: string, otherwise: number): number {
+  return node.attribute.find((a) => a.name === name)?.f ?? otherwise;
+}
+
+export function makeNode(
+  opType: string,
+  name: string,
+  input: readonly string[],
+  output: readonly string[],
+  attributes: Readonly<Record<string, number>> = {},
+): NodeProto {
+  return create(NodeProtoSchema, {
+    opType,
+    name,
+    input: [...input],
+    output: [...output],
+    attribute: Object.entries(attributes).map(([key, value]) => intAttributeProto(key, value)),
+  });
+}
+
+function intAttributeProto(name: string, value: number): AttributeProto {
+  return create(AttributeProtoSchema, {
+    name,
+    type: AttributeProto_AttributeType.INT,
+    i: BigInt(value),
+  });
+}
+
+/** Name and element type; the shape stays open. */
+export function makeValueInfo(name: string, elemType: TensorProto_DataType): ValueInfoProto {
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType } } },
+  });
+}
+
+/** Sizes of a tensor's dimensions where the model states them; null for one that is open, undefined when nothing is known. */
+export function shapeOf(info: ValueInfoProto | undefined): (number | null)[] | undefined {
+  const type = info?.type?.value;
+  if (type?.case !== 'tensorType') return undefined;
+  return type.value.shape?.dim.map(({ value }) =>
+    value.case === 'dimValue' ? Number(value.value) : null,
+  );
+}

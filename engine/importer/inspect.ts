@@ -1,0 +1,80 @@
+import type { AttentionSite, ImportedModel } from './imported-model.js';
+
+/** What the importer saw and did, for people: `octavo inspect`. */
+export function formatReport(model: ImportedModel): string {
+  const { report, sites, vocabSize } = model;
+  const opsets = Object.entries(report.opsets).map(([domain, version]) => `${domain} ${version}`);
+  const weights = Object.entries(report.weights).map(([type, size]) => `${type} ${bytes(size)}`);
+  return [
+    table([
+      ['file', report.file],
+      ['producer', report.producer || 'unknown'],
+      ['opsets', opsets.join(', ')],
+      ['nodes', String(report.nodes)],
+      ['weights', `${bytes(report.weightBytes)} (${weights.join(', ')})`],
+      ['vocabulary', String(vocabSize)],
+    ]),
+    '',
+    `${sites.length} attention sites`,
+    table([
+      ['layer', 'form', 'heads', 'kv heads', 'head size', 'scale', 'extras', 'node'],
+      ...sites.map(siteRow),
+    ]),
+    '',
+    `${report.segments.length} segments`,
+    table([
+      ['segment', 'nodes', 'weights', 'inputs', 'outputs'],
+      ...report.segments.map((segment, index) => [
+        String(index),
+        String(segment.nodes),
+        bytes(segment.weightBytes),
+        String(model.segments[index].inputs.length),
+        String(model.segments[index].outputs.length),
+      ]),
+    ]),
+    '',
+    'rewritten',
+    ...report.rewrites.map((rewrite) => `  ${rewrite}`),
+  ].join('\n');
+}
+
+function siteRow(site: AttentionSite): string[] {
+  const extras = [
+    site.slidingWindow > 0 ? `window ${site.slidingWindow}` : '',
+    site.softcap > 0 ? `softcap ${site.softcap}` : '',
+    site.sinks ? 'sinks' : '',
+    site.alibiSlopes ? 'ALiBi' : '',
+    site.rotary ? `rotary ${site.rotary.dim}${site.rotary.interleaved ? ' interleaved' : ''}` : '',
+  ].filter((extra) => extra !== '');
+  return [
+    String(site.layer),
+    site.form,
+    String(site.numHeads),
+    String(site.numKvHeads),
+    String(site.headSize),
+    site.scale.toPrecision(4),
+    extras.join(', ') || '-',
+    site.node,
+  ];
+}
+
+/** Columns aligned by their widest entry. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map((row) =>
+      `  ${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}`.trimEnd(),
+    )
+    .join('\n');
+}
+
+function bytes(size: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB'];
+  let value = size;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}

@@ -1,0 +1,59 @@
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromBinary } from '@bufbuild/protobuf';
+import { OctavoError } from '../errors.js';
+import { type ModelProto, ModelProtoSchema } from './onnx/onnx_pb.js';
+
+/** Where exporters put a decoder, the most usual first. */
+const CANDIDATES = ['onnx/model.onnx', 'model.onnx', 'onnx/decoder_model_merged.onnx'];
+
+/** @throws OctavoError `model_file_missing`: which paths were tried */
+export async function findModelFile(modelDir: string): Promise<string> {
+  for (const candidate of CANDIDATES) {
+    const file = join(modelDir, candidate);
+    const exists = await access(file).then(
+      () => true,
+      () => false,
+    );
+    if (exists) return file;
+  }
+  throw new OctavoError(
+    'model_file_missing',
+    `${modelDir}: no ONNX model; looked for ${CANDIDATES.join(', ')}`,
+  );
+}
+
+/**
+ * Reads the protobuf. Weights that it holds inline stay views of the file's bytes; external data is not touched.
+ *
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it
+ */
+export async function readModelProto(file: string): Promise<ModelProto> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(file);
+  } catch (cause) {
+    throw new OctavoError('model_file_missing', `${file}: cannot be read`, { cause });
+  }
+  let model: ModelProto;
+  try {
+    model = fromBinary(ModelProtoSchema, bytes);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw corrupt(
+      file,
+      `is not a complete ONNX protobuf (${bytes.length} bytes): ${reason}`,
+      cause,
+    );
+  }
+  // An empty or foreign file often parses: every field of a protobuf is optional.
+  if (!model.graph || model.graph.node.length === 0) {
+    throw corrupt(file, `holds no ONNX graph (${bytes.length} bytes)`);
+  }
+  if (model.graph.output.length === 0) throw corrupt(file, 'holds a graph without outputs');
+  return model;
+}
+
+function corrupt(file: string, what: string, cause?: unknown): OctavoError {
+  return new OctavoError('model_file_corrupt', `${file}: ${what}`, { cause });
+}

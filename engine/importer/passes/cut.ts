@@ -1,0 +1,139 @@
+import { OctavoError } from '../../errors.js';
+import type { Graph } from '../graph.js';
+import { LOGITS } from '../imported-model.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { RecognisedSite } from '../recognisers/recogniser.js';
+
+/** One segment's share of the graph. */
+export interface SegmentCut {
+  /** In topological order. */
+  readonly nodes: readonly NodeProto[];
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/**
+ * Cuts the graph at its attention sites. A node belongs to the earliest segment in which all of its inputs are there: after
+ * site i for everything that depends on site i's output. What only served the sites (masks, lengths, past and
+ * present) is needed by nobody any more, and goes.
+ *
+ * Tensors that a later segment reads become outputs of the segment that makes them. Constant subgraphs are repeated where
+ * they are used instead: carrying a weight between sessions would copy it in every step.
+ *
+ * @param available names that a step is fed with
+ * @throws OctavoError `model_unsupported` when sites are not in a row, or something live needs an input that is not fed
+ */
+export function cutAtSites(
+  graph: Graph,
+  sites: readonly RecognisedSite[],
+  available: ReadonlySet<string>,
+): SegmentCut[] {
+  const level = dependenceLevels(graph, sites);
+  sites.forEach((site, index) => {
+    const at = Math.max(...[site.query, site.key, site.value].map((name) => level.get(name) ?? 0));
+    if (at !== index) {
+      throw new OctavoError(
+        'model_unsupported',
+        `${graph.file}: attention node ${site.node.name} is number ${index} but depends on ${at} others; ` +
+          'only decoders whose attention layers follow one another are supported',
+      );
+    }
+  });
+  const live = liveNodes(graph, sites, available);
+  const segments = Array.from({ length: sites.length + 1 }, (_, index) => {
+    const nodes = live.filter(
+      (node) => nodeLevel(node, level) === index && !isConstant(graph, node),
+    );
+    return withConstants(graph, nodes);
+  });
+  return connect(graph, sites, segments);
+}
+
+function isConstant(graph: Graph, node: NodeProto): boolean {
+  return node.output.every((name) => graph.isConstant(name));
+}
+
+/** For every tensor: how many sites lie before it. */
+function dependenceLevels(graph: Graph, sites: readonly RecognisedSite[]): Map<string, number> {
+  const level = new Map<string, number>();
+  const siteOf = new Map(sites.map((site, index) => [site.node, index]));
+  for (const node of graph.nodes) {
+    const own = siteOf.has(node) ? (siteOf.get(node) ?? 0) + 1 : nodeLevel(node, level);
+    for (const output of node.output) level.set(output, own);
+  }
+  return level;
+}
+
+function nodeLevel(node: NodeProto, level: ReadonlyMap<string, number>): number {
+  return Math.max(0, ...node.input.map((name) => level.get(name) ?? 0));
+}
+
+/** Nodes that logits or a site's inputs need, in topological order; the sites themselves are not among them. */
+function liveNodes(
+  graph: Graph,
+  sites: readonly RecognisedSite[],
+  available: ReadonlySet<string>,
+): NodeProto[] {
+  const siteNodes = new Set(sites.map((site) => site.node));
+  const needed = new Set([LOGITS, ...sites.flatMap((site) => [site.query, site.key, site.value])]);
+  const live: NodeProto[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (siteNodes.has(node) || !node.output.some((name) => name !== '' && needed.has(name)))
+      continue;
+    live.push(node);
+    for (const name of node.input) {
+      needed.add(name);
+      if (graph.inputs.has(name) && !available.has(name)) {
+        throw new OctavoError(
+          'model_unsupported',
+          `${graph.file}: node ${node.name} (${node.opType}) needs the input ${name} outside of attention; ` +
+            `only ${[...available].join(', ')} are fed`,
+        );
+      }
+    }
+  }
+  return live.reverse();
+}
+
+/** The nodes together with the constant subgraphs that they read. */
+function withConstants(graph: Graph, nodes: readonly NodeProto[]): NodeProto[] {
+  const wanted = new Set<NodeProto>(nodes);
+  for (const node of wanted) {
+    for (const name of node.input) {
+      const maker = graph.producer(name);
+      // A set grows while it is iterated: makers of makers are visited too.
+      if (maker && graph.isConstant(name)) wanted.add(maker);
+    }
+  }
+  return graph.nodes.filter((node) => wanted.has(node));
+}
+
+function connect(
+  graph: Graph,
+  sites: readonly RecognisedSite[],
+  segments: readonly (readonly NodeProto[])[],
+): SegmentCut[] {
+  const reads = segments.map((nodes) => {
+    const made = new Set(nodes.flatMap((node) => node.output));
+    const names = nodes.flatMap((node) => node.input);
+    return new Set(
+      names.filter((name) => name !== '' && !made.has(name) && !graph.initializer(name)),
+    );
+  });
+  return segments.map((nodes, index) => {
+    const site = sites[index];
+    const wanted = new Set(site ? [site.query, site.key, site.value] : [LOGITS]);
+    for (const later of reads.slice(index + 1)) for (const name of later) wanted.add(name);
+    for (const later of sites.slice(index + 1)) {
+      for (const name of [later.query, later.key, later.value]) wanted.add(name);
+    }
+    const made = new Set(
+      nodes.filter((node) => !isConstant(graph, node)).flatMap((node) => node.output),
+    );
+    return {
+      nodes,
+      inputs: [...reads[index]],
+      outputs: [...wanted].filter((name) => made.has(name)),
+    };
+  });
+}

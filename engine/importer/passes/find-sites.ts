@@ -1,0 +1,47 @@
+import { OctavoError } from '../../errors.js';
+import type { Graph } from '../graph.js';
+import { GroupQueryAttentionRecogniser } from '../recognisers/group-query-attention.js';
+import type { AttentionRecogniser, RecognisedSite } from '../recognisers/recogniser.js';
+
+const RECOGNISERS: readonly AttentionRecogniser[] = [new GroupQueryAttentionRecogniser()];
+
+/** Operators that compute attention in forms that no recogniser knows. */
+const FOREIGN = new Set(['MultiHeadAttention', 'Attention', 'PagedAttention', 'SparseAttention']);
+
+/**
+ * All attention of a graph, in the order of its layers.
+ *
+ * @throws OctavoError `model_unsupported`: what was found instead, what is expected, what to export
+ */
+export function findSites(graph: Graph): RecognisedSite[] {
+  const sites = RECOGNISERS.flatMap((recogniser) => recogniser.recognise(graph));
+  const foreign = graph.nodes.find((node) => FOREIGN.has(node.opType));
+  if (foreign) {
+    throw unsupported(
+      graph,
+      `attention as ${foreign.opType} (node ${foreign.name}) is not recognised`,
+    );
+  }
+  if (sites.length === 0) throw unsupported(graph, describeWhatIsThere(graph));
+  const place = new Map(graph.nodes.map((node, index) => [node, index]));
+  return sites.sort((a, b) => (place.get(a.node) ?? 0) - (place.get(b.node) ?? 0));
+}
+
+function describeWhatIsThere(graph: Graph): string {
+  const softmax = graph.nodes.find((node) => node.opType === 'Softmax');
+  if (softmax)
+    return `attention decomposed into MatMul and Softmax (node ${softmax.name}) is not recognised`;
+  const hasPast = [...graph.inputs.keys()].some((name) => name.startsWith('past_key_values'));
+  return hasPast
+    ? 'it has past_key_values but no attention that is recognised'
+    : 'it has no attention and no past_key_values: it is not a decoder with a KV cache';
+}
+
+function unsupported(graph: Graph, what: string): OctavoError {
+  const forms = RECOGNISERS.map((recogniser) => recogniser.form).join(', ');
+  return new OctavoError(
+    'model_unsupported',
+    `${graph.file}: ${what}. Recognised forms: ${forms}. Export it with ONNX Runtime GenAI's model builder ` +
+      '(python -m onnxruntime_genai.models.builder -p fp32 -e cpu)',
+  );
+}

@@ -1,0 +1,57 @@
+import { OctavoError } from '../../errors.js';
+import { type Graph, makeNode, shapeOf } from '../graph.js';
+import { LOGITS, STEP_INPUT } from '../imported-model.js';
+import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
+
+const PROJECTIONS = new Set(['MatMul', 'Gemm', 'MatMulNBits', 'MatMulInteger']);
+/** What may stand between the LM head and the logits: it works on each number alone. */
+const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
+
+/**
+ * Computes logits only where somebody samples: a Gather before the LM head turns its `[1, T, hidden]` into `[1, S, hidden]`. In a
+ * prompt of 512 tokens that is one row instead of 512, and the head is the largest weight of most models.
+ *
+ * @returns the vocabulary's size
+ * @throws OctavoError `model_unsupported` when the LM head is not found
+ */
+export function keepSampledRows(graph: Graph): number {
+  const head = findHead(graph);
+  const input = head.input[0];
+  const kept = `${input}/octavo.sampled`;
+  head.input[0] = kept;
+  graph.addInput(STEP_INPUT.sampleRows, TensorProto_DataType.INT64);
+  graph.addNodes(makeNode('Gather', kept, [input, STEP_INPUT.sampleRows], [kept], { axis: 1 }));
+  return vocabSize(graph, head);
+}
+
+function findHead(graph: Graph): NodeProto {
+  let tensor: string = LOGITS;
+  for (;;) {
+    const node = graph.producer(tensor);
+    if (node && PROJECTIONS.has(node.opType)) {
+      if (node.input.slice(1).every((name) => graph.isConstant(name))) return node;
+    } else if (node && ELEMENTWISE.has(node.opType)) {
+      const dynamic = node.input.filter((name) => !graph.isConstant(name));
+      if (dynamic.length === 1) {
+        tensor = dynamic[0];
+        continue;
+      }
+    }
+    throw new OctavoError(
+      'model_unsupported',
+      `${graph.file}: ${node ? `node ${node.name} (${node.opType})` : 'nothing'} makes the output "${LOGITS}"; expected ` +
+        'a product with a constant weight (the LM head). Export the model with its language-modelling head',
+    );
+  }
+}
+
+function vocabSize(graph: Graph, head: NodeProto): number {
+  const stated = shapeOf(graph.outputs.get(LOGITS))?.at(-1);
+  const weight = graph.initializer(head.input[1])?.dims.at(head.opType === 'MatMul' ? -1 : 0);
+  const size = stated ?? Number(weight ?? 0);
+  if (size > 0) return size;
+  throw new OctavoError(
+    'model_unsupported',
+    `${graph.file}: neither the output "${LOGITS}" nor node ${head.name} states the vocabulary's size`,
+  );
+}

@@ -1,0 +1,32 @@
+import type { AttentionShape } from '../../attention/paged-attention.js';
+import type { Graph } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+
+/** An attention node, or a pattern of nodes, that can be taken out of the graph. */
+export interface RecognisedSite {
+  /** Name of the form, for people. */
+  readonly form: string;
+  /** Goes away. What only served it goes with it. */
+  readonly node: NodeProto;
+  readonly shape: AttentionShape;
+  /** Tensor names: `[1, T, heads * headSize]` each. */
+  readonly query: string;
+  readonly key: string;
+  readonly value: string;
+  readonly output: string;
+}
+
+/**
+ * Knows one form in which exporters write attention. Everything that a form can express is either described by the shape
+ * or refused: nothing is ignored.
+ */
+export interface AttentionRecogniser {
+  readonly form: string;
+  /**
+   * All sites of this form, in the graph's order. May rewrite the graph around them, so that query, key and value are tensors of
+   * their own.
+   *
+   * @throws OctavoError `model_unsupported`: which node, what about it, what to export instead
+   */
+  recognise(graph: Graph): RecognisedSite[];
+}

@@ -1,0 +1,45 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { type Graph, makeValueInfo } from './graph.js';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type TensorProto,
+  TensorProto_DataType,
+  type ValueInfoProto,
+} from './onnx/onnx_pb.js';
+import type { SegmentCut } from './passes/cut.js';
+
+/** The initializers that a segment's nodes read, each once. */
+export function segmentWeights(graph: Graph, cut: SegmentCut): TensorProto[] {
+  const names = new Set(cut.nodes.flatMap((node) => node.input));
+  return [...names].flatMap((name) => graph.initializer(name) ?? []);
+}
+
+/**
+ * Serialises a segment as a model of its own. Inputs state their element type and leave their shape open: one session
+ * runs steps of any size.
+ */
+export function writeSegment(
+  graph: Graph,
+  cut: SegmentCut,
+  types: ReadonlyMap<string, TensorProto_DataType>,
+  index: number,
+): Uint8Array {
+  const { irVersion, opsetImport, functions } = graph.model;
+  const info = (name: string): ValueInfoProto =>
+    makeValueInfo(name, types.get(name) ?? TensorProto_DataType.FLOAT);
+  const segment = create(ModelProtoSchema, {
+    irVersion,
+    opsetImport,
+    functions,
+    producerName: 'octavo',
+    graph: create(GraphProtoSchema, {
+      name: `segment-${index}`,
+      node: [...cut.nodes],
+      initializer: segmentWeights(graph, cut),
+      input: cut.inputs.map(info),
+      output: cut.outputs.map(info),
+    }),
+  });
+  return toBinary(ModelProtoSchema, segment);
+}

@@ -1,0 +1,70 @@
+import type { StepPlan } from '../../scheduler/step-plan.js';
+import type { AttentionBatch } from '../attention/paged-attention.js';
+
+/** A plan as the arrays that the graph and the attention read. */
+export interface StepBatch {
+  readonly numTokens: number;
+  /** `[T]` int64 */
+  readonly inputIds: BigInt64Array;
+  /** `[T]` int64: each token's place in its sequence. */
+  readonly positionIds: BigInt64Array;
+  /** `[S]` int64: the last row of each sequence that is sampled. */
+  readonly sampleRows: BigInt64Array;
+  readonly attention: AttentionBatch;
+}
+
+/** Lays the plan's sequences end to end, without padding. */
+export function buildStepBatch(plan: StepPlan): StepBatch {
+  const { sequences, numTokens } = plan;
+  const inputIds = new Int64Writer(numTokens);
+  const positionIds = new Int64Writer(numTokens);
+  const sampled = sequences.filter((sequence) => sequence.samplers.length > 0);
+  const sampleRows = new Int64Writer(sampled.length);
+  const blockTableStride = Math.max(...sequences.map((sequence) => sequence.blocks.length));
+  const queryStarts = new Int32Array(sequences.length + 1);
+  const contextLengths = new Int32Array(sequences.length);
+  const blockTables = new Int32Array(sequences.length * blockTableStride);
+
+  let row = 0;
+  sequences.forEach((sequence, s) => {
+    for (const [i, token] of sequence.tokenIds.entries()) {
+      inputIds.push(token);
+      positionIds.push(sequence.numComputed + i);
+    }
+    row += sequence.tokenIds.length;
+    queryStarts[s + 1] = row;
+    contextLengths[s] = sequence.numComputed + sequence.tokenIds.length;
+    blockTables.set(sequence.blocks, s * blockTableStride);
+    if (sequence.samplers.length > 0) sampleRows.push(row - 1);
+  });
+  return {
+    numTokens,
+    inputIds: inputIds.array,
+    positionIds: positionIds.array,
+    sampleRows: sampleRows.array,
+    attention: {
+      numSequences: sequences.length,
+      queryStarts,
+      contextLengths,
+      blockTables,
+      blockTableStride,
+    },
+  };
+}
+
+/** Fills an int64 array with small non-negative numbers by their low words, without making a BigInt of each. */
+class Int64Writer {
+  readonly array: BigInt64Array;
+  readonly #words: Int32Array;
+  #length = 0;
+
+  constructor(length: number) {
+    this.array = new BigInt64Array(length);
+    this.#words = new Int32Array(this.array.buffer);
+  }
+
+  push(value: number): void {
+    this.#words[2 * this.#length] = value;
+    this.#length += 1;
+  }
+}

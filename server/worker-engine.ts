@@ -1,0 +1,147 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type {
+  EngineCommand,
+  EngineInfo,
+  EngineMessage,
+  EngineOptions,
+  EngineStats,
+} from '../engine/core/protocol.js';
+import { fromErrorRecord, OctavoError } from '../engine/errors.js';
+import type { RequestId } from '../scheduler/ids.js';
+import type { Engine, EngineOutput, EngineRequest } from './engine-port.js';
+import { OutputQueue } from './output-queue.js';
+
+export type WorkerEngineOptions = EngineOptions;
+
+/**
+ * Starts an engine in a thread of its own.
+ *
+ * @returns once the model is loaded
+ * @throws OctavoError what kept the model from being loaded
+ */
+export async function createWorkerEngine(options: WorkerEngineOptions): Promise<Engine> {
+  // The same line runs from the sources (tests) and from dist.
+  const fromSources = import.meta.url.endsWith('.ts');
+  const entry = fromSources ? '../engine/core/worker-dev.mjs' : '../engine/core/worker.js';
+  const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
+  const first = await firstMessage(worker);
+  if (first.type === 'failed') {
+    await worker.terminate();
+    throw fromErrorRecord(first.error);
+  }
+  if (first.type !== 'ready') throw new Error(`the engine began with the message ${first.type}`);
+  return new WorkerEngine(worker, first.info, first.stats);
+}
+
+async function firstMessage(worker: Worker): Promise<EngineMessage> {
+  const ended = once(worker, 'exit').then(([code]): never => {
+    throw new OctavoError(
+      'engine_failed',
+      `the engine thread ended with code ${code} while loading`,
+    );
+  });
+  // `once` rejects on 'error': an exception outside the worker's own handling.
+  const [message] = (await Promise.race([once(worker, 'message'), ended])) as [EngineMessage];
+  ended.catch(() => undefined);
+  return message;
+}
+
+/** The engine port over a worker thread's messages. */
+class WorkerEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly #worker: Worker;
+  readonly #queues = new Map<RequestId, OutputQueue>();
+  readonly #exited: Promise<unknown>;
+  #stats: EngineStats;
+  #failure: OctavoError | null = null;
+  #closing = false;
+
+  constructor(worker: Worker, info: EngineInfo, stats: EngineStats) {
+    this.#worker = worker;
+    this.info = info;
+    this.#stats = stats;
+    worker.on('message', (message: EngineMessage) => this.#receive(message));
+    worker.on('error', (error) => this.#fail(error.message));
+    worker.on('exit', (code) => this.#fail(`the engine thread ended with code ${code}`));
+    this.#exited = new Promise((resolve) => worker.once('exit', resolve));
+  }
+
+  get stats(): EngineStats {
+    return this.#stats;
+  }
+
+  get state(): 'ready' | 'failed' {
+    return this.#failure ? 'failed' : 'ready';
+  }
+
+  async *submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
+    if (this.#failure) throw this.#failure;
+    const { id, ...rest } = request;
+    const queue = new OutputQueue();
+    const abort = (): void => {
+      this.#send({ type: 'abort', id });
+      queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
+    };
+    this.#queues.set(id, queue);
+    this.#send({
+      type: 'submit',
+      request: { ...rest, ids: [id], priority: 0, cacheSalt: null },
+    });
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+    let ended = false;
+    try {
+      for (;;) {
+        const output = await queue.next();
+        ended = output.finishReason !== null;
+        yield output;
+        if (ended) return;
+      }
+    } catch (error) {
+      ended = true;
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.#queues.delete(id);
+      if (!ended) this.#send({ type: 'abort', id });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#send({ type: 'close' });
+    await this.#exited;
+  }
+
+  #send(command: EngineCommand): void {
+    this.#worker.postMessage(command);
+  }
+
+  #receive(message: EngineMessage): void {
+    switch (message.type) {
+      case 'step':
+        this.#stats = message.stats;
+        for (const { requestId, ...output } of message.outputs) {
+          this.#queues.get(requestId)?.push(output);
+        }
+        break;
+      case 'refused':
+        for (const id of message.ids) this.#queues.get(id)?.fail(fromErrorRecord(message.error));
+        break;
+      case 'failed':
+        this.#fail(message.error.message);
+        break;
+      case 'ready':
+        break;
+    }
+  }
+
+  /** The thread is gone: everyone who waits must hear of it. */
+  #fail(reason: string): void {
+    this.#failure ??= this.#closing
+      ? new OctavoError('draining', 'the server is shutting down')
+      : new OctavoError('engine_failed', `the engine has failed: ${reason}`);
+    for (const queue of this.#queues.values()) queue.fail(this.#failure);
+  }
+}
