@@ -96,7 +96,7 @@ function readRange({ file, offset, length }: ExternalRange): Uint8Array {
   return bytes;
 }
 
-/** A copy: the bytes of a protobuf field are not aligned. */
+/** A copy: the bytes of a protobuf field are not aligned. (`slice` of a Buffer would be a view.) */
 function toFloats(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.slice().buffer);
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }

@@ -1,0 +1,208 @@
+import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { WireType } from '@bufbuild/protobuf/wire';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { importModel } from '../../../engine/importer/import-model.js';
+import { formatReport } from '../../../engine/importer/inspect.js';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  TensorProto_DataType,
+} from '../../../engine/importer/onnx/onnx_pb.js';
+import { modelDir } from '../../support/model-dir.js';
+import { OnnxBuilder } from '../../support/onnx-builder.js';
+import { tinyDecoder } from '../../support/tiny-decoder.js';
+
+/** The error of importing a directory with this model.onnx: one line. */
+async function failure(bytes: Uint8Array): Promise<{ kind: string; message: string }> {
+  return importFailure(modelDir({ 'model.onnx': bytes }));
+}
+
+async function importFailure(directory: string): Promise<{ kind: string; message: string }> {
+  const error: unknown = await importModel({ modelDir: directory }).catch((e: unknown) => e);
+  expect(error).toMatchObject({ name: 'OctavoError' });
+  const { kind, message } = error as { kind: string; message: string };
+  expect(message).not.toContain('\n');
+  return { kind, message };
+}
+
+/** The test decoder with its embedding moved to a file of its own. */
+function withExternalData(location: string, length: number, offset = 0): ModelProto {
+  const model = tinyDecoder().build();
+  const tensor = model.graph?.initializer.find(({ name }) => name === 'embedding');
+  if (!tensor) throw new Error('no embedding');
+  tensor.rawData = new Uint8Array();
+  tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+  tensor.externalData = Object.entries({ location, offset, length }).map(([key, value]) =>
+    create(StringStringEntryProtoSchema, { key, value: String(value) }),
+  );
+  return model;
+}
+
+const encode = (model: ModelProto): Uint8Array => toBinary(ModelProtoSchema, model);
+
+describe('importing what is not a model', () => {
+  it('names the paths that were tried', async () => {
+    const { kind, message } = await importFailure(modelDir({}));
+    expect(kind).toBe('model_file_missing');
+    expect(message).toContain('looked for onnx/model.onnx, model.onnx');
+  });
+
+  it('refuses a file that was cut short, wherever it was cut', async () => {
+    const bytes = tinyDecoder().bytes();
+    for (const share of [0, 0.001, 0.1, 0.5, 0.9, 0.999]) {
+      const cut = bytes.slice(0, Math.floor(bytes.length * share));
+      expect((await failure(cut)).kind).toBe('model_file_corrupt');
+    }
+  });
+
+  it('refuses garbage, text, and a protobuf of another kind', async () => {
+    const garbage = Uint8Array.from({ length: 5000 }, (_, i) => (i * 7919) % 251);
+    const lfs = new TextEncoder().encode(
+      'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n',
+    );
+    for (const bytes of [garbage, lfs, Uint8Array.of(8, 1)]) {
+      const { kind, message } = await failure(bytes);
+      expect(kind).toBe('model_file_corrupt');
+      expect(message).toContain('model.onnx');
+    }
+  });
+
+  it('refuses a graph with a cycle, and one that reads what nothing makes', async () => {
+    const cyclic = tinyDecoder();
+    cyclic.node('Add', 'a', ['b/out', 'b/out']);
+    cyclic.node('Add', 'b', ['a/out', 'a/out']);
+    expect((await failure(cyclic.bytes())).message).toMatch(/nodes around . form a cycle/);
+    const dangling = tinyDecoder();
+    dangling.node('Neg', 'n', ['nowhere']);
+    expect((await failure(dangling.bytes())).message).toContain('node n reads nowhere');
+  });
+});
+
+describe('importing what is not supported', () => {
+  it('says which attention it found and what to export instead', async () => {
+    const foreign = new OnnxBuilder();
+    foreign.input('input_ids', TensorProto_DataType.INT64, ['b', 's']);
+    foreign.contrib('MultiHeadAttention', 'mha', ['input_ids'], {}, ['logits']);
+    foreign.output('logits', TensorProto_DataType.FLOAT, ['b', 's', 4]);
+    const mha = await failure(foreign.bytes());
+    expect(mha.kind).toBe('model_unsupported');
+    expect(mha.message).toMatch(
+      /MultiHeadAttention \(node mha\).*Recognised forms: GroupQueryAttention.*model builder/,
+    );
+
+    const decomposed = new OnnxBuilder();
+    decomposed.input('x', TensorProto_DataType.FLOAT, ['b', 's']);
+    decomposed.node('Softmax', 'attn/softmax', ['x'], { outputs: ['logits'] });
+    decomposed.output('logits', TensorProto_DataType.FLOAT, ['b', 's']);
+    expect((await failure(decomposed.bytes())).message).toContain(
+      'decomposed into MatMul and Softmax',
+    );
+
+    const encoder = new OnnxBuilder();
+    encoder.input('x', TensorProto_DataType.FLOAT, ['b', 's']);
+    encoder.node('Neg', 'neg', ['x'], { outputs: ['logits'] });
+    encoder.output('logits', TensorProto_DataType.FLOAT, ['b', 's']);
+    expect((await failure(encoder.bytes())).message).toContain('not a decoder with a KV cache');
+  });
+
+  it.each([
+    ['smooth_softmax', 1],
+    ['qk_output', 2],
+    ['k_quant_type', 'PER_TENSOR'],
+  ])('refuses the attribute %s by name', async (name, value) => {
+    const { kind, message } = await failure(tinyDecoder({ attributes: { [name]: value } }).bytes());
+    expect(kind).toBe('model_unsupported');
+    expect(message).toMatch(new RegExp(`node l0/attention .*${name}`));
+  });
+
+  it('refuses a graph that needs the mask outside of attention', async () => {
+    const b = tinyDecoder();
+    const mask = b.node('Cast', 'mask/float', ['attention_mask'], { attributes: { to: 1 } });
+    const sum = b.node('ReduceSum', 'mask/scale', [mask], { attributes: { keepdims: 0 } });
+    const q = b.nodes.find(({ name }) => name === 'l0/q');
+    if (q) q.input[0] = b.node('Mul', 'odd', [q.input[0], sum]);
+    const { kind, message } = await failure(b.bytes());
+    expect(kind).toBe('model_unsupported');
+    expect(message).toMatch(/mask\/float \(Cast\) needs the input attention_mask/);
+  });
+});
+
+describe('external data', () => {
+  const BYTES = 40 * 24 * 4;
+
+  it('is used in place', async () => {
+    const directory = modelDir({
+      'model.onnx': encode(withExternalData('weights.bin', BYTES, 64)),
+      'weights.bin': new Uint8Array(64 + BYTES),
+    });
+    const model = await importModel({ modelDir: directory });
+    const [{ model: path }] = model.segments;
+    if (typeof path !== 'string') throw new Error('expected the path of a segment');
+    const session = await InferenceSession.create(path);
+    await model.release();
+    // The session does not need the files any more, and they are gone.
+    expect(existsSync(path)).toBe(false);
+    const ids = new Tensor('int64', BigInt64Array.of(1n, 2n), [1, 2]);
+    expect((await session.run({ input_ids: ids }))['l0/q/out'].dims).toEqual([1, 2, 128]);
+    await session.release();
+  });
+
+  it('is refused when it is missing, too short, or outside of the directory', async () => {
+    const missing = await failure(encode(withExternalData('weights.bin', BYTES)));
+    expect(missing.message).toContain('weights.bin is missing');
+    const short = modelDir({
+      'model.onnx': encode(withExternalData('weights.bin', BYTES, 8)),
+      'weights.bin': new Uint8Array(BYTES),
+    });
+    expect((await importFailure(short)).message).toContain(`has only ${BYTES} bytes`);
+    for (const location of ['../secret', '/etc/passwd', 'a/../../secret', '']) {
+      const { kind, message } = await failure(encode(withExternalData(location, BYTES)));
+      expect(kind).toBe('model_file_corrupt');
+      expect(message).toContain("outside the model's directory");
+    }
+  });
+
+  it('may begin beyond 4 GiB', async () => {
+    const offset = 5 * 2 ** 30;
+    const directory = modelDir({
+      'model.onnx': encode(withExternalData('big.bin', BYTES, offset)),
+      'big.bin': '',
+    });
+    // Sparse: it takes no space.
+    truncateSync(join(directory, 'big.bin'), offset + BYTES);
+    const model = await importModel({ modelDir: directory });
+    expect(model.vocabSize).toBe(40);
+    await model.release();
+  });
+});
+
+describe('the report', () => {
+  it('shows sites, weights and rewrites', async () => {
+    const model = await importModel({
+      modelDir: modelDir({ 'model.onnx': tinyDecoder({ packed: true }).bytes() }),
+    });
+    const text = formatReport(model);
+    expect(text).toContain('2 attention sites');
+    expect(text).toMatch(/0 +GroupQueryAttention +4 +2 +32 +0\.1768 +- +l0\/attention/);
+    expect(text).toContain('3 segments');
+    expect(text).toMatch(/weights +79\.5 KiB \(int64 16 B, float 79\.5 KiB\)/);
+  });
+
+  it('keeps fields of the protobuf that it does not know', () => {
+    const model = tinyDecoder().build();
+    model.$unknown = [{ no: 9999, wireType: WireType.Varint, data: Uint8Array.of(7) }];
+    expect(fromBinary(ModelProtoSchema, encode(model)).$unknown).toHaveLength(1);
+  });
+
+  it('finds a model in onnx/', async () => {
+    const directory = modelDir({});
+    mkdirSync(join(directory, 'onnx'));
+    writeFileSync(join(directory, 'onnx', 'model.onnx'), tinyDecoder().bytes());
+    expect((await importModel({ modelDir: directory })).report.file).toContain('onnx/model.onnx');
+  });
+});
