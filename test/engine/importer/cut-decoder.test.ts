@@ -13,11 +13,12 @@ import { type DecoderOptions, TINY, tinyDecoder } from '../../support/tiny-decod
 const BLOCK = 4;
 const TOKENS = Array.from({ length: 23 }, (_, i) => (i * 11 + 3) % TINY.vocab);
 
+const ints = (values: readonly number[]): Tensor =>
+  new Tensor('int64', BigInt64Array.from(values.map(BigInt)), [1, values.length]);
+
 /** The whole graph in ONNX Runtime with its own attention: logits of the last of `tokens`. */
 async function uncut(bytes: Uint8Array, tokens: readonly number[]): Promise<Float32Array> {
   const session = await InferenceSession.create(bytes);
-  const ints = (values: readonly number[]): Tensor =>
-    new Tensor('int64', BigInt64Array.from(values.map(BigInt)), [1, values.length]);
   const feeds: Record<string, Tensor> = {
     input_ids: ints(tokens),
     position_ids: ints(tokens.map((_, i) => i)),
@@ -51,7 +52,7 @@ async function withRunner<T>(
   }
   const runner = await SegmentRunner.create(model, attention, { threads: 1 });
   try {
-    return await use(async (plan) => (await runner.execute(plan)).slice());
+    return await use(async (step) => (await runner.execute(step)).slice());
   } finally {
     await runner.dispose();
   }

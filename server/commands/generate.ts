@@ -1,0 +1,108 @@
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { OctavoError } from '../../engine/errors.js';
+import type { RequestId } from '../../scheduler/ids.js';
+import type { Settings } from '../config/settings.js';
+import { generateText } from '../generation/generate-text.js';
+import { outputBudget } from '../generation/plan.js';
+import { loadServedModel, type ServedModel } from '../text/served-model.js';
+import { createWorkerEngine } from '../worker-engine.js';
+import { engineOptions, modelDirOf } from './engine-options.js';
+
+export interface GenerateOptions {
+  readonly maxTokens: number | null;
+  readonly temperature: number | null;
+  readonly seed: number | null;
+  /** The prompt is continued as it stands, without the chat template. */
+  readonly raw: boolean;
+}
+
+const INTERRUPTED = 130;
+
+/**
+ * `octavo generate`: streams one completion to stdout. Ctrl-C ends it after what has been printed.
+ *
+ * @returns the exit code
+ */
+export async function generate(
+  prompt: string,
+  options: GenerateOptions,
+  settings: Settings,
+): Promise<number> {
+  const modelDir = await modelDirOf(settings);
+  const model = await loadServedModel(modelDir, []);
+  const promptTokenIds = encode(prompt, options.raw, model);
+  const engine = await createWorkerEngine(engineOptions(settings, modelDir));
+  const controller = new AbortController();
+  const interrupt = (): void => controller.abort();
+  process.once('SIGINT', interrupt);
+  try {
+    const context = engine.info.maxModelLength;
+    const request = {
+      id: 'generate' as RequestId,
+      promptTokenIds,
+      maxTokens: outputBudget({
+        promptTokens: promptTokenIds.length,
+        asked: options.maxTokens,
+        standard: context,
+        context,
+        param: 'prompt',
+      }),
+      stopTokenIds: model.eosTokenIds,
+      sampling: {
+        temperature: options.temperature ?? model.defaultTemperature,
+        topP: model.defaultTopP,
+        seed: options.seed ?? randomInt(2 ** 32),
+      },
+      stop: [],
+      includeStop: false,
+    };
+    const observer = { output: () => undefined, end: () => undefined };
+    const rate = new Rate();
+    const outputs = generateText(engine, model.tokenizer, request, observer, controller.signal);
+    for await (const { text, tokens } of outputs) {
+      rate.add(tokens);
+      if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
+    }
+    process.stdout.write('\n');
+    if (process.stderr.isTTY) process.stderr.write(`${rate.summary()}\n`);
+    return controller.signal.aborted ? INTERRUPTED : 0;
+  } finally {
+    process.off('SIGINT', interrupt);
+    await engine.close();
+  }
+}
+
+function encode(
+  prompt: string,
+  raw: boolean,
+  model: ServedModel,
+): ReturnType<ServedModel['tokenizer']['encode']> {
+  if (raw) return model.tokenizer.encode(prompt, { addSpecialTokens: true });
+  if (model.chatTemplate === null) {
+    throw new OctavoError('usage', 'the model has no chat template: give --raw');
+  }
+  const text = model.chatTemplate.render([{ role: 'user', content: prompt }]);
+  return model.tokenizer.encode(text, { addSpecialTokens: false });
+}
+
+/** Tokens per second, from the first token on: the prompt's time would blur it. */
+class Rate {
+  readonly #startedAt = performance.now();
+  #firstAt: number | null = null;
+  #tokens = 0;
+
+  add(tokens: number): void {
+    if (tokens > 0) this.#firstAt ??= performance.now();
+    this.#tokens += tokens;
+  }
+
+  summary(): string {
+    const now = performance.now();
+    const first = this.#firstAt ?? now;
+    const seconds = (now - first) / 1000;
+    const rate = seconds > 0 ? ((this.#tokens - 1) / seconds).toFixed(1) : '-';
+    const wait = Math.round(first - this.#startedAt);
+    return `${this.#tokens} tokens, ${rate} tokens/s, first after ${wait} ms`;
+  }
+}

@@ -1,0 +1,164 @@
+import { availableParallelism } from 'node:os';
+import { type Static, Type } from 'typebox';
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** Which commands take the setting: those that run a model, or only the one that serves it. */
+type Scope = 'engine' | 'server';
+
+interface Extra {
+  readonly description: string;
+  readonly scope: Scope;
+  /** What stands for the value in `--help`. */
+  readonly value?: string;
+  /** `bytes` values are written as 2GiB, 512MiB or a plain number. */
+  readonly unit?: 'bytes';
+}
+
+const extra = (options: Extra): Extra => options;
+
+/**
+ * Every setting of Octavo. Flags, environment variables, defaults, validation and `--help` are derived from it:
+ * `maxNumSeqs` is `--max-num-seqs` and `OCTAVO_MAX_NUM_SEQS`.
+ */
+export const SettingsSchema = Type.Object({
+  model: Type.Optional(
+    Type.String({
+      ...extra({
+        description: 'directory of the model (default: the embedded octavo-tiny)',
+        scope: 'engine',
+        value: 'dir',
+      }),
+      minLength: 1,
+    }),
+  ),
+  servedModelName: Type.Array(Type.String({ minLength: 1 }), {
+    ...extra({
+      description: "name of the model in the API, repeatable (default: the directory's name)",
+      scope: 'server',
+      value: 'name',
+    }),
+    default: [],
+  }),
+  host: Type.String({
+    ...extra({ description: 'address to listen on', scope: 'server', value: 'address' }),
+    minLength: 1,
+    default: '127.0.0.1',
+  }),
+  port: Type.Integer({
+    ...extra({ description: 'port to listen on; 0 takes a free one', scope: 'server' }),
+    minimum: 0,
+    maximum: 65_535,
+    default: 8000,
+  }),
+  maxNumSeqs: Type.Integer({
+    ...extra({ description: 'requests that run at the same time', scope: 'engine' }),
+    minimum: 1,
+    maximum: 65_536,
+    default: 64,
+  }),
+  maxNumBatchedTokens: Type.Integer({
+    ...extra({ description: 'tokens in one step, over all requests', scope: 'engine' }),
+    minimum: 1,
+    maximum: 1_048_576,
+    default: 512,
+  }),
+  blockSize: Type.Integer({
+    ...extra({ description: 'tokens in one block of the KV cache', scope: 'engine' }),
+    minimum: 1,
+    maximum: 1024,
+    default: 16,
+  }),
+  kvCacheMemory: Type.Integer({
+    ...extra({
+      description: 'memory of the KV cache: 2GiB, 512MiB or bytes (default: 1GiB)',
+      scope: 'engine',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 2 ** 30,
+  }),
+  kvDtype: Type.Enum(['f32', 'bf16', 'int8'], {
+    ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),
+    default: 'f32',
+  }),
+  maxModelLen: Type.Optional(
+    Type.Integer({
+      ...extra({
+        description: "longest prompt plus output in tokens (default: the model's context)",
+        scope: 'engine',
+      }),
+      minimum: 2,
+      maximum: 16_777_216,
+    }),
+  ),
+  threads: Type.Integer({
+    ...extra({ description: 'threads that compute', scope: 'engine' }),
+    minimum: 1,
+    maximum: 1024,
+    default: availableParallelism(),
+  }),
+  enablePrefixCaching: Type.Boolean({
+    ...extra({ description: 'share the blocks of common prompt beginnings', scope: 'engine' }),
+    default: true,
+  }),
+  apiKey: Type.Array(Type.String({ minLength: 1 }), {
+    ...extra({
+      description: 'key that clients must send as a bearer token, repeatable (default: none)',
+      scope: 'server',
+      value: 'key',
+    }),
+    default: [],
+  }),
+  logLevel: Type.Enum([...LOG_LEVELS], {
+    ...extra({ description: 'least severe level that is logged', scope: 'engine', value: 'level' }),
+    default: 'info',
+  }),
+  shutdownTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that running requests get to finish after SIGTERM',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 86_400,
+    default: 30,
+  }),
+});
+
+export type Settings = Static<typeof SettingsSchema>;
+export type SettingName = keyof Settings;
+
+/** The parts of a setting's schema that flags and help are made of. */
+export interface SettingSchema extends Extra {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly default?: unknown;
+}
+
+/** Whether the value can be given several times. */
+export function isRepeatable(schema: SettingSchema): boolean {
+  return schema.type === 'array';
+}
+
+/** All settings, or those that `generate` and others without a server take too. */
+export function listSettings(scope: Scope | 'all'): [SettingName, SettingSchema][] {
+  const all = Object.entries(SettingsSchema.properties) as unknown as [
+    SettingName,
+    SettingSchema,
+  ][];
+  return all.filter(([, schema]) => scope === 'all' || schema.scope === scope);
+}
+
+const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+export function flagName(name: SettingName): string {
+  return `--${kebab(name)}`;
+}
+
+export function environmentName(name: SettingName): string {
+  return `OCTAVO_${kebab(name).replaceAll('-', '_').toUpperCase()}`;
+}

@@ -1,0 +1,91 @@
+import type { SamplingParams } from '../../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { Engine } from '../engine-port.js';
+import { StopMatcher } from '../text/stop-matcher.js';
+import type { Tokenizer } from '../text/tokenizer.js';
+
+export interface TextRequest {
+  readonly id: RequestId;
+  readonly promptTokenIds: readonly TokenId[];
+  readonly maxTokens: number;
+  readonly stopTokenIds: readonly TokenId[];
+  readonly sampling: SamplingParams;
+  /** None of them empty. */
+  readonly stop: readonly string[];
+  /** Leaves the stop string, or the stop token's text, in the output. */
+  readonly includeStop: boolean;
+}
+
+export interface TextOutput {
+  /** New text; may be empty while some is held back. */
+  readonly text: string;
+  /** Tokens generated since the last output, the stop token included. */
+  readonly tokens: number;
+  readonly finishReason: 'stop' | 'length' | 'abort' | null;
+  readonly cachedTokens: number;
+}
+
+/** Follows one engine request, for metrics. */
+export interface GenerationObserver {
+  output(tokens: number, cachedTokens: number): void;
+  /** Called once, whatever happens. */
+  end(reason: 'stop' | 'length' | 'abort' | 'error'): void;
+}
+
+/**
+ * Runs one engine request and turns its tokens into text. A stop string ends the engine's work, too: tokens behind it are
+ * neither shown nor counted, even if the engine was already further.
+ *
+ * @throws OctavoError what the engine throws
+ */
+export async function* generateText(
+  engine: Engine,
+  tokenizer: Tokenizer,
+  request: TextRequest,
+  observer: GenerationObserver,
+  signal: AbortSignal,
+): AsyncGenerator<TextOutput, void> {
+  const { stop, includeStop, ...engineRequest } = request;
+  const detokenizer = tokenizer.createDetokenizer();
+  const matcher = new StopMatcher(stop, { includeStop });
+  // A reader that leaves early does what a disconnect does.
+  let end: Parameters<GenerationObserver['end']>[0] = 'abort';
+  let last: TextOutput | null = null;
+  try {
+    for await (const output of engine.submit(engineRequest, signal)) {
+      const { cachedTokens } = output;
+      let { finishReason } = output;
+      let text = '';
+      let tokens = 0;
+      let stopped = false;
+      const take = (piece: string): void => {
+        const result = matcher.push(piece);
+        text += result.text;
+        stopped = result.stopped;
+      };
+      for (const id of output.tokenIds) {
+        tokens++;
+        const isStopToken = finishReason === 'stop' && tokens === output.tokenIds.length;
+        if (!isStopToken || includeStop) take(detokenizer.push(id));
+        if (stopped) break;
+      }
+      if (!stopped && finishReason !== null) take(detokenizer.flush());
+      if (stopped) finishReason = 'stop';
+      else if (finishReason !== null) text += matcher.flush();
+      observer.output(tokens, cachedTokens);
+      last = { text, tokens, finishReason, cachedTokens };
+      if (finishReason !== null) {
+        end = finishReason;
+        break;
+      }
+      yield last;
+    }
+    // Yielded after the loop: the engine has stopped by then, however slow the reader is.
+    if (last !== null && last.finishReason !== null) yield last;
+  } catch (error) {
+    end = 'error';
+    throw error;
+  } finally {
+    observer.end(end);
+  }
+}

@@ -1,0 +1,36 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { OctavoError } from '../../engine/errors.js';
+
+/** Everything else needs a key, so that a new route is guarded unless someone decides otherwise. */
+const OPEN_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics', '/version']);
+
+/**
+ * Makes the check for a set of keys; without keys everything is open.
+ *
+ * @returns a function that throws OctavoError `invalid_api_key`
+ */
+export function createKeyCheck(keys: readonly string[]): (request: FastifyRequest) => void {
+  const digests = keys.map(digest);
+  return (request) => {
+    if (digests.length === 0 || !isGuarded(request)) return;
+    const given = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    if (given === undefined) {
+      throw new OctavoError('invalid_api_key', 'no API key: send authorization: Bearer <key>');
+    }
+    // Digests have one length, and all are compared: the time tells nothing about any key.
+    const candidate = digest(given);
+    const matches = digests.filter((known) => timingSafeEqual(known, candidate));
+    if (matches.length === 0) throw new OctavoError('invalid_api_key', 'the API key is not valid');
+  };
+}
+
+function isGuarded(request: FastifyRequest): boolean {
+  // The route, not the address as it was written: that may be encoded.
+  const route = request.routeOptions.url;
+  return route === undefined ? request.url.startsWith('/v1/') : !OPEN_ROUTES.has(route);
+}
+
+function digest(key: string): Buffer {
+  return createHash('sha256').update(key).digest();
+}

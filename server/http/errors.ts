@@ -1,0 +1,65 @@
+import type { FastifyError, FastifyReply } from 'fastify';
+import { type ErrorName, OctavoError } from '../../engine/errors.js';
+import { clip } from '../text/clip.js';
+
+/** Long enough for the server's own words around 200 characters of input. */
+const MAX_MESSAGE = 1000;
+
+const RETRY_AFTER_SECONDS = '1';
+
+/** What an API client sees of an error. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+export function errorBody(error: OctavoError): ErrorBody {
+  const { type, code } = error.entry;
+  const param = error.param === null ? null : clip(error.param);
+  return { error: { message: publicMessage(error), type, param, code } };
+}
+
+/** Errors of our own making may name paths and internals; those go to the log only. */
+function publicMessage(error: OctavoError): string {
+  if (error.entry.status !== 500) return clip(error.message, MAX_MESSAGE);
+  return error.kind === 'engine_failed'
+    ? "the engine has failed; the server's log says why"
+    : "internal error; the server's log says more";
+}
+
+export function sendError(reply: FastifyReply, error: OctavoError): void {
+  if (error.entry.status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
+  void reply.code(error.entry.status).send(errorBody(error));
+}
+
+/** Gives errors of Fastify and of anything else their place in the table. */
+export function toOctavoError(error: unknown): OctavoError {
+  if (error instanceof OctavoError) return error;
+  const { code, statusCode } = error as Partial<FastifyError>;
+  const known = FASTIFY_ERRORS[code ?? ''];
+  if (known) return new OctavoError(known[0], known[1], { cause: error });
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new OctavoError('invalid_request', 'the request is not valid', { cause: error });
+  }
+  return new OctavoError('internal', error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
+}
+
+const FASTIFY_ERRORS: Readonly<Record<string, [ErrorName, string]>> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid_request', 'the body is not valid JSON'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid_request', 'the body is empty; it must be a JSON object'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
+    'invalid_request',
+    'the body is not as long as content-length says',
+  ],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'the body is too large'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'unsupported_media_type',
+    'the content-type must be application/json',
+  ],
+};

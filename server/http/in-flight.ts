@@ -1,0 +1,52 @@
+import { OctavoError } from '../../engine/errors.js';
+
+/** The generating requests that are alive, and whether new ones are taken in. */
+export class InFlight {
+  readonly #controllers = new Set<AbortController>();
+  #draining = false;
+  #onIdle: (() => void) | null = null;
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Refuses new requests from now on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** @throws OctavoError `draining` */
+  assertAdmitting(): void {
+    if (this.#draining) throw new OctavoError('draining', 'the server is shutting down');
+  }
+
+  /**
+   * Registers a request; each `begin` needs its `end`.
+   *
+   * @returns what aborts the request, by whomever
+   */
+  begin(): AbortController {
+    this.assertAdmitting();
+    const controller = new AbortController();
+    this.#controllers.add(controller);
+    return controller;
+  }
+
+  end(controller: AbortController): void {
+    this.#controllers.delete(controller);
+    if (this.#controllers.size === 0) this.#onIdle?.();
+  }
+
+  /** Resolves when no request is alive. */
+  async idle(): Promise<void> {
+    if (this.#controllers.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  /** Every request alive ends with this error. */
+  abortAll(reason: OctavoError): void {
+    for (const controller of this.#controllers) controller.abort(reason);
+  }
+}

@@ -1,0 +1,127 @@
+import type { Logger } from 'pino';
+import { OctavoError } from '../engine/errors.js';
+import type { App } from './app.js';
+import type { Clock } from './clock.js';
+import type { Engine } from './engine-port.js';
+import type { InFlight } from './http/in-flight.js';
+
+/** How often the engine is asked whether it still lives. */
+const HEALTH_CHECK_MS = 250;
+
+/** Time for aborted requests to send their last words. */
+const GRACE_MS = 500;
+
+export interface LifecycleOptions {
+  readonly app: App;
+  readonly inFlight: InFlight;
+  readonly engine: Engine;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly host: string;
+  readonly port: number;
+  readonly modelName: string;
+  readonly shutdownTimeoutSeconds: number;
+}
+
+/** A running server, until it ends. */
+export interface RunningServer {
+  /** The address for clients, e.g. `http://127.0.0.1:8000`. */
+  readonly url: string;
+  /** Drains and closes; further calls change nothing. */
+  stop(): void;
+  /** The process's exit code, once all is closed: 0 after `stop`, 1 after the engine has failed. */
+  readonly ended: Promise<number>;
+}
+
+/**
+ * Listens, and ends in order: refuse new work with 503, let what runs finish within the timeout, abort the rest, close
+ * the server, then the engine.
+ *
+ * @throws OctavoError `port_in_use`; `usage` when the address cannot be used
+ */
+export async function startServer(options: LifecycleOptions): Promise<RunningServer> {
+  const { app, engine, logger, clock } = options;
+  const url = await listen(app, options.host, options.port);
+  logger.info(`octavo: serving ${options.modelName} on ${url}`);
+  let settle = ignore;
+  const ended = new Promise<number>((resolve) => {
+    settle = resolve;
+  });
+  let ending = false;
+  const end = (code: number): void => {
+    if (ending) return;
+    ending = true;
+    watch.cancel();
+    void close(options).then(
+      () => settle(code),
+      (error: unknown) => {
+        logger.error({ err: error }, 'closing failed');
+        settle(1);
+      },
+    );
+  };
+  const watch = clock.startTimer(() => {
+    if (engine.state !== 'failed') {
+      watch.restart();
+      return;
+    }
+    logger.fatal('the engine has failed; the server ends');
+    end(1);
+  }, HEALTH_CHECK_MS);
+  return { url, ended, stop: () => end(0) };
+}
+
+const ignore = (_code: number): void => undefined;
+
+async function close(options: LifecycleOptions): Promise<void> {
+  const { app, inFlight, engine, logger, clock } = options;
+  inFlight.drain();
+  logger.info('octavo: draining');
+  const within = (ms: number): Promise<'idle' | 'late'> =>
+    new Promise((resolve) => {
+      const timer = clock.startTimer(() => resolve('late'), ms);
+      const finish = (): void => {
+        timer.cancel();
+        resolve('idle');
+      };
+      void inFlight.idle().then(finish);
+    });
+  if ((await within(options.shutdownTimeoutSeconds * 1000)) === 'late') {
+    logger.warn('octavo: shutdown timeout is over, aborting what still runs');
+    inFlight.abortAll(new OctavoError('draining', 'the server is shutting down'));
+    await within(GRACE_MS);
+  }
+  const closing = app.close();
+  // Answers are complete now; only connections that are kept open, or read by nobody, remain.
+  const kill = clock.startTimer(() => app.server.closeAllConnections(), GRACE_MS);
+  await closing;
+  kill.cancel();
+  await engine.close();
+  logger.info('octavo: stopped');
+}
+
+async function listen(app: App, host: string, port: number): Promise<string> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'EADDRINUSE') {
+      throw new OctavoError('port_in_use', `--port ${port}: already in use on ${host}`, {
+        param: '--port',
+        cause: error,
+      });
+    }
+    if (code === 'EACCES') {
+      const message = `--port ${port}: not permitted on ${host}`;
+      throw new OctavoError('port_in_use', message, { param: '--port', cause: error });
+    }
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+      const message = `--host ${host}: must be an address or name of this machine (${code})`;
+      throw new OctavoError('usage', message, { param: '--host', cause: error });
+    }
+    throw error;
+  }
+  const address = app.server.address();
+  const actual = typeof address === 'object' && address !== null ? address.port : port;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${actual}`;
+}

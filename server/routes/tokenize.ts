@@ -1,0 +1,51 @@
+import { Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { AppContext } from '../app-context.js';
+import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { Nullable } from './request-fields.js';
+import type { TypedApp } from './typed-app.js';
+
+const TokenizeSchema = Type.Object({
+  prompt: Nullable(Type.String()),
+  messages: Nullable(MessagesSchema),
+  add_special_tokens: Nullable(Type.Boolean()),
+});
+
+const DetokenizeSchema = Type.Object({ tokens: Type.Array(Type.Integer({ minimum: 0 })) });
+
+export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
+  const { model, engine } = context;
+
+  app.post('/tokenize', { schema: { body: TokenizeSchema } }, async ({ body }) => {
+    const { prompt, messages } = body;
+    if (typeof prompt === 'string' && messages) {
+      throw new OctavoError('invalid_request', 'give either prompt or messages, not both', {
+        param: 'prompt',
+      });
+    }
+    let tokens: TokenId[];
+    if (typeof prompt === 'string') {
+      tokens = model.tokenizer.encode(prompt, {
+        addSpecialTokens: body.add_special_tokens !== false,
+      });
+    } else if (messages) {
+      tokens = encodeMessages(messages, model);
+    } else {
+      throw new OctavoError('invalid_request', 'missing required field prompt or messages', {
+        param: 'prompt',
+      });
+    }
+    return { count: tokens.length, max_model_len: engine.info.maxModelLength, tokens };
+  });
+
+  app.post('/detokenize', { schema: { body: DetokenizeSchema } }, async ({ body }) => {
+    const alien = body.tokens.find((id) => id >= engine.info.vocabSize);
+    if (alien !== undefined) {
+      const message = `tokens: ${alien} is not in the vocabulary of ${engine.info.vocabSize} tokens`;
+      throw new OctavoError('invalid_request', message, { param: 'tokens' });
+    }
+    const prompt = model.tokenizer.decode(body.tokens as TokenId[], { skipSpecialTokens: false });
+    return { prompt };
+  });
+}

@@ -1,0 +1,54 @@
+import { Template } from '@huggingface/jinja';
+import { OctavoError } from '../../engine/errors.js';
+import { clip } from './clip.js';
+
+/** One turn, as templates expect it: the content is a text. Further fields are passed through. */
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly [field: string]: unknown;
+}
+
+/** A chat template in the Hugging Face form (Jinja), parsed once. */
+export class ChatTemplate {
+  readonly #template: Template;
+  readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
+
+  /**
+   * @param path where the source is from, for the message
+   * @throws OctavoError `model_file_corrupt` when the source does not parse
+   */
+  constructor(source: string, path: string, tokens: { bosToken: string; eosToken: string }) {
+    try {
+      this.#template = new Template(source);
+    } catch (error) {
+      throw new OctavoError(
+        'model_file_corrupt',
+        `the chat template in ${path} does not parse: ${messageOf(error)}`,
+        { param: path, cause: error },
+      );
+    }
+    this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
+  }
+
+  /**
+   * The prompt text of a conversation, up to where the assistant begins to speak.
+   *
+   * @throws OctavoError `invalid_request` when the template refuses the messages (`raise_exception`)
+   */
+  render(messages: readonly TemplateMessage[]): string {
+    try {
+      return this.#template.render({ messages, add_generation_prompt: true, ...this.#tokens });
+    } catch (error) {
+      throw new OctavoError(
+        'invalid_request',
+        `the model's chat template refuses the messages: ${messageOf(error)}`,
+        { param: 'messages', cause: error },
+      );
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return clip(error instanceof Error ? error.message : String(error));
+}

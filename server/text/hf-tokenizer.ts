@@ -1,0 +1,147 @@
+import { join } from 'node:path';
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import { ByteLevelDetokenizer, type ByteTable, bytesOfToken, decodeBytes } from './byte-level.js';
+import { readModelJson } from './model-files.js';
+import { PrefixDetokenizer } from './prefix-detokenizer.js';
+import type { Detokenizer, Tokenizer } from './tokenizer.js';
+
+interface DecodeOptions {
+  readonly skip_special_tokens: boolean;
+  readonly clean_up_tokenization_spaces: boolean;
+}
+
+/**
+ * Text is what the tokens say. The library's clean-up would take back a space when a "!" follows it, which a stream cannot
+ * do, and it changes code.
+ */
+const AS_IS: DecodeOptions = { skip_special_tokens: false, clean_up_tokenization_spaces: false };
+
+/** The part of the library that is used; its own declarations do not resolve under `nodenext`. */
+interface Library {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  decode(ids: readonly number[], options: DecodeOptions): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  get_vocab(withAddedTokens: boolean): Map<string, number>;
+}
+
+const TypedLibrary = LibraryTokenizer as new (file: unknown, config: unknown) => Library;
+
+const DecoderSchema = Type.Object({
+  type: Type.String(),
+  decoders: Type.Optional(Type.Array(Type.Object({ type: Type.String() }))),
+});
+
+const TokenizerFileSchema = Type.Object({
+  model: Type.Object({}),
+  decoder: Type.Optional(Type.Union([DecoderSchema, Type.Null()])),
+  added_tokens: Type.Optional(
+    Type.Array(
+      Type.Object({ id: Type.Integer(), content: Type.String(), special: Type.Boolean() }),
+    ),
+  ),
+});
+
+/**
+ * Loads `tokenizer.json` and `tokenizer_config.json` of a model directory.
+ *
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, naming the file
+ */
+export async function loadTokenizer(dir: string): Promise<Tokenizer> {
+  const file = await readModelJson(dir, 'tokenizer.json', TokenizerFileSchema, { required: true });
+  const config = await readModelJson(dir, 'tokenizer_config.json', Type.Object({}), {
+    required: true,
+  });
+  const path = join(dir, 'tokenizer.json');
+  try {
+    const library = new TypedLibrary(file, config);
+    const added = file?.added_tokens ?? [];
+    const special = new Set(added.filter((token) => token.special).map((token) => token.id));
+    const decoders = file?.decoder ? [file.decoder, ...(file.decoder.decoders ?? [])] : [];
+    if (!decoders.some((decoder) => decoder.type === 'ByteLevel')) {
+      return new NeighbourTokenizer(library, special);
+    }
+    const table: (Uint8Array | undefined)[] = [];
+    for (const [token, id] of library.get_vocab(true)) table[id] = bytesOfToken(token);
+    // Added tokens are written as plain text, not in the alphabet of bytes.
+    for (const token of added) table[token.id] = Buffer.from(token.content);
+    return new ByteLevelTokenizer(library, table, special);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OctavoError('model_file_corrupt', `${path} is not a usable tokenizer: ${reason}`, {
+      param: path,
+      cause: error,
+    });
+  }
+}
+
+abstract class HfTokenizer implements Tokenizer {
+  protected readonly library: Library;
+  protected readonly special: ReadonlySet<number>;
+
+  constructor(library: Library, special: ReadonlySet<number>) {
+    this.library = library;
+    this.special = special;
+  }
+
+  encode(text: string, options: { addSpecialTokens: boolean }): TokenId[] {
+    const { ids } = this.library.encode(text, { add_special_tokens: options.addSpecialTokens });
+    return ids as TokenId[];
+  }
+
+  tokenId(token: string): TokenId | undefined {
+    return this.library.token_to_id(token) as TokenId | undefined;
+  }
+
+  decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string {
+    const shown = options.skipSpecialTokens ? ids.filter((id) => !this.special.has(id)) : ids;
+    return this.textOf(shown);
+  }
+
+  protected abstract textOf(ids: readonly TokenId[]): string;
+  abstract createDetokenizer(): Detokenizer;
+}
+
+/** Byte-level BPE: each token is bytes, whatever stands around it. */
+class ByteLevelTokenizer extends HfTokenizer {
+  readonly #table: ByteTable;
+  /** The same without special tokens. */
+  readonly #shown: ByteTable;
+
+  constructor(library: Library, table: ByteTable, special: ReadonlySet<number>) {
+    super(library, special);
+    this.#table = table;
+    this.#shown = table.map((bytes, id) => (special.has(id) ? undefined : bytes));
+  }
+
+  protected textOf(ids: readonly TokenId[]): string {
+    return decodeBytes(this.#table, ids);
+  }
+
+  createDetokenizer(): Detokenizer {
+    return new ByteLevelDetokenizer(this.#shown);
+  }
+}
+
+/** All others (SentencePiece, WordPiece): a token's text depends on its neighbours. */
+class NeighbourTokenizer extends HfTokenizer {
+  protected textOf(ids: readonly TokenId[]): string {
+    const known = ids.filter((id) => this.library.id_to_token(id) !== undefined);
+    // The library refuses an empty sequence.
+    return known.length === 0 ? '' : this.library.decode(known, AS_IS);
+  }
+
+  createDetokenizer(): Detokenizer {
+    return new PrefixDetokenizer({
+      isSkipped: (id) => this.special.has(id) || this.library.id_to_token(id) === undefined,
+      decode: (ids) => this.textOf(ids),
+      byteOf: (id) => {
+        const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');
+        return match?.[1] === undefined ? null : Number.parseInt(match[1], 16);
+      },
+    });
+  }
+}

@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Static, type TSchema, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { OctavoError } from '../../engine/errors.js';
+
+/**
+ * Reads a text file of a model directory.
+ *
+ * @returns null when the file is not there and need not be
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`
+ */
+export async function readModelText(
+  dir: string,
+  file: string,
+  options: { required: boolean },
+): Promise<string | null> {
+  const path = join(dir, file);
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+      throw new OctavoError('model_file_corrupt', `${path} cannot be read: ${code ?? 'unknown'}`, {
+        param: path,
+        cause: error,
+      });
+    }
+    if (!options.required) return null;
+    throw new OctavoError('model_file_missing', `the model directory has no ${file}: ${path}`, {
+      param: path,
+      cause: error,
+    });
+  }
+}
+
+/** Reads a JSON file and checks the parts of it that `schema` names; see `readModelText` for what is thrown. */
+export async function readModelJson<Schema extends TSchema>(
+  dir: string,
+  file: string,
+  schema: Schema,
+  options: { required: boolean },
+): Promise<Static<Schema> | null> {
+  const text = await readModelText(dir, file, options);
+  if (text === null) return null;
+  const path = join(dir, file);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new OctavoError('model_file_corrupt', `${path} is not valid JSON`, {
+      param: path,
+      cause: error,
+    });
+  }
+  const [problem] = Compile(schema).Errors(value);
+  if (problem) {
+    const where = problem.instancePath === '' ? '' : ` at ${problem.instancePath}`;
+    throw new OctavoError('model_file_corrupt', `${path}${where} ${problem.message}`, {
+      param: path,
+    });
+  }
+  return value as Static<Schema>;
+}
+
+/** A token in `tokenizer_config.json`: its text, or an object around it. */
+export const SpecialTokenSchema = Type.Union([
+  Type.String(),
+  Type.Object({ content: Type.String() }),
+  Type.Null(),
+]);
+
+export function specialTokenText(token: Static<typeof SpecialTokenSchema> | undefined): string {
+  if (token === undefined || token === null) return '';
+  return typeof token === 'string' ? token : token.content;
+}

@@ -1,0 +1,85 @@
+/** What a piece of text leads to: text that may be shown, and whether a stop string has ended it. */
+export interface StopResult {
+  readonly text: string;
+  readonly stopped: boolean;
+}
+
+/**
+ * Finds stop strings in a text that comes in pieces. The first one to be complete wins, and of those complete at the same
+ * character the longest, so that the result does not depend on how the text was cut.
+ *
+ * Held back is the longest end of the text that is still the beginning of a stop string, never more. Each string has its
+ * Knuth-Morris-Pratt automaton: one look at each character, however long the strings are.
+ */
+export class StopMatcher {
+  readonly #automata: readonly StopAutomaton[];
+  readonly #includeStop: boolean;
+  #held = '';
+
+  constructor(stops: readonly string[], options: { includeStop: boolean }) {
+    this.#automata = stops.map((stop) => new StopAutomaton(stop));
+    this.#includeStop = options.includeStop;
+  }
+
+  /** Nothing may be pushed after a result that has stopped. */
+  push(piece: string): StopResult {
+    if (this.#automata.length === 0) return { text: piece, stopped: false };
+    const text = this.#held + piece;
+    for (let i = this.#held.length; i < text.length; i++) {
+      let longest = 0;
+      for (const automaton of this.#automata) {
+        if (automaton.advance(text.charCodeAt(i))) longest = Math.max(longest, automaton.length);
+      }
+      if (longest > 0) {
+        this.#held = '';
+        const end = this.#includeStop ? i + 1 : i + 1 - longest;
+        return { text: text.slice(0, end), stopped: true };
+      }
+    }
+    const keep = Math.max(...this.#automata.map((automaton) => automaton.matched));
+    this.#held = text.slice(text.length - keep);
+    return { text: text.slice(0, text.length - keep), stopped: false };
+  }
+
+  /** The text's end has come: what was held back is no stop string. */
+  flush(): string {
+    const text = this.#held;
+    this.#held = '';
+    return text;
+  }
+}
+
+class StopAutomaton {
+  readonly #stop: string;
+  /** `failure[k]`: length of the longest proper beginning of the string that also ends its first k + 1 units. */
+  readonly #failure: Uint32Array;
+  #matched = 0;
+
+  constructor(stop: string) {
+    this.#stop = stop;
+    this.#failure = new Uint32Array(stop.length);
+    for (let i = 1, k = 0; i < stop.length; i++) {
+      while (k > 0 && stop[i] !== stop[k]) k = this.#failure[k - 1];
+      if (stop[i] === stop[k]) k++;
+      this.#failure[i] = k;
+    }
+  }
+
+  get length(): number {
+    return this.#stop.length;
+  }
+
+  /** Units of the string that the text so far ends with. */
+  get matched(): number {
+    return this.#matched;
+  }
+
+  /** @returns whether the string is complete with this unit; the automaton is of no further use then */
+  advance(unit: number): boolean {
+    while (this.#matched > 0 && this.#stop.charCodeAt(this.#matched) !== unit) {
+      this.#matched = this.#failure[this.#matched - 1];
+    }
+    if (this.#stop.charCodeAt(this.#matched) === unit) this.#matched++;
+    return this.#matched === this.#stop.length;
+  }
+}

@@ -1,0 +1,26 @@
+import type { TokenId } from '../../scheduler/ids.js';
+
+/** Text to tokens and back. Implementations are stateless: one serves all requests. */
+export interface Tokenizer {
+  /**
+   * Special tokens that are written out in the text (`<|im_end|>`) are recognised always; `addSpecialTokens` says whether the
+   * tokenizer also adds its own, such as a beginning of sequence.
+   */
+  encode(text: string, options: { addSpecialTokens: boolean }): TokenId[];
+  /** Ids outside the vocabulary give no text. */
+  decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string;
+  /** A decoder for one stream of tokens; special tokens give no text. */
+  createDetokenizer(): Detokenizer;
+  /** The id of an entry of the vocabulary, written as it stands there. */
+  tokenId(token: string): TokenId | undefined;
+}
+
+/**
+ * Decodes one stream of tokens as they come. The pieces and the final flush together are the text of the whole sequence;
+ * only what the next token can still change is held back.
+ */
+export interface Detokenizer {
+  push(id: TokenId): string;
+  /** What was held back; call it once, at the end. */
+  flush(): string;
+}

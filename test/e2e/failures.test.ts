@@ -1,0 +1,135 @@
+import { cpSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { modelDir } from '../support/model-dir.js';
+import {
+  exitCode,
+  type FinishedProcess,
+  runOctavo,
+  startOctavo,
+} from '../support/octavo-process.js';
+import { OnnxBuilder } from '../support/onnx-builder.js';
+
+const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
+
+/** A copy of the embedded model, to be damaged. */
+function copyOfTiny(damage: (directory: string) => void): string {
+  const directory = modelDir({});
+  for (const entry of [
+    'config.json',
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'chat_template.jinja',
+    'onnx',
+  ]) {
+    cpSync(join(TINY, entry), join(directory, entry), { recursive: true });
+  }
+  damage(directory);
+  return directory;
+}
+
+/** One line on stderr, and no stack trace. */
+function expectOneLine({ stderr }: FinishedProcess, pattern: RegExp): void {
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(stderr).toMatch(pattern);
+  expect(stderr).not.toMatch(/\bat .*:\d+/);
+}
+
+describe('what goes wrong is said in one line', () => {
+  it.each(['config.json', 'tokenizer.json', 'onnx/model.onnx'])(
+    'a model without %s',
+    async (file) => {
+      const directory = copyOfTiny((d) => rmSync(join(d, file)));
+      const result = await runOctavo(['serve', '--port', '0', '--model', directory]);
+      expect(result.code).toBe(1);
+      expectOneLine(result, new RegExp(file.replace('onnx/', '').replace('.', '\\.')));
+    },
+  );
+
+  it('a truncated model.onnx', async () => {
+    const directory = copyOfTiny((d) => truncateSync(join(d, 'onnx/model.onnx'), 5_000_000));
+    const result = await runOctavo(['serve', '--port', '0', '--model', directory]);
+    expect(result.code).toBe(1);
+    expectOneLine(result, /model\.onnx: is not a complete ONNX protobuf \(5000000 bytes\)/);
+  });
+
+  it('an operator pattern that is not recognised', async () => {
+    const foreign = new OnnxBuilder();
+    foreign.input('x', 1, ['b', 's']);
+    foreign.node('Softmax', 'attn/softmax', ['x'], { outputs: ['logits'] });
+    foreign.output('logits', 1, ['b', 's']);
+    const directory = copyOfTiny((d) => writeFileSync(join(d, 'onnx/model.onnx'), foreign.bytes()));
+    const result = await runOctavo(['serve', '--port', '0', '--model', directory]);
+    expect(result.code).toBe(1);
+    expectOneLine(result, /decomposed into MatMul and Softmax \(node attn\/softmax\)/);
+  });
+
+  it('a port that is in use', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const address = other.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    const result = await runOctavo(['serve', '--port', String(port)]);
+    other.close();
+    expect(result.code).toBe(1);
+    expectOneLine(result, new RegExp(`${port}`));
+  });
+
+  it('a pool that cannot hold one request, with the numbers', async () => {
+    const result = await runOctavo(['serve', '--port', '0', '--kv-cache-memory', '1MiB']);
+    expect(result.code).toBe(1);
+    expectOneLine(
+      result,
+      /holds 25 blocks of 16 tokens \(40960 bytes each\).*2048 tokens needs 128 blocks/,
+    );
+  });
+
+  it('a wrong flag: exit code 2', async () => {
+    const result = await runOctavo(['serve', '--max-num-sequences', '4']);
+    expect(result.code).toBe(2);
+    expectOneLine(result, /--max-num-sequences/);
+  });
+
+  it('shows the stack with --log-level debug', async () => {
+    const directory = copyOfTiny((d) => rmSync(join(d, 'config.json')));
+    const result = await runOctavo([
+      'serve',
+      '--port',
+      '0',
+      '--model',
+      directory,
+      '--log-level',
+      'debug',
+    ]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/\bat .*:\d+/);
+  });
+});
+
+describe('stopping', () => {
+  it('SIGTERM: finishes and exits with 0', async () => {
+    const { child } = await startOctavo();
+    child.kill('SIGTERM');
+    expect(await exitCode(child)).toBe(0);
+  });
+});
+
+describe('octavo generate and inspect', () => {
+  it('prints a completion', async () => {
+    const result = await runOctavo([
+      'generate',
+      'What is the capital of Italy?',
+      '--temperature',
+      '0',
+    ]);
+    expect(result).toMatchObject({ code: 0, stdout: 'The capital of Italy is Rome.\n' });
+  });
+
+  it('prints what it recognised', async () => {
+    const result = await runOctavo(['inspect', TINY]);
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain('5 attention sites');
+  });
+});

@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import { EngineLoop } from '../../../engine/core/engine-loop.js';
+import type { EngineMessage, EngineRequest } from '../../../engine/core/protocol.js';
+import { GREEDY } from '../../../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import { CoreHarness } from '../../support/core-harness.js';
+import { expectedText } from '../../support/paged-model.js';
+
+const request = (id: string, prompt: readonly number[], maxTokens: number): EngineRequest => ({
+  ids: [id as RequestId],
+  promptTokenIds: prompt as readonly TokenId[],
+  maxTokens,
+  stopTokenIds: [],
+  sampling: GREEDY,
+  priority: 0,
+  cacheSalt: null,
+});
+
+/** A loop at work, what it has sent, and a way to wait for a message. */
+function start(harness: CoreHarness) {
+  const sent: EngineMessage[] = [];
+  let check: () => void = () => undefined;
+  const loop = new EngineLoop(harness.core, (message) => {
+    sent.push(message);
+    check();
+  });
+  const ended = loop.run();
+  const until = (condition: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      check = () => {
+        if (condition()) resolve();
+      };
+      check();
+    });
+  const outputs = (id: string) =>
+    sent.flatMap((m) => (m.type === 'step' ? m.outputs.filter((o) => o.requestId === id) : []));
+  return { loop, sent, ended, until, outputs };
+}
+
+describe('EngineLoop', () => {
+  it('sleeps without work, wakes for a request, and ends when closed', async () => {
+    const harness = new CoreHarness();
+    const { loop, ended, until, outputs } = start(harness);
+    await new Promise((resolve) => setImmediate(resolve));
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 4) });
+    await until(() => outputs('a').some((o) => o.finishReason === 'length'));
+    expect(outputs('a').flatMap((o) => o.tokenIds)).toEqual(expectedText([1, 2, 3], 4, 50));
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
+  it('aborts within one step', async () => {
+    const harness = new CoreHarness();
+    const { loop, ended, until, outputs, sent } = start(harness);
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 200) });
+    await until(() => outputs('a').length === 3);
+    loop.post({ type: 'abort', id: 'a' as RequestId });
+    await until(() => !harness.core.hasWork);
+    // The step under way may still bring one token.
+    expect(outputs('a').length).toBeLessThanOrEqual(4);
+    await until(() => {
+      const last = sent.at(-1);
+      return last?.type === 'step' && last.stats.usedBlocks === 0;
+    });
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
+  it('refuses what can never run and goes on', async () => {
+    const harness = new CoreHarness({ maxModelLength: 32 });
+    const { loop, ended, until, sent, outputs } = start(harness);
+    loop.post({ type: 'submit', request: request('big', [1, 2, 3], 200) });
+    loop.post({ type: 'submit', request: request('ok', [1, 2, 3], 2) });
+    await until(() => outputs('ok').length === 2);
+    expect(sent[0]).toMatchObject({
+      type: 'refused',
+      ids: ['big'],
+      error: { kind: 'context_length_exceeded' },
+    });
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
+  it('rejects when a step does', async () => {
+    const harness = new CoreHarness();
+    harness.model.execute = () => Promise.reject(new Error('the model broke'));
+    const { loop, ended } = start(harness);
+    loop.post({ type: 'submit', request: request('a', [1], 1) });
+    await expect(ended).rejects.toThrow('the model broke');
+  });
+});

@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EngineCore } from '../../engine/core/engine-core.js';
+import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
+import type { EngineOptions } from '../../engine/core/protocol.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+
+// Made by models/octavo-tiny/training/golden.py with transformers' LlamaForCausalLM in float32.
+interface Golden {
+  readonly kind: 'text' | 'chat';
+  readonly prompt: readonly TokenId[];
+  readonly tokens: readonly TokenId[];
+  /** float32, little endian, base64: logits after the prompt. */
+  readonly logits: string;
+}
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const goldens = JSON.parse(
+  readFileSync(path('../fixtures/octavo-tiny/generations.json'), 'utf8'),
+) as readonly Golden[];
+const END = 2 as TokenId;
+
+const OPTIONS: EngineOptions = {
+  modelDir: path('../../models/octavo-tiny'),
+  maxNumSeqs: 16,
+  maxNumBatchedTokens: 512,
+  blockSize: 16,
+  kvCacheBytes: 64 * 2 ** 20,
+  kvDtype: 'f32',
+  maxModelLength: null,
+  threads: 2,
+  enablePrefixCaching: false,
+};
+
+/** Runs prompts to their end, all at once; returns their tokens in the same order. */
+async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promise<TokenId[][]> {
+  const texts = new Map<RequestId, TokenId[]>();
+  cases.forEach(({ prompt, tokens }, i) => {
+    const id = `case-${i}` as RequestId;
+    texts.set(id, []);
+    core.add({
+      ids: [id],
+      promptTokenIds: prompt,
+      maxTokens: Math.max(tokens.length, 1),
+      stopTokenIds: [END],
+      sampling: GREEDY,
+      priority: 0,
+      cacheSalt: null,
+    });
+  });
+  while (core.hasWork) {
+    for (const output of await core.step()) texts.get(output.requestId)?.push(...output.tokenIds);
+  }
+  return [...texts.values()];
+}
+
+describe('octavo-tiny against PyTorch', () => {
+  let engine: LoadedEngine;
+  beforeAll(async () => {
+    engine = await loadEngine(OPTIONS);
+  });
+  afterAll(() => engine.runner.dispose());
+
+  it('has goldens of 5 to 1,500 tokens', () => {
+    const lengths = goldens.map(({ prompt }) => prompt.length);
+    expect(goldens.length).toBeGreaterThanOrEqual(50);
+    expect(Math.min(...lengths)).toBe(5);
+    expect(Math.max(...lengths)).toBe(1500);
+  });
+
+  it('says the same tokens, each prompt alone', { timeout: 120_000 }, async () => {
+    for (const golden of goldens) {
+      expect(await generate(engine, [golden])).toEqual([golden.tokens]);
+    }
+  });
+
+  it('says the same tokens in batches of mixed lengths', { timeout: 120_000 }, async () => {
+    expect(await generate(engine, goldens)).toEqual(goldens.map(({ tokens }) => tokens));
+  });
+
+  it('says the same tokens with prefix caching, chunked and preempted', {
+    timeout: 120_000,
+  }, async () => {
+    // 129 blocks hold one request of 2,048 tokens: with prompts of up to 1,500 tokens there is never room for all.
+    const tight = await loadEngine({
+      ...OPTIONS,
+      enablePrefixCaching: true,
+      maxNumBatchedTokens: 100,
+      kvCacheBytes: 129 * 16 * 2 * 5 * 2 * 32 * 4,
+    });
+    try {
+      expect(await generate(tight, goldens)).toEqual(goldens.map(({ tokens }) => tokens));
+      expect(tight.core.stats.preemptions).toBeGreaterThan(0);
+      // Once more, now with what is left in the cache.
+      const some = goldens.slice(-12);
+      expect(await generate(tight, some)).toEqual(some.map(({ tokens }) => tokens));
+      tight.scheduler.checkIntegrity();
+    } finally {
+      await tight.runner.dispose();
+    }
+  });
+
+  it('has the same logits to 1e-3', { timeout: 120_000 }, async () => {
+    for (const golden of goldens) {
+      const expected = new Float32Array(
+        new Uint8Array(Buffer.from(golden.logits, 'base64')).buffer,
+      );
+      const actual = await logitsAfter(engine, golden.prompt);
+      let worst = 0;
+      expected.forEach((x, i) => {
+        worst = Math.max(worst, Math.abs(x - actual[i]));
+      });
+      expect(worst).toBeLessThan(1e-3);
+    }
+  });
+});
+
+/** Logits of a prompt's last position, as the engine's runner computes them in chunks. */
+async function logitsAfter({ runner, scheduler, info }: LoadedEngine, prompt: readonly TokenId[]) {
+  let logits = new Float32Array(0);
+  const core = new EngineCore({
+    scheduler,
+    runner: {
+      execute: async (plan) => {
+        const result = await runner.execute(plan);
+        if (result.length > 0) logits = result.slice();
+        return result;
+      },
+      dispose: () => Promise.resolve(),
+    },
+    vocabSize: info.vocabSize,
+    usedBlocks: () => 0,
+    now: () => 0,
+  });
+  core.add({
+    ids: ['logits' as RequestId],
+    promptTokenIds: prompt,
+    maxTokens: 1,
+    stopTokenIds: [],
+    sampling: GREEDY,
+    priority: 0,
+    cacheSalt: null,
+  });
+  while (core.hasWork) await core.step();
+  return logits;
+}

@@ -1,0 +1,112 @@
+import { spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { loadSettings } from '../../server/config/load-settings.js';
+import { nearest } from '../../server/config/nearest.js';
+import { listSettings } from '../../server/config/settings.js';
+
+test('defaults', () => {
+  const settings = loadSettings({}, {});
+  expect(settings).toMatchObject({
+    servedModelName: [],
+    host: '127.0.0.1',
+    port: 8000,
+    maxNumSeqs: 64,
+    maxNumBatchedTokens: 512,
+    blockSize: 16,
+    kvCacheMemory: 2 ** 30,
+    kvDtype: 'f32',
+    enablePrefixCaching: true,
+    apiKey: [],
+    logLevel: 'info',
+    shutdownTimeout: 30,
+  });
+  expect(settings.model).toBeUndefined();
+  expect(settings.maxModelLen).toBeUndefined();
+});
+
+test('flags win over variables, variables over defaults', () => {
+  const environment = {
+    OCTAVO_PORT: '9000',
+    OCTAVO_API_KEY: 'a,b',
+    OCTAVO_ENABLE_PREFIX_CACHING: '0',
+    OCTAVO_HOST: '',
+  };
+  expect(loadSettings({ port: ['9001'] }, environment)).toMatchObject({
+    port: 9001,
+    apiKey: ['a', 'b'],
+    enablePrefixCaching: false,
+    host: '127.0.0.1',
+  });
+});
+
+test.each([
+  ['2GiB', 2 ** 31],
+  ['512MiB', 2 ** 29],
+  ['1.5kb', 1500],
+  ['1048576', 2 ** 20],
+])('the size %s', (text, bytes) => {
+  expect(loadSettings({ kvCacheMemory: [text] }, {}).kvCacheMemory).toBe(bytes);
+});
+
+test.each([
+  ['port', '65536', /^--port 65536: must be an integer from 0 to 65535$/],
+  ['port', '', /^--port '': must/],
+  ['port', '1e3', /^--port 1e3: must/],
+  ['maxNumSeqs', '0', /^--max-num-seqs 0: must/],
+  ['kvCacheMemory', '2 bananas', /^--kv-cache-memory 2 bananas: must be a size such as 2GiB/],
+  ['kvCacheMemory', '0', /^--kv-cache-memory 0: must/],
+  ['kvDtype', 'f16', /^--kv-dtype f16: must be one of f32, bf16, int8$/],
+  ['logLevel', 'loud', /one of fatal, error, warn, info, debug, trace, silent$/],
+  ['shutdownTimeout', '-1', /^--shutdown-timeout -1: must be a number from 0/],
+  ['model', '', /^--model '': must/],
+  ['apiKey', '', /^--api-key '': must/],
+] as const)('--%s %s is refused in one line', (name, text, message) => {
+  expect(() => loadSettings({ [name]: [text] }, {})).toThrow(message);
+});
+
+test('a bad variable is named; a long value is cut', () => {
+  expect(() => loadSettings({}, { OCTAVO_THREADS: 'all' })).toThrow(
+    /^OCTAVO_THREADS all: must be an/,
+  );
+  expect(() => loadSettings({ port: ['9'.repeat(500)] }, {})).toThrow(/^--port 9{199}…: must/);
+});
+
+test('a slip is recognised, a stranger is not', () => {
+  expect(nearest('--prot', ['--port', '--host'])).toBe('--port');
+  expect(nearest('--quantum', ['--port', '--host'])).toBeNull();
+});
+
+const octavo = (...args: string[]) => {
+  const run = spawnSync(process.execPath, ['--import', 'tsx', 'server/cli.ts', ...args], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'] ?? '' },
+    timeout: 20_000,
+  });
+  return { code: run.status, out: run.stdout, err: run.stderr };
+};
+
+const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+describe('the command line', () => {
+  test('--help lists every setting', () => {
+    const { code, out } = octavo('serve', '--help');
+    expect(code).toBe(0);
+    for (const [name] of listSettings('all')) expect(out).toContain(`--${kebab(name)}`);
+  });
+
+  test.each([
+    [['serve', '--prot', '1'], 2, /^octavo: unknown flag --prot: did you mean --port\? .*\n$/],
+    [['serve', '--port', 'x'], 2, /^octavo: --port x: must be an integer from 0 to 65535\n$/],
+    [['serve', '--model', '/does/not/exist'], 2, /^octavo: --model \/does\/not\/exist: .*\n$/],
+    [
+      ['generate', 'x', '--model', 'test'],
+      1,
+      /^octavo: the model directory has no config\.json: .*\n$/,
+    ],
+    [['fly'], 2, /^octavo: unknown command fly: must be serve, generate or inspect.*\n$/],
+  ])('%j ends with code %i and one line', (args, code, message) => {
+    const result = octavo(...args);
+    expect(result.err).toMatch(message);
+    expect([result.code, result.out]).toEqual([code, '']);
+  });
+});

@@ -1,0 +1,35 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import { ByteLevelDetokenizer, decodeBytes } from '../../server/text/byte-level.js';
+import { ChatTemplate } from '../../server/text/chat-template.js';
+import type { ServedModel } from '../../server/text/served-model.js';
+import type { Tokenizer } from '../../server/text/tokenizer.js';
+
+/** End of text of the byte model. */
+export const EOS = 256 as TokenId;
+
+const TABLE = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+
+/** One token for each byte, so that tests can write scripts as text. */
+export function bytesOf(text: string): TokenId[] {
+  return [...Buffer.from(text)] as TokenId[];
+}
+
+const tokenizer: Tokenizer = {
+  encode: (text) => bytesOf(text),
+  decode: (ids) => decodeBytes(TABLE, ids),
+  createDetokenizer: () => new ByteLevelDetokenizer(TABLE),
+  tokenId: () => undefined,
+};
+
+const TEMPLATE =
+  "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}" +
+  '<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>';
+
+export const byteModel: ServedModel = {
+  names: ['byte-model', 'alias'],
+  tokenizer,
+  chatTemplate: new ChatTemplate(TEMPLATE, 'test', { bosToken: '', eosToken: '' }),
+  eosTokenIds: [EOS],
+  defaultTemperature: 1,
+  defaultTopP: 1,
+};

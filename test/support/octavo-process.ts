@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+
+const CLI = fileURLToPath(new URL('../../dist/server/cli.js', import.meta.url));
+
+export interface FinishedProcess {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The compiled program, as users run it; killed when the test is over. `npm test` builds it first. */
+export function octavo(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  if (!existsSync(CLI)) throw new Error(`${CLI} is missing: run npm run build`);
+  const child = spawn(process.execPath, [CLI, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
+}
+
+/** Runs to the end. */
+export async function runOctavo(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<FinishedProcess> {
+  const child = octavo(args, env);
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const code = await exitCode(child);
+  return { code, stdout, stderr };
+}
+
+export function exitCode(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => child.once('close', resolve));
+}
+
+export interface RunningServer {
+  readonly child: ChildProcess;
+  readonly url: string;
+  /** From spawn to the log line that says it serves. */
+  readonly startMs: number;
+}
+
+/** Starts a server on a free port and waits until it says that it serves. */
+export async function startOctavo(args: readonly string[] = []): Promise<RunningServer> {
+  const start = performance.now();
+  const child = octavo(['serve', '--port', '0', ...args]);
+  const url = await new Promise<string>((resolve, reject) => {
+    let output = '';
+    const read = (chunk: Buffer): void => {
+      output += chunk.toString();
+      const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
+      if (found) resolve(found[1]);
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.once('close', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
+  });
+  return { child, url, startMs: performance.now() - start };
+}
+
+/** One value of /metrics, summed over its label sets. */
+export async function metric(url: string, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  let sum = 0;
+  for (const line of text.split('\n')) {
+    if (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) {
+      sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    }
+  }
+  return sum;
+}
