@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
+import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-attention.js';
-import { createReferenceAttention } from '../attention/reference-attention.js';
+
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
@@ -17,6 +18,7 @@ export interface LoadedEngine {
   readonly info: EngineInfo;
   readonly runner: ModelRunner;
   readonly scheduler: Scheduler;
+  readonly cache: KvCacheManager;
 }
 
 /** Builds an engine from a model directory: import, pages, sessions, scheduler. */
@@ -34,7 +36,7 @@ export async function loadEngine(
     kvDtype: options.kvDtype,
     threads: options.threads,
   };
-  const attention = createReferenceAttention(attentionConfig);
+  const attention = createKernelAttention(attentionConfig);
   const runner = await SegmentRunner.create(model, attention, { threads: options.threads });
   const cache = new KvCacheManager({
     numBlocks: info.numBlocks,
@@ -43,10 +45,10 @@ export async function loadEngine(
   });
   const scheduler = new Scheduler(
     {
-      policy: 'fcfs',
+      policy: options.schedulingPolicy,
       maxNumSeqs: options.maxNumSeqs,
       maxNumBatchedTokens: options.maxNumBatchedTokens,
-      longPrefillThreshold: 0,
+      longPrefillThreshold: options.longPrefillThreshold,
       maxModelLength: info.maxModelLength,
       modelFingerprint: fingerprint(model, options),
     },
@@ -56,10 +58,10 @@ export async function loadEngine(
     scheduler,
     runner,
     vocabSize: info.vocabSize,
-    usedBlocks: () => cache.pool.numUsed,
+    cache,
     now,
   });
-  return { core, info, runner, scheduler };
+  return { core, info, runner, scheduler, cache };
 }
 
 /** @throws OctavoError `kv_pool_too_small`, `usage`: sizes that cannot serve one request, with the numbers */

@@ -1,0 +1,144 @@
+import { OctavoError } from '../errors.js';
+import { MAX_MEMORY_BYTES } from './kernel/arena.js';
+import { LayerGroup, layerBytes } from './kernel/layer-group.js';
+import { compileKernel } from './kernel/module.js';
+import { DEAD_AFTER_MS, Team } from './kernel/team.js';
+import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './paged-attention.js';
+
+/** Room in each memory for a step's arrays and the threads' scratch. */
+const STEP_RESERVE_BYTES = 256 * 2 ** 20;
+
+/** Work of a call, in multiplications, below which waking a helper costs more than it saves. */
+const ALONE_BELOW = 400_000;
+
+export interface KernelOptions {
+  /** Bytes of pages that one memory holds, at most; tests make it small. */
+  readonly maxGroupBytes?: number;
+  /** A helper thread that does not answer for so long is taken for dead. */
+  readonly deadAfterMs?: number;
+}
+
+/**
+ * Paged attention by the SIMD kernel (kernel/assembly), on `threads` threads. Results do not depend on the number of threads:
+ * each task is computed by one thread, in one order.
+ */
+export class KernelAttention implements PagedAttention {
+  readonly groups: readonly LayerGroup[];
+  readonly #config: PagedAttentionConfig;
+  readonly #groupOf: readonly number[];
+  readonly team: Team | null;
+  #batch: AttentionBatch | null = null;
+
+  /** @throws OctavoError `model_unsupported`, `usage` for sizes that the kernel does not have */
+  constructor(config: PagedAttentionConfig, options: KernelOptions = {}) {
+    checkSizes(config);
+    this.#config = config;
+    const module = compileKernel();
+    const sizes = groupSizes(
+      config,
+      options.maxGroupBytes ?? MAX_MEMORY_BYTES - STEP_RESERVE_BYTES,
+    );
+    let first = 0;
+    this.groups = sizes.map((count) => {
+      const group = new LayerGroup(module, config, first, count);
+      first += count;
+      return group;
+    });
+    this.#groupOf = sizes.flatMap((count, index) => Array.from({ length: count }, () => index));
+    const helpers = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
+    const memories = this.groups.map((group) => group.arena.memory);
+    const scratch = helpers.map((thread) =>
+      this.groups.map((group) => group.task(group.firstLayer, thread)[2]),
+    );
+    this.team =
+      helpers.length > 0
+        ? new Team(module, memories, scratch, options.deadAfterMs ?? DEAD_AFTER_MS)
+        : null;
+  }
+
+  beginStep(batch: AttentionBatch): void {
+    this.#batch = batch;
+  }
+
+  forward(
+    layer: number,
+    query: Float32Array,
+    key: Float32Array,
+    value: Float32Array,
+    output: Float32Array,
+  ): void {
+    const batch = this.#batch;
+    if (!batch) throw new Error('forward() before beginStep()');
+    const groupIndex = this.#groupOf[layer];
+    const group = this.groups[groupIndex];
+    const { output: place, tasks } = group.prepare(layer, batch, query, key, value);
+    const [layerHeader, stepHeader, scratch] = group.task(layer, 0);
+    const helped = this.team && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
+    if (helped) this.team.begin(groupIndex, layerHeader, stepHeader);
+    group.kernel.attendTasks(layerHeader, stepHeader, scratch);
+    if (helped) this.team.finish();
+    output.set(group.arena.floats(place, output.length));
+  }
+
+  copyBlock(from: number, to: number): void {
+    for (const group of this.groups) group.copyBlock(from, to);
+  }
+
+  async dispose(): Promise<void> {
+    await this.team?.dispose();
+  }
+
+  /** Multiplications of a layer's two products, about. */
+  #work(layer: number, batch: AttentionBatch): number {
+    const { numHeads, headSize } = this.#config.layers[layer];
+    let pairs = 0;
+    for (let s = 0; s < batch.numSequences; s++) {
+      pairs += (batch.queryStarts[s + 1] - batch.queryStarts[s]) * batch.contextLengths[s];
+    }
+    return 2 * pairs * numHeads * headSize;
+  }
+}
+
+export function createKernelAttention(config: PagedAttentionConfig): KernelAttention {
+  return new KernelAttention(config);
+}
+
+/** How many layers go into each memory. */
+function groupSizes(config: PagedAttentionConfig, maxBytes: number): number[] {
+  const sizes: number[] = [];
+  let used = Number.POSITIVE_INFINITY;
+  for (const shape of config.layers) {
+    const bytes = layerBytes(shape, config);
+    if (bytes > maxBytes) {
+      throw new OctavoError(
+        'usage',
+        `--kv-cache-memory: ${bytes} bytes for one layer; a layer's pages hold at most ${maxBytes} bytes`,
+      );
+    }
+    if (used + bytes > maxBytes) {
+      sizes.push(0);
+      used = 0;
+    }
+    sizes[sizes.length - 1] += 1;
+    used += bytes;
+  }
+  return sizes;
+}
+
+function checkSizes(config: PagedAttentionConfig): void {
+  const { blockSize } = config;
+  if (blockSize < 4 || blockSize > 256 || blockSize % 4 !== 0) {
+    throw new OctavoError(
+      'usage',
+      `--block-size ${blockSize}: must be a multiple of 4, from 4 to 256`,
+    );
+  }
+  for (const [layer, { headSize }] of config.layers.entries()) {
+    if (headSize < 8 || headSize > 256 || headSize % 8 !== 0) {
+      throw new OctavoError(
+        'model_unsupported',
+        `layer ${layer} has heads of ${headSize} floats; the kernel takes multiples of 8, from 8 to 256`,
+      );
+    }
+  }
+}

@@ -1,0 +1,43 @@
+const PAGE_BYTES = 65_536;
+/** wasm32 addresses 4 GiB; the last page stays free, so that an end address never wraps to 0. */
+export const MAX_MEMORY_BYTES = 65_535 * PAGE_BYTES;
+
+/**
+ * A shared wasm memory that is handed out from its start and never taken back. It grows as needed; the operating system commits a
+ * page when it is first touched, so a large pool costs nothing before it is used.
+ */
+export class Arena {
+  readonly memory = new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });
+  // The first bytes stay unused: 0 means absent.
+  #end = 1024;
+
+  /** @returns the byte offset of `bytes` bytes, aligned to a cache line, zero at first */
+  allocate(bytes: number): number {
+    const start = Math.ceil(this.#end / 64) * 64;
+    const end = start + bytes;
+    if (end > MAX_MEMORY_BYTES)
+      throw new RangeError(`${end} bytes do not fit into one wasm memory`);
+    const missing = end - this.memory.buffer.byteLength;
+    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    this.#end = end;
+    return start;
+  }
+
+  floats(start: number, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, start, length);
+  }
+
+  ints(start: number, length: number): Int32Array {
+    return new Int32Array(this.memory.buffer, start, length);
+  }
+
+  bytes(start: number, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, start, length);
+  }
+
+  store(values: Float32Array): number {
+    const start = this.allocate(values.byteLength);
+    this.floats(start, values.length).set(values);
+    return start;
+  }
+}

@@ -1,0 +1,33 @@
+import { attend } from './attend';
+import { LAYER_NUM_KV_HEADS, STEP_NEXT_TASK, STEP_NUM_TILES } from './layout';
+import { storeStep } from './store';
+
+/** Writes the step's K and V into the pages. One thread, before anyone attends: a step may read what it has just written. */
+export function storeKeysAndValues(layer: usize, step: usize): void {
+  storeStep(layer, step);
+}
+
+/** Takes tasks, one query tile and KV head each, until none is left. Any number of threads, each with its own scratch. */
+export function attendTasks(layer: usize, step: usize, scratch: usize): void {
+  const kvHeads = load<i32>(layer, LAYER_NUM_KV_HEADS);
+  const tasks = load<i32>(step, STEP_NUM_TILES) * kvHeads;
+  for (;;) {
+    const task = atomic.add<i32>(step + STEP_NEXT_TASK, 1);
+    if (task >= tasks) return;
+    attend(layer, step, task / kvHeads, task % kvHeads, scratch);
+  }
+}
+
+/** Sums `bytes` of memory by vector loads and does nothing else: the measure of what memory can deliver. */
+export function readMemory(start: usize, bytes: usize): f32 {
+  let a = f32x4.splat(0), b = a, c = a, d = a;
+  const end = start + bytes;
+  for (let p = start; p < end; p += 64) {
+    a = f32x4.add(a, v128.load(p));
+    b = f32x4.add(b, v128.load(p, 16));
+    c = f32x4.add(c, v128.load(p, 32));
+    d = f32x4.add(d, v128.load(p, 48));
+  }
+  const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
+  return f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3);
+}

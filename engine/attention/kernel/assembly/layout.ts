@@ -1,0 +1,78 @@
+// Two headers of 32-bit words, written by the host and read here. The host's half is ../headers.ts: change both.
+
+/** One layer: where its pages are and what its attention computes. */
+// @ts-ignore: decorator
+@inline export const LAYER_KEY_PAGES: usize = 0;
+// @ts-ignore: decorator
+@inline export const LAYER_VALUE_PAGES: usize = 4;
+// @ts-ignore: decorator
+@inline export const LAYER_KEY_SCALES: usize = 8;
+// @ts-ignore: decorator
+@inline export const LAYER_VALUE_SCALES: usize = 12;
+// @ts-ignore: decorator
+@inline export const LAYER_NUM_HEADS: usize = 16;
+// @ts-ignore: decorator
+@inline export const LAYER_NUM_KV_HEADS: usize = 20;
+// @ts-ignore: decorator
+@inline export const LAYER_HEAD_SIZE: usize = 24;
+// @ts-ignore: decorator
+@inline export const LAYER_BLOCK_SIZE: usize = 28;
+// @ts-ignore: decorator
+@inline export const LAYER_FORMAT: usize = 32;
+// @ts-ignore: decorator
+@inline export const LAYER_SCALE: usize = 36;
+// @ts-ignore: decorator
+@inline export const LAYER_SOFTCAP: usize = 40;
+// @ts-ignore: decorator
+@inline export const LAYER_WINDOW: usize = 44;
+// @ts-ignore: decorator
+@inline export const LAYER_SINKS: usize = 48;
+// @ts-ignore: decorator
+@inline export const LAYER_ALIBI: usize = 52;
+// @ts-ignore: decorator
+@inline export const LAYER_COS: usize = 56;
+// @ts-ignore: decorator
+@inline export const LAYER_SIN: usize = 60;
+// @ts-ignore: decorator
+@inline export const LAYER_ROTARY_DIM: usize = 64;
+// @ts-ignore: decorator
+@inline export const LAYER_INTERLEAVED: usize = 68;
+
+/** One step: the ragged batch, and the arrays of the layer that is being computed. */
+// @ts-ignore: decorator
+@inline export const STEP_QUERY_STARTS: usize = 0;
+// @ts-ignore: decorator
+@inline export const STEP_CONTEXT_LENGTHS: usize = 4;
+// @ts-ignore: decorator
+@inline export const STEP_BLOCK_TABLES: usize = 8;
+// @ts-ignore: decorator
+@inline export const STEP_TABLE_STRIDE: usize = 12;
+// @ts-ignore: decorator
+@inline export const STEP_NUM_SEQUENCES: usize = 16;
+// @ts-ignore: decorator
+@inline export const STEP_QUERY: usize = 20;
+// @ts-ignore: decorator
+@inline export const STEP_KEY: usize = 24;
+// @ts-ignore: decorator
+@inline export const STEP_VALUE: usize = 28;
+// @ts-ignore: decorator
+@inline export const STEP_OUTPUT: usize = 32;
+/** Query tiles, three words each: sequence, first query of it, number of queries. */
+// @ts-ignore: decorator
+@inline export const STEP_TILES: usize = 36;
+// @ts-ignore: decorator
+@inline export const STEP_NUM_TILES: usize = 40;
+/** The next task that nobody has taken; atomic. */
+// @ts-ignore: decorator
+@inline export const STEP_NEXT_TASK: usize = 44;
+
+// @ts-ignore: decorator
+@inline export const FORMAT_F32: i32 = 0;
+// @ts-ignore: decorator
+@inline export const FORMAT_BF16: i32 = 1;
+// @ts-ignore: decorator
+@inline export const FORMAT_INT8: i32 = 2;
+
+/** Tokens of the context that are scored before the running softmax is brought up to date, at least. */
+// @ts-ignore: decorator
+@inline export const TILE_TOKENS: i32 = 64;

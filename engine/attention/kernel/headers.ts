@@ -1,0 +1,96 @@
+import type { AttentionShape, KvDtype } from '../paged-attention.js';
+
+/** Words of the layer header; the kernel's half is assembly/layout.ts. Pointers are byte offsets in the layer's memory. */
+const LAYER = {
+  keyPages: 0,
+  valuePages: 1,
+  keyScales: 2,
+  valueScales: 3,
+  numHeads: 4,
+  numKvHeads: 5,
+  headSize: 6,
+  blockSize: 7,
+  format: 8,
+  scale: 9,
+  softcap: 10,
+  window: 11,
+  sinks: 12,
+  alibi: 13,
+  cos: 14,
+  sin: 15,
+  rotaryDim: 16,
+  interleaved: 17,
+} as const;
+
+const STEP = {
+  queryStarts: 0,
+  contextLengths: 1,
+  blockTables: 2,
+  tableStride: 3,
+  numSequences: 4,
+  query: 5,
+  key: 6,
+  value: 7,
+  output: 8,
+  tiles: 9,
+  numTiles: 10,
+  nextTask: 11,
+} as const;
+
+export const HEADER_BYTES = 128;
+
+const FORMATS: Record<KvDtype, number> = { f32: 0, bf16: 1, int8: 2 };
+
+/** Where a layer's data lies in its memory; 0 stands for absent. */
+export interface LayerPlaces {
+  readonly keyPages: number;
+  readonly valuePages: number;
+  readonly keyScales: number;
+  readonly valueScales: number;
+  readonly sinks: number;
+  readonly alibi: number;
+  readonly cos: number;
+  readonly sin: number;
+}
+
+export function writeLayerHeader(
+  memory: WebAssembly.Memory,
+  header: number,
+  shape: AttentionShape,
+  places: LayerPlaces,
+  blockSize: number,
+  kvDtype: KvDtype,
+): void {
+  const words = new Uint32Array(memory.buffer, header, HEADER_BYTES / 4);
+  const floats = new Float32Array(memory.buffer, header, HEADER_BYTES / 4);
+  words[LAYER.keyPages] = places.keyPages;
+  words[LAYER.valuePages] = places.valuePages;
+  words[LAYER.keyScales] = places.keyScales;
+  words[LAYER.valueScales] = places.valueScales;
+  words[LAYER.numHeads] = shape.numHeads;
+  words[LAYER.numKvHeads] = shape.numKvHeads;
+  words[LAYER.headSize] = shape.headSize;
+  words[LAYER.blockSize] = blockSize;
+  words[LAYER.format] = FORMATS[kvDtype];
+  floats[LAYER.scale] = shape.scale;
+  floats[LAYER.softcap] = shape.softcap;
+  words[LAYER.window] = shape.slidingWindow;
+  words[LAYER.sinks] = places.sinks;
+  words[LAYER.alibi] = places.alibi;
+  words[LAYER.cos] = places.cos;
+  words[LAYER.sin] = places.sin;
+  words[LAYER.rotaryDim] = shape.rotary?.dim ?? 0;
+  words[LAYER.interleaved] = shape.rotary?.interleaved ? 1 : 0;
+}
+
+/** Values of the step header, by name. */
+export type StepValues = Readonly<Record<keyof typeof STEP, number>>;
+
+export function writeStepHeader(
+  memory: WebAssembly.Memory,
+  header: number,
+  step: StepValues,
+): void {
+  const words = new Uint32Array(memory.buffer, header, HEADER_BYTES / 4);
+  for (const [name, index] of Object.entries(STEP)) words[index] = step[name as keyof typeof STEP];
+}

@@ -1,0 +1,32 @@
+// A helper thread of the attention team: sleeps until a layer has tasks, takes tasks until none is left. Plain
+// JavaScript, because a worker of TypeScript sources would need a loader of its own.
+import { setFlagsFromString } from 'node:v8';
+import { workerData } from 'node:worker_threads';
+
+if (Number(process.versions.node.split('.')[0]) < 22) {
+  setFlagsFromString('--experimental-wasm-relaxed-simd');
+}
+const { module, memories, scratch, control, CONTROL } = workerData;
+const abort = () => {
+  throw new Error('the attention kernel has aborted');
+};
+const kernels = memories.map(
+  (memory) => new WebAssembly.Instance(module, { env: { memory, abort } }).exports,
+);
+
+let seen = 0;
+for (;;) {
+  Atomics.wait(control, CONTROL.generation, seen);
+  const generation = Atomics.load(control, CONTROL.generation);
+  if (generation === seen) continue;
+  seen = generation;
+  if (Atomics.load(control, CONTROL.stop) !== 0) break;
+  const group = control[CONTROL.group];
+  try {
+    kernels[group].attendTasks(control[CONTROL.layer], control[CONTROL.step], scratch[group]);
+  } catch {
+    Atomics.store(control, CONTROL.failed, 1);
+  }
+  Atomics.sub(control, CONTROL.working, 1);
+  Atomics.notify(control, CONTROL.working);
+}

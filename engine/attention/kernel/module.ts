@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { OctavoError } from '../../errors.js';
+
+/** What the kernel exports; see assembly/index.ts. All pointers are byte offsets in the instance's memory. */
+export interface KernelExports {
+  storeKeysAndValues(layer: number, step: number): void;
+  attendTasks(layer: number, step: number, scratch: number): void;
+  readMemory(start: number, bytes: number): number;
+}
+
+/** Compiles the kernel; the module can be sent to other threads. */
+export function compileKernel(): WebAssembly.Module {
+  // Relaxed SIMD is behind a flag in Node 20 and on by default from 22 on, where the flag may be gone one day.
+  if (Number(process.versions.node.split('.')[0]) < 22) {
+    setFlagsFromString('--experimental-wasm-relaxed-simd');
+  }
+  const file = new URL('./build/attention.wasm', import.meta.url);
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = new Uint8Array(readFileSync(file));
+  } catch (cause) {
+    throw new OctavoError('engine_failed', 'the attention kernel is not built: run npm run build', {
+      cause,
+    });
+  }
+  return new WebAssembly.Module(bytes);
+}
+
+export function instantiateKernel(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): KernelExports {
+  const imports = {
+    env: {
+      memory,
+      abort: () => {
+        throw new Error('the attention kernel has aborted');
+      },
+    },
+  };
+  return new WebAssembly.Instance(module, imports).exports as unknown as KernelExports;
+}

@@ -1,0 +1,100 @@
+import { Worker } from 'node:worker_threads';
+import { OctavoError } from '../../errors.js';
+
+/** Words of the control block that all threads share. */
+export const CONTROL = {
+  /** Counts calls; helpers sleep on it. */
+  generation: 0,
+  /** Helpers that have not finished the call yet; the caller sleeps on it. */
+  working: 1,
+  group: 2,
+  layer: 3,
+  step: 4,
+  /** Set when helpers shall end. */
+  stop: 5,
+  /** Set by a helper whose kernel threw. */
+  failed: 6,
+} as const;
+
+/** A call's tasks take milliseconds; a helper that needs this long is dead. */
+export const DEAD_AFTER_MS = 10_000;
+
+/**
+ * Helper threads that take tasks of the kernel beside the calling thread. They sleep between calls: spinning would take cores from
+ * ONNX Runtime, which computes in between.
+ */
+export class Team {
+  readonly #control = new Int32Array(new SharedArrayBuffer(64));
+  /** For tests, which kill them. */
+  readonly workers: readonly Worker[];
+  readonly #deadAfterMs: number;
+  #dead: string | null = null;
+  #disposing = false;
+
+  /**
+   * @param memories one per layer group
+   * @param scratch byte offsets by helper and group
+   */
+  constructor(
+    module: WebAssembly.Module,
+    memories: readonly WebAssembly.Memory[],
+    scratch: readonly (readonly number[])[],
+    deadAfterMs: number,
+  ) {
+    this.#deadAfterMs = deadAfterMs;
+    this.workers = scratch.map((offsets) => {
+      const worker = new Worker(new URL('./helper.mjs', import.meta.url), {
+        workerData: { module, memories, scratch: offsets, control: this.#control, CONTROL },
+      });
+      worker.on('error', (error) => this.#lose(error.message));
+      worker.on('exit', (code) => this.#lose(`it ended with code ${code}`));
+      worker.unref();
+      return worker;
+    });
+  }
+
+  /** Wakes all helpers for a layer's tasks. The caller then takes tasks itself, and waits with `finish`. */
+  begin(group: number, layer: number, step: number): void {
+    this.#check();
+    const control = this.#control;
+    control[CONTROL.group] = group;
+    control[CONTROL.layer] = layer;
+    control[CONTROL.step] = step;
+    Atomics.store(control, CONTROL.working, this.workers.length);
+    Atomics.add(control, CONTROL.generation, 1);
+    Atomics.notify(control, CONTROL.generation);
+  }
+
+  /** @throws OctavoError `engine_failed` when a helper threw or does not answer; the pages are then in an unknown state */
+  finish(): void {
+    const control = this.#control;
+    for (let working = Atomics.load(control, CONTROL.working); working > 0; ) {
+      if (Atomics.wait(control, CONTROL.working, working, this.#deadAfterMs) === 'timed-out') {
+        this.#lose(`it did not answer for ${this.#deadAfterMs} ms`);
+        break;
+      }
+      working = Atomics.load(control, CONTROL.working);
+    }
+    this.#check();
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposing) return;
+    this.#disposing = true;
+    Atomics.store(this.#control, CONTROL.stop, 1);
+    Atomics.add(this.#control, CONTROL.generation, 1);
+    Atomics.notify(this.#control, CONTROL.generation);
+    await Promise.all(this.workers.map((worker) => worker.terminate()));
+  }
+
+  #check(): void {
+    if (Atomics.load(this.#control, CONTROL.failed) !== 0) this.#lose('its kernel threw');
+    if (this.#dead !== null) {
+      throw new OctavoError('engine_failed', `an attention helper thread is lost: ${this.#dead}`);
+    }
+  }
+
+  #lose(reason: string): void {
+    this.#dead ??= this.#disposing ? 'the team was disposed' : reason;
+  }
+}

@@ -1,0 +1,224 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { KernelAttention, type KernelOptions } from '../../../engine/attention/kernel-attention.js';
+import type {
+  PagedAttention,
+  PagedAttentionConfig,
+} from '../../../engine/attention/paged-attention.js';
+import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
+import { type AttentionCase, attentionCase, numbers } from '../../support/attention-cases.js';
+
+/** Every byte of the pages becomes NaN (int8: the scales do): an unwritten or foreign slot must be seen. */
+function poisonedKernel(
+  config: PagedAttentionConfig,
+  options: KernelOptions = {},
+): KernelAttention {
+  const kernel = new KernelAttention(config, options);
+  for (const group of kernel.groups) {
+    for (const { region, bytes } of group.pages()) group.arena.bytes(region, bytes).fill(0xff);
+  }
+  return kernel;
+}
+
+function poisonedReference(config: PagedAttentionConfig): ReferenceAttention {
+  const reference = new ReferenceAttention(config);
+  for (const { key, value } of reference.pages) {
+    key.fill(Number.NaN);
+    value.fill(Number.NaN);
+  }
+  return reference;
+}
+
+/** Outputs of all steps and layers, in order. */
+function run(attention: PagedAttention, { config, steps }: AttentionCase): Float32Array[] {
+  return steps.flatMap(({ batch, numTokens, seed }) => {
+    attention.beginStep(batch);
+    return config.layers.map(({ numHeads, numKvHeads, headSize }, layer) => {
+      const output = new Float32Array(numTokens * numHeads * headSize).fill(Number.NaN);
+      attention.forward(
+        layer,
+        numbers(numTokens * numHeads * headSize, seed + layer),
+        numbers(numTokens * numKvHeads * headSize, seed + 100 + layer),
+        numbers(numTokens * numKvHeads * headSize, seed + 200 + layer),
+        output,
+      );
+      return output;
+    });
+  });
+}
+
+/** Largest difference, relative to the size of the numbers (which lie in [-1, 1]). */
+function difference(a: readonly Float32Array[], b: readonly Float32Array[]): number {
+  let worst = 0;
+  a.forEach((array, i) => {
+    expect(array.length).toBe(b[i].length);
+    for (let k = 0; k < array.length; k++) {
+      const d = Math.abs(array[k] - b[i][k]) / Math.max(1, Math.abs(b[i][k]));
+      if (!(d <= worst)) worst = d;
+    }
+  });
+  return worst;
+}
+
+describe('the kernel against the reference', () => {
+  it('computes the same for any shape, format, batch and number of threads', {
+    timeout: 120_000,
+  }, async () => {
+    await fc.assert(
+      fc.asyncProperty(attentionCase, async (testCase) => {
+        const kernel = poisonedKernel(testCase.config);
+        try {
+          const expected = run(poisonedReference(testCase.config), testCase);
+          // The formats round alike. But the reference rotates in float64: what then lies halfway between two
+          // steps of a format may be stored one step apart.
+          const { layers, kvDtype } = testCase.config;
+          const bound = kvDtype !== 'f32' && layers[0].rotary ? 2e-2 : 1e-5;
+          expect(difference(run(kernel, testCase), expected)).toBeLessThan(bound);
+        } finally {
+          await kernel.dispose();
+        }
+      }),
+      { numRuns: 120, seed: 20261124 },
+    );
+  });
+});
+
+const SHAPE = {
+  numHeads: 14,
+  numKvHeads: 2,
+  headSize: 64,
+  scale: 0.125,
+  softcap: 0,
+  slidingWindow: 0,
+  sinks: null,
+  alibiSlopes: null,
+  rotary: null,
+};
+const CONFIG: PagedAttentionConfig = {
+  layers: [SHAPE, SHAPE, SHAPE],
+  numBlocks: 64,
+  blockSize: 16,
+  kvDtype: 'f32',
+  threads: 1,
+};
+
+/** Sequences of these lengths, all of their tokens in one step. */
+function prefill(config: PagedAttentionConfig, lengths: readonly number[]): AttentionCase {
+  const queryStarts = Int32Array.from([0, ...lengths]).map((_, i) =>
+    lengths.slice(0, i).reduce((a, b) => a + b, 0),
+  );
+  const stride = Math.max(...lengths.map((length) => Math.ceil(length / config.blockSize)));
+  const blockTables = Int32Array.from({ length: lengths.length * stride }, (_, i) => i);
+  const batch = {
+    numSequences: lengths.length,
+    queryStarts,
+    contextLengths: Int32Array.from(lengths),
+    blockTables,
+    blockTableStride: stride,
+  };
+  return { config, steps: [{ batch, numTokens: queryStarts[lengths.length], seed: 3 }] };
+}
+
+/** Runs a case and disposes the kernel. */
+async function result(
+  testCase: AttentionCase,
+  options: KernelOptions = {},
+): Promise<Float32Array[]> {
+  const kernel = poisonedKernel(testCase.config, options);
+  try {
+    return run(kernel, testCase);
+  } finally {
+    await kernel.dispose();
+  }
+}
+
+/** `toEqual` takes seconds for arrays of this size. */
+function sameBits(a: Float32Array, b: Float32Array): boolean {
+  const bytes = (x: Float32Array): Buffer => Buffer.from(x.buffer, x.byteOffset, x.byteLength);
+  return bytes(a).equals(bytes(b));
+}
+
+describe('the kernel', () => {
+  it('gives the same bits with any number of threads, and alone or in a batch', async () => {
+    const one = await result(prefill(CONFIG, [200, 130, 64, 1]));
+    for (const threads of [2, 3, 4]) {
+      const other = await result(prefill({ ...CONFIG, threads }, [200, 130, 64, 1]));
+      expect(other.every((output, i) => sameBits(output, one[i]))).toBe(true);
+    }
+    const alone = await result(prefill(CONFIG, [200]));
+    alone.forEach((output, layer) => {
+      expect(sameBits(one[layer].subarray(0, output.length), output)).toBe(true);
+    });
+  });
+
+  it('spreads a pool over several memories when one does not hold it', async () => {
+    const testCase = prefill(CONFIG, [100, 33]);
+    const perLayer = 2 * 64 * 16 * 2 * 64 * 4;
+    const kernel = new KernelAttention(CONFIG, { maxGroupBytes: perLayer * 1.9 });
+    expect(kernel.groups.map(({ firstLayer }) => firstLayer)).toEqual([0, 1, 2]);
+    const whole = await result(testCase);
+    expect(run(kernel, testCase).every((output, i) => sameBits(output, whole[i]))).toBe(true);
+    await kernel.dispose();
+    expect(() => new KernelAttention(CONFIG, { maxGroupBytes: perLayer / 2 })).toThrow(
+      /--kv-cache-memory: \d+ bytes for one layer/,
+    );
+  });
+
+  it.each(['f32', 'bf16', 'int8'] as const)('copies blocks: %s', async (kvDtype) => {
+    const config = { ...CONFIG, kvDtype };
+    const kernel = poisonedKernel(config);
+    const { steps } = prefill(config, [16]);
+    run(kernel, { config, steps });
+    kernel.copyBlock(0, 9);
+    const decode = (block: number): AttentionCase => ({
+      config,
+      steps: [
+        {
+          numTokens: 1,
+          seed: 11,
+          batch: {
+            numSequences: 1,
+            queryStarts: Int32Array.of(0, 1),
+            contextLengths: Int32Array.of(17),
+            blockTables: Int32Array.of(block, 20),
+            blockTableStride: 2,
+          },
+        },
+      ],
+    });
+    expect(run(kernel, decode(9))).toEqual(run(kernel, decode(0)));
+    await kernel.dispose();
+  });
+
+  it('refuses sizes that it does not have', () => {
+    expect(() => new KernelAttention({ ...CONFIG, blockSize: 10 })).toThrow(/--block-size 10/);
+    expect(() => new KernelAttention({ ...CONFIG, layers: [{ ...SHAPE, headSize: 20 }] })).toThrow(
+      /heads of 20 floats; the kernel takes multiples of 8/,
+    );
+  });
+
+  it('says that a helper thread is lost, and hangs on nothing', async () => {
+    const config = { ...CONFIG, threads: 2 };
+    const testCase = prefill(config, [200]);
+    const kernel = poisonedKernel(config, { deadAfterMs: 300 });
+    run(kernel, testCase);
+    const [helper] = kernel.team?.workers ?? [];
+    // Its end is not known yet when the next call begins: the wait for it is bounded.
+    void helper.terminate();
+    expect(() => run(kernel, testCase)).toThrow(
+      /helper thread is lost: it did not answer for 300 ms/,
+    );
+    expect(() => run(kernel, testCase)).toThrow(/helper thread is lost/);
+    await kernel.dispose();
+
+    const other = poisonedKernel(config);
+    run(other, testCase);
+    await other.team?.workers[0].terminate();
+    expect(() => run(other, testCase)).toThrow(/helper thread is lost: it ended with code 1/);
+    await other.dispose();
+
+    const disposed = poisonedKernel(config);
+    await disposed.dispose();
+    expect(() => run(disposed, testCase)).toThrow(/helper thread is lost: the team was disposed/);
+  });
+});

@@ -1,0 +1,155 @@
+import fc from 'fast-check';
+import type {
+  AttentionBatch,
+  AttentionShape,
+  KvDtype,
+  PagedAttentionConfig,
+} from '../../engine/attention/paged-attention.js';
+
+/** Everything that a conformance case needs: a configuration, and the steps that are run one after another. */
+export interface AttentionCase {
+  readonly config: PagedAttentionConfig;
+  readonly steps: readonly AttentionStep[];
+}
+
+export interface AttentionStep {
+  readonly batch: AttentionBatch;
+  readonly numTokens: number;
+  readonly seed: number;
+}
+
+interface Draft {
+  readonly kvHeads: number;
+  readonly group: number;
+  readonly headSize: number;
+  readonly blockSize: number;
+  readonly kvDtype: KvDtype;
+  readonly threads: number;
+  readonly softcap: number;
+  readonly window: number;
+  readonly sinks: boolean;
+  readonly alibi: boolean;
+  readonly rotary: 'none' | 'halves' | 'interleaved' | 'partial';
+  /** For each sequence, the number of tokens of its pieces. */
+  readonly sequences: readonly (readonly number[])[];
+  readonly seed: number;
+}
+
+/** Any shape, any format, any batch of prompts and decodes, on shuffled blocks. */
+export const attentionCase: fc.Arbitrary<AttentionCase> = fc
+  .record<Draft>({
+    kvHeads: fc.integer({ min: 1, max: 3 }),
+    group: fc.constantFrom(1, 2, 3, 7),
+    headSize: fc.constantFrom(8, 24, 32, 64, 80, 128, 256),
+    blockSize: fc.constantFrom(4, 8, 16, 20, 32),
+    kvDtype: fc.constantFrom('f32', 'bf16', 'int8'),
+    threads: fc.constantFrom(1, 2, 3),
+    softcap: fc.constantFrom(0, 0, 5),
+    window: fc.constantFrom(0, 0, 1, 7, 40),
+    sinks: fc.boolean(),
+    alibi: fc.boolean(),
+    rotary: fc.constantFrom('none', 'halves', 'interleaved', 'partial'),
+    sequences: fc.array(
+      fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 90 })), {
+        minLength: 1,
+        maxLength: 3,
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
+    seed: fc.nat(),
+  })
+  .map(toCase);
+
+function toCase(draft: Draft): AttentionCase {
+  const { blockSize, sequences } = draft;
+  const lengths = sequences.map((pieces) => pieces.reduce((a, b) => a + b, 0));
+  const needed = lengths.map((length) => Math.ceil(length / blockSize));
+  const numBlocks = needed.reduce((a, b) => a + b, 0) + 2;
+  const order = shuffled(numBlocks, draft.seed);
+  let next = 0;
+  const tables = needed.map((count) => order.slice(next, (next += count)));
+  const numSteps = Math.max(...sequences.map((pieces) => pieces.length));
+  const steps = Array.from({ length: numSteps }, (_, step) => {
+    const taking = sequences.flatMap((pieces, s) => (step < pieces.length ? [s] : []));
+    return toStep(draft, step, taking, tables);
+  });
+  const layers = [shape(draft), shape(draft)];
+  return {
+    config: { layers, numBlocks, blockSize, kvDtype: draft.kvDtype, threads: draft.threads },
+    steps,
+  };
+}
+
+function toStep(
+  draft: Draft,
+  step: number,
+  taking: readonly number[],
+  tables: readonly (readonly number[])[],
+): AttentionStep {
+  const queries = taking.map((s) => draft.sequences[s][step]);
+  const queryStarts = new Int32Array(taking.length + 1);
+  queries.forEach((count, i) => {
+    queryStarts[i + 1] = queryStarts[i] + count;
+  });
+  const contexts = taking.map((s) =>
+    draft.sequences[s].slice(0, step + 1).reduce((a, b) => a + b, 0),
+  );
+  const blockTableStride = Math.max(...taking.map((s) => tables[s].length));
+  const blockTables = new Int32Array(taking.length * blockTableStride).fill(-1);
+  taking.forEach((s, i) => blockTables.set(tables[s], i * blockTableStride));
+  return {
+    numTokens: queryStarts[taking.length],
+    seed: draft.seed + 1000 * step,
+    batch: {
+      numSequences: taking.length,
+      queryStarts,
+      contextLengths: Int32Array.from(contexts),
+      blockTables,
+      blockTableStride,
+    },
+  };
+}
+
+function shape(draft: Draft): AttentionShape {
+  const { kvHeads, group, headSize, rotary } = draft;
+  const numHeads = kvHeads * group;
+  const dim = rotary === 'partial' ? headSize / 2 : headSize;
+  const table = (f: (x: number) => number): Float32Array =>
+    Float32Array.from({ length: 300 * (dim / 2) }, (_, i) => {
+      const position = Math.floor(i / (dim / 2));
+      return f(position / 100 ** ((i % (dim / 2)) / (dim / 2)));
+    });
+  return {
+    numHeads,
+    numKvHeads: kvHeads,
+    headSize,
+    scale: 1 / Math.sqrt(headSize),
+    softcap: draft.softcap,
+    slidingWindow: draft.window,
+    sinks: draft.sinks ? numbers(numHeads, draft.seed + 5) : null,
+    alibiSlopes: draft.alibi ? numbers(numHeads, draft.seed + 6).map((x) => Math.abs(x) / 8) : null,
+    rotary:
+      rotary === 'none'
+        ? null
+        : {
+            dim,
+            interleaved: rotary === 'interleaved',
+            cos: table(Math.cos),
+            sin: table(Math.sin),
+          },
+  };
+}
+
+/** Numbers in [-1, 1] from a seed. */
+export function numbers(length: number, seed: number): Float32Array {
+  let state = (seed * 2654435761) >>> 0;
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state / 2 ** 32) * 2 - 1;
+  });
+}
+
+function shuffled(length: number, seed: number): number[] {
+  const keys = numbers(length, seed + 17);
+  return Array.from({ length }, (_, i) => i).sort((a, b) => keys[a] - keys[b]);
+}
