@@ -97,6 +97,15 @@ export class ServerMetrics {
       },
       1,
     );
+    new Counter({
+      name: `${PREFIX}num_preemptions_total`,
+      help: 'Times that a running request had to give its blocks back',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(engine.stats.preemptions);
+      },
+    });
     this.#prompt = counter('prompt_tokens', 'Prompt tokens of requests that began to run');
     this.#cached = counter('prompt_tokens_cached', 'Prompt tokens taken from the prefix cache');
     this.#generated = counter('generation_tokens', 'Generated tokens');

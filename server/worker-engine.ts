@@ -5,11 +5,12 @@ import type {
   EngineInfo,
   EngineMessage,
   EngineOptions,
+  EngineRequest,
   EngineStats,
 } from '../engine/core/protocol.js';
 import { fromErrorRecord, OctavoError } from '../engine/errors.js';
 import type { RequestId } from '../scheduler/ids.js';
-import type { Engine, EngineOutput, EngineRequest } from './engine-port.js';
+import type { Engine, EngineOutput } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
 
 export type WorkerEngineOptions = EngineOptions;
@@ -51,7 +52,11 @@ async function firstMessage(worker: Worker): Promise<EngineMessage> {
 class WorkerEngine implements Engine {
   readonly info: EngineInfo;
   readonly #worker: Worker;
+  /** Completions that the engine works on. */
   readonly #queues = new Map<RequestId, OutputQueue>();
+  /** Callers who wait for an answer, in the order of their commands. */
+  readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
+    [];
   readonly #exited: Promise<unknown>;
   #stats: EngineStats;
   #failure: OctavoError | null = null;
@@ -75,43 +80,58 @@ class WorkerEngine implements Engine {
     return this.#failure ? 'failed' : 'ready';
   }
 
-  async *submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
-    if (this.#failure) throw this.#failure;
-    const { id, ...rest } = request;
-    const queue = new OutputQueue();
-    const abort = (): void => {
-      this.#send({ type: 'abort', id });
-      queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
-    };
-    this.#queues.set(id, queue);
-    this.#send({
-      type: 'submit',
-      request: { ...rest, ids: [id], priority: 0, cacheSalt: null },
+  submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
+    const queues = request.ids.map((id) => {
+      const queue = new OutputQueue();
+      if (this.#failure) queue.fail(this.#failure);
+      else this.#queues.set(id, queue);
+      return queue;
     });
-    if (signal?.aborted) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
-    let ended = false;
-    try {
-      for (;;) {
-        const output = await queue.next();
-        ended = output.finishReason !== null;
-        yield output;
-        if (ended) return;
-      }
-    } catch (error) {
-      ended = true;
-      throw error;
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      this.#queues.delete(id);
-      if (!ended) this.#send({ type: 'abort', id });
-    }
+    if (!this.#failure) this.#send({ type: 'submit', request });
+    return request.ids.map((id, index) => this.#outputs(id, queues[index], signal));
+  }
+
+  resetPrefixCache(): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) return reject(this.#failure);
+      this.#resets.push({ resolve, reject });
+      this.#send({ type: 'resetPrefixCache' });
+    });
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     this.#send({ type: 'close' });
     await this.#exited;
+  }
+
+  /** One completion's outputs. The signal counts from now on, also if nobody iterates. */
+  #outputs(id: RequestId, queue: OutputQueue, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
+    const abort = (): void => {
+      this.#abort(id);
+      queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
+    };
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+    return this.#read(id, queue, () => signal?.removeEventListener('abort', abort));
+  }
+
+  async *#read(id: RequestId, queue: OutputQueue, done: () => void): AsyncGenerator<EngineOutput> {
+    try {
+      for (;;) {
+        const output = await queue.next();
+        yield output;
+        if (output.finishReason !== null) return;
+      }
+    } finally {
+      done();
+      this.#abort(id);
+    }
+  }
+
+  /** Nothing, when the completion has ended already. */
+  #abort(id: RequestId): void {
+    if (this.#queues.delete(id)) this.#send({ type: 'abort', id });
   }
 
   #send(command: EngineCommand): void {
@@ -126,10 +146,17 @@ class WorkerEngine implements Engine {
         this.#stats = message.stats;
         for (const { requestId, ...output } of message.outputs) {
           this.#queues.get(requestId)?.push(output);
+          if (output.finishReason !== null) this.#queues.delete(requestId);
         }
         break;
       case 'refused':
-        for (const id of message.ids) this.#queues.get(id)?.fail(fromErrorRecord(message.error));
+        for (const id of message.ids) {
+          this.#queues.get(id)?.fail(fromErrorRecord(message.error));
+          this.#queues.delete(id);
+        }
+        break;
+      case 'prefixCacheReset':
+        this.#resets.shift()?.resolve(message.done);
         break;
       case 'failed':
         this.#fail(message.error.message);
@@ -145,5 +172,7 @@ class WorkerEngine implements Engine {
       ? new OctavoError('draining', 'the server is shutting down')
       : new OctavoError('engine_failed', `the engine has failed: ${reason}`);
     for (const queue of this.#queues.values()) queue.fail(this.#failure);
+    this.#queues.clear();
+    for (const { reject } of this.#resets.splice(0)) reject(this.#failure);
   }
 }

@@ -1,3 +1,4 @@
+import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step-plan.js';
@@ -11,8 +12,7 @@ export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
   readonly runner: ModelRunner;
   readonly vocabSize: number;
-  /** Blocks of the pool that sequences hold right now. */
-  readonly usedBlocks: () => number;
+  readonly cache: KvCacheManager;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
@@ -35,12 +35,12 @@ export class EngineCore {
   }
 
   get stats(): EngineStats {
-    const { scheduler, usedBlocks } = this.#dependencies;
+    const { scheduler, cache } = this.#dependencies;
     return {
       running: scheduler.numRunning,
       waiting: scheduler.numWaiting,
       preemptions: scheduler.numPreemptions,
-      usedBlocks: usedBlocks(),
+      usedBlocks: cache.pool.numUsed,
       steps: this.#steps,
     };
   }
@@ -68,6 +68,11 @@ export class EngineCore {
   abort(id: RequestId): boolean {
     this.#sampling.delete(id);
     return this.#dependencies.scheduler.abort(id);
+  }
+
+  /** Between two steps. @returns false, with nothing changed, while blocks are in use */
+  resetPrefixCache(): boolean {
+    return this.#dependencies.cache.resetPrefixCache();
   }
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */

@@ -50,6 +50,9 @@ export class EngineLoop {
           if (!this.#core.hasWork)
             this.#send({ type: 'step', outputs: [], stats: this.#core.stats });
           break;
+        case 'resetPrefixCache':
+          this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });
+          break;
         case 'close':
           this.#closed = true;
           break;

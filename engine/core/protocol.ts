@@ -1,4 +1,5 @@
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SchedulingPolicy } from '../../scheduler/policies.js';
 import type { RequestOutput } from '../../scheduler/step-plan.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { ErrorRecord } from '../errors.js';
@@ -19,6 +20,9 @@ export interface EngineOptions {
   /** For ONNX Runtime and the attention alike, the engine thread included. */
   readonly threads: number;
   readonly enablePrefixCaching: boolean;
+  readonly schedulingPolicy: SchedulingPolicy;
+  /** Tokens of one prompt in one step, at most; 0 leaves it to the budget. */
+  readonly longPrefillThreshold: number;
 }
 
 /** What the engine has come to, once the model is loaded. */
@@ -60,6 +64,7 @@ export interface EngineRequest {
 export type EngineCommand =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'abort'; readonly id: RequestId }
+  | { readonly type: 'resetPrefixCache' }
   | { readonly type: 'close' };
 
 export type EngineMessage =
@@ -71,5 +76,7 @@ export type EngineMessage =
     }
   /** The request never entered the queue. */
   | { readonly type: 'refused'; readonly ids: readonly RequestId[]; readonly error: ErrorRecord }
+  /** Answers `resetPrefixCache`, in the order of the commands. */
+  | { readonly type: 'prefixCacheReset'; readonly done: boolean }
   /** Final: the thread ends after it. */
   | { readonly type: 'failed'; readonly error: ErrorRecord };

@@ -33,5 +33,7 @@ export function engineOptions(settings: Settings, modelDir: string): WorkerEngin
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,
     enablePrefixCaching: settings.enablePrefixCaching,
+    schedulingPolicy: settings.schedulingPolicy,
+    longPrefillThreshold: settings.longPrefillTokenThreshold,
   };
 }

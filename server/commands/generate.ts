@@ -39,7 +39,7 @@ export async function generate(
   try {
     const context = engine.info.maxModelLength;
     const request = {
-      id: 'generate' as RequestId,
+      ids: ['generate' as RequestId],
       promptTokenIds,
       maxTokens: outputBudget({
         promptTokens: promptTokenIds.length,
@@ -54,14 +54,16 @@ export async function generate(
         topP: model.defaultTopP,
         seed: options.seed ?? randomInt(2 ** 32),
       },
-      stop: [],
-      includeStop: false,
+      priority: 0,
+      cacheSalt: null,
     };
     const observer = { output: () => undefined, end: () => undefined };
     const rate = new Rate();
-    const outputs = generateText(engine, model.tokenizer, request, observer, controller.signal);
-    for await (const { text, tokens } of outputs) {
-      rate.add(tokens);
+    const [tokens] = engine.submit(request, controller.signal);
+    const shown = { stop: [], includeStop: false };
+    const outputs = generateText(tokens, model.tokenizer, shown, observer);
+    for await (const { text, tokens: count } of outputs) {
+      rate.add(count);
       if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
     }
     process.stdout.write('\n');

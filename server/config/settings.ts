@@ -65,8 +65,8 @@ export const SettingsSchema = Type.Object({
   }),
   blockSize: Type.Integer({
     ...extra({ description: 'tokens in one block of the KV cache', scope: 'engine' }),
-    minimum: 1,
-    maximum: 1024,
+    minimum: 4,
+    maximum: 256,
     default: 16,
   }),
   kvCacheMemory: Type.Integer({
@@ -103,6 +103,23 @@ export const SettingsSchema = Type.Object({
   enablePrefixCaching: Type.Boolean({
     ...extra({ description: 'share the blocks of common prompt beginnings', scope: 'engine' }),
     default: true,
+  }),
+  schedulingPolicy: Type.Enum(['fcfs', 'priority'], {
+    ...extra({
+      description: 'order of service: arrival, or the request field "priority" first',
+      scope: 'engine',
+      value: 'policy',
+    }),
+    default: 'fcfs',
+  }),
+  longPrefillTokenThreshold: Type.Integer({
+    ...extra({
+      description: 'tokens of one prompt in one step, at most; 0 leaves it to the budget',
+      scope: 'engine',
+    }),
+    minimum: 0,
+    maximum: 1_048_576,
+    default: 0,
   }),
   apiKey: Type.Array(Type.String({ minLength: 1 }), {
     ...extra({

@@ -1,15 +1,12 @@
-import type { SamplingParams } from '../../engine/sampling/sampling-params.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import type { Engine } from '../engine-port.js';
+import type { EngineRequest } from '../../engine/core/protocol.js';
+import type { EngineOutput } from '../engine-port.js';
 import { StopMatcher } from '../text/stop-matcher.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
-export interface TextRequest {
-  readonly id: RequestId;
-  readonly promptTokenIds: readonly TokenId[];
-  readonly maxTokens: number;
-  readonly stopTokenIds: readonly TokenId[];
-  readonly sampling: SamplingParams;
+/** An engine request, and what of its text is shown. */
+export interface TextRequest extends EngineRequest, TextOptions {}
+
+export interface TextOptions {
   /** None of them empty. */
   readonly stop: readonly string[];
   /** Leaves the stop string, or the stop token's text, in the output. */
@@ -33,26 +30,24 @@ export interface GenerationObserver {
 }
 
 /**
- * Runs one engine request and turns its tokens into text. A stop string ends the engine's work, too: tokens behind it are
+ * Turns the tokens of one completion into text. A stop string ends the engine's work, too: tokens behind it are
  * neither shown nor counted, even if the engine was already further.
  *
  * @throws OctavoError what the engine throws
  */
 export async function* generateText(
-  engine: Engine,
+  outputs: AsyncIterable<EngineOutput>,
   tokenizer: Tokenizer,
-  request: TextRequest,
+  { stop, includeStop }: TextOptions,
   observer: GenerationObserver,
-  signal: AbortSignal,
 ): AsyncGenerator<TextOutput, void> {
-  const { stop, includeStop, ...engineRequest } = request;
   const detokenizer = tokenizer.createDetokenizer();
   const matcher = new StopMatcher(stop, { includeStop });
   // A reader that leaves early does what a disconnect does.
   let end: Parameters<GenerationObserver['end']>[0] = 'abort';
   let last: TextOutput | null = null;
   try {
-    for await (const output of engine.submit(engineRequest, signal)) {
+    for await (const output of outputs) {
       const { cachedTokens } = output;
       let { finishReason } = output;
       let text = '';

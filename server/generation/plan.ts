@@ -64,11 +64,8 @@ export function outputBudget(options: {
   return asked ?? Math.min(options.standard, left);
 }
 
-/**
- * One engine request for each choice: prompt by prompt, `n` for each. Choices of a prompt take seeds that follow each
- * other, so that they differ and yet can be repeated.
- */
-export function planChoices(
+/** One engine request for each prompt, with `n` completions. */
+export function planRequests(
   id: string,
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
@@ -79,19 +76,19 @@ export function planChoices(
   const stop = body.stop ?? [];
   const eos = body.ignore_eos === true ? [] : model.eosTokenIds;
   const n = body.n ?? 1;
-  return prompts.flatMap(({ tokenIds, maxTokens }, promptIndex) =>
-    Array.from({ length: n }, (_, choice) => ({
-      id: `${id}-${promptIndex * n + choice}` as RequestId,
-      promptTokenIds: tokenIds,
-      maxTokens,
-      stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
-      sampling: {
-        temperature: body.temperature ?? model.defaultTemperature,
-        topP: body.top_p ?? model.defaultTopP,
-        seed: Number(BigInt.asUintN(32, BigInt(seed) + BigInt(choice))),
-      },
-      stop: typeof stop === 'string' ? [stop] : stop,
-      includeStop: body.include_stop_str_in_output === true,
-    })),
-  );
+  return prompts.map(({ tokenIds, maxTokens }, index) => ({
+    ids: Array.from({ length: n }, (_, choice) => `${id}-${index * n + choice}` as RequestId),
+    promptTokenIds: tokenIds,
+    maxTokens,
+    stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
+    sampling: {
+      temperature: body.temperature ?? model.defaultTemperature,
+      topP: body.top_p ?? model.defaultTopP,
+      seed: Number(BigInt.asUintN(32, BigInt(seed))),
+    },
+    priority: body.priority ?? 0,
+    cacheSalt: body.cache_salt ?? null,
+    stop: typeof stop === 'string' ? [stop] : stop,
+    includeStop: body.include_stop_str_in_output === true,
+  }));
 }

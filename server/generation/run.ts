@@ -46,7 +46,6 @@ export function newId(prefix: string): string {
 /**
  * Runs the choices of one API request and answers it, as a stream or whole. A client that leaves aborts all of them.
  *
- * @param n choices for each prompt; usage counts a prompt once
  * @returns the body of the answer, or undefined when it has been streamed
  * @throws OctavoError what the engine throws, unless the stream has begun: the error is then its last event
  */
@@ -55,27 +54,31 @@ export async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   options: {
-    readonly choices: readonly TextRequest[];
-    readonly n: number;
+    /** One for each prompt; usage counts a prompt once. */
+    readonly requests: readonly TextRequest[];
     readonly format: AnswerFormat;
     readonly stream: boolean;
     readonly includeUsage: boolean;
     readonly record: GenerationRecord;
   },
 ): Promise<object | undefined> {
-  const { choices, format, record } = options;
+  const { requests, format, record } = options;
   request.generation = record;
-  record.promptTokens = choices
-    .filter((_, index) => index % options.n === 0)
-    .reduce((sum, { promptTokenIds }) => sum + promptTokenIds.length, 0);
+  record.promptTokens = requests.reduce(
+    (sum, { promptTokenIds }) => sum + promptTokenIds.length,
+    0,
+  );
   if (context.engine.state === 'failed') {
     throw new OctavoError('engine_failed', 'the engine has failed');
   }
   const controller = context.inFlight.begin();
   abortOnDisconnect(reply, controller);
   try {
-    const outputs = runChoices(context, choices, request.arrivedAt, controller, record, options.n);
-    if (!options.stream) return await collect(outputs, choices.length, format, record);
+    const outputs = runRequests(context, requests, request.arrivedAt, controller, record);
+    if (!options.stream) {
+      const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
+      return await collect(outputs, count, format, record);
+    }
     await stream(context, reply, outputs, format, record, options.includeUsage);
     return undefined;
   } finally {
@@ -85,22 +88,26 @@ export async function answer(
   }
 }
 
-/** The engine's outputs of all choices as they come, booked in the record. */
-async function* runChoices(
+/** The engine's outputs of all choices as they come, booked in the record. Choices are numbered through all prompts. */
+async function* runRequests(
   context: AppContext,
-  choices: readonly TextRequest[],
+  requests: readonly TextRequest[],
   arrivedAt: number,
   controller: AbortController,
   record: GenerationRecord,
-  n: number,
 ): AsyncGenerator<ChoiceOutput, void> {
   const { engine, metrics, model, clock } = context;
   const { signal } = controller;
-  const streams = choices.map((choice) => {
-    const observer = metrics.observe(arrivedAt, choice.promptTokenIds.length);
-    return generateText(engine, model.tokenizer, choice, observer, signal);
-  });
-  const begun = new Set<number>();
+  const streams = requests.flatMap(({ stop, includeStop, ...request }) =>
+    engine.submit(request, signal).map((outputs) => {
+      const observer = metrics.observe(arrivedAt, request.promptTokenIds.length);
+      return generateText(outputs, model.tokenizer, { stop, includeStop }, observer);
+    }),
+  );
+  const firstOfPrompt = new Set<number>();
+  for (let index = 0, r = 0; r < requests.length; index += requests[r++].ids.length) {
+    firstOfPrompt.add(index);
+  }
   for await (const { index, value } of mergeStreams(streams)) {
     const { finishReason, ...output } = value;
     if (finishReason === 'abort') {
@@ -109,9 +116,8 @@ async function* runChoices(
     }
     if (output.tokens > 0) record.ttftMs ??= Math.round(clock.now() - arrivedAt);
     record.completionTokens += output.tokens;
-    // The other choices of a prompt find the first one's blocks: that is no saving of the client's.
-    if (!begun.has(index) && index % n === 0) record.cachedTokens += output.cachedTokens;
-    begun.add(index);
+    // Once for each prompt, with the first output of its first choice.
+    if (firstOfPrompt.delete(index)) record.cachedTokens += output.cachedTokens;
     if (finishReason !== null) record.finishReason = finishReason;
     yield { ...output, index, finishReason };
   }

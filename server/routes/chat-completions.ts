@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import type { AppContext } from '../app-context.js';
-import { checkCommonFields, outputBudget, planChoices } from '../generation/plan.js';
+import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
 import { encodeMessages, MessagesSchema } from './chat-messages.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
@@ -35,8 +35,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const n = body.n ?? 1;
       const created = context.clock.unixSeconds();
       return answer(context, request, reply, {
-        choices: planChoices(id, [{ tokenIds, maxTokens }], body, context),
-        n,
+        requests: planRequests(id, [{ tokenIds, maxTokens }], body, context),
         format: chatFormat({ id, created, model }, n),
         stream: body.stream === true,
         includeUsage: body.stream_options?.include_usage === true,

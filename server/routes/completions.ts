@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
-import { checkCommonFields, outputBudget, planChoices } from '../generation/plan.js';
+import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
@@ -48,17 +48,14 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
       }));
       const id = newId('cmpl');
       const model = body.model ?? context.model.names[0];
-      const n = body.n ?? 1;
-      const choices = planChoices(id, prompts, body, context);
-      const echoes = choices.map(({ promptTokenIds }, index) =>
-        body.echo === true
-          ? echoOf(body.prompt, Math.floor(index / n), promptTokenIds, context)
-          : '',
-      );
+      const requests = planRequests(id, prompts, body, context);
+      const echoes = requests.flatMap(({ ids, promptTokenIds }, index) => {
+        const echo = body.echo === true ? echoOf(body.prompt, index, promptTokenIds, context) : '';
+        return ids.map(() => echo);
+      });
       const created = context.clock.unixSeconds();
       return answer(context, request, reply, {
-        choices,
-        n,
+        requests,
         format: completionFormat({ id, object: 'text_completion', created, model }, echoes),
         stream: body.stream === true,
         includeUsage: body.stream_options?.include_usage === true,

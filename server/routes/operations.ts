@@ -24,5 +24,13 @@ export function addOperationsRoutes(app: TypedApp, context: AppContext): void {
     return reply.type(context.metrics.contentType).send(text);
   });
 
+  app.post('/reset_prefix_cache', async (_request, reply) => {
+    if (await context.engine.resetPrefixCache()) return reply.code(200).send({ status: 'ok' });
+    throw new OctavoError(
+      'prefix_cache_in_use',
+      'the prefix cache cannot be reset while requests hold blocks; try again when none runs',
+    );
+  });
+
   app.get('/version', async () => ({ version }));
 }

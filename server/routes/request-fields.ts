@@ -23,6 +23,10 @@ export const COMMON_FIELDS = {
   stop_token_ids: Nullable(Type.Array(Type.Integer({ minimum: 0 }))),
   include_stop_str_in_output: Nullable(Type.Boolean()),
   user: Nullable(Type.String()),
+  /** Smaller is earlier; without effect unless the server runs with --scheduling-policy priority. */
+  priority: Nullable(Type.Integer({ minimum: -1000, maximum: 1000 })),
+  /** Only requests with the same salt share cached prefixes. */
+  cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
 };
 
 export const CommonSchema = Type.Object(COMMON_FIELDS);

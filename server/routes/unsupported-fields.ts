@@ -45,8 +45,6 @@ const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {
   best_of: oneOf(1),
   use_beam_search: oneOf(false),
   suffix: oneOf(''),
-  cache_salt: never,
-  priority: oneOf(0),
   modalities: isTextOnly,
   audio: never,
   prediction: never,

@@ -32,6 +32,8 @@ const OPTIONS: EngineOptions = {
   maxModelLength: null,
   threads: 2,
   enablePrefixCaching: false,
+  schedulingPolicy: 'fcfs',
+  longPrefillThreshold: 0,
 };
 
 /** Runs prompts to their end, all at once; returns their tokens in the same order. */
@@ -118,7 +120,10 @@ describe('octavo-tiny against PyTorch', () => {
 });
 
 /** Logits of a prompt's last position, as the engine's runner computes them in chunks. */
-async function logitsAfter({ runner, scheduler, info }: LoadedEngine, prompt: readonly TokenId[]) {
+async function logitsAfter(
+  { runner, scheduler, cache, info }: LoadedEngine,
+  prompt: readonly TokenId[],
+) {
   let logits = new Float32Array(0);
   const core = new EngineCore({
     scheduler,
@@ -131,7 +136,7 @@ async function logitsAfter({ runner, scheduler, info }: LoadedEngine, prompt: re
       dispose: () => Promise.resolve(),
     },
     vocabSize: info.vocabSize,
-    usedBlocks: () => 0,
+    cache,
     now: () => 0,
   });
   core.add({

@@ -26,7 +26,7 @@ test('values after a known load', async () => {
   }
   await server.post('/v1/completions', { prompt: '' });
   await eventually(() => server.log.filter(({ msg }) => msg === 'request').length === 4, 'ended');
-  engine.stats = { running: 2, waiting: 5, usedBlocks: 16, steps: 9 };
+  engine.stats = { running: 2, preemptions: 3, waiting: 5, usedBlocks: 16, steps: 9 };
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const value = (name: string, ...labels: string[]): number | undefined => {
     const line = text
@@ -39,6 +39,7 @@ test('values after a known load', async () => {
   expect(value('vllm:num_requests_running')).toBe(2);
   expect(value('vllm:num_requests_waiting')).toBe(5);
   expect(value('vllm:kv_cache_usage_perc')).toBe(0.25);
+  expect(value('vllm:num_preemptions_total')).toBe(3);
   expect(value('vllm:prompt_tokens_total')).toBe(15);
   expect(value('vllm:prompt_tokens_cached_total')).toBe(12);
   expect(value('vllm:prefix_cache_hits_total')).toBe(12);

@@ -232,3 +232,25 @@ test('errors of the API become errors of the client', async () => {
     client.chat.completions.create({ model: 'byte-model', messages, max_tokens: 4096 }),
   ).rejects.toMatchObject({ status: 400, code: 'context_length_exceeded', param: 'messages' });
 });
+
+describe('POST /reset_prefix_cache', () => {
+  test('answers 200 when nothing runs, and 409 while blocks are in use', async () => {
+    const engine = new ScriptedEngine(() => ({ steps: [[65]], finish: null }));
+    const { post, client } = await startTestServer(engine);
+    expect((await post('/reset_prefix_cache', {})).status).toBe(200);
+    const stream = await client.chat.completions.create({
+      model: 'byte-model',
+      messages,
+      stream: true,
+    });
+    const refused = await post('/reset_prefix_cache', {});
+    expect(refused.status).toBe(409);
+    expect(await refused.json()).toMatchObject({ error: { code: 'prefix_cache_in_use' } });
+    stream.controller.abort();
+  });
+
+  test('needs a key when there are keys', async () => {
+    const { post } = await startTestServer(saying('x'), { apiKeys: ['secret'] });
+    expect((await post('/reset_prefix_cache', {})).status).toBe(401);
+  });
+});

@@ -51,7 +51,7 @@ export class CoreHarness {
       scheduler: this.scheduler,
       runner: this.model,
       vocabSize,
-      usedBlocks: () => this.cache.pool.numUsed,
+      cache: this.cache,
       now: () => this.#time++,
     });
   }

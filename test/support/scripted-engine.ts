@@ -1,12 +1,7 @@
+import type { EngineInfo, EngineRequest, EngineStats } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import type {
-  Engine,
-  EngineInfo,
-  EngineOutput,
-  EngineRequest,
-  EngineStats,
-} from '../../server/engine-port.js';
+import type { Engine, EngineOutput } from '../../server/engine-port.js';
 
 /** What the engine does with one request: outputs of a script, an error, or silence until it is aborted. */
 export interface Script {
@@ -21,7 +16,9 @@ export interface Script {
   readonly beforeStep?: (step: number) => Promise<void> | void;
 }
 
+/** One completion of a request. */
 export interface SubmittedRequest {
+  readonly id: RequestId;
   readonly request: EngineRequest;
   /** How it ended for the engine; null while it runs. */
   ended: 'finished' | 'aborted' | 'left' | 'failed' | null;
@@ -32,7 +29,7 @@ export interface SubmittedRequest {
 /** An engine port without a model: a function decides what each request gets. */
 export class ScriptedEngine implements Engine {
   readonly info: EngineInfo;
-  stats: EngineStats = { running: 0, waiting: 0, usedBlocks: 0, steps: 0 };
+  stats: EngineStats = { running: 0, waiting: 0, preemptions: 0, usedBlocks: 0, steps: 0 };
   state: 'ready' | 'failed' = 'ready';
   closed = false;
   readonly submitted: SubmittedRequest[] = [];
@@ -45,11 +42,26 @@ export class ScriptedEngine implements Engine {
 
   /** Requests that still run. */
   get alive(): RequestId[] {
-    return this.submitted.filter(({ ended }) => ended === null).map(({ request }) => request.id);
+    return this.submitted.filter(({ ended }) => ended === null).map(({ id }) => id);
   }
 
-  async *submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
-    const entry: SubmittedRequest = { request, ended: null, taken: 0 };
+  submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput>[] {
+    return request.ids.map((id, index) => {
+      const seed = (request.sampling.seed + index) >>> 0;
+      return this.#run(id, { ...request, sampling: { ...request.sampling, seed } }, signal);
+    });
+  }
+
+  resetPrefixCache(): Promise<boolean> {
+    return Promise.resolve(this.alive.length === 0);
+  }
+
+  async *#run(
+    id: RequestId,
+    request: EngineRequest,
+    signal?: AbortSignal,
+  ): AsyncGenerator<EngineOutput> {
+    const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
     const { steps, finish, error, beforeStep, cachedTokens = 0 } = this.#script(request);
     const aborted = new Promise<void>((resolve) => {
