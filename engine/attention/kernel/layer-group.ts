@@ -26,6 +26,19 @@ export function layerBytes(shape: AttentionShape, config: PagedAttentionConfig):
   return 2 * (pageBytes(shape, config) + scaleBytes(shape, config)) + rotary + 64 * 1024;
 }
 
+/** A step's arrays in the group's memory. */
+interface PlacedStep {
+  readonly batch: AttentionBatch;
+  readonly places: Readonly<
+    Record<
+      'queryStarts' | 'contextLengths' | 'blockTables' | 'query' | 'key' | 'value' | 'output',
+      number
+    >
+  >;
+  /** By size of the query groups. */
+  readonly tiles: ReadonlyMap<number, { readonly place: number; readonly count: number }>;
+}
+
 /** Names of a region of pages within a layer. */
 const PAGES = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
 
@@ -41,7 +54,8 @@ export class LayerGroup {
   readonly #kernel: KernelExports;
   readonly #stepHeader: number;
   readonly #scratch: readonly number[];
-  #step = { start: 0, bytes: 0 };
+  #stepRegion = { start: 0, bytes: 0 };
+  #step: PlacedStep | null = null;
 
   constructor(
     module: WebAssembly.Module,
@@ -68,7 +82,7 @@ export class LayerGroup {
     return this.#kernel;
   }
 
-  /** Copies the step's arrays in, writes K and V into the pages, and leaves the attention's tasks ready to be taken. */
+  /** Writes K and V of a layer into the pages, and leaves the attention's tasks ready to be taken. */
   prepare(
     layer: number,
     batch: AttentionBatch,
@@ -77,41 +91,22 @@ export class LayerGroup {
     value: Float32Array,
   ): { readonly output: number; readonly tasks: number } {
     const { shape, header } = this.#layers[layer - this.firstLayer];
-    const tiles = queryTiles(batch, shape.numHeads / shape.numKvHeads);
-    const arrays = [
-      batch.queryStarts.subarray(0, batch.numSequences + 1),
-      batch.contextLengths.subarray(0, batch.numSequences),
-      batch.blockTables.subarray(0, batch.numSequences * batch.blockTableStride),
-      tiles,
-      query,
-      key,
-      value,
-    ];
-    const places = this.#placeStep([...arrays.map((array) => array.byteLength), query.byteLength]);
-    arrays.forEach((array, i) => {
-      const target =
-        array instanceof Float32Array
-          ? this.arena.floats(places[i], array.length)
-          : this.arena.ints(places[i], array.length);
-      target.set(array);
-    });
-    const numTiles = tiles.length / WORDS_PER_TILE;
+    if (this.#step?.batch !== batch) this.#step = this.#placeStep(batch);
+    const { places } = this.#step;
+    const tiles = this.#step.tiles.get(groupSize(shape)) ?? { place: 0, count: 0 };
+    this.arena.floats(places.query, query.length).set(query);
+    this.arena.floats(places.key, key.length).set(key);
+    this.arena.floats(places.value, value.length).set(value);
     writeStepHeader(this.arena.memory, this.#stepHeader, {
-      queryStarts: places[0],
-      contextLengths: places[1],
-      blockTables: places[2],
+      ...places,
       tableStride: batch.blockTableStride,
       numSequences: batch.numSequences,
-      tiles: places[3],
-      query: places[4],
-      key: places[5],
-      value: places[6],
-      output: places[7],
-      numTiles,
+      tiles: tiles.place,
+      numTiles: tiles.count,
       nextTask: 0,
     });
     this.#kernel.storeKeysAndValues(header, this.#stepHeader);
-    return { output: places[7], tasks: numTiles * shape.numKvHeads };
+    return { output: places.output, tasks: tiles.count * shape.numKvHeads };
   }
 
   copyBlock(from: number, to: number): void {
@@ -159,14 +154,46 @@ export class LayerGroup {
     return { shape, places, header };
   }
 
-  /** Places for the step's arrays, in a region that is reused from step to step and grows with the largest. */
-  #placeStep(sizes: readonly number[]): number[] {
+  /** Copies what all layers of a step share, once, and finds room for what each of them brings. */
+  #placeStep(batch: AttentionBatch): PlacedStep {
+    const tokens = batch.queryStarts[batch.numSequences];
+    const widest = (heads: (shape: AttentionShape) => number): number =>
+      tokens * 4 * Math.max(...this.#layers.map(({ shape }) => heads(shape) * shape.headSize));
+    const groups = [...new Set(this.#layers.map(({ shape }) => groupSize(shape)))];
+    const tiles = groups.map((group) => queryTiles(batch, group));
+    const arrays = [
+      batch.queryStarts.subarray(0, batch.numSequences + 1),
+      batch.contextLengths.subarray(0, batch.numSequences),
+      batch.blockTables.subarray(0, batch.numSequences * batch.blockTableStride),
+      ...tiles,
+    ];
+    const queries = widest((shape) => shape.numHeads);
+    const keys = widest((shape) => shape.numKvHeads);
+    const sizes = [...arrays.map((array) => array.byteLength), queries, keys, keys, queries];
+    const at = this.#stepPlaces(sizes);
+    arrays.forEach((array, i) => this.arena.ints(at[i], array.length).set(array));
+    const [query, key, value, output] = at.slice(arrays.length);
+    const [queryStarts, contextLengths, blockTables, ...tilePlaces] = at;
+    return {
+      batch,
+      places: { queryStarts, contextLengths, blockTables, query, key, value, output },
+      tiles: new Map(
+        groups.map((group, i) => [
+          group,
+          { place: tilePlaces[i], count: tiles[i].length / WORDS_PER_TILE },
+        ]),
+      ),
+    };
+  }
+
+  /** Places in a region that is reused from step to step and grows with the largest. */
+  #stepPlaces(sizes: readonly number[]): number[] {
     const padded = sizes.map((size) => Math.ceil(size / 64) * 64);
     const total = padded.reduce((a, b) => a + b, 0);
-    if (total > this.#step.bytes) {
-      this.#step = { start: this.arena.allocate(2 * total), bytes: 2 * total };
+    if (total > this.#stepRegion.bytes) {
+      this.#stepRegion = { start: this.arena.allocate(2 * total), bytes: 2 * total };
     }
-    let next = this.#step.start;
+    let next = this.#stepRegion.start;
     return padded.map((size) => {
       const place = next;
       next += size;
@@ -175,10 +202,15 @@ export class LayerGroup {
   }
 }
 
+/** Query heads that share a KV head. */
+function groupSize(shape: AttentionShape): number {
+  return shape.numHeads / shape.numKvHeads;
+}
+
 /** Memory that one thread works in; laid out by `attend` in assembly/attend.ts. */
 function scratchBytes(shape: AttentionShape, blockSize: number): number {
-  const rows = maxRows(shape.numHeads / shape.numKvHeads);
-  const tileTokens = Math.max(1, Math.floor(64 / blockSize)) * blockSize;
+  const rows = maxRows(groupSize(shape));
+  const tileTokens = Math.max(1, Math.floor(128 / blockSize)) * blockSize;
   const floats =
     2 * rows * shape.headSize +
     rows * tileTokens +

@@ -75,4 +75,4 @@
 
 /** Tokens of the context that are scored before the running softmax is brought up to date, at least. */
 // @ts-ignore: decorator
-@inline export const TILE_TOKENS: i32 = 64;
+@inline export const TILE_TOKENS: i32 = 128;

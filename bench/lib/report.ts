@@ -1,0 +1,71 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { arch, cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+/** A value of a table's cell; numbers are printed with three significant digits. */
+export type Cell = string | number;
+
+export interface Report {
+  /** File name of the results, without ending. */
+  readonly name: string;
+  readonly command: string;
+  /** What was measured and how, in a sentence or two. */
+  readonly about: string;
+  readonly tables: readonly {
+    readonly title: string;
+    readonly columns: readonly string[];
+    readonly rows: readonly (readonly Cell[])[];
+  }[];
+}
+
+/** Prints the report and writes it to bench/results/ as JSON and Markdown, with machine, versions and commit. */
+export function publish(report: Report): void {
+  const machine = describeMachine();
+  const lines = [`# ${report.name}`, '', report.about, '', `\`${report.command}\``, ''];
+  for (const [key, value] of Object.entries(machine)) lines.push(`- ${key}: ${value}`);
+  for (const { title, columns, rows } of report.tables) {
+    lines.push('', `## ${title}`, '', row(columns), row(columns.map(() => '---')));
+    lines.push(...rows.map((cells) => row(cells.map(format))));
+  }
+  const markdown = `${lines.join('\n')}\n`;
+  const directory = fileURLToPath(new URL('../results', import.meta.url));
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(`${directory}/${report.name}.md`, markdown);
+  const json = JSON.stringify({ ...report, machine }, null, 1);
+  writeFileSync(`${directory}/${report.name}.json`, `${json}\n`);
+  process.stdout.write(markdown);
+}
+
+function describeMachine(): Record<string, string> {
+  const [cpu] = cpus();
+  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
+  const dirty =
+    git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' (with changes)';
+  const runtime = JSON.parse(
+    readFileSync(
+      new URL('../../node_modules/onnxruntime-node/package.json', import.meta.url),
+      'utf8',
+    ),
+  ) as { version: string };
+  return {
+    processor: `${cpu?.model ?? 'unknown'}, ${cpus().length} cores, ${arch()}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    versions: `Node ${process.versions.node}, onnxruntime-node ${runtime.version}`,
+    commit: `${git('rev-parse', '--short', 'HEAD')}${dirty}`,
+    date: new Date().toISOString().slice(0, 10),
+  };
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
+function format(cell: Cell): string {
+  return typeof cell === 'number' ? String(Number(cell.toPrecision(3))) : cell;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
