@@ -5,7 +5,7 @@ import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step
 import { OctavoError } from '../errors.js';
 import { sampleToken } from '../sampling/sampler.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
-import type { ModelRunner } from './model-runner.js';
+import type { ModelRunner, RunnerTimings } from './model-runner.js';
 import type { EngineRequest, EngineStats } from './protocol.js';
 
 export interface EngineCoreDependencies {
@@ -25,6 +25,7 @@ export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
   readonly #sampling = new Map<RequestId, SequenceSampling>();
   #steps = 0;
+  #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
@@ -32,6 +33,11 @@ export class EngineCore {
 
   get hasWork(): boolean {
     return this.#dependencies.scheduler.hasWork;
+  }
+
+  /** Where the last step's time went. */
+  get timings(): StepTimings {
+    return this.#timings;
   }
 
   get stats(): EngineStats {
@@ -77,11 +83,17 @@ export class EngineCore {
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
   async step(): Promise<RequestOutput[]> {
-    const { scheduler, runner } = this.#dependencies;
+    const { scheduler, runner, now } = this.#dependencies;
+    const start = now();
     const plan = scheduler.schedule();
     if (!plan) return [];
+    const scheduled = now();
     const logits = await runner.execute(plan);
+    const executed = now();
     const outputs = scheduler.apply(plan, this.#sample(plan, logits));
+    const end = now();
+    const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
+    this.#timings = { ...runner.timings, schedule, sample, total };
     for (const output of outputs) {
       if (output.finishReason !== null) this.#sampling.delete(output.requestId);
     }
@@ -107,6 +119,14 @@ export class EngineCore {
     }
     return sampled;
   }
+}
+
+/** Milliseconds of a step by phase; what is left of `total` is JavaScript around ONNX Runtime's calls. */
+export interface StepTimings extends RunnerTimings {
+  readonly schedule: number;
+  /** Sampling, and taking the results in. */
+  readonly sample: number;
+  readonly total: number;
 }
 
 interface SequenceSampling {

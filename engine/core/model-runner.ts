@@ -1,5 +1,12 @@
 import type { StepPlan } from '../../scheduler/step-plan.js';
 
+export interface RunnerTimings {
+  /** Inside ONNX Runtime. */
+  readonly segments: number;
+  /** Between the segments: writing K and V, and attending. */
+  readonly attention: number;
+}
+
 /**
  * The engine core's view of a model. Implementations: segments in ONNX Runtime with paged attention between them,
  * and scripted models in tests.
@@ -14,6 +21,8 @@ export interface ModelRunner {
    *   plan's order; valid until the next call
    */
   execute(plan: StepPlan): Promise<Float32Array>;
+  /** Where the last step's time went; milliseconds. */
+  readonly timings: RunnerTimings;
   /** Ends helper threads and sessions. Idempotent. */
   dispose(): Promise<void>;
 }

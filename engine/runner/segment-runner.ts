@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
-import type { ModelRunner } from '../core/model-runner.js';
+import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
 import {
   type AttentionSite,
@@ -28,6 +28,7 @@ export class SegmentRunner implements ModelRunner {
   /** One buffer for all layers: a segment has read a site's output before the next site writes. */
   #attentionOutput = new Float32Array(0);
   #disposed = false;
+  #timings: RunnerTimings = { segments: 0, attention: 0 };
 
   private constructor(
     segments: readonly LoadedSegment[],
@@ -56,6 +57,10 @@ export class SegmentRunner implements ModelRunner {
     return new SegmentRunner(segments, model.sites, attention);
   }
 
+  get timings(): RunnerTimings {
+    return this.#timings;
+  }
+
   async execute(plan: StepPlan): Promise<Float32Array> {
     for (const copy of plan.blockCopies) this.#attention.copyBlock(copy.from, copy.to);
     const batch = buildStepBatch(plan);
@@ -63,13 +68,21 @@ export class SegmentRunner implements ModelRunner {
     const tensors = stepTensors(batch);
     // In the middle of long prompts nobody samples, and nothing else reads what the last segment computes.
     const used = batch.sampleRows.length > 0 ? this.#segments : this.#segments.slice(0, -1);
+    let segments = 0;
+    let attention = 0;
     for (const [index, segment] of used.entries()) {
+      const start = performance.now();
       const feeds = Object.fromEntries(segment.inputs.map((name) => [name, take(tensors, name)]));
       const results = await segment.session.run(feeds, segment.outputs);
       for (const name of segment.outputs) tensors.set(name, results[name]);
+      const computed = performance.now();
+      segments += computed - start;
       const site = this.#sites[index];
-      if (site) tensors.set(site.output, this.#attend(site, tensors, batch.numTokens));
+      if (!site) continue;
+      tensors.set(site.output, this.#attend(site, tensors, batch.numTokens));
+      attention += performance.now() - computed;
     }
+    this.#timings = { segments, attention };
     return batch.sampleRows.length > 0 ? floats(take(tensors, LOGITS)) : new Float32Array(0);
   }
 

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { OnnxBuilder } from '../../bench/models/onnx-builder.js';
 import { modelDir } from '../support/model-dir.js';
 import {
   exitCode,
@@ -10,7 +11,6 @@ import {
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
-import { OnnxBuilder } from '../support/onnx-builder.js';
 
 const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
 

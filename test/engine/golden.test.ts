@@ -133,6 +133,7 @@ async function logitsAfter(
         if (result.length > 0) logits = result.slice();
         return result;
       },
+      timings: runner.timings,
       dispose: () => Promise.resolve(),
     },
     vocabSize: info.vocabSize,

@@ -10,6 +10,7 @@ const POISON = -1;
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];
+  readonly timings = { segments: 0, attention: 0 };
   readonly #pages: Int32Array;
   readonly #blockSize: number;
   readonly #vocabSize: number;

@@ -1,5 +1,5 @@
+import { OnnxBuilder } from '../../bench/models/onnx-builder.js';
 import { TensorProto_DataType as Type } from '../../engine/importer/onnx/onnx_pb.js';
-import { OnnxBuilder } from './onnx-builder.js';
 
 export interface TinyDecoder {
   readonly layers: number;

@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { WireType } from '@bufbuild/protobuf/wire';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { OnnxBuilder } from '../../../bench/models/onnx-builder.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import { formatReport } from '../../../engine/importer/inspect.js';
 import {
@@ -14,7 +15,6 @@ import {
   TensorProto_DataType,
 } from '../../../engine/importer/onnx/onnx_pb.js';
 import { modelDir } from '../../support/model-dir.js';
-import { OnnxBuilder } from '../../support/onnx-builder.js';
 import { tinyDecoder } from '../../support/tiny-decoder.js';
 
 /** The error of importing a directory with this model.onnx: one line. */

@@ -17,7 +17,7 @@ import {
 
 type Attribute = number | { readonly float: number } | string;
 
-/** Builds small ONNX models for tests; weights come from a seed. */
+/** Builds ONNX graphs; small weights come from a seed. */
 export class OnnxBuilder {
   readonly nodes: NodeProto[] = [];
   readonly inputs: ValueInfoProto[] = [];

@@ -1,0 +1,56 @@
+/** Dimensions of published decoders, for models with random weights. */
+export interface DecoderShape {
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly mlp: number;
+  readonly vocab: number;
+  readonly context: number;
+  readonly ropeTheta: number;
+  /** Query, key and value have a bias. */
+  readonly qkvBias: boolean;
+}
+
+export const SHAPES = {
+  'qwen2.5-0.5b': {
+    hidden: 896,
+    layers: 24,
+    heads: 14,
+    kvHeads: 2,
+    headSize: 64,
+    mlp: 4864,
+    vocab: 151_936,
+    context: 32_768,
+    ropeTheta: 1_000_000,
+    qkvBias: true,
+  },
+  'llama-3.2-1b': {
+    hidden: 2048,
+    layers: 16,
+    heads: 32,
+    kvHeads: 8,
+    headSize: 64,
+    mlp: 8192,
+    vocab: 128_256,
+    context: 131_072,
+    ropeTheta: 500_000,
+    qkvBias: false,
+  },
+  /** For trying the benchmarks themselves. */
+  small: {
+    hidden: 256,
+    layers: 4,
+    heads: 8,
+    kvHeads: 2,
+    headSize: 32,
+    mlp: 512,
+    vocab: 4096,
+    context: 4096,
+    ropeTheta: 10_000,
+    qkvBias: false,
+  },
+} as const satisfies Record<string, DecoderShape>;
+
+export type ShapeName = keyof typeof SHAPES;
