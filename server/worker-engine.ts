@@ -135,8 +135,6 @@ class WorkerEngine implements Engine {
   }
 
   #send(command: EngineCommand): void {
-    // A worker thread, not a browser window: there is no origin to name.
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin
     this.#worker.postMessage(command);
   }
 
