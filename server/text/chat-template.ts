@@ -5,8 +5,14 @@ import { clip } from './clip.js';
 /** One turn, as templates expect it: the content is a text. Further fields are passed through. */
 export interface TemplateMessage {
   readonly role: string;
-  readonly content: string;
+  readonly content: string | null;
   readonly [field: string]: unknown;
+}
+
+export interface RenderOptions {
+  /** Function tools in OpenAI's form. */
+  readonly tools?: readonly object[] | null;
+  readonly addGenerationPrompt?: boolean;
 }
 
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
@@ -32,13 +38,19 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt text of a conversation, up to where the assistant begins to speak.
+   * The prompt text of a conversation, up to where the assistant begins to speak unless told otherwise.
    *
    * @throws OctavoError `invalid_request` when the template refuses the messages (`raise_exception`)
    */
-  render(messages: readonly TemplateMessage[]): string {
+  render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
+    const { tools = null, addGenerationPrompt = true } = options;
     try {
-      return this.#template.render({ messages, add_generation_prompt: true, ...this.#tokens });
+      return this.#template.render({
+        messages,
+        tools,
+        add_generation_prompt: addGenerationPrompt,
+        ...this.#tokens,
+      });
     } catch (error) {
       throw new OctavoError(
         'invalid_request',
