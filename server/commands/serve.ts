@@ -14,6 +14,9 @@ import { engineOptions, modelDirOf } from './engine-options.js';
  * @returns the exit code
  */
 export async function serve(settings: Settings): Promise<number> {
+  // Until something is served there is nothing to finish.
+  let stop = (): void => process.exit(0);
+  stopOnSignal(() => stop());
   const logger = createLogger(settings.logLevel, process.stdout);
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
@@ -38,7 +41,7 @@ export async function serve(settings: Settings): Promise<number> {
       modelName: model.names[0],
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
-    stopOnSignal(() => server.stop());
+    stop = () => server.stop();
     return await server.ended;
   } finally {
     await engine.close();

@@ -1,0 +1,43 @@
+"""octavo-tiny in transformers: the reference for evaluation and golden files."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+MODEL_DIR = Path(__file__).parent.parent
+
+
+def load_tokenizer():
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(MODEL_DIR / "tokenizer.json"), bos_token="<|bos|>", eos_token="<|end|>", pad_token="<|pad|>",
+        chat_template=(MODEL_DIR / "chat_template.jinja").read_text(), clean_up_tokenization_spaces=False,
+    )
+
+
+def load_model(checkpoint):
+    """A checkpoint of train.py as LlamaForCausalLM, float32."""
+    model = LlamaForCausalLM(AutoConfig.from_pretrained(MODEL_DIR, attn_implementation="eager")).eval()
+    state = torch.load(checkpoint)["model"]
+    state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model.load_state_dict(state)
+    return model
+
+
+@torch.no_grad()
+def greedy(model, ids, limit, end):
+    """
+    Returns (token ids, logits of the prompt's last position, smallest distance between the best and the second-best logit).
+    """
+    past, step, tokens, margin, first = None, torch.tensor([ids]), [], float("inf"), None
+    while len(tokens) < limit:
+        result = model(step, past_key_values=past, use_cache=True)
+        past, logits = result.past_key_values, result.logits[0, -1]
+        first = logits if first is None else first
+        best = logits.topk(2).values
+        margin = min(margin, (best[0] - best[1]).item())
+        tokens.append(int(logits.argmax()))
+        if tokens[-1] == end:
+            break
+        step = torch.tensor([[tokens[-1]]])
+    return tokens, first, margin
