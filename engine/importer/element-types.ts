@@ -1,47 +1,87 @@
 import { type Graph, intAttribute } from './graph.js';
-import { TensorProto_DataType as Type } from './onnx/onnx_pb.js';
+import {
+  type NodeProto,
+  TensorProto_DataType as Type,
+  type ValueInfoProto,
+} from './onnx/onnx_pb.js';
 
-const BOOLEAN = new Set([
-  'Equal',
-  'Greater',
-  'GreaterOrEqual',
-  'Less',
-  'LessOrEqual',
-  'Not',
-  'And',
-  'Or',
-  'IsNaN',
-]);
-const INT64 = new Set(['Shape', 'Size', 'NonZero', 'ArgMax']);
+/** What an output's type is taken from: a type, or the position of the input that has it. */
+type Source = Type | { readonly input: number };
+
+const input = (position: number): Source => ({ input: position });
+
+/** Operators whose outputs do not have the type of their first input, as far as they stand in decoders; one entry an output. */
+const SOURCES: Readonly<Record<string, readonly Source[]>> = {
+  Equal: [Type.BOOL],
+  Greater: [Type.BOOL],
+  GreaterOrEqual: [Type.BOOL],
+  Less: [Type.BOOL],
+  LessOrEqual: [Type.BOOL],
+  Not: [Type.BOOL],
+  And: [Type.BOOL],
+  Or: [Type.BOOL],
+  IsNaN: [Type.BOOL],
+  Shape: [Type.INT64],
+  Size: [Type.INT64],
+  NonZero: [Type.INT64],
+  ArgMax: [Type.INT64],
+  TopK: [input(0), Type.INT64],
+  Where: [input(1)],
+  OneHot: [input(2)],
+  CastLike: [input(1)],
+  DequantizeLinear: [input(1)],
+  QuantizeLinear: [input(2)],
+  DynamicQuantizeLinear: [Type.UINT8, input(0), Type.UINT8],
+  MatMulInteger: [Type.INT32],
+  MatMulIntegerToFloat: [input(2)],
+  GatherBlockQuantized: [input(2)],
+};
 
 /**
- * Element types of all tensors, which the inputs of a segment must state. Most operators keep the type of their first
- * input; the ones that do not, and that stand in decoders, are listed.
+ * Element types of all tensors, which the inputs of a segment must state. What the model states itself comes first; else most
+ * operators keep the type of their first input.
  */
 export function elementTypes(graph: Graph): Map<string, Type> {
   const types = new Map<string, Type>();
   for (const [name, tensor] of graph.initializers) types.set(name, tensor.dataType);
-  for (const [name, info] of graph.inputs) {
-    if (info.type?.value.case === 'tensorType') types.set(name, info.type.value.value.elemType);
-  }
+  for (const [name, info] of graph.inputs) setStated(types, name, info);
   for (const node of graph.nodes) {
-    const type = outputType(node, types);
-    if (type !== undefined) for (const output of node.output) types.set(output, type);
+    for (const [index, output] of node.output.entries()) {
+      const type = outputType(node, index, types);
+      if (type !== undefined && output !== '') types.set(output, type);
+    }
+    for (const output of node.output) setStated(types, output, graph.stated(output));
   }
   return types;
 }
 
+function setStated(types: Map<string, Type>, name: string, info: ValueInfoProto | undefined): void {
+  const value = info?.type?.value;
+  if (value?.case === 'tensorType' && value.value.elemType !== Type.UNDEFINED) {
+    types.set(name, value.value.elemType);
+  }
+}
+
 function outputType(
-  node: Graph['nodes'][number],
+  node: NodeProto,
+  index: number,
   types: ReadonlyMap<string, Type>,
 ): Type | undefined {
   if (node.opType === 'Cast') return intAttribute(node, 'to', Type.FLOAT);
-  if (BOOLEAN.has(node.opType)) return Type.BOOL;
-  if (INT64.has(node.opType)) return Type.INT64;
-  if (node.opType === 'Constant' || node.opType === 'ConstantOfShape') {
-    const value = node.attribute.find(({ name }) => name === 'value')?.t;
-    return value?.dataType ?? (node.opType === 'Constant' ? Type.INT64 : Type.FLOAT);
+  if (node.opType === 'Constant' || node.opType === 'ConstantOfShape') return constantType(node);
+  if (node.opType === 'QuantizeLinear' && !node.input[2]) {
+    return intAttribute(node, 'output_dtype', Type.UINT8);
   }
-  const source = node.opType === 'Where' ? node.input[1] : node.input[0];
-  return types.get(source ?? '') ?? types.get(node.input.find((name) => types.has(name)) ?? '');
+  const source = SOURCES[node.opType]?.[index] ?? input(0);
+  if (typeof source !== 'object') return source;
+  const known = types.get(node.input[source.input] ?? '');
+  return known ?? types.get(node.input.find((name) => types.has(name)) ?? '');
+}
+
+/** A Constant has its value in one of several attributes; a ConstantOfShape without any is of floats. */
+function constantType(node: NodeProto): Type {
+  const value = node.attribute.find(({ name }) => name.startsWith('value'));
+  if (value?.t) return value.t.dataType;
+  if (value?.name.startsWith('value_int')) return Type.INT64;
+  return value?.name.startsWith('value_string') ? Type.STRING : Type.FLOAT;
 }

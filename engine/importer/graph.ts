@@ -25,14 +25,17 @@ export class Graph {
   readonly initializers: ReadonlyMap<string, TensorProto>;
   readonly inputs: Map<string, ValueInfoProto>;
   readonly outputs: ReadonlyMap<string, ValueInfoProto>;
+  /** What passes did, one line each, for people. */
+  readonly rewrites: string[] = [];
   readonly #added = new Map<string, TensorProto>();
+  readonly #stated: ReadonlyMap<string, ValueInfoProto>;
   #nodes: readonly NodeProto[] = [];
   #producers = new Map<string, NodeProto>();
   #constants = new Set<string>();
 
   /**
    * @param file for messages
-   * @throws OctavoError `model_file_corrupt` when a node reads what nobody makes, or nodes form a cycle
+   * @throws OctavoError `model_file_corrupt` when a tensor has no maker or two, or nodes form a cycle
    */
   constructor(model: ModelProto, file: string) {
     const graph = model.graph;
@@ -44,6 +47,7 @@ export class Graph {
     const inputs = graph.input.filter((input) => !this.initializers.has(input.name));
     this.inputs = new Map(inputs.map((input) => [input.name, input]));
     this.outputs = new Map(graph.output.map((output) => [output.name, output]));
+    this.#stated = new Map(graph.valueInfo.map((info) => [info.name, info]));
     this.#setNodes(graph.node);
   }
 
@@ -59,6 +63,11 @@ export class Graph {
 
   initializer(name: string): TensorProto | undefined {
     return this.initializers.get(name) ?? this.#added.get(name);
+  }
+
+  /** What the model says about the type of a tensor between nodes, if it does. */
+  stated(tensor: string): ValueInfoProto | undefined {
+    return this.#stated.get(tensor) ?? this.outputs.get(tensor);
   }
 
   /** True when no input of the graph takes part in a tensor. */
@@ -90,6 +99,7 @@ export class Graph {
     this.#producers = new Map();
     this.#constants = new Set(['', ...this.initializers.keys(), ...this.#added.keys()]);
     for (const node of this.#nodes) {
+      // (What the branches of an If read from around it is not seen; a live If is refused.)
       const constant = node.input.every((name) => this.#constants.has(name));
       for (const output of node.output) {
         this.#producers.set(output, node);
@@ -106,7 +116,14 @@ export class Graph {
       ...this.#added.keys(),
     ]);
     const makers = new Map<string, NodeProto>();
-    for (const node of nodes) for (const output of node.output) makers.set(output, node);
+    for (const node of nodes) {
+      for (const output of node.output.filter((name) => name !== '')) {
+        if (makers.has(output) || known.has(output)) {
+          throw this.#corrupt(`node ${node.name} makes ${output}, which something else makes too`);
+        }
+        makers.set(output, node);
+      }
+    }
     const sorted: NodeProto[] = [];
     const state = new Map<NodeProto, 'open' | 'done'>();
     // Depth first with a stack of our own: a deep model must not overflow the call stack.

@@ -1,3 +1,4 @@
+import { checkWeights } from './check-weights.js';
 import { elementTypes } from './element-types.js';
 import { Graph } from './graph.js';
 import {
@@ -8,6 +9,7 @@ import {
 } from './imported-model.js';
 import { findModelFile, readModelProto } from './model-file.js';
 import { TensorProto_DataType } from './onnx/onnx_pb.js';
+import { checkFloats, checkStepInputs, maxStepTokens } from './passes/check-ragged.js';
 import { cutAtSites, type SegmentCut } from './passes/cut.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
@@ -19,6 +21,10 @@ import { segmentWeights, writeSegment } from './write-segment.js';
 export interface ImportOptions {
   /** Directory in the layout of a Hugging Face ONNX model. */
   readonly modelDir: string;
+  /** A path inside it, of another ONNX file than the usual ones. */
+  readonly file?: string;
+  /** Where segments are written while they wait for their sessions, if their weights are external data: on the weights' file system. */
+  readonly cacheDir?: string;
 }
 
 /**
@@ -27,16 +33,19 @@ export interface ImportOptions {
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line that names file and node
  */
 export async function importModel(options: ImportOptions): Promise<ImportedModel> {
-  const file = await findModelFile(options.modelDir);
+  const file = await findModelFile(options.modelDir, options.file);
   const graph = new Graph(await readModelProto(file), file);
+  checkWeights(graph);
+  checkStepInputs(graph);
   const numNodes = graph.nodes.length;
   const recognised = findSites(graph);
   const vocabSize = keepSampledRows(graph);
   const cuts = cutAtSites(graph, recognised, new Set(Object.values(STEP_INPUT)));
   const types = elementTypes(graph);
   const sites = recognised.map((site, layer) => attentionSite(site, layer));
+  checkFloats(graph, sites, types);
   const models = cuts.map((cut, index) => writeSegment(graph, cut, types, index));
-  const placed = await placeSegments(graph, models);
+  const placed = await placeSegments(graph, models, options.cacheDir);
   return {
     segments: cuts.map(({ inputs, outputs }, index) => ({
       index,
@@ -46,6 +55,10 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
     })),
     sites,
     vocabSize,
+    maxStepTokens: maxStepTokens(
+      graph,
+      cuts.flatMap((cut) => cut.nodes),
+    ),
     report: report(graph, numNodes, cuts, sites),
     release: () => placed.release(),
   };
@@ -81,9 +94,9 @@ function report(
       weightBytes: segmentWeights(graph, cut).reduce((n, tensor) => n + byteLength(tensor), 0),
     })),
     rewrites: [
+      ...graph.rewrites,
       `cut out ${sites.length} attention nodes (${[...new Set(sites.map((s) => s.form))].join(', ')})`,
       `kept ${kept} of ${numNodes} nodes in ${cuts.length} segments; past, present and mask are gone`,
-      'kept only sampled rows before the LM head',
       'batch is one ragged row of tokens, [1, T]',
     ],
   };

@@ -12,6 +12,11 @@ export interface ImportedModel {
   readonly segments: readonly Segment[];
   readonly sites: readonly AttentionSite[];
   readonly vocabSize: number;
+  /**
+   * Most tokens that a step may hold, or null for any number: ONNX Runtime's RotaryEmbedding refuses rows longer than
+   * its tables, though the positions in a row of many sequences are all within them.
+   */
+  readonly maxStepTokens: number | null;
   readonly report: ImportReport;
   /** Removes temporary files that segments may be in. To be called once their sessions exist. */
   release(): Promise<void>;

@@ -2,7 +2,7 @@ import type { AttentionSite, ImportedModel } from './imported-model.js';
 
 /** What the importer saw and did, for people: `octavo inspect`. */
 export function formatReport(model: ImportedModel): string {
-  const { report, sites, vocabSize } = model;
+  const { report, sites, vocabSize, maxStepTokens } = model;
   const opsets = Object.entries(report.opsets).map(([domain, version]) => `${domain} ${version}`);
   const weights = Object.entries(report.weights).map(([type, size]) => `${type} ${bytes(size)}`);
   return [
@@ -13,6 +13,7 @@ export function formatReport(model: ImportedModel): string {
       ['nodes', String(report.nodes)],
       ['weights', `${bytes(report.weightBytes)} (${weights.join(', ')})`],
       ['vocabulary', String(vocabSize)],
+      ['tokens in a step', maxStepTokens === null ? 'any number' : `at most ${maxStepTokens}`],
     ]),
     '',
     `${sites.length} attention sites`,

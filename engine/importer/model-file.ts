@@ -7,9 +7,13 @@ import { type ModelProto, ModelProtoSchema } from './onnx/onnx_pb.js';
 /** Where exporters put a decoder, the most usual first. */
 const CANDIDATES = ['onnx/model.onnx', 'model.onnx', 'onnx/decoder_model_merged.onnx'];
 
-/** @throws OctavoError `model_file_missing`: which paths were tried */
-export async function findModelFile(modelDir: string): Promise<string> {
-  for (const candidate of CANDIDATES) {
+/**
+ * @param chosen a path inside the directory instead of the usual ones
+ * @throws OctavoError `model_file_missing`: which paths were tried
+ */
+export async function findModelFile(modelDir: string, chosen?: string): Promise<string> {
+  const candidates = chosen === undefined ? CANDIDATES : [chosen];
+  for (const candidate of candidates) {
     const file = join(modelDir, candidate);
     const exists = await access(file).then(
       () => true,
@@ -19,7 +23,7 @@ export async function findModelFile(modelDir: string): Promise<string> {
   }
   throw new OctavoError(
     'model_file_missing',
-    `${modelDir}: no ONNX model; looked for ${CANDIDATES.join(', ')}`,
+    `${modelDir}: no ONNX model; looked for ${candidates.join(', ')}`,
   );
 }
 
@@ -51,7 +55,21 @@ export async function readModelProto(file: string): Promise<ModelProto> {
     throw corrupt(file, `holds no ONNX graph (${bytes.length} bytes)`);
   }
   if (model.graph.output.length === 0) throw corrupt(file, 'holds a graph without outputs');
+  // Operator sets stand behind the graph in the file: without them, a file that was cut short there would look whole.
+  const imported = new Set(model.opsetImport.map(({ domain }) => domainOf(domain)));
+  const stray = model.graph.node.find(({ domain }) => !imported.has(domainOf(domain)));
+  if (stray) {
+    throw corrupt(
+      file,
+      `does not import the operator set ${domainOf(stray.domain)} of node ${stray.name}; it may be cut short`,
+    );
+  }
   return model;
+}
+
+/** The standard operators' domain has two names. */
+function domainOf(domain: string): string {
+  return domain === '' ? 'ai.onnx' : domain;
 }
 
 function corrupt(file: string, what: string, cause?: unknown): OctavoError {

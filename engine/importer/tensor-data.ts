@@ -12,14 +12,21 @@ const BITS: Partial<Record<TensorProto_DataType, number>> = {
   [TensorProto_DataType.FLOAT]: 32,
   [TensorProto_DataType.UINT8]: 8,
   [TensorProto_DataType.INT8]: 8,
+  [TensorProto_DataType.UINT16]: 16,
+  [TensorProto_DataType.INT16]: 16,
   [TensorProto_DataType.INT32]: 32,
   [TensorProto_DataType.INT64]: 64,
   [TensorProto_DataType.BOOL]: 8,
   [TensorProto_DataType.FLOAT16]: 16,
   [TensorProto_DataType.BFLOAT16]: 16,
   [TensorProto_DataType.DOUBLE]: 64,
+  [TensorProto_DataType.UINT32]: 32,
+  [TensorProto_DataType.UINT64]: 64,
+  [TensorProto_DataType.FLOAT8E4M3FN]: 8,
+  [TensorProto_DataType.FLOAT8E5M2]: 8,
   [TensorProto_DataType.INT4]: 4,
   [TensorProto_DataType.UINT4]: 4,
+  [TensorProto_DataType.FLOAT4E2M1]: 4,
 };
 
 /** Where a tensor's bytes lie when they are not in the protobuf itself. Offsets may lie beyond 4 GiB. */
@@ -34,16 +41,24 @@ export function isExternal(tensor: TensorProto): boolean {
   return tensor.dataLocation === TensorProto_DataLocation.EXTERNAL;
 }
 
-/** Bytes of a tensor by its type and dimensions. */
-export function byteLength(tensor: TensorProto): number {
+/** Bytes that a tensor's type and dimensions ask for; null for a type whose elements have no fixed size here. */
+export function expectedBytes(tensor: TensorProto): number | null {
+  const bits = BITS[tensor.dataType as TensorProto_DataType];
+  if (bits === undefined) return null;
   const elements = tensor.dims.reduce((n, dim) => n * Number(dim), 1);
-  return Math.ceil((elements * (BITS[tensor.dataType as TensorProto_DataType] ?? 32)) / 8);
+  return Math.ceil((elements * bits) / 8);
+}
+
+/** Bytes of a tensor, for reports. */
+export function byteLength(tensor: TensorProto): number {
+  return expectedBytes(tensor) ?? tensor.rawData.length;
 }
 
 /**
  * Resolves a tensor's external data, and makes sure that it is there.
  *
- * @throws OctavoError `model_file_corrupt` when it points outside the model's directory, or the file is missing or too short
+ * @throws OctavoError `model_file_corrupt` when it points outside the model's directory, does not fit the tensor, or the file
+ *   is missing or too short
  */
 export function externalRange(tensor: TensorProto, modelFile: string): ExternalRange {
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
@@ -56,10 +71,23 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
   if (location === '' || isAbsolute(location) || inside.startsWith('..')) {
     throw fail(`its external data ${JSON.stringify(location)} lies outside the model's directory`);
   }
-  const offset = BigInt(entries.get('offset') ?? '0');
-  const length = BigInt(entries.get('length') ?? String(byteLength(tensor)));
+  const needed = expectedBytes(tensor);
+  const number = (key: string, otherwise: number): bigint => {
+    const value = entries.get(key) ?? String(otherwise);
+    // BigInt() takes '', '0x10' and '-8' too.
+    if (/^\d+$/.test(value)) return BigInt(value);
+    throw fail(`its external data has the ${key} ${JSON.stringify(value)}; expected whole bytes`);
+  };
+  const offset = number('offset', 0);
+  const length = number('length', needed ?? 0);
+  if (needed !== null && length !== BigInt(needed)) {
+    throw fail(
+      `its external data has ${length} bytes; its shape [${tensor.dims.join(', ')}] needs ${needed}`,
+    );
+  }
   const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
   if (!stats) throw fail(`its external data file ${location} is missing`);
+  if (!stats.isFile()) throw fail(`its external data ${location} is not a file`);
   if (offset + length > stats.size) {
     throw fail(
       `its external data ends at byte ${offset + length}, but ${location} has only ${stats.size} bytes`,

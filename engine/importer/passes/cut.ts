@@ -75,24 +75,49 @@ function liveNodes(
   available: ReadonlySet<string>,
 ): NodeProto[] {
   const siteNodes = new Set(sites.map((site) => site.node));
+  const gone = goneTensors(graph, sites, available);
   const needed = new Set([LOGITS, ...sites.flatMap((site) => [site.query, site.key, site.value])]);
   const live: NodeProto[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (siteNodes.has(node) || !node.output.some((name) => name !== '' && needed.has(name)))
       continue;
+    refuseBranches(graph, node);
     live.push(node);
     for (const name of node.input) {
       needed.add(name);
-      if (graph.inputs.has(name) && !available.has(name)) {
-        throw new OctavoError(
-          'model_unsupported',
-          `${graph.file}: node ${node.name} (${node.opType}) needs the input ${name} outside of attention; ` +
-            `only ${[...available].join(', ')} are fed`,
-        );
-      }
+      if (!gone.has(name)) continue;
+      throw new OctavoError(
+        'model_unsupported',
+        `${graph.file}: node ${node.name} (${node.opType}) needs ${name} outside of attention, ` +
+          `where only ${[...available].join(', ')} are fed; export the model with position_ids as an input`,
+      );
     }
   }
   return live.reverse();
+}
+
+/** What the cut graph has no more: inputs that a step does not feed, and what sites make besides their output. */
+function goneTensors(
+  graph: Graph,
+  sites: readonly RecognisedSite[],
+  available: ReadonlySet<string>,
+): Set<string> {
+  const inputs = [...graph.inputs.keys()].filter((name) => !available.has(name));
+  const present = sites.flatMap(({ node, output }) => node.output.filter((n) => n !== output));
+  return new Set([...inputs, ...present.filter((name) => name !== '')]);
+}
+
+/**
+ * A condition would be one for all tokens of a step: a request's text would depend on its neighbours. (And a branch reads
+ * tensors from around it that its node does not list.)
+ */
+function refuseBranches(graph: Graph, node: NodeProto): void {
+  if (node.attribute.every(({ g, graphs }) => !g && graphs.length === 0)) return;
+  throw new OctavoError(
+    'model_unsupported',
+    `${graph.file}: node ${node.name} (${node.opType}) holds a graph of its own; only graphs without branches and loops are ` +
+      'supported: export the model without them, not as a merged decoder, and with the rotary tables of one context length',
+  );
 }
 
 /** The nodes together with the constant subgraphs that they read. */

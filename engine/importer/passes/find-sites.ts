@@ -6,7 +6,19 @@ import type { AttentionRecogniser, RecognisedSite } from '../recognisers/recogni
 const RECOGNISERS: readonly AttentionRecogniser[] = [new GroupQueryAttentionRecogniser()];
 
 /** Operators that compute attention in forms that no recogniser knows. */
-const FOREIGN = new Set(['MultiHeadAttention', 'Attention', 'PagedAttention', 'SparseAttention']);
+const FOREIGN = new Set([
+  'MultiHeadAttention',
+  'Attention',
+  'PagedAttention',
+  'SparseAttention',
+  'LinearAttention',
+  'QAttention',
+  'PackedAttention',
+  'PackedMultiHeadAttention',
+  'DecoderAttention',
+  'DecoderMaskedSelfAttention',
+  'DecoderMaskedMultiHeadAttention',
+]);
 
 /**
  * All attention of a graph, in the order of its layers.

@@ -1,9 +1,10 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, makeNode, shapeOf } from '../graph.js';
+import { type Graph, intAttribute, makeNode, shapeOf } from '../graph.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
 
-const PROJECTIONS = new Set(['MatMul', 'Gemm', 'MatMulNBits', 'MatMulInteger']);
+/** Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first axis.) */
+const PROJECTIONS = new Set(['MatMul', 'MatMulNBits']);
 /** What may stand between the LM head and the logits: it works on each number alone. */
 const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
 
@@ -21,6 +22,7 @@ export function keepSampledRows(graph: Graph): number {
   head.input[0] = kept;
   graph.addInput(STEP_INPUT.sampleRows, TensorProto_DataType.INT64);
   graph.addNodes(makeNode('Gather', kept, [input, STEP_INPUT.sampleRows], [kept], { axis: 1 }));
+  graph.rewrites.push(`kept only sampled rows before the LM head ${head.name}`);
   return vocabSize(graph, head);
 }
 
@@ -47,8 +49,11 @@ function findHead(graph: Graph): NodeProto {
 
 function vocabSize(graph: Graph, head: NodeProto): number {
   const stated = shapeOf(graph.outputs.get(LOGITS))?.at(-1);
-  const weight = graph.initializer(head.input[1])?.dims.at(head.opType === 'MatMul' ? -1 : 0);
-  const size = stated ?? Number(weight ?? 0);
+  const weight =
+    head.opType === 'MatMulNBits'
+      ? intAttribute(head, 'N', 0)
+      : Number(graph.initializer(head.input[1])?.dims.at(-1) ?? 0);
+  const size = stated ?? weight;
   if (size > 0) return size;
   throw new OctavoError(
     'model_unsupported',

@@ -1,6 +1,5 @@
 import { create } from '@bufbuild/protobuf';
 import type { RotaryEmbedding } from '../../attention/paged-attention.js';
-import { OctavoError } from '../../errors.js';
 import {
   floatAttribute,
   type Graph,
@@ -9,33 +8,21 @@ import {
   makeNode,
   shapeOf,
 } from '../graph.js';
-import { type NodeProto, TensorProto_DataType, TensorProtoSchema } from '../onnx/onnx_pb.js';
+import {
+  type NodeProto,
+  type TensorProto,
+  TensorProto_DataType,
+  TensorProtoSchema,
+} from '../onnx/onnx_pb.js';
 import { readFloats } from '../tensor-data.js';
+import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';
 import type { AttentionRecogniser, RecognisedSite } from './recogniser.js';
 
-/** Inputs of com.microsoft.GroupQueryAttention, by position. */
-const INPUT = {
-  query: 0,
-  key: 1,
-  value: 2,
-  pastKey: 3,
-  cos: 7,
-  sin: 8,
-  positions: 9,
-  bias: 10,
-  sinks: 11,
-};
-
-/** Attributes that are described by an attention shape; any other one that is not at its default is refused. */
-const HONOURED = new Set([
-  'num_heads',
-  'kv_num_heads',
-  'scale',
-  'softcap',
-  'local_window_size',
-  'do_rotary',
-  'rotary_interleaved',
-]);
+interface Heads {
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headSize: number;
+}
 
 /**
  * `com.microsoft.GroupQueryAttention`, as ONNX Runtime GenAI's model builder and most ONNX files on the hub have it:
@@ -45,23 +32,21 @@ export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
   readonly form = 'GroupQueryAttention';
 
   recognise(graph: Graph): RecognisedSite[] {
-    return graph.nodes
-      .filter((node) => node.opType === this.form && node.domain === MICROSOFT)
-      .map((node) => this.#site(graph, node));
+    const nodes = graph.nodes.filter(
+      (node) => node.opType === this.form && node.domain === MICROSOFT,
+    );
+    refuseSharedCaches(graph, nodes);
+    const packed = nodes.filter((node) => !inputOf(node, 'key')).length;
+    if (packed > 0) graph.rewrites.push(`split the packed query, key and value of ${packed} nodes`);
+    return nodes.map((node) => this.#site(graph, node));
   }
 
   #site(graph: Graph, node: NodeProto): RecognisedSite {
-    refuseWhatIsNotHonoured(graph, node);
-    const numHeads = intAttribute(node, 'num_heads', 0);
-    const numKvHeads = intAttribute(node, 'kv_num_heads', 0);
-    const headSize = headSizeOf(graph, node);
-    const window = intAttribute(node, 'local_window_size', -1);
-    const sinks = node.input[INPUT.sinks];
-    const sinkWeights = sinks ? graph.initializer(sinks) : undefined;
-    if (sinks && !sinkWeights)
-      throw unsupported(graph, node, `its head_sink ${sinks} is not a weight`);
-    const [query, key, value] = node.input[INPUT.key]
-      ? [node.input[INPUT.query], node.input[INPUT.key], node.input[INPUT.value]]
+    refuseUnsupportedOptions(graph, node);
+    const heads = headsOf(graph, node);
+    const { numHeads, numKvHeads, headSize } = heads;
+    const [query, key, value] = inputOf(node, 'key')
+      ? [inputOf(node, 'query'), inputOf(node, 'key'), inputOf(node, 'value')]
       : splitPacked(
           graph,
           node,
@@ -75,52 +60,72 @@ export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
       value,
       output: node.output[0],
       shape: {
-        numHeads,
-        numKvHeads,
-        headSize,
+        ...heads,
         scale: floatAttribute(node, 'scale', 0) || 1 / Math.sqrt(headSize),
         softcap: floatAttribute(node, 'softcap', 0),
-        slidingWindow: window > 0 ? window : 0,
-        sinks: sinkWeights ? readFloats(sinkWeights, graph.file) : null,
+        // Measured: local_window_size W lets a query see itself and the W - 1 tokens before it, in prefill and in decode.
+        slidingWindow: Math.max(0, intAttribute(node, 'local_window_size', -1)),
+        sinks: sinksOf(graph, node, numHeads),
         alibiSlopes: null,
-        rotary: intAttribute(node, 'do_rotary', 0) === 1 ? rotaryOf(graph, node) : null,
+        rotary: intAttribute(node, 'do_rotary', 0) === 1 ? rotaryOf(graph, node, headSize) : null,
       },
     };
   }
 }
 
-function refuseWhatIsNotHonoured(graph: Graph, node: NodeProto): void {
-  for (const attribute of node.attribute) {
-    if (HONOURED.has(attribute.name)) continue;
-    const isDefault = attribute.i === 0n || attribute.i === -1n || attribute.s.length > 0;
-    const isNone = attribute.s.length === 0 || new TextDecoder().decode(attribute.s) === 'NONE';
-    if (isDefault && isNone) continue;
-    throw unsupported(graph, node, `the attribute ${attribute.name} is not supported`);
-  }
-  if (node.input[INPUT.bias])
-    throw unsupported(graph, node, 'an attention_bias input is not supported');
-  if (node.input[INPUT.positions] && intAttribute(node, 'do_rotary', 0) === 1) {
-    throw unsupported(graph, node, 'rotation by a position_ids input is not supported');
+/** A layer that reads another layer's keys (as Gemma 3n's do) has no pages of its own. */
+function refuseSharedCaches(graph: Graph, nodes: readonly NodeProto[]): void {
+  const taken = new Set<string>();
+  for (const node of nodes) {
+    for (const name of ['past_key', 'past_value'] as const) {
+      const past = inputOf(node, name);
+      if (!graph.inputs.has(past) || taken.has(past)) {
+        const what = past ? `${name} ${past} is` : `${name} is absent or`;
+        throw unsupported(
+          graph,
+          node,
+          `its ${what} not an input of the graph for this layer alone`,
+        );
+      }
+      taken.add(past);
+    }
   }
 }
 
-/** The cache's last dimension states it. */
-function headSizeOf(graph: Graph, node: NodeProto): number {
-  const past = node.input[INPUT.pastKey];
-  const size = shapeOf(graph.inputs.get(past))?.at(-1);
-  if (!size) {
+/** The cache states the head size: `[batch, kvHeads, length, headSize]`, in and out. */
+function headsOf(graph: Graph, node: NodeProto): Heads {
+  const numHeads = intAttribute(node, 'num_heads', 0);
+  const numKvHeads = intAttribute(node, 'kv_num_heads', 0);
+  if (numHeads < 1 || numKvHeads < 1 || numHeads % numKvHeads !== 0) {
     throw unsupported(
       graph,
       node,
-      `the graph input ${past || 'past_key'} does not state the head size`,
+      `num_heads ${numHeads} is not a multiple of kv_num_heads ${numKvHeads}`,
     );
   }
-  return size;
+  const caches = [
+    ...[inputOf(node, 'past_key'), inputOf(node, 'past_value')].map((n) => graph.inputs.get(n)),
+    ...node.output.slice(1, 3).map((name) => graph.outputs.get(name)),
+  ].map(shapeOf);
+  const wrong = caches.find((shape) => shape?.at(1) && shape.at(1) !== numKvHeads);
+  if (wrong) {
+    throw unsupported(
+      graph,
+      node,
+      `kv_num_heads ${numKvHeads} contradicts its cache, which has ${wrong[1]}`,
+    );
+  }
+  const headSize = caches.map((shape) => shape?.at(-1)).find((size) => size);
+  if (!headSize) {
+    const past = inputOf(node, 'past_key');
+    throw unsupported(graph, node, `neither ${past} nor its present outputs state the head size`);
+  }
+  return { numHeads, numKvHeads, headSize };
 }
 
 /** Cuts a packed `[1, T, (heads + 2 * kvHeads) * headSize]` tensor into three. */
 function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): string[] {
-  const packed = node.input[INPUT.query];
+  const packed = inputOf(node, 'query');
   const outputs = ['query', 'key', 'value'].map((part) => `${packed}/octavo.${part}`);
   const split = `${packed}/octavo.split`;
   graph.addInitializer(
@@ -135,25 +140,46 @@ function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): s
   return outputs;
 }
 
-function rotaryOf(graph: Graph, node: NodeProto): RotaryEmbedding {
-  const [cos, sin] = [INPUT.cos, INPUT.sin].map((index) => {
-    const table = graph.initializer(node.input[index] ?? '');
-    if (!table)
-      throw unsupported(graph, node, 'do_rotary is on, but cos_cache or sin_cache is not a weight');
-    return table;
-  });
+function sinksOf(graph: Graph, node: NodeProto, numHeads: number): Float32Array | null {
+  if (!inputOf(node, 'head_sink')) return null;
+  const sinks = weightOf(graph, node, 'head_sink');
+  if (dimsOf(sinks) !== `[${numHeads}]`) {
+    const what = `its head_sink has the shape ${dimsOf(sinks)}; expected [${numHeads}]`;
+    throw unsupported(graph, node, what);
+  }
+  return readFloats(sinks, graph.file);
+}
+
+function rotaryOf(graph: Graph, node: NodeProto, headSize: number): RotaryEmbedding {
+  const cos = weightOf(graph, node, 'cos_cache');
+  const sin = weightOf(graph, node, 'sin_cache');
+  const dim = 2 * Number(cos.dims[1] ?? 0);
+  if (dimsOf(cos) !== dimsOf(sin) || cos.dims.length !== 2 || dim === 0 || dim > headSize) {
+    throw unsupported(
+      graph,
+      node,
+      `its cos_cache ${dimsOf(cos)} and sin_cache ${dimsOf(sin)} must both be [positions, n] with n up to ${headSize / 2}`,
+    );
+  }
   return {
-    dim: 2 * Number(cos.dims[1]),
+    dim,
     interleaved: intAttribute(node, 'rotary_interleaved', 0) === 1,
     cos: readFloats(cos, graph.file),
     sin: readFloats(sin, graph.file),
   };
 }
 
-function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
-  return new OctavoError(
-    'model_unsupported',
-    `${graph.file}: node ${node.name} (GroupQueryAttention): ${what}; export with separate query, key and value, ` +
-      'a past_key input with a fixed head size, and no bias or quantised cache',
-  );
+function weightOf(
+  graph: Graph,
+  node: NodeProto,
+  input: 'cos_cache' | 'sin_cache' | 'head_sink',
+): TensorProto {
+  const tensor = graph.initializer(inputOf(node, input));
+  if (tensor) return tensor;
+  const name = inputOf(node, input);
+  throw unsupported(graph, node, `its ${input} ${name || '(absent)'} is not a weight`);
+}
+
+function dimsOf(tensor: TensorProto): string {
+  return `[${tensor.dims.join(', ')}]`;
 }

@@ -1,8 +1,17 @@
+import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
+import { MICROSOFT } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../../engine/importer/imported-model.js';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  ModelProtoSchema,
+  TensorProto_DataType,
+  TensorProtoSchema,
+} from '../../../engine/importer/onnx/onnx_pb.js';
 import { SegmentRunner } from '../../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
@@ -116,6 +125,51 @@ describe('a decoder that was cut at its attention', () => {
         const logits = await run(plan(piece(TOKENS, n - 1, n, 0)));
         expectClose(logits, await uncut(bytes, TOKENS.slice(0, n)));
       }
+    });
+  });
+
+  it('computes what the whole graph does: a 4-bit LM head with capped logits', async () => {
+    const b = tinyDecoder();
+    const head = b.nodes.find(({ name }) => name === 'head');
+    if (!head) throw new Error('no head');
+    head.domain = MICROSOFT;
+    head.opType = 'MatMulNBits';
+    // Blocks of 16 weights along the 24 inputs: two a row, 8 bytes each.
+    const packed = Uint8Array.from({ length: TINY.vocab * 16 }, (_, i) => (i * 37) % 256);
+    b.weights.push(
+      create(TensorProtoSchema, {
+        name: 'head/packed',
+        dims: [BigInt(TINY.vocab), 2n, 8n],
+        dataType: TensorProto_DataType.UINT8,
+        rawData: packed,
+      }),
+    );
+    head.input.splice(1, 1, 'head/packed', b.weight('head/scales', [TINY.vocab * 2]));
+    const sizes = { K: TINY.hidden, N: TINY.vocab, bits: 4, block_size: 16 };
+    for (const [name, value] of Object.entries(sizes)) {
+      const type = AttributeProto_AttributeType.INT;
+      head.attribute.push(create(AttributeProtoSchema, { name, type, i: BigInt(value) }));
+    }
+    head.output[0] = 'head/out';
+    const cap = b.weight('cap', [], Float32Array.of(3));
+    const small = b.node('Div', 'cap/small', ['head/out', cap]);
+    const bent = b.node('Tanh', 'cap/bent', [small]);
+    b.node('Mul', 'cap/large', [cap, bent], { outputs: ['logits'] });
+    const built = b.build();
+    // Neither the graph's output nor a weight of two dimensions states the vocabulary: the node does.
+    for (const output of built.graph?.output ?? []) {
+      if (output.name === 'logits' && output.type?.value.case === 'tensorType') {
+        delete output.type.value.value.shape;
+      }
+    }
+    const bytes = toBinary(ModelProtoSchema, built);
+    const model = await importModel({ modelDir: modelDir({ 'model.onnx': bytes }) });
+    expect(model.vocabSize).toBe(TINY.vocab);
+    await withRunner(model, async (run) => {
+      await run(plan({ ...piece(TOKENS, 0, 8, 0), samplers: [] }));
+      const rows = await run(plan(piece(TOKENS, 8, 12, 0), piece(TOKENS, 0, 6, 1)));
+      expectClose(rows.slice(0, TINY.vocab), await uncut(bytes, TOKENS.slice(0, 12)));
+      expectClose(rows.slice(TINY.vocab), await uncut(bytes, TOKENS.slice(0, 6)));
     });
   });
 

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { WireType } from '@bufbuild/protobuf/wire';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -16,19 +17,7 @@ import {
 } from '../../../engine/importer/onnx/onnx_pb.js';
 import { modelDir } from '../../support/model-dir.js';
 import { tinyDecoder } from '../../support/tiny-decoder.js';
-
-/** The error of importing a directory with this model.onnx: one line. */
-async function failure(bytes: Uint8Array): Promise<{ kind: string; message: string }> {
-  return importFailure(modelDir({ 'model.onnx': bytes }));
-}
-
-async function importFailure(directory: string): Promise<{ kind: string; message: string }> {
-  const error: unknown = await importModel({ modelDir: directory }).catch((e: unknown) => e);
-  expect(error).toMatchObject({ name: 'OctavoError' });
-  const { kind, message } = error as { kind: string; message: string };
-  expect(message).not.toContain('\n');
-  return { kind, message };
-}
+import { failure, importFailure } from './import-failure.js';
 
 /** The test decoder with its embedding moved to a file of its own. */
 function withExternalData(location: string, length: number, offset = 0): ModelProto {
@@ -110,16 +99,6 @@ describe('importing what is not supported', () => {
     expect((await failure(encoder.bytes())).message).toContain('not a decoder with a KV cache');
   });
 
-  it.each([
-    ['smooth_softmax', 1],
-    ['qk_output', 2],
-    ['k_quant_type', 'PER_TENSOR'],
-  ])('refuses the attribute %s by name', async (name, value) => {
-    const { kind, message } = await failure(tinyDecoder({ attributes: { [name]: value } }).bytes());
-    expect(kind).toBe('model_unsupported');
-    expect(message).toMatch(new RegExp(`node l0/attention .*${name}`));
-  });
-
   it('refuses a graph that needs the mask outside of attention', async () => {
     const b = tinyDecoder();
     const mask = b.node('Cast', 'mask/float', ['attention_mask'], { attributes: { to: 1 } });
@@ -128,7 +107,7 @@ describe('importing what is not supported', () => {
     if (q) q.input[0] = b.node('Mul', 'odd', [q.input[0], sum]);
     const { kind, message } = await failure(b.bytes());
     expect(kind).toBe('model_unsupported');
-    expect(message).toMatch(/mask\/float \(Cast\) needs the input attention_mask/);
+    expect(message).toMatch(/mask\/float \(Cast\) needs attention_mask outside of attention/);
   });
 });
 
@@ -167,6 +146,31 @@ describe('external data', () => {
     }
   });
 
+  it('is linked into the directory that was asked for, and gone from it afterwards', async () => {
+    const directory = modelDir({
+      'model.onnx': encode(withExternalData('weights.bin', BYTES)),
+      'weights.bin': new Uint8Array(BYTES),
+    });
+    const cacheDir = modelDir({});
+    const model = await importModel({ modelDir: directory, cacheDir });
+    expect(String(model.segments[0].model).startsWith(join(cacheDir, '.octavo-segments-'))).toBe(
+      true,
+    );
+    const linked = readdirSync(cacheDir, { recursive: true }).find((name) =>
+      String(name).endsWith('weights.bin'),
+    );
+    expect(statSync(join(cacheDir, String(linked))).ino).toBe(
+      statSync(join(directory, 'weights.bin')).ino,
+    );
+    await model.release();
+    expect(readdirSync(cacheDir)).toEqual([]);
+    // A directory that cannot be used is no reason to fail: the model's own will do.
+    const other = await importModel({ modelDir: directory, cacheDir: join(cacheDir, 'absent') });
+    expect(String(other.segments[0].model).startsWith(directory)).toBe(true);
+    await other.release();
+    expect(readdirSync(directory).sort()).toEqual(['model.onnx', 'weights.bin']);
+  });
+
   it('may begin beyond 4 GiB', async () => {
     const offset = 5 * 2 ** 30;
     const directory = modelDir({
@@ -190,7 +194,25 @@ describe('the report', () => {
     expect(text).toContain('2 attention sites');
     expect(text).toMatch(/0 +GroupQueryAttention +4 +2 +32 +0\.1768 +- +l0\/attention/);
     expect(text).toContain('3 segments');
+    expect(text).toMatch(/tokens in a step +any number/);
+    expect(text).toContain('split the packed query, key and value of 2 nodes');
+    expect(text).toContain('kept only sampled rows before the LM head head');
     expect(text).toMatch(/weights +79\.5 KiB \(int64 16 B, float 79\.5 KiB\)/);
+  });
+
+  it('shows what the embedded model is', async () => {
+    const directory = fileURLToPath(new URL('../../../models/octavo-tiny', import.meta.url));
+    const model = await importModel({ modelDir: directory });
+    expect(model.sites.map(({ layer }) => layer)).toEqual([0, 1, 2, 3, 4]);
+    expect(model.segments.map((segment) => typeof segment.model)).toEqual(Array(6).fill('object'));
+    // Query, key and value of a layer, and the residual sum that skips its attention.
+    for (const { outputs } of model.segments.slice(1, -1)) {
+      expect(outputs).toHaveLength(4);
+      expect(outputs[3]).toContain('SkipLayerNorm/output_3');
+    }
+    expect(model.segments[5].inputs).toContain('octavo.sample_rows');
+    expect(model.segments[5].outputs).toEqual(['logits']);
+    expect(formatReport(model)).toMatch(/tokens in a step +at most 2048/);
   });
 
   it('keeps fields of the protobuf that it does not know', () => {
@@ -204,5 +226,14 @@ describe('the report', () => {
     mkdirSync(join(directory, 'onnx'));
     writeFileSync(join(directory, 'onnx', 'model.onnx'), tinyDecoder().bytes());
     expect((await importModel({ modelDir: directory })).report.file).toContain('onnx/model.onnx');
+  });
+
+  it('takes another file of the directory by name', async () => {
+    const directory = modelDir({ 'other.onnx': tinyDecoder().bytes() });
+    const model = await importModel({ modelDir: directory, file: 'other.onnx' });
+    expect(model.report.file).toBe(join(directory, 'other.onnx'));
+    await expect(importModel({ modelDir: directory, file: 'absent.onnx' })).rejects.toThrow(
+      'looked for absent.onnx',
+    );
   });
 });

@@ -1,0 +1,32 @@
+import { OctavoError } from '../errors.js';
+import type { Graph } from './graph.js';
+import type { TensorProto } from './onnx/onnx_pb.js';
+import { expectedBytes, externalRange, isExternal } from './tensor-data.js';
+
+/**
+ * Every weight must be all there, before anything is built on it: ONNX Runtime would find out too, but without the file's name.
+ *
+ * @throws OctavoError `model_file_corrupt`: which weight, and what is wrong with it
+ */
+export function checkWeights(graph: Graph): void {
+  for (const tensor of graph.initializers.values()) {
+    const fail = (what: string): OctavoError =>
+      new OctavoError('model_file_corrupt', `${graph.file}: weight ${tensor.name} ${what}`);
+    const shape = `[${tensor.dims.join(', ')}]`;
+    if (tensor.dims.some((dim) => dim < 0n)) throw fail(`has the shape ${shape}`);
+    if (isExternal(tensor)) {
+      externalRange(tensor, graph.file);
+      continue;
+    }
+    const needed = expectedBytes(tensor);
+    const has = tensor.rawData.length;
+    // Values may stand in a field of their own type instead; ONNX Runtime counts those.
+    if (needed === null || needed === has || (has === 0 && hasTypedData(tensor))) continue;
+    throw fail(`has ${has} bytes; its shape ${shape} needs ${needed}`);
+  }
+}
+
+function hasTypedData(tensor: TensorProto): boolean {
+  const { floatData, doubleData, int32Data, int64Data, uint64Data } = tensor;
+  return [floatData, doubleData, int32Data, int64Data, uint64Data].some((data) => data.length > 0);
+}

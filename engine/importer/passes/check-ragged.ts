@@ -1,0 +1,75 @@
+import { OctavoError } from '../../errors.js';
+import { type Graph, MICROSOFT, shapeOf } from '../graph.js';
+import { type AttentionSite, LOGITS, STEP_INPUT } from '../imported-model.js';
+import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+
+/**
+ * A step is one row of T tokens, `[1, T]`: what a graph with a batch axis of 1 and an open sequence axis computes anyway,
+ * attention apart. So no node needs to change, but both axes must be open and the numbers must be the step's.
+ *
+ * @throws OctavoError `model_unsupported`: which input, and what it should be
+ */
+export function checkStepInputs(graph: Graph): void {
+  for (const name of [STEP_INPUT.inputIds, STEP_INPUT.positionIds]) {
+    const info = graph.inputs.get(name);
+    if (info?.type?.value.case !== 'tensorType') continue;
+    const { elemType } = info.type.value.value;
+    const expected = 'INT64 [batch, sequence] with both sizes open (dynamic axes)';
+    if (elemType !== Type.INT64) {
+      throw unsupported(graph, `the input ${name} is ${nameOf(elemType)}; expected ${expected}`);
+    }
+    const shape = shapeOf(info);
+    if (!shape) continue;
+    const [batch, length] = shape;
+    if (shape.length !== 2 || (batch !== null && batch !== 1) || length !== null) {
+      const sizes = shape.map((size) => size ?? '?').join(', ');
+      throw unsupported(graph, `the input ${name} has the shape [${sizes}]; expected ${expected}`);
+    }
+  }
+}
+
+/**
+ * Pages, the attention between segments and the sampler work on float32.
+ *
+ * @throws OctavoError `model_unsupported`: which tensor has other numbers
+ */
+export function checkFloats(
+  graph: Graph,
+  sites: readonly AttentionSite[],
+  types: ReadonlyMap<string, Type>,
+): void {
+  const refuse = (what: string, name: string): void => {
+    const type = types.get(name) ?? Type.FLOAT;
+    if (type === Type.FLOAT) return;
+    throw unsupported(
+      graph,
+      `${what} is ${nameOf(type)}; export the model with float32 activations`,
+    );
+  };
+  for (const site of sites) {
+    for (const name of [site.query, site.key, site.value]) {
+      refuse(`node ${site.node} (${site.form}): its input ${name}`, name);
+    }
+  }
+  refuse(`the output ${LOGITS}`, LOGITS);
+}
+
+/**
+ * Most tokens in a row that the RotaryEmbedding nodes among `nodes` take, or null without any: measured with ONNX Runtime 1.30, both
+ * operators refuse a row longer than their tables, whatever the positions in it.
+ */
+export function maxStepTokens(graph: Graph, nodes: readonly NodeProto[]): number | null {
+  const rows = nodes
+    .filter((node) => node.opType === 'RotaryEmbedding')
+    .map((node) => graph.initializer(node.input[node.domain === MICROSOFT ? 2 : 1]))
+    .flatMap((table) => (table ? Number(table.dims[0]) : []));
+  return rows.length > 0 ? Math.min(...rows) : null;
+}
+
+function nameOf(type: number): string {
+  return Type[type] ?? `of type ${type}`;
+}
+
+function unsupported(graph: Graph, what: string): OctavoError {
+  return new OctavoError('model_unsupported', `${graph.file}: ${what}`);
+}

@@ -1,0 +1,106 @@
+import { OctavoError } from '../../errors.js';
+import { type Graph, intAttribute } from '../graph.js';
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType,
+  type NodeProto,
+} from '../onnx/onnx_pb.js';
+
+/** Inputs of com.microsoft.GroupQueryAttention, by position. */
+export const INPUTS = [
+  'query',
+  'key',
+  'value',
+  'past_key',
+  'past_value',
+  'seqlens_k',
+  'total_sequence_length',
+  'cos_cache',
+  'sin_cache',
+  'position_ids',
+  'attention_bias',
+  'head_sink',
+  'k_scale',
+  'v_scale',
+  'q_norm_weight',
+  'k_norm_weight',
+  'query_seqlens',
+] as const;
+
+export type InputName = (typeof INPUTS)[number];
+
+/** Inputs that an attention site honours, or whose job the scheduler's own lengths do. */
+const TAKEN = new Set<string>([...INPUTS.slice(0, 9), 'head_sink']);
+
+/** Attributes that an attention shape describes: which values it can. */
+const DESCRIBED: Readonly<Record<string, (value: number) => boolean>> = {
+  num_heads: (value) => value > 0,
+  kv_num_heads: (value) => value > 0,
+  scale: Number.isFinite,
+  softcap: (value) => value >= 0,
+  // 0 is neither "none" nor "itself": ONNX Runtime then sees nothing and answers zeros.
+  local_window_size: (value) => value === -1 || value > 0,
+  do_rotary: (value) => value === 0 || value === 1,
+  rotary_interleaved: (value) => value === 0 || value === 1,
+};
+
+/** Attributes that a shape cannot describe: the values with which the node computes as if they were not there. */
+const WITHOUT_EFFECT: Readonly<Record<string, readonly (number | string)[]>> = {
+  causal: [1],
+  smooth_softmax: [-1, 0],
+  qk_output: [0],
+  sliding_window_cache: [0],
+  kv_cache_bit_width: [0],
+  k_quant_type: ['NONE'],
+  v_quant_type: ['NONE'],
+};
+
+/** Read only together with the norm weights, which are refused as inputs. */
+const IDLE = new Set(['qk_norm_epsilon', 'q_norm_epsilon', 'k_norm_epsilon']);
+
+/** A named input of the node; an empty name when it is absent. */
+export function inputOf(node: NodeProto, name: InputName): string {
+  return node.input[INPUTS.indexOf(name)] ?? '';
+}
+
+/**
+ * Everything that the node says must be described by an attention shape or have no effect. An attribute or input that
+ * is not known here is refused: later versions of the operator add some that change the result.
+ *
+ * @throws OctavoError `model_unsupported`
+ */
+export function refuseUnsupportedOptions(graph: Graph, node: NodeProto): void {
+  for (const attribute of node.attribute) {
+    const { name } = attribute;
+    const value = valueOf(attribute);
+    if (IDLE.has(name) || WITHOUT_EFFECT[name]?.includes(value)) continue;
+    if (typeof value === 'number' && DESCRIBED[name]?.(value)) continue;
+    const allowed = WITHOUT_EFFECT[name]?.join(' or ');
+    const hint = allowed === undefined ? '' : ` (only ${allowed})`;
+    throw unsupported(graph, node, `the attribute ${name} ${value} is not supported${hint}`);
+  }
+  const rotates = intAttribute(node, 'do_rotary', 0) === 1;
+  for (const [index, tensor] of node.input.entries()) {
+    const name = INPUTS[index] ?? `input ${index}`;
+    if (tensor === '' || TAKEN.has(name)) continue;
+    // Positions have no other use in this operator than its rotation.
+    if (name === 'position_ids' && !rotates) continue;
+    throw unsupported(graph, node, `its input ${name} (${tensor}) is not supported`);
+  }
+}
+
+export function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
+  return new OctavoError(
+    'model_unsupported',
+    `${graph.file}: node ${node.name} (GroupQueryAttention): ${what}. Supported: causal attention over a float32 cache of its own, with ` +
+      'scale, softcap, local_window_size, head_sink and do_rotary by cos_cache and sin_cache; export the model with these alone',
+  );
+}
+
+function valueOf({ type, i, f, s }: AttributeProto): number | string {
+  if (type === AttributeProto_AttributeType.INT) return Number(i);
+  // Six digits, as they were written: 0.1 is stored as 0.10000000149.
+  if (type === AttributeProto_AttributeType.FLOAT) return Number(f.toPrecision(6));
+  if (type === AttributeProto_AttributeType.STRING) return new TextDecoder().decode(s);
+  return AttributeProto_AttributeType[type] ?? `of type ${type}`;
+}
