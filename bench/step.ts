@@ -1,4 +1,5 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { StepTimings } from '../engine/core/engine-core.js';
 import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
 import type { EngineRequest } from '../engine/core/protocol.js';
@@ -15,7 +16,7 @@ if (!(shape in SHAPES))
   throw new Error(`shape ${shape}: must be one of ${Object.keys(SHAPES).join(', ')}`);
 const THREADS = 2;
 const directory = ensureModel(shape);
-const { vocab, layers, kvHeads, headSize } = SHAPES[shape];
+const { vocab } = SHAPES[shape];
 
 let nextId = 0;
 function request(length: number, maxTokens: number, seed = nextId): EngineRequest {
@@ -75,38 +76,24 @@ async function firstToken(engine: LoadedEngine, prompt: EngineRequest): Promise<
   return (await drain(engine)).reduce((sum, step) => sum + step.total, 0);
 }
 
-/** A decode step of the same graph uncut, in ONNX Runtime with its own attention. */
-async function uncut(context: number): Promise<number> {
-  const session = await InferenceSession.create(`${directory}/onnx/model.onnx`, {
-    intraOpNumThreads: THREADS,
-    interOpNumThreads: 1,
-  });
-  const past = new Float32Array(kvHeads * context * headSize).fill(0.01);
-  const int64 = (length: number, value: bigint): Tensor =>
-    new Tensor('int64', new BigInt64Array(length).fill(value), [1, length]);
-  const feeds: Record<string, Tensor> = {
-    input_ids: int64(1, 5n),
-    position_ids: int64(1, BigInt(context)),
-    attention_mask: int64(context + 1, 1n),
-  };
-  for (let layer = 0; layer < layers; layer++) {
-    for (const kind of ['key', 'value']) {
-      feeds[`past_key_values.${layer}.${kind}`] = new Tensor('float32', past, [
-        1,
-        kvHeads,
-        context,
-        headSize,
-      ]);
-    }
+/**
+ * Cut and uncut, each in processes of its own, in turn: two copies of a model in one process would share the machine's memory
+ * unevenly.
+ */
+function compareWithUncut(context: number): Cell[] {
+  const script = fileURLToPath(new URL('./lib/decode-process.ts', import.meta.url));
+  const run = (kind: string): number =>
+    Number(
+      execFileSync(process.execPath, ['--import', 'tsx', script, kind, directory, String(context)]),
+    );
+  const uncut: number[] = [];
+  const cut: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    uncut.push(run('uncut'));
+    cut.push(run('cut'));
   }
-  const times: number[] = [];
-  for (let i = 0; i < 24; i++) {
-    const start = performance.now();
-    await session.run(feeds);
-    times.push(performance.now() - start);
-  }
-  await session.release();
-  return median(times.slice(4));
+  const ratios = cut.map((ms, i) => ms / uncut[i]);
+  return [context, median(uncut), median(cut), `${Math.round(100 * (median(ratios) - 1))} %`];
 }
 
 const engine = await loadEngine({
@@ -139,35 +126,7 @@ const warm: number[] = [];
 for (let i = 0; i < 5; i++)
   warm.push(await firstToken(engine, { ...prompt, ids: [`warm${i}` as RequestId] }));
 await engine.runner.dispose();
-
-const CONTEXTS = [16, 512] as const;
-const splits: Cell[][] = [];
-for (const context of CONTEXTS) {
-  const whole = await uncut(context);
-  const again = await loadEngineAt(context);
-  splits.push([context, whole, again, `${Math.round((100 * (again - whole)) / whole)} %`]);
-}
-
-/** A decode step of the cut graph at a context, in an engine of its own: the memory of two would not be comparable. */
-async function loadEngineAt(context: number): Promise<number> {
-  const fresh = await loadEngine({
-    modelDir: directory,
-    maxNumSeqs: 1,
-    maxNumBatchedTokens: 512,
-    blockSize: 16,
-    kvCacheBytes: 2 ** 28,
-    kvDtype: 'f32',
-    maxModelLength: 1024,
-    threads: THREADS,
-    enablePrefixCaching: false,
-    schedulingPolicy: 'fcfs',
-    longPrefillThreshold: 0,
-  });
-  fresh.core.add(request(context, 24));
-  const steps = await drain(fresh);
-  await fresh.runner.dispose();
-  return mid(steps.slice(-20), 'total');
-}
+const splits = [16, 512].map(compareWithUncut);
 
 publish({
   name: `step-${shape}`,
@@ -191,7 +150,8 @@ publish({
       rows: decodes,
     },
     {
-      title: 'What the cut costs (batch 1, against the same graph uncut in ONNX Runtime)',
+      title:
+        'What the cut costs: a decode step at batch 1, against the same graph uncut in ONNX Runtime (5 processes each, in turn, median of ratios)',
       columns: ['context', 'uncut', 'cut', 'difference'],
       rows: splits,
     },

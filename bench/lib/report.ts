@@ -62,7 +62,8 @@ function row(cells: readonly string[]): string {
 }
 
 function format(cell: Cell): string {
-  return typeof cell === 'number' ? String(Number(cell.toPrecision(3))) : cell;
+  if (typeof cell === 'string') return cell;
+  return String(Number.isInteger(cell) ? cell : Number(cell.toPrecision(3)));
 }
 
 export function median(values: readonly number[]): number {
