@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { StepTimings } from '../engine/core/engine-core.js';
 import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
-import type { EngineRequest } from '../engine/core/protocol.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../engine/core/protocol.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
 import { type Cell, median, publish } from './lib/report.js';
@@ -30,8 +30,7 @@ function request(length: number, maxTokens: number, seed = nextId): EngineReques
     maxTokens,
     stopTokenIds: [],
     sampling: GREEDY,
-    priority: 0,
-    cacheSalt: null,
+    ...PLAIN_REQUEST,
   };
 }
 

@@ -1,4 +1,9 @@
-import type { EngineInfo, EngineRequest, EngineStats } from '../engine/core/protocol.js';
+import type {
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  TokenLogprobs,
+} from '../engine/core/protocol.js';
 import type { TokenId } from '../scheduler/ids.js';
 
 /**
@@ -36,4 +41,10 @@ export interface EngineOutput {
   readonly finishReason: 'stop' | 'length' | 'abort' | null;
   /** Prompt tokens whose K and V came from the prefix cache; known from the first output on. */
   readonly cachedTokens: number;
+  /** One for each of `tokenIds`; absent unless asked for. */
+  readonly logprobs?: readonly TokenLogprobs[];
+  /** One for each prompt token but the first, with the first output of the request's first completion; absent unless asked for. */
+  readonly promptLogprobs?: readonly TokenLogprobs[];
+  /** `[hiddenSize]`, not normalised; with the one output of a request that has `pooling`. */
+  readonly embedding?: Float32Array;
 }

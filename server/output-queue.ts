@@ -13,9 +13,7 @@ export class OutputQueue {
   /** After the final output, nothing more is taken in. */
   push(output: EngineOutput): void {
     if (this.#pending && this.#pending.finishReason !== null) return;
-    this.#pending = this.#pending
-      ? { ...output, tokenIds: [...this.#pending.tokenIds, ...output.tokenIds] }
-      : output;
+    this.#pending = this.#pending ? merged(this.#pending, output) : output;
     this.#wake?.();
   }
 
@@ -40,4 +38,14 @@ export class OutputQueue {
     }
     throw this.#error as OctavoError;
   }
+}
+
+function merged(earlier: EngineOutput, later: EngineOutput): EngineOutput {
+  const output = {
+    ...earlier,
+    ...later,
+    tokenIds: [...earlier.tokenIds, ...later.tokenIds],
+  };
+  const logprobs = [...(earlier.logprobs ?? []), ...(later.logprobs ?? [])];
+  return logprobs.length === 0 ? output : { ...output, logprobs };
 }

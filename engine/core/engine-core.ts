@@ -1,12 +1,12 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step-plan.js';
+import type { SampledToken, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 import { sampleToken } from '../sampling/sampler.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 import type { ModelRunner, RunnerTimings } from './model-runner.js';
-import type { EngineRequest, EngineStats } from './protocol.js';
+import type { CompletionOutput, EngineRequest, EngineStats } from './protocol.js';
 
 export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
@@ -82,7 +82,7 @@ export class EngineCore {
   }
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
-  async step(): Promise<RequestOutput[]> {
+  async step(): Promise<CompletionOutput[]> {
     const { scheduler, runner, now } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule();

@@ -54,11 +54,61 @@ export interface EngineRequest {
   readonly maxTokens: number;
   /** A token of this list ends a completion with `stop`. It is the last id of the final output. */
   readonly stopTokenIds: readonly TokenId[];
+  /** Stop tokens are not chosen before so many tokens are there. */
+  readonly minTokens: number;
   readonly sampling: SamplingParams;
+  /** With each generated token, its log-probability and those of so many most likely ones; null: none. */
+  readonly logprobs: number | null;
+  /** The same for the prompt's tokens; null: none. */
+  readonly promptLogprobs: number | null;
+  /** What the output must follow; null: nothing. */
+  readonly grammar: GrammarSpec | null;
+  /** The prompt's embedding is wanted instead of tokens: its last token's, or the mean of all; null generates. */
+  readonly pooling: Pooling | null;
   /** Smaller is earlier. */
   readonly priority: number;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
+}
+
+/** What a request says that wants nothing but tokens. */
+export const PLAIN_REQUEST = {
+  minTokens: 0,
+  logprobs: null,
+  promptLogprobs: null,
+  grammar: null,
+  pooling: null,
+  priority: 0,
+  cacheSalt: null,
+} as const satisfies Partial<EngineRequest>;
+
+export type Pooling = 'last' | 'mean';
+
+/** A language for the output, as text: a JSON schema, a regular expression, an EBNF grammar (GBNF notation, rule `root`), or any JSON object. */
+export type GrammarSpec =
+  | { readonly kind: 'json-schema' | 'regex' | 'ebnf'; readonly source: string }
+  | { readonly kind: 'json-object' };
+
+/**
+ * Log-probabilities at one place of a sequence: of the model's own distribution, before biases, penalties and temperature. Columns,
+ * because messages with thousands of small objects are slow.
+ */
+export interface TokenLogprobs {
+  /** Of the token that stands there. */
+  readonly logprob: number;
+  /** The most likely tokens, the likeliest first. */
+  readonly topIds: readonly TokenId[];
+  readonly topLogprobs: readonly number[];
+}
+
+/** What a step meant for one completion. */
+export interface CompletionOutput extends RequestOutput {
+  /** One for each of `tokenIds`; absent unless asked for. */
+  readonly logprobs?: readonly TokenLogprobs[];
+  /** With the first output of a request's first completion: one for each prompt token but the first. Absent unless asked for. */
+  readonly promptLogprobs?: readonly TokenLogprobs[];
+  /** `[hiddenSize]`, not normalised; with the one output of a request that has `pooling`. */
+  readonly embedding?: Float32Array;
 }
 
 export type EngineCommand =
@@ -71,7 +121,7 @@ export type EngineMessage =
   | { readonly type: 'ready'; readonly info: EngineInfo; readonly stats: EngineStats }
   | {
       readonly type: 'step';
-      readonly outputs: readonly RequestOutput[];
+      readonly outputs: readonly CompletionOutput[];
       readonly stats: EngineStats;
     }
   /** The request never entered the queue. */

@@ -1,11 +1,38 @@
-/** How the next token is chosen from the logits. */
+import type { TokenId } from '../../scheduler/ids.js';
+
+/** How the next token is chosen from the logits. The fields apply in the order in which they stand here. */
 export interface SamplingParams {
-  /** Divides the logits; 0 is greedy. */
+  /** Added to the logits of single tokens. */
+  readonly logitBias: readonly (readonly [token: TokenId, bias: number])[];
+  /** Divides positive logits, multiplies negative ones, of tokens in prompt or output (Keskar et al. 2019, CTRL, section 4.1); 1 is neutral. */
+  readonly repetitionPenalty: number;
+  /** Subtracted once for each time a token stands in the output; 0 is neutral. */
+  readonly frequencyPenalty: number;
+  /** Subtracted from the logits of tokens that stand in the output; 0 is neutral. */
+  readonly presencePenalty: number;
+  /** Divides the logits; 0 is greedy, and then nothing below matters. */
   readonly temperature: number;
+  /** Keeps the `topK` most likely tokens; 0 keeps all. */
+  readonly topK: number;
+  /** Keeps tokens at least `minP` times as likely as the most likely one (Nguyen et al. 2024); 0 keeps all. */
+  readonly minP: number;
+  /** Keeps the tokens whose surprise is nearest the entropy, up to this mass (Meister et al. 2023, locally typical sampling); 1 keeps all. */
+  readonly typicalP: number;
   /** Keeps the smallest set of most likely tokens whose mass reaches it (Holtzman et al. 2020, nucleus sampling); 1 keeps all. */
   readonly topP: number;
   /** Uint32. The same seed, model and request give the same tokens, alone or in any batch. */
   readonly seed: number;
 }
 
-export const GREEDY: SamplingParams = { temperature: 0, topP: 1, seed: 0 };
+export const GREEDY: SamplingParams = {
+  logitBias: [],
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  temperature: 0,
+  topK: 0,
+  minP: 0,
+  typicalP: 1,
+  topP: 1,
+  seed: 0,
+};

@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
 import { generateText } from '../generation/generate-text.js';
@@ -49,13 +51,13 @@ export async function generate(
         param: 'prompt',
       }),
       stopTokenIds: model.eosTokenIds,
+      ...PLAIN_REQUEST,
       sampling: {
+        ...GREEDY,
         temperature: options.temperature ?? model.defaultTemperature,
         topP: model.defaultTopP,
         seed: options.seed ?? randomInt(2 ** 32),
       },
-      priority: 0,
-      cacheSalt: null,
     };
     const observer = { output: () => undefined, end: () => undefined };
     const rate = new Rate();

@@ -1,5 +1,7 @@
 import type { Static } from 'typebox';
+import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from '../routes/request-fields.js';
@@ -81,7 +83,9 @@ export function planRequests(
     promptTokenIds: tokenIds,
     maxTokens,
     stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
+    ...PLAIN_REQUEST,
     sampling: {
+      ...GREEDY,
       temperature: body.temperature ?? model.defaultTemperature,
       topP: body.top_p ?? model.defaultTopP,
       seed: Number(BigInt.asUintN(32, BigInt(seed))),

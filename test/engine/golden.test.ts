@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
-import type { EngineOptions } from '../../engine/core/protocol.js';
+import { type EngineOptions, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 
@@ -48,8 +48,7 @@ async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promi
       maxTokens: Math.max(tokens.length, 1),
       stopTokenIds: [END],
       sampling: GREEDY,
-      priority: 0,
-      cacheSalt: null,
+      ...PLAIN_REQUEST,
     });
   });
   while (core.hasWork) {
@@ -146,8 +145,7 @@ async function logitsAfter(
     maxTokens: 1,
     stopTokenIds: [],
     sampling: GREEDY,
-    priority: 0,
-    cacheSalt: null,
+    ...PLAIN_REQUEST,
   });
   while (core.hasWork) await core.step();
   return logits;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText } from '../support/paged-model.js';
@@ -91,7 +92,7 @@ describe('Scheduler', () => {
   it('computes a prompt once for n completions, which fork from it', async () => {
     const h = new CoreHarness({ maxNumSeqs: 3 });
     const prompt = range(0, 10);
-    const sampling = { temperature: 1, topP: 1, seed: 7 };
+    const sampling = { ...GREEDY, temperature: 1, seed: 7 };
     h.add(['x', 'y', 'z'], prompt, 6, { sampling });
     await h.runToEnd();
     const prompts = h.model.steps.flatMap((p) => p.sequences).filter((s) => s.tokenIds.length > 1);

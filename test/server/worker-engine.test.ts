@@ -1,7 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EngineOptions, EngineRequest } from '../../engine/core/protocol.js';
+import {
+  type EngineOptions,
+  type EngineRequest,
+  PLAIN_REQUEST,
+} from '../../engine/core/protocol.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Engine, EngineOutput } from '../../server/engine-port.js';
 import { createWorkerEngine } from '../../server/worker-engine.js';
@@ -43,9 +48,8 @@ function request(ids: readonly string[], more: Partial<EngineRequest> = {}): Eng
     promptTokenIds: [1, 300, 400, 500] as number[] as TokenId[],
     maxTokens: 12,
     stopTokenIds: [],
-    sampling: { temperature: 1, topP: 1, seed: 5 },
-    priority: 0,
-    cacheSalt: null,
+    sampling: { ...GREEDY, temperature: 1, seed: 5 },
+    ...PLAIN_REQUEST,
     ...more,
   };
 }
@@ -64,7 +68,7 @@ describe('the engine in its thread', () => {
     const { engine } = await start();
     const together = await Promise.all(engine.submit(request(['a', 'b', 'c'])).map(tokensOf));
     for (const [i, expected] of together.entries()) {
-      const sampling = { temperature: 1, topP: 1, seed: 5 + i };
+      const sampling = { ...GREEDY, temperature: 1, seed: 5 + i };
       const [alone] = engine.submit(request([`alone${i}`], { sampling }));
       expect(await tokensOf(alone)).toEqual(expected);
       expect(expected).toHaveLength(12);

@@ -1,5 +1,5 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
-import type { EngineRequest } from '../../engine/core/protocol.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
@@ -73,8 +73,7 @@ export class CoreHarness {
       maxTokens,
       stopTokenIds: [],
       sampling: GREEDY,
-      priority: 0,
-      cacheSalt: null,
+      ...PLAIN_REQUEST,
       ...more,
     });
   }

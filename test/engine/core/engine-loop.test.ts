@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { EngineLoop } from '../../../engine/core/engine-loop.js';
-import type { EngineMessage, EngineRequest } from '../../../engine/core/protocol.js';
+import {
+  type EngineMessage,
+  type EngineRequest,
+  PLAIN_REQUEST,
+} from '../../../engine/core/protocol.js';
 import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
@@ -12,8 +16,7 @@ const request = (id: string, prompt: readonly number[], maxTokens: number): Engi
   maxTokens,
   stopTokenIds: [],
   sampling: GREEDY,
-  priority: 0,
-  cacheSalt: null,
+  ...PLAIN_REQUEST,
 });
 
 /** A loop at work, what it has sent, and a way to wait for a message. */

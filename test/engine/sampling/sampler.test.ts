@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { uniform } from '../../../engine/sampling/random.js';
 import { sampleToken } from '../../../engine/sampling/sampler.js';
-import type { SamplingParams } from '../../../engine/sampling/sampling-params.js';
+import { GREEDY, type SamplingParams } from '../../../engine/sampling/sampling-params.js';
 
 const DRAWS = 20_000;
 const LOGITS = Float32Array.from([1.5, -0.3, 0.8, 2.1, 0.8, -4, 0.1, 1.1]);
@@ -56,7 +56,7 @@ describe('sampleToken', () => {
     [1, 0.5],
     [0.7, 0.75],
   ])('temperature %d, top_p %d: the exact distribution', (temperature, topP) => {
-    const params: SamplingParams = { temperature, topP, seed: 42 };
+    const params: SamplingParams = { ...GREEDY, temperature, topP, seed: 42 };
     const { statistic, degrees } = chiSquare(
       (i) => sampleToken(LOGITS, params, i),
       exact(temperature, topP),
@@ -65,22 +65,22 @@ describe('sampleToken', () => {
   });
 
   it('the test itself sees a sampler that is slightly wrong', () => {
-    const wrong: SamplingParams = { temperature: 1.1, topP: 1, seed: 42 };
+    const wrong: SamplingParams = { ...GREEDY, temperature: 1.1, topP: 1, seed: 42 };
     const hot = chiSquare((i) => sampleToken(LOGITS, wrong, i), exact(1, 1));
     expect(hot.statistic).toBeGreaterThan(critical(hot.degrees));
-    const open: SamplingParams = { temperature: 1, topP: 0.95, seed: 42 };
+    const open: SamplingParams = { ...GREEDY, temperature: 1, topP: 0.95, seed: 42 };
     const wide = chiSquare((i) => sampleToken(LOGITS, open, i), exact(1, 0.9));
     expect(wide.statistic).toBeGreaterThan(critical(wide.degrees));
   });
 
   it('greedy takes the largest, and the first of equals', () => {
-    const greedy: SamplingParams = { temperature: 0, topP: 1, seed: 1 };
+    const greedy: SamplingParams = { ...GREEDY, temperature: 0, topP: 1, seed: 1 };
     expect(sampleToken(LOGITS, greedy, 0)).toBe(3);
     expect(sampleToken(Float32Array.of(0, 7, 7, 7), greedy, 5)).toBe(1);
   });
 
   it('the same seed and index give the same token; others differ', () => {
-    const params: SamplingParams = { temperature: 2, topP: 1, seed: 9 };
+    const params: SamplingParams = { ...GREEDY, temperature: 2, topP: 1, seed: 9 };
     const run = (p: SamplingParams): number[] =>
       Array.from({ length: 50 }, (_, i) => sampleToken(LOGITS, p, i));
     expect(run(params)).toEqual(run(params));
@@ -89,7 +89,7 @@ describe('sampleToken', () => {
 
   it('never draws a token that cannot occur', () => {
     const logits = Float32Array.of(0, Number.NEGATIVE_INFINITY, 0, Number.NEGATIVE_INFINITY);
-    const params: SamplingParams = { temperature: 5, topP: 1, seed: 3 };
+    const params: SamplingParams = { ...GREEDY, temperature: 5, topP: 1, seed: 3 };
     for (let i = 0; i < 2000; i++) expect([0, 2]).toContain(sampleToken(logits, params, i));
   });
 });
