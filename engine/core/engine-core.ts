@@ -81,6 +81,14 @@ export class EngineCore {
     return this.#dependencies.cache.resetPrefixCache();
   }
 
+  /** Between two steps. @throws Error when requests, queues and blocks contradict each other */
+  checkIntegrity(): void {
+    this.#dependencies.scheduler.checkIntegrity();
+    if (!this.hasWork && this.#sampling.size > 0) {
+      throw new Error(`${this.#sampling.size} completions have ended and are still sampled`);
+    }
+  }
+
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
   async step(): Promise<CompletionOutput[]> {
     const { scheduler, runner, now } = this.#dependencies;

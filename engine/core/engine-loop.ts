@@ -2,6 +2,9 @@ import { OctavoError, toErrorRecord } from '../errors.js';
 import type { EngineCore } from './engine-core.js';
 import type { EngineCommand, EngineMessage } from './protocol.js';
 
+/** An engine that has had nothing to do for so long checks its own books, once. */
+const IDLE_CHECK_MS = 1000;
+
 /**
  * Drives an `EngineCore`: commands come in at any time and take effect between two steps; each step's outputs go out
  * in one message for all sequences.
@@ -9,12 +12,18 @@ import type { EngineCommand, EngineMessage } from './protocol.js';
 export class EngineLoop {
   readonly #core: EngineCore;
   readonly #send: (message: EngineMessage) => void;
+  readonly #idleCheckMs: number;
   readonly #inbox: EngineCommand[] = [];
   #wake: (() => void) | null = null;
   #closed = false;
 
-  constructor(core: EngineCore, send: (message: EngineMessage) => void) {
+  constructor(
+    core: EngineCore,
+    send: (message: EngineMessage) => void,
+    options: { readonly idleCheckMs?: number } = {},
+  ) {
     this.#core = core;
+    this.#idleCheckMs = options.idleCheckMs ?? IDLE_CHECK_MS;
     this.#send = send;
   }
 
@@ -24,7 +33,10 @@ export class EngineLoop {
     this.#wake?.();
   }
 
-  /** Runs until a `close` command; sleeps while there is no work. Rejects when a step does: that is final. */
+  /**
+   * Runs until a `close` command; sleeps while there is no work. Rejects when a step does, or when the idle engine's blocks and requests
+   * contradict each other: both are final.
+   */
   async run(): Promise<void> {
     for (;;) {
       this.#readInbox();
@@ -71,9 +83,18 @@ export class EngineLoop {
 
   async #nextCommand(): Promise<void> {
     if (this.#inbox.length > 0) return;
-    await new Promise<void>((resolve) => {
+    let check: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve, reject) => {
       this.#wake = resolve;
+      check = setTimeout(() => {
+        try {
+          this.#core.checkIntegrity();
+        } catch (error) {
+          reject(error);
+        }
+      }, this.#idleCheckMs);
     });
+    clearTimeout(check);
     this.#wake = null;
   }
 }

@@ -47,7 +47,7 @@ export async function loadEngine(
     {
       policy: options.schedulingPolicy,
       maxNumSeqs: options.maxNumSeqs,
-      maxNumBatchedTokens: options.maxNumBatchedTokens,
+      maxNumBatchedTokens: info.maxNumBatchedTokens,
       longPrefillThreshold: options.longPrefillThreshold,
       maxModelLength: info.maxModelLength,
       modelFingerprint: fingerprint(model, options),
@@ -84,7 +84,16 @@ function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: n
         `${needed * blockBytes} bytes. Give it more memory or lower --max-model-len`,
     );
   }
-  return { vocabSize: model.vocabSize, maxModelLength, blockSize: options.blockSize, numBlocks };
+  return {
+    vocabSize: model.vocabSize,
+    maxModelLength,
+    blockSize: options.blockSize,
+    numBlocks,
+    maxNumBatchedTokens: Math.min(
+      options.maxNumBatchedTokens,
+      model.maxStepTokens ?? Number.POSITIVE_INFINITY,
+    ),
+  };
 }
 
 /** Blocks of another model, or in another format, must never be a hit. */

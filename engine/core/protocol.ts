@@ -32,6 +32,8 @@ export interface EngineInfo {
   readonly maxModelLength: number;
   readonly blockSize: number;
   readonly numBlocks: number;
+  /** Tokens of one step, at most: what was asked for, or what the model's graph takes if that is less. */
+  readonly maxNumBatchedTokens: number;
 }
 
 /** The newest figures of an engine; sent with every step. */

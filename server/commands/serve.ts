@@ -21,6 +21,12 @@ export async function serve(settings: Settings): Promise<number> {
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
   const engine = await createWorkerEngine(engineOptions(settings, modelDir));
+  const { maxNumBatchedTokens } = engine.info;
+  if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
+    logger.warn(
+      `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,
+    );
+  }
   try {
     const { app, inFlight } = buildApp({
       engine,

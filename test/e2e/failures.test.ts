@@ -37,6 +37,33 @@ function expectOneLine({ stderr }: FinishedProcess, pattern: RegExp): void {
   expect(stderr).not.toMatch(/\bat .*:\d+/);
 }
 
+describe('a helper thread of the attention dies', () => {
+  it('fails what runs with a proper error, turns unhealthy, and ends with 1', async () => {
+    const preload = new URL('../support/kill-attention-helper.mjs', import.meta.url).href;
+    const { child, url } = await startOctavo(['--threads', '2'], {
+      NODE_OPTIONS: `--import ${preload}`,
+      HELPER_LIFE_MS: '1500',
+    });
+    const code = exitCode(child);
+    const ask = (stream: boolean): Promise<Response> =>
+      fetch(`${url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Once', max_tokens: 1500, ignore_eos: true, stream }),
+      });
+    const failed = /\{"error":\{"message":"the engine has failed[^}]*"code":"engine_failed"\}\}/;
+    const [whole, streamed] = await Promise.all([ask(false), ask(true)]);
+    expect(whole.status).toBe(500);
+    expect(await whole.text()).toMatch(failed);
+    expect(streamed.status).toBe(200);
+    expect((await streamed.text()).trimEnd().split('\n').at(-1)).toMatch(failed);
+    // Until it is closed, the server says that it is not healthy.
+    const health = await fetch(`${url}/health`).catch(() => null);
+    expect(health?.status ?? 503).toBe(503);
+    expect(await code).toBe(1);
+  });
+});
+
 describe('what goes wrong is said in one line', () => {
   it.each(['config.json', 'tokenizer.json', 'onnx/model.onnx'])(
     'a model without %s',

@@ -48,9 +48,12 @@ export interface RunningServer {
 }
 
 /** Starts a server on a free port and waits until it says that it serves. */
-export async function startOctavo(args: readonly string[] = []): Promise<RunningServer> {
+export async function startOctavo(
+  args: readonly string[] = [],
+  env: Record<string, string> = {},
+): Promise<RunningServer> {
   const start = performance.now();
-  const child = octavo(['serve', '--port', '0', ...args]);
+  const child = octavo(['serve', '--port', '0', ...args], env);
   const url = await new Promise<string>((resolve, reject) => {
     let output = '';
     const read = (chunk: Buffer): void => {

@@ -20,13 +20,17 @@ const request = (id: string, prompt: readonly number[], maxTokens: number): Engi
 });
 
 /** A loop at work, what it has sent, and a way to wait for a message. */
-function start(harness: CoreHarness) {
+function start(harness: CoreHarness, options: { idleCheckMs?: number } = {}) {
   const sent: EngineMessage[] = [];
   let check: () => void = () => undefined;
-  const loop = new EngineLoop(harness.core, (message) => {
-    sent.push(message);
-    check();
-  });
+  const loop = new EngineLoop(
+    harness.core,
+    (message) => {
+      sent.push(message);
+      check();
+    },
+    options,
+  );
   const ended = loop.run();
   const until = (condition: () => boolean): Promise<void> =>
     new Promise((resolve) => {
@@ -82,6 +86,15 @@ describe('EngineLoop', () => {
     });
     loop.post({ type: 'close' });
     await ended;
+  });
+
+  it('invariant 12: checks its books when it is idle, and ends when they are wrong', async () => {
+    const harness = new CoreHarness();
+    const { loop, ended, until, outputs } = start(harness, { idleCheckMs: 1 });
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 2) });
+    await until(() => outputs('a').length === 2);
+    harness.cache.pool.allocate();
+    await expect(ended).rejects.toThrow('in 0 tables, its count is 1');
   });
 
   it('rejects when a step does', async () => {
