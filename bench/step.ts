@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { StepTimings } from '../engine/core/engine-core.js';
+
 import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
-import { type EngineRequest, PLAIN_REQUEST } from '../engine/core/protocol.js';
+import { type EngineRequest, PLAIN_REQUEST, type StepTimings } from '../engine/core/protocol.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
 import { type Cell, median, publish } from './lib/report.js';
@@ -107,6 +107,7 @@ const engine = await loadEngine({
   enablePrefixCaching: true,
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
+  kvMetricsSampleRate: 0,
 });
 await firstToken(engine, request(64, 8));
 

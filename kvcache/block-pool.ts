@@ -1,3 +1,4 @@
+import type { BlockResidency } from './block-residency.js';
 import { FreeBlockQueue } from './free-block-queue.js';
 import type { BlockHash, BlockId } from './ids.js';
 
@@ -18,12 +19,14 @@ export class BlockPool {
   readonly #refCounts: Int32Array;
   readonly #hashes: (BlockHash | null)[];
   readonly #cached = new Map<BlockHash, BlockId>();
+  readonly #residency: BlockResidency | null;
 
-  constructor(numBlocks: number) {
+  constructor(numBlocks: number, residency: BlockResidency | null = null) {
     if (!Number.isInteger(numBlocks) || numBlocks < 1) {
       throw new Error(`a block pool needs at least one block, got ${numBlocks}`);
     }
     this.numBlocks = numBlocks;
+    this.#residency = residency;
     this.#free = new FreeBlockQueue(numBlocks);
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
@@ -73,12 +76,14 @@ export class BlockPool {
       this.#hashes[block] = null;
     }
     this.#refCounts[block] = 1;
+    this.#residency?.allocated(block, Boolean(hash));
     return block;
   }
 
   /** One more user of a block that is used or free with its content intact. */
   touch(block: BlockId): void {
     if (this.#refCounts[block] === 0) this.#free.remove(block);
+    this.#residency?.reused(block);
     this.#refCounts[block] = this.refCount(block) + 1;
   }
 
@@ -91,6 +96,7 @@ export class BlockPool {
     if (count < 0) throw new Error(`block ${block} was released more often than it was taken`);
     this.#refCounts[block] = count;
     if (count > 0) return;
+    this.#residency?.released(block);
     if (this.#hashes[block] === null) this.#free.pushHead(block);
     else this.#free.pushTail(block);
   }
@@ -112,6 +118,7 @@ export class BlockPool {
     if (this.numUsed > 0) return false;
     this.#cached.clear();
     this.#hashes.fill(null);
+    this.#residency?.reset();
     return true;
   }
 

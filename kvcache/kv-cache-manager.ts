@@ -1,5 +1,6 @@
 import { blockHash } from './block-hash.js';
 import { BlockPool } from './block-pool.js';
+import type { BlockResidency } from './block-residency.js';
 import { BlockTable } from './block-table.js';
 import type { BlockHash, BlockId } from './ids.js';
 
@@ -14,6 +15,8 @@ export interface KvCacheConfig {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly enablePrefixCaching: boolean;
+  /** Follows blocks for the metrics. */
+  readonly residency?: BlockResidency;
 }
 
 /** Gives sequences their blocks, finds what is cached of them, and shares what can be shared. */
@@ -24,7 +27,7 @@ export class KvCacheManager {
 
   constructor(config: KvCacheConfig) {
     this.blockSize = config.blockSize;
-    this.pool = new BlockPool(config.numBlocks);
+    this.pool = new BlockPool(config.numBlocks, config.residency ?? null);
     this.#caching = config.enablePrefixCaching;
   }
 

@@ -3,14 +3,14 @@ import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
 import type { InFlight } from './http/in-flight.js';
-import type { ServerMetrics } from './metrics.js';
+import type { ServerMetrics } from './metrics/server-metrics.js';
 import type { ServedModel } from './text/served-model.js';
 
 /** What every route needs. Built once for a server. */
 export interface AppContext {
   readonly engine: Engine;
   readonly model: ServedModel;
-  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching'>;
+  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching' | 'metricsPrefix'>;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */

@@ -10,7 +10,7 @@ import { InFlight } from './http/in-flight.js';
 import { requestId } from './http/request-id.js';
 import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
-import { ServerMetrics } from './metrics.js';
+import { ServerMetrics } from './metrics/server-metrics.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
 import { addModelRoutes } from './routes/models.js';
@@ -44,6 +44,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     modelName: model.names[0],
     clock,
     prefixCaching: options.settings.enablePrefixCaching,
+    prefix: options.settings.metricsPrefix,
   });
   const inFlight = new InFlight();
   const context: AppContext = {
@@ -83,6 +84,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   });
   app.setErrorHandler((error, request, reply) => {
     const known = toOctavoError(error);
+    metrics.countRejection(known);
     if (known.entry.status === 500) {
       logger.error({ err: error, requestId: request.id }, 'request failed');
     }

@@ -2,6 +2,8 @@ import type {
   EngineInfo,
   EngineRequest,
   EngineStats,
+  FirstTokenTimes,
+  StepReport,
   TokenLogprobs,
 } from '../engine/core/protocol.js';
 import type { TokenId } from '../scheduler/ids.js';
@@ -14,6 +16,12 @@ export interface Engine {
   readonly info: EngineInfo;
   /** The newest figures that the engine has sent; they may be one step old. */
   readonly stats: EngineStats;
+  /**
+   * Calls `listener` for every step from now on, in order. It must not throw.
+   *
+   * @returns what ends it
+   */
+  onStep(listener: (report: StepReport) => void): () => void;
   /** `failed` is final: every request in flight has been told, and new ones are refused. */
   readonly state: 'ready' | 'failed';
   /**
@@ -41,6 +49,8 @@ export interface EngineOutput {
   readonly finishReason: 'stop' | 'length' | 'abort' | null;
   /** Prompt tokens whose K and V came from the prefix cache; known from the first output on. */
   readonly cachedTokens: number;
+  /** With the first output that has tokens. */
+  readonly times?: FirstTokenTimes;
   /** One for each of `tokenIds`; absent unless asked for. */
   readonly logprobs?: readonly TokenLogprobs[];
   /** One for each prompt token but the first, with the first output of the request's first completion; absent unless asked for. */

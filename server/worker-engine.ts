@@ -7,6 +7,7 @@ import type {
   EngineOptions,
   EngineRequest,
   EngineStats,
+  StepReport,
 } from '../engine/core/protocol.js';
 import { fromErrorRecord, OctavoError } from '../engine/errors.js';
 import type { RequestId } from '../scheduler/ids.js';
@@ -57,6 +58,7 @@ class WorkerEngine implements Engine {
   /** Callers who wait for an answer, in the order of their commands. */
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
     [];
+  readonly #stepListeners = new Set<(report: StepReport) => void>();
   readonly #exited: Promise<unknown>;
   #stats: EngineStats;
   #failure: OctavoError | null = null;
@@ -78,6 +80,11 @@ class WorkerEngine implements Engine {
 
   get state(): 'ready' | 'failed' {
     return this.#failure ? 'failed' : 'ready';
+  }
+
+  onStep(listener: (report: StepReport) => void): () => void {
+    this.#stepListeners.add(listener);
+    return () => void this.#stepListeners.delete(listener);
   }
 
   submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
@@ -142,6 +149,7 @@ class WorkerEngine implements Engine {
     switch (message.type) {
       case 'step':
         this.#stats = message.stats;
+        if (message.report) for (const listen of this.#stepListeners) listen(message.report);
         for (const { requestId, ...output } of message.outputs) {
           this.#queues.get(requestId)?.push(output);
           if (output.finishReason !== null) this.#queues.delete(requestId);

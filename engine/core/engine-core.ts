@@ -1,12 +1,19 @@
+import type { BlockResidency } from '../../kvcache/block-residency.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { SampledToken, StepPlan } from '../../scheduler/step-plan.js';
+import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 import { sampleToken } from '../sampling/sampler.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
-import type { ModelRunner, RunnerTimings } from './model-runner.js';
-import type { CompletionOutput, EngineRequest, EngineStats } from './protocol.js';
+import type { ModelRunner } from './model-runner.js';
+import type {
+  CompletionOutput,
+  EngineRequest,
+  EngineStats,
+  StepReport,
+  StepTimings,
+} from './protocol.js';
 
 export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
@@ -15,6 +22,7 @@ export interface EngineCoreDependencies {
   readonly cache: KvCacheManager;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
+  readonly residency?: BlockResidency;
 }
 
 /**
@@ -26,6 +34,7 @@ export class EngineCore {
   readonly #sampling = new Map<RequestId, SequenceSampling>();
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
+  #report: StepReport | null = null;
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
@@ -38,6 +47,11 @@ export class EngineCore {
   /** Where the last step's time went. */
   get timings(): StepTimings {
     return this.#timings;
+  }
+
+  /** The last step; null before the first. */
+  get report(): StepReport | null {
+    return this.#report;
   }
 
   get stats(): EngineStats {
@@ -62,11 +76,13 @@ export class EngineCore {
         { param: 'prompt' },
       );
     }
-    const refusal = scheduler.add({ ...request, arrivalTime: now() });
+    const arrivalTime = now();
+    const refusal = scheduler.add({ ...request, arrivalTime });
     if (refusal) throw refusalError(refusal, request);
+    const times: RequestTimes = { arrived: arrivalTime, scheduled: null };
     request.ids.forEach((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
-      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0 });
+      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0, times });
     });
   }
 
@@ -96,17 +112,36 @@ export class EngineCore {
     const plan = scheduler.schedule();
     if (!plan) return [];
     const scheduled = now();
+    for (const { requestId } of plan.sequences) {
+      const times = this.#sampling.get(requestId)?.times;
+      if (times) times.scheduled ??= start;
+    }
     const logits = await runner.execute(plan);
     const executed = now();
-    const outputs = scheduler.apply(plan, this.#sample(plan, logits));
+    const results = scheduler.apply(plan, this.#sample(plan, logits));
     const end = now();
+    const outputs = results.map((output) => this.#withTimes(output, end));
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     for (const output of outputs) {
       if (output.finishReason !== null) this.#sampling.delete(output.requestId);
     }
     this.#steps += 1;
+    this.#report = {
+      numTokens: plan.numTokens,
+      timings: this.#timings,
+      residency: this.#dependencies.residency?.take() ?? null,
+    };
     return outputs;
+  }
+
+  /** The first token of a completion says how long it took. */
+  #withTimes(output: RequestOutput, end: number): CompletionOutput {
+    const state = this.#sampling.get(output.requestId);
+    if (state?.generated !== 1) return output;
+    const { arrived, scheduled } = state.times;
+    const begun = scheduled ?? end;
+    return { ...output, times: { queued: begun - arrived, prefill: end - begun } };
   }
 
   #sample(plan: StepPlan, logits: Float32Array): SampledToken[] {
@@ -129,18 +164,18 @@ export class EngineCore {
   }
 }
 
-/** Milliseconds of a step by phase; what is left of `total` is JavaScript around ONNX Runtime's calls. */
-export interface StepTimings extends RunnerTimings {
-  readonly schedule: number;
-  /** Sampling, and taking the results in. */
-  readonly sample: number;
-  readonly total: number;
-}
-
 interface SequenceSampling {
   readonly params: SamplingParams;
   /** Index of the next token: with the seed it fixes the random number. */
   generated: number;
+  readonly times: RequestTimes;
+}
+
+/** Shared by all completions of a request, on the engine's clock. */
+interface RequestTimes {
+  readonly arrived: number;
+  /** The beginning of its first step. */
+  scheduled: number | null;
 }
 
 function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {

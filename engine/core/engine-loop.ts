@@ -46,7 +46,7 @@ export class EngineLoop {
         continue;
       }
       const outputs = await this.#core.step();
-      this.#send({ type: 'step', outputs, stats: this.#core.stats });
+      this.#send({ type: 'step', outputs, stats: this.#core.stats, report: this.#core.report });
     }
   }
 
@@ -60,7 +60,7 @@ export class EngineLoop {
           this.#core.abort(command.id);
           // The blocks are free now: whoever watches must not have to wait for the next request's step.
           if (!this.#core.hasWork)
-            this.#send({ type: 'step', outputs: [], stats: this.#core.stats });
+            this.#send({ type: 'step', outputs: [], stats: this.#core.stats, report: null });
           break;
         case 'resetPrefixCache':
           this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });

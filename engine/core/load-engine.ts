@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BlockResidency } from '../../kvcache/block-residency.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
@@ -38,10 +39,17 @@ export async function loadEngine(
   };
   const attention = createKernelAttention(attentionConfig);
   const runner = await SegmentRunner.create(model, attention, { threads: options.threads });
+  const residency = new BlockResidency({
+    numBlocks: info.numBlocks,
+    sampleRate: options.kvMetricsSampleRate,
+    now,
+    random: Math.random,
+  });
   const cache = new KvCacheManager({
     numBlocks: info.numBlocks,
     blockSize: options.blockSize,
     enablePrefixCaching: options.enablePrefixCaching,
+    residency,
   });
   const scheduler = new Scheduler(
     {
@@ -60,6 +68,7 @@ export async function loadEngine(
     vocabSize: info.vocabSize,
     cache,
     now,
+    residency,
   });
   return { core, info, runner, scheduler, cache };
 }

@@ -1,3 +1,4 @@
+import type { ResidencySamples } from '../../kvcache/block-residency.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { SchedulingPolicy } from '../../scheduler/policies.js';
 import type { RequestOutput } from '../../scheduler/step-plan.js';
@@ -23,6 +24,8 @@ export interface EngineOptions {
   readonly schedulingPolicy: SchedulingPolicy;
   /** Tokens of one prompt in one step, at most; 0 leaves it to the budget. */
   readonly longPrefillThreshold: number;
+  /** Share of the KV blocks whose lives are measured, 0 to 1. */
+  readonly kvMetricsSampleRate: number;
 }
 
 /** What the engine has come to, once the model is loaded. */
@@ -45,6 +48,35 @@ export interface EngineStats {
   readonly usedBlocks: number;
   /** Since the start. */
   readonly steps: number;
+}
+
+/** Milliseconds of a step by phase; what is left of `total` is JavaScript around ONNX Runtime's calls. */
+export interface StepTimings {
+  readonly schedule: number;
+  /** Inside ONNX Runtime. */
+  readonly segments: number;
+  /** Between the segments: writing K and V, and attending. */
+  readonly attention: number;
+  /** Sampling, and taking the results in. */
+  readonly sample: number;
+  readonly total: number;
+}
+
+/** One step, for those who watch. */
+export interface StepReport {
+  /** Computed in it, over all sequences. */
+  readonly numTokens: number;
+  readonly timings: StepTimings;
+  /** What became known since the last step; null when nothing did. */
+  readonly residency: ResidencySamples | null;
+}
+
+/** How long a completion's first token took, in milliseconds on the engine's clock. */
+export interface FirstTokenTimes {
+  /** From its arrival to its first step. */
+  readonly queued: number;
+  /** From the beginning of its first step to its first token. */
+  readonly prefill: number;
 }
 
 export interface EngineRequest {
@@ -105,6 +137,8 @@ export interface TokenLogprobs {
 
 /** What a step meant for one completion. */
 export interface CompletionOutput extends RequestOutput {
+  /** With the first output that has tokens. */
+  readonly times?: FirstTokenTimes;
   /** One for each of `tokenIds`; absent unless asked for. */
   readonly logprobs?: readonly TokenLogprobs[];
   /** With the first output of a request's first completion: one for each prompt token but the first. Absent unless asked for. */
@@ -125,6 +159,8 @@ export type EngineMessage =
       readonly type: 'step';
       readonly outputs: readonly CompletionOutput[];
       readonly stats: EngineStats;
+      /** Null when there was no step, only news of the figures. */
+      readonly report: StepReport | null;
     }
   /** The request never entered the queue. */
   | { readonly type: 'refused'; readonly ids: readonly RequestId[]; readonly error: ErrorRecord }

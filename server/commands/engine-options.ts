@@ -35,5 +35,6 @@ export function engineOptions(settings: Settings, modelDir: string): WorkerEngin
     enablePrefixCaching: settings.enablePrefixCaching,
     schedulingPolicy: settings.schedulingPolicy,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
+    kvMetricsSampleRate: settings.kvMetricsSampleRate,
   };
 }

@@ -81,7 +81,7 @@ function allowed(schema: SettingSchema): string {
       return 'true or false';
     case undefined:
     default:
-      return 'a text that is not empty';
+      return schema.allowed ?? 'a text that is not empty';
   }
 }
 

@@ -1,5 +1,5 @@
-import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
+import { availableCpus } from './available-cpus.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -13,6 +13,8 @@ interface Extra {
   readonly value?: string;
   /** `bytes` values are written as 2GiB, 512MiB or a plain number. */
   readonly unit?: 'bytes';
+  /** What a text may be, where more is asked than that it is not empty. */
+  readonly allowed?: string;
 }
 
 const extra = (options: Extra): Extra => options;
@@ -98,7 +100,7 @@ export const SettingsSchema = Type.Object({
     ...extra({ description: 'threads that compute', scope: 'engine' }),
     minimum: 1,
     maximum: 1024,
-    default: availableParallelism(),
+    default: availableCpus(),
   }),
   enablePrefixCaching: Type.Boolean({
     ...extra({ description: 'share the blocks of common prompt beginnings', scope: 'engine' }),
@@ -128,6 +130,25 @@ export const SettingsSchema = Type.Object({
       value: 'key',
     }),
     default: [],
+  }),
+  metricsPrefix: Type.String({
+    ...extra({
+      description: 'first part of the names in /metrics, before the colon',
+      scope: 'server',
+      value: 'name',
+      allowed: 'letters, digits and underscores, not a digit first',
+    }),
+    pattern: '^[a-zA-Z_][a-zA-Z0-9_]*$',
+    default: 'vllm',
+  }),
+  kvMetricsSampleRate: Type.Number({
+    ...extra({
+      description: 'share of the KV blocks whose lives are measured for /metrics; 0: none',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 1,
+    default: 0.01,
   }),
   logLevel: Type.Enum([...LOG_LEVELS], {
     ...extra({ description: 'least severe level that is logged', scope: 'engine', value: 'level' }),

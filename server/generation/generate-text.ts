@@ -1,5 +1,6 @@
 import type { EngineRequest } from '../../engine/core/protocol.js';
 import type { EngineOutput } from '../engine-port.js';
+import type { CompletionObserver, EndReason } from '../metrics/request-metrics.js';
 import { StopMatcher } from '../text/stop-matcher.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
@@ -22,13 +23,6 @@ export interface TextOutput {
   readonly cachedTokens: number;
 }
 
-/** Follows one engine request, for metrics. */
-export interface GenerationObserver {
-  output(tokens: number, cachedTokens: number): void;
-  /** Called once, whatever happens. */
-  end(reason: 'stop' | 'length' | 'abort' | 'error'): void;
-}
-
 /**
  * Turns the tokens of one completion into text. A stop string ends the engine's work, too: tokens behind it are
  * neither shown nor counted, even if the engine was already further.
@@ -39,12 +33,12 @@ export async function* generateText(
   outputs: AsyncIterable<EngineOutput>,
   tokenizer: Tokenizer,
   { stop, includeStop }: TextOptions,
-  observer: GenerationObserver,
+  observer: CompletionObserver,
 ): AsyncGenerator<TextOutput, void> {
   const detokenizer = tokenizer.createDetokenizer();
   const matcher = new StopMatcher(stop, { includeStop });
   // A reader that leaves early does what a disconnect does.
-  let end: Parameters<GenerationObserver['end']>[0] = 'abort';
+  let end: EndReason = 'abort';
   let last: TextOutput | null = null;
   try {
     for await (const output of outputs) {
@@ -67,7 +61,7 @@ export async function* generateText(
       if (!stopped && finishReason !== null) take(detokenizer.flush());
       if (stopped) finishReason = 'stop';
       else if (finishReason !== null) text += matcher.flush();
-      observer.output(tokens, cachedTokens);
+      observer.output(tokens, cachedTokens, output.times);
       last = { text, tokens, finishReason, cachedTokens };
       if (finishReason !== null) {
         end = finishReason;

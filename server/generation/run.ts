@@ -98,12 +98,19 @@ async function* runRequests(
 ): AsyncGenerator<ChoiceOutput, void> {
   const { engine, metrics, model, clock } = context;
   const { signal } = controller;
-  const streams = requests.flatMap(({ stop, includeStop, ...request }) =>
-    engine.submit(request, signal).map((outputs) => {
-      const observer = metrics.observe(arrivedAt, request.promptTokenIds.length);
-      return generateText(outputs, model.tokenizer, { stop, includeStop }, observer);
-    }),
-  );
+  const streams = requests.flatMap(({ stop, includeStop, ...request }) => {
+    const observers = metrics.observe({
+      arrivedAt,
+      promptTokens: request.promptTokenIds.length,
+      completions: request.ids.length,
+      maxTokens: request.maxTokens,
+    });
+    return engine
+      .submit(request, signal)
+      .map((outputs, i) =>
+        generateText(outputs, model.tokenizer, { stop, includeStop }, observers[i]),
+      );
+  });
   const firstOfPrompt = new Set<number>();
   for (let index = 0, r = 0; r < requests.length; index += requests[r++].ids.length) {
     firstOfPrompt.add(index);

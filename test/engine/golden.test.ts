@@ -34,6 +34,7 @@ const OPTIONS: EngineOptions = {
   enablePrefixCaching: false,
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
+  kvMetricsSampleRate: 0,
 };
 
 /** Runs prompts to their end, all at once; returns their tokens in the same order. */

@@ -25,6 +25,7 @@ const OPTIONS: EngineOptions = {
   enablePrefixCaching: true,
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
+  kvMetricsSampleRate: 0,
 };
 
 const engines: Engine[] = [];

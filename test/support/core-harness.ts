@@ -1,5 +1,9 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
-import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import {
+  type CompletionOutput,
+  type EngineRequest,
+  PLAIN_REQUEST,
+} from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
@@ -78,7 +82,7 @@ export class CoreHarness {
     });
   }
 
-  async step(): Promise<RequestOutput[]> {
+  async step(): Promise<CompletionOutput[]> {
     const outputs = await this.core.step();
     for (const output of outputs) {
       const text = this.texts.get(output.requestId) ?? [];

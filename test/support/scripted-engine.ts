@@ -1,4 +1,10 @@
-import type { EngineInfo, EngineRequest, EngineStats } from '../../engine/core/protocol.js';
+import type {
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  FirstTokenTimes,
+  StepReport,
+} from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Engine, EngineOutput } from '../../server/engine-port.js';
@@ -10,6 +16,7 @@ export interface Script {
   /** Reason of the last step; null: the request then hangs until it is aborted. */
   readonly finish: 'stop' | 'length' | null;
   readonly cachedTokens?: number;
+  readonly times?: FirstTokenTimes;
   /** Thrown after the steps, instead of an end. */
   readonly error?: OctavoError;
   /** Awaited before every step. */
@@ -33,6 +40,7 @@ export class ScriptedEngine implements Engine {
   state: 'ready' | 'failed' = 'ready';
   closed = false;
   readonly submitted: SubmittedRequest[] = [];
+  readonly stepListeners = new Set<(report: StepReport) => void>();
   readonly #script: (request: EngineRequest) => Script;
 
   constructor(script: (request: EngineRequest) => Script, info: Partial<EngineInfo> = {}) {
@@ -50,6 +58,11 @@ export class ScriptedEngine implements Engine {
   /** Requests that still run. */
   get alive(): RequestId[] {
     return this.submitted.filter(({ ended }) => ended === null).map(({ id }) => id);
+  }
+
+  onStep(listener: (report: StepReport) => void): () => void {
+    this.stepListeners.add(listener);
+    return () => void this.stepListeners.delete(listener);
   }
 
   submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput>[] {
@@ -70,7 +83,7 @@ export class ScriptedEngine implements Engine {
   ): AsyncGenerator<EngineOutput> {
     const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
-    const { steps, finish, error, beforeStep, cachedTokens = 0 } = this.#script(request);
+    const { steps, finish, error, beforeStep, cachedTokens = 0, times } = this.#script(request);
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       signal?.addEventListener('abort', () => resolve(), { once: true });
@@ -88,6 +101,7 @@ export class ScriptedEngine implements Engine {
           tokenIds: step as TokenId[],
           finishReason: last ? finish : null,
           cachedTokens,
+          ...(index === 0 && times ? { times } : {}),
         };
         if (last && finish !== null) return;
       }

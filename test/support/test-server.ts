@@ -28,6 +28,7 @@ export interface TestServerOptions {
   readonly apiKeys?: string[];
   readonly clock?: Clock;
   readonly bodyLimit?: number;
+  readonly metricsPrefix?: string;
 }
 
 const running: App[] = [];
@@ -46,7 +47,7 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { apiKey, enablePrefixCaching: true },
+    settings: { apiKey, enablePrefixCaching: true, metricsPrefix: options.metricsPrefix ?? 'vllm' },
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,

@@ -18,6 +18,7 @@ it("keeps a step within the model's rotary tables, whatever was asked for", asyn
     enablePrefixCaching: false,
     schedulingPolicy: 'fcfs',
     longPrefillThreshold: 0,
+    kvMetricsSampleRate: 0,
   });
   expect(info.maxNumBatchedTokens).toBe(2048);
   // Two prompts that together are longer than the tables have rows: ONNX Runtime refuses such a row.

@@ -1,0 +1,85 @@
+import type { StepReport } from '../../engine/core/protocol.js';
+import type { Engine } from '../engine-port.js';
+import { BLOCK_SECONDS, STEP_SECONDS, STEP_TOKENS } from './buckets.js';
+import type { MetricRegistry } from './metric-registry.js';
+
+const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
+
+/** Gauges and histograms of the engine itself: its queues, its cache, its steps. Follows the engine from now on. */
+export function addEngineMetrics(
+  registry: MetricRegistry,
+  engine: Engine,
+  options: { readonly prefixCaching: boolean },
+): void {
+  const { info } = engine;
+  registry.gauge(
+    'num_requests_running',
+    'Requests in the running batch',
+    () => engine.stats.running,
+  );
+  registry.gauge('num_requests_waiting', 'Requests that wait to run', () => engine.stats.waiting);
+  registry.gauge(
+    'kv_cache_usage_perc',
+    'Share of the KV blocks in use, 0 to 1',
+    () => engine.stats.usedBlocks / info.numBlocks,
+  );
+  registry.info('cache_config_info', 'How the KV cache is set up, in the labels', {
+    block_size: String(info.blockSize),
+    num_blocks: String(info.numBlocks),
+    enable_prefix_caching: String(options.prefixCaching),
+  });
+  registry.info('engine_sleep_state', 'The engine never sleeps: it is always awake', {
+    sleep_state: 'awake',
+  });
+  registry.readCounter(
+    'num_preemptions',
+    'Times that a running request had to give its blocks back',
+    () => engine.stats.preemptions,
+  );
+  addUnusedCounters(registry);
+  const stepTokens = registry.histogram(
+    'iteration_tokens_total',
+    'Tokens computed in a step',
+    STEP_TOKENS,
+  );
+  const phases = registry.histogram('step_phase_seconds', 'Time of a step by phase', STEP_SECONDS, [
+    'phase',
+  ]);
+  const lifetimes = registry.histogram(
+    'kv_block_lifetime_seconds',
+    'From the allocation of cached blocks to their eviction (sampled)',
+    BLOCK_SECONDS,
+  );
+  const idle = registry.histogram(
+    'kv_block_idle_before_evict_seconds',
+    'From the last use of cached blocks to their eviction (sampled)',
+    BLOCK_SECONDS,
+  );
+  const gaps = registry.histogram(
+    'kv_block_reuse_gap_seconds',
+    'Between two uses of the same cached block (sampled)',
+    BLOCK_SECONDS,
+  );
+  engine.onStep(({ numTokens, timings, residency }: StepReport) => {
+    stepTokens.observe(numTokens);
+    for (const phase of PHASES) phases.observe({ phase }, timings[phase] / 1000);
+    for (const ms of residency?.lifetimes ?? []) lifetimes.observe(ms / 1000);
+    for (const ms of residency?.idleBeforeEvict ?? []) idle.observe(ms / 1000);
+    for (const ms of residency?.reuseGaps ?? []) gaps.observe(ms / 1000);
+  });
+}
+
+/**
+ * Counters of what Octavo does not do: there is no tier behind the prefix cache, and nothing is speculated. vLLM's dashboards
+ * ask for them, and the true answer is 0.
+ */
+function addUnusedCounters(registry: MetricRegistry): void {
+  const unused = {
+    external_prefix_cache_queries: 'Tokens looked up in a tier behind the prefix cache',
+    external_prefix_cache_hits: 'Tokens found in a tier behind the prefix cache',
+    spec_decode_num_drafts: 'Drafts of speculative decoding',
+    spec_decode_num_draft_tokens: 'Drafted tokens of speculative decoding',
+    spec_decode_num_accepted_tokens: 'Accepted tokens of speculative decoding',
+  };
+  for (const [name, help] of Object.entries(unused)) registry.counter(name, help);
+}

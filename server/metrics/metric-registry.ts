@@ -1,0 +1,87 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export type { Counter, Gauge, Histogram } from 'prom-client';
+
+/** The one place that knows the metrics library. Every instance has a registry of its own. */
+export class MetricRegistry {
+  readonly #registry = new Registry();
+  readonly #prefix: string;
+
+  /** @param prefix stands before the colon of each name, but not of Node's own and HTTP's metrics */
+  constructor(prefix: string, labels: Readonly<Record<string, string>>) {
+    this.#prefix = prefix;
+    this.#registry.setDefaultLabels(labels);
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async render(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  /** A gauge that is read when somebody asks. */
+  gauge(name: string, help: string, read: () => number): Gauge {
+    return new Gauge({
+      name: this.#name(name),
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  /** A gauge whose news is in its labels; its value is 1. */
+  info(name: string, help: string, labels: Readonly<Record<string, string>>): void {
+    const labelNames = Object.keys(labels);
+    new Gauge({ name: this.#name(name), help, labelNames, registers: [this.#registry] }).set(
+      labels,
+      1,
+    );
+  }
+
+  /** `_total` is added to the name. */
+  counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
+    return new Counter({
+      name: `${this.#name(name)}_total`,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.#registry],
+    });
+  }
+
+  /** A counter that somebody else counts, and that is read when somebody asks. */
+  readCounter(name: string, help: string, read: () => number): void {
+    new Counter({
+      name: `${this.#name(name)}_total`,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  }
+
+  histogram(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labelNames: readonly string[] = [],
+  ): Histogram {
+    return new Histogram({
+      name: this.#name(name),
+      help,
+      buckets: [...buckets],
+      labelNames: [...labelNames],
+      registers: [this.#registry],
+    });
+  }
+
+  #name(name: string): string {
+    return name.startsWith('http_') ? name : `${this.#prefix}:${name}`;
+  }
+}
