@@ -1,0 +1,31 @@
+# syntax=docker/dockerfile:1
+
+# Builds with everything, ships with what runs.
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+COPY kvcache ./kvcache
+COPY scheduler ./scheduler
+COPY engine ./engine
+COPY server ./server
+RUN npm ci && npm prune --omit=dev --ignore-scripts
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production \
+    OCTAVO_HOST=0.0.0.0 \
+    OCTAVO_PORT=8000
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY models/octavo-tiny ./models/octavo-tiny
+# Models that are not built in: docker run -v "$PWD/my-model:/models/my-model:ro" octavo --model /models/my-model
+RUN mkdir /models && chown node:node /models
+VOLUME ["/models"]
+USER node
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.OCTAVO_PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# The program handles SIGTERM itself; it needs no init in front of it.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "/app/dist/server/cli.js", "serve"]
