@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
 import { mergeStreams } from './merge-streams.js';
+import { runInFlight } from './run-in-flight.js';
 
 /** Token counts of a request as the API shows them. */
 export interface Usage {
@@ -63,33 +63,19 @@ export async function answer(
   },
 ): Promise<object | undefined> {
   const { requests, format, record } = options;
-  request.generation = record;
-  record.promptTokens = requests.reduce(
-    (sum, { promptTokenIds }) => sum + promptTokenIds.length,
-    0,
-  );
-  if (context.engine.state === 'failed') {
-    throw new OctavoError('engine_failed', 'the engine has failed');
-  }
-  const controller = context.inFlight.begin();
-  abortOnDisconnect(reply, controller);
-  try {
+  return runInFlight(context, request, reply, record, async (controller) => {
     const outputs = runRequests(context, requests, request.arrivedAt, controller, record);
     if (!options.stream) {
       const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
-      return await collect(outputs, count, format, record);
+      return collect(outputs, count, format, record);
     }
     await stream(context, reply, outputs, format, record, options.includeUsage);
     return undefined;
-  } finally {
-    // Streams with a read under way end only so; for those at their end it changes nothing.
-    controller.abort();
-    context.inFlight.end(controller);
-  }
+  });
 }
 
 /** The engine's outputs of all choices as they come, booked in the record. Choices are numbered through all prompts. */
-async function* runRequests(
+export async function* runRequests(
   context: AppContext,
   requests: readonly TextRequest[],
   arrivedAt: number,
@@ -97,6 +83,10 @@ async function* runRequests(
   record: GenerationRecord,
 ): AsyncGenerator<ChoiceOutput, void> {
   const { engine, metrics, model, clock } = context;
+  record.promptTokens = requests.reduce(
+    (sum, { promptTokenIds }) => sum + promptTokenIds.length,
+    0,
+  );
   const { signal } = controller;
   const streams = requests.flatMap(({ stop, includeStop, ...request }) => {
     const observers = metrics.observe({
@@ -171,14 +161,6 @@ async function stream(
     if (record.finishReason !== 'abort') record.finishReason = 'error';
     sse.fail(errorBody(known));
   }
-}
-
-function abortOnDisconnect(reply: FastifyReply, controller: AbortController): void {
-  const abort = (): void =>
-    controller.abort(new OctavoError('client_closed', 'the client closed the connection'));
-  if (reply.raw.destroyed) abort();
-  // After a complete answer this comes too, and changes nothing.
-  else reply.raw.once('close', abort);
 }
 
 function usageOf(record: GenerationRecord): Usage {
