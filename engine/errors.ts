@@ -8,6 +8,7 @@ export const ERRORS = {
   model_file_missing: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_file_corrupt: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  redis_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   invalid_request: { status: 400, type: 'invalid_request_error', code: null, exitCode: 1 },
   context_length_exceeded: {
@@ -39,6 +40,13 @@ export const ERRORS = {
   },
   body_too_large: { status: 413, type: 'invalid_request_error', code: null, exitCode: 1 },
   unsupported_media_type: { status: 415, type: 'invalid_request_error', code: null, exitCode: 1 },
+  rate_limited: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    exitCode: 1,
+  },
+  headers_too_large: { status: 431, type: 'invalid_request_error', code: null, exitCode: 1 },
   client_closed: {
     status: 499,
     type: 'invalid_request_error',
@@ -47,6 +55,12 @@ export const ERRORS = {
   },
   engine_failed: { status: 500, type: 'server_error', code: 'engine_failed', exitCode: 1 },
   internal: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  generation_timeout: {
+    status: 504,
+    type: 'timeout_error',
+    code: 'generation_timeout',
+    exitCode: 1,
+  },
   draining: { status: 503, type: 'server_error', code: 'draining', exitCode: 1 },
   overloaded: { status: 503, type: 'server_error', code: 'overloaded', exitCode: 1 },
 } as const satisfies Record<string, ErrorEntry>;

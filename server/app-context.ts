@@ -3,6 +3,7 @@ import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
 import type { InFlight } from './http/in-flight.js';
+import type { Admission } from './limits/admission.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';
 import type { ServedModel } from './text/served-model.js';
 
@@ -10,13 +11,14 @@ import type { ServedModel } from './text/served-model.js';
 export interface AppContext {
   readonly engine: Engine;
   readonly model: ServedModel;
-  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching' | 'metricsPrefix'>;
+  readonly settings: Settings;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
   readonly metrics: ServerMetrics;
   readonly inFlight: InFlight;
+  readonly admission: Admission;
   /** When the server was started, seconds since 1970. */
   readonly createdAt: number;
 }

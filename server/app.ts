@@ -1,15 +1,20 @@
+import type { Socket } from 'node:net';
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { type FastifyInstance, fastify } from 'fastify';
+import type { Redis } from 'ioredis';
 import type { TSchema } from 'typebox';
 import { OctavoError } from '../engine/errors.js';
 import type { AppContext } from './app-context.js';
 import { collectMethods } from './http/allowed-methods.js';
 import { createKeyCheck } from './http/auth.js';
-import { errorBody, sendError, toOctavoError } from './http/errors.js';
+import { refuseBeyond } from './http/connection-limit.js';
+import { sendError, toOctavoError } from './http/errors.js';
 import { InFlight } from './http/in-flight.js';
+import { answerBrokenRequest } from './http/raw-errors.js';
 import { requestId } from './http/request-id.js';
 import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
+import { createAdmission } from './limits/create-admission.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
@@ -18,17 +23,15 @@ import { addOperationsRoutes } from './routes/operations.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import { clip } from './text/clip.js';
 
-const BODY_LIMIT_BYTES = 10 * 1024 * 1024;
-
-/** Errors in HTTP itself, before there is a request. */
-const BAD_HTTP = JSON.stringify(
-  errorBody(new OctavoError('invalid_request', 'the request is not valid HTTP')),
-);
+/** How often slow senders are looked for. */
+const RECEIVE_CHECK_MS = 1000;
 
 export type App = FastifyInstance;
 
-export interface AppOptions extends Omit<AppContext, 'metrics' | 'inFlight' | 'createdAt'> {
-  readonly bodyLimit?: number;
+export interface AppOptions
+  extends Omit<AppContext, 'metrics' | 'inFlight' | 'createdAt' | 'admission'> {
+  /** Where clients' budgets are counted; null: in this process. The caller closes it. */
+  readonly redis: Redis | null;
 }
 
 export interface BuiltApp {
@@ -38,32 +41,32 @@ export interface BuiltApp {
 
 /** Builds the HTTP side of a server; the caller listens, drains and closes. The engine stays the caller's. */
 export function buildApp(options: AppOptions): BuiltApp {
-  const { engine, model, clock, logger } = options;
+  const { engine, model, clock, logger, settings } = options;
   const metrics = new ServerMetrics({
     engine,
     modelName: model.names[0],
     clock,
-    prefixCaching: options.settings.enablePrefixCaching,
-    prefix: options.settings.metricsPrefix,
+    prefixCaching: settings.enablePrefixCaching,
+    prefix: settings.metricsPrefix,
   });
   const inFlight = new InFlight();
   const context: AppContext = {
     ...options,
     metrics,
     inFlight,
+    admission: createAdmission(settings, options.redis, logger),
     createdAt: clock.unixSeconds(),
   };
   const app = fastify({
-    bodyLimit: options.bodyLimit ?? BODY_LIMIT_BYTES,
+    bodyLimit: settings.maxBodySize,
     genReqId: requestId,
     // While draining, a request still gets our own 503, and those in flight are finished.
     return503OnClosing: false,
-    clientErrorHandler: (error, socket) => {
-      if ((error as NodeJS.ErrnoException).code === 'ECONNRESET' || !socket.writable) return;
-      socket.end(
-        `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n` +
-          `content-length: ${Buffer.byteLength(BAD_HTTP)}\r\n\r\n${BAD_HTTP}`,
-      );
+    clientErrorHandler: answerBrokenRequest,
+    requestTimeout: settings.receiveTimeout * 1000,
+    http: {
+      headersTimeout: settings.receiveTimeout * 1000,
+      connectionsCheckingInterval: RECEIVE_CHECK_MS,
     },
     frameworkErrors: (error, _request, reply) => {
       sendError(reply, toOctavoError(error));
@@ -72,14 +75,20 @@ export function buildApp(options: AppOptions): BuiltApp {
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(({ schema }) => compileValidator(schema as TSchema));
 
+  const connections = new Set<Socket>();
+  app.server.on('connection', (socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   const methodsOf = collectMethods(app);
-  const checkKey = createKeyCheck(options.settings.apiKey);
+  const checkKey = createKeyCheck(settings.apiKey);
   app.decorateRequest('arrivedAt', 0);
   app.decorateRequest('generation', null);
   app.addHook('onRequest', async (request, reply) => {
     request.arrivedAt = clock.now();
     reply.header('x-request-id', request.id);
     logWhenDone(context, request, reply);
+    refuseBeyond(settings.maxConnections, connections, reply);
     checkKey(request);
   });
   app.setErrorHandler((error, request, reply) => {

@@ -3,6 +3,7 @@ import { buildApp } from '../app.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/settings.js';
 import { startServer } from '../lifecycle.js';
+import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
 import { loadServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
@@ -20,7 +21,11 @@ export async function serve(settings: Settings): Promise<number> {
   const logger = createLogger(settings.logLevel, process.stdout);
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
-  const engine = await createWorkerEngine(engineOptions(settings, modelDir));
+  const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
+  const engine = await createWorkerEngine(engineOptions(settings, modelDir)).catch((error) => {
+    redis?.disconnect();
+    throw error;
+  });
   const { maxNumBatchedTokens } = engine.info;
   if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
     logger.warn(
@@ -32,6 +37,7 @@ export async function serve(settings: Settings): Promise<number> {
       engine,
       model,
       settings,
+      redis,
       logger,
       clock: systemClock,
       randomSeed: () => randomInt(2 ** 32),
@@ -50,6 +56,7 @@ export async function serve(settings: Settings): Promise<number> {
     stop = () => server.stop();
     return await server.ended;
   } finally {
+    redis?.disconnect();
     await engine.close();
   }
 }

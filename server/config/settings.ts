@@ -131,6 +131,97 @@ export const SettingsSchema = Type.Object({
     }),
     default: [],
   }),
+  maxQueuedRequests: Type.Integer({
+    ...extra({
+      description: 'requests that may wait for their first token; 0: any number',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 1_048_576,
+    default: 256,
+  }),
+  maxQueuedTokens: Type.Integer({
+    ...extra({
+      description: 'prompt tokens that may wait, over all requests; 0: any number',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 262_144,
+  }),
+  maxPromptTokens: Type.Integer({
+    ...extra({
+      description: 'tokens of one prompt, at most; 0: what the context holds',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 16_777_216,
+    default: 0,
+  }),
+  rateLimitRequests: Type.Integer({
+    ...extra({
+      description: 'requests of one key, or address, per minute; 0: any number',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 0,
+  }),
+  rateLimitTokens: Type.Integer({
+    ...extra({
+      description: 'tokens of one key, or address, per minute, prompts and outputs; 0: any number',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 0,
+  }),
+  redisUrl: Type.Optional(
+    Type.String({
+      ...extra({
+        description: 'Redis in which several servers count rate limits together (default: none)',
+        scope: 'server',
+        value: 'url',
+        allowed: 'a redis:// or rediss:// URL',
+      }),
+      pattern: '^rediss?://[^/\\s]+',
+    }),
+  ),
+  requestTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that a request may take, queue included; 0: any time',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 86_400,
+    default: 600,
+  }),
+  receiveTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that a client may take to send its request',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 3600,
+    default: 60,
+  }),
+  maxBodySize: Type.Integer({
+    ...extra({
+      description: "size of a request's body, at most: 10MiB, or bytes (default: 10MiB)",
+      scope: 'server',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: 2 ** 30,
+    default: 10 * 2 ** 20,
+  }),
+  maxConnections: Type.Integer({
+    ...extra({ description: 'open connections; more are answered with 503', scope: 'server' }),
+    minimum: 1,
+    maximum: 1_048_576,
+    default: 4096,
+  }),
   metricsPrefix: Type.String({
     ...extra({
       description: 'first part of the names in /metrics, before the colon',

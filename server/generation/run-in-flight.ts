@@ -1,19 +1,22 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
+import type { Timer } from '../clock.js';
+import type { Cost } from '../limits/admission.js';
 
 /**
  * Does the engine work of one API request. While it runs the request counts as in flight; a client that leaves, or a server that
  * ends, aborts it through the controller's signal.
  *
  * @param work what it starts must end when the signal is aborted: that also happens when `work` has ended
- * @throws OctavoError `draining`, `engine_failed`, and what `work` throws
+ * @throws OctavoError `draining`, `engine_failed`, what admission refuses (`server/limits`), and what `work` throws
  */
 export async function runInFlight<Result>(
   context: AppContext,
   request: FastifyRequest,
   reply: FastifyReply,
   record: GenerationRecord,
+  cost: Cost,
   work: (controller: AbortController) => Promise<Result>,
 ): Promise<Result> {
   request.generation = record;
@@ -21,14 +24,38 @@ export async function runInFlight<Result>(
     throw new OctavoError('engine_failed', 'the engine has failed');
   }
   const controller = context.inFlight.begin();
-  abortOnDisconnect(reply, controller);
+  const timer = abortInTime(context, request.arrivedAt, controller);
+  const waits = (): boolean => record.ttftMs === null;
   try {
-    return await work(controller);
+    const admitted = await context.admission.admit(request, reply, cost, waits);
+    abortOnDisconnect(reply, controller);
+    try {
+      return await work(controller);
+    } finally {
+      admitted.end(record.promptTokens + record.completionTokens);
+    }
   } finally {
+    timer?.cancel();
     // Streams with a read under way end only so; for those at their end it changes nothing.
     controller.abort();
     context.inFlight.end(controller);
   }
+}
+
+/** A request that takes too long ends with an error, and its blocks are free for others. */
+function abortInTime(
+  { settings, clock }: AppContext,
+  arrivedAt: number,
+  controller: AbortController,
+): Timer | null {
+  const { requestTimeout } = settings;
+  if (requestTimeout === 0) return null;
+  const error = new OctavoError(
+    'generation_timeout',
+    `the request took longer than ${requestTimeout} s; the server allows no more`,
+  );
+  const left = arrivedAt + requestTimeout * 1000 - clock.now();
+  return clock.startTimer(() => controller.abort(error), Math.max(0, left));
 }
 
 function abortOnDisconnect(reply: FastifyReply, controller: AbortController): void {

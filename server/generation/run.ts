@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
+import type { Cost } from '../limits/admission.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
 import { mergeStreams } from './merge-streams.js';
 import { runInFlight } from './run-in-flight.js';
@@ -63,7 +64,7 @@ export async function answer(
   },
 ): Promise<object | undefined> {
   const { requests, format, record } = options;
-  return runInFlight(context, request, reply, record, async (controller) => {
+  return runInFlight(context, request, reply, record, costOf(requests), async (controller) => {
     const outputs = runRequests(context, requests, request.arrivedAt, controller, record);
     if (!options.stream) {
       const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
@@ -72,6 +73,15 @@ export async function answer(
     await stream(context, reply, outputs, format, record, options.includeUsage);
     return undefined;
   });
+}
+
+function costOf(requests: readonly TextRequest[]): Cost {
+  const prompts = requests.map(({ promptTokenIds }) => promptTokenIds.length);
+  return {
+    promptTokens: prompts.reduce((sum, length) => sum + length, 0),
+    longestPrompt: Math.max(...prompts),
+    maxTokens: requests.reduce((sum, { ids, maxTokens }) => sum + ids.length * maxTokens, 0),
+  };
 }
 
 /** The engine's outputs of all choices as they come, booked in the record. Choices are numbered through all prompts. */

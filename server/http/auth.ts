@@ -14,8 +14,8 @@ export function createKeyCheck(keys: readonly string[]): (request: FastifyReques
   const digests = keys.map(digest);
   return (request) => {
     if (digests.length === 0 || !isGuarded(request)) return;
-    const given = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    if (given === undefined) {
+    const given = bearerToken(request);
+    if (given === null) {
       throw new OctavoError('invalid_api_key', 'no API key: send authorization: Bearer <key>');
     }
     // Digests have one length, and all are compared: the time tells nothing about any key.
@@ -23,6 +23,10 @@ export function createKeyCheck(keys: readonly string[]): (request: FastifyReques
     const matches = digests.filter((known) => timingSafeEqual(known, candidate));
     if (matches.length === 0) throw new OctavoError('invalid_api_key', 'the API key is not valid');
   };
+}
+
+export function bearerToken(request: FastifyRequest): string | null {
+  return /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? null;
 }
 
 function isGuarded(request: FastifyRequest): boolean {

@@ -21,6 +21,7 @@ export interface ServerMetricsOptions {
 const REJECTIONS: ReadonlySet<string> = new Set([
   'draining',
   'overloaded',
+  'rate_limited',
   'context_length_exceeded',
 ] satisfies OctavoError['kind'][]);
 

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasProgram } from '../support/debian-programs.js';
 import { startOctavo } from '../support/octavo-process.js';
+import { freePort } from '../support/redis-process.js';
 
 const DEPLOY = fileURLToPath(new URL('../../deploy', import.meta.url));
 
@@ -17,14 +17,6 @@ interface Dashboard {
 const dashboard = JSON.parse(
   readFileSync(join(DEPLOY, 'grafana/dashboards/octavo.json'), 'utf8'),
 ) as Dashboard;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
-}
 
 /** The shipped configuration, for the given target and once a second. */
 async function startPrometheus(target: string): Promise<string> {

@@ -84,7 +84,10 @@ test('a silent stream is kept open with pings', async () => {
     },
   };
   const engine = hanging();
-  const { port } = await startTestServer(engine, { clock });
+  const { port } = await startTestServer(engine, {
+    clock,
+    settings: { requestTimeout: 0 },
+  });
   const { response, destroy } = await open(port, { messages, stream: true });
   let text = '';
   (await response).setEncoding('utf8').on('data', (piece: string) => {

@@ -149,7 +149,7 @@ describe('the table of errors', () => {
     ['alien token', 'POST', '/detokenize', { tokens: [999] }, {}, 400, { param: 'tokens' }],
     ['neither', 'POST', '/tokenize', {}, {}, 400, { param: 'prompt' }],
   ])('%s', async (_, method, path, body, headers, status, expected) => {
-    const { url } = await startTestServer(silent(), { bodyLimit: 4000 });
+    const { url } = await startTestServer(silent(), { settings: { maxBodySize: 4000 } });
     const response = await fetch(url + path, {
       method,
       headers: { 'content-type': 'application/json', ...headers },

@@ -36,7 +36,7 @@ async function knownLoad(options: { metricsPrefix?: string } = {}) {
     },
   }));
   const server = await startTestServer(engine, {
-    ...options,
+    settings: options,
     clock: { ...systemClock, now: () => now },
   });
   for (let i = 0; i < 3; i++) {

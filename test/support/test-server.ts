@@ -1,8 +1,11 @@
 import type { AddressInfo } from 'node:net';
+import type { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { pino } from 'pino';
 import { type App, buildApp } from '../../server/app.js';
 import { type Clock, systemClock } from '../../server/clock.js';
+import { loadSettings } from '../../server/config/load-settings.js';
+import type { Settings } from '../../server/config/settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
 import type { ServedModel } from '../../server/text/served-model.js';
@@ -27,8 +30,8 @@ export interface TestServerOptions {
   readonly model?: ServedModel;
   readonly apiKeys?: string[];
   readonly clock?: Clock;
-  readonly bodyLimit?: number;
-  readonly metricsPrefix?: string;
+  readonly settings?: Partial<Settings>;
+  readonly redis?: Redis;
 }
 
 const running: App[] = [];
@@ -44,14 +47,15 @@ export async function startTestServer(
     { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
   );
   const apiKey = options.apiKeys ?? [];
+  const settings = { ...loadSettings({}, {}), apiKey, ...options.settings };
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { apiKey, enablePrefixCaching: true, metricsPrefix: options.metricsPrefix ?? 'vllm' },
+    settings,
+    redis: options.redis ?? null,
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,
-    ...(options.bodyLimit === undefined ? {} : { bodyLimit: options.bodyLimit }),
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   running.push(app);

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { OctavoError } from '../../engine/errors.js';
+import { bearerToken } from '../http/auth.js';
+import { QueueLimit, type QueueLimits, type Waiting } from './queue-limit.js';
+import type { Budget, RateLimiter } from './rate-limiter.js';
+
+/** What a request will take. */
+export interface Cost {
+  /** Of all its prompts. */
+  readonly promptTokens: number;
+  /** The longest of its prompts. */
+  readonly longestPrompt: number;
+  /** Generated tokens of all its completions, at most. */
+  readonly maxTokens: number;
+}
+
+export interface AdmissionOptions {
+  readonly queue: QueueLimits;
+  /** Tokens of one prompt; 0: what the context holds. */
+  readonly maxPromptTokens: number;
+  /** A client's requests per minute; null: any number. */
+  readonly requests: RateLimiter | null;
+  /** A client's tokens per minute, prompts and outputs; null: any number. */
+  readonly tokens: RateLimiter | null;
+  /** Clients are told apart by their keys, which were checked; else by their addresses. */
+  readonly keyed: boolean;
+  readonly logger: Logger;
+}
+
+/** A request that was let in. */
+export interface Admitted {
+  /** Called once, when it has ended: what it did not use of its tokens is given back, in the background. */
+  end(usedTokens: number): void;
+}
+
+/** Decides which requests may run now: size, queue, and each client's budget of requests and tokens. */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #queue: QueueLimit;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#queue = new QueueLimit(options.queue);
+  }
+
+  /**
+   * @param waits whether the request still waits for its first token
+   * @throws OctavoError `context_length_exceeded`, `overloaded`, `rate_limited`
+   */
+  async admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    cost: Cost,
+    waits: () => boolean,
+  ): Promise<Admitted> {
+    const { maxPromptTokens, requests, tokens } = this.#options;
+    if (maxPromptTokens > 0 && cost.longestPrompt > maxPromptTokens) {
+      throw new OctavoError(
+        'context_length_exceeded',
+        `the prompt has ${cost.longestPrompt} tokens; this server takes at most ${maxPromptTokens}`,
+      );
+    }
+    const waiting: Waiting = { promptTokens: cost.promptTokens, waits };
+    this.#queue.enter(waiting);
+    try {
+      const client = this.#clientOf(request);
+      await this.#charge(requests, 'requests', client, 1, reply);
+      const charged = cost.promptTokens + cost.maxTokens;
+      await this.#charge(tokens, 'tokens', client, charged, reply);
+      return {
+        end: (usedTokens) => {
+          this.#queue.leave(waiting);
+          void this.#refund(client, charged - usedTokens);
+        },
+      };
+    } catch (error) {
+      this.#queue.leave(waiting);
+      throw error;
+    }
+  }
+
+  async #charge(
+    limiter: RateLimiter | null,
+    unit: 'requests' | 'tokens',
+    client: string,
+    amount: number,
+    reply: FastifyReply,
+  ): Promise<void> {
+    if (!limiter) return;
+    if (amount > limiter.limit) {
+      throw new OctavoError(
+        'invalid_request',
+        `the request may take ${amount} ${unit}; the limit is ${limiter.limit} ${unit} per minute`,
+      );
+    }
+    const budget = await this.#ask(() => limiter.charge(client, amount));
+    if (!budget) return;
+    setHeaders(reply, unit, budget);
+    if (budget.allowed) return;
+    const seconds = Math.max(1, Math.ceil(budget.resetMs / 1000));
+    reply.header('retry-after', String(seconds));
+    throw new OctavoError(
+      'rate_limited',
+      `rate limit reached: ${limiter.limit} ${unit} per minute; ${amount} asked for, ${budget.remaining} left. ` +
+        `Try again in ${seconds} s`,
+    );
+  }
+
+  async #refund(client: string, amount: number): Promise<void> {
+    const { tokens } = this.#options;
+    if (tokens) await this.#ask(() => tokens.refund(client, amount));
+  }
+
+  /** A counter that does not answer must not stop the service: the request is let in uncounted, and the log says so. */
+  async #ask<Answer>(question: () => Promise<Answer>): Promise<Answer | null> {
+    try {
+      return await question();
+    } catch (error) {
+      this.#options.logger.error({ err: error }, 'rate limits cannot be counted');
+      return null;
+    }
+  }
+
+  /** Keys are not stored: a digest stands for them. */
+  #clientOf(request: FastifyRequest): string {
+    const token = this.#options.keyed ? bearerToken(request) : null;
+    if (token === null) return `address:${request.ip}`;
+    return `key:${createHash('sha256').update(token).digest('base64')}`;
+  }
+}
+
+/** OpenAI's headers. */
+function setHeaders(reply: FastifyReply, unit: string, budget: Budget): void {
+  reply.header(`x-ratelimit-limit-${unit}`, String(budget.limit));
+  reply.header(`x-ratelimit-remaining-${unit}`, String(budget.remaining));
+  reply.header(`x-ratelimit-reset-${unit}`, `${Math.ceil(budget.resetMs / 1000)}s`);
+}

@@ -1,0 +1,180 @@
+import { connect } from 'node:net';
+import { Redis } from 'ioredis';
+import { afterEach, describe, expect, it } from 'vitest';
+import { bytesOf } from '../../support/byte-model.js';
+import { hasProgram } from '../../support/debian-programs.js';
+import { runOctavo } from '../../support/octavo-process.js';
+import { freePort, startRedis } from '../../support/redis-process.js';
+import { ScriptedEngine } from '../../support/scripted-engine.js';
+import { eventually, startTestServer, stopTestServers } from '../../support/test-server.js';
+
+afterEach(stopTestServers);
+
+const COMPLETIONS = '/v1/completions';
+const saying = (): ScriptedEngine =>
+  new ScriptedEngine(() => ({ steps: [bytesOf('a'), bytesOf('b')], finish: 'length' }));
+const silent = (): ScriptedEngine => new ScriptedEngine(() => ({ steps: [], finish: null }));
+
+interface ErrorAnswer {
+  readonly error: { readonly message: string; readonly code: string | null };
+}
+
+async function errorOf(response: Response): Promise<ErrorAnswer['error']> {
+  return ((await response.json()) as ErrorAnswer).error;
+}
+
+describe('the queue', () => {
+  it('answers 503 with Retry-After when it is full, and takes more when it is not', async () => {
+    const engine = silent();
+    const server = await startTestServer(engine, { settings: { maxQueuedRequests: 1 } });
+    const controller = new AbortController();
+    const first = fetch(server.url + COMPLETIONS, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'x' }),
+      signal: controller.signal,
+    }).catch(() => null);
+    await eventually(() => engine.submitted.length === 1, 'the first is submitted');
+    const second = await server.post(COMPLETIONS, { prompt: 'y' });
+    expect(second.status).toBe(503);
+    expect(second.headers.get('retry-after')).toBe('1');
+    expect(await errorOf(second)).toMatchObject({ code: 'overloaded' });
+    controller.abort();
+    await first;
+    await eventually(() => engine.alive.length === 0, 'the first has left');
+    const third = server.post(COMPLETIONS, { prompt: 'z' });
+    await eventually(() => engine.submitted.length === 2, 'the third is submitted');
+    server.app.server.closeAllConnections();
+    await third.catch(() => null);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/admission_rejections_total\{reason="overloaded".*\} 1/);
+  });
+});
+
+describe('rate limits', () => {
+  it('by requests: 429 with the headers that clients wait by', async () => {
+    const server = await startTestServer(saying(), { settings: { rateLimitRequests: 2 } });
+    const first = await server.post(COMPLETIONS, { prompt: 'x' });
+    expect(first.headers.get('x-ratelimit-limit-requests')).toBe('2');
+    expect(first.headers.get('x-ratelimit-remaining-requests')).toBe('1');
+    expect(first.headers.get('x-ratelimit-reset-requests')).toMatch(/^\d+s$/);
+    await server.post(COMPLETIONS, { prompt: 'x', stream: true });
+    const third = await server.post(COMPLETIONS, { prompt: 'x' });
+    expect(third.status).toBe(429);
+    expect(Number(third.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await errorOf(third)).toMatchObject({
+      code: 'rate_limit_exceeded',
+      type: 'rate_limit_error',
+    });
+  });
+
+  it('by tokens: what a request may take is charged, what it did not use given back', async () => {
+    const server = await startTestServer(saying(), { settings: { rateLimitTokens: 100 } });
+    // 4 + 50 are charged; 4 + 2 are used.
+    const first = await server.post(COMPLETIONS, { prompt: 'four', max_tokens: 50 });
+    expect(first.headers.get('x-ratelimit-remaining-tokens')).toBe('46');
+    const second = await server.post(COMPLETIONS, { prompt: 'four', max_tokens: 50 });
+    expect(second.headers.get('x-ratelimit-remaining-tokens')).toBe('40');
+    const never = await server.post(COMPLETIONS, { prompt: 'four', max_tokens: 97 });
+    expect(never.status).toBe(400);
+    expect((await errorOf(never)).message).toContain('may take 101 tokens; the limit is 100');
+  });
+
+  it('counts each key alone', async () => {
+    const server = await startTestServer(saying(), {
+      apiKeys: ['one', 'two'],
+      settings: { rateLimitRequests: 1 },
+    });
+    const ask = (key: string): Promise<Response> =>
+      server.post(COMPLETIONS, { prompt: 'x' }, { authorization: `Bearer ${key}` });
+    expect((await ask('one')).status).toBe(200);
+    expect((await ask('one')).status).toBe(429);
+    expect((await ask('two')).status).toBe(200);
+  });
+});
+
+describe.skipIf(!hasProgram('redis-server'))('rate limits in Redis', () => {
+  it('are shared, and a Redis that dies is logged and stops nobody', async () => {
+    const process = await startRedis();
+    const redis = new Redis(process.url, { maxRetriesPerRequest: 0, enableOfflineQueue: false });
+    redis.on('error', () => undefined);
+    await new Promise((resolve) => redis.once('ready', resolve));
+    const settings = { rateLimitRequests: 1 };
+    const servers = [
+      await startTestServer(saying(), { settings, redis }),
+      await startTestServer(saying(), { settings, redis }),
+    ];
+    const ask = async (server: number): Promise<number> =>
+      (await servers[server].post(COMPLETIONS, { prompt: 'x' })).status;
+    expect([await ask(0), await ask(1)]).toEqual([200, 429]);
+    await process.stop();
+    expect(await ask(1)).toBe(200);
+    expect(servers[1].log.map(({ msg }) => msg)).toContain('rate limits cannot be counted');
+    redis.disconnect();
+  });
+
+  it('no Redis at start: one line, exit code 1', async () => {
+    const url = `redis://127.0.0.1:${await freePort()}`;
+    const { code, stderr } = await runOctavo(['serve', '--port', '0', '--redis-url', url]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^octavo: --redis-url: no Redis answers at 127\.0\.0\.1:\d+: .*\n$/);
+  });
+});
+
+describe('single requests', () => {
+  it('that take too long end with 504, or with an error chunk', async () => {
+    const engine = silent();
+    const server = await startTestServer(engine, { settings: { requestTimeout: 0.1 } });
+    const whole = await server.post(COMPLETIONS, { prompt: 'x' });
+    expect(whole.status).toBe(504);
+    expect(await errorOf(whole)).toMatchObject({ code: 'generation_timeout' });
+    const streamed = await server.post(COMPLETIONS, { prompt: 'x', stream: true });
+    expect(await streamed.text()).toContain('"code":"generation_timeout"');
+    expect(engine.alive).toEqual([]);
+  });
+
+  it('with a longer prompt than the server takes', async () => {
+    const server = await startTestServer(saying(), { settings: { maxPromptTokens: 4 } });
+    expect((await server.post(COMPLETIONS, { prompt: 'four' })).status).toBe(200);
+    const longer = await server.post(COMPLETIONS, { prompt: ['x', 'fivee'] });
+    expect(longer.status).toBe(400);
+    expect((await errorOf(longer)).message).toContain('has 5 tokens; this server takes at most 4');
+  });
+});
+
+describe('connections', () => {
+  /** Sends bytes over a connection of its own. @returns all that comes back until it is closed */
+  const raw = async (port: number, text: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(text);
+    let answer = '';
+    for await (const chunk of socket) answer += String(chunk);
+    return answer;
+  };
+
+  it('beyond the limit are answered with 503 and closed', async () => {
+    const server = await startTestServer(saying(), { settings: { maxConnections: 1 } });
+    const held = connect(server.port, '127.0.0.1');
+    await new Promise((resolve) => held.once('connect', resolve));
+    const answer = await raw(server.port, 'GET /version HTTP/1.1\r\nhost: x\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1\.1 503 .*"code":"overloaded"/s);
+    held.write('GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    let mine = '';
+    for await (const chunk of held) mine += String(chunk);
+    expect(mine).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('that send too slowly get 408, too many headers 431', async () => {
+    const server = await startTestServer(saying(), { settings: { receiveTimeout: 1 } });
+    const slow = raw(
+      server.port,
+      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n',
+    );
+    const bomb = raw(
+      server.port,
+      `GET / HTTP/1.1\r\nhost: x\r\nbomb: ${'x'.repeat(20_000)}\r\n\r\n`,
+    );
+    expect(await bomb).toMatch(/^HTTP\/1\.1 431 .*the headers are too large/s);
+    expect(await slow).toMatch(/^HTTP\/1\.1 408 .*did not arrive in time/s);
+  });
+});
