@@ -3,8 +3,9 @@ import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { SampledToken, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
-import { sampleToken } from '../sampling/sampler.js';
-import type { SamplingParams } from '../sampling/sampling-params.js';
+import { Sampler } from '../sampling/sampler.js';
+import { SequenceSampler } from '../sampling/sequence-sampler.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner, RunnerTimings } from './model-runner.js';
 import type { CompletionOutput, EngineRequest, EngineStats } from './protocol.js';
 
@@ -23,12 +24,17 @@ export interface EngineCoreDependencies {
  */
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
-  readonly #sampling = new Map<RequestId, SequenceSampling>();
+  readonly #sampler = new Sampler();
+  /** One for each live completion. */
+  readonly #samplers = new Map<RequestId, SequenceSampler>();
+  /** Memory for one row of logits. */
+  readonly #edited: Float32Array;
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
+    this.#edited = new Float32Array(dependencies.vocabSize);
   }
 
   get hasWork(): boolean {
@@ -51,34 +57,43 @@ export class EngineCore {
     };
   }
 
-  /** @throws OctavoError when the request can never run: what is wrong with it, and the limit */
-  add(request: EngineRequest): void {
-    const { scheduler, now, vocabSize } = this.#dependencies;
-    const foreign = request.promptTokenIds.find((token) => token < 0 || token >= vocabSize);
-    if (foreign !== undefined) {
-      throw new OctavoError(
-        'invalid_request',
-        `prompt: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
-        { param: 'prompt' },
-      );
+  /**
+   * @param constraints what each completion must follow, in the order of `request.ids`; none: nothing. They belong to the core from now
+   *   on, also when it throws: each is disposed of when its completion has ended, whatever ended it
+   * @throws OctavoError when the request can never run: what is wrong with it, and the limit
+   */
+  add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
+    const { scheduler, now } = this.#dependencies;
+    try {
+      this.#checkTokens(request);
+      const refusal = scheduler.add({ ...request, arrivalTime: now() });
+      if (refusal) throw refusalError(refusal, request);
+    } catch (error) {
+      for (const constraint of constraints) constraint.dispose();
+      throw error;
     }
-    const refusal = scheduler.add({ ...request, arrivalTime: now() });
-    if (refusal) throw refusalError(refusal, request);
     request.ids.forEach((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
-      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0 });
+      const params = { ...request.sampling, seed };
+      const constraint = constraints[index] ?? null;
+      this.#samplers.set(id, new SequenceSampler({ ...request, params, constraint }));
     });
   }
 
   /** Between two steps. @returns false when the completion has ended already */
   abort(id: RequestId): boolean {
-    this.#sampling.delete(id);
+    this.#forget(id);
     return this.#dependencies.scheduler.abort(id);
   }
 
   /** Between two steps. @returns false, with nothing changed, while blocks are in use */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
+  }
+
+  /** Lets go of everything that completions hold outside the cache. For an engine that has failed, or is closed. */
+  dispose(): void {
+    for (const id of this.#samplers.keys()) this.#forget(id);
   }
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
@@ -95,7 +110,7 @@ export class EngineCore {
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     for (const output of outputs) {
-      if (output.finishReason !== null) this.#sampling.delete(output.requestId);
+      if (output.finishReason !== null) this.#forget(output.requestId);
     }
     this.#steps += 1;
     return outputs;
@@ -109,15 +124,37 @@ export class EngineCore {
       if (samplers.length === 0) continue;
       const rowLogits = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
       for (const requestId of samplers) {
-        const state = this.#sampling.get(requestId);
-        if (!state) throw new Error(`the plan samples ${requestId}, which is not here`);
-        const tokenId = sampleToken(rowLogits, state.params, state.generated);
-        state.generated += 1;
+        const sampler = this.#samplers.get(requestId);
+        if (!sampler) throw new Error(`the plan samples ${requestId}, which is not here`);
+        const tokenId = sampler.next(this.#sampler, rowLogits, this.#edited);
         sampled.push({ requestId, tokenId });
       }
       row += 1;
     }
     return sampled;
+  }
+
+  #forget(id: RequestId): void {
+    this.#samplers.get(id)?.dispose();
+    this.#samplers.delete(id);
+  }
+
+  /** @throws OctavoError when a token id of the request is none of the model's */
+  #checkTokens(request: EngineRequest): void {
+    const { vocabSize } = this.#dependencies;
+    const check = (param: string, ids: readonly number[]): void => {
+      const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+      if (foreign === undefined) return;
+      throw new OctavoError(
+        'invalid_request',
+        `${param}: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
+        { param },
+      );
+    };
+    check('prompt', request.promptTokenIds);
+    check('stop_token_ids', request.stopTokenIds);
+    const biased = request.sampling.logitBias.map(([token]) => token);
+    check('logit_bias', biased);
   }
 }
 
@@ -127,12 +164,6 @@ export interface StepTimings extends RunnerTimings {
   /** Sampling, and taking the results in. */
   readonly sample: number;
   readonly total: number;
-}
-
-interface SequenceSampling {
-  readonly params: SamplingParams;
-  /** Index of the next token: with the seed it fixes the random number. */
-  generated: number;
 }
 
 function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {

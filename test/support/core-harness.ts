@@ -1,6 +1,7 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
@@ -66,8 +67,9 @@ export class CoreHarness {
     prompt: readonly number[],
     maxTokens: number,
     more: Partial<EngineRequest> = {},
+    constraints: readonly TokenConstraint[] = [],
   ): void {
-    this.core.add({
+    const request = {
       ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
       promptTokenIds: prompt as readonly TokenId[],
       maxTokens,
@@ -75,7 +77,8 @@ export class CoreHarness {
       sampling: GREEDY,
       ...PLAIN_REQUEST,
       ...more,
-    });
+    };
+    this.core.add(request, constraints);
   }
 
   async step(): Promise<RequestOutput[]> {
