@@ -4,8 +4,9 @@ import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
-import { sampleToken } from '../sampling/sampler.js';
-import type { SamplingParams } from '../sampling/sampling-params.js';
+import { Sampler } from '../sampling/sampler.js';
+import { SequenceSampler } from '../sampling/sequence-sampler.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner } from './model-runner.js';
 import type {
   CompletionOutput,
@@ -31,13 +32,17 @@ export interface EngineCoreDependencies {
  */
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
-  readonly #sampling = new Map<RequestId, SequenceSampling>();
+  readonly #sampler = new Sampler();
+  readonly #completions = new Map<RequestId, Completion>();
+  /** Memory for one row of logits. */
+  readonly #edited: Float32Array;
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
   #report: StepReport | null = null;
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
+    this.#edited = new Float32Array(dependencies.vocabSize);
   }
 
   get hasWork(): boolean {
@@ -65,30 +70,35 @@ export class EngineCore {
     };
   }
 
-  /** @throws OctavoError when the request can never run: what is wrong with it, and the limit */
-  add(request: EngineRequest): void {
-    const { scheduler, now, vocabSize } = this.#dependencies;
-    const foreign = request.promptTokenIds.find((token) => token < 0 || token >= vocabSize);
-    if (foreign !== undefined) {
-      throw new OctavoError(
-        'invalid_request',
-        `prompt: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
-        { param: 'prompt' },
-      );
-    }
+  /**
+   * @param constraints what each completion must follow, in the order of `request.ids`; none: nothing. They belong to the core from now
+   *   on, also when it throws: each is disposed of when its completion has ended, whatever ended it
+   * @throws OctavoError when the request can never run: what is wrong with it, and the limit
+   */
+  add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
+    const { scheduler, now } = this.#dependencies;
     const arrivalTime = now();
-    const refusal = scheduler.add({ ...request, arrivalTime });
-    if (refusal) throw refusalError(refusal, request);
+    try {
+      this.#checkTokens(request);
+      const refusal = scheduler.add({ ...request, arrivalTime });
+      if (refusal) throw refusalError(refusal, request);
+    } catch (error) {
+      for (const constraint of constraints) constraint.dispose();
+      throw error;
+    }
     const times: RequestTimes = { arrived: arrivalTime, scheduled: null };
     request.ids.forEach((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
-      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0, times });
+      const params = { ...request.sampling, seed };
+      const constraint = constraints[index] ?? null;
+      const sampler = new SequenceSampler({ ...request, params, constraint });
+      this.#completions.set(id, { sampler, times, begun: false });
     });
   }
 
   /** Between two steps. @returns false when the completion has ended already */
   abort(id: RequestId): boolean {
-    this.#sampling.delete(id);
+    this.#forget(id);
     return this.#dependencies.scheduler.abort(id);
   }
 
@@ -100,9 +110,14 @@ export class EngineCore {
   /** Between two steps. @throws Error when requests, queues and blocks contradict each other */
   checkIntegrity(): void {
     this.#dependencies.scheduler.checkIntegrity();
-    if (!this.hasWork && this.#sampling.size > 0) {
-      throw new Error(`${this.#sampling.size} completions have ended and are still sampled`);
+    if (!this.hasWork && this.#completions.size > 0) {
+      throw new Error(`${this.#completions.size} completions have ended and are still here`);
     }
+  }
+
+  /** Lets go of everything that completions hold outside the cache. For an engine that has failed, or is closed. */
+  dispose(): void {
+    for (const id of this.#completions.keys()) this.#forget(id);
   }
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
@@ -113,7 +128,7 @@ export class EngineCore {
     if (!plan) return [];
     const scheduled = now();
     for (const { requestId } of plan.sequences) {
-      const times = this.#sampling.get(requestId)?.times;
+      const times = this.#completions.get(requestId)?.times;
       if (times) times.scheduled ??= start;
     }
     const logits = await runner.execute(plan);
@@ -124,7 +139,7 @@ export class EngineCore {
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     for (const output of outputs) {
-      if (output.finishReason !== null) this.#sampling.delete(output.requestId);
+      if (output.finishReason !== null) this.#forget(output.requestId);
     }
     this.#steps += 1;
     this.#report = {
@@ -137,9 +152,10 @@ export class EngineCore {
 
   /** The first token of a completion says how long it took. */
   #withTimes(output: RequestOutput, end: number): CompletionOutput {
-    const state = this.#sampling.get(output.requestId);
-    if (state?.generated !== 1) return output;
-    const { arrived, scheduled } = state.times;
+    const completion = this.#completions.get(output.requestId);
+    if (!completion || completion.begun) return output;
+    completion.begun = true;
+    const { arrived, scheduled } = completion.times;
     const begun = scheduled ?? end;
     return { ...output, times: { queued: begun - arrived, prefill: end - begun } };
   }
@@ -152,23 +168,46 @@ export class EngineCore {
       if (samplers.length === 0) continue;
       const rowLogits = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
       for (const requestId of samplers) {
-        const state = this.#sampling.get(requestId);
-        if (!state) throw new Error(`the plan samples ${requestId}, which is not here`);
-        const tokenId = sampleToken(rowLogits, state.params, state.generated);
-        state.generated += 1;
+        const sampler = this.#completions.get(requestId)?.sampler;
+        if (!sampler) throw new Error(`the plan samples ${requestId}, which is not here`);
+        const tokenId = sampler.next(this.#sampler, rowLogits, this.#edited);
         sampled.push({ requestId, tokenId });
       }
       row += 1;
     }
     return sampled;
   }
+
+  #forget(id: RequestId): void {
+    this.#completions.get(id)?.sampler.dispose();
+    this.#completions.delete(id);
+  }
+
+  /** @throws OctavoError when a token id of the request is none of the model's */
+  #checkTokens(request: EngineRequest): void {
+    const { vocabSize } = this.#dependencies;
+    const check = (param: string, ids: readonly number[]): void => {
+      const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+      if (foreign === undefined) return;
+      throw new OctavoError(
+        'invalid_request',
+        `${param}: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
+        { param },
+      );
+    };
+    check('prompt', request.promptTokenIds);
+    check('stop_token_ids', request.stopTokenIds);
+    const biased = request.sampling.logitBias.map(([token]) => token);
+    check('logit_bias', biased);
+  }
 }
 
-interface SequenceSampling {
-  readonly params: SamplingParams;
-  /** Index of the next token: with the seed it fixes the random number. */
-  generated: number;
+/** A live completion. */
+interface Completion {
+  readonly sampler: SequenceSampler;
   readonly times: RequestTimes;
+  /** It has its first token. */
+  begun: boolean;
 }
 
 /** Shared by all completions of a request, on the engine's clock. */

@@ -38,15 +38,19 @@ export class EngineLoop {
    * contradict each other: both are final.
    */
   async run(): Promise<void> {
-    for (;;) {
-      this.#readInbox();
-      if (this.#closed) return;
-      if (!this.#core.hasWork) {
-        await this.#nextCommand();
-        continue;
+    try {
+      for (;;) {
+        this.#readInbox();
+        if (this.#closed) return;
+        if (!this.#core.hasWork) {
+          await this.#nextCommand();
+          continue;
+        }
+        const outputs = await this.#core.step();
+        this.#send({ type: 'step', outputs, stats: this.#core.stats, report: this.#core.report });
       }
-      const outputs = await this.#core.step();
-      this.#send({ type: 'step', outputs, stats: this.#core.stats, report: this.#core.report });
+    } finally {
+      this.#core.dispose();
     }
   }
 

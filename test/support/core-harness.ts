@@ -5,6 +5,7 @@ import {
   PLAIN_REQUEST,
 } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
@@ -70,8 +71,9 @@ export class CoreHarness {
     prompt: readonly number[],
     maxTokens: number,
     more: Partial<EngineRequest> = {},
+    constraints: readonly TokenConstraint[] = [],
   ): void {
-    this.core.add({
+    const request = {
       ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
       promptTokenIds: prompt as readonly TokenId[],
       maxTokens,
@@ -79,7 +81,8 @@ export class CoreHarness {
       sampling: GREEDY,
       ...PLAIN_REQUEST,
       ...more,
-    });
+    };
+    this.core.add(request, constraints);
   }
 
   async step(): Promise<CompletionOutput[]> {
