@@ -54,6 +54,12 @@ export const ERRORS = {
     exitCode: 1,
   },
   engine_failed: { status: 500, type: 'server_error', code: 'engine_failed', exitCode: 1 },
+  engine_restarting: {
+    status: 503,
+    type: 'server_error',
+    code: 'engine_restarting',
+    exitCode: 1,
+  },
   internal: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   generation_timeout: {
     status: 504,

@@ -22,8 +22,8 @@ export interface Engine {
    * @returns what ends it
    */
   onStep(listener: (report: StepReport) => void): () => void;
-  /** `failed` is final: every request in flight has been told, and new ones are refused. */
-  readonly state: 'ready' | 'failed';
+  /** While `restarting`, and from `failed` on, which is final, new requests are refused; those in flight have been told. */
+  readonly state: 'ready' | 'restarting' | 'failed';
   /**
    * Runs a request. Each of its completions (`request.ids`) is a stream of its own. Outputs come in order, as the steps end,
    * and the last one has a finish reason. Ending the iteration early (`break`) or aborting `signal` stops the completion within

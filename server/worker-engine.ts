@@ -11,8 +11,9 @@ import type {
 } from '../engine/core/protocol.js';
 import { fromErrorRecord, OctavoError } from '../engine/errors.js';
 import type { RequestId } from '../scheduler/ids.js';
-import type { Engine, EngineOutput } from './engine-port.js';
+import type { EngineOutput } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
+import type { MortalEngine } from './restarting-engine.js';
 
 export type WorkerEngineOptions = EngineOptions;
 
@@ -22,7 +23,7 @@ export type WorkerEngineOptions = EngineOptions;
  * @returns once the model is loaded
  * @throws OctavoError what kept the model from being loaded
  */
-export async function createWorkerEngine(options: WorkerEngineOptions): Promise<Engine> {
+export async function createWorkerEngine(options: WorkerEngineOptions): Promise<MortalEngine> {
   // The same line runs from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
   const entry = fromSources ? '../engine/core/worker-dev.mjs' : '../engine/core/worker.js';
@@ -50,8 +51,9 @@ async function firstMessage(worker: Worker): Promise<EngineMessage> {
 }
 
 /** The engine port over a worker thread's messages. */
-class WorkerEngine implements Engine {
+class WorkerEngine implements MortalEngine {
   readonly info: EngineInfo;
+  readonly ended: Promise<OctavoError | null>;
   readonly #worker: Worker;
   /** Completions that the engine works on. */
   readonly #queues = new Map<RequestId, OutputQueue>();
@@ -59,7 +61,6 @@ class WorkerEngine implements Engine {
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
     [];
   readonly #stepListeners = new Set<(report: StepReport) => void>();
-  readonly #exited: Promise<unknown>;
   #stats: EngineStats;
   #failure: OctavoError | null = null;
   #closing = false;
@@ -71,7 +72,9 @@ class WorkerEngine implements Engine {
     worker.on('message', (message: EngineMessage) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error.message));
     worker.on('exit', (code) => this.#fail(`the engine thread ended with code ${code}`));
-    this.#exited = new Promise((resolve) => worker.once('exit', resolve));
+    this.ended = new Promise((resolve) =>
+      worker.once('exit', () => resolve(this.#closing ? null : this.#failure)),
+    );
   }
 
   get stats(): EngineStats {
@@ -109,7 +112,7 @@ class WorkerEngine implements Engine {
   async close(): Promise<void> {
     this.#closing = true;
     this.#send({ type: 'close' });
-    await this.#exited;
+    await this.ended;
   }
 
   /** One completion's outputs. The signal counts from now on, also if nobody iterates. */

@@ -5,6 +5,7 @@ import type { Settings } from '../config/settings.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
+import { type MortalEngine, RestartingEngine } from '../restarting-engine.js';
 import { loadServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { engineOptions, modelDirOf } from './engine-options.js';
@@ -22,9 +23,16 @@ export async function serve(settings: Settings): Promise<number> {
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
-  const engine = await createWorkerEngine(engineOptions(settings, modelDir)).catch((error) => {
+  const create = (): Promise<MortalEngine> => createWorkerEngine(engineOptions(settings, modelDir));
+  const first = await create().catch((error: unknown) => {
     redis?.disconnect();
     throw error;
+  });
+  const engine = new RestartingEngine(first, {
+    create,
+    restarts: 1,
+    onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
+    onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
   });
   const { maxNumBatchedTokens } = engine.info;
   if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import type { Timer } from '../clock.js';
+import { assertEngineReady } from '../http/engine-state.js';
 import type { Cost } from '../limits/admission.js';
 
 /**
@@ -20,9 +21,7 @@ export async function runInFlight<Result>(
   work: (controller: AbortController) => Promise<Result>,
 ): Promise<Result> {
   request.generation = record;
-  if (context.engine.state === 'failed') {
-    throw new OctavoError('engine_failed', 'the engine has failed');
-  }
+  assertEngineReady(context.engine);
   const controller = context.inFlight.begin();
   const timer = abortInTime(context, request.arrivedAt, controller);
   const waits = (): boolean => record.ttftMs === null;

@@ -1,7 +1,8 @@
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { packageVersion } from '../config/package-root.js';
-import { errorBody } from '../http/errors.js';
+import { assertEngineReady } from '../http/engine-state.js';
+import { errorBody, toOctavoError } from '../http/errors.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Routes for those who run the server: no key needed, except for /metrics and the like being reachable at all. */
@@ -10,13 +11,15 @@ export function addOperationsRoutes(app: TypedApp, context: AppContext): void {
 
   app.get('/health', async (_request, reply) => {
     const { engine, inFlight } = context;
-    if (engine.state === 'ready' && !inFlight.draining) return { status: 'ok' };
-    const error =
-      engine.state === 'failed'
-        ? new OctavoError('engine_failed', 'the engine has failed')
-        : new OctavoError('draining', 'the server is shutting down');
-    reply.header('retry-after', '1');
-    return reply.code(503).send(errorBody(error));
+    try {
+      assertEngineReady(engine);
+      inFlight.assertAdmitting();
+      return { status: 'ok' };
+    } catch (error) {
+      // Not ready, for whatever reason, is 503 to those who ask for health.
+      reply.header('retry-after', '1');
+      return reply.code(503).send(errorBody(toOctavoError(error)));
+    }
   });
 
   app.get('/metrics', async (_request, reply) => {

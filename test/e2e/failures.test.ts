@@ -8,6 +8,7 @@ import { modelDir } from '../support/model-dir.js';
 import {
   exitCode,
   type FinishedProcess,
+  metric,
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
@@ -38,7 +39,9 @@ function expectOneLine({ stderr }: FinishedProcess, pattern: RegExp): void {
 }
 
 describe('a helper thread of the attention dies', () => {
-  it('fails what runs with a proper error, turns unhealthy, and ends with 1', async () => {
+  it('fails what runs with a proper error, restarts once, then ends with 1', {
+    timeout: 60_000,
+  }, async () => {
     const preload = new URL('../support/kill-attention-helper.mjs', import.meta.url).href;
     const { child, url } = await startOctavo(['--threads', '2'], {
       NODE_OPTIONS: `--import ${preload}`,
@@ -52,14 +55,22 @@ describe('a helper thread of the attention dies', () => {
         body: JSON.stringify({ prompt: 'Once', max_tokens: 1500, ignore_eos: true, stream }),
       });
     const failed = /\{"error":\{"message":"the engine has failed[^}]*"code":"engine_failed"\}\}/;
-    const [whole, streamed] = await Promise.all([ask(false), ask(true)]);
-    expect(whole.status).toBe(500);
-    expect(await whole.text()).toMatch(failed);
-    expect(streamed.status).toBe(200);
-    expect((await streamed.text()).trimEnd().split('\n').at(-1)).toMatch(failed);
+    const expectFailure = async (): Promise<void> => {
+      const [whole, streamed] = await Promise.all([ask(false), ask(true)]);
+      expect(whole.status).toBe(500);
+      expect(await whole.text()).toMatch(failed);
+      expect(streamed.status).toBe(200);
+      expect((await streamed.text()).trimEnd().split('\n').at(-1)).toMatch(failed);
+    };
+    const health = async (): Promise<number | undefined> =>
+      (await fetch(`${url}/health`).catch(() => null))?.status;
+    await expectFailure();
+    expect(await health()).toBe(503);
+    while ((await health()) !== 200) await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+    await expectFailure();
     // Until it is closed, the server says that it is not healthy.
-    const health = await fetch(`${url}/health`).catch(() => null);
-    expect(health?.status ?? 503).toBe(503);
+    expect((await health()) ?? 503).toBe(503);
     expect(await code).toBe(1);
   });
 });

@@ -1,0 +1,116 @@
+import type {
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  StepReport,
+} from '../engine/core/protocol.js';
+import type { OctavoError } from '../engine/errors.js';
+import type { Engine, EngineOutput } from './engine-port.js';
+import { assertEngineReady } from './http/engine-state.js';
+
+/** An engine that can be replaced when it has failed. */
+export interface MortalEngine extends Engine {
+  /** Resolves when nothing of the engine lives any more: to null after `close`, or to why it has failed. */
+  readonly ended: Promise<OctavoError | null>;
+}
+
+export interface RestartingEngineOptions {
+  /** Makes another engine of the same kind. */
+  readonly create: () => Promise<MortalEngine>;
+  /** How many engines may fail before the whole fails. */
+  readonly restarts: number;
+  readonly onFailure: (reason: OctavoError) => void;
+  readonly onRestartFailed: (error: unknown) => void;
+}
+
+/**
+ * Puts a new engine in the place of one that has failed, with an empty cache. Requests that were in flight have been told by the old one;
+ * those that come while the new one is loaded are refused with 503. When the last restart is used up, or one does not succeed,
+ * the failure is final.
+ */
+export class RestartingEngine implements Engine {
+  readonly #options: RestartingEngineOptions;
+  readonly #listeners = new Set<(report: StepReport) => void>();
+  #engine: MortalEngine;
+  #left: number;
+  #restarting = false;
+  #closing = false;
+  /** Ends when the present restart does. */
+  #restart: Promise<void> = Promise.resolve();
+
+  constructor(first: MortalEngine, options: RestartingEngineOptions) {
+    this.#options = options;
+    this.#left = options.restarts;
+    this.#engine = first;
+    this.#adopt(first);
+  }
+
+  get info(): EngineInfo {
+    return this.#engine.info;
+  }
+
+  get stats(): EngineStats {
+    return this.#engine.stats;
+  }
+
+  get state(): Engine['state'] {
+    // Between the failure and the thread's end nothing is replaced yet, but it will be.
+    const dying = this.#engine.state === 'failed' && this.#left > 0;
+    return this.#restarting || dying ? 'restarting' : this.#engine.state;
+  }
+
+  onStep(listener: (report: StepReport) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  submit(request: EngineRequest, signal?: AbortSignal): readonly AsyncIterable<EngineOutput>[] {
+    if (this.state === 'restarting') return request.ids.map(refused);
+    return this.#engine.submit(request, signal);
+  }
+
+  async resetPrefixCache(): Promise<boolean> {
+    assertEngineReady(this);
+    return this.#engine.resetPrefixCache();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#restart;
+    await this.#engine.close();
+  }
+
+  #adopt(engine: MortalEngine): void {
+    this.#engine = engine;
+    engine.onStep((report) => {
+      for (const listen of this.#listeners) listen(report);
+    });
+    void this.#watch(engine);
+  }
+
+  async #watch(engine: MortalEngine): Promise<void> {
+    const reason = await engine.ended;
+    if (reason === null || this.#closing) return;
+    this.#options.onFailure(reason);
+    if (this.#left > 0) this.#restart = this.#replace();
+  }
+
+  async #replace(): Promise<void> {
+    this.#left -= 1;
+    this.#restarting = true;
+    try {
+      this.#adopt(await this.#options.create());
+    } catch (error) {
+      this.#left = 0;
+      this.#options.onRestartFailed(error);
+    } finally {
+      this.#restarting = false;
+    }
+  }
+}
+
+/** The stream of a completion that cannot run now. */
+function refused(): AsyncIterable<EngineOutput> {
+  const next = async (): Promise<never> => assertEngineReady({ state: 'restarting' }) as never;
+  return { [Symbol.asyncIterator]: () => ({ next }) };
+}
