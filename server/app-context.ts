@@ -10,7 +10,7 @@ import type { ServedModel } from './text/served-model.js';
 export interface AppContext {
   readonly engine: Engine;
   readonly model: ServedModel;
-  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching'>;
+  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching' | 'pooling'>;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */

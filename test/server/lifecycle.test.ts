@@ -24,7 +24,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const { app, inFlight } = buildApp({
     engine,
     model: byteModel,
-    settings: { apiKey: [], enablePrefixCaching: true },
+    settings: { apiKey: [], enablePrefixCaching: true, pooling: 'last' },
     logger,
     clock: systemClock,
     randomSeed: () => 1,

@@ -12,6 +12,8 @@ export interface Script {
   readonly cachedTokens?: number;
   /** Thrown after the steps, instead of an end. */
   readonly error?: OctavoError;
+  /** With the last step. */
+  readonly embedding?: Float32Array;
   /** Awaited before every step. */
   readonly beforeStep?: (step: number) => Promise<void> | void;
 }
@@ -37,7 +39,14 @@ export class ScriptedEngine implements Engine {
 
   constructor(script: (request: EngineRequest) => Script, info: Partial<EngineInfo> = {}) {
     this.#script = script;
-    this.info = { vocabSize: 400, maxModelLength: 256, blockSize: 16, numBlocks: 64, ...info };
+    this.info = {
+      vocabSize: 400,
+      hiddenSize: 8,
+      maxModelLength: 256,
+      blockSize: 16,
+      numBlocks: 64,
+      ...info,
+    };
   }
 
   /** Requests that still run. */
@@ -63,7 +72,7 @@ export class ScriptedEngine implements Engine {
   ): AsyncGenerator<EngineOutput> {
     const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
-    const { steps, finish, error, beforeStep, cachedTokens = 0 } = this.#script(request);
+    const { steps, finish, error, embedding, beforeStep, cachedTokens = 0 } = this.#script(request);
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       signal?.addEventListener('abort', () => resolve(), { once: true });
@@ -81,6 +90,7 @@ export class ScriptedEngine implements Engine {
           tokenIds: step as TokenId[],
           finishReason: last ? finish : null,
           cachedTokens,
+          ...(last && embedding ? { embedding } : {}),
         };
         if (last && finish !== null) return;
       }

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import OpenAI from 'openai';
 import { pino } from 'pino';
 import { type App, buildApp } from '../../server/app.js';
+import type { AppContext } from '../../server/app-context.js';
 import { type Clock, systemClock } from '../../server/clock.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
@@ -26,6 +27,7 @@ export interface TestServer {
 export interface TestServerOptions {
   readonly model?: ServedModel;
   readonly apiKeys?: string[];
+  readonly settings?: Partial<AppContext['settings']>;
   readonly clock?: Clock;
   readonly bodyLimit?: number;
 }
@@ -46,7 +48,7 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { apiKey, enablePrefixCaching: true },
+    settings: { apiKey, enablePrefixCaching: true, pooling: 'last', ...options.settings },
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,
