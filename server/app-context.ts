@@ -10,7 +10,10 @@ import type { ServedModel } from './text/served-model.js';
 export interface AppContext {
   readonly engine: Engine;
   readonly model: ServedModel;
-  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching' | 'pooling'>;
+  readonly settings: Pick<
+    Settings,
+    'apiKey' | 'enablePrefixCaching' | 'pooling' | 'maxStoredResponses' | 'storedResponsesMemory'
+  >;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */

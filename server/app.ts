@@ -16,6 +16,7 @@ import { addCompletionsRoute } from './routes/completions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
 import { addModelRoutes } from './routes/models.js';
 import { addOperationsRoutes } from './routes/operations.js';
+import { addResponseRoutes } from './routes/responses.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import { clip } from './text/clip.js';
 
@@ -105,6 +106,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   addCompletionsRoute(typed, context);
   addEmbeddingsRoute(typed, context);
   addModelRoutes(typed, context);
+  addResponseRoutes(typed, context);
   addTokenizeRoutes(typed, context);
   addOperationsRoutes(typed, context);
   return { app, inFlight };

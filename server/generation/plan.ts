@@ -50,7 +50,7 @@ export function outputBudget(options: {
   readonly asked: number | null;
   readonly standard: number;
   readonly context: number;
-  readonly param: 'messages' | 'prompt';
+  readonly param: 'messages' | 'prompt' | 'input';
 }): number {
   const { promptTokens, asked, context, param } = options;
   if (promptTokens === 0) {

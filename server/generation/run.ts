@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
@@ -147,16 +148,26 @@ async function stream(
     if (includeUsage) await send([], usageOf(record));
     sse.done();
   } catch (error) {
-    const known = toOctavoError(error);
-    if (known.entry.status === 500) {
-      context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
-    }
-    if (record.finishReason !== 'abort') record.finishReason = 'error';
-    sse.fail(errorBody(known));
+    sse.fail(errorBody(streamFailure(context, reply, record, error)));
   }
 }
 
-function usageOf(record: GenerationRecord): Usage {
+/** Books an error that comes after the answer has begun, when no status can tell it any more. */
+export function streamFailure(
+  context: AppContext,
+  reply: FastifyReply,
+  record: GenerationRecord,
+  error: unknown,
+): OctavoError {
+  const known = toOctavoError(error);
+  if (known.entry.status === 500) {
+    context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
+  }
+  if (record.finishReason !== 'abort') record.finishReason = 'error';
+  return known;
+}
+
+export function usageOf(record: GenerationRecord): Usage {
   const { promptTokens, completionTokens, cachedTokens } = record;
   return {
     prompt_tokens: promptTokens,

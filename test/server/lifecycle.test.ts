@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { buildApp } from '../../server/app.js';
 import { systemClock } from '../../server/clock.js';
+import { loadSettings } from '../../server/config/load-settings.js';
 import { type RunningServer, startServer } from '../../server/lifecycle.js';
 import { byteModel, bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
@@ -24,7 +25,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const { app, inFlight } = buildApp({
     engine,
     model: byteModel,
-    settings: { apiKey: [], enablePrefixCaching: true, pooling: 'last' },
+    settings: loadSettings({}, {}),
     logger,
     clock: systemClock,
     randomSeed: () => 1,

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { type App, buildApp } from '../../server/app.js';
 import type { AppContext } from '../../server/app-context.js';
 import { type Clock, systemClock } from '../../server/clock.js';
+import { loadSettings } from '../../server/config/load-settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
 import type { ServedModel } from '../../server/text/served-model.js';
@@ -48,7 +49,7 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { apiKey, enablePrefixCaching: true, pooling: 'last', ...options.settings },
+    settings: { ...loadSettings({}, {}), apiKey, ...options.settings },
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,
