@@ -11,6 +11,7 @@ import { requestId } from './http/request-id.js';
 import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
 import { ServerMetrics } from './metrics.js';
+import { addApiDocs } from './openapi/api-docs.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
@@ -101,13 +102,16 @@ export function buildApp(options: AppOptions): BuiltApp {
     );
   });
 
-  const typed = app.withTypeProvider<TypeBoxTypeProvider>();
-  addChatRoute(typed, context);
-  addCompletionsRoute(typed, context);
-  addEmbeddingsRoute(typed, context);
-  addModelRoutes(typed, context);
-  addResponseRoutes(typed, context);
-  addTokenizeRoutes(typed, context);
-  addOperationsRoutes(typed, context);
+  addApiDocs(app);
+  void app.register(async (scope) => {
+    const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
+    addChatRoute(routes, context);
+    addCompletionsRoute(routes, context);
+    addEmbeddingsRoute(routes, context);
+    addModelRoutes(routes, context);
+    addResponseRoutes(routes, context);
+    addTokenizeRoutes(routes, context);
+    addOperationsRoutes(routes, context);
+  });
   return { app, inFlight };
 }

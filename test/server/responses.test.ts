@@ -155,7 +155,8 @@ describe('streaming', () => {
     expect(events.map(({ data }) => data['sequence_number'])).toEqual(events.map((_, i) => i));
     const [created, , added, part, delta] = events.map(({ data }) => data);
     expect(created).toMatchObject({ response: { status: 'in_progress', output: [], usage: null } });
-    const { id } = added?.['item'] as { id: string };
+    expect(added).toBeDefined();
+    const { id } = (added ?? {})['item'] as { id: string };
     expect(added).toMatchObject({
       output_index: 0,
       item: { type: 'message', status: 'in_progress', role: 'assistant', content: [] },
