@@ -27,6 +27,10 @@ export class ResponseStore {
   readonly #limits: ResponseStoreLimits;
   /** In the order of use, the oldest first. */
   readonly #entries = new Map<string, Entry>();
+  /**
+   * Items that the server made: it chose their ids, so that nobody knows them whom it has not told. Those of clients may have any id,
+   * also one of somebody else's item.
+   */
   readonly #items = new Map<string, { readonly item: Item; uses: number }>();
   #bytes = 0;
 
@@ -51,7 +55,7 @@ export class ResponseStore {
     return entry;
   }
 
-  /** An item of any response that is kept. */
+  /** An item of any response's output, while a conversation that has it is kept. */
   item(id: string): Item | undefined {
     return this.#items.get(id)?.item;
   }
@@ -62,10 +66,10 @@ export class ResponseStore {
     if (bytes > this.#limits.maxBytes) return;
     this.#entries.set(response.id, { response, input, bytes });
     this.#bytes += bytes;
-    for (const item of [...input, ...response.output]) {
+    for (const item of response.output) this.#items.set(item.id, { item, uses: 1 });
+    for (const item of input) {
       const known = this.#items.get(item.id);
-      if (known) known.uses++;
-      else this.#items.set(item.id, { item, uses: 1 });
+      if (known?.item === item) known.uses++;
     }
     for (const id of this.#entries.keys()) {
       if (this.size <= this.#limits.maxResponses && this.#bytes <= this.#limits.maxBytes) break;
@@ -81,7 +85,7 @@ export class ResponseStore {
     this.#bytes -= entry.bytes;
     for (const item of [...entry.input, ...entry.response.output]) {
       const known = this.#items.get(item.id);
-      if (known && --known.uses === 0) this.#items.delete(item.id);
+      if (known?.item === item && --known.uses === 0) this.#items.delete(item.id);
     }
     return true;
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Item } from '../../server/responses/items.js';
+import { type Item, type OutputItem, outputText } from '../../server/responses/items.js';
 import { type ResponseObject, responseObject } from '../../server/responses/response-object.js';
 import { ResponseStore } from '../../server/responses/response-store.js';
 
@@ -11,10 +11,10 @@ const message = (id: string, text: string): Item => ({
   content: [{ type: 'input_text', text }],
 });
 
-const response = (id: string): ResponseObject =>
+const response = (id: string, output: OutputItem[] = []): ResponseObject =>
   responseObject({ id } as Parameters<typeof responseObject>[0], {
     status: 'completed',
-    output: [],
+    output,
     usage: null,
     error: null,
     completed_at: 1,
@@ -50,14 +50,31 @@ test('one that is too large is not kept, and costs no other its place', () => {
   expect([kept.get('a')?.response.id, kept.get('b')]).toEqual(['a', undefined]);
 });
 
-test('an item is known as long as a response that has it is kept', () => {
+const made: OutputItem = {
+  id: 'made',
+  type: 'message',
+  status: 'completed',
+  role: 'assistant',
+  content: [outputText('x')],
+};
+
+test('an item of the server is known as long as a conversation that has it is kept', () => {
   const kept = store({});
-  const shared = message('m', 'x');
-  kept.put({ response: response('a'), input: [shared] });
-  kept.put({ response: response('b'), input: [shared] });
+  kept.put({ response: response('a', [made]), input: [] });
+  kept.put({ response: response('b'), input: [made] });
   expect(kept.delete('a')).toBe(true);
-  expect(kept.item('m')).toBe(shared);
+  expect(kept.item('made')).toBe(made);
   expect(kept.delete('b')).toBe(true);
-  expect(kept.item('m')).toBeUndefined();
+  expect(kept.item('made')).toBeUndefined();
   expect(kept.delete('b')).toBe(false);
+});
+
+test('an item of a client is never found, nor does it hide one of the server', () => {
+  const kept = store({});
+  kept.put({ response: response('a', [made]), input: [] });
+  kept.put({ response: response('b'), input: [message('mine', 'x'), message('made', 'y')] });
+  expect(kept.item('mine')).toBeUndefined();
+  expect(kept.item('made')).toBe(made);
+  kept.delete('b');
+  expect(kept.item('made')).toBe(made);
 });
