@@ -30,6 +30,13 @@ export const ERRORS = {
     exitCode: 1,
   },
   route_not_found: { status: 404, type: 'invalid_request_error', code: null, exitCode: 1 },
+  response_not_found: { status: 404, type: 'invalid_request_error', code: null, exitCode: 1 },
+  previous_response_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'previous_response_not_found',
+    exitCode: 1,
+  },
   method_not_allowed: { status: 405, type: 'invalid_request_error', code: null, exitCode: 1 },
   request_timeout: { status: 408, type: 'timeout_error', code: null, exitCode: 1 },
   prefix_cache_in_use: {

@@ -16,10 +16,13 @@ import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
 import { createAdmission } from './limits/create-admission.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
+import { addApiDocs } from './openapi/api-docs.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
+import { addEmbeddingsRoute } from './routes/embeddings.js';
 import { addModelRoutes } from './routes/models.js';
 import { addOperationsRoutes } from './routes/operations.js';
+import { addResponseRoutes } from './routes/responses.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import { clip } from './text/clip.js';
 
@@ -110,11 +113,16 @@ export function buildApp(options: AppOptions): BuiltApp {
     );
   });
 
-  const typed = app.withTypeProvider<TypeBoxTypeProvider>();
-  addChatRoute(typed, context);
-  addCompletionsRoute(typed, context);
-  addModelRoutes(typed, context);
-  addTokenizeRoutes(typed, context);
-  addOperationsRoutes(typed, context);
+  addApiDocs(app);
+  void app.register(async (scope) => {
+    const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
+    addChatRoute(routes, context);
+    addCompletionsRoute(routes, context);
+    addEmbeddingsRoute(routes, context);
+    addModelRoutes(routes, context);
+    addResponseRoutes(routes, context);
+    addTokenizeRoutes(routes, context);
+    addOperationsRoutes(routes, context);
+  });
   return { app, inFlight };
 }

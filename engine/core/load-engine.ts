@@ -8,7 +8,7 @@ import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-att
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
-import { readModelConfig } from '../model/model-config.js';
+import { type ModelConfig, readModelConfig } from '../model/model-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
 import type { ModelRunner } from './model-runner.js';
@@ -29,7 +29,7 @@ export async function loadEngine(
 ): Promise<LoadedEngine> {
   const config = await readModelConfig(options.modelDir);
   const model = await importModel({ modelDir: options.modelDir });
-  const info = sizeEngine(options, model, config.maxPositionEmbeddings);
+  const info = sizeEngine(options, model, config);
   const attentionConfig: PagedAttentionConfig = {
     layers: model.sites,
     numBlocks: info.numBlocks,
@@ -74,7 +74,11 @@ export async function loadEngine(
 }
 
 /** @throws OctavoError `kv_pool_too_small`, `usage`: sizes that cannot serve one request, with the numbers */
-function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: number): EngineInfo {
+function sizeEngine(
+  options: EngineOptions,
+  model: ImportedModel,
+  { maxPositionEmbeddings: modelLength, hiddenSize }: ModelConfig,
+): EngineInfo {
   const maxModelLength = options.maxModelLength ?? modelLength;
   if (maxModelLength > modelLength) {
     throw new OctavoError(
@@ -95,6 +99,7 @@ function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: n
   }
   return {
     vocabSize: model.vocabSize,
+    hiddenSize,
     maxModelLength,
     blockSize: options.blockSize,
     numBlocks,

@@ -123,6 +123,34 @@ export const SettingsSchema = Type.Object({
     maximum: 1_048_576,
     default: 0,
   }),
+  pooling: Type.Enum(['last', 'mean'], {
+    ...extra({
+      description: "embeddings: the last token's hidden state, or the mean of all",
+      scope: 'server',
+      value: 'how',
+    }),
+    default: 'last',
+  }),
+  maxStoredResponses: Type.Integer({
+    ...extra({
+      description: '/v1/responses: answers kept for previous_response_id; 0 keeps none',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 1000,
+  }),
+  storedResponsesMemory: Type.Integer({
+    ...extra({
+      description: 'memory of the answers that are kept (default: 64MiB)',
+      scope: 'server',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 64 * 2 ** 20,
+  }),
   apiKey: Type.Array(Type.String({ minLength: 1 }), {
     ...extra({
       description: 'key that clients must send as a bearer token, repeatable (default: none)',

@@ -11,14 +11,17 @@ import type { TextRequest } from './generate-text.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
+/** @throws OctavoError `model_not_found` */
+export function checkModel(model: string | null | undefined, context: AppContext): void {
+  if (model === undefined || model === null || context.model.names.includes(model)) return;
+  throw new OctavoError('model_not_found', `the model '${clip(model)}' does not exist`, {
+    param: 'model',
+  });
+}
+
 /** @throws OctavoError `model_not_found`, or `invalid_request` for fields that do not go together */
 export function checkCommonFields(body: CommonFields, context: AppContext): void {
-  const { model } = body;
-  if (model !== undefined && model !== null && !context.model.names.includes(model)) {
-    throw new OctavoError('model_not_found', `the model '${clip(model)}' does not exist`, {
-      param: 'model',
-    });
-  }
+  checkModel(body.model, context);
   if (body.stream_options && body.stream !== true) {
     throw new OctavoError('invalid_request', 'stream_options is allowed only with stream: true', {
       param: 'stream_options',
@@ -47,7 +50,7 @@ export function outputBudget(options: {
   readonly asked: number | null;
   readonly standard: number;
   readonly context: number;
-  readonly param: 'messages' | 'prompt';
+  readonly param: 'messages' | 'prompt' | 'input';
 }): number {
   const { promptTokens, asked, context, param } = options;
   if (promptTokens === 0) {

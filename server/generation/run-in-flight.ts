@@ -3,7 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import type { Timer } from '../clock.js';
 import { assertEngineReady } from '../http/engine-state.js';
-import type { Cost } from '../limits/admission.js';
+import type { Cost } from '../limits/cost.js';
 
 /**
  * Does the engine work of one API request. While it runs the request counts as in flight; a client that leaves, or a server that

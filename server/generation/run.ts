@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
-import type { Cost } from '../limits/admission.js';
+import { costOf } from '../limits/cost.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
 import { mergeStreams } from './merge-streams.js';
 import { runInFlight } from './run-in-flight.js';
@@ -73,15 +74,6 @@ export async function answer(
     await stream(context, reply, outputs, format, record, options.includeUsage);
     return undefined;
   });
-}
-
-function costOf(requests: readonly TextRequest[]): Cost {
-  const prompts = requests.map(({ promptTokenIds }) => promptTokenIds.length);
-  return {
-    promptTokens: prompts.reduce((sum, length) => sum + length, 0),
-    longestPrompt: Math.max(...prompts),
-    maxTokens: requests.reduce((sum, { ids, maxTokens }) => sum + ids.length * maxTokens, 0),
-  };
 }
 
 /** The engine's outputs of all choices as they come, booked in the record. Choices are numbered through all prompts. */
@@ -164,16 +156,26 @@ async function stream(
     if (includeUsage) await send([], usageOf(record));
     sse.done();
   } catch (error) {
-    const known = toOctavoError(error);
-    if (known.entry.status === 500) {
-      context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
-    }
-    if (record.finishReason !== 'abort') record.finishReason = 'error';
-    sse.fail(errorBody(known));
+    sse.fail(errorBody(streamFailure(context, reply, record, error)));
   }
 }
 
-function usageOf(record: GenerationRecord): Usage {
+/** Books an error that comes after the answer has begun, when no status can tell it any more. */
+export function streamFailure(
+  context: AppContext,
+  reply: FastifyReply,
+  record: GenerationRecord,
+  error: unknown,
+): OctavoError {
+  const known = toOctavoError(error);
+  if (known.entry.status === 500) {
+    context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
+  }
+  if (record.finishReason !== 'abort') record.finishReason = 'error';
+  return known;
+}
+
+export function usageOf(record: GenerationRecord): Usage {
   const { promptTokens, completionTokens, cachedTokens } = record;
   return {
     prompt_tokens: promptTokens,

@@ -3,7 +3,15 @@ import type { FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 
 /** Everything else needs a key, so that a new route is guarded unless someone decides otherwise. */
-const OPEN_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics', '/version']);
+const OPEN_ROUTES: ReadonlySet<string> = new Set([
+  '/health',
+  '/metrics',
+  '/version',
+  '/openapi.json',
+]);
+
+/** The page that shows the API, and its files. */
+const DOCS = '/docs';
 
 /**
  * Makes the check for a set of keys; without keys everything is open.
@@ -32,7 +40,12 @@ export function bearerToken(request: FastifyRequest): string | null {
 function isGuarded(request: FastifyRequest): boolean {
   // The route, not the address as it was written: that may be encoded.
   const route = request.routeOptions.url;
-  return route === undefined ? request.url.startsWith('/v1/') : !OPEN_ROUTES.has(route);
+  return route === undefined ? request.url.startsWith('/v1/') : isGuardedRoute(route);
+}
+
+/** @param route as it was registered */
+export function isGuardedRoute(route: string): boolean {
+  return !OPEN_ROUTES.has(route) && route !== DOCS && !route.startsWith(`${DOCS}/`);
 }
 
 function digest(key: string): Buffer {

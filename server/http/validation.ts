@@ -1,9 +1,15 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { Settings } from 'typebox/system';
 import { OctavoError } from '../../engine/errors.js';
+
+// Enough for a union of many forms: of the usual eight, the form that is meant may be missing.
+Settings.Set({ maxErrors: 64 });
 
 interface Problem {
   readonly keyword: string;
+  /** Which part of the schema is broken. */
+  readonly schemaPath: string;
   readonly instancePath: string;
   readonly message: string;
   readonly params: object;
@@ -29,7 +35,7 @@ export function compileValidator(
  * are joined: "must be string or array".
  */
 function describe(problems: readonly Problem[]): OctavoError {
-  const telling = problems.filter(({ keyword }) => keyword !== 'anyOf');
+  const telling = withoutAlienForms(problems.filter(({ keyword }) => keyword !== 'anyOf'));
   const depth = (problem: Problem): number => problem.instancePath.split('/').length;
   const deepest = Math.max(...telling.map(depth));
   const first = telling.find((problem) => depth(problem) === deepest);
@@ -45,14 +51,52 @@ function describe(problems: readonly Problem[]): OctavoError {
   // A value of the right type breaks a rule of that type; the types it might have had do not matter then.
   const ofType = here.filter(({ keyword }) => keyword === 'type');
   const rule = here.find(({ keyword }) => keyword !== 'type');
-  const message = rule ? ruleMessage(rule) : `must be ${typeNames(ofType)}`;
+  const message = rule ? ruleMessage(rule, here) : `must be ${typeNames(ofType)}`;
   if (param === '') return new OctavoError('invalid_request', `the body ${message}`);
   return new OctavoError('invalid_request', `${param} ${message}`, { param });
 }
 
-function ruleMessage(problem: Problem): string {
+/**
+ * Of several forms, told apart by a constant field such as `type`, only those with the value's own constant are of interest, if there
+ * are any.
+ */
+function withoutAlienForms(problems: readonly Problem[]): readonly Problem[] {
+  const aliens = problems.flatMap(({ keyword, schemaPath, instancePath }) => {
+    const form =
+      keyword === 'const' ? /^(.*\/anyOf)\/\d+(?=\/properties\/[^/]+$)/.exec(schemaPath) : null;
+    return form ? [{ form: form[0], union: form[1], at: parentOf(instancePath) }] : [];
+  });
+  const isAlien = (problem: Problem): boolean =>
+    aliens.some(
+      ({ form, at }) => isWithin(problem.schemaPath, form) && isWithin(problem.instancePath, at),
+    );
+  const isFitting = (problem: Problem, at: string): boolean =>
+    isWithin(problem.instancePath, at) &&
+    !isAlien(problem) &&
+    // A form of another type is no match either.
+    (problem.instancePath !== at || problem.keyword === 'required');
+  const hasFitting = aliens.some(({ union, at }) =>
+    problems.some((problem) => isWithin(problem.schemaPath, union) && isFitting(problem, at)),
+  );
+  return hasFitting ? problems.filter((problem) => !isAlien(problem)) : problems;
+}
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+const isWithin = (path: string, place: string): boolean =>
+  path === place || path.startsWith(`${place}/`);
+
+/** @param here all problems at the same place */
+function ruleMessage(problem: Problem, here: readonly Problem[]): string {
   const params = problem.params as { allowedValue?: unknown; allowedValues?: unknown[] };
-  if (problem.keyword === 'const') return `must be ${JSON.stringify(params.allowedValue)}`;
+  if (problem.keyword === 'const') {
+    const constants = here.filter(({ keyword }) => keyword === 'const');
+    const values = constants.map(
+      (other) => (other.params as { allowedValue: unknown }).allowedValue,
+    );
+    if (new Set(values).size > 1) return `must be one of ${[...new Set(values)].join(', ')}`;
+    return `must be ${JSON.stringify(params.allowedValue)}`;
+  }
   if (problem.keyword === 'enum') return `must be one of ${params.allowedValues?.join(', ')}`;
   return problem.message;
 }

@@ -3,18 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { OctavoError } from '../../engine/errors.js';
 import { bearerToken } from '../http/auth.js';
+import type { Cost } from './cost.js';
 import { QueueLimit, type QueueLimits, type Waiting } from './queue-limit.js';
 import type { Budget, RateLimiter } from './rate-limiter.js';
-
-/** What a request will take. */
-export interface Cost {
-  /** Of all its prompts. */
-  readonly promptTokens: number;
-  /** The longest of its prompts. */
-  readonly longestPrompt: number;
-  /** Generated tokens of all its completions, at most. */
-  readonly maxTokens: number;
-}
 
 export interface AdmissionOptions {
   readonly queue: QueueLimits;

@@ -48,6 +48,24 @@ export class RequestMetrics {
     return Array.from({ length: request.completions }, () => this.#completion(request, shared));
   }
 
+  /** Books a prompt that was computed for its embedding; `arrivedAt` as in `ObservedRequest`. */
+  countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
+    const m = this.#metrics;
+    this.#countPrompt(promptTokens, cachedTokens);
+    m.success.inc({ finished_reason: 'stop' });
+    m.promptSize.observe(promptTokens);
+    m.latency.observe((this.#clock.now() - arrivedAt) / 1000);
+  }
+
+  #countPrompt(promptTokens: number, cachedTokens: number): void {
+    const m = this.#metrics;
+    m.promptTokens.inc(promptTokens);
+    m.cachedTokens.inc(cachedTokens);
+    m.prefixQueries?.inc(promptTokens);
+    m.prefixHits?.inc(cachedTokens);
+    m.computed.observe(promptTokens - cachedTokens);
+  }
+
   #completion(
     request: ObservedRequest,
     shared: { begun: boolean; open: number; longest: number },
@@ -64,11 +82,7 @@ export class RequestMetrics {
         const now = this.#clock.now();
         if (!shared.begun) {
           shared.begun = true;
-          m.promptTokens.inc(promptTokens);
-          m.cachedTokens.inc(cachedTokens);
-          m.prefixQueries?.inc(promptTokens);
-          m.prefixHits?.inc(cachedTokens);
-          m.computed.observe(promptTokens - cachedTokens);
+          this.#countPrompt(promptTokens, cachedTokens);
         }
         if (generated === 0) {
           firstAt = now;

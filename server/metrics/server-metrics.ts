@@ -67,6 +67,10 @@ export class ServerMetrics {
     if (REJECTIONS.has(error.kind)) this.#rejections.inc({ reason: error.kind });
   }
 
+  countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
+    this.#requests.countEmbedding(arrivedAt, promptTokens, cachedTokens);
+  }
+
   observe(request: ObservedRequest): CompletionObserver[] {
     return this.#requests.observe(request);
   }

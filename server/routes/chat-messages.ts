@@ -23,7 +23,7 @@ const MessageSchema = Type.Object({
 
 export const MessagesSchema = Type.Array(MessageSchema, { minItems: 1 });
 
-type Message = Static<typeof MessageSchema>;
+export type Message = Static<typeof MessageSchema>;
 
 /**
  * The prompt's tokens for a conversation.

@@ -1,23 +1,14 @@
 import { type Static, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
+import { encodePrompts, PromptSchema } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
 
 /** OpenAI's. */
 const STANDARD_MAX_TOKENS = 16;
-
-const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
-
-const PromptSchema = Type.Union([
-  Type.String(),
-  Type.Array(Type.String(), { minItems: 1, maxItems: 2048 }),
-  TokenIds,
-  Type.Array(TokenIds, { minItems: 1, maxItems: 2048 }),
-]);
 
 const CompletionSchema = Type.Object({
   ...COMMON_FIELDS,
@@ -36,7 +27,7 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
       const { body } = request;
       checkCommonFields(body, context);
       const { maxModelLength } = context.engine.info;
-      const prompts = encodePrompts(body.prompt, context).map((tokenIds) => ({
+      const prompts = encodePrompts(body.prompt, context, { param: 'prompt' }).map((tokenIds) => ({
         tokenIds,
         maxTokens: outputBudget({
           promptTokens: tokenIds.length,
@@ -63,29 +54,6 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
       });
     },
   );
-}
-
-/** @throws OctavoError `invalid_request` for an id outside the vocabulary */
-function encodePrompts(prompt: Static<typeof PromptSchema>, context: AppContext): TokenId[][] {
-  const { tokenizer } = context.model;
-  if (typeof prompt === 'string') return [tokenizer.encode(prompt, { addSpecialTokens: true })];
-  const [first] = prompt;
-  if (typeof first === 'number') return [checkIds(prompt as number[], context, 'prompt')];
-  return (prompt as (string | number[])[]).map((part, index) =>
-    typeof part === 'string'
-      ? tokenizer.encode(part, { addSpecialTokens: true })
-      : checkIds(part, context, `prompt[${index}]`),
-  );
-}
-
-function checkIds(ids: readonly number[], context: AppContext, param: string): TokenId[] {
-  const { vocabSize } = context.engine.info;
-  const alien = ids.find((id) => id >= vocabSize);
-  if (alien !== undefined) {
-    const message = `${param}: ${alien} is not in the vocabulary of ${vocabSize} tokens`;
-    throw new OctavoError('invalid_request', message, { param });
-  }
-  return ids as TokenId[];
 }
 
 /** A prompt is echoed as it was sent; decoding is only for prompts that came as ids. */

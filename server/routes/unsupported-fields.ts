@@ -1,14 +1,16 @@
 import { OctavoError } from '../../engine/errors.js';
 
+export type NeutralValues = Readonly<Record<string, (value: unknown) => boolean>>;
+
 const isEmptyObject = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 
-const oneOf =
+export const oneOf =
   (...values: unknown[]) =>
   (value: unknown): boolean =>
     values.includes(value);
 
-const never = (): boolean => false;
+export const never = (): boolean => false;
 
 const isText = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && (value as { type?: unknown }).type === 'text';
@@ -20,7 +22,7 @@ const isTextOnly = (value: unknown): boolean =>
  * Fields that clients know and that would change the answer, each with the values that ask for nothing. Any other value is
  * refused: an answer that silently ignores a wish is a wrong answer.
  */
-const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {
+const NEUTRAL: NeutralValues = {
   logprobs: oneOf(false),
   top_logprobs: oneOf(0),
   prompt_logprobs: never,
@@ -52,11 +54,14 @@ const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {
   web_search_options: never,
 };
 
-/** @throws OctavoError `invalid_request` that names the first field that is asked for and not supported */
-export function refuseUnsupported(body: object): void {
+/**
+ * @param neutral fields with the values that ask for nothing
+ * @throws OctavoError `invalid_request` that names the first field that is asked for and not supported
+ */
+export function refuseUnsupported(body: object, neutral: NeutralValues = NEUTRAL): void {
   for (const [field, value] of Object.entries(body)) {
-    if (value === null || !Object.hasOwn(NEUTRAL, field)) continue;
-    if (!NEUTRAL[field](value)) {
+    if (value === null || !Object.hasOwn(neutral, field)) continue;
+    if (!neutral[field](value)) {
       throw new OctavoError('invalid_request', `${field} is not supported`, { param: field });
     }
   }

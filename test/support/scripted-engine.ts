@@ -19,6 +19,8 @@ export interface Script {
   readonly times?: FirstTokenTimes;
   /** Thrown after the steps, instead of an end. */
   readonly error?: OctavoError;
+  /** With the last step. */
+  readonly embedding?: Float32Array;
   /** Awaited before every step. */
   readonly beforeStep?: (step: number) => Promise<void> | void;
 }
@@ -47,6 +49,7 @@ export class ScriptedEngine implements Engine {
     this.#script = script;
     this.info = {
       vocabSize: 400,
+      hiddenSize: 8,
       maxModelLength: 256,
       blockSize: 16,
       numBlocks: 64,
@@ -83,7 +86,15 @@ export class ScriptedEngine implements Engine {
   ): AsyncGenerator<EngineOutput> {
     const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
-    const { steps, finish, error, beforeStep, cachedTokens = 0, times } = this.#script(request);
+    const {
+      steps,
+      finish,
+      error,
+      embedding,
+      beforeStep,
+      cachedTokens = 0,
+      times,
+    } = this.#script(request);
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       signal?.addEventListener('abort', () => resolve(), { once: true });
@@ -102,6 +113,7 @@ export class ScriptedEngine implements Engine {
           finishReason: last ? finish : null,
           cachedTokens,
           ...(index === 0 && times ? { times } : {}),
+          ...(last && embedding ? { embedding } : {}),
         };
         if (last && finish !== null) return;
       }

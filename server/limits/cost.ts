@@ -1,0 +1,26 @@
+import type { EngineRequest } from '../../engine/core/protocol.js';
+
+/** What an API request will take of the engine. */
+export interface Cost {
+  /** Of all its prompts. */
+  readonly promptTokens: number;
+  /** The longest of its prompts. */
+  readonly longestPrompt: number;
+  /** Generated tokens of all its completions, at most. */
+  readonly maxTokens: number;
+}
+
+type Counted = Pick<EngineRequest, 'promptTokenIds'> &
+  Partial<Pick<EngineRequest, 'ids' | 'maxTokens'>>;
+
+export function costOf(requests: readonly Counted[]): Cost {
+  const prompts = requests.map(({ promptTokenIds }) => promptTokenIds.length);
+  return {
+    promptTokens: prompts.reduce((sum, length) => sum + length, 0),
+    longestPrompt: Math.max(...prompts),
+    maxTokens: requests.reduce(
+      (sum, { ids = [], maxTokens = 0 }) => sum + ids.length * maxTokens,
+      0,
+    ),
+  };
+}

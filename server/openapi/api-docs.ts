@@ -1,0 +1,87 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance, FastifySchema } from 'fastify';
+import { packageVersion } from '../config/package-root.js';
+import { isGuardedRoute } from '../http/auth.js';
+import { OPERATIONS, type Operation } from './operations.js';
+import { ErrorSchema } from './schemas.js';
+
+/** The page may load nothing that does not come from this server. */
+const CONTENT_SECURITY =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; frame-ancestors 'self'";
+
+/**
+ * Adds `/openapi.json` and the page `/docs`, which shows it. The document is put together when it is first asked for, from the schemas
+ * that validate requests.
+ *
+ * Routes must be added in a plugin that is registered after this call: only those are seen.
+ */
+export function addApiDocs(app: FastifyInstance): void {
+  void app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Octavo',
+        description:
+          "OpenAI's API, with vLLM's additions. Fields that are unknown are ignored; those that are known and not supported are a 400.",
+        version: packageVersion(),
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: {
+        securitySchemes: {
+          key: { type: 'http', scheme: 'bearer', description: 'a key given with --api-key' },
+        },
+      },
+    },
+    transform: ({ schema, url, route }) => {
+      // The page and the document itself.
+      if (schema?.hide) return { schema, url };
+      const name = `${String(route.method)} ${url}`;
+      const operation = OPERATIONS[name];
+      if (!operation) throw new Error(`OPERATIONS does not describe ${name}`);
+      return {
+        schema: { ...describe(schema ?? {}, url, operation), operationId: idOf(name) },
+        url,
+      };
+    },
+  });
+  void app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: CONTENT_SECURITY,
+    theme: { title: 'Octavo API' },
+    uiConfig: { docExpansion: 'list', persistAuthorization: true },
+  });
+  void app.register(async (scope) => {
+    scope.get('/openapi.json', { schema: { hide: true } }, async () => scope.swagger());
+  });
+}
+
+/** A route's own schemas, with what the document adds. */
+function describe(schema: FastifySchema, url: string, operation: Operation): FastifySchema {
+  const { tag, summary, answer, event } = operation;
+  const content = {
+    ...(answer ? { 'application/json': { schema: answer } } : {}),
+    ...(event ? { 'text/event-stream': { schema: event } } : {}),
+    ...(answer === null ? { 'text/plain': { schema: { type: 'string' } } } : {}),
+  };
+  return {
+    ...schema,
+    tags: [tag],
+    summary,
+    security: isGuardedRoute(url) ? [{ key: [] }] : [],
+    response: {
+      200: { description: 'done', content },
+      default: {
+        description: 'an error',
+        content: { 'application/json': { schema: ErrorSchema } },
+      },
+    },
+  };
+}
+
+/** `GET /v1/models/:id` becomes `getV1ModelsId`. */
+function idOf(name: string): string {
+  const words = name.split(/[^a-z\d]+/i).filter((word) => word !== '');
+  const capitals = words.slice(1).map((word) => `${word[0]?.toUpperCase()}${word.slice(1)}`);
+  return [words[0]?.toLowerCase(), ...capitals].join('');
+}

@@ -1,0 +1,116 @@
+import { Type } from 'typebox';
+import { OrNull, UsageSchema } from './schemas.js';
+
+const HEAD = { id: Type.String(), created: Type.Integer(), model: Type.String() };
+
+const Index = Type.Integer({ minimum: 0 });
+
+const TokenLogprob = {
+  token: Type.String(),
+  logprob: Type.Number(),
+  bytes: OrNull(Type.Array(Type.Integer({ minimum: 0, maximum: 255 }))),
+};
+
+const ChatLogprobs = Type.Object({
+  content: OrNull(
+    Type.Array(
+      Type.Object({ ...TokenLogprob, top_logprobs: Type.Array(Type.Object(TokenLogprob)) }),
+    ),
+  ),
+});
+
+const CompletionLogprobs = Type.Object({
+  tokens: Type.Array(Type.String()),
+  token_logprobs: Type.Array(OrNull(Type.Number())),
+  top_logprobs: OrNull(Type.Array(OrNull(Type.Record(Type.String(), Type.Number())))),
+  text_offset: Type.Array(Index),
+});
+
+const ChatFinishReason = Type.Enum(['stop', 'length', 'tool_calls']);
+
+/** Under both of the names that clients know. */
+const REASONING = {
+  reasoning_content: Type.Optional(OrNull(Type.String())),
+  reasoning: Type.Optional(OrNull(Type.String())),
+};
+
+const ToolCall = Type.Object({
+  id: Type.String(),
+  type: Type.Literal('function'),
+  function: Type.Object({ name: Type.String(), arguments: Type.String() }),
+});
+
+export const ChatAnswer = Type.Object({
+  object: Type.Literal('chat.completion'),
+  ...HEAD,
+  choices: Type.Array(
+    Type.Object({
+      index: Index,
+      message: Type.Object({
+        role: Type.Literal('assistant'),
+        content: OrNull(Type.String()),
+        refusal: Type.Null(),
+        ...REASONING,
+        tool_calls: Type.Optional(Type.Array(ToolCall)),
+      }),
+      logprobs: OrNull(ChatLogprobs),
+      finish_reason: ChatFinishReason,
+    }),
+  ),
+  usage: UsageSchema,
+});
+
+const ToolCallDelta = Type.Object({
+  index: Index,
+  id: Type.Optional(Type.String()),
+  type: Type.Optional(Type.Literal('function')),
+  function: Type.Object({
+    name: Type.Optional(Type.String()),
+    arguments: Type.Optional(Type.String()),
+  }),
+});
+
+/** One event of a streamed chat. */
+export const ChatChunk = Type.Object({
+  object: Type.Literal('chat.completion.chunk'),
+  ...HEAD,
+  choices: Type.Array(
+    Type.Object({
+      index: Index,
+      delta: Type.Object({
+        role: Type.Optional(Type.Literal('assistant')),
+        content: Type.Optional(OrNull(Type.String())),
+        ...REASONING,
+        tool_calls: Type.Optional(Type.Array(ToolCallDelta)),
+      }),
+      logprobs: OrNull(ChatLogprobs),
+      finish_reason: OrNull(ChatFinishReason),
+    }),
+  ),
+  usage: Type.Optional(OrNull(UsageSchema)),
+});
+
+const CompletionChoice = {
+  index: Index,
+  text: Type.String(),
+  logprobs: OrNull(CompletionLogprobs),
+};
+
+export const CompletionAnswer = Type.Object({
+  object: Type.Literal('text_completion'),
+  ...HEAD,
+  choices: Type.Array(
+    Type.Object({ ...CompletionChoice, finish_reason: Type.Enum(['stop', 'length']) }),
+  ),
+  usage: UsageSchema,
+});
+
+/** One event of a streamed completion. */
+export const CompletionChunk = Type.Object({
+  object: Type.Literal('text_completion'),
+  ...HEAD,
+  choices: Type.Array(
+    Type.Object({ ...CompletionChoice, finish_reason: OrNull(Type.Enum(['stop', 'length'])) }),
+  ),
+  usage: Type.Optional(OrNull(UsageSchema)),
+});

@@ -1,0 +1,114 @@
+import type { TSchema } from 'typebox';
+import { ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk } from './completion-answers.js';
+import {
+  DeletedResponse,
+  InputItemsAnswer,
+  InputTokensAnswer,
+  ResponseAnswer,
+  ResponseEventSchema,
+} from './response-answers.js';
+import {
+  DetokenizeAnswer,
+  EmbeddingsAnswer,
+  MODEL_ANSWERS,
+  StatusAnswer,
+  TokenizeAnswer,
+  VersionAnswer,
+} from './schemas.js';
+
+/** What the document says of a route besides its request, which the route's own schemas describe. */
+export interface Operation {
+  readonly tag: 'generation' | 'responses' | 'models and tokens' | 'operations';
+  readonly summary: string;
+  /** Null: a text, or always an error. */
+  readonly answer: TSchema | null;
+  /** One server-sent event, where `stream: true` is possible. */
+  readonly event?: TSchema;
+}
+
+/**
+ * Every route, by method and path. Answers are described for readers only: nothing is checked or left out by these schemas when the
+ * server answers. A test compares them with what it does answer.
+ */
+export const OPERATIONS: Readonly<Record<string, Operation>> = {
+  'POST /v1/chat/completions': {
+    tag: 'generation',
+    summary: 'Continue a conversation',
+    answer: ChatAnswer,
+    event: ChatChunk,
+  },
+  'POST /v1/completions': {
+    tag: 'generation',
+    summary: 'Continue a text',
+    answer: CompletionAnswer,
+    event: CompletionChunk,
+  },
+  'POST /v1/embeddings': {
+    tag: 'generation',
+    summary: 'Embed texts',
+    answer: EmbeddingsAnswer,
+  },
+  'POST /v1/responses': {
+    tag: 'responses',
+    summary: 'Make a response, or continue an earlier one',
+    answer: ResponseAnswer,
+    event: ResponseEventSchema,
+  },
+  'POST /v1/responses/input_tokens': {
+    tag: 'responses',
+    summary: 'Count the tokens of an input',
+    answer: InputTokensAnswer,
+  },
+  'GET /v1/responses/:id': {
+    tag: 'responses',
+    summary: 'Show a response that is kept',
+    answer: ResponseAnswer,
+  },
+  'DELETE /v1/responses/:id': {
+    tag: 'responses',
+    summary: 'Forget a response',
+    answer: DeletedResponse,
+  },
+  'POST /v1/responses/:id/cancel': {
+    tag: 'responses',
+    summary: 'Always an error: there are no background responses',
+    answer: null,
+  },
+  'GET /v1/responses/:id/input_items': {
+    tag: 'responses',
+    summary: 'List what a response was made from',
+    answer: InputItemsAnswer,
+  },
+  'GET /v1/models': {
+    tag: 'models and tokens',
+    summary: 'List the names of the model',
+    answer: MODEL_ANSWERS.list,
+  },
+  'GET /v1/models/:id': {
+    tag: 'models and tokens',
+    summary: 'Show the model',
+    answer: MODEL_ANSWERS.one,
+  },
+  'POST /tokenize': {
+    tag: 'models and tokens',
+    summary: 'Turn a text or a conversation into tokens',
+    answer: TokenizeAnswer,
+  },
+  'POST /detokenize': {
+    tag: 'models and tokens',
+    summary: 'Turn tokens into text',
+    answer: DetokenizeAnswer,
+  },
+  'GET /health': {
+    tag: 'operations',
+    summary: '200 while the server takes requests',
+    answer: StatusAnswer,
+  },
+  'GET /metrics': { tag: 'operations', summary: 'Figures for Prometheus', answer: null },
+  'POST /reset_prefix_cache': {
+    tag: 'operations',
+    summary: 'Forget all cached prefixes',
+    answer: StatusAnswer,
+  },
+  'GET /version': { tag: 'operations', summary: 'The version', answer: VersionAnswer },
+};

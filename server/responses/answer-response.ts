@@ -1,0 +1,142 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { OctavoError } from '../../engine/errors.js';
+import type { AppContext, GenerationRecord } from '../app-context.js';
+import type { TextRequest } from '../generation/generate-text.js';
+import { type ChoiceOutput, runRequests, streamFailure, usageOf } from '../generation/run.js';
+import { runInFlight } from '../generation/run-in-flight.js';
+import { errorBody } from '../http/errors.js';
+import { SseStream } from '../http/sse.js';
+import { costOf } from '../limits/cost.js';
+import { OutputItems, type ResponseEvent } from './output-items.js';
+import {
+  type ResponseError,
+  type ResponseHead,
+  type ResponseObject,
+  type ResponseState,
+  responseObject,
+  responseUsage,
+} from './response-object.js';
+
+export interface AnswerOptions {
+  /** With one completion. */
+  readonly request: TextRequest;
+  readonly head: ResponseHead;
+  readonly stream: boolean;
+  readonly record: GenerationRecord;
+  /** Called with the finished response before the client sees it, so that it can be continued at once. */
+  readonly keep: (response: ResponseObject) => void;
+}
+
+/**
+ * Generates a response and answers with it: whole, or as named events with sequence numbers.
+ *
+ * @returns the response, or undefined when it has been streamed
+ * @throws OctavoError what the engine throws, unless the stream has begun: it then ends with `response.failed`
+ */
+export async function answerResponse(
+  context: AppContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: AnswerOptions,
+): Promise<ResponseObject | undefined> {
+  const { record } = options;
+  const cost = costOf([options.request]);
+  return runInFlight(context, request, reply, record, cost, async (controller) => {
+    const { arrivedAt } = request;
+    const outputs = runRequests(context, [options.request], arrivedAt, controller, record);
+    if (options.stream) {
+      await stream(context, reply, outputs, options);
+      return undefined;
+    }
+    const items = new OutputItems();
+    let status: FinalStatus = 'completed';
+    for await (const output of outputs) {
+      grow(items, output);
+      status = statusOf(output);
+    }
+    items.end(status);
+    const response = finish(context, options, items, status);
+    options.keep(response);
+    return response;
+  });
+}
+
+type FinalStatus = 'completed' | 'incomplete';
+
+const statusOf = ({ finishReason }: ChoiceOutput): FinalStatus =>
+  finishReason === 'length' ? 'incomplete' : 'completed';
+
+function grow(items: OutputItems, output: ChoiceOutput): ResponseEvent[] {
+  return items.text(output.text);
+}
+
+async function stream(
+  context: AppContext,
+  reply: FastifyReply,
+  outputs: AsyncIterable<ChoiceOutput>,
+  options: AnswerOptions,
+): Promise<void> {
+  const { head, record } = options;
+  const sse = new SseStream(reply, context.clock);
+  let sequence = 0;
+  const send = async (...events: ResponseEvent[]): Promise<void> => {
+    for (const { type, ...fields } of events) {
+      await sse.send({ type, sequence_number: sequence++, ...fields }, type);
+    }
+  };
+  const items = new OutputItems();
+  const begun = responseObject(head, { ...BEGUN, status: 'in_progress' });
+  try {
+    await send(
+      { type: 'response.created', response: begun },
+      { type: 'response.in_progress', response: begun },
+    );
+    let status: FinalStatus = 'completed';
+    for await (const output of outputs) {
+      await send(...grow(items, output));
+      status = statusOf(output);
+    }
+    await send(...items.end(status));
+    const response = finish(context, options, items, status);
+    options.keep(response);
+    await send({ type: `response.${status}`, response });
+  } catch (error) {
+    const known = streamFailure(context, reply, record, error);
+    const failed = { ...BEGUN, status: 'failed', error: responseError(known) } as const;
+    await send({
+      type: 'response.failed',
+      response: responseObject(head, { ...failed, output: items.items }),
+    });
+  }
+  sse.end();
+}
+
+const BEGUN: Omit<ResponseState, 'status'> = {
+  output: [],
+  usage: null,
+  error: null,
+  completed_at: null,
+};
+
+function finish(
+  context: AppContext,
+  { head, record }: AnswerOptions,
+  items: OutputItems,
+  status: FinalStatus,
+): ResponseObject {
+  return responseObject(head, {
+    status,
+    output: items.items,
+    usage: responseUsage(usageOf(record)),
+    error: null,
+    completed_at: status === 'completed' ? context.clock.unixSeconds() : null,
+  });
+}
+
+/** OpenAI has codes of its own here. */
+function responseError(error: OctavoError): ResponseError {
+  const { status } = error.entry;
+  const { message } = errorBody(error).error;
+  if (status >= 500) return { code: 'server_error', message };
+  return { code: status === 429 ? 'rate_limit_exceeded' : 'invalid_prompt', message };
+}

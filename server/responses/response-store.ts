@@ -1,0 +1,95 @@
+import type { Item } from './items.js';
+import type { ResponseObject } from './response-object.js';
+
+/** A response that can be asked for again and continued. */
+export interface StoredResponse {
+  readonly response: ResponseObject;
+  /** All that it was generated from, earlier turns included. */
+  readonly input: readonly Item[];
+}
+
+export interface ResponseStoreLimits {
+  readonly maxResponses: number;
+  readonly maxBytes: number;
+}
+
+interface Entry extends StoredResponse {
+  readonly bytes: number;
+}
+
+/**
+ * Keeps the responses that were used last, in memory.
+ *
+ * A response is charged for its whole conversation. Turns share the items that they have in common, so the true size of a long
+ * conversation is smaller: the limit holds in any case.
+ */
+export class ResponseStore {
+  readonly #limits: ResponseStoreLimits;
+  /** In the order of use, the oldest first. */
+  readonly #entries = new Map<string, Entry>();
+  /**
+   * Items that the server made: it chose their ids, so that nobody knows them whom it has not told. Those of clients may have any id,
+   * also one of somebody else's item.
+   */
+  readonly #items = new Map<string, { readonly item: Item; uses: number }>();
+  #bytes = 0;
+
+  constructor(limits: ResponseStoreLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Counts as a use. */
+  get(id: string): StoredResponse | undefined {
+    const entry = this.#entries.get(id);
+    if (!entry) return undefined;
+    this.#entries.delete(id);
+    this.#entries.set(id, entry);
+    return entry;
+  }
+
+  /** An item of any response's output, while a conversation that has it is kept. */
+  item(id: string): Item | undefined {
+    return this.#items.get(id)?.item;
+  }
+
+  /** Keeps a response, and gives up the oldest ones for it. One that is larger than the limit is not kept. */
+  put({ response, input }: StoredResponse): void {
+    const bytes = sizeOf(response) + sizeOf(input);
+    if (bytes > this.#limits.maxBytes) return;
+    this.#entries.set(response.id, { response, input, bytes });
+    this.#bytes += bytes;
+    for (const item of response.output) this.#items.set(item.id, { item, uses: 1 });
+    for (const item of input) {
+      const known = this.#items.get(item.id);
+      if (known?.item === item) known.uses++;
+    }
+    for (const id of this.#entries.keys()) {
+      if (this.size <= this.#limits.maxResponses && this.#bytes <= this.#limits.maxBytes) break;
+      this.delete(id);
+    }
+  }
+
+  /** @returns false when there is none */
+  delete(id: string): boolean {
+    const entry = this.#entries.get(id);
+    if (!entry) return false;
+    this.#entries.delete(id);
+    this.#bytes -= entry.bytes;
+    for (const item of [...entry.input, ...entry.response.output]) {
+      const known = this.#items.get(item.id);
+      if (known?.item === item && --known.uses === 0) this.#items.delete(item.id);
+    }
+    return true;
+  }
+}
+
+/** Strings take at most two bytes a UTF-16 unit; objects take about as much as their punctuation. */
+const sizeOf = (value: object): number => 2 * JSON.stringify(value).length;

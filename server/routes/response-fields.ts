@@ -1,0 +1,80 @@
+import { type Static, Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import { InputSchema } from '../responses/items.js';
+import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { type NeutralValues, never, oneOf, refuseUnsupported } from './unsupported-fields.js';
+
+// One response is one completion, and its length has another name.
+const { n: _n, max_tokens: _maxTokens, stream_options: _streamOptions, ...SHARED } = COMMON_FIELDS;
+
+const TextFormat = Type.Object({ type: Type.Enum(['text', 'json_object', 'json_schema']) });
+
+export const ResponseSchema = Type.Object({
+  ...SHARED,
+  input: InputSchema,
+  instructions: Nullable(Type.String()),
+  previous_response_id: Nullable(Type.String({ minLength: 1 })),
+  store: Nullable(Type.Boolean()),
+  max_output_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  /** Of tools that the server runs itself; it has none. */
+  max_tool_calls: Nullable(Type.Integer({ minimum: 1 })),
+  metadata: Nullable(
+    Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 512 }), {
+      maxProperties: 16,
+    }),
+  ),
+  parallel_tool_calls: Nullable(Type.Boolean()),
+  text: Nullable(
+    Type.Object({
+      format: Nullable(TextFormat),
+      verbosity: Nullable(Type.Enum(['low', 'medium', 'high'])),
+    }),
+  ),
+  truncation: Nullable(Type.Enum(['auto', 'disabled'])),
+  reasoning: Nullable(
+    Type.Object({ effort: Nullable(Type.String()), summary: Nullable(Type.String()) }),
+  ),
+  include: Nullable(Type.Array(Type.String())),
+  stream_options: Nullable(Type.Object({ include_obfuscation: Nullable(Type.Boolean()) })),
+  prompt_cache_key: Nullable(Type.String()),
+  safety_identifier: Nullable(Type.String()),
+});
+
+export type ResponseBody = Static<typeof ResponseSchema>;
+
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+
+/** Of this API; `refuseUnsupported` has those that it shares with chats. */
+const NEUTRAL: NeutralValues = {
+  background: oneOf(false),
+  context_management: isEmptyList,
+  conversation: never,
+  image: never,
+  moderation: never,
+  prompt: never,
+  top_logprobs: oneOf(0),
+  max_tokens: never,
+  messages: never,
+  n: oneOf(1),
+};
+
+/** `include` asks for more of what tools of the server return, of which there are none, or for one of these. */
+const NOT_INCLUDED = ['reasoning.encrypted_content', 'message.output_text.logprobs'];
+
+/** @throws OctavoError `invalid_request` that names the first field, or the part of one, that is asked for and not supported */
+export function checkResponseFields(body: ResponseBody): void {
+  refuseUnsupported(body, NEUTRAL);
+  const refuse = (param: string, allowed: string): never => {
+    throw new OctavoError('invalid_request', `${param} is not supported: must be ${allowed}`, {
+      param,
+    });
+  };
+  const { text, reasoning, stream_options: options, include } = body;
+  if ((text?.format?.type ?? 'text') !== 'text') refuse('text.format', 'text');
+  if ((text?.verbosity ?? 'medium') !== 'medium') refuse('text.verbosity', 'medium');
+  if ((reasoning?.effort ?? 'none') !== 'none') refuse('reasoning.effort', 'none');
+  if ((reasoning?.summary ?? null) !== null) refuse('reasoning.summary', 'null');
+  if (options?.include_obfuscation === true) refuse('stream_options.include_obfuscation', 'false');
+  const index = (include ?? []).findIndex((name) => NOT_INCLUDED.includes(name));
+  if (index !== -1) refuse(`include[${index}]`, `none of ${NOT_INCLUDED.join(', ')}`);
+}

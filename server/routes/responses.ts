@@ -1,0 +1,124 @@
+import { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { AppContext } from '../app-context.js';
+import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
+import { newRecord } from '../generation/run.js';
+import { answerResponse } from '../responses/answer-response.js';
+import { encodeToFit, toMessages } from '../responses/conversation.js';
+import { newItemId } from '../responses/ids.js';
+import { type Item, toItems } from '../responses/items.js';
+import type { ResponseHead } from '../responses/response-object.js';
+import { ResponseStore } from '../responses/response-store.js';
+import { clip } from '../text/clip.js';
+import { encodeMessages } from './chat-messages.js';
+import { checkResponseFields, type ResponseBody, ResponseSchema } from './response-fields.js';
+import { addStoredResponseRoutes } from './stored-responses.js';
+import type { TypedApp } from './typed-app.js';
+
+export function addResponseRoutes(app: TypedApp, context: AppContext): void {
+  const { settings } = context;
+  const store = new ResponseStore({
+    maxResponses: settings.maxStoredResponses,
+    maxBytes: settings.storedResponsesMemory,
+  });
+  addStoredResponseRoutes(app, store);
+
+  app.post(
+    '/v1/responses',
+    {
+      schema: { body: ResponseSchema },
+      onRequest: async () => context.inFlight.assertAdmitting(),
+    },
+    async (request, reply) => {
+      const { body } = request;
+      const { input, tokenIds } = prepare(body, context, store);
+      const maxTokens = outputBudget({
+        promptTokens: tokenIds.length,
+        asked: body.max_output_tokens ?? null,
+        standard: context.engine.info.maxModelLength,
+        context: context.engine.info.maxModelLength,
+        param: 'input',
+      });
+      const id = newItemId('resp');
+      const { stream_options: _options, ...common } = body;
+      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context);
+      const head = headOf(id, body, context);
+      return answerResponse(context, request, reply, {
+        request: planned,
+        head,
+        stream: body.stream === true,
+        record: newRecord(id, head.model),
+        keep: (response) => {
+          if (head.store) store.put({ response, input });
+        },
+      });
+    },
+  );
+
+  app.post('/v1/responses/input_tokens', { schema: { body: ResponseSchema } }, async ({ body }) => {
+    const { tokenIds } = prepare(body, context, store);
+    return { object: 'response.input_tokens', input_tokens: tokenIds.length };
+  });
+}
+
+/**
+ * The conversation up to now, and its tokens.
+ *
+ * @throws OctavoError what is wrong with the request
+ */
+function prepare(
+  body: ResponseBody,
+  context: AppContext,
+  store: ResponseStore,
+): { input: Item[]; tokenIds: TokenId[] } {
+  const { stream_options: options, ...common } = body;
+  checkCommonFields(options ? { ...common, stream_options: {} } : common, context);
+  checkResponseFields(body);
+  const input = [
+    ...previousItems(body.previous_response_id ?? null, store),
+    ...toItems(body.input, (id) => store.item(id)),
+  ];
+  const encode = (items: readonly Item[]): TokenId[] =>
+    encodeMessages(toMessages(body.instructions ?? null, items), context.model);
+  if (body.truncation !== 'auto') return { input, tokenIds: encode(input) };
+  const room = context.engine.info.maxModelLength - (body.max_output_tokens ?? 1);
+  return { input, tokenIds: encodeToFit(input, room, encode) };
+}
+
+/** @throws OctavoError `previous_response_not_found` */
+function previousItems(id: string | null, store: ResponseStore): readonly Item[] {
+  if (id === null) return [];
+  const previous = store.get(id);
+  if (previous) return [...previous.input, ...previous.response.output];
+  throw new OctavoError(
+    'previous_response_not_found',
+    `previous response with id '${clip(id)}' not found`,
+    { param: 'previous_response_id' },
+  );
+}
+
+function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHead {
+  const { model, clock } = context;
+  return {
+    id,
+    created_at: clock.unixSeconds(),
+    model: body.model ?? model.names[0],
+    instructions: body.instructions ?? null,
+    max_output_tokens: body.max_output_tokens ?? null,
+    max_tool_calls: body.max_tool_calls ?? null,
+    metadata: body.metadata ?? {},
+    parallel_tool_calls: body.parallel_tool_calls ?? true,
+    previous_response_id: body.previous_response_id ?? null,
+    prompt_cache_key: body.prompt_cache_key ?? null,
+    reasoning: { effort: null, summary: null },
+    safety_identifier: body.safety_identifier ?? null,
+    store: body.store ?? true,
+    temperature: body.temperature ?? model.defaultTemperature,
+    text: { format: { type: 'text' }, verbosity: 'medium' },
+    tool_choice: 'auto',
+    tools: [],
+    top_p: body.top_p ?? model.defaultTopP,
+    truncation: body.truncation ?? 'disabled',
+    user: body.user ?? null,
+  };
+}

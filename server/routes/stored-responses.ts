@@ -1,0 +1,80 @@
+import { Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { Item } from '../responses/items.js';
+import type { ResponseStore, StoredResponse } from '../responses/response-store.js';
+import { clip } from '../text/clip.js';
+import type { TypedApp } from './typed-app.js';
+
+const Id = Type.Object({ id: Type.String() });
+
+const ItemsQuery = Type.Object({
+  order: Type.Optional(Type.Enum(['asc', 'desc'])),
+  after: Type.Optional(Type.String()),
+  limit: Type.Optional(Type.String()),
+});
+
+const RetrieveQuery = Type.Object({ stream: Type.Optional(Type.String()) });
+
+/** What can be done with a response once it is there. */
+export function addStoredResponseRoutes(app: TypedApp, store: ResponseStore): void {
+  const find = (id: string): StoredResponse => {
+    const stored = store.get(id);
+    if (stored) return stored;
+    throw new OctavoError('response_not_found', `response with id '${clip(id)}' not found`);
+  };
+
+  app.get(
+    '/v1/responses/:id',
+    { schema: { params: Id, querystring: RetrieveQuery } },
+    async ({ params: { id }, query: { stream = 'false' } }) => {
+      if (stream !== 'false') {
+        const message = 'stream is not supported here: only new responses are streamed';
+        throw new OctavoError('invalid_request', message, { param: 'stream' });
+      }
+      return find(id).response;
+    },
+  );
+
+  app.delete('/v1/responses/:id', { schema: { params: Id } }, async ({ params: { id } }) => {
+    find(id);
+    store.delete(id);
+    return { id, object: 'response', deleted: true };
+  });
+
+  app.post('/v1/responses/:id/cancel', { schema: { params: Id } }, async ({ params: { id } }) => {
+    find(id);
+    const message = 'only background responses can be cancelled; background is not supported';
+    throw new OctavoError('invalid_request', message);
+  });
+
+  app.get(
+    '/v1/responses/:id/input_items',
+    { schema: { params: Id, querystring: ItemsQuery } },
+    async ({ params: { id }, query }) => {
+      const { input } = find(id);
+      return page(query.order === 'asc' ? [...input] : input.toReversed(), query);
+    },
+  );
+}
+
+function page(items: readonly Item[], query: { after?: string; limit?: string }): object {
+  const limit = Number(query.limit ?? '20');
+  if (!Number.isInteger(limit) || limit < 1 || limit > 100) {
+    const message = 'limit must be an integer from 1 to 100';
+    throw new OctavoError('invalid_request', message, { param: 'limit' });
+  }
+  const { after } = query;
+  const start = after === undefined ? 0 : items.findIndex(({ id }) => id === after) + 1;
+  if (after !== undefined && start === 0) {
+    const message = `after: no input item '${clip(after)}'`;
+    throw new OctavoError('invalid_request', message, { param: 'after' });
+  }
+  const data = items.slice(start, start + limit);
+  return {
+    object: 'list',
+    data,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more: start + limit < items.length,
+  };
+}

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import type { TokenId } from '../../scheduler/ids.js';
+import { encodeToFit } from '../../server/responses/conversation.js';
+import type { Item, MessageItem } from '../../server/responses/items.js';
+
+const message = (role: MessageItem['role'], text: string): Item => ({
+  id: text,
+  type: 'message',
+  status: 'completed',
+  role,
+  content: [{ type: 'input_text', text }],
+});
+
+/** As many tokens as characters, and one for each item. */
+const encode = (items: readonly Item[]): TokenId[] =>
+  items.flatMap(({ id }) => Array.from({ length: id.length + 1 }, () => 0 as TokenId));
+
+test('the longest end that begins with a user and fits, for every room', () => {
+  const items = Array.from({ length: 13 }, (_, i) =>
+    message(i % 3 === 1 ? 'user' : 'assistant', 'x'.repeat((i * 7) % 5)),
+  );
+  const starts = [0, 1, 4, 7, 10];
+  const lengths = starts.map((start) => encode(items.slice(start)).length);
+  for (let room = 1; room <= (lengths[0] ?? 0) + 1; room++) {
+    // Too long whatever is left out: the shortest stays.
+    const expected = lengths.find((length) => length <= room) ?? lengths.at(-1);
+    expect([room, encodeToFit(items, room, encode).length]).toEqual([room, expected]);
+  }
+});
+
+test('a conversation without a second user is not cut', () => {
+  const items = [message('user', 'abc'), message('assistant', 'def')];
+  expect(encodeToFit(items, 2, encode).length).toBe(8);
+});
