@@ -1,13 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import type { TokenLogprobs } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { costOf } from '../limits/cost.js';
+import type { StreamOptionsSchema } from '../routes/request-fields.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
+import type { ScoredToken } from './held-tokens.js';
 import { mergeStreams } from './merge-streams.js';
 import { runInFlight } from './run-in-flight.js';
+import { sharePromptLogprobs } from './share-prompt-logprobs.js';
+
+type StreamOptions = Static<typeof StreamOptionsSchema>;
 
 /** Token counts of a request as the API shows them. */
 export interface Usage {
@@ -24,8 +31,14 @@ export interface ChoiceOutput extends Omit<TextOutput, 'finishReason'> {
   readonly finishReason: 'stop' | 'length' | null;
 }
 
+/** All of one choice. */
 export interface Choice {
   text: string;
+  tokens: number;
+  /** See `TextOutput`; the same for the following two. */
+  logprobSum: number;
+  readonly scored: ScoredToken[];
+  promptLogprobs: readonly TokenLogprobs[] | null;
   finishReason: 'stop' | 'length' | null;
 }
 
@@ -60,7 +73,7 @@ export async function answer(
     readonly requests: readonly TextRequest[];
     readonly format: AnswerFormat;
     readonly stream: boolean;
-    readonly includeUsage: boolean;
+    readonly streamOptions: StreamOptions | null;
     readonly record: GenerationRecord;
   },
 ): Promise<object | undefined> {
@@ -71,7 +84,7 @@ export async function answer(
       const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
       return collect(outputs, count, format, record);
     }
-    await stream(context, reply, outputs, format, record, options.includeUsage);
+    await stream(context, reply, outputs, format, record, options.streamOptions);
     return undefined;
   });
 }
@@ -90,18 +103,22 @@ export async function* runRequests(
     0,
   );
   const { signal } = controller;
-  const streams = requests.flatMap(({ stop, includeStop, ...request }) => {
+  const streams = requests.flatMap((request) => {
+    // To the engine crosses what is the engine's.
+    const { stop, includeStop, skipSpecialTokens, promptOnly, ...ofEngine } = request;
+    const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
+    const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly };
     const observers = metrics.observe({
       arrivedAt,
-      promptTokens: request.promptTokenIds.length,
+      promptTokens: promptTokenIds.length,
       completions: request.ids.length,
       maxTokens: request.maxTokens,
     });
-    return engine
-      .submit(request, signal)
-      .map((outputs, i) =>
-        generateText(outputs, model.tokenizer, { stop, includeStop }, observers[i]),
-      );
+    const outputs = engine.submit(ofEngine, signal);
+    const shared = promptLogprobs === null ? outputs : sharePromptLogprobs(outputs);
+    return shared.map((completion, i) =>
+      generateText(completion, model.tokenizer, options, observers[i]),
+    );
   });
   const firstOfPrompt = new Set<number>();
   for (let index = 0, r = 0; r < requests.length; index += requests[r++].ids.length) {
@@ -128,14 +145,27 @@ async function collect(
   format: AnswerFormat,
   record: GenerationRecord,
 ): Promise<object> {
-  const choices = Array.from({ length: count }, (): Choice => ({ text: '', finishReason: null }));
-  for await (const { index, text, finishReason } of outputs) {
+  const choices = Array.from({ length: count }, newChoice);
+  for await (const { index, ...output } of outputs) {
     const choice = choices[index];
-    choice.text += text;
-    choice.finishReason = finishReason;
+    choice.text += output.text;
+    choice.tokens += output.tokens;
+    choice.logprobSum += output.logprobSum;
+    choice.scored.push(...output.scored);
+    choice.promptLogprobs ??= output.promptLogprobs ?? null;
+    choice.finishReason = output.finishReason;
   }
   return format.whole(choices, usageOf(record));
 }
+
+const newChoice = (): Choice => ({
+  text: '',
+  tokens: 0,
+  logprobSum: 0,
+  scored: [],
+  promptLogprobs: null,
+  finishReason: null,
+});
 
 async function stream(
   context: AppContext,
@@ -143,17 +173,21 @@ async function stream(
   outputs: AsyncIterable<ChoiceOutput>,
   format: AnswerFormat,
   record: GenerationRecord,
-  includeUsage: boolean,
+  options: StreamOptions | null,
 ): Promise<void> {
   const sse = new SseStream(reply, context.clock);
-  const send = (choices: object[], usage: Usage | null = null): Promise<void> =>
-    sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+  const includeUsage = options?.include_usage === true;
+  const isContinuous = options?.continuous_usage_stats === true;
+  const send = (choices: object[], withUsage: boolean): Promise<void> => {
+    const usage = withUsage ? usageOf(record) : null;
+    return sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+  };
   try {
-    for (const chunk of format.opening()) await send(chunk);
+    for (const chunk of format.opening()) await send(chunk, isContinuous);
     for await (const output of outputs) {
-      for (const chunk of format.chunks(output)) await send(chunk);
+      for (const chunk of format.chunks(output)) await send(chunk, isContinuous);
     }
-    if (includeUsage) await send([], usageOf(record));
+    if (includeUsage) await send([], true);
     sse.done();
   } catch (error) {
     sse.fail(errorBody(streamFailure(context, reply, record, error)));

@@ -1,15 +1,20 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
-import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
+import { answer, newId, newRecord } from '../generation/run.js';
+import { chatFormat } from './chat-format.js';
 import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { LogprobWriter } from './logprobs.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
 
-const ChatSchema = Type.Object({
+export const ChatSchema = Type.Object({
   ...COMMON_FIELDS,
   messages: MessagesSchema,
-  max_completion_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  logprobs: Nullable(Type.Boolean()),
+  /** So many of the likeliest tokens at each place. */
+  top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
 });
 
 export function addChatRoute(app: TypedApp, context: AppContext): void {
@@ -21,58 +26,55 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
     },
     async (request, reply) => {
       const { body } = request;
-      checkCommonFields(body, context);
-      const tokenIds = encodeMessages(body.messages, context.model);
+      checkCommonFields(body, context, ChatSchema);
+      const logprobs = wantedLogprobs(body);
+      const { model: served, engine } = context;
+      const tokenIds = encodeMessages(body.messages, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
-        standard: context.engine.info.maxModelLength,
-        context: context.engine.info.maxModelLength,
+        standard: served.defaultMaxTokens ?? engine.info.maxModelLength,
+        context: engine.info.maxModelLength,
         param: 'messages',
       });
       const id = newId('chatcmpl');
-      const model = body.model ?? context.model.names[0];
-      const n = body.n ?? 1;
+      const model = body.model ?? served.names[0];
       const created = context.clock.unixSeconds();
+      const promptLogprobs = body.prompt_logprobs ?? null;
       return answer(context, request, reply, {
-        requests: planRequests(id, [{ tokenIds, maxTokens }], body, context),
-        format: chatFormat({ id, created, model }, n),
+        requests: planRequests(id, [{ tokenIds, maxTokens }], body, context, {
+          logprobs,
+          promptLogprobs,
+        }),
+        format: chatFormat({
+          shared: { id, created, model },
+          n: body.n ?? 1,
+          logprobs,
+          promptLogprobs,
+          promptTokenIds: tokenIds,
+          writer: new LogprobWriter(served.tokenizer, {
+            asIds: body.return_tokens_as_token_ids === true,
+          }),
+        }),
         stream: body.stream === true,
-        includeUsage: body.stream_options?.include_usage === true,
+        streamOptions: body.stream_options ?? null,
         record: newRecord(id, model),
       });
     },
   );
 }
 
-const chunk = (index: number, delta: object, finishReason: string | null): object[] => [
-  { index, delta, logprobs: null, finish_reason: finishReason },
-];
-
-function chatFormat(
-  shared: { id: string; created: number; model: string },
-  n: number,
-): AnswerFormat {
-  return {
-    head: { object: 'chat.completion.chunk', ...shared },
-    opening: () =>
-      Array.from({ length: n }, (_, index) =>
-        chunk(index, { role: 'assistant', content: '' }, null),
-      ),
-    chunks: ({ index, text, finishReason }) => [
-      ...(text === '' ? [] : [chunk(index, { content: text }, null)]),
-      ...(finishReason === null ? [] : [chunk(index, {}, finishReason)]),
-    ],
-    whole: (choices, usage) => ({
-      object: 'chat.completion',
-      ...shared,
-      choices: choices.map(({ text, finishReason }, index) => ({
-        index,
-        message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
-        finish_reason: finishReason,
-      })),
-      usage,
-    }),
-  };
+/**
+ * How many of the likeliest tokens are shown at each place; null: no log-probabilities.
+ *
+ * @throws OctavoError `invalid_request` for `top_logprobs` alone
+ */
+function wantedLogprobs(body: Static<typeof ChatSchema>): number | null {
+  if (body.logprobs === true) return body.top_logprobs ?? 0;
+  if (body.top_logprobs) {
+    throw new OctavoError('invalid_request', 'top_logprobs is allowed only with logprobs: true', {
+      param: 'top_logprobs',
+    });
+  }
+  return null;
 }

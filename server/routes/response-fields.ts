@@ -63,7 +63,7 @@ const NOT_INCLUDED = ['reasoning.encrypted_content', 'message.output_text.logpro
 
 /** @throws OctavoError `invalid_request` that names the first field, or the part of one, that is asked for and not supported */
 export function checkResponseFields(body: ResponseBody): void {
-  refuseUnsupported(body, NEUTRAL);
+  refuseUnsupported(body, ResponseSchema, NEUTRAL);
   const refuse = (param: string, allowed: string): never => {
     throw new OctavoError('invalid_request', `${param} is not supported: must be ${allowed}`, {
       param,

@@ -72,7 +72,7 @@ function prepare(
   store: ResponseStore,
 ): { input: Item[]; tokenIds: TokenId[] } {
   const { stream_options: options, ...common } = body;
-  checkCommonFields(options ? { ...common, stream_options: {} } : common, context);
+  checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
   checkResponseFields(body);
   const input = [
     ...previousItems(body.previous_response_id ?? null, store),
@@ -113,11 +113,11 @@ function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHe
     reasoning: { effort: null, summary: null },
     safety_identifier: body.safety_identifier ?? null,
     store: body.store ?? true,
-    temperature: body.temperature ?? model.defaultTemperature,
+    temperature: body.temperature ?? model.defaultSampling.temperature,
     text: { format: { type: 'text' }, verbosity: 'medium' },
     tool_choice: 'auto',
     tools: [],
-    top_p: body.top_p ?? model.defaultTopP,
+    top_p: body.top_p ?? model.defaultSampling.topP,
     truncation: body.truncation ?? 'disabled',
     user: body.user ?? null,
   };

@@ -78,6 +78,8 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   }
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 abstract class HfTokenizer implements Tokenizer {
   protected readonly library: Library;
   protected readonly special: ReadonlySet<number>;
@@ -102,7 +104,8 @@ abstract class HfTokenizer implements Tokenizer {
   }
 
   protected abstract textOf(ids: readonly TokenId[]): string;
-  abstract createDetokenizer(): Detokenizer;
+  abstract createDetokenizer(options: { skipSpecialTokens: boolean }): Detokenizer;
+  abstract bytesOf(id: TokenId): Uint8Array;
 }
 
 /** Byte-level BPE: each token is bytes, whatever stands around it. */
@@ -121,8 +124,12 @@ class ByteLevelTokenizer extends HfTokenizer {
     return decodeBytes(this.#table, ids);
   }
 
-  createDetokenizer(): Detokenizer {
-    return new ByteLevelDetokenizer(this.#shown);
+  createDetokenizer({ skipSpecialTokens }: { skipSpecialTokens: boolean }): Detokenizer {
+    return new ByteLevelDetokenizer(skipSpecialTokens ? this.#shown : this.#table);
+  }
+
+  bytesOf(id: TokenId): Uint8Array {
+    return this.#table[id] ?? NO_BYTES;
   }
 }
 
@@ -134,14 +141,25 @@ class NeighbourTokenizer extends HfTokenizer {
     return known.length === 0 ? '' : this.library.decode(known, AS_IS);
   }
 
-  createDetokenizer(): Detokenizer {
+  createDetokenizer({ skipSpecialTokens }: { skipSpecialTokens: boolean }): Detokenizer {
     return new PrefixDetokenizer({
-      isSkipped: (id) => this.special.has(id) || this.library.id_to_token(id) === undefined,
+      isSkipped: (id) =>
+        (skipSpecialTokens && this.special.has(id)) || this.library.id_to_token(id) === undefined,
       decode: (ids) => this.textOf(ids),
-      byteOf: (id) => {
-        const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');
-        return match?.[1] === undefined ? null : Number.parseInt(match[1], 16);
-      },
+      byteOf: (id) => this.#byteOf(id),
     });
+  }
+
+  /** A first token may lose its leading space. As the second of two it keeps it, and the first is cut off. */
+  bytesOf(id: TokenId): Uint8Array {
+    const byte = this.#byteOf(id);
+    if (byte !== null) return Uint8Array.of(byte);
+    return Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length));
+  }
+
+  /** The byte of a fallback token such as `<0xE2>`. */
+  #byteOf(id: TokenId): number | null {
+    const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');
+    return match?.[1] === undefined ? null : Number.parseInt(match[1], 16);
   }
 }
