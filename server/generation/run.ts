@@ -6,6 +6,7 @@ import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
 import { mergeStreams } from './merge-streams.js';
+import type { MessageEvent } from './message-reader.js';
 
 /** Token counts of a request as the API shows them. */
 export interface Usage {
@@ -24,6 +25,7 @@ export interface ChoiceOutput extends Omit<TextOutput, 'finishReason'> {
 
 export interface Choice {
   text: string;
+  readonly events: MessageEvent[];
   finishReason: 'stop' | 'length' | null;
 }
 
@@ -98,10 +100,10 @@ async function* runRequests(
 ): AsyncGenerator<ChoiceOutput, void> {
   const { engine, metrics, model, clock } = context;
   const { signal } = controller;
-  const streams = requests.flatMap(({ stop, includeStop, ...request }) =>
+  const streams = requests.flatMap(({ stop, includeStop, message, ...request }) =>
     engine.submit(request, signal).map((outputs) => {
       const observer = metrics.observe(arrivedAt, request.promptTokenIds.length);
-      return generateText(outputs, model.tokenizer, { stop, includeStop }, observer);
+      return generateText(outputs, model.tokenizer, { stop, includeStop, message }, observer);
     }),
   );
   const firstOfPrompt = new Set<number>();
@@ -116,6 +118,7 @@ async function* runRequests(
     }
     if (output.tokens > 0) record.ttftMs ??= Math.round(clock.now() - arrivedAt);
     record.completionTokens += output.tokens;
+    record.reasoningTokens += output.reasoningTokens;
     // Once for each prompt, with the first output of its first choice.
     if (firstOfPrompt.delete(index)) record.cachedTokens += output.cachedTokens;
     if (finishReason !== null) record.finishReason = finishReason;
@@ -129,10 +132,14 @@ async function collect(
   format: AnswerFormat,
   record: GenerationRecord,
 ): Promise<object> {
-  const choices = Array.from({ length: count }, (): Choice => ({ text: '', finishReason: null }));
-  for await (const { index, text, finishReason } of outputs) {
+  const choices = Array.from(
+    { length: count },
+    (): Choice => ({ text: '', events: [], finishReason: null }),
+  );
+  for await (const { index, text, events, finishReason } of outputs) {
     const choice = choices[index];
     choice.text += text;
+    choice.events.push(...events);
     choice.finishReason = finishReason;
   }
   return format.whole(choices, usageOf(record));
@@ -175,13 +182,13 @@ function abortOnDisconnect(reply: FastifyReply, controller: AbortController): vo
 }
 
 function usageOf(record: GenerationRecord): Usage {
-  const { promptTokens, completionTokens, cachedTokens } = record;
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = record;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
   };
 }
 
@@ -192,6 +199,7 @@ export function newRecord(id: string, model: string): GenerationRecord {
     promptTokens: 0,
     completionTokens: 0,
     cachedTokens: 0,
+    reasoningTokens: 0,
     ttftMs: null,
     finishReason: null,
   };

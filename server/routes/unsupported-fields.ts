@@ -24,8 +24,6 @@ const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {
   logprobs: oneOf(false),
   top_logprobs: oneOf(0),
   prompt_logprobs: never,
-  tools: never,
-  tool_choice: oneOf('none'),
   functions: never,
   function_call: oneOf('none'),
   response_format: isText,
@@ -48,7 +46,6 @@ const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {
   modalities: isTextOnly,
   audio: never,
   prediction: never,
-  reasoning_effort: oneOf('none'),
   web_search_options: never,
 };
 

@@ -13,18 +13,41 @@ export interface RenderOptions {
   /** Function tools in OpenAI's form. */
   readonly tools?: readonly object[] | null;
   readonly addGenerationPrompt?: boolean;
+  /** Further variables, such as `enable_thinking`; none of `RESERVED_VARIABLES`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
+
+/** Variables of a template that are the server's to set. */
+export const RESERVED_VARIABLES: readonly string[] = [
+  'messages',
+  'tools',
+  'add_generation_prompt',
+  'bos_token',
+  'eos_token',
+];
+
+const PROBE_TOOL = {
+  type: 'function',
+  function: {
+    name: 'octavo_probe',
+    description: 'probe',
+    parameters: { type: 'object', properties: {} },
+  },
+};
 
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
 export class ChatTemplate {
+  readonly source: string;
   readonly #template: Template;
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
+  #takesTools: boolean | null = null;
 
   /**
    * @param path where the source is from, for the message
    * @throws OctavoError `model_file_corrupt` when the source does not parse
    */
   constructor(source: string, path: string, tokens: { bosToken: string; eosToken: string }) {
+    this.source = source;
     try {
       this.#template = new Template(source);
     } catch (error) {
@@ -37,6 +60,21 @@ export class ChatTemplate {
     this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
   }
 
+  /** Whether the template tells the model of tools: seen from what it writes, for templates may name `tools` and not show them. */
+  get takesTools(): boolean {
+    this.#takesTools ??= this.#showsProbe();
+    return this.#takesTools;
+  }
+
+  #showsProbe(): boolean {
+    try {
+      const text = this.render([{ role: 'user', content: 'x' }], { tools: [PROBE_TOOL] });
+      return text.includes(PROBE_TOOL.function.name);
+    } catch {
+      return false;
+    }
+  }
+
   /**
    * The prompt text of a conversation, up to where the assistant begins to speak unless told otherwise.
    *
@@ -46,6 +84,7 @@ export class ChatTemplate {
     const { tools = null, addGenerationPrompt = true } = options;
     try {
       return this.#template.render({
+        ...options.variables,
         messages,
         tools,
         add_generation_prompt: addGenerationPrompt,

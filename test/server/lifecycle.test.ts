@@ -24,7 +24,12 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const { app, inFlight } = buildApp({
     engine,
     model: byteModel,
-    settings: { apiKey: [], enablePrefixCaching: true },
+    settings: {
+      apiKey: [],
+      enablePrefixCaching: true,
+      toolCallParser: 'auto',
+      reasoningParser: 'none',
+    },
     logger,
     clock: systemClock,
     randomSeed: () => 1,

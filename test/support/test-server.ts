@@ -5,7 +5,9 @@ import { type App, buildApp } from '../../server/app.js';
 import { type Clock, systemClock } from '../../server/clock.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
+import type { ReasoningParserName } from '../../server/reasoning/reasoning-parsers.js';
 import type { ServedModel } from '../../server/text/served-model.js';
+import type { ToolCallParserName } from '../../server/tools/formats.js';
 import { byteModel } from './byte-model.js';
 
 export interface TestServer {
@@ -28,6 +30,8 @@ export interface TestServerOptions {
   readonly apiKeys?: string[];
   readonly clock?: Clock;
   readonly bodyLimit?: number;
+  readonly toolCallParser?: ToolCallParserName;
+  readonly reasoningParser?: ReasoningParserName;
 }
 
 const running: App[] = [];
@@ -46,7 +50,12 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { apiKey, enablePrefixCaching: true },
+    settings: {
+      apiKey,
+      enablePrefixCaching: true,
+      toolCallParser: options.toolCallParser ?? 'auto',
+      reasoningParser: options.reasoningParser ?? 'none',
+    },
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,
