@@ -37,26 +37,28 @@ const PROBE_TOOL = {
 
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
 export class ChatTemplate {
+  /** The text of all of it, for recognising what a model is used to. */
   readonly source: string;
   readonly #template: Template;
+  /** Some models have a second template for conversations with tools. */
+  readonly #toolTemplate: Template;
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
   #takesTools: boolean | null = null;
 
   /**
    * @param path where the source is from, for the message
-   * @throws OctavoError `model_file_corrupt` when the source does not parse
+   * @param toolSource what is used for requests with tools; null: the same
+   * @throws OctavoError `model_file_corrupt` when a source does not parse
    */
-  constructor(source: string, path: string, tokens: { bosToken: string; eosToken: string }) {
-    this.source = source;
-    try {
-      this.#template = new Template(source);
-    } catch (error) {
-      throw new OctavoError(
-        'model_file_corrupt',
-        `the chat template in ${path} does not parse: ${messageOf(error)}`,
-        { param: path, cause: error },
-      );
-    }
+  constructor(
+    source: string,
+    path: string,
+    tokens: { bosToken: string; eosToken: string },
+    toolSource: string | null = null,
+  ) {
+    this.source = source + (toolSource ?? '');
+    this.#template = parse(source, path);
+    this.#toolTemplate = toolSource === null ? this.#template : parse(toolSource, path);
     this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
   }
 
@@ -83,7 +85,7 @@ export class ChatTemplate {
   render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
     const { tools = null, addGenerationPrompt = true } = options;
     try {
-      return this.#template.render({
+      return (tools ? this.#toolTemplate : this.#template).render({
         ...options.variables,
         messages,
         tools,
@@ -97,6 +99,18 @@ export class ChatTemplate {
         { param: 'messages', cause: error },
       );
     }
+  }
+}
+
+function parse(source: string, path: string): Template {
+  try {
+    return new Template(source);
+  } catch (error) {
+    throw new OctavoError(
+      'model_file_corrupt',
+      `the chat template in ${path} does not parse: ${messageOf(error)}`,
+      { param: path, cause: error },
+    );
   }
 }
 
