@@ -13,7 +13,7 @@ export interface AppContext {
   readonly model: ServedModel;
   readonly settings: Pick<
     Settings,
-    'apiKey' | 'enablePrefixCaching' | 'toolCallParser' | 'reasoningParser'
+    'apiKey' | 'enablePrefixCaching' | 'pooling' | 'toolCallParser' | 'reasoningParser'
   >;
   readonly logger: Logger;
   readonly clock: Clock;

@@ -14,6 +14,7 @@ import { compileValidator } from './http/validation.js';
 import { ServerMetrics } from './metrics.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
+import { addEmbeddingsRoute } from './routes/embeddings.js';
 import { addModelRoutes } from './routes/models.js';
 import { addOperationsRoutes } from './routes/operations.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
@@ -107,6 +108,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   const typed = app.withTypeProvider<TypeBoxTypeProvider>();
   addChatRoute(typed, context);
   addCompletionsRoute(typed, context);
+  addEmbeddingsRoute(typed, context);
   addModelRoutes(typed, context);
   addTokenizeRoutes(typed, context);
   addOperationsRoutes(typed, context);

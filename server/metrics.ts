@@ -159,6 +159,21 @@ export class ServerMetrics {
     this.#http.inc({ method, route, status: String(status) });
   }
 
+  /** Counts a prompt that was computed for its embedding; see `observe` for `arrivedAt`. */
+  countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
+    this.#countPrompt(promptTokens, cachedTokens);
+    this.#success.inc({ finished_reason: 'stop' });
+    this.#promptSize.observe(promptTokens);
+    this.#latency.observe((this.#clock.now() - arrivedAt) / 1000);
+  }
+
+  #countPrompt(promptTokens: number, cachedTokens: number): void {
+    this.#prompt.inc(promptTokens);
+    this.#cached.inc(cachedTokens);
+    this.#prefixQueries.inc(promptTokens);
+    this.#prefixHits.inc(cachedTokens);
+  }
+
   /** @param arrivedAt when the HTTP request came in, by the monotonic clock */
   observe(arrivedAt: number, promptTokens: number): GenerationObserver {
     let lastTokenAt: number | null = null;
@@ -168,10 +183,7 @@ export class ServerMetrics {
       output: (tokens, cachedTokens) => {
         if (!begun && tokens > 0) {
           begun = true;
-          this.#prompt.inc(promptTokens);
-          this.#cached.inc(cachedTokens);
-          this.#prefixQueries.inc(promptTokens);
-          this.#prefixHits.inc(cachedTokens);
+          this.#countPrompt(promptTokens, cachedTokens);
         }
         if (tokens === 0) return;
         const now = this.#clock.now();

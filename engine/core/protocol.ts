@@ -28,6 +28,8 @@ export interface EngineOptions {
 /** What the engine has come to, once the model is loaded. */
 export interface EngineInfo {
   readonly vocabSize: number;
+  /** Width of the hidden states, and of embeddings. */
+  readonly hiddenSize: number;
   /** Longest prompt plus output, in tokens. */
   readonly maxModelLength: number;
   readonly blockSize: number;

@@ -139,6 +139,14 @@ export const SettingsSchema = Type.Object({
     }),
     default: 'none',
   }),
+  pooling: Type.Enum(['last', 'mean'], {
+    ...extra({
+      description: "embeddings: the last token's hidden state, or the mean of all",
+      scope: 'server',
+      value: 'how',
+    }),
+    default: 'last',
+  }),
   apiKey: Type.Array(Type.String({ minLength: 1 }), {
     ...extra({
       description: 'key that clients must send as a bearer token, repeatable (default: none)',

@@ -30,19 +30,27 @@ export class SseStream {
   /**
    * Sends one event.
    *
+   * @param name for clients that tell events apart by the `event` line
    * @returns once the socket takes more: a caller that waits for it never piles up memory for a slow reader. Returns at
    * once when the client is gone.
    */
-  async send(data: object): Promise<void> {
+  async send(data: object, name?: string): Promise<void> {
     if (this.#closed) return;
     this.#pingTimer.restart();
-    if (!this.#raw.write(`data: ${JSON.stringify(data)}\n\n`)) await this.#drained();
+    const head = name === undefined ? '' : `event: ${name}\n`;
+    if (!this.#raw.write(`${head}data: ${JSON.stringify(data)}\n\n`)) await this.#drained();
   }
 
   /** Ends the stream, with the marker that says it is complete. */
   done(): void {
     this.#pingTimer.cancel();
     if (!this.#closed) this.#raw.end('data: [DONE]\n\n');
+  }
+
+  /** Ends a stream whose last event says that it is the last. */
+  end(): void {
+    this.#pingTimer.cancel();
+    if (!this.#closed) this.#raw.end();
   }
 
   /** Ends the stream after an error: one event, and no marker. */

@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { OctavoError } from '../../engine/errors.js';
+import { clip } from '../text/clip.js';
 
 interface Problem {
   readonly keyword: string;
@@ -47,7 +48,7 @@ function describe(problems: readonly Problem[]): OctavoError {
   const rule = here.find(({ keyword }) => keyword !== 'type');
   const message = rule ? ruleMessage(rule) : `must be ${typeNames(ofType)}`;
   if (param === '') return new OctavoError('invalid_request', `the body ${message}`);
-  return new OctavoError('invalid_request', `${param} ${message}`, { param });
+  return new OctavoError('invalid_request', `${clip(param)} ${message}`, { param });
 }
 
 function ruleMessage(problem: Problem): string {

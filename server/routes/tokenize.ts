@@ -3,6 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { checkTokenIds } from './prompt-input.js';
 import { Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -40,12 +41,8 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
   });
 
   app.post('/detokenize', { schema: { body: DetokenizeSchema } }, async ({ body }) => {
-    const alien = body.tokens.find((id) => id >= engine.info.vocabSize);
-    if (alien !== undefined) {
-      const message = `tokens: ${alien} is not in the vocabulary of ${engine.info.vocabSize} tokens`;
-      throw new OctavoError('invalid_request', message, { param: 'tokens' });
-    }
-    const prompt = model.tokenizer.decode(body.tokens as TokenId[], { skipSpecialTokens: false });
+    const ids = checkTokenIds(body.tokens, context, 'tokens');
+    const prompt = model.tokenizer.decode(ids, { skipSpecialTokens: false });
     return { prompt };
   });
 }

@@ -27,6 +27,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
     settings: {
       apiKey: [],
       enablePrefixCaching: true,
+      pooling: 'last',
       toolCallParser: 'auto',
       reasoningParser: 'none',
     },

@@ -2,12 +2,11 @@ import type { AddressInfo } from 'node:net';
 import OpenAI from 'openai';
 import { pino } from 'pino';
 import { type App, buildApp } from '../../server/app.js';
+import type { AppContext } from '../../server/app-context.js';
 import { type Clock, systemClock } from '../../server/clock.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
-import type { ReasoningParserName } from '../../server/reasoning/reasoning-parsers.js';
 import type { ServedModel } from '../../server/text/served-model.js';
-import type { ToolCallParserName } from '../../server/tools/formats.js';
 import { byteModel } from './byte-model.js';
 
 export interface TestServer {
@@ -28,10 +27,9 @@ export interface TestServer {
 export interface TestServerOptions {
   readonly model?: ServedModel;
   readonly apiKeys?: string[];
+  readonly settings?: Partial<AppContext['settings']>;
   readonly clock?: Clock;
   readonly bodyLimit?: number;
-  readonly toolCallParser?: ToolCallParserName;
-  readonly reasoningParser?: ReasoningParserName;
 }
 
 const running: App[] = [];
@@ -53,8 +51,10 @@ export async function startTestServer(
     settings: {
       apiKey,
       enablePrefixCaching: true,
-      toolCallParser: options.toolCallParser ?? 'auto',
-      reasoningParser: options.reasoningParser ?? 'none',
+      pooling: 'last',
+      toolCallParser: 'auto',
+      reasoningParser: 'none',
+      ...options.settings,
     },
     logger,
     clock: options.clock ?? systemClock,

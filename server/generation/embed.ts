@@ -1,0 +1,68 @@
+import { PLAIN_REQUEST, type Pooling } from '../../engine/core/protocol.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { AppContext, GenerationRecord } from '../app-context.js';
+import { toOctavoError } from '../http/errors.js';
+
+export interface EmbedOptions {
+  readonly id: string;
+  readonly prompts: readonly (readonly TokenId[])[];
+  readonly pooling: Pooling;
+  readonly priority: number;
+  readonly cacheSalt: string | null;
+  readonly arrivedAt: number;
+  /** Filled while the prompts are computed. */
+  readonly record: GenerationRecord;
+}
+
+/**
+ * Computes the embeddings of some prompts, all of them in the engine at once.
+ *
+ * @returns `[hiddenSize]` each, not normalised, in the prompts' order
+ * @throws OctavoError what the engine throws, or the reason with which the controller was aborted
+ */
+export async function embed(
+  context: AppContext,
+  options: EmbedOptions,
+  controller: AbortController,
+): Promise<Float32Array[]> {
+  const { record, arrivedAt } = options;
+  record.promptTokens = options.prompts.reduce((sum, { length }) => sum + length, 0);
+  const submitted = options.prompts.map((promptTokenIds, index) => {
+    const request = {
+      ids: [`${options.id}-${index}` as RequestId],
+      promptTokenIds,
+      maxTokens: 1,
+      stopTokenIds: [],
+      ...PLAIN_REQUEST,
+      sampling: GREEDY,
+      pooling: options.pooling,
+      priority: options.priority,
+      cacheSalt: options.cacheSalt,
+    };
+    return { promptTokenIds, outputs: context.engine.submit(request, controller.signal)[0] };
+  });
+  const read = async ({ promptTokenIds, outputs }: (typeof submitted)[number]) => {
+    for await (const { embedding, finishReason, cachedTokens } of outputs) {
+      if (finishReason === 'abort') throw toOctavoError(controller.signal.reason);
+      if (!embedding) continue;
+      record.cachedTokens += cachedTokens;
+      context.metrics.countEmbedding(arrivedAt, promptTokenIds.length, cachedTokens);
+      return embedding;
+    }
+    throw new Error('the engine gave no embedding');
+  };
+  const embeddings = await Promise.all(submitted.map(read));
+  record.finishReason = 'stop';
+  return embeddings;
+}
+
+/**
+ * Keeps the first `dimensions` components (Kusupati et al. 2022, Matryoshka representations) and scales them to length 1.
+ * A zero vector stays zero.
+ */
+export function truncateAndNormalise(embedding: Float32Array, dimensions: number): Float32Array {
+  const cut = embedding.slice(0, dimensions);
+  const norm = Math.sqrt(cut.reduce((sum, value) => sum + value * value, 0));
+  return norm === 0 ? cut : cut.map((value) => value / norm);
+}

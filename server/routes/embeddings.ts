@@ -1,0 +1,104 @@
+import { endianness } from 'node:os';
+import { type Static, Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { AppContext } from '../app-context.js';
+import { embed, truncateAndNormalise } from '../generation/embed.js';
+import { checkModel } from '../generation/plan.js';
+import { newId, newRecord } from '../generation/run.js';
+import { runInFlight } from '../generation/run-in-flight.js';
+import { encodePrompts, PromptSchema } from './prompt-input.js';
+import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import type { TypedApp } from './typed-app.js';
+
+const { model, user, priority, cache_salt } = COMMON_FIELDS;
+
+const EmbeddingSchema = Type.Object({
+  model,
+  input: PromptSchema,
+  encoding_format: Nullable(Type.Enum(['float', 'base64'])),
+  /** Cuts the vectors; they are normalised afterwards. */
+  dimensions: Nullable(Type.Integer({ minimum: 1 })),
+  add_special_tokens: Nullable(Type.Boolean()),
+  user,
+  priority,
+  cache_salt,
+});
+
+export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
+  app.post(
+    '/v1/embeddings',
+    {
+      schema: { body: EmbeddingSchema },
+      onRequest: async () => context.inFlight.assertAdmitting(),
+    },
+    async (request, reply) => {
+      const { body } = request;
+      checkModel(body.model, context);
+      const { hiddenSize } = context.engine.info;
+      const dimensions = body.dimensions ?? hiddenSize;
+      if (dimensions > hiddenSize) {
+        const message = `dimensions: ${dimensions} is more than the model has, ${hiddenSize}`;
+        throw new OctavoError('invalid_request', message, { param: 'dimensions' });
+      }
+      const prompts = encodeInput(body, context);
+      const record = newRecord(newId('embd'), body.model ?? context.model.names[0]);
+      const embeddings = await runInFlight(context, request, reply, record, (controller) =>
+        embed(
+          context,
+          {
+            id: record.id,
+            prompts,
+            pooling: context.settings.pooling,
+            priority: body.priority ?? 0,
+            cacheSalt: body.cache_salt ?? null,
+            arrivedAt: request.arrivedAt,
+            record,
+          },
+          controller,
+        ),
+      );
+      const write = body.encoding_format === 'base64' ? toBase64 : Array.from<number>;
+      return {
+        object: 'list',
+        data: embeddings.map((embedding, index) => ({
+          object: 'embedding',
+          index,
+          embedding: write(truncateAndNormalise(embedding, dimensions)),
+        })),
+        model: record.model,
+        usage: { prompt_tokens: record.promptTokens, total_tokens: record.promptTokens },
+      };
+    },
+  );
+}
+
+/** @throws OctavoError `invalid_request` for an empty input, `context_length_exceeded` for one that does not fit */
+function encodeInput(body: Static<typeof EmbeddingSchema>, context: AppContext): TokenId[][] {
+  const { input } = body;
+  const { maxModelLength } = context.engine.info;
+  const batch = typeof input !== 'string' && typeof input[0] !== 'number';
+  const prompts = encodePrompts(input, context, {
+    param: 'input',
+    addSpecialTokens: body.add_special_tokens !== false,
+  });
+  prompts.forEach(({ length }, index) => {
+    const param = batch ? `input[${index}]` : 'input';
+    // Special tokens alone do not make a text.
+    if (length === 0 || input === '' || input[index] === '') {
+      throw new OctavoError('invalid_request', `${param} is empty`, { param });
+    }
+    if (length > maxModelLength) {
+      const message = `the model's context is ${maxModelLength} tokens, and ${param} has ${length}`;
+      throw new OctavoError('context_length_exceeded', message, { param });
+    }
+  });
+  return prompts;
+}
+
+/** Little-endian float32, as clients read it. */
+function toBase64(embedding: Float32Array): string {
+  const bytes = Buffer.from(embedding.buffer, embedding.byteOffset, embedding.byteLength);
+  // A copy is swapped: the vector stays as it is.
+  return (endianness() === 'LE' ? bytes : Buffer.from(bytes).swap32()).toString('base64');
+}
