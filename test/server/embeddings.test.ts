@@ -139,7 +139,7 @@ test('a client that leaves aborts all of its prompts', async () => {
   });
   await eventually(() => engine.submitted.length === 2, 'submit');
   controller.abort();
-  await expect(call).rejects.toThrow();
+  await expect(call).rejects.toThrow(/abort/);
   await eventually(() => engine.alive.length === 0, 'abort');
 });
 
