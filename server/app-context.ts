@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
+import type { MessageForms } from './generation/message-form.js';
 import type { InFlight } from './http/in-flight.js';
 import type { Admission } from './limits/admission.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';
@@ -17,6 +18,7 @@ export interface AppContext {
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
   readonly metrics: ServerMetrics;
+  readonly messageForms: MessageForms;
   readonly inFlight: InFlight;
   readonly admission: Admission;
   /** When the server was started, seconds since 1970. */
@@ -30,6 +32,7 @@ export interface GenerationRecord {
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
+  reasoningTokens: number;
   /** Milliseconds from arrival to the first token. */
   ttftMs: number | null;
   finishReason: string | null;

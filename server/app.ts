@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import type { TSchema } from 'typebox';
 import { OctavoError } from '../engine/errors.js';
 import type { AppContext } from './app-context.js';
+import { MessageForms } from './generation/message-form.js';
 import { collectMethods } from './http/allowed-methods.js';
 import { createKeyCheck } from './http/auth.js';
 import { refuseBeyond } from './http/connection-limit.js';
@@ -32,7 +33,7 @@ const RECEIVE_CHECK_MS = 1000;
 export type App = FastifyInstance;
 
 export interface AppOptions
-  extends Omit<AppContext, 'metrics' | 'inFlight' | 'createdAt' | 'admission'> {
+  extends Omit<AppContext, 'metrics' | 'messageForms' | 'inFlight' | 'createdAt' | 'admission'> {
   /** Where clients' budgets are counted; null: in this process. The caller closes it. */
   readonly redis: Redis | null;
 }
@@ -40,6 +41,7 @@ export interface AppOptions
 export interface BuiltApp {
   readonly app: App;
   readonly inFlight: InFlight;
+  readonly messageForms: MessageForms;
 }
 
 /** Builds the HTTP side of a server; the caller listens, drains and closes. The engine stays the caller's. */
@@ -52,10 +54,12 @@ export function buildApp(options: AppOptions): BuiltApp {
     prefixCaching: settings.enablePrefixCaching,
     prefix: settings.metricsPrefix,
   });
+  const messageForms = new MessageForms(model, options.settings);
   const inFlight = new InFlight();
   const context: AppContext = {
     ...options,
     metrics,
+    messageForms,
     inFlight,
     admission: createAdmission(settings, options.redis, logger),
     createdAt: clock.unixSeconds(),
@@ -124,5 +128,5 @@ export function buildApp(options: AppOptions): BuiltApp {
     addTokenizeRoutes(routes, context);
     addOperationsRoutes(routes, context);
   });
-  return { app, inFlight };
+  return { app, inFlight, messageForms };
 }

@@ -41,7 +41,7 @@ export async function serve(settings: Settings): Promise<number> {
     );
   }
   try {
-    const { app, inFlight } = buildApp({
+    const { app, inFlight, messageForms } = buildApp({
       engine,
       model,
       settings,
@@ -50,6 +50,7 @@ export async function serve(settings: Settings): Promise<number> {
       clock: systemClock,
       randomSeed: () => randomInt(2 ** 32),
     });
+    logger.info(`octavo: ${messageForms.describe()}`);
     const server = await startServer({
       app,
       inFlight,

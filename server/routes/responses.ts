@@ -79,7 +79,7 @@ function prepare(
     ...toItems(body.input, (id) => store.item(id)),
   ];
   const encode = (items: readonly Item[]): TokenId[] =>
-    encodeMessages(toMessages(body.instructions ?? null, items), context.model);
+    encodeMessages(toMessages(body.instructions ?? null, items), context.model).tokenIds;
   if (body.truncation !== 'auto') return { input, tokenIds: encode(input) };
   const room = context.engine.info.maxModelLength - (body.max_output_tokens ?? 1);
   return { input, tokenIds: encodeToFit(input, room, encode) };

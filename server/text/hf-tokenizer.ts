@@ -6,7 +6,7 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { ByteLevelDetokenizer, type ByteTable, bytesOfToken, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
 import { PrefixDetokenizer } from './prefix-detokenizer.js';
-import type { Detokenizer, Tokenizer } from './tokenizer.js';
+import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
 interface DecodeOptions {
   readonly skip_special_tokens: boolean;
@@ -103,29 +103,30 @@ abstract class HfTokenizer implements Tokenizer {
     return this.textOf(shown);
   }
 
+  protected isSkipped(id: TokenId, { skipSpecialTokens, shown }: DetokenizerOptions): boolean {
+    return skipSpecialTokens && this.special.has(id) && shown?.has(id) !== true;
+  }
+
   protected abstract textOf(ids: readonly TokenId[]): string;
-  abstract createDetokenizer(options: { skipSpecialTokens: boolean }): Detokenizer;
+  abstract createDetokenizer(options: DetokenizerOptions): Detokenizer;
   abstract bytesOf(id: TokenId): Uint8Array;
 }
 
 /** Byte-level BPE: each token is bytes, whatever stands around it. */
 class ByteLevelTokenizer extends HfTokenizer {
   readonly #table: ByteTable;
-  /** The same without special tokens. */
-  readonly #shown: ByteTable;
 
   constructor(library: Library, table: ByteTable, special: ReadonlySet<number>) {
     super(library, special);
     this.#table = table;
-    this.#shown = table.map((bytes, id) => (special.has(id) ? undefined : bytes));
   }
 
   protected textOf(ids: readonly TokenId[]): string {
     return decodeBytes(this.#table, ids);
   }
 
-  createDetokenizer({ skipSpecialTokens }: { skipSpecialTokens: boolean }): Detokenizer {
-    return new ByteLevelDetokenizer(skipSpecialTokens ? this.#shown : this.#table);
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
+    return new ByteLevelDetokenizer(this.#table, (id) => this.isSkipped(id, options));
   }
 
   bytesOf(id: TokenId): Uint8Array {
@@ -135,16 +136,18 @@ class ByteLevelTokenizer extends HfTokenizer {
 
 /** All others (SentencePiece, WordPiece): a token's text depends on its neighbours. */
 class NeighbourTokenizer extends HfTokenizer {
+  /** Found so far: decoding costs the library some 10 us, and log-probabilities ask for up to 21 tokens at each place. */
+  readonly #bytes = new Map<TokenId, Uint8Array>();
+
   protected textOf(ids: readonly TokenId[]): string {
     const known = ids.filter((id) => this.library.id_to_token(id) !== undefined);
     // The library refuses an empty sequence.
     return known.length === 0 ? '' : this.library.decode(known, AS_IS);
   }
 
-  createDetokenizer({ skipSpecialTokens }: { skipSpecialTokens: boolean }): Detokenizer {
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
     return new PrefixDetokenizer({
-      isSkipped: (id) =>
-        (skipSpecialTokens && this.special.has(id)) || this.library.id_to_token(id) === undefined,
+      isSkipped: (id) => this.isSkipped(id, options) || this.library.id_to_token(id) === undefined,
       decode: (ids) => this.textOf(ids),
       byteOf: (id) => this.#byteOf(id),
     });
@@ -152,9 +155,16 @@ class NeighbourTokenizer extends HfTokenizer {
 
   /** A first token may lose its leading space. As the second of two it keeps it, and the first is cut off. */
   bytesOf(id: TokenId): Uint8Array {
+    const known = this.#bytes.get(id);
+    if (known) return known;
     const byte = this.#byteOf(id);
-    if (byte !== null) return Uint8Array.of(byte);
-    return Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length));
+    const bytes =
+      byte === null
+        ? Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length))
+        : Uint8Array.of(byte);
+    // At most one entry for each id of the vocabulary.
+    if (bytes.length > 0) this.#bytes.set(id, bytes);
+    return bytes;
   }
 
   /** The byte of a fallback token such as `<0xE2>`. */
