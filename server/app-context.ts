@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
+import type { MessageForms } from './generation/message-form.js';
 import type { InFlight } from './http/in-flight.js';
 import type { ServerMetrics } from './metrics.js';
 import type { ServedModel } from './text/served-model.js';
@@ -12,13 +13,20 @@ export interface AppContext {
   readonly model: ServedModel;
   readonly settings: Pick<
     Settings,
-    'apiKey' | 'enablePrefixCaching' | 'pooling' | 'maxStoredResponses' | 'storedResponsesMemory'
+    | 'apiKey'
+    | 'enablePrefixCaching'
+    | 'pooling'
+    | 'maxStoredResponses'
+    | 'storedResponsesMemory'
+    | 'toolCallParser'
+    | 'reasoningParser'
   >;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
   readonly metrics: ServerMetrics;
+  readonly messageForms: MessageForms;
   readonly inFlight: InFlight;
   /** When the server was started, seconds since 1970. */
   readonly createdAt: number;
@@ -31,6 +39,7 @@ export interface GenerationRecord {
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
+  reasoningTokens: number;
   /** Milliseconds from arrival to the first token. */
   ttftMs: number | null;
   finishReason: string | null;

@@ -62,7 +62,7 @@ export async function generate(
     const observer = { output: () => undefined, end: () => undefined };
     const rate = new Rate();
     const [tokens] = engine.submit(request, controller.signal);
-    const shown = { stop: [], includeStop: false };
+    const shown = { stop: [], includeStop: false, message: null };
     const outputs = generateText(tokens, model.tokenizer, shown, observer);
     for await (const { text, tokens: count } of outputs) {
       rate.add(count);

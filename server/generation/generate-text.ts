@@ -1,7 +1,13 @@
 import type { EngineRequest } from '../../engine/core/protocol.js';
+import type { TokenId } from '../../scheduler/ids.js';
 import type { EngineOutput } from '../engine-port.js';
-import { StopMatcher } from '../text/stop-matcher.js';
 import type { Tokenizer } from '../text/tokenizer.js';
+import {
+  type MessageEvent,
+  type MessageParsers,
+  MessageReader,
+  NO_PARSERS,
+} from './message-reader.js';
 
 /** An engine request, and what of its text is shown. */
 export interface TextRequest extends EngineRequest, TextOptions {}
@@ -11,11 +17,25 @@ export interface TextOptions {
   readonly stop: readonly string[];
   /** Leaves the stop string, or the stop token's text, in the output. */
   readonly includeStop: boolean;
+  /** What else the text is read for; null: it is all content. */
+  readonly message: MessageForm | null;
+}
+
+/** How the text of a request's completions is read. */
+export interface MessageForm {
+  /** Special tokens whose text the parsers need. */
+  readonly shownTokens: ReadonlySet<TokenId>;
+  /** Called for each completion: parsers hold its state. */
+  createParsers(): MessageParsers;
 }
 
 export interface TextOutput {
-  /** New text; may be empty while some is held back. */
+  /** New content; may be empty while some is held back. */
   readonly text: string;
+  /** The same with all that is no content, in order. */
+  readonly events: readonly MessageEvent[];
+  /** Of `tokens`, those of the reasoning. */
+  readonly reasoningTokens: number;
   /** Tokens generated since the last output, the stop token included. */
   readonly tokens: number;
   readonly finishReason: 'stop' | 'length' | 'abort' | null;
@@ -38,11 +58,12 @@ export interface GenerationObserver {
 export async function* generateText(
   outputs: AsyncIterable<EngineOutput>,
   tokenizer: Tokenizer,
-  { stop, includeStop }: TextOptions,
+  options: TextOptions,
   observer: GenerationObserver,
 ): AsyncGenerator<TextOutput, void> {
-  const detokenizer = tokenizer.createDetokenizer();
-  const matcher = new StopMatcher(stop, { includeStop });
+  const { message, includeStop } = options;
+  const detokenizer = tokenizer.createDetokenizer(message?.shownTokens);
+  const reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);
   // A reader that leaves early does what a disconnect does.
   let end: Parameters<GenerationObserver['end']>[0] = 'abort';
   let last: TextOutput | null = null;
@@ -50,25 +71,21 @@ export async function* generateText(
     for await (const output of outputs) {
       const { cachedTokens } = output;
       let { finishReason } = output;
-      let text = '';
+      const reasoningBefore = reader.reasoningTokens;
       let tokens = 0;
-      let stopped = false;
-      const take = (piece: string): void => {
-        const result = matcher.push(piece);
-        text += result.text;
-        stopped = result.stopped;
-      };
       for (const id of output.tokenIds) {
         tokens++;
         const isStopToken = finishReason === 'stop' && tokens === output.tokenIds.length;
-        if (!isStopToken || includeStop) take(detokenizer.push(id));
-        if (stopped) break;
+        if (!isStopToken || includeStop) reader.push(detokenizer.push(id));
+        if (reader.stopped) break;
       }
-      if (!stopped && finishReason !== null) take(detokenizer.flush());
-      if (stopped) finishReason = 'stop';
-      else if (finishReason !== null) text += matcher.flush();
+      if (!reader.stopped && finishReason !== null) reader.flush(detokenizer.flush());
+      if (reader.stopped) finishReason = 'stop';
+      const events = reader.take();
       observer.output(tokens, cachedTokens);
-      last = { text, tokens, finishReason, cachedTokens };
+      const text = contentOf(events);
+      const reasoningTokens = reader.reasoningTokens - reasoningBefore;
+      last = { text, events, tokens, reasoningTokens, finishReason, cachedTokens };
       if (finishReason !== null) {
         end = finishReason;
         break;
@@ -83,4 +100,8 @@ export async function* generateText(
   } finally {
     observer.end(end);
   }
+}
+
+function contentOf(events: readonly MessageEvent[]): string {
+  return events.map((event) => (event.kind === 'content' ? event.text : '')).join('');
 }

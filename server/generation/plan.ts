@@ -97,5 +97,6 @@ export function planRequests(
     cacheSalt: body.cache_salt ?? null,
     stop: typeof stop === 'string' ? [stop] : stop,
     includeStop: body.include_stop_str_in_output === true,
+    message: null,
   }));
 }

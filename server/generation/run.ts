@@ -6,6 +6,7 @@ import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
 import { mergeStreams } from './merge-streams.js';
+import type { MessageEvent } from './message-reader.js';
 import { runInFlight } from './run-in-flight.js';
 
 /** Token counts of a request as the API shows them. */
@@ -25,6 +26,7 @@ export interface ChoiceOutput extends Omit<TextOutput, 'finishReason'> {
 
 export interface Choice {
   text: string;
+  readonly events: MessageEvent[];
   finishReason: 'stop' | 'length' | null;
 }
 
@@ -89,10 +91,10 @@ export async function* runRequests(
     0,
   );
   const { signal } = controller;
-  const streams = requests.flatMap(({ stop, includeStop, ...request }) =>
+  const streams = requests.flatMap(({ stop, includeStop, message, ...request }) =>
     engine.submit(request, signal).map((outputs) => {
       const observer = metrics.observe(arrivedAt, request.promptTokenIds.length);
-      return generateText(outputs, model.tokenizer, { stop, includeStop }, observer);
+      return generateText(outputs, model.tokenizer, { stop, includeStop, message }, observer);
     }),
   );
   const firstOfPrompt = new Set<number>();
@@ -107,6 +109,7 @@ export async function* runRequests(
     }
     if (output.tokens > 0) record.ttftMs ??= Math.round(clock.now() - arrivedAt);
     record.completionTokens += output.tokens;
+    record.reasoningTokens += output.reasoningTokens;
     // Once for each prompt, with the first output of its first choice.
     if (firstOfPrompt.delete(index)) record.cachedTokens += output.cachedTokens;
     if (finishReason !== null) record.finishReason = finishReason;
@@ -120,10 +123,14 @@ async function collect(
   format: AnswerFormat,
   record: GenerationRecord,
 ): Promise<object> {
-  const choices = Array.from({ length: count }, (): Choice => ({ text: '', finishReason: null }));
-  for await (const { index, text, finishReason } of outputs) {
+  const choices = Array.from(
+    { length: count },
+    (): Choice => ({ text: '', events: [], finishReason: null }),
+  );
+  for await (const { index, text, events, finishReason } of outputs) {
     const choice = choices[index];
     choice.text += text;
+    choice.events.push(...events);
     choice.finishReason = finishReason;
   }
   return format.whole(choices, usageOf(record));
@@ -168,13 +175,13 @@ export function streamFailure(
 }
 
 export function usageOf(record: GenerationRecord): Usage {
-  const { promptTokens, completionTokens, cachedTokens } = record;
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = record;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
   };
 }
 
@@ -185,6 +192,7 @@ export function newRecord(id: string, model: string): GenerationRecord {
     promptTokens: 0,
     completionTokens: 0,
     cachedTokens: 0,
+    reasoningTokens: 0,
     ttftMs: null,
     finishReason: null,
   };

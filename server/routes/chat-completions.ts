@@ -2,14 +2,25 @@ import { Type } from 'typebox';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
+import { planTools } from '../tools/tool-plan.js';
+import {
+  MessageDeltas,
+  type ToolCallWords,
+  toolCallWords,
+  wholeMessage,
+} from './assistant-message.js';
 import { encodeMessages, MessagesSchema } from './chat-messages.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
+import { TOOL_FIELDS } from './tool-fields.js';
 import type { TypedApp } from './typed-app.js';
 
 const ChatSchema = Type.Object({
   ...COMMON_FIELDS,
   messages: MessagesSchema,
   max_completion_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  ...TOOL_FIELDS,
+  ...TEMPLATE_FIELDS,
 });
 
 export function addChatRoute(app: TypedApp, context: AppContext): void {
@@ -22,7 +33,12 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
     async (request, reply) => {
       const { body } = request;
       checkCommonFields(body, context);
-      const tokenIds = encodeMessages(body.messages, context.model);
+      const { model: served, messageForms } = context;
+      const tools = planTools(body, served.chatTemplate, messageForms.tools);
+      const { text, tokenIds } = encodeMessages(body.messages, served, {
+        tools: tools?.shown ?? null,
+        variables: templateVariables(body, served.chatTemplate),
+      });
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
@@ -34,9 +50,10 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const model = body.model ?? context.model.names[0];
       const n = body.n ?? 1;
       const created = context.clock.unixSeconds();
+      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], body, context);
       return answer(context, request, reply, {
-        requests: planRequests(id, [{ tokenIds, maxTokens }], body, context),
-        format: chatFormat({ id, created, model }, n),
+        requests: [{ ...planned, message: messageForms.of(text, tools) }],
+        format: chatFormat({ id, created, model }, n, toolCallWords(tools)),
         stream: body.stream === true,
         includeUsage: body.stream_options?.include_usage === true,
         record: newRecord(id, model),
@@ -52,26 +69,28 @@ const chunk = (index: number, delta: object, finishReason: string | null): objec
 function chatFormat(
   shared: { id: string; created: number; model: string },
   n: number,
+  words: ToolCallWords,
 ): AnswerFormat {
+  const deltas = Array.from({ length: n }, () => new MessageDeltas(words));
   return {
     head: { object: 'chat.completion.chunk', ...shared },
     opening: () =>
       Array.from({ length: n }, (_, index) =>
         chunk(index, { role: 'assistant', content: '' }, null),
       ),
-    chunks: ({ index, text, finishReason }) => [
-      ...(text === '' ? [] : [chunk(index, { content: text }, null)]),
-      ...(finishReason === null ? [] : [chunk(index, {}, finishReason)]),
+    chunks: ({ index, events, finishReason }) => [
+      ...deltas[index].of(events).map((delta) => chunk(index, delta, null)),
+      ...(finishReason === null
+        ? []
+        : [chunk(index, {}, deltas[index].finishReason(finishReason))]),
     ],
     whole: (choices, usage) => ({
       object: 'chat.completion',
       ...shared,
-      choices: choices.map(({ text, finishReason }, index) => ({
-        index,
-        message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
-        finish_reason: finishReason,
-      })),
+      choices: choices.map((choice, index) => {
+        const { message, finishReason } = wholeMessage(choice.events, choice.finishReason, words);
+        return { index, message, logprobs: null, finish_reason: finishReason };
+      }),
       usage,
     }),
   };

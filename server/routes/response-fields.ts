@@ -1,7 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { InputSchema } from '../responses/items.js';
+import { RESPONSE_TOOL_FIELDS } from '../responses/tools.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { TEMPLATE_FIELDS } from './template-variables.js';
 import { type NeutralValues, never, oneOf, refuseUnsupported } from './unsupported-fields.js';
 
 // One response is one completion, and its length has another name.
@@ -23,7 +25,7 @@ export const ResponseSchema = Type.Object({
       maxProperties: 16,
     }),
   ),
-  parallel_tool_calls: Nullable(Type.Boolean()),
+  ...RESPONSE_TOOL_FIELDS,
   text: Nullable(
     Type.Object({
       format: Nullable(TextFormat),
@@ -32,8 +34,9 @@ export const ResponseSchema = Type.Object({
   ),
   truncation: Nullable(Type.Enum(['auto', 'disabled'])),
   reasoning: Nullable(
-    Type.Object({ effort: Nullable(Type.String()), summary: Nullable(Type.String()) }),
+    Type.Object({ effort: TEMPLATE_FIELDS.reasoning_effort, summary: Nullable(Type.String()) }),
   ),
+  chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
   include: Nullable(Type.Array(Type.String())),
   stream_options: Nullable(Type.Object({ include_obfuscation: Nullable(Type.Boolean()) })),
   prompt_cache_key: Nullable(Type.String()),
@@ -72,7 +75,6 @@ export function checkResponseFields(body: ResponseBody): void {
   const { text, reasoning, stream_options: options, include } = body;
   if ((text?.format?.type ?? 'text') !== 'text') refuse('text.format', 'text');
   if ((text?.verbosity ?? 'medium') !== 'medium') refuse('text.verbosity', 'medium');
-  if ((reasoning?.effort ?? 'none') !== 'none') refuse('reasoning.effort', 'none');
   if ((reasoning?.summary ?? null) !== null) refuse('reasoning.summary', 'null');
   if (options?.include_obfuscation === true) refuse('stream_options.include_obfuscation', 'false');
   const index = (include ?? []).findIndex((name) => NOT_INCLUDED.includes(name));

@@ -31,7 +31,7 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
         addSpecialTokens: body.add_special_tokens !== false,
       });
     } else if (messages) {
-      tokens = encodeMessages(messages, model);
+      tokens = encodeMessages(messages, model).tokenIds;
     } else {
       throw new OctavoError('invalid_request', 'missing required field prompt or messages', {
         param: 'prompt',

@@ -26,8 +26,6 @@ const NEUTRAL: NeutralValues = {
   logprobs: oneOf(false),
   top_logprobs: oneOf(0),
   prompt_logprobs: never,
-  tools: never,
-  tool_choice: oneOf('none'),
   functions: never,
   function_call: oneOf('none'),
   response_format: isText,
@@ -50,7 +48,6 @@ const NEUTRAL: NeutralValues = {
   modalities: isTextOnly,
   audio: never,
   prediction: never,
-  reasoning_effort: oneOf('none'),
   web_search_options: never,
 };
 

@@ -30,6 +30,8 @@ interface Library {
 
 const TypedLibrary = LibraryTokenizer as new (file: unknown, config: unknown) => Library;
 
+const NONE: ReadonlySet<TokenId> = new Set();
+
 const DecoderSchema = Type.Object({
   type: Type.String(),
   decoders: Type.Optional(Type.Array(Type.Object({ type: Type.String() }))),
@@ -102,27 +104,24 @@ abstract class HfTokenizer implements Tokenizer {
   }
 
   protected abstract textOf(ids: readonly TokenId[]): string;
-  abstract createDetokenizer(): Detokenizer;
+  abstract createDetokenizer(shown?: ReadonlySet<TokenId>): Detokenizer;
 }
 
 /** Byte-level BPE: each token is bytes, whatever stands around it. */
 class ByteLevelTokenizer extends HfTokenizer {
   readonly #table: ByteTable;
-  /** The same without special tokens. */
-  readonly #shown: ByteTable;
 
   constructor(library: Library, table: ByteTable, special: ReadonlySet<number>) {
     super(library, special);
     this.#table = table;
-    this.#shown = table.map((bytes, id) => (special.has(id) ? undefined : bytes));
   }
 
   protected textOf(ids: readonly TokenId[]): string {
     return decodeBytes(this.#table, ids);
   }
 
-  createDetokenizer(): Detokenizer {
-    return new ByteLevelDetokenizer(this.#shown);
+  createDetokenizer(shown: ReadonlySet<TokenId> = NONE): Detokenizer {
+    return new ByteLevelDetokenizer(this.#table, (id) => this.special.has(id) && !shown.has(id));
   }
 }
 
@@ -134,9 +133,10 @@ class NeighbourTokenizer extends HfTokenizer {
     return known.length === 0 ? '' : this.library.decode(known, AS_IS);
   }
 
-  createDetokenizer(): Detokenizer {
+  createDetokenizer(shown: ReadonlySet<TokenId> = NONE): Detokenizer {
     return new PrefixDetokenizer({
-      isSkipped: (id) => this.special.has(id) || this.library.id_to_token(id) === undefined,
+      isSkipped: (id) =>
+        (this.special.has(id) && !shown.has(id)) || this.library.id_to_token(id) === undefined,
       decode: (ids) => this.textOf(ids),
       byteOf: (id) => {
         const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');

@@ -83,7 +83,7 @@ export async function loadServedModel(dir: string, names: readonly string[]): Pr
   };
 }
 
-/** `chat_template.jinja` is the newer place and wins; of several named templates, `default` is taken. */
+/** `chat_template.jinja` is the newer place and wins; of several named templates, `default` is taken, and `tool_use` with tools. */
 async function loadChatTemplate(
   dir: string,
   inConfig: string | { name: string; template: string }[] | null | undefined,
@@ -100,5 +100,6 @@ async function loadChatTemplate(
       param: path,
     });
   }
-  return new ChatTemplate(named.template, path, tokens);
+  const forTools = inConfig.find(({ name }) => name === 'tool_use');
+  return new ChatTemplate(named.template, path, tokens, forTools?.template);
 }

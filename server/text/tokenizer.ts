@@ -9,8 +9,8 @@ export interface Tokenizer {
   encode(text: string, options: { addSpecialTokens: boolean }): TokenId[];
   /** Ids outside the vocabulary give no text. */
   decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string;
-  /** A decoder for one stream of tokens; special tokens give no text. */
-  createDetokenizer(): Detokenizer;
+  /** A decoder for one stream of tokens; special tokens give no text, except those of `shown`. */
+  createDetokenizer(shown?: ReadonlySet<TokenId>): Detokenizer;
   /** The id of an entry of the vocabulary, written as it stands there. */
   tokenId(token: string): TokenId | undefined;
 }

@@ -62,7 +62,6 @@ describe('a wrong field is a 400 that names it', () => {
       /stream/,
     ],
     ['logprobs', { logprobs: true }, 'logprobs', /not supported/],
-    ['tools', { tools: [{ type: 'function' }] }, 'tools', /not supported/],
     [
       'response_format',
       { response_format: { type: 'json_object' } },

@@ -7,7 +7,9 @@ import { type Clock, systemClock } from '../../server/clock.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
+import type { ReasoningParserName } from '../../server/reasoning/reasoning-parsers.js';
 import type { ServedModel } from '../../server/text/served-model.js';
+import type { ToolCallParserName } from '../../server/tools/formats.js';
 import { byteModel } from './byte-model.js';
 
 export interface TestServer {
@@ -31,6 +33,8 @@ export interface TestServerOptions {
   readonly settings?: Partial<AppContext['settings']>;
   readonly clock?: Clock;
   readonly bodyLimit?: number;
+  readonly toolCallParser?: ToolCallParserName;
+  readonly reasoningParser?: ReasoningParserName;
 }
 
 const running: App[] = [];
@@ -49,7 +53,13 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { ...loadSettings({}, {}), apiKey, ...options.settings },
+    settings: {
+      ...loadSettings({}, {}),
+      apiKey,
+      toolCallParser: options.toolCallParser ?? 'auto',
+      reasoningParser: options.reasoningParser ?? 'none',
+      ...options.settings,
+    },
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,
