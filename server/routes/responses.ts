@@ -49,7 +49,7 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       const head = headOf(id, body, context);
       return answerResponse(context, request, reply, {
         request: { ...planned, message: context.messageForms.of(text, tools) },
-        newCallId: tools?.format.newCallId ?? newCallId,
+        newCallId: () => tools?.format.newCallId() ?? newCallId(),
         head,
         stream: body.stream === true,
         record: newRecord(id, head.model),

@@ -102,7 +102,7 @@ describe('function calls', () => {
     const { client } = await startTestServer(saying([...CALL, ...CALL_2]), { model: toolModel });
     const stream = client.responses.stream({ model: MODEL, input: 'x', tools });
     const events: OpenAI.Responses.ResponseStreamEvent[] = [];
-    for await (const event of stream) events.push(event as OpenAI.Responses.ResponseStreamEvent);
+    for await (const event of stream) events.push(event);
     const types = events.map(({ type }) => type).filter((type, i, all) => type !== all[i - 1]);
     expect(types).toEqual([
       'response.created',
