@@ -2,10 +2,9 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
-import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
-import { generateText } from '../generation/generate-text.js';
+import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/plan.js';
 import { loadServedModel, type ServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
@@ -46,24 +45,23 @@ export async function generate(
       maxTokens: outputBudget({
         promptTokens: promptTokenIds.length,
         asked: options.maxTokens,
-        standard: context,
+        standard: model.defaultMaxTokens ?? context,
         context,
         param: 'prompt',
       }),
       stopTokenIds: model.eosTokenIds,
       ...PLAIN_REQUEST,
       sampling: {
-        ...GREEDY,
-        temperature: options.temperature ?? model.defaultTemperature,
-        topP: model.defaultTopP,
+        logitBias: [],
+        ...model.defaultSampling,
+        temperature: options.temperature ?? model.defaultSampling.temperature,
         seed: options.seed ?? randomInt(2 ** 32),
       },
     };
     const observer = { output: () => undefined, end: () => undefined };
     const rate = new Rate();
     const [tokens] = engine.submit(request, controller.signal);
-    const shown = { stop: [], includeStop: false, message: null };
-    const outputs = generateText(tokens, model.tokenizer, shown, observer);
+    const outputs = generateText(tokens, model.tokenizer, PLAIN_TEXT, observer);
     for await (const { text, tokens: count } of outputs) {
       rate.add(count);
       if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');

@@ -1,7 +1,8 @@
-import type { EngineRequest } from '../../engine/core/protocol.js';
+import type { EngineRequest, TokenLogprobs } from '../../engine/core/protocol.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { EngineOutput } from '../engine-port.js';
 import type { Tokenizer } from '../text/tokenizer.js';
+import { HeldTokens, type ScoredToken } from './held-tokens.js';
 import {
   type MessageEvent,
   type MessageParsers,
@@ -17,6 +18,12 @@ export interface TextOptions {
   readonly stop: readonly string[];
   /** Leaves the stop string, or the stop token's text, in the output. */
   readonly includeStop: boolean;
+  /** Stop strings that are complete with one of so many first tokens are text. */
+  readonly minTokens: number;
+  /** Special tokens give no text. */
+  readonly skipSpecialTokens: boolean;
+  /** Of the completion nothing is shown: only the prompt was wanted. */
+  readonly promptOnly: boolean;
   /** What else the text is read for; null: it is all content. */
   readonly message: MessageForm | null;
 }
@@ -29,6 +36,16 @@ export interface MessageForm {
   createParsers(): MessageParsers;
 }
 
+/** All text until a stop token. */
+export const PLAIN_TEXT: TextOptions = {
+  stop: [],
+  includeStop: false,
+  minTokens: 0,
+  skipSpecialTokens: true,
+  promptOnly: false,
+  message: null,
+};
+
 export interface TextOutput {
   /** New content; may be empty while some is held back. */
   readonly text: string;
@@ -38,6 +55,12 @@ export interface TextOutput {
   readonly reasoningTokens: number;
   /** Tokens generated since the last output, the stop token included. */
   readonly tokens: number;
+  /** Sum of the log-probabilities of these tokens; 0 unless they were asked for. */
+  readonly logprobSum: number;
+  /** Tokens whose text is now shown, in their order; none unless log-probabilities were asked for. */
+  readonly scored: readonly ScoredToken[];
+  /** Of each prompt token but the first, with the first output; absent unless asked for. */
+  readonly promptLogprobs?: readonly TokenLogprobs[];
   readonly finishReason: 'stop' | 'length' | 'abort' | null;
   readonly cachedTokens: number;
 }
@@ -61,33 +84,17 @@ export async function* generateText(
   options: TextOptions,
   observer: GenerationObserver,
 ): AsyncGenerator<TextOutput, void> {
-  const { message, includeStop } = options;
-  const detokenizer = tokenizer.createDetokenizer(message?.shownTokens);
-  const reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);
+  const text = options.promptOnly ? new NoText() : new VisibleText(tokenizer, options);
   // A reader that leaves early does what a disconnect does.
   let end: Parameters<GenerationObserver['end']>[0] = 'abort';
   let last: TextOutput | null = null;
   try {
     for await (const output of outputs) {
-      const { cachedTokens } = output;
-      let { finishReason } = output;
-      const reasoningBefore = reader.reasoningTokens;
-      let tokens = 0;
-      for (const id of output.tokenIds) {
-        tokens++;
-        const isStopToken = finishReason === 'stop' && tokens === output.tokenIds.length;
-        if (!isStopToken || includeStop) reader.push(detokenizer.push(id));
-        if (reader.stopped) break;
-      }
-      if (!reader.stopped && finishReason !== null) reader.flush(detokenizer.flush());
-      if (reader.stopped) finishReason = 'stop';
-      const events = reader.take();
-      observer.output(tokens, cachedTokens);
-      const text = contentOf(events);
-      const reasoningTokens = reader.reasoningTokens - reasoningBefore;
-      last = { text, events, tokens, reasoningTokens, finishReason, cachedTokens };
-      if (finishReason !== null) {
-        end = finishReason;
+      last = text.take(output);
+      // A token that is not shown has been generated all the same.
+      observer.output(options.promptOnly ? output.tokenIds.length : last.tokens, last.cachedTokens);
+      if (last.finishReason !== null) {
+        end = last.finishReason;
         break;
       }
       yield last;
@@ -102,6 +109,93 @@ export async function* generateText(
   }
 }
 
+/** What of one completion's tokens is shown, and when. */
+class VisibleText {
+  readonly #options: TextOptions;
+  readonly #detokenizer: ReturnType<Tokenizer['createDetokenizer']>;
+  readonly #reader: MessageReader;
+  readonly #held = new HeldTokens();
+  #generated = 0;
+  /** Length of the text shown so far. */
+  #shown = 0;
+
+  constructor(tokenizer: Tokenizer, options: TextOptions) {
+    const { skipSpecialTokens, message } = options;
+    this.#options = options;
+    this.#detokenizer = tokenizer.createDetokenizer({
+      skipSpecialTokens,
+      ...(message ? { shown: message.shownTokens } : {}),
+    });
+    this.#reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);
+  }
+
+  take(output: EngineOutput): TextOutput {
+    const { tokenIds, logprobs, cachedTokens, promptLogprobs } = output;
+    const reader = this.#reader;
+    const reasoningBefore = reader.reasoningTokens;
+    let { finishReason } = output;
+    let tokens = 0;
+    let logprobSum = 0;
+    for (const id of tokenIds) {
+      const scores = logprobs?.[tokens];
+      tokens++;
+      this.#generated++;
+      logprobSum += scores?.logprob ?? 0;
+      const isStopToken = finishReason === 'stop' && tokens === tokenIds.length;
+      if (isStopToken && !this.#options.includeStop) break;
+      const piece = this.#detokenizer.push(id);
+      if (scores) this.#held.add(id, scores, piece);
+      reader.push(piece, this.#mayStop);
+      if (reader.stopped) break;
+    }
+    if (!reader.stopped && finishReason !== null) {
+      reader.flush(this.#detokenizer.flush(), this.#mayStop);
+    }
+    if (reader.stopped) finishReason = 'stop';
+    const events = reader.take();
+    const text = contentOf(events);
+    this.#shown += text.length;
+    const shown = {
+      text,
+      events,
+      tokens,
+      reasoningTokens: reader.reasoningTokens - reasoningBefore,
+      logprobSum,
+      scored: this.#takeScored(finishReason !== null && !reader.stopped),
+      finishReason,
+      cachedTokens,
+    };
+    return promptLogprobs ? { ...shown, promptLogprobs } : shown;
+  }
+
+  get #mayStop(): boolean {
+    return this.#generated > this.#options.minTokens;
+  }
+
+  /** A text that is read for calls or reasoning is not shown as it stands: its tokens go out as they come. */
+  #takeScored(isWhole: boolean): ScoredToken[] {
+    if (isWhole || this.#options.message !== null) return this.#held.flush();
+    return this.#held.release(this.#shown);
+  }
+}
+
 function contentOf(events: readonly MessageEvent[]): string {
   return events.map((event) => (event.kind === 'content' ? event.text : '')).join('');
+}
+
+/** Hides the one token that the engine must generate. */
+class NoText {
+  take({ cachedTokens, promptLogprobs, finishReason }: EngineOutput): TextOutput {
+    const shown = {
+      text: '',
+      events: [],
+      tokens: 0,
+      reasoningTokens: 0,
+      logprobSum: 0,
+      scored: [],
+      finishReason: finishReason === 'stop' ? 'length' : finishReason,
+      cachedTokens,
+    } as const;
+    return promptLogprobs ? { ...shown, promptLogprobs } : shown;
+  }
 }

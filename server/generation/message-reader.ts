@@ -26,6 +26,7 @@ export class MessageReader {
   #events: MessageEvent[] = [];
   #calls = 0;
   #stopped = false;
+  #mayStop = true;
   /** Tokens before it is known whether they are reasoning. */
   #undecidedTokens = 0;
   #reasoningTokens = 0;
@@ -49,8 +50,13 @@ export class MessageReader {
     return this.#reasoningTokens;
   }
 
-  /** Takes the text of one token, which may be empty. */
-  push(piece: string): void {
+  /**
+   * Takes the text of one token, which may be empty.
+   *
+   * @param mayStop false: stop strings that are complete with it are text
+   */
+  push(piece: string, mayStop: boolean): void {
+    this.#mayStop = mayStop;
     const { think } = this.#parsers;
     if (think === null) this.#readAnswer(piece);
     else {
@@ -62,7 +68,8 @@ export class MessageReader {
   }
 
   /** The text's end has come. @param piece what the detokenizer still held back */
-  flush(piece: string): void {
+  flush(piece: string, mayStop: boolean): void {
+    this.#mayStop = mayStop;
     const { think, tools } = this.#parsers;
     if (think === null) this.#readAnswer(piece);
     else {
@@ -101,7 +108,7 @@ export class MessageReader {
     for (const event of events) {
       if (this.#stopped) return;
       if (event.kind === 'content') {
-        const { text, stopped } = this.#matcher.push(event.text);
+        const { text, stopped } = this.#matcher.push(event.text, this.#mayStop);
         this.#show({ kind: 'content', text });
         this.#stopped = stopped;
         continue;

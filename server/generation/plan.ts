@@ -1,13 +1,13 @@
-import type { Static } from 'typebox';
+import type { Static, TObject } from 'typebox';
 import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
-import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from '../routes/request-fields.js';
 import { refuseUnsupported } from '../routes/unsupported-fields.js';
 import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
+import { samplingParams } from './sampling-fields.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
@@ -19,15 +19,23 @@ export function checkModel(model: string | null | undefined, context: AppContext
   });
 }
 
-/** @throws OctavoError `model_not_found`, or `invalid_request` for fields that do not go together */
-export function checkCommonFields(body: CommonFields, context: AppContext): void {
+/**
+ * @param schema the endpoint's own: what it knows is not refused as unsupported
+ * @throws OctavoError `model_not_found`, or `invalid_request` for fields that do not go together
+ */
+export function checkCommonFields(body: CommonFields, context: AppContext, schema: TObject): void {
   checkModel(body.model, context);
   if (body.stream_options && body.stream !== true) {
     throw new OctavoError('invalid_request', 'stream_options is allowed only with stream: true', {
       param: 'stream_options',
     });
   }
-  refuseUnsupported(body);
+  if (body.stream === true && typeof body.prompt_logprobs === 'number') {
+    throw new OctavoError('invalid_request', 'prompt_logprobs is not possible with stream: true', {
+      param: 'prompt_logprobs',
+    });
+  }
+  refuseUnsupported(body, schema);
   const { vocabSize } = context.engine.info;
   const alien = body.stop_token_ids?.find((id) => id >= vocabSize);
   if (alien !== undefined) {
@@ -69,34 +77,55 @@ export function outputBudget(options: {
   return asked ?? Math.min(options.standard, left);
 }
 
-/** One engine request for each prompt, with `n` completions. */
+/** What the fields of one endpoint ask of the engine. */
+export interface EngineWishes
+  extends Partial<Pick<TextRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'message'>> {
+  /** Completions of each prompt; otherwise the field `n`. */
+  readonly completions?: number;
+}
+
+/**
+ * One engine request for each prompt.
+ *
+ * @param prompts `maxTokens` 0 wants the prompt's log-probabilities only
+ * @throws OctavoError `invalid_request` for a bias on a token that is none, and for more tokens at least than at most
+ */
 export function planRequests(
   id: string,
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
   context: AppContext,
+  { completions = body.n ?? 1, ...wishes }: EngineWishes = {},
 ): TextRequest[] {
-  const { model, randomSeed } = context;
-  const seed = body.seed ?? randomSeed();
+  const sampling = samplingParams(body, context);
   const stop = body.stop ?? [];
-  const eos = body.ignore_eos === true ? [] : model.eosTokenIds;
-  const n = body.n ?? 1;
-  return prompts.map(({ tokenIds, maxTokens }, index) => ({
-    ids: Array.from({ length: n }, (_, choice) => `${id}-${index * n + choice}` as RequestId),
-    promptTokenIds: tokenIds,
-    maxTokens,
-    stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
-    ...PLAIN_REQUEST,
-    sampling: {
-      ...GREEDY,
-      temperature: body.temperature ?? model.defaultTemperature,
-      topP: body.top_p ?? model.defaultTopP,
-      seed: Number(BigInt.asUintN(32, BigInt(seed))),
-    },
-    priority: body.priority ?? 0,
-    cacheSalt: body.cache_salt ?? null,
-    stop: typeof stop === 'string' ? [stop] : stop,
-    includeStop: body.include_stop_str_in_output === true,
-    message: null,
-  }));
+  const eos = body.ignore_eos === true ? [] : context.model.eosTokenIds;
+  const minTokens = body.min_tokens ?? 0;
+  return prompts.map(({ tokenIds, maxTokens }, index) => {
+    if (minTokens > maxTokens) {
+      const message = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;
+      throw new OctavoError('invalid_request', message, { param: 'min_tokens' });
+    }
+    return {
+      ids: Array.from(
+        { length: completions },
+        (_, choice) => `${id}-${index * completions + choice}` as RequestId,
+      ),
+      promptTokenIds: tokenIds,
+      // The engine generates at least one token.
+      maxTokens: Math.max(1, maxTokens),
+      stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
+      ...PLAIN_REQUEST,
+      minTokens,
+      sampling,
+      priority: body.priority ?? 0,
+      cacheSalt: body.cache_salt ?? null,
+      stop: typeof stop === 'string' ? [stop] : stop,
+      includeStop: body.include_stop_str_in_output === true,
+      skipSpecialTokens: body.skip_special_tokens !== false,
+      promptOnly: maxTokens === 0,
+      message: null,
+      ...wishes,
+    };
+  });
 }

@@ -1,13 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import type { TokenLogprobs } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
+import type { StreamOptionsSchema } from '../routes/request-fields.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
+import type { ScoredToken } from './held-tokens.js';
 import { mergeStreams } from './merge-streams.js';
 import type { MessageEvent } from './message-reader.js';
 import { runInFlight } from './run-in-flight.js';
+import { sharePromptLogprobs } from './share-prompt-logprobs.js';
+
+type StreamOptions = Static<typeof StreamOptionsSchema>;
 
 /** Token counts of a request as the API shows them. */
 export interface Usage {
@@ -24,9 +31,15 @@ export interface ChoiceOutput extends Omit<TextOutput, 'finishReason'> {
   readonly finishReason: 'stop' | 'length' | null;
 }
 
+/** All of one choice. */
 export interface Choice {
   text: string;
   readonly events: MessageEvent[];
+  tokens: number;
+  /** See `TextOutput`; the same for the following two. */
+  logprobSum: number;
+  readonly scored: ScoredToken[];
+  promptLogprobs: readonly TokenLogprobs[] | null;
   finishReason: 'stop' | 'length' | null;
 }
 
@@ -61,7 +74,7 @@ export async function answer(
     readonly requests: readonly TextRequest[];
     readonly format: AnswerFormat;
     readonly stream: boolean;
-    readonly includeUsage: boolean;
+    readonly streamOptions: StreamOptions | null;
     readonly record: GenerationRecord;
   },
 ): Promise<object | undefined> {
@@ -72,7 +85,7 @@ export async function answer(
       const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
       return collect(outputs, count, format, record);
     }
-    await stream(context, reply, outputs, format, record, options.includeUsage);
+    await stream(context, reply, outputs, format, record, options.streamOptions);
     return undefined;
   });
 }
@@ -91,12 +104,18 @@ export async function* runRequests(
     0,
   );
   const { signal } = controller;
-  const streams = requests.flatMap(({ stop, includeStop, message, ...request }) =>
-    engine.submit(request, signal).map((outputs) => {
-      const observer = metrics.observe(arrivedAt, request.promptTokenIds.length);
-      return generateText(outputs, model.tokenizer, { stop, includeStop, message }, observer);
-    }),
-  );
+  const streams = requests.flatMap((request) => {
+    // To the engine crosses what is the engine's.
+    const { stop, includeStop, skipSpecialTokens, promptOnly, message, ...ofEngine } = request;
+    const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
+    const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly, message };
+    const outputs = engine.submit(ofEngine, signal);
+    const shared = promptLogprobs === null ? outputs : sharePromptLogprobs(outputs);
+    return shared.map((completion) => {
+      const observer = metrics.observe(arrivedAt, promptTokenIds.length);
+      return generateText(completion, model.tokenizer, options, observer);
+    });
+  });
   const firstOfPrompt = new Set<number>();
   for (let index = 0, r = 0; r < requests.length; index += requests[r++].ids.length) {
     firstOfPrompt.add(index);
@@ -123,18 +142,29 @@ async function collect(
   format: AnswerFormat,
   record: GenerationRecord,
 ): Promise<object> {
-  const choices = Array.from(
-    { length: count },
-    (): Choice => ({ text: '', events: [], finishReason: null }),
-  );
-  for await (const { index, text, events, finishReason } of outputs) {
+  const choices = Array.from({ length: count }, newChoice);
+  for await (const { index, ...output } of outputs) {
     const choice = choices[index];
-    choice.text += text;
-    choice.events.push(...events);
-    choice.finishReason = finishReason;
+    choice.text += output.text;
+    choice.events.push(...output.events);
+    choice.tokens += output.tokens;
+    choice.logprobSum += output.logprobSum;
+    choice.scored.push(...output.scored);
+    choice.promptLogprobs ??= output.promptLogprobs ?? null;
+    choice.finishReason = output.finishReason;
   }
   return format.whole(choices, usageOf(record));
 }
+
+const newChoice = (): Choice => ({
+  text: '',
+  events: [],
+  tokens: 0,
+  logprobSum: 0,
+  scored: [],
+  promptLogprobs: null,
+  finishReason: null,
+});
 
 async function stream(
   context: AppContext,
@@ -142,17 +172,21 @@ async function stream(
   outputs: AsyncIterable<ChoiceOutput>,
   format: AnswerFormat,
   record: GenerationRecord,
-  includeUsage: boolean,
+  options: StreamOptions | null,
 ): Promise<void> {
   const sse = new SseStream(reply, context.clock);
-  const send = (choices: object[], usage: Usage | null = null): Promise<void> =>
-    sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+  const includeUsage = options?.include_usage === true;
+  const isContinuous = options?.continuous_usage_stats === true;
+  const send = (choices: object[], withUsage: boolean): Promise<void> => {
+    const usage = withUsage ? usageOf(record) : null;
+    return sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+  };
   try {
-    for (const chunk of format.opening()) await send(chunk);
+    for (const chunk of format.opening()) await send(chunk, isContinuous);
     for await (const output of outputs) {
-      for (const chunk of format.chunks(output)) await send(chunk);
+      for (const chunk of format.chunks(output)) await send(chunk, isContinuous);
     }
-    if (includeUsage) await send([], usageOf(record));
+    if (includeUsage) await send([], true);
     sse.done();
   } catch (error) {
     sse.fail(errorBody(streamFailure(context, reply, record, error)));

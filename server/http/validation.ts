@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
 import { OctavoError } from '../../engine/errors.js';
+import { clip } from '../text/clip.js';
 
 // Enough for a union of many forms: of the usual eight, the form that is meant may be missing.
 Settings.Set({ maxErrors: 64 });
@@ -53,7 +54,7 @@ function describe(problems: readonly Problem[]): OctavoError {
   const rule = here.find(({ keyword }) => keyword !== 'type');
   const message = rule ? ruleMessage(rule, here) : `must be ${typeNames(ofType)}`;
   if (param === '') return new OctavoError('invalid_request', `the body ${message}`);
-  return new OctavoError('invalid_request', `${param} ${message}`, { param });
+  return new OctavoError('invalid_request', `${clip(param)} ${message}`, { param });
 }
 
 /**

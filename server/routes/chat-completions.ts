@@ -1,24 +1,24 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
-import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
+import { answer, newId, newRecord } from '../generation/run.js';
 import { planTools } from '../tools/tool-plan.js';
-import {
-  MessageDeltas,
-  type ToolCallWords,
-  toolCallWords,
-  wholeMessage,
-} from './assistant-message.js';
+import { toolCallWords } from './assistant-message.js';
+import { chatFormat } from './chat-format.js';
 import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { LogprobWriter } from './logprobs.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
 import { TOOL_FIELDS } from './tool-fields.js';
 import type { TypedApp } from './typed-app.js';
 
-const ChatSchema = Type.Object({
+export const ChatSchema = Type.Object({
   ...COMMON_FIELDS,
   messages: MessagesSchema,
-  max_completion_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  logprobs: Nullable(Type.Boolean()),
+  /** So many of the likeliest tokens at each place. */
+  top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   ...TOOL_FIELDS,
   ...TEMPLATE_FIELDS,
 });
@@ -32,8 +32,9 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
     },
     async (request, reply) => {
       const { body } = request;
-      checkCommonFields(body, context);
-      const { model: served, messageForms } = context;
+      checkCommonFields(body, context, ChatSchema);
+      const logprobs = wantedLogprobs(body);
+      const { model: served, engine, messageForms } = context;
       const tools = planTools(body, served.chatTemplate, messageForms.tools);
       const { text, tokenIds } = encodeMessages(body.messages, served, {
         tools: tools?.shown ?? null,
@@ -42,56 +43,50 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
-        standard: context.engine.info.maxModelLength,
-        context: context.engine.info.maxModelLength,
+        standard: served.defaultMaxTokens ?? engine.info.maxModelLength,
+        context: engine.info.maxModelLength,
         param: 'messages',
       });
       const id = newId('chatcmpl');
-      const model = body.model ?? context.model.names[0];
-      const n = body.n ?? 1;
+      const model = body.model ?? served.names[0];
       const created = context.clock.unixSeconds();
-      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], body, context);
+      const promptLogprobs = body.prompt_logprobs ?? null;
       return answer(context, request, reply, {
-        requests: [{ ...planned, message: messageForms.of(text, tools) }],
-        format: chatFormat({ id, created, model }, n, toolCallWords(tools)),
+        requests: planRequests(id, [{ tokenIds, maxTokens }], body, context, {
+          logprobs,
+          promptLogprobs,
+          message: messageForms.of(text, tools),
+        }),
+        format: chatFormat({
+          shared: { id, created, model },
+          n: body.n ?? 1,
+          toolCalls: toolCallWords(tools),
+          logprobs,
+          promptLogprobs,
+          promptTokenIds: tokenIds,
+          writer: new LogprobWriter(served.tokenizer, {
+            asIds: body.return_tokens_as_token_ids === true,
+          }),
+        }),
         stream: body.stream === true,
-        includeUsage: body.stream_options?.include_usage === true,
+        streamOptions: body.stream_options ?? null,
         record: newRecord(id, model),
       });
     },
   );
 }
 
-const chunk = (index: number, delta: object, finishReason: string | null): object[] => [
-  { index, delta, logprobs: null, finish_reason: finishReason },
-];
-
-function chatFormat(
-  shared: { id: string; created: number; model: string },
-  n: number,
-  words: ToolCallWords,
-): AnswerFormat {
-  const deltas = Array.from({ length: n }, () => new MessageDeltas(words));
-  return {
-    head: { object: 'chat.completion.chunk', ...shared },
-    opening: () =>
-      Array.from({ length: n }, (_, index) =>
-        chunk(index, { role: 'assistant', content: '' }, null),
-      ),
-    chunks: ({ index, events, finishReason }) => [
-      ...deltas[index].of(events).map((delta) => chunk(index, delta, null)),
-      ...(finishReason === null
-        ? []
-        : [chunk(index, {}, deltas[index].finishReason(finishReason))]),
-    ],
-    whole: (choices, usage) => ({
-      object: 'chat.completion',
-      ...shared,
-      choices: choices.map((choice, index) => {
-        const { message, finishReason } = wholeMessage(choice.events, choice.finishReason, words);
-        return { index, message, logprobs: null, finish_reason: finishReason };
-      }),
-      usage,
-    }),
-  };
+/**
+ * How many of the likeliest tokens are shown at each place; null: no log-probabilities.
+ *
+ * @throws OctavoError `invalid_request` for `top_logprobs` alone
+ */
+function wantedLogprobs(body: Static<typeof ChatSchema>): number | null {
+  if (body.logprobs === true) return body.top_logprobs ?? 0;
+  if (body.top_logprobs) {
+    throw new OctavoError('invalid_request', 'top_logprobs is allowed only with logprobs: true', {
+      param: 'top_logprobs',
+    });
+  }
+  return null;
 }

@@ -1,8 +1,16 @@
 import { type Static, Type } from 'typebox';
-import type { TokenId } from '../../scheduler/ids.js';
+import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
-import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
-import { type AnswerFormat, answer, newId, newRecord } from '../generation/run.js';
+import {
+  checkCommonFields,
+  type EngineWishes,
+  outputBudget,
+  planRequests,
+} from '../generation/plan.js';
+import { answer, newId, newRecord } from '../generation/run.js';
+import { completionFormat } from './completion-format.js';
+import { echoOf, NO_ECHO } from './echo.js';
+import { LogprobWriter } from './logprobs.js';
 import { encodePrompts, PromptSchema } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
@@ -10,11 +18,19 @@ import type { TypedApp } from './typed-app.js';
 /** OpenAI's. */
 const STANDARD_MAX_TOKENS = 16;
 
-const CompletionSchema = Type.Object({
+export const CompletionSchema = Type.Object({
   ...COMMON_FIELDS,
   prompt: PromptSchema,
   echo: Nullable(Type.Boolean()),
+  best_of: Nullable(Type.Integer({ minimum: 1, maximum: 128 })),
+  /** So many of the likeliest tokens at each place. */
+  logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
+  /** 0 with `echo`: only the prompt is wanted. */
+  max_tokens: Nullable(Type.Integer({ minimum: 0 })),
+  add_special_tokens: Nullable(Type.Boolean()),
 });
+
+type CompletionBody = Static<typeof CompletionSchema>;
 
 export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
   app.post(
@@ -25,69 +41,80 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
     },
     async (request, reply) => {
       const { body } = request;
-      checkCommonFields(body, context);
-      const { maxModelLength } = context.engine.info;
-      const prompts = encodePrompts(body.prompt, context, { param: 'prompt' }).map((tokenIds) => ({
+      checkCommonFields(body, context, CompletionSchema);
+      checkCompletionFields(body);
+      const { tokenizer } = context.model;
+      const prompts = encodePrompts(body.prompt, context, {
+        param: 'prompt',
+        addSpecialTokens: body.add_special_tokens !== false,
+      }).map((tokenIds) => ({
         tokenIds,
         maxTokens: outputBudget({
           promptTokens: tokenIds.length,
-          asked: body.max_tokens ?? null,
+          asked: body.max_completion_tokens ?? body.max_tokens ?? null,
           standard: STANDARD_MAX_TOKENS,
-          context: maxModelLength,
+          context: context.engine.info.maxModelLength,
           param: 'prompt',
         }),
       }));
       const id = newId('cmpl');
       const model = body.model ?? context.model.names[0];
-      const requests = planRequests(id, prompts, body, context);
-      const echoes = requests.flatMap(({ ids, promptTokenIds }, index) => {
-        const echo = body.echo === true ? echoOf(body.prompt, index, promptTokenIds, context) : '';
-        return ids.map(() => echo);
-      });
       const created = context.clock.unixSeconds();
+      const requests = planRequests(id, prompts, body, context, engineWishes(body));
       return answer(context, request, reply, {
         requests,
-        format: completionFormat({ id, object: 'text_completion', created, model }, echoes),
+        format: completionFormat({
+          head: { id, object: 'text_completion', created, model },
+          echoes: requests.map(({ promptTokenIds }, index) =>
+            body.echo === true ? echoOf(body.prompt, index, promptTokenIds, tokenizer) : NO_ECHO,
+          ),
+          prompts: requests.map(({ promptTokenIds }) => promptTokenIds),
+          n: body.n ?? 1,
+          bestOf: candidates(body),
+          logprobs: body.logprobs ?? null,
+          promptLogprobs: body.prompt_logprobs ?? null,
+          tokenizer,
+          writer: new LogprobWriter(tokenizer, { asIds: body.return_tokens_as_token_ids === true }),
+        }),
         stream: body.stream === true,
-        includeUsage: body.stream_options?.include_usage === true,
+        streamOptions: body.stream_options ?? null,
         record: newRecord(id, model),
       });
     },
   );
 }
 
-/** A prompt is echoed as it was sent; decoding is only for prompts that came as ids. */
-function echoOf(
-  prompt: Static<typeof PromptSchema>,
-  index: number,
-  ids: readonly TokenId[],
-  context: AppContext,
-): string {
-  const sent = typeof prompt === 'string' ? prompt : prompt[index];
-  if (typeof sent === 'string') return sent;
-  return context.model.tokenizer.decode(ids, { skipSpecialTokens: false });
+/** @throws OctavoError `invalid_request` for fields that do not go together */
+function checkCompletionFields(body: CompletionBody): void {
+  const { max_tokens, max_completion_tokens, echo } = body;
+  const fail = (param: string, message: string): never => {
+    throw new OctavoError('invalid_request', message, { param });
+  };
+  if ((max_completion_tokens ?? max_tokens) === 0 && echo !== true) {
+    fail('max_tokens', 'max_tokens must be >= 1, unless echo is true');
+  }
+  const n = body.n ?? 1;
+  const bestOf = candidates(body);
+  if (bestOf < n) fail('best_of', `best_of is ${bestOf}: it must be at least n, which is ${n}`);
+  if (bestOf > n && body.stream === true) {
+    fail('best_of', 'best_of above n is not possible with stream: true');
+  }
 }
 
-const choice = (index: number, text: string, finishReason: string | null): object => ({
-  index,
-  text,
-  logprobs: null,
-  finish_reason: finishReason,
-});
+/** Completions that are generated for each prompt. */
+function candidates(body: CompletionBody): number {
+  return body.best_of ?? body.n ?? 1;
+}
 
-function completionFormat(head: object, echoes: readonly string[]): AnswerFormat {
+function engineWishes(body: CompletionBody): EngineWishes {
+  const asked = body.logprobs ?? null;
+  const ofPrompt = [body.prompt_logprobs, body.echo === true ? asked : null];
+  const promptLogprobs = Math.max(...ofPrompt.map((count) => count ?? -1));
+  const completions = candidates(body);
   return {
-    head,
-    opening: () =>
-      echoes.flatMap((echo, index) => (echo === '' ? [] : [[choice(index, echo, null)]])),
-    chunks: ({ index, text, finishReason }) =>
-      text === '' && finishReason === null ? [] : [[choice(index, text, finishReason)]],
-    whole: (choices, usage) => ({
-      ...head,
-      choices: choices.map(({ text, finishReason }, index) =>
-        choice(index, `${echoes[index]}${text}`, finishReason),
-      ),
-      usage,
-    }),
+    completions,
+    // Candidates are compared by them.
+    logprobs: asked ?? (completions > (body.n ?? 1) ? 0 : null),
+    promptLogprobs: promptLogprobs < 0 ? null : promptLogprobs,
   };
 }

@@ -6,27 +6,74 @@ export const Nullable = <Schema extends TSchema>(schema: Schema) =>
 
 const StopString = Type.String({ minLength: 1 });
 
+export const StreamOptionsSchema = Type.Object({
+  include_usage: Nullable(Type.Boolean()),
+  /** vLLM's: with `include_usage`, every chunk says how much has been used so far. */
+  continuous_usage_stats: Nullable(Type.Boolean()),
+});
+
+/** How the next token is chosen. */
+const SAMPLING_FIELDS = {
+  temperature: Nullable(Type.Number({ minimum: 0, maximum: 2 })),
+  top_p: Nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+  /** 0 and -1 keep all. */
+  top_k: Nullable(Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })),
+  min_p: Nullable(Type.Number({ minimum: 0, maximum: 1 })),
+  typical_p: Nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+  presence_penalty: Nullable(Type.Number({ minimum: -2, maximum: 2 })),
+  frequency_penalty: Nullable(Type.Number({ minimum: -2, maximum: 2 })),
+  /** Far from 1 it only overflows: nobody means it. */
+  repetition_penalty: Nullable(Type.Number({ minimum: 0.01, maximum: 100 })),
+  /** Keys are token ids. */
+  logit_bias: Nullable(Type.Record(Type.String(), Type.Number({ minimum: -100, maximum: 100 }))),
+  seed: Nullable(
+    Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
+  ),
+};
+
+/** When a completion ends, and what of its end is shown. */
+const ENDING_FIELDS = {
+  min_tokens: Nullable(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+  max_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  /** Wins over `max_tokens`. */
+  max_completion_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  stop: Nullable(Type.Union([StopString, Type.Array(StopString, { maxItems: 16 })])),
+  stop_token_ids: Nullable(Type.Array(Type.Integer({ minimum: 0 }))),
+  ignore_eos: Nullable(Type.Boolean()),
+  include_stop_str_in_output: Nullable(Type.Boolean()),
+  skip_special_tokens: Nullable(Type.Boolean()),
+};
+
+/** Without effect on the answer, here as with OpenAI or vLLM; only their types are checked. */
+export const IGNORED_FIELDS = {
+  user: Nullable(Type.String()),
+  safety_identifier: Nullable(Type.String()),
+  metadata: Nullable(Type.Record(Type.String(), Type.String())),
+  store: Nullable(Type.Boolean()),
+  service_tier: Nullable(Type.String()),
+  prompt_cache_key: Nullable(Type.String()),
+  prompt_cache_retention: Nullable(Type.String()),
+  /** Speaks of tokenizers that put spaces between; none that is loaded here does. */
+  spaces_between_special_tokens: Nullable(Type.Boolean()),
+};
+
 /** The fields that chat and plain completions have in common. */
 export const COMMON_FIELDS = {
   model: Nullable(Type.String()),
   stream: Nullable(Type.Boolean()),
-  stream_options: Nullable(Type.Object({ include_usage: Nullable(Type.Boolean()) })),
-  temperature: Nullable(Type.Number({ minimum: 0, maximum: 2 })),
-  top_p: Nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
-  seed: Nullable(
-    Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
-  ),
-  stop: Nullable(Type.Union([StopString, Type.Array(StopString, { maxItems: 16 })])),
-  max_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  stream_options: Nullable(StreamOptionsSchema),
+  ...SAMPLING_FIELDS,
+  ...ENDING_FIELDS,
   n: Nullable(Type.Integer({ minimum: 1, maximum: 128 })),
-  ignore_eos: Nullable(Type.Boolean()),
-  stop_token_ids: Nullable(Type.Array(Type.Integer({ minimum: 0 }))),
-  include_stop_str_in_output: Nullable(Type.Boolean()),
-  user: Nullable(Type.String()),
+  /** vLLM's: log-probabilities of the prompt's tokens, with so many of the likeliest at each place. */
+  prompt_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
+  /** vLLM's: log-probabilities name tokens as `token_id:7`. */
+  return_tokens_as_token_ids: Nullable(Type.Boolean()),
   /** Smaller is earlier; without effect unless the server runs with --scheduling-policy priority. */
   priority: Nullable(Type.Integer({ minimum: -1000, maximum: 1000 })),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
+  ...IGNORED_FIELDS,
 };
 
 export const CommonSchema = Type.Object(COMMON_FIELDS);

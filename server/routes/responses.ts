@@ -39,16 +39,17 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_output_tokens ?? null,
-        standard: context.engine.info.maxModelLength,
+        standard: context.model.defaultMaxTokens ?? context.engine.info.maxModelLength,
         context: context.engine.info.maxModelLength,
         param: 'input',
       });
       const id = newItemId('resp');
       const { stream_options: _options, ...common } = body;
-      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context);
+      const message = context.messageForms.of(text, tools);
+      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, { message });
       const head = headOf(id, body, context);
       return answerResponse(context, request, reply, {
-        request: { ...planned, message: context.messageForms.of(text, tools) },
+        request: planned,
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
         head,
         stream: body.stream === true,
@@ -79,7 +80,7 @@ interface Prepared {
 function prepare(body: ResponseBody, context: AppContext, store: ResponseStore): Prepared {
   const { model, messageForms, engine } = context;
   const { stream_options: options, ...common } = body;
-  checkCommonFields(options ? { ...common, stream_options: {} } : common, context);
+  checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
   checkResponseFields(body);
   const tools = withOwnNames(() =>
     planTools(toChatTools(body), model.chatTemplate, messageForms.tools),
@@ -135,11 +136,11 @@ function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHe
     reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
     safety_identifier: body.safety_identifier ?? null,
     store: body.store ?? true,
-    temperature: body.temperature ?? model.defaultTemperature,
+    temperature: body.temperature ?? model.defaultSampling.temperature,
     text: { format: { type: 'text' }, verbosity: 'medium' },
     tool_choice: body.tool_choice ?? 'auto',
     tools: shownTools(body),
-    top_p: body.top_p ?? model.defaultTopP,
+    top_p: body.top_p ?? model.defaultSampling.topP,
     truncation: body.truncation ?? 'disabled',
     user: body.user ?? null,
   };

@@ -1,9 +1,12 @@
+import type { TObject } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 
 export type NeutralValues = Readonly<Record<string, (value: unknown) => boolean>>;
 
 const isEmptyObject = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+
+export const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 export const oneOf =
   (...values: unknown[]) =>
@@ -20,45 +23,60 @@ const isTextOnly = (value: unknown): boolean =>
 
 /**
  * Fields that clients know and that would change the answer, each with the values that ask for nothing. Any other value is
- * refused: an answer that silently ignores a wish is a wrong answer.
+ * refused by endpoints whose schema does not have the field: an answer that silently ignores a wish is a wrong answer.
  */
-const NEUTRAL: NeutralValues = {
+export const UNSUPPORTED_FIELDS: NeutralValues = {
+  // OpenAI's
   logprobs: oneOf(false),
   top_logprobs: oneOf(0),
-  prompt_logprobs: never,
+  tools: never,
+  tool_choice: oneOf('none'),
   functions: never,
   function_call: oneOf('none'),
   response_format: isText,
+  best_of: oneOf(1),
+  echo: oneOf(false),
+  suffix: oneOf(''),
+  modalities: isTextOnly,
+  audio: never,
+  prediction: never,
+  reasoning_effort: oneOf('none'),
+  verbosity: oneOf('medium'),
+  web_search_options: never,
+  // vLLM's
   guided_json: never,
   guided_regex: never,
   guided_choice: never,
   guided_grammar: never,
   structured_outputs: never,
-  logit_bias: isEmptyObject,
-  presence_penalty: oneOf(0),
-  frequency_penalty: oneOf(0),
-  repetition_penalty: oneOf(1),
-  top_k: oneOf(0, -1),
-  min_p: oneOf(0),
-  typical_p: oneOf(1),
-  min_tokens: oneOf(0),
-  best_of: oneOf(1),
   use_beam_search: oneOf(false),
-  suffix: oneOf(''),
-  modalities: isTextOnly,
-  audio: never,
-  prediction: never,
-  web_search_options: never,
+  bad_words: isEmptyList,
+  allowed_token_ids: never,
+  logits_processors: never,
+  truncate_prompt_tokens: never,
+  return_token_ids: oneOf(false),
+  prompt_embeds: never,
+  chat_template: never,
+  chat_template_kwargs: isEmptyObject,
+  add_generation_prompt: oneOf(true),
+  continue_final_message: oneOf(false),
+  documents: isEmptyList,
 };
 
 /**
- * @param neutral fields with the values that ask for nothing
+ * @param schema of the endpoint: its own fields are its own affair
+ * @param unsupported fields with the values that ask for nothing
  * @throws OctavoError `invalid_request` that names the first field that is asked for and not supported
  */
-export function refuseUnsupported(body: object, neutral: NeutralValues = NEUTRAL): void {
+export function refuseUnsupported(
+  body: object,
+  schema: TObject,
+  unsupported: NeutralValues = UNSUPPORTED_FIELDS,
+): void {
   for (const [field, value] of Object.entries(body)) {
-    if (value === null || !Object.hasOwn(neutral, field)) continue;
-    if (!neutral[field](value)) {
+    if (value === null || !Object.hasOwn(unsupported, field)) continue;
+    if (Object.hasOwn(schema.properties, field)) continue;
+    if (!unsupported[field](value)) {
       throw new OctavoError('invalid_request', `${field} is not supported`, { param: field });
     }
   }

@@ -6,7 +6,7 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { ByteLevelDetokenizer, type ByteTable, bytesOfToken, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
 import { PrefixDetokenizer } from './prefix-detokenizer.js';
-import type { Detokenizer, Tokenizer } from './tokenizer.js';
+import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
 interface DecodeOptions {
   readonly skip_special_tokens: boolean;
@@ -29,8 +29,6 @@ interface Library {
 }
 
 const TypedLibrary = LibraryTokenizer as new (file: unknown, config: unknown) => Library;
-
-const NONE: ReadonlySet<TokenId> = new Set();
 
 const DecoderSchema = Type.Object({
   type: Type.String(),
@@ -80,6 +78,8 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   }
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 abstract class HfTokenizer implements Tokenizer {
   protected readonly library: Library;
   protected readonly special: ReadonlySet<number>;
@@ -103,8 +103,13 @@ abstract class HfTokenizer implements Tokenizer {
     return this.textOf(shown);
   }
 
+  protected isSkipped(id: TokenId, { skipSpecialTokens, shown }: DetokenizerOptions): boolean {
+    return skipSpecialTokens && this.special.has(id) && shown?.has(id) !== true;
+  }
+
   protected abstract textOf(ids: readonly TokenId[]): string;
-  abstract createDetokenizer(shown?: ReadonlySet<TokenId>): Detokenizer;
+  abstract createDetokenizer(options: DetokenizerOptions): Detokenizer;
+  abstract bytesOf(id: TokenId): Uint8Array;
 }
 
 /** Byte-level BPE: each token is bytes, whatever stands around it. */
@@ -120,8 +125,12 @@ class ByteLevelTokenizer extends HfTokenizer {
     return decodeBytes(this.#table, ids);
   }
 
-  createDetokenizer(shown: ReadonlySet<TokenId> = NONE): Detokenizer {
-    return new ByteLevelDetokenizer(this.#table, (id) => this.special.has(id) && !shown.has(id));
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
+    return new ByteLevelDetokenizer(this.#table, (id) => this.isSkipped(id, options));
+  }
+
+  bytesOf(id: TokenId): Uint8Array {
+    return this.#table[id] ?? NO_BYTES;
   }
 }
 
@@ -133,15 +142,24 @@ class NeighbourTokenizer extends HfTokenizer {
     return known.length === 0 ? '' : this.library.decode(known, AS_IS);
   }
 
-  createDetokenizer(shown: ReadonlySet<TokenId> = NONE): Detokenizer {
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
     return new PrefixDetokenizer({
-      isSkipped: (id) =>
-        (this.special.has(id) && !shown.has(id)) || this.library.id_to_token(id) === undefined,
+      isSkipped: (id) => this.isSkipped(id, options) || this.library.id_to_token(id) === undefined,
       decode: (ids) => this.textOf(ids),
-      byteOf: (id) => {
-        const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');
-        return match?.[1] === undefined ? null : Number.parseInt(match[1], 16);
-      },
+      byteOf: (id) => this.#byteOf(id),
     });
+  }
+
+  /** A first token may lose its leading space. As the second of two it keeps it, and the first is cut off. */
+  bytesOf(id: TokenId): Uint8Array {
+    const byte = this.#byteOf(id);
+    if (byte !== null) return Uint8Array.of(byte);
+    return Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length));
+  }
+
+  /** The byte of a fallback token such as `<0xE2>`. */
+  #byteOf(id: TokenId): number | null {
+    const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');
+    return match?.[1] === undefined ? null : Number.parseInt(match[1], 16);
   }
 }

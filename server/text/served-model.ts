@@ -1,6 +1,7 @@
 import { basename, join, resolve } from 'node:path';
-import { Type } from 'typebox';
+import { type Static, type TNumberOptions, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { GREEDY, type SamplingParams } from '../../engine/sampling/sampling-params.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { ChatTemplate } from './chat-template.js';
 import { loadTokenizer } from './hf-tokenizer.js';
@@ -20,9 +21,15 @@ export interface ServedModel {
   readonly chatTemplate: ChatTemplate | null;
   /** Tokens that end a text. */
   readonly eosTokenIds: readonly TokenId[];
-  readonly defaultTemperature: number;
-  readonly defaultTopP: number;
+  /** How requests are sampled that say nothing. */
+  readonly defaultSampling: SamplingDefaults;
+  /** Longest output of requests that set no limit; null: what is left of the context. */
+  readonly defaultMaxTokens: number | null;
 }
+
+export type SamplingDefaults = Omit<SamplingParams, 'logitBias' | 'seed'>;
+
+const NEUTRAL: SamplingDefaults = { ...GREEDY, temperature: 1 };
 
 const EosSchema = Type.Optional(
   Type.Union([Type.Integer(), Type.Array(Type.Integer()), Type.Null()]),
@@ -34,11 +41,19 @@ const ConfigSchema = Type.Object({
   eos_token_id: EosSchema,
 });
 
+const OptionalNumber = (options: TNumberOptions) =>
+  Type.Optional(Type.Union([Type.Number(options), Type.Null()]));
+
 const GenerationSchema = Type.Object({
   eos_token_id: EosSchema,
   do_sample: Type.Optional(Type.Boolean()),
-  temperature: Type.Optional(Type.Union([Type.Number({ minimum: 0 }), Type.Null()])),
-  top_p: Type.Optional(Type.Union([Type.Number({ exclusiveMinimum: 0, maximum: 1 }), Type.Null()])),
+  temperature: OptionalNumber({ minimum: 0 }),
+  top_k: OptionalNumber({ minimum: -1, multipleOf: 1 }),
+  top_p: OptionalNumber({ exclusiveMinimum: 0, maximum: 1 }),
+  min_p: OptionalNumber({ minimum: 0, maximum: 1 }),
+  typical_p: OptionalNumber({ exclusiveMinimum: 0, maximum: 1 }),
+  repetition_penalty: OptionalNumber({ exclusiveMinimum: 0 }),
+  max_new_tokens: OptionalNumber({ minimum: 1, multipleOf: 1 }),
 });
 
 const NamedTemplates = Type.Array(Type.Object({ name: Type.String(), template: Type.String() }));
@@ -68,7 +83,6 @@ export async function loadServedModel(dir: string, names: readonly string[]): Pr
   const eosOfTokenizer = eosToken === '' ? undefined : tokenizer.tokenId(eosToken);
   const eos = [config?.eos_token_id, generation?.eos_token_id, eosOfTokenizer].flat();
   const eosTokenIds = [...new Set(eos.filter((id) => id !== undefined && id !== null))];
-  const sampled = generation?.do_sample === true ? generation : null;
   const [first = basename(resolve(dir)), ...others] = names;
   return {
     names: [first, ...others],
@@ -78,8 +92,22 @@ export async function loadServedModel(dir: string, names: readonly string[]): Pr
       eosToken,
     }),
     eosTokenIds: eosTokenIds as TokenId[],
-    defaultTemperature: sampled?.temperature ?? 1,
-    defaultTopP: sampled?.top_p ?? 1,
+    defaultSampling: samplingDefaults(generation ?? {}),
+    defaultMaxTokens: generation?.max_new_tokens ?? null,
+  };
+}
+
+/** Files that do not turn sampling on may still name temperatures, which mean nothing then. */
+function samplingDefaults(generation: Static<typeof GenerationSchema>): SamplingDefaults {
+  if (generation.do_sample !== true) return NEUTRAL;
+  return {
+    ...NEUTRAL,
+    temperature: generation.temperature ?? NEUTRAL.temperature,
+    topK: Math.max(0, generation.top_k ?? NEUTRAL.topK),
+    topP: generation.top_p ?? NEUTRAL.topP,
+    minP: generation.min_p ?? NEUTRAL.minP,
+    typicalP: generation.typical_p ?? NEUTRAL.typicalP,
+    repetitionPenalty: generation.repetition_penalty ?? NEUTRAL.repetitionPenalty,
   };
 }
 

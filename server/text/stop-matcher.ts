@@ -21,8 +21,12 @@ export class StopMatcher {
     this.#includeStop = options.includeStop;
   }
 
-  /** Nothing may be pushed after a result that has stopped. */
-  push(piece: string): StopResult {
+  /**
+   * Nothing may be pushed after a result that has stopped.
+   *
+   * @param mayStop false: strings that are complete with this piece are text
+   */
+  push(piece: string, mayStop = true): StopResult {
     if (this.#automata.length === 0) return { text: piece, stopped: false };
     const text = this.#held + piece;
     for (let i = this.#held.length; i < text.length; i++) {
@@ -30,7 +34,7 @@ export class StopMatcher {
       for (const automaton of this.#automata) {
         if (automaton.advance(text.charCodeAt(i))) longest = Math.max(longest, automaton.length);
       }
-      if (longest > 0) {
+      if (longest > 0 && mayStop) {
         this.#held = '';
         const end = this.#includeStop ? i + 1 : i + 1 - longest;
         return { text: text.slice(0, end), stopped: true };
@@ -74,12 +78,14 @@ class StopAutomaton {
     return this.#matched;
   }
 
-  /** @returns whether the string is complete with this unit; the automaton is of no further use then */
+  /** @returns whether the string is complete with this unit; matching then goes on with the next one that may overlap */
   advance(unit: number): boolean {
     while (this.#matched > 0 && this.#stop.charCodeAt(this.#matched) !== unit) {
       this.#matched = this.#failure[this.#matched - 1];
     }
     if (this.#stop.charCodeAt(this.#matched) === unit) this.#matched++;
-    return this.#matched === this.#stop.length;
+    if (this.#matched < this.#stop.length) return false;
+    this.#matched = this.#failure[this.#matched - 1];
+    return true;
   }
 }

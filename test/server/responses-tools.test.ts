@@ -215,7 +215,10 @@ describe('function calls', () => {
 
 test('reasoning is an item of its own, counted, and goes back to the template', async () => {
   const engine = saying(['<think>two ', 'plus two</think>', 'Four.'], ['Yes.']);
-  const { client } = await startTestServer(engine, { model: toolModel, reasoningParser: 'think' });
+  const { client } = await startTestServer(engine, {
+    model: toolModel,
+    settings: { reasoningParser: 'think' },
+  });
   const first = await client.responses.create({ model: MODEL, input: '2+2?' });
   expect(first.output).toMatchObject([
     { type: 'reasoning', summary: [], content: [{ type: 'reasoning_text', text: 'two plus two' }] },
@@ -231,7 +234,7 @@ test('reasoning is an item of its own, counted, and goes back to the template', 
 test('reasoning is streamed before the text', async () => {
   const { client } = await startTestServer(saying(['<think>hm</think>', 'So.']), {
     model: toolModel,
-    reasoningParser: 'think',
+    settings: { reasoningParser: 'think' },
   });
   const stream = client.responses.stream({ model: MODEL, input: 'x' });
   const deltas: string[] = [];

@@ -20,7 +20,7 @@ function streamed(
   tokenizer: Tokenizer,
   ids: readonly number[],
 ): { pieces: string[]; text: string } {
-  const detokenizer = tokenizer.createDetokenizer();
+  const detokenizer = tokenizer.createDetokenizer({ skipSpecialTokens: true });
   const pieces = ids.map((id) => detokenizer.push(id as TokenId));
   return { pieces, text: [...pieces, detokenizer.flush()].join('') };
 }
@@ -175,6 +175,10 @@ const files = (): Record<string, unknown> => ({
     do_sample: true,
     temperature: 0.6,
     top_p: 0.9,
+    top_k: 20,
+    min_p: null,
+    repetition_penalty: 1.05,
+    max_new_tokens: 512,
   },
 });
 
@@ -183,18 +187,27 @@ describe('a model directory', () => {
     const model = await loadServedModel(await writeModelDir(files()), ['a', 'b']);
     expect(model.names).toEqual(['a', 'b']);
     expect(model.eosTokenIds).toEqual([2, 3, 258]);
-    expect([model.defaultTemperature, model.defaultTopP]).toEqual([0.6, 0.9]);
+    expect(model.defaultSampling).toMatchObject({
+      temperature: 0.6,
+      topP: 0.9,
+      topK: 20,
+      minP: 0,
+      typicalP: 1,
+      repetitionPenalty: 1.05,
+    });
+    expect(model.defaultMaxTokens).toBe(512);
     expect(model.chatTemplate?.render([{ role: 'user', content: 'x' }])).toBe('<s>[x]');
   });
 
   test('without do_sample, the sampling defaults are not used', async () => {
     const dir = await writeModelDir({
       ...files(),
-      'generation_config.json': { do_sample: false, temperature: 0.6 },
+      'generation_config.json': { do_sample: false, temperature: 0.6, top_k: 5 },
       'chat_template.jinja': 'file',
     });
     const model = await loadServedModel(dir, []);
-    expect(model.defaultTemperature).toBe(1);
+    expect(model.defaultSampling).toMatchObject({ temperature: 1, topK: 0 });
+    expect(model.defaultMaxTokens).toBeNull();
     expect(model.chatTemplate?.render([])).toBe('file');
   });
 

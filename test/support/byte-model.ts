@@ -1,10 +1,11 @@
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { ByteLevelDetokenizer, decodeBytes } from '../../server/text/byte-level.js';
 import { ChatTemplate } from '../../server/text/chat-template.js';
 import type { ServedModel } from '../../server/text/served-model.js';
 import type { Tokenizer } from '../../server/text/tokenizer.js';
 
-/** End of text of the byte model. */
+/** End of text of the byte model; a special token, written `<end>`. */
 export const EOS = 256 as TokenId;
 
 const TABLE = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
@@ -17,7 +18,9 @@ export function bytesOf(text: string): TokenId[] {
 const tokenizer: Tokenizer = {
   encode: (text) => bytesOf(text),
   decode: (ids) => decodeBytes(TABLE, ids),
-  createDetokenizer: () => new ByteLevelDetokenizer(TABLE),
+  createDetokenizer: ({ skipSpecialTokens }) =>
+    new ByteLevelDetokenizer(skipSpecialTokens ? TABLE : [...TABLE, Buffer.from('<end>')]),
+  bytesOf: (id) => (id === EOS ? Buffer.from('<end>') : (TABLE[id] ?? new Uint8Array(0))),
   tokenId: () => undefined,
 };
 
@@ -30,6 +33,6 @@ export const byteModel: ServedModel = {
   tokenizer,
   chatTemplate: new ChatTemplate(TEMPLATE, 'test', { bosToken: '', eosToken: '' }),
   eosTokenIds: [EOS],
-  defaultTemperature: 1,
-  defaultTopP: 1,
+  defaultSampling: { ...GREEDY, temperature: 1 },
+  defaultMaxTokens: null,
 };

@@ -1,4 +1,9 @@
-import type { EngineInfo, EngineRequest, EngineStats } from '../../engine/core/protocol.js';
+import type {
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  TokenLogprobs,
+} from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Engine, EngineOutput } from '../../server/engine-port.js';
@@ -14,8 +19,20 @@ export interface Script {
   readonly error?: OctavoError;
   /** With the last step. */
   readonly embedding?: Float32Array;
+  /** Log-probabilities of a token, when they are asked for: `top` of the likeliest. Otherwise `standardScores`. */
+  readonly scores?: (id: TokenId, top: number) => TokenLogprobs;
   /** Awaited before every step. */
   readonly beforeStep?: (step: number) => Promise<void> | void;
+}
+
+/** The token itself is the likeliest, then come those with the next ids, each less likely by 1. */
+export function standardScores(id: TokenId, top: number): TokenLogprobs {
+  const ranks = Array.from({ length: top }, (_, rank) => rank);
+  return {
+    logprob: -0.25,
+    topIds: ranks.map((rank) => (id + rank) as TokenId),
+    topLogprobs: ranks.map((rank) => -0.25 - rank),
+  };
 }
 
 /** One completion of a request. */
@@ -57,7 +74,10 @@ export class ScriptedEngine implements Engine {
   submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput>[] {
     return request.ids.map((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
-      return this.#run(id, { ...request, sampling: { ...request.sampling, seed } }, signal);
+      // The prompt is scored once, with the first completion.
+      const promptLogprobs = index === 0 ? request.promptLogprobs : null;
+      const own = { ...request, promptLogprobs, sampling: { ...request.sampling, seed } };
+      return this.#run(id, own, signal);
     });
   }
 
@@ -72,7 +92,12 @@ export class ScriptedEngine implements Engine {
   ): AsyncGenerator<EngineOutput> {
     const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
-    const { steps, finish, error, embedding, beforeStep, cachedTokens = 0 } = this.#script(request);
+    const script = this.#script(request);
+    const { steps, finish, error, embedding, beforeStep, cachedTokens = 0 } = script;
+    const { scores = standardScores } = script;
+    const { logprobs, promptLogprobs, promptTokenIds } = request;
+    const scored = (ids: readonly number[], top: number): TokenLogprobs[] =>
+      ids.map((token) => scores(token as TokenId, top));
     const aborted = new Promise<void>((resolve) => {
       if (signal?.aborted) resolve();
       signal?.addEventListener('abort', () => resolve(), { once: true });
@@ -91,6 +116,10 @@ export class ScriptedEngine implements Engine {
           finishReason: last ? finish : null,
           cachedTokens,
           ...(last && embedding ? { embedding } : {}),
+          ...(logprobs === null ? {} : { logprobs: scored(step, logprobs) }),
+          ...(index > 0 || promptLogprobs === null
+            ? {}
+            : { promptLogprobs: scored(promptTokenIds.slice(1), promptLogprobs) }),
         };
         if (last && finish !== null) return;
       }

@@ -7,9 +7,7 @@ import { type Clock, systemClock } from '../../server/clock.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
-import type { ReasoningParserName } from '../../server/reasoning/reasoning-parsers.js';
 import type { ServedModel } from '../../server/text/served-model.js';
-import type { ToolCallParserName } from '../../server/tools/formats.js';
 import { byteModel } from './byte-model.js';
 
 export interface TestServer {
@@ -33,8 +31,6 @@ export interface TestServerOptions {
   readonly settings?: Partial<AppContext['settings']>;
   readonly clock?: Clock;
   readonly bodyLimit?: number;
-  readonly toolCallParser?: ToolCallParserName;
-  readonly reasoningParser?: ReasoningParserName;
 }
 
 const running: App[] = [];
@@ -56,8 +52,6 @@ export async function startTestServer(
     settings: {
       ...loadSettings({}, {}),
       apiKey,
-      toolCallParser: options.toolCallParser ?? 'auto',
-      reasoningParser: options.reasoningParser ?? 'none',
       ...options.settings,
     },
     logger,

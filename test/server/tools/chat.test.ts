@@ -296,7 +296,7 @@ describe('what is refused', () => {
   });
 
   test('tools, when calls are not read', async () => {
-    const options = { model: toolModel, toolCallParser: 'none' as const };
+    const options = { model: toolModel, settings: { toolCallParser: 'none' } as const };
     const { post } = await startTestServer(saying('x'), options);
     const response = await post('/v1/chat/completions', request);
     expect(response.status).toBe(400);
@@ -310,7 +310,7 @@ describe('reasoning', () => {
   test('has fields and tokens of its own, beside content and calls', async () => {
     const { client } = await startTestServer(saying(...`${THOUGHT}Well.\n${CALL}`.split(/(?:)/u)), {
       model: toolModel,
-      reasoningParser: 'think',
+      settings: { reasoningParser: 'think' },
     });
     const { choices, usage } = await client.chat.completions.create(request);
     expect(choices[0]?.message).toMatchObject({
@@ -328,7 +328,7 @@ describe('reasoning', () => {
       saying('<th', 'ink>\nPar', 'is', '\n</thi', 'nk>\n', '\nYes', '.'),
       {
         model: toolModel,
-        reasoningParser: 'think',
+        settings: { reasoningParser: 'think' },
       },
     );
     const { deltas } = await deltasOf(client, { model: 'byte-model', messages });
@@ -342,7 +342,10 @@ describe('reasoning', () => {
 
   test('may be opened by the prompt, through chat_template_kwargs', async () => {
     const engine = saying('Hm.', '\n</think>\nYes.');
-    const { post } = await startTestServer(engine, { model: toolModel, reasoningParser: 'think' });
+    const { post } = await startTestServer(engine, {
+      model: toolModel,
+      settings: { reasoningParser: 'think' },
+    });
     const response = await post('/v1/chat/completions', {
       messages,
       chat_template_kwargs: { enable_thinking: true },

@@ -97,7 +97,8 @@ test.each([
   const call = tokenizer.tokenId('<tool_call>');
   if (end === undefined || call === undefined) throw new Error('the tokenizer lacks its tokens');
   const textOf = (shown?: ReadonlySet<typeof end>): string => {
-    const detokenizer = tokenizer.createDetokenizer(shown);
+    const options = { skipSpecialTokens: true, ...(shown ? { shown } : {}) };
+    const detokenizer = tokenizer.createDetokenizer(options);
     return [call, end].map((id) => detokenizer.push(id)).join('') + detokenizer.flush();
   };
   expect(textOf()).toBe('<tool_call>');

@@ -1,0 +1,17 @@
+import type { Choice } from './run.js';
+
+/** Of each prompt's candidates keeps the `n` with the highest log-probability per token, best first; equal ones keep their order. */
+export function bestOf(candidates: readonly Choice[], perPrompt: number, n: number): Choice[] {
+  const best: Choice[] = [];
+  for (let start = 0; start < candidates.length; start += perPrompt) {
+    const ofPrompt = candidates.slice(start, start + perPrompt);
+    ofPrompt.sort((a, b) => score(b) - score(a));
+    best.push(...ofPrompt.slice(0, n));
+  }
+  return best;
+}
+
+/** An empty completion says nothing that could be unlikely. */
+function score({ logprobSum, tokens }: Choice): number {
+  return tokens === 0 ? 0 : logprobSum / tokens;
+}

@@ -1,0 +1,63 @@
+import type { Static } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { SamplingParams } from '../../engine/sampling/sampling-params.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { AppContext } from '../app-context.js';
+import type { CommonSchema } from '../routes/request-fields.js';
+import { clip } from '../text/clip.js';
+
+type SamplingFields = Pick<
+  Static<typeof CommonSchema>,
+  | 'logit_bias'
+  | 'repetition_penalty'
+  | 'frequency_penalty'
+  | 'presence_penalty'
+  | 'temperature'
+  | 'top_k'
+  | 'min_p'
+  | 'typical_p'
+  | 'top_p'
+  | 'seed'
+>;
+
+/**
+ * What a request says of sampling, and the model's defaults where it says nothing.
+ *
+ * @throws OctavoError `invalid_request` for a biased token that is none
+ */
+export function samplingParams(body: SamplingFields, context: AppContext): SamplingParams {
+  const { defaultSampling: standard } = context.model;
+  const seed = body.seed ?? context.randomSeed();
+  return {
+    logitBias: logitBias(body.logit_bias ?? {}, context.engine.info.vocabSize),
+    repetitionPenalty: body.repetition_penalty ?? standard.repetitionPenalty,
+    frequencyPenalty: body.frequency_penalty ?? standard.frequencyPenalty,
+    presencePenalty: body.presence_penalty ?? standard.presencePenalty,
+    temperature: body.temperature ?? standard.temperature,
+    // -1 is vLLM's older word for all.
+    topK: Math.max(0, body.top_k ?? standard.topK),
+    minP: body.min_p ?? standard.minP,
+    typicalP: body.typical_p ?? standard.typicalP,
+    topP: body.top_p ?? standard.topP,
+    seed: Number(BigInt.asUintN(32, BigInt(seed))),
+  };
+}
+
+function logitBias(
+  biases: Readonly<Record<string, number>>,
+  vocabSize: number,
+): [token: TokenId, bias: number][] {
+  return Object.entries(biases).map(([key, bias]) => {
+    // One way to write each id, so that none is given twice.
+    if (!/^(0|[1-9]\d*)$/.test(key)) {
+      throw new OctavoError('invalid_request', `logit_bias: '${clip(key)}' is not a token id`, {
+        param: 'logit_bias',
+      });
+    }
+    if (Number(key) >= vocabSize) {
+      const message = `logit_bias: ${clip(key)} is not in the vocabulary of ${vocabSize} tokens`;
+      throw new OctavoError('invalid_request', message, { param: 'logit_bias' });
+    }
+    return [Number(key) as TokenId, bias];
+  });
+}

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs';
+import type { TObject } from 'typebox';
+import { describe, expect, test } from 'vitest';
+import { ChatSchema } from '../../server/routes/chat-completions.js';
+import { CompletionSchema } from '../../server/routes/completions.js';
+import { IGNORED_FIELDS } from '../../server/routes/request-fields.js';
+import { UNSUPPORTED_FIELDS } from '../../server/routes/unsupported-fields.js';
+
+const page = readFileSync(new URL('../../docs/openai-compatibility.md', import.meta.url), 'utf8');
+
+/** Cells of the table under a heading, one row for each parameter. */
+function tableOf(heading: string): Map<string, readonly string[]> {
+  const section = page.split(`## ${heading}\n`)[1]?.split('\n#')[0] ?? '';
+  const rows = section.split('\n').filter((line) => line.startsWith('| `'));
+  const cells = rows.map((row) => row.split('|').map((cell) => cell.trim()));
+  return new Map(
+    cells.flatMap(([, names, ...rest]) =>
+      [...(names?.matchAll(/`(\w+)`/g) ?? [])].map(([, name]): [string, string[]] => [
+        name ?? '',
+        rest,
+      ]),
+    ),
+  );
+}
+
+/** What the schemas say of a parameter. */
+function statusOf(field: string, schema: TObject): string {
+  if (Object.hasOwn(IGNORED_FIELDS, field)) return 'ignored';
+  if (Object.hasOwn(schema.properties, field)) return 'yes';
+  return Object.hasOwn(UNSUPPORTED_FIELDS, field) ? 'refused' : '';
+}
+
+describe('docs/openai-compatibility.md', () => {
+  const table = tableOf('Chat completions and completions');
+  const schemas = [ChatSchema, CompletionSchema];
+
+  test('names every parameter of the schemas, and no other', () => {
+    const known = new Set([
+      ...schemas.flatMap(({ properties }) => Object.keys(properties)),
+      ...Object.keys(UNSUPPORTED_FIELDS),
+    ]);
+    expect([...table.keys()].sort()).toEqual([...known].sort());
+  });
+
+  test.each(['chat', 'completions'])('says what %s does with each', (endpoint) => {
+    const column = endpoint === 'chat' ? 0 : 1;
+    for (const [field, cells] of table) {
+      const said = cells[column]?.split(' ')[0];
+      expect([field, said]).toEqual([field, statusOf(field, schemas[column] as TObject)]);
+    }
+  });
+
+  test('says which values of refused parameters ask for nothing', () => {
+    const neutral: Record<string, unknown> = {
+      empty: [],
+      true: true,
+      false: false,
+      0: 0,
+      1: 1,
+      text: ['text'],
+    };
+    for (const [field, [chat = '']] of table) {
+      const isNeutral = UNSUPPORTED_FIELDS[field];
+      if (!isNeutral || !chat.startsWith('refused')) continue;
+      const said = /\((.*)\)/.exec(chat)?.[1]?.replaceAll('`', '');
+      const values = said === undefined ? [] : [neutral[said], said, '', {}, { type: said }];
+      const accepted = [...values, true, 1, 'x', [], {}].filter((value) => isNeutral(value));
+      expect([field, accepted.length > 0]).toEqual([field, said !== undefined]);
+    }
+  });
+});
