@@ -1,4 +1,4 @@
-import type { ThinkParser } from '../reasoning/think-parser.js';
+import type { ThinkParser, ThinkPiece } from '../reasoning/think-parser.js';
 import { StopMatcher } from '../text/stop-matcher.js';
 import type { ToolCallParser, ToolEvent } from '../tools/tool-format.js';
 
@@ -62,7 +62,7 @@ export class MessageReader {
     else {
       const before = think.state;
       const pieces = think.push(piece);
-      this.#countToken(before, think.state);
+      this.#countToken(before, think.state, pieces);
       for (const { kind, text } of pieces) this.#read(kind, text);
     }
   }
@@ -86,9 +86,13 @@ export class MessageReader {
     return events;
   }
 
-  #countToken(before: ThinkParser['state'], after: ThinkParser['state']): void {
-    if (before === 'opening' && after === 'opening') this.#undecidedTokens++;
-    else if (before === 'thinking' || (before === 'opening' && after !== 'answer')) {
+  #countToken(
+    before: ThinkParser['state'],
+    after: ThinkParser['state'],
+    pieces: readonly ThinkPiece[],
+  ): void {
+    if (after === 'opening') this.#undecidedTokens++;
+    else if (before === 'thinking' || after === 'thinking' || pieces[0]?.kind === 'reasoning') {
       this.#reasoningTokens += this.#undecidedTokens + 1;
       this.#undecidedTokens = 0;
     }

@@ -136,6 +136,9 @@ class ByteLevelTokenizer extends HfTokenizer {
 
 /** All others (SentencePiece, WordPiece): a token's text depends on its neighbours. */
 class NeighbourTokenizer extends HfTokenizer {
+  /** Found so far: decoding costs the library some 10 us, and log-probabilities ask for up to 21 tokens at each place. */
+  readonly #bytes = new Map<TokenId, Uint8Array>();
+
   protected textOf(ids: readonly TokenId[]): string {
     const known = ids.filter((id) => this.library.id_to_token(id) !== undefined);
     // The library refuses an empty sequence.
@@ -152,9 +155,16 @@ class NeighbourTokenizer extends HfTokenizer {
 
   /** A first token may lose its leading space. As the second of two it keeps it, and the first is cut off. */
   bytesOf(id: TokenId): Uint8Array {
+    const known = this.#bytes.get(id);
+    if (known) return known;
     const byte = this.#byteOf(id);
-    if (byte !== null) return Uint8Array.of(byte);
-    return Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length));
+    const bytes =
+      byte === null
+        ? Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length))
+        : Uint8Array.of(byte);
+    // At most one entry for each id of the vocabulary.
+    if (bytes.length > 0) this.#bytes.set(id, bytes);
+    return bytes;
   }
 
   /** The byte of a fallback token such as `<0xE2>`. */

@@ -51,20 +51,23 @@ export function planTools(
       'tool calls of this model are not read: the server needs --tool-call-parser',
     );
   }
-  const shown = tools.filter((tool) => names === null || names.has(tool.function.name));
+  const allowed = tools.filter((tool) => names === null || names.has(tool.function.name));
   return {
     format,
-    shown,
-    offered: shown.map(({ function: { name, parameters } }) => ({
-      name,
-      parameters: parameters ?? NO_PARAMETERS,
+    // Templates look into the parameters, also of functions that have none.
+    shown: allowed.map((tool) => ({
+      ...tool,
+      function: { ...tool.function, parameters: parametersOf(tool) },
     })),
+    offered: allowed.map((tool) => ({ name: tool.function.name, parameters: parametersOf(tool) })),
     mode,
     maxCalls: mode === 'named' || body.parallel_tool_calls === false ? 1 : Infinity,
   };
 }
 
-const NO_PARAMETERS = { type: 'object', properties: {}, additionalProperties: false };
+function parametersOf({ function: { parameters } }: Tool): object {
+  return parameters ?? { type: 'object', properties: {}, additionalProperties: false };
+}
 
 function checkTools(tools: readonly Tool[]): void {
   const names = new Set<string>();

@@ -48,10 +48,14 @@ test.each([true, false])('a client that leaves aborts its request (stream: %s)',
   expect(metrics).toMatch(/request_success_total\{finished_reason="abort".*\} 2/);
 });
 
-test('a slow reader stops the reading of outputs, and then gets all', async () => {
+test('a slow reader stops the reading of its outputs only, and then gets all', async () => {
   const steps = Array.from({ length: 400 }, () => bytesOf('Z'.repeat(20_000)));
-  const engine = new ScriptedEngine(() => ({ steps, finish: 'length' }));
-  const { port } = await startTestServer(engine);
+  const short = Array.from({ length: 50 }, () => bytesOf('y'));
+  const engine = new ScriptedEngine(({ maxTokens }) => ({
+    steps: maxTokens === 50 ? short : steps,
+    finish: 'length',
+  }));
+  const { port, post } = await startTestServer(engine);
   const { response } = await open(port, { messages, stream: true });
   const incoming = await response;
   const taken = (): number => engine.submitted[0]?.taken ?? 0;
@@ -61,7 +65,12 @@ test('a slow reader stops the reading of outputs, and then gets all', async () =
     await new Promise((resolve) => setTimeout(resolve, 150));
   }
   // What is under way fits into the buffers of two sockets.
-  expect(taken()).toBeLessThan(400);
+  const stalledAt = taken();
+  expect(stalledAt).toBeLessThan(400);
+  // Another stream runs as if the slow one were not there.
+  const other = await post(CHAT, { messages, stream: true, max_tokens: 50 });
+  expect((await other.text()).match(/"content":"y"/g)).toHaveLength(50);
+  expect(taken()).toBe(stalledAt);
   let length = 0;
   for await (const chunk of incoming.setEncoding('utf8')) {
     length += String(chunk).match(/Z/g)?.length ?? 0;

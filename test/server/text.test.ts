@@ -25,6 +25,10 @@ function streamed(
   return { pieces, text: [...pieces, detokenizer.flush()].join('') };
 }
 
+const bytesOf = (tokenizer: Tokenizer, id: number): number[] => [
+  ...tokenizer.bytesOf(id as TokenId),
+];
+
 const whole = (tokenizer: Tokenizer, ids: readonly number[]): string =>
   tokenizer.decode(ids as TokenId[], { skipSpecialTokens: true });
 
@@ -72,6 +76,18 @@ describe('byte-level tokens', async () => {
     expect(streamed(tokenizer, ids).text).toBe('<tool_call>the t');
     expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe('<tool_call>the t<|end|>');
     expect(tokenizer.tokenId('<|end|>')).toBe(258);
+    const shown = tokenizer.createDetokenizer({ skipSpecialTokens: false });
+    expect(ids.map((id) => shown.push(id)).join('')).toBe('<tool_call>the t<|end|>');
+  });
+
+  test('are known by their bytes', () => {
+    expect([0xe2, 257, 258, 259, 9999].map((id) => bytesOf(tokenizer, id))).toEqual([
+      [0xe2],
+      [...Buffer.from(' t')],
+      [...Buffer.from('<|end|>')],
+      [...Buffer.from('<tool_call>')],
+      [],
+    ]);
   });
 });
 
@@ -103,6 +119,24 @@ describe('tokens whose text depends on their neighbours', async () => {
       ...[...Buffer.from('\uFFFD')].map(byte),
     ]);
     expect(pieces).toEqual(['one', '', '', '€', ' two', '', '', '\uFFFD']);
+  });
+
+  test('are known by the bytes that they have inside of a text', () => {
+    const texts: Record<number, string> = {
+      259: ' one',
+      260: ' two',
+      261: 'a',
+      262: 'é',
+      263: ' ',
+      264: '<|end|>',
+      9999: '',
+    };
+    for (const [id, text] of Object.entries(texts)) {
+      expect([id, bytesOf(tokenizer, Number(id))]).toEqual([id, [...Buffer.from(text)]]);
+    }
+    expect(bytesOf(tokenizer, byte(0xe2))).toEqual([0xe2]);
+    // The same a second time.
+    expect(bytesOf(tokenizer, 259)).toEqual([...Buffer.from(' one')]);
   });
 });
 

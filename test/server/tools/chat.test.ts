@@ -170,6 +170,21 @@ describe('tool calls', () => {
     expect(choices[0]?.message.tool_calls).toHaveLength(1);
   });
 
+  test('log-probabilities are of all tokens, those of a call too, whole and streamed', async () => {
+    const { client } = await startTestServer(saying(...`A.${CALL}`.split('')), {
+      model: toolModel,
+    });
+    const body = { ...request, logprobs: true };
+    const { choices } = await client.chat.completions.create(body);
+    const tokens = choices[0]?.logprobs?.content?.map(({ token }) => token).join('');
+    expect(tokens).toBe(`A.${CALL}`);
+    let streamed = '';
+    for await (const chunk of await client.chat.completions.create({ ...body, stream: true })) {
+      for (const { token } of chunk.choices[0]?.logprobs?.content ?? []) streamed += token;
+    }
+    expect(streamed).toBe(`A.${CALL}`);
+  });
+
   test('without tools, and with tool_choice none, nothing is a call and no tool is shown', async () => {
     const engine = saying(CALL);
     const { client } = await startTestServer(engine, { model: toolModel });
@@ -229,6 +244,15 @@ describe('tool calls', () => {
         '<tool get_weather>sun<tool>12:00<assistant>',
     );
   });
+});
+
+test('/tokenize counts tools and template variables', async () => {
+  const { post } = await startTestServer(saying('x'), { model: toolModel });
+  const body = { messages, tools: [TIME], chat_template_kwargs: { enable_thinking: true } };
+  const answer = (await (await post('/tokenize', body)).json()) as { tokens: number[] };
+  expect(Buffer.from(answer.tokens).toString()).toBe(
+    '<tools>get_time;<user>Weather in Paris?<assistant><think>\n',
+  );
 });
 
 describe('what is refused', () => {
