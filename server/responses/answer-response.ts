@@ -23,6 +23,7 @@ export interface AnswerOptions {
   readonly head: ResponseHead;
   readonly stream: boolean;
   readonly record: GenerationRecord;
+  readonly newCallId: () => string;
   /** Called with the finished response before the client sees it, so that it can be continued at once. */
   readonly keep: (response: ResponseObject) => void;
 }
@@ -51,7 +52,7 @@ export async function answerResponse(
     const items = new OutputItems();
     let status: FinalStatus = 'completed';
     for await (const output of outputs) {
-      grow(items, output);
+      grow(items, output, options);
       status = statusOf(output);
     }
     items.end(status);
@@ -66,8 +67,28 @@ type FinalStatus = 'completed' | 'incomplete';
 const statusOf = ({ finishReason }: ChoiceOutput): FinalStatus =>
   finishReason === 'length' ? 'incomplete' : 'completed';
 
-function grow(items: OutputItems, output: ChoiceOutput): ResponseEvent[] {
-  return items.text(output.text);
+function grow(
+  items: OutputItems,
+  { events, finishReason }: ChoiceOutput,
+  { newCallId }: AnswerOptions,
+): ResponseEvent[] {
+  return events.flatMap((event, index) => {
+    switch (event.kind) {
+      case 'content':
+        return items.text(event.text);
+      case 'reasoning':
+        return items.reasoning(event.text);
+      case 'call':
+        return items.beginCall(newCallId(), event.name);
+      case 'arguments':
+        return items.callArguments(event.text);
+      case 'end': {
+        // A call that the length has cut ends here, too; it is left open, to become incomplete.
+        const cut = finishReason === 'length' && index === events.length - 1;
+        return cut ? [] : items.endCall();
+      }
+    }
+  });
 }
 
 async function stream(
@@ -93,7 +114,7 @@ async function stream(
     );
     let status: FinalStatus = 'completed';
     for await (const output of outputs) {
-      await send(...grow(items, output));
+      await send(...grow(items, output, options));
       status = statusOf(output);
     }
     await send(...items.end(status));

@@ -1,6 +1,5 @@
 import { OctavoError } from '../../engine/errors.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import type { Message } from '../routes/chat-messages.js';
+import type { Message, Prompt } from '../routes/chat-messages.js';
 import { clip } from '../text/clip.js';
 import type { FunctionCallItem, Item } from './items.js';
 
@@ -12,43 +11,61 @@ import type { FunctionCallItem, Item } from './items.js';
 export function toMessages(instructions: string | null, items: readonly Item[]): Message[] {
   const messages: Message[] = [];
   if (instructions !== null) messages.push({ role: 'system', content: instructions });
-  const called = new Map<string, string>();
+  const called = new Set<string>();
+  let reasoning: string | null = null;
+  /** Of the turn that begins now, if something was thought before it. */
+  const thought = (): Pick<Message, 'reasoning_content'> => {
+    const text = reasoning;
+    reasoning = null;
+    return text === null ? {} : { reasoning_content: text };
+  };
   for (const item of items) {
     switch (item.type) {
-      case 'message':
-        messages.push({ role: item.role, content: item.content.map(({ text }) => text).join('') });
+      case 'message': {
+        const content = item.content.map(({ text }) => text).join('');
+        messages.push({
+          role: item.role,
+          content,
+          ...(item.role === 'assistant' ? thought() : {}),
+        });
         break;
-      case 'function_call':
-        called.set(item.call_id, item.name);
-        addCall(messages, item);
+      }
+      case 'function_call': {
+        called.add(item.call_id);
+        const last = messages.at(-1);
+        if (last?.role === 'assistant' && reasoning === null) {
+          last.tool_calls = [...(last.tool_calls ?? []), toCall(item)];
+        } else {
+          messages.push({
+            role: 'assistant',
+            content: null,
+            tool_calls: [toCall(item)],
+            ...thought(),
+          });
+        }
         break;
+      }
       case 'function_call_output': {
-        const name = called.get(item.call_id);
-        if (name === undefined) {
+        if (!called.has(item.call_id)) {
           const message = `input: no function call for the output with call_id '${clip(item.call_id)}'`;
           throw new OctavoError('invalid_request', message, { param: 'input' });
         }
-        messages.push({ role: 'tool', content: item.output, tool_call_id: item.call_id, name });
+        messages.push({ role: 'tool', content: item.output, tool_call_id: item.call_id });
         break;
       }
       case 'reasoning':
-        // Templates leave out what was thought in earlier turns.
+        reasoning = item.content.map(({ text }) => text).join('');
         break;
     }
   }
   return messages;
 }
 
-function addCall(messages: Message[], item: FunctionCallItem): void {
-  const call = {
-    id: item.call_id,
-    type: 'function' as const,
-    function: { name: item.name, arguments: item.arguments },
-  };
-  const last = messages.at(-1);
-  if (last?.role === 'assistant') last.tool_calls = [...(last.tool_calls ?? []), call];
-  else messages.push({ role: 'assistant', content: null, tool_calls: [call] });
-}
+const toCall = (item: FunctionCallItem) => ({
+  id: item.call_id,
+  type: 'function' as const,
+  function: { name: item.name, arguments: item.arguments },
+});
 
 /**
  * Encodes a conversation, without its beginning if it is too long and may be cut (`truncation: auto`). It is cut before a user's
@@ -60,10 +77,10 @@ function addCall(messages: Message[], item: FunctionCallItem): void {
 export function encodeToFit(
   items: readonly Item[],
   room: number,
-  encode: (items: readonly Item[]) => TokenId[],
-): TokenId[] {
-  let tokens = encode(items);
-  if (tokens.length <= room) return tokens;
+  encode: (items: readonly Item[]) => Prompt,
+): Prompt {
+  let prompt = encode(items);
+  if (prompt.tokenIds.length <= room) return prompt;
   const starts = items.flatMap((item, index) =>
     index > 0 && item.type === 'message' && item.role === 'user' ? [index] : [],
   );
@@ -72,13 +89,13 @@ export function encodeToFit(
   while (low <= high) {
     const middle = (low + high) >>> 1;
     const shorter = encode(items.slice(starts[middle]));
-    if (shorter.length <= room) {
-      tokens = shorter;
+    if (shorter.tokenIds.length <= room) {
+      prompt = shorter;
       high = middle - 1;
     } else {
       low = middle + 1;
-      if (tokens.length > room) tokens = shorter;
+      if (prompt.tokenIds.length > room) prompt = shorter;
     }
   }
-  return tokens;
+  return prompt;
 }

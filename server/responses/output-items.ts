@@ -59,6 +59,11 @@ export class OutputItems {
     return [{ type: 'response.function_call_arguments.delta', ...this.#place(open), delta }];
   }
 
+  /** The open call is complete, whatever comes behind it. */
+  endCall(): ResponseEvent[] {
+    return this.#open?.kind === 'function_call' ? this.#close('completed') : [];
+  }
+
   /** Ends the last item. An answer without any gets an empty message: clients look for one. */
   end(status: 'completed' | 'incomplete'): ResponseEvent[] {
     const begun =

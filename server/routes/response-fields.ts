@@ -1,11 +1,27 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { InputSchema } from '../responses/items.js';
+import { RESPONSE_TOOL_FIELDS } from '../responses/tools.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
-import { type NeutralValues, never, oneOf, refuseUnsupported } from './unsupported-fields.js';
+import { TEMPLATE_FIELDS } from './template-variables.js';
+import {
+  isEmptyList,
+  type NeutralValues,
+  never,
+  oneOf,
+  refuseUnsupported,
+} from './unsupported-fields.js';
 
-// One response is one completion, and its length has another name.
-const { n: _n, max_tokens: _maxTokens, stream_options: _streamOptions, ...SHARED } = COMMON_FIELDS;
+// One response is one completion, its length has another name, and no log-probabilities are shown.
+const {
+  n: _n,
+  max_tokens: _maxTokens,
+  max_completion_tokens: _maxCompletionTokens,
+  stream_options: _streamOptions,
+  prompt_logprobs: _promptLogprobs,
+  return_tokens_as_token_ids: _asTokenIds,
+  ...SHARED
+} = COMMON_FIELDS;
 
 const TextFormat = Type.Object({ type: Type.Enum(['text', 'json_object', 'json_schema']) });
 
@@ -23,7 +39,7 @@ export const ResponseSchema = Type.Object({
       maxProperties: 16,
     }),
   ),
-  parallel_tool_calls: Nullable(Type.Boolean()),
+  ...RESPONSE_TOOL_FIELDS,
   text: Nullable(
     Type.Object({
       format: Nullable(TextFormat),
@@ -32,30 +48,29 @@ export const ResponseSchema = Type.Object({
   ),
   truncation: Nullable(Type.Enum(['auto', 'disabled'])),
   reasoning: Nullable(
-    Type.Object({ effort: Nullable(Type.String()), summary: Nullable(Type.String()) }),
+    Type.Object({ effort: TEMPLATE_FIELDS.reasoning_effort, summary: Nullable(Type.String()) }),
   ),
+  chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
   include: Nullable(Type.Array(Type.String())),
   stream_options: Nullable(Type.Object({ include_obfuscation: Nullable(Type.Boolean()) })),
-  prompt_cache_key: Nullable(Type.String()),
-  safety_identifier: Nullable(Type.String()),
 });
 
 export type ResponseBody = Static<typeof ResponseSchema>;
 
-const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
-
-/** Of this API; `refuseUnsupported` has those that it shares with chats. */
-const NEUTRAL: NeutralValues = {
+/** Like `UNSUPPORTED_FIELDS`, of this API only. Some are fields of chats, which have other names here. */
+export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
   background: oneOf(false),
   context_management: isEmptyList,
   conversation: never,
   image: never,
   moderation: never,
   prompt: never,
-  top_logprobs: oneOf(0),
   max_tokens: never,
+  max_completion_tokens: never,
   messages: never,
   n: oneOf(1),
+  prompt_logprobs: never,
+  return_tokens_as_token_ids: oneOf(false),
 };
 
 /** `include` asks for more of what tools of the server return, of which there are none, or for one of these. */
@@ -63,7 +78,7 @@ const NOT_INCLUDED = ['reasoning.encrypted_content', 'message.output_text.logpro
 
 /** @throws OctavoError `invalid_request` that names the first field, or the part of one, that is asked for and not supported */
 export function checkResponseFields(body: ResponseBody): void {
-  refuseUnsupported(body, ResponseSchema, NEUTRAL);
+  refuseUnsupported(body, ResponseSchema, UNSUPPORTED_RESPONSE_FIELDS);
   const refuse = (param: string, allowed: string): never => {
     throw new OctavoError('invalid_request', `${param} is not supported: must be ${allowed}`, {
       param,
@@ -72,7 +87,6 @@ export function checkResponseFields(body: ResponseBody): void {
   const { text, reasoning, stream_options: options, include } = body;
   if ((text?.format?.type ?? 'text') !== 'text') refuse('text.format', 'text');
   if ((text?.verbosity ?? 'medium') !== 'medium') refuse('text.verbosity', 'medium');
-  if ((reasoning?.effort ?? 'none') !== 'none') refuse('reasoning.effort', 'none');
   if ((reasoning?.summary ?? null) !== null) refuse('reasoning.summary', 'null');
   if (options?.include_obfuscation === true) refuse('stream_options.include_obfuscation', 'false');
   const index = (include ?? []).findIndex((name) => NOT_INCLUDED.includes(name));

@@ -1,5 +1,4 @@
 import { OctavoError } from '../../engine/errors.js';
-import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/run.js';
@@ -9,10 +8,14 @@ import { newItemId } from '../responses/ids.js';
 import { type Item, toItems } from '../responses/items.js';
 import type { ResponseHead } from '../responses/response-object.js';
 import { ResponseStore } from '../responses/response-store.js';
+import { shownTools, toChatTools, withOwnNames } from '../responses/tools.js';
 import { clip } from '../text/clip.js';
-import { encodeMessages } from './chat-messages.js';
+import { newCallId } from '../tools/call-ids.js';
+import { planTools, type ToolPlan } from '../tools/tool-plan.js';
+import { encodeMessages, type Prompt } from './chat-messages.js';
 import { checkResponseFields, type ResponseBody, ResponseSchema } from './response-fields.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
+import { templateVariables } from './template-variables.js';
 import type { TypedApp } from './typed-app.js';
 
 export function addResponseRoutes(app: TypedApp, context: AppContext): void {
@@ -31,20 +34,23 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     },
     async (request, reply) => {
       const { body } = request;
-      const { input, tokenIds } = prepare(body, context, store);
+      const { input, prompt, tools } = prepare(body, context, store);
+      const { text, tokenIds } = prompt;
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_output_tokens ?? null,
-        standard: context.engine.info.maxModelLength,
+        standard: context.model.defaultMaxTokens ?? context.engine.info.maxModelLength,
         context: context.engine.info.maxModelLength,
         param: 'input',
       });
       const id = newItemId('resp');
       const { stream_options: _options, ...common } = body;
-      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context);
+      const message = context.messageForms.of(text, tools);
+      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, { message });
       const head = headOf(id, body, context);
       return answerResponse(context, request, reply, {
         request: planned,
+        newCallId: () => tools?.format.newCallId() ?? newCallId(),
         head,
         stream: body.stream === true,
         record: newRecord(id, head.model),
@@ -56,33 +62,50 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
   );
 
   app.post('/v1/responses/input_tokens', { schema: { body: ResponseSchema } }, async ({ body }) => {
-    const { tokenIds } = prepare(body, context, store);
-    return { object: 'response.input_tokens', input_tokens: tokenIds.length };
+    const { prompt } = prepare(body, context, store);
+    return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
   });
 }
 
-/**
- * The conversation up to now, and its tokens.
- *
- * @throws OctavoError what is wrong with the request
- */
-function prepare(
-  body: ResponseBody,
-  context: AppContext,
-  store: ResponseStore,
-): { input: Item[]; tokenIds: TokenId[] } {
+/** What a request is about, once it is checked. */
+interface Prepared {
+  /** The conversation up to now. */
+  readonly input: Item[];
+  /** It, as the model reads it. */
+  readonly prompt: Prompt;
+  readonly tools: ToolPlan | null;
+}
+
+/** @throws OctavoError what is wrong with the request */
+function prepare(body: ResponseBody, context: AppContext, store: ResponseStore): Prepared {
+  const { model, messageForms, engine } = context;
   const { stream_options: options, ...common } = body;
   checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
   checkResponseFields(body);
+  const tools = withOwnNames(() =>
+    planTools(toChatTools(body), model.chatTemplate, messageForms.tools),
+  );
+  const variables = withOwnNames(() =>
+    templateVariables(
+      {
+        reasoning_effort: body.reasoning?.effort ?? null,
+        chat_template_kwargs: body.chat_template_kwargs ?? null,
+      },
+      model.chatTemplate,
+    ),
+  );
   const input = [
     ...previousItems(body.previous_response_id ?? null, store),
     ...toItems(body.input, (id) => store.item(id)),
   ];
-  const encode = (items: readonly Item[]): TokenId[] =>
-    encodeMessages(toMessages(body.instructions ?? null, items), context.model).tokenIds;
-  if (body.truncation !== 'auto') return { input, tokenIds: encode(input) };
-  const room = context.engine.info.maxModelLength - (body.max_output_tokens ?? 1);
-  return { input, tokenIds: encodeToFit(input, room, encode) };
+  const encode = (items: readonly Item[]): Prompt =>
+    encodeMessages(toMessages(body.instructions ?? null, items), model, {
+      tools: tools?.shown ?? null,
+      variables,
+    });
+  if (body.truncation !== 'auto') return { input, prompt: encode(input), tools };
+  const room = engine.info.maxModelLength - (body.max_output_tokens ?? 1);
+  return { input, prompt: encodeToFit(input, room, encode), tools };
 }
 
 /** @throws OctavoError `previous_response_not_found` */
@@ -110,13 +133,13 @@ function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHe
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     previous_response_id: body.previous_response_id ?? null,
     prompt_cache_key: body.prompt_cache_key ?? null,
-    reasoning: { effort: null, summary: null },
+    reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
     safety_identifier: body.safety_identifier ?? null,
     store: body.store ?? true,
     temperature: body.temperature ?? model.defaultSampling.temperature,
     text: { format: { type: 'text' }, verbosity: 'medium' },
-    tool_choice: 'auto',
-    tools: [],
+    tool_choice: body.tool_choice ?? 'auto',
+    tools: shownTools(body),
     top_p: body.top_p ?? model.defaultSampling.topP,
     truncation: body.truncation ?? 'disabled',
     user: body.user ?? null,

@@ -3,7 +3,7 @@ import { FUNCTION_NAME } from '../tools/tool-format.js';
 import { Nullable } from './request-fields.js';
 
 /** OpenAI's limit. */
-const MAX_TOOLS = 128;
+export const MAX_TOOLS = 128;
 
 const FunctionSchema = Type.Object({
   name: Type.String({ pattern: FUNCTION_NAME.source }),

@@ -6,7 +6,7 @@ export type NeutralValues = Readonly<Record<string, (value: unknown) => boolean>
 const isEmptyObject = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 
-const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+export const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 export const oneOf =
   (...values: unknown[]) =>
@@ -64,20 +64,19 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
 };
 
 /**
-/**
  * @param schema of the endpoint: its own fields are its own affair
- * @param neutral fields with the values that ask for nothing
+ * @param unsupported fields with the values that ask for nothing
  * @throws OctavoError `invalid_request` that names the first field that is asked for and not supported
  */
 export function refuseUnsupported(
   body: object,
   schema: TObject,
-  neutral: NeutralValues = UNSUPPORTED_FIELDS,
+  unsupported: NeutralValues = UNSUPPORTED_FIELDS,
 ): void {
   for (const [field, value] of Object.entries(body)) {
-    if (value === null || !Object.hasOwn(neutral, field)) continue;
+    if (value === null || !Object.hasOwn(unsupported, field)) continue;
     if (Object.hasOwn(schema.properties, field)) continue;
-    if (!neutral[field](value)) {
+    if (!unsupported[field](value)) {
       throw new OctavoError('invalid_request', `${field} is not supported`, { param: field });
     }
   }

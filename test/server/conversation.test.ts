@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { TokenId } from '../../scheduler/ids.js';
 import { encodeToFit } from '../../server/responses/conversation.js';
 import type { Item, MessageItem } from '../../server/responses/items.js';
+import type { Prompt } from '../../server/routes/chat-messages.js';
 
 const message = (role: MessageItem['role'], text: string): Item => ({
   id: text,
@@ -12,23 +13,25 @@ const message = (role: MessageItem['role'], text: string): Item => ({
 });
 
 /** As many tokens as characters, and one for each item. */
-const encode = (items: readonly Item[]): TokenId[] =>
-  items.flatMap(({ id }) => Array.from({ length: id.length + 1 }, () => 0 as TokenId));
+const encode = (items: readonly Item[]): Prompt => ({
+  text: '',
+  tokenIds: items.flatMap(({ id }) => Array.from({ length: id.length + 1 }, () => 0 as TokenId)),
+});
 
 test('the longest end that begins with a user and fits, for every room', () => {
   const items = Array.from({ length: 13 }, (_, i) =>
     message(i % 3 === 1 ? 'user' : 'assistant', 'x'.repeat((i * 7) % 5)),
   );
   const starts = [0, 1, 4, 7, 10];
-  const lengths = starts.map((start) => encode(items.slice(start)).length);
+  const lengths = starts.map((start) => encode(items.slice(start)).tokenIds.length);
   for (let room = 1; room <= (lengths[0] ?? 0) + 1; room++) {
     // Too long whatever is left out: the shortest stays.
     const expected = lengths.find((length) => length <= room) ?? lengths.at(-1);
-    expect([room, encodeToFit(items, room, encode).length]).toEqual([room, expected]);
+    expect([room, encodeToFit(items, room, encode).tokenIds.length]).toEqual([room, expected]);
   }
 });
 
 test('a conversation without a second user is not cut', () => {
   const items = [message('user', 'abc'), message('assistant', 'def')];
-  expect(encodeToFit(items, 2, encode).length).toBe(8);
+  expect(encodeToFit(items, 2, encode).tokenIds.length).toBe(8);
 });

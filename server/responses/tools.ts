@@ -1,0 +1,94 @@
+import { type Static, Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import { Nullable } from '../routes/request-fields.js';
+import { MAX_TOOLS, type ToolFieldsSchema } from '../routes/tool-fields.js';
+import { FUNCTION_NAME } from '../tools/tool-format.js';
+
+const NamedTool = Type.Object({ type: Type.Literal('function'), name: Type.String() });
+
+const AllowedTools = Type.Object({
+  type: Type.Literal('allowed_tools'),
+  mode: Type.Enum(['auto', 'required']),
+  tools: Type.Array(NamedTool, { minItems: 1 }),
+});
+
+/** Request fields about tools. Chats have the same ones, but with the parts of a function one level deeper. */
+export const RESPONSE_TOOL_FIELDS = {
+  /** Empty is the same as absent, unlike in chats: clients of this API send it so. */
+  tools: Nullable(
+    Type.Array(
+      Type.Object({
+        type: Type.Literal('function'),
+        name: Type.String({ pattern: FUNCTION_NAME.source }),
+        description: Nullable(Type.String()),
+        parameters: Nullable(Type.Object({})),
+        strict: Nullable(Type.Boolean()),
+      }),
+      { maxItems: MAX_TOOLS },
+    ),
+  ),
+  tool_choice: Nullable(
+    Type.Union([Type.Enum(['none', 'auto', 'required']), NamedTool, AllowedTools]),
+  ),
+  parallel_tool_calls: Nullable(Type.Boolean()),
+};
+
+const FieldsSchema = Type.Object(RESPONSE_TOOL_FIELDS);
+
+type Fields = Static<typeof FieldsSchema>;
+type ChatFields = Static<typeof ToolFieldsSchema>;
+
+/** The same wishes in the form of chats. */
+export function toChatTools(body: Fields): ChatFields {
+  const tools = body.tools?.length ? body.tools : null;
+  const choice = body.tool_choice ?? null;
+  return {
+    parallel_tool_calls: body.parallel_tool_calls ?? null,
+    tools: tools?.map(({ type, ...definition }) => ({ type, function: definition })) ?? null,
+    // Without tools, `auto` asks for nothing.
+    tool_choice: tools === null && choice === 'auto' ? null : toChatChoice(choice),
+  };
+}
+
+const toChatName = ({ type, name }: Static<typeof NamedTool>) => ({ type, function: { name } });
+
+function toChatChoice(
+  choice: NonNullable<Fields['tool_choice']> | null,
+): NonNullable<ChatFields['tool_choice']> | null {
+  if (choice === null || typeof choice === 'string') return choice;
+  if (choice.type === 'function') return toChatName(choice);
+  const { type, mode, tools } = choice;
+  return { type, allowed_tools: { mode, tools: tools.map(toChatName) } };
+}
+
+/** Tools as a response repeats them. */
+export function shownTools(body: Fields): object[] {
+  return (body.tools ?? []).map(({ type, name, description, parameters, strict }) => ({
+    type,
+    name,
+    description: description ?? null,
+    parameters: parameters ?? null,
+    strict: strict ?? null,
+  }));
+}
+
+/**
+ * Does what checks the fields in the form of chats, and names them in the message as the client knows them.
+ *
+ * @throws OctavoError what `check` throws
+ */
+export function withOwnNames<Result>(check: () => Result): Result {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof OctavoError) || error.param === null) throw error;
+    const param = error.param
+      .replace('.allowed_tools.', '.')
+      .replace('.function.', '.')
+      .replace('reasoning_effort', 'reasoning.effort');
+    throw new OctavoError(error.kind, error.message.replaceAll(error.param, param), {
+      param,
+      cause: error,
+    });
+  }
+}
