@@ -1,13 +1,15 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { SampledToken, StepPlan } from '../../scheduler/step-plan.js';
+import type { RequestOutput } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
-import { Sampler } from '../sampling/sampler.js';
+import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner, RunnerTimings } from './model-runner.js';
+import { PromptRows } from './prompt-rows.js';
 import type { CompletionOutput, EngineRequest, EngineStats } from './protocol.js';
+import { type Completion, type OutputExtras, StepReading } from './step-reading.js';
 
 export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
@@ -25,8 +27,8 @@ export interface EngineCoreDependencies {
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
   readonly #sampler = new Sampler();
-  /** One for each live completion. */
-  readonly #samplers = new Map<RequestId, SequenceSampler>();
+  /** Those alive. */
+  readonly #completions = new Map<RequestId, Completion>();
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
   #steps = 0;
@@ -64,9 +66,16 @@ export class EngineCore {
    */
   add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
     const { scheduler, now } = this.#dependencies;
+    const promptRows =
+      request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
     try {
-      this.#checkTokens(request);
-      const refusal = scheduler.add({ ...request, arrivalTime: now() });
+      this.#check(request);
+      const refusal = scheduler.add({
+        ...request,
+        maxTokens: request.pooling === null ? request.maxTokens : 0,
+        computesWholePrompt: promptRows?.readsAll ?? false,
+        arrivalTime: now(),
+      });
       if (refusal) throw refusalError(refusal, request);
     } catch (error) {
       for (const constraint of constraints) constraint.dispose();
@@ -76,7 +85,8 @@ export class EngineCore {
       const seed = (request.sampling.seed + index) >>> 0;
       const params = { ...request.sampling, seed };
       const constraint = constraints[index] ?? null;
-      this.#samplers.set(id, new SequenceSampler({ ...request, params, constraint }));
+      const sampler = new SequenceSampler({ ...request, params, constraint });
+      this.#completions.set(id, { request, sampler, promptRows });
     });
   }
 
@@ -93,54 +103,51 @@ export class EngineCore {
 
   /** Lets go of everything that completions hold outside the cache. For an engine that has failed, or is closed. */
   dispose(): void {
-    for (const id of this.#samplers.keys()) this.#forget(id);
+    for (const id of this.#completions.keys()) this.#forget(id);
   }
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
   async step(): Promise<CompletionOutput[]> {
-    const { scheduler, runner, now } = this.#dependencies;
+    const { scheduler, runner, now, vocabSize } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule();
     if (!plan) return [];
+    const reading = new StepReading(plan, this.#completions, vocabSize);
     const scheduled = now();
-    const logits = await runner.execute(plan);
+    const answer = await runner.execute(plan, reading.query);
     const executed = now();
-    const outputs = scheduler.apply(plan, this.#sample(plan, logits));
+    const extras = new Map<RequestId, OutputExtras>();
+    reading.readPrompts(answer);
+    const sampled = reading.sample(answer, this.#sampler, this.#edited, extras);
+    const outputs = scheduler
+      .apply(plan, sampled)
+      .map((output) => this.#complete(output, extras.get(output.requestId)));
     const end = now();
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
-    for (const output of outputs) {
-      if (output.finishReason !== null) this.#forget(output.requestId);
-    }
     this.#steps += 1;
     return outputs;
   }
 
-  #sample(plan: StepPlan, logits: Float32Array): SampledToken[] {
-    const { vocabSize } = this.#dependencies;
-    const sampled: SampledToken[] = [];
-    let row = 0;
-    for (const { samplers } of plan.sequences) {
-      if (samplers.length === 0) continue;
-      const rowLogits = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-      for (const requestId of samplers) {
-        const sampler = this.#samplers.get(requestId);
-        if (!sampler) throw new Error(`the plan samples ${requestId}, which is not here`);
-        const tokenId = sampler.next(this.#sampler, rowLogits, this.#edited);
-        sampled.push({ requestId, tokenId });
-      }
-      row += 1;
-    }
-    return sampled;
+  /** Adds to an output what the scheduler knows nothing of, and lets a finished completion go. */
+  #complete(output: RequestOutput, extras?: OutputExtras): CompletionOutput {
+    const { requestId, finishReason } = output;
+    const completion = this.#completions.get(requestId);
+    const prompt = completion?.promptRows?.takeResults();
+    if (finishReason !== null) this.#forget(requestId);
+    if (!extras && !prompt) return output;
+    // To its reader, an embedding is complete, not cut off.
+    const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
+    return { ...output, ...extras, ...prompt, ...pooled };
   }
 
   #forget(id: RequestId): void {
-    this.#samplers.get(id)?.dispose();
-    this.#samplers.delete(id);
+    this.#completions.get(id)?.sampler.dispose();
+    this.#completions.delete(id);
   }
 
-  /** @throws OctavoError when a token id of the request is none of the model's */
-  #checkTokens(request: EngineRequest): void {
+  /** @throws OctavoError when a token id of the request is none of the model's, or more is wanted of a row than comes out */
+  #check(request: EngineRequest): void {
     const { vocabSize } = this.#dependencies;
     const check = (param: string, ids: readonly number[]): void => {
       const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
@@ -155,6 +162,14 @@ export class EngineCore {
     check('stop_token_ids', request.stopTokenIds);
     const biased = request.sampling.logitBias.map(([token]) => token);
     check('logit_bias', biased);
+    for (const [param, count] of [
+      ['logprobs', request.logprobs],
+      ['prompt_logprobs', request.promptLogprobs],
+    ] as const) {
+      if ((count ?? 0) <= MAX_RANKED) continue;
+      const message = `${param}: at most ${MAX_RANKED} of the most likely tokens, not ${count}`;
+      throw new OctavoError('invalid_request', message, { param });
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-att
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
-import { readModelConfig } from '../model/model-config.js';
+import { type ModelConfig, readModelConfig } from '../model/model-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
 import type { ModelRunner } from './model-runner.js';
@@ -28,7 +28,7 @@ export async function loadEngine(
 ): Promise<LoadedEngine> {
   const config = await readModelConfig(options.modelDir);
   const model = await importModel({ modelDir: options.modelDir });
-  const info = sizeEngine(options, model, config.maxPositionEmbeddings);
+  const info = sizeEngine(options, model, config);
   const attentionConfig: PagedAttentionConfig = {
     layers: model.sites,
     numBlocks: info.numBlocks,
@@ -65,7 +65,11 @@ export async function loadEngine(
 }
 
 /** @throws OctavoError `kv_pool_too_small`, `usage`: sizes that cannot serve one request, with the numbers */
-function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: number): EngineInfo {
+function sizeEngine(
+  options: EngineOptions,
+  model: ImportedModel,
+  { maxPositionEmbeddings: modelLength, hiddenSize }: ModelConfig,
+): EngineInfo {
   const maxModelLength = options.maxModelLength ?? modelLength;
   if (maxModelLength > modelLength) {
     throw new OctavoError(
@@ -84,7 +88,8 @@ function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: n
         `${needed * blockBytes} bytes. Give it more memory or lower --max-model-len`,
     );
   }
-  return { vocabSize: model.vocabSize, maxModelLength, blockSize: options.blockSize, numBlocks };
+  const { vocabSize } = model;
+  return { vocabSize, hiddenSize, maxModelLength, blockSize: options.blockSize, numBlocks };
 }
 
 /** Blocks of another model, or in another format, must never be a hit. */

@@ -28,6 +28,8 @@ export interface EngineOptions {
 /** What the engine has come to, once the model is loaded. */
 export interface EngineInfo {
   readonly vocabSize: number;
+  /** Width of the hidden states, and of embeddings. */
+  readonly hiddenSize: number;
   /** Longest prompt plus output, in tokens. */
   readonly maxModelLength: number;
   readonly blockSize: number;
@@ -50,7 +52,7 @@ export interface EngineRequest {
   readonly ids: readonly RequestId[];
   /** At least one token. */
   readonly promptTokenIds: readonly TokenId[];
-  /** Of each completion; at least 1. */
+  /** Of each completion; with 0, only the prompt is computed. Without effect when `pooling` is set. */
   readonly maxTokens: number;
   /** A token of this list ends a completion with `stop`. It is the last id of the final output. */
   readonly stopTokenIds: readonly TokenId[];

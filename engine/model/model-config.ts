@@ -6,6 +6,8 @@ import { OctavoError } from '../errors.js';
 export interface ModelConfig {
   /** Longest prompt plus output that the model was made for. */
   readonly maxPositionEmbeddings: number;
+  /** Width of the hidden states. */
+  readonly hiddenSize: number;
 }
 
 /** @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it */
@@ -13,15 +15,18 @@ export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
   const file = join(modelDir, 'config.json');
   const config = parseObject(file, await readText(file));
   // Families name it differently: Llama and most others, GPT-2, MPT.
-  const length =
-    config['max_position_embeddings'] ?? config['n_positions'] ?? config['max_seq_len'];
-  if (typeof length !== 'number' || !Number.isInteger(length) || length < 1) {
+  const size = (...names: [string, ...string[]]): number => {
+    const value = names.map((name) => config[name]).find((found) => found !== undefined);
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1) return value;
     throw new OctavoError(
       'model_file_corrupt',
-      `${file}: max_position_embeddings must be a positive integer, got ${JSON.stringify(length) ?? 'nothing'}`,
+      `${file}: ${names[0]} must be a positive integer, got ${JSON.stringify(value) ?? 'nothing'}`,
     );
-  }
-  return { maxPositionEmbeddings: length };
+  };
+  return {
+    maxPositionEmbeddings: size('max_position_embeddings', 'n_positions', 'max_seq_len'),
+    hiddenSize: size('hidden_size', 'n_embd', 'd_model'),
+  };
 }
 
 async function readText(file: string): Promise<string> {

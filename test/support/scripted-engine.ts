@@ -37,7 +37,14 @@ export class ScriptedEngine implements Engine {
 
   constructor(script: (request: EngineRequest) => Script, info: Partial<EngineInfo> = {}) {
     this.#script = script;
-    this.info = { vocabSize: 400, maxModelLength: 256, blockSize: 16, numBlocks: 64, ...info };
+    this.info = {
+      vocabSize: 400,
+      hiddenSize: 8,
+      maxModelLength: 256,
+      blockSize: 16,
+      numBlocks: 64,
+      ...info,
+    };
   }
 
   /** Requests that still run. */
