@@ -139,8 +139,8 @@ export class Scheduler {
       request.numComputed += sequence.tokenIds.length;
       for (const sibling of sequence.samplers.slice(1)) this.#fork(request, sibling);
       const ends = request.spec.maxTokens === 0 && request.numComputed === request.tokens.length;
-      // Each that ends leaves the list.
-      while (ends && request.ids.length > 0) outputs.push(this.#output(request.ids[0], []));
+      // A copy: each that ends leaves the list.
+      if (ends) outputs.push(...request.ids.slice().map((id) => this.#output(id, [])));
     }
     for (const { requestId, tokenId } of sampled) {
       this.#live(requestId).tokens.push(tokenId);

@@ -35,8 +35,14 @@ export function piecesOf(query: RowQuery, maxRows: number): RowQuery[] {
   });
 }
 
+/**
+ * A query without rows of logits computes one nevertheless, which `readAnswer` drops: on zero rows, TopK divides by zero and ends the process
+ * (ONNX Runtime 1.30).
+ */
 export function rowTensors(query: RowQuery): [string, Tensor][] {
-  const { logitRows, targets, sums } = query;
+  const { sums } = query;
+  const logitRows = query.logitRows.length > 0 ? query.logitRows : [0];
+  const targets = query.targets.length > 0 ? query.targets : [0];
   const ints = (name: string, values: readonly number[], dims = [values.length]) =>
     [name, new Tensor('int64', int64(values), dims)] as [string, Tensor];
   const perSum = (name: string, values: readonly number[]) =>
@@ -61,12 +67,13 @@ export function rowTensors(query: RowQuery): [string, Tensor][] {
 }
 
 /** ONNX Runtime has copied the outputs into new memory: nobody else has it. */
-export function readAnswer(tensors: Tensors): RowAnswer {
+export function readAnswer(tensors: Tensors, { logitRows, ranked }: RowQuery): RowAnswer {
+  const numRows = logitRows.length;
   const float = (name: string): Float32Array => floats(take(tensors, name));
   return {
-    topLogits: float(STEP_OUTPUT.topLogits),
-    topIds: int32s(take(tensors, STEP_OUTPUT.topIds)),
-    targetLogits: float(STEP_OUTPUT.targetLogits),
+    topLogits: float(STEP_OUTPUT.topLogits).subarray(0, numRows * ranked),
+    topIds: int32s(take(tensors, STEP_OUTPUT.topIds)).subarray(0, numRows * ranked),
+    targetLogits: float(STEP_OUTPUT.targetLogits).subarray(0, numRows),
     totals: float(STEP_OUTPUT.largestProbabilities).map((p) => 1 / p),
     wholeRows: int32s(take(tensors, STEP_OUTPUT.wholeRows)),
     wholeLogits: float(STEP_OUTPUT.wholeLogits),

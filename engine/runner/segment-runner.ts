@@ -94,7 +94,7 @@ export class SegmentRunner implements ModelRunner {
     for (const piece of piecesOf(query, this.#maxLogitRows)) {
       for (const [name, tensor] of rowTensors(piece)) tensors.set(name, tensor);
       await this.#run(this.#segments[this.#sites.length], tensors);
-      answers.push(readAnswer(tensors));
+      answers.push(readAnswer(tensors, piece));
     }
     segments += performance.now() - start;
     this.#timings = { segments, attention };
