@@ -2,12 +2,13 @@ import type { BlockResidency } from '../../kvcache/block-residency.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { RequestOutput, SampledToken, StepPlan } from '../../scheduler/step-plan.js';
+import type { RequestOutput } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
-import { Sampler } from '../sampling/sampler.js';
+import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner } from './model-runner.js';
+import { PromptRows } from './prompt-rows.js';
 import type {
   CompletionOutput,
   EngineRequest,
@@ -15,6 +16,8 @@ import type {
   StepReport,
   StepTimings,
 } from './protocol.js';
+import { RequestTimes } from './request-times.js';
+import { type Completion, type OutputExtras, StepReading } from './step-reading.js';
 
 export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
@@ -33,6 +36,7 @@ export interface EngineCoreDependencies {
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
   readonly #sampler = new Sampler();
+  /** Those alive. */
   readonly #completions = new Map<RequestId, Completion>();
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
@@ -77,22 +81,29 @@ export class EngineCore {
    */
   add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
     const { scheduler, now } = this.#dependencies;
+    const promptRows =
+      request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
     const arrivalTime = now();
     try {
-      this.#checkTokens(request);
-      const refusal = scheduler.add({ ...request, arrivalTime });
+      this.#check(request);
+      const refusal = scheduler.add({
+        ...request,
+        maxTokens: request.pooling === null ? request.maxTokens : 0,
+        computesWholePrompt: promptRows?.readsAll ?? false,
+        arrivalTime,
+      });
       if (refusal) throw refusalError(refusal, request);
     } catch (error) {
       for (const constraint of constraints) constraint.dispose();
       throw error;
     }
-    const times: RequestTimes = { arrived: arrivalTime, scheduled: null };
+    const times = new RequestTimes(arrivalTime);
     request.ids.forEach((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
       const params = { ...request.sampling, seed };
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
-      this.#completions.set(id, { sampler, times, begun: false });
+      this.#completions.set(id, { request, sampler, promptRows, times });
     });
   }
 
@@ -122,25 +133,27 @@ export class EngineCore {
 
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
   async step(): Promise<CompletionOutput[]> {
-    const { scheduler, runner, now } = this.#dependencies;
+    const { scheduler, runner, now, vocabSize } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule();
     if (!plan) return [];
+    const reading = new StepReading(plan, this.#completions, vocabSize);
     const scheduled = now();
     for (const { requestId } of plan.sequences) {
-      const times = this.#completions.get(requestId)?.times;
-      if (times) times.scheduled ??= start;
+      this.#completions.get(requestId)?.times.begin(start);
     }
-    const logits = await runner.execute(plan);
+    const answer = await runner.execute(plan, reading.query);
     const executed = now();
-    const results = scheduler.apply(plan, this.#sample(plan, logits));
+    const extras = new Map<RequestId, OutputExtras>();
+    reading.readPrompts(answer);
+    const sampled = reading.sample(answer, this.#sampler, this.#edited, extras);
+    const results = scheduler.apply(plan, sampled);
     const end = now();
-    const outputs = results.map((output) => this.#withTimes(output, end));
+    const outputs = results.map((output) =>
+      this.#complete(output, end, extras.get(output.requestId)),
+    );
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
-    for (const output of outputs) {
-      if (output.finishReason !== null) this.#forget(output.requestId);
-    }
     this.#steps += 1;
     this.#report = {
       numTokens: plan.numTokens,
@@ -150,32 +163,17 @@ export class EngineCore {
     return outputs;
   }
 
-  /** The first token of a completion says how long it took. */
-  #withTimes(output: RequestOutput, end: number): CompletionOutput {
-    const completion = this.#completions.get(output.requestId);
-    if (!completion || completion.begun) return output;
-    completion.begun = true;
-    const { arrived, scheduled } = completion.times;
-    const begun = scheduled ?? end;
-    return { ...output, times: { queued: begun - arrived, prefill: end - begun } };
-  }
-
-  #sample(plan: StepPlan, logits: Float32Array): SampledToken[] {
-    const { vocabSize } = this.#dependencies;
-    const sampled: SampledToken[] = [];
-    let row = 0;
-    for (const { samplers } of plan.sequences) {
-      if (samplers.length === 0) continue;
-      const rowLogits = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-      for (const requestId of samplers) {
-        const sampler = this.#completions.get(requestId)?.sampler;
-        if (!sampler) throw new Error(`the plan samples ${requestId}, which is not here`);
-        const tokenId = sampler.next(this.#sampler, rowLogits, this.#edited);
-        sampled.push({ requestId, tokenId });
-      }
-      row += 1;
-    }
-    return sampled;
+  /** Adds to an output what the scheduler knows nothing of, and lets a finished completion go. */
+  #complete(output: RequestOutput, now: number, extras?: OutputExtras): CompletionOutput {
+    const { requestId, finishReason } = output;
+    const completion = this.#completions.get(requestId);
+    const prompt = completion?.promptRows?.takeResults();
+    const times = completion?.times.firstToken(requestId, now);
+    if (finishReason !== null) this.#forget(requestId);
+    if (!extras && !prompt && !times) return output;
+    // To its reader, an embedding is complete, not cut off.
+    const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
+    return { ...output, ...extras, ...prompt, ...pooled, ...(times && { times }) };
   }
 
   #forget(id: RequestId): void {
@@ -183,8 +181,8 @@ export class EngineCore {
     this.#completions.delete(id);
   }
 
-  /** @throws OctavoError when a token id of the request is none of the model's */
-  #checkTokens(request: EngineRequest): void {
+  /** @throws OctavoError when a token id of the request is none of the model's, or more is wanted of a row than comes out */
+  #check(request: EngineRequest): void {
     const { vocabSize } = this.#dependencies;
     const check = (param: string, ids: readonly number[]): void => {
       const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
@@ -199,22 +197,15 @@ export class EngineCore {
     check('stop_token_ids', request.stopTokenIds);
     const biased = request.sampling.logitBias.map(([token]) => token);
     check('logit_bias', biased);
+    for (const [param, count] of [
+      ['logprobs', request.logprobs],
+      ['prompt_logprobs', request.promptLogprobs],
+    ] as const) {
+      if ((count ?? 0) <= MAX_RANKED) continue;
+      const message = `${param}: at most ${MAX_RANKED} of the most likely tokens, not ${count}`;
+      throw new OctavoError('invalid_request', message, { param });
+    }
   }
-}
-
-/** A live completion. */
-interface Completion {
-  readonly sampler: SequenceSampler;
-  readonly times: RequestTimes;
-  /** It has its first token. */
-  begun: boolean;
-}
-
-/** Shared by all completions of a request, on the engine's clock. */
-interface RequestTimes {
-  readonly arrived: number;
-  /** The beginning of its first step. */
-  scheduled: number | null;
 }
 
 function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {

@@ -10,7 +10,8 @@ export const UNDECIDED = -1;
  * the row's logits alone, never on how many candidates there are: too few are never silently taken for all.
  *
  * @param draw in [0, 1)
- * @param total sum over the whole vocabulary of `exp((logit - largest) / temperature)`; only read if `needsTotal(params)`
+ * @param total sum over the whole vocabulary of `exp((logit - largest) / temperature)`; only read if `needsTotal(params)`. With NaN, for not
+ *   known, candidates of which that is needed do not decide
  * @param weights memory for as many numbers as there are candidates; afterwards their `exp((logit - largest) / temperature)`
  * @returns a rank, or `UNDECIDED`
  */

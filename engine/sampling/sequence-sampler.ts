@@ -1,7 +1,9 @@
 import type { TokenId } from '../../scheduler/ids.js';
+import type { Candidates } from './candidates.js';
 import { applyMask, banStopTokens } from './masks.js';
 import { applyLogitBias, applyPenalties, hasPenalties } from './penalties.js';
 import { uniform } from './random.js';
+import { type RowNeeds, rowNeeds, WHOLE_ROW } from './row-needs.js';
 import type { Sampler } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
 import type { TokenConstraint } from './token-constraint.js';
@@ -17,6 +19,15 @@ export interface SequenceSamplerOptions {
   readonly minTokens: number;
   /** Owned from now on. */
   readonly constraint: TokenConstraint | null;
+}
+
+/** What is known of one row of the model's logits. */
+export interface RowLogits {
+  readonly candidates: Candidates;
+  /** See `chooseRank`; null where it was not asked for. */
+  readonly total: number | null;
+  /** `[vocabSize]`, only read; null where the candidates are enough. */
+  readonly row: Float32Array | null;
 }
 
 /**
@@ -44,32 +55,23 @@ export class SequenceSampler {
     this.#history = hasPenalties(params) ? { prompt: new Set(prompt), output: new Map() } : null;
   }
 
-  /** Whether the next token is chosen from other logits than the model's. */
-  get editsLogits(): boolean {
-    return (
-      this.#history !== null ||
-      this.#constraint !== null ||
-      this.params.logitBias.length > 0 ||
-      this.#bansStopTokens
-    );
-  }
-
-  /** The next token's random number. */
-  get draw(): number {
-    return uniform(this.params.seed, this.#generated);
+  /** What the next choice needs of its row. */
+  get needs(): RowNeeds {
+    return this.#editsLogits ? WHOLE_ROW : rowNeeds(this.params, this.#draw);
   }
 
   /**
    * The next token, from the model's logits.
    *
-   * @param row `[vocabSize]`, only read
+   * @param logits what `needs` asked for
    * @param edited memory for another row
    */
-  next(sampler: Sampler, row: Float32Array, edited: Float32Array): TokenId {
-    if (!this.editsLogits) return this.accept(sampler.fromRow(row, this.params, this.draw));
-    edited.set(row);
-    this.#edit(edited);
-    return this.accept(sampler.fromRow(edited, this.params, this.draw));
+  next(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
+    return this.accept(
+      this.#editsLogits
+        ? this.#chooseEdited(sampler, logits, edited)
+        : this.#choose(sampler, logits),
+    );
   }
 
   /** Takes note of the token that was chosen. */
@@ -85,15 +87,39 @@ export class SequenceSampler {
     this.#constraint?.dispose();
   }
 
+  get #draw(): number {
+    return uniform(this.params.seed, this.#generated);
+  }
+
+  /** Whether the next token is chosen from other logits than the model's. */
+  get #editsLogits(): boolean {
+    return (
+      this.#history !== null ||
+      this.#constraint !== null ||
+      this.params.logitBias.length > 0 ||
+      this.#bansStopTokens
+    );
+  }
+
   get #bansStopTokens(): boolean {
     return this.#generated < this.#minTokens && this.#stopTokenIds.length > 0;
   }
 
-  #edit(logits: Float32Array): void {
+  #choose(sampler: Sampler, { candidates, total, row }: RowLogits): TokenId {
+    const token = sampler.fromCandidates(candidates, this.params, this.#draw, total ?? Number.NaN);
+    if (token !== null) return token;
+    if (!row) throw new Error('a choice needs its whole row of logits, which is not here');
+    return sampler.fromRow(row, this.params, this.#draw, total ?? undefined);
+  }
+
+  #chooseEdited(sampler: Sampler, { row }: RowLogits, edited: Float32Array): TokenId {
+    if (!row) throw new Error('logits are edited, but the whole row is not here');
     const mask = this.#constraint?.mask();
-    applyLogitBias(logits, this.params.logitBias);
-    if (this.#history) applyPenalties(logits, this.#history, this.params);
-    if (mask) applyMask(logits, mask);
-    if (this.#bansStopTokens) banStopTokens(logits, this.#stopTokenIds);
+    edited.set(row);
+    applyLogitBias(edited, this.params.logitBias);
+    if (this.#history) applyPenalties(edited, this.#history, this.params);
+    if (mask) applyMask(edited, mask);
+    if (this.#bansStopTokens) banStopTokens(edited, this.#stopTokenIds);
+    return sampler.fromRow(edited, this.params, this.#draw);
   }
 }

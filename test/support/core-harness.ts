@@ -9,7 +9,6 @@ import type { TokenConstraint } from '../../engine/sampling/token-constraint.js'
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
-import type { RequestOutput } from '../../scheduler/step-plan.js';
 import { PagedModel } from './paged-model.js';
 
 export interface HarnessConfig extends Partial<SchedulerConfig> {
@@ -30,7 +29,10 @@ export class CoreHarness {
   readonly vocabSize: number;
   /** Completed and partial texts by request. */
   readonly texts = new Map<string, number[]>();
-  readonly finished = new Map<string, RequestOutput>();
+  /** First outputs. */
+  readonly first = new Map<string, CompletionOutput>();
+  /** Last outputs. */
+  readonly finished = new Map<string, CompletionOutput>();
   readonly #checkEvery: number;
   #time = 0;
   #steps = 0;
@@ -91,6 +93,7 @@ export class CoreHarness {
       const text = this.texts.get(output.requestId) ?? [];
       text.push(...output.tokenIds);
       this.texts.set(output.requestId, text);
+      if (text.length === output.tokenIds.length) this.first.set(output.requestId, output);
       if (output.finishReason !== null) this.finished.set(output.requestId, output);
     }
     if (++this.#steps % this.#checkEvery === 0) this.scheduler.checkIntegrity();

@@ -200,7 +200,7 @@ describe('the kernel', () => {
   it('says that a helper thread is lost, and hangs on nothing', async () => {
     const config = { ...CONFIG, threads: 2 };
     const testCase = prefill(config, [200]);
-    const kernel = poisonedKernel(config, { deadAfterMs: 300 });
+    const kernel = poisonedKernel(config, { deadAfterMs: 1500 });
     run(kernel, testCase);
     const [helper] = kernel.team?.workers ?? [];
     // Its end is not known yet when the next call begins: the wait for it is bounded.

@@ -9,8 +9,10 @@ import type { TokenConstraint } from '../../../engine/sampling/token-constraint.
 import type { TokenId } from '../../../scheduler/ids.js';
 import { chiSquare } from '../../support/chi-square.js';
 import { type Context, exactDistribution } from '../../support/exact-distribution.js';
+import { wholeRow } from '../../support/row-answer.js';
 
 const LOGITS = Float32Array.from([1.5, -0.3, 0.8, 2.1, 0.8, -4, 0.1, 1.1, -1.2, 0.4]);
+const ROW = wholeRow(LOGITS);
 const PROMPT = [1, 3, 3, 8];
 const OUTPUT = [3, 0, 0, 0, 5];
 const NOTHING: Context = { prompt: [], output: [] };
@@ -41,7 +43,7 @@ function sequence(
 const drawAfter =
   (params: Partial<SamplingParams>, context: Context, more: Partial<SequenceSamplerOptions> = {}) =>
   (seed: number): number =>
-    sequence({ ...params, seed }, more, context).next(core, LOGITS, edited);
+    sequence({ ...params, seed }, more, context).next(core, ROW, edited);
 
 /** Allows tokens by a rule, and remembers what was asked of it. */
 class RuleConstraint implements TokenConstraint {
@@ -125,7 +127,7 @@ describe('SequenceSampler', () => {
   it('a constraint wins over any bias, and hears of each token', () => {
     const constraint = new RuleConstraint((token) => token === 8);
     const sampler = sequence({ logitBias: bias({ 3: 100, 8: -100 }) }, { constraint });
-    for (let i = 0; i < 5; i++) expect(sampler.next(core, LOGITS, edited)).toBe(8);
+    for (let i = 0; i < 5; i++) expect(sampler.next(core, ROW, edited)).toBe(8);
     expect(constraint.accepted).toEqual([8, 8, 8, 8, 8]);
     sampler.dispose();
     expect(constraint.disposed).toBe(1);
@@ -147,7 +149,7 @@ describe('SequenceSampler', () => {
   it('a grammar at its end ends the text, however short', () => {
     const constraint = new RuleConstraint((token) => token === 7);
     const more = { constraint, stopTokenIds: [7] as TokenId[], minTokens: 9 };
-    expect(sequence({}, more).next(core, LOGITS, edited)).toBe(7);
+    expect(sequence({}, more).next(core, ROW, edited)).toBe(7);
   });
 
   it('leaves the row as it is', () => {
@@ -155,7 +157,7 @@ describe('SequenceSampler', () => {
     const more = { constraint: new RuleConstraint((t) => t === 1), minTokens: 3 };
     sequence({ repetitionPenalty: 2, logitBias: bias({ 1: 4 }) }, more, CONTEXT).next(
       core,
-      LOGITS,
+      ROW,
       edited,
     );
     expect(LOGITS).toEqual(before);
@@ -163,7 +165,7 @@ describe('SequenceSampler', () => {
 
   it('takes a temperature next to nothing for greedy', () => {
     for (let seed = 0; seed < 20; seed++) {
-      expect(sequence({ temperature: 1e-300, seed }).next(core, LOGITS, edited)).toBe(3);
+      expect(sequence({ temperature: 1e-300, seed }).next(core, ROW, edited)).toBe(3);
     }
   });
 });

@@ -1,0 +1,26 @@
+import type { RequestId } from '../../scheduler/ids.js';
+import type { FirstTokenTimes } from './protocol.js';
+
+/** When a request arrived and began to run, on the engine's clock. Shared by its completions. */
+export class RequestTimes {
+  readonly #arrivedAt: number;
+  readonly #told = new Set<RequestId>();
+  #begunAt: number | null = null;
+
+  constructor(arrivedAt: number) {
+    this.#arrivedAt = arrivedAt;
+  }
+
+  /** At the beginning of each of its steps: the first one counts, also after a preemption. */
+  begin(now: number): void {
+    this.#begunAt ??= now;
+  }
+
+  /** Of a completion's first token; undefined for those that follow. */
+  firstToken(id: RequestId, now: number): FirstTokenTimes | undefined {
+    if (this.#told.has(id)) return undefined;
+    this.#told.add(id);
+    const begunAt = this.#begunAt ?? now;
+    return { queued: begunAt - this.#arrivedAt, prefill: now - begunAt };
+  }
+}
