@@ -206,7 +206,7 @@ describe('the kernel', () => {
     // Its end is not known yet when the next call begins: the wait for it is bounded.
     void helper.terminate();
     expect(() => run(kernel, testCase)).toThrow(
-      /helper thread is lost: it did not answer for 300 ms/,
+      /helper thread is lost: it did not answer for 1500 ms/,
     );
     expect(() => run(kernel, testCase)).toThrow(/helper thread is lost/);
     await kernel.dispose();
