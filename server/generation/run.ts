@@ -147,8 +147,12 @@ async function stream(
   includeUsage: boolean,
 ): Promise<void> {
   const sse = new SseStream(reply, context.clock);
-  const send = (choices: object[], usage: Usage | null = null): Promise<void> =>
-    sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+  // The same in all chunks of a stream, so written once.
+  const head = JSON.stringify(format.head).slice(0, -1);
+  const send = (choices: object[], usage: Usage | null = null): Promise<void> => {
+    const tail = includeUsage ? `,"usage":${JSON.stringify(usage)}}` : '}';
+    return sse.sendJson(`${head},"choices":${JSON.stringify(choices)}${tail}`);
+  };
   try {
     for (const chunk of format.opening()) await send(chunk);
     for await (const output of outputs) {
