@@ -8,6 +8,7 @@ COPY kvcache ./kvcache
 COPY scheduler ./scheduler
 COPY engine ./engine
 COPY server ./server
+COPY bench/serve ./bench/serve
 RUN npm ci && npm prune --omit=dev --ignore-scripts
 
 FROM node:24-bookworm-slim

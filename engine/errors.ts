@@ -10,6 +10,7 @@ export const ERRORS = {
   model_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   redis_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  endpoint_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   invalid_request: { status: 400, type: 'invalid_request_error', code: null, exitCode: 1 },
   context_length_exceeded: {
     status: 400,

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { OctavoError } from '../engine/errors.js';
+import { addBenchServeFlags } from './config/bench-flags.js';
+import { benchServeOptions } from './config/bench-options.js';
 import { addSettingFlags, flagTexts, usageError } from './config/flags.js';
 import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
 import { loadSettings } from './config/load-settings.js';
@@ -49,7 +51,19 @@ function buildProgram(finish: (code: number) => void): Command {
       const { inspect } = await import('./commands/inspect.js');
       finish(await inspect(dir));
     });
-  for (const command of [program, ...program.commands]) {
+
+  const benchCommand = program.command('bench').description('measure a server');
+  const benchServeCommand = benchCommand
+    .command('serve')
+    .description('load any OpenAI-compatible endpoint: latencies, throughput, goodput');
+  addBenchServeFlags(benchServeCommand);
+  benchServeCommand.action(async (options: Options) => {
+    const own = benchServeOptions(options, process.env);
+    const { benchServeCommand: run } = await import('./commands/bench-serve.js');
+    finish(await run(own));
+  });
+
+  for (const command of [program, ...program.commands, benchServeCommand]) {
     command.exitOverride().configureOutput({ writeErr: () => undefined });
     command.helpOption('-h, --help', 'list all flags').helpCommand(false);
   }
@@ -62,20 +76,25 @@ async function main(): Promise<number> {
     code = result;
   });
   try {
-    if (process.argv.length < 3) {
-      throw new OctavoError(
-        'usage',
-        'no command: must be serve, generate or inspect; see octavo --help',
-      );
-    }
     await program.parseAsync();
     return code;
   } catch (error) {
-    const command = program.commands.find((candidate) => candidate.name() === process.argv[2]);
-    const known = error instanceof CommanderError ? usageError(error, command ?? program) : error;
+    const known =
+      error instanceof CommanderError ? usageError(error, givenCommand(program)) : error;
     if (known === null) return 0;
     return report(known, VERBOSE_LEVELS.has(logLevel(program)));
   }
+}
+
+/** The command that the words on the command line lead to, as far as they are known. */
+function givenCommand(program: Command): Command {
+  let command = program;
+  for (const word of process.argv.slice(2)) {
+    const next = command.commands.find((candidate) => candidate.name() === word);
+    if (!next) break;
+    command = next;
+  }
+  return command;
 }
 
 /** One line for people; the stack only for those who asked for details. */

@@ -49,15 +49,17 @@ export function flagTexts(options: Record<string, unknown>): FlagTexts {
 export function usageError(error: CommanderError, command: Command): OctavoError | null {
   if (error.exitCode === 0) return null;
   const quoted = clip(/'([^']*)'/.exec(error.message)?.[1] ?? '');
-  const help = `see octavo ${command.name() === 'octavo' ? '' : `${command.name()} `}--help`;
+  const help = `see ${path(command)} --help`;
   switch (error.code) {
     case 'commander.unknownOption':
       return new OctavoError('usage', `unknown flag ${quoted}: ${hint(quoted, command)}${help}`);
     case 'commander.unknownCommand':
       return new OctavoError(
         'usage',
-        `unknown command ${quoted}: must be serve, generate or inspect; ${help}`,
+        `unknown command ${quoted}: must be ${commandNames(command)}; ${help}`,
       );
+    case 'commander.help':
+      return new OctavoError('usage', `no command: must be ${commandNames(command)}; ${help}`);
     case 'commander.optionMissingArgument':
       return new OctavoError('usage', `${quoted.split(' ')[0]} needs a value; ${help}`);
     default:
@@ -66,6 +68,17 @@ export function usageError(error: CommanderError, command: Command): OctavoError
         `${clip(error.message.replace(/^error: /, '').replaceAll('\n', ' '))}; ${help}`,
       );
   }
+}
+
+/** As it is typed: `octavo bench serve`. */
+function path(command: Command): string {
+  return command.parent === null ? command.name() : `${path(command.parent)} ${command.name()}`;
+}
+
+function commandNames(command: Command): string {
+  const names = command.commands.map((child) => child.name());
+  const last = names.at(-1) ?? '';
+  return names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${last}` : last;
 }
 
 function hint(flag: string, command: Command): string {

@@ -1,15 +1,6 @@
 import type { Command } from 'commander';
-import { OctavoError } from '../../engine/errors.js';
 import type { GenerateOptions } from '../commands/generate.js';
-import { clip } from '../text/clip.js';
-
-interface NumberFlag {
-  readonly flag: string;
-  readonly integer: boolean;
-  readonly minimum: number;
-  readonly maximum: number;
-  readonly description: string;
-}
+import { type NumberFlag, parseNumber } from './number-flag.js';
 
 const MAX_TOKENS: NumberFlag = {
   flag: '--max-tokens',
@@ -51,17 +42,4 @@ export function generateOptions(options: Record<string, unknown>): GenerateOptio
     seed: parseNumber(SEED, options['seed']),
     raw: options['raw'] === true,
   };
-}
-
-function parseNumber(flag: NumberFlag, text: unknown): number | null {
-  if (typeof text !== 'string') return null;
-  const form = flag.integer ? /^\d+$/ : /^\d+(\.\d+)?$/;
-  const value = form.test(text) ? Number(text) : Number.NaN;
-  if (value >= flag.minimum && value <= flag.maximum) return value;
-  const kind = flag.integer ? 'an integer' : 'a number';
-  throw new OctavoError(
-    'usage',
-    `${flag.flag} ${clip(text)}: must be ${kind} from ${flag.minimum} to ${flag.maximum}`,
-    { param: flag.flag },
-  );
 }

@@ -7,6 +7,11 @@
 export async function* mergeStreams<Value>(
   streams: readonly AsyncIterable<Value>[],
 ): AsyncGenerator<{ index: number; value: Value }, void> {
+  if (streams.length === 1) {
+    // Most requests: no race, which would cost six promises a token.
+    for await (const value of streams[0]) yield { index: 0, value };
+    return;
+  }
   const iterators = streams.map((stream) => stream[Symbol.asyncIterator]());
   const read = async (
     index: number,

@@ -183,9 +183,12 @@ async function stream(
   const sse = new SseStream(reply, context.clock);
   const includeUsage = options?.include_usage === true;
   const isContinuous = options?.continuous_usage_stats === true;
+  // The same in all chunks of a stream, so written once.
+  const head = JSON.stringify(format.head).slice(0, -1);
   const send = (choices: object[], withUsage: boolean): Promise<void> => {
     const usage = withUsage ? usageOf(record) : null;
-    return sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+    const tail = includeUsage ? `,"usage":${JSON.stringify(usage)}}` : '}';
+    return sse.sendJson(`${head},"choices":${JSON.stringify(choices)}${tail}`);
   };
   try {
     for (const chunk of format.opening()) await send(chunk, isContinuous);

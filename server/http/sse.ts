@@ -41,6 +41,13 @@ export class SseStream {
     if (!this.#raw.write(`${head}data: ${JSON.stringify(data)}\n\n`)) await this.#drained();
   }
 
+  /** As `send`, for data that is JSON already, in one line: a stream's chunks differ in a few places only. */
+  async sendJson(json: string): Promise<void> {
+    if (this.#closed) return;
+    this.#pingTimer.restart();
+    if (!this.#raw.write(`data: ${json}\n\n`)) await this.#drained();
+  }
+
   /** Ends the stream, with the marker that says it is complete. */
   done(): void {
     this.#pingTimer.cancel();

@@ -15,6 +15,16 @@ describe('Dockerfile', () => {
     expect(validate(dockerfile.replace('USER node', 'USERS node'))).not.toEqual([]);
   });
 
+  it('has all that the build compiles', () => {
+    const build = readFileSync(`${ROOT}/tsconfig.build.json`, 'utf8');
+    const { include } = JSON.parse(build) as { include: string[] };
+    const ignored = readFileSync(`${ROOT}/.dockerignore`, 'utf8').split('\n');
+    for (const folder of include) {
+      expect(dockerfile).toContain(`COPY ${folder} ./${folder}\n`);
+      expect(ignored).toContain(`!${folder}`);
+    }
+  });
+
   it('runs as nobody special, says whether it is healthy, and keeps models in a volume', () => {
     const instructions = DockerfileParser.parse(dockerfile).getInstructions();
     const last = instructions.map((i) => i.getInstruction()).lastIndexOf('FROM');

@@ -103,7 +103,7 @@ describe('the command line', () => {
       1,
       /^octavo: the model directory has no config\.json: .*\n$/,
     ],
-    [['fly'], 2, /^octavo: unknown command fly: must be serve, generate or inspect.*\n$/],
+    [['fly'], 2, /^octavo: unknown command fly: must be serve, generate, inspect or bench.*\n$/],
   ])('%j ends with code %i and one line', (args, code, message) => {
     const result = octavo(...args);
     expect(result.err).toMatch(message);

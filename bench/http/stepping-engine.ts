@@ -1,0 +1,95 @@
+import type { EngineInfo, EngineRequest, EngineStats } from '../../engine/core/protocol.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { Engine, EngineOutput } from '../../server/engine-port.js';
+import { OutputQueue } from '../../server/output-queue.js';
+
+interface Completion {
+  readonly queue: OutputQueue;
+  left: number;
+  /** The server has taken all outputs and waits for the next. */
+  waiting: boolean;
+}
+
+/**
+ * An engine that computes nothing: every turn of the event loop is a step, and gives a token to each completion whose reader
+ * waits. A token is never merged with the next, as it would be for a slow reader, so that every token costs what it costs.
+ */
+export class SteppingEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly stats: EngineStats = { running: 0, waiting: 0, preemptions: 0, usedBlocks: 0, steps: 0 };
+  readonly state = 'ready';
+  readonly #running = new Set<Completion>();
+  readonly #token: TokenId;
+  #scheduled = false;
+
+  /** @param token what every step gives; it must have text, or its chunk would be held back */
+  constructor(token: TokenId, vocabSize: number) {
+    this.#token = token;
+    this.info = {
+      vocabSize,
+      hiddenSize: 1,
+      maxModelLength: 32_768,
+      blockSize: 16,
+      numBlocks: 1,
+      maxNumBatchedTokens: 512,
+    };
+  }
+
+  onStep(): () => void {
+    return () => undefined;
+  }
+
+  submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
+    return request.ids.map(() => this.#run(request.maxTokens, signal));
+  }
+
+  resetPrefixCache(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async *#run(maxTokens: number, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
+    const completion: Completion = { queue: new OutputQueue(), left: maxTokens, waiting: false };
+    const abort = (): void =>
+      completion.queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#running.add(completion);
+    try {
+      for (;;) {
+        completion.waiting = true;
+        this.#schedule();
+        const output = await completion.queue.next();
+        yield output;
+        if (output.finishReason !== null) return;
+      }
+    } finally {
+      this.#running.delete(completion);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#step();
+    });
+  }
+
+  #step(): void {
+    for (const completion of this.#running) {
+      if (!completion.waiting) continue;
+      completion.waiting = false;
+      completion.left--;
+      completion.queue.push({
+        tokenIds: [this.#token],
+        finishReason: completion.left === 0 ? 'length' : null,
+        cachedTokens: 0,
+      });
+    }
+  }
+}
