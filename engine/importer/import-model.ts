@@ -14,6 +14,7 @@ import { cutAtSites, type SegmentCut } from './passes/cut.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { placeSegments } from './place-segments.js';
+import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
 import { byteLength } from './tensor-data.js';
 import { segmentWeights, writeSegment } from './write-segment.js';
@@ -23,8 +24,10 @@ export interface ImportOptions {
   readonly modelDir: string;
   /** A path inside it, of another ONNX file than the usual ones. */
   readonly file?: string;
-  /** Where segments are written while they wait for their sessions, if their weights are external data: on the weights' file system. */
+  /** Where segments are written while they wait for their sessions, if their weights are symbolic links: on the weights' file system. */
   readonly cacheDir?: string;
+  /** Rewrites the products of the graph as W8A8. */
+  readonly quantize?: QuantizeModelOptions;
 }
 
 /**
@@ -34,12 +37,15 @@ export interface ImportOptions {
  */
 export async function importModel(options: ImportOptions): Promise<ImportedModel> {
   const file = await findModelFile(options.modelDir, options.file);
-  const graph = new Graph(await readModelProto(file), file);
-  checkWeights(graph);
-  checkStepInputs(graph);
-  const numNodes = graph.nodes.length;
-  const recognised = findSites(graph);
-  const vocabSize = keepSampledRows(graph);
+  const source = new Graph(await readModelProto(file), file);
+  checkWeights(source);
+  checkStepInputs(source);
+  const numNodes = source.nodes.length;
+  // Before anything is converted: a graph without attention is refused at once.
+  const sitesOfSource = findSites(source);
+  const vocabSize = keepSampledRows(source);
+  const graph = options.quantize ? await quantizeModel(source, options.quantize) : source;
+  const recognised = options.quantize ? findSites(graph) : sitesOfSource;
   const cuts = cutAtSites(graph, recognised, new Set(Object.values(STEP_INPUT)));
   const types = elementTypes(graph);
   const sites = recognised.map((site, layer) => attentionSite(site, layer));
@@ -55,11 +61,12 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
     })),
     sites,
     vocabSize,
+    weightsDir: placed.weightsDir,
     maxStepTokens: maxStepTokens(
       graph,
       cuts.flatMap((cut) => cut.nodes),
     ),
-    report: report(graph, numNodes, cuts, sites),
+    report: report(graph, file, numNodes, cuts, sites),
     release: () => placed.release(),
   };
 }
@@ -71,6 +78,7 @@ function attentionSite(site: RecognisedSite, layer: number): AttentionSite {
 
 function report(
   graph: Graph,
+  file: string,
   numNodes: number,
   cuts: readonly SegmentCut[],
   sites: readonly AttentionSite[],
@@ -83,7 +91,7 @@ function report(
   }
   const kept = cuts.reduce((n, cut) => n + cut.nodes.length, 0);
   return {
-    file: graph.file,
+    file,
     producer: `${producerName} ${producerVersion}`.trim(),
     opsets: Object.fromEntries(opsetImport.map((o) => [o.domain || 'ai.onnx', Number(o.version)])),
     nodes: numNodes,
@@ -96,7 +104,7 @@ function report(
     rewrites: [
       ...graph.rewrites,
       `cut out ${sites.length} attention nodes (${[...new Set(sites.map((s) => s.form))].join(', ')})`,
-      `kept ${kept} of ${numNodes} nodes in ${cuts.length} segments; past, present and mask are gone`,
+      `kept ${kept} of ${graph.file === file ? numNodes : graph.nodes.length} nodes in ${cuts.length} segments; past, present and mask are gone`,
       'batch is one ragged row of tokens, [1, T]',
     ],
   };

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
+import type { EngineQuantization } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { modelCacheDir } from '../config/model-cache-dir.js';
 import { embeddedModelDir } from '../config/package-root.js';
 import type { Settings } from '../config/settings.js';
 import { clip } from '../text/clip.js';
@@ -35,5 +37,11 @@ export function engineOptions(settings: Settings, modelDir: string): WorkerEngin
     enablePrefixCaching: settings.enablePrefixCaching,
     schedulingPolicy: settings.schedulingPolicy,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
+    ...(settings.quantize !== 'none' && { quantize: quantization(settings, settings.quantize) }),
   };
+}
+
+function quantization(settings: Settings, kind: EngineQuantization['kind']): EngineQuantization {
+  const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
+  return { kind, nbits: settings.quantizeNbits, cacheDir };
 }

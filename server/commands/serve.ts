@@ -6,6 +6,7 @@ import { startServer } from '../lifecycle.js';
 import { createLogger } from '../logger.js';
 import { loadServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
+import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, modelDirOf } from './engine-options.js';
 
 /**
@@ -20,7 +21,8 @@ export async function serve(settings: Settings): Promise<number> {
   const logger = createLogger(settings.logLevel, process.stdout);
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
-  const engine = await createWorkerEngine(engineOptions(settings, modelDir));
+  const progress = conversionProgress(process.stderr, (line) => logger.info(line));
+  const engine = await createWorkerEngine(engineOptions(settings, modelDir), progress);
   try {
     const { app, inFlight } = buildApp({
       engine,

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
+import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -84,6 +85,31 @@ export const SettingsSchema = Type.Object({
     ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),
     default: 'f32',
   }),
+  quantize: Type.Enum([...QUANTIZATIONS], {
+    ...extra({
+      description: 'int8 weights and activations (w8a8), rewritten once and cached on disk',
+      scope: 'engine',
+      value: 'method',
+    }),
+    default: 'none',
+  }),
+  quantizeNbits: Type.Boolean({
+    ...extra({
+      description: 'with --quantize: weights that are packed in 4 or 8 bits too (MatMulNBits)',
+      scope: 'engine',
+    }),
+    default: false,
+  }),
+  modelCacheDir: Type.Optional(
+    Type.String({
+      ...extra({
+        description: 'directory of rewritten models (default: ~/.cache/octavo)',
+        scope: 'engine',
+        value: 'dir',
+      }),
+      minLength: 1,
+    }),
+  ),
   maxModelLen: Type.Optional(
     Type.Integer({
       ...extra({
