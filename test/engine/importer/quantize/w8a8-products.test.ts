@@ -1,4 +1,3 @@
-import { toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { OnnxBuilder } from '../../../../bench/models/onnx-builder.js';
@@ -6,7 +5,6 @@ import { Graph } from '../../../../engine/importer/graph.js';
 import { STEP_INPUT } from '../../../../engine/importer/imported-model.js';
 import { readModelProto } from '../../../../engine/importer/model-file.js';
 import {
-  ModelProtoSchema,
   type TensorProto,
   TensorProto_DataType as Type,
 } from '../../../../engine/importer/onnx/onnx_pb.js';
@@ -62,7 +60,7 @@ async function quantized(b: OnnxBuilder, more: Partial<typeof options> = {}) {
 async function run(file: string, x: Float32Array, dims: readonly number[], output = 'y') {
   const session = await InferenceSession.create(file);
   const rows = dims[dims.length - 2];
-  const feeds = {
+  const feeds: Record<string, Tensor> = {
     x: new Tensor('float32', x, dims),
     [STEP_INPUT.zeroPoints]: new Tensor('uint8', new Uint8Array(rows).fill(128), [rows]),
   };
