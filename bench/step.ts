@@ -1,22 +1,39 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-
+import { parseArgs } from 'node:util';
 import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
 import { type EngineRequest, PLAIN_REQUEST, type StepTimings } from '../engine/core/protocol.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { modelCacheDir } from '../server/config/model-cache-dir.js';
+import { type Cell, median, publish, type Report } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
 
 // Where the time of a step goes, and what three of the engine's ideas cost or save: the cut, the prefix cache, paging.
 
-const shape = (process.argv[2] ?? 'qwen2.5-0.5b') as ShapeName;
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quantize: { type: 'string', default: 'none' },
+    'kv-dtype': { type: 'string', default: 'f32' },
+  },
+});
+const shape = (positionals[0] ?? 'qwen2.5-0.5b') as ShapeName;
 if (!(shape in SHAPES))
   throw new Error(`shape ${shape}: must be one of ${Object.keys(SHAPES).join(', ')}`);
+const quantize = oneOf('quantize', flags.quantize, ['none', 'w8a8']);
+const kvDtype = oneOf('kv-dtype', flags['kv-dtype'], ['f32', 'bf16', 'int8']);
 const THREADS = 2;
 const directory = ensureModel(shape);
 const { vocab } = SHAPES[shape];
+
+function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value);
+  if (found === undefined)
+    throw new Error(`--${flag} ${value}: must be one of ${allowed.join(', ')}`);
+  return found;
+}
 
 let nextId = 0;
 function request(length: number, maxTokens: number, seed = nextId): EngineRequest {
@@ -95,19 +112,31 @@ function compareWithUncut(context: number): Cell[] {
   return [context, median(uncut), median(cut), `${Math.round(100 * (median(ratios) - 1))} %`];
 }
 
+function whatTheCutCosts(rows: readonly Cell[][]): Report['tables'][number] {
+  return {
+    title:
+      'What the cut costs: a decode step at batch 1, against the same graph uncut in ONNX Runtime (5 processes each, in turn, median of ratios)',
+    columns: ['context', 'uncut', 'cut', 'difference'],
+    rows,
+  };
+}
+
 const engine = await loadEngine({
   modelDir: directory,
   maxNumSeqs: 64,
   maxNumBatchedTokens: 512,
   blockSize: 16,
   kvCacheBytes: 2 * 2 ** 30,
-  kvDtype: 'f32',
+  kvDtype,
   maxModelLength: 4096,
   threads: THREADS,
   enablePrefixCaching: true,
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
   kvMetricsSampleRate: 0,
+  ...(quantize === 'w8a8' && {
+    quantize: { kind: quantize, nbits: false, cacheDir: modelCacheDir(undefined, process.env) },
+  }),
 });
 await firstToken(engine, request(64, 8));
 
@@ -125,13 +154,20 @@ const cold = await firstToken(engine, prompt);
 const warm: number[] = [];
 for (let i = 0; i < 5; i++)
   warm.push(await firstToken(engine, { ...prompt, ids: [`warm${i}` as RequestId] }));
+const prefills: number[] = [];
+for (let i = 0; i < 9; i++) prefills.push(await firstToken(engine, request(512, 1, 31 * i + 17)));
 await engine.runner.dispose();
-const splits = [16, 512].map(compareWithUncut);
+// A quantised model has no uncut form.
+const splits = quantize === 'none' && kvDtype === 'f32' ? [16, 512].map(compareWithUncut) : [];
 
+const variant = [quantize, kvDtype].filter((part) => part !== 'none' && part !== 'f32');
+const command = ['npm run bench:step', ...process.argv.slice(2)];
 publish({
-  name: `step-${shape}`,
-  command: `npm run bench:step${shape === 'qwen2.5-0.5b' ? '' : ` -- ${shape}`}`,
-  about: `Steps of the engine core, random weights in the shape of ${shape}, float32 weights and pages, ${THREADS} threads; medians, milliseconds.`,
+  name: ['step', shape, ...variant].join('-'),
+  command: command.length > 1 ? command.join(' ').replace('step ', 'step -- ') : command[0],
+  about:
+    `Steps of the engine core, random weights in the shape of ${shape}, ${quantize === 'none' ? 'float32' : quantize} weights, ` +
+    `${kvDtype} pages, ${THREADS} threads; medians, milliseconds.`,
   tables: [
     {
       title: 'Decode',
@@ -149,11 +185,11 @@ publish({
       ],
       rows: decodes,
     },
+    ...(splits.length > 0 ? [whatTheCutCosts(splits)] : []),
     {
-      title:
-        'What the cut costs: a decode step at batch 1, against the same graph uncut in ONNX Runtime (5 processes each, in turn, median of ratios)',
-      columns: ['context', 'uncut', 'cut', 'difference'],
-      rows: splits,
+      title: 'A prompt of 512 tokens in one step',
+      columns: ['milliseconds', 'tokens/s'],
+      rows: [[median(prefills), 512_000 / median(prefills)]],
     },
     {
       title: 'A prompt of 1,024 tokens, time to its first token',

@@ -9,6 +9,8 @@ export const ERRORS = {
   model_file_corrupt: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   redis_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  model_cache_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  cpu_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   endpoint_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   invalid_request: { status: 400, type: 'invalid_request_error', code: null, exitCode: 1 },

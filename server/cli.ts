@@ -46,10 +46,18 @@ function buildProgram(finish: (code: number) => void): Command {
     .command('inspect')
     .description("print what was recognised in a model's graph")
     .argument('<dir>', 'directory of the model')
+    .option('--quantize <method>', 'w8a8: what it would rewrite')
+    .option('--quantize-nbits', 'with it: weights that are packed in 4 or 8 bits too')
     .option('--log-level <level>', 'debug or trace: stack traces with errors')
-    .action(async (dir: string) => {
+    .action(async (dir: string, options: Options) => {
+      const { quantize, quantizeNbits, logLevel } = options;
+      const texts = Object.entries({ quantize, quantizeNbits, logLevel }).filter(
+        ([, text]) => text,
+      );
+      const given = Object.fromEntries(texts.map(([name, text]) => [name, [String(text)]]));
+      const settings = loadSettings(given, process.env);
       const { inspect } = await import('./commands/inspect.js');
-      finish(await inspect(dir));
+      finish(await inspect(dir, settings));
     });
 
   const benchCommand = program.command('bench').description('measure a server');

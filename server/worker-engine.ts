@@ -10,6 +10,7 @@ import type {
   StepReport,
 } from '../engine/core/protocol.js';
 import { fromErrorRecord, OctavoError } from '../engine/errors.js';
+import type { ConversionProgress } from '../engine/importer/quantize/convert-weights.js';
 import type { RequestId } from '../scheduler/ids.js';
 import type { EngineOutput } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
@@ -20,15 +21,19 @@ export type WorkerEngineOptions = EngineOptions;
 /**
  * Starts an engine in a thread of its own.
  *
+ * @param onConversion called while weights are rewritten for the model cache
  * @returns once the model is loaded
  * @throws OctavoError what kept the model from being loaded
  */
-export async function createWorkerEngine(options: WorkerEngineOptions): Promise<MortalEngine> {
+export async function createWorkerEngine(
+  options: WorkerEngineOptions,
+  onConversion: ConversionProgress = () => undefined,
+): Promise<MortalEngine> {
   // The same line runs from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
   const entry = fromSources ? '../engine/core/worker-dev.mjs' : '../engine/core/worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
-  const first = await firstMessage(worker);
+  const first = await firstMessage(worker, onConversion);
   if (first.type === 'failed') {
     await worker.terminate();
     throw fromErrorRecord(first.error);
@@ -37,17 +42,24 @@ export async function createWorkerEngine(options: WorkerEngineOptions): Promise<
   return new WorkerEngine(worker, first.info, first.stats);
 }
 
-async function firstMessage(worker: Worker): Promise<EngineMessage> {
+/** The first message that ends the loading. */
+async function firstMessage(
+  worker: Worker,
+  onConversion: ConversionProgress,
+): Promise<EngineMessage> {
   const ended = once(worker, 'exit').then(([code]): never => {
     throw new OctavoError(
       'engine_failed',
       `the engine thread ended with code ${code} while loading`,
     );
   });
-  // `once` rejects on 'error': an exception outside the worker's own handling.
-  const [message] = (await Promise.race([once(worker, 'message'), ended])) as [EngineMessage];
   ended.catch(() => undefined);
-  return message;
+  for (;;) {
+    // `once` rejects on 'error': an exception outside the worker's own handling.
+    const [message] = (await Promise.race([once(worker, 'message'), ended])) as [EngineMessage];
+    if (message.type !== 'converting') return message;
+    onConversion(message.done, message.total);
+  }
 }
 
 /** The engine port over a worker thread's messages. */

@@ -8,6 +8,7 @@ import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-att
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
+import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
 import { type ModelConfig, readModelConfig } from '../model/model-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
@@ -22,13 +23,21 @@ export interface LoadedEngine {
   readonly cache: KvCacheManager;
 }
 
-/** Builds an engine from a model directory: import, pages, sessions, scheduler. */
+/**
+ * Builds an engine from a model directory: import, pages, sessions, scheduler.
+ *
+ * @param onConversion called while weights are rewritten for the model cache
+ */
 export async function loadEngine(
   options: EngineOptions,
   now: () => number = () => performance.now(),
+  onConversion: ConversionProgress = () => undefined,
 ): Promise<LoadedEngine> {
   const config = await readModelConfig(options.modelDir);
-  const model = await importModel({ modelDir: options.modelDir });
+  const model = await importModel({
+    modelDir: options.modelDir,
+    ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
+  });
   const info = sizeEngine(options, model, config);
   const attentionConfig: PagedAttentionConfig = {
     layers: model.sites,
@@ -113,6 +122,15 @@ function sizeEngine(
 /** Blocks of another model, or in another format, must never be a hit. */
 function fingerprint(model: ImportedModel, options: EngineOptions): string {
   const { file, nodes, weightBytes, weights } = model.report;
-  const identity = [file, nodes, weightBytes, weights, options.kvDtype, options.blockSize];
+  const quantize = options.quantize?.kind ?? 'none';
+  const identity = [
+    file,
+    nodes,
+    weightBytes,
+    weights,
+    quantize,
+    options.kvDtype,
+    options.blockSize,
+  ];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64');
 }

@@ -26,6 +26,17 @@ export interface EngineOptions {
   readonly longPrefillThreshold: number;
   /** Share of the KV blocks whose lives are measured, 0 to 1. */
   readonly kvMetricsSampleRate: number;
+  /** Absent: weights are multiplied as the model has them. */
+  readonly quantize?: EngineQuantization;
+}
+
+/** W8A8: products of int8 weights and activations. */
+export interface EngineQuantization {
+  readonly kind: 'w8a8';
+  /** Weights that are packed in 4 or 8 bits too (MatMulNBits). */
+  readonly nbits: boolean;
+  /** Where rewritten models are kept. */
+  readonly cacheDir: string;
 }
 
 /** What the engine has come to, once the model is loaded. */
@@ -156,6 +167,8 @@ export type EngineCommand =
   | { readonly type: 'close' };
 
 export type EngineMessage =
+  /** Before `ready`, any number of times: weights are being rewritten for the model cache; bytes of all that there are. */
+  | { readonly type: 'converting'; readonly done: number; readonly total: number }
   | { readonly type: 'ready'; readonly info: EngineInfo; readonly stats: EngineStats }
   | {
       readonly type: 'step';

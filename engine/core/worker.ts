@@ -12,7 +12,11 @@ if (!port) throw new Error('the engine runs in a worker thread');
 const send = (message: EngineMessage): void => port.postMessage(message);
 
 try {
-  const { core, info, runner } = await loadEngine(workerData as EngineOptions);
+  const { core, info, runner } = await loadEngine(
+    workerData as EngineOptions,
+    () => performance.now(),
+    (done, total) => send({ type: 'converting', done, total }),
+  );
   const loop = new EngineLoop(core, send);
   port.on('message', (command: EngineCommand) => loop.post(command));
   send({ type: 'ready', info, stats: core.stats });

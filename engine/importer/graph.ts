@@ -94,6 +94,12 @@ export class Graph {
     this.#setNodes(this.#nodes.filter((node) => !gone.includes(node)));
   }
 
+  /** Nodes that make what others made before, at the same time: in between, nothing would. */
+  replaceNodes(gone: readonly NodeProto[], added: readonly NodeProto[]): void {
+    const removed = new Set(gone);
+    this.#setNodes([...this.#nodes.filter((node) => !removed.has(node)), ...added]);
+  }
+
   #setNodes(nodes: readonly NodeProto[]): void {
     this.#nodes = this.#sorted(nodes);
     this.#producers = new Map();

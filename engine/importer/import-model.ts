@@ -16,6 +16,7 @@ import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { placeSegments } from './place-segments.js';
+import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
 import { byteLength } from './tensor-data.js';
 import { segmentWeights, writeSegment } from './write-segment.js';
@@ -25,8 +26,10 @@ export interface ImportOptions {
   readonly modelDir: string;
   /** A path inside it, of another ONNX file than the usual ones. */
   readonly file?: string;
-  /** Where segments are written while they wait for their sessions, if their weights are external data: on the weights' file system. */
+  /** Where segments are written while they wait for their sessions, if their weights are symbolic links: on the weights' file system. */
   readonly cacheDir?: string;
+  /** Rewrites the products of the graph as W8A8. */
+  readonly quantize?: QuantizeModelOptions;
 }
 
 /**
@@ -36,12 +39,15 @@ export interface ImportOptions {
  */
 export async function importModel(options: ImportOptions): Promise<ImportedModel> {
   const file = await findModelFile(options.modelDir, options.file);
-  const graph = new Graph(await readModelProto(file), file);
-  checkWeights(graph);
-  checkStepInputs(graph);
-  const numNodes = graph.nodes.length;
-  const recognised = findSites(graph);
-  const vocabSize = keepSampledRows(graph);
+  const source = new Graph(await readModelProto(file), file);
+  checkWeights(source);
+  checkStepInputs(source);
+  const numNodes = source.nodes.length;
+  // Before anything is converted: a graph without attention is refused at once.
+  const sitesOfSource = findSites(source);
+  const vocabSize = keepSampledRows(source);
+  const graph = options.quantize ? await quantizeModel(source, options.quantize) : source;
+  const recognised = options.quantize ? findSites(graph) : sitesOfSource;
   rankLogits(graph);
   const fed = new Set(Object.values(STEP_INPUT));
   const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
@@ -59,11 +65,12 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
     })),
     sites,
     vocabSize,
+    weightsDir: placed.weightsDir,
     maxStepTokens: maxStepTokens(
       graph,
       cuts.flatMap((cut) => cut.nodes),
     ),
-    report: report(graph, numNodes, cuts, sites),
+    report: report(graph, file, numNodes, cuts, sites),
     release: () => placed.release(),
   };
 }
@@ -75,6 +82,7 @@ function attentionSite(site: RecognisedSite, layer: number): AttentionSite {
 
 function report(
   graph: Graph,
+  file: string,
   numNodes: number,
   cuts: readonly SegmentCut[],
   sites: readonly AttentionSite[],
@@ -87,7 +95,7 @@ function report(
   }
   const kept = cuts.reduce((n, cut) => n + cut.nodes.length, 0);
   return {
-    file: graph.file,
+    file,
     producer: `${producerName} ${producerVersion}`.trim(),
     opsets: Object.fromEntries(opsetImport.map((o) => [o.domain || 'ai.onnx', Number(o.version)])),
     nodes: numNodes,
@@ -100,7 +108,7 @@ function report(
     rewrites: [
       ...graph.rewrites,
       `cut out ${sites.length} attention nodes (${[...new Set(sites.map((s) => s.form))].join(', ')})`,
-      `kept ${kept} of ${numNodes} nodes in ${cuts.length} segments; past, present and mask are gone`,
+      `kept ${kept} of ${graph.file === file ? numNodes : graph.nodes.length} nodes in ${cuts.length} segments; past, present and mask are gone`,
       'batch is one ragged row of tokens, [1, T]',
     ],
   };

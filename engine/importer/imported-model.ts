@@ -17,6 +17,8 @@ export interface ImportedModel {
    * its tables, though the positions in a row of many sequences are all within them.
    */
   readonly maxStepTokens: number | null;
+  /** Where the external data of segments that are bytes lies; null when there is none. */
+  readonly weightsDir: string | null;
   readonly report: ImportReport;
   /** Removes temporary files that segments may be in. To be called once their sessions exist. */
   release(): Promise<void>;
@@ -25,7 +27,7 @@ export interface ImportedModel {
 /** One piece of the graph, ready to become an ONNX Runtime session. */
 export interface Segment {
   readonly index: number;
-  /** A serialised ModelProto, or the path of one where weights are external data. */
+  /** A serialised ModelProto, or the path of one whose external data lies beside it. */
   readonly model: Uint8Array | string;
   /** Tensors it reads: the step's own (`StepInput`) or outputs of earlier segments and sites. */
   readonly inputs: readonly string[];
@@ -60,7 +62,19 @@ export const STEP_INPUT = {
   neededMasses: 'octavo.needed_masses',
   /** float32 `[1, M, 1]`: ... or the probability of the last of them is less than this share of the first's. */
   closingRatios: 'octavo.closing_ratios',
+  /** uint8 `[T]`, 128 all: where the zero of a quantised activation is. Read by quantised models only. */
+  zeroPoints: 'octavo.zero_points',
 } as const;
+
+/** What is fed to the last segment only, and several times when many rows are asked for; all else is fed once a step. */
+export const ROW_INPUTS: ReadonlySet<string> = new Set(
+  Object.values(STEP_INPUT).filter(
+    (name) =>
+      name !== STEP_INPUT.inputIds &&
+      name !== STEP_INPUT.positionIds &&
+      name !== STEP_INPUT.zeroPoints,
+  ),
+);
 
 /** Outputs of the last segment. */
 export const STEP_OUTPUT = {

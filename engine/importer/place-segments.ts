@@ -1,6 +1,6 @@
 import { link, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { OctavoError } from '../errors.js';
 import type { Graph } from './graph.js';
 import { externalRange, isExternal } from './tensor-data.js';
@@ -9,14 +9,16 @@ import { externalRange, isExternal } from './tensor-data.js';
 export interface PlacedSegments {
   /** Bytes of a model, or the path of one. */
   readonly models: readonly (Uint8Array | string)[];
+  /** Where ONNX Runtime finds the external data of models that are bytes. */
+  readonly weightsDir: string | null;
   /** Removes temporary files. Sessions that exist by then do not need them. */
   release(): Promise<void>;
 }
 
 /**
- * Models whose weights are inline stay in memory. Otherwise ONNX Runtime must find the external data beside the segment: it refuses
- * absolute paths, paths that leave the model's directory, and symbolic links that do ("escapes model directory", measured with
- * 1.30), but takes hard links. So segments go into a temporary directory with hard links to the data files: no weight is copied.
+ * Models stay in memory; ONNX Runtime is told the directory of their external data. It refuses symbolic links that leave that directory, as
+ * they stand in the hub's cache ("escapes model directory", measured with 1.30), but takes hard links: then segments go into a
+ * temporary directory with hard links to the data files. No weight is copied.
  *
  * @param cacheDir where to make that directory; without it, the system's temporary directory
  * @throws OctavoError `model_file_corrupt` for external data that is missing, too short or outside the model's directory
@@ -27,9 +29,13 @@ export async function placeSegments(
   cacheDir?: string,
 ): Promise<PlacedSegments> {
   const external = [...graph.initializers.values()].filter(isExternal);
-  if (external.length === 0) return { models, release: () => Promise.resolve() };
   const files = new Set(external.map((tensor) => externalRange(tensor, graph.file).file));
-  const directory = await linkAll([...files], dirname(resolve(graph.file)), cacheDir ?? tmpdir());
+  const modelDir = dirname(resolve(graph.file));
+  if (!(await anyLeaves([...files], modelDir))) {
+    const weightsDir = files.size > 0 ? modelDir : null;
+    return { models, weightsDir, release: () => Promise.resolve() };
+  }
+  const directory = await linkAll([...files], modelDir, cacheDir ?? tmpdir());
   const release = (): Promise<void> => rm(directory, { recursive: true, force: true });
   const paths = models.map((_, index) => join(directory, `segment-${index}.onnx`));
   try {
@@ -38,7 +44,16 @@ export async function placeSegments(
     await release();
     throw error;
   }
-  return { models: paths, release };
+  return { models: paths, weightsDir: null, release };
+}
+
+/** Whether a file is a symbolic link, or lies behind one, that leads out of the model's directory. */
+async function anyLeaves(files: readonly string[], modelDir: string): Promise<boolean> {
+  const real = await realpath(modelDir);
+  const inside = await Promise.all(
+    files.map(async (file) => (await realpath(file)).startsWith(join(real, sep))),
+  );
+  return inside.includes(false);
 }
 
 /** Hard links need one file system: the wanted directory's if it is the weights' own, else there is the model's directory. */

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
+import type { EngineQuantization } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { modelCacheDir } from '../config/model-cache-dir.js';
 import { embeddedModelDir } from '../config/package-root.js';
 import type { Settings } from '../config/settings.js';
 import { clip } from '../text/clip.js';
@@ -36,5 +38,11 @@ export function engineOptions(settings: Settings, modelDir: string): WorkerEngin
     schedulingPolicy: settings.schedulingPolicy,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
+    ...(settings.quantize !== 'none' && { quantize: quantization(settings, settings.quantize) }),
   };
+}
+
+function quantization(settings: Settings, kind: EngineQuantization['kind']): EngineQuantization {
+  const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
+  return { kind, nbits: settings.quantizeNbits, cacheDir };
 }

@@ -8,6 +8,7 @@ import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/plan.js';
 import { loadServedModel, type ServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
+import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, modelDirOf } from './engine-options.js';
 
 export interface GenerateOptions {
@@ -33,7 +34,8 @@ export async function generate(
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, []);
   const promptTokenIds = encode(prompt, options.raw, model);
-  const engine = await createWorkerEngine(engineOptions(settings, modelDir));
+  const progress = conversionProgress(process.stderr, (line) => process.stderr.write(`${line}\n`));
+  const engine = await createWorkerEngine(engineOptions(settings, modelDir), progress);
   const controller = new AbortController();
   const interrupt = (): void => controller.abort();
   process.once('SIGINT', interrupt);

@@ -1,11 +1,27 @@
 import { importModel } from '../../engine/importer/import-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
+import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
+import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
+import type { Settings } from '../config/settings.js';
 import { assertDirectory } from './engine-options.js';
 
-/** `octavo inspect`: prints what was recognised in a model's graph. */
-export async function inspect(modelDir: string): Promise<number> {
+/** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
+export async function inspect(
+  modelDir: string,
+  settings: Pick<Settings, 'quantize' | 'quantizeNbits'>,
+): Promise<number> {
   await assertDirectory(modelDir, 'model directory');
   const model = await importModel({ modelDir });
-  process.stdout.write(`${formatReport(model).trimEnd()}\n`);
+  const lines = [formatReport(model).trimEnd()];
+  if (settings.quantize !== 'none') {
+    const scope = { nbits: settings.quantizeNbits };
+    const plan = await inspectQuantization(model.report.file, scope, await exactWeightBits());
+    lines.push(
+      '',
+      `--quantize ${settings.quantize} would rewrite`,
+      ...plan.map((line) => `  ${line}`),
+    );
+  }
+  process.stdout.write(`${lines.join('\n')}\n`);
   return 0;
 }

@@ -8,6 +8,7 @@ import { createLogger } from '../logger.js';
 import { type MortalEngine, RestartingEngine } from '../restarting-engine.js';
 import { loadServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
+import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, modelDirOf } from './engine-options.js';
 
 /**
@@ -23,7 +24,9 @@ export async function serve(settings: Settings): Promise<number> {
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
-  const create = (): Promise<MortalEngine> => createWorkerEngine(engineOptions(settings, modelDir));
+  const progress = conversionProgress(process.stderr, (line) => logger.info(line));
+  const create = (): Promise<MortalEngine> =>
+    createWorkerEngine(engineOptions(settings, modelDir), progress);
   const first = await create().catch((error: unknown) => {
     redis?.disconnect();
     throw error;

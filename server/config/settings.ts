@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
 import { REASONING_PARSERS } from '../reasoning/reasoning-parsers.js';
 import { TOOL_CALL_PARSERS } from '../tools/formats.js';
 import { availableCpus } from './available-cpus.js';
@@ -88,6 +89,31 @@ export const SettingsSchema = Type.Object({
     ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),
     default: 'f32',
   }),
+  quantize: Type.Enum([...QUANTIZATIONS], {
+    ...extra({
+      description: 'int8 weights and activations (w8a8), rewritten once and cached on disk',
+      scope: 'engine',
+      value: 'method',
+    }),
+    default: 'none',
+  }),
+  quantizeNbits: Type.Boolean({
+    ...extra({
+      description: 'with --quantize: weights that are packed in 4 or 8 bits too (MatMulNBits)',
+      scope: 'engine',
+    }),
+    default: false,
+  }),
+  modelCacheDir: Type.Optional(
+    Type.String({
+      ...extra({
+        description: 'directory of rewritten models (default: ~/.cache/octavo)',
+        scope: 'engine',
+        value: 'dir',
+      }),
+      minLength: 1,
+    }),
+  ),
   maxModelLen: Type.Optional(
     Type.Integer({
       ...extra({

@@ -1,5 +1,6 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
+import { ROW_INPUTS } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { RecognisedSite } from '../recognisers/recogniser.js';
 
@@ -54,9 +55,9 @@ function isConstant(graph: Graph, node: NodeProto): boolean {
   return node.output.every((name) => graph.isConstant(name));
 }
 
-/** For every tensor: how many sites lie before it. */
+/** For every tensor: how many sites lie before it. What is fed to the last segment only lies behind all of them. */
 function dependenceLevels(graph: Graph, sites: readonly RecognisedSite[]): Map<string, number> {
-  const level = new Map<string, number>();
+  const level = new Map([...ROW_INPUTS].map((name) => [name, sites.length]));
   const siteOf = new Map(sites.map((site, index) => [site.node, index]));
   for (const node of graph.nodes) {
     const own = siteOf.has(node) ? (siteOf.get(node) ?? 0) + 1 : nodeLevel(node, level);

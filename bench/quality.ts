@@ -1,0 +1,181 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
+import { type EngineOptions, PLAIN_REQUEST } from '../engine/core/protocol.js';
+import { GREEDY } from '../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../scheduler/ids.js';
+import { modelCacheDir } from '../server/config/model-cache-dir.js';
+import type { TemplateMessage } from '../server/text/chat-template.js';
+import { loadServedModel } from '../server/text/served-model.js';
+import { perplexity, type ScoredText } from './lib/perplexity.js';
+import { type Cell, publish } from './lib/report.js';
+
+// What int8 products and small pages cost in quality, on the embedded model: held-out questions with one right answer, and the
+// perplexity of held-out text. Made by models/octavo-tiny/training/quality_samples.py.
+
+interface Sample {
+  readonly task: string;
+  readonly messages: readonly TemplateMessage[];
+  readonly tools?: readonly object[];
+  readonly expected: string;
+}
+
+interface Fixture {
+  readonly samples: readonly Sample[];
+  readonly stories: readonly string[];
+}
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const { samples, stories } = JSON.parse(
+  readFileSync(path('./fixtures/octavo-tiny-quality.json'), 'utf8'),
+) as Fixture;
+const modelDir = path('../models/octavo-tiny');
+const { tokenizer, chatTemplate, eosTokenIds } = await loadServedModel(modelDir, []);
+const [end] = eosTokenIds;
+const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens: false });
+
+const questions = samples.map(({ task, messages, tools = null, expected }) => ({
+  task,
+  prompt: encode(chatTemplate?.render(messages, { tools }) ?? ''),
+  answer: encode(expected),
+  expected,
+}));
+// Without the longest: they would take most of the time, and their answers are four digits.
+const answers: ScoredText[] = questions
+  .filter(({ prompt }) => prompt.length <= 256)
+  .map(({ prompt, answer }) => ({ tokens: [...prompt, ...answer, end], from: prompt.length }));
+const begin = tokenizer.encode('', { addSpecialTokens: true });
+const told: ScoredText[] = stories.map((story) => ({
+  tokens: [...(begin.length > 0 ? begin : [1 as TokenId]), ...encode(story), end],
+  from: 1,
+}));
+
+const BLOCK_SIZE = 16;
+const OPTIONS: EngineOptions = {
+  modelDir,
+  maxNumSeqs: 32,
+  maxNumBatchedTokens: 512,
+  blockSize: BLOCK_SIZE,
+  kvCacheBytes: 192 * 2 ** 20,
+  kvDtype: 'f32',
+  maxModelLength: null,
+  threads: 2,
+  enablePrefixCaching: false,
+  schedulingPolicy: 'fcfs',
+  longPrefillThreshold: 0,
+  kvMetricsSampleRate: 0,
+};
+
+interface Result {
+  readonly name: string;
+  /** Percent of each task's answers that are exactly right. */
+  readonly accuracy: ReadonlyMap<string, number>;
+  readonly all: number;
+  readonly answers: number;
+  readonly stories: number;
+}
+
+async function measure(name: string, options: Partial<EngineOptions>): Promise<Result> {
+  process.stderr.write(`${name} ...\n`);
+  const engine = await loadEngine({ ...OPTIONS, ...options });
+  const { runner, info } = engine;
+  try {
+    const right = await answerAll(engine);
+    const accuracy = new Map(
+      [...new Set(questions.map(({ task }) => task))].map((task) => {
+        const own = right.filter((_, i) => questions[i].task === task);
+        return [task, (100 * own.filter(Boolean).length) / own.length];
+      }),
+    );
+    return {
+      name,
+      accuracy,
+      all: (100 * right.filter(Boolean).length) / right.length,
+      answers: await perplexity(runner, info.vocabSize, BLOCK_SIZE, answers),
+      stories: await perplexity(runner, info.vocabSize, BLOCK_SIZE, told),
+    };
+  } finally {
+    await runner.dispose();
+  }
+}
+
+/** Greedy answers to all questions: which are exactly right. */
+async function answerAll({ core }: LoadedEngine): Promise<boolean[]> {
+  const texts = questions.map((): TokenId[] => []);
+  questions.forEach(({ prompt }, i) => {
+    core.add({
+      ids: [`${i}` as RequestId],
+      promptTokenIds: prompt,
+      maxTokens: 120,
+      stopTokenIds: eosTokenIds,
+      sampling: GREEDY,
+      ...PLAIN_REQUEST,
+    });
+  });
+  while (core.hasWork) {
+    for (const { requestId, tokenIds } of await core.step()) {
+      texts[Number(requestId)].push(...tokenIds);
+    }
+  }
+  return texts.map((ids, i) => {
+    const text = tokenizer.decode(
+      ids.filter((id) => id !== end),
+      { skipSpecialTokens: false },
+    );
+    return text === questions[i].expected;
+  });
+}
+
+const w8a8 = {
+  quantize: { kind: 'w8a8', nbits: false, cacheDir: modelCacheDir(undefined, process.env) },
+} as const;
+const results: Result[] = [];
+for (const kvDtype of ['f32', 'bf16', 'int8'] as const) {
+  results.push(await measure(`none, ${kvDtype}`, { kvDtype }));
+  results.push(await measure(`w8a8, ${kvDtype}`, { ...w8a8, kvDtype }));
+}
+const [exact] = results;
+const change = (value: number, base: number): string => {
+  const percent = 100 * (value / base - 1);
+  return `${percent < 0 ? '' : '+'}${percent.toFixed(2)} %`;
+};
+
+publish({
+  name: 'quality',
+  command: 'npm run bench:quality',
+  about:
+    `octavo-tiny, ${questions.length} held-out questions, answered greedily: percent of answers that are exactly right; and perplexity of those ` +
+    `answers and of ${stories.length} held-out stories. Columns: weights, pages. Differences are against float32 weights and pages.`,
+  tables: [
+    {
+      title: 'Accuracy',
+      columns: ['task', 'samples', ...results.map(({ name }) => name)],
+      rows: [...exact.accuracy.keys(), 'all'].map((task): Cell[] => [
+        task,
+        questions.filter((question) => task === 'all' || question.task === task).length,
+        ...results.map(({ accuracy, all }) => (accuracy.get(task) ?? all).toFixed(1)),
+      ]),
+    },
+    {
+      title: 'Against float32',
+      columns: [
+        'weights, pages',
+        'accuracy',
+        'points',
+        'perplexity of answers',
+        '',
+        'perplexity of stories',
+        '',
+      ],
+      rows: results.map((result): Cell[] => [
+        result.name,
+        result.all.toFixed(1),
+        (result.all - exact.all).toFixed(2),
+        result.answers.toFixed(4),
+        change(result.answers, exact.answers),
+        result.stories.toFixed(4),
+        change(result.stories, exact.stories),
+      ]),
+    },
+  ],
+});

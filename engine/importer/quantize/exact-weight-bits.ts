@@ -1,0 +1,96 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { MICROSOFT, makeNode, makeValueInfo } from '../graph.js';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  OperatorSetIdProtoSchema,
+  TensorProtoSchema,
+  TensorProto_DataType as Type,
+} from '../onnx/onnx_pb.js';
+import { LARGEST_WEIGHT, type WeightBits } from './quantization.js';
+
+/** Row counts for which ONNX Runtime has kernels of their own. */
+const ROWS = [1, 2, 3, 4, 6, 8, 17, 64];
+const INPUTS = 128;
+const OUTPUTS = 64;
+
+/**
+ * Computes `[rows, 128] x [128, 64]` for each number of rows, with all activations at 255 (zero point 128) and all weights at
+ * `weight`.
+ */
+export type ProductProbe = (weight: number, rows: readonly number[]) => Promise<Float32Array[]>;
+
+/**
+ * How many bits a weight may have so that products are exact on this machine, or null when 7 are too many.
+ *
+ * x86 CPUs without VNNI or AMX add two neighbouring products of a u8 and an s8 in 16 bits, which saturate: 2 * 255 * 127 > 32,767.
+ * Nobody would see it but in the quality of the text. ARM's instructions widen first. Instead of reading the CPU's features, in
+ * another way on each system and without knowing what ONNX Runtime makes of them, the largest products are computed once.
+ */
+export async function exactWeightBits(
+  probe: ProductProbe = runProducts,
+): Promise<WeightBits | null> {
+  for (const bits of [8, 7] as const) {
+    const largest = LARGEST_WEIGHT[bits];
+    if ((await isExact(probe, largest)) && (await isExact(probe, -largest))) return bits;
+  }
+  return null;
+}
+
+async function isExact(probe: ProductProbe, weight: number): Promise<boolean> {
+  const expected = (255 - 128) * weight * INPUTS;
+  const products = await probe(weight, ROWS);
+  return products.every((product) => product.every((value) => value === expected));
+}
+
+async function runProducts(weight: number, rows: readonly number[]): Promise<Float32Array[]> {
+  const session = await InferenceSession.create(productModel(weight), {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+  });
+  const products: Float32Array[] = [];
+  for (const count of rows) {
+    const x = new Tensor('uint8', new Uint8Array(count * INPUTS).fill(255), [1, count, INPUTS]);
+    const { y } = await session.run({ x });
+    products.push(y.data as Float32Array);
+  }
+  await session.release();
+  return products;
+}
+
+function productModel(weight: number): Uint8Array {
+  const node = makeNode('MatMulIntegerToFloat', 'product', ['x', 'w', 'one', 'one', 'zero'], ['y']);
+  node.domain = MICROSOFT;
+  const scalar = { dims: [] as bigint[] };
+  const model = create(ModelProtoSchema, {
+    irVersion: 8n,
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: '', version: 17n }),
+      create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }),
+    ],
+    graph: create(GraphProtoSchema, {
+      name: 'probe',
+      node: [node],
+      initializer: [
+        create(TensorProtoSchema, {
+          name: 'w',
+          dims: [BigInt(INPUTS), BigInt(OUTPUTS)],
+          dataType: Type.INT8,
+          rawData: new Uint8Array(INPUTS * OUTPUTS).fill(weight & 0xff),
+        }),
+        create(TensorProtoSchema, { ...scalar, name: 'one', dataType: Type.FLOAT, floatData: [1] }),
+        create(TensorProtoSchema, {
+          ...scalar,
+          name: 'zero',
+          dataType: Type.UINT8,
+          rawData: Uint8Array.of(128),
+        }),
+      ],
+      input: [makeValueInfo('x', Type.UINT8)],
+      output: [makeValueInfo('y', Type.FLOAT)],
+    }),
+  });
+  return toBinary(ModelProtoSchema, model);
+}

@@ -1,0 +1,193 @@
+import { elementTypes } from '../element-types.js';
+import { floatAttribute, type Graph, intAttribute, MICROSOFT, shapeOf } from '../graph.js';
+import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { whyNotUnpacked } from './nbits-matrix.js';
+import type { QuantizeScope } from './quantization.js';
+import { DENSE_TYPES } from './stored-matrix.js';
+
+/** Where a product's weight comes from. */
+export type WeightSource =
+  | {
+      readonly kind: 'dense';
+      readonly tensor: TensorProto;
+      /** Stored `[outputs, inputs]`. */
+      readonly turned: boolean;
+    }
+  | {
+      readonly kind: 'nbits';
+      readonly node: NodeProto;
+      readonly packed: TensorProto;
+      readonly scales: TensorProto;
+      readonly zeroPoints: TensorProto | null;
+    };
+
+/** A product of a float activation with a constant matrix. */
+export interface Product {
+  readonly node: NodeProto;
+  readonly activation: string;
+  /** Rank of the activation: `[1, T, inputs]`, or `[T, inputs]`. */
+  readonly rank: 2 | 3;
+  /** Type of activation and result. */
+  readonly type: Type;
+  readonly source: WeightSource;
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Added to the result; '' for none. */
+  readonly bias: string;
+}
+
+/** A table of rows, looked up by token, that is the LM head's weight too. */
+export interface Embedding {
+  readonly node: NodeProto;
+  readonly tensor: TensorProto;
+}
+
+export interface QuantizePlan {
+  readonly products: readonly Product[];
+  readonly embeddings: readonly Embedding[];
+  /** Products with constant weights that stay what they are, and why. */
+  readonly left: readonly { readonly node: NodeProto; readonly reason: string }[];
+}
+
+/**
+ * A sum of fewer products is no work, and not always a linear layer: the angles of a rotary embedding are often computed as
+ * a product of positions with frequencies, whose inner size is 1.
+ */
+const FEWEST_INPUTS = 16;
+const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
+
+/**
+ * Finds what W8A8 can take over.
+ *
+ * @param isTied whether a table `[outputs, inputs]` and the weight of the last product are the same numbers
+ */
+export function planQuantization(
+  graph: Graph,
+  scope: QuantizeScope,
+  isTied: (table: TensorProto, head: Product) => boolean,
+): QuantizePlan {
+  const types = elementTypes(graph);
+  const products: Product[] = [];
+  const left: { node: NodeProto; reason: string }[] = [];
+  for (const node of graph.nodes) {
+    if (!NAMES.has(node.opType) || !graph.isConstant(node.input[1])) continue;
+    if (graph.isConstant(node.input[0])) continue;
+    const found = asProduct(graph, node, scope, types);
+    if (typeof found === 'string') left.push({ node, reason: found });
+    else products.push(found);
+  }
+  const embeddings = findEmbeddings(graph, products, isTied);
+  return { products, embeddings, left };
+}
+
+/** The product, or why it is none that can be quantised. */
+function asProduct(
+  graph: Graph,
+  node: NodeProto,
+  scope: QuantizeScope,
+  types: ReadonlyMap<string, Type>,
+): Product | string {
+  const activation = node.input[0];
+  const type = types.get(activation) ?? Type.FLOAT;
+  if (!DENSE_TYPES.has(type)) return `activations of type ${Type[type] ?? type}`;
+  const rank = rankOf(graph, activation, node.opType === 'Gemm' ? 2 : 3);
+  if (rank !== 2 && rank !== 3) return `activations of ${rank} dimensions`;
+  const base = { node, activation, rank, type } as const;
+  if (node.opType === 'MatMulNBits') return packedProduct(graph, base, scope);
+  const weight = findWeight(graph, node.input[1]);
+  if (typeof weight === 'string') return weight;
+  let { turned } = weight;
+  if (node.opType === 'Gemm') {
+    const plain = floatAttribute(node, 'alpha', 1) === 1 && floatAttribute(node, 'beta', 1) === 1;
+    if (!plain) return 'factors alpha or beta';
+    if (intAttribute(node, 'transA', 0) === 1) return 'a transposed activation';
+    if (intAttribute(node, 'transB', 0) === 1) turned = !turned;
+  }
+  const dims = weight.tensor.dims.map(Number);
+  const [inputs, outputs] = turned ? [dims[1], dims[0]] : dims;
+  if (inputs < FEWEST_INPUTS) return `only ${inputs} inputs`;
+  const bias = node.opType === 'Gemm' ? (node.input[2] ?? '') : '';
+  return { ...base, source: { kind: 'dense', ...weight, turned }, inputs, outputs, bias };
+}
+
+function packedProduct(
+  graph: Graph,
+  base: Pick<Product, 'node' | 'activation' | 'rank' | 'type'>,
+  scope: QuantizeScope,
+): Product | string {
+  const { node } = base;
+  if (!scope.nbits) return 'packed weights (--quantize-nbits takes them)';
+  const reason = whyNotUnpacked(node);
+  if (reason) return reason;
+  const [packed, scales, zeroPoints] = [1, 2, 3].map((i) => graph.initializer(node.input[i] ?? ''));
+  if (!packed || !scales || (node.input[3] && !zeroPoints)) return 'weights that are computed';
+  if (!DENSE_TYPES.has(scales.dataType)) return 'scales that are no floats';
+  return {
+    ...base,
+    source: { kind: 'nbits', node, packed, scales, zeroPoints: zeroPoints ?? null },
+    inputs: intAttribute(node, 'K', 0),
+    outputs: intAttribute(node, 'N', 0),
+    bias: node.input[5] ?? '',
+  };
+}
+
+/** The stored matrix behind a constant: exporters put Cast and Transpose between it and the product. */
+function findWeight(
+  graph: Graph,
+  name: string,
+): { readonly tensor: TensorProto; readonly turned: boolean } | string {
+  let turned = false;
+  for (let at = name; ; ) {
+    const tensor = graph.initializer(at);
+    if (tensor) {
+      if (tensor.dims.length !== 2) return `a weight of ${tensor.dims.length} dimensions`;
+      if (DENSE_TYPES.has(tensor.dataType)) return { tensor, turned };
+      return `weights of type ${Type[tensor.dataType] ?? tensor.dataType}`;
+    }
+    const maker = graph.producer(at);
+    if (!maker || !['Cast', 'Transpose', 'Identity'].includes(maker.opType)) {
+      return `weights that ${maker?.opType ?? 'nothing'} makes`;
+    }
+    // Of a matrix, Transpose has but one order that changes anything.
+    if (maker.opType === 'Transpose') {
+      const order = maker.attribute.find((a) => a.name === 'perm')?.ints.map(Number);
+      if (order === undefined || order[0] === 1) turned = !turned;
+    }
+    at = maker.input[0];
+  }
+}
+
+/** What the model states; else what a Reshape says; else what is usual. */
+function rankOf(graph: Graph, tensor: string, usual: number): number {
+  const stated = shapeOf(graph.stated(tensor));
+  if (stated) return stated.length;
+  const maker = graph.producer(tensor);
+  if (maker?.opType !== 'Reshape') return usual;
+  const sizes = graph.initializer(maker.input[1]);
+  return sizes?.dims.length === 1 ? Number(sizes.dims[0]) : usual;
+}
+
+/** Tables that are looked up by token and whose numbers are the LM head's: the last product's. */
+function findEmbeddings(
+  graph: Graph,
+  products: readonly Product[],
+  isTied: (table: TensorProto, head: Product) => boolean,
+): Embedding[] {
+  const head = products.at(-1);
+  if (!head) return [];
+  return graph.nodes.flatMap((node) => {
+    if (node.opType !== 'Gather' || intAttribute(node, 'axis', 0) !== 0) return [];
+    if (graph.isConstant(node.input[1])) return [];
+    const tensor = graph.initializer(node.input[0]);
+    if (!tensor || tensor.dims.length !== 2 || tensor.dataType !== Type.FLOAT) return [];
+    const [rows, columns] = tensor.dims.map(Number);
+    if (rows !== head.outputs || columns !== head.inputs) return [];
+    return isTied(tensor, head) ? [{ node, tensor }] : [];
+  });
+}
+
+/** For reports: how a node is called. */
+export function describeNode(node: NodeProto): string {
+  const domain = node.domain === MICROSOFT ? `${MICROSOFT}.` : '';
+  return `${node.name || node.output[0]} (${domain}${node.opType})`;
+}

@@ -1,0 +1,87 @@
+import { intAttribute } from '../graph.js';
+import type { NodeProto, TensorProto } from '../onnx/onnx_pb.js';
+import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { readAll, type StoredMatrix, type TensorBytes } from './stored-matrix.js';
+
+/** Why a MatMulNBits node's weights cannot be unpacked, or null when they can. */
+export function whyNotUnpacked(node: NodeProto): string | null {
+  const bits = intAttribute(node, 'bits', 4);
+  if (bits !== 4 && bits !== 8) return `${bits}-bit weights`;
+  if (node.input[4]) return 'a group index';
+  return null;
+}
+
+/** The tensors of a MatMulNBits node, `[B, scales, zero points]`. */
+export interface PackedTensors {
+  readonly packed: TensorProto;
+  readonly scales: TensorProto;
+  readonly zeroPoints: TensorProto | null;
+}
+
+/**
+ * The weights of com.microsoft.MatMulNBits: `packed[N][blocks][block_size * bits / 8]`, the lower half of a byte first, one
+ * scale a block, and zero points that are packed the same way, or numbers of the scales' type, or the middle of the range.
+ * A row is an output channel.
+ */
+export class NBitsMatrix implements StoredMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly bytes: number;
+  readonly #bits: 4 | 8;
+  readonly #blockSize: number;
+  readonly #blocks: number;
+  readonly #tensors: PackedTensors;
+  readonly #bytes: TensorBytes;
+  #scales: Float32Array | null = null;
+  #zeroPoints: Float32Array | null = null;
+
+  constructor(node: NodeProto, tensors: PackedTensors, bytes: TensorBytes) {
+    this.rows = intAttribute(node, 'N', 0);
+    this.columns = intAttribute(node, 'K', 0);
+    this.#bits = intAttribute(node, 'bits', 4) === 8 ? 8 : 4;
+    this.#blockSize = intAttribute(node, 'block_size', 32);
+    this.#blocks = Math.ceil(this.columns / this.#blockSize);
+    this.#tensors = tensors;
+    this.#bytes = bytes;
+    this.bytes = this.rows * this.#rowBytes;
+  }
+
+  read(first: number, count: number, into: Float32Array): void {
+    const scales = (this.#scales ??= readAll(this.#tensors.scales, this.#bytes));
+    const zeroPoints = (this.#zeroPoints ??= this.#readZeroPoints());
+    const raw = new Uint8Array(count * this.#rowBytes);
+    this.#bytes.read(this.#tensors.packed, first * this.#rowBytes, raw);
+    for (let r = 0; r < count; r++) {
+      for (let k = 0; k < this.columns; k++) {
+        const block = (first + r) * this.#blocks + Math.floor(k / this.#blockSize);
+        const value = this.#unpack(raw, r * this.#rowBytes, k);
+        into[r * this.columns + k] = (value - zeroPoints[block]) * scales[block];
+      }
+    }
+  }
+
+  get #rowBytes(): number {
+    return (this.#blocks * this.#blockSize * this.#bits) / 8;
+  }
+
+  #unpack(bytes: Uint8Array, start: number, index: number): number {
+    if (this.#bits === 8) return bytes[start + index];
+    return (bytes[start + (index >> 1)] >> (4 * (index & 1))) & 15;
+  }
+
+  /** One for each block of each row. */
+  #readZeroPoints(): Float32Array {
+    const tensor = this.#tensors.zeroPoints;
+    const all = new Float32Array(this.rows * this.#blocks);
+    if (!tensor) return all.fill(2 ** (this.#bits - 1));
+    if (tensor.dataType !== Type.UINT8) return readAll(tensor, this.#bytes);
+    // Each row of zero points begins with a byte of its own.
+    const stride = Math.ceil((this.#blocks * this.#bits) / 8);
+    const raw = new Uint8Array(this.rows * stride);
+    this.#bytes.read(tensor, 0, raw);
+    for (let i = 0; i < all.length; i++) {
+      all[i] = this.#unpack(raw, Math.floor(i / this.#blocks) * stride, i % this.#blocks);
+    }
+    return all;
+  }
+}

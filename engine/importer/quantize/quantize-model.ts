@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { OctavoError } from '../../errors.js';
+import { Graph } from '../graph.js';
+import { readModelProto } from '../model-file.js';
+import type { TensorProto } from '../onnx/onnx_pb.js';
+import { byteLength, externalRange, isExternal } from '../tensor-data.js';
+import { liveParts, writeModel } from '../write-model.js';
+import { type ConversionProgress, convertWeights } from './convert-weights.js';
+import { exactWeightBits } from './exact-weight-bits.js';
+import { planQuantization, type QuantizePlan } from './find-products.js';
+import { type CachedModel, ModelCache, writeDurably } from './model-cache.js';
+import type { QuantizeScope, WeightBits } from './quantization.js';
+import { TensorBytes } from './stored-matrix.js';
+import { isTied } from './tied-table.js';
+import { WeightsFile } from './weights-file.js';
+
+/** Part of every key: to be raised when the same model would be rewritten in another way. */
+const PASS_VERSION = 1;
+const MODEL = 'model.onnx';
+const WEIGHTS = 'weights.bin';
+
+export interface QuantizeModelOptions extends QuantizeScope {
+  /** Where rewritten models are kept. */
+  readonly cacheDir: string;
+  /** Called while weights are converted; not at all when the cache has them. */
+  readonly onProgress?: ConversionProgress;
+  /** How many bits are exact on this CPU: measured, unless a test knows better. */
+  readonly weightBits?: () => Promise<WeightBits | null>;
+}
+
+/**
+ * Rewrites a graph's products as W8A8, on disk: weights are read and written in pieces, and the next start finds the result.
+ *
+ * @param graph as its file has it, but for passes that always do the same; changed, and of no further use
+ * @returns the rewritten graph, whose files lie in the cache
+ * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is nothing to quantise
+ */
+export async function quantizeModel(graph: Graph, options: QuantizeModelOptions): Promise<Graph> {
+  const bits = await (options.weightBits ?? exactWeightBits)();
+  if (bits === null) {
+    throw new OctavoError(
+      'cpu_unsupported',
+      '--quantize w8a8: this CPU multiplies 8-bit numbers with saturating sums, even with 7-bit weights; serve without it',
+      { param: '--quantize' },
+    );
+  }
+  const cache = new ModelCache(options.cacheDir);
+  const key = await cacheKey(graph, options, bits);
+  const cached = (await cache.find(key)) ?? (await addTo(cache, key, graph, options, bits));
+  const file = join(cached.directory, MODEL);
+  const rewritten = new Graph(await readModelProto(file), file);
+  rewritten.rewrites.push(...graph.rewrites, ...cached.rewrites);
+  return rewritten;
+}
+
+function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
+  const bytes = new TensorBytes(graph.file);
+  try {
+    return planQuantization(graph, scope, (table, head) => isTied(table, head, bytes));
+  } finally {
+    bytes.close();
+  }
+}
+
+/** What W8A8 would do to a model, line by line, without doing it. @param bits null: this CPU cannot */
+export async function inspectQuantization(
+  file: string,
+  scope: QuantizeScope,
+  bits: WeightBits | null,
+): Promise<string[]> {
+  if (bits === null) return ['nothing: this CPU multiplies 8-bit numbers with saturating sums'];
+  return describePlan(planOf(new Graph(await readModelProto(file), file), scope), bits);
+}
+
+async function addTo(
+  cache: ModelCache,
+  key: string,
+  graph: Graph,
+  options: QuantizeModelOptions,
+  bits: WeightBits,
+): Promise<CachedModel> {
+  const plan = planOf(graph, options);
+  if (plan.products.length === 0) {
+    const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
+    throw new OctavoError(
+      'model_unsupported',
+      `${graph.file}: --quantize w8a8 finds no product with a constant weight to quantise` +
+        (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
+    );
+  }
+  const rewrites = describePlan(plan, bits);
+  return cache.add(key, sizeAfter(graph, plan), async (directory) => {
+    const weights = await WeightsFile.create(join(directory, WEIGHTS), WEIGHTS);
+    try {
+      await convertWeights(graph, plan, bits, weights, options.onProgress ?? (() => undefined));
+      const files = [
+        { name: WEIGHTS, sha256: await weights.finish() },
+        { name: MODEL, sha256: await writeDurably(join(directory, MODEL), writeModel(graph)) },
+      ];
+      return { files, rewrites };
+    } finally {
+      await weights.close();
+    }
+  });
+}
+
+/** For people: what is quantised, and what is left. */
+function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
+  const { products, embeddings, left } = plan;
+  const activations = new Set(products.map(({ activation }) => activation)).size;
+  const weights = products.reduce((n, { inputs, outputs }) => n + inputs * outputs, 0);
+  const sevenBits = bits === 8 ? '' : ' (with 8, the sums of this CPU would saturate)';
+  const lines = [
+    `w8a8: ${products.length} products of ${activations} activations, ${(weights / 1e6).toFixed(1)} million weights in ${bits} bits${sevenBits}`,
+  ];
+  for (const { node } of embeddings)
+    lines.push(`w8a8: embedding ${node.name}, tied to the LM head`);
+  const reasons = new Map<string, string[]>();
+  for (const { node, reason } of left) {
+    reasons.set(reason, [...(reasons.get(reason) ?? []), node.name || node.output[0]]);
+  }
+  for (const [reason, nodes] of reasons) {
+    const names = nodes.length > 2 ? `${nodes[0]} and ${nodes.length - 1} more` : nodes.join(', ');
+    lines.push(`w8a8: left as they are: ${names} (${reason})`);
+  }
+  return lines;
+}
+
+/** About: a byte for each weight that is quantised, and all others as they are. */
+function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number {
+  const replaced = new Set<TensorProto>(embeddings.map(({ tensor }) => tensor));
+  let bytes = embeddings.reduce((n, { tensor }) => n + byteLength(tensor) / 4, 0);
+  for (const { source, inputs, outputs } of products) {
+    replaced.add(source.kind === 'dense' ? source.tensor : source.packed);
+    bytes += inputs * outputs;
+  }
+  for (const tensor of liveParts(graph).initializers) {
+    if (!replaced.has(tensor)) bytes += byteLength(tensor);
+  }
+  return bytes;
+}
+
+/**
+ * Named by content: the protobuf's hash, and for each file of weights its size and time, as build tools do; hashing gigabytes at
+ * every start would take longer than loading them.
+ */
+async function cacheKey(graph: Graph, scope: QuantizeScope, bits: WeightBits): Promise<string> {
+  const hash = createHash('sha256').update(await readFile(graph.file));
+  const external = [...graph.initializers.values()].filter(isExternal);
+  const files = new Set(external.map((tensor) => externalRange(tensor, graph.file).file));
+  for (const file of [...files].sort()) {
+    const { size, mtimeMs } = await stat(file);
+    hash.update(JSON.stringify([basename(file), size, mtimeMs]));
+  }
+  hash.update(JSON.stringify([PASS_VERSION, bits, scope.nbits]));
+  const folder = dirname(resolve(graph.file));
+  const name = basename(basename(folder) === 'onnx' ? dirname(folder) : folder);
+  return `${name.replaceAll(/[^\w.-]/g, '-')}-w8a8-${hash.digest('hex').slice(0, 32)}`;
+}

@@ -1,0 +1,148 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { OctavoError } from '../../errors.js';
+import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { externalRange, isExternal } from '../tensor-data.js';
+
+/** A constant matrix of a model, row by row as float32, so that no more than a few rows need be in memory. */
+export interface StoredMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** Bytes that one pass reads, for progress. */
+  readonly bytes: number;
+  /** Decodes rows `first` to `first + count - 1` into the beginning of `into`. */
+  read(first: number, count: number, into: Float32Array): void;
+}
+
+/** Types of dense matrices that can be read. */
+export const DENSE_TYPES: ReadonlySet<number> = new Set([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
+
+/** Opens the bytes of tensors, wherever they are; remembers open files. */
+export class TensorBytes {
+  readonly #modelFile: string;
+  readonly #files = new Map<string, number>();
+
+  constructor(modelFile: string) {
+    this.#modelFile = modelFile;
+  }
+
+  /**
+   * @param into filled completely
+   * @throws OctavoError `model_file_corrupt` when the file ends too early, though it was long enough when it was checked
+   */
+  read(tensor: TensorProto, offset: number, into: Uint8Array): void {
+    if (!isExternal(tensor)) {
+      into.set(inlineBytes(tensor).subarray(offset, offset + into.length));
+      return;
+    }
+    const range = externalRange(tensor, this.#modelFile);
+    let descriptor = this.#files.get(range.file);
+    if (descriptor === undefined) {
+      descriptor = openSync(range.file, 'r');
+      this.#files.set(range.file, descriptor);
+    }
+    for (let done = 0; done < into.length; ) {
+      const at = range.offset + BigInt(offset + done);
+      const count = readSync(descriptor, into, done, into.length - done, at);
+      if (count === 0) {
+        throw new OctavoError(
+          'model_file_corrupt',
+          `${range.file}: ends while weight ${tensor.name} is read`,
+        );
+      }
+      done += count;
+    }
+  }
+
+  close(): void {
+    for (const descriptor of this.#files.values()) closeSync(descriptor);
+    this.#files.clear();
+  }
+}
+
+/** Values may stand in fields of their own type instead of raw bytes. */
+function inlineBytes(tensor: TensorProto): Uint8Array {
+  if (tensor.rawData.length > 0) return tensor.rawData;
+  const typed = typedData(tensor);
+  return new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength);
+}
+
+function typedData(tensor: TensorProto): Float32Array | Uint16Array | Uint8Array {
+  if (tensor.dataType === Type.FLOAT) return Float32Array.from(tensor.floatData);
+  const is16Bit = tensor.dataType === Type.FLOAT16 || tensor.dataType === Type.BFLOAT16;
+  return is16Bit ? Uint16Array.from(tensor.int32Data) : Uint8Array.from(tensor.int32Data);
+}
+
+/** A float32, float16 or bfloat16 matrix. */
+export class DenseMatrix implements StoredMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly #tensor: TensorProto;
+  readonly #bytes: TensorBytes;
+  #buffer = new Uint8Array(0);
+
+  constructor(tensor: TensorProto, bytes: TensorBytes) {
+    [this.rows, this.columns] = tensor.dims.map(Number);
+    this.#tensor = tensor;
+    this.#bytes = bytes;
+  }
+
+  get bytes(): number {
+    return this.rows * this.columns * this.#width;
+  }
+
+  read(first: number, count: number, into: Float32Array): void {
+    const length = count * this.columns;
+    const offset = first * this.columns * this.#width;
+    if (this.#tensor.dataType === Type.FLOAT) {
+      const target = new Uint8Array(into.buffer, into.byteOffset, length * 4);
+      this.#bytes.read(this.#tensor, offset, target);
+      return;
+    }
+    if (this.#buffer.length < 2 * length) this.#buffer = new Uint8Array(2 * length);
+    const bytes = this.#buffer.subarray(0, 2 * length);
+    this.#bytes.read(this.#tensor, offset, bytes);
+    widen(new Uint16Array(bytes.buffer, 0, length), this.#tensor.dataType, into);
+  }
+
+  get #width(): 2 | 4 {
+    return this.#tensor.dataType === Type.FLOAT ? 4 : 2;
+  }
+}
+
+/** All values of a small float tensor, such as scales. */
+export function readAll(tensor: TensorProto, bytes: TensorBytes): Float32Array {
+  const length = tensor.dims.reduce((n, dim) => n * Number(dim), 1);
+  const values = new Float32Array(length);
+  const width = tensor.dataType === Type.FLOAT ? 4 : 2;
+  const raw = new Uint8Array(length * width);
+  bytes.read(tensor, 0, raw);
+  if (width === 4) return new Float32Array(raw.buffer);
+  widen(new Uint16Array(raw.buffer), tensor.dataType, values);
+  return values;
+}
+
+function widen(from: Uint16Array, type: number, into: Float32Array): void {
+  if (type === Type.BFLOAT16) {
+    // A bfloat16 is the upper half of a float32.
+    const words = new Uint32Array(into.buffer, into.byteOffset, from.length);
+    for (let i = 0; i < from.length; i++) words[i] = from[i] << 16;
+    return;
+  }
+  const table = halfTable();
+  for (let i = 0; i < from.length; i++) into[i] = table[from[i]];
+}
+
+let halves: Float32Array | null = null;
+
+/** All 65,536 float16 numbers: a look-up is several times faster than arithmetic on the bits. */
+function halfTable(): Float32Array {
+  halves ??= Float32Array.from({ length: 65_536 }, (_, bits) => {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 0x1f;
+    const fraction = bits & 0x3ff;
+    if (exponent === 0) return sign * fraction * 2 ** -24;
+    if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN;
+    return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  });
+  return halves;
+}

@@ -1,0 +1,33 @@
+import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import type { Product } from './find-products.js';
+import { DenseMatrix, type TensorBytes } from './stored-matrix.js';
+
+/** Entries that are compared; chance makes no such many floats equal. */
+const SAMPLED = 64;
+
+/**
+ * Whether an embedding table holds the numbers of the LM head: the same tensor, or, as most exporters write it, a second one with the
+ * same content, of which some entries in the middle are compared.
+ */
+export function isTied(table: TensorProto, head: Product, bytes: TensorBytes): boolean {
+  const { source, inputs, outputs } = head;
+  if (source.kind !== 'dense') return false;
+  if (source.tensor === table) return true;
+  if (source.tensor.dataType !== table.dataType || table.dataType !== Type.FLOAT) return false;
+  const count = Math.min(SAMPLED, outputs);
+  const first = Math.floor((outputs - count) / 2);
+  const rows = new Float32Array(count * inputs);
+  new DenseMatrix(table, bytes).read(first, count, rows);
+  if (source.turned) {
+    const others = new Float32Array(count * inputs);
+    new DenseMatrix(source.tensor, bytes).read(first, count, others);
+    return rows.every((x, i) => x === others[i]);
+  }
+  const piece = new Float32Array(count);
+  const view = new Uint8Array(piece.buffer);
+  for (let k = 0; k < inputs; k++) {
+    bytes.read(source.tensor, (k * outputs + first) * 4, view);
+    for (let r = 0; r < count; r++) if (piece[r] !== rows[r * inputs + k]) return false;
+  }
+  return true;
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { create } from '@bufbuild/protobuf';
+import {
+  StringStringEntryProtoSchema,
+  type TensorProto,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  type TensorProto_DataType as Type,
+} from '../onnx/onnx_pb.js';
+
+/** ONNX recommends pages; ONNX Runtime maps files that keep to it. */
+const ALIGNMENT = 4096;
+const PADDING = new Uint8Array(ALIGNMENT);
+
+/** External data that is written from its start to its end, and hashed on the way. */
+export class WeightsFile {
+  readonly #file: FileHandle;
+  readonly #location: string;
+  readonly #hash = createHash('sha256');
+  #size = 0;
+
+  private constructor(file: FileHandle, location: string) {
+    this.#file = file;
+    this.#location = location;
+  }
+
+  static async create(path: string, location: string): Promise<WeightsFile> {
+    return new WeightsFile(await open(path, 'wx'), location);
+  }
+
+  /** Appends a tensor's bytes, in one or more pieces. @returns the tensor, pointing to them */
+  async add(
+    name: string,
+    dims: readonly bigint[],
+    dataType: Type,
+    pieces: Iterable<Uint8Array>,
+  ): Promise<TensorProto> {
+    await this.#write(PADDING.subarray(0, (ALIGNMENT - (this.#size % ALIGNMENT)) % ALIGNMENT));
+    const offset = this.#size;
+    for (const piece of pieces) await this.#write(piece);
+    const entries = { location: this.#location, offset, length: this.#size - offset };
+    return create(TensorProtoSchema, {
+      name,
+      dims: [...dims],
+      dataType,
+      dataLocation: TensorProto_DataLocation.EXTERNAL,
+      externalData: Object.entries(entries).map(([key, value]) =>
+        create(StringStringEntryProtoSchema, { key, value: String(value) }),
+      ),
+    });
+  }
+
+  /** Makes it durable. @returns its SHA-256, hexadecimal */
+  async finish(): Promise<string> {
+    await this.#file.sync();
+    await this.#file.close();
+    return this.#hash.digest('hex');
+  }
+
+  /** Without finishing. Idempotent. */
+  async close(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#hash.update(bytes);
+    for (let done = 0; done < bytes.length; ) {
+      done += (await this.#file.write(bytes, done)).bytesWritten;
+    }
+    this.#size += bytes.length;
+  }
+}

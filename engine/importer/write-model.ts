@@ -1,0 +1,50 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { Graph } from './graph.js';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+} from './onnx/onnx_pb.js';
+
+/** What a graph's outputs need. */
+export interface LiveParts {
+  /** In topological order. */
+  readonly nodes: readonly NodeProto[];
+  readonly initializers: readonly TensorProto[];
+}
+
+/** Leaves out what passes have made useless: nodes that nobody reads, weights that only they read. */
+export function liveParts(graph: Graph): LiveParts {
+  const needed = new Set(graph.outputs.keys());
+  const nodes: NodeProto[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (!node.output.some((name) => name !== '' && needed.has(name))) continue;
+    nodes.push(node);
+    for (const name of node.input) needed.add(name);
+  }
+  const initializers = [...needed].flatMap((name) => graph.initializer(name) ?? []);
+  return { nodes: nodes.reverse(), initializers };
+}
+
+/** Serialises a graph, whole, with what passes have made of it. */
+export function writeModel(graph: Graph): Uint8Array {
+  const { irVersion, opsetImport, functions, producerName, producerVersion } = graph.model;
+  const { nodes, initializers } = liveParts(graph);
+  const model = create(ModelProtoSchema, {
+    irVersion,
+    opsetImport,
+    functions,
+    producerName,
+    producerVersion,
+    graph: create(GraphProtoSchema, {
+      name: graph.model.graph?.name ?? '',
+      node: [...nodes],
+      initializer: [...initializers],
+      input: [...graph.inputs.values()],
+      output: [...graph.outputs.values()],
+      valueInfo: graph.model.graph?.valueInfo ?? [],
+    }),
+  });
+  return toBinary(ModelProtoSchema, model);
+}
