@@ -109,6 +109,10 @@ abstract class HfTokenizer implements Tokenizer {
 
   protected abstract textOf(ids: readonly TokenId[]): string;
   abstract createDetokenizer(options: DetokenizerOptions): Detokenizer;
+  entryOf(id: TokenId): string {
+    return this.library.id_to_token(id) ?? '';
+  }
+
   abstract bytesOf(id: TokenId): Uint8Array;
 }
 

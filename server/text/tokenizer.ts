@@ -15,6 +15,8 @@ export interface Tokenizer {
   bytesOf(id: TokenId): Uint8Array;
   /** The id of an entry of the vocabulary, written as it stands there. */
   tokenId(token: string): TokenId | undefined;
+  /** The entry of the vocabulary behind an id, written as it stands there (`Ġthe`); '' outside the vocabulary. */
+  entryOf(id: TokenId): string;
 }
 
 export interface DetokenizerOptions {

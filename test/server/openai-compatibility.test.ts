@@ -3,8 +3,14 @@ import type { TObject } from 'typebox';
 import { describe, expect, test } from 'vitest';
 import { ChatSchema } from '../../server/routes/chat-completions.js';
 import { CompletionSchema } from '../../server/routes/completions.js';
+import { EmbeddingSchema } from '../../server/routes/embeddings.js';
 import { IGNORED_FIELDS } from '../../server/routes/request-fields.js';
-import { UNSUPPORTED_FIELDS } from '../../server/routes/unsupported-fields.js';
+import {
+  ResponseSchema,
+  UNSUPPORTED_RESPONSE_FIELDS,
+} from '../../server/routes/response-fields.js';
+import { DetokenizeSchema, TokenizeSchema } from '../../server/routes/tokenize.js';
+import { type NeutralValues, UNSUPPORTED_FIELDS } from '../../server/routes/unsupported-fields.js';
 
 const page = readFileSync(new URL('../../docs/openai-compatibility.md', import.meta.url), 'utf8');
 
@@ -24,10 +30,17 @@ function tableOf(heading: string): Map<string, readonly string[]> {
 }
 
 /** What the schemas say of a parameter. */
-function statusOf(field: string, schema: TObject): string {
-  if (Object.hasOwn(IGNORED_FIELDS, field)) return 'ignored';
-  if (Object.hasOwn(schema.properties, field)) return 'yes';
-  return Object.hasOwn(UNSUPPORTED_FIELDS, field) ? 'refused' : '';
+function statusOf(
+  field: string,
+  schema: TObject,
+  unsupported: NeutralValues = UNSUPPORTED_FIELDS,
+): string {
+  const own: unknown = schema.properties[field];
+  // An endpoint may do something with a field that others ignore; it then has a schema of its own for it.
+  const ignored = Object.entries(IGNORED_FIELDS).find(([name]) => name === field)?.[1];
+  if (ignored !== undefined && (own === undefined || own === ignored)) return 'ignored';
+  if (own !== undefined) return 'yes';
+  return Object.hasOwn(unsupported, field) ? 'refused' : '';
 }
 
 describe('docs/openai-compatibility.md', () => {
@@ -68,4 +81,29 @@ describe('docs/openai-compatibility.md', () => {
       expect([field, accepted.length > 0]).toEqual([field, said !== undefined]);
     }
   });
+});
+
+describe('docs/openai-compatibility.md, the other endpoints', () => {
+  const ENDPOINTS: [string, TObject[], NeutralValues][] = [
+    ['Responses', [ResponseSchema], UNSUPPORTED_RESPONSE_FIELDS],
+    ['Embeddings', [EmbeddingSchema], UNSUPPORTED_FIELDS],
+    ['Tokens', [TokenizeSchema, DetokenizeSchema], UNSUPPORTED_FIELDS],
+  ];
+
+  test.each(ENDPOINTS)(
+    '%s: every parameter, and what is done with it',
+    (heading, schemas, refused) => {
+      const table = tableOf(heading);
+      const known = schemas.flatMap(({ properties }) => Object.keys(properties));
+      if (refused === UNSUPPORTED_RESPONSE_FIELDS) known.push(...Object.keys(refused));
+      expect([...table.keys()]).toEqual(expect.arrayContaining(known));
+      for (const [field, cells] of table) {
+        const said = schemas.map((_, column) => cells[column]?.split(' ')[0]);
+        const [first, ...others] = schemas.map((schema) => statusOf(field, schema, refused));
+        // Only the first endpoint of a table refuses what another one may have.
+        const expected = [first, ...others.map((status) => (status === 'refused' ? '' : status))];
+        expect([field, ...said]).toEqual([field, ...expected]);
+      }
+    },
+  );
 });

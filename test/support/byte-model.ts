@@ -22,6 +22,7 @@ const tokenizer: Tokenizer = {
     new ByteLevelDetokenizer(skipSpecialTokens ? TABLE : [...TABLE, Buffer.from('<end>')]),
   bytesOf: (id) => (id === EOS ? Buffer.from('<end>') : (TABLE[id] ?? new Uint8Array(0))),
   tokenId: () => undefined,
+  entryOf: (id) => `<${id}>`,
 };
 
 const TEMPLATE =
