@@ -6,7 +6,7 @@ export interface RequestSpec {
   /** One id for each completion of the prompt; at least one. The prompt is computed once for all of them. */
   readonly ids: readonly RequestId[];
   readonly promptTokenIds: readonly TokenId[];
-  /** Of each completion; at least 1. */
+  /** Of each completion; with 0, the request ends as soon as its prompt is computed. */
   readonly maxTokens: number;
   readonly stopTokenIds: readonly TokenId[];
   /** Smaller is earlier; without effect unless the priority policy is on. */
@@ -15,6 +15,8 @@ export interface RequestSpec {
   readonly arrivalTime: number;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
+  /** Somebody reads the rows of all prompt tokens, so each must be computed once, cached or not. */
+  readonly computesWholePrompt: boolean;
 }
 
 /** A sequence in the scheduler's hands, which alone changes it. */

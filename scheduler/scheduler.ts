@@ -133,19 +133,20 @@ export class Scheduler {
    * @returns what each sampled request got, and who is finished (those are gone from here)
    */
   apply(plan: StepPlan, sampled: readonly SampledToken[]): RequestOutput[] {
+    const outputs: RequestOutput[] = [];
     for (const sequence of plan.sequences) {
       const request = this.#live(sequence.requestId);
       request.numComputed += sequence.tokenIds.length;
       for (const sibling of sequence.samplers.slice(1)) this.#fork(request, sibling);
+      const ends = request.spec.maxTokens === 0 && request.numComputed === request.tokens.length;
+      // A copy: each that ends leaves the list.
+      if (ends) outputs.push(...request.ids.slice().map((id) => this.#output(id, [])));
     }
-    return sampled.map(({ requestId, tokenId }) => {
-      const request = this.#live(requestId);
-      request.tokens.push(tokenId);
-      const finishReason = this.#finishReason(request, tokenId);
-      if (finishReason !== null) this.abort(requestId);
-      const cachedTokens = request.cachedTokens ?? 0;
-      return { requestId, tokenIds: [tokenId], finishReason, cachedTokens };
-    });
+    for (const { requestId, tokenId } of sampled) {
+      this.#live(requestId).tokens.push(tokenId);
+      outputs.push(this.#output(requestId, [tokenId]));
+    }
+    return outputs;
   }
 
   /** @throws Error when requests, queues and blocks contradict each other. Not between `schedule` and `apply`. */
@@ -180,7 +181,7 @@ export class Scheduler {
     while (step.budget > 0 && this.#running.length < this.#config.maxNumSeqs) {
       const request = this.#waiting.peek();
       if (!request) return;
-      const hits = this.#cache.findCachedPrefix(request.table, request.tokens);
+      const hits = this.#cachedPrefix(request);
       if (!this.#take(step, request, hits)) return;
       request.cachedTokens ??= hits.length * this.#cache.blockSize;
       this.#waiting.remove(request);
@@ -205,7 +206,7 @@ export class Scheduler {
       tokenIds: tokens.slice(computed, end),
       numComputed: computed,
       blocks: table.blocks,
-      samplers: end === tokens.length ? [...request.ids] : [],
+      samplers: end === tokens.length && request.spec.maxTokens > 0 ? [...request.ids] : [],
     });
     return true;
   }
@@ -217,7 +218,7 @@ export class Scheduler {
     const { maxModelLength } = this.#config;
     if (tokens > maxModelLength) return { reason: 'context', tokens, limit: maxModelLength };
     // The last token is sampled but never computed, so it needs no place.
-    const blocks = this.#cache.blocksFor(tokens - 1);
+    const blocks = this.#cache.blocksFor(spec.maxTokens > 0 ? tokens - 1 : tokens);
     const limit = this.#cache.pool.numBlocks;
     return blocks > limit ? { reason: 'pool', blocks, limit } : null;
   }
@@ -228,8 +229,21 @@ export class Scheduler {
     return request;
   }
 
-  #finishReason(request: Request, token: TokenId): FinishReason | null {
-    if (request.spec.stopTokenIds.includes(token)) return 'stop';
+  #cachedPrefix(request: Request): BlockId[] {
+    if (request.spec.computesWholePrompt && request.numGenerated === 0) return [];
+    return this.#cache.findCachedPrefix(request.table, request.tokens);
+  }
+
+  /** What a step meant for a completion, which is let go when that was the last. */
+  #output(requestId: RequestId, tokenIds: readonly TokenId[]): RequestOutput {
+    const request = this.#live(requestId);
+    const finishReason = this.#finishReason(request, tokenIds.at(-1));
+    if (finishReason !== null) this.abort(requestId);
+    return { requestId, tokenIds, finishReason, cachedTokens: request.cachedTokens ?? 0 };
+  }
+
+  #finishReason(request: Request, last: TokenId | undefined): FinishReason | null {
+    if (last !== undefined && request.spec.stopTokenIds.includes(last)) return 'stop';
     return request.numGenerated >= request.spec.maxTokens ? 'length' : null;
   }
 

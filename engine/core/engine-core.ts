@@ -1,12 +1,15 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { SampledToken, StepPlan } from '../../scheduler/step-plan.js';
+import type { RequestOutput } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
-import { sampleToken } from '../sampling/sampler.js';
-import type { SamplingParams } from '../sampling/sampling-params.js';
+import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
+import { SequenceSampler } from '../sampling/sequence-sampler.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner, RunnerTimings } from './model-runner.js';
+import { PromptRows } from './prompt-rows.js';
 import type { CompletionOutput, EngineRequest, EngineStats } from './protocol.js';
+import { type Completion, type OutputExtras, StepReading } from './step-reading.js';
 
 export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
@@ -23,12 +26,17 @@ export interface EngineCoreDependencies {
  */
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
-  readonly #sampling = new Map<RequestId, SequenceSampling>();
+  readonly #sampler = new Sampler();
+  /** Those alive. */
+  readonly #completions = new Map<RequestId, Completion>();
+  /** Memory for one row of logits. */
+  readonly #edited: Float32Array;
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
+    this.#edited = new Float32Array(dependencies.vocabSize);
   }
 
   get hasWork(): boolean {
@@ -51,28 +59,40 @@ export class EngineCore {
     };
   }
 
-  /** @throws OctavoError when the request can never run: what is wrong with it, and the limit */
-  add(request: EngineRequest): void {
-    const { scheduler, now, vocabSize } = this.#dependencies;
-    const foreign = request.promptTokenIds.find((token) => token < 0 || token >= vocabSize);
-    if (foreign !== undefined) {
-      throw new OctavoError(
-        'invalid_request',
-        `prompt: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
-        { param: 'prompt' },
-      );
+  /**
+   * @param constraints what each completion must follow, in the order of `request.ids`; none: nothing. They belong to the core from now
+   *   on, also when it throws: each is disposed of when its completion has ended, whatever ended it
+   * @throws OctavoError when the request can never run: what is wrong with it, and the limit
+   */
+  add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
+    const { scheduler, now } = this.#dependencies;
+    const promptRows =
+      request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
+    try {
+      this.#check(request);
+      const refusal = scheduler.add({
+        ...request,
+        maxTokens: request.pooling === null ? request.maxTokens : 0,
+        computesWholePrompt: promptRows?.readsAll ?? false,
+        arrivalTime: now(),
+      });
+      if (refusal) throw refusalError(refusal, request);
+    } catch (error) {
+      for (const constraint of constraints) constraint.dispose();
+      throw error;
     }
-    const refusal = scheduler.add({ ...request, arrivalTime: now() });
-    if (refusal) throw refusalError(refusal, request);
     request.ids.forEach((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
-      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0 });
+      const params = { ...request.sampling, seed };
+      const constraint = constraints[index] ?? null;
+      const sampler = new SequenceSampler({ ...request, params, constraint });
+      this.#completions.set(id, { request, sampler, promptRows });
     });
   }
 
   /** Between two steps. @returns false when the completion has ended already */
   abort(id: RequestId): boolean {
-    this.#sampling.delete(id);
+    this.#forget(id);
     return this.#dependencies.scheduler.abort(id);
   }
 
@@ -81,43 +101,75 @@ export class EngineCore {
     return this.#dependencies.cache.resetPrefixCache();
   }
 
+  /** Lets go of everything that completions hold outside the cache. For an engine that has failed, or is closed. */
+  dispose(): void {
+    for (const id of this.#completions.keys()) this.#forget(id);
+  }
+
   /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
   async step(): Promise<CompletionOutput[]> {
-    const { scheduler, runner, now } = this.#dependencies;
+    const { scheduler, runner, now, vocabSize } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule();
     if (!plan) return [];
+    const reading = new StepReading(plan, this.#completions, vocabSize);
     const scheduled = now();
-    const logits = await runner.execute(plan);
+    const answer = await runner.execute(plan, reading.query);
     const executed = now();
-    const outputs = scheduler.apply(plan, this.#sample(plan, logits));
+    const extras = new Map<RequestId, OutputExtras>();
+    reading.readPrompts(answer);
+    const sampled = reading.sample(answer, this.#sampler, this.#edited, extras);
+    const outputs = scheduler
+      .apply(plan, sampled)
+      .map((output) => this.#complete(output, extras.get(output.requestId)));
     const end = now();
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
-    for (const output of outputs) {
-      if (output.finishReason !== null) this.#sampling.delete(output.requestId);
-    }
     this.#steps += 1;
     return outputs;
   }
 
-  #sample(plan: StepPlan, logits: Float32Array): SampledToken[] {
+  /** Adds to an output what the scheduler knows nothing of, and lets a finished completion go. */
+  #complete(output: RequestOutput, extras?: OutputExtras): CompletionOutput {
+    const { requestId, finishReason } = output;
+    const completion = this.#completions.get(requestId);
+    const prompt = completion?.promptRows?.takeResults();
+    if (finishReason !== null) this.#forget(requestId);
+    if (!extras && !prompt) return output;
+    // To its reader, an embedding is complete, not cut off.
+    const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
+    return { ...output, ...extras, ...prompt, ...pooled };
+  }
+
+  #forget(id: RequestId): void {
+    this.#completions.get(id)?.sampler.dispose();
+    this.#completions.delete(id);
+  }
+
+  /** @throws OctavoError when a token id of the request is none of the model's, or more is wanted of a row than comes out */
+  #check(request: EngineRequest): void {
     const { vocabSize } = this.#dependencies;
-    const sampled: SampledToken[] = [];
-    let row = 0;
-    for (const { samplers } of plan.sequences) {
-      if (samplers.length === 0) continue;
-      const rowLogits = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-      for (const requestId of samplers) {
-        const state = this.#sampling.get(requestId);
-        if (!state) throw new Error(`the plan samples ${requestId}, which is not here`);
-        const tokenId = sampleToken(rowLogits, state.params, state.generated);
-        state.generated += 1;
-        sampled.push({ requestId, tokenId });
-      }
-      row += 1;
+    const check = (param: string, ids: readonly number[]): void => {
+      const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+      if (foreign === undefined) return;
+      throw new OctavoError(
+        'invalid_request',
+        `${param}: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
+        { param },
+      );
+    };
+    check('prompt', request.promptTokenIds);
+    check('stop_token_ids', request.stopTokenIds);
+    const biased = request.sampling.logitBias.map(([token]) => token);
+    check('logit_bias', biased);
+    for (const [param, count] of [
+      ['logprobs', request.logprobs],
+      ['prompt_logprobs', request.promptLogprobs],
+    ] as const) {
+      if ((count ?? 0) <= MAX_RANKED) continue;
+      const message = `${param}: at most ${MAX_RANKED} of the most likely tokens, not ${count}`;
+      throw new OctavoError('invalid_request', message, { param });
     }
-    return sampled;
   }
 }
 
@@ -127,12 +179,6 @@ export interface StepTimings extends RunnerTimings {
   /** Sampling, and taking the results in. */
   readonly sample: number;
   readonly total: number;
-}
-
-interface SequenceSampling {
-  readonly params: SamplingParams;
-  /** Index of the next token: with the seed it fixes the random number. */
-  generated: number;
 }
 
 function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {

@@ -26,15 +26,19 @@ export class EngineLoop {
 
   /** Runs until a `close` command; sleeps while there is no work. Rejects when a step does: that is final. */
   async run(): Promise<void> {
-    for (;;) {
-      this.#readInbox();
-      if (this.#closed) return;
-      if (!this.#core.hasWork) {
-        await this.#nextCommand();
-        continue;
+    try {
+      for (;;) {
+        this.#readInbox();
+        if (this.#closed) return;
+        if (!this.#core.hasWork) {
+          await this.#nextCommand();
+          continue;
+        }
+        const outputs = await this.#core.step();
+        this.#send({ type: 'step', outputs, stats: this.#core.stats });
       }
-      const outputs = await this.#core.step();
-      this.#send({ type: 'step', outputs, stats: this.#core.stats });
+    } finally {
+      this.#core.dispose();
     }
   }
 

@@ -52,7 +52,7 @@ export interface EngineRequest {
   readonly ids: readonly RequestId[];
   /** At least one token. */
   readonly promptTokenIds: readonly TokenId[];
-  /** Of each completion; at least 1. */
+  /** Of each completion; with 0, only the prompt is computed. Without effect when `pooling` is set. */
   readonly maxTokens: number;
   /** A token of this list ends a completion with `stop`. It is the last id of the final output. */
   readonly stopTokenIds: readonly TokenId[];

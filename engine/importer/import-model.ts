@@ -6,6 +6,7 @@ import {
   type ImportedModel,
   type ImportReport,
   STEP_INPUT,
+  STEP_OUTPUT,
 } from './imported-model.js';
 import { findModelFile, readModelProto } from './model-file.js';
 import { TensorProto_DataType } from './onnx/onnx_pb.js';
@@ -13,6 +14,7 @@ import { checkFloats, checkStepInputs, maxStepTokens } from './passes/check-ragg
 import { cutAtSites, type SegmentCut } from './passes/cut.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
+import { rankLogits } from './passes/rank-logits.js';
 import { placeSegments } from './place-segments.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
 import { byteLength } from './tensor-data.js';
@@ -40,7 +42,9 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const numNodes = graph.nodes.length;
   const recognised = findSites(graph);
   const vocabSize = keepSampledRows(graph);
-  const cuts = cutAtSites(graph, recognised, new Set(Object.values(STEP_INPUT)));
+  rankLogits(graph);
+  const fed = new Set(Object.values(STEP_INPUT));
+  const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);
   const sites = recognised.map((site, layer) => attentionSite(site, layer));
   checkFloats(graph, sites, types);

@@ -4,7 +4,7 @@ import type { AttentionShape } from '../attention/paged-attention.js';
  * A decoder cut at its attention nodes. With L sites there are L + 1 segments; segment i ends in the query, key
  * and value of site i, and later segments start from the site's output:
  *
- *     ids, positions -> [segment 0] -q,k,v-> (site 0) -> [segment 1] -q,k,v-> (site 1) -> ... -> [segment L] -> logits
+ *     ids, positions -> [segment 0] -q,k,v-> (site 0) -> [segment 1] -q,k,v-> (site 1) -> ... -> [segment L] -> ranked logits
  *
  * All tokens of a step lie in one row: activations are `[1, T, width]`, float32.
  */
@@ -33,7 +33,10 @@ export interface Segment {
   readonly outputs: readonly string[];
 }
 
-/** Names under which the runner feeds a step; a segment lists those that it reads among its inputs. */
+/**
+ * Names under which the runner feeds a step; a segment lists those that it reads among its inputs. All but the first two are read by the last
+ * segment only.
+ */
 export const STEP_INPUT = {
   /** int64 `[1, T]` */
   inputIds: 'input_ids',
@@ -41,9 +44,43 @@ export const STEP_INPUT = {
   positionIds: 'position_ids',
   /** int64 `[S]`: the rows, of T, whose logits are wanted. */
   sampleRows: 'octavo.sample_rows',
+  /** int64 `[H]`: the rows, of T, whose hidden state is wanted. */
+  hiddenRows: 'octavo.hidden_rows',
+  /** int64 `[1]`: K, how many of the largest logits are wanted of each of the S rows. */
+  ranked: 'octavo.ranked',
+  /** int64 `[1, S, 1]`: tokens whose logits are wanted whatever their rank. */
+  targetIds: 'octavo.target_ids',
+  /** int64: rows, of S, that are wanted whole in any case. */
+  wholeRows: 'octavo.whole_rows',
+  /** int64 `[M]`: rows, of S, over which is summed; a row may stand here twice, for two temperatures. */
+  sumRows: 'octavo.sum_rows',
+  /** float32 `[1, M, 1]` */
+  inverseTemperatures: 'octavo.inverse_temperatures',
+  /** float32 `[1, M, 1]`: the row comes out whole unless its top K have more than this share of the probability ... */
+  neededMasses: 'octavo.needed_masses',
+  /** float32 `[1, M, 1]`: ... or the probability of the last of them is less than this share of the first's. */
+  closingRatios: 'octavo.closing_ratios',
 } as const;
 
-/** Output of the last segment: float32 `[1, S, vocabSize]`. */
+/** Outputs of the last segment. */
+export const STEP_OUTPUT = {
+  /** float32 `[1, S, K]`, falling. */
+  topLogits: 'octavo.top_logits',
+  /** int32 `[1, S, K]`; the lower id first among equals. */
+  topIds: 'octavo.top_ids',
+  /** float32 `[1, S, 1]` */
+  targetLogits: 'octavo.target_logits',
+  /** float32 `[1, M, 1]`: probability of the row's largest logit at the temperature. */
+  largestProbabilities: 'octavo.largest_probabilities',
+  /** int32 `[F]`: rows, of S, that come out whole. */
+  wholeRows: 'octavo.whole_rows_out',
+  /** float32 `[1, F, vocabSize]` */
+  wholeLogits: 'octavo.whole_logits',
+  /** float32 `[1, H, hiddenSize]`: what enters the LM head. */
+  hidden: 'octavo.hidden',
+} as const;
+
+/** Output of the model, inside the last segment: float32 `[1, S, vocabSize]`. */
 export const LOGITS = 'logits';
 
 /** An attention node that was cut out, and the tensors that took its place. */

@@ -1,30 +1,40 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
-import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
+import type { ModelRunner, RowAnswer, RowQuery, RunnerTimings } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
 import {
   type AttentionSite,
   type ImportedModel,
-  LOGITS,
   type Segment,
   STEP_INPUT,
 } from '../importer/imported-model.js';
+import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
 import { buildStepBatch, type StepBatch } from './step-batch.js';
+import { floats, take } from './tensors.js';
 
 export interface SegmentRunnerOptions {
   /** ONNX Runtime's threads inside one operator. */
   readonly threads: number;
+  /** Logits that exist at one time, at most; for tests. */
+  readonly maxLogitBytes?: number;
 }
 
 /**
- * Runs an imported model: segment, attention, segment, attention, ..., logits. The attention is owned by the runner
+ * Logits of one run of the last segment, at most: a prompt whose log-probabilities are wanted has a row for each token, and 512 rows of
+ * 151,936 would be 311 MB, more than once.
+ */
+const MAX_LOGIT_BYTES = 64 * 2 ** 20;
+
+/**
+ * Runs an imported model: segment, attention, segment, attention, ..., ranked logits. The attention is owned by the runner
  * from its creation on.
  */
 export class SegmentRunner implements ModelRunner {
   readonly #segments: readonly LoadedSegment[];
   readonly #sites: readonly AttentionSite[];
   readonly #attention: PagedAttention;
+  readonly #maxLogitRows: number;
   /** One buffer for all layers: a segment has read a site's output before the next site writes. */
   #attentionOutput = new Float32Array(0);
   #disposed = false;
@@ -32,12 +42,14 @@ export class SegmentRunner implements ModelRunner {
 
   private constructor(
     segments: readonly LoadedSegment[],
-    sites: readonly AttentionSite[],
+    model: ImportedModel,
     attention: PagedAttention,
+    maxLogitBytes: number,
   ) {
     this.#segments = segments;
-    this.#sites = sites;
+    this.#sites = model.sites;
     this.#attention = attention;
+    this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
   }
 
   /** @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment */
@@ -54,36 +66,39 @@ export class SegmentRunner implements ModelRunner {
     } finally {
       await model.release();
     }
-    return new SegmentRunner(segments, model.sites, attention);
+    const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
+    return new SegmentRunner(segments, model, attention, maxLogitBytes);
   }
 
   get timings(): RunnerTimings {
     return this.#timings;
   }
 
-  async execute(plan: StepPlan): Promise<Float32Array> {
+  async execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
     for (const copy of plan.blockCopies) this.#attention.copyBlock(copy.from, copy.to);
     const batch = buildStepBatch(plan);
     this.#attention.beginStep(batch.attention);
     const tensors = stepTensors(batch);
-    // In the middle of long prompts nobody samples, and nothing else reads what the last segment computes.
-    const used = batch.sampleRows.length > 0 ? this.#segments : this.#segments.slice(0, -1);
-    let segments = 0;
-    let attention = 0;
-    for (const [index, segment] of used.entries()) {
+    let [segments, attention] = [0, 0];
+    for (const [index, site] of this.#sites.entries()) {
       const start = performance.now();
-      const feeds = Object.fromEntries(segment.inputs.map((name) => [name, take(tensors, name)]));
-      const results = await segment.session.run(feeds, segment.outputs);
-      for (const name of segment.outputs) tensors.set(name, results[name]);
+      await this.#run(this.#segments[index], tensors);
       const computed = performance.now();
-      segments += computed - start;
-      const site = this.#sites[index];
-      if (!site) continue;
       tensors.set(site.output, this.#attend(site, tensors, batch.numTokens));
+      segments += computed - start;
       attention += performance.now() - computed;
     }
+    const start = performance.now();
+    const answers: RowAnswer[] = [];
+    // In the middle of a long prompt nothing is asked, and nothing else reads what the last segment computes.
+    for (const piece of piecesOf(query, this.#maxLogitRows)) {
+      for (const [name, tensor] of rowTensors(piece)) tensors.set(name, tensor);
+      await this.#run(this.#segments[this.#sites.length], tensors);
+      answers.push(readAnswer(tensors, piece));
+    }
+    segments += performance.now() - start;
     this.#timings = { segments, attention };
-    return batch.sampleRows.length > 0 ? floats(take(tensors, LOGITS)) : new Float32Array(0);
+    return joinAnswers(answers, this.#maxLogitRows);
   }
 
   async dispose(): Promise<void> {
@@ -91,6 +106,13 @@ export class SegmentRunner implements ModelRunner {
     this.#disposed = true;
     await this.#attention.dispose();
     for (const { session } of this.#segments) await session.release();
+  }
+
+  /** Reads its inputs from `tensors` and puts its outputs there. */
+  async #run(segment: LoadedSegment, tensors: Map<string, Tensor>): Promise<void> {
+    const feeds = Object.fromEntries(segment.inputs.map((name) => [name, take(tensors, name)]));
+    const results = await segment.session.run(feeds, segment.outputs);
+    for (const name of segment.outputs) tensors.set(name, results[name]);
   }
 
   #attend(site: AttentionSite, tensors: ReadonlyMap<string, Tensor>, numTokens: number): Tensor {
@@ -142,19 +164,5 @@ function stepTensors(batch: StepBatch): Map<string, Tensor> {
   return new Map([
     [STEP_INPUT.inputIds, new Tensor('int64', batch.inputIds, row)],
     [STEP_INPUT.positionIds, new Tensor('int64', batch.positionIds, row)],
-    [STEP_INPUT.sampleRows, new Tensor('int64', batch.sampleRows, [batch.sampleRows.length])],
   ]);
-}
-
-function take(tensors: ReadonlyMap<string, Tensor>, name: string): Tensor {
-  const tensor = tensors.get(name);
-  if (!tensor) throw new Error(`no segment or site has computed ${name}`);
-  return tensor;
-}
-
-function floats(tensor: Tensor): Float32Array {
-  if (!(tensor.data instanceof Float32Array)) {
-    throw new Error(`expected a float32 tensor, got ${tensor.type}`);
-  }
-  return tensor.data;
 }

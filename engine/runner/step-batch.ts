@@ -8,8 +8,6 @@ export interface StepBatch {
   readonly inputIds: BigInt64Array;
   /** `[T]` int64: each token's place in its sequence. */
   readonly positionIds: BigInt64Array;
-  /** `[S]` int64: the last row of each sequence that is sampled. */
-  readonly sampleRows: BigInt64Array;
   readonly attention: AttentionBatch;
 }
 
@@ -18,8 +16,6 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
   const { sequences, numTokens } = plan;
   const inputIds = new Int64Writer(numTokens);
   const positionIds = new Int64Writer(numTokens);
-  const sampled = sequences.filter((sequence) => sequence.samplers.length > 0);
-  const sampleRows = new Int64Writer(sampled.length);
   const blockTableStride = Math.max(...sequences.map((sequence) => sequence.blocks.length));
   const queryStarts = new Int32Array(sequences.length + 1);
   const contextLengths = new Int32Array(sequences.length);
@@ -35,13 +31,11 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
     queryStarts[s + 1] = row;
     contextLengths[s] = sequence.numComputed + sequence.tokenIds.length;
     blockTables.set(sequence.blocks, s * blockTableStride);
-    if (sequence.samplers.length > 0) sampleRows.push(row - 1);
   });
   return {
     numTokens,
     inputIds: inputIds.array,
     positionIds: positionIds.array,
-    sampleRows: sampleRows.array,
     attention: {
       numSequences: sequences.length,
       queryStarts,
@@ -50,6 +44,13 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
       blockTableStride,
     },
   };
+}
+
+/** Small non-negative numbers as int64. */
+export function int64(values: readonly number[]): BigInt64Array {
+  const writer = new Int64Writer(values.length);
+  for (const value of values) writer.push(value);
+  return writer.array;
 }
 
 /** Fills an int64 array with small non-negative numbers by their low words, without making a BigInt of each. */

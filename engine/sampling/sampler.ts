@@ -1,20 +1,88 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import { uniform } from './random.js';
+import { type Candidates, LogitRanker } from './candidates.js';
+import { chooseRank, needsTotal, UNDECIDED } from './choose.js';
 import type { SamplingParams } from './sampling-params.js';
 
+/** Candidates that are ranked at first: a power of two that holds the nucleus of most distributions. */
+export const MAX_RANKED = 128;
+/** How many times more when they do not decide. */
+const GROWTH = 16;
+
 /**
- * Chooses a token.
- *
- * @param logits `[vocabSize]`, only read
- * @param index how many tokens the sequence has generated: with the seed it fixes the random number
+ * Chooses tokens from logits by temperature and filters. It has no state but memory that it reuses: the same logits, parameters
+ * and draw always give the same token.
  */
-export function sampleToken(logits: Float32Array, params: SamplingParams, index: number): TokenId {
-  if (params.temperature === 0) return argMax(logits);
-  const probabilities = softmax(logits, params.temperature);
-  const draw = uniform(params.seed, index);
-  return params.topP < 1
-    ? sampleNucleus(probabilities, params.topP, draw)
-    : sampleAll(probabilities, draw);
+export class Sampler {
+  readonly #ranker = new LogitRanker();
+  #weights = new Float64Array(MAX_RANKED);
+
+  /**
+   * From the head of a ranking alone.
+   *
+   * @param draw uniform in [0, 1)
+   * @param total see `chooseRank`
+   * @returns null when the whole row must be seen; then `fromRow` gives the token
+   */
+  fromCandidates(
+    candidates: Candidates,
+    params: SamplingParams,
+    draw: number,
+    total: number,
+  ): TokenId | null {
+    if (this.#weights.length < candidates.count) this.#weights = new Float64Array(candidates.count);
+    const rank = chooseRank(candidates, params, draw, total, this.#weights);
+    return rank === UNDECIDED ? null : (candidates.ids[rank] as TokenId);
+  }
+
+  /**
+   * From a row `[vocabSize]`, which is only read.
+   *
+   * @param total see `chooseRank`; computed when it is not known
+   */
+  fromRow(row: Float32Array, params: SamplingParams, draw: number, total?: number): TokenId {
+    if (params.temperature === 0) return argMax(row);
+    let count = params.topK > 0 ? params.topK : MAX_RANKED;
+    for (;;) {
+      const candidates = this.#ranker.largest(row, count);
+      if (total === undefined && needsTotal(params)) {
+        total = totalWeight(row, candidates.logits[0], params.temperature);
+      }
+      const token = this.fromCandidates(candidates, params, draw, total ?? 0);
+      if (token !== null) return token;
+      if (params.topP === 1 && needsTotal(params)) {
+        return this.#fromTail(row, candidates, params.temperature, draw * (total ?? 0));
+      }
+      count *= GROWTH;
+    }
+  }
+
+  /**
+   * Goes on behind the candidates in the order of ids: without filters any fixed order gives the same distribution, and
+   * ranking a whole vocabulary takes long.
+   *
+   * @param target mass to walk from the first candidate on
+   */
+  #fromTail(
+    row: Float32Array,
+    candidates: Candidates,
+    temperature: number,
+    target: number,
+  ): TokenId {
+    const { count, ids, logits } = candidates;
+    const [largest, least, lastId] = [logits[0], logits[count - 1], ids[count - 1]];
+    let rest = target;
+    for (let rank = 0; rank < count; rank++) rest -= this.#weights[rank];
+    let last = lastId;
+    for (let id = 0; id < row.length; id++) {
+      const logit = row[id];
+      if (logit > least || (logit === least && id <= lastId)) continue;
+      const weight = Math.exp((logit - largest) / temperature);
+      if (weight > 0) last = id;
+      rest -= weight;
+      if (rest < 0) break;
+    }
+    return last as TokenId;
+  }
 }
 
 /** The first of the largest, so that ties never depend on chance. */
@@ -24,48 +92,9 @@ export function argMax(logits: Float32Array): TokenId {
   return best as TokenId;
 }
 
-function softmax(logits: Float32Array, temperature: number): Float64Array {
-  const max = logits[argMax(logits)];
-  const probabilities = new Float64Array(logits.length);
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) {
-    const p = Math.exp((logits[i] - max) / temperature);
-    probabilities[i] = p;
-    sum += p;
-  }
-  for (let i = 0; i < probabilities.length; i++) probabilities[i] /= sum;
-  return probabilities;
-}
-
-/** Inverse transform over the vocabulary in its own order. */
-function sampleAll(probabilities: Float64Array, draw: number): TokenId {
-  let rest = draw;
-  for (let i = 0; i < probabilities.length; i++) {
-    rest -= probabilities[i];
-    if (rest < 0) return i as TokenId;
-  }
-  return lastPossible(probabilities);
-}
-
-/** Inverse transform over the smallest set of most likely tokens whose mass reaches `topP`. */
-function sampleNucleus(probabilities: Float64Array, topP: number, draw: number): TokenId {
-  const order = Array.from(probabilities.keys());
-  // Equal probabilities keep the order of their ids: the set must not depend on the sort.
-  order.sort((a, b) => probabilities[b] - probabilities[a] || a - b);
-  let mass = 0;
-  let size = 0;
-  while (size < order.length && mass < topP) mass += probabilities[order[size++]];
-  let rest = draw * mass;
-  for (let i = 0; i < size; i++) {
-    rest -= probabilities[order[i]];
-    if (rest < 0) return order[i] as TokenId;
-  }
-  return order[size - 1] as TokenId;
-}
-
-/** Rounding may leave a crumb of `draw` after the last token: it goes to one that can really occur. */
-function lastPossible(probabilities: Float64Array): TokenId {
-  let last = probabilities.length - 1;
-  while (last > 0 && probabilities[last] === 0) last -= 1;
-  return last as TokenId;
+/** Sum over a row of `exp((logit - largest) / temperature)`. */
+export function totalWeight(row: Float32Array, largest: number, temperature: number): number {
+  let total = 0;
+  for (let i = 0; i < row.length; i++) total += Math.exp((row[i] - largest) / temperature);
+  return total;
 }

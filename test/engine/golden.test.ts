@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
+import { wholeRowsOf } from '../../engine/core/model-runner.js';
 import { type EngineOptions, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
@@ -123,14 +124,14 @@ async function logitsAfter(
   { runner, scheduler, cache, info }: LoadedEngine,
   prompt: readonly TokenId[],
 ) {
-  let logits = new Float32Array(0);
+  let logits: Float32Array = new Float32Array(0);
   const core = new EngineCore({
     scheduler,
     runner: {
-      execute: async (plan) => {
-        const result = await runner.execute(plan);
-        if (result.length > 0) logits = result.slice();
-        return result;
+      execute: async (plan, query) => {
+        const answer = await runner.execute(plan, { ...query, ...wholeRowsOf(plan) });
+        if (answer.wholeLogits.length > 0) logits = answer.wholeLogits;
+        return answer;
       },
       timings: runner.timings,
       dispose: () => Promise.resolve(),

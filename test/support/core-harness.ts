@@ -1,10 +1,14 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
-import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import {
+  type CompletionOutput,
+  type EngineRequest,
+  PLAIN_REQUEST,
+} from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
-import type { RequestOutput } from '../../scheduler/step-plan.js';
 import { PagedModel } from './paged-model.js';
 
 export interface HarnessConfig extends Partial<SchedulerConfig> {
@@ -25,7 +29,10 @@ export class CoreHarness {
   readonly vocabSize: number;
   /** Completed and partial texts by request. */
   readonly texts = new Map<string, number[]>();
-  readonly finished = new Map<string, RequestOutput>();
+  /** First outputs. */
+  readonly first = new Map<string, CompletionOutput>();
+  /** Last outputs. */
+  readonly finished = new Map<string, CompletionOutput>();
   readonly #checkEvery: number;
   #time = 0;
   #steps = 0;
@@ -66,8 +73,9 @@ export class CoreHarness {
     prompt: readonly number[],
     maxTokens: number,
     more: Partial<EngineRequest> = {},
+    constraints: readonly TokenConstraint[] = [],
   ): void {
-    this.core.add({
+    const request = {
       ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
       promptTokenIds: prompt as readonly TokenId[],
       maxTokens,
@@ -75,15 +83,17 @@ export class CoreHarness {
       sampling: GREEDY,
       ...PLAIN_REQUEST,
       ...more,
-    });
+    };
+    this.core.add(request, constraints);
   }
 
-  async step(): Promise<RequestOutput[]> {
+  async step(): Promise<CompletionOutput[]> {
     const outputs = await this.core.step();
     for (const output of outputs) {
       const text = this.texts.get(output.requestId) ?? [];
       text.push(...output.tokenIds);
       this.texts.set(output.requestId, text);
+      if (text.length === output.tokenIds.length) this.first.set(output.requestId, output);
       if (output.finishReason !== null) this.finished.set(output.requestId, output);
     }
     if (++this.#steps % this.#checkEvery === 0) this.scheduler.checkIntegrity();

@@ -1,5 +1,6 @@
-import type { ModelRunner } from '../../engine/core/model-runner.js';
+import type { ModelRunner, RowAnswer, RowQuery } from '../../engine/core/model-runner.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
+import { answerRows } from './row-answer.js';
 
 const POISON = -1;
 
@@ -10,6 +11,7 @@ const POISON = -1;
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];
+  readonly queries: RowQuery[] = [];
   readonly timings = { segments: 0, attention: 0 };
   readonly #pages: Int32Array;
   readonly #blockSize: number;
@@ -21,8 +23,9 @@ export class PagedModel implements ModelRunner {
     this.#vocabSize = vocabSize;
   }
 
-  execute(plan: StepPlan): Promise<Float32Array> {
+  execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
     this.steps.push(plan);
+    this.queries.push(query);
     const size = this.#blockSize;
     for (const { from, to } of plan.blockCopies) {
       this.#pages.copyWithin(to * size, from * size, (from + 1) * size);
@@ -32,22 +35,23 @@ export class PagedModel implements ModelRunner {
         this.#pages[this.#slot(blocks, numComputed + i)] = token;
       });
     }
-    const sampled = plan.sequences.filter(({ samplers }) => samplers.length > 0);
-    const logits = new Float32Array(sampled.length * this.#vocabSize);
-    sampled.forEach(({ tokenIds, numComputed, blocks }, row) => {
-      const context: number[] = [];
-      for (let i = 0; i < numComputed + tokenIds.length; i++) {
-        const token = this.#pages[this.#slot(blocks, i)];
-        if (token === POISON) throw new Error(`position ${i} was never written`);
-        context.push(token);
-      }
-      logits[row * this.#vocabSize + nextToken(context, this.#vocabSize)] = 1;
-    });
-    return Promise.resolve(logits);
+    const contexts = plan.sequences.flatMap(({ tokenIds, numComputed, blocks }) =>
+      tokenIds.map((_, i) => () => this.#read(blocks, numComputed + i + 1)),
+    );
+    const logits = (row: number): Float32Array => modelLogits(contexts[row](), this.#vocabSize);
+    return Promise.resolve(answerRows(query, logits, (row) => modelHidden(contexts[row]())));
   }
 
   dispose(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #read(blocks: readonly number[], length: number): number[] {
+    return Array.from({ length }, (_, i) => {
+      const token = this.#pages[this.#slot(blocks, i)];
+      if (token === POISON) throw new Error(`position ${i} was never written`);
+      return token;
+    });
   }
 
   #slot(blocks: readonly number[], position: number): number {
@@ -57,10 +61,28 @@ export class PagedModel implements ModelRunner {
 }
 
 /** The model's whole mind: FNV-1a over the context. */
-export function nextToken(context: readonly number[], vocabSize: number): number {
+function mind(context: readonly number[]): number {
   let h = 0x811c9dc5;
   for (const token of context) h = Math.imul(h ^ token, 0x01000193) >>> 0;
-  return h % vocabSize;
+  return h;
+}
+
+/** The likeliest token after a context. */
+export function nextToken(context: readonly number[], vocabSize: number): number {
+  return mind(context) % vocabSize;
+}
+
+/** Logits after a context: 1 for the next token, something below for the others. */
+export function modelLogits(context: readonly number[], vocabSize: number): Float32Array {
+  const h = mind(context);
+  const logits = Float32Array.from({ length: vocabSize }, (_, t) => Math.sin(h * 0.01 + t * t) / 2);
+  logits[h % vocabSize] = 1;
+  return logits;
+}
+
+/** Hidden state after a context. */
+export function modelHidden(context: readonly number[]): number[] {
+  return [Math.sin(mind(context)), context.length, context.at(-1) ?? 0];
 }
 
 /** What the model says after a prompt when it is alone. */

@@ -1,6 +1,5 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
-import { LOGITS } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { RecognisedSite } from '../recognisers/recogniser.js';
 
@@ -21,12 +20,14 @@ export interface SegmentCut {
  * they are used instead: carrying a weight between sessions would copy it in every step.
  *
  * @param available names that a step is fed with
+ * @param wanted what the last segment ends in
  * @throws OctavoError `model_unsupported` when sites are not in a row, or something live needs an input that is not fed
  */
 export function cutAtSites(
   graph: Graph,
   sites: readonly RecognisedSite[],
   available: ReadonlySet<string>,
+  wanted: readonly string[],
 ): SegmentCut[] {
   const level = dependenceLevels(graph, sites);
   sites.forEach((site, index) => {
@@ -39,14 +40,14 @@ export function cutAtSites(
       );
     }
   });
-  const live = liveNodes(graph, sites, available);
+  const live = liveNodes(graph, sites, available, wanted);
   const segments = Array.from({ length: sites.length + 1 }, (_, index) => {
     const nodes = live.filter(
       (node) => nodeLevel(node, level) === index && !isConstant(graph, node),
     );
     return withConstants(graph, nodes);
   });
-  return connect(graph, sites, segments);
+  return connect(graph, sites, segments, wanted);
 }
 
 function isConstant(graph: Graph, node: NodeProto): boolean {
@@ -68,15 +69,19 @@ function nodeLevel(node: NodeProto, level: ReadonlyMap<string, number>): number 
   return Math.max(0, ...node.input.map((name) => level.get(name) ?? 0));
 }
 
-/** Nodes that logits or a site's inputs need, in topological order; the sites themselves are not among them. */
+/** Nodes that what is wanted or a site's inputs need, in topological order; the sites themselves are not among them. */
 function liveNodes(
   graph: Graph,
   sites: readonly RecognisedSite[],
   available: ReadonlySet<string>,
+  wanted: readonly string[],
 ): NodeProto[] {
   const siteNodes = new Set(sites.map((site) => site.node));
   const gone = goneTensors(graph, sites, available);
-  const needed = new Set([LOGITS, ...sites.flatMap((site) => [site.query, site.key, site.value])]);
+  const needed = new Set([
+    ...wanted,
+    ...sites.flatMap((site) => [site.query, site.key, site.value]),
+  ]);
   const live: NodeProto[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (siteNodes.has(node) || !node.output.some((name) => name !== '' && needed.has(name)))
@@ -137,6 +142,7 @@ function connect(
   graph: Graph,
   sites: readonly RecognisedSite[],
   segments: readonly (readonly NodeProto[])[],
+  atLast: readonly string[],
 ): SegmentCut[] {
   const reads = segments.map((nodes) => {
     const made = new Set(nodes.flatMap((node) => node.output));
@@ -147,7 +153,7 @@ function connect(
   });
   return segments.map((nodes, index) => {
     const site = sites[index];
-    const wanted = new Set(site ? [site.query, site.key, site.value] : [LOGITS]);
+    const wanted = new Set(site ? [site.query, site.key, site.value] : atLast);
     for (const later of reads.slice(index + 1)) for (const name of later) wanted.add(name);
     for (const later of sites.slice(index + 1)) {
       for (const name of [later.query, later.key, later.value]) wanted.add(name);

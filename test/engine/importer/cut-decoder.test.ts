@@ -2,6 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
+import { wholeRowsOf } from '../../../engine/core/model-runner.js';
 import { MICROSOFT } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../../engine/importer/imported-model.js';
@@ -61,7 +62,7 @@ async function withRunner<T>(
   }
   const runner = await SegmentRunner.create(model, attention, { threads: 1 });
   try {
-    return await use(async (step) => (await runner.execute(step)).slice());
+    return await use(async (step) => (await runner.execute(step, wholeRowsOf(step))).wholeLogits);
   } finally {
     await runner.dispose();
   }

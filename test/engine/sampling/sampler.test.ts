@@ -1,117 +1,144 @@
 import { describe, expect, it } from 'vitest';
 import { uniform } from '../../../engine/sampling/random.js';
-import { sampleToken } from '../../../engine/sampling/sampler.js';
+import { Sampler } from '../../../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../../../engine/sampling/sampling-params.js';
+import { chiSquare } from '../../support/chi-square.js';
+import { exactDistribution } from '../../support/exact-distribution.js';
 
-const DRAWS = 20_000;
-const LOGITS = Float32Array.from([1.5, -0.3, 0.8, 2.1, 0.8, -4, 0.1, 1.1]);
+const SMALL = Float32Array.from([1.5, -0.3, 0.8, 2.1, 0.8, -4, 0.1, 1.1, -1.2, 0.4]);
+/** More tokens than are ranked at first, none of them rare. */
+const WIDE = Float32Array.from({ length: 160 }, (_, i) => 2 * Math.sin(i * i));
+const sampler = new Sampler();
 
-/** The exact distribution: softmax at a temperature, cut to the nucleus of `topP`. */
-function exact(temperature: number, topP: number): number[] {
-  const weights = [...LOGITS].map((logit) => Math.exp(logit / temperature));
-  const total = weights.reduce((a, b) => a + b, 0);
-  const order = weights.map((w, i) => ({ p: w / total, i })).sort((a, b) => b.p - a.p || a.i - b.i);
-  const kept = new Map<number, number>();
-  let mass = 0;
-  for (const { p, i } of order) {
-    if (mass >= topP) break;
-    kept.set(i, p);
-    mass += p;
-  }
-  return weights.map((_, i) => (kept.get(i) ?? 0) / mass);
-}
+const drawFrom = (logits: Float32Array, params: SamplingParams) => (i: number) =>
+  sampler.fromRow(logits, params, uniform(params.seed, i));
 
-/** Pearson's statistic of many draws, and its degrees of freedom; infinite when an impossible token was drawn. */
-function chiSquare(
-  sample: (index: number) => number,
-  probabilities: readonly number[],
-): { statistic: number; degrees: number } {
-  const counts = probabilities.map(() => 0);
-  for (let i = 0; i < DRAWS; i++) counts[sample(i)] += 1;
-  let statistic = 0;
-  let cells = 0;
-  probabilities.forEach((p, i) => {
-    if (p === 0) {
-      if (counts[i] > 0) statistic = Number.POSITIVE_INFINITY;
-      return;
-    }
-    cells += 1;
-    statistic += (counts[i] - DRAWS * p) ** 2 / (DRAWS * p);
-  });
-  return { statistic, degrees: cells - 1 };
-}
+const params = (more: Partial<SamplingParams>): SamplingParams => ({
+  ...GREEDY,
+  temperature: 1,
+  seed: 42,
+  ...more,
+});
 
-/** 99.99 % point of the chi-square distribution (Wilson and Hilferty 1931). */
-function critical(degrees: number): number {
-  const a = 2 / (9 * degrees);
-  return degrees * (1 - a + 3.719 * Math.sqrt(a)) ** 3;
-}
+/** Parameters, and others that are only slightly different: the test must see the difference. */
+const CASES: readonly [Partial<SamplingParams>, Partial<SamplingParams>][] = [
+  [{}, { temperature: 1.1 }],
+  [{ temperature: 0.5 }, { temperature: 0.55 }],
+  [{ temperature: 1.8 }, { temperature: 1.6 }],
+  [{ topK: 3 }, { topK: 4 }],
+  [{ topK: 1 }, { topK: 2 }],
+  [{ topK: 150 }, { topK: 90 }],
+  [{ minP: 0.2 }, { minP: 0.1 }],
+  [{ minP: 0.02 }, { minP: 0.35 }],
+  [{ typicalP: 0.5 }, { typicalP: 0.8 }],
+  [{ typicalP: 0.9 }, { typicalP: 0.7 }],
+  [{ topP: 0.9 }, { topP: 0.97 }],
+  [{ topP: 0.5 }, { topP: 0.75 }],
+  [{ temperature: 0.7, topP: 0.75 }, { temperature: 0.7 }],
+  [
+    { topK: 6, topP: 0.8 },
+    { topK: 0, topP: 0.8 },
+  ],
+  [
+    { topK: 7, minP: 0.1, typicalP: 0.9, topP: 0.9, temperature: 1.3 },
+    { topK: 7, minP: 0.1, topP: 0.9, temperature: 1.3 },
+  ],
+  [
+    { minP: 0.05, topP: 0.6 },
+    { minP: 0.05, topP: 0.8 },
+  ],
+];
 
-describe('sampleToken', () => {
-  it.each([
-    [1, 1],
-    [0.5, 1],
-    [1.8, 1],
-    [1, 0.9],
-    [1, 0.5],
-    [0.7, 0.75],
-  ])('temperature %d, top_p %d: the exact distribution', (temperature, topP) => {
-    const params: SamplingParams = { ...GREEDY, temperature, topP, seed: 42 };
-    const { statistic, degrees } = chiSquare(
-      (i) => sampleToken(LOGITS, params, i),
-      exact(temperature, topP),
-    );
-    expect(statistic).toBeLessThan(critical(degrees));
+describe('Sampler', () => {
+  describe.each([
+    ['10 tokens', SMALL],
+    ['160 tokens', WIDE],
+  ])('%s', (_, logits) => {
+    it.each(CASES)('%o: the exact distribution', (right) => {
+      const exact = exactDistribution(logits, params(right));
+      expect(chiSquare(drawFrom(logits, params(right)), exact)).toBeLessThan(1);
+    });
   });
 
-  it('the test itself sees a sampler that is slightly wrong', () => {
-    const wrong: SamplingParams = { ...GREEDY, temperature: 1.1, topP: 1, seed: 42 };
-    const hot = chiSquare((i) => sampleToken(LOGITS, wrong, i), exact(1, 1));
-    expect(hot.statistic).toBeGreaterThan(critical(hot.degrees));
-    const open: SamplingParams = { ...GREEDY, temperature: 1, topP: 0.95, seed: 42 };
-    const wide = chiSquare((i) => sampleToken(LOGITS, open, i), exact(1, 0.9));
-    expect(wide.statistic).toBeGreaterThan(critical(wide.degrees));
+  it.each(CASES)('%o is told from %o', (right, wrong) => {
+    const differs = (logits: Float32Array): boolean => {
+      const other = exactDistribution(logits, params(wrong));
+      return exactDistribution(logits, params(right)).some((p, i) => Math.abs(p - other[i]) > 1e-9);
+    };
+    const logits = differs(SMALL) ? SMALL : WIDE;
+    const exact = exactDistribution(logits, params(right));
+    expect(chiSquare(drawFrom(logits, params(wrong)), exact)).toBeGreaterThan(1);
   });
 
   it('greedy takes the largest, and the first of equals', () => {
-    const greedy: SamplingParams = { ...GREEDY, temperature: 0, topP: 1, seed: 1 };
-    expect(sampleToken(LOGITS, greedy, 0)).toBe(3);
-    expect(sampleToken(Float32Array.of(0, 7, 7, 7), greedy, 5)).toBe(1);
-  });
-
-  it('the same seed and index give the same token; others differ', () => {
-    const params: SamplingParams = { ...GREEDY, temperature: 2, topP: 1, seed: 9 };
-    const run = (p: SamplingParams): number[] =>
-      Array.from({ length: 50 }, (_, i) => sampleToken(LOGITS, p, i));
-    expect(run(params)).toEqual(run(params));
-    expect(run(params)).not.toEqual(run({ ...params, seed: 10 }));
+    expect(sampler.fromRow(SMALL, GREEDY, 0.9)).toBe(3);
+    expect(sampler.fromRow(Float32Array.of(0, 7, 7, 7), GREEDY, 0.5)).toBe(1);
+    expect(sampler.fromRow(Float32Array.of(-0, 0), params({ topK: 1 }), 0.5)).toBe(0);
   });
 
   it('never draws a token that cannot occur', () => {
     const logits = Float32Array.of(0, Number.NEGATIVE_INFINITY, 0, Number.NEGATIVE_INFINITY);
-    const params: SamplingParams = { ...GREEDY, temperature: 5, topP: 1, seed: 3 };
-    for (let i = 0; i < 2000; i++) expect([0, 2]).toContain(sampleToken(logits, params, i));
+    const draw = drawFrom(logits, params({ temperature: 5 }));
+    for (let i = 0; i < 2000; i++) expect([0, 2]).toContain(draw(i));
+    expect(sampler.fromRow(logits, params({}), 1 - 2 ** -53)).toBe(2);
+  });
+
+  it('keeps the order of equals in every filter', () => {
+    const equal = new Float32Array(300);
+    const drawn = (more: Partial<SamplingParams>): number[] => {
+      const draw = drawFrom(equal, params(more));
+      return [...new Set(Array.from({ length: 3000 }, (_, i) => draw(i)))].sort((a, b) => a - b);
+    };
+    const first = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+    expect(drawn({ topK: 5 })).toEqual(first(5));
+    expect(drawn({ topP: 0.0995 })).toEqual(first(30));
+    expect(drawn({ typicalP: 0.0995 })).toEqual(first(30));
+    expect(drawn({ minP: 1 }).length).toBe(300);
+  });
+
+  it('decides from the head of the ranking exactly as from the row', () => {
+    const head = 128;
+    const order = [...WIDE.keys()].sort((a, b) => WIDE[b] - WIDE[a] || a - b).slice(0, head);
+    const candidates = {
+      count: head,
+      ids: Int32Array.from(order),
+      logits: Float32Array.from(order, (id) => WIDE[id]),
+      complete: false,
+    };
+    for (const temperature of [0, 0.2, 1, 2]) {
+      for (const [right] of CASES) {
+        const p = { ...params(right), temperature };
+        const total = WIDE.reduce(
+          (t, x) => t + Math.exp((x - candidates.logits[0]) / temperature),
+          0,
+        );
+        let decided = 0;
+        for (let i = 0; i < 500; i++) {
+          const draw = uniform(7, i);
+          const token = sampler.fromCandidates(candidates, p, draw, total);
+          if (token === null) continue;
+          decided += 1;
+          expect(token).toBe(sampler.fromRow(WIDE, p, draw));
+        }
+        if (temperature <= 0.2 && p.typicalP === 1 && p.topK <= head)
+          expect(decided).toBeGreaterThan(480);
+      }
+    }
   });
 });
 
 describe('uniform', () => {
   it('is uniform over seeds and over counters', () => {
     for (const draw of [(i: number) => uniform(5, i), (i: number) => uniform(i, 5)]) {
-      const cells = 50;
-      const { statistic, degrees } = chiSquare(
-        (i) => Math.floor(draw(i) * cells),
-        Array.from({ length: cells }, () => 1 / cells),
-      );
-      expect(statistic).toBeLessThan(critical(degrees));
+      const cells = Array.from({ length: 50 }, () => 1 / 50);
+      expect(chiSquare((i) => Math.floor(draw(i) * 50), cells)).toBeLessThan(1);
     }
   });
 
   it('neighbours are independent', () => {
-    const cells = 10;
-    const { statistic, degrees } = chiSquare(
-      (i) => Math.floor(uniform(1, i) * cells) * cells + Math.floor(uniform(2, i) * cells),
-      Array.from({ length: cells * cells }, () => 1 / cells ** 2),
-    );
-    expect(statistic).toBeLessThan(critical(degrees));
+    const pair = (i: number): number =>
+      Math.floor(uniform(1, i) * 10) * 10 + Math.floor(uniform(2, i) * 10);
+    const cells = Array.from({ length: 100 }, () => 1 / 100);
+    expect(chiSquare(pair, cells)).toBeLessThan(1);
   });
 });

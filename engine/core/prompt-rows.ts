@@ -1,0 +1,87 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import type { CompletionOutput, EngineRequest, Pooling, TokenLogprobs } from './protocol.js';
+
+export type PromptResults = Pick<CompletionOutput, 'promptLogprobs' | 'embedding'>;
+
+/** Positions `start` to `end - 1` of a prompt. */
+export interface Positions {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * What a request wants of its prompt's rows, taken piece by piece as the prompt is computed. A piece that is computed again after a
+ * preemption is not read again.
+ */
+export class PromptRows {
+  readonly #prompt: readonly TokenId[];
+  readonly #numLogprobs: number | null;
+  readonly #pooling: Pooling | null;
+  /** One for each prompt token but the first, as far as they are known. */
+  readonly #logprobs: TokenLogprobs[] = [];
+  /** Of the hidden states of the first `#pooled` tokens. */
+  #sum = new Float64Array(0);
+  #pooled = 0;
+  #taken = false;
+
+  constructor({ promptTokenIds, promptLogprobs, pooling }: EngineRequest) {
+    this.#prompt = promptTokenIds;
+    this.#numLogprobs = promptLogprobs;
+    this.#pooling = pooling;
+  }
+
+  /** How many of the most likely tokens are wanted at each place. */
+  get numLogprobs(): number {
+    return this.#numLogprobs ?? 0;
+  }
+
+  /** Whether the rows of all prompt tokens are read, cached or not. */
+  get readsAll(): boolean {
+    return this.#numLogprobs !== null || this.#pooling === 'mean';
+  }
+
+  /** Which rows' logits to compute when the tokens from `start` to `end - 1` are: they tell of the tokens after them. */
+  wantedLogits(start: number, end: number): Positions {
+    if (this.#numLogprobs === null) return { start, end: start };
+    const from = Math.max(start, this.#logprobs.length);
+    return { start: from, end: Math.max(from, Math.min(end, this.#prompt.length - 1)) };
+  }
+
+  /** The token that a row's logits tell of. */
+  tokenAfter(position: number): TokenId {
+    return this.#prompt[position + 1];
+  }
+
+  addLogprobs(logprobs: TokenLogprobs): void {
+    this.#logprobs.push(logprobs);
+  }
+
+  /** Which rows' hidden states to take out when the tokens from `start` to `end - 1` are computed. */
+  wantedHidden(start: number, end: number): Positions {
+    const last = this.#prompt.length;
+    const first = this.#pooling === 'last' ? last - 1 : this.#pooled;
+    if (this.#pooling === null) return { start, end: start };
+    const from = Math.max(start, first);
+    return { start: from, end: Math.max(from, Math.min(end, last)) };
+  }
+
+  /** @param hidden `[n, hiddenSize]` of the rows that were wanted, in their order */
+  addHidden(hidden: Float32Array, count: number): void {
+    const size = hidden.length / count;
+    if (this.#pooled === 0) this.#sum = new Float64Array(size);
+    for (let i = 0; i < hidden.length; i++) this.#sum[i % size] += hidden[i];
+    this.#pooled += count;
+  }
+
+  /** What goes with the request's first output, when its prompt is computed; nothing after that. */
+  takeResults(): PromptResults | null {
+    if (this.#taken) return null;
+    this.#taken = true;
+    return {
+      ...(this.#numLogprobs !== null && { promptLogprobs: this.#logprobs }),
+      ...(this.#pooling !== null && {
+        embedding: Float32Array.from(this.#sum, (sum) => sum / this.#pooled),
+      }),
+    };
+  }
+}

@@ -1,0 +1,26 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import type { Candidates } from '../sampling/candidates.js';
+import type { TokenLogprobs } from './protocol.js';
+
+/**
+ * A log-softmax at a few places of a row.
+ *
+ * @param logit of the token that stands there
+ * @param total sum over the vocabulary of `exp(logit - largest)`
+ * @param count how many of the most likely tokens
+ */
+export function tokenLogprobs(
+  logit: number,
+  { ids, logits }: Candidates,
+  total: number,
+  count: number,
+): TokenLogprobs {
+  const base = logits[0] + Math.log(total);
+  const topIds: TokenId[] = [];
+  const topLogprobs: number[] = [];
+  for (let rank = 0; rank < count; rank++) {
+    topIds.push(ids[rank] as TokenId);
+    topLogprobs.push(logits[rank] - base);
+  }
+  return { logprob: logit - base, topIds, topLogprobs };
+}

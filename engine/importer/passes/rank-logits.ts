@@ -1,0 +1,136 @@
+import { create } from '@bufbuild/protobuf';
+import { type Graph, makeNode } from '../graph.js';
+import { STEP_INPUT as IN, LOGITS, STEP_OUTPUT as OUT } from '../imported-model.js';
+import {
+  type NodeProto,
+  TensorProtoSchema,
+  TensorProto_DataType as Type,
+} from '../onnx/onnx_pb.js';
+
+/**
+ * Ends the graph in what samplers need instead of the logits themselves, which are megabytes a step: the largest of each row, the sum over
+ * a row that makes them probabilities, and whole rows only where these do not decide (`STEP_OUTPUT`).
+ *
+ *     logits --> TopK ----------------------------> top logits, top ids
+ *        |--> Gather(sum rows) --> Softmax --> p of the largest = 1 / sum
+ *        |         `--> mass of the top K < needed mass ? --.
+ *        |--> Gather(whole rows + those that do not decide) --> whole rows
+ *        `--> GatherElements(target ids) --> logits of given tokens
+ *
+ * Each costs nothing for zero rows. Measured for rows of 151,936: TopK 0.09 ms, the sum 0.06 ms, copying a row out and looking through it
+ * in JavaScript 0.35 ms. (ReduceLogSumExp takes 0.5 ms: it is not vectorised in ONNX Runtime 1.30.)
+ */
+export function rankLogits(graph: Graph): void {
+  const kept = graph.nodes.find(({ input }) => input.includes(IN.sampleRows));
+  if (!kept) throw new Error('rows are ranked after keepSampledRows has run');
+  addInputs(graph);
+  graph.addNodes(
+    ...ranking(),
+    ...sums(),
+    ...wholeRows(),
+    op('GatherElements', [LOGITS, IN.targetIds], OUT.targetLogits, { axis: 2 }),
+    op('Gather', [kept.input[0], IN.hiddenRows], OUT.hidden, { axis: 1 }),
+  );
+  graph.rewrites.push('ranked the logits: whole rows leave the graph only where they are needed');
+}
+
+const FIRST = 'octavo.first';
+const LAST = 'octavo.last';
+const AXIS = 'octavo.axis';
+const FLAT = 'octavo.flat';
+
+function addInputs(graph: Graph): void {
+  for (const name of [IN.hiddenRows, IN.ranked, IN.targetIds, IN.wholeRows, IN.sumRows]) {
+    graph.addInput(name, Type.INT64);
+  }
+  for (const name of [IN.inverseTemperatures, IN.neededMasses, IN.closingRatios]) {
+    graph.addInput(name, Type.FLOAT);
+  }
+  const constants = { [FIRST]: [0n], [LAST]: [-1n], [FLAT]: [-1n] };
+  for (const [name, int64Data] of Object.entries(constants)) {
+    graph.addInitializer(
+      create(TensorProtoSchema, { name, dims: [1n], dataType: Type.INT64, int64Data }),
+    );
+  }
+  // CumSum wants its axis as a scalar.
+  graph.addInitializer(
+    create(TensorProtoSchema, { name: AXIS, dims: [], dataType: Type.INT64, int64Data: [2n] }),
+  );
+}
+
+/** `[1, S, K]` each. Equal logits: the lower id comes first, as the operator's specification says. */
+function ranking(): NodeProto[] {
+  const ids = 'octavo.top_ids_int64';
+  return [
+    makeNode('TopK', 'octavo/TopK', [LOGITS, IN.ranked], [OUT.topLogits, ids], { axis: 2 }),
+    op('Cast', [ids], OUT.topIds, { to: Type.INT32 }),
+  ];
+}
+
+/**
+ * `p` of the largest logit of each sum row at its temperature, `[1, M, 1]`: one over the sum of `exp((logit - largest) / T)`. The largest
+ * is subtracted before the division, so that low temperatures cost no precision.
+ */
+function sums(): NodeProto[] {
+  return [
+    op('Gather', [OUT.topLogits, FIRST], 'octavo.largest', { axis: 2 }),
+    op('Gather', ['octavo.largest', IN.sumRows], 'octavo.sum_largest', { axis: 1 }),
+    op('Gather', [LOGITS, IN.sumRows], 'octavo.sum_logits', { axis: 1 }),
+    op('Sub', ['octavo.sum_logits', 'octavo.sum_largest'], 'octavo.sum_shifted'),
+    op('Mul', ['octavo.sum_shifted', IN.inverseTemperatures], 'octavo.sum_scaled'),
+    op('Softmax', ['octavo.sum_scaled'], 'octavo.probabilities', { axis: 2 }),
+    op('Gather', [OUT.topIds, FIRST], 'octavo.best_ids', { axis: 2 }),
+    op('Gather', ['octavo.best_ids', IN.sumRows], 'octavo.sum_best_ids', { axis: 1 }),
+    op(
+      'GatherElements',
+      ['octavo.probabilities', 'octavo.sum_best_ids'],
+      OUT.largestProbabilities,
+      { axis: 2 },
+    ),
+  ];
+}
+
+/**
+ * Which rows leave whole, `[F]`, and those rows, `[1, F, vocabSize]`. A sum row is decided by its top K when they have more than the needed
+ * mass, or when the last of them is less likely, by more than the closing ratio, than the first.
+ */
+function wholeRows(): NodeProto[] {
+  const names = {
+    top: 'octavo.sum_top',
+    shifted: 'octavo.top_shifted',
+    scaled: 'octavo.top_scaled',
+    weights: 'octavo.top_weights',
+    cumulated: 'octavo.top_cumulated',
+  };
+  return [
+    op('Gather', [OUT.topLogits, IN.sumRows], names.top, { axis: 1 }),
+    op('Sub', [names.top, 'octavo.sum_largest'], names.shifted),
+    op('Mul', [names.shifted, IN.inverseTemperatures], names.scaled),
+    op('Exp', [names.scaled], names.weights),
+    op('CumSum', [names.weights, AXIS], names.cumulated),
+    op('Gather', [names.cumulated, LAST], 'octavo.top_sum', { axis: 2 }),
+    op('Mul', ['octavo.top_sum', OUT.largestProbabilities], 'octavo.top_mass'),
+    op('Gather', [names.weights, LAST], 'octavo.last_ratio', { axis: 2 }),
+    op('Greater', ['octavo.top_mass', IN.neededMasses], 'octavo.has_mass'),
+    op('Less', ['octavo.last_ratio', IN.closingRatios], 'octavo.is_closed'),
+    op('Or', ['octavo.has_mass', 'octavo.is_closed'], 'octavo.decided'),
+    op('Reshape', ['octavo.decided', FLAT], 'octavo.decided_flat'),
+    op('Not', ['octavo.decided_flat'], 'octavo.undecided'),
+    op('NonZero', ['octavo.undecided'], 'octavo.undecided_sums'),
+    op('Reshape', ['octavo.undecided_sums', FLAT], 'octavo.undecided_flat'),
+    op('Gather', [IN.sumRows, 'octavo.undecided_flat'], 'octavo.undecided_rows', { axis: 0 }),
+    op('Concat', [IN.wholeRows, 'octavo.undecided_rows'], 'octavo.whole_rows_int64', { axis: 0 }),
+    op('Cast', ['octavo.whole_rows_int64'], OUT.wholeRows, { to: Type.INT32 }),
+    op('Gather', [LOGITS, 'octavo.whole_rows_int64'], OUT.wholeLogits, { axis: 1 }),
+  ];
+}
+
+/** A node with one output, named after it. */
+function op(
+  type: string,
+  input: readonly string[],
+  output: string,
+  attributes: Readonly<Record<string, number>> = {},
+): NodeProto {
+  return makeNode(type, `octavo/${output}`, input, [output], attributes);
+}

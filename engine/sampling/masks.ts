@@ -1,0 +1,26 @@
+import type { TokenId } from '../../scheduler/ids.js';
+
+/** Leaves only the tokens whose bit is set (`TokenConstraint.mask`). Changes `logits` in place. */
+export function applyMask(logits: Float32Array, mask: Int32Array): void {
+  for (let word = 0; word < mask.length; word++) {
+    const bits = mask[word];
+    if (bits === -1) continue;
+    const end = Math.min(32 * word + 32, logits.length);
+    for (let token = 32 * word; token < end; token++) {
+      if (((bits >>> (token & 31)) & 1) === 0) logits[token] = Number.NEGATIVE_INFINITY;
+    }
+  }
+}
+
+/**
+ * Takes the stop tokens away, unless nothing else is left: a grammar that has reached its end allows only them, and ends the text
+ * before its least length. Changes `logits` in place.
+ */
+export function banStopTokens(logits: Float32Array, stopTokenIds: readonly TokenId[]): void {
+  const kept = stopTokenIds.map((token) => logits[token]);
+  for (const token of stopTokenIds) logits[token] = Number.NEGATIVE_INFINITY;
+  if (logits.some((logit) => logit > Number.NEGATIVE_INFINITY)) return;
+  stopTokenIds.forEach((token, index) => {
+    logits[token] = kept[index];
+  });
+}

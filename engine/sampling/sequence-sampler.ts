@@ -1,0 +1,125 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import type { Candidates } from './candidates.js';
+import { applyMask, banStopTokens } from './masks.js';
+import { applyLogitBias, applyPenalties, hasPenalties } from './penalties.js';
+import { uniform } from './random.js';
+import { type RowNeeds, rowNeeds, WHOLE_ROW } from './row-needs.js';
+import type { Sampler } from './sampler.js';
+import type { SamplingParams } from './sampling-params.js';
+import type { TokenConstraint } from './token-constraint.js';
+
+/** Below it, a temperature is taken for 0: the quotients would leave float32. (vLLM draws the line there too.) */
+const LEAST_TEMPERATURE = 1e-5;
+
+export interface SequenceSamplerOptions {
+  readonly params: SamplingParams;
+  readonly promptTokenIds: readonly TokenId[];
+  readonly stopTokenIds: readonly TokenId[];
+  /** Stop tokens are not chosen before so many tokens are there. */
+  readonly minTokens: number;
+  /** Owned from now on. */
+  readonly constraint: TokenConstraint | null;
+}
+
+/** What is known of one row of the model's logits. */
+export interface RowLogits {
+  readonly candidates: Candidates;
+  /** See `chooseRank`; null where it was not asked for. */
+  readonly total: number | null;
+  /** `[vocabSize]`, only read; null where the candidates are enough. */
+  readonly row: Float32Array | null;
+}
+
+/**
+ * One completion's way of choosing: its parameters, and what it remembers of its own tokens. It depends on nothing else, so neither
+ * the batch nor a preemption nor its siblings change what it chooses.
+ */
+export class SequenceSampler {
+  readonly params: SamplingParams;
+  readonly #stopTokenIds: readonly TokenId[];
+  readonly #minTokens: number;
+  readonly #constraint: TokenConstraint | null;
+  /** Only kept for penalties. */
+  readonly #history: { readonly prompt: Set<number>; readonly output: Map<number, number> } | null;
+  /** Index of the next token: with the seed it fixes the random number. */
+  #generated = 0;
+
+  constructor(options: SequenceSamplerOptions) {
+    const { params } = options;
+    const { temperature } = params;
+    this.params = temperature < LEAST_TEMPERATURE ? { ...params, temperature: 0 } : params;
+    this.#stopTokenIds = options.stopTokenIds;
+    this.#minTokens = options.minTokens;
+    this.#constraint = options.constraint;
+    const prompt = params.repetitionPenalty === 1 ? [] : options.promptTokenIds;
+    this.#history = hasPenalties(params) ? { prompt: new Set(prompt), output: new Map() } : null;
+  }
+
+  /** What the next choice needs of its row. */
+  get needs(): RowNeeds {
+    return this.#editsLogits ? WHOLE_ROW : rowNeeds(this.params, this.#draw);
+  }
+
+  /**
+   * The next token, from the model's logits.
+   *
+   * @param logits what `needs` asked for
+   * @param edited memory for another row
+   */
+  next(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
+    return this.accept(
+      this.#editsLogits
+        ? this.#chooseEdited(sampler, logits, edited)
+        : this.#choose(sampler, logits),
+    );
+  }
+
+  /** Takes note of the token that was chosen. */
+  accept(token: TokenId): TokenId {
+    this.#generated += 1;
+    this.#constraint?.accept(token);
+    this.#history?.output.set(token, (this.#history.output.get(token) ?? 0) + 1);
+    return token;
+  }
+
+  /** To be called once, when the completion has ended. */
+  dispose(): void {
+    this.#constraint?.dispose();
+  }
+
+  get #draw(): number {
+    return uniform(this.params.seed, this.#generated);
+  }
+
+  /** Whether the next token is chosen from other logits than the model's. */
+  get #editsLogits(): boolean {
+    return (
+      this.#history !== null ||
+      this.#constraint !== null ||
+      this.params.logitBias.length > 0 ||
+      this.#bansStopTokens
+    );
+  }
+
+  get #bansStopTokens(): boolean {
+    return this.#generated < this.#minTokens && this.#stopTokenIds.length > 0;
+  }
+
+  #choose(sampler: Sampler, { candidates, total, row }: RowLogits): TokenId {
+    const token = sampler.fromCandidates(candidates, this.params, this.#draw, total ?? Number.NaN);
+    if (token !== null) return token;
+    if (!row) throw new Error('a choice needs its whole row of logits, which is not here');
+    return sampler.fromRow(row, this.params, this.#draw, total ?? undefined);
+  }
+
+  #chooseEdited(sampler: Sampler, { row }: RowLogits, edited: Float32Array): TokenId {
+    if (!row) throw new Error('logits are edited, but the whole row is not here');
+    const mask = this.#constraint?.mask();
+    edited.set(row);
+    applyLogitBias(edited, this.params.logitBias);
+    if (this.#history) applyPenalties(edited, this.#history, this.params);
+    if (mask) applyMask(edited, mask);
+    if (this.#bansStopTokens) banStopTokens(edited, this.#stopTokenIds);
+    return sampler.fromRow(edited, this.params, this.#draw);
+  }
+}

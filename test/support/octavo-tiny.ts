@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
+import {
+  type CompletionOutput,
+  type EngineOptions,
+  type EngineRequest,
+  PLAIN_REQUEST,
+} from '../../engine/core/protocol.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import { UncutModel } from './uncut-model.js';
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const MODEL_DIR = path('../../models/octavo-tiny');
+
+/** Prompts of 5 to 1,500 tokens, from the golden file. */
+export function goldenPrompts(): TokenId[][] {
+  const file = path('../fixtures/octavo-tiny/generations.json');
+  const goldens = JSON.parse(readFileSync(file, 'utf8')) as { readonly prompt: TokenId[] }[];
+  return goldens.map(({ prompt }) => prompt);
+}
+
+/** An engine of the embedded model. */
+export function loadTiny(options: Partial<EngineOptions> = {}): Promise<LoadedEngine> {
+  return loadEngine({
+    modelDir: MODEL_DIR,
+    maxNumSeqs: 16,
+    maxNumBatchedTokens: 512,
+    blockSize: 16,
+    kvCacheBytes: 64 * 2 ** 20,
+    kvDtype: 'f32',
+    maxModelLength: null,
+    threads: 2,
+    enablePrefixCaching: true,
+    schedulingPolicy: 'fcfs',
+    longPrefillThreshold: 0,
+    ...options,
+  });
+}
+
+/** The embedded model's file, uncut. */
+export function openUncutTiny(): Promise<UncutModel> {
+  return UncutModel.open(MODEL_DIR, 2, 32);
+}
+
+export function tinyRequest(
+  ids: string | readonly string[],
+  promptTokenIds: readonly TokenId[],
+  more: Partial<EngineRequest> = {},
+): EngineRequest {
+  return {
+    ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
+    promptTokenIds,
+    maxTokens: 8,
+    stopTokenIds: [],
+    sampling: GREEDY,
+    ...PLAIN_REQUEST,
+    ...more,
+  };
+}
+
+/** Runs requests to their end, all at once. @returns every completion's outputs */
+export async function runAll(
+  { core }: Pick<LoadedEngine, 'core'>,
+  requests: readonly EngineRequest[],
+): Promise<Map<string, CompletionOutput[]>> {
+  const outputs = new Map<string, CompletionOutput[]>();
+  for (const request of requests) {
+    core.add(request);
+    for (const id of request.ids) outputs.set(id, []);
+  }
+  while (core.hasWork) {
+    for (const output of await core.step()) outputs.get(output.requestId)?.push(output);
+  }
+  return outputs;
+}
+
+export const tokensOf = (outputs: readonly CompletionOutput[] | undefined): TokenId[] =>
+  (outputs ?? []).flatMap(({ tokenIds }) => tokenIds);
