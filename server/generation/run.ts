@@ -107,7 +107,8 @@ export async function* runRequests(
     const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
     const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly };
     const outputs = engine.submit(ofEngine, signal);
-    const shared = promptLogprobs === null ? outputs : sharePromptLogprobs(outputs);
+    const shared =
+      promptLogprobs === null ? outputs : sharePromptLogprobs(outputs, promptTokenIds.length);
     return shared.map((completion) => {
       const observer = metrics.observe(arrivedAt, promptTokenIds.length);
       return generateText(completion, model.tokenizer, options, observer);

@@ -52,6 +52,7 @@ describe('echo', () => {
     const { client } = await startTestServer(saying('!?'));
     const texts = ['', '', '', ''];
     const tokens: string[][] = [[], [], [], []];
+    const scores: unknown[][] = [[], [], [], []];
     for await (const { choices } of await client.completions.create({
       model,
       prompt: ['ab', 'c'],
@@ -63,11 +64,17 @@ describe('echo', () => {
       for (const { index, text, logprobs } of choices) {
         texts[index] += text;
         tokens[index]?.push(...(logprobs?.tokens ?? []));
+        scores[index]?.push(...(logprobs?.token_logprobs ?? []));
         expect(logprobs?.tokens?.join('') ?? '').toBe(text);
       }
     }
     expect(texts).toEqual(['ab!?', 'ab!?', 'c!?', 'c!?']);
     expect(tokens.map((list) => list.join(''))).toEqual(texts);
+    const [two, one] = [
+      [null, -0.25, -0.25, -0.25],
+      [null, -0.25, -0.25],
+    ];
+    expect(scores).toEqual([two, two, one, one]);
   });
 
   test('with max_tokens 0 gives the prompt only', async () => {
@@ -105,10 +112,13 @@ describe('echo', () => {
         ? { steps: [], finish: null, error: new Error('gone') as never }
         : { steps: [[65]], finish: 'length' },
     );
-    const { post } = await startTestServer(engine);
+    const { post, url } = await startTestServer(engine);
     const response = await post('/v1/completions', { prompt: 'a', n: 3, echo: true, logprobs: 1 });
     expect(response.status).toBe(500);
     expect(engine.alive).toEqual([]);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toMatch(/request_success_total\{finished_reason="error".*\} 1/);
+    expect(metrics).toMatch(/request_success_total\{finished_reason="length".*\} 2/);
   });
 });
 
