@@ -1,5 +1,5 @@
 import type OpenAI from 'openai';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { TokenId } from '../../scheduler/ids.js';
 import { bytesOf, EOS } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
@@ -116,9 +116,14 @@ describe('echo', () => {
     const response = await post('/v1/completions', { prompt: 'a', n: 3, echo: true, logprobs: 1 });
     expect(response.status).toBe(500);
     expect(engine.alive).toEqual([]);
-    const metrics = await (await fetch(`${url}/metrics`)).text();
-    expect(metrics).toMatch(/request_success_total\{finished_reason="error".*\} 1/);
-    expect(metrics).toMatch(/request_success_total\{finished_reason="length".*\} 2/);
+    await vi.waitFor(async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      const ends = metrics.matchAll(/request_success_total\{finished_reason="(\w+)".*\} (\d)/g);
+      expect([...ends].map(([, reason, count]) => [reason, count])).toEqual([
+        ['error', '1'],
+        ['abort', '2'],
+      ]);
+    });
   });
 });
 
