@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
-import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
 import { checkTokenIds } from './prompt-input.js';
 import { Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
@@ -36,11 +36,11 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
         addSpecialTokens: body.add_special_tokens !== false,
       });
     } else if (messages) {
-      const { tokenIds } = encodeMessages(messages, model, {
+      const text = renderMessages(messages, model, {
         tools: body.tools ?? null,
         variables: templateVariables(body, model.chatTemplate),
       });
-      tokens = tokenIds;
+      tokens = encodePrompt(text, model);
     } else {
       throw new OctavoError('invalid_request', 'missing required field prompt or messages', {
         param: 'prompt',
