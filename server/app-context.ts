@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
+import type { MessageForms } from './generation/message-form.js';
 import type { InFlight } from './http/in-flight.js';
 import type { ServerMetrics } from './metrics.js';
 import type { ServedModel } from './text/served-model.js';
@@ -10,12 +11,16 @@ import type { ServedModel } from './text/served-model.js';
 export interface AppContext {
   readonly engine: Engine;
   readonly model: ServedModel;
-  readonly settings: Pick<Settings, 'apiKey' | 'enablePrefixCaching' | 'pooling'>;
+  readonly settings: Pick<
+    Settings,
+    'apiKey' | 'enablePrefixCaching' | 'pooling' | 'toolCallParser' | 'reasoningParser'
+  >;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
   readonly metrics: ServerMetrics;
+  readonly messageForms: MessageForms;
   readonly inFlight: InFlight;
   /** When the server was started, seconds since 1970. */
   readonly createdAt: number;
@@ -28,6 +33,7 @@ export interface GenerationRecord {
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
+  reasoningTokens: number;
   /** Milliseconds from arrival to the first token. */
   ttftMs: number | null;
   finishReason: string | null;

@@ -3,6 +3,7 @@ import { type FastifyInstance, fastify } from 'fastify';
 import type { TSchema } from 'typebox';
 import { OctavoError } from '../engine/errors.js';
 import type { AppContext } from './app-context.js';
+import { MessageForms } from './generation/message-form.js';
 import { collectMethods } from './http/allowed-methods.js';
 import { createKeyCheck } from './http/auth.js';
 import { errorBody, sendError, toOctavoError } from './http/errors.js';
@@ -28,13 +29,15 @@ const BAD_HTTP = JSON.stringify(
 
 export type App = FastifyInstance;
 
-export interface AppOptions extends Omit<AppContext, 'metrics' | 'inFlight' | 'createdAt'> {
+export interface AppOptions
+  extends Omit<AppContext, 'metrics' | 'messageForms' | 'inFlight' | 'createdAt'> {
   readonly bodyLimit?: number;
 }
 
 export interface BuiltApp {
   readonly app: App;
   readonly inFlight: InFlight;
+  readonly messageForms: MessageForms;
 }
 
 /** Builds the HTTP side of a server; the caller listens, drains and closes. The engine stays the caller's. */
@@ -46,10 +49,12 @@ export function buildApp(options: AppOptions): BuiltApp {
     clock,
     prefixCaching: options.settings.enablePrefixCaching,
   });
+  const messageForms = new MessageForms(model, options.settings);
   const inFlight = new InFlight();
   const context: AppContext = {
     ...options,
     metrics,
+    messageForms,
     inFlight,
     createdAt: clock.unixSeconds(),
   };
@@ -107,5 +112,5 @@ export function buildApp(options: AppOptions): BuiltApp {
   addModelRoutes(typed, context);
   addTokenizeRoutes(typed, context);
   addOperationsRoutes(typed, context);
-  return { app, inFlight };
+  return { app, inFlight, messageForms };
 }

@@ -22,7 +22,7 @@ export async function serve(settings: Settings): Promise<number> {
   const model = await loadServedModel(modelDir, settings.servedModelName);
   const engine = await createWorkerEngine(engineOptions(settings, modelDir));
   try {
-    const { app, inFlight } = buildApp({
+    const { app, inFlight, messageForms } = buildApp({
       engine,
       model,
       settings,
@@ -30,6 +30,7 @@ export async function serve(settings: Settings): Promise<number> {
       clock: systemClock,
       randomSeed: () => randomInt(2 ** 32),
     });
+    logger.info(`octavo: ${messageForms.describe()}`);
     const server = await startServer({
       app,
       inFlight,

@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
+import { REASONING_PARSERS } from '../reasoning/reasoning-parsers.js';
+import { TOOL_CALL_PARSERS } from '../tools/formats.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -120,6 +122,22 @@ export const SettingsSchema = Type.Object({
     minimum: 0,
     maximum: 1_048_576,
     default: 0,
+  }),
+  toolCallParser: Type.Enum([...TOOL_CALL_PARSERS], {
+    ...extra({
+      description: 'how the model writes tool calls; auto sees it from the chat template',
+      scope: 'server',
+      value: 'format',
+    }),
+    default: 'auto',
+  }),
+  reasoningParser: Type.Enum([...REASONING_PARSERS], {
+    ...extra({
+      description: 'how the model marks its reasoning: think is <think>...</think>',
+      scope: 'server',
+      value: 'format',
+    }),
+    default: 'none',
   }),
   pooling: Type.Enum(['last', 'mean'], {
     ...extra({

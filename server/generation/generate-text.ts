@@ -1,8 +1,14 @@
 import type { EngineRequest, TokenLogprobs } from '../../engine/core/protocol.js';
+import type { TokenId } from '../../scheduler/ids.js';
 import type { EngineOutput } from '../engine-port.js';
-import { StopMatcher } from '../text/stop-matcher.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { HeldTokens, type ScoredToken } from './held-tokens.js';
+import {
+  type MessageEvent,
+  type MessageParsers,
+  MessageReader,
+  NO_PARSERS,
+} from './message-reader.js';
 
 /** An engine request, and what of its text is shown. */
 export interface TextRequest extends EngineRequest, TextOptions {}
@@ -18,6 +24,16 @@ export interface TextOptions {
   readonly skipSpecialTokens: boolean;
   /** Of the completion nothing is shown: only the prompt was wanted. */
   readonly promptOnly: boolean;
+  /** What else the text is read for; null: it is all content. */
+  readonly message: MessageForm | null;
+}
+
+/** How the text of a request's completions is read. */
+export interface MessageForm {
+  /** Special tokens whose text the parsers need. */
+  readonly shownTokens: ReadonlySet<TokenId>;
+  /** Called for each completion: parsers hold its state. */
+  createParsers(): MessageParsers;
 }
 
 /** All text until a stop token. */
@@ -27,11 +43,16 @@ export const PLAIN_TEXT: TextOptions = {
   minTokens: 0,
   skipSpecialTokens: true,
   promptOnly: false,
+  message: null,
 };
 
 export interface TextOutput {
-  /** New text; may be empty while some is held back. */
+  /** New content; may be empty while some is held back. */
   readonly text: string;
+  /** The same with all that is no content, in order. */
+  readonly events: readonly MessageEvent[];
+  /** Of `tokens`, those of the reasoning. */
+  readonly reasoningTokens: number;
   /** Tokens generated since the last output, the stop token included. */
   readonly tokens: number;
   /** Sum of the log-probabilities of these tokens; 0 unless they were asked for. */
@@ -92,32 +113,29 @@ export async function* generateText(
 class VisibleText {
   readonly #options: TextOptions;
   readonly #detokenizer: ReturnType<Tokenizer['createDetokenizer']>;
-  readonly #matcher: StopMatcher;
+  readonly #reader: MessageReader;
   readonly #held = new HeldTokens();
   #generated = 0;
   /** Length of the text shown so far. */
   #shown = 0;
 
   constructor(tokenizer: Tokenizer, options: TextOptions) {
-    const { stop, includeStop, skipSpecialTokens } = options;
+    const { skipSpecialTokens, message } = options;
     this.#options = options;
-    this.#detokenizer = tokenizer.createDetokenizer({ skipSpecialTokens });
-    this.#matcher = new StopMatcher(stop, { includeStop });
+    this.#detokenizer = tokenizer.createDetokenizer({
+      skipSpecialTokens,
+      ...(message ? { shown: message.shownTokens } : {}),
+    });
+    this.#reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);
   }
 
   take(output: EngineOutput): TextOutput {
     const { tokenIds, logprobs, cachedTokens, promptLogprobs } = output;
+    const reader = this.#reader;
+    const reasoningBefore = reader.reasoningTokens;
     let { finishReason } = output;
-    let text = '';
     let tokens = 0;
     let logprobSum = 0;
-    let stopped = false;
-    const show = (piece: string): void => {
-      const mayStop = this.#generated > this.#options.minTokens;
-      const result = this.#matcher.push(piece, mayStop);
-      text += result.text;
-      stopped = result.stopped;
-    };
     for (const id of tokenIds) {
       const scores = logprobs?.[tokens];
       tokens++;
@@ -127,18 +145,42 @@ class VisibleText {
       if (isStopToken && !this.#options.includeStop) break;
       const piece = this.#detokenizer.push(id);
       if (scores) this.#held.add(id, scores, piece);
-      show(piece);
-      if (stopped) break;
+      reader.push(piece, this.#mayStop);
+      if (reader.stopped) break;
     }
-    if (!stopped && finishReason !== null) show(this.#detokenizer.flush());
-    if (stopped) finishReason = 'stop';
-    else if (finishReason !== null) text += this.#matcher.flush();
+    if (!reader.stopped && finishReason !== null) {
+      reader.flush(this.#detokenizer.flush(), this.#mayStop);
+    }
+    if (reader.stopped) finishReason = 'stop';
+    const events = reader.take();
+    const text = contentOf(events);
     this.#shown += text.length;
-    const isWhole = finishReason !== null && !stopped;
-    const scored = isWhole ? this.#held.flush() : this.#held.release(this.#shown);
-    const shown = { text, tokens, logprobSum, scored, finishReason, cachedTokens };
+    const shown = {
+      text,
+      events,
+      tokens,
+      reasoningTokens: reader.reasoningTokens - reasoningBefore,
+      logprobSum,
+      scored: this.#takeScored(finishReason !== null && !reader.stopped),
+      finishReason,
+      cachedTokens,
+    };
     return promptLogprobs ? { ...shown, promptLogprobs } : shown;
   }
+
+  get #mayStop(): boolean {
+    return this.#generated > this.#options.minTokens;
+  }
+
+  /** A text that is read for calls or reasoning is not shown as it stands: its tokens go out as they come. */
+  #takeScored(isWhole: boolean): ScoredToken[] {
+    if (isWhole || this.#options.message !== null) return this.#held.flush();
+    return this.#held.release(this.#shown);
+  }
+}
+
+function contentOf(events: readonly MessageEvent[]): string {
+  return events.map((event) => (event.kind === 'content' ? event.text : '')).join('');
 }
 
 /** Hides the one token that the engine must generate. */
@@ -146,7 +188,9 @@ class NoText {
   take({ cachedTokens, promptLogprobs, finishReason }: EngineOutput): TextOutput {
     const shown = {
       text: '',
+      events: [],
       tokens: 0,
+      reasoningTokens: 0,
       logprobSum: 0,
       scored: [],
       finishReason: finishReason === 'stop' ? 'length' : finishReason,

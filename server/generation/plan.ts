@@ -1,5 +1,5 @@
 import type { Static, TObject } from 'typebox';
-import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
@@ -79,7 +79,7 @@ export function outputBudget(options: {
 
 /** What the fields of one endpoint ask of the engine. */
 export interface EngineWishes
-  extends Partial<Pick<EngineRequest, 'logprobs' | 'promptLogprobs' | 'grammar'>> {
+  extends Partial<Pick<TextRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'message'>> {
   /** Completions of each prompt; otherwise the field `n`. */
   readonly completions?: number;
 }
@@ -124,6 +124,7 @@ export function planRequests(
       includeStop: body.include_stop_str_in_output === true,
       skipSpecialTokens: body.skip_special_tokens !== false,
       promptOnly: maxTokens === 0,
+      message: null,
       ...wishes,
     };
   });

@@ -9,6 +9,7 @@ import type { StreamOptionsSchema } from '../routes/request-fields.js';
 import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
 import type { ScoredToken } from './held-tokens.js';
 import { mergeStreams } from './merge-streams.js';
+import type { MessageEvent } from './message-reader.js';
 import { runInFlight } from './run-in-flight.js';
 import { sharePromptLogprobs } from './share-prompt-logprobs.js';
 
@@ -32,6 +33,7 @@ export interface ChoiceOutput extends Omit<TextOutput, 'finishReason'> {
 /** All of one choice. */
 export interface Choice {
   text: string;
+  readonly events: MessageEvent[];
   tokens: number;
   /** See `TextOutput`; the same for the following two. */
   logprobSum: number;
@@ -103,9 +105,9 @@ export async function* runRequests(
   const { signal } = controller;
   const streams = requests.flatMap((request) => {
     // To the engine crosses what is the engine's.
-    const { stop, includeStop, skipSpecialTokens, promptOnly, ...ofEngine } = request;
+    const { stop, includeStop, skipSpecialTokens, promptOnly, message, ...ofEngine } = request;
     const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
-    const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly };
+    const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly, message };
     const outputs = engine.submit(ofEngine, signal);
     const shared =
       promptLogprobs === null ? outputs : sharePromptLogprobs(outputs, promptTokenIds.length);
@@ -126,6 +128,7 @@ export async function* runRequests(
     }
     if (output.tokens > 0) record.ttftMs ??= Math.round(clock.now() - arrivedAt);
     record.completionTokens += output.tokens;
+    record.reasoningTokens += output.reasoningTokens;
     // Once for each prompt, with the first output of its first choice.
     if (firstOfPrompt.delete(index)) record.cachedTokens += output.cachedTokens;
     if (finishReason !== null) record.finishReason = finishReason;
@@ -143,6 +146,7 @@ async function collect(
   for await (const { index, ...output } of outputs) {
     const choice = choices[index];
     choice.text += output.text;
+    choice.events.push(...output.events);
     choice.tokens += output.tokens;
     choice.logprobSum += output.logprobSum;
     choice.scored.push(...output.scored);
@@ -154,6 +158,7 @@ async function collect(
 
 const newChoice = (): Choice => ({
   text: '',
+  events: [],
   tokens: 0,
   logprobSum: 0,
   scored: [],
@@ -194,13 +199,13 @@ async function stream(
 }
 
 function usageOf(record: GenerationRecord): Usage {
-  const { promptTokens, completionTokens, cachedTokens } = record;
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = record;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
   };
 }
 
@@ -211,6 +216,7 @@ export function newRecord(id: string, model: string): GenerationRecord {
     promptTokens: 0,
     completionTokens: 0,
     cachedTokens: 0,
+    reasoningTokens: 0,
     ttftMs: null,
     finishReason: null,
   };

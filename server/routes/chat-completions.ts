@@ -3,10 +3,14 @@ import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { answer, newId, newRecord } from '../generation/run.js';
+import { planTools } from '../tools/tool-plan.js';
+import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
-import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
 import { LogprobWriter } from './logprobs.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
+import { TOOL_FIELDS } from './tool-fields.js';
 import type { TypedApp } from './typed-app.js';
 
 export const ChatSchema = Type.Object({
@@ -15,6 +19,8 @@ export const ChatSchema = Type.Object({
   logprobs: Nullable(Type.Boolean()),
   /** So many of the likeliest tokens at each place. */
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
+  ...TOOL_FIELDS,
+  ...TEMPLATE_FIELDS,
 });
 
 export function addChatRoute(app: TypedApp, context: AppContext): void {
@@ -28,8 +34,14 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const { body } = request;
       checkCommonFields(body, context, ChatSchema);
       const logprobs = wantedLogprobs(body);
-      const { model: served, engine } = context;
-      const tokenIds = encodeMessages(body.messages, served);
+      const { model: served, engine, messageForms } = context;
+      const tools = planTools(body, served.chatTemplate, messageForms.tools);
+      const rendered = renderMessages(body.messages, served, {
+        tools: tools?.shown ?? null,
+        variables: templateVariables(body, served.chatTemplate),
+      });
+      const { prompt, message, grammar } = messageForms.plan(rendered, tools);
+      const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
@@ -45,10 +57,13 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
         requests: planRequests(id, [{ tokenIds, maxTokens }], body, context, {
           logprobs,
           promptLogprobs,
+          message,
+          grammar,
         }),
         format: chatFormat({
           shared: { id, created, model },
           n: body.n ?? 1,
+          toolCalls: toolCallWords(tools),
           logprobs,
           promptLogprobs,
           promptTokenIds: tokenIds,

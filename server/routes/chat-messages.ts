@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { TemplateMessage } from '../text/chat-template.js';
+import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
 import type { ServedModel } from '../text/served-model.js';
 import { Nullable } from './request-fields.js';
 
@@ -19,6 +19,8 @@ const MessageSchema = Type.Object({
   name: Nullable(Type.String()),
   tool_call_id: Nullable(Type.String()),
   tool_calls: Nullable(Type.Array(ToolCall)),
+  reasoning_content: Nullable(Type.String()),
+  reasoning: Nullable(Type.String()),
 });
 
 export const MessagesSchema = Type.Array(MessageSchema, { minItems: 1 });
@@ -26,44 +28,71 @@ export const MessagesSchema = Type.Array(MessageSchema, { minItems: 1 });
 type Message = Static<typeof MessageSchema>;
 
 /**
- * The prompt's tokens for a conversation.
+ * The prompt's text for a conversation.
  *
  * @throws OctavoError `invalid_request` when the model has no chat template or its template refuses the messages
  */
-export function encodeMessages(messages: readonly Message[], model: ServedModel): TokenId[] {
+export function renderMessages(
+  messages: readonly Message[],
+  model: ServedModel,
+  options: RenderOptions = {},
+): string {
   if (model.chatTemplate === null) {
     throw new OctavoError('invalid_request', 'the model has no chat template', {
       param: 'messages',
     });
   }
-  const text = model.chatTemplate.render(messages.map(toTemplateMessage));
-  // The template writes the special tokens itself.
+  const names = namesOfCalls(messages);
+  const turns = messages.map((message, index) => toTemplateMessage(message, index, names));
+  return model.chatTemplate.render(turns, options);
+}
+
+/** The tokens of a prompt; its template has written the special ones itself. */
+export function encodePrompt(text: string, model: ServedModel): TokenId[] {
   return model.tokenizer.encode(text, { addSpecialTokens: false });
 }
 
-function toTemplateMessage(message: Message, index: number): TemplateMessage {
-  const { role, content, tool_calls: calls, name, tool_call_id: callId } = message;
+/** The function behind each call id. Some templates want the name of a result, which OpenAI's clients do not send. */
+function namesOfCalls(messages: readonly Message[]): ReadonlyMap<string, string> {
+  const calls = messages.flatMap((message) => message.tool_calls ?? []);
+  return new Map(calls.flatMap(({ id, function: { name } }) => (id ? [[id, name]] : [])));
+}
+
+function toTemplateMessage(
+  message: Message,
+  index: number,
+  names: ReadonlyMap<string, string>,
+): TemplateMessage {
+  const { role, content, tool_calls: calls, tool_call_id: callId } = message;
   if ((content === undefined || content === null) && (role !== 'assistant' || !calls)) {
     const param = `messages[${index}].content`;
     throw new OctavoError('invalid_request', `missing required field ${param}`, { param });
   }
   const text = Array.isArray(content) ? content.map((part) => part.text).join('') : content;
+  const reasoning = message.reasoning_content ?? message.reasoning;
+  const name = message.name ?? (callId ? names.get(callId) : undefined);
   return {
     // Templates know the older name of the role only.
     role: role === 'developer' ? 'system' : role,
     content: text ?? '',
     ...(name ? { name } : {}),
     ...(callId ? { tool_call_id: callId } : {}),
-    ...(calls ? { tool_calls: calls.map(withParsedArguments) } : {}),
+    ...(calls?.length ? { tool_calls: calls.map(withParsedArguments) } : {}),
+    ...(reasoning ? { reasoning_content: reasoning } : {}),
   };
 }
 
 /** Clients send arguments as a JSON text; templates print them as the object they are. */
 function withParsedArguments(call: Static<typeof ToolCall>): object {
+  return { ...call, function: { ...call.function, arguments: parsed(call.function.arguments) } };
+}
+
+function parsed(text: string): unknown {
+  // What clients send for a function without parameters.
+  if (text.trim() === '') return {};
   try {
-    const parsed: unknown = JSON.parse(call.function.arguments);
-    return { ...call, function: { ...call.function, arguments: parsed } };
+    return JSON.parse(text) as unknown;
   } catch {
-    return call;
+    return text;
   }
 }

@@ -44,15 +44,17 @@ export function decodeBytes(table: ByteTable, ids: readonly TokenId[]): string {
  */
 export class ByteLevelDetokenizer implements Detokenizer {
   readonly #table: ByteTable;
+  readonly #isSkipped: (id: TokenId) => boolean;
   // A byte order mark inside of a text is text.
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-  constructor(table: ByteTable) {
+  constructor(table: ByteTable, isSkipped: (id: TokenId) => boolean = () => false) {
     this.#table = table;
+    this.#isSkipped = isSkipped;
   }
 
   push(id: TokenId): string {
-    const bytes = this.#table[id];
+    const bytes = this.#isSkipped(id) ? undefined : this.#table[id];
     return bytes ? this.#decoder.decode(bytes, { stream: true }) : '';
   }
 

@@ -6,7 +6,7 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { ByteLevelDetokenizer, type ByteTable, bytesOfToken, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
 import { PrefixDetokenizer } from './prefix-detokenizer.js';
-import type { Detokenizer, Tokenizer } from './tokenizer.js';
+import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
 interface DecodeOptions {
   readonly skip_special_tokens: boolean;
@@ -103,29 +103,30 @@ abstract class HfTokenizer implements Tokenizer {
     return this.textOf(shown);
   }
 
+  protected isSkipped(id: TokenId, { skipSpecialTokens, shown }: DetokenizerOptions): boolean {
+    return skipSpecialTokens && this.special.has(id) && shown?.has(id) !== true;
+  }
+
   protected abstract textOf(ids: readonly TokenId[]): string;
-  abstract createDetokenizer(options: { skipSpecialTokens: boolean }): Detokenizer;
+  abstract createDetokenizer(options: DetokenizerOptions): Detokenizer;
   abstract bytesOf(id: TokenId): Uint8Array;
 }
 
 /** Byte-level BPE: each token is bytes, whatever stands around it. */
 class ByteLevelTokenizer extends HfTokenizer {
   readonly #table: ByteTable;
-  /** The same without special tokens. */
-  readonly #shown: ByteTable;
 
   constructor(library: Library, table: ByteTable, special: ReadonlySet<number>) {
     super(library, special);
     this.#table = table;
-    this.#shown = table.map((bytes, id) => (special.has(id) ? undefined : bytes));
   }
 
   protected textOf(ids: readonly TokenId[]): string {
     return decodeBytes(this.#table, ids);
   }
 
-  createDetokenizer({ skipSpecialTokens }: { skipSpecialTokens: boolean }): Detokenizer {
-    return new ByteLevelDetokenizer(skipSpecialTokens ? this.#shown : this.#table);
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
+    return new ByteLevelDetokenizer(this.#table, (id) => this.isSkipped(id, options));
   }
 
   bytesOf(id: TokenId): Uint8Array {
@@ -144,10 +145,9 @@ class NeighbourTokenizer extends HfTokenizer {
     return known.length === 0 ? '' : this.library.decode(known, AS_IS);
   }
 
-  createDetokenizer({ skipSpecialTokens }: { skipSpecialTokens: boolean }): Detokenizer {
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
     return new PrefixDetokenizer({
-      isSkipped: (id) =>
-        (skipSpecialTokens && this.special.has(id)) || this.library.id_to_token(id) === undefined,
+      isSkipped: (id) => this.isSkipped(id, options) || this.library.id_to_token(id) === undefined,
       decode: (ids) => this.textOf(ids),
       byteOf: (id) => this.#byteOf(id),
     });

@@ -111,7 +111,7 @@ function samplingDefaults(generation: Static<typeof GenerationSchema>): Sampling
   };
 }
 
-/** `chat_template.jinja` is the newer place and wins; of several named templates, `default` is taken. */
+/** `chat_template.jinja` is the newer place and wins; of several named templates, `default` is taken, and `tool_use` with tools. */
 async function loadChatTemplate(
   dir: string,
   inConfig: string | { name: string; template: string }[] | null | undefined,
@@ -128,5 +128,6 @@ async function loadChatTemplate(
       param: path,
     });
   }
-  return new ChatTemplate(named.template, path, tokens);
+  const forTools = inConfig.find(({ name }) => name === 'tool_use');
+  return new ChatTemplate(named.template, path, tokens, forTools?.template);
 }

@@ -10,11 +10,17 @@ export interface Tokenizer {
   /** Ids outside the vocabulary give no text. */
   decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string;
   /** A decoder for one stream of tokens. */
-  createDetokenizer(options: { skipSpecialTokens: boolean }): Detokenizer;
+  createDetokenizer(options: DetokenizerOptions): Detokenizer;
   /** What a token means inside of a text, in UTF-8; may be a part of a character. Empty for ids outside the vocabulary. */
   bytesOf(id: TokenId): Uint8Array;
   /** The id of an entry of the vocabulary, written as it stands there. */
   tokenId(token: string): TokenId | undefined;
+}
+
+export interface DetokenizerOptions {
+  /** Special tokens give no text, except those of `shown`. */
+  readonly skipSpecialTokens: boolean;
+  readonly shown?: ReadonlySet<TokenId>;
 }
 
 /**

@@ -61,7 +61,6 @@ describe('a wrong field is a 400 that names it', () => {
       'stream_options',
       /stream/,
     ],
-    ['tools', { tools: [{ type: 'function' }] }, 'tools', /not supported/],
     [
       'response_format',
       { response_format: { type: 'json_object' } },

@@ -24,7 +24,13 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const { app, inFlight } = buildApp({
     engine,
     model: byteModel,
-    settings: { apiKey: [], enablePrefixCaching: true, pooling: 'last' },
+    settings: {
+      apiKey: [],
+      enablePrefixCaching: true,
+      pooling: 'last',
+      toolCallParser: 'auto',
+      reasoningParser: 'none',
+    },
     logger,
     clock: systemClock,
     randomSeed: () => 1,

@@ -13,13 +13,17 @@ export interface FinishedProcess {
 
 /** The compiled program, as users run it; killed when the test is over. `npm test` builds it first. */
 export function octavo(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  const child = spawnOctavo(args, env);
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
+}
+
+function spawnOctavo(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
   if (!existsSync(CLI)) throw new Error(`${CLI} is missing: run npm run build`);
-  const child = spawn(process.execPath, [CLI, ...args], {
+  return spawn(process.execPath, [CLI, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  return child;
 }
 
 /** Runs to the end. */
@@ -49,8 +53,21 @@ export interface RunningServer {
 
 /** Starts a server on a free port and waits until it says that it serves. */
 export async function startOctavo(args: readonly string[] = []): Promise<RunningServer> {
+  return untilServing(octavo(serveArgs(args)));
+}
+
+/** The same for all tests of a block: for `beforeAll`, which returns `kill` for the end. */
+export async function startSharedOctavo(
+  args: readonly string[] = [],
+): Promise<RunningServer & { kill: () => void }> {
+  const child = spawnOctavo(serveArgs(args));
+  return { ...(await untilServing(child)), kill: () => void child.kill('SIGKILL') };
+}
+
+const serveArgs = (args: readonly string[]): string[] => ['serve', '--port', '0', ...args];
+
+async function untilServing(child: ChildProcess): Promise<RunningServer> {
   const start = performance.now();
-  const child = octavo(['serve', '--port', '0', ...args]);
   const url = await new Promise<string>((resolve, reject) => {
     let output = '';
     const read = (chunk: Buffer): void => {

@@ -48,7 +48,14 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     engine,
     model: options.model ?? byteModel,
-    settings: { apiKey, enablePrefixCaching: true, pooling: 'last', ...options.settings },
+    settings: {
+      apiKey,
+      enablePrefixCaching: true,
+      pooling: 'last',
+      toolCallParser: 'auto',
+      reasoningParser: 'none',
+      ...options.settings,
+    },
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,

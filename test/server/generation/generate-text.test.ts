@@ -128,7 +128,16 @@ test('min_tokens lets stop strings pass, also one that overlaps a later one', as
 test('of a prompt only, the one token that the engine generates is hidden', async () => {
   const outputs = await generate([[0]], { promptOnly: true });
   expect(outputs).toEqual([
-    { text: '', tokens: 0, logprobSum: 0, scored: [], finishReason: 'length', cachedTokens: 0 },
+    {
+      text: '',
+      events: [],
+      tokens: 0,
+      reasoningTokens: 0,
+      logprobSum: 0,
+      scored: [],
+      finishReason: 'length',
+      cachedTokens: 0,
+    },
   ]);
 });
 

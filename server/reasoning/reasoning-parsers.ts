@@ -1,0 +1,4 @@
+/** What `--reasoning-parser` takes. */
+export const REASONING_PARSERS = ['none', 'think'] as const;
+
+export type ReasoningParserName = (typeof REASONING_PARSERS)[number];

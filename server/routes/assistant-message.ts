@@ -1,0 +1,92 @@
+import type { MessageEvent } from '../generation/message-reader.js';
+import { newCallId } from '../tools/call-ids.js';
+import type { ToolPlan } from '../tools/tool-plan.js';
+
+/** How a choice ended in the words of chat completions. */
+export type ChatFinishReason = 'stop' | 'length' | 'tool_calls';
+
+export interface ToolCallWords {
+  readonly newCallId: () => string;
+  /** The request named the function: OpenAI then ends with `stop`, also after a call. */
+  readonly named: boolean;
+}
+
+export function toolCallWords(plan: ToolPlan | null): ToolCallWords {
+  return {
+    newCallId: () => plan?.format.newCallId() ?? newCallId(),
+    named: plan?.mode === 'named',
+  };
+}
+
+/**
+ * Words one choice's events as deltas. Calls are numbered by `index`; the first delta of each has its id and name, the others
+ * pieces of its arguments. Reasoning goes under both of the names that clients know: DeepSeek's and vLLM's.
+ */
+export class MessageDeltas {
+  readonly #words: ToolCallWords;
+  #calls = 0;
+
+  constructor(words: ToolCallWords) {
+    this.#words = words;
+  }
+
+  of(events: readonly MessageEvent[]): object[] {
+    return events.flatMap((event) => this.#delta(event));
+  }
+
+  finishReason(reason: 'stop' | 'length'): ChatFinishReason {
+    return reason === 'stop' && this.#calls > 0 && !this.#words.named ? 'tool_calls' : reason;
+  }
+
+  #delta(event: MessageEvent): object[] {
+    switch (event.kind) {
+      case 'content':
+        return [{ content: event.text }];
+      case 'reasoning':
+        return [{ reasoning_content: event.text, reasoning: event.text }];
+      case 'call': {
+        const call = { name: event.name, arguments: '' };
+        const index = this.#calls++;
+        const id = this.#words.newCallId();
+        return [{ tool_calls: [{ index, id, type: 'function', function: call }] }];
+      }
+      case 'arguments':
+        return [{ tool_calls: [{ index: this.#calls - 1, function: { arguments: event.text } }] }];
+      case 'end':
+        return [];
+    }
+  }
+}
+
+/** The whole message of one choice; `content` is null when the message is calls or reasoning only. */
+export function wholeMessage(
+  events: readonly MessageEvent[],
+  reason: 'stop' | 'length' | null,
+  words: ToolCallWords,
+): { message: object; finishReason: ChatFinishReason | null } {
+  let content = '';
+  let reasoning = '';
+  const calls: { id: string; type: 'function'; function: { name: string; arguments: string } }[] =
+    [];
+  for (const event of events) {
+    if (event.kind === 'content') content += event.text;
+    else if (event.kind === 'reasoning') reasoning += event.text;
+    else if (event.kind === 'call') {
+      const call = { name: event.name, arguments: '' };
+      calls.push({ id: words.newCallId(), type: 'function', function: call });
+    } else if (event.kind === 'arguments') {
+      const last = calls.at(-1);
+      if (last) last.function.arguments += event.text;
+    }
+  }
+  const isCall = calls.length > 0;
+  const message = {
+    role: 'assistant',
+    content: content === '' && (isCall || reasoning !== '') ? null : content,
+    refusal: null,
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning, reasoning }),
+    ...(isCall ? { tool_calls: calls } : {}),
+  };
+  const finishReason = reason === 'stop' && isCall && !words.named ? 'tool_calls' : reason;
+  return { message, finishReason };
+}

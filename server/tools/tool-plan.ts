@@ -1,0 +1,127 @@
+import type { Static } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { ToolFieldsSchema } from '../routes/tool-fields.js';
+import type { ChatTemplate } from '../text/chat-template.js';
+import { clip } from '../text/clip.js';
+import type { OfferedTool, ToolFormat } from './tool-format.js';
+
+type ToolFields = Static<typeof ToolFieldsSchema>;
+type Tool = NonNullable<ToolFields['tools']>[number];
+
+/** What a request's tools mean for its prompt and its output. */
+export interface ToolPlan {
+  readonly format: ToolFormat;
+  /** The tools that may be called, as the request has them: for the chat template. */
+  readonly shown: readonly object[];
+  readonly offered: readonly OfferedTool[];
+  /** `auto`: the model decides; `required`: at least one call must come; `named`: exactly one, of the only tool offered. */
+  readonly mode: 'auto' | 'required' | 'named';
+  readonly maxCalls: number;
+}
+
+/**
+ * Checks the fields about tools, and says what follows from them.
+ *
+ * Tools that may not be called are not shown to the model either: what it does not know it cannot call.
+ *
+ * @param format null when the server does not read calls
+ * @returns null when nothing may be called
+ * @throws OctavoError `invalid_request`
+ */
+export function planTools(
+  body: ToolFields,
+  template: ChatTemplate | null,
+  format: ToolFormat | null,
+): ToolPlan | null {
+  const { tools } = body;
+  const choice = body.tool_choice ?? (tools ? 'auto' : 'none');
+  if (tools) checkTools(tools);
+  if (!tools) {
+    if (choice === 'none') return null;
+    throw refused('tool_choice', 'tool_choice is allowed only with tools');
+  }
+  const { mode, names } = readChoice(choice, tools);
+  if (mode === 'none') return null;
+  if (template?.takesTools !== true) {
+    throw refused('tools', "the model's chat template takes no tools");
+  }
+  if (format === null) {
+    throw refused(
+      'tools',
+      'tool calls of this model are not read: the server needs --tool-call-parser',
+    );
+  }
+  const allowed = tools.filter((tool) => names === null || names.has(tool.function.name));
+  return {
+    format,
+    // Templates look into the parameters, also of functions that have none.
+    shown: allowed.map((tool) => ({
+      ...tool,
+      function: { ...tool.function, parameters: parametersOf(tool) },
+    })),
+    offered: allowed.map((tool) => ({
+      name: tool.function.name,
+      parameters: { type: 'object', ...parametersOf(tool) },
+      strict: tool.function.strict === true,
+    })),
+    mode,
+    maxCalls: mode === 'named' || body.parallel_tool_calls === false ? 1 : Infinity,
+  };
+}
+
+function parametersOf({ function: { parameters } }: Tool): object {
+  return parameters ?? { type: 'object', properties: {}, additionalProperties: false };
+}
+
+function checkTools(tools: readonly Tool[]): void {
+  const names = new Set<string>();
+  for (const [index, { function: definition }] of tools.entries()) {
+    const { name, parameters } = definition;
+    if (names.has(name)) {
+      const param = `tools[${index}].function.name`;
+      throw refused(param, `${param}: ${name} is defined twice`);
+    }
+    names.add(name);
+    if (parameters && 'type' in parameters && parameters.type !== 'object') {
+      const param = `tools[${index}].function.parameters`;
+      throw refused(param, `${param} of ${name} must be a schema of type object`);
+    }
+  }
+}
+
+interface Choice {
+  readonly mode: ToolPlan['mode'] | 'none';
+  /** Tools that may be called; null: all. */
+  readonly names: ReadonlySet<string> | null;
+}
+
+function readChoice(
+  choice: NonNullable<ToolFields['tool_choice']>,
+  tools: readonly Tool[],
+): Choice {
+  if (typeof choice === 'string') return { mode: choice, names: null };
+  if (choice.type === 'function') {
+    const { name } = choice.function;
+    checkName(name, tools, 'tool_choice.function.name');
+    return { mode: 'named', names: new Set([name]) };
+  }
+  const { mode, tools: allowed } = choice.allowed_tools;
+  for (const [
+    index,
+    {
+      function: { name },
+    },
+  ] of allowed.entries()) {
+    checkName(name, tools, `tool_choice.allowed_tools.tools[${index}].function.name`);
+  }
+  return { mode, names: new Set(allowed.map(({ function: { name } }) => name)) };
+}
+
+function checkName(name: string, tools: readonly Tool[], param: string): void {
+  if (tools.some((tool) => tool.function.name === name)) return;
+  throw refused(param, `${param}: ${clip(name)} is none of the tools`);
+}
+
+function refused(param: string, message: string): OctavoError {
+  return new OctavoError('invalid_request', message, { param });
+}
