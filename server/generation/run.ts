@@ -110,7 +110,8 @@ export async function* runRequests(
     const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
     const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly, message };
     const outputs = engine.submit(ofEngine, signal);
-    const shared = promptLogprobs === null ? outputs : sharePromptLogprobs(outputs);
+    const shared =
+      promptLogprobs === null ? outputs : sharePromptLogprobs(outputs, promptTokenIds.length);
     return shared.map((completion) => {
       const observer = metrics.observe(arrivedAt, promptTokenIds.length);
       return generateText(completion, model.tokenizer, options, observer);

@@ -4,7 +4,7 @@ import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { checkModel } from '../generation/plan.js';
 import type { ServedModel } from '../text/served-model.js';
-import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
 import { checkTokenIds } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
@@ -70,11 +70,11 @@ function encodeEither(body: Static<typeof TokenizeSchema>, model: ServedModel): 
       param: 'prompt',
     });
   }
-  const { text, tokenIds } = encodeMessages(messages, model, {
+  const text = renderMessages(messages, model, {
     tools: body.tools ?? null,
     addGenerationPrompt: body.add_generation_prompt !== false,
     variables: templateVariables(body, model.chatTemplate),
   });
-  if (body.add_special_tokens !== true) return tokenIds;
+  if (body.add_special_tokens !== true) return encodePrompt(text, model);
   return model.tokenizer.encode(text, { addSpecialTokens: true });
 }

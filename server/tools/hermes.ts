@@ -1,4 +1,5 @@
 import { MarkerScanner } from '../text/marker-scanner.js';
+import { textWithout } from '../text/text-without.js';
 import { newCallId } from './call-ids.js';
 import { CallObject } from './call-object.js';
 import { ToolEvents } from './tool-events.js';
@@ -23,6 +24,8 @@ export const HERMES: ToolFormat = {
   name: 'hermes',
   markers: [OPEN, CLOSE],
   language: {
+    textAlone: textWithout(OPEN),
+    textBefore: textWithout(OPEN),
     begin: '',
     separator: '\n',
     end: '',

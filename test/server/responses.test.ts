@@ -413,6 +413,17 @@ test.each<[string, object, string, RegExp]>([
     'input',
     /call_id 'c'/,
   ],
+  [
+    'what the template refuses',
+    {
+      input: [
+        { type: 'function_call', call_id: 'c', name: 'f', arguments: '' },
+        { type: 'function_call_output', call_id: 'c', output: '' },
+      ],
+    },
+    'input',
+    /no tools here/,
+  ],
   ['background', { background: true }, 'background', /not supported/],
   ['conversation', { conversation: 'conv_1' }, 'conversation', /not supported/],
   ['prompt', { prompt: { id: 'p' } }, 'prompt', /not supported/],

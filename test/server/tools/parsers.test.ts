@@ -9,6 +9,7 @@ import { cutAt, messageOf, type ParsedMessage, parsePieces } from '../../support
 const TOOLS: readonly OfferedTool[] = ['get_weather', 'get_time', 'run-code'].map((name) => ({
   name,
   parameters: { type: 'object' },
+  strict: false,
 }));
 
 const whole = (format: ToolFormat, text: string): ParsedMessage =>
