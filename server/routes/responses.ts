@@ -15,7 +15,13 @@ import { clip } from '../text/clip.js';
 import { newCallId } from '../tools/call-ids.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodePrompt, renderMessages } from './chat-messages.js';
-import { checkResponseFields, type ResponseBody, ResponseSchema } from './response-fields.js';
+import { LogprobWriter } from './logprobs.js';
+import {
+  checkResponseFields,
+  type ResponseBody,
+  ResponseSchema,
+  topLogprobs,
+} from './response-fields.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
 import { templateVariables } from './template-variables.js';
 import type { TypedApp } from './typed-app.js';
@@ -38,6 +44,12 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       const { body } = request;
       const { input, prompt, tools } = prepare(body, context, store);
       const { tokenIds, message, grammar } = prompt;
+      const top = topLogprobs(body);
+      if (top !== null && message !== null) {
+        const text = 'include: log-probabilities are of texts only, without tools or reasoning';
+        throw new OctavoError('invalid_request', text, { param: 'include' });
+      }
+      const writer = new LogprobWriter(context.model.tokenizer, { asIds: false });
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_output_tokens ?? null,
@@ -50,11 +62,13 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, {
         message,
         grammar,
+        logprobs: top,
       });
       const head = headOf(id, body, context);
       return answerResponse(context, request, reply, {
         request: planned,
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
+        writeLogprobs: top === null ? null : (tokens) => writer.list(tokens, top),
         head,
         stream: body.stream === true,
         record: newRecord(id, head.model),
@@ -151,6 +165,7 @@ function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHe
     text: { format: { type: 'text' }, verbosity: 'medium' },
     tool_choice: body.tool_choice ?? 'auto',
     tools: shownTools(body),
+    top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? model.defaultSampling.topP,
     truncation: body.truncation ?? 'disabled',
     user: body.user ?? null,
