@@ -77,7 +77,7 @@ export class ThinkParser {
       case 'opening': {
         const text = this.#open.push(char);
         if (text === '') return;
-        if (text !== null) this.#text += text;
+        if (text !== null) this.#text += text + this.#open.flush();
         return this.#enter(text === null ? 'thinking' : 'answer');
       }
       case 'thinking': {

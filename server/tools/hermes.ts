@@ -114,7 +114,7 @@ class HermesParser implements ToolCallParser {
     if (text === '') return;
     this.#state = 'text';
     // The closing tag may be missing; what stands there instead is text, or the next call.
-    if (text !== null) for (const missed of text) this.#take(missed);
+    if (text !== null) for (const missed of text + this.#close.flush()) this.#take(missed);
   }
 
   #newCall(): CallObject {

@@ -142,6 +142,12 @@ const CASES: [ToolFormat, Case[]][] = [
         [],
       ],
       [
+        'beginnings of a tag before the tag',
+        '<tool<\n<<tool_call>{"name": "get_time", "arguments": {}}</</tool_call>',
+        '<tool<\n<</</tool_call>',
+        [['get_time', '{}']],
+      ],
+      [
         'two tags before a call',
         '<tool_call>\n<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>',
         '<tool_call>\n',
