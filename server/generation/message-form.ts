@@ -10,7 +10,7 @@ import {
   thinkingParts,
 } from '../reasoning/think-parser.js';
 import type { ServedModel } from '../text/served-model.js';
-import { callGrammar, firstWords } from '../tools/call-grammar.js';
+import { callGrammar, checkCallGrammar, firstWords } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
@@ -79,11 +79,13 @@ export class MessageForms {
     const prompt = rendered + closing + marker;
     const isForced = tools !== null && tools.mode !== 'auto';
     const thought = thinks && isForced && mayThink ? thinkingParts(isOpen) : [];
-    return {
-      prompt,
-      message: thinks || tools !== null ? this.#form(prompt, tools, marker) : null,
-      grammar: calls && { kind: 'structure', parts: [...thought, ...calls] },
+    const grammar: GrammarSpec | null = calls && {
+      kind: 'structure',
+      parts: [...thought, ...calls],
     };
+    if (grammar !== null && tools !== null) checkCallGrammar(grammar, tools);
+    const message = thinks || tools !== null ? this.#form(prompt, tools, marker) : null;
+    return { prompt, message, grammar };
   }
 
   #form(prompt: string, tools: ToolPlan | null, marker: string): MessageForm {

@@ -106,15 +106,16 @@ export async function* runRequests(
   const { signal } = controller;
   const streams = requests.flatMap((request) => {
     // To the engine crosses what is the engine's.
-    const { stop, includeStop, skipSpecialTokens, promptOnly, message, ...ofEngine } = request;
+    const { stop, includeStop, skipSpecialTokens, before, promptOnly, message, ...ofEngine } =
+      request;
     const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
-    const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly, message };
+    const shown = { stop, includeStop, minTokens, skipSpecialTokens, before, promptOnly, message };
     const outputs = engine.submit(ofEngine, signal);
     const shared =
       promptLogprobs === null ? outputs : sharePromptLogprobs(outputs, promptTokenIds.length);
     return shared.map((completion) => {
       const observer = metrics.observe(arrivedAt, promptTokenIds.length);
-      return generateText(completion, model.tokenizer, options, observer);
+      return generateText(completion, model.tokenizer, shown, observer);
     });
   });
   const firstOfPrompt = new Set<number>();

@@ -23,6 +23,8 @@ export interface DetokenizerOptions {
   /** Special tokens give no text, except those of `shown`. */
   readonly skipSpecialTokens: boolean;
   readonly shown?: ReadonlySet<TokenId>;
+  /** Tokens that the text goes on behind: a word keeps the leading space that it would lose at the beginning of a text. */
+  readonly before?: readonly TokenId[];
 }
 
 /**

@@ -1,4 +1,6 @@
-import type { StructurePart } from '../../engine/core/protocol.js';
+import type { GrammarSpec, StructurePart } from '../../engine/core/protocol.js';
+import { OctavoError } from '../../engine/errors.js';
+import { toGrammar } from '../../engine/grammar/to-grammar.js';
 import type { OfferedTool } from './tool-format.js';
 import type { ToolPlan } from './tool-plan.js';
 
@@ -23,6 +25,28 @@ export function callGrammar(plan: ToolPlan, written: string): readonly Structure
       ],
     },
   ];
+}
+
+/** @throws OctavoError `invalid_request` that names the function whose schema cannot be enforced */
+export function checkCallGrammar(grammar: GrammarSpec, { offered, mode }: ToolPlan): void {
+  try {
+    toGrammar(grammar);
+  } catch (error) {
+    for (const tool of offered) checkSchema(tool.name, argumentsOf(tool, mode !== 'auto'));
+    throw error;
+  }
+}
+
+function checkSchema(name: string, parameters: GrammarSpec & StructurePart): void {
+  try {
+    toGrammar(parameters);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OctavoError('invalid_request', `the function ${name}: ${reason}`, {
+      param: 'tools',
+      cause: error,
+    });
+  }
 }
 
 /** How a forced choice begins, of whatever tool the first call is. */
@@ -59,7 +83,10 @@ function oneCall({ format, offered, mode }: ToolPlan, skip: number): StructurePa
   return { kind: 'alternatives', of };
 }
 
-function argumentsOf({ strict, parameters }: OfferedTool, isForced: boolean): StructurePart {
+function argumentsOf(
+  { strict, parameters }: OfferedTool,
+  isForced: boolean,
+): GrammarSpec & StructurePart {
   if (!strict && !isForced) return { kind: 'json-object' };
   return { kind: 'json-schema', source: JSON.stringify(parameters) };
 }

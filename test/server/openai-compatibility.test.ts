@@ -63,22 +63,30 @@ describe('docs/openai-compatibility.md', () => {
     }
   });
 
-  test('says which values of refused parameters ask for nothing', () => {
-    const neutral: Record<string, unknown> = {
-      empty: [],
-      true: true,
-      false: false,
-      0: 0,
-      1: 1,
-      text: ['text'],
-    };
-    for (const [field, [chat = '']] of table) {
+  /** What the words in brackets stand for. */
+  const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+    empty: ['', [], {}],
+    true: [true],
+    false: [false],
+    0: [0],
+    1: [1],
+    text: [['text'], { type: 'text' }],
+  };
+
+  test.each(['chat', 'completions'])('says what asks %s for nothing', (endpoint) => {
+    const column = endpoint === 'chat' ? 0 : 1;
+    for (const [field, cells] of table) {
+      const cell = cells[column] ?? '';
       const isNeutral = UNSUPPORTED_FIELDS[field];
-      if (!isNeutral || !chat.startsWith('refused')) continue;
-      const said = /\((.*)\)/.exec(chat)?.[1]?.replaceAll('`', '');
-      const values = said === undefined ? [] : [neutral[said], said, '', {}, { type: said }];
-      const accepted = [...values, true, 1, 'x', [], {}].filter((value) => isNeutral(value));
-      expect([field, accepted.length > 0]).toEqual([field, said !== undefined]);
+      if (!isNeutral || !cell.startsWith('refused')) continue;
+      const word = /\((.*)\)/.exec(cell)?.[1]?.replaceAll('`', '');
+      const values = word === undefined ? [] : (NEUTRAL[word] ?? [word]);
+      expect([field, values.some(isNeutral)]).toEqual([field, word !== undefined]);
+      const others = Object.entries(NEUTRAL).filter(([name]) => name !== word);
+      expect([field, others.flatMap(([, theirs]) => theirs).filter(isNeutral)]).toEqual([
+        field,
+        [],
+      ]);
     }
   });
 });
