@@ -131,10 +131,47 @@ export const PLAIN_REQUEST = {
 
 export type Pooling = 'last' | 'mean';
 
-/** A language for the output, as text: a JSON schema, a regular expression, an EBNF grammar (GBNF notation, rule `root`), or any JSON object. */
+/**
+ * A language for the output, in the client's words. The text ends where the grammar does: with one of the request's stop tokens, which are
+ * chosen nowhere else.
+ */
 export type GrammarSpec =
+  /** A JSON schema (as JSON text), a regular expression for the whole text, an EBNF grammar (GBNF notation, rule `root`). */
   | { readonly kind: 'json-schema' | 'regex' | 'ebnf'; readonly source: string }
-  | { readonly kind: 'json-object' };
+  /** Any JSON object. */
+  | { readonly kind: 'json-object' }
+  /** One of these texts; at least one. */
+  | { readonly kind: 'choice'; readonly choices: readonly string[] }
+  /** Pieces one after the other: what is around JSON in a tool call, for instance. */
+  | { readonly kind: 'structure'; readonly parts: readonly StructurePart[] };
+
+/**
+ * A piece of a structured text. A call of one of two functions, in the way of Hermes, once or several times:
+ *
+ *     { kind: 'repeat', min: 1, max: null, separator: '\n', parts: [
+ *       { kind: 'alternatives', of: [
+ *         [{ kind: 'literal', text: '<tool_call>{"name": "a", "arguments": ' }, { kind: 'json-schema', source: schemaOfA },
+ *          { kind: 'literal', text: '}</tool_call>' }],
+ *         [...the same for b],
+ *       ] },
+ *     ] }
+ */
+export type StructurePart =
+  /** Written with ordinary tokens: special tokens are never chosen under a grammar. */
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'json-schema' | 'regex'; readonly source: string }
+  | { readonly kind: 'json-object' }
+  /** One of several lists of parts; at least one list. */
+  | { readonly kind: 'alternatives'; readonly of: readonly (readonly StructurePart[])[] }
+  | {
+      readonly kind: 'repeat';
+      readonly parts: readonly StructurePart[];
+      /** Text between two repetitions; may be empty. */
+      readonly separator: string;
+      readonly min: number;
+      /** Null: as often as the model likes. */
+      readonly max: number | null;
+    };
 
 /**
  * Log-probabilities at one place of a sequence: of the model's own distribution, before biases, penalties and temperature. Columns,

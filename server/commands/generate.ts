@@ -63,7 +63,8 @@ export async function generate(
     const observer = { output: () => undefined, end: () => undefined };
     const rate = new Rate();
     const [tokens] = engine.submit(request, controller.signal);
-    const outputs = generateText(tokens, model.tokenizer, PLAIN_TEXT, observer);
+    const shown = { ...PLAIN_TEXT, before: options.raw ? promptTokenIds : [] };
+    const outputs = generateText(tokens, model.tokenizer, shown, observer);
     for await (const { text, tokens: count } of outputs) {
       rate.add(count);
       if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');

@@ -32,7 +32,7 @@ export async function embed(
     const request = {
       ids: [`${options.id}-${index}` as RequestId],
       promptTokenIds,
-      maxTokens: 1,
+      maxTokens: 0,
       stopTokenIds: [],
       ...PLAIN_REQUEST,
       sampling: GREEDY,

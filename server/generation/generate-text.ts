@@ -23,6 +23,8 @@ export interface TextOptions {
   readonly minTokens: number;
   /** Special tokens give no text. */
   readonly skipSpecialTokens: boolean;
+  /** Tokens that the text goes on behind; none for a text of its own, such as a chat's answer. */
+  readonly before: readonly TokenId[];
   /** Of the completion nothing is shown: only the prompt was wanted. */
   readonly promptOnly: boolean;
   /** What else the text is read for; null: it is all content. */
@@ -43,6 +45,7 @@ export const PLAIN_TEXT: TextOptions = {
   includeStop: false,
   minTokens: 0,
   skipSpecialTokens: true,
+  before: [],
   promptOnly: false,
   message: null,
 };
@@ -115,10 +118,11 @@ class VisibleText {
   #shown = 0;
 
   constructor(tokenizer: Tokenizer, options: TextOptions) {
-    const { skipSpecialTokens, message } = options;
+    const { skipSpecialTokens, before, message } = options;
     this.#options = options;
     this.#detokenizer = tokenizer.createDetokenizer({
       skipSpecialTokens,
+      before,
       ...(message ? { shown: message.shownTokens } : {}),
     });
     this.#reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);

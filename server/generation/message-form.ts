@@ -1,16 +1,34 @@
+import type { GrammarSpec } from '../../engine/core/protocol.js';
+import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ReasoningParserName } from '../reasoning/reasoning-parsers.js';
-import { opensThinking, THINK_MARKERS, ThinkParser } from '../reasoning/think-parser.js';
+import {
+  CLOSE_THINKING,
+  opensThinking,
+  THINK_MARKERS,
+  ThinkParser,
+  thinkingParts,
+} from '../reasoning/think-parser.js';
 import type { ServedModel } from '../text/served-model.js';
+import { callGrammar, checkCallGrammar, firstWords } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 import type { MessageForm } from './generate-text.js';
 
+/** What a request's messages and tools mean for the engine. */
+export interface MessagePlan {
+  readonly prompt: string;
+  /** Null: the text is content from end to end. */
+  readonly message: MessageForm | null;
+  readonly grammar: GrammarSpec | null;
+}
+
 /** How the model's messages are read. Chosen once for a server. */
 export class MessageForms {
   readonly tools: ToolFormat | null;
   readonly reasoning: ReasoningParserName;
+  readonly #model: ServedModel;
   readonly #seen: boolean;
   /** Markers that the tokenizer has as tokens of their own. */
   readonly #shownTokens: ReadonlySet<TokenId>;
@@ -23,6 +41,7 @@ export class MessageForms {
     },
   ) {
     this.tools = chooseFormat(options.toolCallParser, model.chatTemplate?.source ?? '');
+    this.#model = model;
     this.#seen = options.toolCallParser === 'auto';
     this.reasoning = options.reasoningParser;
     const markers = [
@@ -41,20 +60,69 @@ export class MessageForms {
   }
 
   /**
-   * @param prompt the text whose continuation is read
-   * @param plan null: nothing may be called, so nothing is a call
-   * @returns null when the text is content from end to end
+   * What must be written, and how it is read.
+   *
+   * A grammar cannot choose special tokens. So if the marker that begins a forced call is one, it is written into the prompt; and
+   * where thinking could not be ended, or would come before that marker, the prompt closes it.
+   *
+   * @param rendered the prompt as the chat template has it
+   * @param tools null: nothing may be called, so nothing is a call
+   * @throws OctavoError `invalid_request` for a tool's schema that cannot be enforced
    */
-  of(prompt: string, plan: ToolPlan | null): MessageForm | null {
+  plan(rendered: string, tools: ToolPlan | null): MessagePlan {
     const thinks = this.reasoning === 'think';
-    if (!thinks && plan === null) return null;
+    const marker = tools === null ? '' : this.#unwritableMarker(tools);
+    const calls = tools === null ? null : callGrammar(tools, marker);
+    const isOpen = thinks && opensThinking(rendered);
+    const mayThink = marker === '' && !THINK_MARKERS.some((tag) => this.#isSpecial(tag));
+    const closing = calls !== null && isOpen && !mayThink ? CLOSE_THINKING : '';
+    const prompt = rendered + closing + marker;
+    const isForced = tools !== null && tools.mode !== 'auto';
+    const thought = thinks && isForced && mayThink ? thinkingParts(isOpen) : [];
+    const grammar: GrammarSpec | null = calls && {
+      kind: 'structure',
+      parts: [...thought, ...calls],
+    };
+    if (grammar !== null && tools !== null) checkCallGrammar(grammar, tools);
+    const message = thinks || tools !== null ? this.#form(prompt, tools, marker) : null;
+    return { prompt, message, grammar };
+  }
+
+  #form(prompt: string, tools: ToolPlan | null, marker: string): MessageForm {
+    const isThinking = opensThinking(prompt);
     return {
       shownTokens: this.#shownTokens,
-      createParsers: () => ({
-        think: thinks ? new ThinkParser({ open: opensThinking(prompt) }) : null,
-        tools: plan?.format.createParser(plan.offered) ?? null,
-        maxCalls: plan?.maxCalls ?? Infinity,
-      }),
+      createParsers: () => {
+        const parser = tools?.format.createParser(tools.offered) ?? null;
+        parser?.push(marker);
+        return {
+          think: this.reasoning === 'think' ? new ThinkParser({ open: isThinking }) : null,
+          tools: parser,
+          maxCalls: tools?.maxCalls ?? Infinity,
+        };
+      },
     };
+  }
+
+  /** The marker with which the output must begin, if it is a special token. */
+  #unwritableMarker(plan: ToolPlan): string {
+    const { markers } = plan.format;
+    if (plan.mode === 'auto') {
+      const strict = plan.offered.find((tool) => tool.strict);
+      if (!strict || !markers.some((marker) => this.#isSpecial(marker))) return '';
+      throw new OctavoError(
+        'invalid_request',
+        `the tool ${strict.name} cannot be strict with tool_choice auto: this model marks calls with special tokens`,
+        { param: 'tools' },
+      );
+    }
+    const words = firstWords(plan);
+    return markers.find((marker) => words.startsWith(marker) && this.#isSpecial(marker)) ?? '';
+  }
+
+  #isSpecial(marker: string): boolean {
+    const { tokenizer } = this.#model;
+    const id = tokenizer.tokenId(marker);
+    return id !== undefined && tokenizer.decode([id], { skipSpecialTokens: true }) === '';
   }
 }

@@ -82,6 +82,8 @@ export interface EngineWishes
   extends Partial<Pick<TextRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'message'>> {
   /** Completions of each prompt; otherwise the field `n`. */
   readonly completions?: number;
+  /** The text goes on behind the prompt's; otherwise it is a text of its own. */
+  readonly continuesPrompt?: boolean;
 }
 
 /**
@@ -95,7 +97,7 @@ export function planRequests(
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
   context: AppContext,
-  { completions = body.n ?? 1, ...wishes }: EngineWishes = {},
+  { completions = body.n ?? 1, continuesPrompt = false, ...wishes }: EngineWishes = {},
 ): TextRequest[] {
   const sampling = samplingParams(body, context);
   const stop = body.stop ?? [];
@@ -123,6 +125,7 @@ export function planRequests(
       stop: typeof stop === 'string' ? [stop] : stop,
       includeStop: body.include_stop_str_in_output === true,
       skipSpecialTokens: body.skip_special_tokens !== false,
+      before: continuesPrompt ? tokenIds : [],
       promptOnly: maxTokens === 0,
       message: null,
       ...wishes,

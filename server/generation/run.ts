@@ -107,9 +107,10 @@ export async function* runRequests(
   const { signal } = controller;
   const streams = requests.flatMap((request) => {
     // To the engine crosses what is the engine's.
-    const { stop, includeStop, skipSpecialTokens, promptOnly, message, ...ofEngine } = request;
+    const { stop, includeStop, skipSpecialTokens, before, promptOnly, message, ...ofEngine } =
+      request;
     const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
-    const options = { stop, includeStop, minTokens, skipSpecialTokens, promptOnly, message };
+    const shown = { stop, includeStop, minTokens, skipSpecialTokens, before, promptOnly, message };
     const observers = metrics.observe({
       arrivedAt,
       promptTokens: promptTokenIds.length,
@@ -117,9 +118,10 @@ export async function* runRequests(
       maxTokens: request.maxTokens,
     });
     const outputs = engine.submit(ofEngine, signal);
-    const shared = promptLogprobs === null ? outputs : sharePromptLogprobs(outputs);
+    const shared =
+      promptLogprobs === null ? outputs : sharePromptLogprobs(outputs, promptTokenIds.length);
     return shared.map((completion, i) =>
-      generateText(completion, model.tokenizer, options, observers[i]),
+      generateText(completion, model.tokenizer, shown, observers[i]),
     );
   });
   const firstOfPrompt = new Set<number>();

@@ -1,31 +1,36 @@
 import type { TokenLogprobs } from '../../engine/core/protocol.js';
 import type { EngineOutput } from '../engine-port.js';
 
+type PromptLogprobs = readonly TokenLogprobs[] | undefined;
+
 /**
  * The engine gives a prompt's log-probabilities once, with the first completion. Here each completion has them with its first
  * output. The streams must be read side by side: those of the others wait for the first one's first output.
  */
 export function sharePromptLogprobs(
   streams: readonly AsyncIterable<EngineOutput>[],
+  promptTokens: number,
 ): AsyncIterable<EngineOutput>[] {
-  let settle: (logprobs: readonly TokenLogprobs[] | undefined) => void = () => undefined;
-  const shared = new Promise<readonly TokenLogprobs[] | undefined>((resolve) => {
+  let settle: (logprobs: PromptLogprobs) => void = () => undefined;
+  const shared = new Promise<PromptLogprobs>((resolve) => {
     settle = resolve;
   });
   return streams.map((outputs, index) =>
-    index === 0 ? announcing(outputs, settle) : receiving(outputs, shared),
+    index === 0 ? announcing(outputs, promptTokens, settle) : receiving(outputs, shared),
   );
 }
 
 async function* announcing(
   outputs: AsyncIterable<EngineOutput>,
-  settle: (logprobs: readonly TokenLogprobs[] | undefined) => void,
+  promptTokens: number,
+  settle: (logprobs: PromptLogprobs) => void,
 ): AsyncGenerator<EngineOutput> {
+  let isFirst = true;
   try {
-    let isFirst = true;
     for await (const output of outputs) {
-      if (isFirst && !output.promptLogprobs && output.finishReason !== 'abort') {
-        throw new Error('the engine gave no log-probabilities of the prompt');
+      const count = output.promptLogprobs?.length ?? 0;
+      if (isFirst && output.finishReason !== 'abort' && count !== promptTokens - 1) {
+        throw new Error(`${promptTokens} tokens of a prompt came with ${count} log-probabilities`);
       }
       isFirst = false;
       settle(output.promptLogprobs);
@@ -39,7 +44,7 @@ async function* announcing(
 
 async function* receiving(
   outputs: AsyncIterable<EngineOutput>,
-  shared: Promise<readonly TokenLogprobs[] | undefined>,
+  shared: Promise<PromptLogprobs>,
 ): AsyncGenerator<EngineOutput> {
   let isFirst = true;
   for await (const output of outputs) {

@@ -1,4 +1,6 @@
+import type { StructurePart } from '../../engine/core/protocol.js';
 import { MarkerScanner } from '../text/marker-scanner.js';
+import { textWithout } from '../text/text-without.js';
 
 const OPEN = '<think>';
 const CLOSE = '</think>';
@@ -8,6 +10,21 @@ export const THINK_MARKERS: readonly string[] = [OPEN, CLOSE];
 
 /** What closes the reasoning that a prompt has opened, in the form in which templates write it. */
 export const CLOSE_THINKING = `\n${CLOSE}\n\n`;
+
+/**
+ * Reasoning as a part of a grammar's text, of which the answer is the rest.
+ *
+ * @param open whether the prompt has opened it; otherwise the model may think or not
+ */
+export function thinkingParts(open: boolean): StructurePart[] {
+  const thought: StructurePart[] = [
+    { kind: 'regex', source: textWithout(CLOSE) },
+    { kind: 'literal', text: CLOSE },
+    { kind: 'regex', source: '\\s{0,4}' },
+  ];
+  if (open) return thought;
+  return [{ kind: 'alternatives', of: [[], [{ kind: 'literal', text: OPEN }, ...thought]] }];
+}
 
 export interface ThinkPiece {
   readonly kind: 'reasoning' | 'content';
@@ -60,7 +77,7 @@ export class ThinkParser {
       case 'opening': {
         const text = this.#open.push(char);
         if (text === '') return;
-        if (text !== null) this.#text += text;
+        if (text !== null) this.#text += text + this.#open.flush();
         return this.#enter(text === null ? 'thinking' : 'answer');
       }
       case 'thinking': {

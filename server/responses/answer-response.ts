@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import type { TextRequest } from '../generation/generate-text.js';
+import type { ScoredToken } from '../generation/held-tokens.js';
 import { type ChoiceOutput, runRequests, streamFailure, usageOf } from '../generation/run.js';
 import { runInFlight } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
@@ -24,6 +25,8 @@ export interface AnswerOptions {
   readonly stream: boolean;
   readonly record: GenerationRecord;
   readonly newCallId: () => string;
+  /** Null: no log-probabilities are shown. Of answers that are text from end to end only. */
+  readonly writeLogprobs: ((tokens: readonly ScoredToken[]) => object[]) | null;
   /** Called with the finished response before the client sees it, so that it can be continued at once. */
   readonly keep: (response: ResponseObject) => void;
 }
@@ -69,9 +72,10 @@ const statusOf = ({ finishReason }: ChoiceOutput): FinalStatus =>
 
 function grow(
   items: OutputItems,
-  { events, finishReason }: ChoiceOutput,
-  { newCallId }: AnswerOptions,
+  { events, text, scored, finishReason }: ChoiceOutput,
+  { newCallId, writeLogprobs }: AnswerOptions,
 ): ResponseEvent[] {
+  if (writeLogprobs !== null) return items.text(text, writeLogprobs(scored));
   return events.flatMap((event, index) => {
     switch (event.kind) {
       case 'content':

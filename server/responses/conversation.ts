@@ -1,5 +1,6 @@
 import { OctavoError } from '../../engine/errors.js';
-import type { Message, Prompt } from '../routes/chat-messages.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { Message } from '../routes/chat-messages.js';
 import { clip } from '../text/clip.js';
 import type { FunctionCallItem, Item } from './items.js';
 
@@ -74,7 +75,7 @@ const toCall = (item: FunctionCallItem) => ({
  * @param room most tokens that the prompt may have
  * @param encode may be called for any end of `items`; fewer items give fewer tokens
  */
-export function encodeToFit(
+export function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId[] }>(
   items: readonly Item[],
   room: number,
   encode: (items: readonly Item[]) => Prompt,

@@ -111,8 +111,8 @@ export type OutputItem =
 /** One thing that was said in a conversation, in OpenAI's form; never changed once it is complete. */
 export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem;
 
-export function outputText(text: string): OutputTextPart {
-  return { type: 'output_text', text, annotations: [], logprobs: [] };
+export function outputText(text: string, logprobs: readonly object[] = []): OutputTextPart {
+  return { type: 'output_text', text, annotations: [], logprobs };
 }
 
 /**

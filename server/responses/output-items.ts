@@ -9,7 +9,8 @@ export interface ResponseEvent {
 
 /** How an item's text grows. */
 type Growing =
-  | { readonly kind: 'message' | 'reasoning'; readonly id: string; text: string }
+  | { readonly kind: 'message'; readonly id: string; text: string; readonly logprobs: object[] }
+  | { readonly kind: 'reasoning'; readonly id: string; text: string }
   | {
       readonly kind: 'function_call';
       readonly id: string;
@@ -33,21 +34,34 @@ export class OutputItems {
   }
 
   /** More of the answer's text; a message begins unless one is open. */
-  text(delta: string): ResponseEvent[] {
-    return delta === '' ? [] : this.#grow('message', delta);
+  text(delta: string, logprobs: readonly object[] = []): ResponseEvent[] {
+    if (delta === '' && logprobs.length === 0) return [];
+    const begun = this.#open?.kind === 'message' ? [] : this.#begin(newMessage());
+    const open = this.#open;
+    if (open?.kind !== 'message') throw new Error('no message is open');
+    open.text += delta;
+    open.logprobs.push(...logprobs);
+    const place = { ...this.#place(open), content_index: 0 };
+    return [...begun, { type: 'response.output_text.delta', ...place, delta, logprobs }];
   }
 
   /** More of what the model thinks before it answers. */
   reasoning(delta: string): ResponseEvent[] {
-    return delta === '' ? [] : this.#grow('reasoning', delta);
+    if (delta === '') return [];
+    const begun =
+      this.#open?.kind === 'reasoning'
+        ? []
+        : this.#begin({ kind: 'reasoning', id: newItemId('rs'), text: '' });
+    const open = this.#open;
+    if (open?.kind !== 'reasoning') throw new Error('no reasoning is open');
+    open.text += delta;
+    const place = { ...this.#place(open), content_index: 0 };
+    return [...begun, { type: 'response.reasoning_text.delta', ...place, delta }];
   }
 
   /** A call begins; what was open is complete. */
   beginCall(callId: string, name: string): ResponseEvent[] {
-    return [
-      ...this.#close('completed'),
-      ...this.#begin({ kind: 'function_call', id: newItemId('fc'), callId, name, text: '' }),
-    ];
+    return this.#begin({ kind: 'function_call', id: newItemId('fc'), callId, name, text: '' });
   }
 
   /** More of the open call's arguments. */
@@ -66,35 +80,21 @@ export class OutputItems {
 
   /** Ends the last item. An answer without any gets an empty message: clients look for one. */
   end(status: 'completed' | 'incomplete'): ResponseEvent[] {
-    const begun =
-      this.#open === null && this.#done.length === 0
-        ? this.#begin({ kind: 'message', id: newItemId('msg'), text: '' })
-        : [];
+    const begun = this.#open === null && this.#done.length === 0 ? this.#begin(newMessage()) : [];
     return [...begun, ...this.#close(status)];
   }
 
-  #grow(kind: 'message' | 'reasoning', delta: string): ResponseEvent[] {
-    let events: ResponseEvent[] = [];
-    let open = this.#open;
-    if (open?.kind !== kind) {
-      open = { kind, id: newItemId(kind === 'message' ? 'msg' : 'rs'), text: '' };
-      events = [...this.#close('completed'), ...this.#begin(open)];
-    }
-    open.text += delta;
-    const type =
-      kind === 'message' ? 'response.output_text.delta' : 'response.reasoning_text.delta';
-    const logprobs = kind === 'message' ? { logprobs: [] } : {};
-    return [...events, { type, ...this.#place(open), content_index: 0, delta, ...logprobs }];
-  }
-
+  /** What was open is complete. */
   #begin(open: Growing): ResponseEvent[] {
+    const closed = this.#close('completed');
     this.#open = open;
     const output_index = this.#done.length;
     const item = toItem(open, 'in_progress');
     const added = { type: 'response.output_item.added', output_index, item } as const;
-    if (open.kind === 'function_call') return [added];
+    if (open.kind === 'function_call') return [...closed, added];
     const part = partOf(open);
     return [
+      ...closed,
       added,
       { type: 'response.content_part.added', ...this.#place(open), content_index: 0, part },
     ];
@@ -118,7 +118,13 @@ export class OutputItems {
     }
     const textDone: ResponseEvent =
       open.kind === 'message'
-        ? { type: 'response.output_text.done', ...place, content_index: 0, text, logprobs: [] }
+        ? {
+            type: 'response.output_text.done',
+            ...place,
+            content_index: 0,
+            text,
+            logprobs: open.logprobs,
+          }
         : { type: 'response.reasoning_text.done', ...place, content_index: 0, text };
     const part = partOf(open);
     const partDone = {
@@ -135,8 +141,18 @@ export class OutputItems {
   }
 }
 
-const partOf = ({ kind, text }: Growing) =>
-  kind === 'message' ? outputText(text) : ({ type: 'reasoning_text', text } as const);
+const newMessage = (): Growing => ({
+  kind: 'message',
+  id: newItemId('msg'),
+  text: '',
+  logprobs: [],
+});
+
+const partOf = (open: Exclude<Growing, { kind: 'function_call' }>) =>
+  open.kind === 'message'
+    ? // A copy: the part of a message that begins stays empty.
+      outputText(open.text, [...open.logprobs])
+    : ({ type: 'reasoning_text', text: open.text } as const);
 
 /** An item that has only begun shows none of its content: the events after it bring that. */
 function toItem(open: Growing, status: FunctionCallItem['status']): OutputItem {
@@ -144,7 +160,7 @@ function toItem(open: Growing, status: FunctionCallItem['status']): OutputItem {
   const begun = status === 'in_progress';
   switch (open.kind) {
     case 'message': {
-      const content = begun ? [] : [outputText(text)];
+      const content = begun ? [] : [outputText(text, open.logprobs)];
       return { id, type: 'message', status, role: 'assistant', content };
     }
     case 'reasoning': {

@@ -21,6 +21,7 @@ export interface ResponseHead {
   readonly text: object;
   readonly tool_choice: unknown;
   readonly tools: readonly object[];
+  readonly top_logprobs: number;
   readonly top_p: number;
   readonly truncation: 'auto' | 'disabled';
   readonly user: string | null;
@@ -60,7 +61,6 @@ export function responseObject(head: ResponseHead, state: ResponseState) {
     access_programs: null,
     background: false,
     service_tier: 'default',
-    top_logprobs: 0,
   };
 }
 

@@ -73,7 +73,7 @@ export function shownTools(body: Fields): object[] {
 }
 
 /**
- * Does what checks the fields in the form of chats, and names them in the message as the client knows them.
+ * Does what checks fields in the form of chats, and names them in the message as clients of this API know them.
  *
  * @throws OctavoError what `check` throws
  */
@@ -83,6 +83,7 @@ export function withOwnNames<Result>(check: () => Result): Result {
   } catch (error) {
     if (!(error instanceof OctavoError) || error.param === null) throw error;
     const param = error.param
+      .replace(/^messages$/, 'input')
       .replace('.allowed_tools.', '.')
       .replace('.function.', '.')
       .replace('reasoning_effort', 'reasoning.effort');

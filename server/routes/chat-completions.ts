@@ -6,7 +6,7 @@ import { answer, newId, newRecord } from '../generation/run.js';
 import { planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
-import { encodeMessages, MessagesSchema } from './chat-messages.js';
+import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
 import { LogprobWriter } from './logprobs.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
@@ -36,10 +36,12 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const logprobs = wantedLogprobs(body);
       const { model: served, engine, messageForms } = context;
       const tools = planTools(body, served.chatTemplate, messageForms.tools);
-      const { text, tokenIds } = encodeMessages(body.messages, served, {
+      const rendered = renderMessages(body.messages, served, {
         tools: tools?.shown ?? null,
         variables: templateVariables(body, served.chatTemplate),
       });
+      const { prompt, message, grammar } = messageForms.plan(rendered, tools);
+      const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
@@ -55,7 +57,8 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
         requests: planRequests(id, [{ tokenIds, maxTokens }], body, context, {
           logprobs,
           promptLogprobs,
-          message: messageForms.of(text, tools),
+          message,
+          grammar,
         }),
         format: chatFormat({
           shared: { id, created, model },

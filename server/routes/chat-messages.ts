@@ -27,22 +27,16 @@ export const MessagesSchema = Type.Array(MessageSchema, { minItems: 1 });
 
 export type Message = Static<typeof MessageSchema>;
 
-/** A conversation as the model reads it. */
-export interface Prompt {
-  readonly text: string;
-  readonly tokenIds: TokenId[];
-}
-
 /**
- * The prompt for a conversation.
+ * The prompt's text for a conversation.
  *
  * @throws OctavoError `invalid_request` when the model has no chat template or its template refuses the messages
  */
-export function encodeMessages(
+export function renderMessages(
   messages: readonly Message[],
   model: ServedModel,
   options: RenderOptions = {},
-): Prompt {
+): string {
   if (model.chatTemplate === null) {
     throw new OctavoError('invalid_request', 'the model has no chat template', {
       param: 'messages',
@@ -50,9 +44,12 @@ export function encodeMessages(
   }
   const names = namesOfCalls(messages);
   const turns = messages.map((message, index) => toTemplateMessage(message, index, names));
-  const text = model.chatTemplate.render(turns, options);
-  // The template writes the special tokens itself.
-  return { text, tokenIds: model.tokenizer.encode(text, { addSpecialTokens: false }) };
+  return model.chatTemplate.render(turns, options);
+}
+
+/** The tokens of a prompt; its template has written the special ones itself. */
+export function encodePrompt(text: string, model: ServedModel): TokenId[] {
+  return model.tokenizer.encode(text, { addSpecialTokens: false });
 }
 
 /** The function behind each call id. Some templates want the name of a result, which OpenAI's clients do not send. */

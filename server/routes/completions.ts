@@ -113,6 +113,7 @@ function engineWishes(body: CompletionBody): EngineWishes {
   const completions = candidates(body);
   return {
     completions,
+    continuesPrompt: true,
     // Candidates are compared by them.
     logprobs: asked ?? (completions > (body.n ?? 1) ? 0 : null),
     promptLogprobs: promptLogprobs < 0 ? null : promptLogprobs,

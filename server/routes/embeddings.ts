@@ -11,10 +11,11 @@ import { costOf } from '../limits/cost.js';
 import { encodePrompts, PromptSchema } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
+import { refuseUnsupported } from './unsupported-fields.js';
 
 const { model, user, priority, cache_salt } = COMMON_FIELDS;
 
-const EmbeddingSchema = Type.Object({
+export const EmbeddingSchema = Type.Object({
   model,
   input: PromptSchema,
   encoding_format: Nullable(Type.Enum(['float', 'base64'])),
@@ -36,6 +37,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
     async (request, reply) => {
       const { body } = request;
       checkModel(body.model, context);
+      refuseUnsupported(body, EmbeddingSchema);
       const { hiddenSize } = context.engine.info;
       const dimensions = body.dimensions ?? hiddenSize;
       if (dimensions > hiddenSize) {

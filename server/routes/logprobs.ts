@@ -31,13 +31,17 @@ export class LogprobWriter {
 
   /** @param top how many of the likeliest tokens are shown at each place */
   chat(tokens: readonly ScoredToken[], top: number): object {
-    const content = tokens.map(({ id, logprobs }) => ({
+    return { content: this.list(tokens, top), refusal: null };
+  }
+
+  /** The same, for responses. */
+  list(tokens: readonly ScoredToken[], top: number): object[] {
+    return tokens.map(({ id, logprobs }) => ({
       ...this.#chatToken(id, logprobs.logprob),
       top_logprobs: logprobs.topIds
         .slice(0, top)
         .map((topId, rank) => this.#chatToken(topId, logprobs.topLogprobs[rank])),
     }));
-    return { content, refusal: null };
   }
 
   completion(tokens: readonly PlacedToken[], top: number): CompletionLogprobs {

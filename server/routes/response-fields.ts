@@ -12,7 +12,7 @@ import {
   refuseUnsupported,
 } from './unsupported-fields.js';
 
-// One response is one completion, its length has another name, and no log-probabilities are shown.
+// One response is one completion, its length and log-probabilities have other names.
 const {
   n: _n,
   max_tokens: _maxTokens,
@@ -52,6 +52,7 @@ export const ResponseSchema = Type.Object({
   ),
   chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
   include: Nullable(Type.Array(Type.String())),
+  top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   stream_options: Nullable(Type.Object({ include_obfuscation: Nullable(Type.Boolean()) })),
 });
 
@@ -73,8 +74,15 @@ export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
   return_tokens_as_token_ids: oneOf(false),
 };
 
-/** `include` asks for more of what tools of the server return, of which there are none, or for one of these. */
-const NOT_INCLUDED = ['reasoning.encrypted_content', 'message.output_text.logprobs'];
+/** `include` asks for more of what tools of the server return, of which there are none, for log-probabilities, or for one of these. */
+const NOT_INCLUDED = ['reasoning.encrypted_content'];
+
+const LOGPROBS = 'message.output_text.logprobs';
+
+/** How many of the likeliest tokens are shown at each place; null: no log-probabilities. */
+export function topLogprobs({ include, top_logprobs: top }: ResponseBody): number | null {
+  return include?.includes(LOGPROBS) === true ? (top ?? 0) : null;
+}
 
 /** @throws OctavoError `invalid_request` that names the first field, or the part of one, that is asked for and not supported */
 export function checkResponseFields(body: ResponseBody): void {
@@ -89,6 +97,10 @@ export function checkResponseFields(body: ResponseBody): void {
   if ((text?.verbosity ?? 'medium') !== 'medium') refuse('text.verbosity', 'medium');
   if ((reasoning?.summary ?? null) !== null) refuse('reasoning.summary', 'null');
   if (options?.include_obfuscation === true) refuse('stream_options.include_obfuscation', 'false');
+  if ((body.top_logprobs ?? 0) > 0 && topLogprobs(body) === null) {
+    const message = `top_logprobs is allowed only with include: ["${LOGPROBS}"]`;
+    throw new OctavoError('invalid_request', message, { param: 'top_logprobs' });
+  }
   const index = (include ?? []).findIndex((name) => NOT_INCLUDED.includes(name));
   if (index !== -1) refuse(`include[${index}]`, `none of ${NOT_INCLUDED.join(', ')}`);
 }

@@ -1,5 +1,7 @@
 import { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
+import type { MessagePlan } from '../generation/message-form.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/run.js';
 import { answerResponse } from '../responses/answer-response.js';
@@ -12,8 +14,14 @@ import { shownTools, toChatTools, withOwnNames } from '../responses/tools.js';
 import { clip } from '../text/clip.js';
 import { newCallId } from '../tools/call-ids.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
-import { encodeMessages, type Prompt } from './chat-messages.js';
-import { checkResponseFields, type ResponseBody, ResponseSchema } from './response-fields.js';
+import { encodePrompt, renderMessages } from './chat-messages.js';
+import { LogprobWriter } from './logprobs.js';
+import {
+  checkResponseFields,
+  type ResponseBody,
+  ResponseSchema,
+  topLogprobs,
+} from './response-fields.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
 import { templateVariables } from './template-variables.js';
 import type { TypedApp } from './typed-app.js';
@@ -35,7 +43,13 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     async (request, reply) => {
       const { body } = request;
       const { input, prompt, tools } = prepare(body, context, store);
-      const { text, tokenIds } = prompt;
+      const { tokenIds, message, grammar } = prompt;
+      const top = topLogprobs(body);
+      if (top !== null && message !== null) {
+        const text = 'include: log-probabilities are of texts only, without tools or reasoning';
+        throw new OctavoError('invalid_request', text, { param: 'include' });
+      }
+      const writer = new LogprobWriter(context.model.tokenizer, { asIds: false });
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_output_tokens ?? null,
@@ -45,12 +59,16 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       });
       const id = newItemId('resp');
       const { stream_options: _options, ...common } = body;
-      const message = context.messageForms.of(text, tools);
-      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, { message });
+      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, {
+        message,
+        grammar,
+        logprobs: top,
+      });
       const head = headOf(id, body, context);
       return answerResponse(context, request, reply, {
         request: planned,
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
+        writeLogprobs: top === null ? null : (tokens) => writer.list(tokens, top),
         head,
         stream: body.stream === true,
         record: newRecord(id, head.model),
@@ -67,6 +85,10 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
   });
 }
 
+interface Prompt extends MessagePlan {
+  readonly tokenIds: readonly TokenId[];
+}
+
 /** What a request is about, once it is checked. */
 interface Prepared {
   /** The conversation up to now. */
@@ -78,31 +100,34 @@ interface Prepared {
 
 /** @throws OctavoError what is wrong with the request */
 function prepare(body: ResponseBody, context: AppContext, store: ResponseStore): Prepared {
-  const { model, messageForms, engine } = context;
   const { stream_options: options, ...common } = body;
   checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
   checkResponseFields(body);
-  const tools = withOwnNames(() =>
-    planTools(toChatTools(body), model.chatTemplate, messageForms.tools),
-  );
-  const variables = withOwnNames(() =>
-    templateVariables(
-      {
-        reasoning_effort: body.reasoning?.effort ?? null,
-        chat_template_kwargs: body.chat_template_kwargs ?? null,
-      },
-      model.chatTemplate,
-    ),
+  return withOwnNames(() => plan(body, context, store));
+}
+
+function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Prepared {
+  const { model, messageForms, engine } = context;
+  const tools = planTools(toChatTools(body), model.chatTemplate, messageForms.tools);
+  const variables = templateVariables(
+    {
+      reasoning_effort: body.reasoning?.effort ?? null,
+      chat_template_kwargs: body.chat_template_kwargs ?? null,
+    },
+    model.chatTemplate,
   );
   const input = [
     ...previousItems(body.previous_response_id ?? null, store),
     ...toItems(body.input, (id) => store.item(id)),
   ];
-  const encode = (items: readonly Item[]): Prompt =>
-    encodeMessages(toMessages(body.instructions ?? null, items), model, {
+  const encode = (items: readonly Item[]): Prompt => {
+    const rendered = renderMessages(toMessages(body.instructions ?? null, items), model, {
       tools: tools?.shown ?? null,
       variables,
     });
+    const read = messageForms.plan(rendered, tools);
+    return { ...read, tokenIds: encodePrompt(read.prompt, model) };
+  };
   if (body.truncation !== 'auto') return { input, prompt: encode(input), tools };
   const room = engine.info.maxModelLength - (body.max_output_tokens ?? 1);
   return { input, prompt: encodeToFit(input, room, encode), tools };
@@ -140,6 +165,7 @@ function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHe
     text: { format: { type: 'text' }, verbosity: 'medium' },
     tool_choice: body.tool_choice ?? 'auto',
     tools: shownTools(body),
+    top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? model.defaultSampling.topP,
     truncation: body.truncation ?? 'disabled',
     user: body.user ?? null,

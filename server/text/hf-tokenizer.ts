@@ -5,7 +5,7 @@ import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { ByteLevelDetokenizer, type ByteTable, bytesOfToken, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
-import { PrefixDetokenizer } from './prefix-detokenizer.js';
+import { PrefixDetokenizer, type PrefixSource } from './prefix-detokenizer.js';
 import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
 interface DecodeOptions {
@@ -109,6 +109,10 @@ abstract class HfTokenizer implements Tokenizer {
 
   protected abstract textOf(ids: readonly TokenId[]): string;
   abstract createDetokenizer(options: DetokenizerOptions): Detokenizer;
+  entryOf(id: TokenId): string {
+    return this.library.id_to_token(id) ?? '';
+  }
+
   abstract bytesOf(id: TokenId): Uint8Array;
 }
 
@@ -146,11 +150,12 @@ class NeighbourTokenizer extends HfTokenizer {
   }
 
   createDetokenizer(options: DetokenizerOptions): Detokenizer {
-    return new PrefixDetokenizer({
+    const source: PrefixSource = {
       isSkipped: (id) => this.isSkipped(id, options) || this.library.id_to_token(id) === undefined,
       decode: (ids) => this.textOf(ids),
       byteOf: (id) => this.#byteOf(id),
-    });
+    };
+    return new PrefixDetokenizer(source, options.before);
   }
 
   /** A first token may lose its leading space. As the second of two it keeps it, and the first is cut off. */

@@ -1,6 +1,9 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { Detokenizer } from './tokenizer.js';
 
+/** A few suffice: only the first token of a window can look like a beginning. */
+const PREFIX_TOKENS = 8;
+
 export interface PrefixSource {
   /** Whether a token has no text (special, unknown). It must not open a window: what follows would look like a beginning. */
   isSkipped(id: TokenId): boolean;
@@ -25,8 +28,13 @@ export class PrefixDetokenizer implements Detokenizer {
   #window: TokenId[] = [];
   #read = 0;
 
-  constructor(source: PrefixSource) {
+  /** @param before tokens that the text goes on behind; they are the first window's prefix */
+  constructor(source: PrefixSource, before: readonly TokenId[] = []) {
     this.#source = source;
+    this.#window = before.slice(-PREFIX_TOKENS).filter((id) => !source.isSkipped(id));
+    // Half a character is no text to go on behind.
+    if (this.#endsInsideCharacter()) this.#window = [];
+    this.#read = this.#window.length;
   }
 
   push(id: TokenId): string {

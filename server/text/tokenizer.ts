@@ -15,12 +15,16 @@ export interface Tokenizer {
   bytesOf(id: TokenId): Uint8Array;
   /** The id of an entry of the vocabulary, written as it stands there. */
   tokenId(token: string): TokenId | undefined;
+  /** The entry of the vocabulary behind an id, written as it stands there (`Ġthe`); '' outside the vocabulary. */
+  entryOf(id: TokenId): string;
 }
 
 export interface DetokenizerOptions {
   /** Special tokens give no text, except those of `shown`. */
   readonly skipSpecialTokens: boolean;
   readonly shown?: ReadonlySet<TokenId>;
+  /** Tokens that the text goes on behind: a word keeps the leading space that it would lose at the beginning of a text. */
+  readonly before?: readonly TokenId[];
 }
 
 /**

@@ -1,4 +1,5 @@
 import { MarkerScanner } from '../text/marker-scanner.js';
+import { textWithout } from '../text/text-without.js';
 import { newCallId } from './call-ids.js';
 import { CallObject } from './call-object.js';
 import { ToolEvents } from './tool-events.js';
@@ -23,6 +24,8 @@ export const HERMES: ToolFormat = {
   name: 'hermes',
   markers: [OPEN, CLOSE],
   language: {
+    textAlone: textWithout(OPEN),
+    textBefore: textWithout(OPEN),
     begin: '',
     separator: '\n',
     end: '',
@@ -111,7 +114,7 @@ class HermesParser implements ToolCallParser {
     if (text === '') return;
     this.#state = 'text';
     // The closing tag may be missing; what stands there instead is text, or the next call.
-    if (text !== null) for (const missed of text) this.#take(missed);
+    if (text !== null) for (const missed of text + this.#close.flush()) this.#take(missed);
   }
 
   #newCall(): CallObject {

@@ -18,6 +18,8 @@ export const LLAMA3_JSON: ToolFormat = {
   name: 'llama3_json',
   markers: [PYTHON_TAG],
   language: {
+    textAlone: '(?:[^\\s{][^]*)?',
+    textBefore: '',
     begin: '',
     separator: '; ',
     end: '',

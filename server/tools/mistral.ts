@@ -1,4 +1,5 @@
 import { MarkerScanner } from '../text/marker-scanner.js';
+import { textWithout } from '../text/text-without.js';
 import { newShortCallId } from './call-ids.js';
 import { CallObject } from './call-object.js';
 import { JsonValueScanner } from './json-value-scanner.js';
@@ -13,6 +14,8 @@ import {
 const TOOL_CALLS = '[TOOL_CALLS]';
 const ARGS = '[ARGS]';
 const CALL_ID = '[CALL_ID]';
+
+const TEXTS = { textAlone: textWithout(TOOL_CALLS), textBefore: textWithout(TOOL_CALLS) };
 
 const MISTRAL = {
   markers: [TOOL_CALLS, ARGS, CALL_ID],
@@ -32,6 +35,7 @@ export const MISTRAL_LIST: ToolFormat = {
   ...MISTRAL,
   name: 'mistral',
   language: {
+    ...TEXTS,
     begin: `${TOOL_CALLS}[`,
     separator: ', ',
     end: ']',
@@ -44,6 +48,7 @@ export const MISTRAL_NAMED: ToolFormat = {
   ...MISTRAL,
   name: 'mistral',
   language: {
+    ...TEXTS,
     begin: '',
     separator: '',
     end: '',

@@ -23,12 +23,17 @@ export interface ToolCallParser {
 /** A function that a request offers, as far as its calls go. */
 export interface OfferedTool {
   readonly name: string;
-  /** JSON schema of the arguments. */
+  /** JSON schema of the arguments, an object. */
   readonly parameters: object;
+  /** The arguments must follow the schema also where the model is free to call or not. */
+  readonly strict: boolean;
 }
 
 /** Calls as the model writes them, for a grammar: `begin (call (separator call)*) end`. */
 export interface CallLanguage {
+  /** Regular expressions for what stands in place of calls, and before them. */
+  readonly textAlone: string;
+  readonly textBefore: string;
   readonly begin: string;
   readonly end: string;
   readonly separator: string;
@@ -41,7 +46,6 @@ export interface ToolFormat {
   readonly name: string;
   /** Texts that some tokenizers have as special tokens; the parser needs to see them. */
   readonly markers: readonly string[];
-  /** What a call must begin with when calls are forced. */
   readonly language: CallLanguage;
   createParser(tools: readonly OfferedTool[]): ToolCallParser;
   /** An id that the model's chat template accepts when the call comes back. */

@@ -59,7 +59,11 @@ export function planTools(
       ...tool,
       function: { ...tool.function, parameters: parametersOf(tool) },
     })),
-    offered: allowed.map((tool) => ({ name: tool.function.name, parameters: parametersOf(tool) })),
+    offered: allowed.map((tool) => ({
+      name: tool.function.name,
+      parameters: { type: 'object', ...parametersOf(tool) },
+      strict: tool.function.strict === true,
+    })),
     mode,
     maxCalls: mode === 'named' || body.parallel_tool_calls === false ? 1 : Infinity,
   };

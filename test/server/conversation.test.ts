@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import type { TokenId } from '../../scheduler/ids.js';
 import { encodeToFit } from '../../server/responses/conversation.js';
 import type { Item, MessageItem } from '../../server/responses/items.js';
-import type { Prompt } from '../../server/routes/chat-messages.js';
 
 const message = (role: MessageItem['role'], text: string): Item => ({
   id: text,
@@ -13,8 +12,7 @@ const message = (role: MessageItem['role'], text: string): Item => ({
 });
 
 /** As many tokens as characters, and one for each item. */
-const encode = (items: readonly Item[]): Prompt => ({
-  text: '',
+const encode = (items: readonly Item[]) => ({
   tokenIds: items.flatMap(({ id }) => Array.from({ length: id.length + 1 }, () => 0 as TokenId)),
 });
 

@@ -101,6 +101,13 @@ test.each<[string, object, string, RegExp, string | null]>([
   ],
   ['too many dimensions', { input: 'x', dimensions: 9 }, 'dimensions', /8/, null],
   ['no dimensions', { input: 'x', dimensions: 0 }, 'dimensions', />= 1/, null],
+  [
+    'truncation',
+    { input: 'x', truncate_prompt_tokens: 1 },
+    'truncate_prompt_tokens',
+    /not supported/,
+    null,
+  ],
   ['a format', { input: 'x', encoding_format: 'hex' }, 'encoding_format', /float, base64/, null],
 ])('%s is a 400', async (_, body, param, message, code) => {
   const engine = embedding();

@@ -3,8 +3,14 @@ import type { TObject } from 'typebox';
 import { describe, expect, test } from 'vitest';
 import { ChatSchema } from '../../server/routes/chat-completions.js';
 import { CompletionSchema } from '../../server/routes/completions.js';
+import { EmbeddingSchema } from '../../server/routes/embeddings.js';
 import { IGNORED_FIELDS } from '../../server/routes/request-fields.js';
-import { UNSUPPORTED_FIELDS } from '../../server/routes/unsupported-fields.js';
+import {
+  ResponseSchema,
+  UNSUPPORTED_RESPONSE_FIELDS,
+} from '../../server/routes/response-fields.js';
+import { DetokenizeSchema, TokenizeSchema } from '../../server/routes/tokenize.js';
+import { type NeutralValues, UNSUPPORTED_FIELDS } from '../../server/routes/unsupported-fields.js';
 
 const page = readFileSync(new URL('../../docs/openai-compatibility.md', import.meta.url), 'utf8');
 
@@ -24,10 +30,17 @@ function tableOf(heading: string): Map<string, readonly string[]> {
 }
 
 /** What the schemas say of a parameter. */
-function statusOf(field: string, schema: TObject): string {
-  if (Object.hasOwn(IGNORED_FIELDS, field)) return 'ignored';
-  if (Object.hasOwn(schema.properties, field)) return 'yes';
-  return Object.hasOwn(UNSUPPORTED_FIELDS, field) ? 'refused' : '';
+function statusOf(
+  field: string,
+  schema: TObject,
+  unsupported: NeutralValues = UNSUPPORTED_FIELDS,
+): string {
+  const own: unknown = schema.properties[field];
+  // An endpoint may do something with a field that others ignore; it then has a schema of its own for it.
+  const ignored = Object.entries(IGNORED_FIELDS).find(([name]) => name === field)?.[1];
+  if (ignored !== undefined && (own === undefined || own === ignored)) return 'ignored';
+  if (own !== undefined) return 'yes';
+  return Object.hasOwn(unsupported, field) ? 'refused' : '';
 }
 
 describe('docs/openai-compatibility.md', () => {
@@ -50,22 +63,55 @@ describe('docs/openai-compatibility.md', () => {
     }
   });
 
-  test('says which values of refused parameters ask for nothing', () => {
-    const neutral: Record<string, unknown> = {
-      empty: [],
-      true: true,
-      false: false,
-      0: 0,
-      1: 1,
-      text: ['text'],
-    };
-    for (const [field, [chat = '']] of table) {
+  /** What the words in brackets stand for. */
+  const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+    empty: ['', [], {}],
+    true: [true],
+    false: [false],
+    0: [0],
+    1: [1],
+    text: [['text'], { type: 'text' }],
+  };
+
+  test.each(['chat', 'completions'])('says what asks %s for nothing', (endpoint) => {
+    const column = endpoint === 'chat' ? 0 : 1;
+    for (const [field, cells] of table) {
+      const cell = cells[column] ?? '';
       const isNeutral = UNSUPPORTED_FIELDS[field];
-      if (!isNeutral || !chat.startsWith('refused')) continue;
-      const said = /\((.*)\)/.exec(chat)?.[1]?.replaceAll('`', '');
-      const values = said === undefined ? [] : [neutral[said], said, '', {}, { type: said }];
-      const accepted = [...values, true, 1, 'x', [], {}].filter((value) => isNeutral(value));
-      expect([field, accepted.length > 0]).toEqual([field, said !== undefined]);
+      if (!isNeutral || !cell.startsWith('refused')) continue;
+      const word = /\((.*)\)/.exec(cell)?.[1]?.replaceAll('`', '');
+      const values = word === undefined ? [] : (NEUTRAL[word] ?? [word]);
+      expect([field, values.some(isNeutral)]).toEqual([field, word !== undefined]);
+      const others = Object.entries(NEUTRAL).filter(([name]) => name !== word);
+      expect([field, others.flatMap(([, theirs]) => theirs).filter(isNeutral)]).toEqual([
+        field,
+        [],
+      ]);
     }
   });
+});
+
+describe('docs/openai-compatibility.md, the other endpoints', () => {
+  const ENDPOINTS: [string, TObject[], NeutralValues][] = [
+    ['Responses', [ResponseSchema], UNSUPPORTED_RESPONSE_FIELDS],
+    ['Embeddings', [EmbeddingSchema], UNSUPPORTED_FIELDS],
+    ['Tokens', [TokenizeSchema, DetokenizeSchema], UNSUPPORTED_FIELDS],
+  ];
+
+  test.each(ENDPOINTS)(
+    '%s: every parameter, and what is done with it',
+    (heading, schemas, refused) => {
+      const table = tableOf(heading);
+      const known = schemas.flatMap(({ properties }) => Object.keys(properties));
+      if (refused === UNSUPPORTED_RESPONSE_FIELDS) known.push(...Object.keys(refused));
+      expect([...table.keys()]).toEqual(expect.arrayContaining(known));
+      for (const [field, cells] of table) {
+        const said = schemas.map((_, column) => cells[column]?.split(' ')[0]);
+        const [first, ...others] = schemas.map((schema) => statusOf(field, schema, refused));
+        // Only the first endpoint of a table refuses what another one may have.
+        const expected = [first, ...others.map((status) => (status === 'refused' ? '' : status))];
+        expect([field, ...said]).toEqual([field, ...expected]);
+      }
+    },
+  );
 });

@@ -1,5 +1,5 @@
 import type OpenAI from 'openai';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { TokenId } from '../../scheduler/ids.js';
 import { bytesOf, EOS } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
@@ -52,6 +52,7 @@ describe('echo', () => {
     const { client } = await startTestServer(saying('!?'));
     const texts = ['', '', '', ''];
     const tokens: string[][] = [[], [], [], []];
+    const scores: unknown[][] = [[], [], [], []];
     for await (const { choices } of await client.completions.create({
       model,
       prompt: ['ab', 'c'],
@@ -63,11 +64,17 @@ describe('echo', () => {
       for (const { index, text, logprobs } of choices) {
         texts[index] += text;
         tokens[index]?.push(...(logprobs?.tokens ?? []));
+        scores[index]?.push(...(logprobs?.token_logprobs ?? []));
         expect(logprobs?.tokens?.join('') ?? '').toBe(text);
       }
     }
     expect(texts).toEqual(['ab!?', 'ab!?', 'c!?', 'c!?']);
     expect(tokens.map((list) => list.join(''))).toEqual(texts);
+    const [two, one] = [
+      [null, -0.25, -0.25, -0.25],
+      [null, -0.25, -0.25],
+    ];
+    expect(scores).toEqual([two, two, one, one]);
   });
 
   test('with max_tokens 0 gives the prompt only', async () => {
@@ -105,10 +112,18 @@ describe('echo', () => {
         ? { steps: [], finish: null, error: new Error('gone') as never }
         : { steps: [[65]], finish: 'length' },
     );
-    const { post } = await startTestServer(engine);
+    const { post, url } = await startTestServer(engine);
     const response = await post('/v1/completions', { prompt: 'a', n: 3, echo: true, logprobs: 1 });
     expect(response.status).toBe(500);
     expect(engine.alive).toEqual([]);
+    await vi.waitFor(async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      const ends = metrics.matchAll(/request_success_total\{finished_reason="(\w+)".*\} (\d)/g);
+      expect([...ends].map(([, reason, count]) => [reason, count])).toEqual([
+        ['error', '1'],
+        ['abort', '2'],
+      ]);
+    });
   });
 });
 

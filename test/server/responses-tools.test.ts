@@ -202,6 +202,7 @@ describe('function calls', () => {
       'tool_choice.tools[0].name',
     ],
     ['choice without tools', { tool_choice: 'required' }, 'tool_choice'],
+    ['scores', { tools, include: ['message.output_text.logprobs'] }, 'include'],
     ['effort', { reasoning: { effort: 'high' } }, 'reasoning.effort'],
     ['summary', { reasoning: { summary: 'auto' } }, 'reasoning.summary'],
   ])('%s is a 400 that names it as the client does', async (_, fields, param) => {

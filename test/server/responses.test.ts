@@ -377,6 +377,48 @@ describe('truncation', () => {
   });
 });
 
+describe('log-probabilities', () => {
+  const asked = {
+    model: MODEL,
+    input: 'x',
+    include: ['message.output_text.logprobs' as const],
+    top_logprobs: 2,
+  };
+  const partOf = (response: OpenAI.Responses.Response): OpenAI.Responses.ResponseOutputText => {
+    const [item] = response.output;
+    return (item?.type === 'message' ? item.content[0] : null) as never;
+  };
+
+  test('are those of chats, whole and streamed', async () => {
+    const { client } = await startTestServer(saying('aé!'));
+    const { choices } = await client.chat.completions.create({
+      model: MODEL,
+      messages: [{ role: 'user', content: 'x' }],
+      logprobs: true,
+      top_logprobs: 2,
+    });
+    const expected = choices[0]?.logprobs?.content ?? [];
+    expect(expected).toHaveLength(4);
+    const whole = await client.responses.create(asked);
+    expect(whole.top_logprobs).toBe(2);
+    expect(partOf(whole).logprobs).toEqual(expected);
+    const stream = client.responses.stream(asked);
+    const streamed: object[] = [];
+    stream.on('response.output_text.delta', ({ logprobs }) => streamed.push(...logprobs));
+    expect(partOf(await stream.finalResponse()).logprobs).toEqual(expected);
+    expect(streamed).toEqual(expected);
+  });
+
+  test('are not there unless asked for', async () => {
+    const engine = saying('a');
+    const { client } = await startTestServer(engine);
+    expect(partOf(await client.responses.create({ model: MODEL, input: 'x' })).logprobs).toEqual(
+      [],
+    );
+    expect(engine.submitted[0]?.request.logprobs).toBeNull();
+  });
+});
+
 test('input tokens are counted without generating', async () => {
   const engine = saying('x');
   const { client } = await startTestServer(engine);
@@ -413,6 +455,17 @@ test.each<[string, object, string, RegExp]>([
     'input',
     /call_id 'c'/,
   ],
+  [
+    'what the template refuses',
+    {
+      input: [
+        { type: 'function_call', call_id: 'c', name: 'f', arguments: '' },
+        { type: 'function_call_output', call_id: 'c', output: '' },
+      ],
+    },
+    'input',
+    /no tools here/,
+  ],
   ['background', { background: true }, 'background', /not supported/],
   ['conversation', { conversation: 'conv_1' }, 'conversation', /not supported/],
   ['prompt', { prompt: { id: 'p' } }, 'prompt', /not supported/],
@@ -420,6 +473,7 @@ test.each<[string, object, string, RegExp]>([
   ['more tokens than fit', { max_output_tokens: 300 }, 'input', /256/],
   ['metadata', { metadata: { a: 1 } }, 'metadata.a', /string/],
   ['verbosity', { text: { verbosity: 'low' } }, 'text.verbosity', /medium/],
+  ['top_logprobs', { top_logprobs: 1 }, 'top_logprobs', /include/],
   ['include', { include: ['reasoning.encrypted_content'] }, 'include[0]', /not supported/],
   ['stream_options', { stream_options: {} }, 'stream_options', /stream: true/],
   ['chat field', { messages: [] }, 'messages', /not supported/],

@@ -121,6 +121,21 @@ describe('tokens whose text depends on their neighbours', async () => {
     expect(pieces).toEqual(['one', '', '', '€', ' two', '', '', '\uFFFD']);
   });
 
+  test('go on behind other tokens, keeping their leading space', () => {
+    const behind = (before: number[], ids: number[]): string => {
+      const options = { skipSpecialTokens: true, before: before as TokenId[] };
+      const detokenizer = tokenizer.createDetokenizer(options);
+      return ids.map((id) => detokenizer.push(id as TokenId)).join('') + detokenizer.flush();
+    };
+    const octopus = [...Buffer.from('🐙')].map(byte);
+    expect(behind([], [259, 260])).toBe('one two');
+    expect(behind([260], [259, 260])).toBe(' one two');
+    expect(behind([1, 260, 264], [259])).toBe(' one');
+    expect(behind([259, ...octopus], [259, 261])).toBe(' onea');
+    // Half a character cannot be gone on behind.
+    expect(behind(octopus.slice(0, 2), octopus.slice(2))).toBe('\uFFFD\uFFFD');
+  });
+
   test('are known by the bytes that they have inside of a text', () => {
     const texts: Record<number, string> = {
       259: ' one',

@@ -9,6 +9,7 @@ import type { Tokenizer } from '../../server/text/tokenizer.js';
 export const EOS = 256 as TokenId;
 
 const TABLE = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+const WITH_SPECIAL = [...TABLE, Buffer.from('<end>')];
 
 /** One token for each byte, so that tests can write scripts as text. */
 export function bytesOf(text: string): TokenId[] {
@@ -17,11 +18,13 @@ export function bytesOf(text: string): TokenId[] {
 
 const tokenizer: Tokenizer = {
   encode: (text) => bytesOf(text),
-  decode: (ids) => decodeBytes(TABLE, ids),
+  decode: (ids, { skipSpecialTokens }) =>
+    decodeBytes(skipSpecialTokens ? TABLE : WITH_SPECIAL, ids),
   createDetokenizer: ({ skipSpecialTokens }) =>
-    new ByteLevelDetokenizer(skipSpecialTokens ? TABLE : [...TABLE, Buffer.from('<end>')]),
-  bytesOf: (id) => (id === EOS ? Buffer.from('<end>') : (TABLE[id] ?? new Uint8Array(0))),
+    new ByteLevelDetokenizer(skipSpecialTokens ? TABLE : WITH_SPECIAL),
+  bytesOf: (id) => WITH_SPECIAL[id] ?? new Uint8Array(0),
   tokenId: () => undefined,
+  entryOf: (id) => `<${id}>`,
 };
 
 const TEMPLATE =

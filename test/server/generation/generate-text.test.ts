@@ -25,6 +25,7 @@ const tokenizer: Tokenizer = {
   createDetokenizer: () => new ByteLevelDetokenizer(VOCABULARY),
   bytesOf: (id) => VOCABULARY[id] ?? new Uint8Array(0),
   tokenId: () => undefined,
+  entryOf: () => '',
 };
 
 const observer = { output: () => undefined, end: () => undefined };

@@ -147,6 +147,21 @@ describe('tool calls', () => {
     expect(engine.submitted[0]?.ended).toBe('left');
   });
 
+  const weather = { type: 'function' as const, function: { name: 'get_weather' } };
+  test.each([
+    ['required' as const, 'tool_calls'],
+    [weather, 'stop'],
+  ])('tool_choice %j has a grammar and ends with %s', async (choice, reason) => {
+    const engine = saying(CALL);
+    const { client } = await startTestServer(engine, { model: toolModel });
+    const body = { ...request, tool_choice: choice };
+    const { choices } = await client.chat.completions.create(body);
+    expect(choices[0]?.finish_reason).toBe(reason);
+    expect(choices[0]?.message.tool_calls).toHaveLength(1);
+    expect((await deltasOf(client, body)).reason).toBe(reason);
+    expect(engine.submitted[0]?.request.grammar).toMatchObject({ kind: 'structure' });
+  });
+
   test('a cut call keeps what it has, and says length', async () => {
     const engine = new ScriptedEngine(() => ({
       steps: [bytesOf(CALL.slice(0, 63))],

@@ -9,6 +9,7 @@ import { cutAt, messageOf, type ParsedMessage, parsePieces } from '../../support
 const TOOLS: readonly OfferedTool[] = ['get_weather', 'get_time', 'run-code'].map((name) => ({
   name,
   parameters: { type: 'object' },
+  strict: false,
 }));
 
 const whole = (format: ToolFormat, text: string): ParsedMessage =>
@@ -139,6 +140,12 @@ const CASES: [ToolFormat, Case[]][] = [
         'x <tool_call>{"name": "get time", "arguments": {}}</tool_call>',
         'x <tool_call>{"name": "get time", "arguments": {}}</tool_call>',
         [],
+      ],
+      [
+        'beginnings of a tag before the tag',
+        '<tool<\n<<tool_call>{"name": "get_time", "arguments": {}}</</tool_call>',
+        '<tool<\n<</</tool_call>',
+        [['get_time', '{}']],
       ],
       [
         'two tags before a call',

@@ -1,0 +1,45 @@
+import type { Range } from './expression.js';
+
+/** Ranges of bytes, one after the other: what the encodings of some code points have in common. */
+export type ByteRanges = readonly Range[];
+
+const LAST_OF_LENGTH = [0x7f, 0x7ff, 0xffff, 0x10ffff];
+
+/** The UTF-8 of a range of code points, without surrogates, as few sequences of byte ranges. */
+export function utf8Ranges([first, last]: Range): ByteRanges[] {
+  const boundary = LAST_OF_LENGTH.find((limit) => first <= limit && limit < last);
+  if (boundary !== undefined) {
+    return [...utf8Ranges([first, boundary]), ...utf8Ranges([boundary + 1, last])];
+  }
+  // Split so that, below some place, a range runs over all values of the continuation bytes.
+  for (let bits = 6; bits <= 18 && last > 0x7f; bits += 6) {
+    const mask = (1 << bits) - 1;
+    if (first >> bits === last >> bits) continue;
+    if ((first & mask) !== 0) {
+      return [...utf8Ranges([first, first | mask]), ...utf8Ranges([(first | mask) + 1, last])];
+    }
+    if ((last & mask) !== mask) {
+      return [...utf8Ranges([first, (last & ~mask) - 1]), ...utf8Ranges([last & ~mask, last])];
+    }
+  }
+  const low = Buffer.from(String.fromCodePoint(first));
+  const high = Buffer.from(String.fromCodePoint(last));
+  return [[...low].map((byte, index): Range => [byte, high[index]])];
+}
+
+/**
+ * The library reads character classes beyond ASCII wrongly (0.1.27: `[^é]` and `[а-я]` are any character), and has no notation for
+ * bytes. So it never sees such bytes: each is spelled as two symbols below 128, in its vocabulary and in its grammars alike. DEL begins
+ * such a pair; DEL itself is the pair of 0xff, which is in no UTF-8.
+ */
+export function toSymbols(bytes: Iterable<number>): number[] {
+  const symbols: number[] = [];
+  for (const byte of bytes) {
+    if (byte >= 0x80) symbols.push(PAIR, byte & 0x7f);
+    else if (byte === PAIR) symbols.push(PAIR, PAIR);
+    else symbols.push(byte);
+  }
+  return symbols;
+}
+
+export const PAIR = 0x7f;

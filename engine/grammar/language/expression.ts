@@ -1,0 +1,103 @@
+/**
+ * A grammar as a tree, in code points. All notations (JSON schemas, regular expressions, EBNF) become this, and only this is
+ * printed for the grammar library: what it is given, it can compile.
+ */
+export type Expression =
+  | { readonly kind: 'text'; readonly text: string }
+  /** One code point of these ranges, which are sorted, apart, and without surrogates. */
+  | { readonly kind: 'class'; readonly ranges: readonly Range[] }
+  | { readonly kind: 'sequence'; readonly items: readonly Expression[] }
+  /** At least one. */
+  | { readonly kind: 'choice'; readonly items: readonly Expression[] }
+  /** Between `min` and `max` times; null: without end. */
+  | {
+      readonly kind: 'repeat';
+      readonly item: Expression;
+      readonly min: number;
+      readonly max: number | null;
+    }
+  | { readonly kind: 'rule'; readonly name: string }
+  /** The same language as the item, which has no rules: printed as an automaton. */
+  | { readonly kind: 'regular'; readonly item: Expression };
+
+/** Code points, both ends included. */
+export type Range = readonly [first: number, last: number];
+
+/** Rules by name; the language is that of `root`. */
+export interface Grammar {
+  readonly root: Expression;
+  readonly rules: ReadonlyMap<string, Expression>;
+}
+
+export const EMPTY: Expression = { kind: 'text', text: '' };
+
+const LAST_CODE_POINT = 0x10ffff;
+const SURROGATES: Range = [0xd800, 0xdfff];
+
+/** Half of a surrogate pair has no UTF-8. */
+export const hasLoneSurrogate = (value: string): boolean => /\p{Surrogate}/u.test(value);
+
+export const text = (value: string): Expression => ({ kind: 'text', text: value });
+
+export const rule = (name: string): Expression => ({ kind: 'rule', name });
+
+export function sequence(...items: readonly Expression[]): Expression {
+  const flat = items.flatMap((item) => (item.kind === 'sequence' ? item.items : [item]));
+  const kept = flat.filter((item) => !isEmpty(item));
+  if (kept.length === 0) return EMPTY;
+  return kept.length === 1 ? kept[0] : { kind: 'sequence', items: kept };
+}
+
+export function choice(...items: readonly Expression[]): Expression {
+  const flat = items.flatMap((item) => (item.kind === 'choice' ? item.items : [item]));
+  return flat.length === 1 ? flat[0] : { kind: 'choice', items: flat };
+}
+
+export function repeat(item: Expression, min: number, max: number | null): Expression {
+  if (max === 0) return EMPTY;
+  return min === 1 && max === 1 ? item : { kind: 'repeat', item, min, max };
+}
+
+export const regular = (item: Expression): Expression => ({ kind: 'regular', item });
+
+export const optional = (item: Expression): Expression => repeat(item, 0, 1);
+
+export const characters = (...ranges: readonly Range[]): Expression => ({
+  kind: 'class',
+  ranges: withoutSurrogates(union(ranges)),
+});
+
+export const isEmpty = (item: Expression): boolean => item.kind === 'text' && item.text === '';
+
+/** Sorts ranges and joins those that touch. */
+export function union(ranges: readonly Range[]): Range[] {
+  const sorted = ranges.toSorted((a, b) => a[0] - b[0]);
+  const joined: [number, number][] = [];
+  for (const [first, last] of sorted) {
+    const previous = joined.at(-1);
+    if (previous && first <= previous[1] + 1) previous[1] = Math.max(previous[1], last);
+    else joined.push([first, last]);
+  }
+  return joined;
+}
+
+/** All code points that are in none of the ranges. */
+export function complement(ranges: readonly Range[]): Range[] {
+  const result: Range[] = [];
+  let next = 0;
+  for (const [first, last] of union(ranges)) {
+    if (first > next) result.push([next, first - 1]);
+    next = last + 1;
+  }
+  if (next <= LAST_CODE_POINT) result.push([next, LAST_CODE_POINT]);
+  return result;
+}
+
+/** Code points of `ranges` that are also in `others`. */
+export const intersect = (ranges: readonly Range[], others: readonly Range[]): Range[] =>
+  complement([...complement(ranges), ...complement(others)]);
+
+const withoutSurrogates = (ranges: readonly Range[]): Range[] =>
+  ranges.some(([first, last]) => first <= SURROGATES[1] && last >= SURROGATES[0])
+    ? intersect(ranges, complement([SURROGATES]))
+    : [...ranges];

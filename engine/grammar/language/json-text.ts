@@ -1,0 +1,87 @@
+import {
+  characters,
+  choice,
+  complement,
+  type Expression,
+  intersect,
+  type Range,
+  repeat,
+  sequence,
+  text,
+} from './expression.js';
+
+/** What a JSON string cannot hold as it is: controls, the quote, the backslash. */
+const ESCAPED: Range[] = [
+  [0x00, 0x1f],
+  [0x22, 0x22],
+  [0x5c, 0x5c],
+];
+
+/**
+ * Text as it stands inside of a JSON string: characters that need it are escaped in the shortest way, as JSON.stringify does it. Others
+ * stand for themselves, so that a grammar for the text is exactly one for the string.
+ */
+export function insideString(expression: Expression): Expression {
+  switch (expression.kind) {
+    case 'text':
+      return text(JSON.stringify(expression.text).slice(1, -1));
+    case 'class':
+      return escapedClass(expression.ranges);
+    case 'sequence':
+      return sequence(...expression.items.map(insideString));
+    case 'choice':
+      return choice(...expression.items.map(insideString));
+    case 'repeat':
+      return repeat(insideString(expression.item), expression.min, expression.max);
+    case 'rule':
+    case 'regular':
+      throw new Error(`${expression.kind}: not a pattern`);
+  }
+}
+
+function escapedClass(ranges: readonly Range[]): Expression {
+  const items: Expression[] = [];
+  const plain = intersect(ranges, complement(ESCAPED));
+  if (plain.length > 0) items.push(characters(...plain));
+  for (const [first, last] of intersect(ranges, ESCAPED)) {
+    for (let point = first; point <= last; point++) {
+      items.push(text(JSON.stringify(String.fromCodePoint(point)).slice(1, -1)));
+    }
+  }
+  return choice(...items);
+}
+
+/** Fewest and most code points of a text; null: without bound. Of patterns only. */
+export function lengthBounds(expression: Expression): { min: number; max: number | null } {
+  switch (expression.kind) {
+    case 'text': {
+      const length = [...expression.text].length;
+      return { min: length, max: length };
+    }
+    case 'class':
+      return { min: 1, max: 1 };
+    case 'sequence':
+      return expression.items.map(lengthBounds).reduce((a, b) => ({
+        min: a.min + b.min,
+        max: a.max === null || b.max === null ? null : a.max + b.max,
+      }));
+    case 'choice':
+      return expression.items.map(lengthBounds).reduce((a, b) => ({
+        min: Math.min(a.min, b.min),
+        max: a.max === null || b.max === null ? null : Math.max(a.max, b.max),
+      }));
+    case 'repeat': {
+      const item = lengthBounds(expression.item);
+      const max =
+        item.max === 0 || expression.max === 0
+          ? 0
+          : item.max === null || expression.max === null
+            ? null
+            : item.max * expression.max;
+      return { min: item.min * expression.min, max };
+    }
+    case 'rule':
+    case 'regular':
+      throw new Error(`${expression.kind}: not a pattern`);
+  }
+}

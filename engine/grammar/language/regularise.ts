@@ -1,0 +1,59 @@
+import { type Expression, regular, sequence } from './expression.js';
+
+/**
+ * Marks the parts of a grammar that repeat something and have no rules, as large as they can be: as automata their masks are known when
+ * the grammar is compiled.
+ */
+export function regularise(expression: Expression): Expression {
+  if (isFree(expression)) return repeats(expression) ? regular(expression) : expression;
+  switch (expression.kind) {
+    case 'choice':
+      return { ...expression, items: expression.items.map(regularise) };
+    case 'repeat':
+      return { ...expression, item: regularise(expression.item) };
+    case 'sequence': {
+      const items: Expression[] = [];
+      let free: Expression[] = [];
+      const flush = (): void => {
+        if (free.length > 0) items.push(regularise(sequence(...free)));
+        free = [];
+      };
+      for (const item of expression.items) {
+        if (isFree(item)) free.push(item);
+        else {
+          flush();
+          items.push(regularise(item));
+        }
+      }
+      flush();
+      return { kind: 'sequence', items };
+    }
+    case 'text':
+    case 'class':
+    case 'rule':
+    case 'regular':
+      return expression;
+  }
+}
+
+function isFree(expression: Expression): boolean {
+  switch (expression.kind) {
+    case 'sequence':
+    case 'choice':
+      return expression.items.every(isFree);
+    case 'repeat':
+      return isFree(expression.item);
+    case 'rule':
+      return false;
+    case 'text':
+    case 'class':
+    case 'regular':
+      return true;
+  }
+}
+
+function repeats(expression: Expression): boolean {
+  if (expression.kind === 'repeat') return true;
+  const isList = expression.kind === 'sequence' || expression.kind === 'choice';
+  return isList && expression.items.some(repeats);
+}

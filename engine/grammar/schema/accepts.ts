@@ -1,0 +1,73 @@
+import { alternatives } from './alternatives.js';
+import { FORMATS, formatExpression } from './formats.js';
+import { child, isObject, type Meet, type SchemaDocument } from './located.js';
+import { isEqual, itemMeet, type Kind, propertyMeet, type Shape, shapeOf } from './shape.js';
+
+/**
+ * Whether a value is valid, by the keywords that are enforced. For constants of a schema, and to tell alternatives apart; texts of a model are
+ * never checked with it.
+ */
+export function accepts(meet: Meet, value: unknown, document: SchemaDocument): boolean {
+  return alternatives(meet, document).some((list) => acceptsList(list, value, document));
+}
+
+/** The same for a list that has been taken apart. */
+export function acceptsList(list: Meet, value: unknown, document: SchemaDocument): boolean {
+  const shape = shapeOf(list);
+  if (!shape?.kinds.has(kindOf(value))) return false;
+  if (shape.values && !shape.values.some((allowed) => isEqual(allowed, value))) return false;
+  if (typeof value === 'number') return isInBounds(value, shape);
+  if (typeof value === 'string') return isText(value, shape);
+  if (Array.isArray(value)) {
+    if (value.length < shape.minItems || value.length > (shape.maxItems ?? Infinity)) return false;
+    if (
+      shape.uniqueItems !== null &&
+      value.some((item, i) => value.slice(0, i).some((other) => isEqual(item, other)))
+    ) {
+      return false;
+    }
+    return value.every((item, index) => accepts(itemMeet(shape, index), item, document));
+  }
+  if (!isObject(value)) return true;
+  const keys = Object.keys(value);
+  if (keys.length < shape.minProperties || keys.length > (shape.maxProperties ?? Infinity))
+    return false;
+  if (shape.required.some((name) => !Object.hasOwn(value, name))) return false;
+  return keys.every(
+    (key) =>
+      accepts(propertyMeet(shape, key), value[key], document) &&
+      accepts(nameMeet(shape), key, document),
+  );
+}
+
+/** What a property's name must be. */
+export const nameMeet = ({ parts }: Shape): Meet =>
+  parts.flatMap(({ located, schema }) =>
+    schema['propertyNames'] === undefined ? [] : [child(located, 'propertyNames')],
+  );
+
+export function kindOf(value: unknown): Kind {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'fraction';
+  if (typeof value === 'boolean') return 'boolean';
+  return typeof value === 'string' ? 'string' : 'object';
+}
+
+function isInBounds(value: number, { min, max }: Shape): boolean {
+  if (min && (value < min.value || (min.isExclusive && value === min.value))) return false;
+  return !max || value < max.value || (!max.isExclusive && value === max.value);
+}
+
+function isText(value: string, shape: Shape): boolean {
+  const length = [...value].length;
+  if (length < shape.minLength || length > (shape.maxLength ?? Infinity)) return false;
+  return (
+    shape.patterns.every((pattern) => new RegExp(pattern.value, 'u').test(value)) &&
+    shape.formats.every(
+      (format) =>
+        !formatExpression(format.value) ||
+        new RegExp(`^(?:${FORMATS[format.value]})$`, 'u').test(value),
+    )
+  );
+}

@@ -1,0 +1,73 @@
+import { checkKeywords, schemaError } from './keywords.js';
+import { child, type Located, type Meet, type SchemaDocument } from './located.js';
+
+/** Alternatives of one value, over all `anyOf` of a schema together. */
+const MAX_ALTERNATIVES = 200;
+
+/**
+ * Takes `$ref`, `allOf`, `anyOf` and `oneOf` apart: a value is valid when all schemas of one of the lists hold by their own keywords. A
+ * list is a set of places in the document, so there are finitely many of them, however the references run.
+ *
+ * @param onExclusive told of each `oneOf`, with the lists of each branch: they must be proved apart
+ * @param above the `anyOf` and `oneOf` around
+ * @throws OctavoError `invalid_request`
+ */
+export function alternatives(
+  meet: Meet,
+  document: SchemaDocument,
+  onExclusive: (branches: readonly (readonly Meet[])[], pointer: string) => void = () => undefined,
+  above: readonly string[] = [],
+): Meet[] {
+  let lists: Map<string, Located>[] = [new Map()];
+  const queue = [...meet];
+  const pending: { branches: Located[]; keyword: 'anyOf' | 'oneOf'; at: string }[] = [];
+  const first = lists[0];
+  for (let next = queue.shift(); next; next = queue.shift()) {
+    if (first.has(next.pointer)) continue;
+    first.set(next.pointer, next);
+    checkKeywords(next);
+    const { schema, pointer } = next;
+    if (typeof schema === 'boolean') continue;
+    if (schema['$ref'] !== undefined) queue.push(document.resolve(schema['$ref'], pointer));
+    queue.push(...branchesOf(next, 'allOf'));
+    for (const keyword of ['anyOf', 'oneOf'] as const) {
+      const branches = branchesOf(next, keyword);
+      if (branches.length === 0) continue;
+      const at = `${pointer}/${keyword}`;
+      if (above.includes(at)) throw schemaError(at, 'an alternative that refers to itself');
+      pending.push({ branches, keyword, at });
+    }
+  }
+  for (const { branches, keyword, at } of pending) {
+    const expanded = branches.map((branch) =>
+      alternatives([branch], document, onExclusive, [...above, at]),
+    );
+    if (keyword === 'oneOf') {
+      const base = [...first.values()];
+      onExclusive(
+        expanded.map((branch) => branch.map((list) => [...base, ...list])),
+        at,
+      );
+    }
+    lists = lists.flatMap((list) =>
+      expanded.flat().map((more) => {
+        const added = more.map((each): [string, Located] => [each.pointer, each]);
+        return new Map([...list, ...added]);
+      }),
+    );
+    if (lists.length > MAX_ALTERNATIVES) {
+      throw schemaError(at, `more than ${MAX_ALTERNATIVES} alternatives together`);
+    }
+  }
+  return lists.map((list) => [...list.values()]);
+}
+
+function branchesOf(located: Located, keyword: 'allOf' | 'anyOf' | 'oneOf'): Located[] {
+  const { schema, pointer } = located;
+  const value = typeof schema === 'boolean' ? undefined : schema[keyword];
+  if (value === undefined) return [];
+  if (!Array.isArray(value) || value.length === 0) {
+    throw schemaError(`${pointer}/${keyword}`, 'must be a list of at least one schema');
+  }
+  return value.map((_, index) => child(located, keyword, String(index)));
+}

@@ -1,0 +1,43 @@
+import { EMPTY, type Expression, optional, repeat, sequence } from '../language/expression.js';
+import { bracketed, COMMA } from './json-rules.js';
+import { schemaError } from './keywords.js';
+import type { Meet } from './located.js';
+import { itemMeet, prefixOf, type Shape } from './shape.js';
+
+/** An array of the shape. @returns null when there is none */
+export function arrayOf(
+  shape: Shape,
+  valueOf: (meet: Meet) => Expression | null,
+): Expression | null {
+  const { minItems, maxItems, uniqueItems } = shape;
+  if (maxItems !== null && maxItems < minItems) return null;
+  if (uniqueItems !== null && (maxItems === null || maxItems > 1)) {
+    throw schemaError(uniqueItems, 'true is not supported for more than one item (maxItems)');
+  }
+  const canBeEmpty = minItems === 0;
+  if (maxItems === 0) return bracketed('[', null, canBeEmpty);
+  const prefix = Math.max(0, ...shape.parts.map(({ schema }) => prefixOf(schema)?.length ?? 0));
+  const rest = itemMeet(shape, prefix);
+  const isOpen = prefix === 0 || rest.length > 0 || minItems > prefix;
+  const following = isOpen && (maxItems === null || maxItems > prefix) ? valueOf(rest) : null;
+  let behind: Expression | null = following && repeatedItems(following, prefix, shape);
+  // From the last declared item to the first: each may end the array, or the next one follows.
+  for (let index = prefix - 1; index >= 0; index--) {
+    const item = valueOf(itemMeet(shape, index));
+    const canEnd = index + 1 >= minItems;
+    const canGoOn = maxItems === null || index + 1 < maxItems;
+    const next: Expression | null = canGoOn && behind ? behind : null;
+    const tail: Expression | null = next ? (canEnd ? optional(next) : next) : canEnd ? EMPTY : null;
+    behind = item && tail && sequence(index === 0 ? EMPTY : COMMA, item, tail);
+  }
+  return bracketed('[', behind, canBeEmpty);
+}
+
+/** At least one item, after `count` others. */
+function repeatedItems(item: Expression, count: number, { minItems, maxItems }: Shape): Expression {
+  const next = sequence(COMMA, item);
+  const least = Math.max(1, minItems - count);
+  const most = maxItems === null ? null : maxItems - count;
+  if (count > 0) return repeat(next, least, most);
+  return sequence(item, repeat(next, least - 1, most === null ? null : most - 1));
+}

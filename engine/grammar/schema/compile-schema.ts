@@ -1,0 +1,156 @@
+import { choice, type Expression, regular, rule, text } from '../language/expression.js';
+import { acceptsList } from './accepts.js';
+import { alternatives } from './alternatives.js';
+import { arrayOf } from './arrays.js';
+import { checkExclusive } from './exclusive.js';
+import { literal, VALUE } from './json-rules.js';
+import { schemaError } from './keywords.js';
+import { type Meet, SchemaDocument } from './located.js';
+import { integersBetween, isExact, numbersBetween } from './numbers.js';
+import { objectOf } from './objects.js';
+import { KINDS, type Kind, type Shape, shapeOf, writtenKinds } from './shape.js';
+import { stringOf } from './strings.js';
+
+const MAX_DEPTH = 100;
+const MAX_RULES = 20_000;
+
+/**
+ * Turns JSON schemas into rules. Each rule stands for a set of places in a document whose schemas all hold for one value
+ * (`allOf` and `$ref` add places, `anyOf` branches), so recursion ends where a set is met again.
+ *
+ * The output is a subset of what is valid, never more: members in the order of their declaration, bounded white space and numbers, and no
+ * members that nobody named. A schema that cannot be written so is refused with the keyword and its JSON pointer.
+ */
+export class SchemaCompiler {
+  readonly #rules: Map<string, Expression>;
+  readonly #prefix: string;
+
+  /**
+   * @param rules gets the rules
+   * @param prefix of their names, so that several schemas fit into one grammar
+   */
+  constructor(rules: Map<string, Expression>, prefix: string) {
+    this.#rules = rules;
+    this.#prefix = prefix;
+  }
+
+  /** @throws OctavoError `invalid_request` that names the keyword and where it stands */
+  compile(schema: unknown): Expression {
+    const document = new SchemaDocument(schema);
+    const root = new DocumentCompiler(document, this.#rules, this.#prefix).valueOf([document.root]);
+    if (!root) throw schemaError('', 'no value can be valid');
+    return root;
+  }
+}
+
+class DocumentCompiler {
+  readonly #document: SchemaDocument;
+  readonly #rules: Map<string, Expression>;
+  readonly #prefix: string;
+  readonly #bySet = new Map<string, Expression | null>();
+  /** Rules that something refers to while they are still being written. */
+  readonly #awaited = new Set<string>();
+  readonly #checked = new Set<string>();
+  #depth = 0;
+
+  constructor(document: SchemaDocument, rules: Map<string, Expression>, prefix: string) {
+    this.#document = document;
+    this.#rules = rules;
+    this.#prefix = prefix;
+  }
+
+  /** @returns null when no value is valid */
+  valueOf(meet: Meet): Expression | null {
+    const key = meet
+      .map(({ pointer }) => pointer)
+      .toSorted()
+      .join('\n');
+    if (meet.length === 0) return VALUE;
+    const known = this.#bySet.get(key);
+    if (known !== undefined) {
+      if (known?.kind === 'rule') this.#awaited.add(known.name);
+      return known;
+    }
+    const name = `${this.#prefix}${this.#bySet.size}`;
+    this.#bySet.set(key, rule(name));
+    if (++this.#depth > MAX_DEPTH) {
+      throw schemaError(meet[0].pointer, `more than ${MAX_DEPTH} levels are not supported`);
+    }
+    const value = this.#write(meet);
+    this.#depth -= 1;
+    if (!value) {
+      if (this.#awaited.has(name))
+        throw schemaError(meet[0].pointer, 'no finite value can be valid');
+      this.#bySet.set(key, null);
+      return null;
+    }
+    this.#add(name, value);
+    return rule(name);
+  }
+
+  define(expression: Expression): Expression {
+    const name = `${this.#prefix}m${this.#rules.size}`;
+    this.#add(name, expression);
+    return rule(name);
+  }
+
+  #add(name: string, expression: Expression): void {
+    this.#rules.set(name, expression);
+    if (this.#rules.size > MAX_RULES)
+      throw schemaError('', `too large: more than ${MAX_RULES} rules`);
+  }
+
+  #write(meet: Meet): Expression | null {
+    const lists = alternatives(meet, this.#document, (branches, pointer) => {
+      if (this.#checked.has(pointer)) return;
+      this.#checked.add(pointer);
+      checkExclusive(branches, pointer, this.#document);
+    });
+    const ways = lists.map((list) => this.#writeList(list)).filter((way) => way !== null);
+    return ways.length === 0 ? null : choice(...ways);
+  }
+
+  #writeList(list: Meet): Expression | null {
+    const shape = shapeOf(list);
+    if (!shape) return null;
+    if (shape.values) {
+      const valid = shape.values.filter((value) => acceptsList(list, value, this.#document));
+      return valid.length === 0 ? null : choice(...valid.map(literal));
+    }
+    const kinds = writtenKinds(shape);
+    if (kinds.length === KINDS.length && shape.mentioned.size === 0) return VALUE;
+    const ways = kinds
+      // A number that may have a fraction may also have none: one way for both.
+      .filter((kind) => kind !== 'integer' || !kinds.includes('fraction'))
+      .map((kind) => this.#writeKind(kind, shape))
+      .filter((way) => way !== null);
+    return ways.length === 0 ? null : choice(...ways);
+  }
+
+  #writeKind(kind: Kind, shape: Shape): Expression | null {
+    switch (kind) {
+      case 'null':
+        return text('null');
+      case 'boolean':
+        return choice(text('true'), text('false'));
+      case 'integer':
+      case 'fraction':
+        return this.#writeNumber(kind, shape);
+      case 'string':
+        return stringOf(shape);
+      case 'array':
+        return arrayOf(shape, (meet) => this.valueOf(meet));
+      case 'object':
+        return objectOf(shape, this);
+    }
+  }
+
+  #writeNumber(kind: 'integer' | 'fraction', shape: Shape): Expression | null {
+    const isInteger = kind === 'integer';
+    if (!isExact(shape, isInteger)) {
+      throw schemaError(shape.pointer, 'bounds of numbers with so many digits are not supported');
+    }
+    const numbers = isInteger ? integersBetween(shape) : numbersBetween(shape);
+    return numbers && regular(numbers);
+  }
+}

@@ -1,0 +1,101 @@
+import { acceptsList, nameMeet } from './accepts.js';
+import { alternatives } from './alternatives.js';
+import { schemaError } from './keywords.js';
+import { isObject, type Meet, type SchemaDocument } from './located.js';
+import { type Kind, propertyMeet, type Shape, shapeOf, writtenKinds } from './shape.js';
+
+/** Properties of properties that are looked at: recursive schemas have no end. */
+const MAX_DEPTH = 3;
+
+/**
+ * A value of `oneOf` must be valid in one alternative only. The output is written by one of them, so the others must be known to
+ * refuse it.
+ *
+ * @param branches for each alternative, the lists that it stands for
+ * @throws OctavoError `invalid_request` when two alternatives may be valid at once, as far as is known here
+ */
+export function checkExclusive(
+  branches: readonly (readonly Meet[])[],
+  pointer: string,
+  document: SchemaDocument,
+): void {
+  branches.forEach((branch, index) => {
+    const other = branches.findIndex((b, i) => i > index && !areApart(branch, b, document, 0));
+    if (other < 0) return;
+    throw schemaError(
+      pointer,
+      `alternatives ${index} and ${other} might both be valid: give them different types, constants, or ` +
+        'different constants in a required property, or use anyOf',
+    );
+  });
+}
+
+function areApart(
+  a: readonly Meet[],
+  b: readonly Meet[],
+  document: SchemaDocument,
+  depth: number,
+): boolean {
+  if (depth > MAX_DEPTH) return false;
+  return a.every((one) =>
+    b.every(
+      (other) => excludes(one, other, document, depth) && excludes(other, one, document, depth),
+    ),
+  );
+}
+
+/** Whether nothing that is written for `list` is valid for `other`. */
+function excludes(list: Meet, other: Meet, document: SchemaDocument, depth: number): boolean {
+  const written = shapeOf(list);
+  const checked = shapeOf(other);
+  if (!written || !checked) return true;
+  if (written.values) {
+    return written.values.every(
+      (value) => !acceptsList(list, value, document) || !acceptsList(other, value, document),
+    );
+  }
+  // The other direction of the same pair, which holds for both.
+  if (checked.values) return checked.values.every((value) => !acceptsList(list, value, document));
+  return writtenKinds(written).every(
+    (kind) => !checked.kinds.has(kind) || excludesKind(kind, written, checked, document, depth),
+  );
+}
+
+function excludesKind(
+  kind: Kind,
+  written: Shape,
+  checked: Shape,
+  document: SchemaDocument,
+  depth: number,
+): boolean {
+  if (kind === 'integer' || kind === 'fraction') {
+    const isBelow = (a: Shape, b: Shape): boolean =>
+      !!a.max && !!b.min && a.max.value < b.min.value;
+    return isBelow(written, checked) || isBelow(checked, written);
+  }
+  if (kind !== 'object') return false;
+  const tellsApart = (name: string): boolean =>
+    areApart(
+      alternatives(propertyMeet(written, name), document),
+      alternatives(propertyMeet(checked, name), document),
+      document,
+      depth + 1,
+    );
+  return (
+    written.required.some(tellsApart) || checked.required.some((name) => neverHas(written, name))
+  );
+}
+
+/** Objects of the shape are closed, as written, and this name is not among them. */
+function neverHas(shape: Shape, name: string): boolean {
+  const isNamed = (value: unknown): boolean => isObject(value) && Object.hasOwn(value, name);
+  if (shape.required.includes(name) || nameMeet(shape).length > 0) return false;
+  const isDeclared = shape.parts.some(({ schema }) => isNamed(schema['properties']));
+  const isOpen = shape.parts.some(
+    ({ schema }) =>
+      schema['patternProperties'] !== undefined ||
+      (schema['additionalProperties'] !== undefined && schema['additionalProperties'] !== false),
+  );
+  const namesAny = shape.parts.some(({ schema }) => isObject(schema['properties']));
+  return !isDeclared && !isOpen && namesAny;
+}

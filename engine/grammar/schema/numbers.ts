@@ -1,0 +1,224 @@
+import {
+  characters,
+  choice,
+  type Expression,
+  optional,
+  repeat,
+  sequence,
+  text,
+} from '../language/expression.js';
+
+/**
+ * Numbers have bounded length: JSON has no limit, but what reads it has. 18 digits are an integer of 64 bits, and no number of
+ * these is infinite for JavaScript.
+ */
+const INTEGER_DIGITS = 18;
+const FRACTION_DIGITS = 15;
+const EXPONENT_DIGITS = 2;
+
+/** Up to 15 significant digits, two decimals are two different doubles: then `<` of decimals is `<` of what is parsed. */
+const EXACT_DIGITS = 15;
+
+export interface Bound {
+  readonly value: number;
+  readonly isExclusive: boolean;
+}
+
+export interface Bounds {
+  readonly min: Bound | null;
+  readonly max: Bound | null;
+}
+
+const digits = (from: number, to: number): Expression => characters([0x30 + from, 0x30 + to]);
+const ANY_DIGIT = digits(0, 9);
+const ZERO = text('0');
+
+const upToDigits = (count: number): Expression =>
+  choice(ZERO, sequence(digits(1, 9), repeat(ANY_DIGIT, 0, count - 1)));
+
+export const ANY_INTEGER = sequence(optional(text('-')), upToDigits(INTEGER_DIGITS));
+
+export const ANY_NUMBER = sequence(
+  ANY_INTEGER,
+  optional(sequence(text('.'), repeat(ANY_DIGIT, 1, FRACTION_DIGITS))),
+  optional(
+    sequence(
+      choice(text('e'), text('E')),
+      optional(choice(text('+'), text('-'))),
+      repeat(ANY_DIGIT, 1, EXPONENT_DIGITS),
+    ),
+  ),
+);
+
+/** Integers within bounds, digit by digit. @returns null when there is none */
+export function integersBetween({ min, max }: Bounds): Expression | null {
+  if (!min && !max) return ANY_INTEGER;
+  const low = min && integerAbove(min);
+  const high = max && -integerAbove({ ...max, value: -max.value });
+  const items: Expression[] = [];
+  const negativeLow = low === null || low < 0n;
+  if (negativeLow) {
+    const nearest = high !== null && high < 0n ? -high : 1n;
+    const farthest = low === null ? null : -low;
+    const magnitudes = naturalsBetween(nearest, farthest);
+    if (magnitudes) items.push(sequence(text('-'), magnitudes));
+  }
+  if (high === null || high >= 0n) {
+    const naturals = naturalsBetween(low !== null && low > 0n ? low : 0n, high);
+    if (naturals) items.push(naturals);
+  }
+  return items.length === 0 ? null : choice(...items);
+}
+
+/** The smallest integer that a lower bound allows. */
+function integerAbove({ value, isExclusive }: Bound): bigint {
+  const ceiling = BigInt(Math.ceil(value));
+  return isExclusive && Number.isInteger(value) ? ceiling + 1n : ceiling;
+}
+
+function naturalsBetween(low: bigint, high: bigint | null): Expression | null {
+  if (high !== null && low > high) return null;
+  const items: Expression[] = [];
+  const lowDigits = String(low).length;
+  const highDigits = high === null ? lowDigits : String(high).length;
+  for (let count = lowDigits; count <= highDigits; count++) {
+    const least = count === lowDigits ? low : 10n ** BigInt(count - 1);
+    const most = high !== null && count === highDigits ? high : 10n ** BigInt(count) - 1n;
+    items.push(sameLength(String(least), String(most)));
+  }
+  if (high === null && lowDigits < INTEGER_DIGITS) {
+    items.push(sequence(digits(1, 9), repeat(ANY_DIGIT, lowDigits, INTEGER_DIGITS - 1)));
+  }
+  return choice(...items);
+}
+
+/** Digit strings between two of the same length. */
+function sameLength(low: string, high: string): Expression {
+  const count = low.length;
+  if (/^0*$/.test(low) && /^9*$/.test(high)) return repeat(ANY_DIGIT, count, count);
+  const [first, last] = [Number(low[0]), Number(high[0])];
+  const [restLow, restHigh] = [low.slice(1), high.slice(1)];
+  if (count === 1) return digits(first, last);
+  if (first === last) return sequence(digits(first, first), sameLength(restLow, restHigh));
+  const nines = '9'.repeat(count - 1);
+  const zeros = '0'.repeat(count - 1);
+  const items = [sequence(digits(first, first), sameLength(restLow, nines))];
+  if (last - first > 1) {
+    items.push(sequence(digits(first + 1, last - 1), repeat(ANY_DIGIT, count - 1, count - 1)));
+  }
+  items.push(sequence(digits(last, last), sameLength(zeros, restHigh)));
+  return choice(...items);
+}
+
+/** Decimal numbers within bounds, without exponent. @returns null when there is none */
+export function numbersBetween({ min, max }: Bounds): Expression | null {
+  if (!min && !max) return ANY_NUMBER;
+  const items: Expression[] = [];
+  const zero: Bound = { value: 0, isExclusive: false };
+  const aboveZero: Bound = { value: 0, isExclusive: true };
+  if (!min || min.value < 0) {
+    const nearest = max && max.value < 0 ? { ...max, value: -max.value } : aboveZero;
+    const farthest = min && { ...min, value: -min.value };
+    const magnitudes = decimalsBetween(nearest, farthest);
+    if (magnitudes) items.push(sequence(text('-'), magnitudes));
+  }
+  if (!max || max.value >= 0) {
+    const decimals = decimalsBetween(min && min.value >= 0 ? min : zero, max);
+    if (decimals) items.push(decimals);
+  }
+  return items.length === 0 ? null : choice(...items);
+}
+
+/** Decimals from zero up. The integer part is strictly between those of the bounds, or equal to one and the fraction decides. */
+function decimalsBetween(low: Bound, high: Bound | null): Expression | null {
+  const [lowWhole, lowFraction] = decimal(low.value);
+  const [highWhole, highFraction] = high ? decimal(high.value) : [null, ''];
+  const fractionDigits = Math.max(6, lowFraction.length, highFraction.length);
+  const wholeDigits = Math.max(1, EXACT_DIGITS - fractionDigits);
+  const atLow = { digits: lowFraction, isExclusive: low.isExclusive };
+  const atHigh = high && { digits: highFraction, isExclusive: high.isExclusive };
+  const items: Expression[] = [];
+  const add = (
+    whole: Expression | null,
+    least: FractionBound | null,
+    most: FractionBound | null,
+  ): void => {
+    const fraction = fractions(least, most, fractionDigits);
+    if (!whole) return;
+    if (fraction.canBeAbsent) items.push(whole);
+    if (fraction.digits) items.push(sequence(whole, text('.'), fraction.digits));
+  };
+  if (lowWhole === highWhole) {
+    add(text(String(lowWhole)), atLow, atHigh);
+  } else if (highWhole === null || lowWhole < highWhole) {
+    add(text(String(lowWhole)), atLow, null);
+    const most = highWhole === null ? 10n ** BigInt(wholeDigits) - 1n : highWhole - 1n;
+    add(naturalsBetween(lowWhole + 1n, most), null, null);
+    if (highWhole !== null) add(text(String(highWhole)), null, atHigh);
+  }
+  return items.length === 0 ? null : choice(...items);
+}
+
+/** Digits behind the point, without zeros at the end. */
+interface FractionBound {
+  readonly digits: string;
+  readonly isExclusive: boolean;
+}
+
+/** Digit strings behind the point between two bounds, null where there is none; the empty string, which is zero, apart. */
+function fractions(
+  least: FractionBound | null,
+  most: FractionBound | null,
+  budget: number,
+): { canBeAbsent: boolean; digits: Expression | null } {
+  const low = least?.digits === '' && !least.isExclusive ? null : least;
+  const canBeAbsent = low === null && !(most?.digits === '' && most.isExclusive);
+  if (budget === 0) return { canBeAbsent, digits: null };
+  if (low === null && most === null) {
+    return { canBeAbsent, digits: repeat(ANY_DIGIT, 1, budget) };
+  }
+  const lowDigit = low === null ? 0 : Number(low.digits[0] ?? '0');
+  const highDigit = most === null ? 9 : Number(most.digits[0] ?? '0');
+  const items: Expression[] = [];
+  const add = (from: number, to: number, bounded: { low: boolean; high: boolean }): void => {
+    const rest = fractions(
+      bounded.low && low ? { ...low, digits: low.digits.slice(1) } : null,
+      bounded.high && most ? { ...most, digits: most.digits.slice(1) } : null,
+      budget - 1,
+    );
+    if (rest.digits) {
+      const more = rest.canBeAbsent ? optional(rest.digits) : rest.digits;
+      items.push(sequence(digits(from, to), more));
+    } else if (rest.canBeAbsent) items.push(digits(from, to));
+  };
+  if (lowDigit > highDigit) return { canBeAbsent, digits: null };
+  if (lowDigit === highDigit) add(lowDigit, lowDigit, { low: true, high: true });
+  else {
+    add(lowDigit, lowDigit, { low: true, high: false });
+    if (highDigit - lowDigit > 1) add(lowDigit + 1, highDigit - 1, { low: false, high: false });
+    add(highDigit, highDigit, { low: false, high: true });
+  }
+  return { canBeAbsent, digits: items.length === 0 ? null : choice(...items) };
+}
+
+/** Whole part and fraction of a number that is not negative, as its shortest decimal has them. */
+function decimal(value: number): [bigint, string] {
+  const [mantissa, exponent = '0'] = String(value).split('e');
+  const [whole, fraction = ''] = mantissa.split('.');
+  const shift = Number(exponent);
+  const all = whole + fraction;
+  const point = whole.length + shift;
+  const padded = point <= 0 ? '0'.repeat(1 - point) + all : all.padEnd(point, '0');
+  const at = Math.max(1, point);
+  return [BigInt(padded.slice(0, at)), padded.slice(at).replace(/0+$/, '')];
+}
+
+/** Whether the bounds can be written out exactly: with more digits, two decimals may be one double. */
+export function isExact({ min, max }: Bounds, isInteger: boolean): boolean {
+  return [min, max].every((bound) => {
+    if (bound === null) return true;
+    const [whole, fraction] = decimal(Math.abs(bound.value));
+    if (isInteger) return String(whole).length <= INTEGER_DIGITS - 1;
+    return String(whole).length + Math.max(6, fraction.length) <= EXACT_DIGITS;
+  });
+}

@@ -1,0 +1,235 @@
+import {
+  characters,
+  choice,
+  complement,
+  EMPTY,
+  type Expression,
+  type Range,
+  regular,
+  repeat,
+  sequence,
+  text,
+} from '../language/expression.js';
+import { insideString } from '../language/json-text.js';
+import { parseRegex } from '../language/regex.js';
+import { nameMeet } from './accepts.js';
+import { bracketed, COLON, COMMA, inQuotes, STRING } from './json-rules.js';
+import { schemaError } from './keywords.js';
+import { child, isObject, type Meet } from './located.js';
+import { propertyMeet, type Shape } from './shape.js';
+
+/** What an object needs of the compiler around it. */
+export interface ObjectContext {
+  /** A value, or null when none is valid. */
+  valueOf(meet: Meet): Expression | null;
+  /** A new rule. */
+  define(expression: Expression): Expression;
+}
+
+/** Names and values of members that are not declared one by one. */
+interface OtherMembers {
+  readonly member: Expression;
+}
+
+/** An object of the shape: declared members in their order, then others. @returns null when there is none */
+export function objectOf(shape: Shape, context: ObjectContext): Expression | null {
+  const { minProperties, maxProperties, required } = shape;
+  if (maxProperties !== null && maxProperties < minProperties) return null;
+  const names = declaredNames(shape);
+  const others = otherMembers(shape, names, context);
+  if (others && minProperties > Math.max(1, required.length)) {
+    throw schemaError(
+      `${shape.pointer}/minProperties`,
+      `at most ${Math.max(1, required.length)} is supported here: a name may be written twice, and count once`,
+    );
+  }
+  const members = new MemberList(shape, names, others, context).from(0, 0);
+  return bracketed('{', members, required.length === 0 && minProperties === 0);
+}
+
+function declaredNames(shape: Shape): string[] {
+  const names = new Set<string>();
+  for (const { schema } of shape.parts) {
+    if (isObject(schema['properties']))
+      for (const name of Object.keys(schema['properties'])) names.add(name);
+  }
+  for (const name of shape.required) names.add(name);
+  return [...names];
+}
+
+/**
+ * The members of an object in order. A state is the next declared member and how many there are before it, as far as that matters, so that
+ * the grammar grows with the product of both and not with the number of subsets.
+ */
+class MemberList {
+  readonly #shape: Shape;
+  readonly #names: readonly string[];
+  readonly #others: OtherMembers | null;
+  readonly #context: ObjectContext;
+  /** Counts above it are all the same. */
+  readonly #cap: number;
+  readonly #values: readonly (Expression | null)[];
+  readonly #states = new Map<string, Expression | null>();
+
+  constructor(
+    shape: Shape,
+    names: readonly string[],
+    others: OtherMembers | null,
+    context: ObjectContext,
+  ) {
+    this.#shape = shape;
+    this.#names = names;
+    this.#others = others;
+    this.#context = context;
+    const { minProperties, maxProperties } = shape;
+    this.#cap = Math.min(names.length + 1, maxProperties ?? Infinity, Infinity);
+    if (maxProperties === null) this.#cap = Math.min(names.length + 1, Math.max(1, minProperties));
+    this.#values = names.map((name) => context.valueOf(propertyMeet(shape, name)));
+  }
+
+  /** Members from `index` on, when there are `count` before it: at least one in all. Null: no way on. */
+  from(index: number, count: number): Expression | null {
+    const key = `${index} ${count}`;
+    const known = this.#states.get(key);
+    if (known !== undefined) return known;
+    const found = index === this.#names.length ? this.#tail(count) : this.#member(index, count);
+    const isLong = found !== null && found.kind !== 'text' && found.kind !== 'rule';
+    const state = isLong ? this.#context.define(found) : found;
+    this.#states.set(key, state);
+    return state;
+  }
+
+  #member(index: number, count: number): Expression | null {
+    const name = this.#names[index];
+    const value = this.#values[index];
+    const ways: Expression[] = [];
+    const max = this.#shape.maxProperties;
+    if (value && (max === null || count < max)) {
+      const rest = this.from(index + 1, Math.min(count + 1, this.#cap));
+      const key = text(JSON.stringify(name));
+      if (rest) ways.push(sequence(count > 0 ? COMMA : EMPTY, key, COLON, value, rest));
+    }
+    if (!this.#shape.required.includes(name)) {
+      const rest = this.from(index + 1, count);
+      if (rest) ways.push(rest);
+    }
+    return ways.length === 0 ? null : choice(...ways);
+  }
+
+  #tail(count: number): Expression | null {
+    const { minProperties, maxProperties } = this.#shape;
+    const missing = Math.max(0, minProperties - count);
+    const room = maxProperties === null ? null : maxProperties - count;
+    if (!this.#others || room === 0) return missing === 0 && count > 0 ? EMPTY : null;
+    const next = sequence(COMMA, this.#others.member);
+    if (count > 0) return repeat(next, missing, room);
+    const more = repeat(next, Math.max(0, missing - 1), room === null ? null : room - 1);
+    return sequence(this.#others.member, more);
+  }
+}
+
+function otherMembers(
+  shape: Shape,
+  names: readonly string[],
+  context: ObjectContext,
+): OtherMembers | null {
+  const patterned = shape.parts.find(({ schema }) => schema['patternProperties'] !== undefined);
+  const named = nameMeet(shape);
+  const special = patterned ? 'patternProperties' : named.length > 0 ? 'propertyNames' : null;
+  if (special && names.length > 0) {
+    throw schemaError(`${shape.pointer}/${special}`, 'not supported beside properties or required');
+  }
+  if (patterned) return membersByPattern(shape, context);
+  const rules = shape.parts.flatMap(({ located, schema }) =>
+    schema['additionalProperties'] === undefined ? [] : [child(located, 'additionalProperties')],
+  );
+  // Closed unless it is said otherwise: what the client named is what it wants. An object without any name is any object.
+  if (rules.length === 0 && names.length > 0) return null;
+  const value = context.valueOf(rules);
+  if (!value) return null;
+  if (named.length > 0) {
+    const name = context.valueOf([{ schema: { type: 'string' }, pointer: 'a name' }, ...named]);
+    return name && { member: context.define(sequence(name, COLON, value)) };
+  }
+  const key = names.length === 0 ? STRING : context.define(nameExcept(names));
+  return { member: context.define(sequence(key, COLON, value)) };
+}
+
+function membersByPattern(shape: Shape, context: ObjectContext): OtherMembers | null {
+  const at = `${shape.pointer}/patternProperties`;
+  const parts = shape.parts.filter(({ schema }) => schema['patternProperties'] !== undefined);
+  const [{ located, schema }] = parts;
+  const patterns = schema['patternProperties'];
+  if (!isObject(patterns)) throw schemaError(at, 'must be an object');
+  const keys = Object.keys(patterns);
+  const isOpen = shape.parts.some(
+    (part) =>
+      part.schema['additionalProperties'] !== undefined &&
+      part.schema['additionalProperties'] !== false,
+  );
+  if (parts.length > 1 || keys.length !== 1 || isOpen || nameMeet(shape).length > 0) {
+    throw schemaError(
+      at,
+      'only one pattern is supported, without additionalProperties or propertyNames',
+    );
+  }
+  const name = insideString(parseRegex(keys[0], 'anywhere', `the JSON schema at ${at}`));
+  const value = context.valueOf([child(located, 'patternProperties', keys[0])]);
+  return value && { member: context.define(sequence(regular(inQuotes(name)), COLON, value)) };
+}
+
+/**
+ * A name that is none of these: read again, the last of two members of the same name wins, and a declared one would have escaped
+ * its schema. Without escapes in it, each name has one spelling only, and a trie of the names tells them apart.
+ */
+function nameExcept(names: readonly string[]): Expression {
+  const root = new Trie();
+  for (const name of names) root.add([...name]);
+  return regular(inQuotes(root.others()));
+}
+
+/** What a JSON string can hold without an escape. */
+const UNPLAIN: Range[] = [
+  [0x00, 0x1f],
+  [0x22, 0x22],
+  [0x5c, 0x5c],
+];
+const PLAIN = characters(...complement(UNPLAIN));
+
+class Trie {
+  readonly #children = new Map<string, Trie>();
+  #isName = false;
+
+  add(name: readonly string[]): void {
+    if (name.length === 0) {
+      this.#isName = true;
+      return;
+    }
+    const next = this.#children.get(name[0]) ?? new Trie();
+    this.#children.set(name[0], next);
+    next.add(name.slice(1));
+  }
+
+  /** All texts that are not a name from here on. */
+  others(): Expression {
+    const taken = [...this.#children.keys()].map(
+      (c): Range => [c.codePointAt(0) ?? 0, c.codePointAt(0) ?? 0],
+    );
+    const ways = [
+      sequence(characters(...complement([...UNPLAIN, ...taken])), repeat(PLAIN, 0, null)),
+    ];
+    for (const [character, next] of this.#children) {
+      // A name with a character that needs an escape cannot be spelled here.
+      if (!UNPLAIN.some(([first, last]) => inRange(character, first, last))) {
+        ways.push(sequence(text(character), next.others()));
+      }
+    }
+    if (!this.#isName) ways.push(EMPTY);
+    return choice(...ways);
+  }
+}
+
+const inRange = (character: string, first: number, last: number): boolean => {
+  const point = character.codePointAt(0) ?? 0;
+  return point >= first && point <= last;
+};

@@ -1,0 +1,309 @@
+import { schemaError } from './keywords.js';
+import { child, isObject, type JsonObject, type Located, type Meet, quote } from './located.js';
+import type { Bound } from './numbers.js';
+
+/** `fraction` is a number that is not an integer: `number` allows both. */
+export type Kind = 'null' | 'boolean' | 'integer' | 'fraction' | 'string' | 'array' | 'object';
+
+export const KINDS: readonly Kind[] = [
+  'object',
+  'array',
+  'string',
+  'integer',
+  'fraction',
+  'boolean',
+  'null',
+];
+
+/** All that a list of schemas says by its own keywords, together. */
+export interface Shape {
+  /** Kinds that `type` leaves. */
+  readonly kinds: ReadonlySet<Kind>;
+  /** Kinds that some keyword speaks of. */
+  readonly mentioned: ReadonlySet<Kind>;
+  /** What `enum` and `const` leave; null: anything. */
+  readonly values: readonly unknown[] | null;
+  readonly min: Bound | null;
+  readonly max: Bound | null;
+  readonly minLength: number;
+  readonly maxLength: number | null;
+  readonly patterns: readonly Constraint[];
+  readonly formats: readonly Constraint[];
+  readonly minItems: number;
+  readonly maxItems: number | null;
+  readonly uniqueItems: string | null;
+  readonly minProperties: number;
+  readonly maxProperties: number | null;
+  readonly required: readonly string[];
+  /** The schemas that the list is made of. */
+  readonly parts: readonly { readonly located: Located; readonly schema: JsonObject }[];
+  /** A pointer for messages. */
+  readonly pointer: string;
+}
+
+/** A string's value for a keyword, and where it stands. */
+export interface Constraint {
+  readonly value: string;
+  readonly pointer: string;
+}
+
+const KINDS_OF_TYPE: Readonly<Record<string, readonly Kind[]>> = {
+  null: ['null'],
+  boolean: ['boolean'],
+  integer: ['integer'],
+  number: ['integer', 'fraction'],
+  string: ['string'],
+  array: ['array'],
+  object: ['object'],
+};
+
+const KINDS_OF_KEYWORD: Readonly<Record<string, readonly Kind[]>> = {
+  properties: ['object'],
+  required: ['object'],
+  additionalProperties: ['object'],
+  patternProperties: ['object'],
+  propertyNames: ['object'],
+  minProperties: ['object'],
+  maxProperties: ['object'],
+  items: ['array'],
+  prefixItems: ['array'],
+  minItems: ['array'],
+  maxItems: ['array'],
+  minLength: ['string'],
+  maxLength: ['string'],
+  pattern: ['string'],
+  format: ['string'],
+  minimum: ['integer', 'fraction'],
+  maximum: ['integer', 'fraction'],
+  exclusiveMinimum: ['integer', 'fraction'],
+  exclusiveMaximum: ['integer', 'fraction'],
+  multipleOf: ['integer', 'fraction'],
+};
+
+/**
+ * @param list the own keywords of these, without what they refer to
+ * @returns null when one of them is `false`
+ * @throws OctavoError `invalid_request` for a keyword whose value makes no sense, or cannot be enforced
+ */
+export function shapeOf(list: Meet): Shape | null {
+  if (list.some(({ schema }) => schema === false)) return null;
+  let kinds = new Set<Kind>(KINDS);
+  const mentioned = new Set<Kind>();
+  let values: unknown[] | null = null;
+  let [min, max]: [Bound | null, Bound | null] = [null, null];
+  let [minLength, minItems, minProperties] = [0, 0, 0];
+  let maxLength: number | null = null;
+  let maxItems: number | null = null;
+  let maxProperties: number | null = null;
+  let uniqueItems: string | null = null;
+  const required = new Set<string>();
+  const patterns: Constraint[] = [];
+  const formats: Constraint[] = [];
+  const parts: { located: Located; schema: JsonObject }[] = [];
+  for (const located of list) {
+    const { schema } = located;
+    if (typeof schema === 'boolean') continue;
+    parts.push({ located, schema });
+    const read = new KeywordReader(schema, located.pointer);
+    for (const keyword of Object.keys(schema)) {
+      for (const kind of KINDS_OF_KEYWORD[keyword] ?? []) mentioned.add(kind);
+    }
+    const types = read.types();
+    if (types) kinds = new Set([...kinds].filter((kind) => types.has(kind)));
+    for (const allowed of read.values()) values = values ? common(values, allowed) : allowed;
+    min = tighter(min, read.bound('minimum', false), 1);
+    min = tighter(min, read.bound('exclusiveMinimum', true), 1);
+    max = tighter(max, read.bound('maximum', false), -1);
+    max = tighter(max, read.bound('exclusiveMaximum', true), -1);
+    if (read.number('multipleOf') !== null) {
+      if (schema['multipleOf'] !== 1) read.fail('multipleOf', 'only 1 is supported');
+      kinds.delete('fraction');
+    }
+    minLength = Math.max(minLength, read.count('minLength') ?? 0);
+    minItems = Math.max(minItems, read.count('minItems') ?? 0);
+    minProperties = Math.max(minProperties, read.count('minProperties') ?? 0);
+    maxLength = least(maxLength, read.count('maxLength'));
+    maxItems = least(maxItems, read.count('maxItems'));
+    maxProperties = least(maxProperties, read.count('maxProperties'));
+    for (const name of read.names('required')) required.add(name);
+    if (schema['uniqueItems'] !== undefined && schema['uniqueItems'] !== false) {
+      if (schema['uniqueItems'] !== true) read.fail('uniqueItems', 'must be true or false');
+      uniqueItems = `${located.pointer}/uniqueItems`;
+    }
+    patterns.push(...read.text('pattern'));
+    formats.push(...read.text('format'));
+  }
+  return {
+    kinds,
+    mentioned,
+    values,
+    min,
+    max,
+    minLength,
+    maxLength,
+    patterns,
+    formats,
+    minItems,
+    maxItems,
+    uniqueItems,
+    minProperties,
+    maxProperties,
+    required: [...required],
+    parts,
+    pointer: list[0]?.pointer ?? '',
+  };
+}
+
+/**
+ * What a schema without `type` means when it is to be written: the kinds that its keywords speak of, as people mean it. A value of
+ * another kind would be valid, too, and is not written.
+ */
+export function writtenKinds({ kinds, mentioned, parts }: Shape): Kind[] {
+  const isTyped = parts.some(({ schema }) => schema['type'] !== undefined);
+  const meant = isTyped || mentioned.size === 0 ? kinds : mentioned;
+  return KINDS.filter((kind) => kinds.has(kind) && meant.has(kind));
+}
+
+const least = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b);
+
+function tighter(a: Bound | null, b: Bound | null, sign: 1 | -1): Bound | null {
+  if (!a || !b) return a ?? b;
+  if (a.value === b.value) return a.isExclusive ? a : b;
+  return (a.value - b.value) * sign > 0 ? a : b;
+}
+
+const common = (a: readonly unknown[], b: readonly unknown[]): unknown[] =>
+  a.filter((value) => b.some((other) => isEqual(value, other)));
+
+/** Equality of JSON values: the order of an object's members does not matter. */
+export function isEqual(a: unknown, b: unknown): boolean {
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => isEqual(item, b[index]));
+  }
+  if (!isObject(a) || !isObject(b)) return a === b;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => Object.hasOwn(b, key) && isEqual(a[key], b[key]));
+}
+
+/** Reads keywords of one schema, and checks that their values make sense. */
+class KeywordReader {
+  readonly #schema: JsonObject;
+  readonly #pointer: string;
+
+  constructor(schema: JsonObject, pointer: string) {
+    this.#schema = schema;
+    this.#pointer = pointer;
+  }
+
+  fail(keyword: string, problem: string): never {
+    throw schemaError(`${this.#pointer}/${keyword}`, problem);
+  }
+
+  types(): Set<Kind> | null {
+    const type = this.#schema['type'];
+    if (type === undefined) return null;
+    const names: unknown[] = Array.isArray(type) ? type : [type];
+    if (names.length === 0) this.fail('type', 'must be a type or a list of types');
+    return new Set(
+      names.flatMap((name) => {
+        if (typeof name === 'string' && Object.hasOwn(KINDS_OF_TYPE, name))
+          return KINDS_OF_TYPE[name];
+        return this.fail(
+          'type',
+          `${quote(name)} is not a type; one of ${Object.keys(KINDS_OF_TYPE).join(', ')}`,
+        );
+      }),
+    );
+  }
+
+  values(): unknown[][] {
+    const { enum: list } = this.#schema;
+    const lists: unknown[][] = [];
+    if (list !== undefined) {
+      if (!Array.isArray(list) || list.length === 0)
+        this.fail('enum', 'must be a list of at least one value');
+      lists.push(list as unknown[]);
+    }
+    if (this.#schema['const'] !== undefined) lists.push([this.#schema['const']]);
+    return lists;
+  }
+
+  number(keyword: string): number | null {
+    const value = this.#schema[keyword];
+    if (value === undefined) return null;
+    if (typeof value !== 'number') this.fail(keyword, 'must be a number');
+    return value;
+  }
+
+  bound(keyword: string, isExclusive: boolean): Bound | null {
+    const value = this.number(keyword);
+    return value === null ? null : { value, isExclusive };
+  }
+
+  count(keyword: string): number | null {
+    const value = this.number(keyword);
+    if (value !== null && (!Number.isInteger(value) || value < 0)) {
+      this.fail(keyword, 'must be an integer that is not negative');
+    }
+    return value;
+  }
+
+  names(keyword: string): string[] {
+    const value = this.#schema[keyword];
+    if (value === undefined) return [];
+    if (!Array.isArray(value) || value.some((name) => typeof name !== 'string')) {
+      this.fail(keyword, 'must be a list of names');
+    }
+    return value as string[];
+  }
+
+  text(keyword: string): Constraint[] {
+    const value = this.#schema[keyword];
+    if (value === undefined) return [];
+    if (typeof value !== 'string') this.fail(keyword, 'must be a string');
+    return [{ value, pointer: `${this.#pointer}/${keyword}` }];
+  }
+}
+
+/** What the parts of a shape say of one property: those that declare it, and `additionalProperties` of those that do not. */
+export function propertyMeet(shape: Shape, name: string): Meet {
+  return shape.parts.flatMap(({ located, schema }) => {
+    const { properties, additionalProperties, patternProperties } = schema;
+    const meet: Located[] = [];
+    if (isObject(properties) && Object.hasOwn(properties, name)) {
+      meet.push(child(located, 'properties', name));
+    }
+    if (isObject(patternProperties)) {
+      for (const pattern of Object.keys(patternProperties)) {
+        if (new RegExp(pattern, 'u').test(name))
+          meet.push(child(located, 'patternProperties', pattern));
+      }
+    }
+    if (meet.length === 0 && additionalProperties !== undefined) {
+      meet.push(child(located, 'additionalProperties'));
+    }
+    return meet;
+  });
+}
+
+/** What the parts of a shape say of the item at `index`. */
+export function itemMeet(shape: Shape, index: number): Meet {
+  return shape.parts.flatMap(({ located, schema }) => {
+    const prefix = prefixOf(schema);
+    if (prefix && index < prefix.length) return [child(located, prefix.keyword, String(index))];
+    const rest = prefix?.keyword === 'items' ? 'additionalItems' : 'items';
+    return schema[rest] === undefined ? [] : [child(located, rest)];
+  });
+}
+
+/** `prefixItems`, or the list of draft 7's `items`. */
+export function prefixOf(schema: JsonObject): { keyword: string; length: number } | null {
+  for (const keyword of ['prefixItems', 'items']) {
+    const value = schema[keyword];
+    if (Array.isArray(value)) return { keyword, length: value.length };
+  }
+  return null;
+}

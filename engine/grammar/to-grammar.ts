@@ -1,0 +1,154 @@
+import type { GrammarSpec, StructurePart } from '../core/protocol.js';
+import { OctavoError } from '../errors.js';
+import { parseEbnf } from './language/ebnf.js';
+import {
+  choice,
+  EMPTY,
+  type Expression,
+  type Grammar,
+  hasLoneSurrogate,
+  regular,
+  repeat,
+  sequence,
+  text,
+} from './language/expression.js';
+import { parseRegex } from './language/regex.js';
+import { SchemaCompiler } from './schema/compile-schema.js';
+import { JSON_RULES, OBJECT } from './schema/json-rules.js';
+
+/** Longest source of a grammar, in UTF-16 units. */
+const MAX_SOURCE = 500_000;
+
+/**
+ * What a client asks for, as a grammar. Pure, and fast enough for the thread that serves HTTP: a schema that cannot be enforced is
+ * known before anything runs. What is returned is well formed for the grammar library.
+ *
+ * @throws OctavoError `invalid_request`: what cannot be enforced, and where
+ */
+export function toGrammar(spec: GrammarSpec): Grammar {
+  const size = JSON.stringify(spec).length;
+  if (size > MAX_SOURCE) {
+    throw new OctavoError(
+      'invalid_request',
+      `the grammar has ${size} characters; at most ${MAX_SOURCE} are supported`,
+    );
+  }
+  if (spec.kind === 'ebnf') return parseEbnf(spec.source, 'grammar');
+  const rules = new Map<string, Expression>();
+  const root =
+    spec.kind === 'choice' ? choiceOf(spec.choices) : new PartWriter(rules).write(partsOf(spec));
+  return { root, rules: withJsonRules(root, rules) };
+}
+
+function partsOf(
+  spec: Exclude<GrammarSpec, { kind: 'ebnf' | 'choice' }>,
+): readonly StructurePart[] {
+  return spec.kind === 'structure' ? spec.parts : [spec as StructurePart];
+}
+
+function choiceOf(choices: readonly string[]): Expression {
+  if (choices.length === 0) {
+    throw new OctavoError('invalid_request', 'choice: must hold at least one text', {
+      param: 'choice',
+    });
+  }
+  return choice(...choices.map((each) => literalOf(each, 'choice')));
+}
+
+function literalOf(value: string, param: string): Expression {
+  if (hasLoneSurrogate(value)) {
+    throw new OctavoError('invalid_request', `${param}: half of a surrogate pair is no text`, {
+      param,
+    });
+  }
+  return text(value);
+}
+
+class PartWriter {
+  readonly #rules: Map<string, Expression>;
+  #schemas = 0;
+
+  constructor(rules: Map<string, Expression>) {
+    this.#rules = rules;
+  }
+
+  write(parts: readonly StructurePart[]): Expression {
+    return sequence(...parts.map((part) => this.#writePart(part)));
+  }
+
+  #writePart(part: StructurePart): Expression {
+    switch (part.kind) {
+      case 'literal':
+        return literalOf(part.text, 'literal');
+      case 'regex':
+        return regular(parseRegex(part.source, 'whole', 'regex'));
+      case 'json-object':
+        return OBJECT;
+      case 'json-schema': {
+        const compiler = new SchemaCompiler(this.#rules, `s${this.#schemas++}_`);
+        return compiler.compile(parseJson(part.source));
+      }
+      case 'alternatives':
+        return choice(...part.of.map((parts) => this.write(parts)));
+      case 'repeat':
+        return this.#writeRepeat(part);
+    }
+  }
+
+  #writeRepeat({
+    parts,
+    separator,
+    min,
+    max,
+  }: Extract<StructurePart, { kind: 'repeat' }>): Expression {
+    if (max === 0) return EMPTY;
+    const item = this.write(parts);
+    const next = sequence(literalOf(separator, 'separator'), item);
+    const more = repeat(next, Math.max(0, min - 1), max === null ? null : max - 1);
+    const some = sequence(item, more);
+    return min === 0 ? choice(some, EMPTY) : some;
+  }
+}
+
+function parseJson(source: string): unknown {
+  try {
+    return JSON.parse(source);
+  } catch (cause) {
+    throw new OctavoError('invalid_request', 'the JSON schema is not valid JSON', {
+      param: 'schema',
+      cause,
+    });
+  }
+}
+
+/** Adds those of the rules of plain JSON that are used. */
+function withJsonRules(
+  root: Expression,
+  rules: ReadonlyMap<string, Expression>,
+): Map<string, Expression> {
+  const all = new Map(rules);
+  const visit = (expression: Expression): void => {
+    switch (expression.kind) {
+      case 'sequence':
+      case 'choice':
+        expression.items.forEach(visit);
+        break;
+      case 'repeat':
+      case 'regular':
+        visit(expression.item);
+        break;
+      case 'rule': {
+        const body = JSON_RULES.get(expression.name);
+        if (!body || all.has(expression.name)) break;
+        all.set(expression.name, body);
+        visit(body);
+        break;
+      }
+      case 'text':
+      case 'class':
+        break;
+    }
+  };
+  for (const expression of [root, ...rules.values()]) visit(expression);
+  return all;
+}

@@ -1,0 +1,16 @@
+/**
+ * A regular expression for the texts in which a marker does not occur. The marker's first character must not occur in it again; then
+ * a text is without the marker if each beginning of it goes on with another character than the marker does:
+ *
+ *     ( [^m0] | B* (B1 [^m0 m1] | B2 [^m0 m2] | ...) )* B*      Bi: the marker's first i characters, B: any of them but all
+ */
+export function textWithout(marker: string): string {
+  const [first, ...rest] = Array.from(marker, escape);
+  const beginnings = rest.map((_, i) => [first, ...rest.slice(0, i)].join(''));
+  const held = `(?:${beginnings.join('|')})*`;
+  const released = rest.map((next, i) => `${beginnings[i]}[^${first}${next}]`);
+  return `(?:[^${first}]|${held}(?:${released.join('|')}))*${held}`;
+}
+
+const escape = (char: string): string =>
+  `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;

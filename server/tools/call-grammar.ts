@@ -1,0 +1,94 @@
+import type { GrammarSpec, StructurePart } from '../../engine/core/protocol.js';
+import { OctavoError } from '../../engine/errors.js';
+import { toGrammar } from '../../engine/grammar/to-grammar.js';
+import type { OfferedTool } from './tool-format.js';
+import type { ToolPlan } from './tool-plan.js';
+
+/**
+ * What the output must follow for a plan's tools; null: nothing, calls are read as the model writes them.
+ *
+ * A forced choice is calls and nothing else. With `auto`, tools that are `strict` hold the model to their schemas if it calls; what
+ * it says instead, or before, stays free.
+ *
+ * @param written with which the prompt already begins the first call
+ */
+export function callGrammar(plan: ToolPlan, written: string): readonly StructurePart[] | null {
+  if (plan.mode !== 'auto') return calls(plan, written);
+  if (!plan.offered.some(({ strict }) => strict)) return null;
+  const { textAlone, textBefore } = plan.format.language;
+  return [
+    {
+      kind: 'alternatives',
+      of: [
+        [{ kind: 'regex', source: textAlone }],
+        [{ kind: 'regex', source: textBefore }, ...calls(plan, '')],
+      ],
+    },
+  ];
+}
+
+/** @throws OctavoError `invalid_request` that names the function whose schema cannot be enforced */
+export function checkCallGrammar(grammar: GrammarSpec, { offered, mode }: ToolPlan): void {
+  try {
+    toGrammar(grammar);
+  } catch (error) {
+    for (const tool of offered) checkSchema(tool.name, argumentsOf(tool, mode !== 'auto'));
+    throw error;
+  }
+}
+
+function checkSchema(name: string, parameters: GrammarSpec & StructurePart): void {
+  try {
+    toGrammar(parameters);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OctavoError('invalid_request', `the function ${name}: ${reason}`, {
+      param: 'tools',
+      cause: error,
+    });
+  }
+}
+
+/** How a forced choice begins, of whatever tool the first call is. */
+export function firstWords({ format: { language }, offered }: ToolPlan): string {
+  return language.begin + language.call(offered[0].name).before;
+}
+
+function calls(plan: ToolPlan, written: string): StructurePart[] {
+  const { begin, separator, end } = plan.format.language;
+  const max = plan.maxCalls === 1 ? 1 : null;
+  const repeated: StructurePart = {
+    kind: 'repeat',
+    parts: [oneCall(plan, 0)],
+    separator,
+    min: 1,
+    max,
+  };
+  const ofBegin = Math.min(written.length, begin.length);
+  const ofCall = written.length - ofBegin;
+  if (ofCall === 0) return [...literal(begin.slice(ofBegin)), repeated, ...literal(end)];
+  const more: StructurePart[] = [
+    { kind: 'alternatives', of: [[], [...literal(separator), repeated]] },
+  ];
+  return [oneCall(plan, ofCall), ...(max === 1 ? [] : more), ...literal(end)];
+}
+
+/** @param skip so many characters of the call are in the prompt */
+function oneCall({ format, offered, mode }: ToolPlan, skip: number): StructurePart {
+  const of = offered.map((tool) => {
+    const { before, after } = format.language.call(tool.name);
+    const parameters = argumentsOf(tool, mode !== 'auto');
+    return [...literal(before.slice(skip)), parameters, ...literal(after)];
+  });
+  return { kind: 'alternatives', of };
+}
+
+function argumentsOf(
+  { strict, parameters }: OfferedTool,
+  isForced: boolean,
+): GrammarSpec & StructurePart {
+  if (!strict && !isForced) return { kind: 'json-object' };
+  return { kind: 'json-schema', source: JSON.stringify(parameters) };
+}
+
+const literal = (text: string): StructurePart[] => (text === '' ? [] : [{ kind: 'literal', text }]);

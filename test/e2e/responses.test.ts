@@ -1,0 +1,45 @@
+import OpenAI from 'openai';
+import { expect, it } from 'vitest';
+import { startOctavo } from '../support/octavo-process.js';
+
+const MODEL = 'octavo-tiny';
+
+const WEATHER: OpenAI.Responses.FunctionTool = {
+  type: 'function',
+  name: 'get_weather',
+  description: 'Get the weather in a city',
+  parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+  strict: null,
+};
+
+it('octavo-tiny calls a tool, and speaks of its result, over /v1/responses; and embeds', async () => {
+  const { url } = await startOctavo();
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
+
+  const asked = { model: MODEL, temperature: 0, tools: [WEATHER] };
+  const stream = client.responses.stream({ ...asked, input: 'What is the weather in Paris?' });
+  const first = await stream.finalResponse();
+  const call = first.output.find((item) => item.type === 'function_call');
+  expect(call).toMatchObject({ name: 'get_weather', status: 'completed' });
+  expect(JSON.parse(call?.arguments ?? '')).toEqual({ city: 'Paris' });
+  const output = JSON.stringify({ city: 'Paris', weather: 'sunny', temperature: 21 });
+  const second = await client.responses.create({
+    ...asked,
+    previous_response_id: first.id,
+    input: [{ type: 'function_call_output', call_id: call?.call_id ?? '', output }],
+  });
+  expect(second.output_text).toContain('21');
+  // The first turn is the beginning of the second one's prompt.
+  expect(second.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(0);
+
+  const input = ['The owl lives in a tree.', 'What is 12 + 7?'];
+  const together = await client.embeddings.create({ model: MODEL, input });
+  const vectors = together.data.map(({ embedding }) => embedding);
+  for (const [i, text] of input.entries()) {
+    const alone = await client.embeddings.create({ model: MODEL, input: text });
+    const dot = alone.data[0]?.embedding.reduce((sum, x, j) => sum + x * (vectors[i]?.[j] ?? 0), 0);
+    expect(dot).toBeCloseTo(1, 4);
+  }
+  const across = vectors[0]?.reduce((sum, x, j) => sum + x * (vectors[1]?.[j] ?? 0), 0);
+  expect(across).toBeLessThan(0.99);
+});
