@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import type { TokenLogprobs } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
@@ -37,6 +38,7 @@ export interface Choice {
   text: string;
   readonly events: MessageEvent[];
   tokens: number;
+  readonly tokenIds: TokenId[];
   /** See `TextOutput`; the same for the following two. */
   logprobSum: number;
   readonly scored: ScoredToken[];
@@ -48,6 +50,8 @@ export interface Choice {
 export interface AnswerFormat {
   /** Parts that all chunks share: id, object, created, model. */
   readonly head: object;
+  /** What only the chunks of the opening say, beside the head. */
+  readonly openingHead?: object;
   /** Chunks that go out before anything is generated. */
   opening(): object[][];
   /** Chunks for one output, as their `choices`; none while text is held back. */
@@ -156,6 +160,7 @@ async function collect(
     choice.text += output.text;
     choice.events.push(...output.events);
     choice.tokens += output.tokens;
+    choice.tokenIds.push(...output.tokenIds);
     choice.logprobSum += output.logprobSum;
     choice.scored.push(...output.scored);
     choice.promptLogprobs ??= output.promptLogprobs ?? null;
@@ -168,6 +173,7 @@ const newChoice = (): Choice => ({
   text: '',
   events: [],
   tokens: 0,
+  tokenIds: [],
   logprobSum: 0,
   scored: [],
   promptLogprobs: null,
@@ -186,14 +192,14 @@ async function stream(
   const includeUsage = options?.include_usage === true;
   const isContinuous = options?.continuous_usage_stats === true;
   // The same in all chunks of a stream, so written once.
-  const head = JSON.stringify(format.head).slice(0, -1);
-  const send = (choices: object[], withUsage: boolean): Promise<void> => {
+  const head = JSON.stringify(format.head).slice(1, -1);
+  const send = (choices: object[], withUsage: boolean, more: object = {}): Promise<void> => {
     const usage = withUsage ? usageOf(record) : null;
-    const tail = includeUsage ? `,"usage":${JSON.stringify(usage)}}` : '}';
-    return sse.sendJson(`${head},"choices":${JSON.stringify(choices)}${tail}`);
+    const rest = JSON.stringify({ choices, ...(includeUsage ? { usage } : {}), ...more });
+    return sse.sendJson(`{${head},${rest.slice(1)}`);
   };
   try {
-    for (const chunk of format.opening()) await send(chunk, isContinuous);
+    for (const chunk of format.opening()) await send(chunk, isContinuous, format.openingHead);
     for await (const output of outputs) {
       for (const chunk of format.chunks(output)) await send(chunk, isContinuous);
     }

@@ -67,6 +67,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
           logprobs,
           promptLogprobs,
           promptTokenIds: tokenIds,
+          showIds: body.return_token_ids === true,
           writer: new LogprobWriter(served.tokenizer, {
             asIds: body.return_tokens_as_token_ids === true,
           }),

@@ -73,6 +73,7 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
           bestOf: candidates(body),
           logprobs: body.logprobs ?? null,
           promptLogprobs: body.prompt_logprobs ?? null,
+          showIds: body.return_token_ids === true,
           tokenizer,
           writer: new LogprobWriter(tokenizer, { asIds: body.return_tokens_as_token_ids === true }),
         }),

@@ -54,7 +54,6 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   allowed_token_ids: never,
   logits_processors: never,
   truncate_prompt_tokens: never,
-  return_token_ids: oneOf(false),
   prompt_embeds: never,
   chat_template: never,
   chat_template_kwargs: isEmptyObject,
