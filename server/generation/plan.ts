@@ -8,6 +8,7 @@ import type { CommonSchema } from '../routes/request-fields.js';
 import { refuseUnsupported } from '../routes/unsupported-fields.js';
 import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
+import { grammarOf } from './structured-output.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
@@ -78,12 +79,15 @@ export function planRequests(
   const stop = body.stop ?? [];
   const eos = body.ignore_eos === true ? [] : model.eosTokenIds;
   const n = body.n ?? 1;
+  const grammar = grammarOf(body);
   return prompts.map(({ tokenIds, maxTokens }, index) => ({
     ids: Array.from({ length: n }, (_, choice) => `${id}-${index * n + choice}` as RequestId),
     promptTokenIds: tokenIds,
     maxTokens,
     stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
     ...PLAIN_REQUEST,
+    grammar,
+    eosTokenIds: model.eosTokenIds,
     sampling: {
       ...GREEDY,
       temperature: body.temperature ?? model.defaultTemperature,

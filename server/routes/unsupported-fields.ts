@@ -10,9 +10,6 @@ const oneOf =
 
 const never = (): boolean => false;
 
-const isText = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && (value as { type?: unknown }).type === 'text';
-
 const isTextOnly = (value: unknown): boolean =>
   Array.isArray(value) && value.length === 1 && value[0] === 'text';
 
@@ -28,12 +25,7 @@ const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {
   tool_choice: oneOf('none'),
   functions: never,
   function_call: oneOf('none'),
-  response_format: isText,
-  guided_json: never,
-  guided_regex: never,
-  guided_choice: never,
-  guided_grammar: never,
-  structured_outputs: never,
+  guided_whitespace_pattern: never,
   logit_bias: isEmptyObject,
   presence_penalty: oneOf(0),
   frequency_penalty: oneOf(0),
