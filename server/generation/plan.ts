@@ -8,6 +8,7 @@ import { refuseUnsupported } from '../routes/unsupported-fields.js';
 import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
 import { samplingParams } from './sampling-fields.js';
+import { grammarOf } from './structured-output.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
@@ -103,6 +104,7 @@ export function planRequests(
   const stop = body.stop ?? [];
   const eos = body.ignore_eos === true ? [] : context.model.eosTokenIds;
   const minTokens = body.min_tokens ?? 0;
+  const grammar = grammarOf(body);
   return prompts.map(({ tokenIds, maxTokens }, index) => {
     if (minTokens > maxTokens) {
       const message = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;
@@ -118,6 +120,8 @@ export function planRequests(
       maxTokens: Math.max(1, maxTokens),
       stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
       ...PLAIN_REQUEST,
+      grammar,
+      eosTokenIds: context.model.eosTokenIds,
       minTokens,
       sampling,
       priority: body.priority ?? 0,

@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox';
+import { STRUCTURED_OUTPUT_FIELDS } from './structured-output-fields.js';
 
 /** Optional, and null counts as absent: clients send both. */
 export const Nullable = <Schema extends TSchema>(schema: Schema) =>
@@ -76,6 +77,7 @@ export const COMMON_FIELDS = {
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
   ...IGNORED_FIELDS,
+  ...STRUCTURED_OUTPUT_FIELDS,
 };
 
 export const CommonSchema = Type.Object(COMMON_FIELDS);

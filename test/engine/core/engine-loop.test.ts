@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EngineLoop } from '../../../engine/core/engine-loop.js';
+import type { GrammarSource } from '../../../engine/core/grammar-source.js';
 import {
   type EngineMessage,
   type EngineRequest,
@@ -9,6 +10,11 @@ import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { expectedText } from '../../support/paged-model.js';
+
+const NO_GRAMMARS: GrammarSource = {
+  constrain: () => Promise.reject(new Error('no grammars here')),
+  close: () => Promise.resolve(),
+};
 
 const request = (id: string, prompt: readonly number[], maxTokens: number): EngineRequest => ({
   ids: [id as RequestId],
@@ -20,7 +26,11 @@ const request = (id: string, prompt: readonly number[], maxTokens: number): Engi
 });
 
 /** A loop at work, what it has sent, and a way to wait for a message. */
-function start(harness: CoreHarness, options: { idleCheckMs?: number } = {}) {
+function start(
+  harness: CoreHarness,
+  grammars: GrammarSource = NO_GRAMMARS,
+  options: { idleCheckMs?: number } = {},
+) {
   const sent: EngineMessage[] = [];
   let check: () => void = () => undefined;
   const loop = new EngineLoop(
@@ -29,6 +39,7 @@ function start(harness: CoreHarness, options: { idleCheckMs?: number } = {}) {
       sent.push(message);
       check();
     },
+    grammars,
     options,
   );
   const ended = loop.run();
@@ -90,7 +101,7 @@ describe('EngineLoop', () => {
 
   it('invariant 12: checks its books when it is idle, and ends when they are wrong', async () => {
     const harness = new CoreHarness();
-    const { loop, ended, until, outputs } = start(harness, { idleCheckMs: 1 });
+    const { loop, ended, until, outputs } = start(harness, NO_GRAMMARS, { idleCheckMs: 1 });
     loop.post({ type: 'submit', request: request('a', [1, 2, 3], 2) });
     await until(() => outputs('a').length === 2);
     harness.cache.pool.allocate();
