@@ -3,8 +3,9 @@ import type { RequestId } from '../../scheduler/ids.js';
 import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { SampledToken, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
-import { sampleToken } from '../sampling/sampler.js';
+import { maskedLogits, sampleToken } from '../sampling/sampler.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner, RunnerTimings } from './model-runner.js';
 import type { CompletionOutput, EngineRequest, EngineStats } from './protocol.js';
 
@@ -51,8 +52,20 @@ export class EngineCore {
     };
   }
 
-  /** @throws OctavoError when the request can never run: what is wrong with it, and the limit */
-  add(request: EngineRequest): void {
+  /**
+   * @param constraints one for each completion, or none at all; they are this core's from now on, also when it throws
+   * @throws OctavoError when the request can never run: what is wrong with it, and the limit
+   */
+  add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
+    try {
+      this.#add(request, constraints);
+    } catch (error) {
+      for (const constraint of constraints) constraint.dispose();
+      throw error;
+    }
+  }
+
+  #add(request: EngineRequest, constraints: readonly TokenConstraint[]): void {
     const { scheduler, now, vocabSize } = this.#dependencies;
     const foreign = request.promptTokenIds.find((token) => token < 0 || token >= vocabSize);
     if (foreign !== undefined) {
@@ -66,13 +79,17 @@ export class EngineCore {
     if (refusal) throw refusalError(refusal, request);
     request.ids.forEach((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
-      this.#sampling.set(id, { params: { ...request.sampling, seed }, generated: 0 });
+      this.#sampling.set(id, {
+        params: { ...request.sampling, seed },
+        constraint: constraints[index] ?? null,
+        generated: 0,
+      });
     });
   }
 
   /** Between two steps. @returns false when the completion has ended already */
   abort(id: RequestId): boolean {
-    this.#sampling.delete(id);
+    this.#forget(id);
     return this.#dependencies.scheduler.abort(id);
   }
 
@@ -95,10 +112,15 @@ export class EngineCore {
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     for (const output of outputs) {
-      if (output.finishReason !== null) this.#sampling.delete(output.requestId);
+      if (output.finishReason !== null) this.#forget(output.requestId);
     }
     this.#steps += 1;
     return outputs;
+  }
+
+  #forget(id: RequestId): void {
+    this.#sampling.get(id)?.constraint?.dispose();
+    this.#sampling.delete(id);
   }
 
   #sample(plan: StepPlan, logits: Float32Array): SampledToken[] {
@@ -111,7 +133,10 @@ export class EngineCore {
       for (const requestId of samplers) {
         const state = this.#sampling.get(requestId);
         if (!state) throw new Error(`the plan samples ${requestId}, which is not here`);
-        const tokenId = sampleToken(rowLogits, state.params, state.generated);
+        const allowed = state.constraint?.mask() ?? null;
+        const logits = allowed ? maskedLogits(rowLogits, allowed) : rowLogits;
+        const tokenId = sampleToken(logits, state.params, state.generated);
+        state.constraint?.accept(tokenId);
         state.generated += 1;
         sampled.push({ requestId, tokenId });
       }
@@ -131,6 +156,7 @@ export interface StepTimings extends RunnerTimings {
 
 interface SequenceSampling {
   readonly params: SamplingParams;
+  readonly constraint: TokenConstraint | null;
   /** Index of the next token: with the seed it fixes the random number. */
   generated: number;
 }

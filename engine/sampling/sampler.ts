@@ -17,6 +17,13 @@ export function sampleToken(logits: Float32Array, params: SamplingParams, index:
     : sampleAll(probabilities, draw);
 }
 
+/** A copy of the logits in which tokens that are not allowed are impossible. */
+export function maskedLogits(logits: Float32Array, allowed: Int32Array): Float32Array {
+  return logits.map((logit, token) =>
+    (allowed[token >>> 5] >>> (token & 31)) & 1 ? logit : -Infinity,
+  );
+}
+
 /** The first of the largest, so that ties never depend on chance. */
 export function argMax(logits: Float32Array): TokenId {
   let best = 0;
