@@ -1,6 +1,15 @@
+import type { RequestId } from '../../scheduler/ids.js';
 import { OctavoError, toErrorRecord } from '../errors.js';
 import type { EngineCore } from './engine-core.js';
-import type { EngineCommand, EngineMessage } from './protocol.js';
+import { GrammarGate } from './grammar-gate.js';
+import type { GrammarConstraint, GrammarSource } from './grammar-source.js';
+import type {
+  CompletionOutput,
+  EngineCommand,
+  EngineMessage,
+  EngineRequest,
+  EngineStats,
+} from './protocol.js';
 
 /**
  * Drives an `EngineCore`: commands come in at any time and take effect between two steps; each step's outputs go out
@@ -10,12 +19,15 @@ export class EngineLoop {
   readonly #core: EngineCore;
   readonly #send: (message: EngineMessage) => void;
   readonly #inbox: EngineCommand[] = [];
+  readonly #gate: GrammarGate;
   #wake: (() => void) | null = null;
   #closed = false;
 
-  constructor(core: EngineCore, send: (message: EngineMessage) => void) {
+  /** @param grammars for requests with a grammar, which wait beside the loop until it is compiled; closed with the loop */
+  constructor(core: EngineCore, send: (message: EngineMessage) => void, grammars: GrammarSource) {
     this.#core = core;
     this.#send = send;
+    this.#gate = new GrammarGate(grammars, () => this.#wake?.());
   }
 
   /** Takes a command; it has its effect before the next step. */
@@ -30,29 +42,37 @@ export class EngineLoop {
       for (;;) {
         this.#readInbox();
         if (this.#closed) return;
+        this.#admitReady();
         if (!this.#core.hasWork) {
           await this.#nextCommand();
           continue;
         }
-        const outputs = await this.#core.step();
-        this.#send({ type: 'step', outputs, stats: this.#core.stats });
+        const outputs = this.#withoutFailed(await this.#core.step());
+        this.#send({ type: 'step', outputs, stats: this.#stats });
       }
     } finally {
       this.#core.dispose();
+      await this.#gate.close();
     }
+  }
+
+  get #stats(): EngineStats {
+    const { stats } = this.#core;
+    return { ...stats, waiting: stats.waiting + this.#gate.numWaiting };
   }
 
   #readInbox(): void {
     for (const command of this.#inbox.splice(0)) {
       switch (command.type) {
         case 'submit':
-          this.#submit(command);
+          if (command.request.grammar === null) this.#add(command.request);
+          else this.#gate.submit(command.request);
           break;
         case 'abort':
-          this.#core.abort(command.id);
+          if (!this.#gate.abort(command.id)) this.#core.abort(command.id);
+          this.#gate.forget(command.id);
           // The blocks are free now: whoever watches must not have to wait for the next request's step.
-          if (!this.#core.hasWork)
-            this.#send({ type: 'step', outputs: [], stats: this.#core.stats });
+          if (!this.#core.hasWork) this.#send({ type: 'step', outputs: [], stats: this.#stats });
           break;
         case 'resetPrefixCache':
           this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });
@@ -64,20 +84,54 @@ export class EngineLoop {
     }
   }
 
-  #submit({ request }: Extract<EngineCommand, { type: 'submit' }>): void {
+  #add(request: EngineRequest, constraints: readonly GrammarConstraint[] = []): void {
     try {
-      this.#core.add(request);
+      this.#core.add(request, constraints);
     } catch (error) {
-      if (!(error instanceof OctavoError)) throw error;
-      this.#send({ type: 'refused', ids: request.ids, error: toErrorRecord(error) });
+      for (const id of request.ids) this.#gate.forget(id);
+      this.#refuse(request.ids, error);
     }
   }
 
+  #refuse(ids: readonly RequestId[], error: unknown): void {
+    if (!(error instanceof OctavoError)) throw error;
+    this.#send({ type: 'refused', ids, error: toErrorRecord(error) });
+  }
+
+  #admitReady(): void {
+    for (const admission of this.#gate.takeReady()) {
+      if ('error' in admission) this.#refuse(admission.request.ids, knownError(admission.error));
+      else this.#add(admission.request, admission.constraints);
+    }
+  }
+
+  /** Ends completions whose grammar is lost; what this step gave them was chosen without it. */
+  #withoutFailed(outputs: CompletionOutput[]): CompletionOutput[] {
+    const failures = this.#gate.takeFailures();
+    for (const { requestId, finishReason } of outputs) {
+      if (finishReason !== null) this.#gate.forget(requestId);
+    }
+    if (failures.length === 0) return outputs;
+    for (const { id, error } of failures) {
+      this.#core.abort(id);
+      this.#refuse([id], error);
+    }
+    const failed = new Set(failures.map(({ id }) => id));
+    return outputs.filter(({ requestId }) => !failed.has(requestId));
+  }
+
   async #nextCommand(): Promise<void> {
-    if (this.#inbox.length > 0) return;
+    if (this.#inbox.length > 0 || this.#gate.hasReady) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
     this.#wake = null;
   }
+}
+
+/** Whatever goes wrong with a grammar is the request's misfortune, not the engine's. */
+function knownError(error: unknown): OctavoError {
+  if (error instanceof OctavoError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new OctavoError('internal', `the grammar: ${message}`, { cause: error });
 }

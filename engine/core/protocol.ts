@@ -65,6 +65,11 @@ export interface EngineRequest {
   readonly promptLogprobs: number | null;
   /** What the output must follow; null: nothing. */
   readonly grammar: GrammarSpec | null;
+  /**
+   * The tokens with which the model ends a text; only read with a grammar, which needs one to end. When none of them is a stop token of the
+   * request (`ignore_eos`), the text ends only where the grammar cannot go on.
+   */
+  readonly eosTokenIds: readonly TokenId[];
   /** The prompt's embedding is wanted instead of tokens: its last token's, or the mean of all; null generates. */
   readonly pooling: Pooling | null;
   /** Smaller is earlier. */
@@ -79,6 +84,7 @@ export const PLAIN_REQUEST = {
   logprobs: null,
   promptLogprobs: null,
   grammar: null,
+  eosTokenIds: [],
   pooling: null,
   priority: 0,
   cacheSalt: null,
@@ -163,7 +169,7 @@ export type EngineMessage =
       readonly outputs: readonly CompletionOutput[];
       readonly stats: EngineStats;
     }
-  /** The request never entered the queue. */
+  /** The request never entered the queue, or its grammar was lost on the way. */
   | { readonly type: 'refused'; readonly ids: readonly RequestId[]; readonly error: ErrorRecord }
   /** Answers `resetPrefixCache`, in the order of the commands. */
   | { readonly type: 'prefixCacheReset'; readonly done: boolean }

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../errors.js';
+import { GRAMMAR_DEFAULTS, GrammarPool } from '../grammar/grammar-pool.js';
 import { EngineLoop } from './engine-loop.js';
 import { loadEngine } from './load-engine.js';
 import type { EngineCommand, EngineMessage, EngineOptions } from './protocol.js';
@@ -12,8 +13,11 @@ if (!port) throw new Error('the engine runs in a worker thread');
 const send = (message: EngineMessage): void => port.postMessage(message);
 
 try {
-  const { core, info, runner } = await loadEngine(workerData as EngineOptions);
-  const loop = new EngineLoop(core, send);
+  const options = workerData as EngineOptions;
+  const { core, info, runner } = await loadEngine(options);
+  const { modelDir } = options;
+  const grammars = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize: info.vocabSize });
+  const loop = new EngineLoop(core, send, grammars);
   port.on('message', (command: EngineCommand) => loop.post(command));
   send({ type: 'ready', info, stats: core.stats });
   await loop.run();

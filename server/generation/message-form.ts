@@ -1,5 +1,4 @@
 import type { GrammarSpec } from '../../engine/core/protocol.js';
-import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ReasoningParserName } from '../reasoning/reasoning-parsers.js';
 import {
@@ -10,11 +9,12 @@ import {
   thinkingParts,
 } from '../reasoning/think-parser.js';
 import type { ServedModel } from '../text/served-model.js';
-import { callGrammar, checkCallGrammar, firstWords } from '../tools/call-grammar.js';
+import { checkCallGrammar } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 import type { MessageForm } from './generate-text.js';
+import { outputConstraint } from './output-constraint.js';
 
 /** What a request's messages and tools mean for the engine. */
 export interface MessagePlan {
@@ -67,24 +67,27 @@ export class MessageForms {
    *
    * @param rendered the prompt as the chat template has it
    * @param tools null: nothing may be called, so nothing is a call
-   * @throws OctavoError `invalid_request` for a tool's schema that cannot be enforced
+   * @param answer what the answer must follow, if the model does not call; null: nothing
+   * @throws OctavoError `invalid_request` for what cannot be enforced
    */
-  plan(rendered: string, tools: ToolPlan | null): MessagePlan {
+  plan(rendered: string, tools: ToolPlan | null, answer: GrammarSpec | null = null): MessagePlan {
     const thinks = this.reasoning === 'think';
-    const marker = tools === null ? '' : this.#unwritableMarker(tools);
-    const calls = tools === null ? null : callGrammar(tools, marker);
     const isOpen = thinks && opensThinking(rendered);
-    const mayThink = marker === '' && !THINK_MARKERS.some((tag) => this.#isSpecial(tag));
-    const closing = calls !== null && isOpen && !mayThink ? CLOSE_THINKING : '';
-    const prompt = rendered + closing + marker;
-    const isForced = tools !== null && tools.mode !== 'auto';
-    const thought = thinks && isForced && mayThink ? thinkingParts(isOpen) : [];
-    const grammar: GrammarSpec | null = calls && {
-      kind: 'structure',
-      parts: [...thought, ...calls],
-    };
+    const marker = tools === null ? '' : this.#specialMarker(tools);
+    const constraint = outputConstraint(tools, answer, marker);
+    const mayThink =
+      marker === '' &&
+      constraint?.thinkable !== null &&
+      !THINK_MARKERS.some((tag) => this.#isSpecial(tag));
+    const written = tools !== null && tools.mode !== 'auto' ? marker : '';
+    const closing = constraint !== null && isOpen && !mayThink ? CLOSE_THINKING : '';
+    const prompt = rendered + closing + written;
+    let grammar: GrammarSpec | null = constraint?.grammar ?? null;
+    if (constraint?.thinkable && thinks && mayThink) {
+      grammar = { kind: 'structure', parts: [...thinkingParts(isOpen), ...constraint.thinkable] };
+    }
     if (grammar !== null && tools !== null) checkCallGrammar(grammar, tools);
-    const message = thinks || tools !== null ? this.#form(prompt, tools, marker) : null;
+    const message = thinks || tools !== null ? this.#form(prompt, tools, written) : null;
     return { prompt, message, grammar };
   }
 
@@ -104,19 +107,9 @@ export class MessageForms {
     };
   }
 
-  /** The marker with which the output must begin, if it is a special token. */
-  #unwritableMarker(plan: ToolPlan): string {
-    const { markers } = plan.format;
-    if (plan.mode === 'auto') {
-      const strict = plan.offered.find((tool) => tool.strict);
-      if (!strict || !markers.some((marker) => this.#isSpecial(marker))) return '';
-      throw new OctavoError(
-        'invalid_request',
-        `the tool ${strict.name} cannot be strict with tool_choice auto: this model marks calls with special tokens`,
-        { param: 'tools' },
-      );
-    }
-    const words = firstWords(plan);
+  /** The marker with which a call must begin, if it is a special token. */
+  #specialMarker({ format: { markers, language }, offered }: ToolPlan): string {
+    const words = language.begin + language.call(offered[0].name).before;
     return markers.find((marker) => words.startsWith(marker) && this.#isSpecial(marker)) ?? '';
   }
 

@@ -8,6 +8,7 @@ import { refuseUnsupported } from '../routes/unsupported-fields.js';
 import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
 import { samplingParams } from './sampling-fields.js';
+import { grammarOf } from './structured-output.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
@@ -97,7 +98,12 @@ export function planRequests(
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
   context: AppContext,
-  { completions = body.n ?? 1, continuesPrompt = false, ...wishes }: EngineWishes = {},
+  {
+    completions = body.n ?? 1,
+    continuesPrompt = false,
+    grammar = grammarOf(body),
+    ...wishes
+  }: EngineWishes = {},
 ): TextRequest[] {
   const sampling = samplingParams(body, context);
   const stop = body.stop ?? [];
@@ -118,6 +124,8 @@ export function planRequests(
       maxTokens: Math.max(1, maxTokens),
       stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
       ...PLAIN_REQUEST,
+      grammar,
+      eosTokenIds: context.model.eosTokenIds,
       minTokens,
       sampling,
       priority: body.priority ?? 0,

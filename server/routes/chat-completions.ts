@@ -3,6 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { answer, newId, newRecord } from '../generation/run.js';
+import { grammarOf } from '../generation/structured-output.js';
 import { planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
@@ -40,7 +41,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
         tools: tools?.shown ?? null,
         variables: templateVariables(body, served.chatTemplate),
       });
-      const { prompt, message, grammar } = messageForms.plan(rendered, tools);
+      const { prompt, message, grammar } = messageForms.plan(rendered, tools, grammarOf(body));
       const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,

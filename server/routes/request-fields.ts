@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox';
+import { STRUCTURED_OUTPUT_FIELDS } from './structured-output-fields.js';
 
 /** Optional, and null counts as absent: clients send both. */
 export const Nullable = <Schema extends TSchema>(schema: Schema) =>
@@ -73,6 +74,7 @@ export const COMMON_FIELDS = {
   priority: Nullable(Type.Integer({ minimum: -1000, maximum: 1000 })),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
+  ...STRUCTURED_OUTPUT_FIELDS,
   ...IGNORED_FIELDS,
 };
 

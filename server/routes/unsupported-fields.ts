@@ -15,9 +15,6 @@ export const oneOf =
 
 export const never = (): boolean => false;
 
-const isText = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && (value as { type?: unknown }).type === 'text';
-
 const isTextOnly = (value: unknown): boolean =>
   Array.isArray(value) && value.length === 1 && value[0] === 'text';
 
@@ -33,7 +30,7 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   tool_choice: oneOf('none'),
   functions: never,
   function_call: oneOf('none'),
-  response_format: isText,
+  guided_whitespace_pattern: never,
   best_of: oneOf(1),
   echo: oneOf(false),
   suffix: oneOf(''),
@@ -44,11 +41,6 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   verbosity: oneOf('medium'),
   web_search_options: never,
   // vLLM's
-  guided_json: never,
-  guided_regex: never,
-  guided_choice: never,
-  guided_grammar: never,
-  structured_outputs: never,
   use_beam_search: oneOf(false),
   bad_words: isEmptyList,
   allowed_token_ids: never,

@@ -5,26 +5,38 @@ import type { OfferedTool } from './tool-format.js';
 import type { ToolPlan } from './tool-plan.js';
 
 /**
- * What the output must follow for a plan's tools; null: nothing, calls are read as the model writes them.
- *
- * A forced choice is calls and nothing else. With `auto`, tools that are `strict` hold the model to their schemas if it calls; what
- * it says instead, or before, stays free.
+ * Calls and nothing else.
  *
  * @param written with which the prompt already begins the first call
  */
-export function callGrammar(plan: ToolPlan, written: string): readonly StructurePart[] | null {
-  if (plan.mode !== 'auto') return calls(plan, written);
-  if (!plan.offered.some(({ strict }) => strict)) return null;
-  const { textAlone, textBefore } = plan.format.language;
-  return [
-    {
-      kind: 'alternatives',
-      of: [
-        [{ kind: 'regex', source: textAlone }],
-        [{ kind: 'regex', source: textBefore }, ...calls(plan, '')],
-      ],
-    },
+export function onlyCalls(plan: ToolPlan, written: string): StructurePart[] {
+  const { begin, separator, end } = plan.format.language;
+  const max = plan.maxCalls === 1 ? 1 : null;
+  const repeated: StructurePart = {
+    kind: 'repeat',
+    parts: [oneCall(plan, 0)],
+    separator,
+    min: 1,
+    max,
+  };
+  const ofBegin = Math.min(written.length, begin.length);
+  const ofCall = written.length - ofBegin;
+  if (ofCall === 0) return [...literal(begin.slice(ofBegin)), repeated, ...literal(end)];
+  const more: StructurePart[] = [
+    { kind: 'alternatives', of: [[], [...literal(separator), repeated]] },
   ];
+  return [oneCall(plan, ofCall), ...(max === 1 ? [] : more), ...literal(end)];
+}
+
+/** Calls that follow the schemas of the `strict` functions, or another answer; text stays free where `answer` is null. */
+export function callsOrAnswer(
+  plan: ToolPlan,
+  answer: readonly StructurePart[] | null,
+): StructurePart[] {
+  const { textAlone, textBefore } = plan.format.language;
+  const alone: StructurePart[] = [{ kind: 'regex', source: textAlone }];
+  const before: StructurePart[] = answer ? [] : [{ kind: 'regex', source: textBefore }];
+  return [{ kind: 'alternatives', of: [answer ?? alone, [...before, ...onlyCalls(plan, '')]] }];
 }
 
 /** @throws OctavoError `invalid_request` that names the function whose schema cannot be enforced */
@@ -47,30 +59,6 @@ function checkSchema(name: string, parameters: GrammarSpec & StructurePart): voi
       cause: error,
     });
   }
-}
-
-/** How a forced choice begins, of whatever tool the first call is. */
-export function firstWords({ format: { language }, offered }: ToolPlan): string {
-  return language.begin + language.call(offered[0].name).before;
-}
-
-function calls(plan: ToolPlan, written: string): StructurePart[] {
-  const { begin, separator, end } = plan.format.language;
-  const max = plan.maxCalls === 1 ? 1 : null;
-  const repeated: StructurePart = {
-    kind: 'repeat',
-    parts: [oneCall(plan, 0)],
-    separator,
-    min: 1,
-    max,
-  };
-  const ofBegin = Math.min(written.length, begin.length);
-  const ofCall = written.length - ofBegin;
-  if (ofCall === 0) return [...literal(begin.slice(ofBegin)), repeated, ...literal(end)];
-  const more: StructurePart[] = [
-    { kind: 'alternatives', of: [[], [...literal(separator), repeated]] },
-  ];
-  return [oneCall(plan, ofCall), ...(max === 1 ? [] : more), ...literal(end)];
 }
 
 /** @param skip so many characters of the call are in the prompt */

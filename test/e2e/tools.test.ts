@@ -121,6 +121,65 @@ describe('octavo-tiny calls tools, with the official client', () => {
     expect(called).toEqual([{ city: 'Paris' }]);
   });
 
+  it('must call when a call is required, also where it would not', async () => {
+    const request = { model, tools: [WEATHER, ADD], temperature: 0 };
+    const hello = { role: 'user' as const, content: 'Hello!' };
+    const free = await client.chat.completions.create({ ...request, messages: [hello] });
+    expect(free.choices[0]?.message.tool_calls).toBeUndefined();
+    const { choices } = await client.chat.completions.create({
+      ...request,
+      messages: [hello],
+      tool_choice: 'required',
+      parallel_tool_calls: false,
+    });
+    expect(choices[0]?.finish_reason).toBe('tool_calls');
+    expect(choices[0]?.message.content).toBeNull();
+    const [call] = choices[0]?.message.tool_calls ?? [];
+    if (call?.type !== 'function') throw new Error('no call');
+    const keys = call.function.name === 'add' ? ['a', 'b'] : ['city'];
+    expect(Object.keys(JSON.parse(call.function.arguments) as object)).toEqual(keys);
+  });
+
+  it('calls the function that is named, streamed', async () => {
+    const stream = client.chat.completions.stream({
+      model,
+      tools: [WEATHER, TIME, ADD],
+      temperature: 0,
+      messages: [QUESTION],
+      tool_choice: { type: 'function', function: { name: 'get_time' } },
+    });
+    const { choices } = await stream.finalChatCompletion();
+    expect(choices[0]?.finish_reason).toBe('stop');
+    expect(choices[0]?.message.tool_calls).toMatchObject([
+      { type: 'function', function: { name: 'get_time' } },
+    ]);
+    const [call] = choices[0]?.message.tool_calls ?? [];
+    if (call?.type !== 'function') throw new Error('no call');
+    expect(JSON.parse(call.function.arguments)).toEqual({
+      city: expect.any(String) as string,
+    });
+  });
+
+  it('keeps to the schema of a strict tool that it chooses to call', async () => {
+    const parameters = {
+      type: 'object',
+      properties: { city: { type: 'string', enum: ['Rome', 'Oslo'] } },
+      required: ['city'],
+      additionalProperties: false,
+    };
+    const request = { model, temperature: 0, messages: [QUESTION] };
+    const strictly = { ...WEATHER.function, parameters, strict: true };
+    const { choices } = await client.chat.completions.create({
+      ...request,
+      tools: [{ type: 'function', function: strictly }],
+    });
+    const [call] = choices[0]?.message.tool_calls ?? [];
+    if (call?.type !== 'function') throw new Error('no call');
+    expect(['Rome', 'Oslo']).toContain(
+      (JSON.parse(call.function.arguments) as { city: string }).city,
+    );
+  });
+
   it('does not call when no tool fits, or none may be called', async () => {
     const request = { model, tools: [WEATHER, TIME], temperature: 0 };
     const hello = await client.chat.completions.create({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EngineLoop } from '../../../engine/core/engine-loop.js';
+import type { GrammarSource } from '../../../engine/core/grammar-source.js';
 import {
   type EngineMessage,
   type EngineRequest,
@@ -9,6 +10,11 @@ import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { expectedText } from '../../support/paged-model.js';
+
+const NO_GRAMMARS: GrammarSource = {
+  constrain: () => Promise.reject(new Error('no grammars here')),
+  close: () => Promise.resolve(),
+};
 
 const request = (id: string, prompt: readonly number[], maxTokens: number): EngineRequest => ({
   ids: [id as RequestId],
@@ -20,13 +26,17 @@ const request = (id: string, prompt: readonly number[], maxTokens: number): Engi
 });
 
 /** A loop at work, what it has sent, and a way to wait for a message. */
-function start(harness: CoreHarness) {
+function start(harness: CoreHarness, grammars: GrammarSource = NO_GRAMMARS) {
   const sent: EngineMessage[] = [];
   let check: () => void = () => undefined;
-  const loop = new EngineLoop(harness.core, (message) => {
-    sent.push(message);
-    check();
-  });
+  const loop = new EngineLoop(
+    harness.core,
+    (message) => {
+      sent.push(message);
+      check();
+    },
+    grammars,
+  );
   const ended = loop.run();
   const until = (condition: () => boolean): Promise<void> =>
     new Promise((resolve) => {

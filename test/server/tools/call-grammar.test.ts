@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { GrammarSpec } from '../../../engine/core/protocol.js';
 import { MessageForms } from '../../../server/generation/message-form.js';
 import type { ServedModel } from '../../../server/text/served-model.js';
 import { textWithout } from '../../../server/text/text-without.js';
@@ -47,6 +48,7 @@ function plan(
     readonly model?: ServedModel;
     readonly think?: boolean;
     readonly rendered?: string;
+    readonly answer?: GrammarSpec;
   } = {},
 ): Planned {
   const model = options.model ?? toolModel;
@@ -55,7 +57,11 @@ function plan(
     reasoningParser: options.think === true ? 'think' : 'none',
   });
   const tools = planTools({ tools: [WEATHER, TIME], ...body }, model.chatTemplate, forms.tools);
-  const { prompt, grammar, message } = forms.plan(options.rendered ?? 'P', tools);
+  const { prompt, grammar, message } = forms.plan(
+    options.rendered ?? 'P',
+    tools,
+    options.answer ?? null,
+  );
   const language = grammar && languageOf(grammar);
   return {
     prompt,
@@ -166,8 +172,45 @@ describe('strict tools with tool_choice auto', () => {
   test('are refused where calls begin with a special token', async () => {
     const model = withSpecialTokens('[TOOL_CALLS]');
     expect(() => plan(strict, { parser: 'mistral', model })).toThrow(
-      /get_weather cannot be strict/,
+      /a strict function is not possible/,
     );
+  });
+});
+
+describe('a response format', () => {
+  const answer: GrammarSpec = { kind: 'choice', choices: ['yes', 'no'] };
+
+  test('or a call of any function', async () => {
+    const { takes } = plan({}, { answer });
+    const texts = ['yes', 'maybe', HERMES_CALL, HERMES_CALL.replace('city', 'town'), ''];
+    expect(await Promise.all(texts.map(takes))).toEqual([true, false, true, true, false]);
+  });
+
+  test('yields to a forced choice', async () => {
+    const { takes } = plan(required, { answer });
+    expect(await Promise.all(['yes', HERMES_CALL].map(takes))).toEqual([false, true]);
+  });
+
+  test('follows the reasoning', async () => {
+    const none = { tool_choice: 'none' };
+    const { takes } = plan(none, { answer, think: true, rendered: 'P<think>\n' });
+    const texts = ['yes', 'Hm.</think>yes', 'Hm.\n</think>\n\nmaybe'];
+    expect(await Promise.all(texts.map(takes))).toEqual([false, true, false]);
+    const ebnf: GrammarSpec = { kind: 'ebnf', source: 'root ::= "yes"' };
+    const closed = plan(none, { answer: ebnf, think: true, rendered: 'P<think>\n' });
+    expect(closed.prompt).toBe('P<think>\n\n</think>\n\n');
+    expect(await closed.takes('yes')).toBe(true);
+  });
+
+  test('is refused where it cannot stand beside calls', () => {
+    const ebnf: GrammarSpec = { kind: 'ebnf', source: 'root ::= "yes"' };
+    expect(() => plan({}, { answer: ebnf })).toThrow(/EBNF grammar cannot be combined with tools/);
+    const options = {
+      answer,
+      parser: 'mistral',
+      model: withSpecialTokens('[TOOL_CALLS]'),
+    } as const;
+    expect(() => plan({}, options)).toThrow(/a response format is not possible with tools/);
   });
 });
 

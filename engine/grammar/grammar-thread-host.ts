@@ -1,0 +1,189 @@
+import { Worker } from 'node:worker_threads';
+import type { GrammarRequest } from '../core/grammar-source.js';
+import type { GrammarSpec } from '../core/protocol.js';
+import { fromErrorRecord, OctavoError } from '../errors.js';
+import { MaskSlot } from './mask-slot.js';
+import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
+import { type MatcherHost, ThreadConstraint } from './thread-constraint.js';
+
+/** A grammar that lives in a thread. */
+export interface ThreadGrammar {
+  readonly id: number;
+  /** Matchers that use it. */
+  live: number;
+}
+
+interface Waiter {
+  resolve: () => void;
+  reject: (error: OctavoError) => void;
+}
+
+/** The engine's end of one grammar thread. */
+export class GrammarThreadHost implements MatcherHost {
+  readonly vocabSize: number;
+  /** By the key of the grammar, the least recently used first. */
+  readonly grammars = new Map<string, ThreadGrammar>();
+  readonly #worker: Worker;
+  readonly #onIdle: () => void;
+  readonly #constraints = new Map<number, ThreadConstraint>();
+  readonly #starting = new Map<number, Waiter>();
+  #compiling: Waiter | null = null;
+  #advancing: number[] = [];
+  #count = 0;
+  #memoryBytes = 0;
+  #lost: OctavoError | null = null;
+
+  /** @param onIdle its last matcher is gone, or it has ended */
+  constructor(options: GrammarThreadOptions, onIdle: () => void) {
+    this.vocabSize = options.vocabSize;
+    this.#onIdle = onIdle;
+    const fromSources = import.meta.url.endsWith('.ts');
+    const entry = fromSources ? './grammar-thread-dev.mjs' : './grammar-thread.js';
+    this.#worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
+    this.#worker.on('message', (reply: GrammarReply) => this.#receive(reply));
+    this.#worker.on('error', (error) => this.end(error.message));
+    this.#worker.on('exit', () => this.end('it ended'));
+    this.#worker.unref();
+  }
+
+  /** Matchers that the engine uses: none of them may be kept waiting by a compilation. */
+  get live(): number {
+    return this.#constraints.size;
+  }
+
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  /** Final. */
+  get hasEnded(): boolean {
+    return this.#lost !== null;
+  }
+
+  /** One at a time, and only while nothing is live. @throws OctavoError `invalid_request`; the thread may have ended with it */
+  async compile(key: string, spec: GrammarSpec, timeoutMs: number): Promise<void> {
+    const id = this.#count++;
+    const done = this.#reply((waiter) => {
+      this.#compiling = waiter;
+    });
+    this.#send({ type: 'compile', grammar: id, spec });
+    const timer = setTimeout(
+      () => this.end(`it took more than ${timeoutMs / 1000} s`),
+      timeoutMs,
+    ).unref();
+    try {
+      await done;
+      this.grammars.set(key, { id, live: 0 });
+    } finally {
+      clearTimeout(timer);
+      this.#compiling = null;
+    }
+  }
+
+  /** @returns when their first masks are known */
+  async match(key: string, request: GrammarRequest): Promise<ThreadConstraint[]> {
+    const grammar = this.grammars.get(key);
+    if (!grammar) throw new Error('the grammar is not in this thread');
+    this.grammars.delete(key);
+    this.grammars.set(key, grammar);
+    const { stopTokenIds, eosTokenIds, isLongest } = request;
+    const constraints = Array.from({ length: request.count }, () => {
+      const matcher = this.#count++;
+      const slot = MaskSlot.create(this.vocabSize);
+      const constraint = new ThreadConstraint(this, matcher, slot, grammar, new Set(stopTokenIds));
+      this.#constraints.set(matcher, constraint);
+      grammar.live += 1;
+      return constraint;
+    });
+    const started = constraints.map(({ matcher, slot }) => {
+      const done = this.#reply((waiter) => this.#starting.set(matcher, waiter));
+      this.#send({
+        type: 'match',
+        grammar: grammar.id,
+        matcher,
+        slot: slot.buffer,
+        stopTokenIds,
+        eosTokenIds,
+        isLongest,
+      });
+      return done;
+    });
+    await Promise.all(started);
+    return constraints;
+  }
+
+  forget(key: string): void {
+    const grammar = this.grammars.get(key);
+    this.grammars.delete(key);
+    if (grammar) this.#send({ type: 'forget', grammar: grammar.id });
+  }
+
+  /** Tokens of one step go out in one message, after the last of them. */
+  advance(matcher: number): void {
+    this.#advancing.push(matcher);
+    if (this.#advancing.length === 1) queueMicrotask(() => this.flush());
+  }
+
+  flush(): void {
+    if (this.#advancing.length === 0) return;
+    this.#send({ type: 'advance', matchers: this.#advancing });
+    this.#advancing = [];
+  }
+
+  release(constraint: ThreadConstraint): void {
+    if (!this.#constraints.delete(constraint.matcher)) return;
+    constraint.grammar.live -= 1;
+    this.#send({ type: 'release', matcher: constraint.matcher });
+    if (this.live === 0) this.#onIdle();
+  }
+
+  /** Ends the thread; whatever waits for it fails. Idempotent. */
+  end(reason: string): void {
+    if (this.#lost) return;
+    this.#lost = new OctavoError('internal', `a grammar thread has ended: ${reason}`);
+    void this.#worker.terminate();
+    // The grammar that was being compiled is at fault; matchers and other grammars are not.
+    this.#compiling?.reject(
+      new OctavoError('invalid_request', `the grammar cannot be compiled: ${reason}`),
+    );
+    for (const waiter of this.#starting.values()) waiter.reject(this.#lost);
+    this.#starting.clear();
+    for (const constraint of this.#constraints.values()) constraint.fail(this.#lost);
+    this.#onIdle();
+  }
+
+  async close(): Promise<void> {
+    this.end('the engine is closing');
+    await this.#worker.terminate();
+  }
+
+  #send(command: GrammarCommand): void {
+    if (!this.#lost) this.#worker.postMessage(command);
+  }
+
+  #reply(expect: (waiter: Waiter) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost) reject(this.#lost);
+      else expect({ resolve, reject });
+    });
+  }
+
+  #receive(reply: GrammarReply): void {
+    switch (reply.type) {
+      case 'compiled':
+        this.#memoryBytes = reply.memoryBytes;
+        this.#compiling?.resolve();
+        break;
+      case 'refused':
+        this.#compiling?.reject(fromErrorRecord(reply.error));
+        break;
+      case 'matching':
+        this.#starting.get(reply.matcher)?.resolve();
+        this.#starting.delete(reply.matcher);
+        break;
+      case 'aborted':
+        this.end(reply.reason);
+        break;
+    }
+  }
+}

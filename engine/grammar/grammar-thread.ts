@@ -1,0 +1,146 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { OctavoError, toErrorRecord } from '../errors.js';
+import { printGrammar } from './language/print.js';
+import { MaskSlot, SLOT } from './mask-slot.js';
+import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
+import { toGrammar } from './to-grammar.js';
+import { encodeVocabulary, readVocabulary } from './vocabulary.js';
+import {
+  type CompiledGrammar,
+  type Compiler,
+  loadXgrammar,
+  type Matcher,
+  watchMemory,
+} from './xgrammar.js';
+
+// A grammar thread: one instance of the library, the grammars that it has compiled, and their matchers. It does one thing after
+// the other; who may wait for whom is the pool's business.
+
+const port = parentPort;
+if (!port) throw new Error('grammars are compiled in a worker thread');
+const { modelDir, vocabSize } = workerData as GrammarThreadOptions;
+const reply = (message: GrammarReply): void => port.postMessage(message);
+
+// The library's last words before it aborts go to the console; nothing else says what was wrong.
+let lastWords = '';
+console.error = (...words: unknown[]) => {
+  const line = words.join(' ');
+  if (!line.startsWith('Aborted')) lastWords = line.replace(/^\[FATAL\] \S+ /, '');
+};
+
+interface Matching {
+  readonly matcher: Matcher;
+  readonly slot: MaskSlot;
+  readonly stopTokenIds: readonly number[];
+  readonly eos: number;
+  readonly isLongest: boolean;
+}
+
+const memoryBytes = watchMemory();
+const library = loadXgrammar();
+const grammars = new Map<number, CompiledGrammar>();
+const matchings = new Map<number, Matching>();
+let compiler: Compiler | null = null;
+
+async function loadCompiler(): Promise<Compiler> {
+  if (compiler) return compiler;
+  const encoded = encodeVocabulary(await readVocabulary(modelDir, vocabSize));
+  const { TokenizerInfo, GrammarCompiler } = library;
+  const info = await TokenizerInfo.createTokenizerInfo(encoded, 'byte_level', false, vocabSize, []);
+  // Without its own cache, which has no bound.
+  compiler = await GrammarCompiler.createGrammarCompiler(info, false);
+  return compiler;
+}
+
+async function compile({
+  grammar,
+  spec,
+}: Extract<GrammarCommand, { type: 'compile' }>): Promise<void> {
+  let source: string;
+  try {
+    source = printGrammar(toGrammar(spec));
+  } catch (error) {
+    if (!(error instanceof OctavoError)) throw error;
+    reply({ type: 'refused', error: toErrorRecord(error) });
+    return;
+  }
+  const ready = await loadCompiler();
+  grammars.set(grammar, await ready.compileGrammar(source));
+  reply({ type: 'compiled', memoryBytes: memoryBytes() });
+}
+
+async function match(command: Extract<GrammarCommand, { type: 'match' }>): Promise<void> {
+  const { stopTokenIds, eosTokenIds, isLongest } = command;
+  const grammar = grammars.get(command.grammar);
+  if (!grammar) throw new Error(`grammar ${command.grammar} is not here`);
+  const matcher = await library.GrammarMatcher.createGrammarMatcher(grammar, eosTokenIds, false);
+  const slot = new MaskSlot(command.slot);
+  const matching = { matcher, slot, stopTokenIds, eos: eosTokenIds[0], isLongest };
+  matchings.set(command.matcher, matching);
+  await computeMask(matching);
+  reply({ type: 'matching', matcher: command.matcher });
+}
+
+async function advance(id: number): Promise<void> {
+  const matching = matchings.get(id);
+  if (!matching) return;
+  const { matcher, slot } = matching;
+  if (matcher.acceptToken(slot.token)) await computeMask(matching);
+  else slot.finish(SLOT.rejected);
+}
+
+async function computeMask({
+  matcher,
+  slot,
+  stopTokenIds,
+  eos,
+  isLongest,
+}: Matching): Promise<void> {
+  const mask = await matcher.getNextTokenBitmask();
+  const mayEnd = ((mask[eos >>> 5] >>> (eos & 31)) & 1) === 1;
+  // A stop token may also be text; it ends the completion wherever it stands, so it must not stand inside.
+  for (const token of stopTokenIds) mask[token >>> 5] &= ~(1 << (token & 31));
+  const canGoOn = mask.some((word) => word !== 0);
+  if (mayEnd && !(isLongest && canGoOn)) {
+    for (const token of stopTokenIds) mask[token >>> 5] |= 1 << (token & 31);
+  }
+  slot.mask.set(mask);
+  slot.finish(canGoOn || mayEnd ? SLOT.ready : SLOT.deadEnd);
+}
+
+async function handle(command: GrammarCommand): Promise<void> {
+  switch (command.type) {
+    case 'compile':
+      return compile(command);
+    case 'match':
+      return match(command);
+    case 'advance':
+      for (const id of command.matchers) await advance(id);
+      return;
+    case 'release':
+      matchings.get(command.matcher)?.matcher.dispose();
+      matchings.delete(command.matcher);
+      return;
+    case 'forget':
+      grammars.get(command.grammar)?.dispose();
+      grammars.delete(command.grammar);
+      return;
+  }
+}
+
+let work = Promise.resolve();
+let isLost = false;
+port.on('message', (command: GrammarCommand) => {
+  work = work.then(async () => {
+    if (isLost) return;
+    try {
+      await handle(command);
+    } catch (error) {
+      isLost = true;
+      for (const { slot } of matchings.values()) slot.finish(SLOT.lost);
+      const reason =
+        lastWords === '' ? String(error instanceof Error ? error.message : error) : lastWords;
+      reply({ type: 'aborted', reason });
+    }
+  });
+});

@@ -1,0 +1,36 @@
+import type { GrammarSpec } from '../core/protocol.js';
+import type { ErrorRecord } from '../errors.js';
+
+/** What a grammar thread is started with. */
+export interface GrammarThreadOptions {
+  /** Where tokenizer.json is. */
+  readonly modelDir: string;
+  /** Of the logits; may be more than the tokenizer knows. */
+  readonly vocabSize: number;
+}
+
+export type GrammarCommand =
+  | { readonly type: 'compile'; readonly grammar: number; readonly spec: GrammarSpec }
+  | {
+      readonly type: 'match';
+      readonly grammar: number;
+      readonly matcher: number;
+      /** A `MaskSlot`. */
+      readonly slot: SharedArrayBuffer;
+      readonly stopTokenIds: readonly number[];
+      readonly eosTokenIds: readonly number[];
+      readonly isLongest: boolean;
+    }
+  /** Their slots hold a token. */
+  | { readonly type: 'advance'; readonly matchers: readonly number[] }
+  | { readonly type: 'release'; readonly matcher: number }
+  | { readonly type: 'forget'; readonly grammar: number };
+
+export type GrammarReply =
+  | { readonly type: 'compiled'; readonly memoryBytes: number }
+  /** The grammar does not compile; the thread is as good as before. */
+  | { readonly type: 'refused'; readonly error: ErrorRecord }
+  /** The first mask is in the slot. */
+  | { readonly type: 'matching'; readonly matcher: number }
+  /** The instance has aborted: the thread must be thrown away. */
+  | { readonly type: 'aborted'; readonly reason: string };
