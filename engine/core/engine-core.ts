@@ -175,6 +175,7 @@ export class EngineCore {
 
 /** Milliseconds of a step by phase; what is left of `total` is JavaScript around ONNX Runtime's calls. */
 export interface StepTimings extends RunnerTimings {
+  /** Planning, and asking what completions need of the rows. */
   readonly schedule: number;
   /** Sampling, and taking the results in. */
   readonly sample: number;
