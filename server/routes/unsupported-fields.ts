@@ -52,6 +52,7 @@ export const UNSUPPORTED_FIELDS: Readonly<Record<string, (value: unknown) => boo
   allowed_token_ids: never,
   logits_processors: never,
   truncate_prompt_tokens: never,
+  return_token_ids: oneOf(false),
   prompt_embeds: never,
   chat_template: never,
   chat_template_kwargs: isEmptyObject,
