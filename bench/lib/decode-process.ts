@@ -56,7 +56,7 @@ async function cut(): Promise<() => Promise<unknown>> {
     const tokenIds = Array.from({ length: count }, () => 5 as TokenId);
     const sequence = { requestId, tokenIds, numComputed: from, blocks, samplers: [requestId] };
     const plan = { sequences: [sequence], numTokens: count, blockCopies: [] };
-    // What a greedy step asks: the uncut graph does less there than it would for a sampler.
+    // What a greedy step asks. (The uncut graph copies its row of logits out.)
     return runner.execute(plan, { ...wholeRowsOf(plan), whole: [] });
   };
   await run(0, context);

@@ -38,6 +38,19 @@ export const SHAPES = {
     ropeTheta: 500_000,
     qkvBias: false,
   },
+  /** One layer of the first one: for what happens around the LM head. */
+  'qwen2.5-0.5b-head': {
+    hidden: 896,
+    layers: 1,
+    heads: 14,
+    kvHeads: 2,
+    headSize: 64,
+    mlp: 4864,
+    vocab: 151_936,
+    context: 32_768,
+    ropeTheta: 1_000_000,
+    qkvBias: true,
+  },
   /** For trying the benchmarks themselves. */
   small: {
     hidden: 256,

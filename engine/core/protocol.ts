@@ -65,6 +65,7 @@ export interface EngineStats {
 
 /** Milliseconds of a step by phase; what is left of `total` is JavaScript around ONNX Runtime's calls. */
 export interface StepTimings {
+  /** Planning, and asking what completions need of the rows. */
   readonly schedule: number;
   /** Inside ONNX Runtime. */
   readonly segments: number;

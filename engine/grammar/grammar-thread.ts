@@ -32,7 +32,6 @@ interface Matching {
   readonly matcher: Matcher;
   readonly slot: MaskSlot;
   readonly stopTokenIds: readonly number[];
-  readonly eos: number;
   readonly isLongest: boolean;
 }
 
@@ -73,9 +72,9 @@ async function match(command: Extract<GrammarCommand, { type: 'match' }>): Promi
   const { stopTokenIds, eosTokenIds, isLongest } = command;
   const grammar = grammars.get(command.grammar);
   if (!grammar) throw new Error(`grammar ${command.grammar} is not here`);
-  const matcher = await library.GrammarMatcher.createGrammarMatcher(grammar, eosTokenIds, false);
+  const matcher = await library.GrammarMatcher.createGrammarMatcher(grammar, eosTokenIds, true);
   const slot = new MaskSlot(command.slot);
-  const matching = { matcher, slot, stopTokenIds, eos: eosTokenIds[0], isLongest };
+  const matching = { matcher, slot, stopTokenIds, isLongest };
   matchings.set(command.matcher, matching);
   await computeMask(matching);
   reply({ type: 'matching', matcher: command.matcher });
@@ -89,15 +88,10 @@ async function advance(id: number): Promise<void> {
   else slot.finish(SLOT.rejected);
 }
 
-async function computeMask({
-  matcher,
-  slot,
-  stopTokenIds,
-  eos,
-  isLongest,
-}: Matching): Promise<void> {
+async function computeMask({ matcher, slot, stopTokenIds, isLongest }: Matching): Promise<void> {
   const mask = await matcher.getNextTokenBitmask();
-  const mayEnd = ((mask[eos >>> 5] >>> (eos & 31)) & 1) === 1;
+  // The mask does not say it: where nearly all tokens may follow, the library leaves its stop tokens out.
+  const mayEnd = matcher.isTerminated();
   // A stop token may also be text; it ends the completion wherever it stands, so it must not stand inside.
   for (const token of stopTokenIds) mask[token >>> 5] &= ~(1 << (token & 31));
   const canGoOn = mask.some((word) => word !== 0);

@@ -47,9 +47,10 @@ export interface Matcher extends Disposable {
   acceptToken(tokenId: number): boolean;
   /** A copy; bit `t & 31` of word `t >>> 5` is token `t`. Not after a stop token: that aborts. */
   getNextTokenBitmask(): Promise<Int32Array>;
+  /** Whether the text may end here, for a matcher that terminates without a stop token. */
+  isTerminated(): boolean;
   /** For tests. */
   _acceptString(text: string): boolean;
-  isTerminated(): boolean;
 }
 
 /**

@@ -13,20 +13,21 @@ export interface Candidates {
   readonly complete: boolean;
 }
 
-/** Twice this many ids fit into what a float64 holds beside the 32 bits of a logit. */
-const ID_RANGE = 2 ** 21;
 const BINS = 2 ** 16;
 
 /**
  * Ranks rows of logits. Its memory is reused: what `largest` returns is valid until the next call.
  *
- * A histogram over the upper 16 bits of the logits finds a bound that at least `count` logits reach; only those are sorted. At
- * 151,936 tokens: 0.4 ms for the first 128, 11 ms for all.
+ * A histogram over the upper 16 bits of the logits finds a bound that at least `count` of them reach; only those are sorted, by
+ * radix. At 151,936 tokens: 0.5 ms for the first 128, 3.5 ms for all.
  */
 export class LogitRanker {
   readonly #bins = new Uint32Array(BINS);
-  #keys = new Float64Array(0);
+  readonly #digits = new Uint32Array(256);
+  #keys = new Uint32Array(0);
   #ids = new Int32Array(0);
+  #otherKeys = new Uint32Array(0);
+  #otherIds = new Int32Array(0);
   #logits = new Float32Array(0);
 
   /** The `count` largest logits of a row; all of them if it has no more. */
@@ -39,14 +40,12 @@ export class LogitRanker {
     let found = 0;
     for (let id = 0; id < bits.length; id++) {
       const key = orderedKey(bits[id]);
-      if (key >= bound) this.#keys[found++] = key * ID_RANGE + (ID_RANGE - 1 - id);
+      if (key < bound) continue;
+      this.#keys[found] = key;
+      this.#ids[found++] = id;
     }
-    const sorted = this.#keys.subarray(0, found).sort();
-    for (let rank = 0; rank < wanted; rank++) {
-      const id = ID_RANGE - 1 - (sorted[found - 1 - rank] % ID_RANGE);
-      this.#ids[rank] = id;
-      this.#logits[rank] = row[id];
-    }
+    this.#sort(found);
+    for (let rank = 0; rank < wanted; rank++) this.#logits[rank] = row[this.#ids[rank]];
     return {
       count: wanted,
       ids: this.#ids,
@@ -64,11 +63,35 @@ export class LogitRanker {
     return bin * 2 ** 16;
   }
 
+  /** Falling keys. Stable, so that the ids of equals go on rising. (A typed array's own sort took 90 ms for all.) */
+  #sort(length: number): void {
+    const places = this.#digits;
+    for (let shift = 0; shift < 32; shift += 8) {
+      const [keys, ids] = [this.#keys, this.#ids];
+      places.fill(0);
+      for (let i = 0; i < length; i++) places[(keys[i] >>> shift) & 255] += 1;
+      let place = 0;
+      for (let digit = 255; digit >= 0; digit--) {
+        const size = places[digit];
+        places[digit] = place;
+        place += size;
+      }
+      for (let i = 0; i < length; i++) {
+        const to = places[(keys[i] >>> shift) & 255]++;
+        this.#otherKeys[to] = keys[i];
+        this.#otherIds[to] = ids[i];
+      }
+      [this.#keys, this.#otherKeys] = [this.#otherKeys, keys];
+      [this.#ids, this.#otherIds] = [this.#otherIds, ids];
+    }
+  }
+
   #reserve(size: number): void {
     if (this.#ids.length >= size) return;
-    if (size > ID_RANGE) throw new Error(`a vocabulary of ${size} tokens; at most ${ID_RANGE}`);
-    this.#keys = new Float64Array(size);
+    this.#keys = new Uint32Array(size);
     this.#ids = new Int32Array(size);
+    this.#otherKeys = new Uint32Array(size);
+    this.#otherIds = new Int32Array(size);
     this.#logits = new Float32Array(size);
   }
 }

@@ -6,6 +6,11 @@ export function applyMask(logits: Float32Array, mask: Int32Array): void {
     const bits = mask[word];
     if (bits === -1) continue;
     const end = Math.min(32 * word + 32, logits.length);
+    // In most grammars most words are empty.
+    if (bits === 0) {
+      logits.fill(Number.NEGATIVE_INFINITY, 32 * word, end);
+      continue;
+    }
     for (let token = 32 * word; token < end; token++) {
       if (((bits >>> (token & 31)) & 1) === 0) logits[token] = Number.NEGATIVE_INFINITY;
     }

@@ -8,7 +8,7 @@ export interface RowNeeds {
   readonly ranked: number;
   /** The row itself, in any case. */
   readonly whole: boolean;
-  /** The row itself, unless its largest logits decide; null: they always do, or the row is there. */
+  /** The row's sum, and the row itself unless its largest logits decide; null: no sum is needed. */
   readonly unless: Decision | null;
 }
 
@@ -37,6 +37,12 @@ export function rowNeeds(params: SamplingParams, draw: number): RowNeeds {
   const mass = topP < 1 ? topP : draw;
   const unless = { neededMass: mass * (1 + MARGIN) + MARGIN, closingRatio: 0 };
   return { ranked: MAX_RANKED, whole: false, unless };
+}
+
+/** After edits of single tokens: the head of the ranking and the sum are corrected, with the row at hand for what they do not decide. */
+export function editedRowNeeds(params: SamplingParams): RowNeeds {
+  const unless = needsTotal(params) ? { neededMass: -1, closingRatio: 0 } : null;
+  return { ranked: MAX_RANKED, whole: true, unless };
 }
 
 export const WHOLE_ROW: RowNeeds = { ranked: 1, whole: true, unless: null };

@@ -37,20 +37,26 @@ export class Sampler {
   /**
    * From a row `[vocabSize]`, which is only read.
    *
-   * @param total see `chooseRank`; computed when it is not known
+   * @param known the total, see `chooseRank`; NaN: it is computed when it is needed
    */
-  fromRow(row: Float32Array, params: SamplingParams, draw: number, total?: number): TokenId {
+  fromRow(
+    row: Float32Array,
+    params: SamplingParams,
+    draw: number,
+    known: number = Number.NaN,
+  ): TokenId {
     if (params.temperature === 0) return argMax(row);
     let count = params.topK > 0 ? params.topK : MAX_RANKED;
+    let total = known;
     for (;;) {
       const candidates = this.#ranker.largest(row, count);
-      if (total === undefined && needsTotal(params)) {
+      if (Number.isNaN(total) && needsTotal(params)) {
         total = totalWeight(row, candidates.logits[0], params.temperature);
       }
-      const token = this.fromCandidates(candidates, params, draw, total ?? 0);
+      const token = this.fromCandidates(candidates, params, draw, total);
       if (token !== null) return token;
       if (params.topP === 1 && needsTotal(params)) {
-        return this.#fromTail(row, candidates, params.temperature, draw * (total ?? 0));
+        return this.#fromTail(row, candidates, params.temperature, draw * total);
       }
       count *= GROWTH;
     }
@@ -83,13 +89,6 @@ export class Sampler {
     }
     return last as TokenId;
   }
-}
-
-/** A copy of the logits in which tokens that are not allowed are impossible. */
-export function maskedLogits(logits: Float32Array, allowed: Int32Array): Float32Array {
-  return logits.map((logit, token) =>
-    (allowed[token >>> 5] >>> (token & 31)) & 1 ? logit : -Infinity,
-  );
 }
 
 /** The first of the largest, so that ties never depend on chance. */

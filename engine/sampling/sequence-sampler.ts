@@ -1,9 +1,10 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { Candidates } from './candidates.js';
+import { editedCandidates, editedTotal } from './edited-candidates.js';
 import { applyMask, banStopTokens } from './masks.js';
 import { applyLogitBias, applyPenalties, hasPenalties } from './penalties.js';
 import { uniform } from './random.js';
-import { type RowNeeds, rowNeeds, WHOLE_ROW } from './row-needs.js';
+import { editedRowNeeds, type RowNeeds, rowNeeds, WHOLE_ROW } from './row-needs.js';
 import type { Sampler } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
 import type { TokenConstraint } from './token-constraint.js';
@@ -41,6 +42,8 @@ export class SequenceSampler {
   readonly #constraint: TokenConstraint | null;
   /** Only kept for penalties. */
   readonly #history: { readonly prompt: Set<number>; readonly output: Map<number, number> } | null;
+  /** Tokens whose logits are edited, but for the mask. */
+  readonly #touched: Set<number>;
   /** Index of the next token: with the seed it fixes the random number. */
   #generated = 0;
 
@@ -53,11 +56,17 @@ export class SequenceSampler {
     this.#constraint = options.constraint;
     const prompt = params.repetitionPenalty === 1 ? [] : options.promptTokenIds;
     this.#history = hasPenalties(params) ? { prompt: new Set(prompt), output: new Map() } : null;
+    this.#touched = new Set([
+      ...params.logitBias.map(([token]) => token),
+      ...prompt,
+      ...(options.minTokens > 0 ? options.stopTokenIds : []),
+    ]);
   }
 
   /** What the next choice needs of its row. */
   get needs(): RowNeeds {
-    return this.#editsLogits ? WHOLE_ROW : rowNeeds(this.params, this.#draw);
+    if (!this.#editsLogits) return rowNeeds(this.params, this.#draw);
+    return this.#constraint ? WHOLE_ROW : editedRowNeeds(this.params);
   }
 
   /**
@@ -78,7 +87,10 @@ export class SequenceSampler {
   accept(token: TokenId): TokenId {
     this.#generated += 1;
     this.#constraint?.accept(token);
-    this.#history?.output.set(token, (this.#history.output.get(token) ?? 0) + 1);
+    if (this.#history) {
+      this.#history.output.set(token, (this.#history.output.get(token) ?? 0) + 1);
+      this.#touched.add(token);
+    }
     return token;
   }
 
@@ -109,10 +121,11 @@ export class SequenceSampler {
     const token = sampler.fromCandidates(candidates, this.params, this.#draw, total ?? Number.NaN);
     if (token !== null) return token;
     if (!row) throw new Error('a choice needs its whole row of logits, which is not here');
-    return sampler.fromRow(row, this.params, this.#draw, total ?? undefined);
+    return sampler.fromRow(row, this.params, this.#draw, total ?? Number.NaN);
   }
 
-  #chooseEdited(sampler: Sampler, { row }: RowLogits, edited: Float32Array): TokenId {
+  #chooseEdited(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
+    const { row } = logits;
     if (!row) throw new Error('logits are edited, but the whole row is not here');
     const mask = this.#constraint?.mask();
     edited.set(row);
@@ -120,6 +133,26 @@ export class SequenceSampler {
     if (this.#history) applyPenalties(edited, this.#history, this.params);
     if (mask) applyMask(edited, mask);
     if (this.#bansStopTokens) banStopTokens(edited, this.#stopTokenIds);
-    return sampler.fromRow(edited, this.params, this.#draw);
+    // A mask may change most of the row; the rest changes a few tokens.
+    if (mask) return sampler.fromRow(edited, this.params, this.#draw);
+    return this.#chooseTouched(sampler, logits, row, edited);
+  }
+
+  #chooseTouched(
+    sampler: Sampler,
+    { candidates: head, total: before }: RowLogits,
+    row: Float32Array,
+    edited: Float32Array,
+  ): TokenId {
+    const touched = this.#touched;
+    const candidates = editedCandidates(head, row, edited, touched);
+    if (candidates.count === 0) return sampler.fromRow(edited, this.params, this.#draw);
+    const [first, largest] = [head.logits[0], candidates.logits[0]];
+    const total =
+      before === null
+        ? Number.NaN
+        : editedTotal(before, this.params.temperature, row, edited, touched, first, largest);
+    const token = sampler.fromCandidates(candidates, this.params, this.#draw, total);
+    return token ?? sampler.fromRow(edited, this.params, this.#draw, total);
   }
 }

@@ -98,7 +98,12 @@ export function planRequests(
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
   context: AppContext,
-  { completions = body.n ?? 1, continuesPrompt = false, ...wishes }: EngineWishes = {},
+  {
+    completions = body.n ?? 1,
+    continuesPrompt = false,
+    grammar = grammarOf(body),
+    ...wishes
+  }: EngineWishes = {},
 ): TextRequest[] {
   const sampling = samplingParams(body, context);
   const stop = body.stop ?? [];

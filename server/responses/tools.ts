@@ -86,7 +86,8 @@ export function withOwnNames<Result>(check: () => Result): Result {
       .replace(/^messages$/, 'input')
       .replace('.allowed_tools.', '.')
       .replace('.function.', '.')
-      .replace('reasoning_effort', 'reasoning.effort');
+      .replace('reasoning_effort', 'reasoning.effort')
+      .replace('response_format.json_schema.', 'text.format.');
     throw new OctavoError(error.kind, error.message.replaceAll(error.param, param), {
       param,
       cause: error,

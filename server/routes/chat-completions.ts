@@ -22,6 +22,8 @@ export const ChatSchema = Type.Object({
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   ...TOOL_FIELDS,
   ...TEMPLATE_FIELDS,
+  /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
+  return_token_ids: Nullable(Type.Boolean()),
 });
 
 export function addChatRoute(app: TypedApp, context: AppContext): void {

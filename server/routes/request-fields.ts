@@ -68,16 +68,14 @@ export const COMMON_FIELDS = {
   n: Nullable(Type.Integer({ minimum: 1, maximum: 128 })),
   /** vLLM's: log-probabilities of the prompt's tokens, with so many of the likeliest at each place. */
   prompt_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
-  /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
-  return_token_ids: Nullable(Type.Boolean()),
   /** vLLM's: log-probabilities name tokens as `token_id:7`. */
   return_tokens_as_token_ids: Nullable(Type.Boolean()),
   /** Smaller is earlier; without effect unless the server runs with --scheduling-policy priority. */
   priority: Nullable(Type.Integer({ minimum: -1000, maximum: 1000 })),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
-  ...IGNORED_FIELDS,
   ...STRUCTURED_OUTPUT_FIELDS,
+  ...IGNORED_FIELDS,
 };
 
 export const CommonSchema = Type.Object(COMMON_FIELDS);

@@ -2,7 +2,9 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { InputSchema } from '../responses/items.js';
 import { RESPONSE_TOOL_FIELDS } from '../responses/tools.js';
+import { FUNCTION_NAME } from '../tools/tool-format.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import type { StructuredOutputSchema } from './structured-output-fields.js';
 import { TEMPLATE_FIELDS } from './template-variables.js';
 import {
   isEmptyList,
@@ -12,7 +14,7 @@ import {
   refuseUnsupported,
 } from './unsupported-fields.js';
 
-// One response is one completion, its length and log-probabilities have other names.
+// One response is one completion, and some fields have other names.
 const {
   n: _n,
   max_tokens: _maxTokens,
@@ -20,10 +22,23 @@ const {
   stream_options: _streamOptions,
   prompt_logprobs: _promptLogprobs,
   return_tokens_as_token_ids: _asTokenIds,
+  response_format: _responseFormat,
   ...SHARED
 } = COMMON_FIELDS;
 
-const TextFormat = Type.Object({ type: Type.Enum(['text', 'json_object', 'json_schema']) });
+const TextFormat = Type.Union([
+  Type.Object({ type: Type.Literal('text') }),
+  Type.Object({ type: Type.Literal('json_object') }),
+  Type.Object({
+    type: Type.Literal('json_schema'),
+    /** For people, like the description. */
+    name: Type.String({ pattern: FUNCTION_NAME.source }),
+    description: Nullable(Type.String()),
+    schema: Type.Object({}),
+    /** Answers follow the schema in any case. */
+    strict: Nullable(Type.Boolean()),
+  }),
+]);
 
 export const ResponseSchema = Type.Object({
   ...SHARED,
@@ -35,7 +50,7 @@ export const ResponseSchema = Type.Object({
   /** Of tools that the server runs itself; it has none. */
   max_tool_calls: Nullable(Type.Integer({ minimum: 1 })),
   metadata: Nullable(
-    Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 512 }), {
+    Type.Record(Type.String(), Type.String({ maxLength: 512 }), {
       maxProperties: 16,
     }),
   ),
@@ -71,6 +86,7 @@ export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
   messages: never,
   n: oneOf(1),
   prompt_logprobs: never,
+  response_format: never,
   return_tokens_as_token_ids: oneOf(false),
 };
 
@@ -93,7 +109,6 @@ export function checkResponseFields(body: ResponseBody): void {
     });
   };
   const { text, reasoning, stream_options: options, include } = body;
-  if ((text?.format?.type ?? 'text') !== 'text') refuse('text.format', 'text');
   if ((text?.verbosity ?? 'medium') !== 'medium') refuse('text.verbosity', 'medium');
   if ((reasoning?.summary ?? null) !== null) refuse('reasoning.summary', 'null');
   if (options?.include_obfuscation === true) refuse('stream_options.include_obfuscation', 'false');
@@ -103,4 +118,13 @@ export function checkResponseFields(body: ResponseBody): void {
   }
   const index = (include ?? []).findIndex((name) => NOT_INCLUDED.includes(name));
   if (index !== -1) refuse(`include[${index}]`, `none of ${NOT_INCLUDED.join(', ')}`);
+}
+
+/** The form of the answer, as chats say it. */
+export function toChatFormat(
+  format: Static<typeof TextFormat> | null,
+): NonNullable<Static<typeof StructuredOutputSchema>['response_format']> | null {
+  if (format?.type !== 'json_schema') return format;
+  const { type, ...json_schema } = format;
+  return { type, json_schema };
 }

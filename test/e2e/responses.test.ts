@@ -12,7 +12,7 @@ const WEATHER: OpenAI.Responses.FunctionTool = {
   strict: null,
 };
 
-it('octavo-tiny calls a tool, and speaks of its result, over /v1/responses; and embeds', async () => {
+it('octavo-tiny calls a tool, speaks of its result, follows a schema, and embeds', async () => {
   const { url } = await startOctavo();
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
 
@@ -31,6 +31,23 @@ it('octavo-tiny calls a tool, and speaks of its result, over /v1/responses; and 
   expect(second.output_text).toContain('21');
   // The first turn is the beginning of the second one's prompt.
   expect(second.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(0);
+
+  // Not what it would say by itself: the schema has other fields than the question.
+  const schema = {
+    type: 'object',
+    properties: { weight: { enum: [1, 2] }, awake: { type: 'boolean' } },
+    required: ['weight', 'awake'],
+    additionalProperties: false,
+  };
+  const formed = await client.responses.create({
+    model: MODEL,
+    input: 'Give me a JSON object with name Tom and age 7.',
+    text: { format: { type: 'json_schema', name: 'owl', schema } },
+  });
+  expect(JSON.parse(formed.output_text)).toEqual({
+    weight: expect.any(Number) as number,
+    awake: expect.any(Boolean) as boolean,
+  });
 
   const input = ['The owl lives in a tree.', 'What is 12 + 7?'];
   const together = await client.embeddings.create({ model: MODEL, input });

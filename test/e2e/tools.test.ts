@@ -180,6 +180,18 @@ describe('octavo-tiny calls tools, with the official client', () => {
     );
   });
 
+  it('answers freely beside a strict tool, and ends where it likes', async () => {
+    const strictly = { ...WEATHER.function, strict: true };
+    const { choices } = await client.chat.completions.create({
+      model,
+      temperature: 0,
+      messages: [{ role: 'user', content: 'What is the capital of France?' }],
+      tools: [{ type: 'function', function: strictly }],
+    });
+    expect(choices[0]?.message.content).toBe('The capital of France is Paris.');
+    expect(choices[0]?.finish_reason).toBe('stop');
+  });
+
   it('does not call when no tool fits, or none may be called', async () => {
     const request = { model, tools: [WEATHER, TIME], temperature: 0 };
     const hello = await client.chat.completions.create({

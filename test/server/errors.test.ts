@@ -62,10 +62,10 @@ describe('a wrong field is a 400 that names it', () => {
       /stream/,
     ],
     [
-      'response_format',
-      { response_format: { type: 'json_object' } },
-      'response_format',
-      /not supported/,
+      'response_format without its schema',
+      { response_format: { type: 'json_schema', json_schema: { name: 'x' } } },
+      'response_format.json_schema.schema',
+      /missing required/,
     ],
     ['best_of', { best_of: 2 }, 'best_of', /not supported/],
   ])('%s', async (_, fields, param, message) => {

@@ -76,12 +76,12 @@ describe('what requests read of their prompts', () => {
     expect(h.first.get('b')?.promptLogprobs?.length).toBe(6);
   });
 
-  it('an embedding may fill the whole context, and does not wait for room to generate', async () => {
-    const h = new CoreHarness({ vocabSize: VOCAB, maxModelLength: 16, numBlocks: 4 });
+  it('an embedding may fill the whole cache, and does not wait for room to generate', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB, maxModelLength: 32, numBlocks: 4 });
     const full = prompts[8].concat(prompts[8]).slice(0, 16);
     h.add('full', full, 5, { pooling: 'last' });
     await h.runToEnd();
     expect(h.finished.get('full')).toMatchObject({ tokenIds: [], finishReason: 'stop' });
-    expect(() => h.add('more', [...full, 1], 5, { pooling: 'last' })).toThrow(/context/);
+    expect(() => h.add('more', [...full, 1], 5, { pooling: 'last' })).toThrow(/4 blocks/);
   });
 });

@@ -1,0 +1,173 @@
+import { loadEngine } from '../engine/core/load-engine.js';
+import { wholeRowsOf } from '../engine/core/model-runner.js';
+import { RowQueryBuilder } from '../engine/core/row-query-builder.js';
+import { argMax, Sampler } from '../engine/sampling/sampler.js';
+import { GREEDY, type SamplingParams } from '../engine/sampling/sampling-params.js';
+import { SequenceSampler } from '../engine/sampling/sequence-sampler.js';
+import type { BlockId } from '../kvcache/ids.js';
+import type { RequestId, TokenId } from '../scheduler/ids.js';
+import type { StepPlan } from '../scheduler/step-plan.js';
+import { type Cell, median, publish } from './lib/report.js';
+import { ensureModel } from './models/decoder.js';
+import { SHAPES, type ShapeName } from './models/shapes.js';
+
+// What a decode step costs by what its completions want of the logits. One layer and the LM head are enough to see it. The kinds take
+// turns, so that a busy machine slows all of them.
+
+const shape = (process.argv[2] ?? 'qwen2.5-0.5b-head') as ShapeName;
+if (!(shape in SHAPES))
+  throw new Error(`shape ${shape}: must be one of ${Object.keys(SHAPES).join(', ')}`);
+const THREADS = 2;
+const CONTEXT = 64;
+const BLOCK_SIZE = 16;
+const ROUNDS = 25;
+
+const { runner, info } = await loadEngine({
+  modelDir: ensureModel(shape),
+  maxNumSeqs: 64,
+  maxNumBatchedTokens: 512,
+  blockSize: BLOCK_SIZE,
+  kvCacheBytes: 2 ** 29,
+  kvDtype: 'f32',
+  maxModelLength: 1024,
+  threads: THREADS,
+  enablePrefixCaching: false,
+  schedulingPolicy: 'fcfs',
+  longPrefillThreshold: 0,
+});
+const { vocabSize } = info;
+
+/** A decode step of `batch` sequences. */
+function decodePlan(batch: number): StepPlan {
+  const blocks = CONTEXT / BLOCK_SIZE;
+  const sequences = Array.from({ length: batch }, (_, s) => ({
+    requestId: `${s}` as RequestId,
+    tokenIds: [(7 * s) as TokenId],
+    numComputed: CONTEXT - 1,
+    blocks: Array.from({ length: blocks }, (__, b) => (s * blocks + b) as BlockId),
+    samplers: [`${s}` as RequestId],
+  }));
+  return { sequences, numTokens: batch, blockCopies: [] };
+}
+
+/** Random weights give flat distributions; at this temperature they are as peaked as a trained model's. */
+const PEAKED = 0.05;
+
+const KINDS: Readonly<Record<string, Partial<SamplingParams>>> = {
+  greedy: {},
+  'top-k 40': { temperature: PEAKED, topK: 40 },
+  'top-p 0.9': { temperature: PEAKED, topP: 0.9 },
+  'temperature alone': { temperature: PEAKED },
+  'top-p 0.9, penalties': { temperature: PEAKED, topP: 0.9, frequencyPenalty: 0.01 },
+  'temperature alone, flat: whole rows, far down': { temperature: 1 },
+  'typical-p 0.9': { temperature: PEAKED, typicalP: 0.9 },
+};
+
+const sampler = new Sampler();
+const edited = new Float32Array(vocabSize);
+
+/** Completions in the middle of their texts. */
+function sequencesOf(batch: number, params: Partial<SamplingParams>): SequenceSampler[] {
+  return Array.from({ length: batch }, (_, seed) => {
+    const sequence = new SequenceSampler({
+      params: { ...GREEDY, ...params, seed },
+      promptTokenIds: [],
+      stopTokenIds: [],
+      minTokens: 0,
+      constraint: null,
+    });
+    for (let t = 0; t < 100; t++) sequence.accept((seed + 31 * t) as TokenId);
+    return sequence;
+  });
+}
+
+/** One step. @returns milliseconds inside ONNX Runtime, and of choosing, and how many rows came out whole */
+async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<number[]> {
+  const sequences = sequencesOf(plan.numTokens, params);
+  const builder = new RowQueryBuilder(vocabSize);
+  sequences.forEach((sequence, row) => {
+    const { ranked, whole, unless } = sequence.needs;
+    builder.addLogits(row, ranked);
+    if (whole) builder.addWhole(row);
+    if (unless) builder.addSum(row, sequence.params.temperature, unless);
+  });
+  const query = builder.build();
+  const answer = await runner.execute(plan, query);
+  const { ranked } = query;
+  const start = performance.now();
+  sequences.forEach((sequence, s) => {
+    const candidates = {
+      count: ranked,
+      ids: answer.topIds.subarray(s * ranked, (s + 1) * ranked),
+      logits: answer.topLogits.subarray(s * ranked, (s + 1) * ranked),
+      complete: false,
+    };
+    const f = answer.wholeRows.indexOf(s);
+    const row = f < 0 ? null : answer.wholeLogits.subarray(f * vocabSize, (f + 1) * vocabSize);
+    const total = answer.totals.length > 0 ? answer.totals[s] : null;
+    sequence.next(sampler, { candidates, total, row }, edited);
+  });
+  return [runner.timings.segments, performance.now() - start, answer.wholeRows.length];
+}
+
+/** What a step would do without the end of the graph: all rows come out, and JavaScript looks for the largest. */
+async function wholeStep(plan: StepPlan): Promise<number[]> {
+  const { wholeLogits } = await runner.execute(plan, wholeRowsOf(plan));
+  const start = performance.now();
+  for (let s = 0; s < plan.numTokens; s++) {
+    argMax(wholeLogits.subarray(s * vocabSize, (s + 1) * vocabSize));
+  }
+  return [runner.timings.segments, performance.now() - start, plan.numTokens];
+}
+
+const rows: Cell[][] = [];
+for (const batch of [1, 8, 32]) {
+  const plan = decodePlan(batch);
+  const kinds: [string, () => Promise<number[]>][] = [
+    ['greedy, all rows whole', () => wholeStep(plan)],
+    ...Object.entries(KINDS).map(([name, params]): [string, () => Promise<number[]>] => [
+      name,
+      () => step(plan, params),
+    ]),
+  ];
+  const measured = kinds.map((): number[][] => []);
+  for (let round = -2; round < ROUNDS; round++) {
+    for (const [k, [, run]] of kinds.entries()) {
+      const figures = await run();
+      if (round >= 0) measured[k].push(figures);
+    }
+  }
+  for (const [k, [name]] of kinds.entries()) {
+    const column = (i: number): number => median(measured[k].map((figures) => figures[i]));
+    const difference = median(
+      measured[k].map(([segments, choice], i) => {
+        const [first, firstChoice] = measured[0][i];
+        return segments + choice - first - firstChoice;
+      }),
+    );
+    rows.push([batch, name, column(0), column(1), column(2), difference]);
+  }
+}
+await runner.dispose();
+
+publish({
+  name: `sampling-${shape}`,
+  command: `npm run bench:sampling${shape === 'qwen2.5-0.5b-head' ? '' : ` -- ${shape}`}`,
+  about:
+    `A decode step by what its completions want of the logits (${vocabSize} tokens), random weights in the shape of ${shape}, ` +
+    `float32, context ${CONTEXT}, ${THREADS} threads; medians of ${ROUNDS} rounds in which the kinds take turns, milliseconds.`,
+  tables: [
+    {
+      title: 'Inside ONNX Runtime, and choosing in JavaScript',
+      columns: [
+        'batch',
+        'kind',
+        'segments',
+        'choosing',
+        'rows that came out',
+        'both, against the first',
+      ],
+      rows,
+    },
+  ],
+});
