@@ -74,10 +74,7 @@ interface Result {
   readonly stories: number;
 }
 
-async function measure(
-  name: string,
-  options: Partial<EngineOptions>,
-): Promise<Result> {
+async function measure(name: string, options: Partial<EngineOptions>): Promise<Result> {
   process.stderr.write(`${name} ...\n`);
   const engine = await loadEngine({ ...OPTIONS, ...options });
   const { runner, info } = engine;
@@ -142,6 +139,12 @@ const change = (value: number, base: number): string => {
   return `${percent < 0 ? '' : '+'}${percent.toFixed(2)} %`;
 };
 
+function accuracyRow(task: string): Cell[] {
+  const asked = questions.filter((question) => task === 'all' || question.task === task);
+  const cells = results.map(({ accuracy, all }) => (accuracy.get(task) ?? all).toFixed(1));
+  return [task, asked.length, ...cells];
+}
+
 publish({
   name: 'quality',
   command: 'npm run bench:quality',
@@ -152,15 +155,19 @@ publish({
     {
       title: 'Accuracy',
       columns: ['task', 'samples', ...results.map(({ name }) => name)],
-      rows: [...exact.accuracy.keys(), 'all'].map((task): Cell[] => [
-        task,
-        questions.filter((question) => task === 'all' || question.task === task).length,
-        ...results.map(({ accuracy, all }) => (accuracy.get(task) ?? all).toFixed(1)),
-      ]),
+      rows: [...exact.accuracy.keys(), 'all'].map(accuracyRow),
     },
     {
       title: 'Against float32',
-      columns: ['weights, pages', 'accuracy', 'points', 'perplexity of answers', '', 'perplexity of stories', ''],
+      columns: [
+        'weights, pages',
+        'accuracy',
+        'points',
+        'perplexity of answers',
+        '',
+        'perplexity of stories',
+        '',
+      ],
       rows: results.map((result): Cell[] => [
         result.name,
         result.all.toFixed(1),

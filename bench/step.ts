@@ -31,7 +31,8 @@ const { vocab } = SHAPES[shape];
 
 function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
   const found = allowed.find((one) => one === value);
-  if (found === undefined) throw new Error(`--${flag} ${value}: must be one of ${allowed.join(', ')}`);
+  if (found === undefined)
+    throw new Error(`--${flag} ${value}: must be one of ${allowed.join(', ')}`);
   return found;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { OctavoError } from '../engine/errors.js';
-import { addSettingFlags, flagTexts, usageError } from './config/flags.js';
+import { addSettingFlags, type FlagTexts, flagTexts, usageError } from './config/flags.js';
 import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
 import { loadSettings } from './config/load-settings.js';
 import { packageVersion } from './config/package-root.js';
@@ -48,10 +48,7 @@ function buildProgram(finish: (code: number) => void): Command {
     .option('--quantize-nbits', 'with it: weights that are packed in 4 or 8 bits too')
     .option('--log-level <level>', 'debug or trace: stack traces with errors')
     .action(async (dir: string, options: Options) => {
-      const { quantize, quantizeNbits, logLevel } = options;
-      const texts = Object.entries({ quantize, quantizeNbits, logLevel }).filter(([, text]) => text);
-      const given = Object.fromEntries(texts.map(([name, text]) => [name, [String(text)]]));
-      const settings = loadSettings(given, process.env);
+      const settings = loadSettings(inspectTexts(options), process.env);
       const { inspect } = await import('./commands/inspect.js');
       finish(await inspect(dir, settings));
     });
@@ -60,6 +57,16 @@ function buildProgram(finish: (code: number) => void): Command {
     command.helpOption('-h, --help', 'list all flags').helpCommand(false);
   }
   return program;
+}
+
+/** The settings that `inspect` takes, as texts. */
+function inspectTexts(options: Options): FlagTexts {
+  const texts: FlagTexts = {};
+  for (const name of ['quantize', 'quantizeNbits', 'logLevel'] as const) {
+    const value = options[name];
+    if (typeof value === 'string' || value === true) texts[name] = [String(value)];
+  }
+  return texts;
 }
 
 async function main(): Promise<number> {

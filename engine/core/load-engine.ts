@@ -100,6 +100,14 @@ function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: n
 function fingerprint(model: ImportedModel, options: EngineOptions): string {
   const { file, nodes, weightBytes, weights } = model.report;
   const quantize = options.quantize?.kind ?? 'none';
-  const identity = [file, nodes, weightBytes, weights, quantize, options.kvDtype, options.blockSize];
+  const identity = [
+    file,
+    nodes,
+    weightBytes,
+    weights,
+    quantize,
+    options.kvDtype,
+    options.blockSize,
+  ];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64');
 }

@@ -1,6 +1,11 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { Graph } from './graph.js';
-import { GraphProtoSchema, ModelProtoSchema, type NodeProto, type TensorProto } from './onnx/onnx_pb.js';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+} from './onnx/onnx_pb.js';
 
 /** What a graph's outputs need. */
 export interface LiveParts {

@@ -16,7 +16,11 @@ export async function inspect(
   if (settings.quantize !== 'none') {
     const scope = { nbits: settings.quantizeNbits };
     const plan = await inspectQuantization(model.report.file, scope, await exactWeightBits());
-    lines.push('', `--quantize ${settings.quantize} would rewrite`, ...plan.map((line) => `  ${line}`));
+    lines.push(
+      '',
+      `--quantize ${settings.quantize} would rewrite`,
+      ...plan.map((line) => `  ${line}`),
+    );
   }
   process.stdout.write(`${lines.join('\n')}\n`);
   return 0;

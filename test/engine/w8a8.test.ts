@@ -58,7 +58,13 @@ describe('octavo-tiny in W8A8', () => {
       { length: BLOCKS_EACH },
       (_, i) => (place * BLOCKS_EACH + i) as BlockId,
     );
-    return { requestId, tokenIds: tokens.slice(from), numComputed: from, blocks, samplers: [requestId] };
+    return {
+      requestId,
+      tokenIds: tokens.slice(from),
+      numComputed: from,
+      blocks,
+      samplers: [requestId],
+    };
   }
 
   /** One row of logits for each sequence. */
@@ -69,7 +75,9 @@ describe('octavo-tiny in W8A8', () => {
   }
 
   it('gives a request the same bits alone and in any batch', { timeout: 60_000 }, async () => {
-    const prompts = [5, 700, 17, 64, 333, 1, 128, 31].map((n) => goldens.at(-1)?.prompt.slice(0, n) ?? []);
+    const prompts = [5, 700, 17, 64, 333, 1, 128, 31].map(
+      (n) => goldens.at(-1)?.prompt.slice(0, n) ?? [],
+    );
     // Alone, the prompt in one step, then a token.
     const alone: Float32Array[][] = [];
     for (const prompt of prompts) {

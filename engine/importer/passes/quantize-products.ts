@@ -150,7 +150,15 @@ class Rewriter {
       this.#rowMaxima(at('abs'), at('max'), rank),
       makeNode('Mul', at('scale'), [at('max'), INVERSE], [at('scale')]),
       // The operator of this domain knows scales along an axis in every version of the standard operators.
-      microsoft(makeNode('QuantizeLinear', at('int8'), [x, at('scale'), this.#zeroPoints(activation, nodes)], [at('int8')], { axis })),
+      microsoft(
+        makeNode(
+          'QuantizeLinear',
+          at('int8'),
+          [x, at('scale'), this.#zeroPoints(activation, nodes)],
+          [at('int8')],
+          { axis },
+        ),
+      ),
       makeNode('Reshape', at('column'), [at('scale'), shape], [at('column')]),
     );
     const names = [at('int8'), at('column')] as const;
@@ -211,10 +219,20 @@ function importMicrosoft(graph: Graph): void {
 }
 
 function floats(name: string, values: readonly number[]): TensorProto {
-  return create(TensorProtoSchema, { name, dims: [], dataType: Type.FLOAT, floatData: [...values] });
+  return create(TensorProtoSchema, {
+    name,
+    dims: [],
+    dataType: Type.FLOAT,
+    floatData: [...values],
+  });
 }
 
 function int64s(name: string, values: readonly number[]): TensorProto {
   const dims = [BigInt(values.length)];
-  return create(TensorProtoSchema, { name, dims, dataType: Type.INT64, int64Data: values.map(BigInt) });
+  return create(TensorProtoSchema, {
+    name,
+    dims,
+    dataType: Type.INT64,
+    int64Data: values.map(BigInt),
+  });
 }

@@ -7,7 +7,12 @@ import { liveParts } from '../write-model.js';
 import type { Embedding, Product, QuantizePlan, WeightSource } from './find-products.js';
 import { NBitsMatrix } from './nbits-matrix.js';
 import type { WeightBits } from './quantization.js';
-import { NotFiniteError, type QuantizedMatrix, quantizeColumns, quantizeRows } from './quantize-matrix.js';
+import {
+  NotFiniteError,
+  type QuantizedMatrix,
+  quantizeColumns,
+  quantizeRows,
+} from './quantize-matrix.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
@@ -115,7 +120,12 @@ class Conversion {
     scaleDims: readonly number[],
     { values, scales }: QuantizedMatrix,
   ): Promise<WeightTensors> {
-    const add = (at: string, sizes: readonly number[], type: Type, data: Int8Array | Float32Array) => {
+    const add = (
+      at: string,
+      sizes: readonly number[],
+      type: Type,
+      data: Int8Array | Float32Array,
+    ) => {
       const piece = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       return this.#target.add(at, sizes.map(BigInt), type, [piece]);
     };

@@ -78,7 +78,10 @@ export class ModelCache {
     bytes: number,
     make: (directory: string) => Promise<EntryContent>,
   ): Promise<CachedModel> {
-    const partial = join(this.#directory, `${PARTIAL}${process.pid}-${randomBytes(6).toString('hex')}`);
+    const partial = join(
+      this.#directory,
+      `${PARTIAL}${process.pid}-${randomBytes(6).toString('hex')}`,
+    );
     try {
       await mkdir(partial, { recursive: true });
       await this.#removeStale();

@@ -1,6 +1,6 @@
+import { intAttribute } from '../graph.js';
 import type { NodeProto, TensorProto } from '../onnx/onnx_pb.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { intAttribute } from '../graph.js';
 import { readAll, type StoredMatrix, type TensorBytes } from './stored-matrix.js';
 
 /** Why a MatMulNBits node's weights cannot be unpacked, or null when they can. */

@@ -115,7 +115,8 @@ function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
   const lines = [
     `w8a8: ${products.length} products of ${activations} activations, ${(weights / 1e6).toFixed(1)} million weights in ${bits} bits${sevenBits}`,
   ];
-  for (const { node } of embeddings) lines.push(`w8a8: embedding ${node.name}, tied to the LM head`);
+  for (const { node } of embeddings)
+    lines.push(`w8a8: embedding ${node.name}, tied to the LM head`);
   const reasons = new Map<string, string[]>();
   for (const { node, reason } of left) {
     reasons.set(reason, [...(reasons.get(reason) ?? []), node.name || node.output[0]]);

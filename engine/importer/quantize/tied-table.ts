@@ -1,4 +1,4 @@
-import { TensorProto_DataType as Type, type TensorProto } from '../onnx/onnx_pb.js';
+import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import type { Product } from './find-products.js';
 import { DenseMatrix, type TensorBytes } from './stored-matrix.js';
 

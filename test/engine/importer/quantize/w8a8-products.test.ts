@@ -8,7 +8,10 @@ import {
   type TensorProto,
   TensorProto_DataType as Type,
 } from '../../../../engine/importer/onnx/onnx_pb.js';
-import { LARGEST_WEIGHT, type WeightBits } from '../../../../engine/importer/quantize/quantization.js';
+import {
+  LARGEST_WEIGHT,
+  type WeightBits,
+} from '../../../../engine/importer/quantize/quantization.js';
 import { quantizeModel } from '../../../../engine/importer/quantize/quantize-model.js';
 import { modelDir } from '../../../support/model-dir.js';
 
@@ -21,7 +24,8 @@ function reference(x: Float32Array, weights: Float32Array, outputs: number, bits
   const most = LARGEST_WEIGHT[bits];
   const scales = Float32Array.from({ length: outputs }, (_, n) => {
     let largest = 0;
-    for (let k = 0; k < inputs; k++) largest = Math.max(largest, Math.abs(weights[k * outputs + n]));
+    for (let k = 0; k < inputs; k++)
+      largest = Math.max(largest, Math.abs(weights[k * outputs + n]));
     return largest / most;
   });
   const q = weights.map((w, i) => roundEven(w / scales[i % outputs]));
@@ -30,7 +34,7 @@ function reference(x: Float32Array, weights: Float32Array, outputs: number, bits
   for (let r = 0; r < rows; r++) {
     const row = x.subarray(r * inputs, (r + 1) * inputs);
     const scale = Math.fround(Math.max(...row.map(Math.abs)) * Math.fround(1 / 127));
-    const a = Array.from(row, (value) => scale === 0 ? 0 : roundEven(Math.fround(value / scale)));
+    const a = Array.from(row, (value) => (scale === 0 ? 0 : roundEven(Math.fround(value / scale))));
     for (let n = 0; n < outputs; n++) {
       let sum = 0;
       for (let k = 0; k < inputs; k++) sum += a[k] * q[k * outputs + n];
@@ -53,7 +57,11 @@ async function quantized(b: OnnxBuilder, more: Partial<typeof options> = {}) {
   const directory = modelDir({ 'model.onnx': b.bytes() });
   const file = `${directory}/model.onnx`;
   const source = new Graph(await readModelProto(file), file);
-  const graph = await quantizeModel(source, { ...options, ...more, cacheDir: `${directory}/cache` });
+  const graph = await quantizeModel(source, {
+    ...options,
+    ...more,
+    cacheDir: `${directory}/cache`,
+  });
   return { graph, file: graph.file };
 }
 
@@ -84,7 +92,9 @@ function expectNear(actual: Float32Array, expected: Float64Array): void {
   expect(actual.length).toBe(expected.length);
   const largest = Math.max(...expected.map(Math.abs));
   actual.forEach((y, i) => {
-    expect(Math.abs(y - expected[i])).toBeLessThan(1e-6 * Math.max(Math.abs(expected[i]), 1e-3 * largest));
+    expect(Math.abs(y - expected[i])).toBeLessThan(
+      1e-6 * Math.max(Math.abs(expected[i]), 1e-3 * largest),
+    );
   });
 }
 
@@ -109,7 +119,10 @@ describe('a W8A8 product', () => {
     const weightBits = () => Promise.resolve(bits);
     const { file } = await quantized(b, { weightBits });
     const x = activations(7);
-    expectNear(await run(file, x, [1, 7, INPUTS]), reference(x, floatsOf(b.weights[0]), OUTPUTS, bits));
+    expectNear(
+      await run(file, x, [1, 7, INPUTS]),
+      reference(x, floatsOf(b.weights[0]), OUTPUTS, bits),
+    );
   });
 
   it('gives a row the same bits alone and among others', async () => {
@@ -126,11 +139,18 @@ describe('a W8A8 product', () => {
     const inner = new OnnxBuilder(3);
     inner.input('x', Type.FLOAT, [1, 'T', INPUTS]);
     const flat = inner.node('Reshape', 'flat', ['x', inner.int64('rows', [-1, INPUTS])]);
-    inner.node('MatMul', 'product', [flat, inner.weight('w', [INPUTS, OUTPUTS])], { outputs: ['y'] });
+    inner.node('MatMul', 'product', [flat, inner.weight('w', [INPUTS, OUTPUTS])], {
+      outputs: ['y'],
+    });
     inner.output('y', Type.FLOAT, ['T', OUTPUTS]);
     const { file } = await quantized(inner);
     const x = activations(5);
-    const expected = reference(x, floatsOf(inner.weights.find(({ name }) => name === 'w')), OUTPUTS, 8);
+    const expected = reference(
+      x,
+      floatsOf(inner.weights.find(({ name }) => name === 'w')),
+      OUTPUTS,
+      8,
+    );
     expectNear(await run(file, x, [1, 5, INPUTS]), expected);
   });
 
@@ -151,11 +171,14 @@ describe('a W8A8 product', () => {
   it.each([
     ['float16', Type.FLOAT16],
     ['bfloat16', Type.BFLOAT16],
-  ] as const)('is made of %s weights behind Cast and Transpose', async (_, type) => {
+  ] as const)('is made of %s weights behind Cast and Transpose', async (_name, type) => {
     const b = new OnnxBuilder(9);
     b.input('x', Type.FLOAT, [1, 'T', INPUTS]);
     // Numbers that both types hold exactly: sixteenths.
-    const w = Float32Array.from({ length: OUTPUTS * INPUTS }, (_, i) => (((i * 37) % 61) - 30) / 16);
+    const w = Float32Array.from(
+      { length: OUTPUTS * INPUTS },
+      (_, i) => (((i * 37) % 61) - 30) / 16,
+    );
     b.weight('w', [OUTPUTS, INPUTS], w);
     b.weights[0].dataType = type;
     b.weights[0].rawData = new Uint8Array(Uint16Array.from(w, (v) => halfBits(v, type)).buffer);
@@ -164,7 +187,10 @@ describe('a W8A8 product', () => {
     b.output('y', Type.FLOAT, [1, 'T', OUTPUTS]);
     const { file } = await quantized(b);
     const x = activations(5);
-    expectNear(await run(file, x, [1, 5, INPUTS]), reference(x, turn(w, OUTPUTS, INPUTS), OUTPUTS, 8));
+    expectNear(
+      await run(file, x, [1, 5, INPUTS]),
+      reference(x, turn(w, OUTPUTS, INPUTS), OUTPUTS, 8),
+    );
   });
 
   it('shares one quantised activation among its consumers', async () => {
@@ -183,7 +209,7 @@ describe('a W8A8 product', () => {
     ['4 bits with zero points', 4, true],
     ['8 bits', 8, false],
     ['8 bits with zero points', 8, true],
-  ] as const)('is made of packed weights: %s', async (_, bits, zeroPoints) => {
+  ] as const)('is made of packed weights: %s', async (_name, bits, zeroPoints) => {
     const b = new OnnxBuilder(4);
     b.input('x', Type.FLOAT, [1, 'T', 64]);
     const packed = Uint8Array.from({ length: (OUTPUTS * 64 * bits) / 8 }, (_, i) => (i * 41) % 256);
@@ -203,7 +229,11 @@ describe('a W8A8 product', () => {
     const x = activations(5, 64);
     // ONNX Runtime's own unpacking, by multiplying with the identity matrix.
     const identity = Float32Array.from({ length: 64 * 64 }, (_, i) => (i % 65 === 0 ? 1 : 0));
-    const plain = await run(`${modelDir({ 'model.onnx': b.bytes() })}/model.onnx`, identity, [1, 64, 64]);
+    const plain = await run(
+      `${modelDir({ 'model.onnx': b.bytes() })}/model.onnx`,
+      identity,
+      [1, 64, 64],
+    );
     const { file } = await quantized(b, { nbits: true });
     expectNear(await run(file, x, [1, 5, 64]), reference(x, plain, OUTPUTS, 8));
   });
@@ -259,7 +289,9 @@ describe('an embedding that is tied to the LM head', () => {
   it.each([true, false])('is stored as int8 rows too (one tensor: %s)', async (shared) => {
     const b = tied(shared);
     const { graph, file } = await quantized(b);
-    expect([...graph.initializers.values()].filter(({ dims }) => dims.length === 2)).toHaveLength(3);
+    expect([...graph.initializers.values()].filter(({ dims }) => dims.length === 2)).toHaveLength(
+      3,
+    );
     const session = await InferenceSession.create(file);
     const ids = [3, 0, 23, 3];
     const { x, y } = await session.run({
@@ -292,5 +324,7 @@ function halfBits(value: number, type: Type): number {
   const bits = new Uint32Array(Float32Array.of(value).buffer)[0];
   if (type === Type.BFLOAT16) return bits >>> 16;
   if (value === 0) return 0;
-  return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff);
+  return (
+    ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff)
+  );
 }
