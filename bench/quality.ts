@@ -140,6 +140,12 @@ const change = (value: number, base: number): string => {
   return `${percent < 0 ? '' : '+'}${percent.toFixed(2)} %`;
 };
 
+function accuracyRow(task: string): Cell[] {
+  const asked = questions.filter((question) => task === 'all' || question.task === task);
+  const cells = results.map(({ accuracy, all }) => (accuracy.get(task) ?? all).toFixed(1));
+  return [task, asked.length, ...cells];
+}
+
 publish({
   name: 'quality',
   command: 'npm run bench:quality',
@@ -150,11 +156,7 @@ publish({
     {
       title: 'Accuracy',
       columns: ['task', 'samples', ...results.map(({ name }) => name)],
-      rows: [...exact.accuracy.keys(), 'all'].map((task): Cell[] => [
-        task,
-        questions.filter((question) => task === 'all' || question.task === task).length,
-        ...results.map(({ accuracy, all }) => (accuracy.get(task) ?? all).toFixed(1)),
-      ]),
+      rows: [...exact.accuracy.keys(), 'all'].map(accuracyRow),
     },
     {
       title: 'Against float32',

@@ -34,6 +34,7 @@ const { runner, info } = await loadEngine({
   enablePrefixCaching: false,
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
+  kvMetricsSampleRate: 0,
 });
 const { vocabSize } = info;
 

@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { OctavoError } from '../engine/errors.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
-import { addSettingFlags, flagTexts, usageError } from './config/flags.js';
+import { addSettingFlags, type FlagTexts, flagTexts, usageError } from './config/flags.js';
 import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
 import { loadSettings } from './config/load-settings.js';
 import { packageVersion } from './config/package-root.js';
@@ -50,12 +50,7 @@ function buildProgram(finish: (code: number) => void): Command {
     .option('--quantize-nbits', 'with it: weights that are packed in 4 or 8 bits too')
     .option('--log-level <level>', 'debug or trace: stack traces with errors')
     .action(async (dir: string, options: Options) => {
-      const { quantize, quantizeNbits, logLevel } = options;
-      const texts = Object.entries({ quantize, quantizeNbits, logLevel }).filter(
-        ([, text]) => text,
-      );
-      const given = Object.fromEntries(texts.map(([name, text]) => [name, [String(text)]]));
-      const settings = loadSettings(given, process.env);
+      const settings = loadSettings(inspectTexts(options), process.env);
       const { inspect } = await import('./commands/inspect.js');
       finish(await inspect(dir, settings));
     });
@@ -76,6 +71,16 @@ function buildProgram(finish: (code: number) => void): Command {
     command.helpOption('-h, --help', 'list all flags').helpCommand(false);
   }
   return program;
+}
+
+/** The settings that `inspect` takes, as texts. */
+function inspectTexts(options: Options): FlagTexts {
+  const texts: FlagTexts = {};
+  for (const name of ['quantize', 'quantizeNbits', 'logLevel'] as const) {
+    const value = options[name];
+    if (typeof value === 'string' || value === true) texts[name] = [String(value)];
+  }
+  return texts;
 }
 
 async function main(): Promise<number> {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type {
   EngineCommand,
@@ -42,24 +41,24 @@ export async function createWorkerEngine(
   return new WorkerEngine(worker, first.info, first.stats);
 }
 
-/** The first message that ends the loading. */
-async function firstMessage(
-  worker: Worker,
-  onConversion: ConversionProgress,
-): Promise<EngineMessage> {
-  const ended = once(worker, 'exit').then(([code]): never => {
-    throw new OctavoError(
-      'engine_failed',
-      `the engine thread ended with code ${code} while loading`,
-    );
+/** The message that ends the loading. One listener for all: between two, a message could be missed. */
+function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise<EngineMessage> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      worker.off('message', receive).off('error', reject).off('exit', ended);
+    };
+    const receive = (message: EngineMessage): void => {
+      if (message.type === 'converting') return onConversion(message.done, message.total);
+      settle();
+      resolve(message);
+    };
+    const ended = (code: number): void => {
+      const what = `the engine thread ended with code ${code} while loading`;
+      reject(new OctavoError('engine_failed', what));
+    };
+    // 'error' is an exception outside the worker's own handling.
+    worker.on('message', receive).once('error', reject).once('exit', ended);
   });
-  ended.catch(() => undefined);
-  for (;;) {
-    // `once` rejects on 'error': an exception outside the worker's own handling.
-    const [message] = (await Promise.race([once(worker, 'message'), ended])) as [EngineMessage];
-    if (message.type !== 'converting') return message;
-    onConversion(message.done, message.total);
-  }
 }
 
 /** The engine port over a worker thread's messages. */
@@ -182,6 +181,7 @@ class WorkerEngine implements MortalEngine {
       case 'failed':
         this.#fail(message.error.message);
         break;
+      case 'converting':
       case 'ready':
         break;
     }

@@ -109,7 +109,6 @@ export function planRequests(
   const stop = body.stop ?? [];
   const eos = body.ignore_eos === true ? [] : context.model.eosTokenIds;
   const minTokens = body.min_tokens ?? 0;
-  const grammar = grammarOf(body);
   return prompts.map(({ tokenIds, maxTokens }, index) => {
     if (minTokens > maxTokens) {
       const message = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OctavoError } from '../../errors.js';
 
 /** A file of an entry, as it was when the entry was made. */
@@ -83,7 +83,7 @@ export class ModelCache {
       `${PARTIAL}${process.pid}-${randomBytes(6).toString('hex')}`,
     );
     try {
-      await mkdir(partial, { recursive: true });
+      await makeDirectory(partial);
       await this.#removeStale();
       await this.#assertRoom(bytes);
       const { files, rewrites } = await make(partial);
@@ -150,6 +150,16 @@ export class ModelCache {
     }
     return error;
   }
+}
+
+/** With its parents. Node's own `recursive` never comes back where the system answers ENOENT for a parent that exists, as /proc does. */
+async function makeDirectory(path: string): Promise<void> {
+  const parent = dirname(path);
+  const exists = await stat(parent).catch(() => null);
+  if (!exists && parent !== path) await makeDirectory(parent);
+  await mkdir(path).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  });
 }
 
 class NoRoomError extends Error {}

@@ -2,7 +2,7 @@ import { truncateSync } from 'node:fs';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { importModel } from '../../../engine/importer/import-model.js';
 import {
@@ -14,6 +14,7 @@ import {
 } from '../../../engine/importer/onnx/onnx_pb.js';
 import { modelDir } from '../../support/model-dir.js';
 import { tinyDecoder } from '../../support/tiny-decoder.js';
+import { firstSession } from './first-session.js';
 import { failure, type ImportFailure, importFailure } from './import-failure.js';
 
 const BYTES = 40 * 24 * 4;
@@ -51,9 +52,7 @@ function externalFailure(entries: Readonly<Record<string, string>>): Promise<Imp
 /** What segment 0 makes of the embedding: an ONNX Runtime session has found it. */
 async function expectRuns(directory: string): Promise<void> {
   const model = await importModel({ modelDir: directory });
-  const [{ model: path }] = model.segments;
-  if (typeof path !== 'string') throw new Error('expected the path of a segment');
-  const session = await InferenceSession.create(path);
+  const session = await firstSession(model);
   await model.release();
   const ids = new Tensor('int64', BigInt64Array.of(1n), [1, 1]);
   expect((await session.run({ input_ids: ids }))['l0/q/out'].dims).toEqual([1, 1, 128]);

@@ -165,10 +165,13 @@ describe('the model cache', () => {
         modelDir: directory,
         quantize: { nbits: false, cacheDir: file, weightBits: () => Promise.resolve(EIGHT) },
       }),
-    ).rejects.toMatchObject({
-      kind: 'model_cache_unusable',
-      message: expect.stringContaining(file),
-    });
+    ).rejects.toThrow(file);
+    // Under /proc, making a directory with its parents by Node's own means never ends.
+    if (process.platform !== 'linux') return;
+    const add = new ModelCache('/proc/octavo/cache').add('key', 1, () =>
+      Promise.reject(new Error()),
+    );
+    await expect(add).rejects.toMatchObject({ kind: 'model_cache_unusable' });
   });
 });
 

@@ -171,7 +171,7 @@ describe('a W8A8 product', () => {
   it.each([
     ['float16', Type.FLOAT16],
     ['bfloat16', Type.BFLOAT16],
-  ] as const)('is made of %s weights behind Cast and Transpose', async (_, type) => {
+  ] as const)('is made of %s weights behind Cast and Transpose', async (_name, type) => {
     const b = new OnnxBuilder(9);
     b.input('x', Type.FLOAT, [1, 'T', INPUTS]);
     // Numbers that both types hold exactly: sixteenths.
@@ -209,7 +209,7 @@ describe('a W8A8 product', () => {
     ['4 bits with zero points', 4, true],
     ['8 bits', 8, false],
     ['8 bits with zero points', 8, true],
-  ] as const)('is made of packed weights: %s', async (_, bits, zeroPoints) => {
+  ] as const)('is made of packed weights: %s', async (_name, bits, zeroPoints) => {
     const b = new OnnxBuilder(4);
     b.input('x', Type.FLOAT, [1, 'T', 64]);
     const packed = Uint8Array.from({ length: (OUTPUTS * 64 * bits) / 8 }, (_, i) => (i * 41) % 256);
