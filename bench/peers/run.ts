@@ -7,14 +7,17 @@ import { publish } from '../lib/report.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf } from './loads.js';
 import { Driver, type Load, type LoadOutcome } from './protocol.js';
-import { allRows, Results, ratioRows } from './tables.js';
+import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
 import { VARIANTS, type Variant } from './variants.js';
 
 // Octavo and what people use today, on one machine, in turn: each variant in a process of its own, never two at once, the same
 // requests for all. Every round starts every variant anew, in the opposite order.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const MAX_ROUNDS = 5;
+const MAX_ROUNDS = 3;
+
+/** How long the loads of no target take, in rounds. */
+const REST_OF_ROUND = 1.8;
 
 const { values: options } = parseArgs({
   options: {
@@ -131,30 +134,51 @@ const wanted = loads.filter(
 const core = wanted.filter((recipe) => recipe.core);
 const rest = wanted.filter((recipe) => !recipe.core);
 
-let rounds = 0;
-let longestRound = 0;
-for (; rounds < (options.quick ? 1 : MAX_ROUNDS); rounds++) {
-  const start = performance.now();
-  if (rounds > 0 && start + 1.1 * longestRound > deadline) break;
-  for (const variant of rounds % 2 === 0 ? variants : variants.toReversed()) {
-    await runVariant(variant, core, rounds);
+/** Milliseconds that each variant took for a round. */
+const took = new Map<string, number>();
+
+async function round(
+  index: number,
+  taking: readonly Variant[],
+  recipes: readonly LoadRecipe[],
+): Promise<void> {
+  for (const variant of index % 2 === 0 ? taking : taking.toReversed()) {
+    const start = performance.now();
+    await runVariant(variant, recipes, index);
+    took.set(variant.name, performance.now() - start);
   }
-  longestRound = Math.max(longestRound, performance.now() - start);
-}
-// What the comparison does not hang on, once, as time allows.
-const skipped: string[] = [];
-for (const variant of variants) {
-  if (performance.now() > deadline) skipped.push(variant.name);
-  else await runVariant(variant, rest, rounds);
 }
 
-const command = `npm run bench:peers${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}`;
+/** Whether something that takes `factor` times as long as a round of these variants would end in time. */
+function fits(taking: readonly Variant[], factor: number): boolean {
+  const ms = taking.reduce((sum, { name }) => sum + (took.get(name) ?? 0), 0);
+  return performance.now() + factor * ms < deadline;
+}
+
+// All of them once; then those that were the best of their family somewhere, for the medians.
+await round(0, variants, core);
+const contenders = options.quick ? variants : bestOfFamilies(results, variants);
+let rounds = 1;
+for (; rounds < (options.quick ? 1 : MAX_ROUNDS); rounds++) {
+  if (!fits(contenders, 1.1)) break;
+  await round(rounds, contenders, core);
+}
+// What no target hangs on, once, as time allows: more prompt tokens than a round has.
+const skipped: string[] = [];
+for (const variant of contenders) {
+  if (options.quick || fits([variant], REST_OF_ROUND)) await runVariant(variant, rest, rounds);
+  else skipped.push(variant.name);
+}
+
+const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
+const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' ');
 publish({
   name: options.quick ? 'peers-quick' : 'peers',
   command,
   about:
-    `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} rounds (the loads ` +
-    'of the first table), the others once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
+    `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} rounds ` +
+    'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
+    'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
     'while all requests decode. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
     'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
     (skipped.length === 0

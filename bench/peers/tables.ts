@@ -30,11 +30,11 @@ interface Target {
 }
 
 export const TARGETS: readonly Target[] = [
-  target('decode, concurrency 1', '1 x 512', 'decode', 0.9, 1.2),
-  target('decode, concurrency 8, 512-token contexts', '8 x 512', 'decode', 2.2, 4),
-  target('decode, concurrency 32, 512-token contexts', '32 x 512', 'decode', 3.5, 8),
-  target('prefill, 512 tokens', '1 x 512', 'prefill', 1.6, 3),
-  target(
+  targetOf('decode, concurrency 1', '1 x 512', 'decode', 0.9, 1.2),
+  targetOf('decode, concurrency 8, 512-token contexts', '8 x 512', 'decode', 2.2, 4),
+  targetOf('decode, concurrency 32, 512-token contexts', '32 x 512', 'decode', 3.5, 8),
+  targetOf('prefill, 512 tokens', '1 x 512', 'prefill', 1.6, 3),
+  targetOf(
     'TTFT, 32 clients sharing 1,024 tokens',
     '32 clients, shared prefix of 1,024',
     'ttft',
@@ -43,7 +43,7 @@ export const TARGETS: readonly Target[] = [
   ),
 ];
 
-function target(
+function targetOf(
   title: string,
   load: string,
   metric: Metric,
@@ -64,17 +64,37 @@ const UNITS: Readonly<Record<Metric, string>> = {
   ttft: 'ms',
 };
 
+interface Best {
+  readonly name: string;
+  readonly value: number;
+}
+
+function bestOf(
+  results: Results,
+  variants: readonly Variant[],
+  family: Family,
+  { load, metric }: Pick<Target, 'load' | 'metric'>,
+): Best | null {
+  const known = variants
+    .filter((variant) => variant.family === family)
+    .map(({ name }) => ({ name, value: results.median(load, metric, name) }))
+    .filter((one): one is Best => one.value !== null);
+  known.sort((a, b) => (metric === 'ttft' ? a.value - b.value : b.value - a.value));
+  return known[0] ?? null;
+}
+
+/** The variants that the table of ratios names. */
+export function bestOfFamilies(results: Results, variants: readonly Variant[]): readonly Variant[] {
+  return variants.filter(({ name, family }) =>
+    TARGETS.some((target) => bestOf(results, variants, family, target)?.name === name),
+  );
+}
+
 /** Best of each family, and Octavo's factor beside the target. */
 export function ratioRows(results: Results, variants: readonly Variant[]): Cell[][] {
-  return TARGETS.map(({ title, load, metric, against }) => {
-    const best = (family: Family): { name: string; value: number } | null => {
-      const known = variants
-        .filter((variant) => variant.family === family)
-        .map(({ name }) => ({ name, value: results.median(load, metric, name) }))
-        .filter((one): one is { name: string; value: number } => one.value !== null);
-      known.sort((a, b) => (metric === 'ttft' ? a.value - b.value : b.value - a.value));
-      return known[0] ?? null;
-    };
+  return TARGETS.map((target) => {
+    const { title, metric, against } = target;
+    const best = (family: Family): Best | null => bestOf(results, variants, family, target);
     const ours = best('octavo');
     const cells = (Object.keys(against) as (keyof typeof against)[]).flatMap((family): Cell[] => {
       const theirs = best(family);
