@@ -42,7 +42,7 @@ export type DriverMessage =
   | { readonly type: 'outcome'; readonly outcome: LoadOutcome }
   | { readonly type: 'failed'; readonly message: string };
 
-const START_TIMEOUT_MS = 180_000;
+const START_TIMEOUT_MS = 300_000;
 const LOAD_TIMEOUT_MS = 300_000;
 
 /** A peer in a process of its own. */

@@ -11,7 +11,7 @@ import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
 import { VARIANTS, type Variant } from './variants.js';
 
 // Octavo and what people use today, on one machine, in turn: each variant in a process of its own, never two at once, the same
-// requests for all. Every round starts every variant anew, in the opposite order.
+// requests for all. Every round starts its variants anew, in the opposite order.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const MAX_ROUNDS = 3;
