@@ -73,7 +73,7 @@ export class Driver {
     this.#child.stdin?.write(`${JSON.stringify(load)}\n`);
     const message = await read(this.#lines, LOAD_TIMEOUT_MS, load.name, this.#child);
     if (message.type !== 'outcome') throw new Error(`${load.name}: ${JSON.stringify(message)}`);
-    check(load, message.outcome);
+    checkOutcome(load, message.outcome);
     return message.outcome;
   }
 
@@ -107,7 +107,7 @@ async function read(
 }
 
 /** A figure of a peer that did not really run would be worse than none. */
-function check({ name, conversations }: Load, { turns }: LoadOutcome): void {
+export function checkOutcome({ name, conversations }: Load, { turns }: LoadOutcome): void {
   const expected = conversations.reduce((sum, conversation) => sum + conversation.length, 0);
   if (turns.length !== expected) {
     throw new Error(`${name}: ${turns.length} answers to ${expected} requests`);
