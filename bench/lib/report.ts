@@ -12,6 +12,10 @@ export interface Report {
   readonly command: string;
   /** What was measured and how, in a sentence or two. */
   readonly about: string;
+  /** Of what else took part, such as `node-llama-cpp 3.22.1`. */
+  readonly versions?: readonly string[];
+  /** For the JSON file only. */
+  readonly raw?: object;
   readonly tables: readonly {
     readonly title: string;
     readonly columns: readonly string[];
@@ -21,7 +25,7 @@ export interface Report {
 
 /** Prints the report and writes it to bench/results/ as JSON and Markdown, with machine, versions and commit. */
 export function publish(report: Report): void {
-  const machine = describeMachine();
+  const machine = describeMachine(report.versions ?? []);
   const lines = [`# ${report.name}`, '', report.about, '', `\`${report.command}\``, ''];
   for (const [key, value] of Object.entries(machine)) lines.push(`- ${key}: ${value}`);
   for (const { title, columns, rows } of report.tables) {
@@ -37,7 +41,7 @@ export function publish(report: Report): void {
   process.stdout.write(markdown);
 }
 
-function describeMachine(): Record<string, string> {
+function describeMachine(others: readonly string[]): Record<string, string> {
   const [cpu] = cpus();
   const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
   const dirty =
@@ -51,7 +55,11 @@ function describeMachine(): Record<string, string> {
   return {
     processor: `${cpu?.model ?? 'unknown'}, ${cpus().length} cores, ${arch()}`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
-    versions: `Node ${process.versions.node}, onnxruntime-node ${runtime.version}`,
+    versions: [
+      `Node ${process.versions.node}`,
+      `onnxruntime-node ${runtime.version}`,
+      ...others,
+    ].join(', '),
     commit: `${git('rev-parse', '--short', 'HEAD')}${dirty}`,
     date: new Date().toISOString().slice(0, 10),
   };

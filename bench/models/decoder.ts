@@ -2,28 +2,52 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { TensorProto_DataType as Type } from '../../engine/importer/onnx/onnx_pb.js';
 import { ExternalWeights } from './external-weights.js';
+import { type Precision, type Product, productsOf } from './linear.js';
 import { OnnxBuilder } from './onnx-builder.js';
 import { type DecoderShape, SHAPES, type ShapeName } from './shapes.js';
+import { ensureTokenizer } from './tokenizer.js';
+
+/** Suffixes under which transformers.js looks for each precision. */
+const SUFFIXES: Readonly<Record<Precision, string>> = { fp32: '', q8: '_quantized', q4: '_q4' };
+
+export interface ModelVariant {
+  readonly precision: Precision;
+  /**
+   * With the input `num_logits_to_keep`, by which transformers.js asks for the last token's logits only. The files are then named
+   * `last_logits`, otherwise `model`.
+   */
+  readonly keepsLogits: boolean;
+}
+
+const PLAIN: ModelVariant = { precision: 'fp32', keepsLogits: false };
 
 /**
- * A model of a published shape with random weights, in the layout of a Hugging Face ONNX export (float32, GroupQueryAttention,
- * external data). Made on first use, kept in bench/models/generated.
+ * A model of a published shape with random weights, in the layout of a Hugging Face ONNX export (GroupQueryAttention, external
+ * data). Made on first use, kept in bench/models/generated.
  *
  * @returns its directory
  */
-export function ensureModel(name: ShapeName): string {
+export function ensureModel(name: ShapeName, variant: ModelVariant = PLAIN): string {
   const directory = fileURLToPath(new URL(`./generated/${name}`, import.meta.url));
-  if (existsSync(`${directory}/config.json`)) return directory;
-  mkdirSync(`${directory}/onnx`, { recursive: true });
   const shape: DecoderShape = SHAPES[name];
-  const weights = new ExternalWeights(`${directory}/onnx/model.onnx_data`, 'model.onnx_data');
-  const bytes = buildDecoder(shape, weights).bytes();
-  weights.close();
-  writeFileSync(`${directory}/onnx/model.onnx`, bytes);
-  // Last, and in one piece: its presence says that the model is complete.
-  writeFileSync(`${directory}/config.tmp`, `${JSON.stringify(configOf(shape), null, 2)}\n`);
-  renameSync(`${directory}/config.tmp`, `${directory}/config.json`);
+  mkdirSync(`${directory}/onnx`, { recursive: true });
+  ensureTokenizer(directory, shape.vocab);
+  const file = `${variant.keepsLogits ? 'last_logits' : 'model'}${SUFFIXES[variant.precision]}`;
+  const path = `${directory}/onnx/${file}.onnx`;
+  if (!existsSync(path)) {
+    const weights = new ExternalWeights(`${path}_data`, `${file}.onnx_data`);
+    const bytes = buildDecoder(shape, weights, variant).bytes();
+    weights.close();
+    writeWhole(path, bytes);
+  }
+  writeWhole(`${directory}/config.json`, `${JSON.stringify(configOf(shape), null, 2)}\n`);
   return directory;
+}
+
+/** In one piece, so that its presence says that it is complete. */
+function writeWhole(path: string, content: string | Uint8Array): void {
+  writeFileSync(`${path}.tmp`, content);
+  renameSync(`${path}.tmp`, path);
 }
 
 function configOf(shape: DecoderShape): object {
@@ -43,8 +67,13 @@ function configOf(shape: DecoderShape): object {
   };
 }
 
-function buildDecoder(shape: DecoderShape, weights: ExternalWeights): OnnxBuilder {
+function buildDecoder(
+  shape: DecoderShape,
+  weights: ExternalWeights,
+  { precision, keepsLogits }: ModelVariant,
+): OnnxBuilder {
   const b = new OnnxBuilder();
+  const product = productsOf(b, weights, precision);
   b.input('input_ids', Type.INT64, ['batch_size', 'sequence_length']);
   b.input('attention_mask', Type.INT64, ['batch_size', 'total_sequence_length']);
   b.input('position_ids', Type.INT64, ['batch_size', 'sequence_length']);
@@ -63,7 +92,7 @@ function buildDecoder(shape: DecoderShape, weights: ExternalWeights): OnnxBuilde
   for (let layer = 0; layer < shape.layers; layer++) {
     const path = `/model/layers.${layer}`;
     const first = norm(b, weights, `${path}/input_layernorm`, residual, delta, shape.hidden);
-    const attended = attention(b, shape, layer, first.normed, lengths, add);
+    const attended = attention(b, shape, layer, first.normed, lengths, product, add);
     const second = norm(
       b,
       weights,
@@ -73,13 +102,24 @@ function buildDecoder(shape: DecoderShape, weights: ExternalWeights): OnnxBuilde
       shape.hidden,
     );
     residual = second.sum;
-    delta = mlp(b, shape, path, second.normed, add);
+    delta = mlp(b, shape, path, second.normed, product);
   }
   const { normed } = norm(b, weights, '/model/norm', residual, delta, shape.hidden);
-  const head = add('lm_head.weight', [shape.hidden, shape.vocab], 0.02);
-  b.node('MatMul', '/lm_head', [normed, head], { outputs: ['logits'] });
+  const kept = keepsLogits ? lastRows(b, normed) : normed;
+  const logits = product('/lm_head', kept, shape.hidden, shape.vocab, 0.02);
+  b.node('Identity', '/logits', [logits], { outputs: ['logits'] });
   b.output('logits', Type.FLOAT, ['batch_size', 'sequence_length', shape.vocab]);
   return b;
+}
+
+/** The last rows of `[1, T, hidden]`, as many as asked for; 0 asks for all. */
+function lastRows(b: OnnxBuilder, x: string): string {
+  const count = b.input('num_logits_to_keep', Type.INT64, []);
+  const axis = b.int64('/kept/axis', [1]);
+  const start = b.node('Neg', '/kept/neg', [count]);
+  const starts = b.node('Unsqueeze', '/kept/starts', [start, b.int64('/kept/zero', [0])]);
+  const end = b.int64('/kept/end', [2 ** 31 - 1]);
+  return b.node('Slice', '/kept', [x, starts, end, axis]);
 }
 
 type AddWeight = (name: string, dims: readonly number[], deviation: number) => string;
@@ -139,17 +179,17 @@ function attention(
   layer: number,
   x: string,
   lengths: readonly string[],
+  product: Product,
   add: AddWeight,
 ): string {
   const { heads, kvHeads, headSize, hidden } = shape;
   const path = `/model/layers.${layer}/attn`;
   const deviation = 1 / Math.sqrt(hidden);
   const project = (name: string, width: number): string => {
-    const weight = add(`${path}/${name}.weight`, [hidden, width], deviation);
-    const product = b.node('MatMul', `${path}/${name}`, [x, weight]);
-    if (!shape.qkvBias) return product;
+    const projected = product(`${path}/${name}`, x, hidden, width, deviation);
+    if (!shape.qkvBias) return projected;
     return b.node('Add', `${path}/${name}/Add`, [
-      product,
+      projected,
       add(`${path}/${name}.bias`, [width], 0.1),
     ]);
   };
@@ -179,8 +219,7 @@ function attention(
     { num_heads: heads, kv_num_heads: kvHeads },
     [`${path}/attended`, ...present],
   );
-  const output = add(`${path}/o_proj.weight`, [heads * headSize, hidden], deviation);
-  return b.node('MatMul', `${path}/o_proj`, [attended, output]);
+  return product(`${path}/o_proj`, attended, heads * headSize, hidden, deviation);
 }
 
 function mlp(
@@ -188,16 +227,13 @@ function mlp(
   shape: DecoderShape,
   layer: string,
   x: string,
-  add: AddWeight,
+  product: Product,
 ): string {
   const path = `${layer}/mlp`;
-  const product = (name: string, input: string, from: number, to: number): string =>
-    b.node('MatMul', `${path}/${name}`, [
-      input,
-      add(`${path}/${name}.weight`, [from, to], 1 / Math.sqrt(from)),
-    ]);
-  const gate = product('gate_proj', x, shape.hidden, shape.mlp);
-  const up = product('up_proj', x, shape.hidden, shape.mlp);
+  const project = (name: string, input: string, from: number, to: number): string =>
+    product(`${path}/${name}`, input, from, to, 1 / Math.sqrt(from));
+  const gate = project('gate_proj', x, shape.hidden, shape.mlp);
+  const up = project('up_proj', x, shape.hidden, shape.mlp);
   const silu = b.node('Mul', `${path}/silu`, [gate, b.node('Sigmoid', `${path}/sigmoid`, [gate])]);
-  return product('down_proj', b.node('Mul', `${path}/gated`, [silu, up]), shape.mlp, shape.hidden);
+  return project('down_proj', b.node('Mul', `${path}/gated`, [silu, up]), shape.mlp, shape.hidden);
 }

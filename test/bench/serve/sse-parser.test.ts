@@ -4,9 +4,9 @@ import { SseParser } from '../../../bench/serve/sse-parser.js';
 
 /** Events as a client that sees the whole stream at once would read them. */
 const STREAM =
-  '\uFEFF: ping\n\ndata: {"a":"Grüße, 世界 🦉"}\n\nevent: x\r\nid: 7\r\ndata:no space\r\n\r\n' +
+  '\uFEFF: ping\n\ndata: {"a":"Grüße, 世界 🦉"}\n\nevent: x\r\nid: 7\r\ndata:no space\r\ndata: more\r\n\r\n' +
   'data: one\rdata:  two\r\rdata\n\ndatabase: no\nretry: 1\n\n\n\ndata: [DONE]\n\ndata: never finished';
-const EVENTS = ['{"a":"Grüße, 世界 🦉"}', 'no space', 'one\n two', '', '[DONE]'];
+const EVENTS = ['{"a":"Grüße, 世界 🦉"}', 'no space\nmore', 'one\n two', '', '[DONE]'];
 
 test('events are the same wherever the bytes are cut', () => {
   const bytes = Buffer.from(STREAM);

@@ -1,0 +1,87 @@
+import { TensorProto_DataType as Type } from '../../engine/importer/onnx/onnx_pb.js';
+import type { ExternalWeights } from './external-weights.js';
+import type { OnnxBuilder } from './onnx-builder.js';
+
+/**
+ * How the weights of matrix products are stored: as they are; as ONNX Runtime's dynamic quantisation leaves them (8-bit weights, one
+ * scale for all activations of a product); or as its MatMulNBits tool does (4 bits, blocks of 32).
+ */
+export type Precision = 'fp32' | 'q8' | 'q4';
+
+/** `x` times a random matrix; returns the product's name. */
+export type Product = (
+  name: string,
+  x: string,
+  from: number,
+  to: number,
+  deviation: number,
+) => string;
+
+const BLOCK = 32;
+
+/** Deviation of bytes, or of 4-bit values, that are spread evenly. */
+const BYTE_DEVIATION = 256 / Math.sqrt(12);
+const NIBBLE_DEVIATION = 16 / Math.sqrt(12);
+
+export function productsOf(
+  b: OnnxBuilder,
+  weights: ExternalWeights,
+  precision: Precision,
+): Product {
+  switch (precision) {
+    case 'fp32':
+      return (name, x, from, to, deviation) => {
+        b.weights.push(weights.random(`${name}.weight`, [from, to], deviation));
+        return b.node('MatMul', name, [x, `${name}.weight`]);
+      };
+    case 'q8':
+      return dynamicProducts(b, weights);
+    case 'q4':
+      return fourBitProducts(b, weights);
+  }
+}
+
+/** onnxruntime.quantization.quantize_dynamic: products of one input share its quantisation. */
+function dynamicProducts(b: OnnxBuilder, weights: ExternalWeights): Product {
+  const quantised = new Map<string, readonly [string, string, string]>();
+  const quantise = (x: string): readonly [string, string, string] => {
+    const known = quantised.get(x);
+    if (known) return known;
+    const outputs = [`${x}_quantized`, `${x}_scale`, `${x}_zero_point`] as const;
+    b.node('DynamicQuantizeLinear', `${x}_QuantizeLinear`, [x], { outputs });
+    quantised.set(x, outputs);
+    return outputs;
+  };
+  return (name, x, from, to, deviation) => {
+    const [data, scale, zero] = quantise(x);
+    b.weights.push(weights.bytes(`${name}.weight_quantized`, [from, to], Type.INT8));
+    b.weights.push(weights.scalarByte(`${name}.weight_zero_point`, Type.INT8, 0));
+    const weightScale = b.weight(
+      `${name}.weight_scale`,
+      [],
+      Float32Array.of(deviation / BYTE_DEVIATION),
+    );
+    const integer = b.node('MatMulInteger', `${name}_quant`, [
+      data,
+      `${name}.weight_quantized`,
+      zero,
+      `${name}.weight_zero_point`,
+    ]);
+    const cast = b.node('Cast', `${name}_cast`, [integer], { attributes: { to: Type.FLOAT } });
+    const scales = b.node('Mul', `${name}_scales`, [scale, weightScale]);
+    return b.node('Mul', name, [cast, scales]);
+  };
+}
+
+/** MatMulNBits with accuracy level 4 (int8 activations inside), which is the fastest on a CPU. */
+function fourBitProducts(b: OnnxBuilder, weights: ExternalWeights): Product {
+  return (name, x, from, to, deviation) => {
+    const blocks = from / BLOCK;
+    b.weights.push(weights.bytes(`${name}.weight_Q4`, [to, blocks, BLOCK / 2], Type.UINT8));
+    const scales = new Float32Array(to * blocks).fill(deviation / NIBBLE_DEVIATION);
+    b.weights.push(weights.values(`${name}.weight_scales`, [to * blocks], scales));
+    const attributes = { K: from, N: to, bits: 4, block_size: BLOCK, accuracy_level: 4 };
+    const inputs = [x, `${name}.weight_Q4`, `${name}.weight_scales`];
+    return b.contrib('MatMulNBits', name, inputs, attributes);
+  };
+}

@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { StreamingClient } from '../../serve/client.js';
+import { converse, serveLoads } from '../protocol.js';
+
+// Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming, token ids as prompts.
+
+const { root, model, flags } = JSON.parse(process.argv[2]) as {
+  root: string;
+  model: string;
+  flags: string[];
+};
+const args = [
+  ...['serve', '--port', '0', '--model', model, '--threads', '2', '--max-num-seqs', '64'],
+  ...['--kv-cache-memory', '2GiB', '--max-model-len', '4096', ...flags],
+];
+const server = spawn(process.execPath, [`${root}/dist/server/cli.js`, ...args], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+const url = await new Promise<string>((resolve, reject) => {
+  let output = '';
+  server.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
+    if (found) resolve(found[1]);
+  });
+  server.once('exit', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
+});
+process.once('exit', () => server.kill('SIGKILL'));
+
+const client = new StreamingClient(
+  {
+    url,
+    model: model.split('/').at(-1) ?? '',
+    kind: 'completions',
+    apiKey: null,
+    temperature: 0,
+    ignoreEos: true,
+    extraBody: {},
+    timeoutMs: 300_000,
+  },
+  () => performance.now(),
+);
+const { signal } = new AbortController();
+
+await serveLoads(`octavo ${flags.join(' ')}`.trim(), async (load) => {
+  const turns = await converse(load, load.concurrency, async ({ prompt, maxTokens }, _, now) => {
+    const offset = performance.now() - now();
+    const result = await client.send(
+      { kind: 'ids', ids: prompt },
+      maxTokens,
+      signal,
+      () => undefined,
+    );
+    if (result.error !== null) throw new Error(`${result.error}: ${result.errorDetail ?? ''}`);
+    let at = (result.firstTokenAt ?? result.endedAt) - offset;
+    const outputMs = [at, ...result.gaps.map((gap) => (at += gap))];
+    return { outputMs, endMs: result.endedAt - offset, tokens: result.outputTokens };
+  });
+  return { turns, serial: false };
+});
+await client.close();
+server.kill('SIGTERM');
+if (server.exitCode === null) await once(server, 'exit');

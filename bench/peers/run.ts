@@ -1,0 +1,211 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { publish } from '../lib/report.js';
+import { SHAPES, type ShapeName } from '../models/shapes.js';
+import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf } from './loads.js';
+import { Driver, type Load, type LoadOutcome } from './protocol.js';
+import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
+import { VARIANTS, type Variant } from './variants.js';
+
+// Octavo and what people use today, on one machine, in turn: each variant in a process of its own, never two at once, the same
+// requests for all. Every round starts its variants anew, in the opposite order.
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const MAX_ROUNDS = 3;
+
+/** How long the loads of no target take, in rounds. */
+const REST_OF_ROUND = 1.8;
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    variants: { type: 'string' },
+    loads: { type: 'string' },
+    minutes: { type: 'string', default: '20' },
+    octavo: { type: 'string', default: resolve(HERE, '../..') },
+  },
+});
+const shape: ShapeName = options.quick ? 'small' : 'qwen2.5-0.5b';
+const deadline = performance.now() + Number(options.minutes) * 60_000;
+
+function chosenVariants(): readonly Variant[] {
+  const names = options.variants?.split(',').map((name) => name.trim());
+  const unknown = names?.find((name) => !VARIANTS.some((variant) => variant.name === name));
+  if (unknown !== undefined) {
+    throw new Error(
+      `--variants ${unknown}: must be of ${VARIANTS.map(({ name }) => name).join(', ')}`,
+    );
+  }
+  const chosen = VARIANTS.filter(({ name }) => names === undefined || names.includes(name));
+  const cli = `${options.octavo}/dist/server/cli.js`;
+  const help = execFileSync(process.execPath, [cli, 'serve', '--help'], { encoding: 'utf8' });
+  for (const { name, flags } of chosen) {
+    const missing = flags.find((flag) => flag.startsWith('--') && !help.includes(flag));
+    if (missing !== undefined) {
+      throw new Error(`${name}: ${cli} does not know ${missing}; name the others with --variants`);
+    }
+  }
+  return chosen;
+}
+
+function installPeers(): void {
+  if (existsSync(`${HERE}/node_modules/node-llama-cpp`)) return;
+  process.stderr.write('installing the peers into bench/peers/node_modules (about 1.2 GB)\n');
+  // Their install scripts fetch binaries that the CPU does not need.
+  execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+    cwd: HERE,
+    stdio: 'inherit',
+  });
+}
+
+function versionOf(name: string): string {
+  const text = readFileSync(`${HERE}/node_modules/${name}/package.json`, 'utf8');
+  return `${name} ${(JSON.parse(text) as { version: string }).version}`;
+}
+
+const results = new Results();
+const bestSequences = new Map<string, number>();
+
+/** Runs a load; in the first round with each number of sequences that is to be tried. */
+async function measure(
+  driver: Driver,
+  variant: Variant,
+  recipe: LoadRecipe,
+  round: number,
+): Promise<void> {
+  const key = `${variant.name}/${recipe.name}`;
+  const known = bestSequences.get(key);
+  const standard = [recipe.concurrency];
+  const tried = variant.driver === 'llama' ? (recipe.sequences ?? standard) : standard;
+  let best: { load: Load; outcome: LoadOutcome; score: number } | null = null;
+  for (const sequences of known === undefined ? tried : [known]) {
+    const load = makeLoad(
+      recipe,
+      SHAPES[shape].vocab,
+      1 + LOADS.findIndex(({ name }) => name === recipe.name) + 100 * round,
+      sequences,
+    );
+    const outcome = await driver.run(load);
+    const [metric] = recipe.metrics;
+    const score = valueOf(metric, load, outcome) * (metric === 'ttft' ? -1 : 1);
+    if (best === null || score > best.score) best = { load, outcome, score };
+  }
+  if (best === null) throw new Error(`${key}: nothing to run`);
+  bestSequences.set(key, best.load.sequences);
+  const shown: string[] = [];
+  for (const metric of recipe.metrics) {
+    const value = valueOf(metric, best.load, best.outcome);
+    results.add(recipe.name, metric, variant.name, value);
+    shown.push(`${metric} ${value.toPrecision(4)}`);
+  }
+  process.stderr.write(
+    `round ${round + 1}  ${variant.name}  ${recipe.name}: ${shown.join(', ')}\n`,
+  );
+}
+
+async function runVariant(
+  variant: Variant,
+  loads: readonly LoadRecipe[],
+  round: number,
+): Promise<void> {
+  const driver = await Driver.start(variant.driver, {
+    root: options.octavo,
+    ...variant.prepare(shape),
+  });
+  try {
+    const turn = { prompt: Array.from({ length: 64 }, (_, i) => 300 + i), maxTokens: 4 };
+    await driver.run({ name: 'warm-up', concurrency: 1, conversations: [[turn]], sequences: 1 });
+    for (const recipe of loads) await measure(driver, variant, recipe, round);
+  } finally {
+    await driver.stop();
+  }
+}
+
+installPeers();
+const variants = chosenVariants();
+for (const variant of variants) variant.prepare(shape);
+const loads = options.quick ? LOADS.map(quickly) : LOADS;
+const wanted = loads.filter(
+  ({ name }) => options.loads === undefined || options.loads.split(';').includes(name),
+);
+const core = wanted.filter((recipe) => recipe.core);
+const rest = wanted.filter((recipe) => !recipe.core);
+
+/** Milliseconds that each variant took for a round. */
+const took = new Map<string, number>();
+
+async function round(
+  index: number,
+  taking: readonly Variant[],
+  recipes: readonly LoadRecipe[],
+): Promise<void> {
+  for (const variant of index % 2 === 0 ? taking : taking.toReversed()) {
+    const start = performance.now();
+    await runVariant(variant, recipes, index);
+    took.set(variant.name, performance.now() - start);
+  }
+}
+
+/** Whether something that takes `factor` times as long as a round of these variants would end in time. */
+function fits(taking: readonly Variant[], factor: number): boolean {
+  const ms = taking.reduce((sum, { name }) => sum + (took.get(name) ?? 0), 0);
+  return performance.now() + factor * ms < deadline;
+}
+
+// All of them once; then those that were the best of their family somewhere, for the medians.
+await round(0, variants, core);
+const contenders = options.quick ? variants : bestOfFamilies(results, variants);
+let rounds = 1;
+for (; rounds < (options.quick ? 1 : MAX_ROUNDS); rounds++) {
+  if (!fits(contenders, 1.1)) break;
+  await round(rounds, contenders, core);
+}
+// What no target hangs on, once, as time allows: more prompt tokens than a round has.
+const skipped: string[] = [];
+for (const variant of contenders) {
+  if (options.quick || fits([variant], REST_OF_ROUND)) await runVariant(variant, rest, rounds);
+  else skipped.push(variant.name);
+}
+
+const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
+const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' ');
+publish({
+  name: options.quick ? 'peers-quick' : 'peers',
+  command,
+  about:
+    `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} rounds ` +
+    'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
+    'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
+    'while all requests decode. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
+    'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
+    (skipped.length === 0
+      ? ''
+      : `Time was over before the other loads of ${skipped.join(', ')}. `) +
+    `Sequences of node-llama-cpp: one for each client; with the shared prefix the better of 1 and 4.`,
+  versions: [versionOf('node-llama-cpp'), versionOf('@huggingface/transformers')],
+  tables: [
+    {
+      title: 'Ratios and targets',
+      columns: [
+        'load',
+        'Octavo',
+        'node-llama-cpp',
+        'ratio',
+        'target',
+        'transformers.js',
+        'ratio',
+        'target',
+      ],
+      rows: ratioRows(results, variants),
+    },
+    {
+      title: 'All loads (concurrency x prompt tokens)',
+      columns: ['load', 'metric', ...variants.map(({ name }) => name)],
+      rows: allRows(results, wanted, variants),
+    },
+  ],
+  raw: results,
+});
