@@ -22,7 +22,7 @@ export interface SegmentRunnerOptions {
 
 /**
  * Logits of one run of the last segment, at most: a prompt whose log-probabilities are wanted has a row for each token, and 512 rows of
- * 151,936 would be 311 MB, more than once.
+ * 151,936 would be 311 MB, more than once. (Each run computes what follows the last attention again, for all tokens of the step.)
  */
 const MAX_LOGIT_BYTES = 64 * 2 ** 20;
 
