@@ -103,11 +103,12 @@ test('tokens go out with the text they begin, in order, and none behind the end'
   );
 });
 
-test('the sum of log-probabilities is over the tokens that count', async () => {
+test('tokens behind a stop string do not count, though they came with it', async () => {
   const outputs = await generate([[0], [1, 0, 0]], { stop: ['ab'] });
-  expect(outputs.map(({ tokens, logprobSum }) => [tokens, logprobSum])).toEqual([
-    [1, 0],
-    [1, -1],
+  const counts = outputs.map(({ tokens, tokenIds, logprobSum }) => [tokens, tokenIds, logprobSum]);
+  expect(counts).toEqual([
+    [1, [0], 0],
+    [1, [1], -1],
   ]);
 });
 
