@@ -58,6 +58,8 @@ export interface TextOutput {
   readonly reasoningTokens: number;
   /** Tokens generated since the last output, the stop token included. */
   readonly tokens: number;
+  /** The same as ids. */
+  readonly tokenIds: readonly TokenId[];
   /** Sum of the log-probabilities of these tokens; 0 unless they were asked for. */
   readonly logprobSum: number;
   /** Tokens whose text is now shown, in their order; none unless log-probabilities were asked for. */
@@ -163,6 +165,7 @@ class VisibleText {
       text,
       events,
       tokens,
+      tokenIds: tokenIds.slice(0, tokens),
       reasoningTokens: reader.reasoningTokens - reasoningBefore,
       logprobSum,
       scored: this.#takeScored(finishReason !== null && !reader.stopped),
@@ -194,6 +197,7 @@ class NoText {
       text: '',
       events: [],
       tokens: 0,
+      tokenIds: [],
       reasoningTokens: 0,
       logprobSum: 0,
       scored: [],

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import type { TokenLogprobs } from '../../engine/core/protocol.js';
+import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
@@ -35,6 +36,7 @@ export interface Choice {
   text: string;
   readonly events: MessageEvent[];
   tokens: number;
+  readonly tokenIds: TokenId[];
   /** See `TextOutput`; the same for the following two. */
   logprobSum: number;
   readonly scored: ScoredToken[];
@@ -46,6 +48,8 @@ export interface Choice {
 export interface AnswerFormat {
   /** Parts that all chunks share: id, object, created, model. */
   readonly head: object;
+  /** What only the chunks of the opening say, beside the head. */
+  readonly openingHead?: object;
   /** Chunks that go out before anything is generated. */
   opening(): object[][];
   /** Chunks for one output, as their `choices`; none while text is held back. */
@@ -149,6 +153,7 @@ async function collect(
     choice.text += output.text;
     choice.events.push(...output.events);
     choice.tokens += output.tokens;
+    choice.tokenIds.push(...output.tokenIds);
     choice.logprobSum += output.logprobSum;
     choice.scored.push(...output.scored);
     choice.promptLogprobs ??= output.promptLogprobs ?? null;
@@ -161,6 +166,7 @@ const newChoice = (): Choice => ({
   text: '',
   events: [],
   tokens: 0,
+  tokenIds: [],
   logprobSum: 0,
   scored: [],
   promptLogprobs: null,
@@ -178,12 +184,12 @@ async function stream(
   const sse = new SseStream(reply, context.clock);
   const includeUsage = options?.include_usage === true;
   const isContinuous = options?.continuous_usage_stats === true;
-  const send = (choices: object[], withUsage: boolean): Promise<void> => {
+  const send = (choices: object[], withUsage: boolean, more?: object): Promise<void> => {
     const usage = withUsage ? usageOf(record) : null;
-    return sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}) });
+    return sse.send({ ...format.head, choices, ...(includeUsage ? { usage } : {}), ...more });
   };
   try {
-    for (const chunk of format.opening()) await send(chunk, isContinuous);
+    for (const chunk of format.opening()) await send(chunk, isContinuous, format.openingHead);
     for await (const output of outputs) {
       for (const chunk of format.chunks(output)) await send(chunk, isContinuous);
     }

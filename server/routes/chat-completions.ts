@@ -22,6 +22,8 @@ export const ChatSchema = Type.Object({
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   ...TOOL_FIELDS,
   ...TEMPLATE_FIELDS,
+  /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
+  return_token_ids: Nullable(Type.Boolean()),
 });
 
 export function addChatRoute(app: TypedApp, context: AppContext): void {
@@ -68,6 +70,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
           logprobs,
           promptLogprobs,
           promptTokenIds: tokenIds,
+          showIds: body.return_token_ids === true,
           writer: new LogprobWriter(served.tokenizer, {
             asIds: body.return_tokens_as_token_ids === true,
           }),

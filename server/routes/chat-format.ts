@@ -1,6 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ScoredToken } from '../generation/held-tokens.js';
-import type { AnswerFormat } from '../generation/run.js';
+import type { AnswerFormat, Choice } from '../generation/run.js';
 import { MessageDeltas, type ToolCallWords, wholeMessage } from './assistant-message.js';
 import type { LogprobWriter } from './logprobs.js';
 
@@ -12,27 +12,47 @@ export interface ChatFormatOptions {
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
   readonly promptTokenIds: readonly TokenId[];
+  /** Tokens are shown as ids, too (vLLM's `return_token_ids`). */
+  readonly showIds: boolean;
   readonly writer: LogprobWriter;
 }
 
 /** How chat completions word their answer. */
 export function chatFormat(options: ChatFormatOptions): AnswerFormat {
   const { shared, n, toolCalls, logprobs, promptLogprobs, promptTokenIds, writer } = options;
+  const ofPrompt = options.showIds ? { prompt_token_ids: promptTokenIds } : {};
+  const idsOf = (tokenIds: readonly TokenId[]): object =>
+    options.showIds ? { token_ids: tokenIds } : {};
   const deltas = Array.from({ length: n }, () => new MessageDeltas(toolCalls));
   const words = (tokens: readonly ScoredToken[]): object | null =>
     logprobs === null ? null : writer.chat(tokens, logprobs);
+  const wholeChoice = (choice: Choice, index: number): object => {
+    const { events, scored, tokenIds } = choice;
+    const { message, finishReason } = wholeMessage(events, choice.finishReason, toolCalls);
+    return {
+      index,
+      message,
+      logprobs: words(scored),
+      finish_reason: finishReason,
+      ...idsOf(tokenIds),
+    };
+  };
   return {
     head: { object: 'chat.completion.chunk', ...shared },
+    openingHead: ofPrompt,
     opening: () =>
       Array.from({ length: n }, (_, index) =>
         chunk(index, { role: 'assistant', content: '' }, null, null),
       ),
-    chunks: ({ index, events, scored, finishReason }) => {
+    chunks: ({ index, events, scored, tokenIds, finishReason }) => {
       const parts = deltas[index].of(events);
-      // Log-probabilities do not wait for text.
-      if (parts.length === 0 && scored.length > 0) parts.push({ content: '' });
+      // Log-probabilities and ids do not wait for text.
+      const isDue = scored.length > 0 || (options.showIds && tokenIds.length > 0);
+      if (parts.length === 0 && isDue) parts.push({ content: '' });
       const chunks = parts.map((delta, i) =>
-        chunk(index, delta, i === 0 ? words(scored) : null, null),
+        i === 0
+          ? chunk(index, delta, words(scored), null, idsOf(tokenIds))
+          : chunk(index, delta, null, null),
       );
       if (finishReason === null) return chunks;
       return [...chunks, chunk(index, {}, null, deltas[index].finishReason(finishReason))];
@@ -40,12 +60,9 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
     whole: (choices, usage) => ({
       object: 'chat.completion',
       ...shared,
-      choices: choices.map((choice, index) => {
-        const { events, scored } = choice;
-        const { message, finishReason } = wholeMessage(events, choice.finishReason, toolCalls);
-        return { index, message, logprobs: words(scored), finish_reason: finishReason };
-      }),
+      choices: choices.map(wholeChoice),
       usage,
+      ...ofPrompt,
       ...(promptLogprobs === null
         ? {}
         : {
@@ -64,4 +81,5 @@ const chunk = (
   delta: object,
   logprobs: object | null,
   finishReason: string | null,
-): object[] => [{ index, delta, logprobs, finish_reason: finishReason }];
+  more?: object,
+): object[] => [{ index, delta, logprobs, finish_reason: finishReason, ...more }];

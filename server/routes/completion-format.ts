@@ -20,6 +20,8 @@ export interface CompletionFormatOptions {
   /** Likeliest tokens at each place; null: no log-probabilities. */
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
+  /** Tokens are shown as ids, too (vLLM's `return_token_ids`). */
+  readonly showIds: boolean;
   readonly tokenizer: Tokenizer;
   readonly writer: LogprobWriter;
 }
@@ -27,19 +29,27 @@ export interface CompletionFormatOptions {
 /** How plain completions word their answer. */
 export function completionFormat(options: CompletionFormatOptions): AnswerFormat {
   const { head, echoes, prompts, n, logprobs, promptLogprobs, tokenizer, writer } = options;
-  const echoed = new Set<number>();
+  const begun = new Set<number>();
+  const promptOf = (index: number): number => Math.floor(index / n);
+  const idsOf = (tokenIds: readonly TokenId[]): object =>
+    options.showIds ? { token_ids: tokenIds } : {};
+  /** With the first chunk of a choice, or the whole of it. */
+  const promptIdsOf = (index: number): object =>
+    options.showIds ? { prompt_token_ids: prompts[promptOf(index)] } : {};
   const words = (tokens: readonly PlacedToken[]): object | null =>
     logprobs === null ? null : writer.completion(tokens, logprobs);
   const promptTokens = (echo: Echo, scores: readonly TokenLogprobs[]): PlacedToken[] =>
     logprobs === null ? [] : placeTokens(echo, scores, tokenizer);
   const wholeChoice = (completion: Choice, index: number): object => {
-    const { text, scored, finishReason } = completion;
-    const prompt = Math.floor(index / n);
+    const { text, scored, tokenIds, finishReason } = completion;
+    const prompt = promptOf(index);
     const echo = echoes[prompt];
     const scores = completion.promptLogprobs ?? [];
     const tokens = [...promptTokens(echo, scores), ...shifted(scored, echo.characters)];
     return {
       ...choice(index, echo.text + text, words(tokens), finishReason),
+      ...idsOf(tokenIds),
+      ...promptIdsOf(index),
       ...(promptLogprobs === null
         ? {}
         : { prompt_logprobs: writer.prompt(prompts[prompt], scores, promptLogprobs) }),
@@ -48,16 +58,25 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
   return {
     head,
     opening: () => [],
-    chunks: ({ index, text, scored, promptLogprobs: scores = [], finishReason }) => {
-      const echo = echoes[Math.floor(index / n)];
+    chunks: (output) => {
+      const { index, text, scored, tokenIds, finishReason } = output;
+      const echo = echoes[promptOf(index)];
+      const isFirst = !begun.has(index);
+      begun.add(index);
       const chunks: object[][] = [];
-      if (echo.text !== '' && !echoed.has(index)) {
-        echoed.add(index);
-        chunks.push([choice(index, echo.text, words(promptTokens(echo, scores)), null)]);
+      const add = (part: object, ids: readonly TokenId[]): void => {
+        const ofPrompt = isFirst && chunks.length === 0 ? promptIdsOf(index) : {};
+        chunks.push([{ ...part, ...ofPrompt, ...idsOf(ids) }]);
+      };
+      if (isFirst && echo.text !== '') {
+        const tokens = promptTokens(echo, output.promptLogprobs ?? []);
+        add(choice(index, echo.text, words(tokens), null), []);
       }
-      if (text !== '' || scored.length > 0 || finishReason !== null) {
+      // Log-probabilities and ids do not wait for text.
+      const isDue = text !== '' || scored.length > 0 || (options.showIds && tokenIds.length > 0);
+      if (isDue || finishReason !== null) {
         const tokens = shifted(scored, echo.characters);
-        chunks.push([choice(index, text, words(tokens), finishReason)]);
+        add(choice(index, text, words(tokens), finishReason), tokenIds);
       }
       return chunks;
     },

@@ -28,6 +28,8 @@ export const CompletionSchema = Type.Object({
   /** 0 with `echo`: only the prompt is wanted. */
   max_tokens: Nullable(Type.Integer({ minimum: 0 })),
   add_special_tokens: Nullable(Type.Boolean()),
+  /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
+  return_token_ids: Nullable(Type.Boolean()),
 });
 
 type CompletionBody = Static<typeof CompletionSchema>;
@@ -73,6 +75,7 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
           bestOf: candidates(body),
           logprobs: body.logprobs ?? null,
           promptLogprobs: body.prompt_logprobs ?? null,
+          showIds: body.return_token_ids === true,
           tokenizer,
           writer: new LogprobWriter(tokenizer, { asIds: body.return_tokens_as_token_ids === true }),
         }),

@@ -121,7 +121,7 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
     [{ metadata: { a: 1 } }, 'metadata.a', /string/],
     [{ suffix: 'x' }, 'suffix', /not supported/],
     [{ bad_words: ['x'] }, 'bad_words', /not supported/],
-    [{ return_token_ids: true }, 'return_token_ids', /not supported/],
+    [{ return_token_ids: 1 }, 'return_token_ids', /boolean/],
   ])('%j is a 400 that names the field', async (fields, param, message) => {
     const engine = saying('x');
     const { post } = await startTestServer(engine);

@@ -132,6 +132,7 @@ test('of a prompt only, the one token that the engine generates is hidden', asyn
       text: '',
       events: [],
       tokens: 0,
+      tokenIds: [],
       reasoningTokens: 0,
       logprobSum: 0,
       scored: [],
