@@ -134,8 +134,8 @@ export class EngineCore {
         const state = this.#sampling.get(requestId);
         if (!state) throw new Error(`the plan samples ${requestId}, which is not here`);
         const allowed = state.constraint?.mask() ?? null;
-        const logits = allowed ? maskedLogits(rowLogits, allowed) : rowLogits;
-        const tokenId = sampleToken(logits, state.params, state.generated);
+        const masked = allowed ? maskedLogits(rowLogits, allowed) : rowLogits;
+        const tokenId = sampleToken(masked, state.params, state.generated);
         state.constraint?.accept(tokenId);
         state.generated += 1;
         sampled.push({ requestId, tokenId });

@@ -202,10 +202,10 @@ class ScriptedGrammars implements GrammarSource {
     reject: (error: unknown) => void;
   }[] = [];
 
-  constrain(request: { count: number }, signal: AbortSignal): Promise<GrammarConstraint[]> {
+  constrain(asked: { count: number }, signal: AbortSignal): Promise<GrammarConstraint[]> {
     this.signals.push(signal);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ count: request.count, resolve, reject });
+      this.#waiting.push({ count: asked.count, resolve, reject });
     });
   }
 
