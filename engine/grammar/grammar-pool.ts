@@ -14,7 +14,7 @@ export interface GrammarPoolOptions extends GrammarThreadOptions {
 export const GRAMMAR_DEFAULTS = {
   maxThreads: 4,
   threadMemoryBytes: 256 * 2 ** 20,
-  compileTimeoutMs: 30_000,
+  compileTimeoutMs: 60_000,
 } as const;
 
 /** Grammars that one thread keeps, at most. */

@@ -1,9 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { OctavoError, toErrorRecord } from '../errors.js';
-import { printGrammar } from './language/print.js';
 import { MaskSlot, SLOT } from './mask-slot.js';
 import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
-import { toGrammar } from './to-grammar.js';
+import { grammarText } from './to-grammar.js';
 import { encodeVocabulary, readVocabulary } from './vocabulary.js';
 import {
   type CompiledGrammar,
@@ -57,7 +56,7 @@ async function compile({
 }: Extract<GrammarCommand, { type: 'compile' }>): Promise<void> {
   let source: string;
   try {
-    source = printGrammar(toGrammar(spec));
+    source = grammarText(spec);
   } catch (error) {
     if (!(error instanceof OctavoError)) throw error;
     reply({ type: 'refused', error: toErrorRecord(error) });

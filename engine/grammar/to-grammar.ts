@@ -12,19 +12,25 @@ import {
   sequence,
   text,
 } from './language/expression.js';
+import { printGrammar } from './language/print.js';
+import { findEndlessRule } from './language/productive.js';
 import { parseRegex } from './language/regex.js';
 import { SchemaCompiler } from './schema/compile-schema.js';
 import { JSON_RULES, OBJECT } from './schema/json-rules.js';
+import { schemaError } from './schema/keywords.js';
 
 /** Longest source of a grammar, in UTF-16 units. */
 const MAX_SOURCE = 500_000;
 
 /**
- * What a client asks for, as a grammar. Pure, and fast enough for the thread that serves HTTP: a schema that cannot be enforced is
- * known before anything runs. What is returned is well formed for the grammar library.
+ * What a client asks for, in the notation of the grammar library, and well formed for it. Pure, and fast enough for the thread that serves
+ * HTTP: what cannot be enforced is known before anything runs.
  *
  * @throws OctavoError `invalid_request`: what cannot be enforced, and where
  */
+export const grammarText = (spec: GrammarSpec): string => printGrammar(toGrammar(spec));
+
+/** The same before it is written out. */
 export function toGrammar(spec: GrammarSpec): Grammar {
   const size = JSON.stringify(spec).length;
   if (size > MAX_SOURCE) {
@@ -33,11 +39,22 @@ export function toGrammar(spec: GrammarSpec): Grammar {
       `the grammar has ${size} characters; at most ${MAX_SOURCE} are supported`,
     );
   }
-  if (spec.kind === 'ebnf') return parseEbnf(spec.source, 'grammar');
+  if (spec.kind === 'ebnf') {
+    const grammar = parseEbnf(spec.source, 'grammar');
+    const endless = findEndlessRule(grammar);
+    if (endless === null) return grammar;
+    throw new OctavoError('invalid_request', `grammar: the rule ${endless} has no end`, {
+      param: 'grammar',
+    });
+  }
   const rules = new Map<string, Expression>();
   const root =
     spec.kind === 'choice' ? choiceOf(spec.choices) : new PartWriter(rules).write(partsOf(spec));
-  return { root, rules: withJsonRules(root, rules) };
+  const grammar = { root, rules: withJsonRules(root, rules) };
+  if (findEndlessRule(grammar) !== null) {
+    throw schemaError('', 'a part of it can have no finite value: it must contain itself');
+  }
+  return grammar;
 }
 
 function partsOf(

@@ -85,10 +85,10 @@ function pieceBytes(token: string): Uint8Array {
   return token === '<unk>' ? NOTHING : Buffer.from(token.replaceAll('▁', ' '));
 }
 
-/** The vocabulary in the library's symbols and in its byte-level notation. */
+/** The vocabulary in the library's symbols and in its byte-level notation. 0xff is in no text, and its symbols are DEL's. */
 export const encodeVocabulary = (vocabulary: Vocabulary): string[] =>
   vocabulary.map((bytes) =>
-    toSymbols(bytes)
+    toSymbols(bytes.includes(0xff) ? NOTHING : bytes)
       .map((symbol) => LETTER_OF_BYTE[symbol])
       .join(''),
   );

@@ -1,7 +1,7 @@
 import type { Static } from 'typebox';
 import type { GrammarSpec } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
-import { toGrammar } from '../../engine/grammar/to-grammar.js';
+import { grammarText } from '../../engine/grammar/to-grammar.js';
 import type { StructuredOutputSchema } from '../routes/structured-output-fields.js';
 
 type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
@@ -24,7 +24,7 @@ export function grammarOf(body: StructuredOutputFields): GrammarSpec | null {
     });
   }
   try {
-    toGrammar(spec);
+    grammarText(spec);
   } catch (error) {
     if (!(error instanceof OctavoError)) throw error;
     throw new OctavoError(error.kind, `${field}: ${error.message}`, { param: field, cause: error });
@@ -43,7 +43,7 @@ function wishesOf(body: StructuredOutputFields): [field: string, spec: GrammarSp
     if (schema === undefined || schema === null) {
       throw new OctavoError('invalid_request', `missing required field ${param}`, { param });
     }
-    want(param, { kind: 'json-schema', source: JSON.stringify(schema) });
+    want(param, jsonSchema(schema));
   }
   const { structured_outputs: newer } = body;
   const unsupported = UNSUPPORTED_OPTIONS.find(
@@ -75,7 +75,16 @@ function wishesOf(body: StructuredOutputFields): [field: string, spec: GrammarSp
   return wishes;
 }
 
-const jsonSchema = (schema: string | object): GrammarSpec => ({
+const jsonSchema = (schema: string | object | boolean): GrammarSpec => ({
   kind: 'json-schema',
-  source: typeof schema === 'string' ? schema : JSON.stringify(schema),
+  source: typeof schema === 'string' ? schema : jsonText(schema),
 });
+
+/** Parsing has no limit of depth, writing has one. */
+function jsonText(schema: object | boolean): string {
+  try {
+    return JSON.stringify(schema);
+  } catch (cause) {
+    throw new OctavoError('invalid_request', 'the JSON schema is nested too deeply', { cause });
+  }
+}

@@ -2,7 +2,11 @@ import { OctavoError } from '../../errors.js';
 import { utf8Ranges } from './bytes.js';
 import type { Expression, Range } from './expression.js';
 
-const MAX_STATES = 20_000;
+/** Of one automaton, and of all in a grammar. */
+export const MAX_STATES = 20_000;
+
+/** Members of all sets that are met, again and again counted: what a pattern costs the thread that serves HTTP (a second). */
+const MAX_WORK = 2_000_000;
 
 /** A deterministic automaton over the bytes of UTF-8. State 0 is the start. */
 export interface Automaton {
@@ -100,8 +104,11 @@ export function automatonOf(expression: Expression): Automaton {
   const end = fragments.add(expression, start);
   const numbers = new Map<string, number>();
   const sets: number[][] = [];
+  let work = 0;
   const numberOf = (members: readonly number[]): number => {
     const set = closure(members, fragments.empty);
+    work += set.length;
+    if (work > MAX_WORK) throw tooLarge();
     const key = set.join(' ');
     const known = numbers.get(key);
     if (known !== undefined) return known;
@@ -157,7 +164,7 @@ function distinctRanges(
   });
 }
 
-const tooLarge = (): OctavoError =>
+export const tooLarge = (): OctavoError =>
   new OctavoError(
     'invalid_request',
     `a pattern or a string length is too large: more than ${MAX_STATES} states are not supported`,

@@ -1,4 +1,4 @@
-import { automatonOf } from './automaton.js';
+import { automatonOf, MAX_STATES, tooLarge } from './automaton.js';
 import { PAIR, toSymbols, utf8Ranges } from './bytes.js';
 import type { Expression, Grammar, Range } from './expression.js';
 
@@ -17,6 +17,7 @@ export function printGrammar({ root, rules }: Grammar): string {
 class Printer {
   readonly #names: ReadonlyMap<string, string>;
   readonly #lines: string[] = [];
+  #states = 0;
   readonly #automata = new Map<string, string>();
 
   constructor(names: readonly string[]) {
@@ -71,6 +72,8 @@ class Printer {
     const prefix = `a${this.#automata.size}s`;
     this.#automata.set(key, `${prefix}0`);
     const { states } = automatonOf(expression);
+    this.#states += states.length;
+    if (this.#states > MAX_STATES) throw tooLarge();
     const isEnd = (index: number): boolean =>
       states[index].isFinal && states[index].moves.length === 0;
     states.forEach(({ isFinal, moves }, index) => {

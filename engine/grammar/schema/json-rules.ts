@@ -66,19 +66,16 @@ const UNICODE_ESCAPE = choice(
   ),
 );
 
-const ESCAPE = sequence(
-  text('\\'),
-  choice(
-    characters(
-      ...[...'"/\\bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
-    ),
-    sequence(text('u'), UNICODE_ESCAPE),
-  ),
+const SHORT_ESCAPE = characters(
+  ...[...'"/\\bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
 );
+const ESCAPE = sequence(text('\\'), choice(SHORT_ESCAPE, sequence(text('u'), UNICODE_ESCAPE)));
 
 export const STRING = rule('string');
 /** One code point of a string, in whatever way it is written. */
-export const CHARACTER = choice(PLAIN_CHARACTER, ESCAPE);
+const CHARACTER = choice(PLAIN_CHARACTER, ESCAPE);
+/** The same without `\\uXXXX`, for strings whose length counts: each place of such a string has states of its own. */
+export const COUNTED_CHARACTER = choice(PLAIN_CHARACTER, sequence(text('\\'), SHORT_ESCAPE));
 export const NUMBER = rule('number');
 export const VALUE = rule('value');
 export const OBJECT = rule('object');

@@ -32,8 +32,14 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
   minItems: ['enforced', ''],
   maxItems: ['enforced', ''],
   uniqueItems: ['limited', '`false`, or at most one item'],
-  minLength: ['limited', 'beside `pattern` or `format`: where they imply it'],
-  maxLength: ['limited', 'beside `pattern` or `format`: where they imply it'],
+  minLength: [
+    'limited',
+    'each character takes time to compile; beside `pattern` or `format`: where they imply it',
+  ],
+  maxLength: [
+    'limited',
+    'each character takes time to compile; beside `pattern` or `format`: where they imply it',
+  ],
   pattern: ['limited', 'regular; one for a string; no look-around, back reference, `\\b`, `\\p`'],
   format: [
     'limited',

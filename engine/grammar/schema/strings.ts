@@ -2,7 +2,7 @@ import { type Expression, regular, repeat } from '../language/expression.js';
 import { insideString, lengthBounds } from '../language/json-text.js';
 import { parseRegex } from '../language/regex.js';
 import { FORMATS, formatExpression } from './formats.js';
-import { CHARACTER, inQuotes, STRING } from './json-rules.js';
+import { COUNTED_CHARACTER, inQuotes, STRING } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import { quote } from './located.js';
 import type { Constraint, Shape } from './shape.js';
@@ -25,7 +25,7 @@ export function stringOf(shape: Shape): Expression | null {
     return regular(inQuotes(insideString(withLength(language, shape, first))));
   }
   if (minLength === 0 && maxLength === null) return STRING;
-  return regular(inQuotes(repeat(CHARACTER, minLength, maxLength)));
+  return regular(inQuotes(repeat(COUNTED_CHARACTER, minLength, maxLength)));
 }
 
 const patternOf = ({ value, pointer }: Constraint): Expression =>

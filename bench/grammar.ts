@@ -1,0 +1,100 @@
+import { rm } from 'node:fs/promises';
+import type { GrammarSpec } from '../engine/core/protocol.js';
+import { GRAMMAR_DEFAULTS, GrammarPool } from '../engine/grammar/grammar-pool.js';
+import { readVocabulary } from '../engine/grammar/vocabulary.js';
+import type { TokenId } from '../scheduler/ids.js';
+import { syntheticVocabulary } from './lib/synthetic-vocabulary.js';
+
+// What structured output costs: compiling a grammar, a mask, and what compiling does to the masks of others. Vocabularies of 2,048
+// and 151,936 made-up tokens. Prints a table; milliseconds.
+
+const schema = (value: object): GrammarSpec => ({
+  kind: 'json-schema',
+  source: JSON.stringify(value),
+});
+
+const PERSON = {
+  type: 'object',
+  properties: {
+    name: { type: 'string' },
+    age: { type: 'integer', minimum: 0, maximum: 150 },
+    tags: { type: 'array', items: { type: 'string' } },
+    colour: { enum: ['red', 'green', 'blue'] },
+  },
+  required: ['name', 'age', 'tags', 'colour'],
+};
+
+const GRAMMARS: Readonly<Record<string, GrammarSpec>> = {
+  'any JSON object': { kind: 'json-object' },
+  'four properties': schema(PERSON),
+  'a string of at most 20': schema({ type: 'string', maxLength: 20 }),
+  'date-time': schema({ type: 'string', format: 'date-time' }),
+  'a choice of three': { kind: 'choice', choices: ['red', 'green', 'blue'] },
+};
+
+const TEXT =
+  '{"name": "Tom, who is ten, \u4f60\u597d", "age": 10, "tags": ["one", "two"], "colour": "red"}';
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1];
+const ms = (value: number): string => value.toFixed(value < 10 ? 2 : 0).padStart(8);
+
+async function measure(vocabSize: number): Promise<void> {
+  const modelDir = await syntheticVocabulary(vocabSize);
+  const vocabulary = await readVocabulary(modelDir, vocabSize);
+  const eos = (vocabSize - 1) as TokenId;
+  const pool = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize });
+  const constrain = (spec: GrammarSpec) =>
+    pool.constrain(
+      { spec, count: 1, stopTokenIds: [eos], eosTokenIds: [eos], isLongest: false },
+      new AbortController().signal,
+    );
+  let start = performance.now();
+  (await constrain({ kind: 'choice', choices: ['warm'] }))[0].dispose();
+  console.log(
+    `${vocabSize} tokens: first use ${ms(performance.now() - start)} (thread, library, vocabulary)`,
+  );
+  for (const [name, spec] of Object.entries(GRAMMARS)) {
+    start = performance.now();
+    (await constrain(spec))[0].dispose();
+    const compile = performance.now() - start;
+    start = performance.now();
+    (await constrain(spec))[0].dispose();
+    console.log(
+      `  ${name.padEnd(24)} compile ${ms(compile)}   again ${ms(performance.now() - start)}`,
+    );
+  }
+  const byByte = new Map(vocabulary.map((bytes, id) => [bytes.length === 1 ? bytes[0] : -1, id]));
+  /** Masks of one text, waited for one by one, as if the model took no time. */
+  const masks = async (): Promise<number[]> => {
+    const [constraint] = await constrain(schema(PERSON));
+    const times: number[] = [];
+    for (const byte of Buffer.from(TEXT)) {
+      const before = performance.now();
+      constraint.mask();
+      times.push(performance.now() - before);
+      if (constraint.failure)
+        throw new Error(`at byte ${times.length}: ${constraint.failure.message}`);
+      constraint.accept(byByte.get(byte) as TokenId);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    if (constraint.mask() === null || constraint.failure) throw constraint.failure;
+    constraint.dispose();
+    return times;
+  };
+  const show = (name: string, times: readonly number[]): void =>
+    console.log(
+      `  ${name.padEnd(24)} median  ${ms(median(times))}   max   ${ms(Math.max(...times))}`,
+    );
+  show('mask, waited for', await masks());
+  const compiling = constrain(schema({ ...PERSON, title: 'another' }));
+  show('mask, others compile', await masks());
+  (await compiling)[0].dispose();
+  await pool.close();
+  await rm(modelDir, { recursive: true });
+}
+
+// The pool's threads do not keep a process alive.
+const alive = setInterval(() => undefined, 1000);
+for (const size of [2048, 151_936]) await measure(size);
+clearInterval(alive);

@@ -1,0 +1,243 @@
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { GrammarConstraint } from '../../../engine/core/grammar-source.js';
+import type { GrammarSpec } from '../../../engine/core/protocol.js';
+import {
+  GRAMMAR_DEFAULTS,
+  GrammarPool,
+  type GrammarPoolOptions,
+} from '../../../engine/grammar/grammar-pool.js';
+import { readVocabulary } from '../../../engine/grammar/vocabulary.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import { fallbackTokenizer, writeModelDir } from '../../support/tiny-tokenizers.js';
+
+const TINY = fileURLToPath(new URL('../../../models/octavo-tiny', import.meta.url));
+const EOS = 2 as TokenId;
+const pools: GrammarPool[] = [];
+
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close()));
+});
+
+function startPool(options: Partial<GrammarPoolOptions> = {}): GrammarPool {
+  const pool = new GrammarPool({
+    ...GRAMMAR_DEFAULTS,
+    modelDir: TINY,
+    vocabSize: 2048,
+    ...options,
+  });
+  pools.push(pool);
+  return pool;
+}
+
+const regex = (source: string): GrammarSpec => ({ kind: 'regex', source });
+
+function constrain(
+  pool: GrammarPool,
+  spec: GrammarSpec,
+  more: {
+    count?: number;
+    stops?: readonly number[];
+    isLongest?: boolean;
+    signal?: AbortSignal;
+    eos?: readonly number[];
+  } = {},
+): Promise<readonly GrammarConstraint[]> {
+  const { count = 1, stops = [EOS], isLongest = false, eos = [EOS] } = more;
+  const signal = more.signal ?? new AbortController().signal;
+  return pool.constrain(
+    { spec, count, stopTokenIds: stops as TokenId[], eosTokenIds: eos as TokenId[], isLongest },
+    signal,
+  );
+}
+
+const vocabulary = await readVocabulary(TINY, 2048);
+const tokenOf = (text: string): TokenId =>
+  vocabulary.findIndex((bytes) => Buffer.from(bytes).toString() === text) as TokenId;
+
+/** Texts of the tokens that a mask allows; the end as `$`. */
+function allowed(constraint: GrammarConstraint): string[] {
+  const mask = constraint.mask();
+  if (!mask) throw constraint.failure ?? new Error('no mask');
+  return vocabulary
+    .map((bytes, id) =>
+      (mask[id >>> 5] >>> (id & 31)) & 1
+        ? id === EOS
+          ? '$'
+          : Buffer.from(bytes).toString()
+        : null,
+    )
+    .filter((text) => text !== null)
+    .toSorted();
+}
+
+describe('GrammarPool', () => {
+  it('loads nothing before the first grammar, and gives each completion a state of its own', async () => {
+    const pool = startPool();
+    expect(pool.threads).toBe(0);
+    const [a, b] = await constrain(pool, regex('x[yz]'), { count: 2 });
+    expect(pool.threads).toBe(1);
+    expect(allowed(a)).toEqual(['x']);
+    a.accept(tokenOf('x'));
+    expect(allowed(a)).toEqual(['y', 'z']);
+    expect(allowed(b)).toEqual(['x']);
+    a.accept(tokenOf('z'));
+    expect(allowed(a)).toEqual(['$']);
+    a.accept(EOS);
+  });
+
+  it('allows stop tokens where the text may end, and there only', async () => {
+    const stop = tokenOf('y');
+    const pool = startPool();
+    const [c] = await constrain(pool, regex('xy?x*'), { stops: [EOS, stop] });
+    expect(allowed(c)).toEqual(['x']);
+    c.accept(tokenOf('x'));
+    expect(allowed(c)).toContain('y');
+    expect(allowed(c)).toContain('$');
+  });
+
+  it('ends with ignore_eos only where the text cannot go on', async () => {
+    const [c] = await constrain(startPool(), regex('x?'), { isLongest: true });
+    expect(allowed(c)).toEqual(['x']);
+    c.accept(tokenOf('x'));
+    expect(allowed(c)).toEqual(['$']);
+  });
+
+  it('compiles a grammar once', async () => {
+    const pool = startPool();
+    const spec = { kind: 'json-object' } as const;
+    const both = await Promise.all([constrain(pool, spec), constrain(pool, spec)]);
+    expect(pool.threads).toBe(1);
+    for (const [constraint] of both) constraint.dispose();
+  });
+
+  it('never compiles where a matcher is in use', async () => {
+    const pool = startPool({ maxThreads: 2 });
+    const [a] = await constrain(pool, regex('a+'));
+    const [b] = await constrain(pool, regex('b+'));
+    expect(pool.threads).toBe(2);
+    let isDone = false;
+    const third = constrain(pool, regex('c+')).then((made) => {
+      isDone = true;
+      return made;
+    });
+    const fourth = constrain(pool, regex('d+'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(isDone).toBe(false);
+    // One thread is drained for them: it takes no new matcher, though it has the grammar.
+    a.dispose();
+    const [[c], [d]] = await Promise.all([third, fourth]);
+    expect(allowed(c)).toContain('c');
+    expect(allowed(d)).toContain('d');
+    expect(allowed(b)).toContain('b');
+    expect(pool.threads).toBe(2);
+  });
+
+  it('lets a request go that is aborted while its grammar waits or compiles', async () => {
+    const pool = startPool({ maxThreads: 1 });
+    const [a] = await constrain(pool, regex('a+'));
+    const controller = new AbortController();
+    const waiting = constrain(pool, regex('b+'), { signal: controller.signal });
+    controller.abort();
+    await expect(waiting).rejects.toThrow('abort');
+    a.dispose();
+    const [c] = await constrain(pool, regex('c+'));
+    expect(allowed(c)).toContain('c');
+  });
+
+  it('refuses what does not compile, and goes on', async () => {
+    const pool = startPool();
+    await expect(constrain(pool, regex('('))).rejects.toMatchObject({ kind: 'invalid_request' });
+    await expect(constrain(pool, regex('a'), { eos: [] })).rejects.toThrow('end-of-text');
+    const [a] = await constrain(pool, regex('a'));
+    expect(allowed(a)).toEqual(['a']);
+  });
+
+  it('replaces a thread whose instance aborts, and only the request at fault hears of it', async () => {
+    const pool = startPool();
+    const [good] = await constrain(pool, regex('a{3}'));
+    // An end token outside of the vocabulary: the library aborts.
+    const bad = constrain(pool, regex('b'), { eos: [1_000_000], stops: [1_000_000] });
+    await expect(bad).rejects.toThrow('grammar thread has ended');
+    expect(allowed(good)).toContain('a');
+    good.accept(tokenOf('a'));
+    expect(allowed(good)).toContain('a');
+    const [after] = await constrain(pool, regex('b'));
+    expect(allowed(after)).toEqual(['b']);
+  });
+
+  it('tells matchers of a thread that dies, and starts another', async () => {
+    const pool = startPool({ maxThreads: 1 });
+    const [a] = await constrain(pool, regex('a+'));
+    // The same grammar, so the same thread.
+    await expect(constrain(pool, regex('a+'), { eos: [1_000_000] })).rejects.toThrow('ended');
+    expect(a.mask()).toBeNull();
+    expect(a.failure).toMatchObject({ kind: 'internal' });
+    const [b] = await constrain(pool, regex('a+'));
+    expect(allowed(b)).toContain('a');
+  });
+
+  it('gives up a compilation that takes too long, and those behind it go on', async () => {
+    const pool = startPool({ maxThreads: 1, compileTimeoutMs: 3000 });
+    await constrain(pool, regex('x')).then(([c]) => c.dispose());
+    const long = { kind: 'json-schema', source: '{"type":"string","maxLength":1500}' } as const;
+    const slow = constrain(pool, long).catch((error: unknown) => error);
+    const quick = constrain(pool, regex('y'));
+    expect(await slow).toMatchObject({
+      kind: 'invalid_request',
+      message: expect.stringContaining('took more than') as string,
+    });
+    expect(allowed((await quick)[0])).toEqual(['y']);
+  });
+
+  it('forgets grammars, or the thread, when memory grows', async () => {
+    const pool = startPool({ threadMemoryBytes: 1 });
+    for (let i = 0; i < 3; i++) {
+      const [c] = await constrain(pool, regex(`a{${i + 1}}`));
+      expect(allowed(c)).toContain('a');
+      c.dispose();
+      expect(pool.threads).toBe(0);
+    }
+  });
+
+  it('says when no token can go on', async () => {
+    const modelDir = await writeModelDir({
+      'tokenizer.json': {
+        model: { vocab: { a: 0, b: 1 } },
+        decoder: null,
+        added_tokens: [{ id: 2, content: '<end>', special: true }],
+      },
+    });
+    const [c] = await constrain(startPool({ modelDir, vocabSize: 3 }), regex('[ac]c'));
+    c.mask();
+    c.accept(0 as TokenId);
+    expect(c.mask()).toBeNull();
+    expect(c.failure?.message).toContain('no token');
+  });
+
+  it('rejects what waits when it is closed', async () => {
+    const pool = startPool();
+    const waiting = constrain(pool, regex('a'));
+    await pool.close();
+    await expect(waiting).rejects.toMatchObject({ param: null });
+    await expect(constrain(pool, regex('a'))).rejects.toMatchObject({ kind: 'draining' });
+  });
+});
+
+describe('readVocabulary', () => {
+  it('reads SentencePiece with byte fallback', async () => {
+    const dir = await writeModelDir({ 'tokenizer.json': fallbackTokenizer() });
+    const texts = (await readVocabulary(dir, 270)).map((bytes) =>
+      Buffer.from(bytes).toString('latin1'),
+    );
+    expect(texts[0]).toBe('');
+    expect(texts[3 + 0xe2]).toBe('\xe2');
+    expect(texts.slice(259, 262)).toEqual([' one', ' two', 'a']);
+    expect(texts.slice(264, 270)).toEqual(['', '<tool_call>', '', '', '', '']);
+  });
+
+  it('names a file that is none', async () => {
+    const dir = await writeModelDir({ 'tokenizer.json': '{"model": {}}' });
+    await expect(readVocabulary(dir, 3)).rejects.toMatchObject({ kind: 'model_file_corrupt' });
+  });
+});
