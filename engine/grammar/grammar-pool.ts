@@ -90,7 +90,11 @@ export class GrammarPool implements GrammarSource {
     for (const job of this.#queue.splice(0)) {
       job.reject(new OctavoError('draining', 'the engine is closing'));
     }
-    await Promise.all([...this.#members].map(({ host }) => host.close()));
+    const members = [...this.#members];
+    for (const job of members.flatMap(({ batch }) => batch ?? [])) {
+      job.reject(new OctavoError('draining', 'the engine is closing'));
+    }
+    await Promise.all(members.map(({ host }) => host.close()));
   }
 
   /** Gives the jobs that wait a thread, in their order, as far as there are any. */
