@@ -63,12 +63,6 @@ describe('a wrong field is a 400 that names it', () => {
     ],
     ['logprobs', { logprobs: true }, 'logprobs', /not supported/],
     ['tools', { tools: [{ type: 'function' }] }, 'tools', /not supported/],
-    [
-      'response_format',
-      { response_format: { type: 'json_object' } },
-      'response_format',
-      /not supported/,
-    ],
     ['logit_bias', { logit_bias: { 5: 1 } }, 'logit_bias', /not supported/],
     ['a penalty', { presence_penalty: 0.5 }, 'presence_penalty', /not supported/],
     ['best_of', { best_of: 2 }, 'best_of', /not supported/],
