@@ -136,7 +136,7 @@ describe('EngineLoop', () => {
     grammars.finish(only(7));
     await until(() => outputs('h').some((o) => o.finishReason === 'length'));
     expect(outputs('g').concat(outputs('i'))).toEqual([]);
-    expect(grammars.disposed).toBe(2);
+    expect(grammars.disposed).toBe(3);
     loop.post({ type: 'close' });
     await ended;
   });
@@ -148,13 +148,13 @@ describe('EngineLoop', () => {
     const refused = (id: string) =>
       sent.find((m) => m.type === 'refused' && m.ids.includes(id as RequestId));
     loop.post({ type: 'submit', request: constrained('g', 3) });
-    await until(() => grammars.signals.length === 1);
+    await grammars.asked(1);
     grammars.fail(new OctavoError('invalid_request', 'no such grammar'));
     await until(() => refused('g') !== undefined);
     expect(refused('g')).toMatchObject({ error: { message: 'no such grammar' } });
     loop.post({ type: 'submit', request: constrained('h', 30) });
     loop.post({ type: 'submit', request: request('a', [1, 2, 3], 30) });
-    await until(() => grammars.signals.length === 2);
+    await grammars.asked(2);
     grammars.finish(only(7, 4));
     await until(() => refused('h') !== undefined);
     expect(outputs('h').flatMap((o) => o.tokenIds)).toEqual([7, 7, 7, 7]);
@@ -202,11 +202,16 @@ class ScriptedGrammars implements GrammarSource {
     reject: (error: unknown) => void;
   }[] = [];
 
-  constrain(request: { count: number }, signal: AbortSignal): Promise<GrammarConstraint[]> {
+  constrain(asked: { count: number }, signal: AbortSignal): Promise<GrammarConstraint[]> {
     this.signals.push(signal);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ count: request.count, resolve, reject });
+      this.#waiting.push({ count: asked.count, resolve, reject });
     });
+  }
+
+  /** Waits until so many requests have come. */
+  async asked(count: number): Promise<void> {
+    while (this.signals.length < count) await new Promise((resolve) => setImmediate(resolve));
   }
 
   finish(make: (onDispose: () => void) => GrammarConstraint): void {

@@ -271,8 +271,12 @@ export const SCHEMA_CASES: readonly { schema: object | boolean; instances: reado
 
 /** Schemas that cannot be enforced, and what the message must name. */
 export const REFUSED_SCHEMAS: readonly (readonly [object, string])[] = [
+  {
+    schema: { type: 'array', items: [{ type: 'integer' }], additionalItems: { type: 'string' } },
+    instances: [[], [1], [1, 'a'], [1, 2], ['a']],
+  },
   [{ not: { type: 'integer' } }, '"not"'],
-  [{ type: 'object', properties: { a: { if: {}, then: {} } } }, '/properties/a: the keyword "if"'],
+  [{ type: 'object', properties: { a: { if: {}, else: {} } } }, '/properties/a: the keyword "if"'],
   [{ type: 'array', contains: { type: 'integer' } }, '"contains"'],
   [{ type: 'object', dependentRequired: { a: ['b'] } }, '"dependentRequired"'],
   [{ type: 'object', unevaluatedProperties: false }, '"unevaluatedProperties"'],
