@@ -44,10 +44,11 @@ function buildProgram(finish: (code: number) => void): Command {
     .command('inspect')
     .description("print what was recognised in a model's graph")
     .argument('<dir>', 'directory of the model')
+    .option('--dtype <dtype>', "which of the directory's ONNX files (auto, or a number format)")
     .option('--log-level <level>', 'debug or trace: stack traces with errors')
-    .action(async (dir: string) => {
+    .action(async (dir: string, options: { readonly dtype?: string }) => {
       const { inspect } = await import('./commands/inspect.js');
-      finish(await inspect(dir));
+      finish(await inspect(dir, options.dtype ?? 'auto'));
     });
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ writeErr: () => undefined });

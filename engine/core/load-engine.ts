@@ -7,6 +7,7 @@ import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-att
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
+import { checkConfig } from '../model/check-config.js';
 import { readModelConfig } from '../model/model-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
@@ -27,7 +28,13 @@ export async function loadEngine(
   now: () => number = () => performance.now(),
 ): Promise<LoadedEngine> {
   const config = await readModelConfig(options.modelDir);
-  const model = await importModel({ modelDir: options.modelDir });
+  const model = await importModel({
+    modelDir: options.modelDir,
+    dtype: options.dtype ?? 'auto',
+    maxLength: config.maxPositionEmbeddings,
+    servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
+  });
+  checkConfig(config, model);
   const info = sizeEngine(options, model, config.maxPositionEmbeddings);
   const attentionConfig: PagedAttentionConfig = {
     layers: model.sites,
@@ -84,7 +91,13 @@ function sizeEngine(options: EngineOptions, model: ImportedModel, modelLength: n
         `${needed * blockBytes} bytes. Give it more memory or lower --max-model-len`,
     );
   }
-  return { vocabSize: model.vocabSize, maxModelLength, blockSize: options.blockSize, numBlocks };
+  return {
+    vocabSize: model.vocabSize,
+    maxModelLength,
+    blockSize: options.blockSize,
+    numBlocks,
+    modelNotes: [model.report.variant, ...model.report.rewrites],
+  };
 }
 
 /** Blocks of another model, or in another format, must never be a hit. */

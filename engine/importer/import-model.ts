@@ -9,13 +9,23 @@ import {
 } from './imported-model.js';
 import { findModelFile, readModelProto } from './model-file.js';
 import { TensorProto_DataType } from './onnx/onnx_pb.js';
-import { checkFloats, checkStepInputs, maxStepTokens } from './passes/check-ragged.js';
+import { checkDecoder } from './passes/check-decoder.js';
+import {
+  checkFloats,
+  checkNoAttentionLeft,
+  checkStepInputs,
+  maxStepTokens,
+} from './passes/check-ragged.js';
+import { chooseBranches } from './passes/choose-branches.js';
 import { cutAtSites, type SegmentCut } from './passes/cut.js';
+import { deriveFromStep } from './passes/derive-from-step.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
+import { widenFloats } from './passes/widen-floats.js';
 import { placeSegments } from './place-segments.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
 import { byteLength } from './tensor-data.js';
+import { chooseVariant, type Dtype } from './variants.js';
 import { segmentWeights, writeSegment } from './write-segment.js';
 
 export interface ImportOptions {
@@ -23,9 +33,18 @@ export interface ImportOptions {
   readonly modelDir: string;
   /** A path inside it, of another ONNX file than the usual ones. */
   readonly file?: string;
+  /** Which of the usual ones; `auto` without it. */
+  readonly dtype?: Dtype | 'auto';
   /** Where segments are written while they wait for their sessions, if their weights are external data: on the weights' file system. */
   readonly cacheDir?: string;
+  /** Tokens that the model was made for, from its config.json: masks are looked at as far. */
+  readonly maxLength?: number;
+  /** Tokens of the longest sequence that is served; without it, `maxLength`. */
+  readonly servedLength?: number;
 }
+
+/** How far out masks are looked at when the model's length is not known. */
+const DEFAULT_LENGTH = 1024;
 
 /**
  * Reads a decoder and makes it servable: finds its attention, cuts it into segments, keeps only sampled rows before the LM head.
@@ -33,15 +52,30 @@ export interface ImportOptions {
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line that names file and node
  */
 export async function importModel(options: ImportOptions): Promise<ImportedModel> {
-  const file = await findModelFile(options.modelDir, options.file);
+  const { modelDir } = options;
+  const variant =
+    options.file === undefined
+      ? await chooseVariant(modelDir, options.dtype ?? 'auto')
+      : { path: options.file, reason: 'by its path' };
+  const file = await findModelFile(modelDir, variant.path);
   const graph = new Graph(await readModelProto(file), file);
   checkWeights(graph);
+  checkDecoder(graph);
   checkStepInputs(graph);
   const numNodes = graph.nodes.length;
-  const recognised = findSites(graph);
+  const maxLength = options.maxLength ?? DEFAULT_LENGTH;
+  await chooseBranches(graph, options.servedLength ?? maxLength);
+  widenFloats(graph);
+  noteStepScales(graph);
+  const recognised = await findSites(graph, { maxLength });
+  await deriveFromStep(graph, recognised, maxLength);
   const vocabSize = keepSampledRows(graph);
   const cuts = cutAtSites(graph, recognised, new Set(Object.values(STEP_INPUT)));
   const types = elementTypes(graph);
+  checkNoAttentionLeft(
+    graph,
+    cuts.flatMap((cut) => cut.nodes),
+  );
   const sites = recognised.map((site, layer) => attentionSite(site, layer));
   checkFloats(graph, sites, types);
   const models = cuts.map((cut, index) => writeSegment(graph, cut, types, index));
@@ -59,9 +93,18 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
       graph,
       cuts.flatMap((cut) => cut.nodes),
     ),
-    report: report(graph, numNodes, cuts, sites),
+    report: { ...report(graph, numNodes, cuts, sites), variant: variant.reason },
     release: () => placed.release(),
   };
+}
+
+/** Activations that are quantised together: said, because nobody can see it in the text. */
+function noteStepScales(graph: Graph): void {
+  const count = graph.nodes.filter(({ opType }) => opType === 'DynamicQuantizeLinear').length;
+  if (count === 0) return;
+  graph.rewrites.push(
+    `${count} activations are quantised with one activation scale for a whole step: a request's text can depend on its neighbours`,
+  );
 }
 
 function attentionSite(site: RecognisedSite, layer: number): AttentionSite {
@@ -74,7 +117,7 @@ function report(
   numNodes: number,
   cuts: readonly SegmentCut[],
   sites: readonly AttentionSite[],
-): ImportReport {
+): Omit<ImportReport, 'variant'> {
   const { producerName, producerVersion, opsetImport } = graph.model;
   const weights: Record<string, number> = {};
   for (const tensor of graph.initializers.values()) {

@@ -66,6 +66,8 @@ export interface AttentionSite extends AttentionShape {
 /** What the importer saw and did, for `octavo inspect` and the log. */
 export interface ImportReport {
   readonly file: string;
+  /** Why this file, and which others are there. */
+  readonly variant: string;
   readonly producer: string;
   readonly opsets: Readonly<Record<string, number>>;
   readonly nodes: number;

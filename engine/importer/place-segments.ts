@@ -26,7 +26,7 @@ export async function placeSegments(
   models: readonly Uint8Array[],
   cacheDir?: string,
 ): Promise<PlacedSegments> {
-  const external = [...graph.initializers.values()].filter(isExternal);
+  const external = graph.allInitializers().filter(isExternal);
   if (external.length === 0) return { models, release: () => Promise.resolve() };
   const files = new Set(external.map((tensor) => externalRange(tensor, graph.file).file));
   const directory = await linkAll([...files], dirname(resolve(graph.file)), cacheDir ?? tmpdir());

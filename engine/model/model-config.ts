@@ -2,26 +2,63 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OctavoError } from '../errors.js';
 
-/** What the engine reads from a model's `config.json`. The graph itself tells heads, sizes and vocabulary. */
+/** What the engine reads from a model's `config.json`. The graph tells the rest, and must agree. */
 export interface ModelConfig {
+  /** For messages. */
+  readonly file: string;
   /** Longest prompt plus output that the model was made for. */
   readonly maxPositionEmbeddings: number;
+  /** Null where the file does not say. */
+  readonly numLayers: number | null;
+  readonly numHeads: number | null;
+  readonly vocabSize: number | null;
 }
+
+/** Families name sizes differently: Llama and most others first, then GPT-2, GPT-J, MPT, BLOOM, Falcon, ChatGLM. */
+const KEYS = {
+  length: ['max_position_embeddings', 'n_positions', 'max_seq_len', 'n_ctx', 'seq_length'],
+  layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
+  heads: ['num_attention_heads', 'n_head', 'n_heads', 'num_heads'],
+  vocab: ['vocab_size', 'padded_vocab_size'],
+} as const;
+
+/** ALiBi has no table of positions, so that these families state no length: what they were trained with. */
+const TRAINED_LENGTH = new Map([
+  ['bloom', 2048],
+  ['falcon', 2048],
+]);
 
 /** @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it */
 export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
   const file = join(modelDir, 'config.json');
-  const config = parseObject(file, await readText(file));
-  // Families name it differently: Llama and most others, GPT-2, MPT.
-  const length =
-    config['max_position_embeddings'] ?? config['n_positions'] ?? config['max_seq_len'];
-  if (typeof length !== 'number' || !Number.isInteger(length) || length < 1) {
-    throw new OctavoError(
-      'model_file_corrupt',
-      `${file}: max_position_embeddings must be a positive integer, got ${JSON.stringify(length) ?? 'nothing'}`,
-    );
-  }
-  return { maxPositionEmbeddings: length };
+  const outer = parseObject(file, await readText(file));
+  // Models of text and images keep the sizes of the text part apart.
+  const inner = outer['text_config'];
+  const config = isObject(inner) ? { ...outer, ...inner } : outer;
+  const size = (keys: readonly string[]): number | null => {
+    const key = keys.find((name) => config[name] !== undefined && config[name] !== null);
+    if (key === undefined) return null;
+    const value = config[key];
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value;
+    throw notPositive(file, key, value);
+  };
+  const family = typeof config['model_type'] === 'string' ? config['model_type'] : '';
+  const length = size(KEYS.length) ?? TRAINED_LENGTH.get(family);
+  if (length === undefined) throw notPositive(file, KEYS.length[0], undefined);
+  return {
+    file,
+    maxPositionEmbeddings: length,
+    numLayers: size(KEYS.layers),
+    numHeads: size(KEYS.heads),
+    vocabSize: size(KEYS.vocab),
+  };
+}
+
+function notPositive(file: string, key: string, value: unknown): OctavoError {
+  return new OctavoError(
+    'model_file_corrupt',
+    `${file}: ${key} must be a positive integer, got ${JSON.stringify(value) ?? 'nothing'}`,
+  );
 }
 
 async function readText(file: string): Promise<string> {
@@ -41,8 +78,10 @@ function parseObject(file: string, text: string): Record<string, unknown> {
   } catch (cause) {
     throw new OctavoError('model_file_corrupt', `${file}: is not JSON`, { cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new OctavoError('model_file_corrupt', `${file}: must hold a JSON object`);
-  }
-  return value as Record<string, unknown>;
+  if (isObject(value)) return value;
+  throw new OctavoError('model_file_corrupt', `${file}: must hold a JSON object`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

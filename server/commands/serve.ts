@@ -21,6 +21,7 @@ export async function serve(settings: Settings): Promise<number> {
   const modelDir = await modelDirOf(settings);
   const model = await loadServedModel(modelDir, settings.servedModelName);
   const engine = await createWorkerEngine(engineOptions(settings, modelDir));
+  for (const note of engine.info.modelNotes ?? []) logger.info(`model: ${note}`);
   try {
     const { app, inFlight } = buildApp({
       engine,

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
+import { DTYPES } from '../../engine/importer/variants.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -79,6 +80,14 @@ export const SettingsSchema = Type.Object({
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
     default: 2 ** 30,
+  }),
+  dtype: Type.Enum(['auto', ...DTYPES], {
+    ...extra({
+      description: "which of the directory's ONNX files, by its number format",
+      scope: 'engine',
+      value: 'dtype',
+    }),
+    default: 'auto',
   }),
   kvDtype: Type.Enum(['f32', 'bf16', 'int8'], {
     ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),

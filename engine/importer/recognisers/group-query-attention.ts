@@ -174,7 +174,7 @@ function weightOf(
   node: NodeProto,
   input: 'cos_cache' | 'sin_cache' | 'head_sink',
 ): TensorProto {
-  const tensor = graph.initializer(inputOf(node, input));
+  const tensor = graph.weight(inputOf(node, input));
   if (tensor) return tensor;
   const name = inputOf(node, input);
   throw unsupported(graph, node, `its ${input} ${name || '(absent)'} is not a weight`);
