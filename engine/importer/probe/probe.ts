@@ -49,7 +49,7 @@ export class Probe {
     refuseWeights(this.graph, part);
     const model = writeSubgraph(this.graph, part, outputs, this.#types);
     const session = await InferenceSession.create(model, {
-      graphOptimizationLevel: 'basic',
+      graphOptimizationLevel: 'disabled',
       intraOpNumThreads: 1,
       logSeverityLevel: 4,
     });

@@ -43,6 +43,15 @@ const UNLIKE_PYTORCH = new Set([
   'optimum/falcon',
 ]);
 
+describe('LongRoPE, whose tables depend on the length', () => {
+  it('takes those of long sequences when they are served', async () => {
+    const runner = await ExportRunner.load(exportDir('genai', 'phi4-mini'), { servedLength: 256 });
+    onTestFinished(() => runner.dispose());
+    expect(runner.model.report.rewrites.join('\n')).toContain('took those for 256 tokens');
+    await expectParity(runner, readGolden('phi4-mini-long'));
+  });
+});
+
 describe.each(EXACT)('an export by %s equals PyTorch', (exporter) => {
   it.each(
     exportedFamilies(exporter).filter((family) => !UNLIKE_PYTORCH.has(`${exporter}/${family}`)),
