@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OctavoError } from '../errors.js';
 
@@ -14,9 +14,16 @@ export interface ModelConfig {
   readonly vocabSize: number | null;
 }
 
-/** Families name sizes differently: Llama and most others first, then GPT-2, GPT-J, MPT, BLOOM, Falcon, ChatGLM. */
+/** Families name sizes differently: Llama and most others first, then GPT-2, MPT, BLOOM, and ONNX Runtime GenAI. */
 const KEYS = {
-  length: ['max_position_embeddings', 'n_positions', 'max_seq_len', 'n_ctx', 'seq_length'],
+  length: [
+    'max_position_embeddings',
+    'n_positions',
+    'max_seq_len',
+    'n_ctx',
+    'seq_length',
+    'context_length',
+  ],
   layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
   heads: ['num_attention_heads', 'n_head', 'n_heads', 'num_heads'],
   vocab: ['vocab_size', 'padded_vocab_size'],
@@ -30,11 +37,7 @@ const TRAINED_LENGTH = new Map([
 
 /** @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it */
 export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
-  const file = join(modelDir, 'config.json');
-  const outer = parseObject(file, await readText(file));
-  // Models of text and images keep the sizes of the text part apart.
-  const inner = outer['text_config'];
-  const config = isObject(inner) ? { ...outer, ...inner } : outer;
+  const { file, config } = await readSizes(modelDir);
   const size = (keys: readonly string[]): number | null => {
     const key = keys.find((name) => config[name] !== undefined && config[name] !== null);
     if (key === undefined) return null;
@@ -52,6 +55,35 @@ export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
     numHeads: size(KEYS.heads),
     vocabSize: size(KEYS.vocab),
   };
+}
+
+interface Sizes {
+  readonly file: string;
+  readonly config: Record<string, unknown>;
+}
+
+/** ONNX Runtime GenAI's model builder writes a genai_config.json and leaves config.json out. */
+async function readSizes(modelDir: string): Promise<Sizes> {
+  const file = join(modelDir, 'config.json');
+  const genai = join(modelDir, 'genai_config.json');
+  const text = await readFile(file, 'utf8').catch(() => null);
+  if (text === null && (await exists(genai))) {
+    const { model } = parseObject(genai, await readText(genai));
+    const outer = isObject(model) ? model : {};
+    const decoder = outer['decoder'];
+    return { file: genai, config: { ...(isObject(decoder) ? decoder : {}), ...outer } };
+  }
+  const outer = parseObject(file, text ?? (await readText(file)));
+  // Models of text and images keep the sizes of the text part apart.
+  const inner = outer['text_config'];
+  return { file, config: isObject(inner) ? { ...outer, ...inner } : outer };
+}
+
+function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
 }
 
 function notPositive(file: string, key: string, value: unknown): OctavoError {

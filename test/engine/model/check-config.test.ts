@@ -26,6 +26,19 @@ describe('config.json', () => {
     expect([maxPositionEmbeddings, numLayers]).toEqual([length, layers]);
   });
 
+  it('may be that of ONNX Runtime GenAI', async () => {
+    const decoder = { num_hidden_layers: 2, num_attention_heads: 4, head_size: 16 };
+    const genai = { model: { context_length: 256, vocab_size: 128, type: 'llama', decoder } };
+    const directory = modelDir({ 'genai_config.json': JSON.stringify(genai) });
+    expect(await readModelConfig(directory)).toEqual({
+      file: join(directory, 'genai_config.json'),
+      maxPositionEmbeddings: 256,
+      numLayers: 2,
+      numHeads: 4,
+      vocabSize: 128,
+    });
+  });
+
   it('is refused when a size is no positive integer', async () => {
     await expect(read({ n_positions: 0 })).rejects.toThrow(
       'n_positions must be a positive integer, got 0',
