@@ -1,12 +1,12 @@
 import { Tensor } from 'onnxruntime-node';
 import type { AttentionShape } from '../../attention/paged-attention.js';
-import { ReferenceAttention } from '../../attention/reference-attention.js';
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { shapeOf } from '../graph.js';
 import type { Factor, SiteCandidate } from '../recognisers/candidate.js';
 import { readFloats } from '../tensor-data.js';
 import { classifyMask, type MaskRows, type ObservedMask } from './classify-mask.js';
+import { compareSite } from './compare-site.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';
 
@@ -24,8 +24,6 @@ const PROMPT_OR_TOKEN: Steps = [
 ];
 /** Far enough for the windows that models have, 32768 at most, and near enough to take no time. */
 const FARTHEST = 32_768 + 64;
-/** Exporters fold scales in different ways, and float32 sums differ in order. */
-const TOLERANCE = 1e-3;
 
 export interface ObservedSite {
   readonly shape: AttentionShape;
@@ -68,7 +66,9 @@ export async function observeSite(
       site.capFactors.length > 0
         ? { ...shape, softcap: cap, scale: shape.scale * cap }
         : { ...shape, softcap: cap };
-    for (const index of near.steps.keys()) compare(site, described, near, index);
+    for (const [index, step] of near.steps.entries()) {
+      compareSite(site, described, step, near.given[index], near.results[index]);
+    }
     return { shape: described, outputRank: near.results[0].get(site.output)?.dims.length ?? 0 };
   } catch (cause) {
     if (cause instanceof OctavoError) throw cause;
@@ -275,68 +275,4 @@ function product(graph: Graph, factors: readonly Factor[], { results }: Near): n
     const value = Number(values[0]);
     return divides ? all / value : all * value;
   }, 1);
-}
-
-/** The nodes' own result against that of the description. */
-function compare(site: SiteCandidate, shape: AttentionShape, near: Near, index: number): void {
-  const given = near.given[index];
-  const { past, length } = near.steps[index];
-  const { numHeads, numKvHeads, headSize } = shape;
-  const attention = new ReferenceAttention({
-    layers: [shape],
-    numBlocks: 1,
-    blockSize: past + length,
-    kvDtype: 'f32',
-    threads: 1,
-  });
-  const rows = (name: string, layout: 'heads' | 'tokens', heads: number): Float32Array => {
-    const data = given.get(name)?.data as Float32Array;
-    return layout === 'tokens' ? data : byToken(data, heads, headSize);
-  };
-  const pastKey = rows(site.pastKey, 'heads', numKvHeads);
-  const pastValue = rows(site.pastValue, 'heads', numKvHeads);
-  const ignored = new Float32Array(past * numHeads * headSize);
-  attention.beginStep(batch(0, past));
-  if (past > 0) {
-    attention.forward(0, new Float32Array(ignored.length), pastKey, pastValue, ignored);
-  }
-  attention.beginStep(batch(past, length));
-  const expected = new Float32Array(length * numHeads * headSize);
-  attention.forward(
-    0,
-    rows(site.query, site.queryLayout, numHeads),
-    rows(site.key, site.keyLayout, numKvHeads),
-    rows(site.value, site.keyLayout, numKvHeads),
-    expected,
-  );
-  const raw = near.results[index].get(site.output)?.data as Float32Array;
-  const actual = site.outputLayout === 'tokens' ? raw : byToken(raw, numHeads, headSize);
-  const worst = actual.reduce((max, x, i) => Math.max(max, Math.abs(x - expected[i])), 0);
-  if (actual.length === expected.length && worst < TOLERANCE) return;
-  throw new Error(
-    `run on random numbers it gives something else than the attention that was read out of it (off by ${worst.toPrecision(3)})`,
-  );
-}
-
-function batch(past: number, length: number): Parameters<ReferenceAttention['beginStep']>[0] {
-  return {
-    numSequences: 1,
-    queryStarts: Int32Array.of(0, length),
-    contextLengths: Int32Array.of(past + length),
-    blockTables: Int32Array.of(0),
-    blockTableStride: 1,
-  };
-}
-
-/** `[heads, tokens, headSize]` as `[tokens, heads, headSize]`. */
-function byToken(data: Float32Array, heads: number, headSize: number): Float32Array {
-  const tokens = data.length / heads / headSize;
-  const out = new Float32Array(data.length);
-  for (let head = 0; head < heads; head++) {
-    for (let token = 0; token < tokens; token++) {
-      const from = (head * tokens + token) * headSize;
-      out.set(data.subarray(from, from + headSize), (token * heads + head) * headSize);
-    }
-  }
-  return out;
 }
