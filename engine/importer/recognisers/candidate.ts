@@ -35,7 +35,7 @@ export interface SiteCandidate {
   readonly pastValue: string;
   readonly output: string;
   readonly outputLayout: HeadLayout;
-  /** What the nodes state; factors that the graph computes come on top. */
+  /** What the node states, null for its default of 1 / sqrt(headSize); factors that the graph computes come on top. */
   readonly scale: number | null;
   readonly softcap: number;
   /** Tensors that multiply or divide the scores on their way to the softcap. */

@@ -71,7 +71,7 @@ function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandi
     pastValue: values.past,
     output: product.output[0],
     outputLayout: 'heads',
-    scale: null,
+    scale: 1,
     softcap: 0,
     factors: scores.factors,
     capFactors: scores.capFactors,

@@ -1,4 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { importModel } from '../../../engine/importer/import-model.js';
+import { ModelProtoSchema } from '../../../engine/importer/onnx/onnx_pb.js';
 import {
   ExportRunner,
   exportDir,
@@ -6,6 +11,7 @@ import {
   type Golden,
   readGolden,
 } from '../../support/export-fixtures.js';
+import { modelDir } from '../../support/model-dir.js';
 
 /** Exporters whose models compute in float32: equal to PyTorch. */
 const EXACT = ['genai', 'genai-separate', 'genai-mha', 'optimum', 'torch-23', 'torch-18'];
@@ -49,6 +55,21 @@ describe('LongRoPE, whose tables depend on the length', () => {
     onTestFinished(() => runner.dispose());
     expect(runner.model.report.rewrites.join('\n')).toContain('took those for 256 tokens');
     await expectParity(runner, readGolden('phi4-mini-long'));
+  });
+});
+
+describe('an attention node without a scale', () => {
+  it.each(['genai-mha/llama2', 'torch-23/llama3'])('has the usual one: %s', async (name) => {
+    const [exporter, family] = name.split('/');
+    const source = exportDir(exporter, family);
+    const model = fromBinary(ModelProtoSchema, readFileSync(join(source, 'model.onnx')));
+    for (const node of model.graph?.node ?? []) {
+      if (!node.opType.endsWith('Attention')) continue;
+      node.attribute = node.attribute.filter((attribute) => attribute.name !== 'scale');
+    }
+    const bytes = toBinary(ModelProtoSchema, model);
+    const { sites } = await importModel({ modelDir: modelDir({ 'model.onnx': bytes }) });
+    expect(sites.map(({ scale }) => scale)).toEqual([0.25, 0.25]);
   });
 });
 
