@@ -76,11 +76,22 @@ export async function serve(settings: Settings): Promise<number> {
 
 function stopOnSignal(stop: () => void): void {
   let signals = 0;
-  const handle = (code: number): void => {
+  const handle = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
     signals++;
-    if (signals > 1) process.exit(code);
-    stop();
+    if (signals > 1) endAtOnce(signal, code);
+    else stop();
   };
-  process.on('SIGINT', () => handle(130));
-  process.on('SIGTERM', () => handle(143));
+  process.on('SIGINT', () => handle('SIGINT', 130));
+  process.on('SIGTERM', () => handle('SIGTERM', 143));
+}
+
+/**
+ * Ends by the signal itself, which a shell shows as 128 plus its number. `process.exit` would stop the engine's thread first, and if ONNX
+ * Runtime computes there, that throws where nobody can catch it: the process would abort.
+ */
+function endAtOnce(signal: 'SIGINT' | 'SIGTERM', code: number): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+  // Still here: the system spares the first process of a container.
+  process.exit(code);
 }
