@@ -21,15 +21,11 @@ export type BlockRun = readonly [
 export function changedRuns(map: BlockMap, known: BlockMap | null): BlockRun[] {
   const runs: BlockRun[] = [];
   const { length } = map.states;
+  const isKnown = (block: number): boolean => known !== null && isSame(map, known, block);
   for (let block = 0; block < length; ) {
-    if (known !== null && isSame(map, known, block)) {
-      block++;
-      continue;
-    }
     const first = block++;
-    while (block < length && continues(map, block) && !(known && isSame(map, known, block))) {
-      block++;
-    }
+    if (isKnown(first)) continue;
+    while (block < length && continues(map, block) && !isKnown(block)) block++;
     const { states, positions, bornAt, parents } = map;
     runs.push([
       first,

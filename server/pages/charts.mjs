@@ -78,6 +78,13 @@ export class Chart {
     return [X, ...tops.reverse()];
   }
 
+  #look(paint) {
+    const points = { show: false };
+    return this.#stacked
+      ? { width: 0, points, fill: paint }
+      : { stroke: paint, width: 1.6, points };
+  }
+
   #create() {
     const { clientWidth: width, clientHeight: height } = this.#box;
     if (width === 0) return;
@@ -90,7 +97,7 @@ export class Chart {
         width,
         height,
         legend: { show: false },
-        padding: [8, 4, 0, 0],
+        padding: [8, 14, 0, 0],
         cursor: { y: false, drag: { setScale: false }, points: { show: !this.#stacked, size: 6 } },
         scales: {
           x: { time: false, range: [X[0], 0] },
@@ -111,18 +118,10 @@ export class Chart {
             gap: 4,
             space: 34,
             grid: { stroke: line, width: 1 },
-            values: (_plot, ticks) => ticks.map((tick) => this.format(tick)),
+            values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? '0' : this.format(tick))),
           },
         ],
-        series: [
-          {},
-          ...series.map(([, name]) => ({
-            stroke: color(name),
-            width: this.#stacked ? 0 : 1.6,
-            points: { show: false },
-            ...(this.#stacked ? { fill: color(name) } : {}),
-          })),
-        ],
+        series: [{}, ...series.map(([, name]) => this.#look(color(name)))],
         hooks: {
           setCursor: [({ cursor }) => this.#showValues(cursor.idx ?? POINTS - 1)],
         },
