@@ -6,6 +6,7 @@ import type { RequestProgress } from '../../scheduler/request-progress.js';
 import type { RequestOutput } from '../../scheduler/step-plan.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { ErrorRecord } from '../errors.js';
+import type { Dtype } from '../importer/variants.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 
 /** Everything an engine thread is started with. Plain data: it crosses a thread border. */
@@ -17,6 +18,8 @@ export interface EngineOptions {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly kvCacheBytes: number;
+  /** Which of the directory's ONNX files; without it, the one that `auto` prefers. */
+  readonly dtype?: Dtype | 'auto';
   readonly kvDtype: KvDtype;
   /** Null: what the model was made for. */
   readonly maxModelLength: number | null;
@@ -52,6 +55,8 @@ export interface EngineInfo {
   readonly numBlocks: number;
   /** Tokens of one step, at most: what was asked for, or what the model's graph takes if that is less. */
   readonly maxNumBatchedTokens: number;
+  /** Which file was loaded and why, and what the importer did to it: lines for the log. */
+  readonly modelNotes?: readonly string[];
 }
 
 /** The newest figures of an engine; sent with every step. */

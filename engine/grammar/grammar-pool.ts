@@ -90,7 +90,11 @@ export class GrammarPool implements GrammarSource {
     for (const job of this.#queue.splice(0)) {
       job.reject(new OctavoError('draining', 'the engine is closing'));
     }
-    await Promise.all([...this.#members].map(({ host }) => host.close()));
+    const members = [...this.#members];
+    for (const job of members.flatMap(({ batch }) => batch ?? [])) {
+      job.reject(new OctavoError('draining', 'the engine is closing'));
+    }
+    await Promise.all(members.map(({ host }) => host.close()));
   }
 
   /** Gives the jobs that wait a thread, in their order, as far as there are any. */
@@ -188,7 +192,7 @@ export class GrammarPool implements GrammarSource {
   /** A thread's memory never shrinks, but what is freed is used again. */
   #forgetSome(host: GrammarThreadHost, keep: string): void {
     const { threadMemoryBytes } = this.#options;
-    for (const [key, { live }] of [...host.grammars]) {
+    for (const [key, { live }] of host.grammars) {
       if (host.memoryBytes <= threadMemoryBytes && host.grammars.size <= MAX_GRAMMARS) return;
       if (live === 0 && key !== keep) host.forget(key);
     }

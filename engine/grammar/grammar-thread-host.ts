@@ -27,6 +27,8 @@ export class GrammarThreadHost implements MatcherHost {
   readonly #onIdle: () => void;
   readonly #constraints = new Map<number, ThreadConstraint>();
   readonly #starting = new Map<number, Waiter>();
+  readonly #ready: Promise<void>;
+  #loading: Waiter | null = null;
   #compiling: Waiter | null = null;
   #advancing: number[] = [];
   #count = 0;
@@ -44,6 +46,10 @@ export class GrammarThreadHost implements MatcherHost {
     this.#worker.on('error', (error) => this.end(error.message));
     this.#worker.on('exit', () => this.end('it ended'));
     this.#worker.unref();
+    this.#ready = this.#reply((waiter) => {
+      this.#loading = waiter;
+    });
+    this.#ready.catch(() => undefined);
   }
 
   /** Matchers that the engine uses: none of them may be kept waiting by a compilation. */
@@ -62,6 +68,8 @@ export class GrammarThreadHost implements MatcherHost {
 
   /** One at a time, and only while nothing is live. @throws OctavoError `invalid_request`; the thread may have ended with it */
   async compile(key: string, spec: GrammarSpec, timeoutMs: number): Promise<void> {
+    // Loading is not the grammar's fault.
+    await this.#ready;
     const id = this.#count++;
     const done = this.#reply((waiter) => {
       this.#compiling = waiter;
@@ -139,22 +147,29 @@ export class GrammarThreadHost implements MatcherHost {
 
   /** Ends the thread; whatever waits for it fails. Idempotent. */
   end(reason: string): void {
-    if (this.#lost) return;
-    this.#lost = new OctavoError('internal', `a grammar thread has ended: ${reason}`);
-    void this.#worker.terminate();
     // The grammar that was being compiled is at fault; matchers and other grammars are not.
-    this.#compiling?.reject(
+    this.#end(
+      new OctavoError('internal', `a grammar thread has ended: ${reason}`),
       new OctavoError('invalid_request', `the grammar cannot be compiled: ${reason}`),
     );
-    for (const waiter of this.#starting.values()) waiter.reject(this.#lost);
-    this.#starting.clear();
-    for (const constraint of this.#constraints.values()) constraint.fail(this.#lost);
-    this.#onIdle();
   }
 
   async close(): Promise<void> {
-    this.end('the engine is closing');
+    const closing = new OctavoError('draining', 'the engine is closing');
+    this.#end(closing, closing);
     await this.#worker.terminate();
+  }
+
+  #end(lost: OctavoError, ofCompilation: OctavoError): void {
+    if (this.#lost) return;
+    this.#lost = lost;
+    void this.#worker.terminate();
+    this.#loading?.reject(lost);
+    this.#compiling?.reject(ofCompilation);
+    for (const waiter of this.#starting.values()) waiter.reject(lost);
+    this.#starting.clear();
+    for (const constraint of this.#constraints.values()) constraint.fail(lost);
+    this.#onIdle();
   }
 
   #send(command: GrammarCommand): void {
@@ -170,6 +185,9 @@ export class GrammarThreadHost implements MatcherHost {
 
   #receive(reply: GrammarReply): void {
     switch (reply.type) {
+      case 'ready':
+        this.#loading?.resolve();
+        break;
       case 'compiled':
         this.#memoryBytes = reply.memoryBytes;
         this.#compiling?.resolve();

@@ -4,13 +4,7 @@ import { MaskSlot, SLOT } from './mask-slot.js';
 import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
 import { grammarText } from './to-grammar.js';
 import { encodeVocabulary, readVocabulary } from './vocabulary.js';
-import {
-  type CompiledGrammar,
-  type Compiler,
-  loadXgrammar,
-  type Matcher,
-  watchMemory,
-} from './xgrammar.js';
+import { type CompiledGrammar, loadXgrammar, type Matcher, watchMemory } from './xgrammar.js';
 
 // A grammar thread: one instance of the library, the grammars that it has compiled, and their matchers. It does one thing after
 // the other; who may wait for whom is the pool's business.
@@ -38,17 +32,14 @@ const memoryBytes = watchMemory();
 const library = loadXgrammar();
 const grammars = new Map<number, CompiledGrammar>();
 const matchings = new Map<number, Matching>();
-let compiler: Compiler | null = null;
 
-async function loadCompiler(): Promise<Compiler> {
-  if (compiler) return compiler;
-  const encoded = encodeVocabulary(await readVocabulary(modelDir, vocabSize));
-  const { TokenizerInfo, GrammarCompiler } = library;
-  const info = await TokenizerInfo.createTokenizerInfo(encoded, 'byte_level', false, vocabSize, []);
-  // Without its own cache, which has no bound.
-  compiler = await GrammarCompiler.createGrammarCompiler(info, false);
-  return compiler;
-}
+// A vocabulary of 152k tokens takes half a second; commands wait until it is there.
+const encoded = encodeVocabulary(await readVocabulary(modelDir, vocabSize));
+const { TokenizerInfo, GrammarCompiler } = library;
+const info = await TokenizerInfo.createTokenizerInfo(encoded, 'byte_level', false, vocabSize, []);
+// Without its own cache, which has no bound.
+const compiler = await GrammarCompiler.createGrammarCompiler(info, false);
+reply({ type: 'ready' });
 
 async function compile({
   grammar,
@@ -62,8 +53,7 @@ async function compile({
     reply({ type: 'refused', error: toErrorRecord(error) });
     return;
   }
-  const ready = await loadCompiler();
-  grammars.set(grammar, await ready.compileGrammar(source));
+  grammars.set(grammar, await compiler.compileGrammar(source));
   reply({ type: 'compiled', memoryBytes: memoryBytes() });
 }
 
@@ -121,19 +111,21 @@ async function handle(command: GrammarCommand): Promise<void> {
   }
 }
 
-let work = Promise.resolve();
 let isLost = false;
+
+async function run(command: GrammarCommand): Promise<void> {
+  if (isLost) return;
+  try {
+    await handle(command);
+  } catch (error) {
+    isLost = true;
+    for (const { slot } of matchings.values()) slot.finish(SLOT.lost);
+    const message = error instanceof Error ? error.message : String(error);
+    reply({ type: 'aborted', reason: lastWords === '' ? message : lastWords });
+  }
+}
+
+let work = Promise.resolve();
 port.on('message', (command: GrammarCommand) => {
-  work = work.then(async () => {
-    if (isLost) return;
-    try {
-      await handle(command);
-    } catch (error) {
-      isLost = true;
-      for (const { slot } of matchings.values()) slot.finish(SLOT.lost);
-      const reason =
-        lastWords === '' ? String(error instanceof Error ? error.message : error) : lastWords;
-      reply({ type: 'aborted', reason });
-    }
-  });
+  work = work.then(() => run(command));
 });

@@ -27,6 +27,8 @@ export type GrammarCommand =
   | { readonly type: 'forget'; readonly grammar: number };
 
 export type GrammarReply =
+  /** The library and the vocabulary are loaded. */
+  | { readonly type: 'ready' }
   | { readonly type: 'compiled'; readonly memoryBytes: number }
   /** The grammar does not compile; the thread is as good as before. */
   | { readonly type: 'refused'; readonly error: ErrorRecord }

@@ -31,6 +31,7 @@ export function engineOptions(settings: Settings, modelDir: string): WorkerEngin
     maxNumBatchedTokens: settings.maxNumBatchedTokens,
     blockSize: settings.blockSize,
     kvCacheBytes: settings.kvCacheMemory,
+    dtype: settings.dtype,
     kvDtype: settings.kvDtype,
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,

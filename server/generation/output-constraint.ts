@@ -26,9 +26,7 @@ export function outputConstraint(
   const isStrict = tools?.offered.some(({ strict }) => strict) === true;
   if (answer === null && !isStrict) return null;
   const parts = answer && partsOf(answer);
-  if (tools === null) {
-    return parts ? ofParts(parts) : answer && { grammar: answer, thinkable: null };
-  }
+  if (tools === null) return answer && { grammar: answer, thinkable: parts };
   if (answer !== null && parts === null) {
     throw refused('an EBNF grammar cannot be combined with tools, unless tool_choice is none');
   }

@@ -99,9 +99,17 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     await page.fill('#max_tokens', '1900');
     await page.fill('#temperature', '2');
     await page.fill('#input', '<img src=x onerror="alert(1)"> Tell me a story.');
+    // An answer that goes on until it is stopped.
+    await page.route('**/v1/chat/completions', (route) => {
+      const body = route.request().postDataJSON() as object;
+      return route.continue({ postData: JSON.stringify({ ...body, ignore_eos: true }) });
+    });
     await page.click('#send');
+    await expect.poll(() => text(page, '.writing .text'), LONG).toMatch(/./);
     await page.click('#stop');
     await page.waitForSelector('#send', { state: 'visible' });
+    await page.unroute('**/v1/chat/completions');
+    expect(await page.locator('.stats >> nth=1').textContent()).toMatch(/stopped$/);
     expect(await page.locator('#messages img').count()).toBe(0);
     const running = (): Promise<number> => metric(server.url, 'vllm:num_requests_running');
     const used = (): Promise<number> => metric(server.url, 'vllm:kv_cache_usage_perc');

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { EngineLoop, type EngineLoopOptions } from '../../../engine/core/engine-loop.js';
-import type { GrammarSource } from '../../../engine/core/grammar-source.js';
+import type { GrammarConstraint, GrammarSource } from '../../../engine/core/grammar-source.js';
 import {
   type EngineMessage,
   type EngineRequest,
   PLAIN_REQUEST,
 } from '../../../engine/core/protocol.js';
+import { OctavoError } from '../../../engine/errors.js';
 import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
@@ -115,6 +116,66 @@ describe('EngineLoop', () => {
     loop.post({ type: 'submit', request: request('a', [1], 1) });
     await expect(ended).rejects.toThrow('the model broke');
   });
+
+  it('adds a request with a grammar when it is compiled, between two steps of others', async () => {
+    const harness = new CoreHarness();
+    const grammars = new ScriptedGrammars();
+    const { loop, ended, until, outputs } = start(harness, grammars);
+    loop.post({ type: 'submit', request: constrained('g', 3) });
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 20) });
+    await until(() => outputs('a').length === 5);
+    expect(outputs('g')).toEqual([]);
+    grammars.finish(only(7));
+    await until(() => outputs('g').length === 3);
+    expect(outputs('g').flatMap((o) => o.tokenIds)).toEqual([7, 7, 7]);
+    await until(() => outputs('a').length === 20);
+    expect(outputs('a').flatMap((o) => o.tokenIds)).toEqual(expectedText([1, 2, 3], 20, 50));
+    expect(grammars.disposed).toBe(1);
+    loop.post({ type: 'close' });
+    await ended;
+    expect(grammars.isClosed).toBe(true);
+  });
+
+  it('forgets a request that is aborted while its grammar compiles', async () => {
+    const harness = new CoreHarness();
+    const grammars = new ScriptedGrammars();
+    const { loop, ended, until, sent, outputs } = start(harness, grammars);
+    const two = { ...constrained('g', 3), ids: ['g', 'h'] as unknown as RequestId[] };
+    loop.post({ type: 'submit', request: two });
+    loop.post({ type: 'submit', request: constrained('i', 2) });
+    loop.post({ type: 'abort', id: 'g' as RequestId });
+    loop.post({ type: 'abort', id: 'i' as RequestId });
+    await until(() => sent.some((m) => m.type === 'step' && m.stats.waiting === 1));
+    expect(grammars.signals.map((signal) => signal.aborted)).toEqual([false, true]);
+    grammars.finish(only(7));
+    await until(() => outputs('h').some((o) => o.finishReason === 'length'));
+    expect(outputs('g').concat(outputs('i'))).toEqual([]);
+    expect(grammars.disposed).toBe(3);
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
+  it('refuses a grammar that does not compile, and ends a completion whose grammar is lost', async () => {
+    const harness = new CoreHarness();
+    const grammars = new ScriptedGrammars();
+    const { loop, ended, until, sent, outputs } = start(harness, grammars);
+    const refused = (id: string) =>
+      sent.find((m) => m.type === 'refused' && m.ids.includes(id as RequestId));
+    loop.post({ type: 'submit', request: constrained('g', 3) });
+    await grammars.asked(1);
+    grammars.fail(new OctavoError('invalid_request', 'no such grammar'));
+    await until(() => refused('g') !== undefined);
+    expect(refused('g')).toMatchObject({ error: { message: 'no such grammar' } });
+    loop.post({ type: 'submit', request: constrained('h', 30) });
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 30) });
+    await grammars.asked(2);
+    grammars.finish(only(7, 4));
+    await until(() => refused('h') !== undefined);
+    expect(outputs('h').flatMap((o) => o.tokenIds)).toEqual([7, 7, 7, 7]);
+    await until(() => outputs('a').length === 30);
+    loop.post({ type: 'close' });
+    await ended;
+  });
 });
 
 describe('EngineLoop, watched', () => {
@@ -150,3 +211,69 @@ describe('EngineLoop, watched', () => {
     await ended;
   });
 });
+
+const constrained = (id: string, maxTokens: number): EngineRequest => ({
+  ...request(id, [4, 5], maxTokens),
+  grammar: { kind: 'regex', source: 'x' },
+  eosTokenIds: [0 as TokenId],
+});
+
+/** Allows one token, for so many steps; then it fails. */
+const only =
+  (token: number, steps = Infinity) =>
+  (onDispose: () => void): GrammarConstraint => {
+    let left = steps;
+    let failure: OctavoError | null = null;
+    return {
+      mask() {
+        if (left-- <= 0) failure = new OctavoError('internal', 'lost');
+        const mask = new Int32Array(2);
+        mask[token >>> 5] = 1 << (token & 31);
+        return failure ? null : mask;
+      },
+      accept: () => undefined,
+      dispose: onDispose,
+      get failure() {
+        return failure;
+      },
+    };
+  };
+
+/** Grammars that compile when the test says so. */
+class ScriptedGrammars implements GrammarSource {
+  readonly signals: AbortSignal[] = [];
+  disposed = 0;
+  isClosed = false;
+  #waiting: {
+    count: number;
+    resolve: (made: GrammarConstraint[]) => void;
+    reject: (error: unknown) => void;
+  }[] = [];
+
+  constrain(asked: { count: number }, signal: AbortSignal): Promise<GrammarConstraint[]> {
+    this.signals.push(signal);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ count: asked.count, resolve, reject });
+    });
+  }
+
+  /** Waits until so many requests have come. */
+  async asked(count: number): Promise<void> {
+    while (this.signals.length < count) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  finish(make: (onDispose: () => void) => GrammarConstraint): void {
+    for (const { count, resolve } of this.#waiting.splice(0)) {
+      resolve(Array.from({ length: count }, () => make(() => (this.disposed += 1))));
+    }
+  }
+
+  fail(error: OctavoError): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true;
+    return Promise.resolve();
+  }
+}
