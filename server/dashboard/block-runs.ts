@@ -53,6 +53,8 @@ function continues(map: BlockMap, block: number): boolean {
   const { states, positions, bornAt, parents } = map;
   const before = block - 1;
   if (states[block] !== states[before] || bornAt[block] !== bornAt[before]) return false;
-  if (positions[block] === -1) return positions[before] === -1;
+  if (positions[block] === -1 || positions[before] === -1) {
+    return positions[block] === positions[before];
+  }
   return positions[block] === positions[before] + 1 && parents[block] === before;
 }
