@@ -3,14 +3,15 @@ import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
 import type { Settings } from '../config/settings.js';
-import { assertDirectory } from './engine-options.js';
+import { findModel } from './find-model.js';
 
 /** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
 export async function inspect(
-  modelDir: string,
+  modelName: string,
   settings: Pick<Settings, 'quantize' | 'quantizeNbits'>,
 ): Promise<number> {
-  await assertDirectory(modelDir, 'model directory');
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { dir: modelDir } = await findModel(modelName, 'model', 'auto', log);
   const model = await importModel({ modelDir });
   const lines = [formatReport(model).trimEnd()];
   if (settings.quantize !== 'none') {

@@ -1,0 +1,100 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OctavoError } from '../errors.js';
+
+/**
+ * Number formats under the names that transformers.js gives them, each with what it adds to a file's name; the one that `auto`
+ * prefers first. Float formats give what the model was trained to say; q4 changes it the least of the others for its size. The
+ * 8-bit formats quantise activations with one scale for a whole step, so that a request's text can depend on its neighbours.
+ */
+const SUFFIXES = {
+  fp32: '',
+  fp16: '_fp16',
+  q4: '_q4',
+  q4f16: '_q4f16',
+  q8: '_quantized',
+  int8: '_int8',
+  uint8: '_uint8',
+} as const;
+
+export type Dtype = keyof typeof SUFFIXES;
+
+export const DTYPES = Object.keys(SUFFIXES) as Dtype[];
+
+/** Where exporters put a decoder, the most usual first. */
+const BASES = ['onnx/model', 'model', 'onnx/decoder_model_merged', 'decoder_model_merged'];
+
+export interface ModelVariant {
+  /** A file without a suffix may hold any format; by its name it is fp32. */
+  readonly dtype: Dtype;
+  /** Inside the model's directory. */
+  readonly path: string;
+}
+
+/** All ONNX decoders of a directory, the preferred one first. */
+export async function listVariants(modelDir: string): Promise<ModelVariant[]> {
+  const files = new Set<string>();
+  for (const folder of ['', 'onnx/']) {
+    const names = await readdir(join(modelDir, folder)).catch(() => []);
+    for (const name of names) files.add(`${folder}${name}`);
+  }
+  return variantsAmong(files);
+}
+
+/** The ONNX decoders among a model's files, given by their paths inside it: on disk, or in a repository. The preferred one first. */
+export function variantsAmong(files: ReadonlySet<string>): ModelVariant[] {
+  const all = DTYPES.flatMap((dtype) =>
+    BASES.map((base) => ({ dtype, path: `${base}${SUFFIXES[dtype]}.onnx` })),
+  );
+  return all.filter(({ path }) => files.has(path));
+}
+
+export interface ChosenVariant extends ModelVariant {
+  /** Why, and what else is there: one line for people. */
+  readonly reason: string;
+}
+
+/**
+ * @throws OctavoError `model_file_missing`: what is there, or which paths were tried
+ */
+export async function chooseVariant(
+  modelDir: string,
+  dtype: Dtype | 'auto',
+): Promise<ChosenVariant> {
+  const variants = await listVariants(modelDir);
+  const chosen = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
+  if (!chosen) throw await missing(modelDir, dtype, variants);
+  const others = variants.filter(({ path }) => path !== chosen.path);
+  const rest =
+    others.length === 0
+      ? 'the only one there'
+      : `also there: ${others.map((o) => `${o.path} (${o.dtype})`).join(', ')}`;
+  const why = dtype === 'auto' ? 'by --dtype auto' : `by --dtype ${dtype}`;
+  return { ...chosen, reason: `${chosen.path} (${chosen.dtype}) ${why}; ${rest}` };
+}
+
+async function missing(
+  modelDir: string,
+  dtype: Dtype | 'auto',
+  variants: readonly ModelVariant[],
+): Promise<OctavoError> {
+  if (variants.length > 0) {
+    const there = variants.map((v) => `${v.dtype} (${v.path})`).join(', ');
+    const message = `${modelDir}: no ONNX model of --dtype ${dtype}; there are: ${there}`;
+    return new OctavoError('model_file_missing', message);
+  }
+  const names = await readdir(join(modelDir, 'onnx')).catch(() => []);
+  const encoder = [...names, ...(await readdir(modelDir).catch(() => []))].find((name) =>
+    name.startsWith('encoder_model'),
+  );
+  if (encoder !== undefined) {
+    return new OctavoError(
+      'model_unsupported',
+      `${modelDir}: it has an ${encoder}: models with an encoder are not supported, only decoders with a KV cache`,
+    );
+  }
+  return new OctavoError(
+    'model_file_missing',
+    `${modelDir}: no ONNX model; looked for ${BASES.map((base) => `${base}.onnx`).join(', ')} and the same with ${Object.values(SUFFIXES).slice(1).join(', ')}`,
+  );
+}
