@@ -46,6 +46,7 @@ function buildProgram(finish: (code: number) => void): Command {
     .command('inspect')
     .description("print what was recognised in a model's graph")
     .argument('<model>', 'directory of the model, or owner/name[@revision] on the hub')
+    .option('--dtype <dtype>', "which of the directory's ONNX files (auto, or a number format)")
     .option('--quantize <method>', 'w8a8: what it would rewrite')
     .option('--quantize-nbits', 'with it: weights that are packed in 4 or 8 bits too')
     .option('--log-level <level>', 'debug or trace: stack traces with errors')

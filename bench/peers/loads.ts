@@ -69,7 +69,8 @@ export function quickly(recipe: LoadRecipe): LoadRecipe {
     conversations: few(recipe.conversations),
     prefix: recipe.prefix / 8,
     prompts: recipe.prompts.map((length) => length / 8),
-    maxTokens: 16,
+    // Enough for all to decode together, also beside other work.
+    maxTokens: 48,
   };
 }
 

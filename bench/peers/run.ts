@@ -54,8 +54,9 @@ function chosenVariants(): readonly Variant[] {
 function installPeers(): void {
   if (existsSync(`${HERE}/node_modules/node-llama-cpp`)) return;
   process.stderr.write('installing the peers into bench/peers/node_modules (about 1.2 GB)\n');
-  // Their install scripts fetch binaries that the CPU does not need.
-  execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+  // Their install scripts fetch binaries that the CPU does not need. (`npm ci` would insist on the packages of all platforms, and not
+  // every registry has them.)
+  execFileSync('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: HERE,
     stdio: 'inherit',
   });
@@ -170,13 +171,15 @@ for (const variant of contenders) {
   else skipped.push(variant.name);
 }
 
+const partial = options.quick || options.variants !== undefined || options.loads !== undefined;
 const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
 const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' ');
 publish({
-  name: options.quick ? 'peers-quick' : 'peers',
+  // Only a whole run may replace the published figures.
+  name: partial ? 'peers-partial' : 'peers',
   command,
   about:
-    `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} rounds ` +
+    `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
     'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
     'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
     'while all requests decode. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +

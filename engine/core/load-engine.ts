@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BlockBirths } from '../../kvcache/block-map.js';
 import { BlockResidency } from '../../kvcache/block-residency.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
@@ -9,6 +10,7 @@ import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import { checkConfig } from '../model/check-config.js';
 import { type ModelConfig, readModelConfig } from '../model/model-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
@@ -37,7 +39,11 @@ export async function loadEngine(
   const model = await importModel({
     modelDir: options.modelDir,
     ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
+    dtype: options.dtype ?? 'auto',
+    maxLength: config.maxPositionEmbeddings,
+    servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
   });
+  checkConfig(config, model);
   const info = sizeEngine(options, model, config);
   const attentionConfig: PagedAttentionConfig = {
     layers: model.sites,
@@ -59,6 +65,7 @@ export async function loadEngine(
     blockSize: options.blockSize,
     enablePrefixCaching: options.enablePrefixCaching,
     residency,
+    births: new BlockBirths(info.numBlocks, now),
   });
   const scheduler = new Scheduler(
     {
@@ -86,8 +93,15 @@ export async function loadEngine(
 function sizeEngine(
   options: EngineOptions,
   model: ImportedModel,
-  { maxPositionEmbeddings: modelLength, hiddenSize }: ModelConfig,
+  { file, maxPositionEmbeddings: modelLength, hiddenSize: configured }: ModelConfig,
 ): EngineInfo {
+  const hiddenSize = model.hiddenSize ?? configured;
+  if (hiddenSize === null) {
+    throw new OctavoError(
+      'model_file_corrupt',
+      `${file}: hidden_size must be stated, since the graph does not tell it`,
+    );
+  }
   const maxModelLength = options.maxModelLength ?? modelLength;
   if (maxModelLength > modelLength) {
     throw new OctavoError(
@@ -116,6 +130,7 @@ function sizeEngine(
       options.maxNumBatchedTokens,
       model.maxStepTokens ?? Number.POSITIVE_INFINITY,
     ),
+    modelNotes: [model.report.variant, ...model.report.rewrites],
   };
 }
 

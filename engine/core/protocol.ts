@@ -1,9 +1,12 @@
+import type { BlockMap } from '../../kvcache/block-map.js';
 import type { ResidencySamples } from '../../kvcache/block-residency.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { SchedulingPolicy } from '../../scheduler/policies.js';
+import type { RequestProgress } from '../../scheduler/request-progress.js';
 import type { RequestOutput } from '../../scheduler/step-plan.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { ErrorRecord } from '../errors.js';
+import type { Dtype } from '../importer/variants.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 
 /** Everything an engine thread is started with. Plain data: it crosses a thread border. */
@@ -15,6 +18,8 @@ export interface EngineOptions {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly kvCacheBytes: number;
+  /** Which of the directory's ONNX files; without it, the one that `auto` prefers. */
+  readonly dtype?: Dtype | 'auto';
   readonly kvDtype: KvDtype;
   /** Null: what the model was made for. */
   readonly maxModelLength: number | null;
@@ -50,6 +55,8 @@ export interface EngineInfo {
   readonly numBlocks: number;
   /** Tokens of one step, at most: what was asked for, or what the model's graph takes if that is less. */
   readonly maxNumBatchedTokens: number;
+  /** Which file was loaded and why, and what the importer did to it: lines for the log. */
+  readonly modelNotes?: readonly string[];
 }
 
 /** The newest figures of an engine; sent with every step. */
@@ -83,6 +90,16 @@ export interface StepReport {
   readonly timings: StepTimings;
   /** What became known since the last step; null when nothing did. */
   readonly residency: ResidencySamples | null;
+}
+
+/** Blocks and requests between two steps, for those who watch. */
+export interface EngineSnapshot {
+  /** When it was taken, milliseconds on the engine's clock; `blocks` and `requests` use the same. */
+  readonly time: number;
+  readonly stats: EngineStats;
+  readonly blocks: BlockMap;
+  /** All that run; of those that wait, the first. A request whose grammar is being compiled is in `stats` only. */
+  readonly requests: readonly RequestProgress[];
 }
 
 /** How long a completion's first token took, in milliseconds on the engine's clock. */
@@ -208,6 +225,8 @@ export type EngineCommand =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'abort'; readonly id: RequestId }
   | { readonly type: 'resetPrefixCache' }
+  /** On: snapshots from now on, the first at once or when it is due. Once more when it is on already: another one. */
+  | { readonly type: 'watch'; readonly on: boolean }
   | { readonly type: 'close' };
 
 export type EngineMessage =
@@ -225,5 +244,7 @@ export type EngineMessage =
   | { readonly type: 'refused'; readonly ids: readonly RequestId[]; readonly error: ErrorRecord }
   /** Answers `resetPrefixCache`, in the order of the commands. */
   | { readonly type: 'prefixCacheReset'; readonly done: boolean }
+  /** While somebody watches; never within a step. */
+  | { readonly type: 'snapshot'; readonly snapshot: EngineSnapshot }
   /** Final: the thread ends after it. */
   | { readonly type: 'failed'; readonly error: ErrorRecord };

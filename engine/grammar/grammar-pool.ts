@@ -192,7 +192,7 @@ export class GrammarPool implements GrammarSource {
   /** A thread's memory never shrinks, but what is freed is used again. */
   #forgetSome(host: GrammarThreadHost, keep: string): void {
     const { threadMemoryBytes } = this.#options;
-    for (const [key, { live }] of [...host.grammars]) {
+    for (const [key, { live }] of host.grammars) {
       if (host.memoryBytes <= threadMemoryBytes && host.grammars.size <= MAX_GRAMMARS) return;
       if (live === 0 && key !== keep) host.forget(key);
     }

@@ -111,19 +111,21 @@ async function handle(command: GrammarCommand): Promise<void> {
   }
 }
 
-let work = Promise.resolve();
 let isLost = false;
+
+async function run(command: GrammarCommand): Promise<void> {
+  if (isLost) return;
+  try {
+    await handle(command);
+  } catch (error) {
+    isLost = true;
+    for (const { slot } of matchings.values()) slot.finish(SLOT.lost);
+    const message = error instanceof Error ? error.message : String(error);
+    reply({ type: 'aborted', reason: lastWords === '' ? message : lastWords });
+  }
+}
+
+let work = Promise.resolve();
 port.on('message', (command: GrammarCommand) => {
-  work = work.then(async () => {
-    if (isLost) return;
-    try {
-      await handle(command);
-    } catch (error) {
-      isLost = true;
-      for (const { slot } of matchings.values()) slot.finish(SLOT.lost);
-      const reason =
-        lastWords === '' ? String(error instanceof Error ? error.message : error) : lastWords;
-      reply({ type: 'aborted', reason });
-    }
-  });
+  work = work.then(() => run(command));
 });

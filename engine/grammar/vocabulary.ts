@@ -75,7 +75,9 @@ const BYTE_OF_LETTER: ReadonlyMap<string, number> = new Map(
 
 const byteLevelBytes = (token: string): Uint8Array =>
   Uint8Array.from(
-    [...token].flatMap((letter) => BYTE_OF_LETTER.get(letter) ?? [...Buffer.from(letter)]),
+    Array.from(token).flatMap(
+      (letter) => BYTE_OF_LETTER.get(letter) ?? Array.from(Buffer.from(letter)),
+    ),
   );
 
 /** SentencePiece: a word's beginning is a mark, and `<0xE2>` is a byte. `<unk>` writes nothing that is known. */

@@ -43,7 +43,7 @@ const SOURCES: Readonly<Record<string, readonly Source[]>> = {
  */
 export function elementTypes(graph: Graph): Map<string, Type> {
   const types = new Map<string, Type>();
-  for (const [name, tensor] of graph.initializers) types.set(name, tensor.dataType);
+  for (const tensor of graph.allInitializers()) types.set(tensor.name, tensor.dataType);
   for (const [name, info] of graph.inputs) setStated(types, name, info);
   for (const node of graph.nodes) {
     for (const [index, output] of node.output.entries()) {

@@ -65,6 +65,22 @@ export class Graph {
     return this.initializers.get(name) ?? this.#added.get(name);
   }
 
+  /** A weight as it lies in the file, whether a node reads it itself or behind a Cast. */
+  weight(name: string): TensorProto | undefined {
+    const cast = this.producer(name);
+    return this.initializer(cast?.opType === 'Cast' ? cast.input[0] : name);
+  }
+
+  /** The model's own, and those that passes have added. */
+  allInitializers(): TensorProto[] {
+    return [...this.initializers.values(), ...this.#added.values()];
+  }
+
+  /** Everything that states a type: passes that change types change it there. */
+  statedTypes(): ValueInfoProto[] {
+    return [...this.inputs.values(), ...this.outputs.values(), ...this.#stated.values()];
+  }
+
   /** What the model says about the type of a tensor between nodes, if it does. */
   stated(tensor: string): ValueInfoProto | undefined {
     return this.#stated.get(tensor) ?? this.outputs.get(tensor);
@@ -107,7 +123,7 @@ export class Graph {
     for (const node of this.#nodes) {
       // (What the branches of an If read from around it is not seen; a live If is refused.)
       const constant = node.input.every((name) => this.#constants.has(name));
-      for (const output of node.output) {
+      for (const output of node.output.filter((name) => name !== '')) {
         this.#producers.set(output, node);
         if (constant) this.#constants.add(output);
       }
@@ -171,6 +187,12 @@ export class Graph {
 export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
   const attribute = node.attribute.find((a) => a.name === name);
   return attribute ? Number(attribute.i) : otherwise;
+}
+
+export function setIntAttribute(node: NodeProto, name: string, value: number): void {
+  const attribute = node.attribute.find((a) => a.name === name);
+  if (attribute) attribute.i = BigInt(value);
+  else node.attribute.push(intAttributeProto(name, value));
 }
 
 export function floatAttribute(node: NodeProto, name: string, otherwise: number): number {

@@ -5,20 +5,31 @@ import {
   type AttentionSite,
   type ImportedModel,
   type ImportReport,
+  LOGITS,
   STEP_INPUT,
   STEP_OUTPUT,
 } from './imported-model.js';
 import { findModelFile, readModelProto } from './model-file.js';
 import { TensorProto_DataType } from './onnx/onnx_pb.js';
-import { checkFloats, checkStepInputs, maxStepTokens } from './passes/check-ragged.js';
+import { checkDecoder } from './passes/check-decoder.js';
+import {
+  checkFloats,
+  checkNoAttentionLeft,
+  checkStepInputs,
+  maxStepTokens,
+} from './passes/check-ragged.js';
+import { chooseBranches } from './passes/choose-branches.js';
 import { cutAtSites, type SegmentCut } from './passes/cut.js';
+import { deriveFromStep } from './passes/derive-from-step.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { rankLogits } from './passes/rank-logits.js';
+import { widenFloats } from './passes/widen-floats.js';
 import { placeSegments } from './place-segments.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
 import { byteLength } from './tensor-data.js';
+import { chooseVariant, type Dtype } from './variants.js';
 import { segmentWeights, writeSegment } from './write-segment.js';
 
 export interface ImportOptions {
@@ -26,11 +37,20 @@ export interface ImportOptions {
   readonly modelDir: string;
   /** A path inside it, of another ONNX file than the usual ones. */
   readonly file?: string;
+  /** Which of the usual ones; `auto` without it. */
+  readonly dtype?: Dtype | 'auto';
   /** Where segments are written while they wait for their sessions, if their weights are symbolic links: on the weights' file system. */
   readonly cacheDir?: string;
   /** Rewrites the products of the graph as W8A8. */
   readonly quantize?: QuantizeModelOptions;
+  /** Tokens that the model was made for, from its config.json: masks are looked at as far. */
+  readonly maxLength?: number;
+  /** Tokens of the longest sequence that is served; without it, `maxLength`. */
+  readonly servedLength?: number;
 }
+
+/** How far out masks are looked at when the model's length is not known. */
+const DEFAULT_LENGTH = 1024;
 
 /**
  * Reads a decoder and makes it servable: finds its attention, cuts it into segments, keeps only sampled rows before the LM head.
@@ -38,18 +58,32 @@ export interface ImportOptions {
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line that names file and node
  */
 export async function importModel(options: ImportOptions): Promise<ImportedModel> {
-  const file = await findModelFile(options.modelDir, options.file);
+  const { modelDir, quantize } = options;
+  const variant =
+    options.file === undefined
+      ? await chooseVariant(modelDir, options.dtype ?? 'auto')
+      : { path: options.file, reason: 'by its path' };
+  const file = await findModelFile(modelDir, variant.path);
+  const maxLength = options.maxLength ?? DEFAULT_LENGTH;
   const source = new Graph(await readModelProto(file), file);
   checkWeights(source);
+  checkDecoder(source);
   checkStepInputs(source);
   const numNodes = source.nodes.length;
-  // Before anything is converted: a graph without attention is refused at once.
-  const sitesOfSource = findSites(source);
-  const vocabSize = keepSampledRows(source);
-  const graph = options.quantize ? await quantizeModel(source, options.quantize) : source;
-  const recognised = options.quantize ? findSites(graph) : sitesOfSource;
-  rankLogits(graph);
+  await chooseBranches(source, options.servedLength ?? maxLength);
+  widenFloats(source);
+  noteStepScales(source);
+  const found = await findSites(source, { maxLength });
+  await deriveFromStep(source, found, maxLength);
+  const { vocabSize, hiddenSize } = keepSampledRows(source);
+  const graph = quantize ? await quantizeModel(source, quantize) : source;
+  const recognised = found.map((site) => inGraph(site, graph));
   const fed = new Set(Object.values(STEP_INPUT));
+  checkNoAttentionLeft(
+    graph,
+    cutAtSites(graph, recognised, fed, [LOGITS]).flatMap((cut) => cut.nodes),
+  );
+  rankLogits(graph);
   const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);
   const sites = recognised.map((site, layer) => attentionSite(site, layer));
@@ -65,14 +99,31 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
     })),
     sites,
     vocabSize,
+    hiddenSize,
     weightsDir: placed.weightsDir,
     maxStepTokens: maxStepTokens(
       graph,
       cuts.flatMap((cut) => cut.nodes),
     ),
-    report: report(graph, file, numNodes, cuts, sites),
+    report: { ...report(graph, file, numNodes, cuts, sites), variant: variant.reason },
     release: () => placed.release(),
   };
+}
+
+/** The same site after the graph was rewritten: tensors keep their names. */
+function inGraph(site: RecognisedSite, graph: Graph): RecognisedSite {
+  const node = graph.producer(site.output);
+  if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);
+  return { ...site, node };
+}
+
+/** Activations that are quantised together: said, because nobody can see it in the text. */
+function noteStepScales(graph: Graph): void {
+  const count = graph.nodes.filter(({ opType }) => opType === 'DynamicQuantizeLinear').length;
+  if (count === 0) return;
+  graph.rewrites.push(
+    `${count} activations are quantised with one activation scale for a whole step: a request's text can depend on its neighbours`,
+  );
 }
 
 function attentionSite(site: RecognisedSite, layer: number): AttentionSite {
@@ -86,7 +137,7 @@ function report(
   numNodes: number,
   cuts: readonly SegmentCut[],
   sites: readonly AttentionSite[],
-): ImportReport {
+): Omit<ImportReport, 'variant'> {
   const { producerName, producerVersion, opsetImport } = graph.model;
   const weights: Record<string, number> = {};
   for (const tensor of graph.initializers.values()) {

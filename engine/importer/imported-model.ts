@@ -12,6 +12,8 @@ export interface ImportedModel {
   readonly segments: readonly Segment[];
   readonly sites: readonly AttentionSite[];
   readonly vocabSize: number;
+  /** Width of the hidden states; null where the graph does not tell. */
+  readonly hiddenSize: number | null;
   /**
    * Most tokens that a step may hold, or null for any number: ONNX Runtime's RotaryEmbedding refuses rows longer than
    * its tables, though the positions in a row of many sequences are all within them.
@@ -117,6 +119,8 @@ export interface AttentionSite extends AttentionShape {
 /** What the importer saw and did, for `octavo inspect` and the log. */
 export interface ImportReport {
   readonly file: string;
+  /** Why this file, and which others are there. */
+  readonly variant: string;
   readonly producer: string;
   readonly opsets: Readonly<Record<string, number>>;
   readonly nodes: number;

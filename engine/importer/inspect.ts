@@ -8,6 +8,7 @@ export function formatReport(model: ImportedModel): string {
   return [
     table([
       ['file', report.file],
+      ['chosen', report.variant],
       ['producer', report.producer || 'unknown'],
       ['opsets', opsets.join(', ')],
       ['nodes', String(report.nodes)],

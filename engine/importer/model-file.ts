@@ -4,27 +4,15 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { OctavoError } from '../errors.js';
 import { type ModelProto, ModelProtoSchema } from './onnx/onnx_pb.js';
 
-/** Where exporters put a decoder, the most usual first. */
-const CANDIDATES = ['onnx/model.onnx', 'model.onnx', 'onnx/decoder_model_merged.onnx'];
-
-/**
- * @param chosen a path inside the directory instead of the usual ones
- * @throws OctavoError `model_file_missing`: which paths were tried
- */
-export async function findModelFile(modelDir: string, chosen?: string): Promise<string> {
-  const candidates = chosen === undefined ? CANDIDATES : [chosen];
-  for (const candidate of candidates) {
-    const file = join(modelDir, candidate);
-    const exists = await access(file).then(
-      () => true,
-      () => false,
-    );
-    if (exists) return file;
-  }
-  throw new OctavoError(
-    'model_file_missing',
-    `${modelDir}: no ONNX model; looked for ${candidates.join(', ')}`,
+/** @throws OctavoError `model_file_missing` */
+export async function findModelFile(modelDir: string, path: string): Promise<string> {
+  const file = join(modelDir, path);
+  const exists = await access(file).then(
+    () => true,
+    () => false,
   );
+  if (exists) return file;
+  throw new OctavoError('model_file_missing', `${modelDir}: no ONNX model; looked for ${path}`);
 }
 
 /**

@@ -28,7 +28,7 @@ export async function placeSegments(
   models: readonly Uint8Array[],
   cacheDir?: string,
 ): Promise<PlacedSegments> {
-  const external = [...graph.initializers.values()].filter(isExternal);
+  const external = graph.allInitializers().filter(isExternal);
   const files = new Set(external.map((tensor) => externalRange(tensor, graph.file).file));
   const modelDir = dirname(resolve(graph.file));
   if (!(await anyLeaves([...files], modelDir))) {

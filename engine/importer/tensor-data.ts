@@ -97,20 +97,56 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
 }
 
 /**
- * A float32 tensor's values, for the few that the importer itself needs (rotary tables, sinks).
+ * A tensor's values as float32, for the few that the importer itself needs (rotary tables, sinks).
  *
- * @throws OctavoError `model_unsupported` for another type
+ * @throws OctavoError `model_unsupported` for a type without floats
  */
 export function readFloats(tensor: TensorProto, modelFile: string): Float32Array {
-  if (tensor.dataType !== TensorProto_DataType.FLOAT) {
-    const type = TensorProto_DataType[tensor.dataType] ?? tensor.dataType;
-    throw new OctavoError(
-      'model_unsupported',
-      `${modelFile}: ${tensor.name} has the type ${type}; only FLOAT is supported here: export the model in float32`,
-    );
+  const bytes = readBytes(tensor, modelFile);
+  const type: number = tensor.dataType;
+  switch (type) {
+    case TensorProto_DataType.FLOAT:
+      return bytes.length > 0 ? toFloats(bytes) : Float32Array.from(tensor.floatData);
+    case TensorProto_DataType.FLOAT16:
+      return halves(tensor, bytes, fromFloat16);
+    case TensorProto_DataType.BFLOAT16:
+      return halves(tensor, bytes, fromBfloat16);
+    default:
+      throw new OctavoError(
+        'model_unsupported',
+        `${modelFile}: ${tensor.name} has the type ${TensorProto_DataType[type] ?? type}; ` +
+          'expected FLOAT, FLOAT16 or BFLOAT16: export the model in one of these',
+      );
   }
-  if (isExternal(tensor)) return toFloats(readRange(externalRange(tensor, modelFile)));
-  return tensor.rawData.length > 0 ? toFloats(tensor.rawData) : Float32Array.from(tensor.floatData);
+}
+
+function halves(
+  tensor: TensorProto,
+  bytes: Uint8Array,
+  widen: (bits: number) => number,
+): Float32Array {
+  // Typed values of 16 bits stand in the field of the 32-bit integers.
+  const bits = bytes.length > 0 ? new Uint16Array(new Uint8Array(bytes).buffer) : tensor.int32Data;
+  return Float32Array.from(bits, widen);
+}
+
+/** The value of a float16's bits. */
+export function fromFloat16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+function fromBfloat16(bits: number): number {
+  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
+}
+
+/** A tensor's bytes in the layout of ONNX's raw data, wherever they lie; empty when it keeps typed values instead. */
+export function readBytes(tensor: TensorProto, modelFile: string): Uint8Array {
+  return isExternal(tensor) ? readRange(externalRange(tensor, modelFile)) : tensor.rawData;
 }
 
 function readRange({ file, offset, length }: ExternalRange): Uint8Array {

@@ -1,32 +1,99 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OctavoError } from '../errors.js';
 
-/** What the engine reads from a model's `config.json`. The graph itself tells heads, sizes and vocabulary. */
+/** What the engine reads from a model's `config.json`. The graph tells the rest, and must agree. */
 export interface ModelConfig {
+  /** For messages. */
+  readonly file: string;
   /** Longest prompt plus output that the model was made for. */
   readonly maxPositionEmbeddings: number;
-  /** Width of the hidden states. */
-  readonly hiddenSize: number;
+  /** Null where the file does not say; the next ones too. */
+  readonly hiddenSize: number | null;
+  readonly numLayers: number | null;
+  readonly numHeads: number | null;
+  readonly vocabSize: number | null;
 }
+
+/** Families name sizes differently: Llama and most others first, then GPT-2, MPT, BLOOM, and ONNX Runtime GenAI. */
+const KEYS = {
+  length: [
+    'max_position_embeddings',
+    'n_positions',
+    'max_seq_len',
+    'n_ctx',
+    'seq_length',
+    'context_length',
+  ],
+  hidden: ['hidden_size', 'n_embd', 'd_model'],
+  layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
+  heads: ['num_attention_heads', 'n_head', 'n_heads', 'num_heads'],
+  vocab: ['vocab_size', 'padded_vocab_size'],
+} as const;
+
+/** ALiBi has no table of positions, so that these families state no length: what they were trained with. */
+const TRAINED_LENGTH = new Map([
+  ['bloom', 2048],
+  ['falcon', 2048],
+]);
 
 /** @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it */
 export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
-  const file = join(modelDir, 'config.json');
-  const config = parseObject(file, await readText(file));
-  // Families name it differently: Llama and most others, GPT-2, MPT.
-  const size = (...names: [string, ...string[]]): number => {
-    const value = names.map((name) => config[name]).find((found) => found !== undefined);
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 1) return value;
-    throw new OctavoError(
-      'model_file_corrupt',
-      `${file}: ${names[0]} must be a positive integer, got ${JSON.stringify(value) ?? 'nothing'}`,
-    );
+  const { file, config } = await readSizes(modelDir);
+  const size = (keys: readonly string[]): number | null => {
+    const key = keys.find((name) => config[name] !== undefined && config[name] !== null);
+    if (key === undefined) return null;
+    const value = config[key];
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value;
+    throw notPositive(file, key, value);
   };
+  const family = typeof config['model_type'] === 'string' ? config['model_type'] : '';
+  const length = size(KEYS.length) ?? TRAINED_LENGTH.get(family);
+  if (length === undefined) throw notPositive(file, KEYS.length[0], undefined);
   return {
-    maxPositionEmbeddings: size('max_position_embeddings', 'n_positions', 'max_seq_len'),
-    hiddenSize: size('hidden_size', 'n_embd', 'd_model'),
+    file,
+    maxPositionEmbeddings: length,
+    hiddenSize: size(KEYS.hidden),
+    numLayers: size(KEYS.layers),
+    numHeads: size(KEYS.heads),
+    vocabSize: size(KEYS.vocab),
   };
+}
+
+interface Sizes {
+  readonly file: string;
+  readonly config: Record<string, unknown>;
+}
+
+/** ONNX Runtime GenAI's model builder writes a genai_config.json and leaves config.json out. */
+async function readSizes(modelDir: string): Promise<Sizes> {
+  const file = join(modelDir, 'config.json');
+  const genai = join(modelDir, 'genai_config.json');
+  const text = await readFile(file, 'utf8').catch(() => null);
+  if (text === null && (await exists(genai))) {
+    const { model } = parseObject(genai, await readText(genai));
+    const outer = isObject(model) ? model : {};
+    const decoder = outer['decoder'];
+    return { file: genai, config: { ...(isObject(decoder) ? decoder : {}), ...outer } };
+  }
+  const outer = parseObject(file, text ?? (await readText(file)));
+  // Models of text and images keep the sizes of the text part apart.
+  const inner = outer['text_config'];
+  return { file, config: isObject(inner) ? { ...outer, ...inner } : outer };
+}
+
+function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+function notPositive(file: string, key: string, value: unknown): OctavoError {
+  return new OctavoError(
+    'model_file_corrupt',
+    `${file}: ${key} must be a positive integer, got ${JSON.stringify(value) ?? 'nothing'}`,
+  );
 }
 
 async function readText(file: string): Promise<string> {
@@ -46,8 +113,10 @@ function parseObject(file: string, text: string): Record<string, unknown> {
   } catch (cause) {
     throw new OctavoError('model_file_corrupt', `${file}: is not JSON`, { cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new OctavoError('model_file_corrupt', `${file}: must hold a JSON object`);
-  }
-  return value as Record<string, unknown>;
+  if (isObject(value)) return value;
+  throw new OctavoError('model_file_corrupt', `${file}: must hold a JSON object`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

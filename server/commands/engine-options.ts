@@ -10,7 +10,7 @@ export function servedModelFiles(
   settings: Settings,
   log: (line: string) => void,
 ): Promise<FoundModel> {
-  return findModel(settings.model ?? embeddedModelDir(), '--model', 'auto', log);
+  return findModel(settings.model ?? embeddedModelDir(), '--model', settings.dtype, log);
 }
 
 export function engineOptions(settings: Settings, modelDir: string): WorkerEngineOptions {
@@ -20,6 +20,7 @@ export function engineOptions(settings: Settings, modelDir: string): WorkerEngin
     maxNumBatchedTokens: settings.maxNumBatchedTokens,
     blockSize: settings.blockSize,
     kvCacheBytes: settings.kvCacheMemory,
+    dtype: settings.dtype,
     kvDtype: settings.kvDtype,
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,

@@ -2,17 +2,22 @@ import { importModel } from '../../engine/importer/import-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
+import { checkConfig } from '../../engine/model/check-config.js';
+import { readModelConfig } from '../../engine/model/model-config.js';
 import type { Settings } from '../config/settings.js';
 import { findModel } from './find-model.js';
 
 /** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
 export async function inspect(
   modelName: string,
-  settings: Pick<Settings, 'quantize' | 'quantizeNbits'>,
+  settings: Pick<Settings, 'dtype' | 'quantize' | 'quantizeNbits'>,
 ): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
-  const { dir: modelDir } = await findModel(modelName, 'model', 'auto', log);
-  const model = await importModel({ modelDir });
+  const { dir: modelDir } = await findModel(modelName, 'model', settings.dtype, log);
+  const config = await readModelConfig(modelDir);
+  const maxLength = config.maxPositionEmbeddings;
+  const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });
+  await model.release();
   const lines = [formatReport(model).trimEnd()];
   if (settings.quantize !== 'none') {
     const scope = { nbits: settings.quantizeNbits };
@@ -24,5 +29,6 @@ export async function inspect(
     );
   }
   process.stdout.write(`${lines.join('\n')}\n`);
+  checkConfig(config, model);
   return 0;
 }

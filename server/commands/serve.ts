@@ -38,7 +38,8 @@ export async function serve(settings: Settings): Promise<number> {
     onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
   });
-  const { maxNumBatchedTokens } = engine.info;
+  const { maxNumBatchedTokens, modelNotes = [] } = engine.info;
+  for (const note of modelNotes) logger.info(`octavo: model: ${note}`);
   if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
     logger.warn(
       `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,

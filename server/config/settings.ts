@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
+import { DTYPES } from '../../engine/importer/variants.js';
 import { REASONING_PARSERS } from '../reasoning/reasoning-parsers.js';
 import { TOOL_CALL_PARSERS } from '../tools/formats.js';
 import { availableCpus } from './available-cpus.js';
@@ -85,6 +86,14 @@ export const SettingsSchema = Type.Object({
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
     default: 2 ** 30,
+  }),
+  dtype: Type.Enum(['auto', ...DTYPES], {
+    ...extra({
+      description: "which of the directory's ONNX files, by its number format",
+      scope: 'engine',
+      value: 'dtype',
+    }),
+    default: 'auto',
   }),
   kvDtype: Type.Enum(['f32', 'bf16', 'int8'], {
     ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),

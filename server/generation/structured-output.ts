@@ -46,9 +46,8 @@ function wishesOf(body: StructuredOutputFields): [field: string, spec: GrammarSp
     want(param, jsonSchema(schema));
   }
   const { structured_outputs: newer } = body;
-  const unsupported = UNSUPPORTED_OPTIONS.find(
-    (option) => ((newer ?? {}) as Record<string, unknown>)[option] != null,
-  );
+  const options: Record<string, unknown> = { ...newer };
+  const unsupported = UNSUPPORTED_OPTIONS.find((option) => (options[option] ?? null) !== null);
   if (unsupported !== undefined) {
     const param = `structured_outputs.${unsupported}`;
     throw new OctavoError('invalid_request', `${param} is not supported`, { param });

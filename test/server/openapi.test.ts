@@ -110,7 +110,9 @@ describe('answers are as the document says', () => {
 
   test.each<[string, object]>([
     ['/v1/chat/completions', { messages }],
+    ['/v1/chat/completions', { messages, logprobs: true, top_logprobs: 2 }],
     ['/v1/completions', { prompt: ['a', 'b'], echo: true }],
+    ['/v1/completions', { prompt: 'a', logprobs: 1 }],
     ['/v1/embeddings', { input: 'x' }],
     ['/v1/embeddings', { input: ['x', 'y'], encoding_format: 'base64' }],
     ['/v1/responses', { input: 'x', metadata: { a: 'b' } }],

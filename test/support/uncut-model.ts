@@ -18,7 +18,7 @@ export class UncutModel {
   }
 
   static async open(modelDir: string, kvHeads: number, headSize: number): Promise<UncutModel> {
-    const model = await readModelProto(await findModelFile(modelDir));
+    const model = await readModelProto(await findModelFile(modelDir, 'onnx/model.onnx'));
     const head = model.graph?.node.find(({ output }) => output.includes(LOGITS));
     if (!model.graph || !head) throw new Error('no node makes logits');
     model.graph.output.push(makeValueInfo(head.input[0], TensorProto_DataType.FLOAT));

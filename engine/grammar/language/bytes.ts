@@ -12,7 +12,7 @@ export function utf8Ranges([first, last]: Range): ByteRanges[] {
     return [...utf8Ranges([first, boundary]), ...utf8Ranges([boundary + 1, last])];
   }
   // Split so that, below some place, a range runs over all values of the continuation bytes.
-  for (let bits = 6; bits <= 18 && last > 0x7f; bits += 6) {
+  for (let bits = 6; bits <= (last > 0x7f ? 18 : 0); bits += 6) {
     const mask = (1 << bits) - 1;
     if (first >> bits === last >> bits) continue;
     if ((first & mask) !== 0) {

@@ -55,7 +55,7 @@ function escapedClass(ranges: readonly Range[]): Expression {
 export function lengthBounds(expression: Expression): { min: number; max: number | null } {
   switch (expression.kind) {
     case 'text': {
-      const length = [...expression.text].length;
+      const length = Array.from(expression.text).length;
       return { min: length, max: length };
     }
     case 'class':

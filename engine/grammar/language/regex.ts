@@ -100,7 +100,7 @@ class RegexParser {
   #depth = 0;
 
   constructor(source: string, search: 'whole' | 'anywhere', param: string) {
-    this.#characters = [...source];
+    this.#characters = Array.from(source);
     this.#search = search;
     this.#param = param;
   }

@@ -60,7 +60,7 @@ function isInBounds(value: number, { min, max }: Shape): boolean {
 }
 
 function isText(value: string, shape: Shape): boolean {
-  const length = [...value].length;
+  const length = Array.from(value).length;
   if (length < shape.minLength || length > (shape.maxLength ?? Infinity)) return false;
   return (
     shape.patterns.every((pattern) => new RegExp(pattern.value, 'u').test(value)) &&

@@ -18,7 +18,7 @@ export function alternatives(
   onExclusive: (branches: readonly (readonly Meet[])[], pointer: string) => void = () => undefined,
   above: readonly string[] = [],
 ): Meet[] {
-  let lists: Map<string, Located>[] = [new Map()];
+  let lists = [new Map<string, Located>()];
   const queue = [...meet];
   const pending: { branches: Located[]; keyword: 'anyOf' | 'oneOf'; at: string }[] = [];
   const first = lists[0];
@@ -59,7 +59,7 @@ export function alternatives(
       throw schemaError(at, `more than ${MAX_ALTERNATIVES} alternatives together`);
     }
   }
-  return lists.map((list) => [...list.values()]);
+  return lists.map((list) => Array.from(list.values()));
 }
 
 function branchesOf(located: Located, keyword: 'allOf' | 'anyOf' | 'oneOf'): Located[] {

@@ -67,7 +67,7 @@ const UNICODE_ESCAPE = choice(
 );
 
 const SHORT_ESCAPE = characters(
-  ...[...'"/\\bfnrt'].map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
+  ...Array.from('"/\\bfnrt').map((c): [number, number] => [c.charCodeAt(0), c.charCodeAt(0)]),
 );
 const ESCAPE = sequence(text('\\'), choice(SHORT_ESCAPE, sequence(text('u'), UNICODE_ESCAPE)));
 

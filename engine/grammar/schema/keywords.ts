@@ -78,6 +78,7 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
   'x-*': ['annotation', ''],
   not: ['refused', ''],
   if: ['refused', ''],
+  // oxlint-disable-next-line unicorn/no-thenable -- a keyword
   then: ['refused', ''],
   else: ['refused', ''],
   contains: ['refused', ''],

@@ -184,7 +184,7 @@ function membersByPattern(shape: Shape, context: ObjectContext): OtherMembers | 
  */
 function nameExcept(names: readonly string[]): Expression {
   const root = new Trie();
-  for (const name of names) root.add([...name]);
+  for (const name of names) root.add(Array.from(name));
   return regular(inQuotes(root.others()));
 }
 

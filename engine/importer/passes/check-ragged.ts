@@ -55,13 +55,44 @@ export function checkFloats(
 }
 
 /**
+ * A softmax over products of activations is attention. One that was not cut out would mix the sequences of a step.
+ *
+ * @param nodes what is left of the graph
+ * @throws OctavoError `model_unsupported`: which node
+ */
+export function checkNoAttentionLeft(graph: Graph, nodes: readonly NodeProto[]): void {
+  for (const softmax of nodes.filter(({ opType }) => opType === 'Softmax')) {
+    const open = new Set([softmax.input[0]]);
+    for (const name of open) {
+      const node = graph.producer(name);
+      if (!node || SHAPES.has(node.opType)) continue;
+      const operands = node.input.slice(0, 2);
+      if (node.opType === 'MatMul' && operands.every((operand) => !graph.isConstant(operand))) {
+        throw unsupported(
+          graph,
+          `node ${softmax.name} (Softmax) is attention without a KV cache, after ${node.name} (MatMul); expected ` +
+            'past_key_values in every layer: export the model with --task text-generation-with-past',
+        );
+      }
+      // A product with a weight is a router's, or begins another layer.
+      if (node.opType.startsWith('MatMul') || node.opType === 'Gemm') continue;
+      // A set grows while it is iterated.
+      for (const input of node.input) open.add(input);
+    }
+  }
+}
+
+/** What passes on sizes, not values. */
+const SHAPES = new Set(['Shape', 'Size']);
+
+/**
  * Most tokens in a row that the RotaryEmbedding nodes among `nodes` take, or null without any: measured with ONNX Runtime 1.30, both
  * operators refuse a row longer than their tables, whatever the positions in it.
  */
 export function maxStepTokens(graph: Graph, nodes: readonly NodeProto[]): number | null {
   const rows = nodes
     .filter((node) => node.opType === 'RotaryEmbedding')
-    .map((node) => graph.initializer(node.input[node.domain === MICROSOFT ? 2 : 1]))
+    .map((node) => graph.weight(node.input[node.domain === MICROSOFT ? 2 : 1]))
     .flatMap((table) => (table ? Number(table.dims[0]) : []));
   return rows.length > 0 ? Math.min(...rows) : null;
 }

@@ -61,7 +61,8 @@ function dependenceLevels(graph: Graph, sites: readonly RecognisedSite[]): Map<s
   const siteOf = new Map(sites.map((site, index) => [site.node, index]));
   for (const node of graph.nodes) {
     const own = siteOf.has(node) ? (siteOf.get(node) ?? 0) + 1 : nodeLevel(node, level);
-    for (const output of node.output) level.set(output, own);
+    // (Absent outputs have no name, and absent inputs neither: they are not each other.)
+    for (const output of node.output) if (output !== '') level.set(output, own);
   }
   return level;
 }

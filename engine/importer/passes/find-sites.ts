@@ -1,14 +1,21 @@
 import { OctavoError } from '../../errors.js';
-import type { Graph } from '../graph.js';
+import { type Graph, MICROSOFT } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
 import { GroupQueryAttentionRecogniser } from '../recognisers/group-query-attention.js';
-import type { AttentionRecogniser, RecognisedSite } from '../recognisers/recogniser.js';
+import { OBSERVED } from '../recognisers/observed-attention.js';
+import type {
+  AttentionRecogniser,
+  RecognisedSite,
+  RecogniserHints,
+} from '../recognisers/recogniser.js';
 
-const RECOGNISERS: readonly AttentionRecogniser[] = [new GroupQueryAttentionRecogniser()];
+const RECOGNISERS: readonly AttentionRecogniser[] = [
+  new GroupQueryAttentionRecogniser(),
+  ...OBSERVED,
+];
 
 /** Operators that compute attention in forms that no recogniser knows. */
 const FOREIGN = new Set([
-  'MultiHeadAttention',
-  'Attention',
   'PagedAttention',
   'SparseAttention',
   'LinearAttention',
@@ -25,24 +32,29 @@ const FOREIGN = new Set([
  *
  * @throws OctavoError `model_unsupported`: what was found instead, what is expected, what to export
  */
-export function findSites(graph: Graph): RecognisedSite[] {
-  const sites = RECOGNISERS.flatMap((recogniser) => recogniser.recognise(graph));
-  const foreign = graph.nodes.find((node) => FOREIGN.has(node.opType));
+export async function findSites(graph: Graph, hints: RecogniserHints): Promise<RecognisedSite[]> {
+  const foreign = graph.nodes.find(isForeign);
   if (foreign) {
     throw unsupported(
       graph,
       `attention as ${foreign.opType} (node ${foreign.name}) is not recognised`,
     );
   }
+  const sites: RecognisedSite[] = [];
+  for (const recogniser of RECOGNISERS) sites.push(...(await recogniser.recognise(graph, hints)));
   if (sites.length === 0) throw unsupported(graph, describeWhatIsThere(graph));
   const place = new Map(graph.nodes.map((node, index) => [node, index]));
   return sites.sort((a, b) => (place.get(a.node) ?? 0) - (place.get(b.node) ?? 0));
 }
 
+function isForeign({ opType, domain }: NodeProto): boolean {
+  // Only the standard operator of this name is known; ONNX Runtime's own takes packed weights.
+  return FOREIGN.has(opType) || (opType === 'Attention' && domain === MICROSOFT);
+}
+
 function describeWhatIsThere(graph: Graph): string {
   const softmax = graph.nodes.find((node) => node.opType === 'Softmax');
-  if (softmax)
-    return `attention decomposed into MatMul and Softmax (node ${softmax.name}) is not recognised`;
+  if (softmax) return `no keys of a KV cache come to its softmax (node ${softmax.name})`;
   const hasPast = [...graph.inputs.keys()].some((name) => name.startsWith('past_key_values'));
   return hasPast
     ? 'it has past_key_values but no attention that is recognised'
@@ -54,6 +66,6 @@ function unsupported(graph: Graph, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
     `${graph.file}: ${what}. Recognised forms: ${forms}. Export it with ONNX Runtime GenAI's model builder ` +
-      '(python -m onnxruntime_genai.models.builder -p fp32 -e cpu)',
+      '(python -m onnxruntime_genai.models.builder -p fp32 -e cpu) or Optimum (--task text-generation-with-past)',
   );
 }

@@ -4,26 +4,32 @@ import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
 
 /** Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first axis.) */
-const PROJECTIONS = new Set(['MatMul', 'MatMulNBits']);
+const PROJECTIONS = new Set(['MatMul', 'MatMulNBits', 'MatMulInteger']);
 /** What may stand between the LM head and the logits: it works on each number alone. */
 const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
+
+export interface HeadSizes {
+  readonly vocabSize: number;
+  /** Width of what enters the LM head; null where its weight does not tell. */
+  readonly hiddenSize: number | null;
+}
 
 /**
  * Computes logits only where somebody samples: a Gather before the LM head turns its `[1, T, hidden]` into `[1, S, hidden]`. In a
  * prompt of 512 tokens that is one row instead of 512, and the head is the largest weight of most models.
  *
- * @returns the vocabulary's size
  * @throws OctavoError `model_unsupported` when the LM head is not found
  */
-export function keepSampledRows(graph: Graph): number {
+export function keepSampledRows(graph: Graph): HeadSizes {
   const head = findHead(graph);
-  const input = head.input[0];
+  const reader = readerOf(graph, head);
+  const input = reader.input[0];
   const kept = `${input}/octavo.sampled`;
-  head.input[0] = kept;
+  reader.input[0] = kept;
   graph.addInput(STEP_INPUT.sampleRows, TensorProto_DataType.INT64);
   graph.addNodes(makeNode('Gather', kept, [input, STEP_INPUT.sampleRows], [kept], { axis: 1 }));
   graph.rewrites.push(`kept only sampled rows before the LM head ${head.name}`);
-  return vocabSize(graph, head);
+  return { vocabSize: vocabSize(graph, head), hiddenSize: hiddenSize(graph, head) };
 }
 
 function findHead(graph: Graph): NodeProto {
@@ -31,11 +37,13 @@ function findHead(graph: Graph): NodeProto {
   for (;;) {
     const node = graph.producer(tensor);
     if (node && PROJECTIONS.has(node.opType)) {
-      if (node.input.slice(1).every((name) => graph.isConstant(name))) return node;
+      if (graph.isConstant(node.input[1])) return node;
     } else if (node && ELEMENTWISE.has(node.opType)) {
       const dynamic = node.input.filter((name) => !graph.isConstant(name));
-      if (dynamic.length === 1) {
-        tensor = dynamic[0];
+      // A quantised product is multiplied by the scale of its activation, which is computed too.
+      const product = dynamic.length === 1 ? dynamic : dynamic.filter((n) => isInteger(graph, n));
+      if (product.length === 1) {
+        tensor = product[0];
         continue;
       }
     }
@@ -47,12 +55,32 @@ function findHead(graph: Graph): NodeProto {
   }
 }
 
+/** A product of integers, before it is scaled. */
+function isInteger(graph: Graph, tensor: string): boolean {
+  const node = graph.producer(tensor);
+  const product = node?.opType === 'Cast' ? graph.producer(node.input[0]) : node;
+  return product?.opType === 'MatMulInteger';
+}
+
+/** Who reads the activation of the LM head: itself, or what quantises it. */
+function readerOf(graph: Graph, head: NodeProto): NodeProto {
+  const maker = graph.producer(head.input[0]);
+  return head.opType === 'MatMulInteger' && maker?.opType === 'DynamicQuantizeLinear'
+    ? maker
+    : head;
+}
+
+function hiddenSize(graph: Graph, head: NodeProto): number | null {
+  if (head.opType === 'MatMulNBits') return intAttribute(head, 'K', 0) || null;
+  return Number(graph.weight(head.input[1])?.dims.at(-2) ?? 0) || null;
+}
+
 function vocabSize(graph: Graph, head: NodeProto): number {
   const stated = shapeOf(graph.outputs.get(LOGITS))?.at(-1);
   const weight =
     head.opType === 'MatMulNBits'
       ? intAttribute(head, 'N', 0)
-      : Number(graph.initializer(head.input[1])?.dims.at(-1) ?? 0);
+      : Number(graph.weight(head.input[1])?.dims.at(-1) ?? 0);
   const size = stated ?? weight;
   if (size > 0) return size;
   throw new OctavoError(

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OctavoError } from '../../errors.js';
 import { Graph } from '../graph.js';
@@ -143,11 +143,11 @@ function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number
 }
 
 /**
- * Named by content: the protobuf's hash, and for each file of weights its size and time, as build tools do; hashing gigabytes at
+ * Named by content: the hash of the graph as the passes before have left it, and for each file of weights its size and time, as build tools do; hashing gigabytes at
  * every start would take longer than loading them.
  */
 async function cacheKey(graph: Graph, scope: QuantizeScope, bits: WeightBits): Promise<string> {
-  const hash = createHash('sha256').update(await readFile(graph.file));
+  const hash = createHash('sha256').update(writeModel(graph));
   const external = [...graph.initializers.values()].filter(isExternal);
   const files = new Set(external.map((tensor) => externalRange(tensor, graph.file).file));
   for (const file of [...files].sort()) {

@@ -136,6 +136,8 @@ function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): s
       int64Data: sizes.map(BigInt),
     }),
   );
+  // The node itself reads the parts, too: the graph stays one that means the same, whoever rewrites it next.
+  node.input.splice(0, outputs.length, ...outputs);
   graph.addNodes(makeNode('Split', split, [packed, split], outputs, { axis: -1 }));
   return outputs;
 }
@@ -174,7 +176,7 @@ function weightOf(
   node: NodeProto,
   input: 'cos_cache' | 'sin_cache' | 'head_sink',
 ): TensorProto {
-  const tensor = graph.initializer(inputOf(node, input));
+  const tensor = graph.weight(inputOf(node, input));
   if (tensor) return tensor;
   const name = inputOf(node, input);
   throw unsupported(graph, node, `its ${input} ${name || '(absent)'} is not a weight`);

@@ -16,6 +16,12 @@ export interface RecognisedSite {
   readonly output: string;
 }
 
+/** What is known of a model beside its graph. */
+export interface RecogniserHints {
+  /** How far out masks are looked at, in tokens: farther than any window, but no farther than the model's tables. */
+  readonly maxLength: number;
+}
+
 /**
  * Knows one form in which exporters write attention. Everything that a form can express is either described by the shape
  * or refused: nothing is ignored.
@@ -28,5 +34,5 @@ export interface AttentionRecogniser {
    *
    * @throws OctavoError `model_unsupported`: which node, what about it, what to export instead
    */
-  recognise(graph: Graph): RecognisedSite[];
+  recognise(graph: Graph, hints: RecogniserHints): RecognisedSite[] | Promise<RecognisedSite[]>;
 }

@@ -1,3 +1,4 @@
+import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import fc from 'fast-check';
@@ -26,7 +27,8 @@ describe('a JSON schema as a grammar', () => {
     'allows what Ajv accepts, and nothing else: %s',
     async (_, { schema, instances }) => {
       const allows = await languageOf(specOf(schema));
-      const validate = ajv.compile(schema);
+      const isDraft7 = JSON.stringify(schema).includes('additionalItems');
+      const validate = (isDraft7 ? new Ajv({ strict: false }) : ajv).compile(schema);
       for (const instance of instances) {
         const isValid = validate(instance);
         expect([spaced(instance), await allows(spaced(instance))]).toEqual([

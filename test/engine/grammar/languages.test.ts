@@ -73,10 +73,10 @@ describe('regular expressions', () => {
   it('write texts that match', async () => {
     const source = '(?:[a-f]{2}-)+[^\\x00-\\x7f]{1,3}|"\\s"';
     const write = await writerOf({ kind: 'regex', source });
-    for (let seed = 0; seed < 20; seed++) {
-      const text = await write(seed, 200);
-      if (text !== null) expect(text).toMatch(new RegExp(`^(?:${source})$`, 'u'));
-    }
+    const texts = await Promise.all(Array.from({ length: 20 }, (_, seed) => write(seed, 200)));
+    const complete = texts.filter((text) => text !== null);
+    expect(complete.length).toBeGreaterThan(3);
+    expect(complete.filter((text) => !new RegExp(`^(?:${source})$`, 'u').test(text))).toEqual([]);
   });
 
   it('refuses what would grow out of all bounds, within a second or so', () => {

@@ -1,3 +1,4 @@
+// oxlint-disable oxc/no-map-spread -- arbitraries are mapped, not arrays
 import fc from 'fast-check';
 
 const bounds = (min: string, max: string, upTo: number): fc.Arbitrary<object> =>

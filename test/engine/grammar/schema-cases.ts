@@ -1,6 +1,10 @@
 /** What JSON Schema's own test-suite asks of each keyword, as far as it is enforced: a schema, and instances in the order of its properties. */
 export const SCHEMA_CASES: readonly { schema: object | boolean; instances: readonly unknown[] }[] =
   [
+    {
+      schema: { type: 'array', items: [{ type: 'integer' }], additionalItems: { type: 'string' } },
+      instances: [[], [1], [1, 'a'], [1, 2], ['a']],
+    },
     { schema: { type: 'integer' }, instances: [0, 1, -7, 1.5, '1', null, true, [], {}] },
     { schema: { type: 'number' }, instances: [0, -1.5, 0.25, 12, '1', false] },
     { schema: { type: 'string' }, instances: ['', 'a', 'é😀', 'a"b\\c\nd\u0001', 1] },
@@ -272,7 +276,7 @@ export const SCHEMA_CASES: readonly { schema: object | boolean; instances: reado
 /** Schemas that cannot be enforced, and what the message must name. */
 export const REFUSED_SCHEMAS: readonly (readonly [object, string])[] = [
   [{ not: { type: 'integer' } }, '"not"'],
-  [{ type: 'object', properties: { a: { if: {}, then: {} } } }, '/properties/a: the keyword "if"'],
+  [{ type: 'object', properties: { a: { if: {}, else: {} } } }, '/properties/a: the keyword "if"'],
   [{ type: 'array', contains: { type: 'integer' } }, '"contains"'],
   [{ type: 'object', dependentRequired: { a: ['b'] } }, '"dependentRequired"'],
   [{ type: 'object', unevaluatedProperties: false }, '"unevaluatedProperties"'],

@@ -105,14 +105,19 @@ describe('a graph that cannot run as one row of tokens', () => {
     const ids = await failure(withInputType('input_ids', (type) => (type.elemType = Type.INT32)));
     expect(ids.kind).toBe('model_unsupported');
     expect(ids.message).toContain('the input input_ids is INT32; expected INT64');
-    const half = await failure(halved());
-    expect(half.kind).toBe('model_unsupported');
-    expect(half.message).toMatch(/node l0\/attention .*FLOAT16.*float32/);
     const b = tinyDecoder();
     nodeOf(b, 'head').output[0] = 'logits/float';
-    b.node('Cast', 'half', ['logits/float'], { attributes: { to: 10 }, outputs: ['logits'] });
+    b.node('Cast', 'double', ['logits/float'], { attributes: { to: 11 }, outputs: ['logits'] });
     for (const output of b.outputs.filter(({ name }) => name === 'logits')) delete output.type;
-    expect((await failure(b.bytes())).message).toContain('the output logits is FLOAT16');
+    expect((await failure(b.bytes())).message).toContain('the output logits is DOUBLE');
+  });
+
+  it('is widened when its numbers are float16', async () => {
+    const { report, segments } = await expectOpens(halved());
+    expect(report.rewrites).toContain('widened float16 to float32');
+    // The embedding is looked up in float16.
+    const [{ outputs }] = segments;
+    expect(outputs).toContain('embed/out');
   });
 
   it('is refused when something reads the cache outside of attention', async () => {

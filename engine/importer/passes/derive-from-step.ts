@@ -1,0 +1,152 @@
+import { create } from '@bufbuild/protobuf';
+import type { Tensor } from 'onnxruntime-node';
+import { elementTypes } from '../element-types.js';
+import { type Graph, makeNode } from '../graph.js';
+import { LOGITS, STEP_INPUT } from '../imported-model.js';
+import {
+  type NodeProto,
+  TensorProtoSchema,
+  TensorProto_DataType as Type,
+} from '../onnx/onnx_pb.js';
+import { Probe, type ProbeStep } from '../probe/probe.js';
+import type { RecognisedSite } from '../recognisers/recogniser.js';
+
+/**
+ * Outside of attention, exporters read cache and mask for sizes alone: the batch, the step's length, positions counted from the
+ * past. Where a tensor of integers turns out to be one of these, it is taken from the step's own inputs: so positions are right
+ * in a row of many sequences, and neither cache nor mask is needed. What is none of these stays, and the cut refuses it.
+ *
+ * @param maxLength a step that far out is looked at too: a size that changes there, as a switch of rotary tables does, is none
+ */
+export async function deriveFromStep(
+  graph: Graph,
+  sites: readonly RecognisedSite[],
+  maxLength: number,
+): Promise<void> {
+  const names = integersOfCache(graph, sites);
+  if (names.length === 0) return;
+  const steps: ProbeStep[] = [
+    { past: 6, length: 5 },
+    { past: 9, length: 5 },
+    { past: 6, length: 4 },
+    { past: Math.max(6, maxLength - 4), length: 4 },
+  ];
+  const results = await new Probe(graph).run(names, steps, () => new Map()).catch(() => null);
+  // What they are made from is not known: the cut names what needs it.
+  if (!results) return;
+  const made: NodeProto[] = [];
+  const sources = new Map<string, string>();
+  for (const name of names) {
+    const seen = results.map((result) => read(result.get(name)));
+    const source = sourceOf(graph, name, seen, steps, made);
+    if (source) sources.set(name, source);
+  }
+  if (sources.size === 0) return;
+  for (const node of graph.nodes) {
+    node.input.forEach((name, index) => {
+      node.input[index] = sources.get(name) ?? name;
+    });
+  }
+  if (!graph.inputs.has(STEP_INPUT.positionIds)) {
+    graph.addInput(STEP_INPUT.positionIds, Type.INT64);
+  }
+  graph.addNodes(...made);
+  graph.rewrites.push('took batch, length and positions from the step instead of cache and mask');
+}
+
+/** Integers that live nodes need and that are made from cache or mask. */
+function integersOfCache(graph: Graph, sites: readonly RecognisedSite[]): string[] {
+  const types = elementTypes(graph);
+  const fed = new Set<string>(Object.values(STEP_INPUT));
+  const siteNodes = new Set(sites.map(({ node }) => node));
+  const fromCache = new Set([...graph.inputs.keys()].filter((name) => !fed.has(name)));
+  for (const node of graph.nodes) {
+    if (siteNodes.has(node)) continue;
+    if (node.input.some((name) => fromCache.has(name))) {
+      for (const output of node.output) fromCache.add(output);
+    }
+  }
+  const open = new Set([LOGITS, ...sites.flatMap(({ query, key, value }) => [query, key, value])]);
+  const found: string[] = [];
+  for (const name of open) {
+    const node = graph.producer(name);
+    if (!node || siteNodes.has(node) || !fromCache.has(name)) {
+      // What lies before a site's output is reached through the site's own inputs.
+      if (node && !siteNodes.has(node)) for (const input of node.input) open.add(input);
+      continue;
+    }
+    if (types.get(name) === Type.INT64) found.push(name);
+    for (const input of node.input) open.add(input);
+  }
+  return found;
+}
+
+interface Seen {
+  readonly dims: readonly number[];
+  readonly values: readonly number[];
+}
+
+function read(tensor: Tensor | undefined): Seen {
+  const values = tensor?.data as BigInt64Array | undefined;
+  return { dims: tensor?.dims ?? [], values: Array.from(values ?? [], Number) };
+}
+
+/** The tensor that stands for what was seen; nodes that make it go to `made`. */
+function sourceOf(
+  graph: Graph,
+  name: string,
+  seen: readonly Seen[],
+  steps: readonly ProbeStep[],
+  made: NodeProto[],
+): string | undefined {
+  const same = (a: Seen, b: Seen): boolean =>
+    a.dims.join() === b.dims.join() && a.values.join() === b.values.join();
+  const all = (expected: (step: ProbeStep) => readonly number[]): boolean =>
+    seen.every(({ values }, i) => values.join() === expected(steps[i]).join());
+  const base = `${name}/octavo.step`;
+  if (seen.every((other) => same(seen[0], other))) {
+    return constant(graph, base, seen[0].dims, seen[0].values);
+  }
+  const shape = (): string =>
+    constant(graph, `${base}.dims`, [seen[0].dims.length], openDims(seen));
+  if (all(({ length }) => [length])) {
+    const axis = constant(graph, `${base}.axis`, [1], [1]);
+    made.push(makeNode('Shape', `${base}.ids`, [STEP_INPUT.inputIds], [`${base}.ids`]));
+    made.push(makeNode('Gather', `${base}.length`, [`${base}.ids`, axis], [`${base}.length`]));
+    made.push(makeNode('Reshape', base, [`${base}.length`, shape()], [base]));
+    return base;
+  }
+  // Some families' tables of positions begin with rows for padding.
+  const first = seen[0].values[0] - steps[0].past;
+  if (!all(({ past, length }) => Array.from({ length }, (_, i) => first + past + i)))
+    return undefined;
+  made.push(makeNode('Reshape', base, [STEP_INPUT.positionIds, shape()], [base]));
+  if (first === 0) return base;
+  const shifted = `${base}.shifted`;
+  const offset = constant(graph, `${base}.offset`, [1], [first]);
+  made.push(makeNode('Add', shifted, [base, offset], [shifted]));
+  return shifted;
+}
+
+/** Dimensions for a Reshape: the one that differs between steps is open. */
+function openDims(seen: readonly Seen[]): number[] {
+  return seen[0].dims.map((size, axis) =>
+    seen.every(({ dims }) => dims[axis] === size) ? size : -1,
+  );
+}
+
+function constant(
+  graph: Graph,
+  name: string,
+  dims: readonly number[],
+  values: readonly number[],
+): string {
+  const tensor = create(TensorProtoSchema, {
+    name,
+    dataType: Type.INT64,
+    dims: dims.map(BigInt),
+    int64Data: values.map(BigInt),
+  });
+  graph.addInitializer(tensor);
+  return name;
+}

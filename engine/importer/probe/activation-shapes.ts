@@ -1,0 +1,83 @@
+import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import { STEP_INPUT } from '../imported-model.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+
+/** Stand in a shape for the tokens of the step, and for those before it. */
+export const STEP_LENGTH = -1;
+export const STEP_PAST = -2;
+
+/** Operators that keep the shape of their activation. */
+const KEEPING = new Set([
+  'Add',
+  'Sub',
+  'Mul',
+  'Div',
+  'Cast',
+  'Identity',
+  'Sqrt',
+  'Tanh',
+  'Sigmoid',
+  'Gelu',
+  'LayerNormalization',
+  'SimplifiedLayerNormalization',
+  'SkipLayerNormalization',
+  'SkipSimplifiedLayerNormalization',
+  'RMSNormalization',
+]);
+
+/**
+ * Shapes of activations, `[1, STEP_LENGTH, width]`, along the residual stream: exporters ask for them in every layer, and a probe
+ * must not run all layers before to answer. Undefined where it is not this plain.
+ */
+export class ActivationShapes {
+  readonly #graph: Graph;
+  readonly #known = new Map<string, readonly number[] | undefined>();
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    for (const [name, info] of graph.inputs) {
+      const dims = shapeOf(info);
+      if (dims?.length === 4 && dims[1] && dims[3]) {
+        this.#known.set(name, [1, dims[1], STEP_PAST, dims[3]]);
+      }
+    }
+    // In topological order, so that no recursion is needed.
+    for (const node of graph.nodes) {
+      const shape = this.#shape(node);
+      for (const output of node.output) if (output !== '') this.#known.set(output, shape);
+    }
+  }
+
+  of(tensor: string): readonly number[] | undefined {
+    return this.#known.get(tensor);
+  }
+
+  /** What a Shape node gives, if its input is such an activation, or a cache that comes from outside. */
+  answer(node: NodeProto): readonly number[] | undefined {
+    if (node.opType !== 'Shape') return undefined;
+    const shape = this.of(node.input[0]);
+    return shape?.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', shape.length));
+  }
+
+  #shape(node: NodeProto): readonly number[] | undefined {
+    const graph = this.#graph;
+    const [first, second] = node.input;
+    if (node.opType === 'Gather' && first !== undefined && graph.weight(first)) {
+      const table = graph.weight(first);
+      const isTokens = second === STEP_INPUT.inputIds || second === STEP_INPUT.positionIds;
+      return isTokens && table?.dims.length === 2
+        ? [1, STEP_LENGTH, Number(table.dims[1])]
+        : undefined;
+    }
+    if (node.opType === 'MatMul' || node.opType === 'MatMulNBits') {
+      const rows = this.#known.get(first);
+      const weight = graph.weight(second)?.dims;
+      const width = node.opType === 'MatMul' ? weight?.at(-1) : intAttribute(node, 'N', 0);
+      return rows && width && weight ? [...rows.slice(0, -1), Number(width)] : undefined;
+    }
+    if (!KEEPING.has(node.opType)) return undefined;
+    if (node.input.some((name) => this.#known.get(name)?.includes(STEP_PAST))) return undefined;
+    // Of a sum's two sides one is the stream itself; the other may come out of an attention.
+    return node.input.map((name) => this.#known.get(name)).find((shape) => shape !== undefined);
+  }
+}

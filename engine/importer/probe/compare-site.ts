@@ -1,0 +1,80 @@
+import type { Tensor } from 'onnxruntime-node';
+import type { AttentionBatch, AttentionShape } from '../../attention/paged-attention.js';
+import { ReferenceAttention } from '../../attention/reference-attention.js';
+import type { SiteCandidate } from '../recognisers/candidate.js';
+import type { ProbeStep } from './probe.js';
+
+/** Exporters fold scales in different ways, and float32 sums differ in order. */
+const TOLERANCE = 1e-3;
+
+/**
+ * Holds the nodes' own result against that of the description.
+ *
+ * @throws Error how far they are apart
+ */
+export function compareSite(
+  site: SiteCandidate,
+  shape: AttentionShape,
+  { past, length }: ProbeStep,
+  given: ReadonlyMap<string, Tensor>,
+  result: ReadonlyMap<string, Tensor>,
+): void {
+  const { numHeads, numKvHeads, headSize } = shape;
+  const attention = new ReferenceAttention({
+    layers: [shape],
+    numBlocks: 1,
+    blockSize: past + length,
+    kvDtype: 'f32',
+    threads: 1,
+  });
+  const rows = (name: string, layout: 'heads' | 'tokens', heads: number): Float32Array => {
+    const data = given.get(name)?.data as Float32Array;
+    return layout === 'tokens' ? data : byToken(data, heads, headSize);
+  };
+  const pastKey = rows(site.pastKey, 'heads', numKvHeads);
+  const pastValue = rows(site.pastValue, 'heads', numKvHeads);
+  const ignored = new Float32Array(past * numHeads * headSize);
+  attention.beginStep(batch(0, past));
+  if (past > 0) {
+    attention.forward(0, new Float32Array(ignored.length), pastKey, pastValue, ignored);
+  }
+  attention.beginStep(batch(past, length));
+  const expected = new Float32Array(length * numHeads * headSize);
+  attention.forward(
+    0,
+    rows(site.query, site.queryLayout, numHeads),
+    rows(site.key, site.keyLayout, numKvHeads),
+    rows(site.value, site.keyLayout, numKvHeads),
+    expected,
+  );
+  const raw = result.get(site.output)?.data as Float32Array;
+  const actual = site.outputLayout === 'tokens' ? raw : byToken(raw, numHeads, headSize);
+  const worst = actual.reduce((max, x, i) => Math.max(max, Math.abs(x - expected[i])), 0);
+  if (actual.length === expected.length && worst < TOLERANCE) return;
+  throw new Error(
+    `run on random numbers it gives something else than the attention that was read out of it (off by ${worst.toPrecision(3)})`,
+  );
+}
+
+function batch(past: number, length: number): AttentionBatch {
+  return {
+    numSequences: 1,
+    queryStarts: Int32Array.of(0, length),
+    contextLengths: Int32Array.of(past + length),
+    blockTables: Int32Array.of(0),
+    blockTableStride: 1,
+  };
+}
+
+/** `[heads, tokens, headSize]` as `[tokens, heads, headSize]`. */
+function byToken(data: Float32Array, heads: number, headSize: number): Float32Array {
+  const tokens = data.length / heads / headSize;
+  const out = new Float32Array(data.length);
+  for (let head = 0; head < heads; head++) {
+    for (let token = 0; token < tokens; token++) {
+      const from = (head * tokens + token) * headSize;
+      out.set(data.subarray(from, from + headSize), (token * heads + head) * headSize);
+    }
+  }
+  return out;
+}

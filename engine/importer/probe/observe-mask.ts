@@ -1,0 +1,103 @@
+import { Tensor } from 'onnxruntime-node';
+import type { SiteCandidate } from '../recognisers/candidate.js';
+import { classifyMask, type MaskRows, type ObservedMask } from './classify-mask.js';
+import type { Near, Sizes } from './near-run.js';
+import { filled, type Probe, type ProbeStep } from './probe.js';
+
+/** Far enough for the windows that models have, 32768 at most, and near enough to take no time. */
+const FARTHEST = 32_768 + 64;
+
+/**
+ * Looks at a mask alone, without the products around it, up to far out.
+ *
+ * @returns what it does instead, when no attention shape can say it
+ */
+export async function observeMask(
+  probe: Probe,
+  site: SiteCandidate,
+  sizes: Sizes,
+  near: Near,
+  maxLength: number,
+): Promise<ObservedMask | string> {
+  const { mask } = site;
+  if (!mask) return { slidingWindow: 0, alibiSlopes: null };
+  // Three places: a mask in chunks would look like a window in one of them.
+  const [{ past: short, length }] = near.steps;
+  const farthest = Math.min(maxLength, FARTHEST);
+  const places = [short, Math.floor(farthest * 0.6), farthest - length];
+  const steps = places.map((past) => ({ past: Math.max(short, past), length }));
+  const scoreDims = mask.scores ? (near.results[0].get(mask.scores)?.dims ?? []) : [];
+  const feeds = (step: ProbeStep): Map<string, Tensor> => {
+    const given = new Map(near.shapes.map((name) => [name, extrapolate(near, name, step)]));
+    if (mask.scores) {
+      const dims = [...scoreDims.slice(0, -1), step.past + step.length];
+      given.set(
+        mask.scores,
+        filled(1, dims, () => 0),
+      );
+    }
+    return given;
+  };
+  const results = await probe.run([mask.tensor], steps, feeds);
+  const rows = results.map((result, i) =>
+    maskRows(result.get(mask.tensor), steps[i], mask.causal, sizes.numHeads),
+  );
+  const seen = classifyMask(rows);
+  if (typeof seen === 'string' || !seen.alibiSlopes) return seen;
+  const slopes = seen.alibiSlopes;
+  return {
+    ...seen,
+    alibiSlopes: new Float32Array(sizes.numHeads).map((_, h) => slopes[h] ?? slopes[0]),
+  };
+}
+
+/** What a shape would be with more past: its sizes grow evenly with it, or not at all. */
+function extrapolate(
+  { steps: [short, longer], results }: Near,
+  name: string,
+  { past }: ProbeStep,
+): Tensor {
+  const [a, b] = results.map((result) =>
+    Array.from(result.get(name)?.data as BigInt64Array, Number),
+  );
+  const sizes = a.map((size, i) => {
+    const growth = (b[i] - size) / (longer.past - short.past);
+    return BigInt(size + growth * (past - short.past));
+  });
+  return new Tensor('int64', BigInt64Array.from(sizes), [sizes.length]);
+}
+
+/** As `[heads, queries, past + queries]`; a mask of conditions becomes one of numbers. */
+function maskRows(
+  tensor: Tensor | undefined,
+  { past, length }: ProbeStep,
+  causal: boolean,
+  numHeads: number,
+): MaskRows {
+  const total = past + length;
+  const dims = tensor?.dims ?? [];
+  const heads = dims.slice(0, -2).reduce((a, b) => a * b, 1);
+  const spread = dims.at(-2) === 1;
+  if (
+    !tensor ||
+    dims.at(-1) !== total ||
+    (!spread && dims.at(-2) !== length) ||
+    (heads !== 1 && heads !== numHeads)
+  ) {
+    throw new Error(
+      `its mask has the shape [${dims.join(', ')}]; expected [1, ${numHeads} or 1, ${length}, ${total}]`,
+    );
+  }
+  const isCondition = tensor.type === 'bool';
+  const data = tensor.data as Float32Array | Uint8Array;
+  const values = new Float32Array(heads * length * total);
+  for (let i = 0; i < values.length; i++) {
+    const key = i % total;
+    const query = Math.floor(i / total) % length;
+    const head = Math.floor(i / (total * length));
+    const value = data[spread ? head * total + key : i];
+    values[i] = isCondition ? (value ? 0 : Number.NEGATIVE_INFINITY) : value;
+    if (causal && key > past + query) values[i] = Number.NEGATIVE_INFINITY;
+  }
+  return { values, heads, queries: length, past };
+}

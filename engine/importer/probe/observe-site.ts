@@ -1,0 +1,90 @@
+import type { AttentionShape } from '../../attention/paged-attention.js';
+import { OctavoError } from '../../errors.js';
+import { type Graph, shapeOf } from '../graph.js';
+import type { Factor, SiteCandidate } from '../recognisers/candidate.js';
+import { readFloats } from '../tensor-data.js';
+import { compareSite } from './compare-site.js';
+import { type Near, runNear } from './near-run.js';
+import { observeMask } from './observe-mask.js';
+import type { Probe } from './probe.js';
+
+export interface ObservedSite {
+  readonly shape: AttentionShape;
+  /** Some exporters fold batch and heads into one axis: 3, not 4. */
+  readonly outputRank: number;
+}
+
+/**
+ * Finds out what a candidate computes by running its nodes, and nothing else of the model: exporters write masks and scales in
+ * countless ways, but what they do to numbers can be seen. First a step with random queries, keys and values; then masks
+ * alone, far out, to see windows. In the end the result of the nodes must be the result of the described attention.
+ *
+ * @param maxLength how far out masks are looked at
+ * @throws OctavoError `model_unsupported`: which node does what no attention shape can say
+ */
+export async function observeSite(
+  probe: Probe,
+  site: SiteCandidate,
+  maxLength: number,
+): Promise<ObservedSite> {
+  const { graph } = probe;
+  const [numKvHeads, headSize] = cacheSizes(graph, site);
+  const sizes = { numHeads: site.numHeads, numKvHeads, headSize };
+  try {
+    const near = await runNear(probe, site, sizes);
+    const mask = await observeMask(probe, site, sizes, near, maxLength);
+    if (typeof mask === 'string') throw new Error(mask);
+    const shape: AttentionShape = {
+      ...sizes,
+      ...mask,
+      scale: (site.scale ?? 1 / Math.sqrt(headSize)) * product(graph, site.factors, near),
+      softcap: 0,
+      sinks: null,
+      rotary: null,
+    };
+    const cap =
+      site.softcap || (site.capFactors.length > 0 ? product(graph, site.capFactors, near) : 0);
+    // softcap * tanh(x / softcap): the division is among the factors before the tanh.
+    const described =
+      site.capFactors.length > 0
+        ? { ...shape, softcap: cap, scale: shape.scale * cap }
+        : { ...shape, softcap: cap };
+    for (const [index, step] of near.steps.entries()) {
+      compareSite(site, described, step, near.given[index], near.results[index]);
+    }
+    return { shape: described, outputRank: near.results[0].get(site.output)?.dims.length ?? 0 };
+  } catch (cause) {
+    if (cause instanceof OctavoError) throw cause;
+    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    throw new OctavoError(
+      'model_unsupported',
+      `${graph.file}: node ${site.node.name} (${site.form}): ${reason}. Supported: causal attention over a cache of its own, with ` +
+        'a scale, a softcap, a sliding window or ALiBi; export the model with these alone, or with ' +
+        "ONNX Runtime GenAI's model builder (python -m onnxruntime_genai.models.builder -p fp32 -e cpu)",
+      { cause },
+    );
+  }
+}
+
+function cacheSizes(graph: Graph, site: SiteCandidate): [number, number] {
+  const [key, value] = [site.pastKey, site.pastValue].map((n) => shapeOf(graph.inputs.get(n)));
+  const [heads, size] = [key?.[1], key?.[3]];
+  if (heads && size && value?.[1] === heads && value[3] === size && site.numHeads % heads === 0) {
+    return [heads, size];
+  }
+  throw new OctavoError(
+    'model_unsupported',
+    `${graph.file}: node ${site.node.name} (${site.form}): its cache has the shapes [${key?.map((n) => n ?? '?').join(', ')}] and ` +
+      `[${value?.map((n) => n ?? '?').join(', ')}]; expected [batch, kv heads, past, head size] alike, with kv heads dividing ${site.numHeads}`,
+  );
+}
+
+function product(graph: Graph, factors: readonly Factor[], { results }: Near): number {
+  return factors.reduce((all, { tensor, divides }) => {
+    const weight = graph.weight(tensor);
+    const values = weight ? readFloats(weight, graph.file) : results[0].get(tensor)?.data;
+    if (values?.length !== 1) throw new Error(`its factor ${tensor} is not one number`);
+    const value = Number(values[0]);
+    return divides ? all / value : all * value;
+  }, 1);
+}

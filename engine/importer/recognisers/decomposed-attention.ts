@@ -1,0 +1,203 @@
+import { OctavoError } from '../../errors.js';
+import { type Graph, intAttribute } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { CacheFlow, JoinedCache } from './cache-flow.js';
+import type { Factor, SiteCandidate } from './candidate.js';
+import { headCount } from './head-count.js';
+
+const FORM = 'decomposed';
+
+/** What may stand between the scores and the softmax beside factors: what it does to numbers is observed. */
+const ON_SCORES = new Set(['Add', 'Sub', 'Where', 'Max', 'Clip', 'Reshape', 'Cast', 'Identity']);
+const PRODUCTS = new Set(['MatMul', 'Gemm', 'MatMulNBits', 'MatMulInteger']);
+/** What may stand between the softmax and the values. */
+const ON_WEIGHTS = new Set(['Cast', 'Identity', 'Dropout', 'Reshape', 'Where', 'IsNaN']);
+
+/**
+ * Attention in primitive operators, as Optimum and torch's exporters write it:
+ *
+ *     past, fresh keys -> Concat -> (repeat) -> \
+ *     queries ------------------------------> MatMul -> (scale, softcap, mask) -> Softmax -> MatMul -> output
+ *     past, fresh values -> Concat -> (repeat) -------------------------------------------> /
+ *
+ * Found by the flow of data from each Softmax, never by names.
+ */
+export function findDecomposed(graph: Graph, flow: CacheFlow): SiteCandidate[] {
+  return graph.nodes
+    .filter((node) => node.opType === 'Softmax' && reachesCache(graph, flow, node))
+    .map((softmax) => candidate(graph, flow, softmax));
+}
+
+/** A router's softmax, in a mixture of experts, has no cache behind it, only products with weights. */
+function reachesCache(graph: Graph, flow: CacheFlow, softmax: NodeProto): boolean {
+  const open = new Set([softmax.input[0]]);
+  for (const name of open) {
+    if (flow.joins(name)) return true;
+    const node = graph.producer(name);
+    if (!node || node.opType === 'Shape' || graph.isConstant(name)) continue;
+    const isProjection = PRODUCTS.has(node.opType) && graph.isConstant(node.input[1]);
+    if (isProjection) continue;
+    // A set grows while it is iterated.
+    for (const input of node.input) open.add(input);
+  }
+  return false;
+}
+
+function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandidate {
+  const axis = intAttribute(softmax, 'axis', -1);
+  if (axis !== -1 && axis !== 3) {
+    throw unsupported(graph, softmax, `its axis is ${axis}; expected the last`);
+  }
+  const scores = walkScores(graph, flow, softmax);
+  const product = walkWeights(graph, flow, softmax);
+  const values = flow.cacheBehind(product.input[1]);
+  if (!values) {
+    throw unsupported(
+      graph,
+      product,
+      `expected Concat(past values, new values), repeated for a group of heads, as its second input ${product.input[1]}`,
+    );
+  }
+  return {
+    form: FORM,
+    node: product,
+    numHeads: headCount(graph, flow, product.output[0], values.past),
+    query: scores.query,
+    queryLayout: 'heads',
+    key: scores.keys.fresh,
+    value: values.fresh,
+    keyLayout: 'heads',
+    pastKey: scores.keys.past,
+    pastValue: values.past,
+    output: product.output[0],
+    outputLayout: 'heads',
+    scale: 1,
+    softcap: 0,
+    factors: scores.factors,
+    capFactors: scores.capFactors,
+    mask: { tensor: softmax.input[0], scores: scores.tensor, causal: false },
+  };
+}
+
+interface Scores {
+  /** The product of queries and keys. */
+  readonly tensor: string;
+  readonly query: string;
+  readonly keys: JoinedCache;
+  readonly factors: readonly Factor[];
+  readonly capFactors: readonly Factor[];
+}
+
+/** From the softmax back to the product of queries and keys. */
+function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
+  let factors: Factor[] = [];
+  let capFactors: Factor[] = [];
+  let tensor = softmax.input[0];
+  for (;;) {
+    const node = graph.producer(tensor);
+    if (node?.opType === 'MatMul') break;
+    const split = node && flow.factorOf(node);
+    if (split) {
+      factors.push({ tensor: split.factor, divides: split.divides });
+      tensor = split.value;
+    } else if (node?.opType === 'Tanh' && capFactors.length === 0) {
+      // What came after the tanh is the cap's height; what lies before it scales the scores.
+      capFactors = factors;
+      factors = [];
+      tensor = node.input[0];
+    } else if (node && ON_SCORES.has(node.opType)) {
+      tensor = scoreInput(graph, node);
+    } else {
+      const what = node
+        ? `node ${node.name} (${node.opType}) makes its scores`
+        : 'no node makes its scores';
+      throw unsupported(
+        graph,
+        softmax,
+        `${what}; expected MatMul(queries, keys), then a scale, a softcap and a mask`,
+      );
+    }
+  }
+  const product = graph.producer(tensor) as NodeProto;
+  const keys = flow.cacheBehind(product.input[1], (node, factor) =>
+    factors.push({ tensor: factor, divides: node.opType === 'Div' }),
+  );
+  if (!keys) {
+    throw unsupported(
+      graph,
+      product,
+      `expected Concat(past keys, new keys), transposed, as its second input ${product.input[1]}`,
+    );
+  }
+  const query = withoutFactors(graph, flow, product.input[0], factors);
+  return { tensor, query, keys, factors, capFactors };
+}
+
+/** Of a node's inputs, the one that the scores come through. */
+function scoreInput(graph: Graph, node: NodeProto): string {
+  const through = node.input.filter((name) => comesFromProduct(graph, name));
+  if (through.length === 1) return through[0];
+  throw unsupported(
+    graph,
+    node,
+    `${through.length} of its inputs come from products with keys; expected one`,
+  );
+}
+
+function comesFromProduct(graph: Graph, tensor: string): boolean {
+  const open = new Set([tensor]);
+  for (const name of open) {
+    const node = graph.producer(name);
+    if (!node || node.opType === 'Shape') continue;
+    if (node.opType === 'MatMul') {
+      if (node.input.every((input) => !graph.isConstant(input))) return true;
+      continue;
+    }
+    for (const input of node.input) open.add(input);
+  }
+  return false;
+}
+
+/** Queries before they are scaled: one node less in every step. */
+function withoutFactors(graph: Graph, flow: CacheFlow, query: string, factors: Factor[]): string {
+  const node = graph.producer(query);
+  const split = node && flow.factorOf(node);
+  if (!split) return query;
+  factors.push({ tensor: split.factor, divides: split.divides });
+  return split.value;
+}
+
+/** From the softmax on to the product with the values. */
+function walkWeights(graph: Graph, flow: CacheFlow, softmax: NodeProto): NodeProto {
+  const open = new Set([softmax.output[0]]);
+  const products = new Set<NodeProto>();
+  for (const name of open) {
+    for (const node of flow.consumers(name)) {
+      if (node.opType === 'MatMul') products.add(node);
+      else if (node.opType === 'Shape') continue;
+      else if (ON_WEIGHTS.has(node.opType)) open.add(node.output[0]);
+      else {
+        throw unsupported(
+          graph,
+          softmax,
+          `node ${node.name} (${node.opType}) reads its weights; expected MatMul(weights, values)`,
+        );
+      }
+    }
+  }
+  const [product] = products;
+  if (products.size === 1) return product;
+  throw unsupported(
+    graph,
+    softmax,
+    `${products.size} products read its weights; expected one, with the values`,
+  );
+}
+
+function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
+  return new OctavoError(
+    'model_unsupported',
+    `${graph.file}: node ${node.name} (${node.opType}), taken for a part of attention: ${what}. Export the model with Optimum ` +
+      "(--task text-generation-with-past) or with ONNX Runtime GenAI's model builder",
+  );
+}

@@ -1,0 +1,50 @@
+import { OctavoError } from '../../errors.js';
+import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { CacheFlow } from './cache-flow.js';
+
+/** What may stand between attention and its output projection. */
+const BETWEEN = new Set([
+  'Transpose',
+  'Reshape',
+  'Cast',
+  'Identity',
+  'Squeeze',
+  'DynamicQuantizeLinear',
+]);
+
+/**
+ * Query heads, by the weight that reads attention's output: it has as many rows as all heads together have floats. Its own
+ * shape would say it too, but exporters leave that to run time.
+ */
+export function headCount(graph: Graph, flow: CacheFlow, output: string, past: string): number {
+  const headSize = shapeOf(graph.inputs.get(past))?.[3] ?? 0;
+  const open = new Set([output]);
+  for (const name of open) {
+    for (const node of flow.consumers(name)) {
+      const rows = rowsOf(graph, node, name);
+      if (rows > 0 && headSize > 0 && rows % headSize === 0) return rows / headSize;
+      if (BETWEEN.has(node.opType)) open.add(node.output[0]);
+    }
+  }
+  throw new OctavoError(
+    'model_unsupported',
+    `${graph.file}: no weight of [heads * ${headSize || 'head size'}, hidden] reads ${output}, the output of attention`,
+  );
+}
+
+function rowsOf(graph: Graph, node: NodeProto, input: string): number {
+  if (node.input[0] !== input) return 0;
+  const dims = graph.weight(node.input[1])?.dims.map(Number);
+  switch (node.opType) {
+    case 'MatMul':
+    case 'MatMulInteger':
+      return dims?.at(-2) ?? 0;
+    case 'Gemm':
+      return dims?.[intAttribute(node, 'transB', 0) === 1 ? 1 : 0] ?? 0;
+    case 'MatMulNBits':
+      return intAttribute(node, 'K', 0);
+    default:
+      return 0;
+  }
+}

@@ -1,0 +1,44 @@
+import type { Graph } from '../graph.js';
+import { type ObservedSite, observeSite } from '../probe/observe-site.js';
+import { Probe } from '../probe/probe.js';
+import { CacheFlow } from './cache-flow.js';
+import type { SiteCandidate } from './candidate.js';
+import { findDecomposed } from './decomposed-attention.js';
+import { findMultiHead } from './multi-head-attention.js';
+import { findOnnxAttention } from './onnx-attention.js';
+import type { AttentionRecogniser, RecognisedSite, RecogniserHints } from './recogniser.js';
+import { replaceSite } from './replace-site.js';
+
+/** Finds attention of one form without knowing yet what its mask does. */
+type Finder = (graph: Graph, flow: CacheFlow) => SiteCandidate[];
+
+/**
+ * Forms in which the mask and the scale are computed by other nodes of the graph: found by structure, described by observation.
+ */
+export class ObservedAttentionRecogniser implements AttentionRecogniser {
+  readonly form: string;
+  readonly #find: Finder;
+
+  constructor(form: string, find: Finder) {
+    this.form = form;
+    this.#find = find;
+  }
+
+  async recognise(graph: Graph, { maxLength }: RecogniserHints): Promise<RecognisedSite[]> {
+    const candidates = this.#find(graph, new CacheFlow(graph));
+    if (candidates.length === 0) return [];
+    const probe = new Probe(graph);
+    const seen: ObservedSite[] = [];
+    for (const site of candidates) seen.push(await observeSite(probe, site, maxLength));
+    graph.rewrites.push(
+      `ran the attention of ${candidates.length} layers (${this.form}) on random numbers to see what it does`,
+    );
+    return candidates.map((site, i) => replaceSite(graph, site, seen[i]));
+  }
+}
+
+export const OBSERVED: readonly AttentionRecogniser[] = [
+  new ObservedAttentionRecogniser('MultiHeadAttention', findMultiHead),
+  new ObservedAttentionRecogniser('Attention', findOnnxAttention),
+  new ObservedAttentionRecogniser('decomposed', findDecomposed),
+];

@@ -1,0 +1,176 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
+import { wholeRowsOf } from '../../engine/core/model-runner.js';
+import { importModel } from '../../engine/importer/import-model.js';
+import type { ImportedModel } from '../../engine/importer/imported-model.js';
+import type { QuantizeModelOptions } from '../../engine/importer/quantize/quantize-model.js';
+import type { Dtype } from '../../engine/importer/variants.js';
+import { readModelConfig } from '../../engine/model/model-config.js';
+import { SegmentRunner } from '../../engine/runner/segment-runner.js';
+import type { BlockId } from '../../kvcache/ids.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { ScheduledSequence } from '../../scheduler/step-plan.js';
+
+const EXPORTS = fileURLToPath(new URL('../fixtures/exports', import.meta.url));
+
+/** What PyTorch says about one family: see test/fixtures/exports/goldens.py. */
+export interface Golden {
+  readonly prompts: readonly (readonly number[])[];
+  readonly tokens: readonly (readonly number[])[];
+  /** By prompt: the logits that gave the first token and the last. */
+  readonly logits: readonly (readonly [Float32Array, Float32Array])[];
+}
+
+/** Families that there is a model of by this exporter. */
+export function exportedFamilies(exporter: string): string[] {
+  return readdirSync(join(EXPORTS, 'models', exporter)).sort();
+}
+
+export function exportDir(exporter: string, family: string): string {
+  return join(EXPORTS, 'models', exporter, family);
+}
+
+export function readGolden(family: string): Golden {
+  const file = join(EXPORTS, 'goldens', `${family}.json`);
+  const { prompts, tokens, logits } = JSON.parse(readFileSync(file, 'utf8')) as {
+    prompts: number[][];
+    tokens: number[][];
+    logits: string;
+  };
+  const bytes = Uint8Array.from(Buffer.from(logits, 'base64'));
+  const values = new Float32Array(bytes.buffer);
+  const vocab = values.length / prompts.length / 2;
+  const row = (i: number): Float32Array => values.subarray(i * vocab, (i + 1) * vocab);
+  return { prompts, tokens, logits: prompts.map((_, i) => [row(2 * i), row(2 * i + 1)]) };
+}
+
+export interface Generated {
+  readonly tokens: readonly number[];
+  readonly first: Float32Array;
+  readonly last: Float32Array;
+}
+
+const BLOCK = 16;
+
+/** An imported export with pages and sessions, which decodes greedily. */
+export class ExportRunner {
+  readonly model: ImportedModel;
+  readonly #runner: SegmentRunner;
+
+  private constructor(model: ImportedModel, runner: SegmentRunner) {
+    this.model = model;
+    this.#runner = runner;
+  }
+
+  static async load(
+    modelDir: string,
+    options: {
+      readonly dtype?: Dtype | undefined;
+      readonly servedLength?: number | undefined;
+      readonly quantize?: QuantizeModelOptions;
+    } = {},
+  ): Promise<ExportRunner> {
+    const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
+    const { dtype = 'auto', servedLength = maxLength, quantize } = options;
+    const model = await importModel({
+      modelDir,
+      dtype,
+      maxLength,
+      servedLength,
+      ...(quantize && { quantize }),
+    });
+    const attention = createKernelAttention({
+      layers: model.sites,
+      numBlocks: 64,
+      blockSize: BLOCK,
+      kvDtype: 'f32',
+      threads: 1,
+    });
+    return new ExportRunner(model, await SegmentRunner.create(model, attention, { threads: 1 }));
+  }
+
+  dispose(): Promise<void> {
+    return this.#runner.dispose();
+  }
+
+  /**
+   * Continues all prompts together, in ragged steps: prompts in chunks, while others decode already.
+   *
+   * @param chunk tokens of one prompt in one step
+   */
+  async generate(
+    prompts: readonly (readonly number[])[],
+    newTokens: number,
+    chunk: number,
+  ): Promise<Generated[]> {
+    const states = prompts.map((prompt, i) => new Sequence(prompt, i, prompts.length));
+    for (;;) {
+      const open = states.filter((state) => state.generated < newTokens);
+      if (open.length === 0) break;
+      const sequences = open.map((state) => state.next(chunk));
+      const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
+      const plan = { sequences, numTokens, blockCopies: [] };
+      const { wholeLogits } = await this.#runner.execute(plan, wholeRowsOf(plan));
+      const sampled = open.filter((_, i) => sequences[i].samplers.length > 0);
+      const vocab = this.model.vocabSize;
+      sampled.forEach((state, i) => {
+        state.take(wholeLogits.slice(i * vocab, (i + 1) * vocab));
+      });
+    }
+    return states.map((state) => state.result());
+  }
+}
+
+class Sequence {
+  readonly #tokens: number[];
+  readonly #promptLength: number;
+  readonly #index: number;
+  readonly #stride: number;
+  readonly #rows: Float32Array[] = [];
+  #computed = 0;
+
+  constructor(prompt: readonly number[], index: number, stride: number) {
+    this.#tokens = [...prompt];
+    this.#promptLength = prompt.length;
+    this.#index = index;
+    this.#stride = stride;
+  }
+
+  get generated(): number {
+    return this.#tokens.length - this.#promptLength;
+  }
+
+  next(chunk: number): ScheduledSequence {
+    const from = this.#computed;
+    this.#computed = Math.min(this.#tokens.length, from + chunk);
+    const isLast = this.#computed === this.#tokens.length;
+    const requestId = `${this.#index}` as RequestId;
+    return {
+      requestId,
+      tokenIds: this.#tokens.slice(from, this.#computed) as TokenId[],
+      numComputed: from,
+      // Scattered: blocks of the sequences take turns.
+      blocks: Array.from(
+        { length: Math.ceil(this.#computed / BLOCK) },
+        (_, i) => (i * this.#stride + this.#index) as BlockId,
+      ),
+      samplers: isLast ? [requestId] : [],
+    };
+  }
+
+  take(logits: Float32Array): void {
+    this.#rows.push(logits);
+    this.#tokens.push(logits.indexOf(logits.reduce((a, b) => Math.max(a, b))));
+  }
+
+  result(): Generated {
+    const rows = this.#rows;
+    return {
+      tokens: this.#tokens.slice(this.#promptLength),
+      first: rows[0],
+      last: rows[rows.length - 1],
+    };
+  }
+}
