@@ -1,4 +1,5 @@
 import { blockHash } from './block-hash.js';
+import { type BlockBirths, type BlockMap } from './block-map.js';
 import { BlockPool } from './block-pool.js';
 import type { BlockResidency } from './block-residency.js';
 import { BlockTable } from './block-table.js';
@@ -17,6 +18,8 @@ export interface KvCacheConfig {
   readonly enablePrefixCaching: boolean;
   /** Follows blocks for the metrics. */
   readonly residency?: BlockResidency;
+  /** Follows blocks for those who watch; without it there is no map. */
+  readonly births?: BlockBirths;
 }
 
 /** Gives sequences their blocks, finds what is cached of them, and shares what can be shared. */
@@ -24,11 +27,13 @@ export class KvCacheManager {
   readonly blockSize: number;
   readonly pool: BlockPool;
   readonly #caching: boolean;
+  readonly #births: BlockBirths | null;
 
   constructor(config: KvCacheConfig) {
     this.blockSize = config.blockSize;
     this.pool = new BlockPool(config.numBlocks, config.residency ?? null);
     this.#caching = config.enablePrefixCaching;
+    this.#births = config.births ?? null;
   }
 
   /** Blocks that hold `numTokens` tokens. */
@@ -83,7 +88,7 @@ export class KvCacheManager {
     }
     table.numOffered += hits.length;
     const copies = copied.map((index) => this.#copyOnWrite(table, index));
-    for (let i = 0; i < missing; i++) table.blocks.push(pool.allocate());
+    for (let i = 0; i < missing; i++) table.blocks.push(this.#take(table, table.blocks.length));
     if (this.#caching) this.#cacheFullBlocks(table, tokens, numTokens);
     return copies;
   }
@@ -111,6 +116,12 @@ export class KvCacheManager {
   /** Forgets all cached prefixes. Refused (false) while blocks are in use. */
   resetPrefixCache(): boolean {
     return this.pool.resetCache();
+  }
+
+  /** All blocks as they are now. @throws Error without `births` */
+  map(): BlockMap {
+    if (!this.#births) throw new Error('the births of blocks are not followed');
+    return this.#births.map(this.pool);
   }
 
   /**
@@ -141,9 +152,16 @@ export class KvCacheManager {
     return this.pool.refCount(block) > 1 ? [index] : [];
   }
 
+  /** A new block for a place of a table. */
+  #take(table: BlockTable, index: number): BlockId {
+    const block = this.pool.allocate();
+    this.#births?.allocated(block, table.blocks, index);
+    return block;
+  }
+
   #copyOnWrite(table: BlockTable, index: number): BlockCopy {
     const from = table.blocks[index];
-    const to = this.pool.allocate();
+    const to = this.#take(table, index);
     this.pool.release(from);
     table.blocks[index] = to;
     return { from, to };

@@ -11,6 +11,7 @@ import {
   type SchedulingPolicy,
 } from './policies.js';
 import { Request, type RequestSpec } from './request.js';
+import { progressOf, type RequestProgress } from './request-progress.js';
 import type {
   FinishReason,
   RequestOutput,
@@ -147,6 +148,19 @@ export class Scheduler {
       outputs.push(this.#output(requestId, [tokenId]));
     }
     return outputs;
+  }
+
+  /**
+   * Those that run, then those that wait, in order of service. Not between `schedule` and `apply`.
+   *
+   * @param mostWaiting the rest of the line is left out
+   */
+  progress(mostWaiting: number): RequestProgress[] {
+    const waiting = [...this.#waiting].sort(compareRank).slice(0, mostWaiting);
+    return [
+      ...this.#running.map((request) => progressOf(request, 'running')),
+      ...waiting.map((request) => progressOf(request, 'waiting')),
+    ];
   }
 
   /** @throws Error when requests, queues and blocks contradict each other. Not between `schedule` and `apply`. */

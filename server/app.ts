@@ -23,6 +23,7 @@ import { addCompletionsRoute } from './routes/completions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
 import { addModelRoutes } from './routes/models.js';
 import { addOperationsRoutes } from './routes/operations.js';
+import { addPageRoutes } from './routes/pages.js';
 import { addResponseRoutes } from './routes/responses.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import { clip } from './text/clip.js';
@@ -127,6 +128,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addResponseRoutes(routes, context);
     addTokenizeRoutes(routes, context);
     addOperationsRoutes(routes, context);
+    addPageRoutes(routes, context);
   });
   return { app, inFlight, messageForms };
 }

@@ -45,8 +45,8 @@ function buildProgram(finish: (code: number) => void): Command {
   program
     .command('inspect')
     .description("print what was recognised in a model's graph")
-    .argument('<dir>', 'directory of the model')
-    .option('--dtype <dtype>', "which of the directory's ONNX files (auto, or a number format)")
+    .argument('<model>', 'directory of the model, or owner/name[@revision] on the hub')
+    .option('--dtype <dtype>', "which of the model's ONNX files (auto, or a number format)")
     .option('--quantize <method>', 'w8a8: what it would rewrite')
     .option('--quantize-nbits', 'with it: weights that are packed in 4 or 8 bits too')
     .option('--log-level <level>', 'debug or trace: stack traces with errors')

@@ -1,6 +1,7 @@
 import type {
   EngineInfo,
   EngineRequest,
+  EngineSnapshot,
   EngineStats,
   FirstTokenTimes,
   StepReport,
@@ -22,6 +23,13 @@ export interface Engine {
    * @returns what ends it
    */
   onStep(listener: (report: StepReport) => void): () => void;
+  /**
+   * Calls `listener` with blocks and requests, soon and then whenever they have changed, at most four times a second. Snapshots are taken
+   * only while somebody watches. They are shared: nobody may change them. It must not throw.
+   *
+   * @returns what ends it
+   */
+  watch(listener: (snapshot: EngineSnapshot) => void): () => void;
   /** While `restarting`, and from `failed` on, which is final, new requests are refused; those in flight have been told. */
   readonly state: 'ready' | 'restarting' | 'failed';
   /**

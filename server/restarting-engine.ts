@@ -1,6 +1,7 @@
 import type {
   EngineInfo,
   EngineRequest,
+  EngineSnapshot,
   EngineStats,
   StepReport,
 } from '../engine/core/protocol.js';
@@ -31,7 +32,10 @@ export interface RestartingEngineOptions {
 export class RestartingEngine implements Engine {
   readonly #options: RestartingEngineOptions;
   readonly #listeners = new Set<(report: StepReport) => void>();
+  readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
   #engine: MortalEngine;
+  /** Set while somebody watches. */
+  #unwatch: (() => void) | null = null;
   #left: number;
   #restarting = false;
   #closing = false;
@@ -64,6 +68,15 @@ export class RestartingEngine implements Engine {
     return () => void this.#listeners.delete(listener);
   }
 
+  watch(listener: (snapshot: EngineSnapshot) => void): () => void {
+    this.#watchers.add(listener);
+    this.#watchEngine();
+    return () => {
+      this.#watchers.delete(listener);
+      if (this.#watchers.size === 0) this.#stopWatching();
+    };
+  }
+
   submit(request: EngineRequest, signal?: AbortSignal): readonly AsyncIterable<EngineOutput>[] {
     if (this.state === 'restarting') return request.ids.map(refused);
     return this.#engine.submit(request, signal);
@@ -85,10 +98,24 @@ export class RestartingEngine implements Engine {
     engine.onStep((report) => {
       for (const listen of this.#listeners) listen(report);
     });
-    void this.#watch(engine);
+    if (this.#watchers.size > 0) this.#watchEngine();
+    void this.#replaceWhenEnded(engine);
   }
 
-  async #watch(engine: MortalEngine): Promise<void> {
+  /** Anew for each watcher, so that the newest one gets a snapshot, too. */
+  #watchEngine(): void {
+    this.#stopWatching();
+    this.#unwatch = this.#engine.watch((snapshot) => {
+      for (const listen of this.#watchers) listen(snapshot);
+    });
+  }
+
+  #stopWatching(): void {
+    this.#unwatch?.();
+    this.#unwatch = null;
+  }
+
+  async #replaceWhenEnded(engine: MortalEngine): Promise<void> {
     const reason = await engine.ended;
     if (reason === null || this.#closing) return;
     this.#options.onFailure(reason);

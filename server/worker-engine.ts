@@ -5,6 +5,7 @@ import type {
   EngineMessage,
   EngineOptions,
   EngineRequest,
+  EngineSnapshot,
   EngineStats,
   StepReport,
 } from '../engine/core/protocol.js';
@@ -72,6 +73,7 @@ class WorkerEngine implements MortalEngine {
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
     [];
   readonly #stepListeners = new Set<(report: StepReport) => void>();
+  readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
   #stats: EngineStats;
   #failure: OctavoError | null = null;
   #closing = false;
@@ -99,6 +101,16 @@ class WorkerEngine implements MortalEngine {
   onStep(listener: (report: StepReport) => void): () => void {
     this.#stepListeners.add(listener);
     return () => void this.#stepListeners.delete(listener);
+  }
+
+  watch(listener: (snapshot: EngineSnapshot) => void): () => void {
+    this.#watchers.add(listener);
+    this.#send({ type: 'watch', on: true });
+    return () => {
+      if (this.#watchers.delete(listener) && this.#watchers.size === 0) {
+        this.#send({ type: 'watch', on: false });
+      }
+    };
   }
 
   submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
@@ -177,6 +189,9 @@ class WorkerEngine implements MortalEngine {
         break;
       case 'prefixCacheReset':
         this.#resets.shift()?.resolve(message.done);
+        break;
+      case 'snapshot':
+        for (const listen of this.#watchers) listen(message.snapshot);
         break;
       case 'failed':
         this.#fail(message.error.message);

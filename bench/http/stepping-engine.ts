@@ -39,6 +39,10 @@ export class SteppingEngine implements Engine {
     return () => undefined;
   }
 
+  watch(): () => void {
+    return () => undefined;
+  }
+
   submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
     return request.ids.map(() => this.#run(request.maxTokens, signal));
   }

@@ -54,8 +54,9 @@ function chosenVariants(): readonly Variant[] {
 function installPeers(): void {
   if (existsSync(`${HERE}/node_modules/node-llama-cpp`)) return;
   process.stderr.write('installing the peers into bench/peers/node_modules (about 1.2 GB)\n');
-  // Their install scripts fetch binaries that the CPU does not need.
-  execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+  // Their install scripts fetch binaries that the CPU does not need. (`npm ci` would insist on the packages of all platforms, and not
+  // every registry has them.)
+  execFileSync('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: HERE,
     stdio: 'inherit',
   });

@@ -16,13 +16,17 @@ export interface Variant {
   readonly prepare: (shape: ShapeName) => object;
 }
 
-const octavo = (name: string, flags: readonly string[]): Variant => ({
-  name: `octavo ${name}`,
-  family: 'octavo',
-  driver: 'octavo',
-  flags,
-  prepare: (shape) => ({ model: ensureModel(shape), flags }),
-});
+/** Pages of bf16: node-llama-cpp keeps its cache in 16 bits, too. */
+const octavo = (name: string, precision: 'fp32' | 'q4', more: readonly string[] = []): Variant => {
+  const flags = [...more, '--dtype', precision, '--kv-dtype', 'bf16'];
+  return {
+    name: `octavo ${name}`,
+    family: 'octavo',
+    driver: 'octavo',
+    flags,
+    prepare: (shape) => ({ model: ensureModel(shape, { precision, keepsLogits: false }), flags }),
+  };
+};
 
 const llama = (precision: 'Q4_0' | 'Q8_0'): Variant => ({
   name: `node-llama-cpp ${precision}`,
@@ -45,10 +49,11 @@ const transformers = (precision: 'fp32' | 'q8' | 'q4'): Variant => ({
 
 /** In the order in which they take turns. */
 export const VARIANTS: readonly Variant[] = [
-  octavo('w8a8', ['--quantize', 'w8a8']),
+  octavo('w8a8', 'fp32', ['--quantize', 'w8a8']),
   llama('Q4_0'),
   transformers('q4'),
-  octavo('float32', []),
+  octavo('q4', 'q4'),
+  octavo('float32', 'fp32'),
   llama('Q8_0'),
   transformers('q8'),
   transformers('fp32'),

@@ -12,12 +12,16 @@ import { PromptRows } from './prompt-rows.js';
 import type {
   CompletionOutput,
   EngineRequest,
+  EngineSnapshot,
   EngineStats,
   StepReport,
   StepTimings,
 } from './protocol.js';
 import { RequestTimes } from './request-times.js';
 import { type Completion, type OutputExtras, StepReading } from './step-reading.js';
+
+/** Of a long line, nobody reads more. */
+const MOST_WAITING_SHOWN = 64;
 
 export interface EngineCoreDependencies {
   readonly scheduler: Scheduler;
@@ -116,6 +120,17 @@ export class EngineCore {
   /** Between two steps. @returns false, with nothing changed, while blocks are in use */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
+  }
+
+  /** Between two steps. The caller owns its memory. */
+  snapshot(): EngineSnapshot {
+    const { scheduler, cache, now } = this.#dependencies;
+    return {
+      time: Math.round(now()),
+      stats: this.stats,
+      blocks: cache.map(),
+      requests: scheduler.progress(MOST_WAITING_SHOWN),
+    };
   }
 
   /** Between two steps. @throws Error when requests, queues and blocks contradict each other */

@@ -10,9 +10,16 @@ import type {
   EngineRequest,
   EngineStats,
 } from './protocol.js';
+import { SnapshotFeed } from './snapshot-feed.js';
 
 /** An engine that has had nothing to do for so long checks its own books, once. */
 const IDLE_CHECK_MS = 1000;
+
+export interface EngineLoopOptions {
+  readonly idleCheckMs?: number;
+  /** Monotonic, milliseconds. */
+  readonly now?: () => number;
+}
 
 /**
  * Drives an `EngineCore`: commands come in at any time and take effect between two steps; each step's outputs go out
@@ -24,6 +31,7 @@ export class EngineLoop {
   readonly #idleCheckMs: number;
   readonly #inbox: EngineCommand[] = [];
   readonly #gate: GrammarGate;
+  readonly #snapshots: SnapshotFeed;
   #wake: (() => void) | null = null;
   #closed = false;
 
@@ -32,12 +40,17 @@ export class EngineLoop {
     core: EngineCore,
     send: (message: EngineMessage) => void,
     grammars: GrammarSource,
-    options: { readonly idleCheckMs?: number } = {},
+    options: EngineLoopOptions = {},
   ) {
     this.#core = core;
     this.#idleCheckMs = options.idleCheckMs ?? IDLE_CHECK_MS;
     this.#send = send;
     this.#gate = new GrammarGate(grammars, () => this.#wake?.());
+    this.#snapshots = new SnapshotFeed({
+      take: () => ({ ...core.snapshot(), stats: this.#stats }),
+      send: (snapshot) => send({ type: 'snapshot', snapshot }),
+      now: options.now ?? (() => performance.now()),
+    });
   }
 
   /** Takes a command; it has its effect before the next step. */
@@ -56,12 +69,14 @@ export class EngineLoop {
         this.#readInbox();
         if (this.#closed) return;
         this.#admitReady();
+        this.#snapshots.sendIfDue();
         if (!this.#core.hasWork) {
           await this.#nextCommand();
           continue;
         }
         const outputs = this.#withoutFailed(await this.#core.step());
         this.#send({ type: 'step', outputs, stats: this.#stats, report: this.#core.report });
+        this.#snapshots.touch();
       }
     } finally {
       this.#core.dispose();
@@ -76,6 +91,7 @@ export class EngineLoop {
 
   #readInbox(): void {
     for (const command of this.#inbox.splice(0)) {
+      this.#snapshots.touch();
       switch (command.type) {
         case 'submit':
           if (command.request.grammar === null) this.#add(command.request);
@@ -91,6 +107,9 @@ export class EngineLoop {
           break;
         case 'resetPrefixCache':
           this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });
+          break;
+        case 'watch':
+          this.#snapshots.watch(command.on);
           break;
         case 'close':
           this.#closed = true;
@@ -138,6 +157,7 @@ export class EngineLoop {
   async #nextCommand(): Promise<void> {
     if (this.#inbox.length > 0 || this.#gate.hasReady) return;
     let check: NodeJS.Timeout | undefined;
+    let picture: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve, reject) => {
       this.#wake = resolve;
       check = setTimeout(() => {
@@ -147,8 +167,13 @@ export class EngineLoop {
           reject(error);
         }
       }, this.#idleCheckMs);
+      // The last change before the sleep came too soon after a snapshot.
+      const due = this.#snapshots.dueIn;
+      // Timers may be a millisecond early.
+      if (due !== null) picture = setTimeout(() => this.#snapshots.sendIfDue(), Math.ceil(due) + 1);
     });
     clearTimeout(check);
+    clearTimeout(picture);
     this.#wake = null;
   }
 }

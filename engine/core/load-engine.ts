@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BlockBirths } from '../../kvcache/block-map.js';
 import { BlockResidency } from '../../kvcache/block-residency.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
@@ -64,6 +65,7 @@ export async function loadEngine(
     blockSize: options.blockSize,
     enablePrefixCaching: options.enablePrefixCaching,
     residency,
+    births: new BlockBirths(info.numBlocks, now),
   });
   const scheduler = new Scheduler(
     {

@@ -1,6 +1,8 @@
+import type { BlockMap } from '../../kvcache/block-map.js';
 import type { ResidencySamples } from '../../kvcache/block-residency.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { SchedulingPolicy } from '../../scheduler/policies.js';
+import type { RequestProgress } from '../../scheduler/request-progress.js';
 import type { RequestOutput } from '../../scheduler/step-plan.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { ErrorRecord } from '../errors.js';
@@ -88,6 +90,16 @@ export interface StepReport {
   readonly timings: StepTimings;
   /** What became known since the last step; null when nothing did. */
   readonly residency: ResidencySamples | null;
+}
+
+/** Blocks and requests between two steps, for those who watch. */
+export interface EngineSnapshot {
+  /** When it was taken, milliseconds on the engine's clock; `blocks` and `requests` use the same. */
+  readonly time: number;
+  readonly stats: EngineStats;
+  readonly blocks: BlockMap;
+  /** All that run; of those that wait, the first. A request whose grammar is being compiled is in `stats` only. */
+  readonly requests: readonly RequestProgress[];
 }
 
 /** How long a completion's first token took, in milliseconds on the engine's clock. */
@@ -213,6 +225,8 @@ export type EngineCommand =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'abort'; readonly id: RequestId }
   | { readonly type: 'resetPrefixCache' }
+  /** On: snapshots from now on, the first at once or when it is due. Once more when it is on already: another one. */
+  | { readonly type: 'watch'; readonly on: boolean }
   | { readonly type: 'close' };
 
 export type EngineMessage =
@@ -230,5 +244,7 @@ export type EngineMessage =
   | { readonly type: 'refused'; readonly ids: readonly RequestId[]; readonly error: ErrorRecord }
   /** Answers `resetPrefixCache`, in the order of the commands. */
   | { readonly type: 'prefixCacheReset'; readonly done: boolean }
+  /** While somebody watches; never within a step. */
+  | { readonly type: 'snapshot'; readonly snapshot: EngineSnapshot }
   /** Final: the thread ends after it. */
   | { readonly type: 'failed'; readonly error: ErrorRecord };

@@ -10,7 +10,14 @@ import type { EngineCommand, EngineMessage, EngineOptions } from './protocol.js'
 
 const port = parentPort;
 if (!port) throw new Error('the engine runs in a worker thread');
-const send = (message: EngineMessage): void => port.postMessage(message);
+const send = (message: EngineMessage): void => {
+  // A map of the blocks is a megabyte: it moves, everything else is copied.
+  const columns = message.type === 'snapshot' ? Object.values(message.snapshot.blocks) : [];
+  port.postMessage(
+    message,
+    columns.map(({ buffer }: { buffer: ArrayBuffer }) => buffer),
+  );
+};
 
 try {
   const options = workerData as EngineOptions;

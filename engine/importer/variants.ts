@@ -38,6 +38,11 @@ export async function listVariants(modelDir: string): Promise<ModelVariant[]> {
     const names = await readdir(join(modelDir, folder)).catch(() => []);
     for (const name of names) files.add(`${folder}${name}`);
   }
+  return variantsAmong(files);
+}
+
+/** The ONNX decoders among a model's files, given by their paths inside it: on disk, or in a repository. The preferred one first. */
+export function variantsAmong(files: ReadonlySet<string>): ModelVariant[] {
   const all = DTYPES.flatMap((dtype) =>
     BASES.map((base) => ({ dtype, path: `${base}${SUFFIXES[dtype]}.onnx` })),
   );

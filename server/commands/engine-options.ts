@@ -1,27 +1,16 @@
-import { stat } from 'node:fs/promises';
 import type { EngineQuantization } from '../../engine/core/protocol.js';
-import { OctavoError } from '../../engine/errors.js';
 import { modelCacheDir } from '../config/model-cache-dir.js';
 import { embeddedModelDir } from '../config/package-root.js';
 import type { Settings } from '../config/settings.js';
-import { clip } from '../text/clip.js';
 import type { WorkerEngineOptions } from '../worker-engine.js';
+import { type FoundModel, findModel } from './find-model.js';
 
-/** @throws OctavoError `usage` when `--model` names no directory */
-export async function modelDirOf(settings: Settings): Promise<string> {
-  const dir = settings.model ?? embeddedModelDir();
-  await assertDirectory(dir, '--model');
-  return dir;
-}
-
-/** @throws OctavoError `usage` */
-export async function assertDirectory(dir: string, name: string): Promise<void> {
-  const found = await stat(dir).catch(() => null);
-  if (!found?.isDirectory()) {
-    throw new OctavoError('usage', `${name} ${clip(dir)}: must be the directory of a model`, {
-      param: name,
-    });
-  }
+/** @throws OctavoError see `findModel` */
+export function servedModelFiles(
+  settings: Settings,
+  log: (line: string) => void,
+): Promise<FoundModel> {
+  return findModel(settings.model ?? embeddedModelDir(), '--model', settings.dtype, log);
 }
 
 export function engineOptions(settings: Settings, modelDir: string): WorkerEngineOptions {

@@ -9,7 +9,7 @@ import { outputBudget } from '../generation/plan.js';
 import { loadServedModel, type ServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
-import { engineOptions, modelDirOf } from './engine-options.js';
+import { engineOptions, servedModelFiles } from './engine-options.js';
 
 export interface GenerateOptions {
   readonly maxTokens: number | null;
@@ -31,10 +31,11 @@ export async function generate(
   options: GenerateOptions,
   settings: Settings,
 ): Promise<number> {
-  const modelDir = await modelDirOf(settings);
-  const model = await loadServedModel(modelDir, []);
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { dir: modelDir, names } = await servedModelFiles(settings, log);
+  const model = await loadServedModel(modelDir, names);
   const promptTokenIds = encode(prompt, options.raw, model);
-  const progress = conversionProgress(process.stderr, (line) => process.stderr.write(`${line}\n`));
+  const progress = conversionProgress(process.stderr, log);
   const engine = await createWorkerEngine(engineOptions(settings, modelDir), progress);
   const controller = new AbortController();
   const interrupt = (): void => controller.abort();

@@ -5,14 +5,15 @@ import { inspectQuantization } from '../../engine/importer/quantize/quantize-mod
 import { checkConfig } from '../../engine/model/check-config.js';
 import { readModelConfig } from '../../engine/model/model-config.js';
 import type { Settings } from '../config/settings.js';
-import { assertDirectory } from './engine-options.js';
+import { findModel } from './find-model.js';
 
 /** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
 export async function inspect(
-  modelDir: string,
+  modelName: string,
   settings: Pick<Settings, 'dtype' | 'quantize' | 'quantizeNbits'>,
 ): Promise<number> {
-  await assertDirectory(modelDir, 'model directory');
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { dir: modelDir } = await findModel(modelName, 'model', settings.dtype, log);
   const config = await readModelConfig(modelDir);
   const maxLength = config.maxPositionEmbeddings;
   const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });

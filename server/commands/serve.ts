@@ -9,7 +9,7 @@ import { type MortalEngine, RestartingEngine } from '../restarting-engine.js';
 import { loadServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
-import { engineOptions, modelDirOf } from './engine-options.js';
+import { engineOptions, servedModelFiles } from './engine-options.js';
 
 /**
  * `octavo serve`: serves until SIGTERM or SIGINT. A second signal ends the process at once, with 128 plus the signal's number.
@@ -21,8 +21,9 @@ export async function serve(settings: Settings): Promise<number> {
   let stop = (): void => process.exit(0);
   stopOnSignal(() => stop());
   const logger = createLogger(settings.logLevel, process.stdout);
-  const modelDir = await modelDirOf(settings);
-  const model = await loadServedModel(modelDir, settings.servedModelName);
+  const { dir: modelDir, names } = await servedModelFiles(settings, (line) => logger.info(line));
+  const { servedModelName: given } = settings;
+  const model = await loadServedModel(modelDir, given.length > 0 ? given : names);
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
   const create = (): Promise<MortalEngine> =>

@@ -31,9 +31,10 @@ export const SettingsSchema = Type.Object({
   model: Type.Optional(
     Type.String({
       ...extra({
-        description: 'directory of the model (default: the embedded octavo-tiny)',
+        description:
+          'directory of the model, or owner/name[@revision] on the hub (default: the embedded octavo-tiny)',
         scope: 'engine',
-        value: 'dir',
+        value: 'model',
       }),
       minLength: 1,
     }),

@@ -8,6 +8,10 @@ const OPEN_ROUTES: ReadonlySet<string> = new Set([
   '/metrics',
   '/version',
   '/openapi.json',
+  // Pages hold no data; what they show is asked for with the key.
+  '/',
+  '/dashboard',
+  '/pages/:file',
 ]);
 
 /** The page that shows the API, and its files. */

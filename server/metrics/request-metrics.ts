@@ -29,10 +29,21 @@ export interface ObservedRequest {
   readonly maxTokens: number;
 }
 
+/** Hears of tokens when the metrics do. Times are in seconds. */
+export interface TokenListener {
+  /** A prompt that began to run. */
+  prompt(tokens: number, cachedTokens: number): void;
+  /** Since its request arrived. */
+  firstToken(seconds: number): void;
+  /** New tokens of a completion, of which `between` came `seconds` after the one before them. */
+  generated(tokens: number, between: number, seconds: number): void;
+}
+
 /** Counters and histograms of requests and their tokens. */
 export class RequestMetrics {
   readonly #clock: Clock;
   readonly #metrics: ReturnType<typeof defineMetrics>;
+  readonly #listeners = new Set<TokenListener>();
 
   constructor(registry: MetricRegistry, clock: Clock, options: RequestMetricsOptions) {
     this.#clock = clock;
@@ -46,6 +57,12 @@ export class RequestMetrics {
     m.maxTokens.observe(request.maxTokens);
     const shared = { begun: false, open: request.completions, longest: 0 };
     return Array.from({ length: request.completions }, () => this.#completion(request, shared));
+  }
+
+  /** @returns what ends it */
+  listen(listener: TokenListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** Books a prompt that was computed for its embedding; `arrivedAt` as in `ObservedRequest`. */
@@ -64,6 +81,7 @@ export class RequestMetrics {
     m.prefixQueries?.inc(promptTokens);
     m.prefixHits?.inc(cachedTokens);
     m.computed.observe(promptTokens - cachedTokens);
+    for (const listener of this.#listeners) listener.prompt(promptTokens, cachedTokens);
   }
 
   #completion(
@@ -87,6 +105,7 @@ export class RequestMetrics {
         if (generated === 0) {
           firstAt = now;
           m.firstToken.observe((now - arrivedAt) / 1000);
+          for (const listener of this.#listeners) listener.firstToken((now - arrivedAt) / 1000);
           if (times) {
             prefill = times.prefill;
             m.queued.observe(times.queued / 1000);
@@ -97,6 +116,7 @@ export class RequestMetrics {
         const between = generated === 0 ? tokens - 1 : tokens;
         const share = generated === 0 ? 0 : (now - lastAt) / 1000 / tokens;
         for (let i = 0; i < between; i++) m.interToken.observe(share);
+        for (const listener of this.#listeners) listener.generated(tokens, between, share);
         lastAt = now;
         generated += tokens;
         m.generatedTokens.inc(tokens);

@@ -7,6 +7,7 @@ import {
   type CompletionObserver,
   type ObservedRequest,
   RequestMetrics,
+  type TokenListener,
 } from './request-metrics.js';
 
 export interface ServerMetricsOptions {
@@ -69,6 +70,11 @@ export class ServerMetrics {
 
   countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
     this.#requests.countEmbedding(arrivedAt, promptTokens, cachedTokens);
+  }
+
+  /** @returns what ends it */
+  listen(listener: TokenListener): () => void {
+    return this.#requests.listen(listener);
   }
 
   observe(request: ObservedRequest): CompletionObserver[] {

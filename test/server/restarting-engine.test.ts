@@ -92,3 +92,26 @@ it('closes the engine that is being made, too', async () => {
   await closed;
   expect(made[1].closed).toBe(true);
 });
+
+it('keeps those who watch over a restart', async () => {
+  const { engine, made, failures, next } = setUp();
+  const seen: number[] = [];
+  const unwatch = engine.watch(({ time }) => seen.push(time));
+  expect(made[0].watchers.size).toBe(1);
+  made[0].fail();
+  await eventually(() => failures.length === 1, 'the failure is told');
+  next(new Mortal());
+  await eventually(() => engine.state === 'ready', 'the new engine is there');
+  const blocks = {
+    states: new Uint8Array(),
+    positions: new Int32Array(),
+    parents: new Int32Array(),
+    bornAt: new Float64Array(),
+  };
+  for (const watch of made[1].watchers) {
+    watch({ time: 3, stats: made[1].stats, blocks, requests: [] });
+  }
+  expect(seen).toEqual([3]);
+  unwatch();
+  expect(made[1].watchers.size).toBe(0);
+});

@@ -6,6 +6,7 @@ import {
 } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
+import { BlockBirths } from '../../kvcache/block-map.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
@@ -45,6 +46,7 @@ export class CoreHarness {
       numBlocks,
       blockSize,
       enablePrefixCaching: config.enablePrefixCaching ?? true,
+      births: new BlockBirths(numBlocks, () => this.#time),
     });
     this.scheduler = new Scheduler(
       {

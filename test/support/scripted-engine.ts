@@ -1,6 +1,7 @@
 import type {
   EngineInfo,
   EngineRequest,
+  EngineSnapshot,
   EngineStats,
   FirstTokenTimes,
   StepReport,
@@ -56,6 +57,7 @@ export class ScriptedEngine implements Engine {
   closed = false;
   readonly submitted: SubmittedRequest[] = [];
   readonly stepListeners = new Set<(report: StepReport) => void>();
+  readonly watchers = new Set<(snapshot: EngineSnapshot) => void>();
   readonly #script: (request: EngineRequest) => Script;
 
   constructor(script: (request: EngineRequest) => Script, info: Partial<EngineInfo> = {}) {
@@ -79,6 +81,11 @@ export class ScriptedEngine implements Engine {
   onStep(listener: (report: StepReport) => void): () => void {
     this.stepListeners.add(listener);
     return () => void this.stepListeners.delete(listener);
+  }
+
+  watch(listener: (snapshot: EngineSnapshot) => void): () => void {
+    this.watchers.add(listener);
+    return () => void this.watchers.delete(listener);
   }
 
   submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput>[] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EngineLoop } from '../../../engine/core/engine-loop.js';
+import { EngineLoop, type EngineLoopOptions } from '../../../engine/core/engine-loop.js';
 import type { GrammarConstraint, GrammarSource } from '../../../engine/core/grammar-source.js';
 import {
   type EngineMessage,
@@ -30,7 +30,7 @@ const request = (id: string, prompt: readonly number[], maxTokens: number): Engi
 function start(
   harness: CoreHarness,
   grammars: GrammarSource = NO_GRAMMARS,
-  options: { idleCheckMs?: number } = {},
+  options: EngineLoopOptions = {},
 ) {
   const sent: EngineMessage[] = [];
   let check: () => void = () => undefined;
@@ -173,6 +173,40 @@ describe('EngineLoop', () => {
     await until(() => refused('h') !== undefined);
     expect(outputs('h').flatMap((o) => o.tokenIds)).toEqual([7, 7, 7, 7]);
     await until(() => outputs('a').length === 30);
+    loop.post({ type: 'close' });
+    await ended;
+  });
+});
+
+describe('EngineLoop, watched', () => {
+  const snapshots = (sent: readonly EngineMessage[]) =>
+    sent.flatMap((message) => (message.type === 'snapshot' ? [message.snapshot] : []));
+
+  it('takes snapshots while somebody watches, four a second at most, and the last change too', async () => {
+    let time = 0;
+    const harness = new CoreHarness();
+    const { loop, sent, ended, until, outputs } = start(harness, NO_GRAMMARS, { now: () => time });
+    loop.post({ type: 'submit', request: request('unseen', [1, 2, 3], 5) });
+    await until(() => outputs('unseen').at(-1)?.finishReason === 'length');
+    expect(snapshots(sent)).toEqual([]);
+
+    loop.post({ type: 'watch', on: true });
+    loop.post({ type: 'submit', request: request('seen', [1, 2, 3, 4, 5], 6) });
+    await until(() => outputs('seen').at(-1)?.finishReason === 'length');
+    // The clock stands still: the picture of the beginning is the only one.
+    expect(snapshots(sent)).toHaveLength(1);
+    expect(snapshots(sent)[0].requests).toMatchObject([
+      { ids: ['seen'], state: 'waiting', promptTokens: 5, computed: 0, maxTokens: 6, blocks: [] },
+    ]);
+    time = 250;
+    await until(() => snapshots(sent).length === 2);
+    expect(snapshots(sent)[1].requests).toEqual([]);
+
+    time = 500;
+    loop.post({ type: 'watch', on: false });
+    loop.post({ type: 'submit', request: request('later', [7], 3) });
+    await until(() => outputs('later').at(-1)?.finishReason === 'length');
+    expect(snapshots(sent)).toHaveLength(2);
     loop.post({ type: 'close' });
     await ended;
   });

@@ -1,0 +1,68 @@
+import type { EngineSnapshot } from '../../engine/core/protocol.js';
+import type { RequestProgress } from '../../scheduler/request-progress.js';
+import { changedRuns } from './block-runs.js';
+
+/** Sends one event. @returns once its reader takes more */
+export type SendEvent = (name: string, data: object) => Promise<void>;
+
+/**
+ * One reader of the feed: gets of each snapshot what it does not have. While it is slow, what comes meanwhile is left out, not collected:
+ * it holds two snapshots at most, the one that it knows and the newest.
+ */
+export class Watcher {
+  readonly #send: SendEvent;
+  readonly #next = new Map<string, () => object>();
+  #known: EngineSnapshot | null = null;
+  #sending = false;
+
+  constructor(send: SendEvent) {
+    this.#send = send;
+  }
+
+  snapshot(snapshot: EngineSnapshot): void {
+    this.#offer('snapshot', () => {
+      const known = this.#known;
+      this.#known = snapshot;
+      return snapshotEvent(snapshot, known);
+    });
+  }
+
+  event(name: string, data: object): void {
+    this.#offer(name, () => data);
+  }
+
+  /** @param make called when it can be sent; not at all when a newer one of its name comes before */
+  #offer(name: string, make: () => object): void {
+    this.#next.set(name, make);
+    if (!this.#sending) void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#sending = true;
+    for (let [next] = this.#next; next !== undefined; [next] = this.#next) {
+      const [name, make] = next;
+      this.#next.delete(name);
+      await this.#send(name, make());
+    }
+    this.#sending = false;
+  }
+}
+
+function snapshotEvent(snapshot: EngineSnapshot, known: EngineSnapshot | null): object {
+  const { time, blocks, requests, stats } = snapshot;
+  const tables = new Map(known?.requests.map((request) => [request.ids[0], request.blocks]));
+  return {
+    time,
+    runs: changedRuns(blocks, known?.blocks ?? null),
+    requests: requests.map((request) => requestEvent(request, tables.get(request.ids[0]) ?? [])),
+    waiting: stats.waiting,
+  };
+}
+
+/** The block table as what follows the part that the reader has: tables grow at their end. */
+function requestEvent(request: RequestProgress, known: readonly number[]): object {
+  const { blocks, arrivalTime, ...rest } = request;
+  let kept = 0;
+  while (kept < known.length && kept < blocks.length && known[kept] === blocks[kept]) kept++;
+  return { ...rest, arrivedAt: Math.round(arrivalTime), kept, blocks: blocks.slice(kept) };
+}

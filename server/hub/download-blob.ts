@@ -1,0 +1,209 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { OctavoError } from '../../engine/errors.js';
+import { type HubClient, networkReason, type RemoteFile } from './hub-client.js';
+import { claimPartial, type Owner } from './partial-file.js';
+import { isFile } from './repository-cache.js';
+
+/** Requests in a row that bring nothing. */
+const FRUITLESS = 5;
+const POLL_MS = 500;
+
+/** Bytes of a file that are here, of all. */
+export type DownloadProgress = (done: number, total: number) => void;
+
+/**
+ * Brings a file to `blob`, whole and verified: goes on where an earlier attempt, of this process or a dead one, was cut off; waits when
+ * another process downloads the same.
+ *
+ * @throws OctavoError `hub_*`; what has come by then is kept for the next attempt, unless it is wrong
+ */
+export async function downloadBlob(
+  client: HubClient,
+  file: RemoteFile,
+  blob: string,
+  owner: Owner,
+  onProgress: DownloadProgress,
+): Promise<void> {
+  await mkdir(dirname(blob), { recursive: true });
+  for (;;) {
+    if (await isFile(blob)) return;
+    const partial = await claimPartial(blob, owner);
+    if (partial !== null) return await complete(client, file, partial, blob, onProgress);
+    await client.wait(POLL_MS);
+  }
+}
+
+async function complete(
+  client: HubClient,
+  file: RemoteFile,
+  partial: string,
+  blob: string,
+  onProgress: DownloadProgress,
+): Promise<void> {
+  const handle = await open(partial, 'r+');
+  try {
+    const { size } = await handle.stat();
+    await checkSpace(blob, file.size - size);
+    const download = new Download(client, file, handle, onProgress);
+    await download.resumeAt(size <= file.size ? size : 0, partial);
+    const resumed = download.received > 0;
+    await download.run();
+    // What was there may be damaged, so once more from the beginning; a second time, the hub sends something wrong.
+    if (!download.isRight && resumed) {
+      await download.resumeAt(0, partial);
+      await download.run();
+    }
+    if (!download.isRight) {
+      await rm(partial, { force: true });
+      throw new OctavoError(
+        'hub_download_failed',
+        `${file.url}: its content has another hash than the hub says (${file.etag}); nothing of it was kept`,
+      );
+    }
+    await handle.sync();
+  } catch (error) {
+    throw diskError(error, blob) ?? error;
+  } finally {
+    await handle.close();
+  }
+  await rename(partial, blob);
+}
+
+/** A file's bytes on their way to the disk, with the hash of all that came so far. */
+class Download {
+  readonly #client: HubClient;
+  readonly #file: RemoteFile;
+  readonly #handle: FileHandle;
+  readonly #onProgress: DownloadProgress;
+  #hash: Hash;
+  #received = 0;
+
+  constructor(
+    client: HubClient,
+    file: RemoteFile,
+    handle: FileHandle,
+    onProgress: DownloadProgress,
+  ) {
+    this.#client = client;
+    this.#file = file;
+    this.#handle = handle;
+    this.#onProgress = onProgress;
+    this.#hash = newHash(file);
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  get isRight(): boolean {
+    return this.#hash.copy().digest('hex') === this.#file.etag;
+  }
+
+  /** Takes the first `size` bytes of the partial file as received. */
+  async resumeAt(size: number, partial: string): Promise<void> {
+    await this.#handle.truncate(size);
+    this.#hash = newHash(this.#file);
+    this.#received = 0;
+    if (size === 0) return;
+    for await (const chunk of createReadStream(partial, { end: size - 1 })) {
+      this.#hash.update(chunk as Buffer);
+      this.#received += (chunk as Buffer).length;
+    }
+  }
+
+  /** Until all bytes are here. */
+  async run(): Promise<void> {
+    const { size, url } = this.#file;
+    let fruitless = 0;
+    this.#onProgress(this.#received, size);
+    while (this.#received < size) {
+      const before = this.#received;
+      const reason = await this.#attempt();
+      fruitless = this.#received > before ? 0 : fruitless + 1;
+      if (fruitless >= FRUITLESS) {
+        throw new OctavoError(
+          'hub_unreachable',
+          `${url}: the download stops at ${this.#received} of ${size} bytes: ${reason}; start again to go on from there`,
+        );
+      }
+      if (this.#received < size) await this.#client.wait(Math.min(500 * 2 ** fruitless, 10_000));
+    }
+  }
+
+  /** @returns why the request ended before the file did */
+  async #attempt(): Promise<string> {
+    try {
+      const response = await this.#client.open(this.#file, this.#received);
+      if (!response.ok) return `status ${response.status}`;
+      if (response.status !== 206) await this.#startAgain();
+      await this.#checkRange(response.headers.get('content-range'), response.headers);
+      for await (const chunk of response.body ?? []) await this.#take(chunk as Uint8Array);
+      return 'the connection ended';
+    } catch (error) {
+      const { code, syscall } = error as NodeJS.ErrnoException;
+      // The disk will not be better next time.
+      if (error instanceof OctavoError || (code !== undefined && syscall === 'write')) throw error;
+      return networkReason(error);
+    }
+  }
+
+  async #startAgain(): Promise<void> {
+    await this.#handle.truncate(0);
+    this.#hash = newHash(this.#file);
+    this.#received = 0;
+  }
+
+  async #checkRange(range: string | null, headers: { get(name: string): string | null }) {
+    const sent =
+      range === null
+        ? { from: 0, size: headers.get('content-length') }
+        : { from: Number(/^bytes (\d+)-/.exec(range)?.[1]), size: /\/(\d+)$/.exec(range)?.[1] };
+    const whole = sent.size === null || sent.size === undefined ? null : Number(sent.size);
+    if (sent.from === this.#received && (whole === null || whole === this.#file.size)) return;
+    throw this.#wrongSize(`${whole} bytes from byte ${sent.from}`);
+  }
+
+  async #take(chunk: Uint8Array): Promise<void> {
+    if (this.#received + chunk.length > this.#file.size) throw this.#wrongSize('more');
+    await this.#handle.write(chunk, 0, chunk.length, this.#received);
+    this.#hash.update(chunk);
+    this.#received += chunk.length;
+    this.#onProgress(this.#received, this.#file.size);
+  }
+
+  #wrongSize(what: string): OctavoError {
+    const { url, size } = this.#file;
+    return new OctavoError(
+      'hub_download_failed',
+      `${url}: the hub says ${size} bytes, but sends ${what}`,
+    );
+  }
+}
+
+/** Of large files, the hub gives the SHA-256; of others, the id that git gives to the content. */
+function newHash({ etag, size }: RemoteFile): Hash {
+  if (etag.length === 64) return createHash('sha256');
+  return createHash('sha1').update(`blob ${size}\0`);
+}
+
+async function checkSpace(blob: string, needed: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dirname(blob));
+  if (needed > bavail * bsize) throw noSpace(blob, `${needed} bytes more are needed`);
+}
+
+function diskError(error: unknown, blob: string): OctavoError | null {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(blob, code, error);
+  return null;
+}
+
+function noSpace(blob: string, what: string, cause?: unknown): OctavoError {
+  return new OctavoError(
+    'hub_download_failed',
+    `${dirname(blob)}: the disk is full (${what}); free some space, or move the cache with HF_HOME`,
+    { cause },
+  );
+}

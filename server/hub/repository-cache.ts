@@ -1,0 +1,73 @@
+import { link, mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { HubId } from './hub-id.js';
+
+/**
+ * One repository in the cache that the hub's tools share:
+ *
+ *     models--owner--name/
+ *       refs/main                    the commit of a branch or tag, as it was last seen
+ *       blobs/<etag>                 content, once
+ *       snapshots/<commit>/<path>    symbolic links to blobs: the files of a commit under their names
+ *
+ * A file appears under its final name only when it is whole. So whatever has a name is right.
+ */
+export class RepositoryCache {
+  readonly #dir: string;
+
+  constructor(cacheDir: string, repo: string) {
+    this.#dir = join(cacheDir, `models--${repo.replace('/', '--')}`);
+  }
+
+  get blobsDir(): string {
+    return join(this.#dir, 'blobs');
+  }
+
+  snapshotDir(commit: string): string {
+    return join(this.#dir, 'snapshots', commit);
+  }
+
+  blob(etag: string): string {
+    return join(this.blobsDir, etag);
+  }
+
+  /** The commit of a revision as of the last time online; null when it has never been asked for. */
+  async commitOf({ revision }: HubId): Promise<string | null> {
+    const text = await readFile(join(this.#dir, 'refs', revision), 'utf8').catch(() => '');
+    if (/^[0-9a-f]{40}$/.test(text.trim())) return text.trim();
+    return /^[0-9a-f]{40}$/.test(revision) ? revision : null;
+  }
+
+  async saveCommit({ revision }: HubId, commit: string): Promise<void> {
+    if (revision === commit) return;
+    const file = join(this.#dir, 'refs', revision);
+    await mkdir(dirname(file), { recursive: true });
+    const draft = `${file}.${process.pid}`;
+    await writeFile(draft, commit);
+    await rename(draft, file);
+  }
+
+  /** Whether a snapshot has a file, with its content. */
+  async has(commit: string, path: string): Promise<boolean> {
+    return isFile(join(this.snapshotDir(commit), path));
+  }
+
+  /** Gives a blob its name in a snapshot. */
+  async place(commit: string, path: string, etag: string): Promise<void> {
+    const file = join(this.snapshotDir(commit), path);
+    await mkdir(dirname(file), { recursive: true });
+    // Under a name of our own first: another process may do the same, and a link to nothing may stand there.
+    const draft = `${file}.${process.pid}`;
+    await symlink(relative(dirname(file), this.blob(etag)), draft).catch(async (error: unknown) => {
+      // Windows keeps symbolic links for those who may.
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+      await link(this.blob(etag), draft);
+    });
+    await rename(draft, file);
+  }
+}
+
+export async function isFile(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  return found?.isFile() === true;
+}

@@ -1,0 +1,80 @@
+/** The requests that run or wait, each with a bar: cached, computed and generated tokens of all that it may have. */
+export class RequestList {
+  #list;
+  #empty;
+  #rows = new Map();
+  #onHover;
+
+  /** @param onHover called with a request's blocks, and with null when the pointer leaves */
+  constructor(list, empty, onHover) {
+    this.#list = list;
+    this.#empty = empty;
+    this.#onHover = onHover;
+    /** Each request's block table by its first id. */
+    this.tables = new Map();
+  }
+
+  /** Requests in order of service; of a block table only what has changed: `kept` entries stay, `blocks` follow. */
+  update(requests) {
+    const tables = new Map();
+    const rows = new Map();
+    for (const request of requests) {
+      const [id] = request.ids;
+      const table = (this.tables.get(id) ?? []).slice(0, request.kept);
+      tables.set(id, table.concat(request.blocks));
+      rows.set(id, this.#rows.get(id) ?? this.#makeRow(id));
+    }
+    for (const [id, row] of this.#rows) if (!rows.has(id)) row.item.remove();
+    this.tables = tables;
+    this.#rows = rows;
+    for (const [index, request] of requests.entries()) {
+      const row = rows.get(request.ids[0]);
+      fill(row, request);
+      if (this.#list.children[index] !== row.item) {
+        this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
+      }
+    }
+    this.#empty.hidden = requests.length > 0;
+  }
+
+  /** Ids of the requests that hold a block. */
+  holdersOf(block) {
+    return [...this.tables].filter(([, table]) => table.includes(block)).map(([id]) => id);
+  }
+
+  #makeRow(id) {
+    const item = document.createElement('li');
+    const [name, count, bar] = ['span', 'span', 'div'].map((tag) => document.createElement(tag));
+    name.className = 'id';
+    name.textContent = id;
+    name.title = id;
+    count.className = 'count';
+    bar.className = 'bar';
+    const parts = ['cached', 'prompt', 'used'].map((kind) => {
+      const part = document.createElement('div');
+      part.className = kind;
+      bar.append(part);
+      return part;
+    });
+    item.append(name, count, bar);
+    item.addEventListener('pointerenter', () => this.#onHover(this.tables.get(id) ?? []));
+    item.addEventListener('pointerleave', () => this.#onHover(null));
+    return { item, count, parts };
+  }
+}
+
+function fill({ item, count, parts }, request) {
+  const { ids, state, promptTokens, computed, generated, maxTokens } = request;
+  item.className = state;
+  const completions = ids.length > 1 ? ` × ${ids.length}` : '';
+  if (state === 'waiting') count.textContent = `waits, ${promptTokens} in prompt${completions}`;
+  else if (computed < promptTokens)
+    count.textContent = `prompt ${computed} of ${promptTokens}${completions}`;
+  else count.textContent = `${promptTokens} + ${generated} of ${maxTokens}`;
+  const total = promptTokens + maxTokens;
+  const cached = Math.min(request.cachedTokens ?? 0, computed);
+  const prompt = Math.max(0, Math.min(computed, promptTokens) - cached);
+  for (const [index, tokens] of [cached, prompt, generated].entries()) {
+    parts[index].style.width = `${(100 * tokens) / total}%`;
+  }
+}

@@ -1,0 +1,84 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Type } from 'typebox';
+import { OctavoError } from '../../engine/errors.js';
+import type { AppContext } from '../app-context.js';
+import { DashboardFeed } from '../dashboard/dashboard-feed.js';
+import { clip } from '../text/clip.js';
+import type { TypedApp } from './typed-app.js';
+
+/** Beside this folder, from the sources and from `dist`. */
+const PAGES = fileURLToPath(new URL('../pages', import.meta.url));
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** Nothing from elsewhere, nothing inline, and no page of another site around it. */
+const SECURITY = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  // A new version of the server must not meet half of the old page.
+  'cache-control': 'no-cache',
+};
+
+interface PageFile {
+  readonly type: string;
+  readonly content: Buffer;
+}
+
+/** The chat page, the dashboard, their files, and the dashboard's stream. */
+export function addPageRoutes(app: TypedApp, context: AppContext): void {
+  const files = readPages();
+  const feed = new DashboardFeed(context);
+  app.addHook('preClose', async () => feed.close());
+
+  const hidden = { schema: { hide: true } };
+  const page = (name: string): PageFile => {
+    const file = files.get(name);
+    if (file) return file;
+    throw new OctavoError('route_not_found', `no such route: GET /pages/${clip(name)}`);
+  };
+  for (const [path, name] of [
+    ['/', 'chat.html'],
+    ['/dashboard', 'dashboard.html'],
+  ] as const) {
+    const { type, content } = page(name);
+    app.get(path, hidden, async (_request, reply) =>
+      reply.headers(SECURITY).type(type).send(content),
+    );
+  }
+  app.get(
+    '/pages/:file',
+    { schema: { hide: true, params: Type.Object({ file: Type.String() }) } },
+    async (request, reply) => {
+      const { type, content } = page(request.params.file);
+      return reply.headers(SECURITY).type(type).send(content);
+    },
+  );
+  app.get('/dashboard/events', hidden, async (_request, reply) => {
+    context.inFlight.assertAdmitting();
+    feed.add(reply);
+  });
+}
+
+/** All files by name. They are few and small, and no path from outside ever meets the disk. */
+function readPages(): Map<string, PageFile> {
+  const files = new Map<string, PageFile>();
+  const add = (name: string, path: string): void => {
+    const type = TYPES[extname(name)];
+    if (type) files.set(name, { type, content: readFileSync(path) });
+  };
+  for (const name of readdirSync(PAGES)) add(name, join(PAGES, name));
+  const { resolve } = createRequire(import.meta.url);
+  add('uplot.mjs', resolve('uplot/dist/uPlot.esm.js'));
+  add('uplot.css', resolve('uplot/dist/uPlot.min.css'));
+  return files;
+}
