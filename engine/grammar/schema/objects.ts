@@ -18,6 +18,9 @@ import { schemaError } from './keywords.js';
 import { child, isObject, type Meet } from './located.js';
 import { propertyMeet, type Shape } from './shape.js';
 
+/** Members that are declared one by one, at most: each is a state of the grammar, and written while HTTP waits. */
+const MAX_MEMBERS = 1000;
+
 /** What an object needs of the compiler around it. */
 export interface ObjectContext {
   /** A value, or null when none is valid. */
@@ -36,6 +39,9 @@ export function objectOf(shape: Shape, context: ObjectContext): Expression | nul
   const { minProperties, maxProperties, required } = shape;
   if (maxProperties !== null && maxProperties < minProperties) return null;
   const names = declaredNames(shape);
+  if (names.length > MAX_MEMBERS) {
+    throw schemaError(`${shape.pointer}/properties`, `more than ${MAX_MEMBERS} are not supported`);
+  }
   const others = otherMembers(shape, names, context);
   if (others && minProperties > Math.max(1, required.length)) {
     throw schemaError(

@@ -23,6 +23,17 @@ function spaced(value: unknown): string {
 }
 
 describe('a JSON schema as a grammar', () => {
+  it('may declare 1000 members, and no more', () => {
+    const grammarOf = (count: number): string => {
+      const names = Array.from({ length: count }, (_, i) => `x${i}`);
+      const properties = Object.fromEntries(names.map((name) => [name, { type: 'null' }]));
+      return grammarText(specOf({ type: 'object', properties }));
+    };
+    expect(grammarOf(1000)).toContain('x999');
+    expect(() => grammarOf(1001)).toThrow(/\/properties.*1000/);
+    expect(() => grammarOf(5000)).toThrow(/\/properties.*1000/);
+  });
+
   it.each(SCHEMA_CASES.map((each) => [JSON.stringify(each.schema), each] as const))(
     'allows what Ajv accepts, and nothing else: %s',
     async (_, { schema, instances }) => {

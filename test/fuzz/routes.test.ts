@@ -1,0 +1,119 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import fc from 'fast-check';
+import { afterEach, describe, expect, test } from 'vitest';
+import { bytesOf } from '../support/byte-model.js';
+import { ScriptedEngine } from '../support/scripted-engine.js';
+import { startTestServer, stopTestServers, type TestServer } from '../support/test-server.js';
+import { type PostRoute, post, postRoutes } from './answers.js';
+import { bodyText, mutated, mutations } from './hostile.js';
+import { type KnownFields, valuesOf } from './schema-values.js';
+
+afterEach(stopTestServers);
+
+/** For longer runs than a test has time for, and for others. */
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? '60');
+const SEED = Number(process.env['FUZZ_SEED'] ?? '1');
+
+const KNOWN: KnownFields = {
+  model: fc.constantFrom('byte-model', 'alias'),
+  previous_response_id: fc.constant(null),
+  messages: fc.constantFrom(
+    [{ role: 'user', content: 'Hi' }],
+    [
+      { role: 'system', content: [{ type: 'text', text: 'a' }] },
+      { role: 'assistant', tool_calls: [{ id: 'c', function: { name: 'f', arguments: '{}' } }] },
+      { role: 'assistant', content: null, reasoning_content: 'b', tool_calls: [] },
+    ],
+  ),
+};
+
+function start(): Promise<TestServer & { engine: ScriptedEngine }> {
+  const engine = new ScriptedEngine(({ pooling }) =>
+    pooling === null
+      ? { steps: [bytesOf('a{"'), bytesOf('é')], finish: 'length' }
+      : { steps: [[]], finish: 'stop', embedding: new Float32Array(8).fill(1) },
+  );
+  // What is kept on purpose does not count as memory that stays.
+  return startTestServer(engine, { settings: { maxStoredResponses: 1 } }).then((server) => ({
+    ...server,
+    engine,
+  }));
+}
+
+describe('no request makes the server fail, hang or grow', () => {
+  test('every route that takes a body is found, and some spoilt bodies are still good', async () => {
+    const server = await start();
+    const routes = await postRoutes(server.url);
+    expect(routes.length).toBeGreaterThan(8);
+    for (const route of routes) {
+      const statuses = await fuzz(server, route, RUNS);
+      const seen = [...statuses.keys()];
+      if (route.schema !== null)
+        expect([route.path, seen]).toEqual([route.path, expect.arrayContaining([200, 400])]);
+      expect([route.path, server.engine.alive]).toEqual([route.path, []]);
+    }
+    expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('polluted');
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+
+  test('memory does not stay', async () => {
+    const server = await start();
+    const routes = await postRoutes(server.url);
+    const round = async (): Promise<number> => {
+      for (const route of routes) await fuzz(server, route, 8);
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    await round();
+    const before = await round();
+    await round();
+    // One body of 10 MB that stayed would be more.
+    expect((await round()) - before).toBeLessThan(4 * 2 ** 20);
+  });
+});
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Sends bodies to a route: valid ones, each spoilt in up to two places. @returns how often each status came */
+async function fuzz(
+  server: TestServer & { engine: ScriptedEngine },
+  { path, schema }: PostRoute,
+  runs: number,
+): Promise<Map<number, number>> {
+  const statuses = new Map<number, number>();
+  const url = server.url + path.replaceAll(/\{\w+\}/g, 'x');
+  const fields = Object.keys(schema?.properties ?? { x: {} });
+  const bodies = fc
+    .tuple(
+      schema === null ? fc.jsonValue() : valuesOf(schema, KNOWN),
+      fc.array(mutations(fields, 12), { maxLength: 2 }),
+    )
+    .map(([value, changes]) => new Body(bodyText(changes.reduce(mutated, value))));
+  const property = fc.asyncProperty(bodies, async ({ text }) => {
+    const status = await post(url, text);
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    const failures = server.log.filter(({ level }) => Number(level) >= 50);
+    server.log.length = 0;
+    server.engine.submitted.length = 0;
+    expect(failures).toEqual([]);
+  });
+  await fc.assert(property, { numRuns: runs, seed: SEED });
+  return statuses;
+}
+
+class Body {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** For the report of a failure. */
+  toString(): string {
+    return this.text.length < 2000
+      ? this.text
+      : `${this.text.slice(0, 1000)}... (${this.text.length} characters)`;
+  }
+}
