@@ -109,6 +109,13 @@ const HUGE: readonly (() => string)[] = [
   () => '9'.repeat(100_000),
 ];
 
+/** Some that are large when they are parsed, too. */
+export const LARGE: readonly string[] = [
+  `[${'{},'.repeat(50_000)}{}]`,
+  `{${Array.from({ length: 20_000 }, (_, i) => `"${i}":1`).join(',')}}`,
+  `"${'x'.repeat(500_000)}"`,
+];
+
 /** Texts to put into a body; one in `rarity` is huge. */
 export const hostileTexts = (rarity: number): fc.Arbitrary<string> =>
   fc.oneof(
