@@ -12,6 +12,7 @@ import {
   toChatFormat,
 } from '../routes/response-fields.js';
 import { templateVariables } from '../routes/template-variables.js';
+import { assertMayFit } from '../text/assert-may-fit.js';
 import { clip } from '../text/clip.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodeToFit, toMessages } from './conversation.js';
@@ -68,6 +69,9 @@ function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Pr
       variables,
     });
     const read = messageForms.plan(rendered, tools, answer);
+    if (body.truncation !== 'auto') {
+      assertMayFit(read.prompt, model.tokenizer, engine.info.maxModelLength, 'input');
+    }
     return { ...read, tokenIds: encodePrompt(read.prompt, model) };
   };
   if (body.truncation !== 'auto') return { input, prompt: encode(input), tools };

@@ -4,6 +4,7 @@ import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { answer, newId, newRecord } from '../generation/run.js';
 import { grammarOf } from '../generation/structured-output.js';
+import { assertMayFit } from '../text/assert-may-fit.js';
 import { planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
@@ -44,6 +45,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
         variables: templateVariables(body, served.chatTemplate),
       });
       const { prompt, message, grammar } = messageForms.plan(rendered, tools, grammarOf(body));
+      assertMayFit(prompt, served.tokenizer, engine.info.maxModelLength, 'messages');
       const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,

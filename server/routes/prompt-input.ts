@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
+import { assertMayFit } from '../text/assert-may-fit.js';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
 
@@ -25,8 +26,11 @@ export function encodePrompts(
   options: { readonly param: string; readonly addSpecialTokens?: boolean },
 ): TokenId[][] {
   const { param, addSpecialTokens = true } = options;
-  const encode = (text: string): TokenId[] =>
-    context.model.tokenizer.encode(text, { addSpecialTokens });
+  const { tokenizer } = context.model;
+  const encode = (text: string): TokenId[] => {
+    assertMayFit(text, tokenizer, context.engine.info.maxModelLength, param);
+    return tokenizer.encode(text, { addSpecialTokens });
+  };
   if (typeof prompt === 'string') return [encode(prompt)];
   const [first] = prompt;
   if (typeof first === 'number') return [checkTokenIds(prompt as number[], context, param)];

@@ -114,15 +114,19 @@ abstract class HfTokenizer implements Tokenizer {
   }
 
   abstract bytesOf(id: TokenId): Uint8Array;
+  abstract readonly longestToken: number;
 }
 
 /** Byte-level BPE: each token is bytes, whatever stands around it. */
 class ByteLevelTokenizer extends HfTokenizer {
+  readonly longestToken: number;
   readonly #table: ByteTable;
 
   constructor(library: Library, table: ByteTable, special: ReadonlySet<number>) {
     super(library, special);
     this.#table = table;
+    // A unit is one byte at least.
+    this.longestToken = table.reduce((most, bytes) => Math.max(most, bytes?.length ?? 0), 1);
   }
 
   protected textOf(ids: readonly TokenId[]): string {
@@ -140,6 +144,7 @@ class ByteLevelTokenizer extends HfTokenizer {
 
 /** All others (SentencePiece, WordPiece): a token's text depends on its neighbours. */
 class NeighbourTokenizer extends HfTokenizer {
+  readonly longestToken = Number.POSITIVE_INFINITY;
   /** Found so far: decoding costs the library some 10 us, and log-probabilities ask for up to 21 tokens at each place. */
   readonly #bytes = new Map<TokenId, Uint8Array>();
 
