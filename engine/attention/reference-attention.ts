@@ -159,7 +159,3 @@ function* queries(batch: AttentionBatch, s: number): Generator<{ row: number; po
   const firstPosition = batch.contextLengths[s] - (end - start);
   for (let row = start; row < end; row++) yield { row, position: firstPosition + row - start };
 }
-
-export function createReferenceAttention(config: PagedAttentionConfig): ReferenceAttention {
-  return new ReferenceAttention(config);
-}

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasProgram } from '../support/debian-programs.js';
+import { eventually } from '../support/eventually.js';
 import { startOctavo } from '../support/octavo-process.js';
 import { freePort } from '../support/redis-process.js';
 
@@ -53,13 +54,8 @@ async function api<Data>(url: string, path: string): Promise<Data | null> {
   return ((await response.json()) as { data: Data }).data;
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`did not happen within 20 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
+/** Prometheus looks once a second. */
+const PATIENCE = { seconds: 20, everyMs: 100 };
 
 async function load(url: string): Promise<void> {
   const ask = async (prompt: string, maxTokens: number): Promise<void> => {
@@ -84,30 +80,42 @@ describe.skipIf(!hasProgram('prometheus'))("Debian's Prometheus with the shipped
     const octavo = await startOctavo();
     const prometheus = await startPrometheus(new URL(octavo.url).host);
     await load(octavo.url);
-    await until('the target is up', async () => {
-      const targets = await api<Targets>(prometheus, 'targets');
-      return targets?.activeTargets.map(({ health }) => health).join() === 'up';
-    });
-    await until('all alerts were evaluated', async () => {
-      const rules = await api<Rules>(prometheus, 'rules');
-      const healths = rules?.groups.flatMap((group) => group.rules.map(({ health }) => health));
-      return healths?.length === 5 && healths.every((health) => health === 'ok');
-    });
+    await eventually(
+      async () => {
+        const targets = await api<Targets>(prometheus, 'targets');
+        return targets?.activeTargets.map(({ health }) => health).join() === 'up';
+      },
+      'the target is up',
+      PATIENCE,
+    );
+    await eventually(
+      async () => {
+        const rules = await api<Rules>(prometheus, 'rules');
+        const healths = rules?.groups.flatMap((group) => group.rules.map(({ health }) => health));
+        return healths?.length === 5 && healths.every((health) => health === 'ok');
+      },
+      'all alerts were evaluated',
+      PATIENCE,
+    );
     expect(dashboard.panels.length).toBeGreaterThanOrEqual(14);
     const silent = new Set(dashboard.panels.flatMap(({ targets }) => targets.map((t) => t.expr)));
-    await until(`data for ${[...silent].join('\n')}`, async () => {
-      // Rates need growth between two scrapes.
-      await load(octavo.url);
-      for (const expr of silent) {
-        const query = expr
-          .replaceAll('$__rate_interval', '30s')
-          .replaceAll('$model', 'octavo-tiny');
-        const data = await api<Result>(prometheus, `query?query=${encodeURIComponent(query)}`);
-        if (data?.result.some(({ value }) => Number.isFinite(Number(value[1])))) {
-          silent.delete(expr);
+    await eventually(
+      async () => {
+        // Rates need growth between two scrapes.
+        await load(octavo.url);
+        for (const expr of silent) {
+          const query = expr
+            .replaceAll('$__rate_interval', '30s')
+            .replaceAll('$model', 'octavo-tiny');
+          const data = await api<Result>(prometheus, `query?query=${encodeURIComponent(query)}`);
+          if (data?.result.some(({ value }) => Number.isFinite(Number(value[1])))) {
+            silent.delete(expr);
+          }
         }
-      }
-      return silent.size === 0;
-    });
+        return silent.size === 0;
+      },
+      `data for ${[...silent].join('\n')}`,
+      PATIENCE,
+    );
   });
 });

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
 import { metric, startOctavo } from '../support/octavo-process.js';
 
 const client = (url: string): OpenAI =>
@@ -23,14 +24,6 @@ async function streamedText(
   let text = '';
   for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
   return text;
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 5000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`did not happen within 5 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 const QUESTIONS = [
@@ -105,9 +98,19 @@ describe('octavo serve, with the embedded model and the official client', () => 
         `Content-Length: ${body.length}\r\n\r\n${body}`,
     );
     await new Promise((resolve) => socket.once('data', resolve));
-    await until(async () => (await metric(url, 'vllm:kv_cache_usage_perc')) > 0, 'blocks in use');
+    await eventually(
+      async () => (await metric(url, 'vllm:kv_cache_usage_perc')) > 0,
+      'blocks in use',
+      {
+        seconds: 5,
+      },
+    );
     socket.destroy();
-    await until(async () => (await metric(url, 'vllm:num_requests_running')) === 0, 'it stops');
+    await eventually(
+      async () => (await metric(url, 'vllm:num_requests_running')) === 0,
+      'it stops',
+      { seconds: 5 },
+    );
     expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
     expect(await metric(url, 'vllm:generation_tokens_total')).toBeLessThan(1500);
   });

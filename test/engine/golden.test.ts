@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
-import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
+import type { LoadedEngine } from '../../engine/core/load-engine.js';
 import { wholeRowsOf } from '../../engine/core/model-runner.js';
-import { type EngineOptions, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import { loadTiny } from '../support/octavo-tiny.js';
 
 // Made by models/octavo-tiny/training/golden.py with transformers' LlamaForCausalLM in float32.
 interface Golden {
@@ -22,21 +23,6 @@ const goldens = JSON.parse(
   readFileSync(path('../fixtures/octavo-tiny/generations.json'), 'utf8'),
 ) as readonly Golden[];
 const END = 2 as TokenId;
-
-const OPTIONS: EngineOptions = {
-  modelDir: path('../../models/octavo-tiny'),
-  maxNumSeqs: 16,
-  maxNumBatchedTokens: 512,
-  blockSize: 16,
-  kvCacheBytes: 64 * 2 ** 20,
-  kvDtype: 'f32',
-  maxModelLength: null,
-  threads: 2,
-  enablePrefixCaching: false,
-  schedulingPolicy: 'fcfs',
-  longPrefillThreshold: 0,
-  kvMetricsSampleRate: 0,
-};
 
 /** Runs prompts to their end, all at once; returns their tokens in the same order. */
 async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promise<TokenId[][]> {
@@ -62,7 +48,7 @@ async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promi
 describe('octavo-tiny against PyTorch', () => {
   let engine: LoadedEngine;
   beforeAll(async () => {
-    engine = await loadEngine(OPTIONS);
+    engine = await loadTiny({ enablePrefixCaching: false });
   });
   afterAll(() => engine.runner.dispose());
 
@@ -87,8 +73,7 @@ describe('octavo-tiny against PyTorch', () => {
     timeout: 120_000,
   }, async () => {
     // 129 blocks hold one request of 2,048 tokens: with prompts of up to 1,500 tokens there is never room for all.
-    const tight = await loadEngine({
-      ...OPTIONS,
+    const tight = await loadTiny({
       enablePrefixCaching: true,
       maxNumBatchedTokens: 100,
       kvCacheBytes: 129 * 16 * 2 * 5 * 2 * 32 * 4,

@@ -4,15 +4,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
-import { loadEngine } from '../../engine/core/load-engine.js';
 import { wholeRowsOf } from '../../engine/core/model-runner.js';
-import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
-import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { BlockId } from '../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';
+import { loadTiny, tinyRequest } from '../support/octavo-tiny.js';
 
 interface Golden {
   readonly prompt: readonly TokenId[];
@@ -106,33 +104,20 @@ describe('octavo-tiny in W8A8', () => {
   // the model often finds two words equally good; rounding to 8 bits then tips the scale. `npm run bench:quality` measures what has one
   // right answer.
   it('says nearly always what float32 says', { timeout: 60_000 }, async () => {
-    const engine = await loadEngine({
-      modelDir: path('../../models/octavo-tiny'),
-      maxNumSeqs: 16,
-      maxNumBatchedTokens: 512,
-      blockSize: BLOCK,
-      kvCacheBytes: 64 * 2 ** 20,
-      kvDtype: 'f32',
-      maxModelLength: null,
-      threads: 2,
+    const engine = await loadTiny({
       enablePrefixCaching: false,
-      schedulingPolicy: 'fcfs',
-      longPrefillThreshold: 0,
-      kvMetricsSampleRate: 0,
       quantize: { kind: 'w8a8', nbits: false, cacheDir },
     });
     const texts = new Map<RequestId, TokenId[]>();
     goldens.forEach(({ prompt, tokens }, i) => {
       const id = `${i}` as RequestId;
       texts.set(id, []);
-      engine.core.add({
-        ids: [id],
-        promptTokenIds: prompt,
-        maxTokens: Math.max(tokens.length, 1),
-        stopTokenIds: [2 as TokenId],
-        sampling: GREEDY,
-        ...PLAIN_REQUEST,
-      });
+      engine.core.add(
+        tinyRequest(id, prompt, {
+          maxTokens: Math.max(tokens.length, 1),
+          stopTokenIds: [2 as TokenId],
+        }),
+      );
     });
     while (engine.core.hasWork) {
       for (const { requestId, tokenIds } of await engine.core.step())

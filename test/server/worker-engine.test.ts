@@ -1,16 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  type EngineOptions,
-  type EngineRequest,
-  PLAIN_REQUEST,
-} from '../../engine/core/protocol.js';
+import { type EngineOptions, type EngineRequest } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Engine, EngineOutput } from '../../server/engine-port.js';
 import { createWorkerEngine } from '../../server/worker-engine.js';
 import { modelDir } from '../support/model-dir.js';
+import { plainRequest } from '../support/plain-request.js';
 import { eventually } from '../support/test-server.js';
 
 const OPTIONS: EngineOptions = {
@@ -44,15 +41,13 @@ async function start(
 }
 
 function request(ids: readonly string[], more: Partial<EngineRequest> = {}): EngineRequest {
-  return {
+  return plainRequest({
     ids: ids as readonly RequestId[],
     promptTokenIds: [1, 300, 400, 500] as number[] as TokenId[],
     maxTokens: 12,
-    stopTokenIds: [],
     sampling: { ...GREEDY, temperature: 1, seed: 5 },
-    ...PLAIN_REQUEST,
     ...more,
-  };
+  });
 }
 
 async function tokensOf(outputs: AsyncIterable<EngineOutput>): Promise<TokenId[]> {

@@ -5,10 +5,9 @@ import {
   type CompletionOutput,
   type EngineOptions,
   type EngineRequest,
-  PLAIN_REQUEST,
 } from '../../engine/core/protocol.js';
-import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import { plainRequest } from './plain-request.js';
 import { UncutModel } from './uncut-model.js';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -50,15 +49,8 @@ export function tinyRequest(
   promptTokenIds: readonly TokenId[],
   more: Partial<EngineRequest> = {},
 ): EngineRequest {
-  return {
-    ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
-    promptTokenIds,
-    maxTokens: 8,
-    stopTokenIds: [],
-    sampling: GREEDY,
-    ...PLAIN_REQUEST,
-    ...more,
-  };
+  const list = (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[];
+  return plainRequest({ ids: list, promptTokenIds, maxTokens: 8, ...more });
 }
 
 /** Runs requests to their end, all at once. @returns every completion's outputs */

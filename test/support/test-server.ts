@@ -83,11 +83,4 @@ export async function stopTestServers(): Promise<void> {
   }
 }
 
-/** Waits for something that another part of the process is about to do. */
-export async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 3000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`did not happen within 3 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+export { eventually } from './eventually.js';

@@ -1,5 +1,5 @@
 import { elementTypes } from '../element-types.js';
-import { floatAttribute, type Graph, intAttribute, MICROSOFT, shapeOf } from '../graph.js';
+import { floatAttribute, type Graph, intAttribute, shapeOf } from '../graph.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { whyNotUnpacked } from './nbits-matrix.js';
 import type { QuantizeScope } from './quantization.js';
@@ -184,10 +184,4 @@ function findEmbeddings(
     if (rows !== head.outputs || columns !== head.inputs) return [];
     return isTied(tensor, head) ? [{ node, tensor }] : [];
   });
-}
-
-/** For reports: how a node is called. */
-export function describeNode(node: NodeProto): string {
-  const domain = node.domain === MICROSOFT ? `${MICROSOFT}.` : '';
-  return `${node.name || node.output[0]} (${domain}${node.opType})`;
 }

@@ -49,6 +49,16 @@ export class CacheFlow {
   }
 
   /**
+   * The cache of an attention node's keys or values, an input of the graph: the node joins it with `fresh` itself, or it was joined before.
+   *
+   * @param past the node's own input; '' without
+   */
+  cacheOf(past: string, fresh: string): Pick<JoinedCache, 'past' | 'fresh'> | undefined {
+    const cache = past ? { past, fresh } : this.cacheBehind(fresh);
+    return cache && this.graph.inputs.has(cache.past) ? cache : undefined;
+  }
+
+  /**
    * The cache that a tensor holds the keys or values of, if between them nothing but moves and factors lies.
    *
    * @param onFactor is told what multiplies or divides; without it, factors are not expected

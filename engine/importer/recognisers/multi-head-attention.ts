@@ -27,9 +27,9 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
   const extra = node.input.findIndex((name, index) => index > INPUT.pastValue && name !== '');
   if (extra >= 0) throw unsupported(graph, node, `its input ${extra} (${input(extra)})`);
   const [past, pastValue] = [INPUT.past, INPUT.pastValue].map(input);
-  const keys = past ? { past, fresh: key } : flow.cacheBehind(key);
-  const values = pastValue ? { past: pastValue, fresh: value } : flow.cacheBehind(value);
-  if (!keys || !values || !graph.inputs.has(keys.past) || !graph.inputs.has(values.past)) {
+  const keys = flow.cacheOf(past, key);
+  const values = flow.cacheOf(pastValue, value);
+  if (!keys || !values) {
     throw unsupported(
       graph,
       node,

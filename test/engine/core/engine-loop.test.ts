@@ -1,30 +1,24 @@
 import { describe, expect, it } from 'vitest';
 import { EngineLoop, type EngineLoopOptions } from '../../../engine/core/engine-loop.js';
 import type { GrammarConstraint, GrammarSource } from '../../../engine/core/grammar-source.js';
-import {
-  type EngineMessage,
-  type EngineRequest,
-  PLAIN_REQUEST,
-} from '../../../engine/core/protocol.js';
+import { type EngineMessage, type EngineRequest } from '../../../engine/core/protocol.js';
 import { OctavoError } from '../../../engine/errors.js';
-import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { expectedText } from '../../support/paged-model.js';
+import { plainRequest } from '../../support/plain-request.js';
 
 const NO_GRAMMARS: GrammarSource = {
   constrain: () => Promise.reject(new Error('no grammars here')),
   close: () => Promise.resolve(),
 };
 
-const request = (id: string, prompt: readonly number[], maxTokens: number): EngineRequest => ({
-  ids: [id as RequestId],
-  promptTokenIds: prompt as readonly TokenId[],
-  maxTokens,
-  stopTokenIds: [],
-  sampling: GREEDY,
-  ...PLAIN_REQUEST,
-});
+const request = (id: string, prompt: readonly number[], maxTokens: number): EngineRequest =>
+  plainRequest({
+    ids: [id as RequestId],
+    promptTokenIds: prompt as readonly TokenId[],
+    maxTokens,
+  });
 
 /** A loop at work, what it has sent, and a way to wait for a message. */
 function start(

@@ -1,0 +1,16 @@
+/**
+ * Waits for something that another part of the process, or another process, is about to do.
+ *
+ * @param everyMs pause between two looks
+ */
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  { seconds = 3, everyMs = 5 }: { readonly seconds?: number; readonly everyMs?: number } = {},
+): Promise<void> {
+  const deadline = Date.now() + seconds * 1000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`did not happen within ${seconds} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
