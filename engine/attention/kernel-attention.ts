@@ -9,7 +9,7 @@ import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './pag
 const STEP_RESERVE_BYTES = 256 * 2 ** 20;
 
 /** Work of a call, in multiplications, below which waking a helper costs more than it saves. */
-const ALONE_BELOW = 400_000;
+const ALONE_BELOW = 1_500_000;
 
 export interface KernelOptions {
   /** Bytes of pages that one memory holds, at most; tests make it small. */
