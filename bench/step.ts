@@ -25,6 +25,9 @@ if (!(shape in SHAPES))
 const quantize = oneOf('quantize', flags.quantize, ['none', 'w8a8']);
 const kvDtype = oneOf('kv-dtype', flags['kv-dtype'], ['f32', 'bf16', 'int8']);
 const THREADS = 2;
+const STEP_TOKENS = 512;
+/** Steps, at least, over which a median is taken; contexts are then around the stated length. */
+const TOGETHER = 20;
 const directory = ensureModel(shape);
 const { vocab } = SHAPES[shape];
 
@@ -51,12 +54,17 @@ function request(length: number, maxTokens: number, seed = nextId): EngineReques
   };
 }
 
-/** Timings of all steps until nothing is left to do. */
-async function drain({ core }: LoadedEngine): Promise<StepTimings[]> {
-  const steps: StepTimings[] = [];
+interface Step extends StepTimings {
+  /** Sequences that got a token. */
+  readonly tokens: number;
+}
+
+/** All steps until nothing is left to do. */
+async function drain({ core }: LoadedEngine): Promise<Step[]> {
+  const steps: Step[] = [];
   while (core.hasWork) {
-    await core.step();
-    steps.push(core.timings);
+    const outputs = await core.step();
+    steps.push({ ...core.timings, tokens: outputs.length });
   }
   return steps;
 }
@@ -66,10 +74,16 @@ const mid = (steps: readonly StepTimings[], phase: keyof StepTimings): number =>
 
 /** Medians of a decode step with `batch` sequences of `context` tokens. */
 async function decode(engine: LoadedEngine, batch: number, context: number): Promise<Cell[]> {
-  for (let i = 0; i < batch; i++) engine.core.add(request(context - 20, 24));
+  // The first prompt to be done goes on until the last one is, and then all decode together.
+  const prefillSteps = Math.ceil((batch * context) / STEP_TOKENS);
+  const length = context - 2 * TOGETHER;
+  for (let i = 0; i < batch; i++) engine.core.add(request(length, prefillSteps + 2 * TOGETHER));
   const all = await drain(engine);
-  // Steps in which all sequences decode: after the last prompt, before the first end.
-  const steps = all.slice(-20, -2);
+  // All got a token: the first such step did the last of the prompts, too; in the last one the first have ended.
+  const steps = all.filter(({ tokens }) => tokens === batch).slice(1, -1);
+  if (steps.length < TOGETHER) {
+    throw new Error(`only ${steps.length} steps in which ${batch} sequences decoded`);
+  }
   const total = mid(steps, 'total');
   const phases = (['schedule', 'segments', 'attention', 'sample'] as const).map((p) =>
     mid(steps, p),
@@ -124,7 +138,7 @@ function whatTheCutCosts(rows: readonly Cell[][]): Report['tables'][number] {
 const engine = await loadEngine({
   modelDir: directory,
   maxNumSeqs: 64,
-  maxNumBatchedTokens: 512,
+  maxNumBatchedTokens: STEP_TOKENS,
   blockSize: 16,
   kvCacheBytes: 2 * 2 ** 30,
   kvDtype,
