@@ -146,6 +146,9 @@ async function createSession(
     graphOptimizationLevel: 'all',
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
+    // A pattern is one block of memory for each number of tokens that was ever in a step: with 512 tokens a step it held another
+    // gigabyte, was made anew in the second step of a size, and no step was quicker for it.
+    enableMemPattern: false,
     // Every session has its own pool, and an idle pool that spins takes the cores from the segment that runs:
     // 24 segments took 280 to 400 ms a pass with spinning and 19 to 23 ms without, on two cores.
     extra: {
