@@ -34,7 +34,7 @@ function largestPlan(largest: LargestStep): StepPlan {
     const length = Math.floor(tokens / count) + (index < tokens % count ? 1 : 0);
     return {
       requestId,
-      tokenIds: new Array<TokenId>(length).fill(0 as TokenId),
+      tokenIds: Array.from({ length }, () => 0 as TokenId),
       numComputed: 0,
       blocks,
       samplers: [requestId],
