@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { OctavoError } from '../errors.js';
 import {
   type TensorProto,
@@ -31,7 +31,7 @@ const BITS: Partial<Record<TensorProto_DataType, number>> = {
 
 /** Where a tensor's bytes lie when they are not in the protobuf itself. Offsets may lie beyond 4 GiB. */
 export interface ExternalRange {
-  /** Absolute. */
+  /** Absolute, and no link. */
   readonly file: string;
   readonly offset: bigint;
   readonly length: bigint;
@@ -88,12 +88,27 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
   const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
   if (!stats) throw fail(`its external data file ${location} is missing`);
   if (!stats.isFile()) throw fail(`its external data ${location} is not a file`);
+  const real = realpathSync(file);
+  const root = linkRoot(realpathSync(directory));
+  if (!real.startsWith(join(root, sep))) {
+    throw fail(`its external data ${location} is a link to ${real}, outside the model's directory`);
+  }
   if (offset + length > stats.size) {
     throw fail(
       `its external data ends at byte ${offset + length}, but ${location} has only ${stats.size} bytes`,
     );
   }
-  return { file, offset, length };
+  return { file: real, offset, length };
+}
+
+/**
+ * Where links of a model's directory may lead: inside of it, or anywhere in a cache of the hub, whose snapshots are made of links. (A file
+ * that came from elsewhere could be a link to anything that this user can read.)
+ */
+function linkRoot(directory: string): string {
+  return (
+    /^(.+)[\\/]models--[^\\/]+[\\/]snapshots[\\/]/.exec(join(directory, sep))?.[1] ?? directory
+  );
 }
 
 /**

@@ -59,13 +59,9 @@ export class SegmentRunner implements ModelRunner {
     options: SegmentRunnerOptions,
   ): Promise<SegmentRunner> {
     const segments: LoadedSegment[] = [];
-    try {
-      for (const segment of model.segments) {
-        const session = await createSession(segment, model.weightsDir, options.threads);
-        segments.push({ ...segment, session });
-      }
-    } finally {
-      await model.release();
+    for (const segment of model.segments) {
+      const session = await createSession(segment, model.weightsDir, options.threads);
+      segments.push({ ...segment, session });
     }
     const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
     return new SegmentRunner(segments, model, attention, maxLogitBytes);
@@ -156,9 +152,7 @@ async function createSession(
     },
   };
   try {
-    return typeof segment.model === 'string'
-      ? await InferenceSession.create(segment.model, options)
-      : await InferenceSession.create(segment.model, options);
+    return await InferenceSession.create(segment.model, options);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     throw new OctavoError(
