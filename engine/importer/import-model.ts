@@ -90,9 +90,11 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   return {
     segments: cuts.map((cut, index) => ({
       index,
-      model: writeSegment(graph, cut, { types, place, index }),
       inputs: cut.inputs,
       outputs: cut.outputs,
+      get model() {
+        return writeSegment(graph, cut, { types, place, index });
+      },
     })),
     sites,
     vocabSize,

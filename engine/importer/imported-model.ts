@@ -27,7 +27,7 @@ export interface ImportedModel {
 /** One piece of the graph, ready to become an ONNX Runtime session. */
 export interface Segment {
   readonly index: number;
-  /** A serialised ModelProto. */
+  /** A serialised ModelProto, made anew by each look: with weights inside the model's file it may be as large as that. */
   readonly model: Uint8Array;
   /** Tensors it reads: the step's own (`StepInput`) or outputs of earlier segments and sites. */
   readonly inputs: readonly string[];

@@ -61,7 +61,8 @@ export class SegmentRunner implements ModelRunner {
     const segments: LoadedSegment[] = [];
     for (const segment of model.segments) {
       const session = await createSession(segment, model.weightsDir, options.threads);
-      segments.push({ ...segment, session });
+      const { inputs, outputs } = segment;
+      segments.push({ inputs, outputs, session });
     }
     const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
     return new SegmentRunner(segments, model, attention, maxLogitBytes);
@@ -128,7 +129,7 @@ export class SegmentRunner implements ModelRunner {
   }
 }
 
-interface LoadedSegment extends Segment {
+interface LoadedSegment extends Pick<Segment, 'inputs' | 'outputs'> {
   readonly session: InferenceSession;
 }
 
