@@ -6,6 +6,8 @@ import { type ModelProto, ModelProtoSchema } from './onnx/onnx_pb.js';
 
 /** Lengths in a protobuf are 31 bits. */
 const MAX_BYTES = 2 ** 31;
+/** What a repository that was cloned without its large files has in their place. */
+const LFS = 'version https://git-lfs';
 
 /** @throws OctavoError `model_file_missing` */
 export async function findModelFile(modelDir: string, path: string): Promise<string> {
@@ -32,6 +34,9 @@ export async function readModelProto(file: string): Promise<ModelProto> {
       throw corrupt(file, what);
     }
     bytes = await readFile(file);
+    if (bytes.length < 1024 && Buffer.from(bytes).toString('latin1').startsWith(LFS)) {
+      throw corrupt(file, 'is a pointer of git-lfs, not the file itself: git lfs pull fetches it');
+    }
   } catch (cause) {
     if (cause instanceof OctavoError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -9,7 +9,7 @@ function show(
   const log: string[] = [];
   let written = '';
   const write = (text: string): boolean => ((written += text), true);
-  const bar = progressBar({ ...terminal, write } as never, (line) => void log.push(line));
+  const bar = progressBar({ ...terminal, write }, (line) => void log.push(line));
   for (const done of steps) bar('downloading onnx/model.onnx', done, total);
   return { written, log };
 }

@@ -1,51 +1,15 @@
-import { closeSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { readFileSync } from 'node:fs';
+import { toBinary } from '@bufbuild/protobuf';
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { importModel } from '../../../engine/importer/import-model.js';
-import {
-  ModelProtoSchema,
-  StringStringEntryProtoSchema,
-  TensorProto_DataLocation,
-} from '../../../engine/importer/onnx/onnx_pb.js';
+import { ModelProtoSchema } from '../../../engine/importer/onnx/onnx_pb.js';
+import { hugeModel, LAST_ROW, ROW_BYTES, ROWS } from '../../support/huge-model.js';
 import { modelDir } from '../../support/model-dir.js';
 import { tinyDecoder } from '../../support/tiny-decoder.js';
 import { firstSession } from './first-session.js';
 
 const GIB = 2 ** 30;
-const WIDTH = 24;
-const ROW_BYTES = WIDTH * 4;
-const ROWS = Math.floor((5 * GIB) / ROW_BYTES);
-const OFFSET = 4096;
-
-/** Values that the last row of the table has; all others are zeros that take no space on the disk. */
-const LAST_ROW = Float32Array.from({ length: WIDTH }, (_, i) => (i - 11) / 7);
-
-/** A decoder whose embedding is a sparse file of 5 GB. */
-function hugeModel(): string {
-  const model = tinyDecoder().build();
-  const table = model.graph?.initializer.find(({ name }) => name === 'embedding');
-  if (!table) throw new Error('no embedding');
-  table.dims = [BigInt(ROWS), BigInt(WIDTH)];
-  table.rawData = new Uint8Array();
-  table.dataLocation = TensorProto_DataLocation.EXTERNAL;
-  const entries = { location: 'model.onnx_data', offset: OFFSET, length: ROWS * ROW_BYTES };
-  table.externalData = Object.entries(entries).map(([key, value]) =>
-    create(StringStringEntryProtoSchema, { key, value: String(value) }),
-  );
-  const directory = modelDir({
-    'model.onnx': toBinary(ModelProtoSchema, model),
-    'model.onnx_data': '',
-    'config.json': JSON.stringify({ max_position_embeddings: 64, num_hidden_layers: 2 }),
-  });
-  const data = join(directory, 'model.onnx_data');
-  truncateSync(data, OFFSET + ROWS * ROW_BYTES);
-  const file = openSync(data, 'r+');
-  writeSync(file, new Uint8Array(LAST_ROW.buffer), 0, ROW_BYTES, OFFSET + (ROWS - 1) * ROW_BYTES);
-  closeSync(file);
-  return directory;
-}
 
 /** Bytes that this process has asked files for, by reads; mapped pages are not among them. */
 function bytesRead(): number {
