@@ -94,7 +94,7 @@ describe('processes', () => {
   const end = (child: ReturnType<typeof spawn>): Promise<number | null> =>
     new Promise((resolve) => child.once('close', resolve));
 
-  it('two that want the same model at once download it once', { timeout: 60_000 }, async () => {
+  it('three that want the same model at once download it once', { timeout: 60_000 }, async () => {
     const test = await startTestHub();
     const children = [1, 2, 3].map(() => start(test.hub.url, test.settings.cacheDir));
     expect(await Promise.all(children.map(end))).toEqual([0, 0, 0]);
