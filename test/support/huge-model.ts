@@ -11,21 +11,22 @@ import { tinyDecoder } from './tiny-decoder.js';
 
 const WIDTH = 24;
 export const ROW_BYTES = WIDTH * 4;
-export const ROWS = Math.floor((5 * 2 ** 30) / ROW_BYTES);
-const OFFSET = 4096;
+
+/** A table of 5 GB, as in models of many billion weights. */
+export const LARGE = { offset: 4096, rows: Math.floor((5 * 2 ** 30) / ROW_BYTES) };
 
 /** Values that the last row of the table has; all others are zeros that take no space on the disk. */
 export const LAST_ROW = Float32Array.from({ length: WIDTH }, (_, i) => (i - 11) / 7);
 
-/** A decoder whose embedding is a sparse file of 5 GB. */
-export function hugeModel(): string {
+/** A decoder whose embedding lies in a sparse file. */
+export function hugeModel({ offset, rows } = LARGE): string {
   const model = tinyDecoder().build();
   const table = model.graph?.initializer.find(({ name }) => name === 'embedding');
   if (!table) throw new Error('no embedding');
-  table.dims = [BigInt(ROWS), BigInt(WIDTH)];
+  table.dims = [BigInt(rows), BigInt(WIDTH)];
   table.rawData = new Uint8Array();
   table.dataLocation = TensorProto_DataLocation.EXTERNAL;
-  const entries = { location: 'model.onnx_data', offset: OFFSET, length: ROWS * ROW_BYTES };
+  const entries = { location: 'model.onnx_data', offset, length: rows * ROW_BYTES };
   table.externalData = Object.entries(entries).map(([key, value]) =>
     create(StringStringEntryProtoSchema, { key, value: String(value) }),
   );
@@ -35,9 +36,9 @@ export function hugeModel(): string {
     'config.json': JSON.stringify({ max_position_embeddings: 64, num_hidden_layers: 2 }),
   });
   const data = join(directory, 'model.onnx_data');
-  truncateSync(data, OFFSET + ROWS * ROW_BYTES);
+  truncateSync(data, offset + rows * ROW_BYTES);
   const file = openSync(data, 'r+');
-  writeSync(file, new Uint8Array(LAST_ROW.buffer), 0, ROW_BYTES, OFFSET + (ROWS - 1) * ROW_BYTES);
+  writeSync(file, new Uint8Array(LAST_ROW.buffer), 0, ROW_BYTES, offset + (rows - 1) * ROW_BYTES);
   closeSync(file);
   return directory;
 }

@@ -4,7 +4,7 @@ import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { importModel } from '../../../engine/importer/import-model.js';
 import { ModelProtoSchema } from '../../../engine/importer/onnx/onnx_pb.js';
-import { hugeModel, LAST_ROW, ROW_BYTES, ROWS } from '../../support/huge-model.js';
+import { hugeModel, LARGE, LAST_ROW, ROW_BYTES } from '../../support/huge-model.js';
 import { modelDir } from '../../support/model-dir.js';
 import { tinyDecoder } from '../../support/tiny-decoder.js';
 import { firstSession } from './first-session.js';
@@ -37,10 +37,12 @@ function smallModel(): string {
 }
 
 describe('external data of 5 GB', () => {
-  it('is right beyond 4 GiB', async () => {
+  it('is right beyond 4 GiB of a weight, and of a file', async () => {
     const expected = await firstProducts(smallModel(), 39);
     expect(new Set(expected).size).toBeGreaterThan(100);
-    expect(await firstProducts(hugeModel(), ROWS - 1)).toEqual(expected);
+    expect(await firstProducts(hugeModel(), LARGE.rows - 1)).toEqual(expected);
+    const behind = hugeModel({ offset: 5 * GIB + 4096, rows: 40 });
+    expect(await firstProducts(behind, 39)).toEqual(expected);
   });
 
   it.skipIf(process.platform !== 'linux')('is mapped, never read', async () => {

@@ -73,9 +73,12 @@ describe('who writes to a partial file', () => {
     await eventually(
       () => test.hub.seen(/GET hub.*onnx_data/).length === 1,
       'the first download asks for the data',
+      { seconds: 30 },
     );
     const second = test.fetch({}, { owner: { host, pid: process.ppid } });
-    await eventually(() => test.log.length === 1, 'the second download waits');
+    await eventually(() => test.log.length === 1, 'the second download waits', {
+      seconds: 30,
+    });
     expect(test.log).toEqual([`octavo: another process downloads ${DATA}; waiting for it`]);
     release();
     expect(await second).toBe(await first);
