@@ -3,6 +3,7 @@ import { dirname, join, posix } from 'node:path';
 import { OctavoError } from '../../engine/errors.js';
 import { externalFiles } from '../../engine/importer/external-files.js';
 import { type Dtype, variantsAmong } from '../../engine/importer/variants.js';
+import { clip } from '../text/clip.js';
 import { downloadBlob } from './download-blob.js';
 import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-client.js';
 import type { HubId } from './hub-id.js';
@@ -69,7 +70,7 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
     const dir = cache.snapshotDir(listing.commit);
     for (const file of dataFiles(dir, onnx)) {
       if (!listing.files.has(file)) {
-        const what = `${id.repo}: ${onnx} has its weights in ${file}, which is not in the repository`;
+        const what = `${id.repo}: ${onnx} has its weights in ${clip(file)}, which is not in the repository`;
         throw new OctavoError('model_file_missing', what);
       }
       await fetch.file(file);

@@ -149,6 +149,29 @@ export const DAMAGES: readonly DamageCase[] = [
     /model\.onnx: weight \S+: its external data link is a link to \/etc\/passwd, outside the model's directory/,
   ],
   [
+    'external data under a name with a null byte',
+    restate('location', 'a\0b'),
+    /external data "a\\u0000b" is no name of a file/,
+  ],
+  [
+    'external data under an endless name',
+    restate('location', 'x'.repeat(5000)),
+    /external data "x{40}" is no name of a file/,
+  ],
+  [
+    'external data behind links in a circle',
+    (directory: string) => {
+      symlinkSync('circle', join(directory, 'onnx', 'circle'));
+      restate('location', 'circle')(directory);
+    },
+    /external data circle cannot be looked at: ELOOP/,
+  ],
+  [
+    'a weight with more bytes than a number holds',
+    firstWeight((tensor) => (tensor.dims = Array.from({ length: 20 }, () => 2n ** 62n))),
+    /its external data has \d+ bytes; its shape \[.*\] needs Infinity/,
+  ],
+  [
     'a weight with a negative dimension',
     firstWeight((tensor) => (tensor.dims = [-1n, 4n])),
     /model\.onnx: weight \S+ has the shape \[-1, 4\]/,
