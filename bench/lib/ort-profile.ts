@@ -38,7 +38,7 @@ export class OrtProfile {
   #created = 0;
 
   async during<T>(create: () => Promise<T>): Promise<T> {
-    const factory: { create: Create } = InferenceSession as never;
+    const factory: { create: Create } = InferenceSession;
     const original = factory.create;
     factory.create = async (model, options) => {
       const index = this.#created++;

@@ -59,13 +59,10 @@ export class SegmentRunner implements ModelRunner {
     options: SegmentRunnerOptions,
   ): Promise<SegmentRunner> {
     const segments: LoadedSegment[] = [];
-    try {
-      for (const segment of model.segments) {
-        const session = await createSession(segment, model.weightsDir, options.threads);
-        segments.push({ ...segment, session });
-      }
-    } finally {
-      await model.release();
+    for (const segment of model.segments) {
+      const session = await createSession(segment, model.weightsDir, options.threads);
+      const { inputs, outputs } = segment;
+      segments.push({ inputs, outputs, session });
     }
     const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
     return new SegmentRunner(segments, model, attention, maxLogitBytes);
@@ -132,7 +129,7 @@ export class SegmentRunner implements ModelRunner {
   }
 }
 
-interface LoadedSegment extends Segment {
+interface LoadedSegment extends Pick<Segment, 'inputs' | 'outputs'> {
   readonly session: InferenceSession;
 }
 
@@ -159,9 +156,7 @@ async function createSession(
     },
   };
   try {
-    return typeof segment.model === 'string'
-      ? await InferenceSession.create(segment.model, options)
-      : await InferenceSession.create(segment.model, options);
+    return await InferenceSession.create(segment.model, options);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     throw new OctavoError(
