@@ -17,6 +17,8 @@ export interface Tokenizer {
   tokenId(token: string): TokenId | undefined;
   /** The entry of the vocabulary behind an id, written as it stands there (`Ġthe`); '' outside the vocabulary. */
   entryOf(id: TokenId): string;
+  /** One more than the largest id. */
+  readonly vocabSize: number;
   /** UTF-16 units that the text of one token has at most; Infinity where nobody knows. */
   readonly longestToken: number;
 }

@@ -271,7 +271,12 @@ describe('a model directory', () => {
       'model_file_corrupt',
       /tokenizer\.json at \/model must be object/,
     ],
-    ['tokenizer.json', { model: { type: 'Odd' } }, 'model_file_corrupt', /not a usable tokenizer/],
+    [
+      'tokenizer.json',
+      { model: { type: 'Odd', vocab: {} } },
+      'model_unsupported',
+      /tokenizer\.json: model: Odd is not supported/,
+    ],
     ['generation_config.json', { eos_token_id: 'x' }, 'model_file_corrupt', /eos_token_id/],
     [
       'chat_template.jinja',

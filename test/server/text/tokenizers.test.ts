@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { TokenId } from '../../../scheduler/ids.js';
+import { loadTokenizer } from '../../../server/text/hf-tokenizer.js';
+import type { Tokenizer } from '../../../server/text/tokenizer.js';
+import { tokenizerDir } from '../../support/tokenizer-fixtures.js';
+
+const FIXTURES = new URL('../../fixtures/tokenizers/', import.meta.url);
+const json = (path: string): unknown => JSON.parse(readFileSync(new URL(path, FIXTURES), 'utf8'));
+
+interface Goldens {
+  /** Tokens; special tokens before and after; what the tokens say, null: the text. */
+  readonly texts: readonly [TokenId[], [TokenId[], TokenId[]], string | null][];
+  readonly sequences: readonly [TokenId[], string][];
+}
+
+const TEXTS = json('texts.json') as readonly string[];
+const NAMES = readdirSync(new URL('tokenizers/', FIXTURES)).map((file) => file.slice(0, -5));
+
+const streamed = (tokenizer: Tokenizer, ids: readonly TokenId[], skipSpecialTokens: boolean) => {
+  const detokenizer = tokenizer.createDetokenizer({ skipSpecialTokens });
+  return ids.map((id) => detokenizer.push(id)).join('') + detokenizer.flush();
+};
+
+describe.each(NAMES)('the tokenizer %s', async (name) => {
+  const tokenizer = await loadTokenizer(tokenizerDir(name));
+  const goldens = json(`goldens/${name}.json`) as Goldens;
+
+  it("makes the Rust library's tokens of every text", () => {
+    const wrong = TEXTS.flatMap((text, i) => {
+      const ids = tokenizer.encode(text, { addSpecialTokens: false });
+      const [expected] = goldens.texts[i];
+      return String(ids) === String(expected) ? [] : [{ text, ids, expected }];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('adds the special tokens that belong around a text', () => {
+    TEXTS.forEach((text, i) => {
+      const [ids, [before, after]] = goldens.texts[i];
+      const framed = tokenizer.encode(text, { addSpecialTokens: true });
+      expect(framed).toEqual([...before, ...ids, ...after]);
+    });
+  });
+
+  it('gives the text back as the Rust library does', () => {
+    const wrong = TEXTS.flatMap((text, i) => {
+      const [ids, , said] = goldens.texts[i];
+      const decoded = tokenizer.decode(ids, { skipSpecialTokens: false });
+      return decoded === (said ?? text) ? [] : [{ decoded, expected: said ?? text }];
+    });
+    expect(wrong).toEqual([]);
+    const others = goldens.sequences.map(([ids]) =>
+      tokenizer.decode(ids, { skipSpecialTokens: true }),
+    );
+    expect(others).toEqual(goldens.sequences.map(([, text]) => text));
+  });
+
+  it('streams any tokens to the text that they have together', () => {
+    const id = fc.integer({ min: 0, max: tokenizer.vocabSize + 1 }).map((n) => n as TokenId);
+    fc.assert(
+      fc.property(fc.array(id, { maxLength: 24 }), fc.boolean(), (ids, skipSpecialTokens) => {
+        const whole = tokenizer.decode(ids, { skipSpecialTokens });
+        expect(streamed(tokenizer, ids, skipSpecialTokens)).toBe(whole);
+      }),
+      { numRuns: 150, seed: 6 },
+    );
+  });
+
+  it('holds nothing back but an incomplete character', () => {
+    const [longest] = [...TEXTS].sort((a, b) => b.length - a.length);
+    const ids = tokenizer.encode(longest, { addSpecialTokens: false });
+    const detokenizer = tokenizer.createDetokenizer({ skipSpecialTokens: false });
+    let shown = '';
+    ids.forEach((token, i) => {
+      shown += detokenizer.push(token);
+      const whole = tokenizer.decode(ids.slice(0, i + 1), { skipSpecialTokens: false });
+      expect(whole.replace(/\uFFFD+$/, '')).toBe(shown.replace(/\uFFFD+$/, ''));
+    });
+  });
+});
