@@ -1,0 +1,210 @@
+import * as library from '@huggingface/jinja';
+import { pythonText, type RuntimeValue as Value } from './python-text.js';
+
+/** The part of the library that is used; its own declarations do not resolve under `nodenext`. */
+interface Library {
+  readonly Template: new (source: string) => { readonly parsed: Program };
+  readonly Environment: new () => Environment;
+  readonly Interpreter: new (
+    environment: Environment,
+  ) => {
+    run(program: Program): Value;
+    evaluate(node: Node | undefined, environment: Environment): Value;
+  };
+}
+
+interface Environment {
+  /** Declares a variable; plain values become the library's. */
+  set(name: string, value: unknown): Value;
+  lookupVariable(name: string): Value;
+}
+
+const { Template, Environment, Interpreter } = library as unknown as Library;
+
+/** Nodes of the library's tree, as far as they are looked into. */
+interface Node {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** A template that was parsed. */
+export type Program = Node;
+
+/** Parts of statements that hold statements. */
+const BODIES = ['body', 'alternate', 'defaultBlock'] as const;
+
+const EXPRESSIONS = new Set([
+  'Identifier',
+  'MemberExpression',
+  'CallExpression',
+  'FilterExpression',
+  'BinaryExpression',
+  'UnaryExpression',
+  'TestExpression',
+  'SelectExpression',
+  'Ternary',
+  'IntegerLiteral',
+  'FloatLiteral',
+  'ArrayLiteral',
+  'TupleLiteral',
+  'ObjectLiteral',
+]);
+
+/** @throws Error when the source is no template */
+export function parseTemplate(source: string): Program {
+  const { parsed } = new Template(source);
+  markBody(parsed);
+  return parsed;
+}
+
+/** @throws Error what the template, or one of the functions among the variables, throws */
+export function runTemplate(
+  program: Program,
+  variables: Readonly<Record<string, unknown>>,
+): string {
+  const environment = new Environment();
+  for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+  return String(new PythonInterpreter(environment).run(program).value);
+}
+
+/** Marks what a template writes out (`{{ ... }}`), so that it is told from values inside of expressions. */
+function markBody(statement: Node): void {
+  for (const name of BODIES) {
+    const body: unknown = Reflect.get(statement, name);
+    if (!Array.isArray(body)) continue;
+    body.forEach((child: Node, i) => {
+      if (EXPRESSIONS.has(child.type)) body[i] = { type: 'Output', expression: child };
+      else markBody(child);
+    });
+  }
+}
+
+/**
+ * The library's interpreter, where it does as Python does: templates are written for Python, and what differs would be other words in
+ * the prompt, without an error. Numbers without a fraction are integers, even if JSON had them as `1.0`.
+ */
+class PythonInterpreter extends Interpreter {
+  override evaluate(node: Node | undefined, environment: Environment): Value {
+    return (node && this.#evaluateOurs(node, environment)) ?? super.evaluate(node, environment);
+  }
+
+  /** Null: the library does it right. */
+  #evaluateOurs(node: Node, environment: Environment): Value | null {
+    const child = (name: string): Value => this.evaluate(node[name] as Node, environment);
+    switch (node.type) {
+      case 'Resolved':
+        return node['value'] as Value;
+      case 'Output':
+        return runtime(pythonText(child('expression')));
+      case 'MemberExpression':
+        return this.#member(node, environment);
+      case 'FilterExpression': {
+        const { type, value } = node['filter'] as Node;
+        const isString = type === 'Identifier' && value === 'string';
+        return isString ? runtime(pythonText(child('operand'))) : null;
+      }
+      case 'TestExpression': {
+        if ((node['test'] as Node)['value'] !== 'iterable') return null;
+        return runtime(ITERABLE.has(child('operand').type) !== node['negate']);
+      }
+      case 'For': {
+        if ((node['iterable'] as Node).type === 'SelectExpression') return null;
+        const items = child('iterable');
+        const iterable = resolve(items.type === 'UndefinedValue' ? runtime([]) : items);
+        return super.evaluate({ ...node, iterable }, environment);
+      }
+      case 'BinaryExpression': {
+        const operator = String((node['operator'] as Node)['value']);
+        if (operator === 'and' || operator === 'or') return null;
+        const [left, right] = [child('left'), child('right')];
+        const value = binary(operator, left, right);
+        if (value !== undefined) return runtime(value);
+        const resolved = { ...node, left: resolve(left), right: resolve(right) };
+        return super.evaluate(resolved, environment);
+      }
+      default:
+        return null;
+    }
+  }
+
+  /** What no key can be is not there. */
+  #member(node: Node, environment: Environment): Value | null {
+    const property = node['property'] as Node;
+    if (node['computed'] !== true || property.type === 'SliceExpression') return null;
+    const key = this.evaluate(property, environment);
+    const isKey = key.type === 'StringValue' || key.type === 'IntegerValue';
+    return isKey ? null : environment.lookupVariable('');
+  }
+}
+
+/** Something undefined is as an empty list. */
+const ITERABLE = new Set([
+  'ArrayValue',
+  'TupleValue',
+  'ObjectValue',
+  'StringValue',
+  'UndefinedValue',
+]);
+
+const resolve = (value: Value): Node => ({ type: 'Resolved', value });
+
+const runtime = (value: unknown): Value => new Environment().set('value', value);
+
+/** Undefined where the library does it right. */
+function binary(operator: string, left: Value, right: Value): string | boolean | undefined {
+  switch (operator) {
+    case '==':
+      return isEqual(left, right);
+    case '!=':
+      return !isEqual(left, right);
+    case '~':
+      return pythonText(left) + pythonText(right);
+    case '+': {
+      const isText = (value: Value): boolean => value.type === 'StringValue';
+      if (isText(left) && isText(right)) return String(left.value) + String(right.value);
+      if (!isText(left) && !isText(right)) return undefined;
+      const other = isText(left) ? right : left;
+      throw new TypeError(`it adds ${KINDS[other.type] ?? 'something else'} to a text`);
+    }
+    default:
+      return undefined;
+  }
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  UndefinedValue: 'something undefined',
+  NullValue: 'none',
+  ObjectValue: 'an object',
+  ArrayValue: 'a list',
+  IntegerValue: 'a number',
+  FloatValue: 'a number',
+  BooleanValue: 'true or false',
+};
+
+const NUMBERS = new Set(['IntegerValue', 'FloatValue', 'BooleanValue']);
+
+/** By content, as Python compares. */
+function isEqual(left: Value, right: Value): boolean {
+  if (NUMBERS.has(left.type) && NUMBERS.has(right.type)) {
+    return Number(left.value) === Number(right.value);
+  }
+  if (left.type !== right.type) return false;
+  if (Array.isArray(left.value) && Array.isArray(right.value)) {
+    const others = right.value as Value[];
+    return (
+      left.value.length === others.length &&
+      (left.value as Value[]).every((value, i) => isEqual(value, others[i]))
+    );
+  }
+  if (left.value instanceof Map && right.value instanceof Map) {
+    const others = right.value as Map<string, Value>;
+    return (
+      left.value.size === others.size &&
+      [...(left.value as Map<string, Value>)].every(([key, value]) => {
+        const other = others.get(key);
+        return other !== undefined && isEqual(value, other);
+      })
+    );
+  }
+  return left.value === right.value;
+}
