@@ -96,6 +96,17 @@ export class ChatTemplate {
     }
   }
 
+  /** Why not even one user message can be written: the template uses what the library does not know. Null: it can, or refuses by intent. */
+  problem(): string | null {
+    try {
+      this.render([{ role: 'user', content: 'x' }]);
+      return null;
+    } catch (error) {
+      const isRefusal = error instanceof OctavoError && error.cause instanceof Refusal;
+      return isRefusal ? null : messageOf(error);
+    }
+  }
+
   /**
    * The prompt text of a conversation, up to where the assistant begins to speak unless told otherwise.
    *

@@ -261,7 +261,7 @@ describe('a model directory', () => {
   });
 
   test.each([
-    ['config.json', undefined, 'model_file_missing', /no config\.json/],
+    ['config.json', undefined, 'model_file_missing', /no config\.json, and no genai_config\.json/],
     ['tokenizer.json', undefined, 'model_file_missing', /no tokenizer\.json/],
     ['tokenizer_config.json', undefined, 'model_file_missing', /no tokenizer_config\.json/],
     ['tokenizer.json', '{"model":', 'model_file_corrupt', /tokenizer\.json is not valid JSON/],
