@@ -1,3 +1,8 @@
+/** Units that are looked at together: Node's segmenter takes time by the square of a text's length. */
+const WINDOW = 512;
+
+const HIGH_SURROGATE = /[\uD800-\uDBFF]/;
+
 /**
  * SentencePiece's compiled table of normalisation: a double-array trie (Aoe 1989, in the layout of the library darts-clone) from
  * UTF-8 to offsets into a block of texts that end with a zero.
@@ -21,12 +26,30 @@ export class Charsmap {
   /** Graphemes of a few bytes have entries of their own (a letter with its accent); otherwise characters are looked up. */
   normalize(text: string): string {
     let result = '';
-    for (const { segment } of this.#graphemes.segment(text)) {
+    for (const segment of this.#graphemesOf(text)) {
       const whole = Buffer.byteLength(segment) < 6 ? this.#lookUp(segment) : null;
       if (whole !== null) result += whole;
       else for (const char of segment) result += this.#lookUp(char) ?? char;
     }
     return result;
+  }
+
+  /** Where one grapheme begins, nothing before it matters to those that follow (Unicode, annex 29). */
+  *#graphemesOf(text: string): Generator<string> {
+    let size = WINDOW;
+    for (let start = 0; start < text.length; ) {
+      let end = start + size;
+      if (HIGH_SURROGATE.test(text[end - 1] ?? '')) end++;
+      const window = this.#graphemes.segment(text.slice(start, end));
+      const segments = Array.from(window, ({ segment }) => segment);
+      // The last one may go on behind the window.
+      if (end < text.length) segments.pop();
+      size = segments.length === 0 ? size * 2 : WINDOW;
+      for (const segment of segments) {
+        yield segment;
+        start += segment.length;
+      }
+    }
   }
 
   /** The text of the shortest entry that `key` begins with. */

@@ -80,3 +80,24 @@ describe.each(NAMES)('the tokenizer %s', async (name) => {
     });
   });
 });
+
+describe("SentencePiece's table of normalisation", async () => {
+  const tokenizer = await loadTokenizer(tokenizerDir('t5'));
+  const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens: false });
+
+  it('takes a letter and its accent together, wherever they are in a long text', () => {
+    for (let before = 500; before < 520; before++) {
+      const start = 'a'.repeat(before);
+      expect(encode(`${start}e\u0301b`)).toEqual(encode(`${start}\u00E9b`));
+    }
+    // One grapheme of many parts.
+    const marks = '\u0302'.repeat(2000);
+    expect(encode(`x${marks}e\u0301`)).toEqual(encode(`x${marks}\u00E9`));
+    expect(encode(`${'👍🏽'.repeat(400)}\uFB01`)).toEqual(encode(`${'👍🏽'.repeat(400)}fi`));
+  });
+
+  it('takes time by the length of a text, not by its square', { timeout: 8000 }, () => {
+    const text = 'The quick brown fox, 12345 of them. Größe 今天天气很好! '.repeat(1500);
+    expect(encode(text).length).toBeGreaterThan(30_000);
+  });
+});
