@@ -11,7 +11,7 @@ import { createModel, type WordModel } from './tokenizer/models.js';
 import { createNormalizer } from './tokenizer/normalizers.js';
 import { type Frame, NO_FRAME, readFrame } from './tokenizer/post-processor.js';
 import { createPreTokenizer, type PreTokenizer } from './tokenizer/pre-tokenizers.js';
-import { knowsLongestToken } from './tokenizer/shrinking.js';
+import { keepsCharacters, knowsLongestToken } from './tokenizer/shrinking.js';
 import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
 const Part = Type.Optional(Type.Unknown());
@@ -73,6 +73,7 @@ const NO_BYTES = new Uint8Array(0);
 class HfTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly longestToken: number;
+  readonly dropsSpace: boolean;
   readonly #addedTokens: AddedTokens;
   readonly #preTokenize: PreTokenizer;
   readonly #model: WordModel;
@@ -115,6 +116,13 @@ class HfTokenizer implements Tokenizer {
 
     const preTokenizer = part('pre_tokenizer');
     const postProcessor = part('post_processor');
+    // Of a text whose beginning was dropped, the Rust library takes no piece for the first.
+    const looksForFirst = /"prepend_scheme":"first"/.test(
+      JSON.stringify(file.pre_tokenizer ?? null),
+    );
+    if (normalizer && looksForFirst && !keepsCharacters(file.normalizer)) {
+      throw normalizer.unsupported('before a Metaspace that marks the first word only');
+    }
     this.#model = createModel(new Component(modelJson, `${path}: model`), modelJson, ofModel);
     this.#addedTokens = new AddedTokens(added, normalize);
     this.#preTokenize =
@@ -145,6 +153,7 @@ class HfTokenizer implements Tokenizer {
     this.#opening = opening;
     // A unit is one byte at least.
     const longest = table.reduce((most, bytes) => Math.max(most, bytes?.length ?? 0), 1);
+    this.dropsSpace = added.some(({ lstrip, rstrip }) => lstrip || rstrip);
     this.longestToken = knowsLongestToken(file, ofModel) ? longest : Number.POSITIVE_INFINITY;
   }
 

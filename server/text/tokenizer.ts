@@ -21,6 +21,8 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** UTF-16 units that the text of one token has at most; Infinity where nobody knows. */
   readonly longestToken: number;
+  /** White space beside some tokens goes without one, however much it is. */
+  readonly dropsSpace?: boolean;
 }
 
 export interface DetokenizerOptions {

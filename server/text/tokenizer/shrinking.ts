@@ -1,4 +1,4 @@
-import { isObject } from './component.js';
+import { Component, isObject } from './component.js';
 import { byteTokens } from './models.js';
 
 /** Parts that keep each character of a text, or make a few of one, but never drop any. */
@@ -7,6 +7,7 @@ const KEEPING = new Set([
   'NFD',
   'NFKC',
   'NFKD',
+  'Lowercase',
   'Prepend',
   'ByteLevel',
   'Digits',
@@ -17,8 +18,7 @@ const KEEPING = new Set([
 interface TokenizerParts {
   readonly normalizer?: unknown;
   readonly pre_tokenizer?: unknown;
-  readonly decoder?: unknown;
-  readonly added_tokens?: readonly { readonly lstrip?: boolean; readonly rstrip?: boolean }[];
+  readonly model: object;
 }
 
 /** Whether a text of many characters must give many tokens: nothing drops characters, and none of them are unknown. */
@@ -26,25 +26,28 @@ export function knowsLongestToken(
   file: TokenizerParts,
   idOf: ReadonlyMap<string, number>,
 ): boolean {
-  const added = file.added_tokens ?? [];
+  const hasBytes = Reflect.get(file.model, 'byte_fallback') === true && byteTokens(idOf) !== null;
   return (
-    (hasByteLevel(file.pre_tokenizer) || byteTokens(idOf) !== null) &&
-    keeps(file.normalizer) &&
-    keeps(file.pre_tokenizer) &&
-    !added.some(({ lstrip, rstrip }) => lstrip === true || rstrip === true)
+    (hasByteLevel(file.pre_tokenizer) || hasBytes) &&
+    keepsCharacters(file.normalizer) &&
+    keepsCharacters(file.pre_tokenizer)
   );
 }
 
 const hasByteLevel = (part: unknown): boolean =>
   JSON.stringify(part ?? null).includes('"ByteLevel"');
 
-function keeps(part: unknown): boolean {
+/** Whether no character of a text can be dropped by a normaliser or pre-tokenizer. */
+export function keepsCharacters(part: unknown): boolean {
   if (part === undefined || part === null) return true;
   if (!isObject(part)) return false;
   const { type, behavior, pattern, content } = part;
   if (type === 'Sequence') {
     const parts = part['normalizers'] ?? part['pretokenizers'];
-    return Array.isArray(parts) && parts.every(keeps);
+    return Array.isArray(parts) && parts.every(keepsCharacters);
+  }
+  if (type === 'Split' && behavior === 'Removed') {
+    return part['invert'] === true && matchesAnything(new Component(part, type).pattern());
   }
   if (type === 'Split' || type === 'Punctuation') return behavior !== 'Removed';
   if (type === 'Replace') {
@@ -52,4 +55,14 @@ function keeps(part: unknown): boolean {
     return typeof text === 'string' && typeof content === 'string' && content.length >= text.length;
   }
   return KEEPING.has(String(type));
+}
+
+/** GPT-4's expression and its kin take any character, be it alone; so what lies between their matches, and is dropped, is nothing. */
+function matchesAnything(pattern: RegExp): boolean {
+  const whole = new RegExp(`^(?:${pattern.source})$`, 'u');
+  for (let code = 0; code <= 0xffff; code++) {
+    const isSurrogate = code >= 0xd800 && code <= 0xdfff;
+    if (!isSurrogate && !whole.test(String.fromCharCode(code))) return false;
+  }
+  return true;
 }

@@ -38,6 +38,13 @@ test.each([
     { pre_tokenizer: { type: 'Metaspace', prepend_scheme: 'odd' } },
     'pre_tokenizer: Metaspace with the prepend_scheme odd is not supported',
   ],
+  [
+    {
+      normalizer: { type: 'StripAccents' },
+      pre_tokenizer: { type: 'Metaspace', prepend_scheme: 'first' },
+    },
+    'normalizer: StripAccents before a Metaspace that marks the first word only is not supported',
+  ],
   [model({ dropout: 0.1 }), 'model: BPE with dropout is not supported'],
   [model({ end_of_word_suffix: '</w>' }), 'model: BPE with end_of_word_suffix is not supported'],
   [

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { TokenId } from '../../../scheduler/ids.js';
+import { assertMayFit } from '../../../server/text/assert-may-fit.js';
 import { loadTokenizer } from '../../../server/text/hf-tokenizer.js';
 import type { Tokenizer } from '../../../server/text/tokenizer.js';
 import { tokenizerDir } from '../../support/tokenizer-fixtures.js';
@@ -34,6 +35,11 @@ describe.each(NAMES)('the tokenizer %s', async (name) => {
       return String(ids) === String(expected) ? [] : [{ text, ids, expected }];
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('takes half a surrogate pair for U+FFFD', () => {
+    const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens: false });
+    expect(encode('a\uD83Db \uDC19\uD83D')).toEqual(encode('a\uFFFDb \uFFFD\uFFFD'));
   });
 
   it('adds the special tokens that belong around a text', () => {
@@ -78,6 +84,32 @@ describe.each(NAMES)('the tokenizer %s', async (name) => {
       const whole = tokenizer.decode(ids.slice(0, i + 1), { skipSpecialTokens: false });
       expect(whole.replace(/\uFFFD+$/, '')).toBe(shown.replace(/\uFFFD+$/, ''));
     });
+  });
+});
+
+describe('a text of megabytes', () => {
+  it.each([
+    ['gpt2', true],
+    ['phi4', true],
+    ['phi3', true],
+    ['llama2', true],
+    ['gemma', true],
+    ['bloom', true],
+    // These drop characters, or take many unknown ones together.
+    ['whitespace', false],
+    ['words', false],
+    ['t5', false],
+    ['wordpiece', false],
+  ])('%s: is refused before it is cut: %s', async (name, isRefused) => {
+    const tokenizer = await loadTokenizer(tokenizerDir(name));
+    const refuse = (): void => assertMayFit('word '.repeat(200_000), tokenizer, 4096, 'prompt');
+    if (isRefused) expect(refuse).toThrow(/prompt has at least/);
+    else expect(refuse).not.toThrow();
+    // Never one that fits.
+    for (const text of TEXTS) {
+      const { length } = tokenizer.encode(text, { addSpecialTokens: false });
+      assertMayFit(text, tokenizer, length, 'prompt');
+    }
   });
 });
 
