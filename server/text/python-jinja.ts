@@ -1,10 +1,12 @@
 import * as library from '@huggingface/jinja';
+import { itemsOf, loopVariable, unpack } from './jinja-loop.js';
+import { isStripMethod, strip } from './python-strip.js';
 import { pythonText, type RuntimeValue as Value } from './python-text.js';
 
 /** The part of the library that is used; its own declarations do not resolve under `nodenext`. */
 interface Library {
   readonly Template: new (source: string) => { readonly parsed: Program };
-  readonly Environment: new () => Environment;
+  readonly Environment: new (parent?: Environment) => Environment;
   readonly Interpreter: new (
     environment: Environment,
   ) => {
@@ -16,6 +18,7 @@ interface Library {
 interface Environment {
   /** Declares a variable; plain values become the library's. */
   set(name: string, value: unknown): Value;
+  setVariable(name: string, value: Value): Value;
   lookupVariable(name: string): Value;
 }
 
@@ -98,21 +101,22 @@ class PythonInterpreter extends Interpreter {
         return runtime(pythonText(child('expression')));
       case 'MemberExpression':
         return this.#member(node, environment);
+      case 'CallExpression':
+        return this.#strip(node, environment);
       case 'FilterExpression': {
-        const { type, value } = node['filter'] as Node;
-        const isString = type === 'Identifier' && value === 'string';
-        return isString ? runtime(pythonText(child('operand'))) : null;
+        const { type, value: name } = node['filter'] as Node;
+        if (type !== 'Identifier' || (name !== 'string' && name !== 'trim')) return null;
+        const operand = child('operand');
+        if (name === 'trim' && operand.type === 'UndefinedValue') return runtime('');
+        const text = pythonText(operand);
+        return runtime(name === 'trim' ? strip(text, 'strip', null) : text);
       }
       case 'TestExpression': {
         if ((node['test'] as Node)['value'] !== 'iterable') return null;
         return runtime(ITERABLE.has(child('operand').type) !== node['negate']);
       }
-      case 'For': {
-        if ((node['iterable'] as Node).type === 'SelectExpression') return null;
-        const items = child('iterable');
-        const iterable = resolve(items.type === 'UndefinedValue' ? runtime([]) : items);
-        return super.evaluate({ ...node, iterable }, environment);
-      }
+      case 'For':
+        return runtime(this.#loop(node, environment));
       case 'BinaryExpression': {
         const operator = String((node['operator'] as Node)['value']);
         if (operator === 'and' || operator === 'or') return null;
@@ -125,6 +129,60 @@ class PythonInterpreter extends Interpreter {
       default:
         return null;
     }
+  }
+
+  /** Each turn has variables of its own, and what it has written before a break or a continue stays. */
+  #loop(node: Node, environment: Environment): string {
+    const { type, lhs, test } = node['iterable'] as Node;
+    const isFiltered = type === 'SelectExpression';
+    const iterable = this.evaluate((isFiltered ? lhs : node['iterable']) as Node, environment);
+    const names = namesOf(node['loopvar'] as Node);
+    const scopeOf = (item: Value): Environment => {
+      const scope = new Environment(environment);
+      for (const [name, value] of unpack(names, item)) scope.setVariable(name, value);
+      return scope;
+    };
+    const items = itemsOf(iterable, runtime).filter(
+      (item) => !isFiltered || this.evaluate(test as Node, scopeOf(item)).__bool__().value,
+    );
+    const written: string[] = [];
+    for (const [index, item] of items.entries()) {
+      const scope = scopeOf(item);
+      scope.setVariable('loop', loopVariable(items, index, runtime));
+      if (this.#write(node['body'] as Node[], scope, written) === 'Break') break;
+    }
+    if (items.length === 0) this.#write(node['defaultBlock'] as Node[], environment, written);
+    return written.join('');
+  }
+
+  /** @returns `Break` or `Continue` where the statements were left by one */
+  #write(statements: readonly Node[], environment: Environment, written: string[]): string | null {
+    for (const statement of statements) {
+      if (statement.type === 'Break' || statement.type === 'Continue') return statement.type;
+      if (statement.type === 'If') {
+        const isTrue = this.evaluate(statement['test'] as Node, environment).__bool__().value;
+        const branch = statement[isTrue ? 'body' : 'alternate'] as Node[];
+        const left = this.#write(branch, environment, written);
+        if (left !== null) return left;
+        continue;
+      }
+      const value = this.evaluate(statement, environment);
+      if (value.type === 'StringValue') written.push(String(value.value));
+    }
+    return null;
+  }
+
+  /** `text.strip(...)` and its kin; null for other calls. */
+  #strip({ callee, args }: Node, environment: Environment): Value | null {
+    const { type, computed, object, property } = callee as Node;
+    if (type !== 'MemberExpression' || computed === true) return null;
+    const method = (property as Node)['value'];
+    if (!isStripMethod(method) || (args as Node[]).length > 1) return null;
+    const text = this.evaluate(object as Node, environment);
+    const [argument] = (args as Node[]).map((arg) => this.evaluate(arg, environment));
+    if (text.type !== 'StringValue') throw new TypeError(`it calls ${method} on what is no text`);
+    const characters = argument?.type === 'StringValue' ? String(argument.value) : null;
+    return runtime(strip(String(text.value), method, characters));
   }
 
   /** What no key can be is not there. */
@@ -145,6 +203,10 @@ const ITERABLE = new Set([
   'StringValue',
   'UndefinedValue',
 ]);
+
+/** The variables of a loop: one, or a tuple of them. */
+const namesOf = ({ type, value }: Node): string[] =>
+  type === 'TupleLiteral' ? (value as Node[]).flatMap(namesOf) : [String(value)];
 
 const resolve = (value: Value): Node => ({ type: 'Resolved', value });
 

@@ -3,6 +3,7 @@ export interface RuntimeValue {
   readonly type: string;
   readonly value: unknown;
   toString(): string;
+  __bool__(): { readonly value: boolean };
 }
 
 /** Python's `str`; of something undefined, Jinja's. */
