@@ -30,13 +30,14 @@ export function characterOf(byte: number): string {
 
 /** The bytes that an entry of a byte-level vocabulary stands for. One with other characters is plain text. */
 export function bytesOfToken(token: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const character of token) {
-    const byte = BYTE_OF_CHARACTER.get(character);
+  // All of them are in the basic plane: a unit is a character.
+  const bytes = new Uint8Array(token.length);
+  for (let i = 0; i < token.length; i++) {
+    const byte = BYTE_OF_CHARACTER.get(token[i]);
     if (byte === undefined) return Buffer.from(token);
-    bytes.push(byte);
+    bytes[i] = byte;
   }
-  return Uint8Array.from(bytes);
+  return bytes;
 }
 
 /** Joins the bytes of tokens: the text is theirs together, a character may be spread over several tokens. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import { ByteLevelDetokenizer, type ByteTable, decodeBytes } from './byte-level.js';
+import { ByteLevelDetokenizer, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
 import { AddedTokens } from './tokenizer/added-tokens.js';
 import { Component } from './tokenizer/component.js';
@@ -12,6 +12,7 @@ import { createNormalizer } from './tokenizer/normalizers.js';
 import { type Frame, NO_FRAME, readFrame } from './tokenizer/post-processor.js';
 import { createPreTokenizer, type PreTokenizer } from './tokenizer/pre-tokenizers.js';
 import { keepsCharacters, knowsLongestToken } from './tokenizer/shrinking.js';
+import { type TokenTable, tabulate } from './tokenizer/token-table.js';
 import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
 const Part = Type.Optional(Type.Unknown());
@@ -81,9 +82,7 @@ class HfTokenizer implements Tokenizer {
   readonly #entries: readonly (string | undefined)[];
   readonly #idOf: ReadonlyMap<string, number>;
   readonly #special: ReadonlySet<number>;
-  readonly #table: ByteTable;
-  /** What a token writes at the beginning of a text; the same arrays where that is no other. */
-  readonly #opening: ByteTable;
+  readonly #table: TokenTable;
 
   constructor(file: TokenizerFile, path: string) {
     const part = (name: 'normalizer' | 'pre_tokenizer' | 'post_processor' | 'decoder') =>
@@ -107,12 +106,13 @@ class HfTokenizer implements Tokenizer {
       rstrip: token.rstrip ?? false,
       normalized: token.normalized ?? !token.special,
     }));
-    for (const { content, id } of added) idOf.set(content, id);
     const entries: (string | undefined)[] = [];
-    for (const [token, id] of idOf) entries[id] = token;
-    // They are shown as they are found.
-    for (const { id, normalized, content } of added)
-      if (normalized) entries[id] = normalize(content);
+    for (const [token, id] of ofModel) entries[id] = token;
+    for (const { content, id, normalized } of added) {
+      idOf.set(content, id);
+      // They are shown as they are found.
+      entries[id] = normalized ? normalize(content) : content;
+    }
 
     const preTokenizer = part('pre_tokenizer');
     const postProcessor = part('post_processor');
@@ -133,28 +133,14 @@ class HfTokenizer implements Tokenizer {
     this.#special = new Set(added.filter((token) => token.special).map((token) => token.id));
     this.vocabSize = entries.length;
 
-    const write = createWriter(part('decoder'));
-    const plain = new Set(added.map(({ id }) => id));
     const isByteLevel = JSON.stringify(file.decoder ?? null).includes('"ByteLevel"');
-    const bytesOf = (token: string, id: number, opens: boolean): Uint8Array => {
-      // Added tokens are written as plain text, not in the alphabet of bytes.
-      return isByteLevel && plain.has(id) ? Buffer.from(token) : write(token, opens);
-    };
-    const table: (Uint8Array | undefined)[] = [];
-    const opening: (Uint8Array | undefined)[] = [];
-    entries.forEach((token, id) => {
-      if (token === undefined) return;
-      const inside = bytesOf(token, id, false);
-      const first = bytesOf(token, id, true);
-      table[id] = inside;
-      opening[id] = Buffer.compare(inside, first) === 0 ? inside : first;
-    });
-    this.#table = table;
-    this.#opening = opening;
-    // A unit is one byte at least.
-    const longest = table.reduce((most, bytes) => Math.max(most, bytes?.length ?? 0), 1);
+    // Added tokens are written as plain text, not in the alphabet of bytes.
+    const plain = new Set(isByteLevel ? added.map(({ id }) => id) : []);
+    this.#table = tabulate(entries, createWriter(part('decoder')), plain);
     this.dropsSpace = added.some(({ lstrip, rstrip }) => lstrip || rstrip);
-    this.longestToken = knowsLongestToken(file, ofModel) ? longest : Number.POSITIVE_INFINITY;
+    this.longestToken = knowsLongestToken(file, ofModel)
+      ? this.#table.longest
+      : Number.POSITIVE_INFINITY;
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): TokenId[] {
@@ -175,19 +161,20 @@ class HfTokenizer implements Tokenizer {
 
   decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string {
     const shown = options.skipSpecialTokens ? ids.filter((id) => !this.#special.has(id)) : ids;
-    return decodeBytes(this.#table, shown, this.#opening);
+    return decodeBytes(this.#table.inside, shown, this.#table.opening);
   }
 
   createDetokenizer({ skipSpecialTokens, shown, before = [] }: DetokenizerOptions): Detokenizer {
     const isSkipped = (id: TokenId): boolean =>
       skipSpecialTokens && this.#special.has(id) && shown?.has(id) !== true;
     const isBehind = before.some((id) => !isSkipped(id) && this.bytesOf(id).length > 0);
-    const opening = isBehind ? this.#table : this.#opening;
-    return new ByteLevelDetokenizer(this.#table, { isSkipped, opening });
+    const { inside } = this.#table;
+    const opening = isBehind ? inside : this.#table.opening;
+    return new ByteLevelDetokenizer(inside, { isSkipped, opening });
   }
 
   bytesOf(id: TokenId): Uint8Array {
-    return this.#table[id] ?? NO_BYTES;
+    return this.#table.inside[id] ?? NO_BYTES;
   }
 
   tokenId(token: string): TokenId | undefined {

@@ -1,12 +1,16 @@
 import { bytesOfToken } from '../byte-level.js';
 import type { Component } from './component.js';
 
-/**
- * What a token writes, in UTF-8.
- *
- * @param opens nothing was written before: SentencePiece's first word loses the space that was put before it
- */
-export type TokenWriter = (token: string, opens: boolean) => Uint8Array;
+/** What tokens write, in UTF-8. */
+export interface TokenWriter {
+  /** Inside of a text. */
+  readonly inside: (token: string) => Uint8Array;
+  /**
+   * Where nothing was written before: SentencePiece's first word loses the space that was put before it. The same function where that
+   * makes no difference.
+   */
+  readonly opening: (token: string) => Uint8Array;
+}
 
 type Step = (written: string | Uint8Array, opens: boolean) => string | Uint8Array;
 
@@ -19,11 +23,15 @@ type Step = (written: string | Uint8Array, opens: boolean) => string | Uint8Arra
  */
 export function createWriter(part: Component | null): TokenWriter {
   const steps = part === null ? [WORDS] : stepsOf(part);
-  return (token, opens) => {
+  const write = (token: string, opens: boolean): Uint8Array => {
     let written: string | Uint8Array = token;
     for (const step of steps) written = step(written, opens);
     return typeof written === 'string' ? Buffer.from(written) : written;
   };
+  const inside = (token: string): Uint8Array => write(token, false);
+  // A step that looks takes two arguments.
+  const isLooking = steps.some((step) => step.length > 1);
+  return { inside, opening: isLooking ? (token) => write(token, true) : inside };
 }
 
 const WORDS: Step = (token, opens) => (opens ? token : ` ${asText(token)}`);
