@@ -1,5 +1,7 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { Type } from 'typebox';
+import { Check } from 'typebox/value';
 import { OctavoError } from '../errors.js';
 
 /**
@@ -38,7 +40,31 @@ export async function listVariants(modelDir: string): Promise<ModelVariant[]> {
     const names = await readdir(join(modelDir, folder)).catch(() => []);
     for (const name of names) files.add(`${folder}${name}`);
   }
-  return variantsAmong(files);
+  const variants = variantsAmong(files);
+  const named = await namedByGenai(modelDir);
+  if (named === null || !files.has(named) || variants.some(({ path }) => path === named)) {
+    return variants;
+  }
+  return [{ dtype: 'fp32', path: named }, ...variants];
+}
+
+const GenaiSchema = Type.Object({
+  model: Type.Object({ decoder: Type.Object({ filename: Type.String() }) }),
+});
+
+/** ONNX Runtime GenAI's configuration may name a file of the directory that is called otherwise. */
+async function namedByGenai(modelDir: string): Promise<string | null> {
+  const text = await readFile(join(modelDir, 'genai_config.json'), 'utf8').catch(() => 'null');
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch {
+    // `readModelConfig` says so, where the file is needed.
+    return null;
+  }
+  if (!Check(GenaiSchema, config)) return null;
+  const { filename } = config.model.decoder;
+  return basename(filename) === filename ? filename : null;
 }
 
 /** The ONNX decoders among a model's files, given by their paths inside it: on disk, or in a repository. The preferred one first. */

@@ -6,6 +6,7 @@ import type { RequestId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
 import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/plan.js';
+import { checkVocabulary } from '../text/check-model.js';
 import { loadServedModel, type ServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
@@ -33,7 +34,9 @@ export async function generate(
 ): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   const { dir: modelDir, names } = await servedModelFiles(settings, log);
-  const model = await loadServedModel(modelDir, names);
+  const model = await loadServedModel(modelDir, names, {
+    chatTemplate: settings.chatTemplate ?? null,
+  });
   const promptTokenIds = encode(prompt, options.raw, model);
   const progress = conversionProgress(process.stderr, log);
   const engine = await createWorkerEngine(engineOptions(settings, modelDir), progress);
@@ -41,7 +44,8 @@ export async function generate(
   const interrupt = (): void => controller.abort();
   process.once('SIGINT', interrupt);
   try {
-    const context = engine.info.maxModelLength;
+    const { maxModelLength: context, vocabSize } = engine.info;
+    checkVocabulary(modelDir, model, vocabSize);
     const request = {
       ids: ['generate' as RequestId],
       promptTokenIds,
@@ -86,7 +90,10 @@ function encode(
 ): ReturnType<ServedModel['tokenizer']['encode']> {
   if (raw) return model.tokenizer.encode(prompt, { addSpecialTokens: true });
   if (model.chatTemplate === null) {
-    throw new OctavoError('usage', 'the model has no chat template: give --raw');
+    throw new OctavoError(
+      'usage',
+      'the model has no chat template: give --raw, or one by --chat-template',
+    );
   }
   const text = model.chatTemplate.render([{ role: 'user', content: prompt }]);
   return model.tokenizer.encode(text, { addSpecialTokens: false });

@@ -6,6 +6,7 @@ import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
 import { type MortalEngine, RestartingEngine } from '../restarting-engine.js';
+import { checkVocabulary, warningsOf } from '../text/check-model.js';
 import { loadServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
@@ -23,7 +24,9 @@ export async function serve(settings: Settings): Promise<number> {
   const logger = createLogger(settings.logLevel, process.stdout);
   const { dir: modelDir, names } = await servedModelFiles(settings, (line) => logger.info(line));
   const { servedModelName: given } = settings;
-  const model = await loadServedModel(modelDir, given.length > 0 ? given : names);
+  const model = await loadServedModel(modelDir, given.length > 0 ? given : names, {
+    chatTemplate: settings.chatTemplate ?? null,
+  });
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
   const create = (): Promise<MortalEngine> =>
@@ -38,7 +41,7 @@ export async function serve(settings: Settings): Promise<number> {
     onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
   });
-  const { maxNumBatchedTokens, modelNotes = [] } = engine.info;
+  const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
   for (const note of modelNotes) logger.info(`octavo: model: ${note}`);
   if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
     logger.warn(
@@ -46,6 +49,8 @@ export async function serve(settings: Settings): Promise<number> {
     );
   }
   try {
+    checkVocabulary(modelDir, model, vocabSize);
+    for (const warning of warningsOf(model, vocabSize)) logger.warn(`octavo: ${warning}`);
     const { app, inFlight, messageForms } = buildApp({
       engine,
       model,

@@ -169,6 +169,17 @@ export const SettingsSchema = Type.Object({
     }),
     default: 'auto',
   }),
+  chatTemplate: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          "file with a chat template, or the name of one of the model's own (default: the model's)",
+        scope: 'engine',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
   reasoningParser: Type.Enum([...REASONING_PARSERS], {
     ...extra({
       description: 'how the model marks its reasoning: think is <think>...</think>',

@@ -38,9 +38,11 @@ export function renderMessages(
   options: RenderOptions = {},
 ): string {
   if (model.chatTemplate === null) {
-    throw new OctavoError('invalid_request', 'the model has no chat template', {
-      param: 'messages',
-    });
+    throw new OctavoError(
+      'invalid_request',
+      'the model has no chat template: use /v1/completions, or give the server one by --chat-template',
+      { param: 'messages' },
+    );
   }
   const names = namesOfCalls(messages);
   const turns = messages.map((message, index) => toTemplateMessage(message, index, names));

@@ -13,11 +13,12 @@ const SHRINKS_AT_MOST = 4;
  */
 export function assertMayFit(
   text: string,
-  tokenizer: Pick<Tokenizer, 'longestToken'>,
+  tokenizer: Pick<Tokenizer, 'longestToken' | 'dropsSpace'>,
   context: number,
   param: string,
 ): void {
-  const least = Math.ceil(text.length / SHRINKS_AT_MOST / tokenizer.longestToken);
+  const length = tokenizer.dropsSpace ? text.replaceAll(/\s+/g, '').length : text.length;
+  const least = Math.ceil(length / SHRINKS_AT_MOST / tokenizer.longestToken);
   if (least <= context) return;
   throw new OctavoError(
     'context_length_exceeded',

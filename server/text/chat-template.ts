@@ -1,6 +1,8 @@
-import { Template } from '@huggingface/jinja';
 import { OctavoError } from '../../engine/errors.js';
+import { type Clock, systemClock } from '../clock.js';
 import { clip } from './clip.js';
+import { type Program, parseTemplate, runTemplate } from './python-jinja.js';
+import { strftime } from './strftime.js';
 
 /** One turn, as templates expect it: the content is a text. Further fields are passed through. */
 export interface TemplateMessage {
@@ -35,19 +37,34 @@ const PROBE_TOOL = {
   },
 };
 
+/** What a template says by `raise_exception`. */
+class Refusal extends Error {}
+
+/** Jinja's names, and Python's. */
+const CONSTANTS = { true: true, false: false, none: null, True: true, False: false, None: null };
+
+/** Python's. */
+function range(first: number, end?: number, step = 1): number[] {
+  const [start, stop] = end === undefined ? [0, first] : [first, end];
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  return Array.from({ length }, (_, i) => start + i * step);
+}
+
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
 export class ChatTemplate {
   /** The text of all of it, for recognising what a model is used to. */
   readonly source: string;
-  readonly #template: Template;
+  readonly #template: Program;
   /** Some models have a second template for conversations with tools. */
-  readonly #toolTemplate: Template;
+  readonly #toolTemplate: Program;
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
+  readonly #clock: Pick<Clock, 'unixSeconds'>;
   #takesTools: boolean | null = null;
 
   /**
    * @param path where the source is from, for the message
    * @param toolSource what is used for requests with tools; null: the same
+   * @param clock today's date, which some templates write
    * @throws OctavoError `model_file_corrupt` when a source does not parse
    */
   constructor(
@@ -55,10 +72,12 @@ export class ChatTemplate {
     path: string,
     tokens: { bosToken: string; eosToken: string },
     toolSource: string | null = null,
+    clock: Pick<Clock, 'unixSeconds'> = systemClock,
   ) {
     this.source = source + (toolSource ?? '');
     this.#template = parse(source, path);
     this.#toolTemplate = toolSource === null ? this.#template : parse(toolSource, path);
+    this.#clock = clock;
     this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
   }
 
@@ -77,6 +96,17 @@ export class ChatTemplate {
     }
   }
 
+  /** Why not even one user message can be written: the template uses what the library does not know. Null: it can, or refuses by intent. */
+  problem(): string | null {
+    try {
+      this.render([{ role: 'user', content: 'x' }]);
+      return null;
+    } catch (error) {
+      const isRefusal = error instanceof OctavoError && error.cause instanceof Refusal;
+      return isRefusal ? null : messageOf(error);
+    }
+  }
+
   /**
    * The prompt text of a conversation, up to where the assistant begins to speak unless told otherwise.
    *
@@ -85,7 +115,8 @@ export class ChatTemplate {
   render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
     const { tools = null, addGenerationPrompt = true } = options;
     try {
-      return (tools ? this.#toolTemplate : this.#template).render({
+      return runTemplate(tools ? this.#toolTemplate : this.#template, {
+        ...this.#globals(),
         ...options.variables,
         messages,
         tools,
@@ -93,18 +124,32 @@ export class ChatTemplate {
         ...this.#tokens,
       });
     } catch (error) {
+      const does = error instanceof Refusal ? 'refuses' : 'cannot write';
       throw new OctavoError(
         'invalid_request',
-        `the model's chat template refuses the messages: ${messageOf(error)}`,
+        `the model's chat template ${does} the messages: ${messageOf(error)}`,
         { param: 'messages', cause: error },
       );
     }
   }
+
+  /** A clock of ours, and a refusal that is told from what the library cannot do. */
+  #globals(): Record<string, unknown> {
+    return {
+      ...CONSTANTS,
+      range,
+      raise_exception: (message: unknown): never => {
+        throw new Refusal(String(message));
+      },
+      strftime_now: (format: string): string =>
+        strftime(new Date(this.#clock.unixSeconds() * 1000), format),
+    };
+  }
 }
 
-function parse(source: string, path: string): Template {
+function parse(source: string, path: string): Program {
   try {
-    return new Template(source);
+    return parseTemplate(source);
   } catch (error) {
     throw new OctavoError(
       'model_file_corrupt',

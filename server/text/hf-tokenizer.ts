@@ -1,75 +1,65 @@
 import { join } from 'node:path';
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import { ByteLevelDetokenizer, type ByteTable, bytesOfToken, decodeBytes } from './byte-level.js';
+import { ByteLevelDetokenizer, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
-import { PrefixDetokenizer, type PrefixSource } from './prefix-detokenizer.js';
+import { AddedTokens } from './tokenizer/added-tokens.js';
+import { Component } from './tokenizer/component.js';
+import { createWriter } from './tokenizer/decoder.js';
+import { createModel, type WordModel } from './tokenizer/models.js';
+import { createNormalizer } from './tokenizer/normalizers.js';
+import { type Frame, NO_FRAME, readFrame } from './tokenizer/post-processor.js';
+import { createPreTokenizer, type PreTokenizer } from './tokenizer/pre-tokenizers.js';
+import { keepsCharacters, knowsLongestToken } from './tokenizer/shrinking.js';
+import { type TokenTable, tabulate } from './tokenizer/token-table.js';
 import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
 
-interface DecodeOptions {
-  readonly skip_special_tokens: boolean;
-  readonly clean_up_tokenization_spaces: boolean;
-}
-
-/**
- * Text is what the tokens say. The library's clean-up would take back a space when a "!" follows it, which a stream cannot
- * do, and it changes code.
- */
-const AS_IS: DecodeOptions = { skip_special_tokens: false, clean_up_tokenization_spaces: false };
-
-/** The part of the library that is used; its own declarations do not resolve under `nodenext`. */
-interface Library {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
-  decode(ids: readonly number[], options: DecodeOptions): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-  get_vocab(withAddedTokens: boolean): Map<string, number>;
-}
-
-const TypedLibrary = LibraryTokenizer as new (file: unknown, config: unknown) => Library;
-
-const DecoderSchema = Type.Object({
-  type: Type.String(),
-  decoders: Type.Optional(Type.Array(Type.Object({ type: Type.String() }))),
-});
+const Part = Type.Optional(Type.Unknown());
 
 const TokenizerFileSchema = Type.Object({
-  model: Type.Object({}),
-  decoder: Type.Optional(Type.Union([DecoderSchema, Type.Null()])),
+  model: Type.Object({
+    /** Old files leave it out. */
+    type: Type.Optional(Type.String()),
+    vocab: Type.Union([
+      Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
+      // Unigram: text and score.
+      Type.Array(Type.Tuple([Type.String(), Type.Number()])),
+    ]),
+  }),
+  normalizer: Part,
+  pre_tokenizer: Part,
+  post_processor: Part,
+  decoder: Part,
   added_tokens: Type.Optional(
     Type.Array(
-      Type.Object({ id: Type.Integer(), content: Type.String(), special: Type.Boolean() }),
+      Type.Object({
+        id: Type.Integer({ minimum: 0 }),
+        content: Type.String(),
+        special: Type.Boolean(),
+        single_word: Type.Optional(Type.Boolean()),
+        lstrip: Type.Optional(Type.Boolean()),
+        rstrip: Type.Optional(Type.Boolean()),
+        normalized: Type.Optional(Type.Boolean()),
+      }),
     ),
   ),
 });
 
+type TokenizerFile = Static<typeof TokenizerFileSchema>;
+
 /**
- * Loads `tokenizer.json` and `tokenizer_config.json` of a model directory.
+ * Loads `tokenizer.json` of a model directory. Each of its parts does what the Rust library does, or the file is refused.
  *
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`, naming the file
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the file
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   const file = await readModelJson(dir, 'tokenizer.json', TokenizerFileSchema, { required: true });
-  const config = await readModelJson(dir, 'tokenizer_config.json', Type.Object({}), {
-    required: true,
-  });
   const path = join(dir, 'tokenizer.json');
   try {
-    const library = new TypedLibrary(file, config);
-    const added = file?.added_tokens ?? [];
-    const special = new Set(added.filter((token) => token.special).map((token) => token.id));
-    const decoders = file?.decoder ? [file.decoder, ...(file.decoder.decoders ?? [])] : [];
-    if (!decoders.some((decoder) => decoder.type === 'ByteLevel')) {
-      return new NeighbourTokenizer(library, special);
-    }
-    const table: (Uint8Array | undefined)[] = [];
-    for (const [token, id] of library.get_vocab(true)) table[id] = bytesOfToken(token);
-    // Added tokens are written as plain text, not in the alphabet of bytes.
-    for (const token of added) table[token.id] = Buffer.from(token.content);
-    return new ByteLevelTokenizer(library, table, special);
+    return new HfTokenizer(file as TokenizerFile, path);
   } catch (error) {
+    if (error instanceof OctavoError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new OctavoError('model_file_corrupt', `${path} is not a usable tokenizer: ${reason}`, {
       param: path,
@@ -80,106 +70,124 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
 
 const NO_BYTES = new Uint8Array(0);
 
-abstract class HfTokenizer implements Tokenizer {
-  protected readonly library: Library;
-  protected readonly special: ReadonlySet<number>;
+/** The pipeline of a tokenizer.json: added tokens, normaliser, pre-tokenizer, model, post-processor; and its decoder as a table. */
+class HfTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly longestToken: number;
+  readonly dropsSpace: boolean;
+  readonly #addedTokens: AddedTokens;
+  readonly #preTokenize: PreTokenizer;
+  readonly #model: WordModel;
+  readonly #frame: Frame;
+  readonly #entries: readonly (string | undefined)[];
+  readonly #idOf: ReadonlyMap<string, number>;
+  readonly #special: ReadonlySet<number>;
+  readonly #table: TokenTable;
 
-  constructor(library: Library, special: ReadonlySet<number>) {
-    this.library = library;
-    this.special = special;
+  constructor(file: TokenizerFile, path: string) {
+    const part = (name: 'normalizer' | 'pre_tokenizer' | 'post_processor' | 'decoder') =>
+      file[name] === undefined || file[name] === null
+        ? null
+        : new Component(file[name], `${path}: ${name}`);
+    const modelJson = { ...file.model, type: file.model.type ?? typeOf(file.model) };
+    const { vocab } = file.model;
+    const ofModel = new Map(
+      Array.isArray(vocab) ? vocab.map(([text], id) => [text, id]) : Object.entries(vocab),
+    );
+    const idOf = new Map(ofModel);
+    const normalizer = part('normalizer');
+    const normalize = normalizer === null ? (text: string) => text : createNormalizer(normalizer);
+    const added = (file.added_tokens ?? []).map((token) => ({
+      id: token.id,
+      content: token.content,
+      special: token.special,
+      singleWord: token.single_word ?? false,
+      lstrip: token.lstrip ?? false,
+      rstrip: token.rstrip ?? false,
+      normalized: token.normalized ?? !token.special,
+    }));
+    const entries: (string | undefined)[] = [];
+    for (const [token, id] of ofModel) entries[id] = token;
+    for (const { content, id, normalized } of added) {
+      idOf.set(content, id);
+      // They are shown as they are found.
+      entries[id] = normalized ? normalize(content) : content;
+    }
+
+    const preTokenizer = part('pre_tokenizer');
+    const postProcessor = part('post_processor');
+    // Of a text whose beginning was dropped, the Rust library takes no piece for the first.
+    const looksForFirst = /"prepend_scheme":"first"/.test(
+      JSON.stringify(file.pre_tokenizer ?? null),
+    );
+    if (normalizer && looksForFirst && !keepsCharacters(file.normalizer)) {
+      throw normalizer.unsupported('before a Metaspace that marks the first word only');
+    }
+    this.#model = createModel(new Component(modelJson, `${path}: model`), modelJson, ofModel);
+    this.#addedTokens = new AddedTokens(added, normalize);
+    this.#preTokenize =
+      preTokenizer === null ? (piece) => [piece] : createPreTokenizer(preTokenizer);
+    this.#frame = postProcessor === null ? NO_FRAME : readFrame(postProcessor);
+    this.#entries = entries;
+    this.#idOf = idOf;
+    this.#special = new Set(added.filter((token) => token.special).map((token) => token.id));
+    this.vocabSize = entries.length;
+
+    const isByteLevel = JSON.stringify(file.decoder ?? null).includes('"ByteLevel"');
+    // Added tokens are written as plain text, not in the alphabet of bytes.
+    const plain = new Set(isByteLevel ? added.map(({ id }) => id) : []);
+    this.#table = tabulate(entries, createWriter(part('decoder')), plain);
+    this.dropsSpace = added.some(({ lstrip, rstrip }) => lstrip || rstrip);
+    this.longestToken = knowsLongestToken(file, ofModel)
+      ? this.#table.longest
+      : Number.POSITIVE_INFINITY;
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): TokenId[] {
-    const { ids } = this.library.encode(text, { add_special_tokens: options.addSpecialTokens });
+    const ids: number[] = options.addSpecialTokens ? [...this.#frame.before] : [];
+    // Half a surrogate pair has no bytes.
+    for (const section of this.#addedTokens.split(text.replace(/\p{Cs}/gu, '\uFFFD'))) {
+      if ('id' in section) {
+        ids.push(section.id);
+        continue;
+      }
+      for (const word of this.#preTokenize(section)) {
+        for (const id of this.#model(word.text)) ids.push(id);
+      }
+    }
+    if (options.addSpecialTokens) ids.push(...this.#frame.after);
     return ids as TokenId[];
   }
 
-  tokenId(token: string): TokenId | undefined {
-    return this.library.token_to_id(token) as TokenId | undefined;
-  }
-
   decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string {
-    const shown = options.skipSpecialTokens ? ids.filter((id) => !this.special.has(id)) : ids;
-    return this.textOf(shown);
+    const shown = options.skipSpecialTokens ? ids.filter((id) => !this.#special.has(id)) : ids;
+    return decodeBytes(this.#table.inside, shown, this.#table.opening);
   }
 
-  protected isSkipped(id: TokenId, { skipSpecialTokens, shown }: DetokenizerOptions): boolean {
-    return skipSpecialTokens && this.special.has(id) && shown?.has(id) !== true;
+  createDetokenizer({ skipSpecialTokens, shown, before = [] }: DetokenizerOptions): Detokenizer {
+    const isSkipped = (id: TokenId): boolean =>
+      skipSpecialTokens && this.#special.has(id) && shown?.has(id) !== true;
+    const isBehind = before.some((id) => !isSkipped(id) && this.bytesOf(id).length > 0);
+    const { inside } = this.#table;
+    const opening = isBehind ? inside : this.#table.opening;
+    return new ByteLevelDetokenizer(inside, { isSkipped, opening });
   }
 
-  protected abstract textOf(ids: readonly TokenId[]): string;
-  abstract createDetokenizer(options: DetokenizerOptions): Detokenizer;
+  bytesOf(id: TokenId): Uint8Array {
+    return this.#table.inside[id] ?? NO_BYTES;
+  }
+
+  tokenId(token: string): TokenId | undefined {
+    return this.#idOf.get(token) as TokenId | undefined;
+  }
+
   entryOf(id: TokenId): string {
-    return this.library.id_to_token(id) ?? '';
-  }
-
-  abstract bytesOf(id: TokenId): Uint8Array;
-  abstract readonly longestToken: number;
-}
-
-/** Byte-level BPE: each token is bytes, whatever stands around it. */
-class ByteLevelTokenizer extends HfTokenizer {
-  readonly longestToken: number;
-  readonly #table: ByteTable;
-
-  constructor(library: Library, table: ByteTable, special: ReadonlySet<number>) {
-    super(library, special);
-    this.#table = table;
-    // A unit is one byte at least.
-    this.longestToken = table.reduce((most, bytes) => Math.max(most, bytes?.length ?? 0), 1);
-  }
-
-  protected textOf(ids: readonly TokenId[]): string {
-    return decodeBytes(this.#table, ids);
-  }
-
-  createDetokenizer(options: DetokenizerOptions): Detokenizer {
-    return new ByteLevelDetokenizer(this.#table, (id) => this.isSkipped(id, options));
-  }
-
-  bytesOf(id: TokenId): Uint8Array {
-    return this.#table[id] ?? NO_BYTES;
+    return this.#entries[id] ?? '';
   }
 }
 
-/** All others (SentencePiece, WordPiece): a token's text depends on its neighbours. */
-class NeighbourTokenizer extends HfTokenizer {
-  readonly longestToken = Number.POSITIVE_INFINITY;
-  /** Found so far: decoding costs the library some 10 us, and log-probabilities ask for up to 21 tokens at each place. */
-  readonly #bytes = new Map<TokenId, Uint8Array>();
-
-  protected textOf(ids: readonly TokenId[]): string {
-    const known = ids.filter((id) => this.library.id_to_token(id) !== undefined);
-    // The library refuses an empty sequence.
-    return known.length === 0 ? '' : this.library.decode(known, AS_IS);
-  }
-
-  createDetokenizer(options: DetokenizerOptions): Detokenizer {
-    const source: PrefixSource = {
-      isSkipped: (id) => this.isSkipped(id, options) || this.library.id_to_token(id) === undefined,
-      decode: (ids) => this.textOf(ids),
-      byteOf: (id) => this.#byteOf(id),
-    };
-    return new PrefixDetokenizer(source, options.before);
-  }
-
-  /** A first token may lose its leading space. As the second of two it keeps it, and the first is cut off. */
-  bytesOf(id: TokenId): Uint8Array {
-    const known = this.#bytes.get(id);
-    if (known) return known;
-    const byte = this.#byteOf(id);
-    const bytes =
-      byte === null
-        ? Buffer.from(this.textOf([id, id]).slice(this.textOf([id]).length))
-        : Uint8Array.of(byte);
-    // At most one entry for each id of the vocabulary.
-    if (bytes.length > 0) this.#bytes.set(id, bytes);
-    return bytes;
-  }
-
-  /** The byte of a fallback token such as `<0xE2>`. */
-  #byteOf(id: TokenId): number | null {
-    const match = /^<0x([0-9A-F]{2})>$/i.exec(this.library.id_to_token(id) ?? '');
-    return match?.[1] === undefined ? null : Number.parseInt(match[1], 16);
-  }
+/** What older files leave unsaid. */
+function typeOf(model: TokenizerFile['model']): string {
+  if (Array.isArray(model.vocab)) return 'Unigram';
+  return 'merges' in model ? 'BPE' : 'WordPiece';
 }

@@ -17,8 +17,12 @@ export interface Tokenizer {
   tokenId(token: string): TokenId | undefined;
   /** The entry of the vocabulary behind an id, written as it stands there (`Ġthe`); '' outside the vocabulary. */
   entryOf(id: TokenId): string;
+  /** One more than the largest id. */
+  readonly vocabSize: number;
   /** UTF-16 units that the text of one token has at most; Infinity where nobody knows. */
   readonly longestToken: number;
+  /** White space beside some tokens goes without one, however much it is. */
+  readonly dropsSpace?: boolean;
 }
 
 export interface DetokenizerOptions {

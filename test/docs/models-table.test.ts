@@ -15,6 +15,14 @@ describe('docs/models.md', () => {
     expect(absent).toEqual([]);
   });
 
+  it('names every tokenizer and chat template that is compared', () => {
+    const fixtures = [
+      ...readdirSync(new URL('../fixtures/tokenizers/tokenizers/', import.meta.url)),
+      ...readdirSync(new URL('../fixtures/chat-templates/templates/', import.meta.url)),
+    ].map((file) => file.replace(/\.(json|jinja)$/, ''));
+    expect(fixtures.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+
   it('leaves no proof out', () => {
     const all = readdirSync(EXPORTS).flatMap((exporter) =>
       readdirSync(new URL(exporter, EXPORTS)).map((family) => `${exporter}/${family}`),

@@ -1,4 +1,4 @@
-import { cpSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -104,6 +104,18 @@ describe('what goes wrong is said in one line', () => {
     expectOneLine(result, /no keys of a KV cache come to its softmax \(node attn\/softmax\)/);
   });
 
+  it('a tokenizer of another model', async () => {
+    const directory = copyOfTiny((d) => {
+      const path = join(d, 'tokenizer.json');
+      const file = JSON.parse(readFileSync(path, 'utf8')) as { added_tokens: object[] };
+      file.added_tokens.push({ id: 5000, content: '<more>', special: true });
+      writeFileSync(path, JSON.stringify(file));
+    });
+    const result = await runOctavo(['serve', '--port', '0', '--model', directory]);
+    expect(result.code).toBe(1);
+    expectOneLine(result, /tokenizer\.json: its vocabulary has 5001 tokens, .* logits have 2048/);
+  });
+
   it('a port that is in use', async () => {
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
@@ -162,6 +174,20 @@ describe('octavo generate and inspect', () => {
       '--temperature',
       '0',
     ]);
+    expect(result).toMatchObject({ code: 0, stdout: 'The capital of Italy is Rome.\n' });
+  });
+
+  it('takes a directory of ONNX Runtime GenAI', async () => {
+    const directory = copyOfTiny((d) => {
+      rmSync(join(d, 'config.json'));
+      cpSync(join(d, 'onnx/model.onnx'), join(d, 'tiny-fp32.onnx'));
+      rmSync(join(d, 'onnx'), { recursive: true });
+      const decoder = { filename: 'tiny-fp32.onnx', hidden_size: 192, num_hidden_layers: 5 };
+      const model = { context_length: 2048, vocab_size: 2048, eos_token_id: 2, decoder };
+      writeFileSync(join(d, 'genai_config.json'), JSON.stringify({ model, search: {} }));
+    });
+    const question = ['What is the capital of Italy?', '--temperature', '0'];
+    const result = await runOctavo(['generate', ...question, '--model', directory]);
     expect(result).toMatchObject({ code: 0, stdout: 'The capital of Italy is Rome.\n' });
   });
 

@@ -101,7 +101,7 @@ describe('the command line', () => {
     [
       ['generate', 'x', '--model', 'test'],
       1,
-      /^octavo: the model directory has no config\.json: .*\n$/,
+      /^octavo: the model directory has no config\.json, and no genai_config\.json either: .*\n$/,
     ],
     [['fly'], 2, /^octavo: unknown command fly: must be serve, generate, inspect or bench.*\n$/],
   ])('%j ends with code %i and one line', (args, code, message) => {

@@ -261,7 +261,7 @@ describe('a model directory', () => {
   });
 
   test.each([
-    ['config.json', undefined, 'model_file_missing', /no config\.json/],
+    ['config.json', undefined, 'model_file_missing', /no config\.json, and no genai_config\.json/],
     ['tokenizer.json', undefined, 'model_file_missing', /no tokenizer\.json/],
     ['tokenizer_config.json', undefined, 'model_file_missing', /no tokenizer_config\.json/],
     ['tokenizer.json', '{"model":', 'model_file_corrupt', /tokenizer\.json is not valid JSON/],
@@ -271,7 +271,12 @@ describe('a model directory', () => {
       'model_file_corrupt',
       /tokenizer\.json at \/model must be object/,
     ],
-    ['tokenizer.json', { model: { type: 'Odd' } }, 'model_file_corrupt', /not a usable tokenizer/],
+    [
+      'tokenizer.json',
+      { model: { type: 'Odd', vocab: {} } },
+      'model_unsupported',
+      /tokenizer\.json: model: Odd is not supported/,
+    ],
     ['generation_config.json', { eos_token_id: 'x' }, 'model_file_corrupt', /eos_token_id/],
     [
       'chat_template.jinja',

@@ -25,6 +25,7 @@ const tokenizer: Tokenizer = {
   bytesOf: (id) => WITH_SPECIAL[id] ?? new Uint8Array(0),
   tokenId: () => undefined,
   entryOf: (id) => `<${id}>`,
+  vocabSize: 257,
   longestToken: Number.POSITIVE_INFINITY,
 };
 

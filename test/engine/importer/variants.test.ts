@@ -35,6 +35,21 @@ describe("a directory's variants", () => {
     );
   });
 
+  it("include the one that ONNX Runtime GenAI's configuration names", async () => {
+    const genai = (filename: string): string =>
+      modelDir({
+        'phi3-int4.onnx': 'x',
+        'model_q4.onnx': 'x',
+        'genai_config.json': JSON.stringify({ model: { decoder: { filename } } }),
+      });
+    const paths = async (filename: string): Promise<string[]> =>
+      (await listVariants(genai(filename))).map(({ path }) => path);
+    expect(await paths('phi3-int4.onnx')).toEqual(['phi3-int4.onnx', 'model_q4.onnx']);
+    expect(await paths('model_q4.onnx')).toEqual(['model_q4.onnx']);
+    expect(await paths('../other.onnx')).toEqual(['model_q4.onnx']);
+    expect(await paths('absent.onnx')).toEqual(['model_q4.onnx']);
+  });
+
   it('say in the report what was chosen, and what it means', async () => {
     const quantized = await importModel({ modelDir: QWEN, dtype: 'q8', maxLength: 256 });
     const text = formatReport(quantized);

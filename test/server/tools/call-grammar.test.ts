@@ -20,6 +20,7 @@ function withSpecialTokens(...tokens: string[]): ServedModel {
       encode: (text, options) => tokenizer.encode(text, options),
       createDetokenizer: (options) => tokenizer.createDetokenizer(options),
       bytesOf: (id) => tokenizer.bytesOf(id),
+      vocabSize: 300 + tokens.length,
       longestToken: Number.POSITIVE_INFINITY,
       entryOf: () => '',
       tokenId: (token) => {

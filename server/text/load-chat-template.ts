@@ -1,0 +1,88 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OctavoError } from '../../engine/errors.js';
+import { ChatTemplate } from './chat-template.js';
+import { clip } from './clip.js';
+import { readModelText } from './model-files.js';
+
+/** What `tokenizer_config.json` holds as `chat_template`: one, or several with names. */
+export type TemplateField =
+  | string
+  | readonly { readonly name: string; readonly template: string }[]
+  | null
+  | undefined;
+
+interface TemplateTexts {
+  readonly bosToken: string;
+  readonly eosToken: string;
+}
+
+interface Source {
+  readonly text: string;
+  /** For messages. */
+  readonly path: string;
+}
+
+/**
+ * The chat template of a model: its own `default`, with `tool_use` for requests with tools where it has that; or the one that
+ * `--chat-template` names, for all requests.
+ *
+ * @param chosen a file, or the name of one of the model's own; null: as the model has it
+ * @returns null when the model has none
+ * @throws OctavoError `usage` for a choice that is neither; `model_file_corrupt`
+ */
+export async function loadChatTemplate(
+  dir: string,
+  inConfig: TemplateField,
+  tokens: TemplateTexts,
+  chosen: string | null,
+): Promise<ChatTemplate | null> {
+  const own = await templatesOf(dir, inConfig);
+  if (chosen !== null) {
+    const { text, path } = own.get(chosen) ?? (await readChosen(chosen, [...own.keys()]));
+    return new ChatTemplate(text, path, tokens);
+  }
+  if (own.size === 0) return null;
+  const standard = own.get('default');
+  if (standard) {
+    const { text, path } = standard;
+    return new ChatTemplate(text, path, tokens, own.get('tool_use')?.text);
+  }
+  const names = [...own.keys()].join(', ');
+  const path = join(dir, 'tokenizer_config.json');
+  throw new OctavoError(
+    'model_file_corrupt',
+    `${path} has no chat template named default: choose one of ${names} by --chat-template`,
+    { param: path },
+  );
+}
+
+/** By name. `chat_template.jinja` and the folder beside it are the newer places, and win. */
+async function templatesOf(dir: string, inConfig: TemplateField): Promise<Map<string, Source>> {
+  const sources = new Map<string, Source>();
+  const config = join(dir, 'tokenizer_config.json');
+  if (typeof inConfig === 'string') sources.set('default', { text: inConfig, path: config });
+  else for (const of of inConfig ?? []) sources.set(of.name, { text: of.template, path: config });
+  const others = await readdir(join(dir, 'additional_chat_templates')).catch(() => []);
+  const files = others
+    .filter((file) => file.endsWith('.jinja'))
+    .map((file) => [file.slice(0, -'.jinja'.length), join('additional_chat_templates', file)]);
+  for (const [name, file] of [['default', 'chat_template.jinja'], ...files]) {
+    const text = await readModelText(dir, file, { required: false });
+    if (text !== null) sources.set(name, { text, path: join(dir, file) });
+  }
+  return sources;
+}
+
+async function readChosen(path: string, names: readonly string[]): Promise<Source> {
+  try {
+    return { text: await readFile(path, 'utf8'), path };
+  } catch (cause) {
+    const own = names.length === 0 ? 'it has none' : names.join(', ');
+    throw new OctavoError(
+      'usage',
+      `--chat-template ${clip(path)}: must be a file that can be read, or one of the model's own templates: ${own}`,
+      { param: '--chat-template', cause },
+    );
+  }
+}

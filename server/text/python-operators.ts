@@ -1,0 +1,65 @@
+import { pythonText, type RuntimeValue as Value } from './python-text.js';
+
+/**
+ * Operators that do otherwise in Python than in the library.
+ *
+ * @returns undefined where the library does it right
+ * @throws TypeError for what Python refuses
+ */
+export function binary(operator: string, left: Value, right: Value): string | boolean | undefined {
+  switch (operator) {
+    case '==':
+      return isEqual(left, right);
+    case '!=':
+      return !isEqual(left, right);
+    case '~':
+      return pythonText(left) + pythonText(right);
+    case '+': {
+      const isText = (value: Value): boolean => value.type === 'StringValue';
+      if (isText(left) && isText(right)) return String(left.value) + String(right.value);
+      if (!isText(left) && !isText(right)) return undefined;
+      const other = isText(left) ? right : left;
+      throw new TypeError(`it adds ${KINDS[other.type] ?? 'something else'} to a text`);
+    }
+    default:
+      return undefined;
+  }
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  UndefinedValue: 'something undefined',
+  NullValue: 'none',
+  ObjectValue: 'an object',
+  ArrayValue: 'a list',
+  IntegerValue: 'a number',
+  FloatValue: 'a number',
+  BooleanValue: 'true or false',
+};
+
+const NUMBERS = new Set(['IntegerValue', 'FloatValue', 'BooleanValue']);
+
+/** By content, as Python compares. */
+function isEqual(left: Value, right: Value): boolean {
+  if (NUMBERS.has(left.type) && NUMBERS.has(right.type)) {
+    return Number(left.value) === Number(right.value);
+  }
+  if (left.type !== right.type) return false;
+  if (Array.isArray(left.value) && Array.isArray(right.value)) {
+    const others = right.value as Value[];
+    return (
+      left.value.length === others.length &&
+      (left.value as Value[]).every((value, i) => isEqual(value, others[i]))
+    );
+  }
+  if (left.value instanceof Map && right.value instanceof Map) {
+    const others = right.value as Map<string, Value>;
+    return (
+      left.value.size === others.size &&
+      [...(left.value as Map<string, Value>)].every(([key, value]) => {
+        const other = others.get(key);
+        return other !== undefined && isEqual(value, other);
+      })
+    );
+  }
+  return left.value === right.value;
+}

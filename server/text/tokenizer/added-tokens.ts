@@ -1,0 +1,117 @@
+import type { Normalizer } from './normalizers.js';
+import type { Piece } from './split.js';
+
+/** A token that is found in the text itself, before any model sees it. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  /** No letter, digit or underscore may stand beside it. */
+  readonly singleWord: boolean;
+  /** White space on its left, or right, is taken with it. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  /** It is looked for in the normalised text, in its own normalised form. */
+  readonly normalized: boolean;
+}
+
+/** A piece of text for the model, or a token that was found. */
+export type Section = Piece | { readonly id: number };
+
+const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const SPACE = /\p{White_Space}/u;
+
+/** Finds added tokens in texts: those that are written as they are first, then the others in what normalisation made of the rest. */
+export class AddedTokens {
+  readonly #plain: TokenTrie;
+  readonly #normalized: TokenTrie;
+  readonly #normalize: Normalizer;
+
+  constructor(tokens: readonly AddedToken[], normalize: Normalizer) {
+    this.#normalize = normalize;
+    this.#plain = new TokenTrie();
+    this.#normalized = new TokenTrie();
+    for (const token of tokens) {
+      if (token.normalized) this.#normalized.add(normalize(token.content), token);
+      else this.#plain.add(token.content, token);
+    }
+  }
+
+  /** Cuts a text at its added tokens and normalises what lies between. */
+  split(text: string): Section[] {
+    return cut({ text, opens: true }, this.#plain).flatMap((section) => {
+      if ('id' in section) return [section];
+      return cut({ ...section, text: this.#normalize(section.text) }, this.#normalized);
+    });
+  }
+}
+
+function cut({ text, opens }: Piece, trie: TokenTrie): Section[] {
+  const sections: Section[] = [];
+  /** End of the last token that was found, with the white space that it took. */
+  let done = 0;
+  const takeText = (end: number): void => {
+    if (end <= done) return;
+    sections.push({ text: text.slice(done, end), opens: opens && done === 0 });
+  };
+  for (let at = 0; at < text.length; ) {
+    const token = trie.longestAt(text, at);
+    if (token === null) {
+      at++;
+      continue;
+    }
+    let start = at;
+    let end = at + token.length;
+    at = end;
+    const { added } = token;
+    if (added.singleWord && standsInWord(text, start, end)) continue;
+    if (added.lstrip) while (start > done && SPACE.test(text[start - 1])) start--;
+    if (added.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
+    takeText(start);
+    sections.push({ id: added.id });
+    done = end;
+  }
+  takeText(text.length);
+  return sections;
+}
+
+function standsInWord(text: string, start: number, end: number): boolean {
+  // Two units are one character at most.
+  return (
+    WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) ||
+    WORD_AT_START.test(text.slice(end, end + 2))
+  );
+}
+
+interface Node {
+  readonly next: Map<string, Node>;
+  added: AddedToken | null;
+}
+
+/** Models have up to thousands of added tokens. By UTF-16 units. */
+class TokenTrie {
+  readonly #root: Node = { next: new Map(), added: null };
+
+  add(content: string, added: AddedToken): void {
+    if (content === '') return;
+    let node = this.#root;
+    for (const unit of content.split('')) {
+      const next = node.next.get(unit) ?? { next: new Map<string, Node>(), added: null };
+      node.next.set(unit, next);
+      node = next;
+    }
+    node.added ??= added;
+  }
+
+  longestAt(text: string, start: number): { added: AddedToken; length: number } | null {
+    let found: { added: AddedToken; length: number } | null = null;
+    let node: Node | undefined = this.#root;
+    for (let at = start; at < text.length; at++) {
+      node = node.next.get(text[at]);
+      if (node === undefined) break;
+      if (node.added) found = { added: node.added, length: at + 1 - start };
+    }
+    return found;
+  }
+}

@@ -1,0 +1,58 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { OctavoError } from '../../../engine/errors.js';
+import { type Message, renderMessages } from '../../../server/routes/chat-messages.js';
+import { ChatTemplate } from '../../../server/text/chat-template.js';
+import { byteModel } from '../../support/byte-model.js';
+
+const FIXTURES = new URL('../../fixtures/chat-templates/', import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, FIXTURES), 'utf8');
+
+interface Conversation {
+  readonly messages: readonly Message[];
+  readonly tools?: readonly object[];
+  readonly add_generation_prompt?: boolean;
+  readonly variables?: Record<string, unknown>;
+}
+
+type Golden = { readonly text: string } | { readonly error: string };
+
+const CONVERSATIONS = JSON.parse(read('conversations.json')) as Record<string, Conversation>;
+const NAMES = readdirSync(new URL('templates/', FIXTURES)).map((file) => file.slice(0, -6));
+
+/** The moment at which the goldens were made, wherever one is. */
+const MADE = new Date(2026, 2, 5, 14, 7, 9).getTime() / 1000;
+
+function render(template: ChatTemplate, conversation: Conversation): string {
+  const model = { ...byteModel, chatTemplate: template };
+  return renderMessages(conversation.messages, model, {
+    tools: conversation.tools ?? null,
+    addGenerationPrompt: conversation.add_generation_prompt !== false,
+    variables: conversation.variables ?? {},
+  });
+}
+
+describe.each(NAMES)('the chat template %s', (name) => {
+  const goldens = JSON.parse(read(`goldens/${name}.json`)) as Record<string, Golden>;
+  const tokens = { bosToken: '<s>', eosToken: '</s>' };
+  const clock = { unixSeconds: () => MADE };
+  const template = new ChatTemplate(read(`templates/${name}.jinja`), name, tokens, null, clock);
+
+  it.each(Object.entries(goldens))(
+    'renders the conversation "%s" as transformers does',
+    (of, golden) => {
+      if ('text' in golden) {
+        expect(render(template, CONVERSATIONS[of])).toBe(golden.text);
+        return;
+      }
+      let refused: OctavoError | null = null;
+      try {
+        render(template, CONVERSATIONS[of]);
+      } catch (error) {
+        refused = error as OctavoError;
+      }
+      expect(refused).toMatchObject({ kind: 'invalid_request', param: 'messages' });
+      expect(refused?.message).toContain(`refuses the messages: ${golden.error}`);
+    },
+  );
+});
