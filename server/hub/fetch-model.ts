@@ -12,16 +12,18 @@ import { type Owner, THIS_PROCESS } from './partial-file.js';
 import { RepositoryCache } from './repository-cache.js';
 
 /** What a model needs beside its weights. */
-const REQUIRED = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
-const WANTED = [
+const REQUIRED = ['tokenizer.json', 'tokenizer_config.json'];
+/** One of them: ONNX Runtime GenAI's model builder writes the second alone. */
+const CONFIGS = ['config.json', 'genai_config.json'];
+const WANTED = new Set([
   ...REQUIRED,
+  ...CONFIGS,
   'generation_config.json',
-  'genai_config.json',
   'special_tokens_map.json',
   'added_tokens.json',
   'chat_template.jinja',
   'chat_template.json',
-];
+]);
 
 /** What people see of a download. */
 export interface FetchObserver {
@@ -65,7 +67,11 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
     }
     const onnx = chooseOnnx(listing.files, dtype, id);
     const fetch = new Fetch(client, cache, listing, options);
-    for (const file of WANTED) if (listing.files.has(file)) await fetch.file(file);
+    const isTemplate = (file: string): boolean =>
+      /^additional_chat_templates\/[^/]+\.jinja$/.test(file);
+    for (const file of listing.files) {
+      if (WANTED.has(file) || isTemplate(file)) await fetch.file(file);
+    }
     await fetch.file(onnx);
     const dir = cache.snapshotDir(listing.commit);
     for (const file of dataFiles(dir, onnx)) {
@@ -174,6 +180,8 @@ async function cachedModel(
   const onnx = variantsAmong(files).find((v) => dtype === 'auto' || v.dtype === dtype)?.path;
   const missing: string[] = [];
   for (const file of REQUIRED) if (!(await cache.has(commit, file))) missing.push(file);
+  const configs = await Promise.all(CONFIGS.map((file) => cache.has(commit, file)));
+  if (!configs.includes(true)) missing.push(CONFIGS.join(' or '));
   if (onnx === undefined) {
     missing.push(dtype === 'auto' ? 'an ONNX model' : `an ONNX model of --dtype ${dtype}`);
   } else {

@@ -90,6 +90,22 @@ describe('a model of the hub', () => {
     expect(readdirSync(join(test.dir, 'blobs'))).toHaveLength(NEEDED.length);
   });
 
+  it('may have a genai_config.json instead of a config.json, and templates of its own', async () => {
+    const repository = smallRepository();
+    const files = new Map(repository.files);
+    files.delete('config.json');
+    const template = 'additional_chat_templates/rag.jinja';
+    for (const name of ['genai_config.json', template, 'notes.jinja']) {
+      files.set(name, Buffer.from('{}'));
+    }
+    const test = await startTestHub({ ...repository, files });
+    const snapshot = await test.fetch();
+    expect(readFileSync(join(snapshot, 'genai_config.json'), 'utf8')).toBe('{}');
+    expect(readFileSync(join(snapshot, template), 'utf8')).toBe('{}');
+    expect(readdirSync(snapshot)).not.toContain('notes.jinja');
+    expect(await test.fetch({ offline: true })).toBe(snapshot);
+  });
+
   it('is asked for once on a second start, and downloaded never again; offline not even that', async () => {
     const test = await startTestHub();
     const snapshot = await test.fetch();
