@@ -12,6 +12,7 @@ import {
 import { findModelFile, readModelProto } from './model-file.js';
 import { TensorProto_DataType } from './onnx/onnx_pb.js';
 import { checkDecoder } from './passes/check-decoder.js';
+import { checkKernels } from './passes/check-kernels.js';
 import {
   checkFloats,
   checkNoAttentionLeft,
@@ -79,10 +80,9 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const graph = quantize ? await quantizeModel(source, quantize) : source;
   const recognised = found.map((site) => inGraph(site, graph));
   const fed = new Set(Object.values(STEP_INPUT));
-  checkNoAttentionLeft(
-    graph,
-    cutAtSites(graph, recognised, fed, [LOGITS]).flatMap((cut) => cut.nodes),
-  );
+  const left = cutAtSites(graph, recognised, fed, [LOGITS]).flatMap((cut) => cut.nodes);
+  checkNoAttentionLeft(graph, left);
+  checkKernels(graph, left);
   rankLogits(graph);
   const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);

@@ -27,6 +27,14 @@ const CASES: readonly Case[] = [
   { exporter: 'variants', family: 'qwen2', dtype: 'q4', tolerance: 1e-1 },
   { exporter: 'variants', family: 'qwen2', dtype: 'q4f16', tolerance: 1e-1 },
   { exporter: 'variants', family: 'qwen2', dtype: 'q8', tolerance: 3e-1 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'fp16', tolerance: 3e-2 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'q4', tolerance: 1e-1 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'q4f16', tolerance: 3e-1 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'q2', tolerance: 1e-1 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'q2f16', tolerance: 3e-1 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'bnb4', tolerance: 1e-3 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'int8', tolerance: 3e-1 },
+  { exporter: 'variants', family: 'smollm2', dtype: 'uint8', tolerance: 3e-1 },
 ];
 
 const ints = (values: readonly number[]): Tensor =>
