@@ -26,6 +26,7 @@ import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { widenFloats } from './passes/widen-floats.js';
+import { widenIds } from './passes/widen-ids.js';
 import { placeSegments } from './place-segments.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
@@ -69,6 +70,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const source = new Graph(await readModelProto(file), file);
   checkWeights(source);
   checkDecoder(source);
+  widenIds(source);
   checkStepInputs(source);
   const numNodes = source.nodes.length;
   await chooseBranches(source, options.servedLength ?? maxLength);

@@ -19,6 +19,7 @@ const EXACT = [
   'genai-separate',
   'genai-mha',
   'optimum',
+  'ort-fused',
   'torch-18',
   'torch-23',
   'torch-24',
