@@ -77,8 +77,9 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   widenFloats(source);
   noteStepScales(source);
   const found = await findSites(source, { maxLength });
-  await deriveFromStep(source, found, maxLength);
+  // First, so that what chooses tokens for logits needs nothing from the step.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
+  await deriveFromStep(source, found, maxLength);
   const graph = quantize ? await quantizeModel(source, quantize) : source;
   const recognised = found.map((site) => inGraph(site, graph));
   const fed = new Set(Object.values(STEP_INPUT));

@@ -3,6 +3,7 @@ import { type Graph, intAttribute, makeNode, shapeOf } from '../graph.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
 import { PACKED_PRODUCTS } from '../packed-products.js';
+import { beforeSelection } from './select-no-rows.js';
 
 /** Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first axis.) */
 const PROJECTIONS = new Set(['MatMul', 'MatMulInteger', ...PACKED_PRODUCTS]);
@@ -24,7 +25,10 @@ export interface HeadSizes {
 export function keepSampledRows(graph: Graph): HeadSizes {
   const head = findHead(graph);
   const reader = readerOf(graph, head);
-  const input = reader.input[0];
+  const selected = reader.input[0];
+  const input = beforeSelection(graph, selected);
+  if (input !== selected)
+    graph.rewrites.push('left out the choice of last tokens before the LM head');
   const kept = `${input}/octavo.sampled`;
   reader.input[0] = kept;
   graph.addInput(STEP_INPUT.sampleRows, TensorProto_DataType.INT64);
