@@ -24,6 +24,7 @@ import { cutAtSites, type SegmentCut } from './passes/cut.js';
 import { deriveFromStep } from './passes/derive-from-step.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
+import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
@@ -75,6 +76,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const numNodes = source.nodes.length;
   await chooseBranches(source, options.servedLength ?? maxLength);
   widenFloats(source);
+  keepWholeTables(source);
   noteStepScales(source);
   const found = await findSites(source, { maxLength });
   // First, so that what chooses tokens for logits needs nothing from the step.

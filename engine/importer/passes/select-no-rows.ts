@@ -1,7 +1,6 @@
+import { constantInts } from '../constant-ints.js';
 import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { readBytes } from '../tensor-data.js';
 
 /**
  * Some graphs keep the last tokens of the row themselves before the LM head: all that transformers.js' input `num_logits_to_keep`
@@ -13,9 +12,11 @@ import { readBytes } from '../tensor-data.js';
 export function beforeSelection(graph: Graph, tensor: string): string {
   const node = graph.producer(tensor);
   if (!node) return tensor;
-  if (node.opType === 'Slice' && isTokenAxis(intsOf(graph, node.input[3]))) return node.input[0];
+  if (node.opType === 'Slice' && isTokenAxis(constantInts(graph, node.input[3])))
+    return node.input[0];
   if (node.opType === 'Gather' && selectsTokens(node)) return node.input[0];
-  if (node.opType !== 'Unsqueeze' || !isTokenAxis(intsOf(graph, node.input[1]))) return tensor;
+  if (node.opType !== 'Unsqueeze' || !isTokenAxis(constantInts(graph, node.input[1])))
+    return tensor;
   // Of one token, the axis is gone and comes back.
   const gather = graph.producer(node.input[0]);
   return gather?.opType === 'Gather' && selectsTokens(gather) ? gather.input[0] : tensor;
@@ -28,17 +29,4 @@ function selectsTokens(gather: NodeProto): boolean {
 /** Of `[batch, tokens, hidden]`. */
 function isTokenAxis(axes: readonly number[] | undefined): boolean {
   return axes?.length === 1 && (axes[0] === 1 || axes[0] === -2);
-}
-
-/** A constant of integers, as a weight or a Constant; undefined for all else. */
-function intsOf(graph: Graph, name: string | undefined): number[] | undefined {
-  const maker = graph.producer(name ?? '');
-  const tensor =
-    maker?.opType === 'Constant'
-      ? maker.attribute.find((attribute) => attribute.name === 'value')?.t
-      : graph.initializer(name ?? '');
-  if (tensor?.dataType !== Type.INT64) return undefined;
-  if (tensor.int64Data.length > 0) return tensor.int64Data.map(Number);
-  const bytes = Uint8Array.from(readBytes(tensor, graph.file));
-  return Array.from(new BigInt64Array(bytes.buffer), Number);
 }

@@ -26,6 +26,7 @@ const CASES: readonly Case[] = [
   { exporter: 'variants', family: 'qwen2', dtype: 'q4', tolerance: 1e-1 },
   { exporter: 'variants', family: 'qwen2', dtype: 'q4f16', tolerance: 1e-1 },
   { exporter: 'variants', family: 'qwen2', dtype: 'q8', tolerance: 3e-1 },
+  { exporter: 'variants', family: 'gpt2', dtype: 'q8', tolerance: 3e-1 },
   { exporter: 'variants', family: 'smollm2', dtype: 'fp16', tolerance: 3e-2 },
   { exporter: 'variants', family: 'smollm2', dtype: 'q4', tolerance: 1e-1 },
   { exporter: 'variants', family: 'smollm2', dtype: 'q4f16', tolerance: 3e-1 },

@@ -21,6 +21,7 @@ const EXACT = [
   'optimum',
   'ort-fused',
   'torch-18',
+  'torchscript-13',
   'torch-23',
   'torch-24',
   'torch-24-masked',
