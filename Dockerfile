@@ -14,7 +14,9 @@ RUN npm ci && npm prune --omit=dev --ignore-scripts
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
     OCTAVO_HOST=0.0.0.0 \
-    OCTAVO_PORT=8000
+    OCTAVO_PORT=8000 \
+    OCTAVO_MODEL_CACHE_DIR=/models/octavo \
+    HF_HOME=/models/huggingface
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules

@@ -1,62 +1,36 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
-import { type EngineRequest, PLAIN_REQUEST, type StepTimings } from '../engine/core/protocol.js';
-import { GREEDY } from '../engine/sampling/sampling-params.js';
-import type { RequestId, TokenId } from '../scheduler/ids.js';
-import { modelCacheDir } from '../server/config/model-cache-dir.js';
+import type { LoadedEngine } from '../engine/core/load-engine.js';
+import type { EngineRequest, StepTimings } from '../engine/core/protocol.js';
+import type { RequestId } from '../scheduler/ids.js';
+import {
+  benchModelFromArgv,
+  benchRequest,
+  commandLine,
+  loadBenchEngine,
+  STEP_TOKENS,
+} from './lib/bench-engine.js';
 import { type Cell, median, publish, type Report } from './lib/report.js';
-import { ensureModel } from './models/decoder.js';
-import { SHAPES, type ShapeName } from './models/shapes.js';
 
 // Where the time of a step goes, and what three of the engine's ideas cost or save: the cut, the prefix cache, paging.
 
-const { values: flags, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    quantize: { type: 'string', default: 'none' },
-    'kv-dtype': { type: 'string', default: 'f32' },
-  },
-});
-const shape = (positionals[0] ?? 'qwen2.5-0.5b') as ShapeName;
-if (!(shape in SHAPES))
-  throw new Error(`shape ${shape}: must be one of ${Object.keys(SHAPES).join(', ')}`);
-const quantize = oneOf('quantize', flags.quantize, ['none', 'w8a8']);
-const kvDtype = oneOf('kv-dtype', flags['kv-dtype'], ['f32', 'bf16', 'int8']);
-const THREADS = 2;
-const directory = ensureModel(shape);
-const { vocab } = SHAPES[shape];
+const model = benchModelFromArgv();
+/** Steps, at least, over which a median is taken; contexts are then around the stated length. */
+const TOGETHER = 20;
+const request = (length: number, maxTokens: number, seed?: number): EngineRequest =>
+  benchRequest(model, length, maxTokens, seed);
 
-function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
-  const found = allowed.find((one) => one === value);
-  if (found === undefined)
-    throw new Error(`--${flag} ${value}: must be one of ${allowed.join(', ')}`);
-  return found;
+interface Step extends StepTimings {
+  /** Sequences that got a token. */
+  readonly tokens: number;
 }
 
-let nextId = 0;
-function request(length: number, maxTokens: number, seed = nextId): EngineRequest {
-  const promptTokenIds = Array.from(
-    { length },
-    (_, i) => ((i * 7919 + seed * 104_729) % vocab) as TokenId,
-  );
-  return {
-    ids: [`r${nextId++}` as RequestId],
-    promptTokenIds,
-    maxTokens,
-    stopTokenIds: [],
-    sampling: GREEDY,
-    ...PLAIN_REQUEST,
-  };
-}
-
-/** Timings of all steps until nothing is left to do. */
-async function drain({ core }: LoadedEngine): Promise<StepTimings[]> {
-  const steps: StepTimings[] = [];
+/** All steps until nothing is left to do. */
+async function drain({ core }: LoadedEngine): Promise<Step[]> {
+  const steps: Step[] = [];
   while (core.hasWork) {
-    await core.step();
-    steps.push(core.timings);
+    const outputs = await core.step();
+    steps.push({ ...core.timings, tokens: outputs.length });
   }
   return steps;
 }
@@ -66,10 +40,16 @@ const mid = (steps: readonly StepTimings[], phase: keyof StepTimings): number =>
 
 /** Medians of a decode step with `batch` sequences of `context` tokens. */
 async function decode(engine: LoadedEngine, batch: number, context: number): Promise<Cell[]> {
-  for (let i = 0; i < batch; i++) engine.core.add(request(context - 20, 24));
+  // The first prompt to be done goes on until the last one is, and then all decode together.
+  const prefillSteps = Math.ceil((batch * context) / STEP_TOKENS);
+  const length = context - 2 * TOGETHER;
+  for (let i = 0; i < batch; i++) engine.core.add(request(length, prefillSteps + 2 * TOGETHER));
   const all = await drain(engine);
-  // Steps in which all sequences decode: after the last prompt, before the first end.
-  const steps = all.slice(-20, -2);
+  // All got a token: the first such step did the last of the prompts, too; in the last one the first have ended.
+  const steps = all.filter(({ tokens }) => tokens === batch).slice(1, -1);
+  if (steps.length < TOGETHER) {
+    throw new Error(`only ${steps.length} steps in which ${batch} sequences decoded`);
+  }
   const total = mid(steps, 'total');
   const phases = (['schedule', 'segments', 'attention', 'sample'] as const).map((p) =>
     mid(steps, p),
@@ -100,7 +80,14 @@ function compareWithUncut(context: number): Cell[] {
   const script = fileURLToPath(new URL('./lib/decode-process.ts', import.meta.url));
   const run = (kind: string): number =>
     Number(
-      execFileSync(process.execPath, ['--import', 'tsx', script, kind, directory, String(context)]),
+      execFileSync(process.execPath, [
+        '--import',
+        'tsx',
+        script,
+        kind,
+        model.directory,
+        String(context),
+      ]),
     );
   const uncut: number[] = [];
   const cut: number[] = [];
@@ -121,23 +108,7 @@ function whatTheCutCosts(rows: readonly Cell[][]): Report['tables'][number] {
   };
 }
 
-const engine = await loadEngine({
-  modelDir: directory,
-  maxNumSeqs: 64,
-  maxNumBatchedTokens: 512,
-  blockSize: 16,
-  kvCacheBytes: 2 * 2 ** 30,
-  kvDtype,
-  maxModelLength: 4096,
-  threads: THREADS,
-  enablePrefixCaching: true,
-  schedulingPolicy: 'fcfs',
-  longPrefillThreshold: 0,
-  kvMetricsSampleRate: 0,
-  ...(quantize === 'w8a8' && {
-    quantize: { kind: quantize, nbits: false, cacheDir: modelCacheDir(undefined, process.env) },
-  }),
-});
+const engine = await loadBenchEngine(model);
 await firstToken(engine, request(64, 8));
 
 const decodes: Cell[][] = [];
@@ -158,16 +129,12 @@ const prefills: number[] = [];
 for (let i = 0; i < 9; i++) prefills.push(await firstToken(engine, request(512, 1, 31 * i + 17)));
 await engine.runner.dispose();
 // A quantised model has no uncut form.
-const splits = quantize === 'none' && kvDtype === 'f32' ? [16, 512].map(compareWithUncut) : [];
+const splits = model.variant.length === 0 ? [16, 512].map(compareWithUncut) : [];
 
-const variant = [quantize, kvDtype].filter((part) => part !== 'none' && part !== 'f32');
-const command = ['npm run bench:step', ...process.argv.slice(2)];
 publish({
-  name: ['step', shape, ...variant].join('-'),
-  command: command.length > 1 ? command.join(' ').replace('step ', 'step -- ') : command[0],
-  about:
-    `Steps of the engine core, random weights in the shape of ${shape}, ${quantize === 'none' ? 'float32' : quantize} weights, ` +
-    `${kvDtype} pages, ${THREADS} threads; medians, milliseconds.`,
+  name: ['step', model.shape, ...model.variant].join('-'),
+  command: commandLine('bench:step'),
+  about: `Steps of the engine core: ${model.description}; medians, milliseconds.`,
   tables: [
     {
       title: 'Decode',

@@ -114,7 +114,7 @@ function givenCommand(program: Command): Command {
 /** One line for people; the stack only for those who asked for details. */
 function report(error: unknown, verbose: boolean): number {
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`octavo: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  process.stderr.write(`octavo: ${message.replaceAll(/\s*\p{Cc}+\s*/gu, ' ')}\n`);
   if (verbose && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return error instanceof OctavoError ? error.entry.exitCode : 1;
 }

@@ -16,7 +16,6 @@ const context = Number(contextText);
 
 async function uncut(): Promise<() => Promise<unknown>> {
   const model = await importModel({ modelDir });
-  await model.release();
   const session = await InferenceSession.create(model.report.file, {
     intraOpNumThreads: THREADS,
     interOpNumThreads: 1,

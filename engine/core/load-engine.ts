@@ -5,7 +5,6 @@ import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-attention.js';
-
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
@@ -16,6 +15,7 @@ import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
 import type { ModelRunner } from './model-runner.js';
 import type { EngineInfo, EngineOptions } from './protocol.js';
+import { warmUp } from './warm-up.js';
 
 export interface LoadedEngine {
   readonly core: EngineCore;
@@ -26,7 +26,7 @@ export interface LoadedEngine {
 }
 
 /**
- * Builds an engine from a model directory: import, pages, sessions, scheduler.
+ * Builds an engine from a model directory: import, pages, sessions, a first step, scheduler.
  *
  * @param onConversion called while weights are rewritten for the model cache
  */
@@ -54,6 +54,12 @@ export async function loadEngine(
   };
   const attention = createKernelAttention(attentionConfig);
   const runner = await SegmentRunner.create(model, attention, { threads: options.threads });
+  await warmUp(runner, {
+    tokens: info.maxNumBatchedTokens,
+    sequences: options.maxNumSeqs,
+    maxModelLength: info.maxModelLength,
+    blockSize: options.blockSize,
+  });
   const residency = new BlockResidency({
     numBlocks: info.numBlocks,
     sampleRate: options.kvMetricsSampleRate,

@@ -28,7 +28,7 @@ import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
-import { placeSegments } from './place-segments.js';
+import { placeWeights } from './place-weights.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
 import { byteLength } from './tensor-data.js';
@@ -42,8 +42,6 @@ export interface ImportOptions {
   readonly file?: string;
   /** Which of the usual ones; `auto` without it. */
   readonly dtype?: Dtype | 'auto';
-  /** Where segments are written while they wait for their sessions, if their weights are symbolic links: on the weights' file system. */
-  readonly cacheDir?: string;
   /** Rewrites the products of the graph as W8A8. */
   readonly quantize?: QuantizeModelOptions;
   /** Tokens that the model was made for, from its config.json: masks are looked at as far. */
@@ -93,25 +91,25 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const types = elementTypes(graph);
   const sites = recognised.map((site, layer) => attentionSite(site, layer));
   checkFloats(graph, sites, types);
-  const models = cuts.map((cut, index) => writeSegment(graph, cut, types, index));
-  const placed = await placeSegments(graph, models, options.cacheDir);
+  const { directory, place } = placeWeights(graph);
   return {
-    segments: cuts.map(({ inputs, outputs }, index) => ({
+    segments: cuts.map((cut, index) => ({
       index,
-      model: placed.models[index],
-      inputs,
-      outputs,
+      inputs: cut.inputs,
+      outputs: cut.outputs,
+      get model() {
+        return writeSegment(graph, cut, { types, place, index });
+      },
     })),
     sites,
     vocabSize,
     hiddenSize,
-    weightsDir: placed.weightsDir,
+    weightsDir: directory,
     maxStepTokens: maxStepTokens(
       graph,
       cuts.flatMap((cut) => cut.nodes),
     ),
     report: { ...report(graph, file, numNodes, cuts, sites), variant: variant.reason },
-    release: () => placed.release(),
   };
 }
 

@@ -19,18 +19,16 @@ export interface ImportedModel {
    * its tables, though the positions in a row of many sequences are all within them.
    */
   readonly maxStepTokens: number | null;
-  /** Where the external data of segments that are bytes lies; null when there is none. */
+  /** Where the external data of segments lies; null when there is none. */
   readonly weightsDir: string | null;
   readonly report: ImportReport;
-  /** Removes temporary files that segments may be in. To be called once their sessions exist. */
-  release(): Promise<void>;
 }
 
 /** One piece of the graph, ready to become an ONNX Runtime session. */
 export interface Segment {
   readonly index: number;
-  /** A serialised ModelProto, or the path of one whose external data lies beside it. */
-  readonly model: Uint8Array | string;
+  /** A serialised ModelProto, made anew by each look: with weights inside the model's file it may be as large as that. */
+  readonly model: Uint8Array;
   /** Tensors it reads: the step's own (`StepInput`) or outputs of earlier segments and sites. */
   readonly inputs: readonly string[];
   /** Tensors it computes that a site, a later segment or the sampler reads. */

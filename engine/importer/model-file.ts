@@ -1,8 +1,13 @@
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { OctavoError } from '../errors.js';
 import { type ModelProto, ModelProtoSchema } from './onnx/onnx_pb.js';
+
+/** Lengths in a protobuf are 31 bits. */
+const MAX_BYTES = 2 ** 31;
+/** What a repository that was cloned without its large files has in their place. */
+const LFS = 'version https://git-lfs';
 
 /** @throws OctavoError `model_file_missing` */
 export async function findModelFile(modelDir: string, path: string): Promise<string> {
@@ -23,9 +28,19 @@ export async function findModelFile(modelDir: string, path: string): Promise<str
 export async function readModelProto(file: string): Promise<ModelProto> {
   let bytes: Uint8Array;
   try {
+    const { size } = await stat(file);
+    if (size >= MAX_BYTES) {
+      const what = `has ${size} bytes, and a protobuf ends before 2 GiB; larger models keep their weights in external data`;
+      throw corrupt(file, what);
+    }
     bytes = await readFile(file);
+    if (bytes.length < 1024 && Buffer.from(bytes).toString('latin1').startsWith(LFS)) {
+      throw corrupt(file, 'is a pointer of git-lfs, not the file itself: git lfs pull fetches it');
+    }
   } catch (cause) {
-    throw new OctavoError('model_file_missing', `${file}: cannot be read`, { cause });
+    if (cause instanceof OctavoError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new OctavoError('model_file_missing', `${file}: cannot be read: ${reason}`, { cause });
   }
   let model: ModelProto;
   try {

@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import { type BigIntStats, closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { OctavoError } from '../errors.js';
 import {
   type TensorProto,
@@ -31,7 +31,7 @@ const BITS: Partial<Record<TensorProto_DataType, number>> = {
 
 /** Where a tensor's bytes lie when they are not in the protobuf itself. Offsets may lie beyond 4 GiB. */
 export interface ExternalRange {
-  /** Absolute. */
+  /** Absolute, and no link. */
   readonly file: string;
   readonly offset: bigint;
   readonly length: bigint;
@@ -68,6 +68,10 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
   const inside = relative(directory, file);
   const fail = (what: string): OctavoError =>
     new OctavoError('model_file_corrupt', `${modelFile}: weight ${tensor.name}: ${what}`);
+  // Longer names, and those with control characters, are damage.
+  if (location.length > 1024 || /\p{Cc}/u.test(location)) {
+    throw fail(`its external data ${JSON.stringify(location.slice(0, 40))} is no name of a file`);
+  }
   if (location === '' || isAbsolute(location) || inside.startsWith('..')) {
     throw fail(`its external data ${JSON.stringify(location)} lies outside the model's directory`);
   }
@@ -80,20 +84,42 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
   };
   const offset = number('offset', 0);
   const length = number('length', needed ?? 0);
-  if (needed !== null && length !== BigInt(needed)) {
+  // Dimensions may multiply to more than any file has, or than a number holds.
+  if (needed !== null && (!Number.isSafeInteger(needed) || length !== BigInt(needed))) {
     throw fail(
       `its external data has ${length} bytes; its shape [${tensor.dims.join(', ')}] needs ${needed}`,
     );
   }
-  const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+  let stats: BigIntStats | undefined;
+  let real = file;
+  try {
+    stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+    if (stats) real = realpathSync(file);
+  } catch (error) {
+    throw fail(`its external data ${location} cannot be looked at: ${(error as Error).message}`);
+  }
   if (!stats) throw fail(`its external data file ${location} is missing`);
   if (!stats.isFile()) throw fail(`its external data ${location} is not a file`);
+  const root = linkRoot(realpathSync(directory));
+  if (!real.startsWith(join(root, sep))) {
+    throw fail(`its external data ${location} is a link to ${real}, outside the model's directory`);
+  }
   if (offset + length > stats.size) {
     throw fail(
       `its external data ends at byte ${offset + length}, but ${location} has only ${stats.size} bytes`,
     );
   }
-  return { file, offset, length };
+  return { file: real, offset, length };
+}
+
+/**
+ * Where links of a model's directory may lead: inside of it, or anywhere in a cache of the hub, whose snapshots are made of links. (A file
+ * that came from elsewhere could be a link to anything that this user can read.)
+ */
+function linkRoot(directory: string): string {
+  return (
+    /^(.+)[\\/]models--[^\\/]+[\\/]snapshots[\\/]/.exec(join(directory, sep))?.[1] ?? directory
+  );
 }
 
 /**

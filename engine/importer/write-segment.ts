@@ -8,11 +8,19 @@ import {
   type ValueInfoProto,
 } from './onnx/onnx_pb.js';
 import type { SegmentCut } from './passes/cut.js';
+import type { PlacedWeights } from './place-weights.js';
 
 /** The initializers that a segment's nodes read, each once. */
 export function segmentWeights(graph: Graph, cut: SegmentCut): TensorProto[] {
   const names = new Set(cut.nodes.flatMap((node) => node.input));
   return [...names].flatMap((name) => graph.initializer(name) ?? []);
+}
+
+/** What a segment is besides its cut. */
+export interface SegmentContext {
+  readonly types: ReadonlyMap<string, TensorProto_DataType>;
+  readonly place: PlacedWeights['place'];
+  readonly index: number;
 }
 
 /**
@@ -22,8 +30,7 @@ export function segmentWeights(graph: Graph, cut: SegmentCut): TensorProto[] {
 export function writeSegment(
   graph: Graph,
   cut: SegmentCut,
-  types: ReadonlyMap<string, TensorProto_DataType>,
-  index: number,
+  { types, place, index }: SegmentContext,
 ): Uint8Array {
   const { irVersion, opsetImport, functions } = graph.model;
   const info = (name: string): ValueInfoProto =>
@@ -36,7 +43,7 @@ export function writeSegment(
     graph: create(GraphProtoSchema, {
       name: `segment-${index}`,
       node: [...cut.nodes],
-      initializer: segmentWeights(graph, cut),
+      initializer: segmentWeights(graph, cut).map(place),
       input: cut.inputs.map(info),
       output: cut.outputs.map(info),
     }),

@@ -18,6 +18,10 @@ export function checkConfig(config: ModelConfig, model: ImportedModel): void {
   };
   expect('num_hidden_layers', sites.length, config.numLayers);
   for (const { numHeads } of sites) expect('num_attention_heads', numHeads, config.numHeads);
+  // Families with layers of two kinds state the heads of one of them.
+  if (!sites.some(({ numKvHeads }) => numKvHeads === config.numKvHeads)) {
+    expect('num_key_value_heads', sites[0].numKvHeads, config.numKvHeads);
+  }
   // Tables are padded to round sizes in some exports, never cut.
   if (config.vocabSize !== null && vocabSize < config.vocabSize) {
     expect('vocab_size', vocabSize, config.vocabSize);

@@ -12,6 +12,7 @@ export interface ModelConfig {
   readonly hiddenSize: number | null;
   readonly numLayers: number | null;
   readonly numHeads: number | null;
+  readonly numKvHeads: number | null;
   readonly vocabSize: number | null;
 }
 
@@ -28,6 +29,7 @@ const KEYS = {
   hidden: ['hidden_size', 'n_embd', 'd_model'],
   layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
   heads: ['num_attention_heads', 'n_head', 'n_heads', 'num_heads'],
+  kvHeads: ['num_key_value_heads'],
   vocab: ['vocab_size', 'padded_vocab_size'],
 } as const;
 
@@ -56,6 +58,7 @@ export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
     hiddenSize: size(KEYS.hidden),
     numLayers: size(KEYS.layers),
     numHeads: size(KEYS.heads),
+    numKvHeads: size(KEYS.kvHeads),
     vocabSize: size(KEYS.vocab),
   };
 }

@@ -17,7 +17,6 @@ export async function inspect(
   const config = await readModelConfig(modelDir);
   const maxLength = config.maxPositionEmbeddings;
   const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });
-  await model.release();
   const lines = [formatReport(model).trimEnd()];
   if (settings.quantize !== 'none') {
     const scope = { nbits: settings.quantizeNbits };

@@ -6,13 +6,24 @@ import { OctavoError } from '../../engine/errors.js';
 import { type HubClient, networkReason, type RemoteFile } from './hub-client.js';
 import { claimPartial, type Owner } from './partial-file.js';
 import { isFile } from './repository-cache.js';
+import { delayMs, MAX_DELAY_MS } from './retry-delay.js';
 
-/** Requests in a row that bring nothing. */
+/** Requests in a row that bring nothing new. */
 const FRUITLESS = 5;
 const POLL_MS = 500;
 
-/** Bytes of a file that are here, of all. */
-export type DownloadProgress = (done: number, total: number) => void;
+export interface DownloadObserver {
+  /** Bytes of the file that are here, of all. */
+  progress(done: number, total: number): void;
+  /** Another process downloads the same: it is waited for. Called once. */
+  waiting(): void;
+}
+
+/** Why a request ended before its file did, and how long the server wants to be left alone. */
+interface Interruption {
+  readonly reason: string;
+  readonly askedMs: number;
+}
 
 /**
  * Brings a file to `blob`, whole and verified: goes on where an earlier attempt, of this process or a dead one, was cut off; waits when
@@ -25,14 +36,22 @@ export async function downloadBlob(
   file: RemoteFile,
   blob: string,
   owner: Owner,
-  onProgress: DownloadProgress,
+  observer: DownloadObserver,
 ): Promise<void> {
-  await mkdir(dirname(blob), { recursive: true });
-  for (;;) {
-    if (await isFile(blob)) return;
-    const partial = await claimPartial(blob, owner);
-    if (partial !== null) return await complete(client, file, partial, blob, onProgress);
-    await client.wait(POLL_MS);
+  try {
+    await mkdir(dirname(blob), { recursive: true });
+    for (let polls = 0; !(await isFile(blob)); polls++) {
+      const partial = await claimPartial(blob, owner, client.wait);
+      if (partial !== null) {
+        // Another process may have finished between the two looks.
+        if (await isFile(blob)) return await rm(partial, { force: true });
+        return await complete(client, file, partial, blob, observer);
+      }
+      if (polls === 0) observer.waiting();
+      await client.wait(POLL_MS);
+    }
+  } catch (error) {
+    throw diskError(error, blob) ?? error;
   }
 }
 
@@ -41,13 +60,13 @@ async function complete(
   file: RemoteFile,
   partial: string,
   blob: string,
-  onProgress: DownloadProgress,
+  observer: DownloadObserver,
 ): Promise<void> {
   const handle = await open(partial, 'r+');
   try {
     const { size } = await handle.stat();
     await checkSpace(blob, file.size - size);
-    const download = new Download(client, file, handle, onProgress);
+    const download = new Download(client, file, handle, observer);
     await download.resumeAt(size <= file.size ? size : 0, partial);
     const resumed = download.received > 0;
     await download.run();
@@ -64,8 +83,6 @@ async function complete(
       );
     }
     await handle.sync();
-  } catch (error) {
-    throw diskError(error, blob) ?? error;
   } finally {
     await handle.close();
   }
@@ -77,20 +94,15 @@ class Download {
   readonly #client: HubClient;
   readonly #file: RemoteFile;
   readonly #handle: FileHandle;
-  readonly #onProgress: DownloadProgress;
+  readonly #observer: DownloadObserver;
   #hash: Hash;
   #received = 0;
 
-  constructor(
-    client: HubClient,
-    file: RemoteFile,
-    handle: FileHandle,
-    onProgress: DownloadProgress,
-  ) {
+  constructor(client: HubClient, file: RemoteFile, handle: FileHandle, observer: DownloadObserver) {
     this.#client = client;
     this.#file = file;
     this.#handle = handle;
-    this.#onProgress = onProgress;
+    this.#observer = observer;
     this.#hash = newHash(file);
   }
 
@@ -117,37 +129,51 @@ class Download {
   /** Until all bytes are here. */
   async run(): Promise<void> {
     const { size, url } = this.#file;
+    // A server without ranges begins again each time: what counts is what was never reached before.
+    let furthest = this.#received;
     let fruitless = 0;
-    this.#onProgress(this.#received, size);
+    this.#observer.progress(this.#received, size);
     while (this.#received < size) {
-      const before = this.#received;
-      const reason = await this.#attempt();
-      fruitless = this.#received > before ? 0 : fruitless + 1;
-      if (fruitless >= FRUITLESS) {
+      const { reason, askedMs } = await this.#attempt();
+      if (this.#received === size) return;
+      fruitless = this.#received > furthest ? 0 : fruitless + 1;
+      furthest = Math.max(furthest, this.#received);
+      if (fruitless >= FRUITLESS || askedMs > MAX_DELAY_MS) {
+        const later = askedMs > 0 ? `, and asks to wait ${Math.ceil(askedMs / 1000)} s` : '';
         throw new OctavoError(
           'hub_unreachable',
-          `${url}: the download stops at ${this.#received} of ${size} bytes: ${reason}; start again to go on from there`,
+          `${url}: the download stops at ${this.#received} of ${size} bytes: ${reason}${later}; start again to go on from there`,
         );
       }
-      if (this.#received < size) await this.#client.wait(Math.min(500 * 2 ** fruitless, 10_000));
+      await this.#touch();
+      await this.#client.wait(delayMs(fruitless + 1, askedMs));
     }
   }
 
-  /** @returns why the request ended before the file did */
-  async #attempt(): Promise<string> {
+  async #attempt(): Promise<Interruption> {
     try {
-      const response = await this.#client.open(this.#file, this.#received);
-      if (!response.ok) return `status ${response.status}`;
+      const opened = await this.#client.open(this.#file, this.#received);
+      if (!('response' in opened)) {
+        // Nothing is behind what is here, says the server: then something else is here.
+        if (opened.status === 416) await this.#startAgain();
+        return opened;
+      }
+      const { response } = opened;
       if (response.status !== 206) await this.#startAgain();
-      await this.#checkRange(response.headers.get('content-range'), response.headers);
+      this.#checkRange(response.headers.get('content-range'), response.headers);
       for await (const chunk of response.body ?? []) await this.#take(chunk as Uint8Array);
-      return 'the connection ended';
+      return { reason: 'the connection ended', askedMs: 0 };
     } catch (error) {
-      const { code, syscall } = error as NodeJS.ErrnoException;
       // The disk will not be better next time.
-      if (error instanceof OctavoError || (code !== undefined && syscall === 'write')) throw error;
-      return networkReason(error);
+      if (error instanceof OctavoError || isDiskError(error)) throw error;
+      return { reason: networkReason(error), askedMs: 0 };
     }
+  }
+
+  /** Others see by a partial file's time that its process lives. */
+  async #touch(): Promise<void> {
+    const now = new Date();
+    await this.#handle.utimes(now, now);
   }
 
   async #startAgain(): Promise<void> {
@@ -156,7 +182,7 @@ class Download {
     this.#received = 0;
   }
 
-  async #checkRange(range: string | null, headers: { get(name: string): string | null }) {
+  #checkRange(range: string | null, headers: { get(name: string): string | null }): void {
     const sent =
       range === null
         ? { from: 0, size: headers.get('content-length') }
@@ -171,7 +197,7 @@ class Download {
     await this.#handle.write(chunk, 0, chunk.length, this.#received);
     this.#hash.update(chunk);
     this.#received += chunk.length;
-    this.#onProgress(this.#received, this.#file.size);
+    this.#observer.progress(this.#received, this.#file.size);
   }
 
   #wrongSize(what: string): OctavoError {
@@ -194,10 +220,17 @@ async function checkSpace(blob: string, needed: number): Promise<void> {
   if (needed > bavail * bsize) throw noSpace(blob, `${needed} bytes more are needed`);
 }
 
+function isDiskError(error: unknown): boolean {
+  const { syscall } = error as NodeJS.ErrnoException;
+  return syscall === 'write' || syscall === 'ftruncate' || syscall === 'futime';
+}
+
 function diskError(error: unknown, blob: string): OctavoError | null {
-  const { code } = error as NodeJS.ErrnoException;
+  const { code, syscall, path } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(blob, code, error);
-  return null;
+  if (syscall === undefined || (path === undefined && !isDiskError(error))) return null;
+  const what = `the cache cannot be written: ${(error as Error).message}; HF_HUB_CACHE or HF_HOME name another`;
+  return new OctavoError('hub_download_failed', what, { cause: error });
 }
 
 function noSpace(blob: string, what: string, cause?: unknown): OctavoError {

@@ -2,8 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { OctavoError } from '../../engine/errors.js';
 import { externalFiles } from '../../engine/importer/external-files.js';
-import { readModelProto } from '../../engine/importer/model-file.js';
 import { type Dtype, variantsAmong } from '../../engine/importer/variants.js';
+import { clip } from '../text/clip.js';
 import { downloadBlob } from './download-blob.js';
 import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-client.js';
 import type { HubId } from './hub-id.js';
@@ -52,12 +52,14 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
   }
   const client = new HubClient(settings, id, options);
   try {
-    const listing = await client.list().catch((error: unknown) => {
+    const cached = await cachedModel(cache, id, dtype, '').catch(() => null);
+    // Who has the model need not wait long for a network that is not there.
+    const listing = await client.list(cached === null ? undefined : 1).catch((error: unknown) => {
       if (error instanceof OctavoError && error.kind === 'hub_unreachable') return error;
       throw error;
     });
     if (listing instanceof OctavoError) {
-      const dir = await cachedModel(cache, id, dtype, listing.message);
+      const dir = cached ?? (await cachedModel(cache, id, dtype, listing.message));
       observer.log(`octavo: ${listing.message}; using ${id.repo} as it is in the cache`);
       return dir;
     }
@@ -66,9 +68,9 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
     for (const file of WANTED) if (listing.files.has(file)) await fetch.file(file);
     await fetch.file(onnx);
     const dir = cache.snapshotDir(listing.commit);
-    for (const file of await dataFiles(dir, onnx)) {
+    for (const file of dataFiles(dir, onnx)) {
       if (!listing.files.has(file)) {
-        const what = `${id.repo}: ${onnx} has its weights in ${file}, which is not in the repository`;
+        const what = `${id.repo}: ${onnx} has its weights in ${clip(file)}, which is not in the repository`;
         throw new OctavoError('model_file_missing', what);
       }
       await fetch.file(file);
@@ -104,9 +106,10 @@ class Fetch {
     const file = await this.#client.describe(this.#commit, path);
     const { owner = THIS_PROCESS, observer } = this.#options;
     const blob = this.#cache.blob(file.etag);
-    await downloadBlob(this.#client, file, blob, owner, (done, total) =>
-      observer.progress(path, done, total),
-    );
+    await downloadBlob(this.#client, file, blob, owner, {
+      progress: (done, total) => observer.progress(path, done, total),
+      waiting: () => observer.log(`octavo: another process downloads ${path}; waiting for it`),
+    });
     await this.#cache.place(this.#commit, path, file.etag);
   }
 }
@@ -142,10 +145,9 @@ function shorten(names: readonly string[]): string {
  *
  * @throws OctavoError `model_file_corrupt` for a name that leaves the model's directory
  */
-async function dataFiles(dir: string, onnx: string): Promise<string[]> {
+function dataFiles(dir: string, onnx: string): string[] {
   const file = join(dir, onnx);
-  const names = externalFiles(await readModelProto(file));
-  return names.map((name) => {
+  return externalFiles(file).map((name) => {
     const path = posix.join(posix.dirname(onnx), name);
     const outside = posix.relative(posix.dirname(onnx), path).startsWith('..');
     if (!outside && !posix.isAbsolute(name) && !name.includes('\\')) return path;
@@ -170,11 +172,12 @@ async function cachedModel(
     throw new OctavoError('hub_unreachable', what);
   }
   const onnx = variantsAmong(files).find((v) => dtype === 'auto' || v.dtype === dtype)?.path;
-  const missing = REQUIRED.filter((file) => !files.has(file));
+  const missing: string[] = [];
+  for (const file of REQUIRED) if (!(await cache.has(commit, file))) missing.push(file);
   if (onnx === undefined) {
     missing.push(dtype === 'auto' ? 'an ONNX model' : `an ONNX model of --dtype ${dtype}`);
   } else {
-    for (const file of await dataFiles(dir, onnx)) {
+    for (const file of dataFiles(dir, onnx)) {
       if (!(await cache.has(commit, file))) missing.push(file);
     }
   }

@@ -1,15 +1,15 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch, type Response } from 'undici';
+import { type Dispatcher, fetch, type Response } from 'undici';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
+import { hubDispatcher } from './hub-dispatcher.js';
 import type { HubId } from './hub-id.js';
+import { hubRefusal } from './hub-refusal.js';
 import type { HubSettings } from './hub-settings.js';
+import { askedDelayMs, delayMs, isTemporary, MAX_DELAY_MS } from './retry-delay.js';
 
 /** Silence that ends a request; what is there of a file is kept, and the next request goes on behind it. */
 const SILENCE_MS = 30_000;
 const ATTEMPTS = 5;
 const MAX_REDIRECTS = 5;
-/** A server that asks to be left alone for longer is not waited for. */
-const MAX_RETRY_AFTER_S = 60;
 
 /** A revision's commit, and the paths of all of its files. */
 export interface RepositoryListing {
@@ -31,6 +31,11 @@ export interface HubClientOptions {
   readonly silenceMs?: number;
 }
 
+/** A file's bytes, or why they do not come now and how long the server wants to be left alone. */
+export type OpenedFile =
+  | { readonly response: Response }
+  | { readonly reason: string; readonly status: number; readonly askedMs: number };
+
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The few routes of the hub that a download needs. Tokens go to the hub alone, never to where it redirects. */
@@ -44,24 +49,22 @@ export class HubClient {
     this.#settings = settings;
     this.#id = id;
     this.wait = options.wait ?? sleep;
-    const silence = options.silenceMs ?? SILENCE_MS;
-    const limits = { headersTimeout: silence, bodyTimeout: silence, connect: { timeout: 10_000 } };
-    const { env } = process;
-    const proxied = [env['HTTPS_PROXY'], env['https_proxy'], env['HTTP_PROXY'], env['http_proxy']];
-    this.#dispatcher = proxied.some(Boolean) ? new EnvHttpProxyAgent(limits) : new Agent(limits);
+    this.#dispatcher = hubDispatcher(settings.proxies, options.silenceMs ?? SILENCE_MS);
   }
 
   close(): Promise<void> {
     return this.#dispatcher.destroy();
   }
 
-  /** @throws OctavoError `hub_*`: why the hub does not give it */
-  async list(): Promise<RepositoryListing> {
+  /**
+   * @param attempts how often a hub that does not answer is asked
+   * @throws OctavoError `hub_*`: why the hub does not give it
+   */
+  async list(attempts = ATTEMPTS): Promise<RepositoryListing> {
     const { repo, revision } = this.#id;
     const url = `${this.#settings.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
-    const response = await this.#request(url, { method: 'GET' });
-    const body: unknown = await response.json().catch(() => null);
-    const { sha, siblings } = (body ?? {}) as { sha?: unknown; siblings?: unknown };
+    const { text } = await this.#request('GET', url, attempts);
+    const { sha, siblings } = (parsed(text) ?? {}) as { sha?: unknown; siblings?: unknown };
     if (typeof sha !== 'string' || !/^[0-9a-f]{40}$/.test(sha) || !Array.isArray(siblings)) {
       const what = `${url}: the answer is not that of a model hub; is HF_ENDPOINT right?`;
       throw new OctavoError('hub_download_failed', what);
@@ -75,21 +78,19 @@ export class HubClient {
     const encoded = path.split('/').map(encodeURIComponent).join('/');
     let url = `${this.#settings.endpoint}/${this.#id.repo}/resolve/${commit}/${encoded}`;
     for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-      const response = await this.#request(url, { method: 'HEAD' });
+      const { response } = await this.#request('HEAD', url, ATTEMPTS);
       const { headers } = response;
-      const next = headers.get('location');
-      const here = next !== null && new URL(next, url).origin === new URL(url).origin;
-      // A renamed repository, on the hub itself. Where a file's storage is, its headers say nothing of the repository any more.
-      if (here && headers.get('x-linked-etag') === null) {
-        url = new URL(next, url).href;
+      const linked = headers.get('x-linked-etag');
+      const next = redirectOf(response, url);
+      // A renamed repository, or a mirror that sends on. Where a file's storage is, nothing tells of the repository any more.
+      if (next !== null && linked === null) {
+        url = next;
         continue;
       }
-      const etag = (headers.get('x-linked-etag') ?? headers.get('etag') ?? '').replace(
-        /^W\/|"/g,
-        '',
-      );
-      const size = headers.get('x-linked-size') ?? headers.get('content-length') ?? '';
-      if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(etag) || !/^\d+$/.test(size)) {
+      const etag = (linked ?? headers.get('etag') ?? '').replace(/^W\/|"/g, '');
+      // The length of a redirect is that of its own text.
+      const size = headers.get('x-linked-size') ?? (next === null && headers.get('content-length'));
+      if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(etag) || !/^\d+$/.test(size || '')) {
         const what = `${url}: the hub names no hash or size of the file; it cannot be verified`;
         throw new OctavoError('hub_download_failed', what);
       }
@@ -102,102 +103,103 @@ export class HubClient {
    * A file's content from a byte on: status 206, or 200 with the whole file from a server that knows no ranges. One attempt; the caller
    * knows what it has got and asks for the rest.
    *
-   * @throws OctavoError `hub_*` for an answer; anything else is the network
+   * @throws OctavoError `hub_*` for an answer that will not change; anything else is the network
    */
-  async open(file: RemoteFile, from: number): Promise<Response> {
+  async open(file: RemoteFile, from: number): Promise<OpenedFile> {
     const range: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {};
-    // Compressed, neither ranges nor lengths would mean the file's bytes.
-    const headers = { ...this.#headers(), ...range, 'accept-encoding': 'identity' };
+    const headers = { ...this.#headers(file.url), ...range };
     // Across origins, fetch drops the authorization.
     const response = await fetch(file.url, { headers, dispatcher: this.#dispatcher });
-    if (response.ok) return response;
+    if (response.ok) return { response };
     await response.body?.cancel();
-    if (isTemporary(response.status) || response.status === 416) return response;
-    throw this.#refusal(response, file.url);
+    const { status } = response;
+    // Storage refuses a link that has become too old; the hub makes a new one for each request.
+    const elsewhere = originOf(response.url) !== originOf(file.url);
+    if (!elsewhere && !isTemporary(status) && status !== 416) {
+      throw hubRefusal(response, file.url, this.#id, this.#settings);
+    }
+    const where = elsewhere ? ` from ${originOf(response.url)}` : '';
+    const askedMs = askedDelayMs(response, Date.now());
+    return { reason: `status ${status}${where}`, status, askedMs };
   }
 
-  async #request(url: string, init: { method: 'GET' | 'HEAD' }): Promise<Response> {
+  async #request(
+    method: 'GET' | 'HEAD',
+    url: string,
+    attempts: number,
+  ): Promise<{ readonly response: Response; readonly text: string }> {
     for (let attempt = 1; ; attempt++) {
       let reason: string;
-      let pause = 500 * 2 ** (attempt - 1);
+      let askedMs = 0;
       try {
         const response = await fetch(url, {
-          ...init,
-          headers: { ...this.#headers(), 'accept-encoding': 'identity' },
-          redirect: init.method === 'HEAD' ? 'manual' : 'follow',
+          method,
+          headers: this.#headers(url),
+          redirect: method === 'HEAD' ? 'manual' : 'follow',
           dispatcher: this.#dispatcher,
         });
-        if (response.ok || (response.status >= 300 && response.status < 400)) return response;
-        await response.body?.cancel();
-        if (!isTemporary(response.status)) throw this.#refusal(response, url);
+        // A body that is cut off is one more reason to ask again.
+        const text = await response.text();
+        if (response.ok || (response.status >= 300 && response.status < 400)) {
+          return { response, text };
+        }
+        if (!isTemporary(response.status)) {
+          throw hubRefusal(response, url, this.#id, this.#settings);
+        }
         reason = `status ${response.status}`;
-        pause = Math.max(pause, retryAfterMs(response));
+        askedMs = askedDelayMs(response, Date.now());
       } catch (error) {
         if (error instanceof OctavoError) throw error;
         reason = networkReason(error);
       }
-      if (attempt >= ATTEMPTS || pause > MAX_RETRY_AFTER_S * 1000) {
+      if (attempt >= attempts || askedMs > MAX_DELAY_MS) {
         const tries = attempt === 1 ? 'one attempt' : `${attempt} attempts`;
-        throw new OctavoError(
-          'hub_unreachable',
-          `${this.#settings.endpoint} gives no answer after ${tries}: ${reason}`,
-        );
+        const later = askedMs > 0 ? `; it asks to wait ${Math.ceil(askedMs / 1000)} s` : '';
+        const what = `${this.#settings.endpoint} gives no answer after ${tries}: ${reason}${later}`;
+        throw new OctavoError('hub_unreachable', what);
       }
-      await this.wait(pause);
+      await this.wait(delayMs(attempt, askedMs));
     }
   }
 
-  #headers(): Record<string, string> {
-    const { token } = this.#settings;
-    return { 'user-agent': 'octavo', ...(token && { authorization: `Bearer ${token}` }) };
-  }
-
-  /** The hub says in `x-error-code` what its status alone does not: it hides private models behind 401. */
-  #refusal(response: Response, url: string): OctavoError {
-    const { endpoint, token } = this.#settings;
-    const { repo, revision } = this.#id;
-    const code = response.headers.get('x-error-code') ?? '';
-    const { status } = response;
-    if (code === 'GatedRepo' || (status === 403 && code === '')) {
-      return new OctavoError(
-        'hub_access_denied',
-        `${repo}: access is restricted; accept its conditions at ${endpoint}/${repo} and set HF_TOKEN to a token of that account` +
-          (token === null ? ' (no token is set)' : ' (the token that is set has no access)'),
-      );
-    }
-    if (code === 'RevisionNotFound') {
-      const what = `${repo}: no revision ${revision} at ${endpoint}; a branch, a tag or a commit is allowed`;
-      return new OctavoError('hub_model_not_found', what);
-    }
-    if (status === 401 || status === 403) {
-      const how =
-        token === null
-          ? 'if it is private, set HF_TOKEN'
-          : 'or it is private and the token that is set has no access';
-      const what = `${repo}: no such model at ${endpoint} for this user (status ${status}); ${how}`;
-      return new OctavoError('hub_access_denied', what);
-    }
-    if (status === 404) {
-      const missing = code === 'EntryNotFound' ? `no file ${url}` : `no such model at ${endpoint}`;
-      return new OctavoError('hub_model_not_found', `${repo}: ${missing}`);
-    }
-    const said = clip(response.headers.get('x-error-message') ?? response.statusText);
-    return new OctavoError('hub_download_failed', `${url}: status ${status} ${said}`.trim());
+  #headers(url: string): Record<string, string> {
+    const { token, endpoint } = this.#settings;
+    const known = token !== null && originOf(url) === originOf(endpoint);
+    return {
+      'user-agent': 'octavo',
+      // Compressed, neither ranges nor lengths would mean the file's bytes.
+      'accept-encoding': 'identity',
+      ...(known && { authorization: `Bearer ${token.value}` }),
+    };
   }
 }
 
-function isTemporary(status: number): boolean {
-  return status === 408 || status === 429 || status >= 500;
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
-function retryAfterMs(response: Response): number {
-  const seconds = Number(response.headers.get('retry-after') ?? 0);
-  return Number.isFinite(seconds) ? seconds * 1000 : 0;
+function originOf(url: string): string {
+  return new URL(url).origin;
 }
 
-/** What undici hides behind "fetch failed". */
+/** Where a redirect leads; null for any other answer. */
+function redirectOf(response: Response, url: string): string | null {
+  const location = response.headers.get('location');
+  if (response.ok || location === null || !URL.canParse(location, url)) return null;
+  const next = new URL(location, url);
+  return next.protocol === 'https:' || next.protocol === 'http:' ? next.href : null;
+}
+
+/** What undici hides behind "fetch failed", or deeper. */
 export function networkReason(error: unknown): string {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  let cause = error;
+  while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
   if (!(cause instanceof Error)) return String(cause);
+  const tunnel = /^Proxy response \((\d+)\)/.exec(cause.message);
+  if (tunnel) return `the proxy refuses a tunnel with status ${tunnel[1]}`;
   return cause.message || ((cause as NodeJS.ErrnoException).code ?? cause.name);
 }

@@ -1,21 +1,34 @@
+import { readlinkSync } from 'node:fs';
 import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
-/** A download writes at least every half minute, or has given up. */
-const STALE_MS = 5 * 60_000;
+/** A download touches its file at least once a minute, or has given up: half a minute of silence, at most one of waiting. */
+const STALE_MS = 2 * 60_000;
+/** Long enough for one that began at the same time to see that it must step back. */
+const SETTLE_MS = 200;
 
 /** A process that downloads, as its partial files' names say it. */
 export interface Owner {
+  /** Where the process ids of this one mean something. */
   readonly host: string;
   readonly pid: number;
 }
 
 /** This process. */
 export const THIS_PROCESS: Owner = {
-  host: hostname().replaceAll(/[^\w-]/g, '_'),
+  host: `${hostname()}${pidNamespace()}`.replaceAll(/[^\w-]/g, '_'),
   pid: process.pid,
 };
+
+/** Containers that use their host's network share its name, but not its process ids: Linux numbers their worlds. */
+function pidNamespace(): string {
+  try {
+    return `-${/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? ''}`;
+  } catch {
+    return '';
+  }
+}
 
 /**
  * The part of a blob that is here, `<blob>.<host>.<pid>.incomplete`: its name says who writes to it, so that two processes never write to
@@ -23,7 +36,11 @@ export const THIS_PROCESS: Owner = {
  *
  * @returns the file to go on with, its own or taken over, perhaps empty; null while another process downloads the same blob
  */
-export async function claimPartial(blob: string, owner: Owner): Promise<string | null> {
+export async function claimPartial(
+  blob: string,
+  owner: Owner,
+  wait: (ms: number) => Promise<void>,
+): Promise<string | null> {
   const own = `${blob}.${owner.host}.${owner.pid}.incomplete`;
   const others = await partialsOf(blob, own);
   for (const file of others) {
@@ -38,9 +55,13 @@ export async function claimPartial(blob: string, owner: Owner): Promise<string |
     if (taken) return own;
   }
   await (await open(own, 'a')).close();
-  // Two that began together see each other now; the first by name goes on.
-  const rivals = await partialsOf(blob, own);
-  if (!rivals.some((file) => file < own)) return own;
+  // Two that began together may see each other now: the first by name stays, and goes on unless the other had not seen it.
+  let rivals = await partialsOf(blob, own);
+  if (rivals.length > 0 && rivals.every((file) => own < file)) {
+    await wait(SETTLE_MS);
+    rivals = await partialsOf(blob, own);
+  }
+  if (rivals.length === 0) return own;
   await rm(own, { force: true });
   return null;
 }

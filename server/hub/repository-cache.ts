@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { HubId } from './hub-id.js';
@@ -38,13 +39,20 @@ export class RepositoryCache {
     return /^[0-9a-f]{40}$/.test(revision) ? revision : null;
   }
 
-  async saveCommit({ revision }: HubId, commit: string): Promise<void> {
-    if (revision === commit) return;
-    const file = join(this.#dir, 'refs', revision);
-    await mkdir(dirname(file), { recursive: true });
-    const draft = `${file}.${process.pid}`;
-    await writeFile(draft, commit);
-    await rename(draft, file);
+  /** A cache that cannot be written keeps the commit that it has: the next start offline takes that one. */
+  async saveCommit(id: HubId, commit: string): Promise<void> {
+    if ((await this.commitOf(id)) === commit) return;
+    const file = join(this.#dir, 'refs', id.revision);
+    const draft = `${file}.${randomUUID()}`;
+    try {
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(draft, commit);
+      await rename(draft, file);
+    } catch (error) {
+      if (!['EROFS', 'EACCES', 'EPERM'].includes(String((error as NodeJS.ErrnoException).code))) {
+        throw error;
+      }
+    }
   }
 
   /** Whether a snapshot has a file, with its content. */
@@ -57,7 +65,7 @@ export class RepositoryCache {
     const file = join(this.snapshotDir(commit), path);
     await mkdir(dirname(file), { recursive: true });
     // Under a name of our own first: another process may do the same, and a link to nothing may stand there.
-    const draft = `${file}.${process.pid}`;
+    const draft = `${file}.${randomUUID()}`;
     await symlink(relative(dirname(file), this.blob(etag)), draft).catch(async (error: unknown) => {
       // Windows keeps symbolic links for those who may.
       if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;

@@ -34,6 +34,8 @@ describe('Dockerfile', () => {
     expect(argumentOf('USER')).toBe('node');
     expect(argumentOf('HEALTHCHECK')).toContain('/health');
     expect(argumentOf('VOLUME')).toBe('["/models"]');
+    expect(argumentOf('ENV')).toMatch(/HF_HOME=\/models\/.*/);
+    expect(argumentOf('ENV')).toMatch(/OCTAVO_MODEL_CACHE_DIR=\/models\/.*/);
     expect(instructions.filter((i) => i.getInstruction() === 'FROM')).toHaveLength(2);
   });
 });

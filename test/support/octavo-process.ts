@@ -26,12 +26,30 @@ function spawnOctavo(args: readonly string[], env: Record<string, string> = {}):
   });
 }
 
+/** The same, started by a shell script that ends in `exec "$@"`. */
+export function octavoThrough(
+  script: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): ChildProcess {
+  const child = spawn('sh', ['-c', script, 'sh', process.execPath, CLI, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
+}
+
 /** Runs to the end. */
-export async function runOctavo(
+export function runOctavo(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<FinishedProcess> {
-  const child = octavo(args, env);
+  return finished(octavo(args, env));
+}
+
+/** What a process says until it ends. */
+export async function finished(child: ChildProcess): Promise<FinishedProcess> {
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

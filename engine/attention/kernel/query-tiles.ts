@@ -1,7 +1,7 @@
 import type { AttentionBatch } from '../paged-attention.js';
 
 /** Rows (queries times heads of a group) that a task takes on: enough to reuse a block that was loaded, few enough for the cache. */
-const ROWS_PER_TILE = 32;
+const ROWS_PER_TILE = 48;
 
 export const WORDS_PER_TILE = 3;
 

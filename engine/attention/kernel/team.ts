@@ -55,7 +55,7 @@ export class Team {
 
   /** Wakes all helpers for a layer's tasks. The caller then takes tasks itself, and waits with `finish`. */
   begin(group: number, layer: number, step: number): void {
-    this.#check();
+    this.check();
     const control = this.#control;
     control[CONTROL.group] = group;
     control[CONTROL.layer] = layer;
@@ -75,7 +75,15 @@ export class Team {
       }
       working = Atomics.load(control, CONTROL.working);
     }
-    this.#check();
+    this.check();
+  }
+
+  /** @throws OctavoError `engine_failed` when a helper is lost, also one that no call has needed since */
+  check(): void {
+    if (Atomics.load(this.#control, CONTROL.failed) !== 0) this.#lose('its kernel threw');
+    if (this.#dead !== null) {
+      throw new OctavoError('engine_failed', `an attention helper thread is lost: ${this.#dead}`);
+    }
   }
 
   async dispose(): Promise<void> {
@@ -85,13 +93,6 @@ export class Team {
     Atomics.add(this.#control, CONTROL.generation, 1);
     Atomics.notify(this.#control, CONTROL.generation);
     await Promise.all(this.workers.map((worker) => worker.terminate()));
-  }
-
-  #check(): void {
-    if (Atomics.load(this.#control, CONTROL.failed) !== 0) this.#lose('its kernel threw');
-    if (this.#dead !== null) {
-      throw new OctavoError('engine_failed', `an attention helper thread is lost: ${this.#dead}`);
-    }
   }
 
   #lose(reason: string): void {

@@ -10,6 +10,7 @@ import {
   TensorProtoSchema,
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
+import { carriedScales } from '../quantize/carried-scales.js';
 import type { Embedding, Product, QuantizePlan } from '../quantize/find-products.js';
 
 /** int8 weights and their scales, one for each output channel. */
@@ -35,7 +36,8 @@ const SAMPLED_ZERO_POINTS = `${STEP_INPUT.zeroPoints}.sampled`;
  *     q = round(x / s) + 128        QuantizeLinear           result never depends on the other rows of the step
  *     y = (q - 128) Wq * sw * s     MatMulIntegerToFloat, Mul
  *
- * Products of the same activation share s and q. MatMulIntegerToFloat would take s too, but only one for all rows. (Dettmers et al. 2022,
+ * Products of the same activation share s and q. Where only products read what is made of y, the last Mul is theirs: see carried-scales.ts.
+ * MatMulIntegerToFloat would take s too, but only one for all rows. (Dettmers et al. 2022,
  * LLM.int8(), section 2.1: row-wise and column-wise scales, there called vector-wise.)
  *
  * A row of zeros has s = 0; q may then be anything, and y is 0.
@@ -45,7 +47,7 @@ export function quantizeProducts(
   plan: QuantizePlan,
   tensors: ReadonlyMap<Product | Embedding, WeightTensors>,
 ): void {
-  const rewriter = new Rewriter(graph, tensors);
+  const rewriter = new Rewriter(graph, tensors, carriedScales(graph, plan.products));
   const added = [
     ...plan.products.flatMap((product) => rewriter.product(product)),
     ...plan.embeddings.flatMap((embedding) => rewriter.embedding(embedding)),
@@ -69,15 +71,24 @@ export function quantizeProducts(
 class Rewriter {
   readonly #graph: Graph;
   readonly #tensors: ReadonlyMap<Product | Embedding, WeightTensors>;
+  /** By activation: the product whose rows' scales are still missing in it. */
+  readonly #carried: ReadonlyMap<string, Product>;
+  readonly #unscaled: ReadonlySet<Product>;
   /** What has a row for each sampled token only. */
   readonly #sampled: ReadonlySet<string>;
   #zeroPointsAreSampled = false;
   /** Names of a quantised activation and of its scale, shaped for the product's result. */
   readonly #activations = new Map<string, readonly [values: string, scale: string]>();
 
-  constructor(graph: Graph, tensors: ReadonlyMap<Product | Embedding, WeightTensors>) {
+  constructor(
+    graph: Graph,
+    tensors: ReadonlyMap<Product | Embedding, WeightTensors>,
+    carried: ReadonlyMap<string, Product>,
+  ) {
     this.#graph = graph;
     this.#tensors = tensors;
+    this.#carried = carried;
+    this.#unscaled = new Set(carried.values());
     this.#sampled = dependents(graph, STEP_INPUT.sampleRows);
   }
 
@@ -93,8 +104,10 @@ class Rewriter {
         const inputs = [quantized, values.name, ONE, scales.name, ZERO];
         return microsoft(makeNode('MatMulIntegerToFloat', name, inputs, [to]));
       },
-      (from, to) => makeNode('Mul', `${name}/scaled`, [from, scale], [to]),
     ];
+    if (!this.#unscaled.has(product)) {
+      steps.push((from, to) => makeNode('Mul', `${name}/scaled`, [from, scale], [to]));
+    }
     if (type !== Type.FLOAT) {
       const to = { to: type };
       steps.push((from, out) => makeNode('Cast', `${name}/narrowed`, [from], [out], to));
@@ -161,7 +174,14 @@ class Rewriter {
       ),
       makeNode('Reshape', at('column'), [at('scale'), shape], [at('column')]),
     );
-    const names = [at('int8'), at('column')] as const;
+    const giver = this.#carried.get(activation);
+    let column = at('column');
+    if (giver) {
+      const [, scale] = this.#activation(giver, nodes);
+      column = at('carried');
+      nodes.push(makeNode('Mul', column, [at('column'), scale], [column]));
+    }
+    const names = [at('int8'), column] as const;
     this.#activations.set(activation, names);
     return names;
   }

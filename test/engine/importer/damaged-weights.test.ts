@@ -1,5 +1,5 @@
 import { truncateSync } from 'node:fs';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Tensor } from 'onnxruntime-node';
@@ -53,7 +53,6 @@ function externalFailure(entries: Readonly<Record<string, string>>): Promise<Imp
 async function expectRuns(directory: string): Promise<void> {
   const model = await importModel({ modelDir: directory });
   const session = await firstSession(model);
-  await model.release();
   const ids = new Tensor('int64', BigInt64Array.of(1n), [1, 1]);
   expect((await session.run({ input_ids: ids }))['l0/q/out'].dims).toEqual([1, 1, 128]);
   await session.release();
@@ -172,11 +171,49 @@ describe('weights in another file', () => {
     await expectRuns(directory);
   });
 
-  it("may be a symbolic link, as in the hub's cache", async () => {
-    const directory = modelDir({ 'model.onnx': external({ location: 'w.bin' }) });
-    const blobs = modelDir({ blob: new Uint8Array(BYTES) });
-    await symlink(join(blobs, 'blob'), join(directory, 'w.bin'));
+  it("may be symbolic links into the hub's cache, on a disk that cannot be written", async () => {
+    const cache = modelDir({});
+    const repository = join(cache, 'models--owner--name');
+    const directory = join(repository, 'snapshots', 'c0ffee');
+    for (const path of [directory, join(repository, 'blobs'), join(cache, 'blobs', 'ab')]) {
+      await mkdir(path, { recursive: true });
+    }
+    await writeFile(join(directory, 'model.onnx'), external({ location: 'w.bin' }));
+    await writeFile(join(repository, 'blobs', 'hash'), new Uint8Array(BYTES));
+    await symlink('../../blobs/hash', join(directory, 'w.bin'));
+    await chmod(directory, 0o555);
     await expectRuns(directory);
+    expect((await readdir(directory)).sort()).toEqual(['model.onnx', 'w.bin']);
+    // Newer tools share blobs among repositories: a link to a link.
+    await rename(join(repository, 'blobs', 'hash'), join(cache, 'blobs', 'ab', 'abcd'));
+    await symlink('../../blobs/ab/abcd', join(repository, 'blobs', 'hash'));
+    await expectRuns(directory);
+    await chmod(directory, 0o755);
+  });
+
+  it('may be a symbolic link inside of the directory', async () => {
+    const directory = modelDir({
+      'model.onnx': external({ location: 'w.bin' }),
+      real: new Uint8Array(BYTES),
+    });
+    await symlink('real', join(directory, 'w.bin'));
+    await expectRuns(directory);
+  });
+
+  it('are refused as a symbolic link to anywhere else, and where it leads', async () => {
+    const secret = join(modelDir({ secret: new Uint8Array(BYTES) }), 'secret');
+    const directory = modelDir({ 'model.onnx': external({ location: 'w.bin' }) });
+    await symlink(secret, join(directory, 'w.bin'));
+    const { kind, message } = await importFailure(directory);
+    expect(kind).toBe('model_file_corrupt');
+    expect(message).toContain(`w.bin is a link to ${secret}, outside the model's directory`);
+
+    // A directory that only looks like a repository of the cache.
+    const snapshot = join(modelDir({}), 'models--owner--name', 'snapshots', 'c0ffee');
+    await mkdir(snapshot, { recursive: true });
+    await writeFile(join(snapshot, 'model.onnx'), external({ location: 'w.bin' }));
+    await symlink(secret, join(snapshot, 'w.bin'));
+    expect((await importFailure(snapshot)).message).toContain(`is a link to ${secret}`);
   });
 
   it('are refused when the file is a directory, or ends in the middle', async () => {

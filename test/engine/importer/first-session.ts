@@ -3,10 +3,6 @@ import type { ImportedModel } from '../../../engine/importer/imported-model.js';
 
 /** A session of a model's first segment, made as the runner makes it. */
 export function firstSession({ segments, weightsDir }: ImportedModel): Promise<InferenceSession> {
-  const [{ model }] = segments;
-  const directory = weightsDir ?? '';
-  const extra = { session: { model_external_initializers_file_folder_path: directory } };
-  return typeof model === 'string'
-    ? InferenceSession.create(model)
-    : InferenceSession.create(model, weightsDir === null ? {} : { extra });
+  const extra = { session: { model_external_initializers_file_folder_path: weightsDir ?? '' } };
+  return InferenceSession.create(segments[0].model, weightsDir === null ? {} : { extra });
 }

@@ -30,7 +30,7 @@ function imported(bytes: Uint8Array): Promise<ImportedModel> {
 async function expectOpens(bytes: Uint8Array): Promise<ImportedModel> {
   const model = await imported(bytes);
   for (const { model: segment } of model.segments) {
-    const session = await InferenceSession.create(segment as Uint8Array);
+    const session = await InferenceSession.create(segment);
     await session.release();
   }
   return model;
@@ -268,7 +268,7 @@ describe('a step', () => {
     expect(model.maxStepTokens).toBe(48);
 
     // The limit is ONNX Runtime's, and exact.
-    const session = await InferenceSession.create(model.segments[0].model as Uint8Array);
+    const session = await InferenceSession.create(model.segments[0].model);
     const step = (length: number): Promise<unknown> => {
       const row = new Tensor('int64', new BigInt64Array(length), [1, length]);
       return session.run({ input_ids: row, position_ids: row });

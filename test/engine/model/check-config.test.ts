@@ -36,6 +36,7 @@ describe('config.json', () => {
       hiddenSize: null,
       numLayers: 2,
       numHeads: 4,
+      numKvHeads: null,
       vocabSize: 128,
     });
   });
@@ -50,6 +51,7 @@ describe('config.json', () => {
   it.each([
     ['num_hidden_layers', 3, /config\.json: says num_hidden_layers 3, but .*model\.onnx has 2/],
     ['num_attention_heads', 8, /says num_attention_heads 8, but .* has 4/],
+    ['num_key_value_heads', 4, /says num_key_value_heads 4, but .* has 2/],
     ['vocab_size', 500, /says vocab_size 500, but .* has 128/],
   ])('is refused when its %s is not that of the graph', async (key, value, reason) => {
     const source = exportDir('genai', 'llama3');

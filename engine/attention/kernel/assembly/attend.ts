@@ -63,6 +63,7 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
 
   for (let begin = firstToken / blockSize; begin < numBlocks; begin += blocksPerTile) {
     const end = min(begin + blocksPerTile, numBlocks);
+    store<i32>(keyScales, touch(layer, table, begin, end, kvHeads, kvHead, pageBytes));
     for (let b = begin; b < end; b++) {
       const page = <usize>(load<i32>(table + (<usize>b << 2)) * kvHeads + kvHead);
       const keys = widen(<usize>load<u32>(layer, LAYER_KEY_PAGES) + page * pageBytes, format, headSize * blockSize, wide);
@@ -87,6 +88,25 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
     }
   }
   storeOutput(layer, step, firstRow, numQueries, group, kvHead, output, sums);
+}
+
+/**
+ * Reads a word of every cache line of the tile's pages, in turn, so that they are all on their way at once. Read one after the other, each
+ * page of 2 or 4 KiB waits for memory anew: too short for the hardware to see what comes next, and WebAssembly cannot prefetch.
+ *
+ * @returns something that depends on all of them, lest the loads be dropped
+ */
+function touch(layer: usize, table: usize, begin: i32, end: i32, kvHeads: i32, kvHead: i32, pageBytes: usize): i32 {
+  const keys = <usize>load<u32>(layer, LAYER_KEY_PAGES);
+  const values = <usize>load<u32>(layer, LAYER_VALUE_PAGES);
+  let all = 0;
+  for (let offset: usize = 0; offset < pageBytes; offset += 64) {
+    for (let b = begin; b < end; b++) {
+      const page = <usize>(load<i32>(table + (<usize>b << 2)) * kvHeads + kvHead) * pageBytes + offset;
+      all |= load<i32>(keys + page) | load<i32>(values + page);
+    }
+  }
+  return all;
 }
 
 /** Copies the tile's queries, rotated and scaled: scaling them once saves scaling every score. */

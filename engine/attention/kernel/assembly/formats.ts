@@ -18,10 +18,12 @@ export function widen(page: usize, format: i32, count: i32, scratch: usize): usi
   const end = scratch + (<usize>count << 2);
   let out = scratch;
   if (format == FORMAT_BF16) {
+    const zero = i32x4.splat(0);
     while (out < end) {
       const x = v128.load(page);
-      v128.store(out, i32x4.shl(i32x4.extend_low_i16x8_u(x), 16));
-      v128.store(out, i32x4.shl(i32x4.extend_high_i16x8_u(x), 16), 16);
+      // Zeros below, the number above.
+      v128.store(out, i16x8.shuffle(zero, x, 0, 8, 1, 9, 2, 10, 3, 11));
+      v128.store(out, i16x8.shuffle(zero, x, 4, 12, 5, 13, 6, 14, 7, 15), 16);
       page += 16; out += 32;
     }
     return scratch;

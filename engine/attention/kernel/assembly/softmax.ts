@@ -32,7 +32,7 @@ export function updateSoftmax(
     if (firstToken + count - 1 > position || firstToken < lowest) mask(s, bytes, firstToken, lowest, position);
 
     let largest = f32x4.splat(load<f32>(maxima + (<usize>row << 2)));
-    for (let i: usize = 0; i < bytes; i += 16) largest = f32x4.max(largest, v128.load(s + i));
+    for (let i: usize = 0; i < bytes; i += 16) largest = f32x4.relaxed_max(largest, v128.load(s + i));
     const before = load<f32>(maxima + (<usize>row << 2));
     const now = horizontalMax(largest);
     const shift = f32x4.splat(now);

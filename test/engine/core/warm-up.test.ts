@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import type { ModelRunner, RowQuery } from '../../../engine/core/model-runner.js';
+import { type LargestStep, warmUp } from '../../../engine/core/warm-up.js';
+import type { StepPlan } from '../../../scheduler/step-plan.js';
+
+/** The one step that is run. */
+async function stepOf(largest: LargestStep): Promise<{ plan: StepPlan; query: RowQuery }> {
+  const steps: { plan: StepPlan; query: RowQuery }[] = [];
+  const runner: ModelRunner = {
+    execute(plan, query) {
+      steps.push({ plan, query });
+      return Promise.resolve(undefined as never);
+    },
+    timings: { segments: 0, attention: 0 },
+    dispose: () => Promise.resolve(),
+  };
+  await warmUp(runner, largest);
+  expect(steps).toHaveLength(1);
+  return steps[0];
+}
+
+const sizes = ({ sequences }: StepPlan): number[] => sequences.map((s) => s.tokenIds.length);
+
+describe('the first step', () => {
+  it('has as many tokens and sampled rows as a step may ever have', async () => {
+    const { plan, query } = await stepOf({
+      tokens: 100,
+      sequences: 7,
+      maxModelLength: 64,
+      blockSize: 4,
+    });
+    expect(plan.numTokens).toBe(100);
+    expect(sizes(plan)).toEqual([15, 15, 14, 14, 14, 14, 14]);
+    expect(query.logitRows).toHaveLength(7);
+    expect(query.whole).toEqual([]);
+    for (const { blocks } of plan.sequences) expect(blocks).toEqual([0, 1, 2, 3]);
+  });
+
+  it('has no empty sequence, and none that is longer than the model', async () => {
+    const few = await stepOf({ tokens: 3, sequences: 256, maxModelLength: 64, blockSize: 16 });
+    expect(sizes(few.plan)).toEqual([1, 1, 1]);
+    const short = await stepOf({ tokens: 512, sequences: 2, maxModelLength: 64, blockSize: 16 });
+    expect(sizes(short.plan)).toEqual([64, 64]);
+    expect(short.plan.numTokens).toBe(128);
+  });
+});

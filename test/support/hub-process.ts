@@ -1,0 +1,9 @@
+import { fetchModel } from '../../server/hub/fetch-model.js';
+import { parseHubId } from '../../server/hub/hub-id.js';
+import { readHubSettings } from '../../server/hub/hub-settings.js';
+
+/** Downloads a model in a process of its own: for tests of two at once, and of one that is killed. */
+const id = parseHubId(process.argv[2]);
+if (!id) throw new Error('owner/name is missing');
+const observer = { log: () => undefined, progress: () => undefined };
+await fetchModel(id, { settings: await readHubSettings(process.env), dtype: 'auto', observer });
