@@ -38,7 +38,7 @@ export interface EngineOptions {
 /** W8A8: products of int8 weights and activations. */
 export interface EngineQuantization {
   readonly kind: 'w8a8';
-  /** Weights that are packed in 4 or 8 bits too (MatMulNBits). */
+  /** Weights that are packed in 2, 4 or 8 bits too (MatMulNBits). */
   readonly nbits: boolean;
   /** Where rewritten models are kept. */
   readonly cacheDir: string;

@@ -35,6 +35,7 @@ const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   MatMulInteger: [Type.INT32],
   MatMulIntegerToFloat: [input(2)],
   GatherBlockQuantized: [input(2)],
+  EmbedLayerNormalization: [input(2), Type.INT32, input(2)],
 };
 
 /**

@@ -12,6 +12,7 @@ import {
 import { findModelFile, readModelProto } from './model-file.js';
 import { TensorProto_DataType } from './onnx/onnx_pb.js';
 import { checkDecoder } from './passes/check-decoder.js';
+import { checkKernels } from './passes/check-kernels.js';
 import {
   checkFloats,
   checkNoAttentionLeft,
@@ -23,8 +24,10 @@ import { cutAtSites, type SegmentCut } from './passes/cut.js';
 import { deriveFromStep } from './passes/derive-from-step.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
+import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { widenFloats } from './passes/widen-floats.js';
+import { widenIds } from './passes/widen-ids.js';
 import { placeWeights } from './place-weights.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type { RecognisedSite } from './recognisers/recogniser.js';
@@ -66,21 +69,23 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const source = new Graph(await readModelProto(file), file);
   checkWeights(source);
   checkDecoder(source);
+  widenIds(source);
   checkStepInputs(source);
   const numNodes = source.nodes.length;
   await chooseBranches(source, options.servedLength ?? maxLength);
   widenFloats(source);
+  keepWholeTables(source);
   noteStepScales(source);
   const found = await findSites(source, { maxLength });
-  await deriveFromStep(source, found, maxLength);
+  // First, so that what chooses tokens for logits needs nothing from the step.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
+  await deriveFromStep(source, found, maxLength);
   const graph = quantize ? await quantizeModel(source, quantize) : source;
   const recognised = found.map((site) => inGraph(site, graph));
   const fed = new Set(Object.values(STEP_INPUT));
-  checkNoAttentionLeft(
-    graph,
-    cutAtSites(graph, recognised, fed, [LOGITS]).flatMap((cut) => cut.nodes),
-  );
+  const left = cutAtSites(graph, recognised, fed, [LOGITS]).flatMap((cut) => cut.nodes);
+  checkNoAttentionLeft(graph, left);
+  checkKernels(graph, left);
   rankLogits(graph);
   const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);

@@ -6,17 +6,23 @@ import { OctavoError } from '../errors.js';
 
 /**
  * Number formats under the names that transformers.js gives them, each with what it adds to a file's name; the one that `auto`
- * prefers first. Float formats give what the model was trained to say; q4 changes it the least of the others for its size. The
- * 8-bit formats quantise activations with one scale for a whole step, so that a request's text can depend on its neighbours.
+ * prefers first. Float formats give what the model was trained to say; 4 bits change it the least of the others for their size. The
+ * 8-bit formats quantise activations with one scale for a whole step, so that a request's text can depend on its neighbours; fewer
+ * bits are for models that were trained for them.
  */
 const SUFFIXES = {
   fp32: '',
   fp16: '_fp16',
   q4: '_q4',
   q4f16: '_q4f16',
+  bnb4: '_bnb4',
   q8: '_quantized',
   int8: '_int8',
   uint8: '_uint8',
+  q2: '_q2',
+  q2f16: '_q2f16',
+  q1: '_q1',
+  q1f16: '_q1f16',
 } as const;
 
 export type Dtype = keyof typeof SUFFIXES;

@@ -109,7 +109,7 @@ export const SettingsSchema = Type.Object({
   }),
   quantizeNbits: Type.Boolean({
     ...extra({
-      description: 'with --quantize: weights that are packed in 4 or 8 bits too (MatMulNBits)',
+      description: 'with --quantize: weights that are packed in 2, 4 or 8 bits too (MatMulNBits)',
       scope: 'engine',
     }),
     default: false,

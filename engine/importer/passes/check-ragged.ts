@@ -14,7 +14,7 @@ export function checkStepInputs(graph: Graph): void {
     const info = graph.inputs.get(name);
     if (info?.type?.value.case !== 'tensorType') continue;
     const { elemType } = info.type.value.value;
-    const expected = 'INT64 [batch, sequence] with both sizes open (dynamic axes)';
+    const expected = 'INT64 or INT32 [batch, sequence] with both sizes open (dynamic axes)';
     if (elemType !== Type.INT64) {
       throw unsupported(graph, `the input ${name} is ${nameOf(elemType)}; expected ${expected}`);
     }

@@ -10,6 +10,7 @@ import {
 } from '../onnx/onnx_pb.js';
 import { Probe, type ProbeStep } from '../probe/probe.js';
 import type { RecognisedSite } from '../recognisers/recogniser.js';
+import { SITE } from '../recognisers/replace-site.js';
 
 /**
  * Outside of attention, exporters read cache and mask for sizes alone: the batch, the step's length, positions counted from the
@@ -23,7 +24,9 @@ export async function deriveFromStep(
   sites: readonly RecognisedSite[],
   maxLength: number,
 ): Promise<void> {
-  const names = integersOfCache(graph, sites);
+  const probe = new Probe(graph);
+  // (Some are made from the sizes of later activations, which come out of an attention. They need the cache for their positions, if at all.)
+  const names = probe.computable(integersOfCache(graph, sites), SITE);
   if (names.length === 0) return;
   const steps: ProbeStep[] = [
     { past: 6, length: 5 },
@@ -31,7 +34,7 @@ export async function deriveFromStep(
     { past: 6, length: 4 },
     { past: Math.max(6, maxLength - 4), length: 4 },
   ];
-  const results = await new Probe(graph).run(names, steps, () => new Map()).catch(() => null);
+  const results = await probe.run(names, steps, () => new Map()).catch(() => null);
   // What they are made from is not known: the cut names what needs it.
   if (!results) return;
   const made: NodeProto[] = [];

@@ -1,8 +1,8 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, MICROSOFT } from '../graph.js';
-import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { Graph } from '../graph.js';
 import { GroupQueryAttentionRecogniser } from '../recognisers/group-query-attention.js';
 import { OBSERVED } from '../recognisers/observed-attention.js';
+import { unfuseAttention } from '../recognisers/plain-multi-head.js';
 import type {
   AttentionRecogniser,
   RecognisedSite,
@@ -33,23 +33,19 @@ const FOREIGN = new Set([
  * @throws OctavoError `model_unsupported`: what was found instead, what is expected, what to export
  */
 export async function findSites(graph: Graph, hints: RecogniserHints): Promise<RecognisedSite[]> {
-  const foreign = graph.nodes.find(isForeign);
+  const foreign = graph.nodes.find(({ opType }) => FOREIGN.has(opType));
   if (foreign) {
     throw unsupported(
       graph,
       `attention as ${foreign.opType} (node ${foreign.name}) is not recognised`,
     );
   }
+  unfuseAttention(graph);
   const sites: RecognisedSite[] = [];
   for (const recogniser of RECOGNISERS) sites.push(...(await recogniser.recognise(graph, hints)));
   if (sites.length === 0) throw unsupported(graph, describeWhatIsThere(graph));
   const place = new Map(graph.nodes.map((node, index) => [node, index]));
   return sites.sort((a, b) => (place.get(a.node) ?? 0) - (place.get(b.node) ?? 0));
-}
-
-function isForeign({ opType, domain }: NodeProto): boolean {
-  // Only the standard operator of this name is known; ONNX Runtime's own takes packed weights.
-  return FOREIGN.has(opType) || (opType === 'Attention' && domain === MICROSOFT);
 }
 
 function describeWhatIsThere(graph: Graph): string {

@@ -2,9 +2,11 @@ import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, makeNode, shapeOf } from '../graph.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
+import { PACKED_PRODUCTS } from '../packed-products.js';
+import { beforeSelection } from './select-no-rows.js';
 
 /** Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first axis.) */
-const PROJECTIONS = new Set(['MatMul', 'MatMulNBits', 'MatMulInteger']);
+const PROJECTIONS = new Set(['MatMul', 'MatMulInteger', ...PACKED_PRODUCTS]);
 /** What may stand between the LM head and the logits: it works on each number alone. */
 const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
 
@@ -23,7 +25,10 @@ export interface HeadSizes {
 export function keepSampledRows(graph: Graph): HeadSizes {
   const head = findHead(graph);
   const reader = readerOf(graph, head);
-  const input = reader.input[0];
+  const selected = reader.input[0];
+  const input = beforeSelection(graph, selected);
+  if (input !== selected)
+    graph.rewrites.push('left out the choice of last tokens before the LM head');
   const kept = `${input}/octavo.sampled`;
   reader.input[0] = kept;
   graph.addInput(STEP_INPUT.sampleRows, TensorProto_DataType.INT64);
@@ -71,16 +76,15 @@ function readerOf(graph: Graph, head: NodeProto): NodeProto {
 }
 
 function hiddenSize(graph: Graph, head: NodeProto): number | null {
-  if (head.opType === 'MatMulNBits') return intAttribute(head, 'K', 0) || null;
+  if (PACKED_PRODUCTS.has(head.opType)) return intAttribute(head, 'K', 0) || null;
   return Number(graph.weight(head.input[1])?.dims.at(-2) ?? 0) || null;
 }
 
 function vocabSize(graph: Graph, head: NodeProto): number {
   const stated = shapeOf(graph.outputs.get(LOGITS))?.at(-1);
-  const weight =
-    head.opType === 'MatMulNBits'
-      ? intAttribute(head, 'N', 0)
-      : Number(graph.weight(head.input[1])?.dims.at(-1) ?? 0);
+  const weight = PACKED_PRODUCTS.has(head.opType)
+    ? intAttribute(head, 'N', 0)
+    : Number(graph.weight(head.input[1])?.dims.at(-1) ?? 0);
   const size = stated ?? weight;
   if (size > 0) return size;
   throw new OctavoError(

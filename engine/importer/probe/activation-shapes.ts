@@ -1,6 +1,7 @@
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
 import { STEP_INPUT } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
+import { PACKED_PRODUCTS } from '../packed-products.js';
 
 /** Stand in a shape for the tokens of the step, and for those before it. */
 export const STEP_LENGTH = -1;
@@ -69,7 +70,7 @@ export class ActivationShapes {
         ? [1, STEP_LENGTH, Number(table.dims[1])]
         : undefined;
     }
-    if (node.opType === 'MatMul' || node.opType === 'MatMulNBits') {
+    if (node.opType === 'MatMul' || PACKED_PRODUCTS.has(node.opType)) {
       const rows = this.#known.get(first);
       const weight = graph.weight(second)?.dims;
       const width = node.opType === 'MatMul' ? weight?.at(-1) : intAttribute(node, 'N', 0);

@@ -33,6 +33,14 @@ export class Probe {
     }
   }
 
+  /** Those among some tensors that can be computed: without a node that ONNX Runtime does not know. */
+  computable(outputs: readonly string[], foreign: string): string[] {
+    return outputs.filter((name) => {
+      const { nodes } = sliceGraph(this.graph, [name], this.#given([name], []));
+      return nodes.every(({ opType }) => opType !== foreign);
+    });
+  }
+
   /**
    * @param outputs which tensors to compute
    * @param feeds tensors that are given instead of computed; inputs of the graph are made up where they are absent
@@ -43,9 +51,7 @@ export class Probe {
     steps: readonly ProbeStep[],
     feeds: (step: ProbeStep) => ReadonlyMap<string, Tensor>,
   ): Promise<Map<string, Tensor>[]> {
-    const answered = [...this.#answers.keys()].filter((name) => !outputs.includes(name));
-    const cuts = new Set([...feeds(steps[0]).keys(), ...this.#embeddings.keys(), ...answered]);
-    const part = sliceGraph(this.graph, outputs, cuts);
+    const part = sliceGraph(this.graph, outputs, this.#given(outputs, feeds(steps[0]).keys()));
     refuseWeights(this.graph, part);
     const model = writeSubgraph(this.graph, part, outputs, this.#types);
     const session = await InferenceSession.create(model, {
@@ -65,6 +71,12 @@ export class Probe {
     } finally {
       await session.release();
     }
+  }
+
+  /** Tensors that need not be computed. */
+  #given(outputs: readonly string[], fed: Iterable<string>): Set<string> {
+    const answered = [...this.#answers.keys()].filter((name) => !outputs.includes(name));
+    return new Set([...fed, ...this.#embeddings.keys(), ...answered]);
   }
 
   #madeUp(name: string, { past, length }: ProbeStep): Tensor {

@@ -55,6 +55,11 @@ export interface QuantizePlan {
  */
 const FEWEST_INPUTS = 16;
 const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
+/** Products that stay what they are, whatever their weights. */
+const LEFT: Readonly<Record<string, string>> = {
+  MatMulInteger: 'weights of 8 bits already',
+  MatMulBnb4: 'weights in 4 bits of bitsandbytes',
+};
 
 /**
  * Finds what W8A8 can take over.
@@ -70,9 +75,10 @@ export function planQuantization(
   const products: Product[] = [];
   const left: { node: NodeProto; reason: string }[] = [];
   for (const node of graph.nodes) {
-    if (!NAMES.has(node.opType) || !graph.isConstant(node.input[1])) continue;
-    if (graph.isConstant(node.input[0])) continue;
-    const found = asProduct(graph, node, scope, types);
+    const reason = LEFT[node.opType];
+    if (!reason && !NAMES.has(node.opType)) continue;
+    if (!graph.isConstant(node.input[1]) || graph.isConstant(node.input[0])) continue;
+    const found = reason ?? asProduct(graph, node, scope, types);
     if (typeof found === 'string') left.push({ node, reason: found });
     else products.push(found);
   }
@@ -119,7 +125,8 @@ function packedProduct(
   if (!scope.nbits) return 'packed weights (--quantize-nbits takes them)';
   const reason = whyNotUnpacked(node);
   if (reason) return reason;
-  const [packed, scales, zeroPoints] = [1, 2, 3].map((i) => graph.initializer(node.input[i] ?? ''));
+  // (Scales of float16 are behind a Cast once the graph has been widened.)
+  const [packed, scales, zeroPoints] = [1, 2, 3].map((i) => graph.weight(node.input[i] ?? ''));
   if (!packed || !scales || (node.input[3] && !zeroPoints)) return 'weights that are computed';
   if (!DENSE_TYPES.has(scales.dataType)) return 'scales that are no floats';
   return {

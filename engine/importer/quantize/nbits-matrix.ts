@@ -6,7 +6,7 @@ import { readAll, type StoredMatrix, type TensorBytes } from './stored-matrix.js
 /** Why a MatMulNBits node's weights cannot be unpacked, or null when they can. */
 export function whyNotUnpacked(node: NodeProto): string | null {
   const bits = intAttribute(node, 'bits', 4);
-  if (bits !== 4 && bits !== 8) return `${bits}-bit weights`;
+  if (![2, 4, 8].includes(bits)) return `${bits}-bit weights`;
   if (node.input[4]) return 'a group index';
   return null;
 }
@@ -19,7 +19,7 @@ export interface PackedTensors {
 }
 
 /**
- * The weights of com.microsoft.MatMulNBits: `packed[N][blocks][block_size * bits / 8]`, the lower half of a byte first, one
+ * The weights of com.microsoft.MatMulNBits: `packed[N][blocks][block_size * bits / 8]`, the lowest bits of a byte first, one
  * scale a block, and zero points that are packed the same way, or numbers of the scales' type, or the middle of the range.
  * A row is an output channel.
  */
@@ -27,7 +27,7 @@ export class NBitsMatrix implements StoredMatrix {
   readonly rows: number;
   readonly columns: number;
   readonly bytes: number;
-  readonly #bits: 4 | 8;
+  readonly #bits: number;
   readonly #blockSize: number;
   readonly #blocks: number;
   readonly #tensors: PackedTensors;
@@ -38,7 +38,7 @@ export class NBitsMatrix implements StoredMatrix {
   constructor(node: NodeProto, tensors: PackedTensors, bytes: TensorBytes) {
     this.rows = intAttribute(node, 'N', 0);
     this.columns = intAttribute(node, 'K', 0);
-    this.#bits = intAttribute(node, 'bits', 4) === 8 ? 8 : 4;
+    this.#bits = intAttribute(node, 'bits', 4);
     this.#blockSize = intAttribute(node, 'block_size', 32);
     this.#blocks = Math.ceil(this.columns / this.#blockSize);
     this.#tensors = tensors;
@@ -65,8 +65,8 @@ export class NBitsMatrix implements StoredMatrix {
   }
 
   #unpack(bytes: Uint8Array, start: number, index: number): number {
-    if (this.#bits === 8) return bytes[start + index];
-    return (bytes[start + (index >> 1)] >> (4 * (index & 1))) & 15;
+    const bit = index * this.#bits;
+    return (bytes[start + (bit >> 3)] >> (bit & 7)) & (2 ** this.#bits - 1);
   }
 
   /** One for each block of each row. */

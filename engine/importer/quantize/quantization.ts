@@ -14,6 +14,6 @@ export const LARGEST_WEIGHT = { 7: 64, 8: 127 } as const satisfies Record<Weight
 
 /** What of a graph is quantised. */
 export interface QuantizeScope {
-  /** Weights that are packed in 4 or 8 bits already (MatMulNBits) are dequantised, then quantised again. */
+  /** Weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantised, then quantised again. */
   readonly nbits: boolean;
 }

@@ -1,6 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
+import { PACKED_PRODUCTS } from '../packed-products.js';
 import type { CacheFlow, JoinedCache } from './cache-flow.js';
 import type { Factor, SiteCandidate } from './candidate.js';
 import { headCount } from './head-count.js';
@@ -9,7 +10,7 @@ const FORM = 'decomposed';
 
 /** What may stand between the scores and the softmax beside factors: what it does to numbers is observed. */
 const ON_SCORES = new Set(['Add', 'Sub', 'Where', 'Max', 'Clip', 'Reshape', 'Cast', 'Identity']);
-const PRODUCTS = new Set(['MatMul', 'Gemm', 'MatMulNBits', 'MatMulInteger']);
+const PRODUCTS = new Set(['MatMul', 'Gemm', 'MatMulInteger', ...PACKED_PRODUCTS]);
 /** What may stand between the softmax and the values. */
 const ON_WEIGHTS = new Set(['Cast', 'Identity', 'Dropout', 'Reshape', 'Where', 'IsNaN']);
 

@@ -1,6 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
+import { PACKED_PRODUCTS } from '../packed-products.js';
 import type { CacheFlow } from './cache-flow.js';
 
 /** What may stand between attention and its output projection. */
@@ -42,9 +43,7 @@ function rowsOf(graph: Graph, node: NodeProto, input: string): number {
       return dims?.at(-2) ?? 0;
     case 'Gemm':
       return dims?.[intAttribute(node, 'transB', 0) === 1 ? 1 : 0] ?? 0;
-    case 'MatMulNBits':
-      return intAttribute(node, 'K', 0);
     default:
-      return 0;
+      return PACKED_PRODUCTS.has(node.opType) ? intAttribute(node, 'K', 0) : 0;
   }
 }

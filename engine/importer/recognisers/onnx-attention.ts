@@ -4,6 +4,7 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { CacheFlow } from './cache-flow.js';
 import type { SiteCandidate } from './candidate.js';
 import { headCount } from './head-count.js';
+import { readWrittenCaches } from './written-caches.js';
 
 /** Inputs of the standard Attention operator, by position. */
 const INPUT = { query: 0, key: 1, value: 2, mask: 3, past: 4, pastValue: 5 };
@@ -12,7 +13,7 @@ const FORM = 'Attention';
 
 /**
  * The standard `Attention` operator of opset 23 and later, as torch's exporter writes scaled_dot_product_attention: with the past
- * joined before it, or as inputs of the node.
+ * joined before it, as inputs of the node, or in a cache of a fixed size.
  */
 export function findOnnxAttention(graph: Graph, flow: CacheFlow): SiteCandidate[] {
   return graph.nodes
@@ -21,6 +22,8 @@ export function findOnnxAttention(graph: Graph, flow: CacheFlow): SiteCandidate[
 }
 
 function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidate {
+  const odd = readWrittenCaches(graph, node);
+  if (odd) throw unsupported(graph, node, odd);
   const input = (index: number): string => node.input[index] ?? '';
   const [query, key, value] = [INPUT.query, INPUT.key, INPUT.value].map(input);
   const extra = node.input.findIndex((name, index) => index > INPUT.pastValue && name !== '');

@@ -11,6 +11,9 @@ import type { ObservedSite } from '../probe/observe-site.js';
 import type { HeadLayout, SiteCandidate } from './candidate.js';
 import type { RecognisedSite } from './recogniser.js';
 
+/** Operator of the nodes that stand for attention until the graph is cut there. */
+export const SITE = 'Octavo.Attention';
+
 /**
  * Puts one node in the place of a candidate's nodes, which nothing reads then. Where heads come first in the graph, moves
  * to and from `[1, T, heads * headSize]` go around it.
@@ -37,7 +40,7 @@ export function replaceSite(
   if (site.outputLayout === 'heads') {
     moves.push(...toHeads(graph, attended, site.output, [numHeads, headSize], outputRank));
   }
-  const node = makeNode('Octavo.Attention', site.node.name, [query, key, value], [attended]);
+  const node = makeNode(SITE, site.node.name, [query, key, value], [attended]);
   graph.addNodes(...moves, node);
   return { form: site.form, node, shape, query, key, value, output: attended };
 }

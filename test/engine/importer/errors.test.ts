@@ -84,13 +84,16 @@ describe('importing what is not supported', () => {
       b.output('logits', TensorProto_DataType.FLOAT, ['b', 's', 4]);
       return b.bytes();
     };
-    const foreign = await failure(
-      decoder((b) => b.contrib('DecoderAttention', 'old', ['input_ids'], {}, ['logits'])),
-    );
-    expect(foreign.kind).toBe('model_unsupported');
-    expect(foreign.message).toMatch(
-      /DecoderAttention \(node old\).*Recognised forms: GroupQueryAttention, MultiHeadAttention, Attention, decomposed.*model builder/,
-    );
+    for (const form of ['DecoderAttention', 'DecoderMaskedMultiHeadAttention', 'QAttention']) {
+      const foreign = await failure(
+        decoder((b) => b.contrib(form, 'old', ['input_ids'], {}, ['logits'])),
+      );
+      expect(foreign.kind).toBe('model_unsupported');
+      expect(foreign.message).toContain(`${form} (node old)`);
+      expect(foreign.message).toMatch(
+        /Recognised forms: GroupQueryAttention, MultiHeadAttention, Attention, decomposed.*model builder/,
+      );
+    }
 
     const packed = await failure(
       decoder((b) => b.contrib('MultiHeadAttention', 'mha', ['input_ids'], {}, ['logits'])),

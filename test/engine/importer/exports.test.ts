@@ -14,7 +14,19 @@ import {
 import { modelDir } from '../../support/model-dir.js';
 
 /** Exporters whose models compute in float32: equal to PyTorch. */
-const EXACT = ['genai', 'genai-separate', 'genai-mha', 'optimum', 'torch-23', 'torch-18'];
+const EXACT = [
+  'genai',
+  'genai-separate',
+  'genai-mha',
+  'optimum',
+  'ort-fused',
+  'torch-18',
+  'torchscript-13',
+  'torch-23',
+  'torch-24',
+  'torch-24-masked',
+  'torch-24-written',
+];
 const CHUNK = 24;
 
 /** LongRoPE: transformers takes its tables by the length that a sequence has, Octavo by the longest that is served. */

@@ -17,6 +17,9 @@ describe("a directory's variants", () => {
       'q4f16 onnx/model_q4f16.onnx',
       'q8 onnx/model_quantized.onnx',
     ]);
+    expect(
+      (await listVariants(exportDir('variants', 'smollm2'))).map(({ dtype }) => dtype),
+    ).toEqual(['fp16', 'q4', 'q4f16', 'bnb4', 'int8', 'uint8', 'q2', 'q2f16']);
   });
 
   it('are chosen by --dtype, and auto says why', async () => {

@@ -1,0 +1,44 @@
+import { OctavoError } from '../../errors.js';
+import { type Graph, intAttribute, MICROSOFT } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+
+/** Why ONNX Runtime's CPU provider cannot run a node, or null. */
+type Reason = (node: NodeProto) => string | null;
+
+/**
+ * Operators that have a kernel on the CPU, but not for all that exporters write. Measured with onnxruntime-node 1.30: some fail when
+ * their session is made, others at the first step, and `use_sparse_mixer` is ignored without a word.
+ */
+const REASONS: Readonly<Record<string, Reason>> = {
+  MatMulNBits: (node) => {
+    const bits = intAttribute(node, 'bits', 4);
+    return [2, 4, 8].includes(bits) ? null : `weights of ${bits} bits; it multiplies 2, 4 and 8`;
+  },
+  MoE: (node) => expertsReason(node, 6),
+  QMoE: (node) => expertsReason(node, 8),
+};
+
+function expertsReason(node: NodeProto, thirdWeight: number): string | null {
+  if (node.input[thirdWeight]) return `experts of three products (${node.input[thirdWeight]})`;
+  if (intAttribute(node, 'use_sparse_mixer', 0) === 1) return 'SparseMixer routing';
+  const activation = node.attribute.find(({ name }) => name === 'activation_type')?.s;
+  const isSwiglu = activation !== undefined && new TextDecoder().decode(activation) === 'swiglu';
+  const fusion = intAttribute(node, 'swiglu_fusion', 0);
+  return isSwiglu && fusion !== 1 ? `swiglu_fusion ${fusion}; it interleaves (1)` : null;
+}
+
+/**
+ * @param nodes what is left of the graph
+ * @throws OctavoError `model_unsupported`: which node, and what about it
+ */
+export function checkKernels(graph: Graph, nodes: readonly NodeProto[]): void {
+  for (const node of nodes) {
+    const reason = node.domain === MICROSOFT ? REASONS[node.opType]?.(node) : null;
+    if (!reason) continue;
+    throw new OctavoError(
+      'model_unsupported',
+      `${graph.file}: node ${node.name} (${node.opType}): ONNX Runtime has no CPU kernel for ${reason}. Take another of the ` +
+        "model's number formats (--dtype), or export it with Optimum (--task text-generation-with-past)",
+    );
+  }
+}

@@ -1,0 +1,65 @@
+import { constantInts } from '../constant-ints.js';
+import { type Graph, intAttribute } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+import { CacheFlow } from '../recognisers/cache-flow.js';
+
+/** What may stand between a table and the look-up, without moving its rows. */
+const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);
+
+/**
+ * Exports of 2023 cut rotary tables to the length of the sequence, counted from the cache, before they look up rows by position:
+ *
+ *     Slice(table, 0, past + length) -> Gather(., position_ids)
+ *
+ * Where all readers look up rows, none of which lies beyond the end, the whole table gives the same, and no length is needed.
+ */
+export function keepWholeTables(graph: Graph): void {
+  const flow = new CacheFlow(graph);
+  const slices = graph.nodes.filter(
+    (node) =>
+      isBeginningOfTable(graph, node) && isLookedUp(flow, node.output[0], axisOf(graph, node)),
+  );
+  if (slices.length === 0) return;
+  const tables = new Map(slices.map(({ input, output }) => [output[0], input[0]]));
+  for (const node of graph.nodes) {
+    node.input.forEach((name, index) => {
+      node.input[index] = tables.get(name) ?? name;
+    });
+  }
+  graph.removeNodes(...slices);
+  graph.rewrites.push(
+    `left ${slices.length} tables whole that were cut to the length of the sequence`,
+  );
+}
+
+function axisOf(graph: Graph, slice: NodeProto): number {
+  return constantInts(graph, slice.input[3])?.[0] ?? 0;
+}
+
+function isBeginningOfTable(graph: Graph, { opType, input }: NodeProto): boolean {
+  const [table, start, end, axes, steps] = input;
+  if (opType !== 'Slice' || !graph.isConstant(table) || graph.isConstant(end)) return false;
+  const isOne = !steps || constantInts(graph, steps)?.join() === '1';
+  return (
+    constantInts(graph, start)?.join() === '0' && constantInts(graph, axes)?.length === 1 && isOne
+  );
+}
+
+/** @param axis of the table's rows */
+function isLookedUp(flow: CacheFlow, tensor: string, axis: number): boolean {
+  const readers = flow.consumers(tensor);
+  return (
+    readers.length > 0 &&
+    !flow.graph.outputs.has(tensor) &&
+    readers.every((node) => {
+      const { opType, input, output } = node;
+      if (opType === 'Gather') {
+        return input[0] === tensor && input[1] !== tensor && intAttribute(node, 'axis', 0) === axis;
+      }
+      // A table is squeezed to two dimensions.
+      return (
+        KEEPING_ROWS.has(opType) && isLookedUp(flow, output[0], opType === 'Squeeze' ? 0 : axis)
+      );
+    })
+  );
+}
