@@ -6,7 +6,7 @@ import { checkExclusive } from './exclusive.js';
 import { literal, VALUE } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import { type Meet, SchemaDocument } from './located.js';
-import { integersBetween, isExact, numbersBetween } from './numbers.js';
+import { inexactBound, integersBetween, numbersBetween } from './numbers.js';
 import { objectOf } from './objects.js';
 import { KINDS, type Kind, type Shape, shapeOf, writtenKinds } from './shape.js';
 import { stringOf } from './strings.js';
@@ -147,9 +147,8 @@ class DocumentCompiler {
 
   #writeNumber(kind: 'integer' | 'fraction', shape: Shape): Expression | null {
     const isInteger = kind === 'integer';
-    if (!isExact(shape, isInteger)) {
-      throw schemaError(shape.pointer, 'bounds of numbers with so many digits are not supported');
-    }
+    const inexact = inexactBound(shape, isInteger);
+    if (inexact) throw schemaError(inexact.pointer, 'a bound with so many digits is not supported');
     const numbers = isInteger ? integersBetween(shape) : numbersBetween(shape);
     return numbers && regular(numbers);
   }

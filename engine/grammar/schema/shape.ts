@@ -69,6 +69,7 @@ const KINDS_OF_KEYWORD: Readonly<Record<string, readonly Kind[]>> = {
   prefixItems: ['array'],
   minItems: ['array'],
   maxItems: ['array'],
+  uniqueItems: ['array'],
   minLength: ['string'],
   maxLength: ['string'],
   pattern: ['string'],
@@ -240,7 +241,7 @@ class KeywordReader {
 
   bound(keyword: string, isExclusive: boolean): Bound | null {
     const value = this.number(keyword);
-    return value === null ? null : { value, isExclusive };
+    return value === null ? null : { value, isExclusive, pointer: `${this.#pointer}/${keyword}` };
   }
 
   count(keyword: string): number | null {
