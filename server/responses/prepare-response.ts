@@ -17,7 +17,7 @@ import { clip } from '../text/clip.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodeToFit, toMessages } from './conversation.js';
 import { type Item, toItems } from './items.js';
-import type { ResponseStore } from './response-store.js';
+import type { OwnResponses } from './response-store.js';
 import { toChatTools, withOwnNames } from './tools.js';
 
 interface Prompt extends MessagePlan {
@@ -33,19 +33,22 @@ export interface Prepared {
   readonly tools: ToolPlan | null;
 }
 
-/** @throws OctavoError what is wrong with the request */
+/**
+ * @param responses those that the request may refer to
+ * @throws OctavoError what is wrong with the request
+ */
 export function prepareResponse(
   body: ResponseBody,
   context: AppContext,
-  store: ResponseStore,
+  responses: OwnResponses,
 ): Prepared {
   const { stream_options: options, ...common } = body;
   checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
   checkResponseFields(body);
-  return withOwnNames(() => plan(body, context, store));
+  return withOwnNames(() => plan(body, context, responses));
 }
 
-function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Prepared {
+function plan(body: ResponseBody, context: AppContext, responses: OwnResponses): Prepared {
   const { model, messageForms, engine } = context;
   const tools = planTools(toChatTools(body), model.chatTemplate, messageForms.tools);
   const variables = templateVariables(
@@ -60,8 +63,8 @@ function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Pr
     response_format: toChatFormat(body.text?.format ?? null),
   });
   const input = [
-    ...previousItems(body.previous_response_id ?? null, store),
-    ...toItems(body.input, (id) => store.item(id)),
+    ...previousItems(body.previous_response_id ?? null, responses),
+    ...toItems(body.input, (id) => responses.item(id)),
   ];
   const encode = (items: readonly Item[]): Prompt => {
     const rendered = renderMessages(toMessages(body.instructions ?? null, items), model, {
@@ -80,9 +83,9 @@ function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Pr
 }
 
 /** @throws OctavoError `previous_response_not_found` */
-function previousItems(id: string | null, store: ResponseStore): readonly Item[] {
+function previousItems(id: string | null, responses: OwnResponses): readonly Item[] {
   if (id === null) return [];
-  const previous = store.get(id);
+  const previous = responses.get(id);
   if (previous) return [...previous.input, ...previous.response.output];
   throw new OctavoError(
     'previous_response_not_found',

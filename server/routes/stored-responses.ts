@@ -1,7 +1,8 @@
+import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { Item } from '../responses/items.js';
-import type { ResponseStore, StoredResponse } from '../responses/response-store.js';
+import type { OwnResponses, StoredResponse } from '../responses/response-store.js';
 import { clip } from '../text/clip.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -15,10 +16,17 @@ const ItemsQuery = Type.Object({
 
 const RetrieveQuery = Type.Object({ stream: Type.Optional(Type.String()) });
 
-/** What can be done with a response once it is there. */
-export function addStoredResponseRoutes(app: TypedApp, store: ResponseStore): void {
-  const find = (id: string): StoredResponse => {
-    const stored = store.get(id);
+/**
+ * What can be done with a response once it is there.
+ *
+ * @param responsesOf those of the client that asks
+ */
+export function addStoredResponseRoutes(
+  app: TypedApp,
+  responsesOf: (request: FastifyRequest) => OwnResponses,
+): void {
+  const find = (request: FastifyRequest, id: string): StoredResponse => {
+    const stored = responsesOf(request).get(id);
     if (stored) return stored;
     throw new OctavoError('response_not_found', `response with id '${clip(id)}' not found`);
   };
@@ -26,23 +34,25 @@ export function addStoredResponseRoutes(app: TypedApp, store: ResponseStore): vo
   app.get(
     '/v1/responses/:id',
     { schema: { params: Id, querystring: RetrieveQuery } },
-    async ({ params: { id }, query: { stream = 'false' } }) => {
+    async (request) => {
+      const { stream = 'false' } = request.query;
       if (stream !== 'false') {
         const message = 'stream is not supported here: only new responses are streamed';
         throw new OctavoError('invalid_request', message, { param: 'stream' });
       }
-      return find(id).response;
+      return find(request, request.params.id).response;
     },
   );
 
-  app.delete('/v1/responses/:id', { schema: { params: Id } }, async ({ params: { id } }) => {
-    find(id);
-    store.delete(id);
+  app.delete('/v1/responses/:id', { schema: { params: Id } }, async (request) => {
+    const { id } = request.params;
+    find(request, id);
+    responsesOf(request).delete(id);
     return { id, object: 'response', deleted: true };
   });
 
-  app.post('/v1/responses/:id/cancel', { schema: { params: Id } }, async ({ params: { id } }) => {
-    find(id);
+  app.post('/v1/responses/:id/cancel', { schema: { params: Id } }, async (request) => {
+    find(request, request.params.id);
     const message = 'only background responses can be cancelled; background is not supported';
     throw new OctavoError('invalid_request', message);
   });
@@ -50,8 +60,9 @@ export function addStoredResponseRoutes(app: TypedApp, store: ResponseStore): vo
   app.get(
     '/v1/responses/:id/input_items',
     { schema: { params: Id, querystring: ItemsQuery } },
-    async ({ params: { id }, query }) => {
-      const { input } = find(id);
+    async (request) => {
+      const { query } = request;
+      const { input } = find(request, request.params.id);
       return page(query.order === 'asc' ? [...input] : input.toReversed(), query);
     },
   );

@@ -22,8 +22,6 @@ const EXACT_DIGITS = 15;
 export interface Bound {
   readonly value: number;
   readonly isExclusive: boolean;
-  /** Where it stands, for messages. */
-  readonly pointer: string;
 }
 
 export interface Bounds {
@@ -216,7 +214,10 @@ function decimal(value: number): [bigint, string] {
 }
 
 /** @returns a bound that cannot be written out exactly: with more digits, two decimals may be one double. Null: all can */
-export function inexactBound({ min, max }: Bounds, isInteger: boolean): Bound | null {
+export function inexactBound<B extends Bound>(
+  { min, max }: { readonly min: B | null; readonly max: B | null },
+  isInteger: boolean,
+): B | null {
   const found = [min, max].find((bound) => {
     if (!bound) return false;
     const [whole, fraction] = decimal(Math.abs(bound.value));

@@ -23,8 +23,8 @@ export interface Shape {
   readonly mentioned: ReadonlySet<Kind>;
   /** What `enum` and `const` leave; null: anything. */
   readonly values: readonly unknown[] | null;
-  readonly min: Bound | null;
-  readonly max: Bound | null;
+  readonly min: LocatedBound | null;
+  readonly max: LocatedBound | null;
   readonly minLength: number;
   readonly maxLength: number | null;
   readonly patterns: readonly Constraint[];
@@ -38,6 +38,11 @@ export interface Shape {
   /** The schemas that the list is made of. */
   readonly parts: readonly { readonly located: Located; readonly schema: JsonObject }[];
   /** A pointer for messages. */
+  readonly pointer: string;
+}
+
+/** A bound, and where it stands. */
+interface LocatedBound extends Bound {
   readonly pointer: string;
 }
 
@@ -91,7 +96,7 @@ export function shapeOf(list: Meet): Shape | null {
   let kinds = new Set<Kind>(KINDS);
   const mentioned = new Set<Kind>();
   let values: unknown[] | null = null;
-  let [min, max]: [Bound | null, Bound | null] = [null, null];
+  let [min, max]: [LocatedBound | null, LocatedBound | null] = [null, null];
   let [minLength, minItems, minProperties] = [0, 0, 0];
   let maxLength: number | null = null;
   let maxItems: number | null = null;
@@ -168,7 +173,11 @@ export function writtenKinds({ kinds, mentioned, parts }: Shape): Kind[] {
 const least = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.min(a, b);
 
-function tighter(a: Bound | null, b: Bound | null, sign: 1 | -1): Bound | null {
+function tighter(
+  a: LocatedBound | null,
+  b: LocatedBound | null,
+  sign: 1 | -1,
+): LocatedBound | null {
   if (!a || !b) return a ?? b;
   if (a.value === b.value) return a.isExclusive ? a : b;
   return (a.value - b.value) * sign > 0 ? a : b;
@@ -239,7 +248,7 @@ class KeywordReader {
     return value;
   }
 
-  bound(keyword: string, isExclusive: boolean): Bound | null {
+  bound(keyword: string, isExclusive: boolean): LocatedBound | null {
     const value = this.number(keyword);
     return value === null ? null : { value, isExclusive, pointer: `${this.#pointer}/${keyword}` };
   }
