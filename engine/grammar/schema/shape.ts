@@ -1,5 +1,14 @@
+import { matchesPattern } from '../language/matcher.js';
 import { schemaError } from './keywords.js';
-import { child, isObject, type JsonObject, type Located, type Meet, quote } from './located.js';
+import {
+  child,
+  isObject,
+  type JsonObject,
+  type Located,
+  type Meet,
+  quote,
+  type SchemaDocument,
+} from './located.js';
 import type { Bound } from './numbers.js';
 
 /** `fraction` is a number that is not an integer: `number` allows both. */
@@ -14,6 +23,9 @@ export const KINDS: readonly Kind[] = [
   'boolean',
   'null',
 ];
+
+/** Values of one `enum`, at most. As many as choices. */
+const MAX_VALUES = 10_000;
 
 /** All that a list of schemas says by its own keywords, together. */
 export interface Shape {
@@ -183,8 +195,11 @@ function tighter(
   return (a.value - b.value) * sign > 0 ? a : b;
 }
 
-const common = (a: readonly unknown[], b: readonly unknown[]): unknown[] =>
-  a.filter((value) => b.some((other) => isEqual(value, other)));
+function common(a: readonly unknown[], b: readonly unknown[]): unknown[] {
+  const plain = new Set(b);
+  const objects = b.filter((other) => typeof other === 'object');
+  return a.filter((value) => plain.has(value) || objects.some((other) => isEqual(value, other)));
+}
 
 /** Equality of JSON values: the order of an object's members does not matter. */
 export function isEqual(a: unknown, b: unknown): boolean {
@@ -235,6 +250,8 @@ class KeywordReader {
     if (list !== undefined) {
       if (!Array.isArray(list) || list.length === 0)
         this.fail('enum', 'must be a list of at least one value');
+      if (list.length > MAX_VALUES)
+        this.fail('enum', `more than ${MAX_VALUES} values are not supported`);
       lists.push(list as unknown[]);
     }
     if (this.#schema['const'] !== undefined) lists.push([this.#schema['const']]);
@@ -279,7 +296,7 @@ class KeywordReader {
 }
 
 /** What the parts of a shape say of one property: those that declare it, and `additionalProperties` of those that do not. */
-export function propertyMeet(shape: Shape, name: string): Meet {
+export function propertyMeet(shape: Shape, name: string, { work }: SchemaDocument): Meet {
   return shape.parts.flatMap(({ located, schema }) => {
     const { properties, additionalProperties, patternProperties } = schema;
     const meet: Located[] = [];
@@ -288,7 +305,8 @@ export function propertyMeet(shape: Shape, name: string): Meet {
     }
     if (isObject(patternProperties)) {
       for (const pattern of Object.keys(patternProperties)) {
-        if (new RegExp(pattern, 'u').test(name))
+        const at = `the JSON schema at ${located.pointer}/patternProperties`;
+        if (matchesPattern(pattern, name, at, work))
           meet.push(child(located, 'patternProperties', pattern));
       }
     }
