@@ -14,6 +14,7 @@ import { answerExpectations } from './http/expectations.js';
 import { assertOneHost } from './http/host.js';
 import { InFlight } from './http/in-flight.js';
 import { BrokenRequests } from './http/raw-errors.js';
+import { readOn } from './http/read-on.js';
 import { requestId } from './http/request-id.js';
 import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
@@ -110,6 +111,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   app.setErrorHandler((error, request, reply) => {
     const known = toOctavoError(error);
     metrics.countRejection(known);
+    if (known.kind === 'body_too_large') readOn(request, reply);
     if (known.entry.status === 500) {
       logger.error({ err: error, requestId: request.id }, 'request failed');
     }

@@ -235,6 +235,18 @@ describe('bodies', () => {
     await expectUnharmed(server);
   });
 
+  test('too large, with a length: the answer comes though the client sends to the end', async () => {
+    const server = await start();
+    const body = 'x'.repeat(5 * 2 ** 20);
+    const { socket, text, ended } = open(server, withLength(body));
+    await eventually(() => text() !== '', 'an answer', { seconds: 10 });
+    socket.write(LAST);
+    expect(statuses(await ended)).toEqual(['413', '200']);
+    const huge = await open(server, `${HEAD}Content-Length: ${2 ** 30}\r\n\r\n${body}`).ended;
+    expect(statuses(huge).length).toBeLessThan(2);
+    await expectUnharmed(server);
+  });
+
   test('without end, byte by byte: 408 in time', async () => {
     const server = await start();
     const { socket, ended } = open(server, chunked());
