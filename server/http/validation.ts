@@ -4,6 +4,7 @@ import { Settings } from 'typebox/system';
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
 import { clip } from '../text/clip.js';
+import { excerptOf } from './excerpt.js';
 
 // Enough for a union of many forms: of the usual eight, the form that is meant may be missing.
 Settings.Set({ maxErrors: 64 });
@@ -30,7 +31,7 @@ export function compileValidator(
     const deep = tooDeepPath(value);
     if (deep) return { error: tooDeep(fieldPath(schema, deep)) };
     if (compiled.Check(value)) return { value };
-    return { error: describe(compiled.Errors(value)) };
+    return { error: describe(compiled.Errors(excerptOf(value))) };
   };
 }
 
@@ -64,6 +65,12 @@ function innerForms(form: TSchema, key: string): TSchema[] {
  * are joined: "must be string or array".
  */
 function describe(problems: readonly Problem[]): OctavoError {
+  if (problems.length === 0) {
+    return new OctavoError(
+      'invalid_request',
+      'the body is not valid, behind its first 10000 items',
+    );
+  }
   const telling = withoutAlienForms(problems.filter(({ keyword }) => keyword !== 'anyOf'));
   const depth = (problem: Problem): number => problem.instancePath.split('/').length;
   const deepest = Math.max(...telling.map(depth));

@@ -114,6 +114,24 @@ test('a batch whose client has left is not cut to its end', async () => {
   expect(total).toBeLessThan(200 * 2000);
 });
 
+test.each<[string, string, RegExp]>([
+  ['prompt', `[${'[1],'.repeat(1_000_000)}[1]]`, /^prompt/],
+  ['messages', `[${'{},'.repeat(1_000_000)}{}]`, /^missing required field messages\[0\]/],
+  ['stop_token_ids', `[${'1,'.repeat(1_000_000)}"x"]`, /^the body is not valid, behind/],
+  ['metadata', `{${Array.from({ length: 300_000 }, (_, i) => `"${i}":1`).join(',')}}`, /^metadata/],
+])('what is wrong with millions of values is found in time: %s', async (field, text, message) => {
+  const server = await startTestServer(new ScriptedEngine(() => ({ steps: [], finish: null })));
+  const start = performance.now();
+  const path = field === 'messages' ? '/v1/chat/completions' : '/v1/completions';
+  const prompt = field === 'prompt' ? '' : '"prompt":"x",';
+  const response = await server.post(path, `{${prompt}"${field}":${text}}`);
+  expect(response.status).toBe(400);
+  const { error } = (await response.json()) as { error: { message: string } };
+  expect(error.message).toMatch(message);
+  // Quiet, all of them take half a second; looked at as a whole, ten.
+  expect(performance.now() - start).toBeLessThan(6000);
+});
+
 test('/detokenize decodes any number of tokens, in turns', async () => {
   const served = await loadServedModel(TINY, []);
   const server = await startTestServer(
