@@ -40,8 +40,17 @@ export class BrokenRequests {
     this.#broken.add(socket);
     // A request that has not arrived whole is what is broken: this is its answer.
     const before = [...(this.#open.get(socket) ?? [])].filter(({ req }) => req.complete);
-    void Promise.all(before.map(closed)).then(() => writeError(socket, brokenRequest(code)));
+    void this.#answerAfter(before, socket, brokenRequest(code));
   };
+
+  async #answerAfter(
+    before: readonly ServerResponse[],
+    socket: Socket,
+    error: OctavoError,
+  ): Promise<void> {
+    await Promise.all(before.map(closed));
+    writeError(socket, error);
+  }
 }
 
 const closed = (response: ServerResponse): Promise<void> =>

@@ -23,7 +23,7 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     maxBytes: settings.storedResponsesMemory,
   });
   /** With keys, a response is private to the key that made it. Without, there is nobody to tell from others. */
-  const responsesOf = (request: FastifyRequest): OwnResponses =>
+  const responsesOf = (request: Pick<FastifyRequest, 'headers'>): OwnResponses =>
     store.of(settings.apiKey.length === 0 ? '' : (bearerToken(request) ?? ''));
   addStoredResponseRoutes(app, responsesOf);
 
@@ -73,10 +73,14 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     },
   );
 
-  app.post('/v1/responses/input_tokens', { schema: { body: ResponseSchema } }, async (request) => {
-    const { prompt } = prepareResponse(request.body, context, responsesOf(request));
-    return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
-  });
+  app.post(
+    '/v1/responses/input_tokens',
+    { schema: { body: ResponseSchema } },
+    async ({ body, headers }) => {
+      const { prompt } = prepareResponse(body, context, responsesOf({ headers }));
+      return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
+    },
+  );
 }
 
 function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHead {

@@ -6,6 +6,9 @@ import type { OwnResponses, StoredResponse } from '../responses/response-store.j
 import { clip } from '../text/clip.js';
 import type { TypedApp } from './typed-app.js';
 
+/** Tells clients apart by their keys. */
+type Asker = Pick<FastifyRequest, 'headers'>;
+
 const Id = Type.Object({ id: Type.String() });
 
 const ItemsQuery = Type.Object({
@@ -23,9 +26,9 @@ const RetrieveQuery = Type.Object({ stream: Type.Optional(Type.String()) });
  */
 export function addStoredResponseRoutes(
   app: TypedApp,
-  responsesOf: (request: FastifyRequest) => OwnResponses,
+  responsesOf: (request: Asker) => OwnResponses,
 ): void {
-  const find = (request: FastifyRequest, id: string): StoredResponse => {
+  const find = (request: Asker, id: string): StoredResponse => {
     const stored = responsesOf(request).get(id);
     if (stored) return stored;
     throw new OctavoError('response_not_found', `response with id '${clip(id)}' not found`);
@@ -34,35 +37,40 @@ export function addStoredResponseRoutes(
   app.get(
     '/v1/responses/:id',
     { schema: { params: Id, querystring: RetrieveQuery } },
-    async (request) => {
-      const { stream = 'false' } = request.query;
+    async ({ params: { id }, query: { stream = 'false' }, headers }) => {
       if (stream !== 'false') {
         const message = 'stream is not supported here: only new responses are streamed';
         throw new OctavoError('invalid_request', message, { param: 'stream' });
       }
-      return find(request, request.params.id).response;
+      return find({ headers }, id).response;
     },
   );
 
-  app.delete('/v1/responses/:id', { schema: { params: Id } }, async (request) => {
-    const { id } = request.params;
-    find(request, id);
-    responsesOf(request).delete(id);
-    return { id, object: 'response', deleted: true };
-  });
+  app.delete(
+    '/v1/responses/:id',
+    { schema: { params: Id } },
+    async ({ params: { id }, headers }) => {
+      find({ headers }, id);
+      responsesOf({ headers }).delete(id);
+      return { id, object: 'response', deleted: true };
+    },
+  );
 
-  app.post('/v1/responses/:id/cancel', { schema: { params: Id } }, async (request) => {
-    find(request, request.params.id);
-    const message = 'only background responses can be cancelled; background is not supported';
-    throw new OctavoError('invalid_request', message);
-  });
+  app.post(
+    '/v1/responses/:id/cancel',
+    { schema: { params: Id } },
+    async ({ params: { id }, headers }) => {
+      find({ headers }, id);
+      const message = 'only background responses can be cancelled; background is not supported';
+      throw new OctavoError('invalid_request', message);
+    },
+  );
 
   app.get(
     '/v1/responses/:id/input_items',
     { schema: { params: Id, querystring: ItemsQuery } },
-    async (request) => {
-      const { query } = request;
-      const { input } = find(request, request.params.id);
+    async ({ params: { id }, query, headers }) => {
+      const { input } = find({ headers }, id);
       return page(query.order === 'asc' ? [...input] : input.toReversed(), query);
     },
   );

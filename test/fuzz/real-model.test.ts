@@ -75,12 +75,10 @@ const common = fc
     ),
     fc.boolean(),
   )
-  .map(([all, left, form, stream]) => ({
-    ...Object.fromEntries(Object.entries(all).filter(([name]) => !left.includes(name))),
-    ...form,
-    stream,
-    max_tokens: 12,
-  }));
+  .map(([all, left, form, stream]) => {
+    const kept = Object.entries(all).filter(([name]) => !left.includes(name));
+    return Object.assign(Object.fromEntries(kept), form, { stream, max_tokens: 12 });
+  });
 
 const requests: fc.Arbitrary<{ path: string; body: object }> = fc.oneof(
   {

@@ -494,7 +494,7 @@ test('a response is private to the key that made it', async () => {
   const theirs = client.withOptions({ apiKey: 'theirs' });
   const made = await client.responses.create({ model: MODEL, input: 'Hi' });
   const [item] = made.output;
-  const missing = { status: 404, message: expect.stringContaining('not found') };
+  const missing = { status: 404, message: expect.stringContaining('not found') as string };
   await expect(theirs.responses.retrieve(made.id)).rejects.toMatchObject(missing);
   await expect(theirs.responses.inputItems.list(made.id)).rejects.toMatchObject(missing);
   await expect(theirs.responses.cancel(made.id)).rejects.toMatchObject(missing);

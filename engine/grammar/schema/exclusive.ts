@@ -22,8 +22,8 @@ export function checkExclusive(
   pointer: string,
   document: SchemaDocument,
 ): void {
-  const alternatives = branches.reduce((sum, lists) => sum + lists.length, 0);
-  document.pairs += (alternatives * (alternatives - 1)) / 2;
+  const count = branches.reduce((sum, lists) => sum + lists.length, 0);
+  document.pairs += (count * (count - 1)) / 2;
   if (document.pairs > MAX_PAIRS) {
     throw schemaError(pointer, `with all other oneOf, more than ${MAX_PAIRS} pairs to compare`);
   }

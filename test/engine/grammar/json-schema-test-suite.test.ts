@@ -37,7 +37,7 @@ const permutations = <T>(items: readonly T[]): T[][] =>
   items.length === 0
     ? [[]]
     : items.flatMap((item, i) =>
-        permutations(items.toSpliced(i, 1)).map((rest) => [item, ...rest]),
+        permutations(items.toSpliced(i, 1)).map((rest) => [item].concat(rest)),
       );
 
 const compile = (schema: unknown): Promise<Language | Error> =>
