@@ -10,8 +10,11 @@ import { collectMethods } from './http/allowed-methods.js';
 import { createKeyCheck } from './http/auth.js';
 import { refuseBeyond } from './http/connection-limit.js';
 import { sendError, toOctavoError } from './http/errors.js';
+import { answerExpectations } from './http/expectations.js';
+import { assertOneHost } from './http/host.js';
 import { InFlight } from './http/in-flight.js';
-import { answerBrokenRequest } from './http/raw-errors.js';
+import { BrokenRequests } from './http/raw-errors.js';
+import { readOn } from './http/read-on.js';
 import { requestId } from './http/request-id.js';
 import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
@@ -65,21 +68,26 @@ export function buildApp(options: AppOptions): BuiltApp {
     admission: createAdmission(settings, options.redis, logger),
     createdAt: clock.unixSeconds(),
   };
+  const broken = new BrokenRequests();
   const app = fastify({
     bodyLimit: settings.maxBodySize,
     genReqId: requestId,
     // While draining, a request still gets our own 503, and those in flight are finished.
     return503OnClosing: false,
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: broken.answer,
     requestTimeout: settings.receiveTimeout * 1000,
     http: {
       headersTimeout: settings.receiveTimeout * 1000,
       connectionsCheckingInterval: RECEIVE_CHECK_MS,
+      // Node's own answer to a request without it has no body.
+      requireHostHeader: false,
     },
     frameworkErrors: (error, _request, reply) => {
       sendError(reply, toOctavoError(error));
     },
   });
+  broken.watch(app);
+  answerExpectations(app, settings.maxBodySize);
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(({ schema }) => compileValidator(schema as TSchema));
 
@@ -97,11 +105,13 @@ export function buildApp(options: AppOptions): BuiltApp {
     reply.header('x-request-id', request.id);
     logWhenDone(context, request, reply);
     refuseBeyond(settings.maxConnections, connections, reply);
+    assertOneHost(request.raw);
     checkKey(request);
   });
   app.setErrorHandler((error, request, reply) => {
     const known = toOctavoError(error);
     metrics.countRejection(known);
+    if (known.kind === 'body_too_large') readOn(request, reply);
     if (known.entry.status === 500) {
       logger.error({ err: error, requestId: request.id }, 'request failed');
     }

@@ -1,5 +1,6 @@
 import type { GrammarSpec, StructurePart } from '../core/protocol.js';
 import { OctavoError } from '../errors.js';
+import { MAX_NESTING, tooDeepPath } from '../nesting.js';
 import { parseEbnf } from './language/ebnf.js';
 import {
   choice,
@@ -103,7 +104,7 @@ class PartWriter {
         return OBJECT;
       case 'json-schema': {
         const compiler = new SchemaCompiler(this.#rules, `s${this.#schemas++}_`);
-        return compiler.compile(parseJson(part.source));
+        return compiler.compile(parseSchema(part.source));
       }
       case 'alternatives':
         return choice(...part.of.map((parts) => this.write(parts)));
@@ -127,15 +128,18 @@ class PartWriter {
   }
 }
 
-function parseJson(source: string): unknown {
+function parseSchema(source: string): unknown {
+  let schema: unknown;
   try {
-    return JSON.parse(source);
+    schema = JSON.parse(source);
   } catch (cause) {
     throw new OctavoError('invalid_request', 'the JSON schema is not valid JSON', {
       param: 'schema',
       cause,
     });
   }
+  if (!tooDeepPath(schema)) return schema;
+  throw schemaError('', `it is nested too deeply: at most ${MAX_NESTING} levels are allowed`);
 }
 
 /** Adds those of the rules of plain JSON that are used. */

@@ -1,7 +1,11 @@
 import type { Choice } from './run.js';
 
-/** Of each prompt's candidates keeps the `n` with the highest log-probability per token, best first; equal ones keep their order. */
+/**
+ * Of each prompt's candidates keeps the `n` with the highest log-probability per token, best first; equal ones keep their order. Where there
+ * is nothing to choose, all of them do: choice `i` is then the one of seed + `i`.
+ */
 export function bestOf(candidates: readonly Choice[], perPrompt: number, n: number): Choice[] {
+  if (perPrompt === n) return [...candidates];
   const best: Choice[] = [];
   for (let start = 0; start < candidates.length; start += perPrompt) {
     const ofPrompt = candidates.slice(start, start + perPrompt);

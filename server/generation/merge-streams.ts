@@ -13,29 +13,49 @@ export async function* mergeStreams<Value>(
     return;
   }
   const iterators = streams.map((stream) => stream[Symbol.asyncIterator]());
-  const read = async (
-    index: number,
-  ): Promise<{ index: number; result: IteratorResult<Value, unknown> }> => ({
-    index,
-    result: await iterators[index].next(),
-  });
-  const reads = new Map(iterators.map((_, index) => [index, read(index)]));
-  // A failure that is met while another value is being consumed is not unhandled: the race will see it.
-  for (const pending of reads.values()) pending.catch(() => undefined);
+  // In the order in which they came: a race over all that is pending would cost each value as much as there are streams.
+  let settled: Settled<Value>[] = [];
+  let wake = (): void => undefined;
+  const settle = (read: Settled<Value>): void => {
+    settled.push(read);
+    wake();
+  };
+  const read = (index: number): void =>
+    void iterators[index].next().then(
+      (result) => settle({ index, result }),
+      // Thrown when its turn has come.
+      (error: unknown) => settle({ index, error }),
+    );
+  for (const index of iterators.keys()) read(index);
   try {
-    while (reads.size > 0) {
-      const { index, result } = await Promise.race(reads.values());
-      reads.delete(index);
-      if (result.done === true) continue;
-      yield { index, value: result.value };
-      const next = read(index);
-      next.catch(() => undefined);
-      // Set anew: the stream goes to the end of the order, and none starves.
-      reads.set(index, next);
+    for (let open = iterators.length; open > 0; ) {
+      if (settled.length === 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      const come = settled;
+      settled = [];
+      for (const { index, result, error } of come) {
+        if (!result) throw error;
+        if (result.done === true) {
+          open -= 1;
+          continue;
+        }
+        yield { index, value: result.value };
+        read(index);
+      }
     }
   } finally {
     for (const iterator of iterators) void closeQuietly(iterator);
   }
+}
+
+/** A read that is over: with a result, or else with what was thrown. */
+interface Settled<Value> {
+  readonly index: number;
+  readonly result?: IteratorResult<Value, unknown>;
+  readonly error?: unknown;
 }
 
 async function closeQuietly(iterator: AsyncIterator<unknown>): Promise<void> {

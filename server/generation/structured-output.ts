@@ -76,14 +76,5 @@ function wishesOf(body: StructuredOutputFields): [field: string, spec: GrammarSp
 
 const jsonSchema = (schema: string | object | boolean): GrammarSpec => ({
   kind: 'json-schema',
-  source: typeof schema === 'string' ? schema : jsonText(schema),
+  source: typeof schema === 'string' ? schema : JSON.stringify(schema),
 });
-
-/** Parsing has no limit of depth, writing has one. */
-function jsonText(schema: object | boolean): string {
-  try {
-    return JSON.stringify(schema);
-  } catch (cause) {
-    throw new OctavoError('invalid_request', 'the JSON schema is nested too deeply', { cause });
-  }
-}

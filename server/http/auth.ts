@@ -37,7 +37,7 @@ export function createKeyCheck(keys: readonly string[]): (request: FastifyReques
   };
 }
 
-export function bearerToken(request: FastifyRequest): string | null {
+export function bearerToken(request: Pick<FastifyRequest, 'headers'>): string | null {
   return /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? null;
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { OctavoError } from '../../engine/errors.js';
 
 /** The generating requests that are alive, and whether new ones are taken in. */
@@ -28,6 +29,8 @@ export class InFlight {
   begin(): AbortController {
     this.assertAdmitting();
     const controller = new AbortController();
+    // Each sequence of a batch listens: many are no leak.
+    setMaxListeners(0, controller.signal);
     this.#controllers.add(controller);
     return controller;
   }

@@ -18,7 +18,6 @@ export class SseStream {
       ...(reply.getHeaders() as OutgoingHttpHeaders),
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
-      connection: 'keep-alive',
       // Proxies of the nginx kind collect a response unless they are told not to.
       'x-accel-buffering': 'no',
     });

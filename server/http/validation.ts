@@ -1,8 +1,10 @@
-import type { TSchema } from 'typebox';
+import { IsArray, IsObject, IsUnion, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
 import { OctavoError } from '../../engine/errors.js';
+import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
 import { clip } from '../text/clip.js';
+import { excerptOf } from './excerpt.js';
 
 // Enough for a union of many forms: of the usual eight, the form that is meant may be missing.
 Settings.Set({ maxErrors: 64 });
@@ -26,9 +28,36 @@ export function compileValidator(
 ): (value: unknown) => { value: unknown } | { error: OctavoError } {
   const compiled = Compile(schema);
   return (value) => {
+    const deep = tooDeepPath(value);
+    if (deep) return { error: tooDeep(fieldPath(schema, deep)) };
     if (compiled.Check(value)) return { value };
-    return { error: describe(compiled.Errors(value)) };
+    return { error: describe(compiled.Errors(excerptOf(value))) };
   };
+}
+
+function tooDeep(path: readonly string[]): OctavoError {
+  const param = paramName(path);
+  const message = `${clip(param)} is nested too deeply: at most ${MAX_NESTING} levels are allowed`;
+  return new OctavoError('invalid_request', message, { param });
+}
+
+/** The part of a path that the schema knows: the field in which a value of the client's own begins. */
+function fieldPath(schema: TSchema, path: readonly string[]): readonly string[] {
+  let forms = formsOf(schema);
+  const length = path.findIndex((key) => {
+    forms = forms.flatMap((form) => innerForms(form, key));
+    return forms.length === 0;
+  });
+  return path.slice(0, Math.max(1, length));
+}
+
+const formsOf = (schema: TSchema): TSchema[] =>
+  IsUnion(schema) ? schema.anyOf.flatMap(formsOf) : [schema];
+
+function innerForms(form: TSchema, key: string): TSchema[] {
+  if (IsArray(form)) return formsOf(form.items);
+  if (!IsObject(form) || !Object.hasOwn(form.properties, key)) return [];
+  return formsOf(form.properties[key]);
 }
 
 /**
@@ -36,13 +65,19 @@ export function compileValidator(
  * are joined: "must be string or array".
  */
 function describe(problems: readonly Problem[]): OctavoError {
+  if (problems.length === 0) {
+    return new OctavoError(
+      'invalid_request',
+      'the body is not valid, behind its first 10000 items',
+    );
+  }
   const telling = withoutAlienForms(problems.filter(({ keyword }) => keyword !== 'anyOf'));
   const depth = (problem: Problem): number => problem.instancePath.split('/').length;
   const deepest = Math.max(...telling.map(depth));
   const first = telling.find((problem) => depth(problem) === deepest);
   if (!first) return new OctavoError('invalid_request', 'the body is not valid');
   const here = telling.filter(({ instancePath }) => instancePath === first.instancePath);
-  const param = paramName(first.instancePath);
+  const param = paramName(keysOf(first.instancePath));
   const missing = here.find(({ keyword }) => keyword === 'required');
   if (missing) {
     const { requiredProperties } = missing.params as { requiredProperties: string[] };
@@ -109,14 +144,16 @@ function typeNames(problems: readonly Problem[]): string {
   return shown.join(' or ');
 }
 
-/** `/messages/0/content` becomes `messages[0].content`. */
-function paramName(instancePath: string): string {
-  return instancePath
+const keysOf = (instancePath: string): string[] =>
+  instancePath
     .split('/')
     .slice(1)
-    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce((path, part) => {
-      if (/^\d+$/.test(part)) return `${path}[${part}]`;
-      return path === '' ? part : `${path}.${part}`;
-    }, '');
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+
+/** `messages`, `0`, `content` become `messages[0].content`. */
+function paramName(path: readonly string[]): string {
+  return path.reduce((name, part) => {
+    if (/^\d+$/.test(part)) return `${name}[${part}]`;
+    return name === '' ? part : `${name}.${part}`;
+  }, '');
 }

@@ -73,30 +73,37 @@ const toCall = (item: FunctionCallItem) => ({
  * message only: no output loses its call. At least the last one stays.
  *
  * @param room most tokens that the prompt may have
- * @param encode may be called for any end of `items`; fewer items give fewer tokens
+ * @param encode may be called for any end of `items`; fewer items give fewer tokens. Null: so many that they were not even counted
+ * @returns null when `encode` gives nothing else
  */
 export function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId[] }>(
   items: readonly Item[],
   room: number,
-  encode: (items: readonly Item[]) => Prompt,
-): Prompt {
+  encode: (items: readonly Item[]) => Prompt | null,
+): Prompt | null {
+  const fits = (prompt: Prompt | null): boolean =>
+    prompt !== null && prompt.tokenIds.length <= room;
   let prompt = encode(items);
-  if (prompt.tokenIds.length <= room) return prompt;
-  const starts = items.flatMap((item, index) =>
-    index > 0 && item.type === 'message' && item.role === 'user' ? [index] : [],
-  );
+  if (fits(prompt)) return prompt;
+  const starts = turnStarts(items);
   // Binary search for the first start that fits: encoding a long conversation once for each of its turns would be too slow.
   let [low, high] = [0, starts.length - 1];
   while (low <= high) {
     const middle = (low + high) >>> 1;
     const shorter = encode(items.slice(starts[middle]));
-    if (shorter.tokenIds.length <= room) {
+    if (fits(shorter)) {
       prompt = shorter;
       high = middle - 1;
     } else {
       low = middle + 1;
-      if (prompt.tokenIds.length > room) prompt = shorter;
+      if (!fits(prompt)) prompt = shorter;
     }
   }
   return prompt;
 }
+
+/** Where a conversation may be cut: before the users' messages, except a first one. */
+export const turnStarts = (items: readonly Item[]): number[] =>
+  items.flatMap((item, index) =>
+    index > 0 && item.type === 'message' && item.role === 'user' ? [index] : [],
+  );

@@ -12,12 +12,12 @@ import {
   toChatFormat,
 } from '../routes/response-fields.js';
 import { templateVariables } from '../routes/template-variables.js';
-import { assertMayFit } from '../text/assert-may-fit.js';
+import { assertFewEnough, assertMayFit, mayFit } from '../text/assert-may-fit.js';
 import { clip } from '../text/clip.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
-import { encodeToFit, toMessages } from './conversation.js';
+import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { type Item, toItems } from './items.js';
-import type { ResponseStore } from './response-store.js';
+import type { OwnResponses } from './response-store.js';
 import { toChatTools, withOwnNames } from './tools.js';
 
 interface Prompt extends MessagePlan {
@@ -33,19 +33,22 @@ export interface Prepared {
   readonly tools: ToolPlan | null;
 }
 
-/** @throws OctavoError what is wrong with the request */
+/**
+ * @param responses those that the request may refer to
+ * @throws OctavoError what is wrong with the request
+ */
 export function prepareResponse(
   body: ResponseBody,
   context: AppContext,
-  store: ResponseStore,
+  responses: OwnResponses,
 ): Prepared {
   const { stream_options: options, ...common } = body;
   checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
   checkResponseFields(body);
-  return withOwnNames(() => plan(body, context, store));
+  return withOwnNames(() => prepare(body, context, responses));
 }
 
-function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Prepared {
+function prepare(body: ResponseBody, context: AppContext, responses: OwnResponses): Prepared {
   const { model, messageForms, engine } = context;
   const tools = planTools(toChatTools(body), model.chatTemplate, messageForms.tools);
   const variables = templateVariables(
@@ -60,29 +63,46 @@ function plan(body: ResponseBody, context: AppContext, store: ResponseStore): Pr
     response_format: toChatFormat(body.text?.format ?? null),
   });
   const input = [
-    ...previousItems(body.previous_response_id ?? null, store),
-    ...toItems(body.input, (id) => store.item(id)),
+    ...previousItems(body.previous_response_id ?? null, responses),
+    ...toItems(body.input, (id) => responses.item(id)),
   ];
-  const encode = (items: readonly Item[]): Prompt => {
+  const { maxModelLength } = engine.info;
+  const plan = (items: readonly Item[]): MessagePlan => {
     const rendered = renderMessages(toMessages(body.instructions ?? null, items), model, {
       tools: tools?.shown ?? null,
       variables,
     });
-    const read = messageForms.plan(rendered, tools, answer);
-    if (body.truncation !== 'auto') {
-      assertMayFit(read.prompt, model.tokenizer, engine.info.maxModelLength, 'input');
-    }
-    return { ...read, tokenIds: encodePrompt(read.prompt, model) };
+    return messageForms.plan(rendered, tools, answer);
   };
-  if (body.truncation !== 'auto') return { input, prompt: encode(input), tools };
-  const room = engine.info.maxModelLength - (body.max_output_tokens ?? 1);
-  return { input, prompt: encodeToFit(input, room, encode), tools };
+  const encode = (planned: MessagePlan): Prompt => ({
+    ...planned,
+    tokenIds: encodePrompt(planned.prompt, model),
+  });
+  const encodeWhole = (items: readonly Item[]): Prompt => {
+    assertFewEnough(writtenItems(items), maxModelLength, 'input');
+    const planned = plan(items);
+    assertMayFit(planned.prompt, model.tokenizer, maxModelLength, 'input');
+    return encode(planned);
+  };
+  if (body.truncation !== 'auto') return { input, prompt: encodeWhole(input), tools };
+  const room = maxModelLength - (body.max_output_tokens ?? 1);
+  const cut = encodeToFit(input, room, (items) => {
+    if (writtenItems(items) > maxModelLength) return null;
+    const planned = plan(items);
+    return mayFit(planned.prompt, model.tokenizer, maxModelLength) ? encode(planned) : null;
+  });
+  const prompt = cut ?? encodeWhole(input.slice(turnStarts(input).at(-1) ?? 0));
+  return { input, prompt, tools };
 }
 
+/** Templates may leave out what was thought in earlier turns. */
+const writtenItems = (items: readonly Item[]): number =>
+  items.filter(({ type }) => type !== 'reasoning').length;
+
 /** @throws OctavoError `previous_response_not_found` */
-function previousItems(id: string | null, store: ResponseStore): readonly Item[] {
+function previousItems(id: string | null, responses: OwnResponses): readonly Item[] {
   if (id === null) return [];
-  const previous = store.get(id);
+  const previous = responses.get(id);
   if (previous) return [...previous.input, ...previous.response.output];
   throw new OctavoError(
     'previous_response_not_found',

@@ -13,8 +13,28 @@ export interface ResponseStoreLimits {
   readonly maxBytes: number;
 }
 
+/** The part of a store that one client sees: another's response is as one that never was. */
+export interface OwnResponses {
+  /** Counts as a use. */
+  get(id: string): StoredResponse | undefined;
+  /** An item of any response's output, while a conversation that has it is kept. */
+  item(id: string): Item | undefined;
+  /** Keeps a response, and gives up the oldest ones of anyone for it. One that is larger than the limit is not kept. */
+  put(stored: StoredResponse): void;
+  /** @returns false when there is none */
+  delete(id: string): boolean;
+}
+
 interface Entry extends StoredResponse {
+  readonly owner: string;
   readonly bytes: number;
+}
+
+interface KnownItem {
+  readonly item: Item;
+  readonly owner: string;
+  /** Conversations that have it. */
+  uses: number;
 }
 
 /**
@@ -31,7 +51,7 @@ export class ResponseStore {
    * Items that the server made: it chose their ids, so that nobody knows them whom it has not told. Those of clients may have any id,
    * also one of somebody else's item.
    */
-  readonly #items = new Map<string, { readonly item: Item; uses: number }>();
+  readonly #items = new Map<string, KnownItem>();
   #bytes = 0;
 
   constructor(limits: ResponseStoreLimits) {
@@ -46,39 +66,44 @@ export class ResponseStore {
     return this.#bytes;
   }
 
-  /** Counts as a use. */
-  get(id: string): StoredResponse | undefined {
+  /** @param owner whose responses these are; the same text is the same client */
+  of(owner: string): OwnResponses {
+    return {
+      get: (id) => this.#get(id, owner),
+      item: (id) => {
+        const known = this.#items.get(id);
+        return known?.owner === owner ? known.item : undefined;
+      },
+      put: (stored) => this.#put(stored, owner),
+      delete: (id) => this.#entries.get(id)?.owner === owner && this.#remove(id),
+    };
+  }
+
+  #get(id: string, owner: string): StoredResponse | undefined {
     const entry = this.#entries.get(id);
-    if (!entry) return undefined;
+    if (entry?.owner !== owner) return undefined;
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     return entry;
   }
 
-  /** An item of any response's output, while a conversation that has it is kept. */
-  item(id: string): Item | undefined {
-    return this.#items.get(id)?.item;
-  }
-
-  /** Keeps a response, and gives up the oldest ones for it. One that is larger than the limit is not kept. */
-  put({ response, input }: StoredResponse): void {
+  #put({ response, input }: StoredResponse, owner: string): void {
     const bytes = sizeOf(response) + sizeOf(input);
     if (bytes > this.#limits.maxBytes) return;
-    this.#entries.set(response.id, { response, input, bytes });
+    this.#entries.set(response.id, { response, input, owner, bytes });
     this.#bytes += bytes;
-    for (const item of response.output) this.#items.set(item.id, { item, uses: 1 });
+    for (const item of response.output) this.#items.set(item.id, { item, owner, uses: 1 });
     for (const item of input) {
       const known = this.#items.get(item.id);
       if (known?.item === item) known.uses++;
     }
     for (const id of this.#entries.keys()) {
       if (this.size <= this.#limits.maxResponses && this.#bytes <= this.#limits.maxBytes) break;
-      this.delete(id);
+      this.#remove(id);
     }
   }
 
-  /** @returns false when there is none */
-  delete(id: string): boolean {
+  #remove(id: string): boolean {
     const entry = this.#entries.get(id);
     if (!entry) return false;
     this.#entries.delete(id);

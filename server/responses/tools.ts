@@ -83,7 +83,7 @@ export function withOwnNames<Result>(check: () => Result): Result {
   } catch (error) {
     if (!(error instanceof OctavoError) || error.param === null) throw error;
     const param = error.param
-      .replace(/^messages$/, 'input')
+      .replace(/^messages\b.*/, 'input')
       .replace('.allowed_tools.', '.')
       .replace('.function.', '.')
       .replace('reasoning_effort', 'reasoning.effort')

@@ -4,7 +4,7 @@ import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { answer, newId, newRecord } from '../generation/run.js';
 import { grammarOf } from '../generation/structured-output.js';
-import { assertMayFit } from '../text/assert-may-fit.js';
+import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
@@ -39,19 +39,21 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       checkCommonFields(body, context, ChatSchema);
       const logprobs = wantedLogprobs(body);
       const { model: served, engine, messageForms } = context;
+      const { maxModelLength } = engine.info;
+      assertFewEnough(body.messages.length, maxModelLength, 'messages');
       const tools = planTools(body, served.chatTemplate, messageForms.tools);
       const rendered = renderMessages(body.messages, served, {
         tools: tools?.shown ?? null,
         variables: templateVariables(body, served.chatTemplate),
       });
       const { prompt, message, grammar } = messageForms.plan(rendered, tools, grammarOf(body));
-      assertMayFit(prompt, served.tokenizer, engine.info.maxModelLength, 'messages');
+      assertMayFit(prompt, served.tokenizer, maxModelLength, 'messages');
       const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
-        standard: served.defaultMaxTokens ?? engine.info.maxModelLength,
-        context: engine.info.maxModelLength,
+        standard: served.defaultMaxTokens ?? maxModelLength,
+        context: maxModelLength,
         param: 'messages',
       });
       const id = newId('chatcmpl');

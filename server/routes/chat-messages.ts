@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
 import type { ServedModel } from '../text/served-model.js';
@@ -79,14 +80,26 @@ function toTemplateMessage(
     content: text ?? '',
     ...(name ? { name } : {}),
     ...(callId ? { tool_call_id: callId } : {}),
-    ...(calls?.length ? { tool_calls: calls.map(withParsedArguments) } : {}),
+    ...(calls?.length
+      ? {
+          tool_calls: calls.map((call, i) =>
+            withParsedArguments(call, `messages[${index}].tool_calls[${i}]`),
+          ),
+        }
+      : {}),
     ...(reasoning ? { reasoning_content: reasoning } : {}),
   };
 }
 
 /** Clients send arguments as a JSON text; templates print them as the object they are. */
-function withParsedArguments(call: Static<typeof ToolCall>): object {
-  return { ...call, function: { ...call.function, arguments: parsed(call.function.arguments) } };
+function withParsedArguments(call: Static<typeof ToolCall>, at: string): object {
+  const given = parsed(call.function.arguments);
+  if (tooDeepPath(given)) {
+    const param = `${at}.function.arguments`;
+    const message = `${param} are nested too deeply: at most ${MAX_NESTING} levels are allowed`;
+    throw new OctavoError('invalid_request', message, { param });
+  }
+  return { ...call, function: { ...call.function, arguments: given } };
 }
 
 function parsed(text: string): unknown {

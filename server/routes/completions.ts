@@ -46,10 +46,9 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
       checkCommonFields(body, context, CompletionSchema);
       checkCompletionFields(body);
       const { tokenizer } = context.model;
-      const prompts = encodePrompts(body.prompt, context, {
-        param: 'prompt',
-        addSpecialTokens: body.add_special_tokens !== false,
-      }).map((tokenIds) => ({
+      const encoding = { param: 'prompt', addSpecialTokens: body.add_special_tokens !== false };
+      const encoded = await encodePrompts(body.prompt, context, encoding, reply);
+      const prompts = encoded.map((tokenIds) => ({
         tokenIds,
         maxTokens: outputBudget({
           promptTokens: tokenIds.length,

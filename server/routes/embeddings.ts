@@ -1,4 +1,5 @@
 import { endianness } from 'node:os';
+import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
@@ -44,7 +45,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
         const message = `dimensions: ${dimensions} is more than the model has, ${hiddenSize}`;
         throw new OctavoError('invalid_request', message, { param: 'dimensions' });
       }
-      const prompts = encodeInput(body, context);
+      const prompts = await encodeInput(body, context, reply);
       const cost = costOf(prompts.map((promptTokenIds) => ({ promptTokenIds })));
       const record = newRecord(newId('embd'), body.model ?? context.model.names[0]);
       const embeddings = await runInFlight(context, request, reply, record, cost, (controller) =>
@@ -78,14 +79,16 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
 }
 
 /** @throws OctavoError `invalid_request` for an empty input, `context_length_exceeded` for one that does not fit */
-function encodeInput(body: Static<typeof EmbeddingSchema>, context: AppContext): TokenId[][] {
+async function encodeInput(
+  body: Static<typeof EmbeddingSchema>,
+  context: AppContext,
+  reply: FastifyReply,
+): Promise<TokenId[][]> {
   const { input } = body;
   const { maxModelLength } = context.engine.info;
   const batch = typeof input !== 'string' && typeof input[0] !== 'number';
-  const prompts = encodePrompts(input, context, {
-    param: 'input',
-    addSpecialTokens: body.add_special_tokens !== false,
-  });
+  const encoding = { param: 'input', addSpecialTokens: body.add_special_tokens !== false };
+  const prompts = await encodePrompts(input, context, encoding, reply);
   prompts.forEach(({ length }, index) => {
     const param = batch ? `input[${index}]` : 'input';
     // Special tokens alone do not make a text.

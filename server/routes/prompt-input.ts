@@ -1,7 +1,9 @@
+import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
+import { Turns } from '../http/turns.js';
 import { assertMayFit } from '../text/assert-may-fit.js';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
@@ -14,29 +16,45 @@ export const PromptSchema = Type.Union([
   Type.Array(TokenIds, { minItems: 1, maxItems: 2048 }),
 ]);
 
+/** UTF-16 units that are cut into tokens before others get their turn: some ten milliseconds. */
+const UNITS_PER_TURN = 16_384;
+
 /**
- * The tokens of each prompt.
+ * The tokens of each prompt. A batch is cut in turns, so that the streams of others go on.
  *
  * @param options `param` is the field that the prompts came in
- * @throws OctavoError `invalid_request` for an id outside the vocabulary
+ * @param reply of the request: when its client has left, the rest is not done
+ * @throws OctavoError `invalid_request` for an id outside the vocabulary, `context_length_exceeded`, `client_closed`
  */
-export function encodePrompts(
+export async function encodePrompts(
   prompt: Static<typeof PromptSchema>,
   context: AppContext,
   options: { readonly param: string; readonly addSpecialTokens?: boolean },
-): TokenId[][] {
+  reply: Pick<FastifyReply, 'raw'>,
+): Promise<TokenId[][]> {
   const { param, addSpecialTokens = true } = options;
   const { tokenizer } = context.model;
-  const encode = (text: string): TokenId[] => {
+  const assertFits = (text: string): void =>
     assertMayFit(text, tokenizer, context.engine.info.maxModelLength, param);
-    return tokenizer.encode(text, { addSpecialTokens });
-  };
-  if (typeof prompt === 'string') return [encode(prompt)];
+  const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens });
+  if (typeof prompt === 'string') {
+    assertFits(prompt);
+    return [encode(prompt)];
+  }
   const [first] = prompt;
   if (typeof first === 'number') return [checkTokenIds(prompt as number[], context, param)];
-  return (prompt as (string | number[])[]).map((part, index) =>
-    typeof part === 'string' ? encode(part) : checkTokenIds(part, context, `${param}[${index}]`),
-  );
+  const parts = prompt as (string | number[])[];
+  for (const part of parts) if (typeof part === 'string') assertFits(part);
+  const turns = new Turns(UNITS_PER_TURN, () => reply.raw.destroyed);
+  const prompts: TokenId[][] = [];
+  for (const [index, part] of parts.entries()) {
+    if (!(await turns.next(part.length))) {
+      throw new OctavoError('client_closed', 'the client closed the connection');
+    }
+    const isText = typeof part === 'string';
+    prompts.push(isText ? encode(part) : checkTokenIds(part, context, `${param}[${index}]`));
+  }
+  return prompts;
 }
 
 /** @throws OctavoError `invalid_request` for an id outside the vocabulary */

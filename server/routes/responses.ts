@@ -1,12 +1,14 @@
+import type { FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/run.js';
+import { bearerToken } from '../http/auth.js';
 import { answerResponse } from '../responses/answer-response.js';
 import { newItemId } from '../responses/ids.js';
 import { prepareResponse } from '../responses/prepare-response.js';
 import type { ResponseHead } from '../responses/response-object.js';
-import { ResponseStore } from '../responses/response-store.js';
+import { type OwnResponses, ResponseStore } from '../responses/response-store.js';
 import { shownTools } from '../responses/tools.js';
 import { newCallId } from '../tools/call-ids.js';
 import { LogprobWriter } from './logprobs.js';
@@ -20,7 +22,10 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     maxResponses: settings.maxStoredResponses,
     maxBytes: settings.storedResponsesMemory,
   });
-  addStoredResponseRoutes(app, store);
+  /** With keys, a response is private to the key that made it. Without, there is nobody to tell from others. */
+  const responsesOf = (request: Pick<FastifyRequest, 'headers'>): OwnResponses =>
+    store.of(settings.apiKey.length === 0 ? '' : (bearerToken(request) ?? ''));
+  addStoredResponseRoutes(app, responsesOf);
 
   app.post(
     '/v1/responses',
@@ -30,7 +35,8 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     },
     async (request, reply) => {
       const { body } = request;
-      const { input, prompt, tools } = prepareResponse(body, context, store);
+      const responses = responsesOf(request);
+      const { input, prompt, tools } = prepareResponse(body, context, responses);
       const { tokenIds, message, grammar } = prompt;
       const top = topLogprobs(body);
       if (top !== null && message !== null) {
@@ -61,16 +67,20 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
         stream: body.stream === true,
         record: newRecord(id, head.model),
         keep: (response) => {
-          if (head.store) store.put({ response, input });
+          if (head.store) responses.put({ response, input });
         },
       });
     },
   );
 
-  app.post('/v1/responses/input_tokens', { schema: { body: ResponseSchema } }, async ({ body }) => {
-    const { prompt } = prepareResponse(body, context, store);
-    return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
-  });
+  app.post(
+    '/v1/responses/input_tokens',
+    { schema: { body: ResponseSchema } },
+    async ({ body, headers }) => {
+      const { prompt } = prepareResponse(body, context, responsesOf({ headers }));
+      return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
+    },
+  );
 }
 
 function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHead {

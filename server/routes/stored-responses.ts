@@ -1,9 +1,13 @@
+import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { Item } from '../responses/items.js';
-import type { ResponseStore, StoredResponse } from '../responses/response-store.js';
+import type { OwnResponses, StoredResponse } from '../responses/response-store.js';
 import { clip } from '../text/clip.js';
 import type { TypedApp } from './typed-app.js';
+
+/** Tells clients apart by their keys. */
+type Asker = Pick<FastifyRequest, 'headers'>;
 
 const Id = Type.Object({ id: Type.String() });
 
@@ -15,10 +19,17 @@ const ItemsQuery = Type.Object({
 
 const RetrieveQuery = Type.Object({ stream: Type.Optional(Type.String()) });
 
-/** What can be done with a response once it is there. */
-export function addStoredResponseRoutes(app: TypedApp, store: ResponseStore): void {
-  const find = (id: string): StoredResponse => {
-    const stored = store.get(id);
+/**
+ * What can be done with a response once it is there.
+ *
+ * @param responsesOf those of the client that asks
+ */
+export function addStoredResponseRoutes(
+  app: TypedApp,
+  responsesOf: (request: Asker) => OwnResponses,
+): void {
+  const find = (request: Asker, id: string): StoredResponse => {
+    const stored = responsesOf(request).get(id);
     if (stored) return stored;
     throw new OctavoError('response_not_found', `response with id '${clip(id)}' not found`);
   };
@@ -26,32 +37,40 @@ export function addStoredResponseRoutes(app: TypedApp, store: ResponseStore): vo
   app.get(
     '/v1/responses/:id',
     { schema: { params: Id, querystring: RetrieveQuery } },
-    async ({ params: { id }, query: { stream = 'false' } }) => {
+    async ({ params: { id }, query: { stream = 'false' }, headers }) => {
       if (stream !== 'false') {
         const message = 'stream is not supported here: only new responses are streamed';
         throw new OctavoError('invalid_request', message, { param: 'stream' });
       }
-      return find(id).response;
+      return find({ headers }, id).response;
     },
   );
 
-  app.delete('/v1/responses/:id', { schema: { params: Id } }, async ({ params: { id } }) => {
-    find(id);
-    store.delete(id);
-    return { id, object: 'response', deleted: true };
-  });
+  app.delete(
+    '/v1/responses/:id',
+    { schema: { params: Id } },
+    async ({ params: { id }, headers }) => {
+      find({ headers }, id);
+      responsesOf({ headers }).delete(id);
+      return { id, object: 'response', deleted: true };
+    },
+  );
 
-  app.post('/v1/responses/:id/cancel', { schema: { params: Id } }, async ({ params: { id } }) => {
-    find(id);
-    const message = 'only background responses can be cancelled; background is not supported';
-    throw new OctavoError('invalid_request', message);
-  });
+  app.post(
+    '/v1/responses/:id/cancel',
+    { schema: { params: Id } },
+    async ({ params: { id }, headers }) => {
+      find({ headers }, id);
+      const message = 'only background responses can be cancelled; background is not supported';
+      throw new OctavoError('invalid_request', message);
+    },
+  );
 
   app.get(
     '/v1/responses/:id/input_items',
     { schema: { params: Id, querystring: ItemsQuery } },
-    async ({ params: { id }, query }) => {
-      const { input } = find(id);
+    async ({ params: { id }, query, headers }) => {
+      const { input } = find({ headers }, id);
       return page(query.order === 'asc' ? [...input] : input.toReversed(), query);
     },
   );

@@ -3,7 +3,10 @@ import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { checkModel } from '../generation/plan.js';
+import { Turns } from '../http/turns.js';
+import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import type { ServedModel } from '../text/served-model.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
 import { checkTokenIds } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
@@ -36,7 +39,7 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
   app.post('/tokenize', { schema: { body: TokenizeSchema } }, async ({ body }) => {
     checkModel(body.model, context);
     refuseUnsupported(body, TokenizeSchema);
-    const tokens = encodeEither(body, model);
+    const tokens = encodeEither(body, model, engine.info.maxModelLength);
     return {
       count: tokens.length,
       max_model_len: engine.info.maxModelLength,
@@ -49,13 +52,37 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
   app.post('/detokenize', { schema: { body: DetokenizeSchema } }, async ({ body }) => {
     checkModel(body.model, context);
     const ids = checkTokenIds(body.tokens, context, 'tokens');
-    const prompt = model.tokenizer.decode(ids, { skipSpecialTokens: false });
-    return { prompt };
+    return { prompt: await decodeInTurns(ids, model.tokenizer) };
   });
 }
 
-/** @throws OctavoError `invalid_request` unless there is either a prompt or messages */
-function encodeEither(body: Static<typeof TokenizeSchema>, model: ServedModel): TokenId[] {
+/** Tokens that are decoded before others get their turn: a few milliseconds. */
+const TOKENS_PER_TURN = 16_384;
+
+/** A list may be much longer than a context. */
+async function decodeInTurns(ids: readonly TokenId[], tokenizer: Tokenizer): Promise<string> {
+  if (ids.length <= TOKENS_PER_TURN) return tokenizer.decode(ids, { skipSpecialTokens: false });
+  const turns = new Turns(TOKENS_PER_TURN);
+  const detokenizer = tokenizer.createDetokenizer({ skipSpecialTokens: false });
+  let text = '';
+  for (let from = 0; from < ids.length; from += TOKENS_PER_TURN) {
+    const slice = ids.slice(from, from + TOKENS_PER_TURN);
+    await turns.next(slice.length);
+    for (const id of slice) text += detokenizer.push(id);
+  }
+  return text + detokenizer.flush();
+}
+
+/**
+ * As with the endpoints that generate, a text or a conversation must be one that might fit the context.
+ *
+ * @throws OctavoError `invalid_request` unless there is either a prompt or messages, `context_length_exceeded`
+ */
+function encodeEither(
+  body: Static<typeof TokenizeSchema>,
+  model: ServedModel,
+  context: number,
+): TokenId[] {
   const { prompt, messages } = body;
   if (typeof prompt === 'string' && messages) {
     throw new OctavoError('invalid_request', 'give either prompt or messages, not both', {
@@ -63,6 +90,7 @@ function encodeEither(body: Static<typeof TokenizeSchema>, model: ServedModel): 
     });
   }
   if (typeof prompt === 'string') {
+    assertMayFit(prompt, model.tokenizer, context, 'prompt');
     return model.tokenizer.encode(prompt, { addSpecialTokens: body.add_special_tokens !== false });
   }
   if (!messages) {
@@ -70,11 +98,13 @@ function encodeEither(body: Static<typeof TokenizeSchema>, model: ServedModel): 
       param: 'prompt',
     });
   }
+  assertFewEnough(messages.length, context, 'messages');
   const text = renderMessages(messages, model, {
     tools: body.tools ?? null,
     addGenerationPrompt: body.add_generation_prompt !== false,
     variables: templateVariables(body, model.chatTemplate),
   });
+  assertMayFit(text, model.tokenizer, context, 'messages');
   if (body.add_special_tokens !== true) return encodePrompt(text, model);
   return model.tokenizer.encode(text, { addSpecialTokens: true });
 }

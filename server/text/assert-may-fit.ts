@@ -4,23 +4,47 @@ import type { Tokenizer } from './tokenizer.js';
 /** A normalizer may make a text shorter (three units of Korean become one) before it is cut into tokens. */
 const SHRINKS_AT_MOST = 4;
 
+type Cutter = Pick<Tokenizer, 'longestToken' | 'dropsSpace'>;
+
+/** Tokens that a text has at least, whatever it says. */
+function leastTokens(text: string, { longestToken, dropsSpace }: Cutter): number {
+  const length = dropsSpace ? text.replaceAll(/\s+/g, '').length : text.length;
+  return Math.ceil(length / SHRINKS_AT_MOST / longestToken);
+}
+
+/** False for a text that is longer than a context of longest tokens. */
+export const mayFit = (text: string, tokenizer: Cutter, context: number): boolean =>
+  leastTokens(text, tokenizer) <= context;
+
 /**
- * Refuses a text that is longer than a context of longest tokens, without cutting it into tokens: that takes seconds for megabytes, and
- * all streams of the server would wait.
+ * Refuses a text that cannot fit without cutting it into tokens: that takes seconds for megabytes, and all streams of the server would
+ * wait.
  *
  * @param context tokens
  * @throws OctavoError `context_length_exceeded`
  */
 export function assertMayFit(
   text: string,
-  tokenizer: Pick<Tokenizer, 'longestToken' | 'dropsSpace'>,
+  tokenizer: Cutter,
   context: number,
   param: string,
 ): void {
-  const length = tokenizer.dropsSpace ? text.replaceAll(/\s+/g, '').length : text.length;
-  const least = Math.ceil(length / SHRINKS_AT_MOST / tokenizer.longestToken);
-  if (least <= context) return;
-  throw new OctavoError(
+  if (!mayFit(text, tokenizer, context))
+    throw tooLong(leastTokens(text, tokenizer), context, param);
+}
+
+/**
+ * The same for a conversation, before its template writes it: that takes seconds for a hundred thousand messages. Each of them is a
+ * token at least.
+ *
+ * @throws OctavoError `context_length_exceeded`
+ */
+export function assertFewEnough(messages: number, context: number, param: string): void {
+  if (messages > context) throw tooLong(messages, context, param);
+}
+
+function tooLong(least: number, context: number, param: string): OctavoError {
+  return new OctavoError(
     'context_length_exceeded',
     `the model's context is ${context} tokens, and ${param} has at least ${least}`,
     { param },

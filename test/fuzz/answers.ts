@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { Compile } from 'typebox/compile';
 import { ErrorSchema } from '../../server/openapi/schemas.js';
 import type { JsonSchema } from './schema-values.js';
@@ -12,7 +13,13 @@ export interface PostRoute {
 interface OpenApi {
   readonly paths: Record<
     string,
-    Record<string, { requestBody?: { content: Record<string, { schema: JsonSchema }> } }>
+    Record<
+      string,
+      {
+        requestBody?: { content: Record<string, { schema: JsonSchema }> };
+        parameters?: { in: string; name: string }[];
+      }
+    >
   >;
 }
 
@@ -26,6 +33,58 @@ export async function postRoutes(url: string): Promise<PostRoute[]> {
   );
 }
 
+/** A request without a body. */
+export interface Asked {
+  readonly method: 'GET' | 'DELETE';
+  /** With `{id}` in the place of a parameter, until it is filled in. */
+  readonly path: string;
+  /** Names that its query may have. */
+  readonly query: readonly string[];
+}
+
+/** All routes that take no body. */
+export async function queryRoutes(url: string): Promise<Asked[]> {
+  const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as OpenApi;
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    (['get', 'delete'] as const).flatMap((method) => {
+      const operation = methods[method];
+      if (!operation) return [];
+      const query = (operation.parameters ?? []).filter((parameter) => parameter.in === 'query');
+      return [
+        {
+          method: method === 'get' ? 'GET' : 'DELETE',
+          path,
+          query: query.map(({ name }) => name),
+        } as const,
+      ];
+    }),
+  );
+}
+
+/**
+ * Sends a request as it stands: `fetch` would put a hostile path in order.
+ *
+ * @returns the status
+ * @throws Error unless it is a 200, or a 4xx with our error body
+ */
+export async function ask(url: string, { method, path }: Asked): Promise<number> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname).setTimeout(HANG_MS, () => socket.destroy());
+  socket.write(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, 'latin1');
+  let text = '';
+  for await (const piece of socket.setEncoding('utf8')) text += String(piece);
+  const status = Number(/^HTTP\/1\.1 (\d+) /.exec(text)?.[1]);
+  const fail = (what: string): never => {
+    throw new Error(`${method} ${path.slice(0, 500)}: ${what}: ${text.slice(0, 500)}`);
+  };
+  if (status === 200) return status;
+  if (!(status >= 400 && status <= 499)) fail('no answer, or one of another kind');
+  const body = text.slice(text.indexOf('\r\n\r\n') + 4);
+  if (!ErrorBody.Check(JSON.parse(body))) fail('not an error body');
+  if (text.length > 3000) fail('a long error');
+  return status;
+}
+
 const ErrorBody = Compile(ErrorSchema);
 
 /** Longer than anything that is bounded takes, also on a busy machine. */
@@ -37,12 +96,12 @@ const HANG_MS = 10_000;
  * @returns the status
  * @throws Error unless it is a whole 200, or a 4xx with our error body
  */
-export async function post(url: string, body: string): Promise<number> {
+export async function post(url: string, body: string, hangMs = HANG_MS): Promise<number> {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body,
-    signal: AbortSignal.timeout(HANG_MS),
+    signal: AbortSignal.timeout(hangMs),
   });
   const { status } = response;
   const answer = await response.text();

@@ -5,7 +5,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers, type TestServer } from '../support/test-server.js';
-import { type PostRoute, post, postRoutes } from './answers.js';
+import { type Asked, ask, type PostRoute, post, postRoutes, queryRoutes } from './answers.js';
+import { GRAMMAR_FIELDS } from './grammar-values.js';
 import { bodyText, LARGE, mutated, mutations } from './hostile.js';
 import { type KnownFields, valuesOf } from './schema-values.js';
 
@@ -16,6 +17,7 @@ const RUNS = Number(process.env['FUZZ_RUNS'] ?? '250');
 const SEED = Number(process.env['FUZZ_SEED'] ?? '1');
 
 const KNOWN: KnownFields = {
+  ...GRAMMAR_FIELDS,
   model: fc.constantFrom('byte-model', 'alias'),
   previous_response_id: fc.constant(null),
   messages: fc.constantFrom(
@@ -42,7 +44,9 @@ function start(): Promise<TestServer & { engine: ScriptedEngine }> {
 }
 
 describe('no request makes the server fail, hang or grow', () => {
-  test('every route that takes a body is found, and some spoilt bodies are still good', async () => {
+  test('every route that takes a body is found, and some spoilt bodies are still good', {
+    timeout: 120_000,
+  }, async () => {
     const server = await start();
     const routes = await postRoutes(server.url);
     expect(routes.length).toBeGreaterThan(8);
@@ -54,6 +58,47 @@ describe('no request makes the server fail, hang or grow', () => {
       expect([route.path, server.engine.alive]).toEqual([route.path, []]);
     }
     expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('polluted');
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+
+  test('routes without a body, their parameters and queries', async () => {
+    const server = await start();
+    const made = await server.client.responses.create({ model: 'byte-model', input: 'Hi' });
+    const routes = await queryRoutes(server.url);
+    expect(routes.map(({ method, path }) => `${method} ${path}`)).toEqual(
+      expect.arrayContaining([
+        'GET /v1/models/{id}',
+        'GET /v1/responses/{id}',
+        'GET /v1/responses/{id}/input_items',
+        'DELETE /v1/responses/{id}',
+        'GET /metrics',
+      ]),
+    );
+    // The last one deletes what the others are asked for.
+    const ordered = routes.toSorted(
+      (a, b) => Number(a.method === 'DELETE') - Number(b.method === 'DELETE'),
+    );
+    for (const route of ordered) {
+      const seen = new Set<number>();
+      const targets = fc
+        .tuple(
+          fc.constantFrom(made.id, 'byte-model', ...HOSTILE_SEGMENTS),
+          fc.array(queryPairs(route), { maxLength: 3 }),
+        )
+        .map(
+          ([id, pairs]) =>
+            route.path.replaceAll(/\{\w+\}/g, id) +
+            (pairs.length === 0 ? '' : `?${pairs.join('&')}`),
+        );
+      const property = fc.asyncProperty(fc.noBias(targets), async (target) => {
+        seen.add(await ask(server.url, { ...route, path: target }));
+        const failures = server.log.filter(({ level }) => Number(level) >= 50);
+        server.log.length = 0;
+        expect(failures).toEqual([]);
+      });
+      await fc.assert(property, { numRuns: Math.ceil(RUNS / 3), seed: SEED });
+      expect([route.path, [...seen]]).toEqual([route.path, expect.arrayContaining([200])]);
+    }
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   });
 
@@ -78,6 +123,52 @@ describe('no request makes the server fail, hang or grow', () => {
     expect((await round()) - before).toBeLessThan(4 * 2 ** 20);
   });
 });
+
+/** In the place of an id. */
+const HOSTILE_SEGMENTS = [
+  '%00',
+  '%',
+  '%zz',
+  '%ff%fe',
+  '..',
+  '%2e%2e%2f',
+  '__proto__',
+  'constructor',
+  '%F0%9F%98%80',
+  'x'.repeat(101),
+  'x'.repeat(5000),
+  ' ',
+  '*',
+  ':id',
+  '',
+];
+
+/** One `name=value`: of the route's own, or any. */
+const queryPairs = ({ query }: Asked): fc.Arbitrary<string> =>
+  fc
+    .tuple(
+      fc.constantFrom(...query, ...query, '__proto__', 'a[b]', '', '%00', 'x'.repeat(3000)),
+      fc.constantFrom(
+        '',
+        '1',
+        '100',
+        '0',
+        '-1',
+        '1e9',
+        'NaN',
+        'asc',
+        'desc',
+        'true',
+        'false',
+        '%00',
+        '%zz',
+        '[]',
+        '{}',
+        'x'.repeat(3000),
+        '%F0%9F%98%80',
+      ),
+    )
+    .map(([name, value]) => `${name}=${value}`);
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

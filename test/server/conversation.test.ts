@@ -25,11 +25,21 @@ test('the longest end that begins with a user and fits, for every room', () => {
   for (let room = 1; room <= (lengths[0] ?? 0) + 1; room++) {
     // Too long whatever is left out: the shortest stays.
     const expected = lengths.find((length) => length <= room) ?? lengths.at(-1);
-    expect([room, encodeToFit(items, room, encode).tokenIds.length]).toEqual([room, expected]);
+    expect([room, encodeToFit(items, room, encode)?.tokenIds.length]).toEqual([room, expected]);
   }
 });
 
 test('a conversation without a second user is not cut', () => {
   const items = [message('user', 'abc'), message('assistant', 'def')];
-  expect(encodeToFit(items, 2, encode).tokenIds.length).toBe(8);
+  expect(encodeToFit(items, 2, encode)?.tokenIds.length).toBe(8);
+});
+
+test('what is too long to be counted is too long', () => {
+  const items = ['aaaa', 'bb', 'c'].map((text) => message('user', text));
+  const upTo = (most: number) => (ofItems: readonly Item[]) =>
+    encode(ofItems).tokenIds.length > most ? null : encode(ofItems);
+  expect(encodeToFit(items, 5, upTo(5))?.tokenIds.length).toBe(5);
+  expect(encodeToFit(items, 2, upTo(5))?.tokenIds.length).toBe(2);
+  expect(encodeToFit(items, 1, upTo(5))?.tokenIds.length).toBe(2);
+  expect(encodeToFit(items, 1, upTo(1))).toBeNull();
 });

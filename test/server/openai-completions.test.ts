@@ -196,6 +196,18 @@ describe('best_of', () => {
     });
   });
 
+  test('without it, choices keep the order of their seeds, with log-probabilities too', async () => {
+    const { client } = await startTestServer(digits());
+    const { choices } = await client.completions.create({
+      model,
+      prompt: 'a',
+      seed: 1,
+      n: 4,
+      logprobs: 0,
+    });
+    expect(choices.map(({ text }) => text)).toEqual(['1.', '2.', '3.', '4.']);
+  });
+
   test('as many as n is no choice, and may stream', async () => {
     const { post } = await startTestServer(digits());
     const response = await post('/v1/completions', {

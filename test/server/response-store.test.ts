@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type Item, type OutputItem, outputText } from '../../server/responses/items.js';
 import { type ResponseObject, responseObject } from '../../server/responses/response-object.js';
-import { ResponseStore } from '../../server/responses/response-store.js';
+import { type OwnResponses, ResponseStore } from '../../server/responses/response-store.js';
 
 const message = (id: string, text: string): Item => ({
   id,
@@ -20,8 +20,15 @@ const response = (id: string, output: OutputItem[] = []): ResponseObject =>
     completed_at: 1,
   });
 
-const store = (limits: { maxResponses?: number; maxBytes?: number }): ResponseStore =>
-  new ResponseStore({ maxResponses: 100, maxBytes: 1e6, ...limits });
+interface Kept extends OwnResponses {
+  readonly store: ResponseStore;
+}
+
+/** A store, and one client of it. */
+function store(limits: { maxResponses?: number; maxBytes?: number }): Kept {
+  const made = new ResponseStore({ maxResponses: 100, maxBytes: 1e6, ...limits });
+  return { ...made.of('key'), store: made };
+}
 
 test('the response that was used longest ago goes first', () => {
   const kept = store({ maxResponses: 2 });
@@ -36,11 +43,11 @@ test('the bytes stay below their limit, and come back', () => {
   const kept = store({ maxBytes: 10_000 });
   for (let i = 0; i < 50; i++) {
     kept.put({ response: response(`${i}`), input: [message(`m${i}`, 'x'.repeat(i * 20))] });
-    expect(kept.bytes).toBeLessThanOrEqual(10_000);
+    expect(kept.store.bytes).toBeLessThanOrEqual(10_000);
   }
-  expect(kept.size).toBeGreaterThan(1);
+  expect(kept.store.size).toBeGreaterThan(1);
   for (let i = 0; i < 50; i++) kept.delete(`${i}`);
-  expect([kept.size, kept.bytes]).toEqual([0, 0]);
+  expect([kept.store.size, kept.store.bytes]).toEqual([0, 0]);
 });
 
 test('one that is too large is not kept, and costs no other its place', () => {
@@ -77,4 +84,16 @@ test('an item of a client is never found, nor does it hide one of the server', (
   expect(kept.item('made')).toBe(made);
   kept.delete('b');
   expect(kept.item('made')).toBe(made);
+});
+
+test('what one client keeps is not there for another', () => {
+  const kept = store({});
+  const other = kept.store.of('another key');
+  kept.put({ response: response('a', [made]), input: [] });
+  expect([other.get('a'), other.item('made'), other.delete('a')]).toEqual([
+    undefined,
+    undefined,
+    false,
+  ]);
+  expect([kept.get('a')?.response.id, kept.item('made')]).toEqual(['a', made]);
 });

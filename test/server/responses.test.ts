@@ -487,3 +487,42 @@ test.each<[string, object, string, RegExp]>([
   expect(response.status).toBe(400);
   expect(engine.submitted).toEqual([]);
 });
+
+test('a response is private to the key that made it', async () => {
+  const engine = saying('Hello');
+  const { client, url } = await startTestServer(engine, { apiKeys: ['mine', 'theirs'] });
+  const theirs = client.withOptions({ apiKey: 'theirs' });
+  const made = await client.responses.create({ model: MODEL, input: 'Hi' });
+  const [item] = made.output;
+  const missing = { status: 404, message: expect.stringContaining('not found') as string };
+  await expect(theirs.responses.retrieve(made.id)).rejects.toMatchObject(missing);
+  await expect(theirs.responses.inputItems.list(made.id)).rejects.toMatchObject(missing);
+  await expect(theirs.responses.cancel(made.id)).rejects.toMatchObject(missing);
+  await expect(theirs.responses.delete(made.id)).rejects.toMatchObject(missing);
+  await expect(
+    theirs.responses.create({ model: MODEL, input: 'Go on', previous_response_id: made.id }),
+  ).rejects.toMatchObject({ status: 400, code: 'previous_response_not_found' });
+  await expect(
+    theirs.responses.create({
+      model: MODEL,
+      input: [{ type: 'item_reference', id: item?.id ?? '' }],
+    }),
+  ).rejects.toMatchObject({ status: 400 });
+  const counting = { model: MODEL, input: 'Go on', previous_response_id: made.id };
+  const counted = await fetch(`${url}/v1/responses/input_tokens`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer theirs' },
+    body: JSON.stringify(counting),
+  });
+  expect(counted.status).toBe(400);
+  expect((await client.responses.retrieve(made.id)).id).toBe(made.id);
+  await client.responses.create(counting);
+  expect(engine.submitted).toHaveLength(2);
+});
+
+test('without keys on the server, whatever token a client sends is the same', async () => {
+  const { client } = await startTestServer(saying('Hello'));
+  const made = await client.responses.create({ model: MODEL, input: 'Hi' });
+  const other = client.withOptions({ apiKey: 'another' });
+  expect((await other.responses.retrieve(made.id)).id).toBe(made.id);
+});

@@ -5,8 +5,13 @@ import type { Expression, Range } from './expression.js';
 /** Of one automaton, and of all in a grammar. */
 export const MAX_STATES = 20_000;
 
-/** Members of all sets that are met, again and again counted: what a pattern costs the thread that serves HTTP (a second). */
+/** Members of all sets that are met, again and again counted: what a grammar's patterns cost the thread that serves HTTP (a second). */
 const MAX_WORK = 2_000_000;
+
+/** What the automata of one grammar have cost up to now. */
+export interface Work {
+  spent: number;
+}
 
 /** A deterministic automaton over the bytes of UTF-8. State 0 is the start. */
 export interface Automaton {
@@ -96,19 +101,19 @@ class Fragments {
  * Subset construction (Rabin and Scott 1959).
  *
  * @param expression without rules
+ * @param work of the grammar that it is for
  * @throws OctavoError `invalid_request` when it grows too large
  */
-export function automatonOf(expression: Expression): Automaton {
+export function automatonOf(expression: Expression, work: Work = { spent: 0 }): Automaton {
   const fragments = new Fragments();
   const start = fragments.state();
   const end = fragments.add(expression, start);
   const numbers = new Map<string, number>();
   const sets: number[][] = [];
-  let work = 0;
   const numberOf = (members: readonly number[]): number => {
     const set = closure(members, fragments.empty);
-    work += set.length;
-    if (work > MAX_WORK) throw tooLarge();
+    work.spent += set.length;
+    if (work.spent > MAX_WORK) throw tooLarge();
     const key = set.join(' ');
     const known = numbers.get(key);
     if (known !== undefined) return known;

@@ -1,4 +1,4 @@
-import { automatonOf, MAX_STATES, tooLarge } from './automaton.js';
+import { automatonOf, MAX_STATES, tooLarge, type Work } from './automaton.js';
 import { PAIR, toSymbols, utf8Ranges } from './bytes.js';
 import type { Expression, Grammar, Range } from './expression.js';
 
@@ -18,6 +18,7 @@ class Printer {
   readonly #names: ReadonlyMap<string, string>;
   readonly #lines: string[] = [];
   #states = 0;
+  readonly #work: Work = { spent: 0 };
   readonly #automata = new Map<string, string>();
 
   constructor(names: readonly string[]) {
@@ -71,7 +72,7 @@ class Printer {
     if (known !== undefined) return known;
     const prefix = `a${this.#automata.size}s`;
     this.#automata.set(key, `${prefix}0`);
-    const { states } = automatonOf(expression);
+    const { states } = automatonOf(expression, this.#work);
     this.#states += states.length;
     if (this.#states > MAX_STATES) throw tooLarge();
     const isEnd = (index: number): boolean =>

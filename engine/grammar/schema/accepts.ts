@@ -1,5 +1,6 @@
+import { matchesPattern } from '../language/matcher.js';
 import { alternatives } from './alternatives.js';
-import { FORMATS, formatExpression } from './formats.js';
+import { matchesFormat } from './formats.js';
 import { child, isObject, type Meet, type SchemaDocument } from './located.js';
 import { isEqual, itemMeet, type Kind, propertyMeet, type Shape, shapeOf } from './shape.js';
 
@@ -17,7 +18,7 @@ export function acceptsList(list: Meet, value: unknown, document: SchemaDocument
   if (!shape?.kinds.has(kindOf(value))) return false;
   if (shape.values && !shape.values.some((allowed) => isEqual(allowed, value))) return false;
   if (typeof value === 'number') return isInBounds(value, shape);
-  if (typeof value === 'string') return isText(value, shape);
+  if (typeof value === 'string') return isText(value, shape, document);
   if (Array.isArray(value)) {
     if (value.length < shape.minItems || value.length > (shape.maxItems ?? Infinity)) return false;
     if (
@@ -35,7 +36,7 @@ export function acceptsList(list: Meet, value: unknown, document: SchemaDocument
   if (shape.required.some((name) => !Object.hasOwn(value, name))) return false;
   return keys.every(
     (key) =>
-      accepts(propertyMeet(shape, key), value[key], document) &&
+      accepts(propertyMeet(shape, key, document), value[key], document) &&
       accepts(nameMeet(shape), key, document),
   );
 }
@@ -59,15 +60,12 @@ function isInBounds(value: number, { min, max }: Shape): boolean {
   return !max || value < max.value || (!max.isExclusive && value === max.value);
 }
 
-function isText(value: string, shape: Shape): boolean {
+function isText(value: string, shape: Shape, document: SchemaDocument): boolean {
   const length = Array.from(value).length;
   if (length < shape.minLength || length > (shape.maxLength ?? Infinity)) return false;
   return (
-    shape.patterns.every((pattern) => new RegExp(pattern.value, 'u').test(value)) &&
-    shape.formats.every(
-      (format) =>
-        !formatExpression(format.value) ||
-        new RegExp(`^(?:${FORMATS[format.value]})$`, 'u').test(value),
-    )
+    shape.patterns.every(({ value: pattern, pointer }) =>
+      matchesPattern(pattern, value, `the JSON schema at ${pointer}`, document.work),
+    ) && shape.formats.every((format) => matchesFormat(format.value, value))
   );
 }

@@ -1,3 +1,4 @@
+import type { OctavoError } from '../../errors.js';
 import { checkKeywords, schemaError } from './keywords.js';
 import { child, type Located, type Meet, type SchemaDocument } from './located.js';
 
@@ -39,9 +40,11 @@ export function alternatives(
     }
   }
   for (const { branches, keyword, at } of pending) {
+    if (branches.length > MAX_ALTERNATIVES) throw tooMany(at);
     const expanded = branches.map((branch) =>
       alternatives([branch], document, onExclusive, [...above, at]),
     );
+    if (expanded.flat().length > MAX_ALTERNATIVES) throw tooMany(at);
     if (keyword === 'oneOf') {
       const base = [...first.values()];
       onExclusive(
@@ -55,12 +58,13 @@ export function alternatives(
         return new Map([...list, ...added]);
       }),
     );
-    if (lists.length > MAX_ALTERNATIVES) {
-      throw schemaError(at, `more than ${MAX_ALTERNATIVES} alternatives together`);
-    }
+    if (lists.length > MAX_ALTERNATIVES) throw tooMany(at);
   }
   return lists.map((list) => Array.from(list.values()));
 }
+
+const tooMany = (at: string): OctavoError =>
+  schemaError(at, `more than ${MAX_ALTERNATIVES} alternatives together`);
 
 function branchesOf(located: Located, keyword: 'allOf' | 'anyOf' | 'oneOf'): Located[] {
   const { schema, pointer } = located;

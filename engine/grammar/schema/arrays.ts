@@ -4,6 +4,9 @@ import { schemaError } from './keywords.js';
 import type { Meet } from './located.js';
 import { itemMeet, prefixOf, type Shape } from './shape.js';
 
+/** Items that are declared one by one, at most: each is a state of the grammar, and written while HTTP waits. */
+const MAX_ITEMS = 1000;
+
 /** An array of the shape. @returns null when there is none */
 export function arrayOf(
   shape: Shape,
@@ -17,6 +20,9 @@ export function arrayOf(
   const canBeEmpty = minItems === 0;
   if (maxItems === 0) return bracketed('[', null, canBeEmpty);
   const prefix = Math.max(0, ...shape.parts.map(({ schema }) => prefixOf(schema)?.length ?? 0));
+  if (prefix > MAX_ITEMS) {
+    throw schemaError(`${shape.pointer}/prefixItems`, `more than ${MAX_ITEMS} are not supported`);
+  }
   const rest = itemMeet(shape, prefix);
   const isOpen = prefix === 0 || rest.length > 0 || minItems > prefix;
   const following = isOpen && (maxItems === null || maxItems > prefix) ? valueOf(rest) : null;

@@ -3,10 +3,10 @@ import { acceptsList } from './accepts.js';
 import { alternatives } from './alternatives.js';
 import { arrayOf } from './arrays.js';
 import { checkExclusive } from './exclusive.js';
-import { literal, VALUE } from './json-rules.js';
+import { literal, MAX_LITERAL_ITEMS, VALUE } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import { type Meet, SchemaDocument } from './located.js';
-import { integersBetween, isExact, numbersBetween } from './numbers.js';
+import { inexactBound, integersBetween, numbersBetween } from './numbers.js';
 import { objectOf } from './objects.js';
 import { KINDS, type Kind, type Shape, shapeOf, writtenKinds } from './shape.js';
 import { stringOf } from './strings.js';
@@ -44,7 +44,7 @@ export class SchemaCompiler {
 }
 
 class DocumentCompiler {
-  readonly #document: SchemaDocument;
+  readonly document: SchemaDocument;
   readonly #rules: Map<string, Expression>;
   readonly #prefix: string;
   readonly #bySet = new Map<string, Expression | null>();
@@ -54,7 +54,7 @@ class DocumentCompiler {
   #depth = 0;
 
   constructor(document: SchemaDocument, rules: Map<string, Expression>, prefix: string) {
-    this.#document = document;
+    this.document = document;
     this.#rules = rules;
     this.#prefix = prefix;
   }
@@ -101,10 +101,10 @@ class DocumentCompiler {
   }
 
   #write(meet: Meet): Expression | null {
-    const lists = alternatives(meet, this.#document, (branches, pointer) => {
+    const lists = alternatives(meet, this.document, (branches, pointer) => {
       if (this.#checked.has(pointer)) return;
       this.#checked.add(pointer);
-      checkExclusive(branches, pointer, this.#document);
+      checkExclusive(branches, pointer, this.document);
     });
     const ways = lists.map((list) => this.#writeList(list)).filter((way) => way !== null);
     return ways.length === 0 ? null : choice(...ways);
@@ -114,7 +114,11 @@ class DocumentCompiler {
     const shape = shapeOf(list);
     if (!shape) return null;
     if (shape.values) {
-      const valid = shape.values.filter((value) => acceptsList(list, value, this.#document));
+      const valid = shape.values.filter((value) => acceptsList(list, value, this.document));
+      if (valid.some(isTooLong)) {
+        const what = `a list or an object of more than ${MAX_LITERAL_ITEMS}`;
+        throw schemaError(shape.pointer, `${what} in const or enum is not supported`);
+      }
       return valid.length === 0 ? null : choice(...valid.map(literal));
     }
     const kinds = writtenKinds(shape);
@@ -147,10 +151,15 @@ class DocumentCompiler {
 
   #writeNumber(kind: 'integer' | 'fraction', shape: Shape): Expression | null {
     const isInteger = kind === 'integer';
-    if (!isExact(shape, isInteger)) {
-      throw schemaError(shape.pointer, 'bounds of numbers with so many digits are not supported');
-    }
+    const inexact = inexactBound(shape, isInteger);
+    if (inexact) throw schemaError(inexact.pointer, 'a bound with so many digits is not supported');
     const numbers = isInteger ? integersBetween(shape) : numbersBetween(shape);
     return numbers && regular(numbers);
   }
+}
+
+function isTooLong(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const items: unknown[] = Object.values(value);
+  return items.length > MAX_LITERAL_ITEMS || items.some(isTooLong);
 }

@@ -7,6 +7,9 @@ import { type Kind, propertyMeet, type Shape, shapeOf, writtenKinds } from './sh
 /** Properties of properties that are looked at: recursive schemas have no end. */
 const MAX_DEPTH = 3;
 
+/** Pairs of alternatives that are compared, over all `oneOf` of a schema: 10 us each, on the thread that serves HTTP. */
+const MAX_PAIRS = 40_000;
+
 /**
  * A value of `oneOf` must be valid in one alternative only. The output is written by one of them, so the others must be known to
  * refuse it.
@@ -19,6 +22,11 @@ export function checkExclusive(
   pointer: string,
   document: SchemaDocument,
 ): void {
+  const count = branches.reduce((sum, lists) => sum + lists.length, 0);
+  document.pairs += (count * (count - 1)) / 2;
+  if (document.pairs > MAX_PAIRS) {
+    throw schemaError(pointer, `with all other oneOf, more than ${MAX_PAIRS} pairs to compare`);
+  }
   branches.forEach((branch, index) => {
     const other = branches.findIndex((b, i) => i > index && !areApart(branch, b, document, 0));
     if (other < 0) return;
@@ -76,8 +84,8 @@ function excludesKind(
   if (kind !== 'object') return false;
   const tellsApart = (name: string): boolean =>
     areApart(
-      alternatives(propertyMeet(written, name), document),
-      alternatives(propertyMeet(checked, name), document),
+      alternatives(propertyMeet(written, name, document), document),
+      alternatives(propertyMeet(checked, name, document), document),
       document,
       depth + 1,
     );

@@ -1,4 +1,5 @@
 import type { Expression } from '../language/expression.js';
+import { matcherOf } from '../language/matcher.js';
 import { parseRegex } from '../language/regex.js';
 
 const DAY = '(?:0[1-9]|1[0-9]|2[0-8])';
@@ -46,6 +47,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
 };
 
 const parsed = new Map<string, Expression>();
+const matchers = new Map<string, (text: string) => boolean>();
 
 /** @returns undefined for a format that is not known */
 export function formatExpression(format: string): Expression | undefined {
@@ -53,4 +55,13 @@ export function formatExpression(format: string): Expression | undefined {
   const known = parsed.get(format) ?? parseRegex(FORMATS[format], 'whole', 'format');
   parsed.set(format, known);
   return known;
+}
+
+/** True also for a format that is not known: it is refused where strings are written. */
+export function matchesFormat(format: string, text: string): boolean {
+  const expression = formatExpression(format);
+  if (!expression) return true;
+  const matches = matchers.get(format) ?? matcherOf(expression);
+  matchers.set(format, matches);
+  return matches(text);
 }

@@ -98,6 +98,9 @@ function required(expression: Expression | null): Expression {
   return expression;
 }
 
+/** Of one list or object in a value that is known. */
+export const MAX_LITERAL_ITEMS = 10_000;
+
 /** A value that is known, written with the white space that all JSON has. */
 export function literal(value: unknown): Expression {
   if (Array.isArray(value)) {

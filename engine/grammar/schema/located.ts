@@ -1,3 +1,4 @@
+import type { Work } from '../language/automaton.js';
 import { schemaError } from './keywords.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -14,6 +15,10 @@ export type Meet = readonly Located[];
 /** Everything of a schema but where its parts lead to. */
 export class SchemaDocument {
   readonly root: Located;
+  /** Alternatives that were compared with each other. */
+  pairs = 0;
+  /** What its patterns have cost, where values of its own are matched. */
+  readonly work: Work = { spent: 0 };
 
   constructor(schema: unknown) {
     this.root = locate(schema, '');

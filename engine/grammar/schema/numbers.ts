@@ -213,12 +213,16 @@ function decimal(value: number): [bigint, string] {
   return [BigInt(padded.slice(0, at)), padded.slice(at).replace(/0+$/, '')];
 }
 
-/** Whether the bounds can be written out exactly: with more digits, two decimals may be one double. */
-export function isExact({ min, max }: Bounds, isInteger: boolean): boolean {
-  return [min, max].every((bound) => {
-    if (bound === null) return true;
+/** @returns a bound that cannot be written out exactly: with more digits, two decimals may be one double. Null: all can */
+export function inexactBound<B extends Bound>(
+  { min, max }: { readonly min: B | null; readonly max: B | null },
+  isInteger: boolean,
+): B | null {
+  const found = [min, max].find((bound) => {
+    if (!bound) return false;
     const [whole, fraction] = decimal(Math.abs(bound.value));
-    if (isInteger) return String(whole).length <= INTEGER_DIGITS - 1;
-    return String(whole).length + Math.max(6, fraction.length) <= EXACT_DIGITS;
+    if (isInteger) return String(whole).length >= INTEGER_DIGITS;
+    return String(whole).length + Math.max(6, fraction.length) > EXACT_DIGITS;
   });
+  return found ?? null;
 }

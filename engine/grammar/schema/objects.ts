@@ -15,14 +15,18 @@ import { parseRegex } from '../language/regex.js';
 import { nameMeet } from './accepts.js';
 import { bracketed, COLON, COMMA, inQuotes, STRING } from './json-rules.js';
 import { schemaError } from './keywords.js';
-import { child, isObject, type Meet } from './located.js';
+import { child, isObject, type Meet, type SchemaDocument } from './located.js';
 import { propertyMeet, type Shape } from './shape.js';
 
 /** Members that are declared one by one, at most: each is a state of the grammar, and written while HTTP waits. */
 const MAX_MEMBERS = 1000;
 
+/** Characters of a declared name that others are told from, at most: each is a state of the grammar. */
+const MAX_NAME = 200;
+
 /** What an object needs of the compiler around it. */
 export interface ObjectContext {
+  readonly document: SchemaDocument;
   /** A value, or null when none is valid. */
   valueOf(meet: Meet): Expression | null;
   /** A new rule. */
@@ -90,7 +94,9 @@ class MemberList {
     const { minProperties, maxProperties } = shape;
     this.#cap = Math.min(names.length + 1, maxProperties ?? Infinity, Infinity);
     if (maxProperties === null) this.#cap = Math.min(names.length + 1, Math.max(1, minProperties));
-    this.#values = names.map((name) => context.valueOf(propertyMeet(shape, name)));
+    this.#values = names.map((name) =>
+      context.valueOf(propertyMeet(shape, name, context.document)),
+    );
   }
 
   /** Members from `index` on, when there are `count` before it: at least one in all. Null: no way on. */
@@ -156,6 +162,12 @@ function otherMembers(
   if (named.length > 0) {
     const name = context.valueOf([{ schema: { type: 'string' }, pointer: 'a name' }, ...named]);
     return name && { member: context.define(sequence(name, COLON, value)) };
+  }
+  if (names.some((name) => name.length > MAX_NAME)) {
+    throw schemaError(
+      `${shape.pointer}/additionalProperties`,
+      `not supported beside a name of more than ${MAX_NAME} characters`,
+    );
   }
   const key = names.length === 0 ? STRING : context.define(nameExcept(names));
   return { member: context.define(sequence(key, COLON, value)) };

@@ -1,5 +1,14 @@
+import { matchesPattern } from '../language/matcher.js';
 import { schemaError } from './keywords.js';
-import { child, isObject, type JsonObject, type Located, type Meet, quote } from './located.js';
+import {
+  child,
+  isObject,
+  type JsonObject,
+  type Located,
+  type Meet,
+  quote,
+  type SchemaDocument,
+} from './located.js';
 import type { Bound } from './numbers.js';
 
 /** `fraction` is a number that is not an integer: `number` allows both. */
@@ -15,6 +24,9 @@ export const KINDS: readonly Kind[] = [
   'null',
 ];
 
+/** Values of one `enum`, at most. As many as choices. */
+const MAX_VALUES = 10_000;
+
 /** All that a list of schemas says by its own keywords, together. */
 export interface Shape {
   /** Kinds that `type` leaves. */
@@ -23,8 +35,8 @@ export interface Shape {
   readonly mentioned: ReadonlySet<Kind>;
   /** What `enum` and `const` leave; null: anything. */
   readonly values: readonly unknown[] | null;
-  readonly min: Bound | null;
-  readonly max: Bound | null;
+  readonly min: LocatedBound | null;
+  readonly max: LocatedBound | null;
   readonly minLength: number;
   readonly maxLength: number | null;
   readonly patterns: readonly Constraint[];
@@ -38,6 +50,11 @@ export interface Shape {
   /** The schemas that the list is made of. */
   readonly parts: readonly { readonly located: Located; readonly schema: JsonObject }[];
   /** A pointer for messages. */
+  readonly pointer: string;
+}
+
+/** A bound, and where it stands. */
+interface LocatedBound extends Bound {
   readonly pointer: string;
 }
 
@@ -69,6 +86,7 @@ const KINDS_OF_KEYWORD: Readonly<Record<string, readonly Kind[]>> = {
   prefixItems: ['array'],
   minItems: ['array'],
   maxItems: ['array'],
+  uniqueItems: ['array'],
   minLength: ['string'],
   maxLength: ['string'],
   pattern: ['string'],
@@ -90,7 +108,7 @@ export function shapeOf(list: Meet): Shape | null {
   let kinds = new Set<Kind>(KINDS);
   const mentioned = new Set<Kind>();
   let values: unknown[] | null = null;
-  let [min, max]: [Bound | null, Bound | null] = [null, null];
+  let [min, max]: [LocatedBound | null, LocatedBound | null] = [null, null];
   let [minLength, minItems, minProperties] = [0, 0, 0];
   let maxLength: number | null = null;
   let maxItems: number | null = null;
@@ -167,14 +185,21 @@ export function writtenKinds({ kinds, mentioned, parts }: Shape): Kind[] {
 const least = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.min(a, b);
 
-function tighter(a: Bound | null, b: Bound | null, sign: 1 | -1): Bound | null {
+function tighter(
+  a: LocatedBound | null,
+  b: LocatedBound | null,
+  sign: 1 | -1,
+): LocatedBound | null {
   if (!a || !b) return a ?? b;
   if (a.value === b.value) return a.isExclusive ? a : b;
   return (a.value - b.value) * sign > 0 ? a : b;
 }
 
-const common = (a: readonly unknown[], b: readonly unknown[]): unknown[] =>
-  a.filter((value) => b.some((other) => isEqual(value, other)));
+function common(a: readonly unknown[], b: readonly unknown[]): unknown[] {
+  const plain = new Set(b);
+  const objects = b.filter((other) => typeof other === 'object');
+  return a.filter((value) => plain.has(value) || objects.some((other) => isEqual(value, other)));
+}
 
 /** Equality of JSON values: the order of an object's members does not matter. */
 export function isEqual(a: unknown, b: unknown): boolean {
@@ -225,6 +250,8 @@ class KeywordReader {
     if (list !== undefined) {
       if (!Array.isArray(list) || list.length === 0)
         this.fail('enum', 'must be a list of at least one value');
+      if (list.length > MAX_VALUES)
+        this.fail('enum', `more than ${MAX_VALUES} values are not supported`);
       lists.push(list as unknown[]);
     }
     if (this.#schema['const'] !== undefined) lists.push([this.#schema['const']]);
@@ -238,9 +265,9 @@ class KeywordReader {
     return value;
   }
 
-  bound(keyword: string, isExclusive: boolean): Bound | null {
+  bound(keyword: string, isExclusive: boolean): LocatedBound | null {
     const value = this.number(keyword);
-    return value === null ? null : { value, isExclusive };
+    return value === null ? null : { value, isExclusive, pointer: `${this.#pointer}/${keyword}` };
   }
 
   count(keyword: string): number | null {
@@ -269,7 +296,7 @@ class KeywordReader {
 }
 
 /** What the parts of a shape say of one property: those that declare it, and `additionalProperties` of those that do not. */
-export function propertyMeet(shape: Shape, name: string): Meet {
+export function propertyMeet(shape: Shape, name: string, { work }: SchemaDocument): Meet {
   return shape.parts.flatMap(({ located, schema }) => {
     const { properties, additionalProperties, patternProperties } = schema;
     const meet: Located[] = [];
@@ -278,7 +305,8 @@ export function propertyMeet(shape: Shape, name: string): Meet {
     }
     if (isObject(patternProperties)) {
       for (const pattern of Object.keys(patternProperties)) {
-        if (new RegExp(pattern, 'u').test(name))
+        const at = `the JSON schema at ${located.pointer}/patternProperties`;
+        if (matchesPattern(pattern, name, at, work))
           meet.push(child(located, 'patternProperties', pattern));
       }
     }

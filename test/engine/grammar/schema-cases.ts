@@ -282,6 +282,8 @@ export const REFUSED_SCHEMAS: readonly (readonly [object, string])[] = [
   [{ type: 'object', unevaluatedProperties: false }, '"unevaluatedProperties"'],
   [{ type: 'integer', multipleOf: 2 }, '/multipleOf'],
   [{ type: 'array', uniqueItems: true }, '/uniqueItems'],
+  [{ uniqueItems: true }, '/uniqueItems'],
+  [{ type: 'integer', minimum: 0, maximum: 1e18 }, '/maximum: a bound with so many digits'],
   [{ type: 'string', format: 'regex' }, '/format'],
   [{ type: 'string', pattern: '(?=a)b' }, '/pattern: look-around'],
   [{ type: 'string', pattern: '(' }, '/pattern: Invalid regular expression'],
