@@ -9,6 +9,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    globalSetup: './test/support/run-directory.ts',
     reporters: ['default', './test/support/summary-reporter.ts'],
   },
 });
