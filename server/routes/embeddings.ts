@@ -8,6 +8,7 @@ import { checkModel } from '../generation/plan.js';
 import { newId, newRecord } from '../generation/run.js';
 import { runInFlight } from '../generation/run-in-flight.js';
 import { costOf } from '../limits/cost.js';
+import { refuseEarly } from '../limits/refuse-early.js';
 import { encodePrompts, PromptSchema } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
@@ -32,7 +33,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
     '/v1/embeddings',
     {
       schema: { body: EmbeddingSchema },
-      onRequest: async () => context.inFlight.assertAdmitting(),
+      onRequest: refuseEarly(context),
     },
     async (request, reply) => {
       const { body } = request;
