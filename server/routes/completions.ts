@@ -7,7 +7,8 @@ import {
   outputBudget,
   planRequests,
 } from '../generation/plan.js';
-import { answer, newId, newRecord } from '../generation/run.js';
+import { newRecord } from '../generation/record.js';
+import { answer, newId } from '../generation/run.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { completionFormat } from './completion-format.js';
 import { echoOf, NO_ECHO } from './echo.js';

@@ -1,7 +1,7 @@
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { outputBudget, planRequests } from '../generation/plan.js';
-import { newRecord } from '../generation/run.js';
+import { newRecord } from '../generation/record.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { answerResponse } from '../responses/answer-response.js';
 import { newItemId } from '../responses/ids.js';
