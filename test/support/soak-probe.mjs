@@ -1,0 +1,52 @@
+// For --import: on SIGUSR2 the process collects garbage in all its threads, and prints a line on stderr with what is left
+// and how late its event loop has been since the last time, without the time of the collections themselves.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import v8 from 'node:v8';
+import vm from 'node:vm';
+import { BroadcastChannel, isMainThread } from 'node:worker_threads';
+
+/** For the slowest thread. */
+const ANSWER_MS = 500;
+
+v8.setFlagsFromString('--expose-gc');
+const collect = vm.runInNewContext('gc');
+const channel = new BroadcastChannel('soak-probe');
+channel.unref();
+
+/** Twice: what the first collection finds dead gives its buffers back only afterwards. */
+function measure(tell) {
+  collect();
+  setTimeout(() => {
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    tell(heapUsed + external);
+  }, 50);
+}
+
+if (isMainThread) {
+  // As in /metrics: prom-client takes this resolution.
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  let heaps = [];
+  channel.onmessage = ({ data }) => {
+    if (data.bytes !== undefined) heaps.push(data.bytes);
+  };
+  process.on('SIGUSR2', () => {
+    delay.disable();
+    heaps = [];
+    measure((bytes) => heaps.push(bytes));
+    channel.postMessage({ ask: true });
+    setTimeout(() => {
+      const heap = heaps.reduce((sum, bytes) => sum + bytes, 0);
+      const { rss } = process.memoryUsage();
+      const p99 = delay.percentile(99) / 1e6;
+      process.stderr.write(`${JSON.stringify({ threads: heaps.length, heap, rss, p99 })}\n`);
+      delay.reset();
+      delay.enable();
+    }, ANSWER_MS);
+  });
+  delay.enable();
+} else {
+  channel.onmessage = ({ data }) => {
+    if (data.ask) measure((bytes) => channel.postMessage({ bytes }));
+  };
+}
