@@ -130,7 +130,7 @@ export class Chart {
         cursor: { y: false, drag: { setScale: false }, points: { show: !this.#stacked, size: 6 } },
         scales: {
           x: { time: false, range: [1 - POINTS, 0] },
-          y: { range: (_plot, _min, max) => [0, Math.max(max ?? 0, 1e-3) * 1.15] },
+          y: { range: (_plot, _min, max) => [0, (max || 10) * 1.15] },
         },
         axes: [
           {

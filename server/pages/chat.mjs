@@ -24,6 +24,14 @@ let writing = null;
 
 addThemeToggle(element('theme'));
 
+// On a narrow screen the conversation needs the place, until somebody asks for the parameters.
+const narrow = matchMedia('(max-width: 760px)');
+const showParameters = () => {
+  elementOf('parameters', HTMLDetailsElement).open = !narrow.matches;
+};
+narrow.addEventListener('change', showParameters);
+showParameters();
+
 /**
  * Calls `action` until the server accepts the key.
  *
