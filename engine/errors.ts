@@ -82,6 +82,7 @@ export const ERRORS = {
     code: 'generation_timeout',
     exitCode: 1,
   },
+  loading: { status: 503, type: 'server_error', code: 'loading', exitCode: 1 },
   draining: { status: 503, type: 'server_error', code: 'draining', exitCode: 1 },
   overloaded: { status: 503, type: 'server_error', code: 'overloaded', exitCode: 1 },
 } as const satisfies Record<string, ErrorEntry>;

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { buildApp } from '../app.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/settings.js';
+import { type LoadingServer, startLoadingServer } from '../http/loading-server.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
@@ -21,6 +22,23 @@ import { engineOptions, servedModelFiles } from './engine-options.js';
  * @returns the exit code
  */
 export async function serve(settings: Settings): Promise<number> {
+  const logger = createLogger(settings.logLevel, process.stdout, warnOnStderr);
+  if (settings.logPrompts) {
+    logger.warn('octavo: --log-prompts is on: the log holds the prompts of all requests');
+  }
+  const loading = await startLoadingServer(settings.host, settings.port);
+  try {
+    return await loadAndServe(settings, logger, loading);
+  } finally {
+    await loading.close();
+  }
+}
+
+async function loadAndServe(
+  settings: Settings,
+  logger: Logger,
+  loading: LoadingServer,
+): Promise<number> {
   // Until something is served there is nothing to finish.
   let stop: (() => void) | null = null;
   let closeEngine = (): Promise<void> => Promise.resolve();
@@ -28,10 +46,6 @@ export async function serve(settings: Settings): Promise<number> {
     if (stop && isFirst) stop();
     else endAtOnce(signal, closeEngine);
   });
-  const logger = createLogger(settings.logLevel, process.stdout, warnOnStderr);
-  if (settings.logPrompts) {
-    logger.warn('octavo: --log-prompts is on: the log holds the prompts of all requests');
-  }
   const tracer = await startTracing(settings, logger);
   const { dir: modelDir, names } = await servedModelFiles(settings, (line) => logger.info(line));
   const { servedModelName: given } = settings;
@@ -70,6 +84,7 @@ export async function serve(settings: Settings): Promise<number> {
       randomSeed: () => randomInt(2 ** 32),
     });
     logger.info(`octavo: ${messageForms.describe()}`);
+    await loading.close();
     const server = await startServer({
       app,
       inFlight,
@@ -77,7 +92,7 @@ export async function serve(settings: Settings): Promise<number> {
       logger,
       clock: systemClock,
       host: settings.host,
-      port: settings.port,
+      port: loading.port,
       modelName: model.names[0],
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
