@@ -20,10 +20,10 @@ const SEQUENCES = 32;
 const LOADS = [0.5, 1, 2, 20] as const;
 const [FULL, OVERLOAD] = [2, 20];
 
-const FLAGS = [
-  ...['--threads', '1', '--max-num-seqs', String(SEQUENCES)],
-  ...['--max-queued-requests', String(SEQUENCES), '--kv-cache-memory', '512MiB'],
-];
+const FLAGS =
+  `--threads 1 --max-num-seqs ${SEQUENCES} --max-queued-requests ${SEQUENCES} --kv-cache-memory 512MiB`.split(
+    ' ',
+  );
 
 interface Figures {
   /** Of the server's own count, between the warm-up and the end of the arrivals. */

@@ -31,7 +31,7 @@ export async function startLoadingServer(host: string, port: number): Promise<Lo
     response.end(body);
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(listenError(cause, host, port) as Error));
+    server.once('error', (cause) => reject(listenError(cause, host, port)));
     server.listen({ host, port }, resolve);
   });
   const address = server.address() as AddressInfo;

@@ -21,11 +21,12 @@ export const isUnauthorised = (error) => error instanceof ApiError && error.stat
  * As `fetch`, with the API key if there is one. Throws ApiError unless the answer is 2xx. The key lives as long as the tab.
  *
  * @param {string} path
- * @param {RequestInit & { headers?: Record<string, string> }} [options]
+ * @param {RequestInit} [options]
  */
 export async function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
-  const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const headers = new Headers(options.headers);
+  if (key) headers.set('authorization', `Bearer ${key}`);
   const response = await fetch(path, { ...options, headers });
   if (response.ok) return response;
   const text = await response.text();

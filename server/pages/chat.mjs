@@ -67,12 +67,12 @@ function parameters() {
 }
 
 /**
- * @param {Message[]} history
+ * @param {Message[]} said
  * @returns {Message[]}
  */
-function withSystem(history) {
+function withSystem(said) {
   const system = elementOf('system', HTMLTextAreaElement).value.trim();
-  return system === '' ? history : [{ role: 'system', content: system }, ...history];
+  return system === '' ? said : [{ role: 'system', content: system }, ...said];
 }
 
 /** @param {string} text */
@@ -171,14 +171,14 @@ function figures({ start, first, last, usage, reason }) {
 /**
  * What was written stays in its conversation, also of an answer that was stopped. Without one, the question goes, too.
  *
- * @param {Message[]} history
+ * @param {Message[]} said
  * @param {AnswerView} view
  */
-function keep(history, view) {
+function keep(said, view) {
   const calls = view.toolCalls;
-  if (view.text === '' && calls.length === 0) history.pop();
+  if (view.text === '' && calls.length === 0) said.pop();
   else
-    history.push({
+    said.push({
       role: 'assistant',
       content: view.text,
       ...(calls.length > 0 ? { tool_calls: calls } : {}),

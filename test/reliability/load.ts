@@ -19,7 +19,7 @@ const completion = (name: string, prompt: string, more: object = {}): LoadItem =
   body: { prompt, max_tokens: 60, seed: 12, ...more },
 });
 
-const response = (name: string, input: string, more: object = {}): LoadItem => ({
+const answer = (name: string, input: string, more: object = {}): LoadItem => ({
   name,
   path: '/v1/responses',
   body: { input, max_output_tokens: 60, temperature: 0, ...more },
@@ -64,11 +64,11 @@ export const LOAD: readonly LoadItem[] = [
   completion('a shared prefix, one', `${SHARED}Then`, { temperature: 0.6, ignore_eos: true }),
   completion('a shared prefix, two', `${SHARED}But`, { temperature: 0.6, ignore_eos: true }),
   completion('several prompts', 'x', { prompt: ['One day', 'At last'], temperature: 0.5 }),
-  response('a response', 'What is the capital of France?'),
-  response('a response with tools', 'What is the weather in Rome?', {
+  answer('a response', 'What is the capital of France?'),
+  answer('a response with tools', 'What is the weather in Rome?', {
     tools: [{ type: 'function', ...WEATHER }],
   }),
-  response('a response that is cut', 'Tell me a story about an owl.', { max_output_tokens: 16 }),
+  answer('a response that is cut', 'Tell me a story about an owl.', { max_output_tokens: 16 }),
   { name: 'embeddings', path: '/v1/embeddings', body: { input: ['an owl', SHARED] } },
 ];
 
@@ -77,7 +77,7 @@ const BAD: readonly LoadItem[] = [
   completion('an unknown model', 'x', { model: 'none' }),
   completion('too long', 'x', { max_tokens: 1_000_000 }),
   chat('no such role', 'x', { messages: [{ role: 'nobody', content: 'x' }] }),
-  response('an unknown response', 'x', { previous_response_id: 'resp_none' }),
+  answer('an unknown response', 'x', { previous_response_id: 'resp_none' }),
   chat('a schema that is none', 'x', { guided_json: { type: 'nothing' } }),
 ];
 

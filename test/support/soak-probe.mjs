@@ -11,7 +11,6 @@ const ANSWER_MS = 500;
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');
 const channel = new BroadcastChannel('soak-probe');
-channel.unref();
 
 /** Twice: what the first collection finds dead gives its buffers back only afterwards. */
 function measure(tell) {
@@ -27,9 +26,9 @@ if (isMainThread) {
   // As in /metrics: prom-client takes this resolution.
   const delay = monitorEventLoopDelay({ resolution: 10 });
   let heaps = [];
-  channel.onmessage = ({ data }) => {
+  channel.addEventListener('message', ({ data }) => {
     if (data.bytes !== undefined) heaps.push(data.bytes);
-  };
+  });
   process.on('SIGUSR2', () => {
     delay.disable();
     heaps = [];
@@ -46,7 +45,9 @@ if (isMainThread) {
   });
   delay.enable();
 } else {
-  channel.onmessage = ({ data }) => {
+  channel.addEventListener('message', ({ data }) => {
     if (data.ask) measure((bytes) => channel.postMessage({ bytes }));
-  };
+  });
 }
+// A listener would keep the thread alive.
+channel.unref();
