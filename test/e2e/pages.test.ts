@@ -219,7 +219,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
 describe.skipIf(!hasProgram('chromium'))(
   'the pages of a server with keys, which is started again',
   () => {
-    it('ask for the key, keep it, and find the new server', async () => {
+    it('ask for the key, keep it, and find the new server', { timeout: 90_000 }, async () => {
       const port = String(await freePort());
       const args = ['--port', port, '--api-key', 'right', '--kv-cache-memory', '32MiB'];
       const first = await startOctavo(args);

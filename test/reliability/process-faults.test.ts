@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.js';
 import { modelDir } from '../support/model-dir.js';
 import { canUnshare, childOf } from '../support/namespaces.js';
 import { octavo, startOctavo } from '../support/octavo-process.js';
+import { freePort } from '../support/redis-process.js';
 
 const CLI = fileURLToPath(new URL('../../dist/server/cli.js', import.meta.url));
 const PATIENCE = { seconds: 20, everyMs: 20 };
@@ -42,19 +43,15 @@ describe('the log cannot be written', () => {
   });
 
   it('its disk is full: the server stays', async () => {
-    const child = start('sh', [
-      '-c',
-      `exec "$0" "$1" serve --port 0 > /dev/full`,
-      process.execPath,
-      CLI,
-    ]);
+    const port = await freePort();
+    const script = `exec "$0" "$1" serve --port ${port} > /dev/full`;
+    const child = start('sh', ['-c', script, process.execPath, CLI]);
     const output = collect(child);
-    await eventually(() => output.stderr !== '', 'the complaint', PATIENCE);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const health = (): Promise<number | undefined> => status(`http://127.0.0.1:${port}`, '/health');
+    await eventually(async () => (await health()) === 200, 'it serves', PATIENCE);
     expect(output.stderr).toMatch(/^octavo: the log cannot be written: ENOSPC[^\n]*\n$/);
     child.kill('SIGTERM');
-    const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
-    expect(code ?? signal).toBe(0);
+    expect(await once(child, 'close')).toEqual([0, null]);
   });
 
   it('a reader who has enough ends octavo generate, without a word', async () => {
@@ -109,7 +106,7 @@ describe.skipIf(!canUnshare())('in namespaces of its own', () => {
     });
     const rest = stream.text().catch((error: Error) => error);
     process.kill(pid, 'SIGTERM');
-    await eventually(async () => (await status(url, '/health')) === 503, 'it drains');
+    await eventually(async () => (await status(url, '/health')) === 503, 'it drains', PATIENCE);
     process.kill(pid, 'SIGTERM');
     expect(await once(child, 'close')).toEqual([143, null]);
     expect(await rest).toBeInstanceOf(Error);

@@ -5,8 +5,8 @@ import v8 from 'node:v8';
 import vm from 'node:vm';
 import { BroadcastChannel, isMainThread } from 'node:worker_threads';
 
-/** For the slowest thread. */
-const ANSWER_MS = 500;
+/** A thread that does not answer in this time is left out; what reads the lines sees that it is missing. */
+const PATIENCE_MS = 10_000;
 
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');
@@ -25,29 +25,39 @@ function measure(tell) {
 if (isMainThread) {
   // As in /metrics: prom-client takes this resolution.
   const delay = monitorEventLoopDelay({ resolution: 10 });
+  let workers = 0;
   let heaps = [];
+  let tell = () => undefined;
+  const hear = (bytes) => {
+    heaps.push(bytes);
+    if (heaps.length === workers + 1) tell();
+  };
   channel.addEventListener('message', ({ data }) => {
-    if (data.bytes !== undefined) heaps.push(data.bytes);
+    if (data.hello) workers += 1;
+    if (data.bytes !== undefined) hear(data.bytes);
   });
   process.on('SIGUSR2', () => {
     delay.disable();
     heaps = [];
-    measure((bytes) => heaps.push(bytes));
-    channel.postMessage({ ask: true });
-    setTimeout(() => {
+    const late = setTimeout(() => tell(), PATIENCE_MS);
+    tell = () => {
+      clearTimeout(late);
       const heap = heaps.reduce((sum, bytes) => sum + bytes, 0);
       const { rss } = process.memoryUsage();
       const p99 = delay.percentile(99) / 1e6;
       process.stderr.write(`${JSON.stringify({ threads: heaps.length, heap, rss, p99 })}\n`);
       delay.reset();
       delay.enable();
-    }, ANSWER_MS);
+    };
+    measure(hear);
+    channel.postMessage({ ask: true });
   });
   delay.enable();
 } else {
   channel.addEventListener('message', ({ data }) => {
     if (data.ask) measure((bytes) => channel.postMessage({ bytes }));
   });
+  channel.postMessage({ hello: true });
 }
 // A listener would keep the thread alive.
 channel.unref();
