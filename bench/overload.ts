@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { foreignShare } from './lib/foreign-share.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { StreamingClient } from './serve/client.js';
 import { type LoadState, newLoadState, runLoad } from './serve/run-load.js';
@@ -35,6 +36,8 @@ interface Figures {
   readonly tpot: { readonly p50: number; readonly p99: number };
   readonly itl: { readonly p99: number };
   readonly lagP99: number;
+  /** Of the processors, what neither the server nor the client has taken. */
+  readonly foreign: number;
 }
 
 const CLI = fileURLToPath(new URL('../dist/server/cli.js', import.meta.url));
@@ -66,10 +69,12 @@ async function generatedTokens(url: string): Promise<number> {
 /** Requests of exactly so many tokens in and out, none of which has a beginning in common with another. */
 class Load {
   readonly #url: string;
+  readonly #pid: number;
   #runs = 0;
 
-  constructor(url: string) {
+  constructor(url: string, pid: number) {
     this.#url = url;
+    this.#pid = pid;
   }
 
   async run(arrivals: Parameters<typeof runLoad>[0]['arrivals'], count: number): Promise<Figures> {
@@ -117,17 +122,23 @@ class Load {
       state,
     });
     await pause(WARM_SECONDS * 1000);
+    const others = foreignShare(this.#pid);
     const [begin, before] = [now(), await generatedTokens(this.#url)];
     await pause(SECONDS * 1000);
     const [end, after] = [now(), await generatedTokens(this.#url)];
+    const foreign = others();
     // Open arrivals are over by now; who was let in is waited for.
     if (arrivals.kind === 'closed') controller.abort();
     await running;
     await client.close();
-    return this.#figures(state, (1000 * (after - before)) / (end - begin));
+    return {
+      ...this.#figures(state),
+      tokensPerSecond: (1000 * (after - before)) / (end - begin),
+      foreign,
+    };
   }
 
-  #figures({ results }: LoadState, tokensPerSecond: number): Figures {
+  #figures({ results }: LoadState): Omit<Figures, 'tokensPerSecond' | 'foreign'> {
     const counted = results.filter(({ dueMs }) => dueMs > WARM_SECONDS * 1000);
     const { requests, latencyMs } = summarise(counted, {});
     const { http_503: refused = 0, ...others } = requests.errors;
@@ -137,7 +148,6 @@ class Load {
     const { ttft, tpot, itl, lag } = latencyMs;
     const offered = counted.length;
     return {
-      tokensPerSecond,
       offered,
       refused: refused / offered,
       ttft,
@@ -149,7 +159,7 @@ class Load {
 }
 
 const { child, url } = await startServer();
-const load = new Load(url);
+const load = new Load(url, child.pid ?? 0);
 // The first one only warms up.
 await load.run({ kind: 'closed', concurrency: SEQUENCES }, Number.POSITIVE_INFINITY);
 const closed = await load.run({ kind: 'closed', concurrency: SEQUENCES }, Number.POSITIVE_INFINITY);
@@ -208,6 +218,7 @@ publish({
         'time per token p99 ms',
         'inter-token p99 ms',
         'client late p99 ms',
+        'processors taken by others',
       ],
       rows: LOADS.map((factor) => [
         `${factor} x`,
@@ -220,6 +231,7 @@ publish({
         of(factor, ({ tpot }) => tpot.p99),
         of(factor, ({ itl }) => itl.p99),
         of(factor, ({ lagP99 }) => lagP99),
+        `${(100 * of(factor, ({ foreign }) => foreign)).toFixed(0)} %`,
       ]),
     },
     {

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { request } from 'undici';
 import { expect, it } from 'vitest';
+import { foreignShare } from '../../bench/lib/foreign-share.js';
 import { RandomStream } from '../../bench/serve/random-stream.js';
 import { eventually } from '../support/eventually.js';
 import { metric, startOctavo } from '../support/octavo-process.js';
@@ -90,33 +90,6 @@ function trend(values: readonly number[]): { rise: number; scatter: number } {
   return {
     rise: slope * (n - 1),
     scatter: Math.sqrt(squares.reduce((sum, value) => sum + value, 0) / n),
-  };
-}
-
-/** Clock ticks that all processors have worked since the system's start, and that they have been there. */
-function processorTicks(): { busy: number; all: number } {
-  const [line] = readFileSync('/proc/stat', 'utf8').split('\n');
-  // user, nice, system, idle, iowait, irq, softirq, steal: what a hypervisor gives to others is work of others.
-  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
-  const all = ticks.reduce((sum, value) => sum + value, 0);
-  return { busy: all - ticks[3] - ticks[4], all };
-}
-
-/** Of a process with all its threads. */
-function ticksOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
-}
-
-/** Begins to look. @returns what ends it, and gives the share of the processors that neither the server nor this test has taken */
-function foreignShare(server: number): () => number {
-  const look = () => ({ ...processorTicks(), own: ticksOf(server) + ticksOf(process.pid) });
-  const before = look();
-  return () => {
-    const after = look();
-    const own = after.own - before.own;
-    return (after.busy - before.busy - own) / (after.all - before.all);
   };
 }
 
