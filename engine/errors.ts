@@ -13,6 +13,7 @@ export const ERRORS = {
   hub_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   hub_download_failed: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   redis_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  tracing_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_cache_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   cpu_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
@@ -81,6 +82,7 @@ export const ERRORS = {
     code: 'generation_timeout',
     exitCode: 1,
   },
+  loading: { status: 503, type: 'server_error', code: 'loading', exitCode: 1 },
   draining: { status: 503, type: 'server_error', code: 'draining', exitCode: 1 },
   overloaded: { status: 503, type: 'server_error', code: 'overloaded', exitCode: 1 },
 } as const satisfies Record<string, ErrorEntry>;

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { OctavoError } from '../engine/errors.js';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
@@ -7,6 +8,7 @@ import type { InFlight } from './http/in-flight.js';
 import type { Admission } from './limits/admission.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';
 import type { ServedModel } from './text/served-model.js';
+import type { RequestTracer } from './tracing/request-tracer.js';
 
 /** What every route needs. Built once for a server. */
 export interface AppContext {
@@ -21,21 +23,30 @@ export interface AppContext {
   readonly messageForms: MessageForms;
   readonly inFlight: InFlight;
   readonly admission: Admission;
+  /** Null: nothing is traced. */
+  readonly tracer: RequestTracer | null;
   /** When the server was started, seconds since 1970. */
   readonly createdAt: number;
 }
 
-/** What a request's log line says about the work it caused; filled while it runs. */
+/** What a request's log line and trace say about the work it caused; filled while it runs. Times are in milliseconds. */
 export interface GenerationRecord {
   id: string;
   model: string;
+  stream: boolean;
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
   reasoningTokens: number;
-  /** Milliseconds from arrival to the first token. */
+  /** From the arrival at the engine to the first step, and from there to the first token: of the completion that was first. */
+  queueMs: number | null;
+  prefillMs: number | null;
+  /** From the arrival at the server to the first token, and to the last. */
   ttftMs: number | null;
+  generatedMs: number | null;
   finishReason: string | null;
+  /** What the model read; only with `--log-prompts`. */
+  prompts?: readonly string[];
 }
 
 declare module 'fastify' {
@@ -43,5 +54,9 @@ declare module 'fastify' {
     /** Monotonic, milliseconds. */
     arrivedAt: number;
     generation: GenerationRecord | null;
+    /** What ended it, if that was no success. */
+    failure: OctavoError | null;
+    /** First 8 hexadecimal digits of the SHA-256 of the key that it was sent with; null where no key is asked for. */
+    keyFingerprint: string | null;
   }
 }

@@ -30,6 +30,7 @@ import { addPageRoutes } from './routes/pages.js';
 import { addResponseRoutes } from './routes/responses.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import { clip } from './text/clip.js';
+import type { RequestTracer } from './tracing/request-tracer.js';
 
 /** How often slow senders are looked for. */
 const RECEIVE_CHECK_MS = 1000;
@@ -37,7 +38,12 @@ const RECEIVE_CHECK_MS = 1000;
 export type App = FastifyInstance;
 
 export interface AppOptions
-  extends Omit<AppContext, 'metrics' | 'messageForms' | 'inFlight' | 'createdAt' | 'admission'> {
+  extends Omit<
+    AppContext,
+    'metrics' | 'messageForms' | 'inFlight' | 'createdAt' | 'admission' | 'tracer'
+  > {
+  /** The caller closes it; absent: nothing is traced. */
+  readonly tracer?: RequestTracer | null;
   /** Where clients' budgets are counted; null: in this process. The caller closes it. */
   readonly redis: Redis | null;
 }
@@ -66,6 +72,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     messageForms,
     inFlight,
     admission: createAdmission(settings, options.redis, logger),
+    tracer: options.tracer ?? null,
     createdAt: clock.unixSeconds(),
   };
   const broken = new BrokenRequests();
@@ -100,16 +107,19 @@ export function buildApp(options: AppOptions): BuiltApp {
   const checkKey = createKeyCheck(settings.apiKey);
   app.decorateRequest('arrivedAt', 0);
   app.decorateRequest('generation', null);
+  app.decorateRequest('failure', null);
+  app.decorateRequest('keyFingerprint', null);
   app.addHook('onRequest', async (request, reply) => {
     request.arrivedAt = clock.now();
     reply.header('x-request-id', request.id);
     logWhenDone(context, request, reply);
     refuseBeyond(settings.maxConnections, connections, reply);
     assertOneHost(request.raw);
-    checkKey(request);
+    request.keyFingerprint = checkKey(request);
   });
   app.setErrorHandler((error, request, reply) => {
     const known = toOctavoError(error);
+    request.failure = known;
     metrics.countRejection(known);
     if (known.kind === 'body_too_large') readOn(request, reply);
     if (known.entry.status === 500) {

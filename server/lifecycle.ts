@@ -4,6 +4,7 @@ import type { App } from './app.js';
 import type { Clock } from './clock.js';
 import type { Engine } from './engine-port.js';
 import type { InFlight } from './http/in-flight.js';
+import { listenError } from './http/listen-error.js';
 
 /** How often the engine is asked whether it still lives. */
 const HEALTH_CHECK_MS = 250;
@@ -104,22 +105,7 @@ async function listen(app: App, host: string, port: number): Promise<string> {
   try {
     await app.listen({ host, port });
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'EADDRINUSE') {
-      throw new OctavoError('port_in_use', `--port ${port}: already in use on ${host}`, {
-        param: '--port',
-        cause: error,
-      });
-    }
-    if (code === 'EACCES') {
-      const message = `--port ${port}: not permitted on ${host}`;
-      throw new OctavoError('port_in_use', message, { param: '--port', cause: error });
-    }
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-      const message = `--host ${host}: must be an address or name of this machine (${code})`;
-      throw new OctavoError('usage', message, { param: '--host', cause: error });
-    }
-    throw error;
+    throw listenError(error, host, port);
   }
   const address = app.server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;

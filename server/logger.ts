@@ -1,12 +1,31 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 
-/** Lines for people when they watch (a terminal), JSON for machines otherwise. */
-export function createLogger(level: string, output: NodeJS.WriteStream): Logger {
+/**
+ * Lines for people when they watch (a terminal), JSON for machines otherwise. A reader that goes away (`octavo serve | head`) ends the log,
+ * not the server: those whose requests run have nothing to do with it. A disk that is full loses lines until it has room again.
+ *
+ * @param warn told once when the log cannot be written
+ */
+export function createLogger(
+  level: string,
+  output: NodeJS.WriteStream,
+  warn: (line: string) => void,
+): Logger {
   const options = { level, timestamp: stdTimeFunctions.isoTime, base: null };
-  if (!output.isTTY) return pino(options, output);
-  return pino(
-    options,
-    PinoPretty({ colorize: true, translateTime: 'SYS:HH:MM:ss.l', destination: output }),
-  );
+  const lines = output.isTTY
+    ? PinoPretty({
+        colorize: output.hasColors(),
+        translateTime: 'SYS:HH:MM:ss.l',
+        destination: output,
+      })
+    : output;
+  const logger = pino(options, lines);
+  let warned = false;
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') logger.level = 'silent';
+    if (!warned) warn(`octavo: the log cannot be written: ${error.message}`);
+    warned = true;
+  });
+  return logger;
 }

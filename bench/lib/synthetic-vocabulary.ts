@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ const SYLLABLES =
 
 /**
  * A directory with a byte-level tokenizer.json of so many tokens, made up but with the proportions of a large vocabulary: words with and
- * without a leading space, numbers, punctuation before words, and two fifths beyond ASCII.
+ * without a leading space, numbers, punctuation before words, and two fifths beyond ASCII. It is gone when the process ends.
  */
 export async function syntheticVocabulary(size: number): Promise<string> {
   const letters = byteLetters();
@@ -38,6 +39,7 @@ export async function syntheticVocabulary(size: number): Promise<string> {
     added_tokens: [end],
   };
   const dir = await mkdtemp(join(tmpdir(), 'octavo-vocabulary-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
   await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(file));
   return dir;
 }

@@ -22,8 +22,12 @@ export interface GenerateOptions {
 
 const INTERRUPTED = 130;
 
+/** As a shell shows a program that a broken pipe has ended: 128 plus SIGPIPE. */
+const BROKEN_PIPE = 141;
+
 /**
- * `octavo generate`: streams one completion to stdout. Ctrl-C ends it after what has been printed.
+ * `octavo generate`: streams one completion to stdout. Ctrl-C ends it after what has been printed, and so does a reader who has enough
+ * (`octavo generate ... | head`).
  *
  * @returns the exit code
  */
@@ -43,6 +47,11 @@ export async function generate(
   const controller = new AbortController();
   const interrupt = (): void => controller.abort();
   process.once('SIGINT', interrupt);
+  let unwritten: NodeJS.ErrnoException | null = null;
+  process.stdout.on('error', (error) => {
+    unwritten ??= error;
+    controller.abort();
+  });
   try {
     const { maxModelLength: context, vocabSize } = engine.info;
     checkVocabulary(modelDir, model, vocabSize);
@@ -72,8 +81,11 @@ export async function generate(
     const outputs = generateText(tokens, model.tokenizer, shown, observer);
     for await (const { text, tokens: count } of outputs) {
       rate.add(count);
-      if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
+      if (text === '' || process.stdout.write(text)) continue;
+      // An error has been noted by then.
+      await once(process.stdout, 'drain').catch(() => undefined);
     }
+    if (unwritten !== null) return brokenOutput(unwritten);
     process.stdout.write('\n');
     if (process.stderr.isTTY) process.stderr.write(`${rate.summary()}\n`);
     return controller.signal.aborted ? INTERRUPTED : 0;
@@ -81,6 +93,12 @@ export async function generate(
     process.off('SIGINT', interrupt);
     await engine.close();
   }
+}
+
+/** @throws what kept the text from being written, unless its reader has left */
+function brokenOutput(error: NodeJS.ErrnoException): number {
+  if (error.code === 'EPIPE') return BROKEN_PIPE;
+  throw error;
 }
 
 function encode(

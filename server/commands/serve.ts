@@ -1,27 +1,53 @@
 import { randomInt } from 'node:crypto';
+import type { Logger } from 'pino';
 import { buildApp } from '../app.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/settings.js';
+import { type LoadingServer, startLoadingServer } from '../http/loading-server.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
 import { type MortalEngine, RestartingEngine } from '../restarting-engine.js';
 import { checkVocabulary, warningsOf } from '../text/check-model.js';
 import { loadServedModel } from '../text/served-model.js';
+import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
+import type { RequestTracer } from '../tracing/request-tracer.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';
 
 /**
- * `octavo serve`: serves until SIGTERM or SIGINT. A second signal ends the process at once, with 128 plus the signal's number.
+ * `octavo serve`: serves until SIGTERM or SIGINT. A second signal, or one that comes while the model is loaded, ends the process at once,
+ * by that signal: a shell shows 128 plus its number.
  *
  * @returns the exit code
  */
 export async function serve(settings: Settings): Promise<number> {
+  const logger = createLogger(settings.logLevel, process.stdout, warnOnStderr);
+  if (settings.logPrompts) {
+    logger.warn('octavo: --log-prompts is on: the log holds the prompts of all requests');
+  }
+  const loading = await startLoadingServer(settings.host, settings.port);
+  try {
+    return await loadAndServe(settings, logger, loading);
+  } finally {
+    await loading.close();
+  }
+}
+
+async function loadAndServe(
+  settings: Settings,
+  logger: Logger,
+  loading: LoadingServer,
+): Promise<number> {
   // Until something is served there is nothing to finish.
-  let stop = (): void => process.exit(0);
-  stopOnSignal(() => stop());
-  const logger = createLogger(settings.logLevel, process.stdout);
+  let stop: (() => void) | null = null;
+  let closeEngine = (): Promise<void> => Promise.resolve();
+  onSignals((signal, isFirst) => {
+    if (stop && isFirst) stop();
+    else endAtOnce(signal, closeEngine);
+  });
+  const tracer = await startTracing(settings, logger);
   const { dir: modelDir, names } = await servedModelFiles(settings, (line) => logger.info(line));
   const { servedModelName: given } = settings;
   const model = await loadServedModel(modelDir, given.length > 0 ? given : names, {
@@ -41,6 +67,7 @@ export async function serve(settings: Settings): Promise<number> {
     onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
   });
+  closeEngine = () => engine.close();
   const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
   for (const note of modelNotes) logger.info(`octavo: model: ${note}`);
   if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
@@ -56,11 +83,13 @@ export async function serve(settings: Settings): Promise<number> {
       model,
       settings,
       redis,
+      tracer,
       logger,
       clock: systemClock,
       randomSeed: () => randomInt(2 ** 32),
     });
     logger.info(`octavo: ${messageForms.describe()}`);
+    await loading.close();
     const server = await startServer({
       app,
       inFlight,
@@ -68,7 +97,7 @@ export async function serve(settings: Settings): Promise<number> {
       logger,
       clock: systemClock,
       host: settings.host,
-      port: settings.port,
+      port: loading.port,
       modelName: model.names[0],
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
@@ -77,27 +106,55 @@ export async function serve(settings: Settings): Promise<number> {
   } finally {
     redis?.disconnect();
     await engine.close();
+    await tracer?.close();
   }
 }
 
-function stopOnSignal(stop: () => void): void {
-  let signals = 0;
-  const handle = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
-    signals++;
-    if (signals > 1) endAtOnce(signal, code);
-    else stop();
-  };
-  process.on('SIGINT', () => handle('SIGINT', 130));
-  process.on('SIGTERM', () => handle('SIGTERM', 143));
+/** Also into a pipe whose reader is gone. */
+function warnOnStderr(line: string): void {
+  process.stderr.once('error', () => undefined);
+  process.stderr.write(`${line}\n`);
 }
+
+async function startTracing(settings: Settings, logger: Logger): Promise<RequestTracer | null> {
+  const url = tracesUrl(settings.otlpTracesEndpoint, process.env);
+  if (url === undefined) return null;
+  const tracer = await createOtlpTracer({
+    url,
+    logger,
+    clock: systemClock,
+    wallClock: () => Date.now(),
+  });
+  logger.info(`octavo: traces go to ${url ?? "where OpenTelemetry's variables say"}`);
+  return tracer;
+}
+
+type Signal = 'SIGINT' | 'SIGTERM';
+
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const satisfies Record<Signal, number>;
+
+function onSignals(handle: (signal: Signal, isFirst: boolean) => void): void {
+  let isFirst = true;
+  const listen = (signal: Signal): void => {
+    handle(signal, isFirst);
+    isFirst = false;
+  };
+  process.on('SIGINT', () => listen('SIGINT'));
+  process.on('SIGTERM', () => listen('SIGTERM'));
+}
+
+/** The longest step that is waited for before the process ends by `process.exit`. */
+const LAST_STEP_MS = 2000;
 
 /**
  * Ends by the signal itself, which a shell shows as 128 plus its number. `process.exit` would stop the engine's thread first, and if ONNX
  * Runtime computes there, that throws where nobody can catch it: the process would abort.
  */
-function endAtOnce(signal: 'SIGINT' | 'SIGTERM', code: number): void {
+function endAtOnce(signal: Signal, closeEngine: () => Promise<void>): void {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-  // Still here: the system spares the first process of a container.
-  process.exit(code);
+  // Still here: the system spares the first process of a container. Its engine ends by itself, between two steps.
+  const exit = (): never => process.exit(EXIT_CODES[signal]);
+  setTimeout(exit, LAST_STEP_MS);
+  void closeEngine().then(exit, exit);
 }

@@ -338,6 +338,22 @@ export const SettingsSchema = Type.Object({
     ...extra({ description: 'least severe level that is logged', scope: 'engine', value: 'level' }),
     default: 'info',
   }),
+  logPrompts: Type.Boolean({
+    ...extra({ description: 'writes the prompts of all requests to the log', scope: 'server' }),
+    default: false,
+  }),
+  otlpTracesEndpoint: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'OpenTelemetry collector for a trace of each request, by OTLP over HTTP (default: none)',
+        scope: 'server',
+        value: 'url',
+        allowed: 'an http:// or https:// URL',
+      }),
+      pattern: '^https?://[^/\\s]+',
+    }),
+  ),
   shutdownTimeout: Type.Number({
     ...extra({
       description: 'seconds that running requests get to finish after SIGTERM',

@@ -3,6 +3,7 @@ import type { AppContext } from '../app-context.js';
 import type { Timer } from '../clock.js';
 import { packageVersion } from '../config/package-root.js';
 import { SseStream } from '../http/sse.js';
+import type { ServerEvent } from './events.js';
 import { Figures } from './figures.js';
 import { Watcher } from './watcher.js';
 
@@ -46,7 +47,7 @@ export class DashboardFeed {
     for (const stream of this.#streams.keys()) stream.end();
   }
 
-  #server(): object {
+  #server(): ServerEvent {
     const { engine, model, settings } = this.#context;
     const { numBlocks, blockSize } = engine.info;
     const { maxNumSeqs, kvDtype } = settings;

@@ -1,6 +1,7 @@
 import type { EngineSnapshot } from '../../engine/core/protocol.js';
 import type { RequestProgress } from '../../scheduler/request-progress.js';
 import { changedRuns } from './block-runs.js';
+import type { RequestEvent, SnapshotEvent } from './events.js';
 
 /** Sends one event. @returns once its reader takes more */
 export type SendEvent = (name: string, data: object) => Promise<void>;
@@ -48,7 +49,7 @@ export class Watcher {
   }
 }
 
-function snapshotEvent(snapshot: EngineSnapshot, known: EngineSnapshot | null): object {
+function snapshotEvent(snapshot: EngineSnapshot, known: EngineSnapshot | null): SnapshotEvent {
   const { time, blocks, requests, stats } = snapshot;
   const tables = new Map(known?.requests.map((request) => [request.ids[0], request.blocks]));
   return {
@@ -60,7 +61,7 @@ function snapshotEvent(snapshot: EngineSnapshot, known: EngineSnapshot | null): 
 }
 
 /** The block table as what follows the part that the reader has: tables grow at their end. */
-function requestEvent(request: RequestProgress, known: readonly number[]): object {
+function requestEvent(request: RequestProgress, known: readonly number[]): RequestEvent {
   const { blocks, arrivalTime, ...rest } = request;
   let kept = 0;
   while (kept < known.length && kept < blocks.length && known[kept] === blocks[kept]) kept++;

@@ -3,6 +3,7 @@ import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
+import { notePrompts, noteTimes } from './record.js';
 
 export interface EmbedOptions {
   readonly id: string;
@@ -27,6 +28,11 @@ export async function embed(
   controller: AbortController,
 ): Promise<Float32Array[]> {
   const { record, arrivedAt } = options;
+  notePrompts(
+    context,
+    options.prompts.map((promptTokenIds) => ({ promptTokenIds })),
+    record,
+  );
   record.promptTokens = options.prompts.reduce((sum, { length }) => sum + length, 0);
   const submitted = options.prompts.map((promptTokenIds, index) => {
     const request = {
@@ -43,8 +49,9 @@ export async function embed(
     return { promptTokenIds, outputs: context.engine.submit(request, controller.signal)[0] };
   });
   const read = async ({ promptTokenIds, outputs }: (typeof submitted)[number]) => {
-    for await (const { embedding, finishReason, cachedTokens } of outputs) {
+    for await (const { embedding, finishReason, cachedTokens, times } of outputs) {
       if (finishReason === 'abort') throw toOctavoError(controller.signal.reason);
+      if (times) noteTimes(record, times);
       if (!embedding) continue;
       record.cachedTokens += cachedTokens;
       context.metrics.countEmbedding(arrivedAt, promptTokenIds.length, cachedTokens);
@@ -54,6 +61,7 @@ export async function embed(
   };
   const embeddings = await Promise.all(submitted.map(read));
   record.finishReason = 'stop';
+  record.generatedMs = context.clock.now() - arrivedAt;
   return embeddings;
 }
 

@@ -1,4 +1,4 @@
-import type { EngineRequest, TokenLogprobs } from '../../engine/core/protocol.js';
+import type { EngineRequest, FirstTokenTimes, TokenLogprobs } from '../../engine/core/protocol.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { EngineOutput } from '../engine-port.js';
 import type { CompletionObserver, EndReason } from '../metrics/request-metrics.js';
@@ -69,6 +69,8 @@ export interface TextOutput {
   readonly promptLogprobs?: readonly TokenLogprobs[];
   readonly finishReason: 'stop' | 'length' | 'abort' | null;
   readonly cachedTokens: number;
+  /** With the first output that has tokens. */
+  readonly times?: FirstTokenTimes;
 }
 
 /**
@@ -89,7 +91,7 @@ export async function* generateText(
   let last: TextOutput | null = null;
   try {
     for await (const output of outputs) {
-      last = text.take(output);
+      last = output.times ? { ...text.take(output), times: output.times } : text.take(output);
       // A token that is not shown has been generated all the same.
       const tokens = options.promptOnly ? output.tokenIds.length : last.tokens;
       observer.output(tokens, last.cachedTokens, output.times);

@@ -13,6 +13,7 @@ import { generateText, type TextOutput, type TextRequest } from './generate-text
 import type { ScoredToken } from './held-tokens.js';
 import { mergeStreams } from './merge-streams.js';
 import type { MessageEvent } from './message-reader.js';
+import { notePrompts, noteTimes } from './record.js';
 import { runInFlight } from './run-in-flight.js';
 import { sharePromptLogprobs } from './share-prompt-logprobs.js';
 
@@ -28,7 +29,7 @@ export interface Usage {
 }
 
 /** What is new in one choice. */
-export interface ChoiceOutput extends Omit<TextOutput, 'finishReason'> {
+export interface ChoiceOutput extends Omit<TextOutput, 'finishReason' | 'times'> {
   readonly index: number;
   readonly finishReason: 'stop' | 'length' | null;
 }
@@ -84,6 +85,7 @@ export async function answer(
   },
 ): Promise<object | undefined> {
   const { requests, format, record } = options;
+  record.stream = options.stream;
   return runInFlight(context, request, reply, record, costOf(requests), async (controller) => {
     const outputs = runRequests(context, requests, request.arrivedAt, controller, record);
     if (!options.stream) {
@@ -104,6 +106,7 @@ export async function* runRequests(
   record: GenerationRecord,
 ): AsyncGenerator<ChoiceOutput, void> {
   const { engine, metrics, model, clock } = context;
+  notePrompts(context, requests, record);
   record.promptTokens = requests.reduce(
     (sum, { promptTokenIds }) => sum + promptTokenIds.length,
     0,
@@ -133,17 +136,21 @@ export async function* runRequests(
     firstOfPrompt.add(index);
   }
   for await (const { index, value } of mergeStreams(streams)) {
-    const { finishReason, ...output } = value;
+    const { finishReason, times, ...output } = value;
     if (finishReason === 'abort') {
       record.finishReason = 'abort';
       throw toOctavoError(signal.reason);
     }
-    if (output.tokens > 0) record.ttftMs ??= Math.round(clock.now() - arrivedAt);
+    if (output.tokens > 0) record.ttftMs ??= clock.now() - arrivedAt;
+    if (times) noteTimes(record, times);
     record.completionTokens += output.tokens;
     record.reasoningTokens += output.reasoningTokens;
     // Once for each prompt, with the first output of its first choice.
     if (firstOfPrompt.delete(index)) record.cachedTokens += output.cachedTokens;
-    if (finishReason !== null) record.finishReason = finishReason;
+    if (finishReason !== null) {
+      record.finishReason = finishReason;
+      record.generatedMs = clock.now() - arrivedAt;
+    }
     yield { ...output, index, finishReason };
   }
 }
@@ -218,6 +225,7 @@ export function streamFailure(
   error: unknown,
 ): OctavoError {
   const known = toOctavoError(error);
+  reply.request.failure = known;
   if (known.entry.status === 500) {
     context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
   }
@@ -233,18 +241,5 @@ export function usageOf(record: GenerationRecord): Usage {
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
     completion_tokens_details: { reasoning_tokens: reasoningTokens },
-  };
-}
-
-export function newRecord(id: string, model: string): GenerationRecord {
-  return {
-    id,
-    model,
-    promptTokens: 0,
-    completionTokens: 0,
-    cachedTokens: 0,
-    reasoningTokens: 0,
-    ttftMs: null,
-    finishReason: null,
   };
 }

@@ -20,12 +20,14 @@ const DOCS = '/docs';
 /**
  * Makes the check for a set of keys; without keys everything is open.
  *
- * @returns a function that throws OctavoError `invalid_api_key`
+ * @returns a function that gives the key's fingerprint, or null where none is needed; throws OctavoError `invalid_api_key`
  */
-export function createKeyCheck(keys: readonly string[]): (request: FastifyRequest) => void {
+export function createKeyCheck(
+  keys: readonly string[],
+): (request: FastifyRequest) => string | null {
   const digests = keys.map(digest);
   return (request) => {
-    if (digests.length === 0 || !isGuarded(request)) return;
+    if (digests.length === 0 || !isGuarded(request)) return null;
     const given = bearerToken(request);
     if (given === null) {
       throw new OctavoError('invalid_api_key', 'no API key: send authorization: Bearer <key>');
@@ -34,7 +36,13 @@ export function createKeyCheck(keys: readonly string[]): (request: FastifyReques
     const candidate = digest(given);
     const matches = digests.filter((known) => timingSafeEqual(known, candidate));
     if (matches.length === 0) throw new OctavoError('invalid_api_key', 'the API key is not valid');
+    return fingerprint(candidate);
   };
+}
+
+/** Enough to tell a server's keys apart in its log, and too little to find one that was drawn at random. */
+function fingerprint(keyDigest: Buffer): string {
+  return keyDigest.toString('hex', 0, 4);
 }
 
 export function bearerToken(request: Pick<FastifyRequest, 'headers'>): string | null {

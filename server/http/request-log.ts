@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AppContext } from '../app-context.js';
+import { OctavoError } from '../../engine/errors.js';
+import type { AppContext, GenerationRecord } from '../app-context.js';
 
 /** Asked every few seconds by machines. */
 const QUIET_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
@@ -7,28 +8,49 @@ const QUIET_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 const CLIENT_CLOSED = 499;
 
 /**
- * Counts and logs a request when its response has left, or its connection has ended: one line each. Hijacked replies pass
- * here, too, which Fastify's own hook does not see. Texts and keys are never logged.
+ * Counts, traces and logs a request when its response has left, or its connection has ended: one line each. Hijacked replies pass
+ * here, too, which Fastify's own hook does not see. Keys are never logged, and texts only with `--log-prompts`.
  */
 export function logWhenDone(
-  context: Pick<AppContext, 'logger' | 'metrics' | 'clock'>,
+  context: Pick<AppContext, 'logger' | 'metrics' | 'clock' | 'tracer'>,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
   reply.raw.once('close', () => {
+    const { clock, metrics, logger, tracer } = context;
     const left = !reply.raw.writableFinished;
     const status = left && !reply.raw.headersSent ? CLIENT_CLOSED : reply.raw.statusCode;
     const route = request.routeOptions.url ?? 'unknown';
-    context.metrics.countHttp(request.method, route, status);
-    const work = request.generation;
+    metrics.countHttp(request.method, route, status);
+    const { generation, keyFingerprint, arrivedAt } = request;
+    if (left) {
+      if (generation) generation.finishReason = 'abort';
+      request.failure ??= new OctavoError('client_closed', 'the client closed the connection');
+    }
+    const now = clock.now();
+    const traceId = tracer?.trace({ request, route, status, now }) ?? null;
     const line = {
       requestId: request.id,
+      ...(traceId === null ? {} : { traceId }),
       method: request.method,
       route,
       status,
-      totalMs: Math.round(context.clock.now() - request.arrivedAt),
-      ...(work === null ? {} : { ...work, finishReason: left ? 'abort' : work.finishReason }),
+      ...(keyFingerprint === null ? {} : { key: keyFingerprint }),
+      totalMs: Math.round(now - arrivedAt),
+      ...(generation === null ? {} : ofGeneration(generation)),
+      ...(request.failure === null ? {} : { error: request.failure.kind }),
     };
-    context.logger[QUIET_ROUTES.has(route) ? 'debug' : 'info'](line, 'request');
+    logger[QUIET_ROUTES.has(route) ? 'debug' : 'info'](line, 'request');
   });
+}
+
+function ofGeneration(record: GenerationRecord): GenerationRecord {
+  const rounded = (ms: number | null): number | null => (ms === null ? null : Math.round(ms));
+  return {
+    ...record,
+    queueMs: rounded(record.queueMs),
+    prefillMs: rounded(record.prefillMs),
+    ttftMs: rounded(record.ttftMs),
+    generatedMs: rounded(record.generatedMs),
+  };
 }

@@ -37,6 +37,16 @@ export class Admission {
   }
 
   /**
+   * What can be said before a request's body is read: a server that is overloaded must not parse and tokenize what it refuses. The
+   * exact check is `admit`.
+   *
+   * @throws OctavoError `overloaded` when no request, however small, would be let in
+   */
+  assertRoom(): void {
+    this.#queue.assertRoom();
+  }
+
+  /**
    * @param waits whether the request still waits for its first token
    * @throws OctavoError `context_length_exceeded`, `overloaded`, `rate_limited`
    */

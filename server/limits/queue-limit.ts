@@ -32,6 +32,17 @@ export class QueueLimit {
    * @throws OctavoError `overloaded` with the number that is reached
    */
   enter(request: Waiting): void {
+    this.assertRoom(request.promptTokens);
+    this.#alive.add(request);
+  }
+
+  /**
+   * Changes nothing.
+   *
+   * @param promptTokens of the request that would enter; the shortest prompt has one
+   * @throws OctavoError `overloaded` with the number that is reached
+   */
+  assertRoom(promptTokens = 1): void {
     const { maxRequests, maxTokens } = this.#limits;
     let requests = 0;
     let tokens = 0;
@@ -44,10 +55,9 @@ export class QueueLimit {
       throw overloaded(`${requests} requests wait already; at most ${maxRequests} may`);
     }
     // A request that finds nobody waiting is let in whatever its size: there is nothing to wait for.
-    if (maxTokens > 0 && requests > 0 && tokens + request.promptTokens > maxTokens) {
+    if (maxTokens > 0 && requests > 0 && tokens + promptTokens > maxTokens) {
       throw overloaded(`${tokens} prompt tokens wait already; at most ${maxTokens} may`);
     }
-    this.#alive.add(request);
   }
 
   leave(request: Waiting): void {

@@ -4,16 +4,29 @@ const KEY = 'octavo-api-key';
 
 /** What the server answered instead of what was asked for. */
 export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status
+   */
   constructor(message, status) {
     super(message);
     this.status = status;
   }
 }
 
-/** As `fetch`, with the API key if there is one. Throws ApiError unless the answer is 2xx. The key lives as long as the tab. */
+/** @param {unknown} error */
+export const isUnauthorised = (error) => error instanceof ApiError && error.status === 401;
+
+/**
+ * As `fetch`, with the API key if there is one. Throws ApiError unless the answer is 2xx. The key lives as long as the tab.
+ *
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
 export async function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
-  const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const headers = new Headers(options.headers);
+  if (key) headers.set('authorization', `Bearer ${key}`);
   const response = await fetch(path, { ...options, headers });
   if (response.ok) return response;
   const text = await response.text();
@@ -23,6 +36,10 @@ export async function request(path, options = {}) {
   );
 }
 
+/**
+ * @param {string} text
+ * @returns {string | undefined}
+ */
 function errorMessage(text) {
   try {
     return JSON.parse(text).error?.message;
@@ -31,8 +48,14 @@ function errorMessage(text) {
   }
 }
 
-/** The events of a response of server-sent events: `{ name, data }`, data as text. */
+/**
+ * The events of a response of server-sent events; data as text.
+ *
+ * @param {Response} response
+ * @returns {AsyncGenerator<{ name: string, data: string }>}
+ */
 export async function* events(response) {
+  if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   try {
@@ -40,7 +63,7 @@ export async function* events(response) {
       const { done, value } = await reader.read();
       if (done) return;
       const blocks = (rest + value).split('\n\n');
-      rest = blocks.pop();
+      rest = blocks.pop() ?? '';
       for (const block of blocks) {
         const event = { name: 'message', data: '' };
         for (const line of block.split('\n')) {
@@ -56,22 +79,38 @@ export async function* events(response) {
   }
 }
 
-/** Shows a form that asks for the key; resolves when one is given. The form is a `.key-form` with an input. */
-export function askForKey(form) {
-  const input = form.querySelector('input');
+/**
+ * Shows a form that asks for the key. The form is a `.key-form` with an input.
+ *
+ * @param {HTMLElement} form
+ * @param {AbortSignal} [signal] ends the asking, too
+ * @returns {Promise<void>} resolves when a key is given; rejects with the signal's reason
+ */
+export function askForKey(form, signal) {
+  const input = /** @type {HTMLInputElement} */ (form.querySelector('input'));
   form.hidden = false;
   input.focus();
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    const end = new AbortController();
     form.addEventListener(
       'submit',
       (event) => {
         event.preventDefault();
-        sessionStorage.setItem(KEY, input.value.trim());
+        // Several who wait for it are served by one: the first takes the key, all go on.
+        if (input.value !== '') sessionStorage.setItem(KEY, input.value.trim());
         input.value = '';
         form.hidden = true;
+        end.abort();
         resolve();
       },
-      { once: true },
+      { signal: end.signal },
     );
+    const give = () => {
+      form.hidden = true;
+      end.abort();
+      reject(signal?.reason);
+    };
+    if (signal?.aborted) give();
+    signal?.addEventListener('abort', give, { signal: end.signal });
   });
 }

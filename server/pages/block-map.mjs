@@ -1,3 +1,4 @@
+/** @import { BlockRun } from '../dashboard/block-runs.js' */
 import { color, onTheme } from './theme.mjs';
 
 /** As the server numbers them. */
@@ -9,13 +10,24 @@ export class BlockMap {
   #box;
   #cells;
   #marks;
+  /** @type {string[]} */
   #colors = [];
   #columns = 1;
   /** Of a cell, in device pixels, its gap included. */
   #size = 1;
+  /** @type {number[]} */
   #marked = [];
+  states = new Uint8Array(0);
+  /** In its sequence, -1: none. */
+  positions = new Int32Array(0);
+  /** -1: none. */
+  parents = new Int32Array(0);
+  bornAt = new Float64Array(0);
 
-  /** @param box holds the canvas of the cells, and above it the one of what is marked */
+  /**
+   * @param {HTMLElement} box holds the canvas of the cells, and above it the one of what is marked
+   * @param {[HTMLCanvasElement, HTMLCanvasElement]} canvases
+   */
   constructor(box, [cells, marks]) {
     this.#box = box;
     this.#cells = cells;
@@ -25,7 +37,11 @@ export class BlockMap {
     new ResizeObserver(() => this.#layOut()).observe(box);
   }
 
-  /** Forgets everything. */
+  /**
+   * Forgets everything.
+   *
+   * @param {number} numBlocks
+   */
   resize(numBlocks) {
     this.states = new Uint8Array(numBlocks);
     this.positions = new Int32Array(numBlocks).fill(-1);
@@ -34,9 +50,13 @@ export class BlockMap {
     this.#layOut();
   }
 
-  /** Takes in what has changed, and draws only that. */
+  /**
+   * Takes in what has changed, and draws only that.
+   *
+   * @param {readonly BlockRun[]} runs
+   */
   update(runs) {
-    const context = this.#cells.getContext('2d');
+    const context = contextOf(this.#cells);
     for (const [first, count, state, position, bornAt, parent] of runs) {
       for (let i = 0; i < count; i++) {
         const block = first + i;
@@ -57,11 +77,17 @@ export class BlockMap {
     return counts;
   }
 
+  /** @param {number} block */
   words(block) {
     return WORDS[this.states[block]];
   }
 
-  /** The block at a place of the window, or null. */
+  /**
+   * The block at a place of the window, or null.
+   *
+   * @param {number} clientX
+   * @param {number} clientY
+   */
   blockAt(clientX, clientY) {
     const { left, top } = this.#cells.getBoundingClientRect();
     const column = Math.floor(((clientX - left) * devicePixelRatio) / this.#size);
@@ -71,7 +97,11 @@ export class BlockMap {
     return block < this.states.length ? block : null;
   }
 
-  /** A block and those before it in its sequence, as far as they still hold its beginning. */
+  /**
+   * A block and those before it in its sequence, as far as they still hold its beginning.
+   *
+   * @param {number} block
+   */
   chainOf(block) {
     const chain = [block];
     for (
@@ -90,7 +120,11 @@ export class BlockMap {
     return chain;
   }
 
-  /** Puts a frame around blocks; the rest steps back. */
+  /**
+   * Puts a frame around blocks; the rest steps back.
+   *
+   * @param {number[]} blocks
+   */
   mark(blocks) {
     this.#marked = blocks;
     this.#drawMarks();
@@ -113,7 +147,7 @@ export class BlockMap {
     while (this.#size < largest && this.#fits(width, height, this.#size + 1)) this.#size++;
     this.#columns = Math.floor(width / this.#size);
     this.#colors = STATES.map((name) => color(name));
-    const context = this.#cells.getContext('2d');
+    const context = contextOf(this.#cells);
     context.clearRect(0, 0, width, height);
     for (let block = 0; block < length; block++) {
       context.fillStyle = this.#colors[this.states[block]];
@@ -122,10 +156,18 @@ export class BlockMap {
     this.#drawMarks();
   }
 
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
   #fits(width, height, size = this.#size) {
     return Math.floor(width / size) * Math.floor(height / size) >= this.states.length;
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} block
+   */
   #fill(context, block) {
     // Below four pixels a gap would be most of the picture.
     const gap = this.#size < 4 ? 0 : Math.max(1, Math.round(this.#size / 9));
@@ -133,13 +175,17 @@ export class BlockMap {
     context.fillRect(x, y, this.#size - gap, this.#size - gap);
   }
 
+  /**
+   * @param {number} block
+   * @returns {[number, number]}
+   */
   #place(block) {
     const row = Math.floor(block / this.#columns);
     return [(block - row * this.#columns) * this.#size, row * this.#size];
   }
 
   #drawMarks() {
-    const context = this.#marks.getContext('2d');
+    const context = contextOf(this.#marks);
     context.clearRect(0, 0, this.#marks.width, this.#marks.height);
     if (this.#marked.length === 0) return;
     context.fillStyle = color('panel');
@@ -152,4 +198,11 @@ export class BlockMap {
       context.clearRect(x, y, this.#size, this.#size);
     }
   }
+}
+
+/** @param {HTMLCanvasElement} canvas */
+function contextOf(canvas) {
+  const context = canvas.getContext('2d');
+  if (!context) throw new Error('no canvas');
+  return context;
 }

@@ -5,19 +5,37 @@ import uPlot from './uplot.mjs';
 const POINTS = 120;
 const X = Array.from({ length: POINTS }, (_, i) => i + 1 - POINTS);
 
+/**
+ * What a chart shows: the label and the colour's name of each series (stacked ones from the bottom up), and how a value is written.
+ *
+ * @typedef {object} ChartOptions
+ * @property {string} title
+ * @property {readonly (readonly [label: string, color: string])[]} series
+ * @property {(value: number) => string} format
+ * @property {boolean} [stacked]
+ */
+
+/** @typedef {(number | null)[]} Column */
+
 /** A chart of the last two minutes: a line for each series, or areas that stand on each other. */
 export class Chart {
   #series;
   #stacked;
+  /** @type {uPlot | null} */
   #plot = null;
   #box;
+  /** @type {HTMLElement[]} */
   #values = [];
-  /** A column for each series, oldest first. */
+  /**
+   * One for each series, oldest first.
+   *
+   * @type {Column[]}
+   */
   #columns;
 
   /**
-   * @param series `[label, color's name]` of each; stacked ones from the bottom up
-   * @param format how a value is written
+   * @param {HTMLElement} parent
+   * @param {ChartOptions} options
    */
   constructor(parent, { title, series, format, stacked = false }) {
     this.#series = series;
@@ -50,7 +68,11 @@ export class Chart {
     new ResizeObserver(() => this.#create()).observe(this.#box);
   }
 
-  /** The next second's values; null: nothing happened. */
+  /**
+   * The next second's values; null: nothing happened.
+   *
+   * @param {Column} values
+   */
   push(values) {
     for (const [index, column] of this.#columns.entries()) {
       column.shift();
@@ -60,6 +82,7 @@ export class Chart {
     this.#showValues(POINTS - 1);
   }
 
+  /** @param {number} index */
   #showValues(index) {
     for (const [i, value] of this.#values.entries()) {
       const number = this.#columns[i][index];
@@ -67,8 +90,10 @@ export class Chart {
     }
   }
 
+  /** @returns {uPlot.AlignedData} */
   #data() {
     if (!this.#stacked) return [X, ...this.#columns];
+    /** @type {Column[]} */
     const tops = [];
     for (const column of this.#columns) {
       const below = tops.at(-1);
@@ -78,6 +103,10 @@ export class Chart {
     return [X, ...tops.reverse()];
   }
 
+  /**
+   * @param {string} paint
+   * @returns {uPlot.Series}
+   */
   #look(paint) {
     const points = { show: false };
     return this.#stacked
@@ -100,8 +129,8 @@ export class Chart {
         padding: [8, 14, 0, 0],
         cursor: { y: false, drag: { setScale: false }, points: { show: !this.#stacked, size: 6 } },
         scales: {
-          x: { time: false, range: [X[0], 0] },
-          y: { range: (_plot, _min, max) => [0, Math.max(max ?? 0, 1e-3) * 1.15] },
+          x: { time: false, range: [1 - POINTS, 0] },
+          y: { range: (_plot, _min, max) => [0, (max || 10) * 1.15] },
         },
         axes: [
           {

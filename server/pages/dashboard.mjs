@@ -1,18 +1,32 @@
-import { ApiError, askForKey, events, request } from './api.mjs';
+/** @import { DashboardEvents } from '../dashboard/events.js' */
+/** @import { FigureValues } from '../dashboard/figures.js' */
+/** @import { Percentiles } from '../dashboard/latency-window.js' */
+/** @import { ChartOptions } from './charts.mjs' */
+import { ApiError, askForKey, events, isUnauthorised, request } from './api.mjs';
 import { BlockMap } from './block-map.mjs';
 import { Chart } from './charts.mjs';
+import { element, elementOf } from './elements.mjs';
 import { RequestList } from './request-list.mjs';
 import { addThemeToggle } from './theme.mjs';
 
-const element = (id) => document.getElementById(id);
+/**
+ * @param {string} id
+ * @param {string} text
+ */
 const show = (id, text) => {
   element(id).textContent = text;
 };
 const whole = new Intl.NumberFormat('en');
+/** @param {number} value */
 const count = (value) => whole.format(Math.round(value));
+/** @param {number} share */
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %`;
 
-/** Milliseconds with the digits that matter. */
+/**
+ * Milliseconds with the digits that matter.
+ *
+ * @param {number} value
+ */
 function ms(value) {
   if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
   if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
@@ -20,11 +34,13 @@ function ms(value) {
 }
 
 addThemeToggle(element('theme'));
-const map = new BlockMap(element('map'), [element('blocks'), element('marks')]);
-const list = new RequestList(element('requests'), element('nothing'), (blocks) =>
-  map.mark(blocks ?? []),
-);
+const map = new BlockMap(element('map'), [
+  elementOf('blocks', HTMLCanvasElement),
+  elementOf('marks', HTMLCanvasElement),
+]);
+const list = new RequestList(element('requests'), element('nothing'), (blocks) => map.mark(blocks));
 
+/** @param {ChartOptions} options */
 const chart = (options) => new Chart(element('charts'), options);
 const throughput = chart({
   title: 'Tokens a second',
@@ -34,6 +50,7 @@ const throughput = chart({
   ],
   format: count,
 });
+/** @type {ChartOptions['series']} */
 const PERCENTILES = [
   ['p50', 'phase-schedule'],
   ['p95', 'used'],
@@ -41,27 +58,32 @@ const PERCENTILES = [
 ];
 const firstToken = chart({ title: 'Time to first token', series: PERCENTILES, format: ms });
 const between = chart({ title: 'Between tokens', series: PERCENTILES, format: ms });
-const PHASES = ['segments', 'attention', 'sample', 'schedule', 'other'];
+const PHASES = /** @type {const} */ (['segments', 'attention', 'sample', 'schedule']);
 const steps = chart({
   title: 'Step time',
-  series: PHASES.map((name) => [name, `phase-${name}`]),
+  series: [...PHASES, 'other'].map((name) => [name, `phase-${name}`]),
   format: ms,
   stacked: true,
 });
 
-/** Figures of the last minute, one a second; their differences are the rates. */
 const RECENT = 60;
+/**
+ * Figures of the last minute, one a second; their differences are the rates.
+ *
+ * @type {FigureValues[]}
+ */
 let recent = [];
 /** The server's blocks, and what its clock said when by ours. */
 let server = { numBlocks: 0, blockSize: 1 };
 let engineTime = { at: 0, time: 0 };
 
+/** @type {{ [Name in keyof DashboardEvents]: (data: DashboardEvents[Name]) => void }} */
 const handlers = {
   server(data) {
     server = data;
     recent = [];
     map.resize(data.numBlocks);
-    list.tables = new Map();
+    list.clear();
     show('model', `${data.model} · ${data.kvDtype} · blocks of ${data.blockSize}`);
   },
 
@@ -90,20 +112,26 @@ const handlers = {
   },
 };
 
+/**
+ * @param {string} text
+ * @param {'good' | 'bad'} kind
+ */
 function setState(text, kind) {
   show('state', text);
   element('state').className = `pill ${kind}`;
 }
 
+/** @param {FigureValues} data */
 function showFigures(data) {
   const before = recent.at(-4) ?? recent[0];
   const seconds = (data.time - before.time) / 1000;
+  /** @param {'generatedTokens' | 'promptTokens'} name */
   const rate = (name) => (seconds > 0 ? count((data[name] - before[name]) / seconds) : '–');
   show('output-rate', rate('generatedTokens'));
   show('output-note', `${count(data.generatedTokens)} since this page watches`);
   show('prompt-rate', rate('promptTokens'));
   show('prompt-note', `${count(data.promptTokens)} since then`);
-  for (const name of ['ttft', 'itl']) {
+  for (const name of /** @type {const} */ (['ttft', 'itl'])) {
     const values = data[name];
     show(name, values ? ms(values.p50 * 1000) : '–');
     show(
@@ -117,25 +145,32 @@ function showFigures(data) {
   show('hits-note', prompts > 0 ? `${count(cached)} of ${count(prompts)} in 60 s` : 'last 60 s');
 }
 
+/**
+ * @param {FigureValues} data
+ * @param {FigureValues} last
+ */
 function drawCharts(data, last) {
   const seconds = (data.time - last.time) / 1000;
   throughput.push([
     (data.generatedTokens - last.generatedTokens) / seconds,
     (data.promptTokens - last.promptTokens) / seconds,
   ]);
+  /** @param {Percentiles | null} values */
   const parts = (values) =>
     values ? [values.p50, values.p95, values.p99].map((value) => value * 1000) : [null, null, null];
   firstToken.push(parts(data.ttft));
   between.push(parts(data.itl));
   const stepCount = data.steps - last.steps;
-  if (stepCount === 0) return steps.push(PHASES.map(() => null));
+  if (stepCount === 0) return steps.push([...PHASES, 'other'].map(() => null));
+  /** @param {keyof FigureValues['phases']} phase */
   const mean = (phase) => (data.phases[phase] - last.phases[phase]) / stepCount;
-  const named = PHASES.slice(0, -1).map(mean);
+  const named = PHASES.map(mean);
   const other = Math.max(0, mean('total') - named.reduce((sum, value) => sum + value, 0));
   steps.push([...named, other]);
 }
 
 // What is under the pointer: it changes when the pointer moves, and when the blocks do.
+/** @type {PointerEvent | null} */
 let pointer = null;
 element('map').addEventListener('pointermove', (event) => {
   pointer = event;
@@ -151,7 +186,8 @@ function updateTip() {
   const tip = element('tip');
   const block = pointer && map.blockAt(pointer.clientX, pointer.clientY);
   tip.hidden = block === null;
-  if (block === null) return pointer && map.mark([]);
+  if (pointer === null) return;
+  if (block === null) return map.mark([]);
   map.mark(map.chainOf(block));
   tip.textContent = describe(block).join('\n');
   const { width, height } = tip.getBoundingClientRect();
@@ -161,6 +197,7 @@ function updateTip() {
   tip.style.top = `${top}px`;
 }
 
+/** @param {number} block */
 function describe(block) {
   const lines = [`Block ${count(block)}: ${map.words(block)}`];
   const place = map.positions[block];
@@ -182,6 +219,7 @@ function describe(block) {
   return lines;
 }
 
+/** @param {number} value */
 function age(value) {
   const seconds = Math.max(0, value) / 1000;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -189,16 +227,26 @@ function age(value) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
+/**
+ * @param {string} name
+ * @returns {name is keyof DashboardEvents}
+ */
+function isOurs(name) {
+  return Object.hasOwn(handlers, name);
+}
+
 /** Reads the feed until it ends, and again after a moment. */
 async function follow() {
   for (;;) {
     try {
       const response = await request('/dashboard/events');
-      for await (const { name, data } of events(response)) handlers[name]?.(JSON.parse(data));
+      for await (const { name, data } of events(response)) {
+        if (isOurs(name)) handlers[name](JSON.parse(data));
+      }
       setState('disconnected', 'bad');
     } catch (error) {
       setState(error instanceof ApiError ? error.message : 'disconnected', 'bad');
-      if (error.status === 401) {
+      if (isUnauthorised(error)) {
         await askForKey(element('key'));
         continue;
       }

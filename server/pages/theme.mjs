@@ -2,6 +2,7 @@
 
 const KEY = 'octavo-theme';
 const system = matchMedia('(prefers-color-scheme: dark)');
+/** @type {Set<() => void>} */
 const listeners = new Set();
 
 const chosen = () => localStorage.getItem(KEY);
@@ -15,7 +16,11 @@ function apply() {
 apply();
 system.addEventListener('change', apply);
 
-/** Makes a button switch between light and dark. A choice that is the system's own is not kept. */
+/**
+ * Makes a button switch between light and dark. A choice that is the system's own is not kept.
+ *
+ * @param {HTMLElement} button
+ */
 export function addThemeToggle(button) {
   button.addEventListener('click', () => {
     const next = isDark() ? 'light' : 'dark';
@@ -25,12 +30,20 @@ export function addThemeToggle(button) {
   });
 }
 
-/** Calls `listener` whenever colours have changed: a canvas does not follow by itself. */
+/**
+ * Calls `listener` whenever colours have changed: a canvas does not follow by itself.
+ *
+ * @param {() => void} listener
+ */
 export function onTheme(listener) {
   listeners.add(listener);
 }
 
-/** A custom property's colour as it is now, in a form that a canvas takes. */
+/**
+ * A custom property's colour as it is now, in a form that a canvas takes.
+ *
+ * @param {string} name
+ */
 export function color(name) {
   const probe = document.createElement('span');
   probe.style.color = `var(--${name})`;

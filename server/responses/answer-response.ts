@@ -44,6 +44,7 @@ export async function answerResponse(
   options: AnswerOptions,
 ): Promise<ResponseObject | undefined> {
   const { record } = options;
+  record.stream = options.stream;
   const cost = costOf([options.request]);
   return runInFlight(context, request, reply, record, cost, async (controller) => {
     const { arrivedAt } = request;

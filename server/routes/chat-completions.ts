@@ -2,8 +2,10 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
-import { answer, newId, newRecord } from '../generation/run.js';
+import { newRecord } from '../generation/record.js';
+import { answer, newId } from '../generation/run.js';
 import { grammarOf } from '../generation/structured-output.js';
+import { refuseEarly } from '../limits/refuse-early.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
@@ -32,7 +34,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
     '/v1/chat/completions',
     {
       schema: { body: ChatSchema },
-      onRequest: async () => context.inFlight.assertAdmitting(),
+      onRequest: refuseEarly(context),
     },
     async (request, reply) => {
       const { body } = request;

@@ -7,7 +7,9 @@ import {
   outputBudget,
   planRequests,
 } from '../generation/plan.js';
-import { answer, newId, newRecord } from '../generation/run.js';
+import { newRecord } from '../generation/record.js';
+import { answer, newId } from '../generation/run.js';
+import { refuseEarly } from '../limits/refuse-early.js';
 import { completionFormat } from './completion-format.js';
 import { echoOf, NO_ECHO } from './echo.js';
 import { LogprobWriter } from './logprobs.js';
@@ -39,7 +41,7 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
     '/v1/completions',
     {
       schema: { body: CompletionSchema },
-      onRequest: async () => context.inFlight.assertAdmitting(),
+      onRequest: refuseEarly(context),
     },
     async (request, reply) => {
       const { body } = request;

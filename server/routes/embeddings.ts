@@ -6,9 +6,11 @@ import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { embed, truncateAndNormalise } from '../generation/embed.js';
 import { checkModel } from '../generation/plan.js';
-import { newId, newRecord } from '../generation/run.js';
+import { newRecord } from '../generation/record.js';
+import { newId } from '../generation/run.js';
 import { runInFlight } from '../generation/run-in-flight.js';
 import { costOf } from '../limits/cost.js';
+import { refuseEarly } from '../limits/refuse-early.js';
 import { encodePrompts, PromptSchema } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
@@ -33,7 +35,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
     '/v1/embeddings',
     {
       schema: { body: EmbeddingSchema },
-      onRequest: async () => context.inFlight.assertAdmitting(),
+      onRequest: refuseEarly(context),
     },
     async (request, reply) => {
       const { body } = request;

@@ -2,8 +2,9 @@ import type { FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { outputBudget, planRequests } from '../generation/plan.js';
-import { newRecord } from '../generation/run.js';
+import { newRecord } from '../generation/record.js';
 import { bearerToken } from '../http/auth.js';
+import { refuseEarly } from '../limits/refuse-early.js';
 import { answerResponse } from '../responses/answer-response.js';
 import { newItemId } from '../responses/ids.js';
 import { prepareResponse } from '../responses/prepare-response.js';
@@ -31,7 +32,7 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     '/v1/responses',
     {
       schema: { body: ResponseSchema },
-      onRequest: async () => context.inFlight.assertAdmitting(),
+      onRequest: refuseEarly(context),
     },
     async (request, reply) => {
       const { body } = request;

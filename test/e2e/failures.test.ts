@@ -4,14 +4,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { OnnxBuilder } from '../../bench/models/onnx-builder.js';
+import { eventually } from '../support/eventually.js';
 import { modelDir } from '../support/model-dir.js';
 import {
   exitCode,
   type FinishedProcess,
   metric,
+  octavo,
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
+import { freePort } from '../support/redis-process.js';
 
 const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
 
@@ -155,6 +158,34 @@ describe('what goes wrong is said in one line', () => {
     ]);
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(/\bat .*:\d+/);
+  });
+});
+
+describe('starting', () => {
+  it('/health answers 503 while the model is loaded, then 200', async () => {
+    const port = await freePort();
+    const child = octavo(['serve', '--port', String(port)]);
+    const code = exitCode(child);
+    const url = `http://127.0.0.1:${port}`;
+    const seen: { status: number; body: unknown; retryAfter: string | null }[] = [];
+    await eventually(
+      async () => {
+        const response = await fetch(`${url}/health`).catch(() => null);
+        if (!response) return false;
+        const retryAfter = response.headers.get('retry-after');
+        seen.push({ status: response.status, body: await response.json(), retryAfter });
+        return response.status === 200;
+      },
+      'it is ready',
+      { seconds: 20, everyMs: 10 },
+    );
+    expect(seen.length).toBeGreaterThan(1);
+    for (const { status, body, retryAfter } of seen.slice(0, -1)) {
+      expect([status, retryAfter]).toEqual([503, '1']);
+      expect(body).toMatchObject({ error: { code: 'loading', type: 'server_error' } });
+    }
+    child.kill('SIGTERM');
+    expect(await code).toBe(0);
   });
 });
 

@@ -1,8 +1,9 @@
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
-import { metric, startSharedOctavo } from '../support/octavo-process.js';
+import { metric, startOctavo, startSharedOctavo } from '../support/octavo-process.js';
+import { freePort } from '../support/redis-process.js';
 
 const text = (page: Page, selector: string): Promise<string | null> => page.textContent(selector);
 const number = async (page: Page, selector: string): Promise<number> =>
@@ -125,4 +126,138 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(browser.complaints.filter((line) => !line.includes('400'))).toEqual([]);
     await page.close();
   });
+
+  it('shows reasoning and tool calls, streamed, and gives calls back in the next question', async () => {
+    const page = await browser.open(server.url);
+    const bodies: { messages: unknown[] }[] = [];
+    const deltas = [
+      { role: 'assistant', content: '' },
+      { reasoning_content: 'The user ' },
+      { reasoning_content: '<b>wants</b> the weather.' },
+      { content: 'Let me look.' },
+      {
+        tool_calls: [{ index: 0, id: 'call_1', function: { name: 'get_weather', arguments: '' } }],
+      },
+      { tool_calls: [{ index: 0, function: { arguments: '{"city": ' } }] },
+      { tool_calls: [{ index: 0, function: { arguments: '"Rome"}' } }] },
+    ];
+    const chunk = (delta: object, reason: string | null = null): string =>
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: reason }] })}\n\n`;
+    const stream = `${deltas.map((delta) => chunk(delta)).join('')}${chunk({}, 'tool_calls')}data: [DONE]\n\n`;
+    await page.route('**/v1/chat/completions', (route) => {
+      bodies.push(route.request().postDataJSON() as { messages: unknown[] });
+      return route.fulfill({ contentType: 'text/event-stream', body: stream });
+    });
+    await page.fill('#input', 'What is the weather in Rome?');
+    await page.press('#input', 'Enter');
+    await page.waitForSelector('.stats');
+    expect(await text(page, '.reasoning div')).toBe('The user <b>wants</b> the weather.');
+    expect(await text(page, '.assistant .text')).toBe('Let me look.');
+    expect(await text(page, '.call')).toBe('get_weather({"city": "Rome"})');
+    expect(await text(page, '.stats')).toMatch(/tool calls$/);
+    await page.fill('#input', 'Thanks');
+    await page.press('#input', 'Enter');
+    await expect.poll(() => bodies.length, LONG).toBe(2);
+    expect(bodies[1].messages).toEqual([
+      { role: 'user', content: 'What is the weather in Rome?' },
+      {
+        role: 'assistant',
+        content: 'Let me look.',
+        tool_calls: [
+          {
+            id: 'call_1',
+            type: 'function',
+            function: { name: 'get_weather', arguments: '{"city": "Rome"}' },
+          },
+        ],
+      },
+      { role: 'user', content: 'Thanks' },
+    ]);
+    await page.close();
+  });
+
+  it('a new chat begun while an answer is written knows nothing of it', async () => {
+    const page = await browser.open(server.url);
+    await page.fill('#max_tokens', '1900');
+    await page.route('**/v1/chat/completions', (route) => {
+      const body = route.request().postDataJSON() as object;
+      return route.continue({ postData: JSON.stringify({ ...body, ignore_eos: true }) });
+    });
+    await page.fill('#input', 'Tell me a story.');
+    await page.press('#input', 'Enter');
+    await expect.poll(() => text(page, '.writing .text'), LONG).toMatch(/./);
+    await page.click('#clear');
+    await page.unroute('**/v1/chat/completions');
+    await page.waitForSelector('#send', { state: 'visible' });
+    const asked = page.waitForRequest('**/v1/chat/completions');
+    await page.fill('#max_tokens', '5');
+    await page.fill('#input', 'Hello');
+    await page.press('#input', 'Enter');
+    const { messages } = (await asked).postDataJSON() as { messages: unknown[] };
+    expect(messages).toEqual([{ role: 'user', content: 'Hello' }]);
+    await page.waitForSelector('.stats');
+    await page.close();
+  });
+
+  it.each([390, 320])('fit on a screen of %i pixels', async (width) => {
+    const page = await browser.open(server.url);
+    const overflow = (): Promise<number> =>
+      page.evaluate('document.documentElement.scrollWidth - innerWidth');
+    await page.setViewportSize({ width, height: 680 });
+    expect(await overflow()).toBe(0);
+    // The parameters step back for the conversation, and are there when they are asked for.
+    expect(await page.isVisible('#temperature')).toBe(false);
+    await page.click('summary');
+    expect(await page.isVisible('#temperature')).toBe(true);
+    await page.goto(`${server.url}/dashboard`);
+    await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+    expect(await overflow()).toBe(0);
+    await page.close();
+  });
 });
+
+describe.skipIf(!hasProgram('chromium'))(
+  'the pages of a server with keys, which is started again',
+  () => {
+    it('ask for the key, keep it, and find the new server', { timeout: 90_000 }, async () => {
+      const port = String(await freePort());
+      const args = ['--port', port, '--api-key', 'right', '--kv-cache-memory', '32MiB'];
+      const first = await startOctavo(args);
+      const browser = await startChromium('light');
+      onTestFinished(() => browser.close());
+      const page = await browser.open(first.url);
+      await page.waitForSelector('#key', { state: 'visible' });
+      await page.fill('#key-input', 'wrong');
+      await page.press('#key-input', 'Enter');
+      await page.waitForSelector('#key', { state: 'visible' });
+      // Stopped while the key is asked for, an answer ends.
+      await page.fill('#input', 'Hello');
+      await page.press('#input', 'Enter');
+      await page.click('#stop');
+      await page.waitForSelector('#send', { state: 'visible' });
+      await page.fill('#input', 'What is the capital of France?');
+      await page.fill('#temperature', '0');
+      await page.press('#input', 'Enter');
+      await page.waitForSelector('#key', { state: 'visible' });
+      await page.fill('#key-input', 'right');
+      await page.press('#key-input', 'Enter');
+      await expect
+        .poll(() => page.locator('.assistant .text').last().textContent(), LONG)
+        .toBe('The capital of France is Paris.');
+      expect(await page.isVisible('#key')).toBe(false);
+      expect(await page.locator('#model option').allTextContents()).toEqual(['octavo-tiny']);
+
+      // The same tab, so the same key.
+      await page.goto(`${first.url}/dashboard`);
+      await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+      await expect.poll(() => number(page, '#count-cached'), LONG).toBeGreaterThan(0);
+      first.child.kill('SIGKILL');
+      await expect.poll(() => text(page, '#state'), LONG).toBe('disconnected');
+      await startOctavo(args);
+      await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+      // The new one's cache is empty, and so is the map.
+      await expect.poll(() => text(page, '#count-cached'), LONG).toBe('0');
+      expect(await page.isVisible('#key')).toBe(false);
+    });
+  },
+);

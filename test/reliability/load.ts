@@ -19,6 +19,17 @@ const completion = (name: string, prompt: string, more: object = {}): LoadItem =
   body: { prompt, max_tokens: 60, seed: 12, ...more },
 });
 
+const answer = (name: string, input: string, more: object = {}): LoadItem => ({
+  name,
+  path: '/v1/responses',
+  body: { input, max_output_tokens: 60, temperature: 0, ...more },
+});
+
+const WEATHER = {
+  name: 'get_weather',
+  parameters: { type: 'object', properties: { city: { type: 'string' } } },
+};
+
 const LONG = 'The owl flew over the hill and saw the mill. '.repeat(90);
 const SHARED = 'A happy wolf named Uma lived near the library. '.repeat(12);
 
@@ -29,15 +40,7 @@ export const LOAD: readonly LoadItem[] = [
   chat('choices', 'Tell me a story.', { n: 3, temperature: 0.9 }),
   chat('tools', 'What is the weather in Rome?', {
     temperature: 0,
-    tools: [
-      {
-        type: 'function',
-        function: {
-          name: 'get_weather',
-          parameters: { type: 'object', properties: { city: { type: 'string' } } },
-        },
-      },
-    ],
+    tools: [{ type: 'function', function: WEATHER }],
   }),
   chat('JSON', 'Give me a JSON object with name Tom and age 7.', {
     temperature: 1,
@@ -61,6 +64,11 @@ export const LOAD: readonly LoadItem[] = [
   completion('a shared prefix, one', `${SHARED}Then`, { temperature: 0.6, ignore_eos: true }),
   completion('a shared prefix, two', `${SHARED}But`, { temperature: 0.6, ignore_eos: true }),
   completion('several prompts', 'x', { prompt: ['One day', 'At last'], temperature: 0.5 }),
+  answer('a response', 'What is the capital of France?'),
+  answer('a response with tools', 'What is the weather in Rome?', {
+    tools: [{ type: 'function', ...WEATHER }],
+  }),
+  answer('a response that is cut', 'Tell me a story about an owl.', { max_output_tokens: 16 }),
   { name: 'embeddings', path: '/v1/embeddings', body: { input: ['an owl', SHARED] } },
 ];
 
@@ -69,6 +77,7 @@ const BAD: readonly LoadItem[] = [
   completion('an unknown model', 'x', { model: 'none' }),
   completion('too long', 'x', { max_tokens: 1_000_000 }),
   chat('no such role', 'x', { messages: [{ role: 'nobody', content: 'x' }] }),
+  answer('an unknown response', 'x', { previous_response_id: 'resp_none' }),
   chat('a schema that is none', 'x', { guided_json: { type: 'nothing' } }),
 ];
 
@@ -105,13 +114,15 @@ interface MessagePart {
   }[];
 }
 
+/** Of the endpoints that have choices, or vectors. */
 interface Body {
   readonly choices?: readonly AnswerPart[];
   readonly data?: readonly { readonly embedding: readonly number[] }[];
 }
 
 /** What an answer says, in one form for streams and whole answers: choices with all their text, calls and reasons. */
-export function contentOf(text: string, stream: boolean): string {
+export function contentOf({ path }: LoadItem, text: string, stream: boolean): string {
+  if (path === '/v1/responses') return responseOf(text, stream);
   const bodies = stream ? eventsOf(text) : [JSON.parse(text) as Body];
   const choices = new Map<number, string>();
   for (const { choices: parts = [], data = [] } of bodies) {
@@ -131,7 +142,47 @@ export function contentOf(text: string, stream: boolean): string {
 }
 
 function eventsOf(text: string): Body[] {
-  const events = text.split('\n\n').filter((event) => event.startsWith('data: '));
-  if (events.pop() !== 'data: [DONE]') throw new Error(`the stream broke off: ${text.slice(-200)}`);
-  return events.map((event) => JSON.parse(event.slice('data: '.length)) as Body);
+  const events = dataOf(text);
+  if (events.pop() !== '[DONE]') throw new Error(`the stream broke off: ${text.slice(-200)}`);
+  return events.map((event) => JSON.parse(event) as Body);
 }
+
+const dataOf = (text: string): string[] =>
+  [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => data);
+
+interface ResponseObject {
+  readonly status: string;
+  readonly output: readonly {
+    readonly type: string;
+    readonly content?: readonly { readonly text: string }[];
+    readonly name?: string;
+    readonly arguments?: string;
+  }[];
+}
+
+interface ResponseEvent {
+  readonly type: string;
+  readonly delta?: string;
+  readonly response?: ResponseObject;
+}
+
+/** A stream's pieces together must be what its last event says. */
+function responseOf(text: string, stream: boolean): string {
+  if (!stream) return summary(JSON.parse(text) as ResponseObject);
+  const events = dataOf(text).map((data) => JSON.parse(data) as ResponseEvent);
+  const { response } = events.at(-1) ?? {};
+  if (!response) throw new Error(`the stream broke off: ${text.slice(-200)}`);
+  const pieces = events.map(({ delta = '' }) => delta).join('');
+  const whole = response.output.map(wordsOf).join('');
+  if (pieces !== whole) throw new Error(`the pieces are ${pieces}, the whole is ${whole}`);
+  return summary(response);
+}
+
+const wordsOf = ({
+  content = [],
+  arguments: words = '',
+}: ResponseObject['output'][number]): string =>
+  `${content.map((part) => part.text).join('')}${words}`;
+
+const summary = ({ status, output }: ResponseObject): string =>
+  JSON.stringify([status, ...output.map((item) => [item.type, item.name, wordsOf(item)])]);

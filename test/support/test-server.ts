@@ -9,6 +9,7 @@ import type { Settings } from '../../server/config/settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
 import type { ServedModel } from '../../server/text/served-model.js';
+import type { RequestTracer } from '../../server/tracing/request-tracer.js';
 import { byteModel } from './byte-model.js';
 
 export interface TestServer {
@@ -32,6 +33,7 @@ export interface TestServerOptions {
   readonly clock?: Clock;
   readonly settings?: Partial<Settings>;
   readonly redis?: Redis;
+  readonly tracer?: RequestTracer;
 }
 
 const running: App[] = [];
@@ -53,6 +55,7 @@ export async function startTestServer(
     model: options.model ?? byteModel,
     settings,
     redis: options.redis ?? null,
+    tracer: options.tracer ?? null,
     logger,
     clock: options.clock ?? systemClock,
     randomSeed: () => 7,

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
-import { bytesOf } from '../../support/byte-model.js';
+import { byteModel, bytesOf } from '../../support/byte-model.js';
 import { hasProgram } from '../../support/debian-programs.js';
 import { runOctavo } from '../../support/octavo-process.js';
 import { freePort, startRedis } from '../../support/redis-process.js';
@@ -48,6 +48,66 @@ describe('the queue', () => {
     await third.catch(() => null);
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     expect(metrics).toMatch(/admission_rejections_total\{reason="overloaded".*\} 1/);
+  });
+});
+
+describe('overload', () => {
+  it('is refused before the body: 20 times what fits, and nothing of it is parsed or tokenized', async () => {
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const engine = new ScriptedEngine(() => ({
+      steps: [bytesOf('a')],
+      finish: 'length',
+      beforeStep: () => gate,
+    }));
+    let tokenized = 0;
+    const counting = {
+      ...byteModel.tokenizer,
+      encode: (...args: Parameters<typeof byteModel.tokenizer.encode>) => {
+        tokenized++;
+        return byteModel.tokenizer.encode(...args);
+      },
+    };
+    const server = await startTestServer(engine, {
+      model: { ...byteModel, tokenizer: counting },
+      settings: { maxQueuedRequests: 10 },
+    });
+    const ask = async (path: string, body: unknown): Promise<number> => {
+      const response = await server.post(path, body);
+      if (response.status !== 503) return response.status;
+      expect(response.headers.get('retry-after')).toBe('1');
+      expect(await errorOf(response)).toMatchObject({ code: 'overloaded' });
+      return 503;
+    };
+    const admitted = Array.from({ length: 10 }, () => ask(COMPLETIONS, { prompt: 'x' }));
+    await eventually(() => engine.submitted.length === 10, 'the queue is full');
+    const others: readonly (readonly [string, unknown])[] = [
+      [COMPLETIONS, { prompt: 'y' }],
+      ['/v1/chat/completions', { messages: [{ role: 'user', content: 'y' }] }],
+      ['/v1/responses', { input: 'y' }],
+      ['/v1/embeddings', { input: 'y' }],
+      // What would be a 400 if anybody looked at it.
+      [COMPLETIONS, '{"prompt": '],
+    ];
+    const flood = Array.from({ length: 190 }, (_, i) => ask(...others[i % others.length]));
+    expect(new Set(await Promise.all(flood))).toEqual(new Set([503]));
+    expect(tokenized).toBe(10);
+    open();
+    expect(new Set(await Promise.all(admitted))).toEqual(new Set([200]));
+    expect(await ask(COMPLETIONS, { prompt: 'z' })).toBe(200);
+    expect(engine.submitted).toHaveLength(11);
+  });
+
+  it('by tokens: a queue that holds all it may takes no prompt, however short', async () => {
+    const engine = silent();
+    const server = await startTestServer(engine, { settings: { maxQueuedTokens: 8 } });
+    void server.post(COMPLETIONS, { prompt: 'x'.repeat(8) }).catch(() => null);
+    await eventually(() => engine.submitted.length === 1, 'the first is submitted');
+    const refused = await server.post(COMPLETIONS, 'no JSON');
+    expect(refused.status).toBe(503);
+    expect((await errorOf(refused)).message).toContain('8 prompt tokens wait already');
   });
 });
 

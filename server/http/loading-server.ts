@@ -1,0 +1,45 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { OctavoError } from '../../engine/errors.js';
+import { errorBody } from './errors.js';
+import { listenError } from './listen-error.js';
+
+/** Holds the port while the model is loaded. */
+export interface LoadingServer {
+  /** Where it listens: with port 0, the one that it was given. */
+  readonly port: number;
+  /** Frees the port; further calls change nothing. */
+  close(): Promise<void>;
+}
+
+/**
+ * Answers everything with 503 until the server itself can take over, so that who asks for `/health` learns that it is being started, and
+ * who gave a port that is in use need not wait for the model to be told.
+ *
+ * @throws OctavoError `port_in_use`; `usage` when the address cannot be used
+ */
+export async function startLoadingServer(host: string, port: number): Promise<LoadingServer> {
+  const error = new OctavoError('loading', 'the model is being loaded');
+  const body = JSON.stringify(errorBody(error));
+  const server = createServer((_request, response) => {
+    response.writeHead(error.entry.status, {
+      'content-type': 'application/json; charset=utf-8',
+      'retry-after': '1',
+      // The next request must meet the server that comes after this one.
+      connection: 'close',
+    });
+    response.end(body);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(listenError(cause, host, port)));
+    server.listen({ host, port }, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  let closed: Promise<void> | null = null;
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  return { port: address.port, close: () => (closed ??= close()) };
+}
