@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { foreignShare } from './lib/foreign-share.js';
+import { type ProcessorShares, processorShares } from './lib/processor-shares.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { StreamingClient } from './serve/client.js';
 import { type LoadState, newLoadState, runLoad } from './serve/run-load.js';
@@ -26,7 +26,7 @@ const FLAGS =
     ' ',
   );
 
-interface Figures {
+interface Figures extends ProcessorShares {
   /** Of the server's own count, between the warm-up and the end of the arrivals. */
   readonly tokensPerSecond: number;
   readonly offered: number;
@@ -36,8 +36,6 @@ interface Figures {
   readonly tpot: { readonly p50: number; readonly p99: number };
   readonly itl: { readonly p99: number };
   readonly lagP99: number;
-  /** Of the processors, what neither the server nor the client has taken. */
-  readonly foreign: number;
 }
 
 const CLI = fileURLToPath(new URL('../dist/server/cli.js', import.meta.url));
@@ -122,11 +120,11 @@ class Load {
       state,
     });
     await pause(WARM_SECONDS * 1000);
-    const others = foreignShare(this.#pid);
+    const shares = processorShares(this.#pid);
     const [begin, before] = [now(), await generatedTokens(this.#url)];
     await pause(SECONDS * 1000);
     const [end, after] = [now(), await generatedTokens(this.#url)];
-    const foreign = others();
+    const taken = shares();
     // Open arrivals are over by now; who was let in is waited for.
     if (arrivals.kind === 'closed') controller.abort();
     await running;
@@ -134,11 +132,11 @@ class Load {
     return {
       ...this.#figures(state),
       tokensPerSecond: (1000 * (after - before)) / (end - begin),
-      foreign,
+      ...taken,
     };
   }
 
-  #figures({ results }: LoadState): Omit<Figures, 'tokensPerSecond' | 'foreign'> {
+  #figures({ results }: LoadState): Omit<Figures, 'tokensPerSecond' | keyof ProcessorShares> {
     const counted = results.filter(({ dueMs }) => dueMs > WARM_SECONDS * 1000);
     const { requests, latencyMs } = summarise(counted, {});
     const { http_503: refused = 0, ...others } = requests.errors;
@@ -201,7 +199,7 @@ publish({
   about:
     `octavo-tiny (\`serve ${FLAGS.join(' ')}\`): streams of ${TOKENS} tokens in and ${TOKENS} out, in an open loop (Poisson) at multiples of what ` +
     `${SEQUENCES} clients in a closed loop get, ${capacity.toFixed(1)} requests/s; ${ROUNDS} rounds in turn, ${SECONDS} s each after ` +
-    `${WARM_SECONDS} s. Clients and server share the machine. Tokens are the server's own count; times are measured by the client, from when ` +
+    `${WARM_SECONDS} s. Clients and server share the machine: what the client takes, the server lacks. Tokens are the server's own count; times are measured by the client, from when ` +
     'a request was due, of those that were let in.',
   raw: { capacity, rounds },
   tables: [
@@ -218,7 +216,8 @@ publish({
         'time per token p99 ms',
         'inter-token p99 ms',
         'client late p99 ms',
-        'processors taken by others',
+        'processors taken by the client',
+        'by others',
       ],
       rows: LOADS.map((factor) => [
         `${factor} x`,
@@ -231,6 +230,7 @@ publish({
         of(factor, ({ tpot }) => tpot.p99),
         of(factor, ({ itl }) => itl.p99),
         of(factor, ({ lagP99 }) => lagP99),
+        `${(100 * of(factor, ({ client }) => client)).toFixed(0)} %`,
         `${(100 * of(factor, ({ foreign }) => foreign)).toFixed(0)} %`,
       ]),
     },

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { request } from 'undici';
 import { expect, it } from 'vitest';
-import { foreignShare } from '../../bench/lib/foreign-share.js';
+import { processorShares } from '../../bench/lib/processor-shares.js';
 import { RandomStream } from '../../bench/serve/random-stream.js';
 import { eventually } from '../support/eventually.js';
 import { metric, startOctavo } from '../support/octavo-process.js';
@@ -142,11 +142,11 @@ it('mixed loads with misfortunes: every text as alone, nothing left behind', {
   const probes: Probe[] = [];
   const foreign: number[] = [];
   for (let window = 0; window < WINDOWS; window++) {
-    const others = foreignShare(pid);
+    const shares = processorShares(pid);
     const end = performance.now() + (SECONDS * 1000) / WINDOWS;
     await Promise.all(randoms.map((random) => client(random, end)));
     await expect.poll(left, { timeout: 5000 }).toEqual([0, 0, 0]);
-    foreign.push(others());
+    foreign.push(shares().foreign);
     probes.push(await probe());
   }
   expect(new Set(probes.map(({ threads }) => threads)).size).toBe(1);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-// How much of the machine is somebody else's while something is measured; Linux only.
+// Who has the processors while something is measured; Linux only.
 
 /** Clock ticks that all processors have worked since the system's start, and that they have been there. */
 function processorTicks(): { busy: number; all: number } {
@@ -18,13 +18,27 @@ function ticksOf(pid: number): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-/** Begins to look. @returns what ends it, and gives the share of the processors that neither a process nor this one has taken */
-export function foreignShare(pid: number): () => number {
-  const look = () => ({ ...processorTicks(), own: ticksOf(pid) + ticksOf(process.pid) });
+/** Shares of all processors. */
+export interface ProcessorShares {
+  /** This process: the client. */
+  readonly client: number;
+  /** What neither the server nor the client has taken. */
+  readonly foreign: number;
+}
+
+/** Begins to look. @returns what ends it */
+export function processorShares(server: number): () => ProcessorShares {
+  const look = () => ({
+    ...processorTicks(),
+    server: ticksOf(server),
+    client: ticksOf(process.pid),
+  });
   const before = look();
   return () => {
     const after = look();
-    const own = after.own - before.own;
-    return (after.busy - before.busy - own) / (after.all - before.all);
+    const all = after.all - before.all;
+    const client = after.client - before.client;
+    const own = after.server - before.server + client;
+    return { client: client / all, foreign: (after.busy - before.busy - own) / all };
   };
 }
