@@ -48,6 +48,9 @@ export class KernelAttention implements PagedAttention {
       return group;
     });
     this.#groupOf = sizes.flatMap((count, index) => Array.from({ length: count }, () => index));
+    // Before there are other threads: a helper that is just starting may miss that a memory grows, and its kernel then takes the new part
+    // for out of bounds.
+    for (const group of this.groups) group.arena.reserve(STEP_RESERVE_BYTES);
     const helpers = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
     const memories = this.groups.map((group) => group.arena.memory);
     const scratch = helpers.map((thread) =>

@@ -176,8 +176,10 @@ describe.skipIf(spawnSync('script', ['--version']).error !== undefined)('on a te
 /** What a server prints on a terminal of its own, until it serves. */
 async function onTerminal(env: Record<string, string>): Promise<string> {
   const command = `exec "${process.execPath}" "${CLI}" serve --port 0`;
+  // Node takes CI for a terminal without colours.
+  const { CI: _ci, NO_COLOR: _noColor, ...inherited } = process.env;
   const child = spawn('script', ['-qec', command, '/dev/null'], {
-    env: { ...process.env, TERM: 'xterm-256color', ...env },
+    env: { ...inherited, TERM: 'xterm-256color', ...env },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));

@@ -17,10 +17,19 @@ export class Arena {
     const end = start + bytes;
     if (end > MAX_MEMORY_BYTES)
       throw new RangeError(`${end} bytes do not fit into one wasm memory`);
-    const missing = end - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    this.#growTo(end);
     this.#end = end;
     return start;
+  }
+
+  /** Grows the memory for what is allocated later: at least `bytes`, if there is room for them. */
+  reserve(bytes: number): void {
+    this.#growTo(Math.min(this.#end + bytes, MAX_MEMORY_BYTES));
+  }
+
+  #growTo(end: number): void {
+    const missing = end - this.memory.buffer.byteLength;
+    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE_BYTES));
   }
 
   floats(start: number, length: number): Float32Array {

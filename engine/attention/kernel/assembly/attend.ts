@@ -121,7 +121,8 @@ function loadQueries(
   for (let i = 0; i < numQueries; i++) {
     let source = <usize>load<u32>(step, STEP_QUERY) + <usize>((firstRow + i) * heads + kvHead * group) * rowBytes;
     for (let h = 0; h < group; h++) {
-      memory.copy(target, source, rowBytes);
+      // Not memory.copy: it checks the size that this thread knows of the memory, which may have grown since.
+      for (let d: usize = 0; d < rowBytes; d += 16) v128.store(target + d, v128.load(source + d));
       rotate(layer, target, firstPosition + i);
       for (let d: usize = 0; d < rowBytes; d += 16) v128.store(target + d, f32x4.mul(v128.load(target + d), scale));
       target += rowBytes;
