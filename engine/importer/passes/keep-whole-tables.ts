@@ -1,7 +1,7 @@
 import { constantInts } from '../constant-ints.js';
 import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { CacheFlow } from '../recognisers/cache-flow.js';
+import { readersOf } from '../readers.js';
 
 /** What may stand between a table and the look-up, without moving its rows. */
 const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);
@@ -14,10 +14,11 @@ const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);
  * Where all readers look up rows, none of which lies beyond the end, the whole table gives the same, and no length is needed.
  */
 export function keepWholeTables(graph: Graph): void {
-  const flow = new CacheFlow(graph);
-  const slices = graph.nodes.filter(
-    (node) =>
-      isBeginningOfTable(graph, node) && isLookedUp(flow, node.output[0], axisOf(graph, node)),
+  const candidates = graph.nodes.filter((node) => isBeginningOfTable(graph, node));
+  if (candidates.length === 0) return;
+  const readers = readersOf(graph);
+  const slices = candidates.filter((node) =>
+    isLookedUp(graph, readers, node.output[0], axisOf(graph, node)),
   );
   if (slices.length === 0) return;
   const tables = new Map(slices.map(({ input, output }) => [output[0], input[0]]));
@@ -46,19 +47,25 @@ function isBeginningOfTable(graph: Graph, { opType, input }: NodeProto): boolean
 }
 
 /** @param axis of the table's rows */
-function isLookedUp(flow: CacheFlow, tensor: string, axis: number): boolean {
-  const readers = flow.consumers(tensor);
+function isLookedUp(
+  graph: Graph,
+  readers: ReadonlyMap<string, readonly NodeProto[]>,
+  tensor: string,
+  axis: number,
+): boolean {
+  const found = readers.get(tensor) ?? [];
   return (
-    readers.length > 0 &&
-    !flow.graph.outputs.has(tensor) &&
-    readers.every((node) => {
+    found.length > 0 &&
+    !graph.outputs.has(tensor) &&
+    found.every((node) => {
       const { opType, input, output } = node;
       if (opType === 'Gather') {
         return input[0] === tensor && input[1] !== tensor && intAttribute(node, 'axis', 0) === axis;
       }
       // A table is squeezed to two dimensions.
       return (
-        KEEPING_ROWS.has(opType) && isLookedUp(flow, output[0], opType === 'Squeeze' ? 0 : axis)
+        KEEPING_ROWS.has(opType) &&
+        isLookedUp(graph, readers, output[0], opType === 'Squeeze' ? 0 : axis)
       );
     })
   );

@@ -1,5 +1,6 @@
 import type { Graph } from '../graph.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { readersOf } from '../readers.js';
 import type { Product } from './find-products.js';
 
 /**
@@ -26,7 +27,8 @@ export function carriedScales(
   for (const product of products) {
     if (product.bias !== '' || product.type !== Type.FLOAT) continue;
     const gate = onlyReader(product.node.output[0]);
-    if (gate?.opType !== 'Mul') continue;
+    // (Its square would have the scale twice.)
+    if (gate?.opType !== 'Mul' || gate.input[0] === gate.input[1]) continue;
     const [activation] = gate.output;
     // Of two products that are multiplied with each other, one is enough; and a row must stay a row.
     if (carried.has(activation) || graph.outputs.has(activation)) continue;
@@ -42,17 +44,4 @@ export function carriedScales(
     if (next.length > 0 && next.every(takes)) carried.set(activation, product);
   }
   return carried;
-}
-
-/** Nodes by the tensors they read; a node that reads one twice stands there twice. */
-function readersOf(graph: Graph): Map<string, NodeProto[]> {
-  const readers = new Map<string, NodeProto[]>();
-  for (const node of graph.nodes) {
-    for (const name of node.input) {
-      const known = readers.get(name);
-      if (known) known.push(node);
-      else readers.set(name, [node]);
-    }
-  }
-  return readers;
 }

@@ -1,5 +1,6 @@
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
+import { readersOf } from '../readers.js';
 
 /** Past and fresh keys, or values, where the graph itself joins them: Concat(past, fresh) along the tokens. */
 export interface JoinedCache {
@@ -23,24 +24,20 @@ const MOVES = new Set([
 /** Who reads what, and where caches join the step, in one graph. */
 export class CacheFlow {
   readonly graph: Graph;
-  readonly #consumers = new Map<string, NodeProto[]>();
+  readonly #readers: ReadonlyMap<string, readonly NodeProto[]>;
   readonly #joins = new Map<string, JoinedCache>();
 
   constructor(graph: Graph) {
     this.graph = graph;
+    this.#readers = readersOf(graph);
     for (const node of graph.nodes) {
-      for (const name of new Set(node.input)) {
-        const readers = this.#consumers.get(name);
-        if (readers) readers.push(node);
-        else this.#consumers.set(name, [node]);
-      }
       const join = joinOf(graph, node);
       if (join) this.#joins.set(join.joined, join);
     }
   }
 
   consumers(tensor: string): readonly NodeProto[] {
-    return this.#consumers.get(tensor) ?? [];
+    return this.#readers.get(tensor) ?? [];
   }
 
   /** True for keys or values that a Concat of past and fresh ones makes. */

@@ -284,6 +284,18 @@ describe('a W8A8 product', () => {
 });
 
 describe('what W8A8 leaves alone', () => {
+  it('is the scale of a result that is multiplied with itself', async () => {
+    const b = new OnnxBuilder(17);
+    b.input('x', Type.FLOAT, [1, 'T', INPUTS]);
+    const up = b.node('MatMul', 'up', ['x', b.weight('wu', [INPUTS, OUTPUTS])]);
+    const square = b.node('Mul', 'square', [up, up]);
+    b.node('MatMul', 'down', [square, b.weight('wd', [OUTPUTS, INPUTS])], { outputs: ['y'] });
+    b.output('y', Type.FLOAT, [1, 'T', INPUTS]);
+    const { graph } = await quantized(b);
+    const scaled = graph.nodes.filter(({ name }) => name.endsWith('/scaled'));
+    expect(scaled.map(({ name }) => name)).toEqual(['up/scaled', 'down/scaled']);
+  });
+
   it('is packed weights, unless asked for, and products of few inputs', async () => {
     const b = product();
     const angles = b.node('MatMul', 'angles', ['t', b.weight('frequencies', [1, 16])]);
