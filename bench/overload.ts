@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { startOctavo } from './lib/octavo-server.js';
 import { type ProcessorShares, processorShares } from './lib/processor-shares.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { StreamingClient } from './serve/client.js';
@@ -38,26 +38,9 @@ interface Figures extends ProcessorShares {
   readonly lagP99: number;
 }
 
-const CLI = fileURLToPath(new URL('../dist/server/cli.js', import.meta.url));
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const now = (): number => performance.now();
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function startServer(): Promise<{ child: ChildProcess; url: string }> {
-  const child = spawn(process.execPath, [CLI, 'serve', '--port', '0', ...FLAGS], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  process.once('exit', () => child.kill('SIGKILL'));
-  const url = await new Promise<string>((resolve, reject) => {
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
-      if (found) resolve(found[1]);
-    });
-    child.once('exit', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
-  });
-  return { child, url };
-}
 
 async function generatedTokens(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
@@ -156,7 +139,7 @@ class Load {
   }
 }
 
-const { child, url } = await startServer();
+const { child, url } = await startOctavo(ROOT, FLAGS);
 const load = new Load(url, child.pid ?? 0);
 // The first one only warms up.
 await load.run({ kind: 'closed', concurrency: SEQUENCES }, Number.POSITIVE_INFINITY);

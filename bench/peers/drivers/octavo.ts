@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { startOctavo } from '../../lib/octavo-server.js';
 import { StreamingClient } from '../../serve/client.js';
 import { converse, serveLoads } from '../protocol.js';
 
@@ -10,23 +10,10 @@ const { root, model, flags } = JSON.parse(process.argv[2]) as {
   model: string;
   flags: string[];
 };
-const args = [
-  ...['serve', '--port', '0', '--model', model, '--threads', '2', '--max-num-seqs', '64'],
+const { child: server, url } = await startOctavo(root, [
+  ...['--model', model, '--threads', '2', '--max-num-seqs', '64'],
   ...['--kv-cache-memory', '2GiB', '--max-model-len', '4096', ...flags],
-];
-const server = spawn(process.execPath, [`${root}/dist/server/cli.js`, ...args], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-const url = await new Promise<string>((resolve, reject) => {
-  let output = '';
-  server.stdout.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-    const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
-    if (found) resolve(found[1]);
-  });
-  server.once('exit', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
-});
-process.once('exit', () => server.kill('SIGKILL'));
+]);
 
 const client = new StreamingClient(
   {

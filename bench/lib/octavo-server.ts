@@ -1,0 +1,28 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+export interface OctavoServer {
+  readonly child: ChildProcess;
+  readonly url: string;
+}
+
+/**
+ * The compiled server in a process of its own, on a free port, once it serves. It ends with this process.
+ *
+ * @param root of the checkout whose `dist` runs
+ * @throws Error with what it printed when it ends before
+ */
+export async function startOctavo(root: string, flags: readonly string[]): Promise<OctavoServer> {
+  const args = [`${root}/dist/server/cli.js`, 'serve', '--port', '0', ...flags];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  process.once('exit', () => child.kill('SIGKILL'));
+  const url = await new Promise<string>((resolve, reject) => {
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
+      if (found) resolve(found[1]);
+    });
+    child.once('exit', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
+  });
+  return { child, url };
+}
