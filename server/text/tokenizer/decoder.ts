@@ -55,7 +55,7 @@ function fusedStep(part: Component): Step[] {
   if (part.type !== 'Strip' || part.integer('stop', 0) !== 0 || part.integer('start', 0) > 1) {
     throw part.unsupported('behind Fuse');
   }
-  const strip = stripStart(part.text('content', ' '), part.integer('start', 0));
+  const strip = stripper(part, 'start');
   return [(written, opens) => (opens ? strip(written) : written)];
 }
 
@@ -73,8 +73,8 @@ function tokenStep(part: Component): Step[] {
       return [(written) => asText(written).replace(pattern, () => content)];
     }
     case 'Strip': {
-      const start = stripStart(part.text('content', ' '), part.integer('start', 0));
-      const stop = stripEnd(part.text('content', ' '), part.integer('stop', 0));
+      const start = stripper(part, 'start');
+      const stop = stripper(part, 'stop');
       return [(written) => stop(start(written))];
     }
     case 'Metaspace': {
@@ -96,28 +96,21 @@ function byteOf(written: string | Uint8Array): Uint8Array | null {
   return match?.[1] === undefined ? null : Uint8Array.of(Number.parseInt(match[1], 16));
 }
 
-function stripStart(
-  content: string,
-  most: number,
+/** Takes a Strip's content from one end of what is written, as often as it says at most. */
+function stripper(
+  part: Component,
+  end: 'start' | 'stop',
 ): (written: string | Uint8Array) => string | Uint8Array {
+  const content = part.text('content', ' ');
+  const most = part.integer(end, 0);
+  const isThere = (text: string): boolean =>
+    end === 'start' ? text.startsWith(content) : text.endsWith(content);
+  const without = (text: string): string =>
+    end === 'start' ? text.slice(content.length) : text.slice(0, text.length - content.length);
   return (written) => {
     let rest = asText(written);
     let count = 0;
-    for (; count < most && rest.startsWith(content); count++) rest = rest.slice(content.length);
-    return count === 0 ? written : rest;
-  };
-}
-
-function stripEnd(
-  content: string,
-  most: number,
-): (written: string | Uint8Array) => string | Uint8Array {
-  return (written) => {
-    let rest = asText(written);
-    let count = 0;
-    for (; count < most && rest.endsWith(content); count++) {
-      rest = rest.slice(0, rest.length - content.length);
-    }
+    for (; count < most && isThere(rest); count++) rest = without(rest);
     return count === 0 ? written : rest;
   };
 }
