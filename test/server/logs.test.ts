@@ -1,9 +1,10 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { OctavoError } from '../../engine/errors.js';
 import { bytesOf } from '../support/byte-model.js';
+import { hasProgram } from '../support/debian-programs.js';
 import { octavo } from '../support/octavo-process.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../support/test-server.js';
@@ -158,7 +159,7 @@ describe('prompts and keys', () => {
   });
 });
 
-describe.skipIf(spawnSync('script', ['--version']).error !== undefined)('on a terminal', () => {
+describe.skipIf(!hasProgram('script'))('on a terminal', () => {
   it('the log is for people: colours and one readable line, no JSON', async () => {
     const output = await onTerminal({});
     expect(output).toContain('\u001B[32mINFO\u001B[39m: ');
