@@ -9,6 +9,8 @@ import {
   type Segment,
   STEP_INPUT,
 } from '../importer/imported-model.js';
+import { freeBuffers } from './free-buffers.js';
+import { type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
 import { buildStepBatch, type StepBatch } from './step-batch.js';
 import { floats, take } from './tensors.js';
@@ -35,6 +37,7 @@ export class SegmentRunner implements ModelRunner {
   readonly #sites: readonly AttentionSite[];
   readonly #attention: PagedAttention;
   readonly #maxLogitRows: number;
+  readonly #lifetimes: Lifetimes;
   /** One buffer for all layers: a segment has read a site's output before the next site writes. */
   #attentionOutput = new Float32Array(0);
   #disposed = false;
@@ -49,6 +52,7 @@ export class SegmentRunner implements ModelRunner {
     this.#segments = segments;
     this.#sites = model.sites;
     this.#attention = attention;
+    this.#lifetimes = lifetimes(segments, model.sites);
     this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
   }
 
@@ -81,8 +85,10 @@ export class SegmentRunner implements ModelRunner {
     for (const [index, site] of this.#sites.entries()) {
       const start = performance.now();
       await this.#run(this.#segments[index], tensors);
+      free(tensors, this.#lifetimes.afterSegment[index]);
       const computed = performance.now();
       tensors.set(site.output, this.#attend(site, tensors, batch.numTokens));
+      free(tensors, this.#lifetimes.afterSite[index]);
       segments += computed - start;
       attention += performance.now() - computed;
     }
@@ -94,6 +100,7 @@ export class SegmentRunner implements ModelRunner {
       await this.#run(this.#segments[this.#sites.length], tensors);
       answers.push(readAnswer(tensors, piece));
     }
+    free(tensors, this.#lifetimes.afterSegment[this.#sites.length]);
     segments += performance.now() - start;
     this.#timings = { segments, attention };
     return joinAnswers(answers, this.#maxLogitRows);
@@ -131,6 +138,17 @@ export class SegmentRunner implements ModelRunner {
 
 interface LoadedSegment extends Pick<Segment, 'inputs' | 'outputs'> {
   readonly session: InferenceSession;
+}
+
+/** Forgets tensors that ONNX Runtime made for this step alone. */
+function free(tensors: Map<string, Tensor>, names: readonly string[]): void {
+  const buffers: ArrayBuffer[] = [];
+  for (const name of names) {
+    const { data } = take(tensors, name);
+    if (ArrayBuffer.isView(data) && data.buffer instanceof ArrayBuffer) buffers.push(data.buffer);
+    tensors.delete(name);
+  }
+  freeBuffers(buffers);
 }
 
 async function createSession(

@@ -1,0 +1,30 @@
+import type { AttentionSite, Segment } from '../importer/imported-model.js';
+
+/** What of a step's tensors is read for the last time where. */
+export interface Lifetimes {
+  /** By segment: outputs of earlier segments that no one reads after it. */
+  readonly afterSegment: readonly (readonly string[])[];
+  /** By site: outputs of segments that no one reads after it. */
+  readonly afterSite: readonly (readonly string[])[];
+}
+
+/**
+ * Lifetimes of what segments compute, in the order segment 0, site 0, segment 1, ... Outputs that neither a segment nor a site reads are the
+ * step's answer and outlive it. What sites compute is the runner's own memory.
+ */
+export function lifetimes(
+  segments: readonly Pick<Segment, 'inputs' | 'outputs'>[],
+  sites: readonly Pick<AttentionSite, 'query' | 'key' | 'value'>[],
+): Lifetimes {
+  const afterSegment: string[][] = segments.map(() => []);
+  const afterSite: string[][] = sites.map(() => []);
+  const dying = new Map<string, string[]>();
+  for (const [index, { inputs }] of segments.entries()) {
+    for (const name of inputs) dying.set(name, afterSegment[index]);
+    if (index === sites.length) break;
+    const { query, key, value } = sites[index];
+    for (const name of [query, key, value]) dying.set(name, afterSite[index]);
+  }
+  for (const name of segments.flatMap(({ outputs }) => outputs)) dying.get(name)?.push(name);
+  return { afterSegment, afterSite };
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { freeBuffers } from '../../../engine/runner/free-buffers.js';
+import { lifetimes } from '../../../engine/runner/lifetimes.js';
+
+describe('lifetimes', () => {
+  const segments = [
+    { inputs: ['input_ids'], outputs: ['q0', 'k0', 'v0', 'h0', 'mask'] },
+    { inputs: ['a0', 'h0'], outputs: ['q1', 'k1', 'h1'] },
+    { inputs: ['a1', 'h1', 'mask', 'position_ids'], outputs: ['top_logits'] },
+  ];
+  // The second site reads the first one's values again.
+  const sites = [
+    { query: 'q0', key: 'k0', value: 'v0' },
+    { query: 'q1', key: 'k1', value: 'v0' },
+  ];
+
+  it('ends a tensor at its last reader', () => {
+    const { afterSegment, afterSite } = lifetimes(segments, sites);
+    expect(afterSite).toEqual([
+      ['q0', 'k0'],
+      ['v0', 'q1', 'k1'],
+    ]);
+    expect(afterSegment).toEqual([[], ['h0'], ['mask', 'h1']]);
+  });
+
+  it('never ends inputs of the step, outputs of sites, or the answer', () => {
+    const { afterSegment, afterSite } = lifetimes(segments, sites);
+    const ended = [...afterSegment, ...afterSite].flat();
+    for (const name of ['input_ids', 'position_ids', 'a0', 'a1', 'top_logits']) {
+      expect(ended).not.toContain(name);
+    }
+  });
+});
+
+describe('freeBuffers', () => {
+  it('gives the memory back at once, without the garbage collector', () => {
+    const size = 2 ** 20;
+    const before = process.memoryUsage().arrayBuffers;
+    const kept: Float32Array[] = [];
+    for (let i = 0; i < 64; i++) {
+      const views = [new Float32Array(size / 4), new Float32Array(size / 4)];
+      kept.push(...views);
+      freeBuffers(views.map(({ buffer }) => buffer));
+    }
+    expect(kept.every(({ length }) => length === 0)).toBe(true);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * size);
+  });
+
+  it('takes none', () => {
+    expect(() => freeBuffers([])).not.toThrow();
+  });
+});
