@@ -206,7 +206,8 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     await page.setViewportSize({ width, height: 680 });
     expect(await overflow()).toBe(0);
     // The parameters step back for the conversation, and are there when they are asked for.
-    expect(await page.isVisible('#temperature')).toBe(false);
+    // (The page hears of its new width a moment later.)
+    await page.waitForSelector('#temperature', { state: 'hidden' });
     await page.click('summary');
     expect(await page.isVisible('#temperature')).toBe(true);
     await page.goto(`${server.url}/dashboard`);
