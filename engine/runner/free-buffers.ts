@@ -6,12 +6,11 @@ const nowhere = openNowhere();
 /**
  * Gives back the memory of buffers that nobody reads any more: their views are empty afterwards.
  *
- * The garbage collector would do it too, but it counts such memory as pressure: ONNX Runtime copies each output into a new buffer, 6 MB in a step
- * of 32 sequences and 100 MB in one of 512 tokens, and every 10 MB V8 marked its whole heap on all cores, which took 8 % of two of them. Memory
- * that is freed at once is also the next to be used, while it is still in the cache.
+ * The garbage collector would do it too, but ONNX Runtime copies each output into a new buffer, V8 takes their memory for pressure, and marks its
+ * whole heap several times a second, on the cores that the step needs (docs/benchmarks.md, "What the garbage collector cost").
  *
  * A buffer that is transferred belongs to the message, and a message that cannot arrive is destroyed. (`ArrayBuffer.prototype.transfer` says it
- * better, but Node 20 does not have it.) Four buffers of a layer cost 4 microseconds with their allocation.
+ * better, but Node 20 does not have it.)
  */
 export function freeBuffers(buffers: readonly ArrayBuffer[]): void {
   if (buffers.length > 0) nowhere.postMessage(null, buffers);

@@ -207,7 +207,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await overflow()).toBe(0);
     // The parameters step back for the conversation, and are there when they are asked for.
     // (The page hears of its new width a moment later.)
-    await page.waitForSelector('#temperature', { state: 'hidden' });
+    await expect.poll(() => page.isVisible('#temperature'), LONG).toBe(false);
     await page.click('summary');
     expect(await page.isVisible('#temperature')).toBe(true);
     await page.goto(`${server.url}/dashboard`);
