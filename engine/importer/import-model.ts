@@ -26,6 +26,7 @@ import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
+import { noteSaturatingProducts } from './passes/saturating-products.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
 import { placeWeights } from './place-weights.js';
@@ -76,6 +77,8 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   widenFloats(source);
   keepWholeTables(source);
   noteStepScales(source);
+  // Before W8A8 adds products of its own, whose bits are chosen for this CPU.
+  const saturates = await noteSaturatingProducts(source);
   const found = await findSites(source, { maxLength });
   // First, so that what chooses tokens for logits needs nothing from the step.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
@@ -105,6 +108,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
     vocabSize,
     hiddenSize,
     weightsDir: directory,
+    saturates,
     maxStepTokens: maxStepTokens(
       graph,
       cuts.flatMap((cut) => cut.nodes),

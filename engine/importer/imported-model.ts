@@ -21,6 +21,8 @@ export interface ImportedModel {
   readonly maxStepTokens: number | null;
   /** Where the external data of segments lies; null when there is none. */
   readonly weightsDir: string | null;
+  /** Whether int8 products that the export brought along would saturate on this CPU: sessions need EXACT_SUMS. */
+  readonly saturates: boolean;
   readonly report: ImportReport;
 }
 

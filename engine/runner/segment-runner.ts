@@ -9,6 +9,7 @@ import {
   type Segment,
   STEP_INPUT,
 } from '../importer/imported-model.js';
+import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
@@ -64,7 +65,7 @@ export class SegmentRunner implements ModelRunner {
   ): Promise<SegmentRunner> {
     const segments: LoadedSegment[] = [];
     for (const segment of model.segments) {
-      const session = await createSession(segment, model.weightsDir, options.threads);
+      const session = await createSession(segment, model, options.threads);
       const { inputs, outputs } = segment;
       segments.push({ inputs, outputs, session });
     }
@@ -153,7 +154,7 @@ function free(tensors: Map<string, Tensor>, names: readonly string[]): void {
 
 async function createSession(
   segment: Segment,
-  weightsDir: string | null,
+  { weightsDir, saturates }: ImportedModel,
   threads: number,
 ): Promise<InferenceSession> {
   const options: InferenceSession.SessionOptions = {
@@ -169,6 +170,7 @@ async function createSession(
     extra: {
       session: {
         force_spinning_stop: '1',
+        ...(saturates && EXACT_SUMS),
         ...(weightsDir !== null && { model_external_initializers_file_folder_path: weightsDir }),
       },
     },

@@ -1,12 +1,22 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { EXACT_SUMS } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { fromFloat16 } from '../../engine/importer/tensor-data.js';
 
 const ints = (values: readonly number[]): Tensor =>
   new Tensor('int64', BigInt64Array.from(values.map(BigInt)), [1, values.length]);
 
-/** What an export's file says after a prompt, in ONNX Runtime with its own attention. */
-export async function uncutLogits(file: string, prompt: readonly number[]): Promise<Float32Array> {
-  const session = await InferenceSession.create(file, { logSeverityLevel: 3 });
+/**
+ * What an export's file says after a prompt, in ONNX Runtime with its own attention.
+ *
+ * @param saturates as the importer has found: exact sums are compared with exact ones
+ */
+export async function uncutLogits(
+  file: string,
+  prompt: readonly number[],
+  saturates = false,
+): Promise<Float32Array> {
+  const extra = { session: saturates ? EXACT_SUMS : {} };
+  const session = await InferenceSession.create(file, { logSeverityLevel: 3, extra });
   const feeds: Record<string, Tensor> = {};
   for (const input of session.inputMetadata) {
     if (!input.isTensor) continue;

@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import {
+  EXACT_SUMS,
   exactWeightBits,
   type ProductProbe,
+  runProducts,
 } from '../../../../engine/importer/quantize/exact-weight-bits.js';
 
 const INPUTS = 128;
@@ -38,4 +40,8 @@ it('gives up where 7 bits saturate too', async () => {
 
 it('finds some width that works on this machine', async () => {
   expect([7, 8]).toContain(await exactWeightBits());
+});
+
+it('finds 8 bits on any machine whose ONNX Runtime is told to be exact', async () => {
+  expect(await exactWeightBits((weight, rows) => runProducts(weight, rows, EXACT_SUMS))).toBe(8);
 });
