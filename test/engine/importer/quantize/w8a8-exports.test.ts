@@ -35,6 +35,7 @@ const EXPORTS: readonly {
   { exporter: 'variants', family: 'smollm2', dtype: 'q2' },
 ];
 
+// With the bits that this machine is served with; measured with 7: 0.9856 at worst.
 // The models are tiny and random: rounding shows more than in a trained one. What matters here is that nothing is broken.
 describe('W8A8 of real exports', () => {
   it.each(EXPORTS)(
@@ -50,7 +51,7 @@ describe('W8A8 of real exports', () => {
           await runner.dispose();
         }
       };
-      const quantize = { nbits: true, cacheDir, weightBits: () => Promise.resolve(8 as const) };
+      const quantize = { nbits: true, cacheDir };
       const exact = await firsts({ dtype });
       const quantized = await firsts({ dtype, quantize });
       expect(quantized.rewrites.join()).toContain('w8a8');
