@@ -77,7 +77,7 @@ function buildProgram(finish: (code: number) => void): Command {
 /** The settings that `inspect` takes, as texts. */
 function inspectTexts(options: Options): FlagTexts {
   const texts: FlagTexts = {};
-  for (const name of ['quantize', 'quantizeNbits', 'logLevel'] as const) {
+  for (const name of ['dtype', 'quantize', 'quantizeNbits', 'logLevel'] as const) {
     const value = options[name];
     if (typeof value === 'string' || value === true) texts[name] = [String(value)];
   }

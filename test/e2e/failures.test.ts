@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { OnnxBuilder } from '../../bench/models/onnx-builder.js';
 import { eventually } from '../support/eventually.js';
+import { exportDir } from '../support/export-fixtures.js';
 import { modelDir } from '../support/model-dir.js';
 import {
   exitCode,
@@ -226,5 +227,12 @@ describe('octavo generate and inspect', () => {
     const result = await runOctavo(['inspect', TINY]);
     expect(result.code).toBe(0);
     expect(result.stdout).toContain('5 attention sites');
+  });
+
+  it('inspects the number format that was asked for', async () => {
+    const directory = exportDir('variants', 'smollm2');
+    const { code, stdout } = await runOctavo(['inspect', directory, '--dtype', 'int8']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('onnx/model_int8.onnx (int8) by --dtype int8');
   });
 });
