@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { Arena } from '../engine/attention/kernel/arena.js';
 import { compileKernel, instantiateKernel } from '../engine/attention/kernel/module.js';
-import type { KvDtype } from '../engine/attention/paged-attention.js';
+import { KV_DTYPES, type KvDtype } from '../engine/attention/paged-attention.js';
 import { LAYERS, type Load, timeSteps, workOf } from './lib/attention-load.js';
 import { type Cell, median, publish } from './lib/report.js';
 
@@ -10,7 +10,7 @@ import { type Cell, median, publish } from './lib/report.js';
 
 const THREADS = 2;
 const READ_BYTES = 512 * 2 ** 20;
-const FORMATS: readonly KvDtype[] = ['f32', 'bf16', 'int8'];
+const FORMATS = KV_DTYPES;
 
 /** GB/s that a plain loop of vector loads reads, with one thread or more, each over memory of its own. */
 async function readBandwidth(threads: number): Promise<number> {
@@ -71,7 +71,7 @@ instantiateKernel(compileKernel(), new Arena().memory);
 const bandwidth = [await readBandwidth(1), await readBandwidth(THREADS)];
 
 // In the cache: one layer's pages of one sequence of 128 tokens are 128 KiB of float32.
-const inCache: Record<KvDtype, Measured[]> = { f32: [], bf16: [], int8: [] };
+const inCache: Record<KvDtype, Measured[]> = { f32: [], bf16: [], int16: [], int8: [] };
 for (const kvDtype of FORMATS) {
   for (const threads of [1, THREADS]) {
     inCache[kvDtype].push(

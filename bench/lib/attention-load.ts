@@ -1,8 +1,10 @@
 import { KernelAttention } from '../../engine/attention/kernel-attention.js';
-import type {
-  AttentionBatch,
-  AttentionShape,
-  KvDtype,
+import {
+  type AttentionBatch,
+  type AttentionShape,
+  ELEMENT_BYTES,
+  type KvDtype,
+  scaleBytes,
 } from '../../engine/attention/paged-attention.js';
 
 export const LAYERS = 24;
@@ -21,7 +23,6 @@ export const QWEN_ATTENTION: AttentionShape = {
 };
 
 const BLOCK_SIZE = 16;
-const ELEMENT_BYTES: Record<KvDtype, number> = { f32: 4, bf16: 2, int8: 1 };
 
 export interface Load {
   readonly kvDtype: KvDtype;
@@ -39,10 +40,15 @@ export function workOf({ kvDtype, batch, context, queries }: Load): {
 } {
   const { numHeads, numKvHeads, headSize } = QWEN_ATTENTION;
   const pairs = batch * (queries * context - (queries * (queries - 1)) / 2);
-  const scales = kvDtype === 'int8' ? 4 : 0;
   return {
     flops: LAYERS * pairs * numHeads * headSize * 4,
-    bytes: LAYERS * batch * context * numKvHeads * 2 * (headSize * ELEMENT_BYTES[kvDtype] + scales),
+    bytes:
+      LAYERS *
+      batch *
+      context *
+      numKvHeads *
+      2 *
+      (headSize * ELEMENT_BYTES[kvDtype] + scaleBytes(kvDtype)),
   };
 }
 

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { KV_DTYPES, type KvDtype } from '../../engine/attention/paged-attention.js';
 import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
@@ -9,7 +10,7 @@ import { SHAPES, type ShapeName } from '../models/shapes.js';
 
 // An engine core without its thread and the server around it, over random weights, as the command line names it:
 //
-//     [shape] --dtype fp32|q4 --quantize none|w8a8 --kv-dtype f32|bf16|int8
+//     [shape] --dtype fp32|q4 --quantize none|w8a8 --kv-dtype f32|bf16|int16|int8
 
 export const THREADS = 2;
 export const STEP_TOKENS = 512;
@@ -18,7 +19,7 @@ export interface BenchModel {
   readonly shape: ShapeName;
   readonly dtype: 'fp32' | 'q4';
   readonly quantize: 'none' | 'w8a8';
-  readonly kvDtype: 'f32' | 'bf16' | 'int8';
+  readonly kvDtype: KvDtype;
   readonly directory: string;
   /** For the name of the results: what differs from the plain model. */
   readonly variant: readonly string[];
@@ -40,7 +41,7 @@ export function benchModelFromArgv(): BenchModel {
   const shape = oneOf('shape', positionals[0] ?? 'qwen2.5-0.5b', shapes);
   const dtype = oneOf('--dtype', flags.dtype, ['fp32', 'q4']);
   const quantize = oneOf('--quantize', flags.quantize, ['none', 'w8a8']);
-  const kvDtype = oneOf('--kv-dtype', flags['kv-dtype'], ['f32', 'bf16', 'int8']);
+  const kvDtype = oneOf('--kv-dtype', flags['kv-dtype'], KV_DTYPES);
   const weights = quantize === 'none' ? { fp32: 'float32', q4: '4-bit' }[dtype] : quantize;
   return {
     shape,

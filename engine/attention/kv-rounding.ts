@@ -1,21 +1,20 @@
 import type { KvDtype } from './paged-attention.js';
 
-/**
- * What a row of K or V (one token, one head) is after it was stored and read back. All implementations round alike.
- *
- * @param row `[headSize]`, changed in place
- */
-export function roundRow(row: Float32Array, kvDtype: KvDtype): void {
-  switch (kvDtype) {
-    case 'f32':
-      return;
-    case 'bf16':
-      roundToBf16(row);
-      return;
-    case 'int8':
-      roundToInt8(row);
-      return;
-  }
+// What a row of K or V (one token, one head) is after it was stored and read back. All implementations round alike; only scales that are
+// Euclidean norms may differ in their last bit, by the order of the sum.
+
+/** @param row `[headSize]`, changed in place */
+export function roundKey(row: Float32Array, kvDtype: KvDtype): void {
+  if (kvDtype === 'bf16') roundToBf16(row);
+  else if (kvDtype === 'int16') roundToScale(row, norm(row) / 32767);
+  else if (kvDtype === 'int8') roundToScale(row, largest(row) / 127);
+}
+
+/** @param row `[headSize]`, changed in place */
+export function roundValue(row: Float32Array, kvDtype: KvDtype): void {
+  if (kvDtype === 'bf16') roundToBf16(row);
+  else if (kvDtype === 'int16') roundToScale(row, largest(row) / 8191);
+  else if (kvDtype === 'int8') roundToScale(row, largest(row) / 127);
 }
 
 /** Keeps the upper 16 bits, rounded to nearest, ties to even: a relative error of at most 2^-8. */
@@ -26,12 +25,10 @@ function roundToBf16(row: Float32Array): void {
   }
 }
 
-/** Symmetric int8 with one scale for the row, `max |x| / 127`: an error of at most half a scale. */
-function roundToInt8(row: Float32Array): void {
-  let max = 0;
-  for (const x of row) max = Math.max(max, Math.abs(x));
-  const scale = Math.fround(max / 127);
-  if (scale === 0) {
+/** To integers times the row's scale: an error of at most half a scale. */
+function roundToScale(row: Float32Array, exact: number): void {
+  const scale = Math.fround(exact);
+  if (scale < 1e-30) {
     row.fill(0);
     return;
   }
@@ -40,7 +37,19 @@ function roundToInt8(row: Float32Array): void {
     row[i] = roundHalfEven(Math.fround(row[i] * inverse)) * scale;
 }
 
-/** As `f32.nearest` in WebAssembly rounds. */
+function largest(row: Float32Array): number {
+  let max = 0;
+  for (const x of row) max = Math.max(max, Math.abs(x));
+  return max;
+}
+
+function norm(row: Float32Array): number {
+  let squares = 0;
+  for (const x of row) squares += x * x;
+  return Math.fround(Math.sqrt(squares));
+}
+
+/** As adding and subtracting 1.5 * 2^23 rounds in float32. */
 function roundHalfEven(x: number): number {
   const rounded = Math.round(x);
   return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;

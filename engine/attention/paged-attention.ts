@@ -33,8 +33,22 @@ export interface RotaryEmbedding {
   readonly sin: Float32Array;
 }
 
-/** How K and V are stored: float32; upper 16 bits of it; or int8 with a float32 scale per token and KV head. */
-export type KvDtype = 'f32' | 'bf16' | 'int8';
+/** How K and V are stored: float32; upper 16 bits of it; or integers with a float32 scale per token and KV head. */
+export const KV_DTYPES = ['f32', 'bf16', 'int16', 'int8'] as const;
+export type KvDtype = (typeof KV_DTYPES)[number];
+
+/** Bytes of one number in a page. */
+export const ELEMENT_BYTES: Readonly<Record<KvDtype, number>> = {
+  f32: 4,
+  bf16: 2,
+  int16: 2,
+  int8: 1,
+};
+
+/** Bytes of the scale of one token and KV head, of K or of V; 0 where pages hold floats. */
+export function scaleBytes(kvDtype: KvDtype): number {
+  return kvDtype === 'int16' || kvDtype === 'int8' ? 4 : 0;
+}
 
 /**
  * One step's ragged batch: `T` tokens in a row, those of sequence `s` at rows `queryStarts[s]` to
@@ -105,9 +119,7 @@ export function bytesPerBlock(
   let bytes = 0;
   for (const layer of layers) {
     const rows = 2 * blockSize * layer.numKvHeads;
-    const element = { f32: 4, bf16: 2, int8: 1 }[kvDtype];
-    const scale = kvDtype === 'int8' ? 4 : 0;
-    bytes += rows * (layer.headSize * element + scale);
+    bytes += rows * (layer.headSize * ELEMENT_BYTES[kvDtype] + scaleBytes(kvDtype));
   }
   return bytes;
 }

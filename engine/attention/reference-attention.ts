@@ -1,4 +1,4 @@
-import { roundRow } from './kv-rounding.js';
+import { roundKey, roundValue } from './kv-rounding.js';
 import type {
   AttentionBatch,
   AttentionShape,
@@ -91,8 +91,8 @@ export class ReferenceAttention implements PagedAttention {
         const k = key.slice(start, start + headSize);
         if (rotary) rotateHead(k, rotary, position);
         const v = value.slice(start, start + headSize);
-        roundRow(k, this.#config.kvDtype);
-        roundRow(v, this.#config.kvDtype);
+        roundKey(k, this.#config.kvDtype);
+        roundValue(v, this.#config.kvDtype);
         pages.key.set(k, slot);
         pages.value.set(v, slot);
       }

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { KV_DTYPES } from '../../engine/attention/paged-attention.js';
 import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
 import { DTYPES } from '../../engine/importer/variants.js';
 import { REASONING_PARSERS } from '../reasoning/reasoning-parsers.js';
@@ -95,7 +96,7 @@ export const SettingsSchema = Type.Object({
     }),
     default: 'auto',
   }),
-  kvDtype: Type.Enum(['f32', 'bf16', 'int8'], {
+  kvDtype: Type.Enum([...KV_DTYPES], {
     ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),
     default: 'f32',
   }),

@@ -55,7 +55,7 @@ test.each([
   ['maxNumSeqs', '0', /^--max-num-seqs 0: must/],
   ['kvCacheMemory', '2 bananas', /^--kv-cache-memory 2 bananas: must be a size such as 2GiB/],
   ['kvCacheMemory', '0', /^--kv-cache-memory 0: must/],
-  ['kvDtype', 'f16', /^--kv-dtype f16: must be one of f32, bf16, int8$/],
+  ['kvDtype', 'f16', /^--kv-dtype f16: must be one of f32, bf16, int16, int8$/],
   ['logLevel', 'loud', /one of fatal, error, warn, info, debug, trace, silent$/],
   ['shutdownTimeout', '-1', /^--shutdown-timeout -1: must be a number from 0/],
   ['model', '', /^--model '': must/],

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import type {
-  AttentionBatch,
-  AttentionShape,
-  KvDtype,
-  PagedAttentionConfig,
+import {
+  type AttentionBatch,
+  type AttentionShape,
+  KV_DTYPES,
+  type KvDtype,
+  type PagedAttentionConfig,
 } from '../../engine/attention/paged-attention.js';
 
 /** Everything that a conformance case needs: a configuration, and the steps that are run one after another. */
@@ -42,7 +43,7 @@ export const attentionCase: fc.Arbitrary<AttentionCase> = fc
     group: fc.constantFrom(1, 2, 3, 7),
     headSize: fc.constantFrom(8, 24, 32, 64, 80, 128, 256),
     blockSize: fc.constantFrom(4, 8, 16, 20, 32),
-    kvDtype: fc.constantFrom('f32', 'bf16', 'int8'),
+    kvDtype: fc.constantFrom(...KV_DTYPES),
     threads: fc.constantFrom(1, 2, 3),
     softcap: fc.constantFrom(0, 0, 5),
     window: fc.constantFrom(0, 0, 1, 7, 40),

@@ -39,7 +39,7 @@ const STEP = {
 
 export const HEADER_BYTES = 128;
 
-const FORMATS: Record<KvDtype, number> = { f32: 0, bf16: 1, int8: 2 };
+const FORMATS: Record<KvDtype, number> = { f32: 0, bf16: 1, int16: 2, int8: 3 };
 
 /** Where a layer's data lies in its memory; 0 stands for absent. */
 export interface LayerPlaces {

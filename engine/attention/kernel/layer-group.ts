@@ -1,14 +1,14 @@
 import {
   type AttentionBatch,
   type AttentionShape,
+  ELEMENT_BYTES,
   type PagedAttentionConfig,
+  scaleBytes,
 } from '../paged-attention.js';
 import { Arena } from './arena.js';
 import { HEADER_BYTES, type LayerPlaces, writeLayerHeader, writeStepHeader } from './headers.js';
 import { instantiateKernel, type KernelExports } from './module.js';
 import { maxRows, queryTiles, WORDS_PER_TILE } from './query-tiles.js';
-
-const ELEMENT_BYTES = { f32: 4, bf16: 2, int8: 1 } as const;
 
 /** Bytes of K pages, or of V pages, of one layer, without scales. */
 export function pageBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
@@ -16,14 +16,15 @@ export function pageBytes(shape: AttentionShape, config: PagedAttentionConfig): 
   return numbers * ELEMENT_BYTES[config.kvDtype];
 }
 
-function scaleBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
-  return config.kvDtype === 'int8' ? config.numBlocks * config.blockSize * shape.numKvHeads * 4 : 0;
+/** Bytes of the scales of those pages. */
+function pageScaleBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
+  return config.numBlocks * config.blockSize * shape.numKvHeads * scaleBytes(config.kvDtype);
 }
 
 /** All that a layer keeps in its memory for good. */
 export function layerBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
   const rotary = shape.rotary ? 2 * shape.rotary.cos.byteLength : 0;
-  return 2 * (pageBytes(shape, config) + scaleBytes(shape, config)) + rotary + 64 * 1024;
+  return 2 * (pageBytes(shape, config) + pageScaleBytes(shape, config)) + rotary + 64 * 1024;
 }
 
 /** A step's arrays in the group's memory. */
@@ -122,7 +123,7 @@ export class LayerGroup {
       for (const name of PAGES) {
         const bytes = name.endsWith('Pages')
           ? pageBytes(shape, this.#config)
-          : scaleBytes(shape, this.#config);
+          : pageScaleBytes(shape, this.#config);
         if (bytes > 0) yield { region: places[name], bytes };
       }
     }
@@ -138,7 +139,7 @@ export class LayerGroup {
     const optional = (values: Float32Array | null | undefined): number =>
       values ? arena.store(values) : 0;
     const pages = pageBytes(shape, config);
-    const scales = scaleBytes(shape, config);
+    const scales = pageScaleBytes(shape, config);
     const places: LayerPlaces = {
       keyPages: arena.allocate(pages),
       valuePages: arena.allocate(pages),
@@ -210,12 +211,11 @@ function groupSize(shape: AttentionShape): number {
 /** Memory that one thread works in; laid out by `attend` in assembly/attend.ts. */
 function scratchBytes(shape: AttentionShape, blockSize: number): number {
   const rows = maxRows(groupSize(shape));
-  const tileTokens = Math.max(1, Math.floor(128 / blockSize)) * blockSize;
-  const floats =
-    2 * rows * shape.headSize +
-    rows * tileTokens +
-    2 * rows +
-    2 * tileTokens +
-    blockSize * shape.headSize;
-  return floats * 4 + 64;
+  const tileBlocks = Math.max(1, Math.floor(128 / blockSize));
+  const tileTokens = tileBlocks * blockSize;
+  // A block of float32, or a tile of int16.
+  const wide = Math.max(blockSize, tileTokens / 2) * shape.headSize;
+  const words =
+    2 * rows * shape.headSize + rows * tileTokens + 4 * rows + tileTokens + tileBlocks + wide;
+  return words * 4 + 64;
 }

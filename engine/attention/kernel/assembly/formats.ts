@@ -1,38 +1,47 @@
-import { FORMAT_BF16, FORMAT_F32 } from './layout';
+import { FORMAT_BF16, FORMAT_F32, FORMAT_INT16 } from './layout';
 
 /** Bytes of one number in a page. */
 // @ts-ignore: decorator
 @inline
 export function elementSize(format: i32): usize {
-  return format == FORMAT_F32 ? 4 : format == FORMAT_BF16 ? 2 : 1;
+  return format == FORMAT_F32 ? 4 : format == FORMAT_BF16 || format == FORMAT_INT16 ? 2 : 1;
+}
+
+/** Integers with a scale for each token and head, multiplied as integers: two neighbours of a sum lie side by side in the pages. */
+// @ts-ignore: decorator
+@inline
+export function isInteger(format: i32): bool {
+  return format >= FORMAT_INT16;
 }
 
 /**
- * Widens `count` (a multiple of 8) numbers of a page to float32, once for all rows that read them. int8 is widened without its scales:
- * they are factors of whole tokens, and cheaper to apply to scores and weights.
+ * Widens `count` (a multiple of 8) floats of a page to float32, once for all rows that read them.
  *
  * @returns where the float32 numbers are: the page itself when it holds them already
  */
-export function widen(page: usize, format: i32, count: i32, scratch: usize): usize {
+export function widenFloats(page: usize, format: i32, count: i32, scratch: usize): usize {
   if (format == FORMAT_F32) return page;
   const end = scratch + (<usize>count << 2);
-  let out = scratch;
-  if (format == FORMAT_BF16) {
-    const zero = i32x4.splat(0);
-    while (out < end) {
-      const x = v128.load(page);
-      // Zeros below, the number above.
-      v128.store(out, i16x8.shuffle(zero, x, 0, 8, 1, 9, 2, 10, 3, 11));
-      v128.store(out, i16x8.shuffle(zero, x, 4, 12, 5, 13, 6, 14, 7, 15), 16);
-      page += 16; out += 32;
-    }
-    return scratch;
+  const zero = i32x4.splat(0);
+  for (let out = scratch; out < end; out += 32) {
+    const x = v128.load(page);
+    // Zeros below, the number above.
+    v128.store(out, i16x8.shuffle(zero, x, 0, 8, 1, 9, 2, 10, 3, 11));
+    v128.store(out, i16x8.shuffle(zero, x, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    page += 16;
   }
-  while (out < end) {
-    const x = v128.load_ext<i8>(page);
-    v128.store(out, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(x)));
-    v128.store(out, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(x)), 16);
-    page += 8; out += 32;
+  return scratch;
+}
+
+/** Widens `count` (a multiple of 16) integers of a page to int16. @returns where they are, as above */
+export function widenIntegers(page: usize, format: i32, count: i32, scratch: usize): usize {
+  if (format == FORMAT_INT16) return page;
+  const end = scratch + (<usize>count << 1);
+  for (let out = scratch; out < end; out += 32) {
+    const x = v128.load(page);
+    v128.store(out, i16x8.extend_low_i8x16_s(x));
+    v128.store(out, i16x8.extend_high_i8x16_s(x), 16);
+    page += 16;
   }
   return scratch;
 }

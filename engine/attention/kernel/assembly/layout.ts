@@ -71,7 +71,9 @@
 // @ts-ignore: decorator
 @inline export const FORMAT_BF16: i32 = 1;
 // @ts-ignore: decorator
-@inline export const FORMAT_INT8: i32 = 2;
+@inline export const FORMAT_INT16: i32 = 2;
+// @ts-ignore: decorator
+@inline export const FORMAT_INT8: i32 = 3;
 
 /** Tokens of the context that are scored before the running softmax is brought up to date, at least. */
 // @ts-ignore: decorator

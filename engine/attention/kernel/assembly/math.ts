@@ -1,32 +1,27 @@
 /** 1.5 * 2^23: adding it leaves a float's nearest integer in the lowest bits. */
 const ROUNDER: f32 = 12582912;
 
-/** Where e^x is still a normal float; below, `exp4` is 0. */
-const LOWEST: f32 = -87.3;
+/** Scores are in units of ln 2, so that their exponentials are powers of 2. */
+export const LOG2_E: f32 = 1.44269504088896341;
 
 /**
- * e^x for four floats, none above 88: x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial of degree 6 in r (Cephes' expf,
- * Moshier 1989), and n added to its exponent. Relative error below 2e-7. Below -87.3 the result is 0, not a denormal.
+ * 2^x for four floats, none above 126: x = n + r with |r| <= 1/2, then a polynomial of degree 5 in r (least relative error for 2^0 = 1,
+ * by Remez' exchange), and n added to its exponent. Relative error below 2e-7. Below -126 it is no longer exact, and from -127 on down it is 0:
+ * 1 less 127 in the exponent. (Not next to 0: a masked token must not even decide a tie of rounding.)
  */
 // @ts-ignore: decorator
 @inline
-export function exp4(x: v128): v128 {
-  const tooSmall = f32x4.lt(x, f32x4.splat(LOWEST));
-  const inside = f32x4.relaxed_max(x, f32x4.splat(LOWEST));
-  const rounded = f32x4.relaxed_madd(inside, f32x4.splat(1.44269504088896341), f32x4.splat(ROUNDER));
-  const n = f32x4.sub(rounded, f32x4.splat(ROUNDER));
-  // ln 2 in two parts, so that n ln 2 is exact enough.
-  let r = f32x4.relaxed_nmadd(n, f32x4.splat(0.693359375), inside);
-  r = f32x4.relaxed_nmadd(n, f32x4.splat(-2.12194440e-4), r);
-  let p = f32x4.splat(1.9875691500e-4);
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(1.3981999507e-3));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(8.3334519073e-3));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(4.1665795894e-2));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(1.6666665459e-1));
-  p = f32x4.relaxed_madd(p, r, f32x4.splat(5.0000001201e-1));
-  p = f32x4.relaxed_madd(f32x4.mul(p, r), r, f32x4.add(r, f32x4.splat(1.0)));
+export function exp2(x: v128): v128 {
+  const inside = f32x4.relaxed_max(x, f32x4.splat(-127));
+  const rounded = f32x4.add(inside, f32x4.splat(ROUNDER));
+  const r = f32x4.sub(inside, f32x4.sub(rounded, f32x4.splat(ROUNDER)));
+  let p = f32x4.relaxed_madd(f32x4.splat(1.326472730e-3), r, f32x4.splat(9.671512991e-3));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(5.550733581e-2));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(2.402224243e-1));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(6.931470037e-1));
+  p = f32x4.relaxed_madd(p, r, f32x4.splat(1.0));
   // The shift leaves n alone: the rounder's own bits fall out at the top.
-  return v128.andnot(i32x4.add(p, i32x4.shl(rounded, 23)), tooSmall);
+  return i32x4.add(p, i32x4.shl(rounded, 23));
 }
 
 /** tanh x = 1 - 2 / (e^2x + 1): an absolute error of about 1e-7. */
@@ -35,27 +30,42 @@ export function exp4(x: v128): v128 {
 export function tanh4(x: v128): v128 {
   // From 9.01 on it is 1 in float32.
   const bounded = f32x4.relaxed_min(x, f32x4.splat(20));
-  const e = exp4(f32x4.add(bounded, bounded));
+  const e = exp2(f32x4.mul(bounded, f32x4.splat(2 * LOG2_E)));
   return f32x4.sub(f32x4.splat(1), f32x4.div(f32x4.splat(2), f32x4.add(e, f32x4.splat(1))));
 }
 
+/** The nearest integers, ties to even, of floats within +-2^22. */
 // @ts-ignore: decorator
 @inline
-export function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+export function roundToInt(x: v128): v128 {
+  return i32x4.sub(f32x4.add(x, f32x4.splat(ROUNDER)), i32x4.splat(reinterpret<i32>(ROUNDER)));
 }
 
 // @ts-ignore: decorator
 @inline
-export function horizontalMax(x: v128): f32 {
-  return max(
-    max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)),
-    max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)),
-  );
+export function exp2Of(x: f32): f32 {
+  return first(exp2(f32x4.splat(x)));
+}
+
+// Horizontal results stand in all four lanes. They are made by shuffles: the scalar maximum of WebAssembly is branches on x86, and nobody
+// can predict which of two scores is larger.
+
+// @ts-ignore: decorator
+@inline
+export function horizontalMax(x: v128): v128 {
+  const pairs = f32x4.relaxed_max(x, i32x4.shuffle(x, x, 2, 3, 0, 1));
+  return f32x4.relaxed_max(pairs, i32x4.shuffle(pairs, pairs, 1, 0, 3, 2));
 }
 
 // @ts-ignore: decorator
 @inline
-export function horizontalSum(x: v128): f32 {
-  return f32x4.extract_lane(x, 0) + f32x4.extract_lane(x, 1) + f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3);
+export function horizontalSum(x: v128): v128 {
+  const pairs = f32x4.add(x, i32x4.shuffle(x, x, 2, 3, 0, 1));
+  return f32x4.add(pairs, i32x4.shuffle(pairs, pairs, 1, 0, 3, 2));
+}
+
+// @ts-ignore: decorator
+@inline
+export function first(x: v128): f32 {
+  return f32x4.extract_lane(x, 0);
 }

@@ -1,61 +1,83 @@
 import { LAYER_ALIBI, LAYER_HEAD_SIZE, LAYER_SOFTCAP, LAYER_WINDOW } from './layout';
-import { exp1, exp4, horizontalMax, horizontalSum, tanh4 } from './math';
+import { exp2, exp2Of, first, horizontalMax, horizontalSum, LOG2_E, tanh4 } from './math';
+import { narrowWeights } from './quantize';
 
 /** A score that weighs nothing against any other; finite, as `NOTHING_SEEN`, and far below it. */
 const MASKED: f32 = -3e38;
 
 /**
  * Turns the scores of `count` tokens from `firstToken` on into weights, and brings each row's running maximum, sum and output up to date.
+ * Scores are in units of ln 2.
  *
- * @param keyScales int8 only (else 0): factors of the scores by token; `valueScales` are those of the values
+ * @param valueScales  factors of the tokens' values, or 0; with them, weights become int16 that hold these factors too
+ * @param weightScales receives the scale of each row's integers
  */
 export function updateSoftmax(
   layer: usize, scores: usize, scoreStride: usize, rows: i32, group: i32, kvHead: i32, firstToken: i32, count: i32,
-  firstPosition: i32, maxima: usize, sums: usize, output: usize, keyScales: usize, valueScales: usize,
+  firstPosition: i32, maxima: usize, sums: usize, output: usize, valueScales: usize, weightScales: usize,
 ): void {
   const window = load<i32>(layer, LAYER_WINDOW);
-  const softcap = load<f32>(layer, LAYER_SOFTCAP);
+  const softcap = load<f32>(layer, LAYER_SOFTCAP) * LOG2_E;
   const alibi = <usize>load<u32>(layer, LAYER_ALIBI);
   const headSize = load<i32>(layer, LAYER_HEAD_SIZE);
   const bytes = <usize>count << 2;
   for (let row = 0; row < rows; row++) {
     const position = firstPosition + row / group;
     const s = scores + <usize>row * scoreStride;
-    if (keyScales != 0) {
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(s + i, f32x4.mul(v128.load(s + i), v128.load(keyScales + i)));
-    }
     if (softcap > 0) cap(s, bytes, softcap);
     if (alibi != 0) {
-      lean(s, bytes, load<f32>(alibi + (<usize>(kvHead * group + row % group) << 2)), <f32>(firstToken - position));
+      lean(s, bytes, load<f32>(alibi + (<usize>(kvHead * group + row % group) << 2)) * LOG2_E, <f32>(firstToken - position));
     }
     const lowest = window > 0 ? position - window + 1 : 0;
     if (firstToken + count - 1 > position || firstToken < lowest) mask(s, bytes, firstToken, lowest, position);
 
-    let largest = f32x4.splat(load<f32>(maxima + (<usize>row << 2)));
-    for (let i: usize = 0; i < bytes; i += 16) largest = f32x4.relaxed_max(largest, v128.load(s + i));
-    const before = load<f32>(maxima + (<usize>row << 2));
-    const now = horizontalMax(largest);
-    const shift = f32x4.splat(now);
-    let sum = f32x4.splat(0);
-    for (let i: usize = 0; i < bytes; i += 16) {
-      const weight = exp4(f32x4.sub(v128.load(s + i), shift));
-      sum = f32x4.add(sum, weight);
-      v128.store(s + i, weight);
-    }
-    if (keyScales != 0) {
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(s + i, f32x4.mul(v128.load(s + i), v128.load(valueScales + i)));
-    }
     const at = <usize>row << 2;
+    let largest = v128.load32_splat(maxima + at);
+    for (let i: usize = 0; i < bytes; i += 16) largest = f32x4.relaxed_max(largest, v128.load(s + i));
+    const before = load<f32>(maxima + at);
+    largest = horizontalMax(largest);
+    const sum = valueScales == 0 ? weigh(s, bytes, largest) : weighValues(s, bytes, largest, valueScales, weightScales + at);
+    const now = first(largest);
     if (now != before) {
-      const shrink = exp1(before - now);
+      const shrink = exp2Of(before - now);
       store<f32>(maxima + at, now);
       store<f32>(sums + at, load<f32>(sums + at) * shrink);
       const o = output + (<usize>(row * headSize) << 2);
       const factor = f32x4.splat(shrink);
       for (let i: usize = 0; i < <usize>headSize << 2; i += 16) v128.store(o + i, f32x4.mul(v128.load(o + i), factor));
     }
-    store<f32>(sums + at, load<f32>(sums + at) + horizontalSum(sum));
+    store<f32>(sums + at, load<f32>(sums + at) + sum);
   }
+}
+
+/** Scores less `shift` become weights. @returns their sum */
+// @ts-ignore: decorator
+@inline
+function weigh(s: usize, bytes: usize, shift: v128): f32 {
+  let sum = f32x4.splat(0);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const weight = exp2(f32x4.sub(v128.load(s + i), shift));
+    sum = f32x4.add(sum, weight);
+    v128.store(s + i, weight);
+  }
+  return first(horizontalSum(sum));
+}
+
+/** The same, times scales, as int16 in the first half of the row. @returns the sum of the weights alone */
+// @ts-ignore: decorator
+@inline
+function weighValues(s: usize, bytes: usize, shift: v128, valueScales: usize, weightScale: usize): f32 {
+  let sum = f32x4.splat(0), scaledSum = sum, scaledLargest = sum;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const weight = exp2(f32x4.sub(v128.load(s + i), shift));
+    sum = f32x4.add(sum, weight);
+    const scaled = f32x4.mul(weight, v128.load(valueScales + i));
+    scaledSum = f32x4.add(scaledSum, scaled);
+    scaledLargest = f32x4.relaxed_max(scaledLargest, scaled);
+    v128.store(s + i, scaled);
+  }
+  store<f32>(weightScale, narrowWeights(s, bytes, horizontalMax(scaledLargest), horizontalSum(scaledSum)));
+  return first(horizontalSum(sum));
 }
 
 function cap(s: usize, bytes: usize, softcap: f32): void {

@@ -8,7 +8,7 @@
  * @param queries `[rows][headSize]`
  * @param scores  rows `scoreStride` bytes apart
  */
-export function scoreBlock(
+export function scoreFloats(
   keys: usize, columns: i32, queries: usize, rows: i32, headSize: i32, scores: usize, scoreStride: usize,
 ): void {
   let column = 0;
@@ -28,7 +28,7 @@ export function scoreBlock(
  *
  * @param values float32 `[blockSize][headSize]`
  */
-export function accumulateBlock(
+export function accumulateFloats(
   values: usize, tokens: i32, weights: usize, weightStride: usize, rows: i32, headSize: i32, output: usize,
 ): void {
   const stride = <usize>headSize << 2;

@@ -1,0 +1,61 @@
+import { elementSize } from './formats';
+import {
+  LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_NUM_KV_HEADS, LAYER_VALUE_PAGES, LAYER_VALUE_SCALES,
+} from './layout';
+
+// Where the pages of a sequence are. A page holds one block of one KV head; its index is the same for K, V and their scales.
+
+/** Index of the page of a sequence's block and a KV head. */
+// @ts-ignore: decorator
+@inline
+export function pageOf(layer: usize, table: usize, block: i32, kvHead: i32): usize {
+  return <usize>(load<i32>(table + (<usize>block << 2)) * load<i32>(layer, LAYER_NUM_KV_HEADS) + kvHead);
+}
+
+/** Numbers of a page. */
+// @ts-ignore: decorator
+@inline
+export function pageSize(layer: usize): i32 {
+  return load<i32>(layer, LAYER_HEAD_SIZE) * load<i32>(layer, LAYER_BLOCK_SIZE);
+}
+
+/** Where a page begins among the pages that a word of the layer's header points to. */
+// @ts-ignore: decorator
+@inline
+export function addressOf(layer: usize, pages: usize, page: usize): usize {
+  return <usize>load<u32>(layer + pages) + page * <usize>pageSize(layer) * elementSize(load<i32>(layer, LAYER_FORMAT));
+}
+
+/**
+ * Reads a word of every cache line of the tile's pages, in turn, so that they are all on their way at once. Read one after the other, each
+ * page of 2 or 4 KiB waits for memory anew: too short for the hardware to see what comes next, and WebAssembly cannot prefetch.
+ *
+ * @returns something that depends on all of them, lest the loads be dropped
+ */
+export function touch(layer: usize, table: usize, begin: i32, end: i32, kvHead: i32): i32 {
+  const pageBytes = addressOf(layer, LAYER_KEY_PAGES, 1) - addressOf(layer, LAYER_KEY_PAGES, 0);
+  let all = 0;
+  for (let offset: usize = 0; offset < pageBytes; offset += 64) {
+    for (let b = begin; b < end; b++) {
+      const page = pageOf(layer, table, b, kvHead) * pageBytes + offset;
+      all |= load<i32>(<usize>load<u32>(layer, LAYER_KEY_PAGES) + page) | load<i32>(<usize>load<u32>(layer, LAYER_VALUE_PAGES) + page);
+    }
+  }
+  return all;
+}
+
+/** Slots that were never written weigh nothing, but their scale may be anything: it becomes 0. */
+export function loadValueScales(
+  layer: usize, table: usize, begin: i32, end: i32, kvHead: i32, written: i32, valueScales: usize,
+): void {
+  const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
+  for (let b = begin; b < end; b++) {
+    const page = pageOf(layer, table, b, kvHead);
+    const source = <usize>load<u32>(layer, LAYER_VALUE_SCALES) + ((page * <usize>blockSize) << 2);
+    const first = (b - begin) * blockSize;
+    for (let i = 0; i < blockSize; i++) {
+      const scale: f32 = first + i < written ? load<f32>(source + (<usize>i << 2)) : 0;
+      store<f32>(valueScales + (<usize>(first + i) << 2), scale);
+    }
+  }
+}
