@@ -26,13 +26,19 @@ const plain = (concurrency: number, prompt: number): LoadRecipe => ({
   core: prompt === 512,
   concurrency,
   // One client is quick, and noisy.
-  conversations: concurrency === 1 ? 2 : concurrency,
+  conversations: concurrency === 1 ? 4 : concurrency,
   prefix: 0,
   prompts: [prompt],
   // Long prompts take many steps; all requests must still decode when the last prompt is done.
   maxTokens: prompt > 512 && concurrency > 8 ? 128 : 64,
   metrics: concurrency === 1 ? ['decode', 'prefill'] : ['decode', 'ttft'],
 });
+
+/**
+ * Before anything is measured, the same for all: code that is compiled as it runs, memory and files that are touched for the first time. Octavo's
+ * first tokens take up to 1.5 times as long as later ones.
+ */
+export const WARM_UP: LoadRecipe = { ...plain(1, 512), name: 'warm-up', conversations: 2 };
 
 export const LOADS: readonly LoadRecipe[] = [
   ...[1, 8, 32].map((concurrency) => plain(concurrency, 512)),

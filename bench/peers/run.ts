@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { publish } from '../lib/report.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
-import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf } from './loads.js';
+import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf, WARM_UP } from './loads.js';
 import { Driver, type Load, type LoadOutcome } from './protocol.js';
 import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
 import { VARIANTS, type Variant } from './variants.js';
@@ -117,8 +117,9 @@ async function runVariant(
     ...variant.prepare(shape),
   });
   try {
-    const turn = { prompt: Array.from({ length: 64 }, (_, i) => 300 + i), maxTokens: 4 };
-    await driver.run({ name: 'warm-up', concurrency: 1, conversations: [[turn]], sequences: 1 });
+    await driver.run(
+      makeLoad(options.quick ? quickly(WARM_UP) : WARM_UP, SHAPES[shape].vocab, 0, 1),
+    );
     for (const recipe of loads) await measure(driver, variant, recipe, round);
   } finally {
     await driver.stop();
@@ -182,7 +183,7 @@ publish({
     `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
     'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
     'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
-    'while all requests decode. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
+    'while all requests decode; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
     'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
     (skipped.length === 0
       ? ''

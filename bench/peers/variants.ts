@@ -16,9 +16,9 @@ export interface Variant {
   readonly prepare: (shape: ShapeName) => object;
 }
 
-/** Pages of bf16: node-llama-cpp keeps its cache in 16 bits, too. */
+/** Pages of int16: node-llama-cpp keeps its cache in 16 bits (float16), too. */
 const octavo = (name: string, precision: 'fp32' | 'q4', more: readonly string[] = []): Variant => {
-  const flags = [...more, '--dtype', precision, '--kv-dtype', 'bf16'];
+  const flags = [...more, '--dtype', precision, '--kv-dtype', 'int16'];
   return {
     name: `octavo ${name}`,
     family: 'octavo',
