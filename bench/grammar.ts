@@ -3,10 +3,11 @@ import type { GrammarSpec } from '../engine/core/protocol.js';
 import { GRAMMAR_DEFAULTS, GrammarPool } from '../engine/grammar/grammar-pool.js';
 import { readVocabulary } from '../engine/grammar/vocabulary.js';
 import type { TokenId } from '../scheduler/ids.js';
+import { type Cell, median, publish } from './lib/report.js';
 import { syntheticVocabulary } from './lib/synthetic-vocabulary.js';
 
 // What structured output costs: compiling a grammar, a mask, and what compiling does to the masks of others. Vocabularies of 2,048
-// and 151,936 made-up tokens. Prints a table; milliseconds.
+// and 151,936 made-up tokens.
 
 const schema = (value: object): GrammarSpec => ({
   kind: 'json-schema',
@@ -35,11 +36,14 @@ const GRAMMARS: Readonly<Record<string, GrammarSpec>> = {
 const TEXT =
   '{"name": "Tom, who is ten, \u4f60\u597d", "age": 10, "tags": ["one", "two"], "colour": "red"}';
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1];
-const ms = (value: number): string => value.toFixed(value < 10 ? 2 : 0).padStart(8);
+interface Measured {
+  readonly compiled: Cell[][];
+  readonly masked: Cell[][];
+}
 
-async function measure(vocabSize: number): Promise<void> {
+async function measure(vocabSize: number): Promise<Measured> {
+  const compiled: Cell[][] = [];
+  const masked: Cell[][] = [];
   const modelDir = await syntheticVocabulary(vocabSize);
   const vocabulary = await readVocabulary(modelDir, vocabSize);
   const eos = (vocabSize - 1) as TokenId;
@@ -51,18 +55,19 @@ async function measure(vocabSize: number): Promise<void> {
     );
   let start = performance.now();
   (await constrain({ kind: 'choice', choices: ['warm'] }))[0].dispose();
-  console.log(
-    `${vocabSize} tokens: first use ${ms(performance.now() - start)} (thread, library, vocabulary)`,
-  );
+  compiled.push([
+    vocabSize,
+    'the first one: thread, library, vocabulary',
+    performance.now() - start,
+    '',
+  ]);
   for (const [name, spec] of Object.entries(GRAMMARS)) {
     start = performance.now();
     (await constrain(spec))[0].dispose();
     const compile = performance.now() - start;
     start = performance.now();
     (await constrain(spec))[0].dispose();
-    console.log(
-      `  ${name.padEnd(24)} compile ${ms(compile)}   again ${ms(performance.now() - start)}`,
-    );
+    compiled.push([vocabSize, name, compile, performance.now() - start]);
   }
   const byByte = new Map(vocabulary.map((bytes, id) => [bytes.length === 1 ? bytes[0] : -1, id]));
   /** Masks of one text, waited for one by one, as if the model took no time. */
@@ -82,19 +87,40 @@ async function measure(vocabSize: number): Promise<void> {
     constraint.dispose();
     return times;
   };
-  const show = (name: string, times: readonly number[]): void =>
-    console.log(
-      `  ${name.padEnd(24)} median  ${ms(median(times))}   max   ${ms(Math.max(...times))}`,
-    );
-  show('mask, waited for', await masks());
+  const show = (name: string, times: readonly number[]): void => {
+    masked.push([vocabSize, name, median(times), Math.max(...times)]);
+  };
+  show('nothing else runs', await masks());
   const compiling = constrain(schema({ ...PERSON, title: 'another' }));
-  show('mask, others compile', await masks());
+  show('another grammar compiles', await masks());
   (await compiling)[0].dispose();
   await pool.close();
   await rm(modelDir, { recursive: true });
+  return { compiled, masked };
 }
 
 // The pool's threads do not keep a process alive.
 const alive = setInterval(() => undefined, 1000);
-for (const size of [2048, 151_936]) await measure(size);
+const small = await measure(2048);
+const large = await measure(151_936);
 clearInterval(alive);
+
+publish({
+  name: 'grammar',
+  command: 'npm run bench:grammar',
+  about:
+    'What structured output costs, in milliseconds: compiling a grammar, the same grammar again, and the masks of one text, waited for one by one as if ' +
+    'the model took no time.',
+  tables: [
+    {
+      title: 'Compiling',
+      columns: ['tokens in the vocabulary', 'grammar', 'compile', 'again'],
+      rows: [...small.compiled, ...large.compiled],
+    },
+    {
+      title: 'A mask',
+      columns: ['tokens in the vocabulary', 'while', 'median', 'longest'],
+      rows: [...small.masked, ...large.masked],
+    },
+  ],
+});
