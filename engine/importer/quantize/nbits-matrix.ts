@@ -49,13 +49,27 @@ export class NBitsMatrix implements StoredMatrix {
   read(first: number, count: number, into: Float32Array): void {
     const scales = (this.#scales ??= readAll(this.#tensors.scales, this.#bytes));
     const zeroPoints = (this.#zeroPoints ??= this.#readZeroPoints());
-    const raw = new Uint8Array(count * this.#rowBytes);
-    this.#bytes.read(this.#tensors.packed, first * this.#rowBytes, raw);
+    const rowBytes = this.#rowBytes;
+    const raw = new Uint8Array(count * rowBytes);
+    this.#bytes.read(this.#tensors.packed, first * rowBytes, raw);
+    const { columns } = this;
+    const [bits, blockSize, blocks] = [this.#bits, this.#blockSize, this.#blocks];
+    const mask = 2 ** bits - 1;
     for (let r = 0; r < count; r++) {
-      for (let k = 0; k < this.columns; k++) {
-        const block = (first + r) * this.#blocks + Math.floor(k / this.#blockSize);
-        const value = this.#unpack(raw, r * this.#rowBytes, k);
-        into[r * this.columns + k] = (value - zeroPoints[block]) * scales[block];
+      let byte = r * rowBytes;
+      let at = r * columns;
+      const end = at + columns;
+      for (let block = (first + r) * blocks; at < end; block++) {
+        const scale = scales[block];
+        const zeroPoint = zeroPoints[block];
+        const blockEnd = Math.min(at + blockSize, end);
+        while (at < blockEnd) {
+          // (What a last byte holds beyond the row is overwritten by the next row, or falls off the end.)
+          for (let values = raw[byte++], left = 8; left > 0; left -= bits, values >>= bits) {
+            into[at++] = ((values & mask) - zeroPoint) * scale;
+          }
+        }
+        at = blockEnd;
       }
     }
   }
