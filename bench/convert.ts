@@ -98,7 +98,7 @@ if (job) {
           'weights',
           'GB',
           'seconds',
-          'seconds for a GB',
+          'seconds for a GB of float32',
           'GB of memory above',
           'GB on disk',
         ],
