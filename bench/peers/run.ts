@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { publish } from '../lib/report.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf, WARM_UP } from './loads.js';
@@ -175,9 +176,11 @@ for (const variant of contenders) {
 const partial = options.quick || options.variants !== undefined || options.loads !== undefined;
 const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
 const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' ');
+// The targets are for CPUs that multiply int8 with instructions of their own; others are another measurement, beside it.
+const hasVnni = (await exactWeightBits()) === 8;
 publish({
   // Only a whole run may replace the published figures.
-  name: partial ? 'peers-partial' : 'peers',
+  name: partial ? 'peers-partial' : hasVnni ? 'peers' : 'peers-no-vnni',
   command,
   about:
     `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
@@ -185,6 +188,7 @@ publish({
     'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
     'while all requests decode; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
     'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
+    (hasVnni ? '' : 'Targets are for CPUs with VNNI or AMX, which this one has not. ') +
     (skipped.length === 0
       ? ''
       : `Time was over before the other loads of ${skipped.join(', ')}. `) +
