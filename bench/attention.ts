@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { Arena } from '../engine/attention/kernel/arena.js';
 import { compileKernel, instantiateKernel } from '../engine/attention/kernel/module.js';
 import { KV_DTYPES, type KvDtype } from '../engine/attention/paged-attention.js';
+import { outputError } from './lib/attention-error.js';
 import { LAYERS, type Load, timeSteps, workOf } from './lib/attention-load.js';
 import { type Cell, median, publish } from './lib/report.js';
 
@@ -10,7 +11,6 @@ import { type Cell, median, publish } from './lib/report.js';
 
 const THREADS = 2;
 const READ_BYTES = 512 * 2 ** 20;
-const FORMATS = KV_DTYPES;
 
 /** GB/s that a plain loop of vector loads reads, with one thread or more, each over memory of its own. */
 async function readBandwidth(threads: number): Promise<number> {
@@ -72,7 +72,7 @@ const bandwidth = [await readBandwidth(1), await readBandwidth(THREADS)];
 
 // In the cache: one layer's pages of one sequence of 128 tokens are 128 KiB of float32.
 const inCache: Record<KvDtype, Measured[]> = { f32: [], bf16: [], int16: [], int8: [] };
-for (const kvDtype of FORMATS) {
+for (const kvDtype of KV_DTYPES) {
   for (const threads of [1, THREADS]) {
     inCache[kvDtype].push(
       await measure({ kvDtype, batch: 1, context: 512, queries: 128, threads }),
@@ -81,7 +81,7 @@ for (const kvDtype of FORMATS) {
 }
 
 const rows: Cell[][] = [];
-for (const kvDtype of FORMATS) {
+for (const kvDtype of KV_DTYPES) {
   const peak = inCache[kvDtype][1].gflops;
   for (const [batch, context] of [
     [1, 128],
@@ -113,7 +113,7 @@ for (const kvDtype of FORMATS) {
 }
 
 const prefill: Cell[][] = [];
-for (const kvDtype of FORMATS) {
+for (const kvDtype of KV_DTYPES) {
   for (const tokens of [128, 512, 2048]) {
     const { ms, gflops } = await measure({
       kvDtype,
@@ -124,6 +124,17 @@ for (const kvDtype of FORMATS) {
     });
     prefill.push([kvDtype, tokens, ms, gflops / THREADS, (tokens / ms) * 1000]);
   }
+}
+
+const errors: Cell[][] = [];
+for (const kvDtype of KV_DTYPES) {
+  const { rms, size, largest } = await outputError(kvDtype);
+  errors.push([
+    kvDtype,
+    rms.toExponential(1),
+    (rms / size).toExponential(1),
+    largest.toExponential(1),
+  ]);
 }
 
 publish({
@@ -144,7 +155,7 @@ publish({
     {
       title: 'In the cache (128 queries over 512 tokens)',
       columns: ['format', 'threads', 'GFLOP/s', 'GFLOP/s a thread'],
-      rows: FORMATS.flatMap((kvDtype) =>
+      rows: KV_DTYPES.flatMap((kvDtype) =>
         inCache[kvDtype].map(({ gflops }, i) => [
           kvDtype,
           i === 0 ? 1 : THREADS,
@@ -171,6 +182,12 @@ publish({
       title: `Prefill of one prompt, ${THREADS} threads`,
       columns: ['format', 'tokens', 'ms', 'GFLOP/s a thread', 'tokens/s of attention'],
       rows: prefill,
+    },
+    {
+      title:
+        'Error of outputs against float64 over float32 pages (one prompt of 256 tokens, numbers in [-1, 1])',
+      columns: ['format', 'root mean square', 'over that of the outputs', 'largest'],
+      rows: errors,
     },
   ],
 });

@@ -5,8 +5,8 @@ const ROUNDER: f32 = 12582912;
 export const LOG2_E: f32 = 1.44269504088896341;
 
 /**
- * 2^x for four floats, none above 126: x = n + r with |r| <= 1/2, then a polynomial of degree 5 in r (least relative error for 2^0 = 1,
- * by Remez' exchange), and n added to its exponent. Relative error below 2e-7. Below -126 it is no longer exact, and from -127 on down it is 0:
+ * 2^x for four floats, none above 126: x = n + r with |r| <= 1/2, then a polynomial of degree 5 in r (least relative error among those with
+ * 2^0 = 1, by Lawson's reweighted least squares), and n added to its exponent. Relative error below 2e-7. Below -126 it is no longer exact, and from -127 on down it is 0:
  * 1 less 127 in the exponent. (Not next to 0: a masked token must not even decide a tie of rounding.)
  */
 // @ts-ignore: decorator

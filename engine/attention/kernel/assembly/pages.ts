@@ -26,6 +26,13 @@ export function addressOf(layer: usize, pages: usize, page: usize): usize {
   return <usize>load<u32>(layer + pages) + page * <usize>pageSize(layer) * elementSize(load<i32>(layer, LAYER_FORMAT));
 }
 
+/** Where the scales of a page begin: one float32 for each slot. */
+// @ts-ignore: decorator
+@inline
+export function scalesOf(layer: usize, scales: usize, page: usize): usize {
+  return <usize>load<u32>(layer + scales) + ((page * <usize>load<i32>(layer, LAYER_BLOCK_SIZE)) << 2);
+}
+
 /**
  * Reads a word of every cache line of the tile's pages, in turn, so that they are all on their way at once. Read one after the other, each
  * page of 2 or 4 KiB waits for memory anew: too short for the hardware to see what comes next, and WebAssembly cannot prefetch.
@@ -50,8 +57,7 @@ export function loadValueScales(
 ): void {
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
   for (let b = begin; b < end; b++) {
-    const page = pageOf(layer, table, b, kvHead);
-    const source = <usize>load<u32>(layer, LAYER_VALUE_SCALES) + ((page * <usize>blockSize) << 2);
+    const source = scalesOf(layer, LAYER_VALUE_SCALES, pageOf(layer, table, b, kvHead));
     const first = (b - begin) * blockSize;
     for (let i = 0; i < blockSize; i++) {
       const scale: f32 = first + i < written ? load<f32>(source + (<usize>i << 2)) : 0;

@@ -5,6 +5,7 @@ import {
   STEP_NUM_SEQUENCES, STEP_QUERY_STARTS, STEP_TABLE_STRIDE, STEP_VALUE,
 } from './layout';
 import { roundToInt } from './math';
+import { addressOf, pageOf, scalesOf } from './pages';
 import { inverseOf, keyScale, valueScale } from './quantize';
 import { rotate } from './rotary';
 
@@ -30,23 +31,21 @@ function storeToken(layer: usize, step: usize, sequence: i32, row: i32, position
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
   const format = load<i32>(layer, LAYER_FORMAT);
   const table = <usize>load<u32>(step, STEP_BLOCK_TABLES) + (<usize>(sequence * load<i32>(step, STEP_TABLE_STRIDE)) << 2);
-  const block = load<i32>(table + (<usize>(position / blockSize) << 2));
   const slot = position % blockSize;
-  const pageBytes = <usize>(headSize * blockSize) * elementSize(format);
   for (let head = 0; head < heads; head++) {
     const source = <usize>((row * heads + head) * headSize) << 2;
-    const page = <usize>(block * heads + head);
+    const page = pageOf(layer, table, position / blockSize, head);
     const key = <usize>load<u32>(step, STEP_KEY) + source;
     const value = <usize>load<u32>(step, STEP_VALUE) + source;
-    const keyPage = <usize>load<u32>(layer, LAYER_KEY_PAGES) + page * pageBytes;
-    const valuePage = <usize>load<u32>(layer, LAYER_VALUE_PAGES) + page * pageBytes;
+    const keyPage = addressOf(layer, LAYER_KEY_PAGES, page);
+    const valuePage = addressOf(layer, LAYER_VALUE_PAGES, page);
     rotate(layer, key, position);
     if (isInteger(format)) {
-      const scale = (page * <usize>blockSize + <usize>slot) << 2;
+      const at = <usize>slot << 2;
       const ofKey = keyScale(key, headSize, format);
       const ofValue = valueScale(value, headSize, format);
-      store<f32>(<usize>load<u32>(layer, LAYER_KEY_SCALES) + scale, ofKey);
-      store<f32>(<usize>load<u32>(layer, LAYER_VALUE_SCALES) + scale, ofValue);
+      store<f32>(scalesOf(layer, LAYER_KEY_SCALES, page) + at, ofKey);
+      store<f32>(scalesOf(layer, LAYER_VALUE_SCALES, page) + at, ofValue);
       storeIntegers(keyPage, 2 * slot, 1, 2 * blockSize, key, headSize, ofKey, format);
       storeIntegers(valuePage, (slot >> 1) * 2 * headSize + (slot & 1), 2, 4, value, headSize, ofValue, format);
     } else {

@@ -2,7 +2,7 @@ import { widenFloats, widenIntegers } from './formats';
 import { accumulateFloats, scoreFloats } from './float-products';
 import { accumulateIntegers, scoreIntegers } from './integer-products';
 import { LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_KEY_SCALES, LAYER_VALUE_PAGES } from './layout';
-import { addressOf, pageOf, pageSize } from './pages';
+import { addressOf, pageOf, pageSize, scalesOf } from './pages';
 
 // The two products over a tile of the context, blocks `begin` to `end` of a sequence, whose pages lie anywhere.
 
@@ -43,7 +43,7 @@ export function scoreTileOfIntegers(
     const page = pageOf(layer, table, b, kvHead);
     const keys = widenIntegers(addressOf(layer, LAYER_KEY_PAGES, page), load<i32>(layer, LAYER_FORMAT), pageSize(layer), wide);
     store<u32>(pieces, <u32>keys);
-    const keyScales = <usize>load<u32>(layer, LAYER_KEY_SCALES) + ((page * <usize>blockSize) << 2);
+    const keyScales = scalesOf(layer, LAYER_KEY_SCALES, page);
     const column = <usize>((b - begin) * blockSize) << 2;
     scoreIntegers(
       pieces, blockSize, queries, <usize>headSize << 2, queryScales, rows, headSize, keyScales, scores + column, scoreStride,
