@@ -34,10 +34,7 @@ const plain = (concurrency: number, prompt: number): LoadRecipe => ({
   metrics: concurrency === 1 ? ['decode', 'prefill'] : ['decode', 'ttft'],
 });
 
-/**
- * Before anything is measured, the same for all: code that is compiled as it runs, memory and files that are touched for the first time. Octavo's
- * first tokens take up to 1.5 times as long as later ones.
- */
+/** Before anything is measured, the same for all: code that is compiled as it runs, memory and files that are touched for the first time. */
 export const WARM_UP: LoadRecipe = { ...plain(1, 512), name: 'warm-up', conversations: 2 };
 
 export const LOADS: readonly LoadRecipe[] = [
