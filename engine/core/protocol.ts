@@ -55,7 +55,7 @@ export interface EngineInfo {
   readonly numBlocks: number;
   /** Tokens of one step, at most: what was asked for, or what the model's graph takes if that is less. */
   readonly maxNumBatchedTokens: number;
-  /** Which file was loaded and why, and what the importer did to it: lines for the log. */
+  /** Lines for the log: first which file was loaded and why, then what the importer did to it. */
   readonly modelNotes?: readonly string[];
 }
 

@@ -5,6 +5,7 @@ import { inspectQuantization } from '../../engine/importer/quantize/quantize-mod
 import { checkConfig } from '../../engine/model/check-config.js';
 import { readModelConfig } from '../../engine/model/model-config.js';
 import type { Settings } from '../config/settings.js';
+import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { findModel } from './find-model.js';
 
 /** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
@@ -13,6 +14,7 @@ export async function inspect(
   settings: Pick<Settings, 'dtype' | 'quantize' | 'quantizeNbits'>,
 ): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
   const { dir: modelDir } = await findModel(modelName, 'model', settings.dtype, log);
   const config = await readModelConfig(modelDir);
   const maxLength = config.maxPositionEmbeddings;

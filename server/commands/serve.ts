@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { buildApp } from '../app.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/settings.js';
+import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { type LoadingServer, startLoadingServer } from '../http/loading-server.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
@@ -27,6 +28,7 @@ export async function serve(settings: Settings): Promise<number> {
   if (settings.logPrompts) {
     logger.warn('octavo: --log-prompts is on: the log holds the prompts of all requests');
   }
+  warnOfUnknownVariables(process.env, (line) => logger.warn(`octavo: ${line}`));
   const loading = await startLoadingServer(settings.host, settings.port);
   try {
     return await loadAndServe(settings, logger, loading);
@@ -69,7 +71,9 @@ async function loadAndServe(
   });
   closeEngine = () => engine.close();
   const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
-  for (const note of modelNotes) logger.info(`octavo: model: ${note}`);
+  const [variant, ...rewrites] = modelNotes;
+  if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
+  for (const note of rewrites) logger.debug(`octavo: model: ${note}`);
   if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
     logger.warn(
       `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,

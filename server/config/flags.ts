@@ -14,24 +14,33 @@ import {
 /** Texts given on the command line, unparsed, by setting. */
 export type FlagTexts = Partial<Record<SettingName, string[]>>;
 
-/** Adds the flags of all settings (`all`) or of those that concern the engine to a command. */
+/** Adds the flags of all settings (`all`) or of those that concern the engine to a command, in their groups. */
 export function addSettingFlags(command: Command, scope: 'engine' | 'all'): void {
-  for (const [name, schema] of listSettings(scope)) {
-    const help = `${schema.description}${defaultNote(schema)} [${environmentName(name)}]`;
-    if (schema.type === 'boolean') {
-      command.addOption(new Option(flagName(name), help));
-      command.addOption(
-        new Option(flagName(name).replace('--', '--no-'), `turns ${flagName(name)} off`),
-      );
-    } else {
-      const option = new Option(`${flagName(name)} <${schema.value ?? 'n'}>`, help);
-      // Texts are collected as they are: flags and variables are then parsed by the same code.
-      option.argParser((text: string, earlier: string[] | undefined) =>
-        isRepeatable(schema) ? [...(earlier ?? []), text] : [text],
-      );
-      command.addOption(option);
-    }
+  for (const [name, schema] of listSettings(scope)) addSettingFlag(command, name, schema);
+}
+
+export function addSettingFlag(
+  command: Command,
+  name: SettingName,
+  { description, group, ...schema }: SettingSchema,
+): void {
+  const variable = environmentName(name);
+  const add = (option: Option): void => void command.addOption(option.helpGroup(`${group}:`));
+  if (schema.type === 'boolean') {
+    // Help shows the one that changes something.
+    const isOn = schema.default === true;
+    const help = `${description} [${variable}=${String(!isOn)}]`;
+    add(new Option(flagName(name), help).hideHelp(isOn));
+    add(new Option(flagName(name).replace('--', '--no-'), help).hideHelp(!isOn));
+    return;
   }
+  const help = `${description}${defaultNote(schema)} [${variable}]`;
+  const option = new Option(`${flagName(name)} <${schema.value ?? 'n'}>`, help);
+  // Texts are collected as they are: flags and variables are then parsed by the same code.
+  option.argParser((text: string, earlier: string[] | undefined) =>
+    isRepeatable(schema) ? [...(earlier ?? []), text] : [text],
+  );
+  add(option);
 }
 
 /** The texts that commander has collected. */
@@ -49,17 +58,12 @@ export function flagTexts(options: Record<string, unknown>): FlagTexts {
 export function usageError(error: CommanderError, command: Command): OctavoError | null {
   if (error.exitCode === 0) return null;
   const quoted = clip(/'([^']*)'/.exec(error.message)?.[1] ?? '');
-  const help = `see ${path(command)} --help`;
+  const help = `see ${commandPath(command)} --help`;
   switch (error.code) {
     case 'commander.unknownOption':
       return new OctavoError('usage', `unknown flag ${quoted}: ${hint(quoted, command)}${help}`);
     case 'commander.unknownCommand':
-      return new OctavoError(
-        'usage',
-        `unknown command ${quoted}: must be ${commandNames(command)}; ${help}`,
-      );
-    case 'commander.help':
-      return new OctavoError('usage', `no command: must be ${commandNames(command)}; ${help}`);
+      return unknownCommand(quoted, command);
     case 'commander.optionMissingArgument':
       return new OctavoError('usage', `${quoted.split(' ')[0]} needs a value; ${help}`);
     default:
@@ -70,15 +74,25 @@ export function usageError(error: CommanderError, command: Command): OctavoError
   }
 }
 
-/** As it is typed: `octavo bench serve`. */
-function path(command: Command): string {
-  return command.parent === null ? command.name() : `${path(command.parent)} ${command.name()}`;
+/** @param command the one that has no such command */
+export function unknownCommand(name: string, command: Command): OctavoError {
+  const names = command.commands.map((child) => child.name());
+  const best = nearest(name, names);
+  const meant = best === null ? '' : `did you mean ${best}? `;
+  const last = names.at(-1) ?? '';
+  const allowed = names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${last}` : last;
+  const help = `see ${commandPath(command)} --help`;
+  return new OctavoError(
+    'usage',
+    `unknown command ${clip(name)}: ${meant}${allowed === '' ? 'there is none below' : `must be ${allowed}`}; ${help}`,
+  );
 }
 
-function commandNames(command: Command): string {
-  const names = command.commands.map((child) => child.name());
-  const last = names.at(-1) ?? '';
-  return names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${last}` : last;
+/** As it is typed: `octavo bench serve`. */
+function commandPath(command: Command): string {
+  return command.parent === null
+    ? command.name()
+    : `${commandPath(command.parent)} ${command.name()}`;
 }
 
 function hint(flag: string, command: Command): string {
@@ -87,7 +101,7 @@ function hint(flag: string, command: Command): string {
   return best === null ? '' : `did you mean ${best}? `;
 }
 
-function defaultNote(schema: SettingSchema): string {
+function defaultNote(schema: Omit<SettingSchema, 'description' | 'group'>): string {
   const { default: value } = schema;
   if (value === undefined || Array.isArray(value) || schema.unit === 'bytes') {
     return schema.enum ? `: ${schema.enum.join(', ')}` : '';

@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { GrammarSpec } from '../../engine/core/protocol.js';
+import { OctavoError } from '../../engine/errors.js';
 import type { GenerateOptions } from '../commands/generate.js';
+import { clip } from '../text/clip.js';
 import { type NumberFlag, parseNumber } from './number-flag.js';
 
 const MAX_TOKENS: NumberFlag = {
@@ -26,20 +30,62 @@ const SEED: NumberFlag = {
   description: 'the same seed gives the same text (default: a new one)',
 };
 
-/** Flags of one request, which only `generate` has. */
-export function addGenerateFlags(command: Command): void {
+/** Flags of one request, which only the commands without a server have. */
+export function addGenerateFlags(command: Command, kind: 'generate' | 'chat'): void {
+  command.optionsGroup(kind === 'chat' ? 'Answers:' : 'Answer:');
+  command.option('--system <text>', 'system message: who the model is, what it should do');
   for (const { flag, description } of [MAX_TOKENS, TEMPERATURE, SEED]) {
     command.option(`${flag} <n>`, description);
   }
+  command.option(
+    '--json-schema <file or JSON>',
+    'the answer is JSON that follows this schema: a file, or the schema itself, {...}',
+  );
+  if (kind === 'chat') return;
   command.option('--raw', 'continue the prompt as it stands, without the chat template');
 }
 
 /** @throws OctavoError `usage` */
 export function generateOptions(options: Record<string, unknown>): GenerateOptions {
+  const { system, jsonSchema } = options;
+  const raw = options['raw'] === true;
+  if (raw && system !== undefined) {
+    throw usage('--system', 'with --raw: a text that is continued has no system message');
+  }
   return {
+    system: typeof system === 'string' ? system : null,
     maxTokens: parseNumber(MAX_TOKENS, options['maxTokens']),
     temperature: parseNumber(TEMPERATURE, options['temperature']),
     seed: parseNumber(SEED, options['seed']),
-    raw: options['raw'] === true,
+    grammar: typeof jsonSchema === 'string' ? readSchema(jsonSchema) : null,
+    raw,
   };
+}
+
+function readSchema(given: string): GrammarSpec {
+  const isFile = !given.trimStart().startsWith('{');
+  const source = isFile ? readText(given) : given;
+  try {
+    JSON.parse(source);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw usage('--json-schema', `${clip(given)}: is not JSON: ${clip(message)}`);
+  }
+  return { kind: 'json-schema', source };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw usage(
+      '--json-schema',
+      `${clip(path)}: cannot be read (${reason}); must be a file, or a schema such as {"type":"object"}`,
+    );
+  }
+}
+
+function usage(flag: string, problem: string): OctavoError {
+  return new OctavoError('usage', `${flag} ${problem}`, { param: flag });
 }

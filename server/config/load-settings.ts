@@ -1,3 +1,5 @@
+import { OctavoError } from '../../engine/errors.js';
+import { clip } from '../text/clip.js';
 import type { FlagTexts } from './flags.js';
 import { parseSetting } from './parse-setting.js';
 import {
@@ -7,6 +9,7 @@ import {
   listSettings,
   type Settings,
 } from './settings.js';
+import { SERVICE_ADDRESS } from './unknown-variables.js';
 
 /**
  * Merges flags over environment variables over defaults. In a variable, the values of a repeatable setting
@@ -25,6 +28,7 @@ export function loadSettings(
     if (texts !== undefined) {
       settings[name] = parseSetting(name, schema, texts, flagName(name));
     } else if (variable !== '') {
+      if (SERVICE_ADDRESS.test(variable) && name === 'port') throw serviceLink(variable);
       const given = isRepeatable(schema) ? variable.split(',') : [variable];
       settings[name] = parseSetting(name, schema, given, environmentName(name));
     } else if (schema.default !== undefined) {
@@ -32,4 +36,13 @@ export function loadSettings(
     }
   }
   return settings as Settings;
+}
+
+function serviceLink(address: string): OctavoError {
+  return new OctavoError(
+    'usage',
+    `OCTAVO_PORT ${clip(address)}: must be an integer; Kubernetes sets it for a service called octavo: ` +
+      'give the pod enableServiceLinks: false, or the service another name',
+    { param: 'OCTAVO_PORT' },
+  );
 }

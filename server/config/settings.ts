@@ -8,11 +8,24 @@ import { availableCpus } from './available-cpus.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-/** Which commands take the setting: those that run a model, or only the one that serves it. */
+/** Which commands take the setting: all that run a model (`engine`), or only the one that serves it to many. */
 type Scope = 'engine' | 'server';
+
+/** In which order `--help` and docs/flags.md show the settings; each group is written together below. */
+export const SETTING_GROUPS = [
+  'Model',
+  'KV cache',
+  'Scheduling',
+  'HTTP',
+  'Limits',
+  'Logs, metrics and traces',
+] as const;
+
+export type SettingGroup = (typeof SETTING_GROUPS)[number];
 
 interface Extra {
   readonly description: string;
+  readonly group: SettingGroup;
   readonly scope: Scope;
   /** What stands for the value in `--help`. */
   readonly value?: string;
@@ -34,6 +47,7 @@ export const SettingsSchema = Type.Object({
       ...extra({
         description:
           'directory of the model, or owner/name[@revision] on the hub (default: the embedded octavo-tiny)',
+        group: 'Model',
         scope: 'engine',
         value: 'model',
       }),
@@ -43,66 +57,25 @@ export const SettingsSchema = Type.Object({
   servedModelName: Type.Array(Type.String({ minLength: 1 }), {
     ...extra({
       description: "name of the model in the API, repeatable (default: the directory's name)",
+      group: 'Model',
       scope: 'server',
       value: 'name',
     }),
     default: [],
   }),
-  host: Type.String({
-    ...extra({ description: 'address to listen on', scope: 'server', value: 'address' }),
-    minLength: 1,
-    default: '127.0.0.1',
-  }),
-  port: Type.Integer({
-    ...extra({ description: 'port to listen on; 0 takes a free one', scope: 'server' }),
-    minimum: 0,
-    maximum: 65_535,
-    default: 8000,
-  }),
-  maxNumSeqs: Type.Integer({
-    ...extra({ description: 'requests that run at the same time', scope: 'engine' }),
-    minimum: 1,
-    maximum: 65_536,
-    default: 64,
-  }),
-  maxNumBatchedTokens: Type.Integer({
-    ...extra({ description: 'tokens in one step, over all requests', scope: 'engine' }),
-    minimum: 1,
-    maximum: 1_048_576,
-    default: 512,
-  }),
-  blockSize: Type.Integer({
-    ...extra({ description: 'tokens in one block of the KV cache', scope: 'engine' }),
-    minimum: 4,
-    maximum: 256,
-    default: 16,
-  }),
-  kvCacheMemory: Type.Integer({
-    ...extra({
-      description: 'memory of the KV cache: 2GiB, 512MiB or bytes (default: 1GiB)',
-      scope: 'engine',
-      value: 'size',
-      unit: 'bytes',
-    }),
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    default: 2 ** 30,
-  }),
   dtype: Type.Enum(['auto', ...DTYPES], {
     ...extra({
       description: "which of the directory's ONNX files, by its number format",
+      group: 'Model',
       scope: 'engine',
       value: 'dtype',
     }),
     default: 'auto',
   }),
-  kvDtype: Type.Enum([...KV_DTYPES], {
-    ...extra({ description: 'number format of the KV cache', scope: 'engine', value: 'dtype' }),
-    default: 'f32',
-  }),
   quantize: Type.Enum([...QUANTIZATIONS], {
     ...extra({
       description: 'int8 weights and activations (w8a8), rewritten once and cached on disk',
+      group: 'Model',
       scope: 'engine',
       value: 'method',
     }),
@@ -111,6 +84,7 @@ export const SettingsSchema = Type.Object({
   quantizeNbits: Type.Boolean({
     ...extra({
       description: 'with --quantize: weights that are packed in 2, 4 or 8 bits too (MatMulNBits)',
+      group: 'Model',
       scope: 'engine',
     }),
     default: false,
@@ -119,6 +93,7 @@ export const SettingsSchema = Type.Object({
     Type.String({
       ...extra({
         description: 'directory of rewritten models (default: ~/.cache/octavo)',
+        group: 'Model',
         scope: 'engine',
         value: 'dir',
       }),
@@ -129,61 +104,38 @@ export const SettingsSchema = Type.Object({
     Type.Integer({
       ...extra({
         description: "longest prompt plus output in tokens (default: the model's context)",
+        group: 'Model',
         scope: 'engine',
       }),
       minimum: 2,
       maximum: 16_777_216,
     }),
   ),
-  threads: Type.Integer({
-    ...extra({ description: 'threads that compute', scope: 'engine' }),
-    minimum: 1,
-    maximum: 1024,
-    default: availableCpus(),
-  }),
-  enablePrefixCaching: Type.Boolean({
-    ...extra({ description: 'share the blocks of common prompt beginnings', scope: 'engine' }),
-    default: true,
-  }),
-  schedulingPolicy: Type.Enum(['fcfs', 'priority'], {
-    ...extra({
-      description: 'order of service: arrival, or the request field "priority" first',
-      scope: 'engine',
-      value: 'policy',
-    }),
-    default: 'fcfs',
-  }),
-  longPrefillTokenThreshold: Type.Integer({
-    ...extra({
-      description: 'tokens of one prompt in one step, at most; 0 leaves it to the budget',
-      scope: 'engine',
-    }),
-    minimum: 0,
-    maximum: 1_048_576,
-    default: 0,
-  }),
-  toolCallParser: Type.Enum([...TOOL_CALL_PARSERS], {
-    ...extra({
-      description: 'how the model writes tool calls; auto sees it from the chat template',
-      scope: 'server',
-      value: 'format',
-    }),
-    default: 'auto',
-  }),
   chatTemplate: Type.Optional(
     Type.String({
       ...extra({
         description:
           "file with a chat template, or the name of one of the model's own (default: the model's)",
+        group: 'Model',
         scope: 'engine',
         value: 'file',
       }),
       minLength: 1,
     }),
   ),
+  toolCallParser: Type.Enum([...TOOL_CALL_PARSERS], {
+    ...extra({
+      description: 'how the model writes tool calls; auto sees it from the chat template',
+      group: 'Model',
+      scope: 'server',
+      value: 'format',
+    }),
+    default: 'auto',
+  }),
   reasoningParser: Type.Enum([...REASONING_PARSERS], {
     ...extra({
       description: 'how the model marks its reasoning: think is <think>...</think>',
+      group: 'Model',
       scope: 'server',
       value: 'format',
     }),
@@ -192,14 +144,171 @@ export const SettingsSchema = Type.Object({
   pooling: Type.Enum(['last', 'mean'], {
     ...extra({
       description: "embeddings: the last token's hidden state, or the mean of all",
+      group: 'Model',
       scope: 'server',
       value: 'how',
     }),
     default: 'last',
   }),
+  kvCacheMemory: Type.Integer({
+    ...extra({
+      description: 'memory of the KV cache: 2GiB, 512MiB or bytes (default: 1GiB)',
+      group: 'KV cache',
+      scope: 'engine',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 2 ** 30,
+  }),
+  kvDtype: Type.Enum([...KV_DTYPES], {
+    ...extra({
+      description: 'number format of the KV cache',
+      group: 'KV cache',
+      scope: 'engine',
+      value: 'dtype',
+    }),
+    default: 'f32',
+  }),
+  blockSize: Type.Integer({
+    ...extra({
+      description: 'tokens in one block of the KV cache',
+      group: 'KV cache',
+      scope: 'engine',
+    }),
+    minimum: 4,
+    maximum: 256,
+    default: 16,
+  }),
+  enablePrefixCaching: Type.Boolean({
+    ...extra({
+      description: 'computes every prompt whole, without the cached blocks of others',
+      group: 'KV cache',
+      scope: 'server',
+    }),
+    default: true,
+  }),
+  maxNumSeqs: Type.Integer({
+    ...extra({
+      description: 'requests that run at the same time',
+      group: 'Scheduling',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 65_536,
+    default: 64,
+  }),
+  maxNumBatchedTokens: Type.Integer({
+    ...extra({
+      description: 'tokens in one step, over all requests',
+      group: 'Scheduling',
+      scope: 'engine',
+    }),
+    minimum: 1,
+    maximum: 1_048_576,
+    default: 512,
+  }),
+  schedulingPolicy: Type.Enum(['fcfs', 'priority'], {
+    ...extra({
+      description: 'order of service: arrival, or the request field "priority" first',
+      group: 'Scheduling',
+      scope: 'server',
+      value: 'policy',
+    }),
+    default: 'fcfs',
+  }),
+  longPrefillTokenThreshold: Type.Integer({
+    ...extra({
+      description: 'tokens of one prompt in one step, at most; 0 leaves it to the budget',
+      group: 'Scheduling',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 1_048_576,
+    default: 0,
+  }),
+  threads: Type.Integer({
+    ...extra({ description: 'threads that compute', group: 'Scheduling', scope: 'engine' }),
+    minimum: 1,
+    maximum: 1024,
+    default: availableCpus(),
+  }),
+  host: Type.String({
+    ...extra({
+      description: 'address to listen on',
+      group: 'HTTP',
+      scope: 'server',
+      value: 'address',
+    }),
+    minLength: 1,
+    default: '127.0.0.1',
+  }),
+  port: Type.Integer({
+    ...extra({
+      description: 'port to listen on; 0 takes a free one',
+      group: 'HTTP',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 65_535,
+    default: 8000,
+  }),
+  apiKey: Type.Array(Type.String({ minLength: 1 }), {
+    ...extra({
+      description: 'key that clients must send as a bearer token, repeatable (default: none)',
+      group: 'HTTP',
+      scope: 'server',
+      value: 'key',
+    }),
+    default: [],
+  }),
+  maxConnections: Type.Integer({
+    ...extra({
+      description: 'open connections; more are answered with 503',
+      group: 'HTTP',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 1_048_576,
+    default: 4096,
+  }),
+  maxBodySize: Type.Integer({
+    ...extra({
+      description: "size of a request's body, at most: 10MiB, or bytes (default: 10MiB)",
+      group: 'HTTP',
+      scope: 'server',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: 2 ** 30,
+    default: 10 * 2 ** 20,
+  }),
+  receiveTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that a client may take to send its request',
+      group: 'HTTP',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 3600,
+    default: 60,
+  }),
+  shutdownTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that running requests get to finish after SIGTERM',
+      group: 'HTTP',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 86_400,
+    default: 30,
+  }),
   maxStoredResponses: Type.Integer({
     ...extra({
       description: '/v1/responses: answers kept for previous_response_id; 0 keeps none',
+      group: 'HTTP',
       scope: 'server',
     }),
     minimum: 0,
@@ -209,6 +318,7 @@ export const SettingsSchema = Type.Object({
   storedResponsesMemory: Type.Integer({
     ...extra({
       description: 'memory of the answers that are kept (default: 64MiB)',
+      group: 'HTTP',
       scope: 'server',
       value: 'size',
       unit: 'bytes',
@@ -217,17 +327,10 @@ export const SettingsSchema = Type.Object({
     maximum: Number.MAX_SAFE_INTEGER,
     default: 64 * 2 ** 20,
   }),
-  apiKey: Type.Array(Type.String({ minLength: 1 }), {
-    ...extra({
-      description: 'key that clients must send as a bearer token, repeatable (default: none)',
-      scope: 'server',
-      value: 'key',
-    }),
-    default: [],
-  }),
   maxQueuedRequests: Type.Integer({
     ...extra({
       description: 'requests that may wait for their first token; 0: any number',
+      group: 'Limits',
       scope: 'server',
     }),
     minimum: 0,
@@ -237,6 +340,7 @@ export const SettingsSchema = Type.Object({
   maxQueuedTokens: Type.Integer({
     ...extra({
       description: 'prompt tokens that may wait, over all requests; 0: any number',
+      group: 'Limits',
       scope: 'server',
     }),
     minimum: 0,
@@ -246,15 +350,27 @@ export const SettingsSchema = Type.Object({
   maxPromptTokens: Type.Integer({
     ...extra({
       description: 'tokens of one prompt, at most; 0: what the context holds',
+      group: 'Limits',
       scope: 'server',
     }),
     minimum: 0,
     maximum: 16_777_216,
     default: 0,
   }),
+  requestTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that a request may take, queue included; 0: any time',
+      group: 'Limits',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 86_400,
+    default: 600,
+  }),
   rateLimitRequests: Type.Integer({
     ...extra({
       description: 'requests of one key, or address, per minute; 0: any number',
+      group: 'Limits',
       scope: 'server',
     }),
     minimum: 0,
@@ -264,6 +380,7 @@ export const SettingsSchema = Type.Object({
   rateLimitTokens: Type.Integer({
     ...extra({
       description: 'tokens of one key, or address, per minute, prompts and outputs; 0: any number',
+      group: 'Limits',
       scope: 'server',
     }),
     minimum: 0,
@@ -274,6 +391,7 @@ export const SettingsSchema = Type.Object({
     Type.String({
       ...extra({
         description: 'Redis in which several servers count rate limits together (default: none)',
+        group: 'Limits',
         scope: 'server',
         value: 'url',
         allowed: 'a redis:// or rediss:// URL',
@@ -281,44 +399,27 @@ export const SettingsSchema = Type.Object({
       pattern: '^rediss?://[^/\\s]+',
     }),
   ),
-  requestTimeout: Type.Number({
+  logLevel: Type.Enum([...LOG_LEVELS], {
     ...extra({
-      description: 'seconds that a request may take, queue included; 0: any time',
+      description: 'least severe level that is logged',
+      group: 'Logs, metrics and traces',
+      scope: 'engine',
+      value: 'level',
+    }),
+    default: 'info',
+  }),
+  logPrompts: Type.Boolean({
+    ...extra({
+      description: 'writes the prompts of all requests to the log',
+      group: 'Logs, metrics and traces',
       scope: 'server',
     }),
-    minimum: 0,
-    maximum: 86_400,
-    default: 600,
-  }),
-  receiveTimeout: Type.Number({
-    ...extra({
-      description: 'seconds that a client may take to send its request',
-      scope: 'server',
-    }),
-    minimum: 1,
-    maximum: 3600,
-    default: 60,
-  }),
-  maxBodySize: Type.Integer({
-    ...extra({
-      description: "size of a request's body, at most: 10MiB, or bytes (default: 10MiB)",
-      scope: 'server',
-      value: 'size',
-      unit: 'bytes',
-    }),
-    minimum: 1,
-    maximum: 2 ** 30,
-    default: 10 * 2 ** 20,
-  }),
-  maxConnections: Type.Integer({
-    ...extra({ description: 'open connections; more are answered with 503', scope: 'server' }),
-    minimum: 1,
-    maximum: 1_048_576,
-    default: 4096,
+    default: false,
   }),
   metricsPrefix: Type.String({
     ...extra({
       description: 'first part of the names in /metrics, before the colon',
+      group: 'Logs, metrics and traces',
       scope: 'server',
       value: 'name',
       allowed: 'letters, digits and underscores, not a digit first',
@@ -329,25 +430,19 @@ export const SettingsSchema = Type.Object({
   kvMetricsSampleRate: Type.Number({
     ...extra({
       description: 'share of the KV blocks whose lives are measured for /metrics; 0: none',
+      group: 'Logs, metrics and traces',
       scope: 'server',
     }),
     minimum: 0,
     maximum: 1,
     default: 0.01,
   }),
-  logLevel: Type.Enum([...LOG_LEVELS], {
-    ...extra({ description: 'least severe level that is logged', scope: 'engine', value: 'level' }),
-    default: 'info',
-  }),
-  logPrompts: Type.Boolean({
-    ...extra({ description: 'writes the prompts of all requests to the log', scope: 'server' }),
-    default: false,
-  }),
   otlpTracesEndpoint: Type.Optional(
     Type.String({
       ...extra({
         description:
           'OpenTelemetry collector for a trace of each request, by OTLP over HTTP (default: none)',
+        group: 'Logs, metrics and traces',
         scope: 'server',
         value: 'url',
         allowed: 'an http:// or https:// URL',
@@ -355,15 +450,6 @@ export const SettingsSchema = Type.Object({
       pattern: '^https?://[^/\\s]+',
     }),
   ),
-  shutdownTimeout: Type.Number({
-    ...extra({
-      description: 'seconds that running requests get to finish after SIGTERM',
-      scope: 'server',
-    }),
-    minimum: 0,
-    maximum: 86_400,
-    default: 30,
-  }),
 });
 
 export type Settings = Static<typeof SettingsSchema>;
@@ -379,7 +465,7 @@ export interface SettingSchema extends Extra {
 }
 
 /** Whether the value can be given several times. */
-export function isRepeatable(schema: SettingSchema): boolean {
+export function isRepeatable(schema: Pick<SettingSchema, 'type'>): boolean {
   return schema.type === 'array';
 }
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { loadSettings } from '../../server/config/load-settings.js';
 import { nearest } from '../../server/config/nearest.js';
-import { listSettings } from '../../server/config/settings.js';
+import { listSettings, SETTING_GROUPS } from '../../server/config/settings.js';
 
 test('defaults', () => {
   const settings = loadSettings({}, {});
@@ -77,7 +77,7 @@ test('a slip is recognised, a stranger is not', () => {
 });
 
 const octavo = (...args: string[]) => {
-  const run = spawnSync(process.execPath, ['--import', 'tsx', 'server/cli.ts', ...args], {
+  const run = spawnSync(process.execPath, ['dist/server/cli.js', ...args], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] ?? '' },
     timeout: 20_000,
@@ -88,10 +88,14 @@ const octavo = (...args: string[]) => {
 const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 
 describe('the command line', () => {
-  test('--help lists every setting', () => {
+  test('--help lists every setting, in its group', () => {
     const { code, out } = octavo('serve', '--help');
     expect(code).toBe(0);
-    for (const [name] of listSettings('all')) expect(out).toContain(`--${kebab(name)}`);
+    for (const [name, { group }] of listSettings('all')) {
+      expect(out).toMatch(new RegExp(`^${group}:\\n(  .*\\n)*  --(no-)?${kebab(name)} `, 'm'));
+    }
+    const headings = [...out.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
+    expect(headings).toEqual([...SETTING_GROUPS, 'Other']);
   });
 
   test.each([
@@ -103,10 +107,61 @@ describe('the command line', () => {
       1,
       /^octavo: the model directory has no config\.json, and no genai_config\.json either: .*\n$/,
     ],
-    [['fly'], 2, /^octavo: unknown command fly: must be serve, generate, inspect or bench.*\n$/],
+    [['serv'], 2, /^octavo: unknown command serv: did you mean serve\? must be serve, .*\n$/],
+    [
+      ['help', 'bench', 'fly'],
+      2,
+      /^octavo: unknown command fly: must be serve; see octavo bench .*\n$/,
+    ],
+    [['completion', 'tcsh'], 2, /^octavo: shell tcsh: must be one of bash, zsh, fish\n$/],
+    [['generate', '--max-num-seqs', '1', 'x'], 2, /^octavo: unknown flag --max-num-seqs: .*\n$/],
+    [['generate', '--raw', '--system', 'x', 'y'], 2, /^octavo: --system with --raw: .*\n$/],
+    [['generate', '--json-schema', '{', 'x'], 2, /^octavo: --json-schema \{: is not JSON: .*\n$/],
+    [
+      ['generate', '--json-schema', '/no', 'x'],
+      2,
+      /^octavo: --json-schema \/no: cannot be read \(ENOENT\); .*\n$/,
+    ],
+    [
+      ['fly'],
+      2,
+      /^octavo: unknown command fly: must be serve, generate, .* or help; see octavo --help\n$/,
+    ],
   ])('%j ends with code %i and one line', (args, code, message) => {
     const result = octavo(...args);
     expect(result.err).toMatch(message);
     expect([result.code, result.out]).toEqual([code, '']);
+  });
+
+  test.each([[[]], [['help']]])('octavo %j shows the commands', (args) => {
+    const { code, out, err } = octavo(...args);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(/^Usage: octavo /);
+    for (const name of ['serve', 'generate', 'inspect', 'bench', 'completion', 'help']) {
+      expect(out).toMatch(new RegExp(`^ {2}${name} `, 'm'));
+    }
+  });
+
+  test('octavo help bench serve, and octavo bench, show what is there', () => {
+    expect(octavo('help', 'bench', 'serve')).toEqual(octavo('bench', 'serve', '--help'));
+    expect(octavo('bench')).toEqual(octavo('bench', '--help'));
+  });
+
+  test.each(['-v', '--version'])('octavo %s prints the version', (flag) => {
+    expect(octavo(flag)).toEqual({
+      code: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as string,
+      err: '',
+    });
+  });
+
+  test('generate takes nothing that only a server needs', () => {
+    const { out } = octavo('generate', '--help');
+    for (const flag of ['--scheduling-policy', '--max-num-seqs', '--port', '--enable-prefix']) {
+      expect(out).not.toContain(flag);
+    }
+    for (const flag of ['--system', '--json-schema', '--raw', '--model', '--threads']) {
+      expect(out).toContain(flag);
+    }
   });
 });

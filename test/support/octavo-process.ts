@@ -67,6 +67,8 @@ export interface RunningServer {
   readonly url: string;
   /** From spawn to the log line that says it serves. */
   readonly startMs: number;
+  /** What was printed until then. */
+  readonly output: string;
 }
 
 /** Starts a server on a free port and waits until it says that it serves. */
@@ -89,8 +91,8 @@ const serveArgs = (args: readonly string[]): string[] => ['serve', '--port', '0'
 
 async function untilServing(child: ChildProcess): Promise<RunningServer> {
   const start = performance.now();
+  let output = '';
   const url = await new Promise<string>((resolve, reject) => {
-    let output = '';
     const read = (chunk: Buffer): void => {
       output += chunk.toString();
       const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
@@ -100,7 +102,7 @@ async function untilServing(child: ChildProcess): Promise<RunningServer> {
     child.stderr?.on('data', read);
     child.once('close', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
   });
-  return { child, url, startMs: performance.now() - start };
+  return { child, url, startMs: performance.now() - start, output };
 }
 
 /** One value of /metrics, summed over its label sets. */

@@ -1,0 +1,166 @@
+import { randomInt } from 'node:crypto';
+import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import { OctavoError } from '../../engine/errors.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { Settings } from '../config/settings.js';
+import { warnOfUnknownVariables } from '../config/unknown-variables.js';
+import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
+import { outputBudget } from '../generation/plan.js';
+import type { TemplateMessage } from '../text/chat-template.js';
+import { checkVocabulary } from '../text/check-model.js';
+import { loadServedModel, type ServedModel } from '../text/served-model.js';
+import { createWorkerEngine } from '../worker-engine.js';
+import { conversionProgress } from './conversion-progress.js';
+import { engineOptions, servedModelFiles } from './engine-options.js';
+
+type WorkerEngine = Awaited<ReturnType<typeof createWorkerEngine>>;
+
+/** How one answer is made, as far as the flags say. */
+export interface AnswerOptions {
+  readonly maxTokens: number | null;
+  readonly temperature: number | null;
+  /** Null: another one each time. */
+  readonly seed: number | null;
+  /** What the text must follow; null: nothing. */
+  readonly grammar: GrammarSpec | null;
+}
+
+/** What the answer took: for a line at its end. */
+export interface Answer {
+  readonly text: string;
+  /** Tokens, tokens a second, and how long the first took. */
+  readonly summary: string;
+}
+
+/** A model in this process, without a server: for `octavo generate` and `octavo chat`. */
+export class LocalModel {
+  readonly #model: ServedModel;
+  readonly #engine: WorkerEngine;
+  #answers = 0;
+
+  private constructor(model: ServedModel, engine: WorkerEngine) {
+    this.#model = model;
+    this.#engine = engine;
+  }
+
+  /**
+   * @param log told, a line at a time, what is done and what is odd
+   * @throws OctavoError what is wrong with the model or the settings
+   */
+  static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
+    warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
+    const { dir, names } = await servedModelFiles(settings, log);
+    const chatTemplate = settings.chatTemplate ?? null;
+    const model = await loadServedModel(dir, names, { chatTemplate });
+    const progress = conversionProgress(process.stderr, log);
+    const engine = await createWorkerEngine(engineOptions(settings, dir), progress);
+    try {
+      checkVocabulary(dir, model, engine.info.vocabSize);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+    return new LocalModel(model, engine);
+  }
+
+  get name(): string {
+    return this.#model.names[0];
+  }
+
+  get context(): number {
+    return this.#engine.info.maxModelLength;
+  }
+
+  /** The tokens of a text that is continued as it stands. */
+  encode(text: string): readonly TokenId[] {
+    return this.#model.tokenizer.encode(text, { addSpecialTokens: true });
+  }
+
+  /** @throws OctavoError `usage` when the model has no chat template */
+  encodeChat(messages: readonly TemplateMessage[]): readonly TokenId[] {
+    const { chatTemplate, tokenizer } = this.#model;
+    if (chatTemplate === null) {
+      throw new OctavoError(
+        'usage',
+        'the model has no chat template: give one by --chat-template, or continue a text by generate --raw',
+      );
+    }
+    return tokenizer.encode(chatTemplate.render(messages), { addSpecialTokens: false });
+  }
+
+  /**
+   * Generates until the model ends, the tokens are used up, or the signal says so.
+   *
+   * @param before the tokens that the text goes on behind; none for an answer
+   * @param write called with each piece; the next is computed meanwhile, and read when this has come back
+   * @throws OctavoError `context_length_exceeded`, `invalid_request` for a grammar, and what the engine throws
+   */
+  async answer(
+    promptTokenIds: readonly TokenId[],
+    before: readonly TokenId[],
+    options: AnswerOptions,
+    signal: AbortSignal,
+    write: (text: string) => Promise<void>,
+  ): Promise<Answer> {
+    const model = this.#model;
+    const { defaultSampling } = model;
+    const request = {
+      ids: [`local-${this.#answers++}` as RequestId],
+      promptTokenIds,
+      maxTokens: outputBudget({
+        promptTokens: promptTokenIds.length,
+        asked: options.maxTokens,
+        standard: model.defaultMaxTokens ?? this.context,
+        context: this.context,
+        param: 'prompt',
+      }),
+      stopTokenIds: model.eosTokenIds,
+      ...PLAIN_REQUEST,
+      grammar: options.grammar,
+      eosTokenIds: model.eosTokenIds,
+      sampling: {
+        logitBias: [],
+        ...defaultSampling,
+        temperature: options.temperature ?? defaultSampling.temperature,
+        seed: options.seed ?? randomInt(2 ** 32),
+      },
+    };
+    const rate = new Rate();
+    const [tokens] = this.#engine.submit(request, signal);
+    const outputs = generateText(tokens, model.tokenizer, { ...PLAIN_TEXT, before }, UNOBSERVED);
+    let whole = '';
+    for await (const { text, tokens: count } of outputs) {
+      rate.add(count);
+      whole += text;
+      if (text !== '') await write(text);
+    }
+    return { text: whole, summary: rate.summary() };
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+}
+
+const UNOBSERVED = { output: () => undefined, end: () => undefined };
+
+/** Tokens per second, from the first token on: the prompt's time would blur it. */
+class Rate {
+  readonly #startedAt = performance.now();
+  #firstAt: number | null = null;
+  #tokens = 0;
+
+  add(tokens: number): void {
+    if (tokens > 0) this.#firstAt ??= performance.now();
+    this.#tokens += tokens;
+  }
+
+  summary(): string {
+    const now = performance.now();
+    const first = this.#firstAt ?? now;
+    const seconds = (now - first) / 1000;
+    const rate = seconds > 0 ? ((this.#tokens - 1) / seconds).toFixed(1) : '-';
+    const wait = Math.round(first - this.#startedAt);
+    return `${this.#tokens} tokens, ${rate} tokens/s, first after ${wait} ms`;
+  }
+}

@@ -1,0 +1,123 @@
+import { Command, Option } from 'commander';
+import { OctavoError } from '../engine/errors.js';
+import { addBenchServeFlags } from './config/bench-flags.js';
+import { benchServeOptions } from './config/bench-options.js';
+import { completionScript, SHELLS } from './config/completion.js';
+import { addSettingFlag, addSettingFlags, flagTexts, unknownCommand } from './config/flags.js';
+import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
+import { loadSettings } from './config/load-settings.js';
+import { packageVersion } from './config/package-root.js';
+import { listSettings, type Settings } from './config/settings.js';
+import { clip } from './text/clip.js';
+
+type Options = Record<string, unknown>;
+
+/** Settings that `inspect` takes. */
+const INSPECT_SETTINGS = new Set<string>(['dtype', 'quantize', 'quantizeNbits', 'logLevel']);
+
+const settingsOf = (options: Options): Settings => loadSettings(flagTexts(options), process.env);
+
+/**
+ * The commands and their flags. What a command runs is loaded when it runs: `--help` and errors of usage need neither model nor server.
+ *
+ * @param finish told the exit code by the command that ran
+ */
+export function buildProgram(finish: (code: number) => void): Command {
+  const program = new Command('octavo')
+    .description('LLM serving: continuous batching, a paged KV cache, an OpenAI-compatible API')
+    .version(packageVersion(), '-v, --version', 'print the version');
+
+  const serveCommand = program.command('serve').description('serve a model over HTTP');
+  addSettingFlags(serveCommand, 'all');
+  serveCommand.action(async (options: Options) => {
+    const settings = settingsOf(options);
+    const { serve } = await import('./commands/serve.js');
+    finish(await serve(settings));
+  });
+
+  const generateCommand = program
+    .command('generate')
+    .description('print a streamed completion')
+    .argument('[prompt]', 'what to say to the model; - or none reads standard input');
+  addGenerateFlags(generateCommand, 'generate');
+  addSettingFlags(generateCommand, 'engine');
+  generateCommand.action(async (prompt: string | undefined, options: Options) => {
+    const settings = settingsOf(options);
+    const own = generateOptions(options);
+    const { generate } = await import('./commands/generate.js');
+    finish(await generate(prompt, own, settings));
+  });
+
+  const inspectCommand = program
+    .command('inspect')
+    .description("print what was recognised in a model's graph")
+    .argument('<model>', 'directory of the model, or owner/name[@revision] on the hub');
+  for (const [name, schema] of listSettings('all')) {
+    if (INSPECT_SETTINGS.has(name)) addSettingFlag(inspectCommand, name, schema);
+  }
+  inspectCommand.action(async (dir: string, options: Options) => {
+    const settings = settingsOf(options);
+    const { inspect } = await import('./commands/inspect.js');
+    finish(await inspect(dir, settings));
+  });
+
+  const benchCommand = program.command('bench').description('measure a server');
+  const benchServeCommand = benchCommand
+    .command('serve')
+    .description('load any OpenAI-compatible endpoint: latencies, throughput, goodput');
+  addBenchServeFlags(benchServeCommand);
+  benchServeCommand.action(async (options: Options) => {
+    const own = benchServeOptions(options, process.env);
+    const { benchServeCommand: run } = await import('./commands/bench-serve.js');
+    finish(await run(own));
+  });
+
+  program
+    .command('completion')
+    .description(
+      'print a script that completes commands and flags: source <(octavo completion bash)',
+    )
+    .argument('<shell>', 'bash, zsh or fish')
+    .action((text: string) => {
+      const shell = SHELLS.find((known) => known === text);
+      if (!shell) {
+        throw new OctavoError('usage', `shell ${clip(text)}: must be one of ${SHELLS.join(', ')}`);
+      }
+      process.stdout.write(completionScript(shell, program));
+    });
+
+  program
+    .command('help')
+    .description('show the help of a command')
+    .argument('[command...]', 'such as serve, or bench serve')
+    .action((words: string[]) => commandAt(program, words).outputHelp());
+
+  for (const command of listCommands(program)) {
+    command.exitOverride().configureOutput({ writeErr: () => undefined });
+    command.helpCommand(false);
+    command.addHelpOption(new Option('-h, --help', 'show this').helpGroup('Other:'));
+  }
+  return program;
+}
+
+function listCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(listCommands)];
+}
+
+/** @throws OctavoError `usage` */
+function commandAt(program: Command, words: readonly string[]): Command {
+  let command = program;
+  for (const word of words) {
+    const next = command.commands.find((candidate) => candidate.name() === word);
+    if (!next) throw unknownCommand(word, command);
+    command = next;
+  }
+  return command;
+}
+
+/** The command that the words on the command line lead to, as far as they are known. */
+export function givenCommand(program: Command, words: readonly string[]): Command {
+  const [first, ...others] = words;
+  const next = program.commands.find((candidate) => candidate.name() === first);
+  return next ? givenCommand(next, others) : program;
+}
