@@ -35,7 +35,7 @@ const decode =
     for (const request of requests) core.add(request);
     const steps: StepTimings[] = [];
     while (steps.length <= STEPS) {
-      const outputs = await core.step();
+      const outputs = (await core.step()) ?? [];
       if (outputs.length === batch) steps.push(core.timings);
     }
     for (const { ids } of requests) for (const id of ids) core.abort(id);

@@ -115,7 +115,7 @@ async function answerAll({ core }: LoadedEngine): Promise<boolean[]> {
     });
   });
   while (core.hasWork) {
-    for (const { requestId, tokenIds } of await core.step()) {
+    for (const { requestId, tokenIds } of (await core.step()) ?? []) {
       texts[Number(requestId)].push(...tokenIds);
     }
   }

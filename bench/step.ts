@@ -29,7 +29,7 @@ interface Step extends StepTimings {
 async function drain({ core }: LoadedEngine): Promise<Step[]> {
   const steps: Step[] = [];
   while (core.hasWork) {
-    const outputs = await core.step();
+    const outputs = (await core.step()) ?? [];
     steps.push({ ...core.timings, tokens: outputs.length });
   }
   return steps;

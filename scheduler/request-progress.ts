@@ -6,7 +6,7 @@ import type { Request } from './request.js';
 export interface RequestProgress {
   /** The completions that it stands for: more than one while their common prompt is computed. */
   readonly ids: readonly RequestId[];
-  readonly state: 'running' | 'waiting';
+  readonly state: 'running' | 'paused' | 'waiting';
   readonly promptTokens: number;
   /** Prompt and generated tokens whose K and V are in the cache. */
   readonly computed: number;

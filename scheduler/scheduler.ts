@@ -3,6 +3,7 @@ import { BlockTable } from '../kvcache/block-table.js';
 import type { BlockId } from '../kvcache/ids.js';
 import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from './ids.js';
+import { PausedRequests } from './paused-requests.js';
 import {
   chunkSize,
   compareRank,
@@ -60,6 +61,7 @@ export class Scheduler {
   readonly #waiting = new WaitingQueue<Request>();
   /** In order of service, so that the last one is the first to be preempted. */
   readonly #running: Request[] = [];
+  readonly #paused = new PausedRequests();
   /** Every live completion's sequence. */
   readonly #requests = new Map<RequestId, Request>();
   #created = 0;
@@ -78,11 +80,17 @@ export class Scheduler {
     return this.#waiting.size;
   }
 
+  /** Sequences that are set aside, see `pause`. */
+  get numPaused(): number {
+    return this.#paused.size;
+  }
+
   /** Since the start. */
   get numPreemptions(): number {
     return this.#preemptions;
   }
 
+  /** Whether anything is alive; it may all be paused. */
   get hasWork(): boolean {
     return this.#requests.size > 0;
   }
@@ -108,8 +116,34 @@ export class Scheduler {
     const request = this.#requests.get(id);
     if (!request) return false;
     this.#requests.delete(id);
+    this.#paused.unmark(id);
     request.ids.splice(request.ids.indexOf(id), 1);
     if (request.ids.length === 0) this.#leave(request);
+    else this.#parkIfPaused(request);
+    return true;
+  }
+
+  /**
+   * Computes nothing more for a completion until `resume`, between two steps. While its prompt is computed for others, it only takes no
+   * part in what follows. Its blocks stay, unless somebody who runs, or waits to, needs them: then it is as if preempted. Twice is once.
+   *
+   * @returns false when it is not, or no longer, here
+   */
+  pause(id: RequestId): boolean {
+    const request = this.#requests.get(id);
+    if (!request) return false;
+    this.#paused.mark(id);
+    this.#parkIfPaused(request);
+    return true;
+  }
+
+  /** Lets a completion go on, between two steps, where it stood in line. @returns false when it was not paused */
+  resume(id: RequestId): boolean {
+    const request = this.#requests.get(id);
+    if (!request || !this.#paused.unmark(id)) return false;
+    if (!this.#paused.unpark(request)) return true;
+    if (request.table.blocks.length > 0) this.#runOrWait(request);
+    else this.#waiting.push(request);
     return true;
   }
 
@@ -120,10 +154,8 @@ export class Scheduler {
       sequences: [],
       blockCopies: [],
     };
-    const preemptions = this.#preemptions;
-    this.#continueRunning(step);
     // After a preemption nobody is admitted: the blocks that were won back belong to those who run.
-    if (this.#preemptions === preemptions) this.#admitWaiting(step);
+    if (this.#continueRunning(step)) this.#admitWaiting(step);
     if (step.sequences.length === 0) return null;
     const numTokens = this.#config.maxNumBatchedTokens - step.budget;
     return { sequences: step.sequences, numTokens, blockCopies: step.blockCopies };
@@ -139,6 +171,7 @@ export class Scheduler {
       const request = this.#live(sequence.requestId);
       request.numComputed += sequence.tokenIds.length;
       for (const sibling of sequence.samplers.slice(1)) this.#fork(request, sibling);
+      this.#parkIfPaused(request);
       const ends = request.spec.maxTokens === 0 && request.numComputed === request.tokens.length;
       // A copy: each that ends leaves the list.
       if (ends) outputs.push(...request.ids.slice().map((id) => this.#output(id, [])));
@@ -151,7 +184,7 @@ export class Scheduler {
   }
 
   /**
-   * Those that run, then those that wait, in order of service. Not between `schedule` and `apply`.
+   * Those that run, those that are paused, then those that wait, in order of service. Not between `schedule` and `apply`.
    *
    * @param mostWaiting the rest of the line is left out
    */
@@ -159,6 +192,7 @@ export class Scheduler {
     const waiting = [...this.#waiting].sort(compareRank).slice(0, mostWaiting);
     return [
       ...this.#running.map((request) => progressOf(request, 'running')),
+      ...[...this.#paused].map((request) => progressOf(request, 'paused')),
       ...waiting.map((request) => progressOf(request, 'waiting')),
     ];
   }
@@ -166,13 +200,17 @@ export class Scheduler {
   /** @throws Error when requests, queues and blocks contradict each other. Not between `schedule` and `apply`. */
   checkIntegrity(): void {
     const live = new Set(this.#requests.values());
-    const queued = [...this.#running, ...this.#waiting];
+    const queued = [...this.#running, ...this.#paused, ...this.#waiting];
     if (queued.length !== live.size || queued.some((request) => !live.has(request))) {
       throw new Error(`${live.size} live requests, ${queued.length} in the queues`);
     }
     if (this.#running.some((r, i) => i > 0 && compareRank(this.#running[i - 1], r) >= 0)) {
       throw new Error('the running requests are not in order of service');
     }
+    for (const request of [...this.#running, ...this.#waiting]) {
+      if (this.#paused.covers(request)) throw new Error(`${request.ids[0]} is paused and queued`);
+    }
+    this.#paused.checkIntegrity(this.#requests);
     for (const request of this.#waiting) {
       if (request.table.blocks.length > 0)
         throw new Error(`${request.ids[0]} waits and holds blocks`);
@@ -180,15 +218,18 @@ export class Scheduler {
     this.#cache.checkIntegrity(queued.map((request) => request.table));
   }
 
-  #continueRunning(step: Draft): void {
+  /** @returns false when somebody had to be preempted */
+  #continueRunning(step: Draft): boolean {
+    const preemptions = this.#preemptions;
     for (let i = 0; i < this.#running.length && step.budget > 0; i++) {
       const request = this.#running[i];
-      while (!this.#take(step, request, [])) {
+      while (!this.#takeFromPaused(step, request, [])) {
         const victim = preemptionVictim(this.#running);
         this.#preempt(victim);
-        if (victim === request) return;
+        if (victim === request) return false;
       }
     }
+    return this.#preemptions === preemptions;
   }
 
   #admitWaiting(step: Draft): void {
@@ -196,11 +237,22 @@ export class Scheduler {
       const request = this.#waiting.peek();
       if (!request) return;
       const hits = this.#cachedPrefix(request);
-      if (!this.#take(step, request, hits)) return;
+      // What the paused lose stays cached: the hits remain hits.
+      if (!this.#takeFromPaused(step, request, hits)) return;
       request.cachedTokens ??= hits.length * this.#cache.blockSize;
       this.#waiting.remove(request);
       this.#run(request);
     }
+  }
+
+  /** As `#take`; the blocks of the paused go first. */
+  #takeFromPaused(step: Draft, request: Request, hits: readonly BlockId[]): boolean {
+    while (!this.#take(step, request, hits)) {
+      const victim = this.#paused.lastWithBlocks();
+      if (!victim) return false;
+      this.#loseBlocks(victim);
+    }
+    return true;
   }
 
   /** Puts the next piece of a request into the step. @returns false, with nothing changed, when blocks are missing */
@@ -269,8 +321,14 @@ export class Scheduler {
     child.numComputed = parent.numComputed;
     child.cachedTokens = parent.cachedTokens;
     this.#requests.set(id, child);
-    if (this.#running.length < this.#config.maxNumSeqs) this.#run(child);
-    else this.#wait(child);
+    if (this.#paused.covers(child)) this.#paused.park(child);
+    else this.#runOrWait(child);
+  }
+
+  /** For a sequence that has blocks. */
+  #runOrWait(request: Request): void {
+    if (this.#running.length < this.#config.maxNumSeqs) this.#run(request);
+    else this.#wait(request);
   }
 
   #run(request: Request): void {
@@ -285,17 +343,32 @@ export class Scheduler {
     this.#wait(request);
   }
 
-  /** Its blocks go, its tokens stay: when it is admitted, most of them are usually still cached. */
   #wait(request: Request): void {
-    this.#cache.release(request.table);
-    request.numComputed = 0;
+    this.#loseBlocks(request);
     this.#waiting.push(request);
   }
 
-  #leave(request: Request): void {
-    const index = this.#running.indexOf(request);
-    if (index >= 0) this.#running.splice(index, 1);
-    else this.#waiting.remove(request);
+  /** Its blocks go, its tokens stay: when it is admitted again, most of them are usually still cached. */
+  #loseBlocks(request: Request): void {
     this.#cache.release(request.table);
+    request.numComputed = 0;
+  }
+
+  #parkIfPaused(request: Request): void {
+    if (!this.#paused.covers(request) || !this.#dequeue(request)) return;
+    this.#paused.park(request);
+  }
+
+  #leave(request: Request): void {
+    if (!this.#dequeue(request)) this.#paused.unpark(request);
+    this.#cache.release(request.table);
+  }
+
+  /** @returns false when it neither runs nor waits */
+  #dequeue(request: Request): boolean {
+    const index = this.#running.indexOf(request);
+    if (index < 0) return this.#waiting.remove(request);
+    this.#running.splice(index, 1);
+    return true;
   }
 }

@@ -16,7 +16,14 @@ interface Completion {
  */
 export class SteppingEngine implements Engine {
   readonly info: EngineInfo;
-  readonly stats: EngineStats = { running: 0, waiting: 0, preemptions: 0, usedBlocks: 0, steps: 0 };
+  readonly stats: EngineStats = {
+    running: 0,
+    waiting: 0,
+    paused: 0,
+    preemptions: 0,
+    usedBlocks: 0,
+    steps: 0,
+  };
   readonly state = 'ready';
   readonly #running = new Set<Completion>();
   readonly #token: TokenId;

@@ -72,6 +72,7 @@ export class EngineCore {
     return {
       running: scheduler.numRunning,
       waiting: scheduler.numWaiting,
+      paused: scheduler.numPaused,
       preemptions: scheduler.numPreemptions,
       usedBlocks: cache.pool.numUsed,
       steps: this.#steps,
@@ -117,6 +118,16 @@ export class EngineCore {
     return this.#dependencies.scheduler.abort(id);
   }
 
+  /** Between two steps. Completions that have ended are left out. */
+  pause(ids: readonly RequestId[]): void {
+    for (const id of ids) this.#dependencies.scheduler.pause(id);
+  }
+
+  /** Between two steps. */
+  resume(ids: readonly RequestId[]): void {
+    for (const id of ids) this.#dependencies.scheduler.resume(id);
+  }
+
   /** Between two steps. @returns false, with nothing changed, while blocks are in use */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
@@ -146,12 +157,16 @@ export class EngineCore {
     for (const id of this.#completions.keys()) this.#forget(id);
   }
 
-  /** One step, if anything can run. A rejection is final: the engine must be thrown away. */
-  async step(): Promise<CompletionOutput[]> {
+  /**
+   * One step. A rejection is final: the engine must be thrown away.
+   *
+   * @returns null when nothing could run, whatever work there is: that changes only by a command
+   */
+  async step(): Promise<CompletionOutput[] | null> {
     const { scheduler, runner, now, vocabSize } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule();
-    if (!plan) return [];
+    if (!plan) return null;
     const reading = new StepReading(plan, this.#completions, vocabSize);
     const scheduled = now();
     for (const { requestId } of plan.sequences) {

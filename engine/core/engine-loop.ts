@@ -34,6 +34,8 @@ export class EngineLoop {
   readonly #snapshots: SnapshotFeed;
   #wake: (() => void) | null = null;
   #closed = false;
+  /** The figures have changed since the last message with them. */
+  #hasNews = false;
 
   /** @param grammars for requests with a grammar, which wait beside the loop until it is compiled; closed with the loop */
   constructor(
@@ -60,7 +62,7 @@ export class EngineLoop {
   }
 
   /**
-   * Runs until a `close` command; sleeps while there is no work. Rejects when a step does, or when the idle engine's blocks and requests
+   * Runs until a `close` command; sleeps while nothing can run. Rejects when a step does, or when the idle engine's blocks and requests
    * contradict each other: both are final.
    */
   async run(): Promise<void> {
@@ -70,12 +72,15 @@ export class EngineLoop {
         if (this.#closed) return;
         this.#admitReady();
         this.#snapshots.sendIfDue();
-        if (!this.#core.hasWork) {
+        const stepped = this.#core.hasWork ? await this.#core.step() : null;
+        if (!stepped) {
+          this.#tellNews();
           await this.#nextCommand();
           continue;
         }
-        const outputs = this.#withoutFailed(await this.#core.step());
+        const outputs = this.#withoutFailed(stepped);
         this.#send({ type: 'step', outputs, stats: this.#stats, report: this.#core.report });
+        this.#hasNews = false;
         this.#snapshots.touch();
       }
     } finally {
@@ -100,10 +105,15 @@ export class EngineLoop {
         case 'abort':
           if (!this.#gate.abort(command.id)) this.#core.abort(command.id);
           this.#gate.forget(command.id);
-          // The blocks are free now: whoever watches must not have to wait for the next request's step.
-          if (!this.#core.hasWork) {
-            this.#send({ type: 'step', outputs: [], stats: this.#stats, report: null });
-          }
+          this.#hasNews = true;
+          break;
+        case 'pause':
+          this.#core.pause(command.ids);
+          this.#hasNews = true;
+          break;
+        case 'resume':
+          this.#core.resume(command.ids);
+          this.#hasNews = true;
           break;
         case 'resetPrefixCache':
           this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });
@@ -116,6 +126,13 @@ export class EngineLoop {
           break;
       }
     }
+  }
+
+  /** Blocks may be free now: whoever watches must not have to wait for the next request's step. */
+  #tellNews(): void {
+    if (!this.#hasNews) return;
+    this.#hasNews = false;
+    this.#send({ type: 'step', outputs: [], stats: this.#stats, report: null });
   }
 
   #add(request: EngineRequest, constraints: readonly GrammarConstraint[] = []): void {

@@ -63,6 +63,8 @@ export interface EngineInfo {
 export interface EngineStats {
   readonly running: number;
   readonly waiting: number;
+  /** Neither running nor waiting, until their readers have read. */
+  readonly paused: number;
   /** Since the start. */
   readonly preemptions: number;
   readonly usedBlocks: number;
@@ -98,7 +100,7 @@ export interface EngineSnapshot {
   readonly time: number;
   readonly stats: EngineStats;
   readonly blocks: BlockMap;
-  /** All that run; of those that wait, the first. A request whose grammar is being compiled is in `stats` only. */
+  /** All that run or are paused; of those that wait, the first. A request whose grammar is being compiled is in `stats` only. */
   readonly requests: readonly RequestProgress[];
 }
 
@@ -224,6 +226,9 @@ export interface CompletionOutput extends RequestOutput {
 export type EngineCommand =
   | { readonly type: 'submit'; readonly request: EngineRequest }
   | { readonly type: 'abort'; readonly id: RequestId }
+  /** Computes nothing more for these completions until they are resumed. Those that have ended are left out, twice is once. */
+  | { readonly type: 'pause'; readonly ids: readonly RequestId[] }
+  | { readonly type: 'resume'; readonly ids: readonly RequestId[] }
   | { readonly type: 'resetPrefixCache' }
   /** On: snapshots from now on, the first at once or when it is due. Once more when it is on already: another one. */
   | { readonly type: 'watch'; readonly on: boolean }

@@ -19,6 +19,11 @@ export function addEngineMetrics(
   );
   registry.gauge('num_requests_waiting', 'Requests that wait to run', () => engine.stats.waiting);
   registry.gauge(
+    'num_requests_paused',
+    'Requests that go on when their clients have read',
+    () => engine.stats.paused,
+  );
+  registry.gauge(
     'kv_cache_usage_perc',
     'Share of the KV blocks in use, 0 to 1',
     () => engine.stats.usedBlocks / info.numBlocks,

@@ -100,6 +100,8 @@ function fill({ item, count, parts }, request) {
   item.className = state;
   const completions = ids.length > 1 ? ` × ${ids.length}` : '';
   if (state === 'waiting') count.textContent = `waits, ${promptTokens} in prompt${completions}`;
+  else if (state === 'paused')
+    count.textContent = `paused at ${generated}: its client does not read`;
   else if (computed < promptTokens)
     count.textContent = `prompt ${computed} of ${promptTokens}${completions}`;
   else count.textContent = `${promptTokens} + ${generated} of ${maxTokens}`;

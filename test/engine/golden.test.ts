@@ -40,7 +40,8 @@ async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promi
     });
   });
   while (core.hasWork) {
-    for (const output of await core.step()) texts.get(output.requestId)?.push(...output.tokenIds);
+    for (const output of (await core.step()) ?? [])
+      texts.get(output.requestId)?.push(...output.tokenIds);
   }
   return [...texts.values()];
 }

@@ -120,7 +120,7 @@ describe('octavo-tiny in W8A8', () => {
       );
     });
     while (engine.core.hasWork) {
-      for (const { requestId, tokenIds } of await engine.core.step())
+      for (const { requestId, tokenIds } of (await engine.core.step()) ?? [])
         texts.get(requestId)?.push(...tokenIds);
     }
     await engine.runner.dispose();

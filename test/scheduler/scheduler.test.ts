@@ -181,3 +181,89 @@ describe('Scheduler', () => {
     },
   );
 });
+
+describe('Scheduler, paused', () => {
+  it('computes nothing for a paused request, keeps its blocks, and gives its seat to others', async () => {
+    const h = new CoreHarness({ maxNumSeqs: 1 });
+    h.add('a', range(0, 8), 12);
+    h.add('b', range(20, 8), 3);
+    await h.step();
+    expect(h.scheduler.pause('a' as RequestId)).toBe(true);
+    const held = h.cache.pool.numUsed;
+    await h.runWhilePossible();
+    expect([h.scheduler.numPaused, h.scheduler.hasWork]).toEqual([1, true]);
+    expect([h.texts.get('a')?.length, h.texts.get('b')?.length]).toEqual([1, 3]);
+    expect(h.cache.pool.numUsed).toBe(held);
+    expect(h.scheduler.progress(0)).toMatchObject([{ ids: ['a'], state: 'paused' }]);
+    expect(h.scheduler.resume('a' as RequestId)).toBe(true);
+    await h.runToEnd();
+    // Nothing is computed twice: it goes on with the next token.
+    expect(shape(h, h.model.steps.length - 1)).toEqual(['a:1']);
+    expect(h.scheduler.numPreemptions).toBe(0);
+    expect(h.texts.get('a')).toEqual(expectedText(range(0, 8), 12, h.vocabSize));
+  });
+
+  it.each([true, false])(
+    'gives the blocks of the paused to those who wait, the last of them first (prefix cache: %s)',
+    async (enablePrefixCaching) => {
+      const h = new CoreHarness({ numBlocks: 10, enablePrefixCaching });
+      h.add('a', range(0, 12), 8);
+      h.add('b', range(20, 12), 8);
+      await h.step();
+      h.core.pause(['a', 'b'] as RequestId[]);
+      h.add('c', range(30, 20), 4);
+      await h.step();
+      const blocks = h.scheduler.progress(9).map((r) => [r.ids[0], r.state, r.blocks.length]);
+      expect(blocks).toEqual([
+        ['c', 'running', 5],
+        ['a', 'paused', 3],
+        ['b', 'paused', 0],
+      ]);
+      h.core.resume(['a', 'b'] as RequestId[]);
+      await h.runToEnd();
+      for (const [id, prompt] of [
+        ['a', range(0, 12)],
+        ['b', range(20, 12)],
+      ] as const) {
+        expect(h.texts.get(id)).toEqual(expectedText(prompt, 8, h.vocabSize));
+      }
+    },
+  );
+
+  it('computes a prompt as long as one of its completions is not paused, and for that one only', async () => {
+    const h = new CoreHarness({ maxNumBatchedTokens: 4 });
+    h.add(['a', 'b'], range(0, 8), 3);
+    await h.step();
+    h.core.pause(['b'] as RequestId[]);
+    await h.runWhilePossible();
+    // The prompt's last row is sampled for both; then only the one goes on.
+    expect([h.texts.get('a')?.length, h.texts.get('b')?.length]).toEqual([3, 1]);
+    h.core.resume(['b'] as RequestId[]);
+    await h.runToEnd();
+    expect(h.texts.get('b')).toEqual(expectedText(range(0, 8), 3, h.vocabSize));
+  });
+
+  it('no request starves that is paused after every token, while more come than can be served', async () => {
+    const h = new CoreHarness({ maxNumSeqs: 2, numBlocks: 16 });
+    h.add('victim', range(0, 9), 6);
+    for (let i = 0; !h.finished.has('victim'); i++) {
+      expect(i).toBeLessThan(200);
+      h.add(`u${i}`, range(i % 7, 9), 5);
+      const before = h.texts.get('victim')?.length ?? 0;
+      await h.step();
+      if ((h.texts.get('victim')?.length ?? 0) > before) h.core.pause(['victim'] as RequestId[]);
+      else h.core.resume(['victim'] as RequestId[]);
+    }
+  });
+
+  it('can be let go while paused, and gives its blocks back', async () => {
+    const h = new CoreHarness();
+    h.add('a', range(0, 8), 12);
+    await h.step();
+    h.core.pause(['a'] as RequestId[]);
+    expect(h.core.abort('a' as RequestId)).toBe(true);
+    h.scheduler.checkIntegrity();
+    expect([h.cache.pool.numUsed, h.scheduler.hasWork]).toEqual([0, false]);
+    expect(h.scheduler.resume('a' as RequestId)).toBe(false);
+  });
+});

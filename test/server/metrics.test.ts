@@ -103,7 +103,7 @@ test('n completions share their prompt, and are counted each', async () => {
 
 test('the engine: queues, cache, steps', async () => {
   const { engine, server } = await knownLoad();
-  engine.stats = { running: 2, preemptions: 3, waiting: 5, usedBlocks: 16, steps: 9 };
+  engine.stats = { running: 2, preemptions: 3, waiting: 5, paused: 4, usedBlocks: 16, steps: 9 };
   const timings = { schedule: 1, segments: 20, attention: 10, sample: 2, total: 34 };
   const residency = { lifetimes: [1500], idleBeforeEvict: [300, 400], reuseGaps: [5] };
   for (const listen of engine.stepListeners) {
@@ -113,6 +113,7 @@ test('the engine: queues, cache, steps', async () => {
   const value = await scrape(server.url);
   expect(value('vllm:num_requests_running')).toBe(2);
   expect(value('vllm:num_requests_waiting')).toBe(5);
+  expect(value('vllm:num_requests_paused')).toBe(4);
   expect(value('vllm:kv_cache_usage_perc')).toBe(0.25);
   expect(value('vllm:num_preemptions_total')).toBe(3);
   expect(value('vllm:cache_config_info', 'block_size="16"', 'num_blocks="64"')).toBe(1);

@@ -90,7 +90,13 @@ export class CoreHarness {
   }
 
   async step(): Promise<CompletionOutput[]> {
+    return (await this.#tryStep()) ?? [];
+  }
+
+  /** @returns null when nothing could run */
+  async #tryStep(): Promise<CompletionOutput[] | null> {
     const outputs = await this.core.step();
+    if (!outputs) return null;
     for (const output of outputs) {
       const text = this.texts.get(output.requestId) ?? [];
       text.push(...output.tokenIds);
@@ -100,6 +106,13 @@ export class CoreHarness {
     }
     if (++this.#steps % this.#checkEvery === 0) this.scheduler.checkIntegrity();
     return outputs;
+  }
+
+  /** Until all that is alive is paused. @throws Error when that is not so after `maxSteps` */
+  async runWhilePossible(maxSteps = 2000): Promise<void> {
+    for (let i = 0; (await this.#tryStep()) !== null; i++) {
+      if (i === maxSteps) throw new Error(`still at work after ${maxSteps} steps`);
+    }
   }
 
   /** @throws Error when the work does not end within `maxSteps` */

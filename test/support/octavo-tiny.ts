@@ -64,7 +64,7 @@ export async function runAll(
     for (const id of request.ids) outputs.set(id, []);
   }
   while (core.hasWork) {
-    for (const output of await core.step()) outputs.get(output.requestId)?.push(output);
+    for (const output of (await core.step()) ?? []) outputs.get(output.requestId)?.push(output);
   }
   return outputs;
 }

@@ -52,7 +52,14 @@ export interface SubmittedRequest {
 /** An engine port without a model: a function decides what each request gets. */
 export class ScriptedEngine implements Engine {
   readonly info: EngineInfo;
-  stats: EngineStats = { running: 0, waiting: 0, preemptions: 0, usedBlocks: 0, steps: 0 };
+  stats: EngineStats = {
+    running: 0,
+    waiting: 0,
+    paused: 0,
+    preemptions: 0,
+    usedBlocks: 0,
+    steps: 0,
+  };
   state: 'ready' | 'failed' = 'ready';
   closed = false;
   readonly submitted: SubmittedRequest[] = [];

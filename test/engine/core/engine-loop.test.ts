@@ -103,6 +103,42 @@ describe('EngineLoop', () => {
     await expect(ended).rejects.toThrow('in 0 tables, its count is 1');
   });
 
+  it('waits for a command when there is work and nothing of it can run', async () => {
+    const harness = new CoreHarness();
+    const schedule = harness.scheduler.schedule.bind(harness.scheduler);
+    harness.scheduler.schedule = () => null;
+    const { loop, ended, until, sent, outputs } = start(harness);
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 4) });
+    // Timers and the port get their turns: a loop of microtasks would never come back here.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(sent.length).toBeLessThan(3);
+    harness.scheduler.schedule = schedule;
+    loop.post({ type: 'submit', request: request('b', [4, 5], 2) });
+    await until(() => ['a', 'b'].every((id) => outputs(id).at(-1)?.finishReason === 'length'));
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
+  it('pauses and resumes within a step, and tells the figures when nothing else does', async () => {
+    const harness = new CoreHarness();
+    const { loop, ended, until, outputs, sent } = start(harness);
+    const paused = () => sent.flatMap((m) => (m.type === 'step' ? [m.stats.paused] : [])).at(-1);
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3], 20) });
+    await until(() => outputs('a').length === 3);
+    loop.post({ type: 'pause', ids: ['a', 'gone'] as unknown as RequestId[] });
+    await until(() => paused() === 1);
+    const { length } = outputs('a');
+    expect(length).toBeLessThanOrEqual(4);
+    loop.post({ type: 'submit', request: request('b', [4, 5], 5) });
+    await until(() => outputs('b').length === 5);
+    expect(outputs('a')).toHaveLength(length);
+    loop.post({ type: 'resume', ids: ['a'] as unknown as RequestId[] });
+    await until(() => outputs('a').at(-1)?.finishReason === 'length');
+    expect(outputs('a').flatMap((o) => o.tokenIds)).toEqual(expectedText([1, 2, 3], 20, 50));
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
   it('rejects when a step does', async () => {
     const harness = new CoreHarness();
     harness.model.execute = () => Promise.reject(new Error('the model broke'));
