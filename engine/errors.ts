@@ -102,11 +102,18 @@ export class OctavoError extends Error {
   readonly kind: ErrorName;
   /** The request field, flag or file at fault. */
   readonly param: string | null;
+  /** After which the same request may succeed; null: the error says nothing about it. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(kind: ErrorName, message: string, options: { param?: string; cause?: unknown } = {}) {
+  constructor(
+    kind: ErrorName,
+    message: string,
+    options: { param?: string; cause?: unknown; retryAfterSeconds?: number } = {},
+  ) {
     super(message, { cause: options.cause });
     this.kind = kind;
     this.param = options.param ?? null;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null;
   }
 
   get entry(): ErrorEntry {

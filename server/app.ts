@@ -71,7 +71,14 @@ export function buildApp(options: AppOptions): BuiltApp {
     metrics,
     messageForms,
     inFlight,
-    admission: createAdmission(settings, options.redis, logger),
+    admission: createAdmission(
+      settings,
+      options.redis,
+      logger,
+      () => engine.stats,
+      () => clock.now(),
+      () => options.randomSeed() / 2 ** 32,
+    ),
     tracer: options.tracer ?? null,
     createdAt: clock.unixSeconds(),
   };

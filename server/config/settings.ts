@@ -347,6 +347,17 @@ export const SettingsSchema = Type.Object({
     maximum: Number.MAX_SAFE_INTEGER,
     default: 262_144,
   }),
+  maxQueueTime: Type.Number({
+    ...extra({
+      description:
+        'seconds that a request may be expected to wait for a slot; longer is a 503. 0: any time',
+      group: 'Limits',
+      scope: 'server',
+    }),
+    minimum: 0,
+    maximum: 86_400,
+    default: 2,
+  }),
   maxPromptTokens: Type.Integer({
     ...extra({
       description: 'tokens of one prompt, at most; 0: what the context holds',

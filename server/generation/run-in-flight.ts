@@ -31,7 +31,7 @@ export async function runInFlight<Result>(
     try {
       return await work(controller);
     } finally {
-      admitted.end(record.promptTokens + record.completionTokens);
+      admitted.end(record.promptTokens + record.completionTokens, record.queueMs);
     }
   } finally {
     timer?.cancel();

@@ -5,7 +5,8 @@ import { clip } from '../text/clip.js';
 /** Long enough for the server's own words around 200 characters of input. */
 const MAX_MESSAGE = 1000;
 
-const RETRY_AFTER_SECONDS = '1';
+/** Where an error does not know better. */
+const RETRY_AFTER_SECONDS = 1;
 
 /** What an API client sees of an error. */
 export interface ErrorBody {
@@ -32,8 +33,10 @@ function publicMessage(error: OctavoError): string {
 }
 
 export function sendError(reply: FastifyReply, error: OctavoError): void {
-  if (error.entry.status === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
-  void reply.code(error.entry.status).send(errorBody(error));
+  const { status } = error.entry;
+  const seconds = error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : null);
+  if (seconds !== null) reply.header('retry-after', String(seconds));
+  void reply.code(status).send(errorBody(error));
 }
 
 /** Gives errors of Fastify and of anything else their place in the table. */

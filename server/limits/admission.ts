@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { OctavoError } from '../../engine/errors.js';
 import { bearerToken } from '../http/auth.js';
 import type { Cost } from './cost.js';
-import { QueueLimit, type QueueLimits, type Waiting } from './queue-limit.js';
+import { type EngineLoad, Queue, type QueuedRequest, type QueueLimits } from './queue.js';
 import type { Budget, RateLimiter } from './rate-limiter.js';
 
 export interface AdmissionOptions {
@@ -18,22 +18,31 @@ export interface AdmissionOptions {
   /** Clients are told apart by their keys, which were checked; else by their addresses. */
   readonly keyed: boolean;
   readonly logger: Logger;
+  readonly load: () => EngineLoad;
+  /** Monotonic clock, milliseconds. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
 }
 
 /** A request that was let in. */
 export interface Admitted {
-  /** Called once, when it has ended: what it did not use of its tokens is given back, in the background. */
-  end(usedTokens: number): void;
+  /**
+   * Called once, when it has ended: what it did not use of its tokens is given back, in the background.
+   *
+   * @param queuedMs how long it waited for its slot; null: it never got one
+   */
+  end(usedTokens: number, queuedMs: number | null): void;
 }
 
 /** Decides which requests may run now: size, queue, and each client's budget of requests and tokens. */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #queue: QueueLimit;
+  readonly #queue: Queue;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    this.#queue = new QueueLimit(options.queue);
+    this.#queue = new Queue(options.queue, options.load, options.now, options.random);
   }
 
   /**
@@ -63,21 +72,22 @@ export class Admission {
         `the prompt has ${cost.longestPrompt} tokens; this server takes at most ${maxPromptTokens}`,
       );
     }
-    const waiting: Waiting = { promptTokens: cost.promptTokens, waits };
-    this.#queue.enter(waiting);
+    const { promptTokens, sequences } = cost;
+    const queued: QueuedRequest = { promptTokens, sequences, waits };
+    this.#queue.enter(queued);
     try {
       const client = this.#clientOf(request);
       await this.#charge(requests, 'requests', client, 1, reply);
       const charged = cost.promptTokens + cost.maxTokens;
       await this.#charge(tokens, 'tokens', client, charged, reply);
       return {
-        end: (usedTokens) => {
-          this.#queue.leave(waiting);
+        end: (usedTokens, queuedMs) => {
+          this.#queue.leave(queued, queuedMs);
           void this.#refund(client, charged - usedTokens);
         },
       };
     } catch (error) {
-      this.#queue.leave(waiting);
+      this.#queue.leave(queued, null);
       throw error;
     }
   }
@@ -101,11 +111,11 @@ export class Admission {
     setHeaders(reply, unit, budget);
     if (budget.allowed) return;
     const seconds = Math.max(1, Math.ceil(budget.resetMs / 1000));
-    reply.header('retry-after', String(seconds));
     throw new OctavoError(
       'rate_limited',
       `rate limit reached: ${limiter.limit} ${unit} per minute; ${amount} asked for, ${budget.remaining} left. ` +
         `Try again in ${seconds} s`,
+      { retryAfterSeconds: seconds },
     );
   }
 

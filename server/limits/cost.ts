@@ -8,6 +8,8 @@ export interface Cost {
   readonly longestPrompt: number;
   /** Generated tokens of all its completions, at most. */
   readonly maxTokens: number;
+  /** Completions, or prompts where nothing is generated: each takes a slot. */
+  readonly sequences: number;
 }
 
 type Counted = Pick<EngineRequest, 'promptTokenIds'> &
@@ -22,5 +24,6 @@ export function costOf(requests: readonly Counted[]): Cost {
       (sum, { ids = [], maxTokens = 0 }) => sum + ids.length * maxTokens,
       0,
     ),
+    sequences: requests.reduce((sum, { ids }) => sum + (ids?.length ?? 1), 0),
   };
 }

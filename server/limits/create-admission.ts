@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Settings } from '../config/settings.js';
 import { Admission } from './admission.js';
 import { memoryRateLimiter, redisRateLimiter } from './flexible-rate-limiter.js';
+import type { EngineLoad } from './queue.js';
 import type { RateLimiter } from './rate-limiter.js';
 
 export type LimitSettings = Pick<
@@ -10,27 +11,45 @@ export type LimitSettings = Pick<
   | 'apiKey'
   | 'maxQueuedRequests'
   | 'maxQueuedTokens'
+  | 'maxQueueTime'
+  | 'maxNumSeqs'
   | 'maxPromptTokens'
   | 'rateLimitRequests'
   | 'rateLimitTokens'
 >;
 
-/** @param redis where clients are counted; null: in this process */
+/**
+ * @param redis where clients are counted; null: in this process
+ * @param load of the engine, at most a step old
+ * @param now monotonic clock, milliseconds
+ * @param random uniform in [0, 1)
+ */
 export function createAdmission(
   settings: LimitSettings,
   redis: Redis | null,
   logger: Logger,
+  load: () => EngineLoad,
+  now: () => number,
+  random: () => number,
 ): Admission {
   const limiter = (name: string, limit: number): RateLimiter | null => {
     if (limit === 0) return null;
     return redis ? redisRateLimiter(name, limit, redis) : memoryRateLimiter(name, limit);
   };
   return new Admission({
-    queue: { maxRequests: settings.maxQueuedRequests, maxTokens: settings.maxQueuedTokens },
+    queue: {
+      maxRequests: settings.maxQueuedRequests,
+      maxTokens: settings.maxQueuedTokens,
+      maxSeconds: settings.maxQueueTime,
+      slots: settings.maxNumSeqs,
+    },
     maxPromptTokens: settings.maxPromptTokens,
     requests: limiter('requests', settings.rateLimitRequests),
     tokens: limiter('tokens', settings.rateLimitTokens),
     keyed: settings.apiKey.length > 0,
     logger,
+    load,
+    now,
+    random,
   });
 }

@@ -51,6 +51,36 @@ describe('the queue', () => {
   });
 });
 
+describe('the expected wait', () => {
+  it('refuses what would wait longer than --max-queue-time, with a Retry-After of that order', async () => {
+    const engine = silent();
+    const server = await startTestServer(engine, {
+      settings: { maxNumSeqs: 2, maxQueueTime: 2 },
+    });
+    const controllers = Array.from({ length: 4 }, () => new AbortController());
+    const admitted = controllers.map(({ signal }) =>
+      fetch(server.url + COMPLETIONS, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'x' }),
+        signal,
+      }).catch(() => null),
+    );
+    await eventually(() => engine.submitted.length === 4, 'two run and two wait');
+    const refused = await server.post(COMPLETIONS, { prompt: 'y' });
+    expect(refused.status).toBe(503);
+    expect(await errorOf(refused)).toMatchObject({
+      code: 'overloaded',
+      message: expect.stringMatching(
+        /would wait about \S+ s for its turn; at most 2 s are allowed/,
+      ) as string,
+    });
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(3);
+    for (const controller of controllers) controller.abort();
+    await Promise.all(admitted);
+  });
+});
+
 describe('overload', () => {
   it('is refused before the body: 20 times what fits, and nothing of it is parsed or tokenized', async () => {
     let open = (): void => undefined;
