@@ -8,7 +8,7 @@ import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/plan.js';
 import type { TemplateMessage } from '../text/chat-template.js';
 import { checkVocabulary } from '../text/check-model.js';
-import { loadServedModel, type ServedModel } from '../text/served-model.js';
+import { encodePrompt, loadServedModel, type ServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';
@@ -50,8 +50,10 @@ export class LocalModel {
   static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
     warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
     const { dir, names } = await servedModelFiles(settings, log);
-    const chatTemplate = settings.chatTemplate ?? null;
-    const model = await loadServedModel(dir, names, { chatTemplate });
+    const model = await loadServedModel(dir, names, {
+      chatTemplate: settings.chatTemplate ?? null,
+      allowSpecialTokens: settings.allowSpecialTokens,
+    });
     const progress = conversionProgress(process.stderr, log);
     const engine = await createWorkerEngine(engineOptions(settings, dir), progress);
     try {
@@ -78,14 +80,14 @@ export class LocalModel {
 
   /** @throws OctavoError `usage` when the model has no chat template */
   encodeChat(messages: readonly TemplateMessage[]): readonly TokenId[] {
-    const { chatTemplate, tokenizer } = this.#model;
+    const { chatTemplate } = this.#model;
     if (chatTemplate === null) {
       throw new OctavoError(
         'usage',
         'the model has no chat template: give one by --chat-template, or continue a text by generate --raw',
       );
     }
-    return tokenizer.encode(chatTemplate.render(messages), { addSpecialTokens: false });
+    return encodePrompt(chatTemplate.renderPrompt(messages), this.#model);
   }
 
   /**

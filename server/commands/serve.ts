@@ -54,6 +54,7 @@ async function loadAndServe(
   const { servedModelName: given } = settings;
   const model = await loadServedModel(modelDir, given.length > 0 ? given : names, {
     chatTemplate: settings.chatTemplate ?? null,
+    allowSpecialTokens: settings.allowSpecialTokens,
   });
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));

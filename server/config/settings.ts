@@ -123,6 +123,14 @@ export const SettingsSchema = Type.Object({
       minLength: 1,
     }),
   ),
+  allowSpecialTokens: Type.Boolean({
+    ...extra({
+      description: "chats: special tokens written in a client's text count as such",
+      group: 'Model',
+      scope: 'engine',
+    }),
+    default: false,
+  }),
   toolCallParser: Type.Enum([...TOOL_CALL_PARSERS], {
     ...extra({
       description: 'how the model writes tool calls; auto sees it from the chat template',

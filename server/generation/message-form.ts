@@ -9,6 +9,7 @@ import {
   thinkingParts,
 } from '../reasoning/think-parser.js';
 import type { ServedModel } from '../text/served-model.js';
+import type { PromptText } from '../text/spans.js';
 import { checkCallGrammar } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
@@ -18,7 +19,7 @@ import { outputConstraint } from './output-constraint.js';
 
 /** What a request's messages and tools mean for the engine. */
 export interface MessagePlan {
-  readonly prompt: string;
+  readonly prompt: PromptText;
   /** Null: the text is content from end to end. */
   readonly message: MessageForm | null;
   readonly grammar: GrammarSpec | null;
@@ -70,9 +71,13 @@ export class MessageForms {
    * @param answer what the answer must follow, if the model does not call; null: nothing
    * @throws OctavoError `invalid_request` for what cannot be enforced
    */
-  plan(rendered: string, tools: ToolPlan | null, answer: GrammarSpec | null = null): MessagePlan {
+  plan(
+    rendered: PromptText,
+    tools: ToolPlan | null,
+    answer: GrammarSpec | null = null,
+  ): MessagePlan {
     const thinks = this.reasoning === 'think';
-    const isOpen = thinks && opensThinking(rendered);
+    const isOpen = thinks && opensThinking(rendered.text);
     const marker = tools === null ? '' : this.#specialMarker(tools);
     const constraint = outputConstraint(tools, answer, marker);
     const mayThink =
@@ -81,13 +86,13 @@ export class MessageForms {
       !THINK_MARKERS.some((tag) => this.#isSpecial(tag));
     const written = tools !== null && tools.mode !== 'auto' ? marker : '';
     const closing = constraint !== null && isOpen && !mayThink ? CLOSE_THINKING : '';
-    const prompt = rendered + closing + written;
+    const prompt = { ...rendered, text: rendered.text + closing + written };
     let grammar: GrammarSpec | null = constraint?.grammar ?? null;
     if (constraint?.thinkable && thinks && mayThink) {
       grammar = { kind: 'structure', parts: [...thinkingParts(isOpen), ...constraint.thinkable] };
     }
     if (grammar !== null && tools !== null) checkCallGrammar(grammar, tools);
-    const message = thinks || tools !== null ? this.#form(prompt, tools, written) : null;
+    const message = thinks || tools !== null ? this.#form(prompt.text, tools, written) : null;
     return { prompt, message, grammar };
   }
 

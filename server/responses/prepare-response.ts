@@ -4,7 +4,7 @@ import type { AppContext } from '../app-context.js';
 import type { MessagePlan } from '../generation/message-form.js';
 import { checkCommonFields } from '../generation/plan.js';
 import { grammarOf } from '../generation/structured-output.js';
-import { encodePrompt, renderMessages } from '../routes/chat-messages.js';
+import { renderMessages } from '../routes/chat-messages.js';
 import {
   checkResponseFields,
   type ResponseBody,
@@ -14,6 +14,7 @@ import {
 import { templateVariables } from '../routes/template-variables.js';
 import { assertFewEnough, assertMayFit, mayFit } from '../text/assert-may-fit.js';
 import { clip } from '../text/clip.js';
+import { encodePrompt } from '../text/served-model.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { type Item, toItems } from './items.js';
@@ -81,7 +82,7 @@ function prepare(body: ResponseBody, context: AppContext, responses: OwnResponse
   const encodeWhole = (items: readonly Item[]): Prompt => {
     assertFewEnough(writtenItems(items), maxModelLength, 'input');
     const planned = plan(items);
-    assertMayFit(planned.prompt, model.tokenizer, maxModelLength, 'input');
+    assertMayFit(planned.prompt.text, model.tokenizer, maxModelLength, 'input');
     return encode(planned);
   };
   if (body.truncation !== 'auto') return { input, prompt: encodeWhole(input), tools };
@@ -89,7 +90,7 @@ function prepare(body: ResponseBody, context: AppContext, responses: OwnResponse
   const cut = encodeToFit(input, room, (items) => {
     if (writtenItems(items) > maxModelLength) return null;
     const planned = plan(items);
-    return mayFit(planned.prompt, model.tokenizer, maxModelLength) ? encode(planned) : null;
+    return mayFit(planned.prompt.text, model.tokenizer, maxModelLength) ? encode(planned) : null;
   });
   const prompt = cut ?? encodeWhole(input.slice(turnStarts(input).at(-1) ?? 0));
   return { input, prompt, tools };

@@ -7,10 +7,11 @@ import { answer, newId } from '../generation/run.js';
 import { grammarOf } from '../generation/structured-output.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
+import { encodePrompt } from '../text/served-model.js';
 import { planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
-import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
+import { MessagesSchema, renderMessages } from './chat-messages.js';
 import { LogprobWriter } from './logprobs.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
@@ -49,7 +50,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
         variables: templateVariables(body, served.chatTemplate),
       });
       const { prompt, message, grammar } = messageForms.plan(rendered, tools, grammarOf(body));
-      assertMayFit(prompt, served.tokenizer, maxModelLength, 'messages');
+      assertMayFit(prompt.text, served.tokenizer, maxModelLength, 'messages');
       const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,

@@ -1,9 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
-import type { TokenId } from '../../scheduler/ids.js';
 import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
 import type { ServedModel } from '../text/served-model.js';
+import type { PromptText } from '../text/spans.js';
 import { Nullable } from './request-fields.js';
 
 const TextPart = Type.Object({ type: Type.Literal('text'), text: Type.String() });
@@ -29,7 +29,7 @@ export const MessagesSchema = Type.Array(MessageSchema, { minItems: 1 });
 export type Message = Static<typeof MessageSchema>;
 
 /**
- * The prompt's text for a conversation.
+ * The prompt's text for a conversation, with the parts that are the client's.
  *
  * @throws OctavoError `invalid_request` when the model has no chat template or its template refuses the messages
  */
@@ -37,7 +37,7 @@ export function renderMessages(
   messages: readonly Message[],
   model: ServedModel,
   options: RenderOptions = {},
-): string {
+): PromptText {
   if (model.chatTemplate === null) {
     throw new OctavoError(
       'invalid_request',
@@ -47,12 +47,7 @@ export function renderMessages(
   }
   const names = namesOfCalls(messages);
   const turns = messages.map((message, index) => toTemplateMessage(message, index, names));
-  return model.chatTemplate.render(turns, options);
-}
-
-/** The tokens of a prompt; its template has written the special ones itself. */
-export function encodePrompt(text: string, model: ServedModel): TokenId[] {
-  return model.tokenizer.encode(text, { addSpecialTokens: false });
+  return model.chatTemplate.renderPrompt(turns, options);
 }
 
 /** The function behind each call id. Some templates want the name of a result, which OpenAI's clients do not send. */

@@ -5,9 +5,9 @@ import type { AppContext } from '../app-context.js';
 import { checkModel } from '../generation/plan.js';
 import { Turns } from '../http/turns.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
-import type { ServedModel } from '../text/served-model.js';
+import { encodePrompt, type ServedModel } from '../text/served-model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
-import { encodePrompt, MessagesSchema, renderMessages } from './chat-messages.js';
+import { MessagesSchema, renderMessages } from './chat-messages.js';
 import { checkTokenIds } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
@@ -99,12 +99,11 @@ function encodeEither(
     });
   }
   assertFewEnough(messages.length, context, 'messages');
-  const text = renderMessages(messages, model, {
+  const rendered = renderMessages(messages, model, {
     tools: body.tools ?? null,
     addGenerationPrompt: body.add_generation_prompt !== false,
     variables: templateVariables(body, model.chatTemplate),
   });
-  assertMayFit(text, model.tokenizer, context, 'messages');
-  if (body.add_special_tokens !== true) return encodePrompt(text, model);
-  return model.tokenizer.encode(text, { addSpecialTokens: true });
+  assertMayFit(rendered.text, model.tokenizer, context, 'messages');
+  return encodePrompt(rendered, model, { addSpecialTokens: body.add_special_tokens === true });
 }

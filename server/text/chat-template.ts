@@ -2,6 +2,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { type Clock, systemClock } from '../clock.js';
 import { clip } from './clip.js';
 import { type Program, parseTemplate, runTemplate } from './python-jinja.js';
+import type { PromptText } from './spans.js';
 import { strftime } from './strftime.js';
 
 /** One turn, as templates expect it: the content is a text. Further fields are passed through. */
@@ -113,16 +114,27 @@ export class ChatTemplate {
    * @throws OctavoError `invalid_request` when the template refuses the messages (`raise_exception`)
    */
   render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
-    const { tools = null, addGenerationPrompt = true } = options;
+    return this.renderPrompt(messages, options).text;
+  }
+
+  /**
+   * The same, with the parts of it that messages, tools and variables have written.
+   *
+   * @throws OctavoError as `render`
+   */
+  renderPrompt(messages: readonly TemplateMessage[], options: RenderOptions = {}): PromptText {
+    const { tools = null, addGenerationPrompt = true, variables = {} } = options;
+    const all = {
+      ...this.#globals(),
+      ...variables,
+      messages,
+      tools,
+      add_generation_prompt: addGenerationPrompt,
+      ...this.#tokens,
+    };
     try {
-      return runTemplate(tools ? this.#toolTemplate : this.#template, {
-        ...this.#globals(),
-        ...options.variables,
-        messages,
-        tools,
-        add_generation_prompt: addGenerationPrompt,
-        ...this.#tokens,
-      });
+      const template = tools ? this.#toolTemplate : this.#template;
+      return runTemplate(template, all, ['messages', 'tools', ...Object.keys(variables)]);
     } catch (error) {
       const does = error instanceof Refusal ? 'refuses' : 'cannot write';
       throw new OctavoError(

@@ -4,7 +4,7 @@ import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { ByteLevelDetokenizer, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
-import { AddedTokens } from './tokenizer/added-tokens.js';
+import { AddedTokens, NO_GUARD } from './tokenizer/added-tokens.js';
 import { Component } from './tokenizer/component.js';
 import { createWriter } from './tokenizer/decoder.js';
 import { createModel, type WordModel } from './tokenizer/models.js';
@@ -13,7 +13,7 @@ import { type Frame, NO_FRAME, readFrame } from './tokenizer/post-processor.js';
 import { createPreTokenizer, type PreTokenizer } from './tokenizer/pre-tokenizers.js';
 import { keepsCharacters, knowsLongestToken } from './tokenizer/shrinking.js';
 import { type TokenTable, tabulate } from './tokenizer/token-table.js';
-import type { Detokenizer, DetokenizerOptions, Tokenizer } from './tokenizer.js';
+import type { Detokenizer, DetokenizerOptions, EncodeOptions, Tokenizer } from './tokenizer.js';
 
 const Part = Type.Optional(Type.Unknown());
 
@@ -21,6 +21,8 @@ const TokenizerFileSchema = Type.Object({
   model: Type.Object({
     /** Old files leave it out. */
     type: Type.Optional(Type.String()),
+    unk_id: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+    unk_token: Type.Optional(Type.Union([Type.String(), Type.Null()])),
     vocab: Type.Union([
       Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
       // Unigram: text and score.
@@ -72,6 +74,7 @@ const NO_BYTES = new Uint8Array(0);
 
 /** The pipeline of a tokenizer.json: added tokens, normaliser, pre-tokenizer, model, post-processor; and its decoder as a table. */
 class HfTokenizer implements Tokenizer {
+  readonly addedTokens: ReadonlyMap<TokenId, boolean>;
   readonly vocabSize: number;
   readonly longestToken: number;
   readonly dropsSpace: boolean;
@@ -82,6 +85,8 @@ class HfTokenizer implements Tokenizer {
   readonly #entries: readonly (string | undefined)[];
   readonly #idOf: ReadonlyMap<string, number>;
   readonly #special: ReadonlySet<number>;
+  /** What stands for words that nobody knows. */
+  readonly #unknown: number | undefined;
   readonly #table: TokenTable;
 
   constructor(file: TokenizerFile, path: string) {
@@ -131,6 +136,9 @@ class HfTokenizer implements Tokenizer {
     this.#entries = entries;
     this.#idOf = idOf;
     this.#special = new Set(added.filter((token) => token.special).map((token) => token.id));
+    this.addedTokens = new Map(added.map(({ id, special }) => [id as TokenId, special]));
+    const { unk_id: unknownId, unk_token: unknownToken } = file.model;
+    this.#unknown = unknownId ?? idOf.get(unknownToken ?? '');
     this.vocabSize = entries.length;
 
     const isByteLevel = JSON.stringify(file.decoder ?? null).includes('"ByteLevel"');
@@ -143,16 +151,23 @@ class HfTokenizer implements Tokenizer {
       : Number.POSITIVE_INFINITY;
   }
 
-  encode(text: string, options: { addSpecialTokens: boolean }): TokenId[] {
+  encode(text: string, options: EncodeOptions): TokenId[] {
     const ids: number[] = options.addSpecialTokens ? [...this.#frame.before] : [];
+    const { guard = NO_GUARD } = options;
     // Half a surrogate pair has no bytes.
-    for (const section of this.#addedTokens.split(text.replace(/\p{Cs}/gu, '\uFFFD'))) {
+    for (const section of this.#addedTokens.split(text.replace(/\p{Cs}/gu, '\uFFFD'), guard)) {
       if ('id' in section) {
         ids.push(section.id);
         continue;
       }
+      const isClient = section.client.length > 0;
       for (const word of this.#preTokenize(section)) {
-        for (const id of this.#model(word.text)) ids.push(id);
+        const found = this.#model(word.text);
+        // Vocabularies have control tokens, too, and some models look there for whole words.
+        const isForged =
+          isClient && found.some((id) => guard.control.has(id) && id !== this.#unknown);
+        const parts = isForged ? Array.from(word.text).flatMap(this.#model) : found;
+        for (const id of parts) ids.push(id);
       }
     }
     if (options.addSpecialTokens) ids.push(...this.#frame.after);

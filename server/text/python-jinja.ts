@@ -1,8 +1,10 @@
 import * as library from '@huggingface/jinja';
 import { itemsOf, loopVariable, unpack } from './jinja-loop.js';
 import { binary } from './python-operators.js';
-import { isStripMethod, strip } from './python-strip.js';
+import { isStripMethod, strippedSpan } from './python-strip.js';
 import { pythonText, type RuntimeValue as Value } from './python-text.js';
+import { type PromptText, type Span, SpanWriter, spansWithin } from './spans.js';
+import { TextOrigins } from './text-origins.js';
 
 /** The part of the library that is used; its own declarations do not resolve under `nodenext`. */
 interface Library {
@@ -13,6 +15,8 @@ interface Library {
   ) => {
     run(program: Program): Value;
     evaluate(node: Node | undefined, environment: Environment): Value;
+    /** What the statements of a body write; called for every body. */
+    evaluateBlock(statements: readonly Node[], environment: Environment): Value;
   };
 }
 
@@ -61,14 +65,30 @@ export function parseTemplate(source: string): Program {
   return parsed;
 }
 
-/** @throws Error what the template, or one of the functions among the variables, throws */
+/**
+ * @param variables `messages` are turns
+ * @param fromClient names of the variables whose texts are the client's; only the role of a turn is not: that is one of a few words
+ * @throws Error what the template, or one of the functions among the variables, throws
+ */
 export function runTemplate(
   program: Program,
   variables: Readonly<Record<string, unknown>>,
-): string {
+  fromClient: readonly string[],
+): PromptText {
   const environment = new Environment();
-  for (const [name, value] of Object.entries(variables)) environment.set(name, value);
-  return String(new PythonInterpreter(environment).run(program).value);
+  const origins = new TextOrigins();
+  for (const [name, value] of Object.entries(variables)) {
+    const known = environment.set(name, value);
+    if (fromClient.includes(name)) origins.markClient(known);
+  }
+  const { value: turns } = environment.lookupVariable('messages');
+  for (const { value: turn } of turns as Value[]) {
+    const role = (turn as Map<string, Value>).get('role');
+    if (role) origins.trust(role);
+  }
+  const written = new PythonInterpreter(environment, origins).run(program);
+  const text = String(written.value);
+  return { text, client: origins.spansOf(written, text) };
 }
 
 /** Marks what a template writes out (`{{ ... }}`), so that it is told from values inside of expressions. */
@@ -88,8 +108,24 @@ function markBody(statement: Node): void {
  * the prompt, without an error. Numbers without a fraction are integers, even if JSON had them as `1.0`.
  */
 class PythonInterpreter extends Interpreter {
+  readonly #origins: TextOrigins;
+
+  constructor(environment: Environment, origins: TextOrigins) {
+    super(environment);
+    this.#origins = origins;
+  }
+
   override evaluate(node: Node | undefined, environment: Environment): Value {
-    return (node && this.#evaluateOurs(node, environment)) ?? super.evaluate(node, environment);
+    return this.#origins.during(
+      () => (node && this.#evaluateOurs(node, environment)) ?? super.evaluate(node, environment),
+    );
+  }
+
+  override evaluateBlock(statements: readonly Node[], environment: Environment): Value {
+    const written = new SpanWriter();
+    const left = this.#write(statements, environment, written);
+    if (left !== null) throw new TypeError('it leaves a loop where there is none');
+    return this.#written(written);
   }
 
   /** Null: the library does it right. */
@@ -99,29 +135,27 @@ class PythonInterpreter extends Interpreter {
       case 'Resolved':
         return node['value'] as Value;
       case 'Output':
-        return runtime(pythonText(child('expression')));
+        return this.#textOf(child('expression'));
       case 'MemberExpression':
         return this.#member(node, environment);
       case 'CallExpression':
-        return this.#strip(node, environment);
-      case 'FilterExpression': {
-        const { type, value: name } = node['filter'] as Node;
-        if (type !== 'Identifier' || (name !== 'string' && name !== 'trim')) return null;
-        const operand = child('operand');
-        if (name === 'trim' && operand.type === 'UndefinedValue') return runtime('');
-        const text = pythonText(operand);
-        return runtime(name === 'trim' ? strip(text, 'strip', null) : text);
-      }
+        return this.#method(node, environment);
+      case 'FilterExpression':
+        return this.#filter(node, environment);
       case 'TestExpression': {
         if ((node['test'] as Node)['value'] !== 'iterable') return null;
         return runtime(ITERABLE.has(child('operand').type) !== node['negate']);
       }
       case 'For':
-        return runtime(this.#loop(node, environment));
+        return this.#loop(node, environment);
       case 'BinaryExpression': {
         const operator = String((node['operator'] as Node)['value']);
         if (operator === 'and' || operator === 'or') return null;
         const [left, right] = [child('left'), child('right')];
+        const areTexts = left.type === 'StringValue' && right.type === 'StringValue';
+        if (operator === '~' || (operator === '+' && areTexts)) {
+          return this.#joined([this.#textOf(left), this.#textOf(right)], null);
+        }
         const value = binary(operator, left, right);
         if (value !== undefined) return runtime(value);
         const resolved = { ...node, left: resolve(left), right: resolve(right) };
@@ -133,7 +167,7 @@ class PythonInterpreter extends Interpreter {
   }
 
   /** Each turn has variables of its own, and what it has written before a break or a continue stays. */
-  #loop(node: Node, environment: Environment): string {
+  #loop(node: Node, environment: Environment): Value {
     const { type, lhs, test } = node['iterable'] as Node;
     const isFiltered = type === 'SelectExpression';
     const iterable = this.evaluate((isFiltered ? lhs : node['iterable']) as Node, environment);
@@ -143,21 +177,28 @@ class PythonInterpreter extends Interpreter {
       for (const [name, value] of unpack(names, item)) scope.setVariable(name, value);
       return scope;
     };
-    const items = itemsOf(iterable, runtime).filter(
+    const all = itemsOf(iterable, runtime);
+    // Keys and characters are new texts.
+    for (const item of all) this.#origins.settle(item, this.#origins.holdsClient(iterable));
+    const items = all.filter(
       (item) => !isFiltered || this.evaluate(test as Node, scopeOf(item)).__bool__().value,
     );
-    const written: string[] = [];
+    const written = new SpanWriter();
     for (const [index, item] of items.entries()) {
       const scope = scopeOf(item);
       scope.setVariable('loop', loopVariable(items, index, runtime));
       if (this.#write(node['body'] as Node[], scope, written) === 'Break') break;
     }
     if (items.length === 0) this.#write(node['defaultBlock'] as Node[], environment, written);
-    return written.join('');
+    return this.#written(written);
   }
 
   /** @returns `Break` or `Continue` where the statements were left by one */
-  #write(statements: readonly Node[], environment: Environment, written: string[]): string | null {
+  #write(
+    statements: readonly Node[],
+    environment: Environment,
+    written: SpanWriter,
+  ): string | null {
     for (const statement of statements) {
       if (statement.type === 'Break' || statement.type === 'Continue') return statement.type;
       if (statement.type === 'If') {
@@ -168,13 +209,45 @@ class PythonInterpreter extends Interpreter {
         continue;
       }
       const value = this.evaluate(statement, environment);
-      if (value.type === 'StringValue') written.push(String(value.value));
+      if (value.type === 'NullValue') continue;
+      const text = pythonText(value);
+      written.push(text, this.#origins.spansOf(value, text));
     }
     return null;
   }
 
-  /** `text.strip(...)` and its kin; null for other calls. */
-  #strip({ callee, args }: Node, environment: Environment): Value | null {
+  #written({ text, spans }: SpanWriter): Value {
+    return this.#origins.set(runtime(text), spans);
+  }
+
+  /** A text as it is; of anything else, Python's text. */
+  #textOf(value: Value): Value {
+    if (value.type === 'StringValue') return value;
+    const text = pythonText(value);
+    return this.#origins.set(runtime(text), this.#origins.spansOf(value, text));
+  }
+
+  /** @param separator null: none */
+  #joined(texts: readonly Value[], separator: Value | null): Value {
+    const written = new SpanWriter();
+    for (const [index, value] of texts.entries()) {
+      const pieces = index > 0 && separator !== null ? [separator, value] : [value];
+      for (const piece of pieces) {
+        const text = String(piece.value);
+        written.push(text, this.#origins.spansOf(piece, text));
+      }
+    }
+    return this.#written(written);
+  }
+
+  #piece(value: Value, { start, end }: Span): Value {
+    const text = String(value.value);
+    const spans = spansWithin(this.#origins.spansOf(value, text), start, end);
+    return this.#origins.set(runtime(text.slice(start, end)), spans);
+  }
+
+  /** Methods of texts that Python has in another way, or that may join texts of client and template; null for other calls. */
+  #method({ callee, args }: Node, environment: Environment): Value | null {
     const { type, computed, object, property } = callee as Node;
     if (type !== 'MemberExpression' || computed === true) return null;
     const method = (property as Node)['value'];
@@ -183,7 +256,31 @@ class PythonInterpreter extends Interpreter {
     const [argument] = (args as Node[]).map((arg) => this.evaluate(arg, environment));
     if (text.type !== 'StringValue') throw new TypeError(`it calls ${method} on what is no text`);
     const characters = argument?.type === 'StringValue' ? String(argument.value) : null;
-    return runtime(strip(String(text.value), method, characters));
+    return this.#piece(text, strippedSpan(String(text.value), method, characters));
+  }
+
+  #filter(node: Node, environment: Environment): Value | null {
+    const filter = node['filter'] as Node;
+    const isCall = filter.type === 'CallExpression';
+    const name = (isCall ? (filter['callee'] as Node) : filter)['value'];
+    const args = isCall ? (filter['args'] as Node[]) : [];
+    const operand = (): Value => this.evaluate(node['operand'] as Node, environment);
+    if (name === 'join' && args.length <= 1 && args[0]?.type !== 'KeywordArgumentExpression') {
+      const list = operand();
+      const separator = args.map((arg) => this.evaluate(arg, environment)).at(0) ?? null;
+      const texts = Array.isArray(list.value) ? (list.value as Value[]) : [];
+      const all = separator === null ? texts : [...texts, separator];
+      const areTexts = Array.isArray(list.value) && all.every(({ type }) => type === 'StringValue');
+      if (areTexts) return this.#joined(texts, separator);
+      const resolved = isCall ? { ...filter, args: all.slice(texts.length).map(resolve) } : filter;
+      return super.evaluate({ ...node, operand: resolve(list), filter: resolved }, environment);
+    }
+    if (isCall || (name !== 'string' && name !== 'trim')) return null;
+    const value = operand();
+    if (name === 'trim' && value.type === 'UndefinedValue') return runtime('');
+    const text = this.#textOf(value);
+    if (name === 'string') return text;
+    return this.#piece(text, strippedSpan(String(text.value), 'strip', null));
   }
 
   /** What no key can be is not there. */

@@ -2,10 +2,12 @@ import { basename, resolve } from 'node:path';
 import { Type } from 'typebox';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ChatTemplate } from './chat-template.js';
+import { controlTokens } from './control-tokens.js';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.js';
 import { loadTokenizer } from './hf-tokenizer.js';
 import { loadChatTemplate } from './load-chat-template.js';
 import { readModelJson, SpecialTokenSchema, specialTokenText } from './model-files.js';
+import type { PromptText } from './spans.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** All that the server knows of a model besides running it: names, text and defaults. */
@@ -14,6 +16,8 @@ export interface ServedModel {
   readonly names: readonly [string, ...string[]];
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
+  /** Those that a client's text cannot write in a chat; none with `--allow-special-tokens`. */
+  readonly controlTokens: ReadonlySet<TokenId>;
   /** Tokens that end a text. */
   readonly eosTokenIds: readonly TokenId[];
   /** How requests are sampled that say nothing. */
@@ -33,6 +37,8 @@ const TokenizerConfigSchema = Type.Object({
 export interface ServedModelOptions {
   /** `--chat-template`: a file, or the name of one of the model's own templates. */
   readonly chatTemplate?: string | null;
+  /** `--allow-special-tokens` */
+  readonly allowSpecialTokens?: boolean;
 }
 
 /**
@@ -57,17 +63,35 @@ export async function loadServedModel(
   const ends = new Set(generation.eosTokenIds as TokenId[]);
   if (eosOfTokenizer !== undefined) ends.add(eosOfTokenizer);
   const [first = basename(resolve(dir)), ...others] = names;
-  const template = options.chatTemplate ?? null;
+  const template = await loadChatTemplate(
+    dir,
+    text?.chat_template,
+    { bosToken, eosToken },
+    options.chatTemplate ?? null,
+  );
   return {
     ...generation,
     names: [first, ...others],
     tokenizer,
-    chatTemplate: await loadChatTemplate(
-      dir,
-      text?.chat_template,
-      { bosToken, eosToken },
-      template,
-    ),
+    chatTemplate: template,
+    controlTokens:
+      options.allowSpecialTokens === true ? new Set() : controlTokens(tokenizer, template),
     eosTokenIds: [...ends],
   };
+}
+
+/**
+ * The tokens of a prompt. Its template has written the special ones itself, and the client's text stays text.
+ *
+ * @param options as of the tokenizer
+ */
+export function encodePrompt(
+  { text, client }: PromptText,
+  { tokenizer, controlTokens: control }: Pick<ServedModel, 'tokenizer' | 'controlTokens'>,
+  options: { readonly addSpecialTokens?: boolean } = {},
+): TokenId[] {
+  return tokenizer.encode(text, {
+    addSpecialTokens: options.addSpecialTokens ?? false,
+    guard: { client, control },
+  });
 }

@@ -1,12 +1,10 @@
 import type { TokenId } from '../../scheduler/ids.js';
+import type { Spans } from './spans.js';
 
 /** Text to tokens and back. Implementations are stateless: one serves all requests. */
 export interface Tokenizer {
-  /**
-   * Special tokens that are written out in the text (`<|im_end|>`) are recognised always; `addSpecialTokens` says whether the
-   * tokenizer also adds its own, such as a beginning of sequence.
-   */
-  encode(text: string, options: { addSpecialTokens: boolean }): TokenId[];
+  /** Tokens that are written out in the text (`<|im_end|>`) are recognised, unless the options say otherwise. */
+  encode(text: string, options: EncodeOptions): TokenId[];
   /** Ids outside the vocabulary give no text. */
   decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string;
   /** A decoder for one stream of tokens. */
@@ -17,12 +15,27 @@ export interface Tokenizer {
   tokenId(token: string): TokenId | undefined;
   /** The entry of the vocabulary behind an id, written as it stands there (`Ġthe`); '' outside the vocabulary. */
   entryOf(id: TokenId): string;
+  /** Tokens that are found in a text itself, before anything else looks at it; of each, whether it is special. */
+  readonly addedTokens: ReadonlyMap<TokenId, boolean>;
   /** One more than the largest id. */
   readonly vocabSize: number;
   /** UTF-16 units that the text of one token has at most; Infinity where nobody knows. */
   readonly longestToken: number;
   /** White space beside some tokens goes without one, however much it is. */
   readonly dropsSpace?: boolean;
+}
+
+export interface EncodeOptions {
+  /** The tokenizer adds its own, such as a beginning of sequence. */
+  readonly addSpecialTokens: boolean;
+  /** Absent: all tokens are recognised everywhere. */
+  readonly guard?: Guard;
+}
+
+/** Which tokens are not recognised, and where: what looks like one is text there. */
+export interface Guard {
+  readonly client: Spans;
+  readonly control: ReadonlySet<number>;
 }
 
 export interface DetokenizerOptions {

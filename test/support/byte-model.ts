@@ -25,6 +25,7 @@ const tokenizer: Tokenizer = {
   bytesOf: (id) => WITH_SPECIAL[id] ?? new Uint8Array(0),
   tokenId: () => undefined,
   entryOf: (id) => `<${id}>`,
+  addedTokens: new Map(),
   vocabSize: 257,
   longestToken: Number.POSITIVE_INFINITY,
 };
@@ -37,6 +38,7 @@ export const byteModel: ServedModel = {
   names: ['byte-model', 'alias'],
   tokenizer,
   chatTemplate: new ChatTemplate(TEMPLATE, 'test', { bosToken: '', eosToken: '' }),
+  controlTokens: new Set(),
   eosTokenIds: [EOS],
   defaultSampling: { ...GREEDY, temperature: 1 },
   defaultMaxTokens: null,

@@ -1,3 +1,5 @@
+import { NO_SPANS, type Spans, SpanWriter, spansWithin, touches } from '../spans.js';
+import type { Guard } from '../tokenizer.js';
 import type { Normalizer } from './normalizers.js';
 import type { Piece } from './split.js';
 
@@ -16,7 +18,14 @@ export interface AddedToken {
 }
 
 /** A piece of text for the model, or a token that was found. */
-export type Section = Piece | { readonly id: number };
+export type Section = Passage | { readonly id: number };
+
+interface Passage extends Piece {
+  /** Parts of it in which no control token is recognised. */
+  readonly client: Spans;
+}
+
+export const NO_GUARD: Guard = { client: NO_SPANS, control: new Set() };
 
 const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
@@ -39,24 +48,68 @@ export class AddedTokens {
   }
 
   /** Cuts a text at its added tokens and normalises what lies between. */
-  split(text: string): Section[] {
-    return cut({ text, opens: true }, this.#plain).flatMap((section) => {
+  split(text: string, { client, control }: Guard): Section[] {
+    return cut({ text, opens: true, client }, this.#plain, control).flatMap((section) => {
       if ('id' in section) return [section];
-      return cut({ ...section, text: this.#normalize(section.text) }, this.#normalized);
+      return cut(this.#normalised(section), this.#normalized, control);
     });
+  }
+
+  #normalised(section: Passage): Passage {
+    const { text, client } = section;
+    const whole = this.#normalize(text);
+    if (client.length === 0 || this.#normalized.isEmpty) return { ...section, text: whole, client };
+    if (whole === text) return section;
+    // Run by run, so that it is known where each comes to stand. What a normaliser does at the ends of a text (a prefix, stripping)
+    // it must do at the ends of the whole only: a letter stands there for the neighbours.
+    const ends = [...client.flatMap(({ start, end }) => [start, end]), text.length];
+    const written = new SpanWriter();
+    let start = 0;
+    for (const end of ends) {
+      const run = this.#between(text.slice(start, end), start > 0, end < text.length);
+      const isClient = touches(client, start, end);
+      written.push(run, isClient && run !== '' ? [{ start: 0, end: run.length }] : NO_SPANS);
+      start = end;
+    }
+    // Stripping may go on beyond a run.
+    const at = Math.max(0, written.text.indexOf(whole));
+    const joined = written.text.includes(whole) ? whole : written.text;
+    const spans = spansWithin(written.spans, at, at + joined.length);
+    return { ...section, text: joined, client: spans };
+  }
+
+  #between(text: string, hasLeft: boolean, hasRight: boolean): string {
+    if (text === '') return '';
+    const left = hasLeft ? NEIGHBOR : '';
+    const right = hasRight ? NEIGHBOR : '';
+    const before = left === '' ? 0 : this.#normalize(left).length;
+    const normalised = this.#normalize(left + text + right);
+    return normalised.slice(before, normalised.length - right.length);
   }
 }
 
-function cut({ text, opens }: Piece, trie: TokenTrie): Section[] {
+/** A letter that no normaliser changes or joins with what stands beside it. */
+const NEIGHBOR = 'x';
+
+function cut(
+  { text, opens, client }: Passage,
+  trie: TokenTrie,
+  control: ReadonlySet<number>,
+): Section[] {
   const sections: Section[] = [];
   /** End of the last token that was found, with the white space that it took. */
   let done = 0;
   const takeText = (end: number): void => {
     if (end <= done) return;
-    sections.push({ text: text.slice(done, end), opens: opens && done === 0 });
+    const within = spansWithin(client, done, end);
+    sections.push({ text: text.slice(done, end), opens: opens && done === 0, client: within });
   };
   for (let at = 0; at < text.length; ) {
-    const token = trie.longestAt(text, at);
+    const token = trie.longestAt(
+      text,
+      at,
+      ({ id }, end) => !control.has(id) || !touches(client, at, end),
+    );
     if (token === null) {
       at++;
       continue;
@@ -93,6 +146,10 @@ interface Node {
 class TokenTrie {
   readonly #root: Node = { next: new Map(), added: null };
 
+  get isEmpty(): boolean {
+    return this.#root.next.size === 0;
+  }
+
   add(content: string, added: AddedToken): void {
     if (content === '') return;
     let node = this.#root;
@@ -104,13 +161,19 @@ class TokenTrie {
     node.added ??= added;
   }
 
-  longestAt(text: string, start: number): { added: AddedToken; length: number } | null {
+  /** @param accepts whether a token may stand here; it ends before `end` */
+  longestAt(
+    text: string,
+    start: number,
+    accepts: (added: AddedToken, end: number) => boolean,
+  ): { added: AddedToken; length: number } | null {
     let found: { added: AddedToken; length: number } | null = null;
     let node: Node | undefined = this.#root;
     for (let at = start; at < text.length; at++) {
       node = node.next.get(text[at]);
       if (node === undefined) break;
-      if (node.added) found = { added: node.added, length: at + 1 - start };
+      if (node.added && accepts(node.added, at + 1))
+        found = { added: node.added, length: at + 1 - start };
     }
     return found;
   }

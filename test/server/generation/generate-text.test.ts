@@ -20,6 +20,7 @@ const VOCABULARY = ['a', 'b', 'ab', 'bab', 'ba a', ' ', '', '🐙b', 'é'].map((
 VOCABULARY.push(...[0xf0, 0x9f, 0x90, 0x99, 0xc3].map((byte) => Uint8Array.of(byte)));
 
 const tokenizer: Tokenizer = {
+  addedTokens: new Map(),
   vocabSize: VOCABULARY.length,
   longestToken: Number.POSITIVE_INFINITY,
   encode: () => [],

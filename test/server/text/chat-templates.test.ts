@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { OctavoError } from '../../../engine/errors.js';
 import { type Message, renderMessages } from '../../../server/routes/chat-messages.js';
 import { ChatTemplate } from '../../../server/text/chat-template.js';
+import type { PromptText } from '../../../server/text/spans.js';
 import { byteModel } from '../../support/byte-model.js';
 
 const FIXTURES = new URL('../../fixtures/chat-templates/', import.meta.url);
@@ -23,7 +24,7 @@ const NAMES = readdirSync(new URL('templates/', FIXTURES)).map((file) => file.sl
 /** The moment at which the goldens were made, wherever one is. */
 const MADE = new Date(2026, 2, 5, 14, 7, 9).getTime() / 1000;
 
-function render(template: ChatTemplate, conversation: Conversation): string {
+function render(template: ChatTemplate, conversation: Conversation): PromptText {
   const model = { ...byteModel, chatTemplate: template };
   return renderMessages(conversation.messages, model, {
     tools: conversation.tools ?? null,
@@ -42,7 +43,7 @@ describe.each(NAMES)('the chat template %s', (name) => {
     'renders the conversation "%s" as transformers does',
     (of, golden) => {
       if ('text' in golden) {
-        expect(render(template, CONVERSATIONS[of])).toBe(golden.text);
+        expect(render(template, CONVERSATIONS[of]).text).toBe(golden.text);
         return;
       }
       let refused: OctavoError | null = null;

@@ -20,6 +20,7 @@ function withSpecialTokens(...tokens: string[]): ServedModel {
       encode: (text, options) => tokenizer.encode(text, options),
       createDetokenizer: (options) => tokenizer.createDetokenizer(options),
       bytesOf: (id) => tokenizer.bytesOf(id),
+      addedTokens: new Map(),
       vocabSize: 300 + tokens.length,
       longestToken: Number.POSITIVE_INFINITY,
       entryOf: () => '',
@@ -60,13 +61,13 @@ function plan(
   });
   const tools = planTools({ tools: [WEATHER, TIME], ...body }, model.chatTemplate, forms.tools);
   const { prompt, grammar, message } = forms.plan(
-    options.rendered ?? 'P',
+    { text: options.rendered ?? 'P', client: [] },
     tools,
     options.answer ?? null,
   );
   const language = grammar && languageOf(grammar);
   return {
-    prompt,
+    prompt: prompt.text,
     isFree: grammar === null,
     takes: async (text) => (await language)?.(text) ?? true,
     parse: (text) => {
