@@ -45,6 +45,7 @@ function decodePlan(batch: number): StepPlan {
     requestId: `${s}` as RequestId,
     tokenIds: [(7 * s) as TokenId],
     numComputed: CONTEXT - 1,
+    sequenceLength: CONTEXT,
     blocks: Array.from({ length: blocks }, (__, b) => (s * blocks + b) as BlockId),
     samplers: [`${s}` as RequestId],
   }));

@@ -7,6 +7,8 @@ export interface CacheScope {
   readonly modelFingerprint: string;
   /** A tenant's secret: only requests with the same salt hit each other's blocks. */
   readonly cacheSalt: string | null;
+  /** Which of a model's ways to compute a sequence, where that depends on its length: K and V differ; 0 where it does not. */
+  readonly lengthClass: number;
 }
 
 /**
@@ -14,7 +16,7 @@ export interface CacheScope {
  * Encoded as JSON, so that no two scopes run together whatever their strings hold.
  */
 export function rootHash(scope: CacheScope): BlockHash {
-  const keys = [scope.modelFingerprint, scope.cacheSalt];
+  const keys = [scope.modelFingerprint, scope.cacheSalt, scope.lengthClass];
   return hash('sha256', JSON.stringify(keys), 'base64') as BlockHash;
 }
 

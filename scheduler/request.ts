@@ -29,7 +29,8 @@ export class Request {
   readonly ids: RequestId[];
   /** Prompt and generated tokens; K and V of the first `numComputed` are in the cache. */
   readonly tokens: TokenId[];
-  readonly table: BlockTable;
+  /** Another one where a switch length was passed. */
+  table: BlockTable;
   /** Place in the order of service, fixed at arrival (`policies.ts`). */
   readonly rank: number;
   /** Breaks ties of `rank`: the order of creation. */

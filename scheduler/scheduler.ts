@@ -32,6 +32,11 @@ export interface SchedulerConfig {
   readonly longPrefillThreshold: number;
   /** Longest prompt plus output. */
   readonly maxModelLength: number;
+  /**
+   * The model computes all tokens of a sequence that is longer than one of these lengths otherwise than those of a shorter one (LongRoPE's
+   * factors). Rising; none for most models.
+   */
+  readonly switchLengths: readonly number[];
   /** Identifies model and page format in block hashes. */
   readonly modelFingerprint: string;
 }
@@ -99,13 +104,14 @@ export class Scheduler {
   add(spec: RequestSpec): Refusal | null {
     const refusal = this.#refusal(spec);
     if (refusal) return refusal;
-    const root = rootHash({
-      modelFingerprint: this.#config.modelFingerprint,
-      cacheSalt: spec.cacheSalt,
-    });
     const rank = rankOf(this.#config.policy, spec.arrivalTime, spec.priority);
     const order = { rank, sequence: this.#created++ };
-    const request = new Request(spec, spec.ids, order, new BlockTable(root));
+    const request = new Request(
+      spec,
+      spec.ids,
+      order,
+      this.#newTable(spec, spec.promptTokenIds.length),
+    );
     for (const id of spec.ids) this.#requests.set(id, request);
     this.#waiting.push(request);
     return null;
@@ -177,8 +183,13 @@ export class Scheduler {
       if (ends) outputs.push(...request.ids.slice().map((id) => this.#output(id, [])));
     }
     for (const { requestId, tokenId } of sampled) {
-      this.#live(requestId).tokens.push(tokenId);
+      const request = this.#live(requestId);
+      request.tokens.push(tokenId);
       outputs.push(this.#output(requestId, [tokenId]));
+      const isLive = this.#requests.has(requestId);
+      if (isLive && this.#config.switchLengths.includes(request.tokens.length - 1)) {
+        this.#startAnew(request);
+      }
     }
     return outputs;
   }
@@ -271,6 +282,7 @@ export class Scheduler {
       requestId: request.ids[0],
       tokenIds: tokens.slice(computed, end),
       numComputed: computed,
+      sequenceLength: tokens.length,
       blocks: table.blocks,
       samplers: end === tokens.length && request.spec.maxTokens > 0 ? [...request.ids] : [],
     });
@@ -357,6 +369,22 @@ export class Scheduler {
   #parkIfPaused(request: Request): void {
     if (!this.#paused.covers(request) || !this.#dequeue(request)) return;
     this.#paused.park(request);
+  }
+
+  /** What was computed of a sequence holds for shorter ones only: as after a preemption, but other blocks may be cached. */
+  #startAnew(request: Request): void {
+    this.#loseBlocks(request);
+    request.table = this.#newTable(request.spec, request.tokens.length);
+    const index = this.#running.indexOf(request);
+    if (index < 0) return;
+    this.#running.splice(index, 1);
+    this.#waiting.push(request);
+  }
+
+  #newTable({ cacheSalt }: RequestSpec, length: number): BlockTable {
+    const { modelFingerprint, switchLengths } = this.#config;
+    const lengthClass = switchLengths.filter((limit) => length > limit).length;
+    return new BlockTable(rootHash({ modelFingerprint, cacheSalt, lengthClass }));
   }
 
   #leave(request: Request): void {

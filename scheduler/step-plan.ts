@@ -26,6 +26,8 @@ export interface ScheduledSequence {
   readonly tokenIds: readonly TokenId[];
   /** Tokens whose K and V are in the cache already: also the position of the first of `tokenIds`. */
   readonly numComputed: number;
+  /** All tokens that the sequence has now, prompt and generated, computed or not. */
+  readonly sequenceLength: number;
   /** Covers `numComputed + tokenIds.length` tokens. */
   readonly blocks: readonly BlockId[];
   /**

@@ -53,7 +53,14 @@ async function cut(): Promise<() => Promise<unknown>> {
   const requestId = 'bench' as RequestId;
   const run = (from: number, count: number): Promise<unknown> => {
     const tokenIds = Array.from({ length: count }, () => 5 as TokenId);
-    const sequence = { requestId, tokenIds, numComputed: from, blocks, samplers: [requestId] };
+    const sequence = {
+      requestId,
+      tokenIds,
+      numComputed: from,
+      sequenceLength: from + count,
+      blocks,
+      samplers: [requestId],
+    };
     const plan = { sequences: [sequence], numTokens: count, blockCopies: [] };
     // What a greedy step asks. (The uncut graph copies its row of logits out.)
     return runner.execute(plan, { ...wholeRowsOf(plan), whole: [] });

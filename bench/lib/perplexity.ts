@@ -40,6 +40,7 @@ export async function perplexity(
           requestId: `${place}` as RequestId,
           tokenIds: text.tokens.slice(done[place], to),
           numComputed: done[place],
+          sequenceLength: text.tokens.length,
           blocks: Array.from({ length: stride }, (_, i) => (place * stride + i) as BlockId),
           samplers: to >= text.from ? [`${place}` as RequestId] : [],
         };

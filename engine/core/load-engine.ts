@@ -80,6 +80,7 @@ export async function loadEngine(
       maxNumBatchedTokens: info.maxNumBatchedTokens,
       longPrefillThreshold: options.longPrefillThreshold,
       maxModelLength: info.maxModelLength,
+      switchLengths: model.switchLengths,
       modelFingerprint: fingerprint(model, options),
     },
     cache,

@@ -36,6 +36,7 @@ function largestPlan(largest: LargestStep): StepPlan {
       requestId,
       tokenIds: Array.from({ length }, () => 0 as TokenId),
       numComputed: 0,
+      sequenceLength: length,
       blocks,
       samplers: [requestId],
     };

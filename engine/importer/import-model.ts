@@ -20,6 +20,7 @@ import {
   maxStepTokens,
 } from './passes/check-ragged.js';
 import { chooseBranches } from './passes/choose-branches.js';
+import { chooseForSequences } from './passes/choose-for-sequences.js';
 import { cutAtSites, type SegmentCut } from './passes/cut.js';
 import { deriveFromStep } from './passes/derive-from-step.js';
 import { findSites } from './passes/find-sites.js';
@@ -67,13 +68,14 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
       : { path: options.file, reason: 'by its path' };
   const file = await findModelFile(modelDir, variant.path);
   const maxLength = options.maxLength ?? DEFAULT_LENGTH;
+  const servedLength = options.servedLength ?? maxLength;
   const source = new Graph(await readModelProto(file), file);
   checkWeights(source);
   checkDecoder(source);
   widenIds(source);
   checkStepInputs(source);
   const numNodes = source.nodes.length;
-  await chooseBranches(source, options.servedLength ?? maxLength);
+  await chooseBranches(source, servedLength);
   widenFloats(source);
   keepWholeTables(source);
   noteStepScales(source);
@@ -83,6 +85,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   // First, so that what chooses tokens for logits needs nothing from the step.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   await deriveFromStep(source, found, maxLength);
+  const switchLengths = await chooseForSequences(source, found, servedLength);
   const graph = quantize ? await quantizeModel(source, quantize) : source;
   const recognised = found.map((site) => inGraph(site, graph));
   const fed = new Set(Object.values(STEP_INPUT));
@@ -109,6 +112,8 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
     hiddenSize,
     weightsDir: directory,
     saturates,
+    servedLength,
+    switchLengths,
     maxStepTokens: maxStepTokens(
       graph,
       cuts.flatMap((cut) => cut.nodes),

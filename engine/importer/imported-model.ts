@@ -19,6 +19,13 @@ export interface ImportedModel {
    * its tables, though the positions in a row of many sequences are all within them.
    */
   readonly maxStepTokens: number | null;
+  /** Longest sequence that the graph was made ready for, in tokens. */
+  readonly servedLength: number;
+  /**
+   * Sequences longer than one of these, in tokens, are computed otherwise, all of their tokens alike (LongRoPE's factors): what was computed of a
+   * sequence is of no use when it grows beyond. Rising; empty for most models.
+   */
+  readonly switchLengths: readonly number[];
   /** Where the external data of segments lies; null when there is none. */
   readonly weightsDir: string | null;
   /** Whether int8 products that the export brought along would saturate on this CPU: sessions need EXACT_SUMS. */
@@ -38,14 +45,16 @@ export interface Segment {
 }
 
 /**
- * Names under which the runner feeds a step; a segment lists those that it reads among its inputs. All but the first two are read by the last
- * segment only.
+ * Names under which the runner feeds a step; a segment lists those that it reads among its inputs. Most are read by the last segment only
+ * (`ROW_INPUTS`).
  */
 export const STEP_INPUT = {
   /** int64 `[1, T]` */
   inputIds: 'input_ids',
   /** int64 `[1, T]` */
   positionIds: 'position_ids',
+  /** int64 `[1, T]`: how long each token's sequence is, tokens of later steps included. Read by models with switch lengths only. */
+  sequenceLengths: 'octavo.sequence_lengths',
   /** int64 `[S]`: the rows, of T, whose logits are wanted. */
   sampleRows: 'octavo.sample_rows',
   /** int64 `[H]`: the rows, of T, whose hidden state is wanted. */
@@ -74,6 +83,7 @@ export const ROW_INPUTS: ReadonlySet<string> = new Set(
     (name) =>
       name !== STEP_INPUT.inputIds &&
       name !== STEP_INPUT.positionIds &&
+      name !== STEP_INPUT.sequenceLengths &&
       name !== STEP_INPUT.zeroPoints,
   ),
 );

@@ -1,19 +1,14 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ModelRunner, RowAnswer, RowQuery, RunnerTimings } from '../core/model-runner.js';
-import { OctavoError } from '../errors.js';
-import {
-  type AttentionSite,
-  type ImportedModel,
-  type Segment,
-  STEP_INPUT,
-} from '../importer/imported-model.js';
-import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
+import type { AttentionSite, ImportedModel } from '../importer/imported-model.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
-import { buildStepBatch, type StepBatch } from './step-batch.js';
+import { type LoadedSegment, loadSegments } from './segment-session.js';
+import { buildStepBatch } from './step-batch.js';
+import { stepTensors } from './step-tensors.js';
 import { floats, take } from './tensors.js';
 
 export interface SegmentRunnerOptions {
@@ -63,12 +58,7 @@ export class SegmentRunner implements ModelRunner {
     attention: PagedAttention,
     options: SegmentRunnerOptions,
   ): Promise<SegmentRunner> {
-    const segments: LoadedSegment[] = [];
-    for (const segment of model.segments) {
-      const session = await createSession(segment, model, options.threads);
-      const { inputs, outputs } = segment;
-      segments.push({ inputs, outputs, session });
-    }
+    const segments = await loadSegments(model, options.threads);
     const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
     return new SegmentRunner(segments, model, attention, maxLogitBytes);
   }
@@ -137,10 +127,6 @@ export class SegmentRunner implements ModelRunner {
   }
 }
 
-interface LoadedSegment extends Pick<Segment, 'inputs' | 'outputs'> {
-  readonly session: InferenceSession;
-}
-
 /** Forgets tensors that ONNX Runtime made for this step alone. */
 function free(tensors: Map<string, Tensor>, names: readonly string[]): void {
   const buffers: ArrayBuffer[] = [];
@@ -150,56 +136,4 @@ function free(tensors: Map<string, Tensor>, names: readonly string[]): void {
     tensors.delete(name);
   }
   freeBuffers(buffers);
-}
-
-async function createSession(
-  segment: Segment,
-  { weightsDir, saturates }: ImportedModel,
-  threads: number,
-): Promise<InferenceSession> {
-  const options: InferenceSession.SessionOptions = {
-    executionProviders: ['cpu'],
-    graphOptimizationLevel: 'all',
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    // A pattern is one block of memory for each number of tokens that was ever in a step: with 512 tokens a step it held another
-    // gigabyte, was made anew in the second step of a size, and no step was quicker for it.
-    enableMemPattern: false,
-    // Every session has its own pool, and an idle pool that spins takes the cores from the segment that runs:
-    // 24 segments took 280 to 400 ms a pass with spinning and 19 to 23 ms without, on two cores.
-    extra: {
-      session: {
-        force_spinning_stop: '1',
-        ...(saturates && EXACT_SUMS),
-        ...(weightsDir !== null && { model_external_initializers_file_folder_path: weightsDir }),
-      },
-    },
-  };
-  try {
-    return await InferenceSession.create(segment.model, options);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new OctavoError(
-      'model_unsupported',
-      `ONNX Runtime refuses segment ${segment.index} of the model: ${reason}`,
-      { cause },
-    );
-  }
-}
-
-function stepTensors(batch: StepBatch): Map<string, Tensor> {
-  const row = [1, batch.numTokens];
-  return new Map<string, Tensor>([
-    [STEP_INPUT.inputIds, new Tensor('int64', batch.inputIds, row)],
-    [STEP_INPUT.positionIds, new Tensor('int64', batch.positionIds, row)],
-    [STEP_INPUT.zeroPoints, new Tensor('uint8', zeroPoints(batch.numTokens), [batch.numTokens])],
-  ]);
-}
-
-let zeroes = new Uint8Array(0);
-
-/** The same bytes for every step: ONNX Runtime only reads them. */
-function zeroPoints(numTokens: number): Uint8Array {
-  if (zeroes.length < numTokens) zeroes = new Uint8Array(numTokens).fill(128);
-  return zeroes.subarray(0, numTokens);
 }

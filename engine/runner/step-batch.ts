@@ -8,6 +8,8 @@ export interface StepBatch {
   readonly inputIds: BigInt64Array;
   /** `[T]` int64: each token's place in its sequence. */
   readonly positionIds: BigInt64Array;
+  /** `[T]` int64: how long each token's sequence is, tokens of later steps included. */
+  readonly sequenceLengths: BigInt64Array;
   readonly attention: AttentionBatch;
 }
 
@@ -16,6 +18,7 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
   const { sequences, numTokens } = plan;
   const inputIds = new Int64Writer(numTokens);
   const positionIds = new Int64Writer(numTokens);
+  const sequenceLengths = new Int64Writer(numTokens);
   const blockTableStride = Math.max(...sequences.map((sequence) => sequence.blocks.length));
   const queryStarts = new Int32Array(sequences.length + 1);
   const contextLengths = new Int32Array(sequences.length);
@@ -26,6 +29,7 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
     for (const [i, token] of sequence.tokenIds.entries()) {
       inputIds.push(token);
       positionIds.push(sequence.numComputed + i);
+      sequenceLengths.push(sequence.sequenceLength);
     }
     row += sequence.tokenIds.length;
     queryStarts[s + 1] = row;
@@ -36,6 +40,7 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
     numTokens,
     inputIds: inputIds.array,
     positionIds: positionIds.array,
+    sequenceLengths: sequenceLengths.array,
     attention: {
       numSequences: sequences.length,
       queryStarts,

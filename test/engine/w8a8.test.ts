@@ -61,6 +61,7 @@ describe('octavo-tiny in W8A8', () => {
       requestId,
       tokenIds: tokens.slice(from),
       numComputed: from,
+      sequenceLength: tokens.length,
       blocks,
       samplers: [requestId],
     };

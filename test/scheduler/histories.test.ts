@@ -36,6 +36,8 @@ const config = fc.record({
   maxNumBatchedTokens: fc.integer({ min: 1, max: 40 }),
   longPrefillThreshold: fc.constantFrom(0, 7),
   enablePrefixCaching: fc.boolean(),
+  /** Beyond these, the model computes a sequence otherwise: nothing that was written before may be read. */
+  switchLengths: fc.constantFrom([], [16], [12, 30]),
 });
 
 /** A prompt of a family: all prompts of a family are prefixes of one another. */

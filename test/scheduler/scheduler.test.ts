@@ -77,6 +77,25 @@ describe('Scheduler', () => {
     expect(h.texts.get('b')).toEqual(expectedText(range(20, 8), 12, h.vocabSize));
   });
 
+  it('computes a sequence anew that grows beyond a switch length, but for what is cached of longer ones', async () => {
+    const h = new CoreHarness({ switchLengths: [10] });
+    const prompt = range(0, 8);
+    h.add('a', prompt, 6);
+    await h.runToEnd();
+    expect(h.texts.get('a')).toEqual(expectedText(prompt, 6, h.vocabSize));
+    // The eleventh token is computed together with all before it, and the last is never computed.
+    expect(h.model.steps.flatMap((p) => p.sequences.map((s) => s.tokenIds.length))).toEqual([
+      8, 1, 1, 11, 1, 1,
+    ]);
+    expect(h.scheduler.numPreemptions).toBe(0);
+    h.add('b', [...prompt, ...expectedText(prompt, 4, h.vocabSize)], 1);
+    h.add('c', prompt, 1);
+    await h.runToEnd();
+    // Blocks of 4 tokens, each from a sequence of its own length: 12 and 8 tokens, of which one is computed in any case.
+    expect(h.finished.get('b')?.cachedTokens).toBe(8);
+    expect(h.finished.get('c')?.cachedTokens).toBe(4);
+  });
+
   it('reports cached prompt tokens, also when everything but the last token is cached', async () => {
     const h = new CoreHarness();
     h.add('a', range(0, 12), 1);

@@ -55,12 +55,13 @@ export class CoreHarness {
         maxNumBatchedTokens: 32,
         longPrefillThreshold: 0,
         maxModelLength: 256,
+        switchLengths: [],
         modelFingerprint: 'test',
         ...config,
       },
       this.cache,
     );
-    this.model = new PagedModel(numBlocks, blockSize, vocabSize);
+    this.model = new PagedModel(numBlocks, blockSize, vocabSize, config.switchLengths);
     this.core = new EngineCore({
       scheduler: this.scheduler,
       runner: this.model,

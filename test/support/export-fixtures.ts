@@ -83,7 +83,7 @@ export class ExportRunner {
     });
     const attention = createKernelAttention({
       layers: model.sites,
-      numBlocks: 64,
+      numBlocks: 256,
       blockSize: BLOCK,
       kvDtype: 'f32',
       threads: 1,
@@ -105,7 +105,7 @@ export class ExportRunner {
     newTokens: number,
     chunk: number,
   ): Promise<Generated[]> {
-    const states = prompts.map((prompt, i) => new Sequence(prompt, i, prompts.length));
+    const states = prompts.map((prompt, i) => new Sequence(prompt, i, prompts.length, this.model));
     for (;;) {
       const open = states.filter((state) => state.generated < newTokens);
       if (open.length === 0) break;
@@ -128,10 +128,17 @@ class Sequence {
   readonly #promptLength: number;
   readonly #index: number;
   readonly #stride: number;
+  readonly #switchLengths: readonly number[];
   readonly #rows: Float32Array[] = [];
   #computed = 0;
 
-  constructor(prompt: readonly number[], index: number, stride: number) {
+  constructor(
+    prompt: readonly number[],
+    index: number,
+    stride: number,
+    { switchLengths }: Pick<ImportedModel, 'switchLengths'>,
+  ) {
+    this.#switchLengths = switchLengths;
     this.#tokens = [...prompt];
     this.#promptLength = prompt.length;
     this.#index = index;
@@ -151,6 +158,7 @@ class Sequence {
       requestId,
       tokenIds: this.#tokens.slice(from, this.#computed) as TokenId[],
       numComputed: from,
+      sequenceLength: this.#tokens.length,
       // Scattered: blocks of the sequences take turns.
       blocks: Array.from(
         { length: Math.ceil(this.#computed / BLOCK) },
@@ -162,6 +170,8 @@ class Sequence {
 
   take(logits: Float32Array): void {
     this.#rows.push(logits);
+    // Computed anew, as the scheduler does.
+    if (this.#switchLengths.includes(this.#tokens.length)) this.#computed = 0;
     this.#tokens.push(logits.indexOf(logits.reduce((a, b) => Math.max(a, b))));
   }
 

@@ -3,11 +3,13 @@ import type { StepPlan } from '../../scheduler/step-plan.js';
 import { answerRows } from './row-answer.js';
 
 const POISON = -1;
+/** More than the largest token. */
+const CLASSES = 2 ** 20;
 
 /**
  * A language model for tests: its next token is a hash of the whole context, and it reads that context back from
  * pages, as attention does. A wrong block table, a missed copy, a hit on foreign content or an unwritten slot
- * changes the text or throws.
+ * changes the text or throws. So does a page that was written while its sequence was on the other side of a switch length.
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];
@@ -16,8 +18,15 @@ export class PagedModel implements ModelRunner {
   readonly #pages: Int32Array;
   readonly #blockSize: number;
   readonly #vocabSize: number;
+  readonly #switchLengths: readonly number[];
 
-  constructor(numBlocks: number, blockSize: number, vocabSize: number) {
+  constructor(
+    numBlocks: number,
+    blockSize: number,
+    vocabSize: number,
+    switchLengths: readonly number[] = [],
+  ) {
+    this.#switchLengths = switchLengths;
     this.#pages = new Int32Array(numBlocks * blockSize).fill(POISON);
     this.#blockSize = blockSize;
     this.#vocabSize = vocabSize;
@@ -30,13 +39,13 @@ export class PagedModel implements ModelRunner {
     for (const { from, to } of plan.blockCopies) {
       this.#pages.copyWithin(to * size, from * size, (from + 1) * size);
     }
-    for (const { tokenIds, numComputed, blocks } of plan.sequences) {
+    for (const { tokenIds, numComputed, sequenceLength, blocks } of plan.sequences) {
       tokenIds.forEach((token, i) => {
-        this.#pages[this.#slot(blocks, numComputed + i)] = token;
+        this.#pages[this.#slot(blocks, numComputed + i)] = this.#keyOf(token, sequenceLength);
       });
     }
-    const contexts = plan.sequences.flatMap(({ tokenIds, numComputed, blocks }) =>
-      tokenIds.map((_, i) => () => this.#read(blocks, numComputed + i + 1)),
+    const contexts = plan.sequences.flatMap(({ tokenIds, numComputed, sequenceLength, blocks }) =>
+      tokenIds.map((_, i) => () => this.#read(blocks, numComputed + i + 1, sequenceLength)),
     );
     const logits = (row: number): Float32Array => modelLogits(contexts[row](), this.#vocabSize);
     return Promise.resolve(answerRows(query, logits, (row) => modelHidden(contexts[row]())));
@@ -46,12 +55,19 @@ export class PagedModel implements ModelRunner {
     return Promise.resolve();
   }
 
-  #read(blocks: readonly number[], length: number): number[] {
+  #read(blocks: readonly number[], length: number, sequenceLength: number): number[] {
     return Array.from({ length }, (_, i) => {
-      const token = this.#pages[this.#slot(blocks, i)];
-      if (token === POISON) throw new Error(`position ${i} was never written`);
-      return token;
+      const key = this.#pages[this.#slot(blocks, i)];
+      if (key === POISON) throw new Error(`position ${i} was never written`);
+      const token = key % CLASSES;
+      if (key === this.#keyOf(token, sequenceLength)) return token;
+      throw new Error(`position ${i} was written for another length than ${sequenceLength}`);
     });
+  }
+
+  /** What is written for a token of a sequence: its keys differ on each side of a switch length. */
+  #keyOf(token: number, sequenceLength: number): number {
+    return token + CLASSES * this.#switchLengths.filter((limit) => sequenceLength > limit).length;
   }
 
   #slot(blocks: readonly number[], position: number): number {

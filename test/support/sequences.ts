@@ -8,5 +8,5 @@ export function range(from: number, length: number): number[] {
 
 /** An empty table in a scope of its own per salt. */
 export function newTable(cacheSalt: string | null = null, modelFingerprint = 'model'): BlockTable {
-  return new BlockTable(rootHash({ modelFingerprint, cacheSalt }));
+  return new BlockTable(rootHash({ modelFingerprint, cacheSalt, lengthClass: 0 }));
 }

@@ -83,6 +83,7 @@ function piece(
     requestId: `${firstBlock}` as RequestId,
     tokenIds: tokens.slice(from, to) as TokenId[],
     numComputed: from,
+    sequenceLength: to,
     blocks,
     samplers: [`${firstBlock}` as RequestId],
   };

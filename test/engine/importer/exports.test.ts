@@ -23,6 +23,7 @@ const EXACT = [
   'torch-18',
   'torchscript-13',
   'torch-23',
+  'mobius',
   'torch-24',
   'torch-24-masked',
   'torch-24-written',

@@ -20,6 +20,7 @@ const prompt: StepPlan = {
       requestId: id,
       tokenIds: Array.from({ length: TOKENS }, (_, i) => ((i * 17) % VOCAB) as TokenId),
       numComputed: 0,
+      sequenceLength: TOKENS,
       blocks: Array.from({ length: TOKENS / 4 }, (_, i) => i as BlockId),
       samplers: [id],
     },

@@ -1,0 +1,55 @@
+import type { Graph } from '../graph.js';
+import { LOGITS, STEP_INPUT } from '../imported-model.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { RecognisedSite } from '../recognisers/recogniser.js';
+
+/** What a graph makes of positions and of the step's size alone, before any token or weight of a layer takes part. */
+export interface PositionalPart {
+  readonly tensors: ReadonlySet<string>;
+  /** In topological order, among them those whose results nobody reads in the end. */
+  readonly nodes: readonly NodeProto[];
+  /** Its tensors that the rest of the graph reads, outside of attention: rotations, usually. */
+  readonly results: readonly string[];
+}
+
+export function positionalPart(graph: Graph, sites: readonly RecognisedSite[]): PositionalPart {
+  const tensors = new Set<string>([STEP_INPUT.positionIds]);
+  const nodes: NodeProto[] = [];
+  for (const node of graph.nodes) {
+    if (!isPositional(graph, node, tensors)) continue;
+    nodes.push(node);
+    for (const name of node.output) if (name !== '') tensors.add(name);
+  }
+  const results = new Set<string>();
+  for (const node of liveNodes(graph, sites)) {
+    if (node.output.some((name) => tensors.has(name))) continue;
+    for (const name of node.input) if (tensors.has(name)) results.add(name);
+  }
+  return { tensors, nodes, results: [...results] };
+}
+
+function isPositional(graph: Graph, node: NodeProto, known: ReadonlySet<string>): boolean {
+  const { opType, input, attribute } = node;
+  if (opType === 'Shape' || opType === 'Size') {
+    return input[0] === STEP_INPUT.inputIds || known.has(input[0]);
+  }
+  return (
+    input.some((name) => known.has(name)) &&
+    input.every((name) => known.has(name) || graph.isConstant(name)) &&
+    attribute.every(({ g, graphs }) => !g && graphs.length === 0)
+  );
+}
+
+/** Nodes that logits or the inputs of attention need. */
+function liveNodes(graph: Graph, sites: readonly RecognisedSite[]): NodeProto[] {
+  const siteNodes = new Set(sites.map(({ node }) => node));
+  const needed = new Set([
+    LOGITS,
+    ...sites.flatMap(({ query, key, value }) => [query, key, value]),
+  ]);
+  return [...graph.nodes].reverse().filter((node) => {
+    if (siteNodes.has(node) || !node.output.some((name) => needed.has(name))) return false;
+    for (const name of node.input) if (name !== '') needed.add(name);
+    return true;
+  });
+}
