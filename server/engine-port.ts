@@ -17,6 +17,8 @@ export interface Engine {
   readonly info: EngineInfo;
   /** The newest figures that the engine has sent; they may be one step old. */
   readonly stats: EngineStats;
+  /** How often a failed engine was replaced, since the start; absent where none ever is. */
+  readonly restarts?: number;
   /**
    * Calls `listener` for every step from now on, in order. It must not throw.
    *

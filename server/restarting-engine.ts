@@ -37,6 +37,7 @@ export class RestartingEngine implements Engine {
   /** Set while somebody watches. */
   #unwatch: (() => void) | null = null;
   #left: number;
+  #restarts = 0;
   #restarting = false;
   #closing = false;
   /** Ends when the present restart does. */
@@ -55,6 +56,10 @@ export class RestartingEngine implements Engine {
 
   get stats(): EngineStats {
     return this.#engine.stats;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
   }
 
   get state(): Engine['state'] {
@@ -127,6 +132,7 @@ export class RestartingEngine implements Engine {
     this.#restarting = true;
     try {
       this.#adopt(await this.#options.create());
+      this.#restarts += 1;
     } catch (error) {
       this.#left = 0;
       this.#options.onRestartFailed(error);

@@ -271,6 +271,17 @@ export const SettingsSchema = Type.Object({
     }),
     default: [],
   }),
+  apiKeyFile: Type.Optional(
+    Type.String({
+      ...extra({
+        description: 'file with such keys, one a line: out of the process list (default: none)',
+        group: 'HTTP',
+        scope: 'server',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
   maxConnections: Type.Integer({
     ...extra({
       description: 'open connections; more are answered with 503',

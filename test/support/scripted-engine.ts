@@ -52,6 +52,7 @@ export interface SubmittedRequest {
 /** An engine port without a model: a function decides what each request gets. */
 export class ScriptedEngine implements Engine {
   readonly info: EngineInfo;
+  restarts = 0;
   stats: EngineStats = {
     running: 0,
     waiting: 0,
