@@ -6,7 +6,8 @@ import type {
   StepReport,
 } from '../engine/core/protocol.js';
 import type { OctavoError } from '../engine/errors.js';
-import type { Engine, EngineOutput } from './engine-port.js';
+import type { RequestId } from '../scheduler/ids.js';
+import type { Engine, EngineOutput, OutputMeter } from './engine-port.js';
 import { assertEngineReady } from './http/engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
@@ -82,9 +83,21 @@ export class RestartingEngine implements Engine {
     };
   }
 
-  submit(request: EngineRequest, signal?: AbortSignal): readonly AsyncIterable<EngineOutput>[] {
+  submit(
+    request: EngineRequest,
+    signal?: AbortSignal,
+    meter?: OutputMeter,
+  ): readonly AsyncIterable<EngineOutput>[] {
     if (this.state === 'restarting') return request.ids.map(refused);
-    return this.#engine.submit(request, signal);
+    return this.#engine.submit(request, signal, meter);
+  }
+
+  pause(ids: readonly RequestId[]): void {
+    this.#engine.pause(ids);
+  }
+
+  resume(ids: readonly RequestId[]): void {
+    this.#engine.resume(ids);
   }
 
   async resetPrefixCache(): Promise<boolean> {
