@@ -1,6 +1,5 @@
 import { Command, Option } from 'commander';
 import { OctavoError } from '../engine/errors.js';
-import { withKeysOfFile } from './config/api-key-file.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
 import { completionScript, SHELLS } from './config/completion.js';
@@ -31,7 +30,7 @@ export function buildProgram(finish: (code: number) => void): Command {
   const serveCommand = program.command('serve').description('serve a model over HTTP');
   addSettingFlags(serveCommand, 'all');
   serveCommand.action(async (options: Options) => {
-    const settings = withKeysOfFile(settingsOf(options));
+    const settings = settingsOf(options);
     const { serve } = await import('./commands/serve.js');
     finish(await serve(settings));
   });

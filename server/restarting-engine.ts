@@ -6,8 +6,7 @@ import type {
   StepReport,
 } from '../engine/core/protocol.js';
 import type { OctavoError } from '../engine/errors.js';
-import type { RequestId } from '../scheduler/ids.js';
-import type { Engine, EngineOutput, OutputMeter } from './engine-port.js';
+import type { Engine, EngineOutput } from './engine-port.js';
 import { assertEngineReady } from './http/engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
@@ -38,7 +37,6 @@ export class RestartingEngine implements Engine {
   /** Set while somebody watches. */
   #unwatch: (() => void) | null = null;
   #left: number;
-  #restarts = 0;
   #restarting = false;
   #closing = false;
   /** Ends when the present restart does. */
@@ -57,10 +55,6 @@ export class RestartingEngine implements Engine {
 
   get stats(): EngineStats {
     return this.#engine.stats;
-  }
-
-  get restarts(): number {
-    return this.#restarts;
   }
 
   get state(): Engine['state'] {
@@ -83,21 +77,9 @@ export class RestartingEngine implements Engine {
     };
   }
 
-  submit(
-    request: EngineRequest,
-    signal?: AbortSignal,
-    meter?: OutputMeter,
-  ): readonly AsyncIterable<EngineOutput>[] {
+  submit(request: EngineRequest, signal?: AbortSignal): readonly AsyncIterable<EngineOutput>[] {
     if (this.state === 'restarting') return request.ids.map(refused);
-    return this.#engine.submit(request, signal, meter);
-  }
-
-  pause(ids: readonly RequestId[]): void {
-    this.#engine.pause(ids);
-  }
-
-  resume(ids: readonly RequestId[]): void {
-    this.#engine.resume(ids);
+    return this.#engine.submit(request, signal);
   }
 
   async resetPrefixCache(): Promise<boolean> {
@@ -145,7 +127,6 @@ export class RestartingEngine implements Engine {
     this.#restarting = true;
     try {
       this.#adopt(await this.#options.create());
-      this.#restarts += 1;
     } catch (error) {
       this.#left = 0;
       this.#options.onRestartFailed(error);

@@ -1,5 +1,6 @@
 import { checkWeights } from './check-weights.js';
 import { elementTypes } from './element-types.js';
+import { describeExporter } from './exporter.js';
 import { Graph } from './graph.js';
 import {
   type AttentionSite,
@@ -27,6 +28,7 @@ import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
+import { repeatPositions } from './passes/repeat-positions.js';
 import { noteSaturatingProducts } from './passes/saturating-products.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
@@ -70,11 +72,13 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   const maxLength = options.maxLength ?? DEFAULT_LENGTH;
   const servedLength = options.servedLength ?? maxLength;
   const source = new Graph(await readModelProto(file), file);
+  const exporter = describeExporter(source);
   checkWeights(source);
   checkDecoder(source);
+  repeatPositions(source);
   widenIds(source);
   checkStepInputs(source);
-  const numNodes = source.nodes.length;
+  const before = new Set(source.nodes.map(({ output }) => firstOf(output)));
   await chooseBranches(source, servedLength);
   widenFloats(source);
   keepWholeTables(source);
@@ -118,7 +122,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
       graph,
       cuts.flatMap((cut) => cut.nodes),
     ),
-    report: { ...report(graph, file, numNodes, cuts, sites), variant: variant.reason },
+    report: { ...report(graph, file, before, cuts, sites), exporter, variant: variant.reason },
   };
 }
 
@@ -146,22 +150,21 @@ function attentionSite(site: RecognisedSite, layer: number): AttentionSite {
 function report(
   graph: Graph,
   file: string,
-  numNodes: number,
+  before: ReadonlySet<string>,
   cuts: readonly SegmentCut[],
   sites: readonly AttentionSite[],
-): Omit<ImportReport, 'variant'> {
+): Omit<ImportReport, 'variant' | 'exporter'> {
   const { producerName, producerVersion, opsetImport } = graph.model;
   const weights: Record<string, number> = {};
   for (const tensor of graph.initializers.values()) {
     const type = (TensorProto_DataType[tensor.dataType] ?? `type ${tensor.dataType}`).toLowerCase();
     weights[type] = (weights[type] ?? 0) + byteLength(tensor);
   }
-  const kept = cuts.reduce((n, cut) => n + cut.nodes.length, 0);
   return {
     file,
     producer: `${producerName} ${producerVersion}`.trim(),
     opsets: Object.fromEntries(opsetImport.map((o) => [o.domain || 'ai.onnx', Number(o.version)])),
-    nodes: numNodes,
+    nodes: before.size,
     weightBytes: Object.values(weights).reduce((a, b) => a + b, 0),
     weights,
     segments: cuts.map((cut) => ({
@@ -171,8 +174,25 @@ function report(
     rewrites: [
       ...graph.rewrites,
       `cut out ${sites.length} attention nodes (${[...new Set(sites.map((s) => s.form))].join(', ')})`,
-      `kept ${kept} of ${graph.file === file ? numNodes : graph.nodes.length} nodes in ${cuts.length} segments; past, present and mask are gone`,
+      describeSegments(before, cuts),
       'batch is one ragged row of tokens, [1, T]',
     ],
   };
+}
+
+/** Told by their outputs, whose names stay: rewriting adds nodes, so that more may be left than the file has. */
+function describeSegments(before: ReadonlySet<string>, cuts: readonly SegmentCut[]): string {
+  const written = cuts.flatMap(({ nodes }) => nodes);
+  const distinct = [...new Set(written)];
+  const kept = distinct.filter(({ output }) => before.has(firstOf(output))).length;
+  const repeats = written.length - distinct.length;
+  const repeated = repeats > 0 ? ` (and ${repeats} times a constant that another has too)` : '';
+  return (
+    `kept ${kept} of the file's ${before.size} nodes and added ${distinct.length - kept}, in ${cuts.length} segments${repeated}; ` +
+    'past, present and mask are gone'
+  );
+}
+
+function firstOf(outputs: readonly string[]): string {
+  return outputs.find((name) => name !== '') ?? '';
 }

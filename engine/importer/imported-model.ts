@@ -131,7 +131,10 @@ export interface ImportReport {
   readonly file: string;
   /** Why this file, and which others are there. */
   readonly variant: string;
+  /** As the file names it. */
   readonly producer: string;
+  /** Which tool that is, by name and by what the graph shows. */
+  readonly exporter: string;
   readonly opsets: Readonly<Record<string, number>>;
   readonly nodes: number;
   readonly weightBytes: number;

@@ -9,7 +9,8 @@ export function formatReport(model: ImportedModel): string {
     table([
       ['file', report.file],
       ['chosen', report.variant],
-      ['producer', report.producer || 'unknown'],
+      ['exporter', report.exporter],
+      ['producer', report.producer || 'not stated'],
       ['opsets', opsets.join(', ')],
       ['nodes', String(report.nodes)],
       ['weights', `${bytes(report.weightBytes)} (${weights.join(', ')})`],

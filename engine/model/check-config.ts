@@ -22,6 +22,9 @@ export function checkConfig(config: ModelConfig, model: ImportedModel): void {
   if (!sites.some(({ numKvHeads }) => numKvHeads === config.numKvHeads)) {
     expect('num_key_value_heads', sites[0].numKvHeads, config.numKvHeads);
   }
+  if (!sites.some(({ headSize }) => headSize === config.headSize)) {
+    expect('a head_size in genai_config.json of', sites[0].headSize, config.headSize);
+  }
   // Tables are padded to round sizes in some exports, never cut.
   if (config.vocabSize !== null && vocabSize < config.vocabSize) {
     expect('vocab_size', vocabSize, config.vocabSize);

@@ -14,6 +14,8 @@ export interface ModelConfig {
   readonly numHeads: number | null;
   readonly numKvHeads: number | null;
   readonly vocabSize: number | null;
+  /** As genai_config.json states it. (In config.json, families mean different things by such a number.) */
+  readonly headSize: number | null;
 }
 
 /** Families name sizes differently: Llama and most others first, then GPT-2, MPT, BLOOM, and ONNX Runtime GenAI. */
@@ -60,6 +62,7 @@ export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
     numHeads: size(KEYS.heads),
     numKvHeads: size(KEYS.kvHeads),
     vocabSize: size(KEYS.vocab),
+    headSize: await readHeadSize(modelDir),
   };
 }
 
@@ -74,15 +77,29 @@ async function readSizes(modelDir: string): Promise<Sizes> {
   const genai = join(modelDir, 'genai_config.json');
   const text = await readFile(file, 'utf8').catch(() => null);
   if (text === null && (await exists(genai))) {
-    const { model } = parseObject(genai, await readText(genai));
-    const outer = isObject(model) ? model : {};
-    const decoder = outer['decoder'];
-    return { file: genai, config: { ...(isObject(decoder) ? decoder : {}), ...outer } };
+    const { outer, decoder } = await readGenai(genai);
+    return { file: genai, config: { ...decoder, ...outer } };
   }
   const outer = parseObject(file, text ?? (await readText(file)));
   // Models of text and images keep the sizes of the text part apart.
   const inner = outer['text_config'];
   return { file, config: isObject(inner) ? { ...outer, ...inner } : outer };
+}
+
+async function readGenai(
+  file: string,
+): Promise<Record<'outer' | 'decoder', Record<string, unknown>>> {
+  const { model } = parseObject(file, await readText(file));
+  const outer = isObject(model) ? model : {};
+  const decoder = outer['decoder'];
+  return { outer, decoder: isObject(decoder) ? decoder : {} };
+}
+
+async function readHeadSize(modelDir: string): Promise<number | null> {
+  const file = join(modelDir, 'genai_config.json');
+  if (!(await exists(file))) return null;
+  const size = (await readGenai(file)).decoder['head_size'];
+  return typeof size === 'number' ? size : null;
 }
 
 function exists(file: string): Promise<boolean> {

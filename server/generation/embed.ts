@@ -4,7 +4,6 @@ import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
 import { notePrompts, noteTimes } from './record.js';
-import type { Running } from './run-in-flight.js';
 
 export interface EmbedOptions {
   readonly id: string;
@@ -26,7 +25,7 @@ export interface EmbedOptions {
 export async function embed(
   context: AppContext,
   options: EmbedOptions,
-  { controller, output }: Running,
+  controller: AbortController,
 ): Promise<Float32Array[]> {
   const { record, arrivedAt } = options;
   notePrompts(
@@ -47,10 +46,7 @@ export async function embed(
       priority: options.priority,
       cacheSalt: options.cacheSalt,
     };
-    return {
-      promptTokenIds,
-      outputs: context.engine.submit(request, controller.signal, output)[0],
-    };
+    return { promptTokenIds, outputs: context.engine.submit(request, controller.signal)[0] };
   });
   const read = async ({ promptTokenIds, outputs }: (typeof submitted)[number]) => {
     for await (const { embedding, finishReason, cachedTokens, times } of outputs) {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 const text = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');
 const EXPORTS = new URL('../fixtures/exports/models/', import.meta.url);
 
-const named = [...text.matchAll(/`([a-z0-9-]+\/[a-z0-9-]+)`/g)].map(([, name]) => name);
+const named = [...text.matchAll(/`([a-z0-9.-]+\/[a-z0-9.-]+)`/g)].map(([, name]) => name);
 
 describe('docs/models.md', () => {
   it('names models and tests that exist', () => {

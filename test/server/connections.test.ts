@@ -95,9 +95,9 @@ test('a silent stream is kept open with pings', async () => {
   const clock: Clock = {
     ...systemClock,
     startTimer: (action, ms) => {
-      if (ms !== 15_000) return { restart: nothing, cancel: nothing };
+      expect(ms).toBe(15_000);
       ping = action;
-      return { restart: () => void restarts++, cancel: nothing };
+      return { restart: () => void restarts++, cancel: () => undefined };
     },
   };
   const engine = hanging();

@@ -9,11 +9,13 @@ const ints = (values: readonly number[]): Tensor =>
  * What an export's file says after a prompt, in ONNX Runtime with its own attention.
  *
  * @param saturates as the importer has found: exact sums are compared with exact ones
+ * @param headSize where the file's caches leave it open
  */
 export async function uncutLogits(
   file: string,
   prompt: readonly number[],
   saturates = false,
+  headSize = 0,
 ): Promise<Float32Array> {
   const extra = { session: saturates ? EXACT_SUMS : {} };
   const session = await InferenceSession.create(file, { logSeverityLevel: 3, extra });
@@ -26,7 +28,7 @@ export async function uncutLogits(
     else if (name === 'attention_mask') feeds[name] = ints(prompt.map(() => 1));
     else if (name === 'use_cache_branch') feeds[name] = new Tensor('bool', [false], [1]);
     else {
-      const dims = [1, Number(shape[1]), 0, Number(shape[3])];
+      const dims = [1, Number(shape[1]), 0, Number(shape[3]) || headSize];
       feeds[name] =
         type === 'float16'
           ? new Tensor('float16', new Uint16Array(0), dims)

@@ -10,6 +10,15 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/^token_type_ids$/, 'it is an encoder'],
 ];
 
+/** Operators that tell it, too: by what they keep from step to step. */
+const FOREIGN_OPERATORS: Readonly<Record<string, string>> = {
+  CausalConvWithState: 'a convolution state',
+  VarlenCausalConvWithState: 'a convolution state',
+  LinearAttention: 'a recurrent state',
+  GatedDeltaNet: 'a recurrent state',
+  VarlenGatedDeltaNet: 'a recurrent state',
+};
+
 /**
  * @throws OctavoError `model_unsupported`: what the graph is instead of a decoder with a KV cache
  */
@@ -22,12 +31,26 @@ export function checkDecoder(graph: Graph): void {
     if (input === undefined) continue;
     throw fail(`${what} (input ${input})`, 'only decoders of text with a KV cache are supported');
   }
+  for (const { opType, name } of graph.nodes) {
+    if (opType === 'PagedAttention') {
+      throw fail(
+        `node ${name} (PagedAttention) works on pages of a GPU's memory`,
+        "export it without the model builder's option use_paged_attention, for -e cpu",
+      );
+    }
+    const state = FOREIGN_OPERATORS[opType];
+    if (state === undefined) continue;
+    throw fail(
+      `node ${name} (${opType}) keeps ${state} instead of keys and values`,
+      'only layers of attention are supported, in any export: not hybrids such as LFM2 and Qwen 3.5, and not Mamba',
+    );
+  }
   if (!graph.inputs.has(STEP_INPUT.inputIds)) {
     const found = inputs.slice(0, 4).join(', ');
     throw fail(
       `it has no input ${STEP_INPUT.inputIds}, but ${found}`,
       inputs.includes('inputs_embeds')
-        ? 'it is one part of a multimodal model, which is not supported'
+        ? "it is one part of a multimodal model, which is not supported (the model builder's option exclude_embeds makes such a part)"
         : 'only decoders of text are supported',
     );
   }

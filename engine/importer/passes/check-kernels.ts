@@ -12,16 +12,28 @@ type Reason = (node: NodeProto) => string | null;
 const REASONS: Readonly<Record<string, Reason>> = {
   MatMulNBits: (node) => {
     const bits = intAttribute(node, 'bits', 4);
-    return [2, 4, 8].includes(bits) ? null : `weights of ${bits} bits; it multiplies 2, 4 and 8`;
+    if (![2, 4, 8].includes(bits)) return `weights of ${bits} bits; it multiplies 2, 4 and 8`;
+    return prepackedReason(node, 'weight_prepacked');
   },
   MoE: (node) => expertsReason(node, 6),
   QMoE: (node) => expertsReason(node, 8),
 };
 
+/** Weights in the order of one kind of GPU: the CPU would read other numbers, without a word. */
+function prepackedReason(node: NodeProto, attribute: string): string | null {
+  const layout = intAttribute(node, attribute, 0);
+  return layout === 0 ? null : `weights laid out for a GPU (${attribute} ${layout})`;
+}
+
 function expertsReason(node: NodeProto, thirdWeight: number): string | null {
   if (node.input[thirdWeight]) return `experts of three products (${node.input[thirdWeight]})`;
   if (intAttribute(node, 'use_sparse_mixer', 0) === 1) return 'SparseMixer routing';
   const activation = node.attribute.find(({ name }) => name === 'activation_type')?.s;
+  const prepacked = prepackedReason(node, 'weights_prepacked');
+  if (prepacked) return prepacked;
+  const type = node.attribute.find(({ name }) => name === 'quant_type')?.s;
+  const format = type ? new TextDecoder().decode(type) : 'int';
+  if (format !== 'int') return `experts in the format ${format}; it multiplies integers`;
   const isSwiglu = activation !== undefined && new TextDecoder().decode(activation) === 'swiglu';
   const fusion = intAttribute(node, 'swiglu_fusion', 0);
   return isSwiglu && fusion !== 1 ? `swiglu_fusion ${fusion}; it interleaves (1)` : null;
@@ -38,7 +50,8 @@ export function checkKernels(graph: Graph, nodes: readonly NodeProto[]): void {
     throw new OctavoError(
       'model_unsupported',
       `${graph.file}: node ${node.name} (${node.opType}): ONNX Runtime has no CPU kernel for ${reason}. Take another of the ` +
-        "model's number formats (--dtype), or export it with Optimum (--task text-generation-with-past)",
+        "model's number formats (--dtype), or export it for the CPU: with ONNX Runtime GenAI's model builder (-e cpu) or Optimum " +
+        '(--task text-generation-with-past)',
     );
   }
 }

@@ -86,12 +86,12 @@ export function checkNoAttentionLeft(graph: Graph, nodes: readonly NodeProto[]):
 const SHAPES = new Set(['Shape', 'Size']);
 
 /**
- * Most tokens in a row that the RotaryEmbedding nodes among `nodes` take, or null without any: measured with ONNX Runtime 1.30, both
+ * Most tokens in a row that the rotary nodes among `nodes` take, or null without any: measured with ONNX Runtime 1.30, all three
  * operators refuse a row longer than their tables, whatever the positions in it.
  */
 export function maxStepTokens(graph: Graph, nodes: readonly NodeProto[]): number | null {
   const rows = nodes
-    .filter((node) => node.opType === 'RotaryEmbedding')
+    .filter(({ opType }) => opType === 'RotaryEmbedding' || opType === 'MRotaryEmbedding')
     .map((node) => graph.weight(node.input[node.domain === MICROSOFT ? 2 : 1]))
     .flatMap((table) => (table ? Number(table.dims[0]) : []));
   return rows.length > 0 ? Math.min(...rows) : null;

@@ -8,6 +8,7 @@ import type {
   RecognisedSite,
   RecogniserHints,
 } from '../recognisers/recogniser.js';
+import { stateHeadSizes } from '../recognisers/state-head-sizes.js';
 
 const RECOGNISERS: readonly AttentionRecogniser[] = [
   new GroupQueryAttentionRecogniser(),
@@ -16,9 +17,7 @@ const RECOGNISERS: readonly AttentionRecogniser[] = [
 
 /** Operators that compute attention in forms that no recogniser knows. */
 const FOREIGN = new Set([
-  'PagedAttention',
   'SparseAttention',
-  'LinearAttention',
   'QAttention',
   'PackedAttention',
   'PackedMultiHeadAttention',
@@ -41,6 +40,7 @@ export async function findSites(graph: Graph, hints: RecogniserHints): Promise<R
     );
   }
   unfuseAttention(graph);
+  stateHeadSizes(graph);
   const sites: RecognisedSite[] = [];
   for (const recogniser of RECOGNISERS) sites.push(...(await recogniser.recognise(graph, hints)));
   if (sites.length === 0) throw unsupported(graph, describeWhatIsThere(graph));

@@ -17,6 +17,7 @@ import {
 import { readFloats } from '../tensor-data.js';
 import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';
 import type { AttentionRecogniser, RecognisedSite } from './recogniser.js';
+import { writeOutNorms } from './write-out-norms.js';
 
 interface Heads {
   readonly numHeads: number;
@@ -26,7 +27,7 @@ interface Heads {
 
 /**
  * `com.microsoft.GroupQueryAttention`, as ONNX Runtime GenAI's model builder and most ONNX files on the hub have it:
- * separate or packed query, key and value, rotated before the node or inside it.
+ * separate or packed query, key and value, normalised and rotated before the node or inside it.
  */
 export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
   readonly form = 'GroupQueryAttention';
@@ -38,20 +39,25 @@ export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
     refuseSharedCaches(graph, nodes);
     const packed = nodes.filter((node) => !inputOf(node, 'key')).length;
     if (packed > 0) graph.rewrites.push(`split the packed query, key and value of ${packed} nodes`);
-    return nodes.map((node) => this.#site(graph, node));
+    const normed = nodes.filter((node) => inputOf(node, 'q_norm_weight')).length;
+    const sites = nodes.map((node) => this.#site(graph, node));
+    if (normed > 0) graph.rewrites.push(`wrote out the query and key norms of ${normed} nodes`);
+    return sites;
   }
 
   #site(graph: Graph, node: NodeProto): RecognisedSite {
     refuseUnsupportedOptions(graph, node);
     const heads = headsOf(graph, node);
     const { numHeads, numKvHeads, headSize } = heads;
-    const [query, key, value] = inputOf(node, 'key')
-      ? [inputOf(node, 'query'), inputOf(node, 'key'), inputOf(node, 'value')]
-      : splitPacked(
-          graph,
-          node,
-          [numHeads, numKvHeads, numKvHeads].map((n) => n * headSize),
-        );
+    if (!inputOf(node, 'key')) {
+      splitPacked(
+        graph,
+        node,
+        [numHeads, numKvHeads, numKvHeads].map((n) => n * headSize),
+      );
+    }
+    const [query, key] = writeOutNorms(graph, node, heads);
+    const value = inputOf(node, 'value');
     return {
       form: this.form,
       node,
@@ -92,7 +98,7 @@ function refuseSharedCaches(graph: Graph, nodes: readonly NodeProto[]): void {
   }
 }
 
-/** The cache states the head size: `[batch, kvHeads, length, headSize]`, in and out. */
+/** The cache states the head size, `[batch, kvHeads, length, headSize]`, in and out: see `stateHeadSizes`. */
 function headsOf(graph: Graph, node: NodeProto): Heads {
   const numHeads = intAttribute(node, 'num_heads', 0);
   const numKvHeads = intAttribute(node, 'kv_num_heads', 0);
@@ -124,7 +130,7 @@ function headsOf(graph: Graph, node: NodeProto): Heads {
 }
 
 /** Cuts a packed `[1, T, (heads + 2 * kvHeads) * headSize]` tensor into three. */
-function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): string[] {
+function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): void {
   const packed = inputOf(node, 'query');
   const outputs = ['query', 'key', 'value'].map((part) => `${packed}/octavo.${part}`);
   const split = `${packed}/octavo.split`;
@@ -139,7 +145,6 @@ function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): s
   // The node itself reads the parts, too: the graph stays one that means the same, whoever rewrites it next.
   node.input.splice(0, outputs.length, ...outputs);
   graph.addNodes(makeNode('Split', split, [packed, split], outputs, { axis: -1 }));
-  return outputs;
 }
 
 function sinksOf(graph: Graph, node: NodeProto, numHeads: number): Float32Array | null {

@@ -30,7 +30,12 @@ export const INPUTS = [
 export type InputName = (typeof INPUTS)[number];
 
 /** Inputs that an attention site honours, or whose job the scheduler's own lengths do. */
-const TAKEN = new Set<string>([...INPUTS.slice(0, 9), 'head_sink']);
+const TAKEN = new Set<string>([
+  ...INPUTS.slice(0, 9),
+  'head_sink',
+  'q_norm_weight',
+  'k_norm_weight',
+]);
 
 /** Attributes that an attention shape describes: which values it can. */
 const DESCRIBED: Readonly<Record<string, (value: number) => boolean>> = {
@@ -49,13 +54,22 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly (number | string)[]>> = {
   causal: [1],
   smooth_softmax: [-1, 0],
   qk_output: [0],
-  sliding_window_cache: [0],
+  // Where keys are kept, not which are seen: with 1, in buffers of local_window_size tokens. (Without a window, see below.)
+  sliding_window_cache: [0, 1],
   kv_cache_bit_width: [0],
   k_quant_type: ['NONE'],
   v_quant_type: ['NONE'],
 };
 
-/** Read only together with the norm weights, which are refused as inputs. */
+/** Where exporters' own words for an attribute help. */
+const QUANTISED: Readonly<Record<string, string>> = Object.fromEntries(
+  ['kv_cache_bit_width', 'k_quant_type', 'v_quant_type'].map((name) => [
+    name,
+    "; the model builder's option kv_cache_quant_scheme, for which Octavo has --kv-dtype",
+  ]),
+);
+
+/** Read only together with the norm weights. */
 const IDLE = new Set(['qk_norm_epsilon', 'q_norm_epsilon', 'k_norm_epsilon']);
 
 /** A named input of the node; an empty name when it is absent. */
@@ -76,8 +90,14 @@ export function refuseUnsupportedOptions(graph: Graph, node: NodeProto): void {
     if (IDLE.has(name) || WITHOUT_EFFECT[name]?.includes(value)) continue;
     if (typeof value === 'number' && DESCRIBED[name]?.(value)) continue;
     const allowed = WITHOUT_EFFECT[name]?.join(' or ');
-    const hint = allowed === undefined ? '' : ` (only ${allowed})`;
+    const hint = allowed === undefined ? '' : ` (only ${allowed}${QUANTISED[name] ?? ''})`;
     throw unsupported(graph, node, `the attribute ${name} ${value} is not supported${hint}`);
+  }
+  if (
+    intAttribute(node, 'sliding_window_cache', 0) === 1 &&
+    intAttribute(node, 'local_window_size', -1) < 1
+  ) {
+    throw unsupported(graph, node, 'sliding_window_cache 1 without a local_window_size');
   }
   const rotates = intAttribute(node, 'do_rotary', 0) === 1;
   for (const [index, tensor] of node.input.entries()) {
@@ -93,7 +113,8 @@ export function unsupported(graph: Graph, node: NodeProto, what: string): Octavo
   return new OctavoError(
     'model_unsupported',
     `${graph.file}: node ${node.name} (GroupQueryAttention): ${what}. Supported: causal attention over a float32 cache of its own, with ` +
-      'scale, softcap, local_window_size, head_sink and do_rotary by cos_cache and sin_cache; export the model with these alone',
+      'scale, softcap, local_window_size, head_sink, norms of queries and keys, and do_rotary by cos_cache and sin_cache; export the ' +
+      'model with these alone',
   );
 }
 

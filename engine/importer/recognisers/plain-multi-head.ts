@@ -39,6 +39,14 @@ export function unfuseAttention(graph: Graph): void {
 
 function unfuse(graph: Graph, node: NodeProto): void {
   const at = (name: keyof typeof FUSED): string => node.input[FUSED[name]] ?? '';
+  if (!at('past')) {
+    throw unsupported(
+      graph,
+      node,
+      'it has no past: it sees the tokens of one step alone, as the model builder since 0.15 writes it for -p fp32 -e cuda; with ' +
+        '-p fp32 -e cpu it writes attention with a cache',
+    );
+  }
   const past = graph.inputs.get(at('past'));
   const [two, , heads, , headSize] = shapeOf(past) ?? [];
   const numHeads = intAttribute(node, 'num_heads', 0);

@@ -3,7 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { OnnxBuilder } from '../../../bench/models/onnx-builder.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { AttentionSite } from '../../../engine/importer/imported-model.js';
-import { type ModelProto, ModelProtoSchema } from '../../../engine/importer/onnx/onnx_pb.js';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  type TensorShapeProto,
+} from '../../../engine/importer/onnx/onnx_pb.js';
 import { modelDir } from '../../support/model-dir.js';
 import { type DecoderOptions, tinyDecoder } from '../../support/tiny-decoder.js';
 import { failure } from './import-failure.js';
@@ -27,15 +31,27 @@ function resize(b: OnnxBuilder, weight: string, dims: readonly number[]): Uint8A
   return b.bytes();
 }
 
-/** Leaves the cache's shapes open, except for those of the named inputs and outputs. */
-function withoutCacheShapes(...kept: string[]): ModelProto {
-  const model = tinyDecoder().build();
-  for (const info of [...(model.graph?.input ?? []), ...(model.graph?.output ?? [])]) {
-    const isCache = info.name.startsWith('past') || info.name.startsWith('present');
-    if (!isCache || kept.includes(info.name) || info.type?.value.case !== 'tensorType') continue;
-    delete info.type.value.value.shape;
+function shapesOf(model: ModelProto, isMeant: (name: string) => boolean): TensorShapeProto[] {
+  const infos = [...(model.graph?.input ?? []), ...(model.graph?.output ?? [])];
+  return infos
+    .filter(({ name }) => /^(past|present)/.test(name) && isMeant(name))
+    .flatMap(({ type }) =>
+      type?.value.case === 'tensorType' ? (type.value.value.shape ?? []) : [],
+    );
+}
+
+/** As the model builder writes caches since 0.15. */
+function openLast(model: ModelProto): void {
+  for (const { dim } of shapesOf(model, () => true)) {
+    dim[3].value = { case: 'dimParam', value: 'kv_cache_dim' };
   }
-  return model;
+}
+
+function withoutShapes(model: ModelProto): void {
+  for (const { type } of [...(model.graph?.input ?? []), ...(model.graph?.output ?? [])]) {
+    if (type?.value.case === 'tensorType' && type.value.value.shape?.dim.length === 4)
+      delete type.value.value.shape;
+  }
 }
 
 async function sites(bytes: Uint8Array): Promise<readonly AttentionSite[]> {
@@ -62,7 +78,8 @@ describe('GroupQueryAttention', () => {
     ['causal 0', { causal: 0 }],
     ['smooth_softmax 1', { smooth_softmax: 1 }],
     ['qk_output 2', { qk_output: 2 }],
-    ['sliding_window_cache 1', { sliding_window_cache: 1 }],
+    ['sliding_window_cache 1 without a local_window_size', { sliding_window_cache: 1 }],
+    ['sliding_window_cache 2', { sliding_window_cache: 2, local_window_size: 8 }],
     ['kv_cache_bit_width 8', { kv_cache_bit_width: 8 }],
     ['k_quant_type PER_TENSOR', { k_quant_type: 'PER_TENSOR' }],
     // ONNX Runtime's own answer is a row of zeros: nothing is visible.
@@ -87,8 +104,10 @@ describe('GroupQueryAttention', () => {
     [10, 'attention_bias', [1, 1, 4, 4]],
     [12, 'k_scale', [1]],
     [13, 'v_scale', [1]],
-    [14, 'q_norm_weight', [32]],
-    [15, 'k_norm_weight', [32]],
+    // One without the other.
+    [14, 'k_norm_weight is absent', [32]],
+    [15, 'q_norm_weight is absent', [32]],
+    [14, 'q_norm_weight is .16.; expected a weight of .32.', [16]],
     [16, 'query_seqlens', [1]],
     [17, 'input 17', [1]],
   ])('refuses input %i, %s', async (index, name, dims) => {
@@ -117,13 +136,48 @@ describe('GroupQueryAttention', () => {
     }
   });
 
-  it('knows the head size from any cache tensor that states it, and guesses never', async () => {
-    for (const name of ['past_key_values.0.value', 'present.0.key', 'present.0.value']) {
-      const model = withoutCacheShapes(name, 'past_key_values.1.key');
-      expect((await sites(toBinary(ModelProtoSchema, model)))[0].headSize).toBe(32);
+  it('takes a window whose cache is as small as the window for the window that it is', async () => {
+    const attributes = { sliding_window_cache: 1, local_window_size: 8 };
+    const [site] = await sites(tinyDecoder({ attributes }).bytes());
+    expect(site.slidingWindow).toBe(8);
+  });
+
+  it.each([false, true])('knows the head size by the weights, packed: %s', async (packed) => {
+    for (const edit of [openLast, withoutShapes]) {
+      const model = tinyDecoder({ packed }).build();
+      edit(model);
+      const found = await sites(toBinary(ModelProtoSchema, model));
+      expect(found.map(({ headSize }) => headSize)).toEqual([32, 32]);
     }
-    const { message } = await failure(toBinary(ModelProtoSchema, withoutCacheShapes()));
-    expect(message).toMatch(/past_key_values\.0\.key.*head size/);
+  });
+
+  it('refuses a cache that states another head size than the weights make', async () => {
+    for (const name of ['past_key_values.1.value', 'present.0.key']) {
+      const model = tinyDecoder().build();
+      for (const { dim } of shapesOf(model, (other) => other === name)) {
+        dim[3].value = { case: 'dimValue', value: 16n };
+      }
+      const { kind, message } = await failure(toBinary(ModelProtoSchema, model));
+      expect(kind).toBe('model_unsupported');
+      expect(message).toContain(`its weights make heads of 32, its cache ${name} has heads of 16`);
+    }
+  });
+
+  it('believes no cache whose head size no weight makes', async () => {
+    const b = tinyDecoder();
+    const attention = b.nodes.find(({ name }) => name === 'l0/attention');
+    const [query] = attention?.input.splice(0, 1, 'odd') ?? [];
+    b.node('Compress', 'odd', [query ?? '', b.int64('all', [1])], { outputs: ['odd'] });
+    const { kind, message } = await failure(b.bytes());
+    expect(kind).toBe('model_unsupported');
+    expect(message).toMatch(
+      /no weight tells how wide its query odd is \(behind node odd, Compress\)/,
+    );
+  });
+
+  it('refuses a width that its heads do not fill', async () => {
+    const b = resize(tinyDecoder(), 'w0.q', [24, 126]);
+    expect((await failure(b)).message).toContain('its query is 126 wide, which 4 heads');
   });
 
   it('refuses a cache that another layer makes, or that two layers share', async () => {

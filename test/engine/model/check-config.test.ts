@@ -38,6 +38,7 @@ describe('config.json', () => {
       numHeads: 4,
       numKvHeads: null,
       vocabSize: 128,
+      headSize: 16,
     });
   });
 

@@ -1,0 +1,125 @@
+import { constantInts } from './constant-ints.js';
+import { type Graph, intAttribute } from './graph.js';
+import type { NodeProto } from './onnx/onnx_pb.js';
+import { PACKED_PRODUCTS } from './packed-products.js';
+
+/** Operators whose first output has the last dimension of their first input. */
+const KEEPING = new Set([
+  'Cast',
+  'Clip',
+  'DequantizeLinear',
+  'Identity',
+  'LayerNormalization',
+  'MRotaryEmbedding',
+  'QuantizeLinear',
+  'RMSNormalization',
+  'RotaryEmbedding',
+  'SimplifiedLayerNormalization',
+]);
+const ELEMENTWISE = new Set(['Add', 'Sub', 'Mul', 'Div']);
+/** Between a projection and its attention stand a bias, a norm, a rotation, each with its reshapes. */
+const MOST_NODES = 24;
+
+/**
+ * Last dimension of an activation, from the weights and constants that make it: what the graph will compute, whatever the model says
+ * about it. Undefined where something in between is not known.
+ *
+ * @param onUnknown is told where the way back to a weight ends
+ */
+export function lastDimension(
+  graph: Graph,
+  tensor: string,
+  onUnknown: (node: NodeProto) => void,
+  steps = MOST_NODES,
+): number | undefined {
+  const node = graph.producer(tensor);
+  const constant = graph.isConstant(tensor) ? constantDims(graph, tensor) : undefined;
+  if (constant) return constant.at(-1);
+  if (!node) return undefined;
+  if (steps === 0) return tell(node, onUnknown);
+  const of = (name: string): number | undefined => lastDimension(graph, name, onUnknown, steps - 1);
+  const { opType, input } = node;
+  if (PACKED_PRODUCTS.has(opType)) return intAttribute(node, 'N', 0) || undefined;
+  switch (opType) {
+    case 'MatMul':
+    case 'MatMulInteger':
+    case 'MatMulIntegerToFloat':
+    case 'DynamicQuantizeMatMul':
+      return (
+        constantDims(graph, input[1])?.at(-1) ?? tell(graph.producer(input[1]) ?? node, onUnknown)
+      );
+    case 'Gemm':
+      return constantDims(graph, input[1])?.at(intAttribute(node, 'transB', 0) === 1 ? 0 : 1);
+    case 'Reshape':
+      return positive(constantInts(graph, input[1])?.at(-1));
+    case 'Split':
+      return splitSize(graph, node, tensor, of(input[0]));
+    case 'Slice':
+      return sliceSize(graph, node);
+    case 'Concat':
+      return sum(input.map(of));
+    default:
+      if (KEEPING.has(opType) && node.output[0] === tensor) return of(input[0]);
+      // A number beside it, such as a scale, has a last dimension of 1 or none.
+      return ELEMENTWISE.has(opType) ? largest(input.map(of)) : tell(node, onUnknown);
+  }
+}
+
+function tell(node: NodeProto, onUnknown: (node: NodeProto) => void): undefined {
+  onUnknown(node);
+}
+
+/** Of a weight, also where it is dequantised or turned around first. */
+function constantDims(graph: Graph, tensor: string, steps = 4): readonly number[] | undefined {
+  const weight = graph.weight(tensor);
+  if (weight) return weight.dims.map(Number);
+  const node = graph.producer(tensor);
+  if (!node || steps === 0) return undefined;
+  if (node.opType === 'Constant') {
+    return node.attribute.find(({ name }) => name === 'value')?.t?.dims.map(Number);
+  }
+  const dims = (): readonly number[] | undefined => constantDims(graph, node.input[0], steps - 1);
+  if (KEEPING.has(node.opType)) return dims();
+  if (node.opType === 'Transpose') {
+    const perm = node.attribute.find(({ name }) => name === 'perm')?.ints.map(Number);
+    const before = dims();
+    return perm ? perm.map((axis) => before?.[axis] ?? 0) : before?.toReversed();
+  }
+  return node.opType === 'Reshape' ? constantInts(graph, node.input[1]) : undefined;
+}
+
+function splitSize(
+  graph: Graph,
+  node: NodeProto,
+  tensor: string,
+  whole: number | undefined,
+): number | undefined {
+  const axis = intAttribute(node, 'axis', 0);
+  const index = node.output.indexOf(tensor);
+  if (axis !== -1 && axis !== 2) return whole;
+  const stated = node.attribute.find(({ name }) => name === 'split')?.ints.map(Number);
+  const sizes = constantInts(graph, node.input[1]) ?? stated;
+  return sizes ? sizes[index] : whole && Math.ceil(whole / node.output.length);
+}
+
+/** Of a Slice of the last dimension that says where it begins and ends. */
+function sliceSize(graph: Graph, { input }: NodeProto): number | undefined {
+  const [start, end, axis, step] = [1, 2, 3, 4].map((i) => constantInts(graph, input[i])?.[0]);
+  const isPlain = (axis === 2 || axis === -1) && (step ?? 1) === 1;
+  if (!isPlain || start === undefined || end === undefined || start < 0) return undefined;
+  return end > start && end < 2 ** 31 ? end - start : undefined;
+}
+
+/** A Reshape may leave a size to what is there: 0 and -1. */
+function positive(size: number | undefined): number | undefined {
+  return size !== undefined && size > 0 ? size : undefined;
+}
+
+function largest(sizes: readonly (number | undefined)[]): number | undefined {
+  const known = sizes.filter((size) => size !== undefined && size > 1);
+  return known.length > 0 ? Math.max(...known.map(Number)) : undefined;
+}
+
+function sum(sizes: readonly (number | undefined)[]): number | undefined {
+  return sizes.reduce((a, b) => (a === undefined || b === undefined ? undefined : a + b));
+}

@@ -1,0 +1,42 @@
+import { create } from '@bufbuild/protobuf';
+import { type Graph, makeNode, shapeOf } from '../graph.js';
+import { STEP_INPUT } from '../imported-model.js';
+import { TensorProto_DataType, TensorProtoSchema } from '../onnx/onnx_pb.js';
+
+/** Time, height and width. */
+const ROWS = 3;
+
+/**
+ * The Qwen-VL family gives each token three positions, `[3, batch, sequence]`: of a frame, and of a place within it. A token of text has its
+ * place in the text as all three, and text is all that is served; so the step's positions are repeated.
+ */
+export function repeatPositions(graph: Graph): void {
+  const positions = STEP_INPUT.positionIds;
+  const info = graph.inputs.get(positions);
+  const type = info?.type?.value;
+  const shape = shapeOf(info);
+  if (type?.case !== 'tensorType' || shape?.length !== 3 || shape[0] !== ROWS) return;
+  type.value.shape?.dim.shift();
+  const row = `${positions}/octavo.row`;
+  const rows = `${positions}/octavo.rows`;
+  for (const node of graph.nodes) {
+    node.input.forEach((name, index) => {
+      if (name === positions) node.input[index] = rows;
+    });
+  }
+  graph.addInitializer(
+    create(TensorProtoSchema, {
+      name: `${row}.dims`,
+      dataType: TensorProto_DataType.INT64,
+      dims: [3n],
+      int64Data: [1n, 1n, -1n],
+    }),
+  );
+  graph.addNodes(
+    makeNode('Reshape', row, [positions, `${row}.dims`], [row]),
+    makeNode('Concat', rows, Array<string>(ROWS).fill(row), [rows], { axis: 0 }),
+  );
+  graph.rewrites.push(
+    'gave each token its position three times (time, height, width), which is right for text',
+  );
+}

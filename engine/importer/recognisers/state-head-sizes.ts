@@ -1,0 +1,116 @@
+import { create } from '@bufbuild/protobuf';
+import { OctavoError } from '../../errors.js';
+import { type Graph, intAttribute, MICROSOFT, shapeOf } from '../graph.js';
+import { lastDimension } from '../last-dimension.js';
+import {
+  type NodeProto,
+  type TensorShapeProto,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  type ValueInfoProto,
+} from '../onnx/onnx_pb.js';
+import { CacheFlow } from './cache-flow.js';
+
+/** How many heads of one size lie side by side in a node's query, and which tensors cache its keys and values. */
+interface Heads {
+  readonly beside: number;
+  /** In a cache; null where only its shape tells. */
+  readonly cached: number | null;
+  readonly caches: readonly string[];
+}
+
+/**
+ * States the head size in the shapes of the caches of GroupQueryAttention and MultiHeadAttention. It is what the weights give: the width
+ * of the query by its heads. Exporters may leave it open (the model builder since 0.15, whose files serve quantised caches too); where
+ * they state it, both must agree.
+ *
+ * @throws OctavoError `model_unsupported`: no weight tells, or a cache says otherwise
+ */
+export function stateHeadSizes(graph: Graph): void {
+  const flow = new CacheFlow(graph);
+  let stated = 0;
+  for (const node of graph.nodes.filter(({ domain }) => domain === MICROSOFT)) {
+    const heads = headsOf(flow, node);
+    if (!heads) continue;
+    const infos = heads.caches.map((name) => graph.inputs.get(name) ?? graph.outputs.get(name));
+    const size = sizeByWeights(graph, node, heads.beside);
+    for (const info of infos) {
+      const last = shapeOf(info)?.at(-1);
+      if (info && last && last !== size) {
+        throw unsupported(
+          graph,
+          node,
+          `its weights make heads of ${size}, its cache ${info.name} has heads of ${last}`,
+        );
+      }
+      if (info && setLast(info, heads.cached, size)) stated += 1;
+    }
+  }
+  if (stated > 0) graph.rewrites.push(`took the head size of ${stated} caches from the weights`);
+}
+
+/** Nodes whose numbers of heads make no sense are left to their recogniser. */
+function headsOf(flow: CacheFlow, node: NodeProto): Heads | undefined {
+  const input = (index: number): string => node.input[index] ?? '';
+  const numHeads = intAttribute(node, 'num_heads', 0);
+  if (numHeads < 1) return undefined;
+  const present = node.output.slice(1, 3);
+  const named = (names: readonly (string | undefined)[]): string[] =>
+    names.flatMap((name) => name || []);
+  if (node.opType === 'GroupQueryAttention') {
+    const numKvHeads = intAttribute(node, 'kv_num_heads', 0);
+    if (numKvHeads < 1) return undefined;
+    const beside = input(1) ? numHeads : numHeads + 2 * numKvHeads;
+    return { beside, cached: numKvHeads, caches: named([input(3), input(4), ...present]) };
+  }
+  if (node.opType !== 'MultiHeadAttention') return undefined;
+  const pasts = [1, 2].map((i) => flow.cacheOf(input(i + 5), input(i))?.past);
+  return { beside: numHeads, cached: null, caches: named([...pasts, ...present]) };
+}
+
+function sizeByWeights(graph: Graph, node: NodeProto, beside: number): number {
+  let unknown = '';
+  const width = lastDimension(graph, node.input[0], ({ name, opType }) => {
+    unknown = ` (behind node ${name}, ${opType})`;
+  });
+  if (width === undefined) {
+    throw unsupported(
+      graph,
+      node,
+      `no weight tells how wide its query ${node.input[0]} is${unknown}, and so its heads`,
+    );
+  }
+  if (width % beside === 0) return width / beside;
+  throw unsupported(
+    graph,
+    node,
+    `its query is ${width} wide, which ${beside} heads of one size (num_heads, kv_num_heads) do not fill`,
+  );
+}
+
+/** @returns whether it was open */
+function setLast(info: ValueInfoProto, heads: number | null, size: number): boolean {
+  const type = info.type?.value;
+  if (type?.case !== 'tensorType') return false;
+  type.value.shape ??= shapeProto([null, heads, null, null]);
+  const dims = type.value.shape.dim;
+  if (dims.length !== 4 || dims[3].value.case === 'dimValue') return false;
+  dims[3].value = { case: 'dimValue', value: BigInt(size) };
+  return true;
+}
+
+function shapeProto(sizes: readonly (number | null)[]): TensorShapeProto {
+  const dim = sizes.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      ...(size !== null && { value: { case: 'dimValue', value: BigInt(size) } as const }),
+    }),
+  );
+  return create(TensorShapeProtoSchema, { dim });
+}
+
+function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
+  return new OctavoError(
+    'model_unsupported',
+    `${graph.file}: node ${node.name} (${node.opType}): ${what}`,
+  );
+}
