@@ -3,13 +3,15 @@
 # Builds with everything, ships with what runs.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
+COPY test/clients/package.json ./test/clients/
 COPY kvcache ./kvcache
 COPY scheduler ./scheduler
 COPY engine ./engine
 COPY server ./server
 COPY bench/serve ./bench/serve
-RUN npm ci && npm prune --omit=dev --ignore-scripts
+COPY deploy/keep-runtime.mjs ./deploy/
+RUN npm ci && npm prune --omit=dev --ignore-scripts && node deploy/keep-runtime.mjs node_modules
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
@@ -23,9 +25,10 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY models/octavo-tiny ./models/octavo-tiny
 # Models that are not built in: docker run -v "$PWD/my-model:/models/my-model:ro" octavo --model /models/my-model
-RUN mkdir /models && chown node:node /models
+RUN mkdir /models && chown 1000:1000 /models
 VOLUME ["/models"]
-USER node
+# The image's user "node", as a number: Kubernetes' runAsNonRoot cannot look names up.
+USER 1000
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.OCTAVO_PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]

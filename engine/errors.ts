@@ -31,10 +31,22 @@ export const ERRORS = {
     code: 'invalid_api_key',
     exitCode: 1,
   },
+  host_not_allowed: {
+    status: 403,
+    type: 'invalid_request_error',
+    code: 'host_not_allowed',
+    exitCode: 1,
+  },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',
     code: 'model_not_found',
+    exitCode: 1,
+  },
+  output_too_large: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'output_too_large',
     exitCode: 1,
   },
   route_not_found: { status: 404, type: 'invalid_request_error', code: null, exitCode: 1 },
@@ -46,6 +58,7 @@ export const ERRORS = {
     exitCode: 1,
   },
   method_not_allowed: { status: 405, type: 'invalid_request_error', code: null, exitCode: 1 },
+  output_unread: { status: 408, type: 'timeout_error', code: 'output_unread', exitCode: 1 },
   request_timeout: { status: 408, type: 'timeout_error', code: null, exitCode: 1 },
   prefix_cache_in_use: {
     status: 409,

@@ -6,6 +6,7 @@ import type { Engine } from './engine-port.js';
 import type { MessageForms } from './generation/message-form.js';
 import type { InFlight } from './http/in-flight.js';
 import type { Admission } from './limits/admission.js';
+import type { OutputMemory } from './limits/output-memory.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';
 import type { ServedModel } from './text/served-model.js';
 import type { RequestTracer } from './tracing/request-tracer.js';
@@ -23,6 +24,7 @@ export interface AppContext {
   readonly messageForms: MessageForms;
   readonly inFlight: InFlight;
   readonly admission: Admission;
+  readonly outputMemory: OutputMemory;
   /** Null: nothing is traced. */
   readonly tracer: RequestTracer | null;
   /** When the server was started, seconds since 1970. */

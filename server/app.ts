@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Redis } from 'ioredis';
@@ -6,19 +5,23 @@ import type { TSchema } from 'typebox';
 import { OctavoError } from '../engine/errors.js';
 import type { AppContext } from './app-context.js';
 import { MessageForms } from './generation/message-form.js';
+import { createHostCheck } from './http/allowed-hosts.js';
 import { collectMethods } from './http/allowed-methods.js';
 import { createKeyCheck } from './http/auth.js';
-import { refuseBeyond } from './http/connection-limit.js';
+import { Connections } from './http/connections.js';
 import { sendError, toOctavoError } from './http/errors.js';
 import { answerExpectations } from './http/expectations.js';
+import { serveHalfClosed } from './http/half-closed.js';
 import { assertOneHost } from './http/host.js';
 import { InFlight } from './http/in-flight.js';
+import { assertPlainBody } from './http/plain-body.js';
 import { BrokenRequests } from './http/raw-errors.js';
 import { readOn } from './http/read-on.js';
 import { requestId } from './http/request-id.js';
 import { logWhenDone } from './http/request-log.js';
 import { compileValidator } from './http/validation.js';
 import { createAdmission } from './limits/create-admission.js';
+import { OutputMemory } from './limits/output-memory.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
 import { addApiDocs } from './openapi/api-docs.js';
 import { addChatRoute } from './routes/chat-completions.js';
@@ -40,7 +43,7 @@ export type App = FastifyInstance;
 export interface AppOptions
   extends Omit<
     AppContext,
-    'metrics' | 'messageForms' | 'inFlight' | 'createdAt' | 'admission' | 'tracer'
+    'metrics' | 'messageForms' | 'inFlight' | 'createdAt' | 'admission' | 'outputMemory' | 'tracer'
   > {
   /** The caller closes it; absent: nothing is traced. */
   readonly tracer?: RequestTracer | null;
@@ -79,16 +82,26 @@ export function buildApp(options: AppOptions): BuiltApp {
       () => clock.now(),
       () => options.randomSeed() / 2 ** 32,
     ),
+    outputMemory: new OutputMemory({
+      perStream: settings.maxUnreadOutput,
+      total: settings.maxOutputMemory,
+    }),
     tracer: options.tracer ?? null,
     createdAt: clock.unixSeconds(),
   };
-  const broken = new BrokenRequests();
+  const connections = new Connections({
+    limit: settings.maxConnections,
+    clock,
+    onRefused: (error) => metrics.countRejection(error),
+  });
+  const broken = new BrokenRequests(connections, (url) => methodsOf(url));
   const app = fastify({
     bodyLimit: settings.maxBodySize,
     genReqId: requestId,
     // While draining, a request still gets our own 503, and those in flight are finished.
     return503OnClosing: false,
     clientErrorHandler: broken.answer,
+    connectionTimeout: settings.unreadTimeout * 1000,
     requestTimeout: settings.receiveTimeout * 1000,
     http: {
       headersTimeout: settings.receiveTimeout * 1000,
@@ -100,28 +113,29 @@ export function buildApp(options: AppOptions): BuiltApp {
       sendError(reply, toOctavoError(error));
     },
   });
+  connections.watch(app.server);
+  serveHalfClosed(app.server, connections, clock);
   broken.watch(app);
   answerExpectations(app, settings.maxBodySize);
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(({ schema }) => compileValidator(schema as TSchema));
 
-  const connections = new Set<Socket>();
-  app.server.on('connection', (socket) => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
-  });
   const methodsOf = collectMethods(app);
+  const checkHost = createHostCheck(settings.host, settings.allowedHosts);
   const checkKey = createKeyCheck(settings.apiKey);
   app.decorateRequest('arrivedAt', 0);
   app.decorateRequest('generation', null);
   app.decorateRequest('failure', null);
   app.decorateRequest('keyFingerprint', null);
   app.addHook('onRequest', async (request, reply) => {
+    if (connections.isEnded(request.raw.socket)) return reply.hijack();
     request.arrivedAt = clock.now();
     reply.header('x-request-id', request.id);
     logWhenDone(context, request, reply);
-    refuseBeyond(settings.maxConnections, connections, reply);
+    connections.assertServed(request, reply);
     assertOneHost(request.raw);
+    checkHost(request.headers.host);
+    assertPlainBody(request.headers);
     request.keyFingerprint = checkKey(request);
   });
   app.setErrorHandler((error, request, reply) => {

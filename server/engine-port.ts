@@ -7,7 +7,7 @@ import type {
   StepReport,
   TokenLogprobs,
 } from '../engine/core/protocol.js';
-import type { TokenId } from '../scheduler/ids.js';
+import type { RequestId, TokenId } from '../scheduler/ids.js';
 
 /**
  * The server's view of an engine: tokens in, tokens out. Text, HTTP and templates stay on this side of it.
@@ -17,6 +17,8 @@ export interface Engine {
   readonly info: EngineInfo;
   /** The newest figures that the engine has sent; they may be one step old. */
   readonly stats: EngineStats;
+  /** How often a failed engine was replaced, since the start; absent where none ever is. */
+  readonly restarts?: number;
   /**
    * Calls `listener` for every step from now on, in order. It must not throw.
    *
@@ -38,17 +40,36 @@ export interface Engine {
    * one step and frees its blocks; after an aborted signal the iteration ends with the finish reason `abort`.
    *
    * The request runs from now on, so every stream must be iterated or the signal be aborted. Outputs that nobody reads yet are
-   * kept: at most `maxTokens` token ids a completion.
+   * kept: at most `maxTokens` tokens a completion, with all that was asked for of each. Who wants less kept pauses the completions.
    *
+   * @param meter told of what is kept
    * @returns one stream for each id, in their order
    * @throws OctavoError in each iteration: `context_length_exceeded`, `invalid_request` before the first output;
    *   `engine_failed` at any time
    */
-  submit(request: EngineRequest, signal?: AbortSignal): readonly AsyncIterable<EngineOutput>[];
+  submit(
+    request: EngineRequest,
+    signal?: AbortSignal,
+    meter?: OutputMeter,
+  ): readonly AsyncIterable<EngineOutput>[];
+  /**
+   * Computes nothing more for these completions until `resume`, from the next step on; others get their share meanwhile. Those that have
+   * ended, or do not run yet, are left out: whoever still gets outputs asks again.
+   */
+  pause(ids: readonly RequestId[]): void;
+  resume(ids: readonly RequestId[]): void;
   /** Forgets all cached prefixes. Resolves to false, with nothing changed, while blocks are in use. */
   resetPrefixCache(): Promise<boolean>;
   /** Aborts what runs and ends the engine's threads. Idempotent. */
   close(): Promise<void>;
+}
+
+/** Counts bytes of outputs (`output-size.ts`) between the engine and their reader. */
+export interface OutputMeter {
+  /** Outputs have come. */
+  add(bytes: number): void;
+  /** They have been read, or thrown away. */
+  release(bytes: number): void;
 }
 
 export interface EngineOutput {

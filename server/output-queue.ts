@@ -1,20 +1,51 @@
+import type { TokenLogprobs } from '../engine/core/protocol.js';
 import type { OctavoError } from '../engine/errors.js';
-import type { EngineOutput } from './engine-port.js';
+import type { TokenId } from '../scheduler/ids.js';
+import type { EngineOutput, OutputMeter } from './engine-port.js';
+import { outputBytes } from './output-size.js';
+
+/** What a reader gets at once, at most: it becomes one piece of text, and one event. */
+const PIECE_BYTES = 64 * 2 ** 10;
+
+/** Outputs that wait, as one. Its arrays are its own: they grow. */
+interface Pending {
+  readonly head: Omit<EngineOutput, 'tokenIds' | 'logprobs'>;
+  readonly tokenIds: TokenId[];
+  readonly logprobs: TokenLogprobs[];
+}
 
 /**
  * Outputs of one request on their way from the engine to a reader. Outputs that wait are merged into one: a slow
  * reader costs token ids, not objects.
  */
 export class OutputQueue {
-  #pending: EngineOutput | null = null;
+  readonly #meter: OutputMeter | null;
+  /** The only one that waits, as it came: with a quick reader there is never another. */
+  #single: EngineOutput | null = null;
+  #pending: Pending | null = null;
+  #finished = false;
+  /** Of what was handed out last: the reader has it in its hands until it asks for more. */
+  #handedOut = 0;
+  #bytes = 0;
   #error: OctavoError | null = null;
   #wake: (() => void) | null = null;
 
+  /** @param meter counts what is not read: an output is until the reader asks for the next */
+  constructor(meter?: OutputMeter) {
+    this.#meter = meter ?? null;
+  }
+
   /** After the final output, nothing more is taken in. */
   push(output: EngineOutput): void {
-    if (this.#pending && this.#pending.finishReason !== null) return;
-    this.#pending = this.#pending ? merged(this.#pending, output) : output;
+    if (this.#finished) return;
+    this.#finished = output.finishReason !== null;
+    if (this.#pending) append(this.#pending, output);
+    else if (this.#single) this.#pending = merged(this.#single, output);
+    this.#single = this.#pending ? null : output;
+    const bytes = outputBytes(output);
+    this.#bytes += bytes;
     this.#wake?.();
+    this.#meter?.add(bytes);
   }
 
   /** Ends the queue with an error, after what is pending. */
@@ -25,27 +56,78 @@ export class OutputQueue {
 
   /** One reader at a time. */
   async next(): Promise<EngineOutput> {
-    if (!this.#pending && !this.#error) {
+    this.#release(this.#handedOut);
+    if (!this.#single && !this.#pending && !this.#error) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
       this.#wake = null;
     }
-    const output = this.#pending;
-    if (output) {
+    const output = this.#take();
+    if (!output) throw this.#error as OctavoError;
+    this.#handedOut = outputBytes(output);
+    return output;
+  }
+
+  /** The reader has gone: nothing is unread any more, whatever still comes. */
+  close(): void {
+    this.#finished = true;
+    this.#single = null;
+    this.#pending = null;
+    this.#release(this.#bytes);
+  }
+
+  #release(bytes: number): void {
+    this.#handedOut = 0;
+    this.#bytes -= bytes;
+    if (bytes > 0) this.#meter?.release(bytes);
+  }
+
+  #take(): EngineOutput | null {
+    const single = this.#single ?? (this.#pending && whole(this.#pending));
+    if (!single) return null;
+    this.#single = null;
+    const count = piece(single);
+    if (count >= single.tokenIds.length) {
       this.#pending = null;
-      return output;
+      return single;
     }
-    throw this.#error as OctavoError;
+    const { tokenIds, logprobs, cachedTokens, finishReason, ...first } = single;
+    this.#pending = {
+      head: { cachedTokens, finishReason },
+      tokenIds: tokenIds.slice(count),
+      logprobs: logprobs?.slice(count) ?? [],
+    };
+    const begin = {
+      ...first,
+      tokenIds: tokenIds.slice(0, count),
+      cachedTokens,
+      finishReason: null,
+    };
+    return logprobs ? { ...begin, logprobs: logprobs.slice(0, count) } : begin;
   }
 }
 
-function merged(earlier: EngineOutput, later: EngineOutput): EngineOutput {
-  const output = {
-    ...earlier,
-    ...later,
-    tokenIds: [...earlier.tokenIds, ...later.tokenIds],
-  };
-  const logprobs = [...(earlier.logprobs ?? []), ...(later.logprobs ?? [])];
-  return logprobs.length === 0 ? output : { ...output, logprobs };
+/** How many of an output's tokens a reader gets at once; at least one. */
+function piece({ tokenIds, logprobs = [], finishReason, cachedTokens }: EngineOutput): number {
+  if (tokenIds.length <= 1) return tokenIds.length;
+  const one = { tokenIds: tokenIds.slice(0, 1), logprobs: logprobs.slice(0, 1) };
+  return Math.ceil(PIECE_BYTES / outputBytes({ ...one, finishReason, cachedTokens }));
+}
+
+function merged(earlier: EngineOutput, later: EngineOutput): Pending {
+  const { tokenIds, logprobs = [], ...head } = earlier;
+  const pending = { head, tokenIds: [...tokenIds], logprobs: [...logprobs] };
+  append(pending, later);
+  return pending;
+}
+
+function append(pending: Pending, { tokenIds, logprobs, ...head }: EngineOutput): void {
+  Object.assign(pending.head, head);
+  for (const id of tokenIds) pending.tokenIds.push(id);
+  for (const scores of logprobs ?? []) pending.logprobs.push(scores);
+}
+
+function whole({ head, tokenIds, logprobs }: Pending): EngineOutput {
+  return logprobs.length === 0 ? { ...head, tokenIds } : { ...head, tokenIds, logprobs };
 }

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { OctavoError } from '../engine/errors.js';
+import { withKeysOfFile } from './config/api-key-file.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
 import { completionScript, SHELLS } from './config/completion.js';
@@ -30,7 +31,7 @@ export function buildProgram(finish: (code: number) => void): Command {
   const serveCommand = program.command('serve').description('serve a model over HTTP');
   addSettingFlags(serveCommand, 'all');
   serveCommand.action(async (options: Options) => {
-    const settings = settingsOf(options);
+    const settings = withKeysOfFile(settingsOf(options));
     const { serve } = await import('./commands/serve.js');
     finish(await serve(settings));
   });

@@ -6,7 +6,8 @@ import type {
   StepReport,
 } from '../engine/core/protocol.js';
 import type { OctavoError } from '../engine/errors.js';
-import type { Engine, EngineOutput } from './engine-port.js';
+import type { RequestId } from '../scheduler/ids.js';
+import type { Engine, EngineOutput, OutputMeter } from './engine-port.js';
 import { assertEngineReady } from './http/engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
@@ -37,6 +38,7 @@ export class RestartingEngine implements Engine {
   /** Set while somebody watches. */
   #unwatch: (() => void) | null = null;
   #left: number;
+  #restarts = 0;
   #restarting = false;
   #closing = false;
   /** Ends when the present restart does. */
@@ -55,6 +57,10 @@ export class RestartingEngine implements Engine {
 
   get stats(): EngineStats {
     return this.#engine.stats;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
   }
 
   get state(): Engine['state'] {
@@ -77,9 +83,21 @@ export class RestartingEngine implements Engine {
     };
   }
 
-  submit(request: EngineRequest, signal?: AbortSignal): readonly AsyncIterable<EngineOutput>[] {
+  submit(
+    request: EngineRequest,
+    signal?: AbortSignal,
+    meter?: OutputMeter,
+  ): readonly AsyncIterable<EngineOutput>[] {
     if (this.state === 'restarting') return request.ids.map(refused);
-    return this.#engine.submit(request, signal);
+    return this.#engine.submit(request, signal, meter);
+  }
+
+  pause(ids: readonly RequestId[]): void {
+    this.#engine.pause(ids);
+  }
+
+  resume(ids: readonly RequestId[]): void {
+    this.#engine.resume(ids);
   }
 
   async resetPrefixCache(): Promise<boolean> {
@@ -127,6 +145,7 @@ export class RestartingEngine implements Engine {
     this.#restarting = true;
     try {
       this.#adopt(await this.#options.create());
+      this.#restarts += 1;
     } catch (error) {
       this.#left = 0;
       this.#options.onRestartFailed(error);

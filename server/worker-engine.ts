@@ -12,7 +12,7 @@ import type {
 import { fromErrorRecord, OctavoError } from '../engine/errors.js';
 import type { ConversionProgress } from '../engine/importer/quantize/convert-weights.js';
 import type { RequestId } from '../scheduler/ids.js';
-import type { EngineOutput } from './engine-port.js';
+import type { EngineOutput, OutputMeter } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
 import type { MortalEngine } from './restarting-engine.js';
 
@@ -113,15 +113,27 @@ class WorkerEngine implements MortalEngine {
     };
   }
 
-  submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
+  submit(
+    request: EngineRequest,
+    signal?: AbortSignal,
+    meter?: OutputMeter,
+  ): AsyncIterable<EngineOutput>[] {
     const queues = request.ids.map((id) => {
-      const queue = new OutputQueue();
+      const queue = new OutputQueue(meter);
       if (this.#failure) queue.fail(this.#failure);
       else this.#queues.set(id, queue);
       return queue;
     });
     if (!this.#failure) this.#send({ type: 'submit', request });
     return request.ids.map((id, index) => this.#outputs(id, queues[index], signal));
+  }
+
+  pause(ids: readonly RequestId[]): void {
+    this.#sendForLiving('pause', ids);
+  }
+
+  resume(ids: readonly RequestId[]): void {
+    this.#sendForLiving('resume', ids);
   }
 
   resetPrefixCache(): Promise<boolean> {
@@ -158,6 +170,7 @@ class WorkerEngine implements MortalEngine {
       }
     } finally {
       done();
+      queue.close();
       this.#abort(id);
     }
   }
@@ -165,6 +178,11 @@ class WorkerEngine implements MortalEngine {
   /** Nothing, when the completion has ended already. */
   #abort(id: RequestId): void {
     if (this.#queues.delete(id)) this.#send({ type: 'abort', id });
+  }
+
+  #sendForLiving(type: 'pause' | 'resume', ids: readonly RequestId[]): void {
+    const living = ids.filter((id) => this.#queues.has(id));
+    if (living.length > 0) this.#send({ type, ids: living });
   }
 
   #send(command: EngineCommand): void {

@@ -54,6 +54,10 @@ export class SteppingEngine implements Engine {
     return request.ids.map(() => this.#run(request.maxTokens, signal));
   }
 
+  /** The server reads as fast as it can here. */
+  pause(): void {}
+  resume(): void {}
+
   resetPrefixCache(): Promise<boolean> {
     return Promise.resolve(true);
   }

@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8';
 import { type Static, Type } from 'typebox';
 import { KV_DTYPES } from '../../engine/attention/paged-attention.js';
 import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
@@ -271,9 +272,30 @@ export const SettingsSchema = Type.Object({
     }),
     default: [],
   }),
+  apiKeyFile: Type.Optional(
+    Type.String({
+      ...extra({
+        description: 'file with such keys, one a line: out of the process list (default: none)',
+        group: 'HTTP',
+        scope: 'server',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
+  allowedHosts: Type.Array(Type.String({ minLength: 1 }), {
+    ...extra({
+      description:
+        'name that clients may reach the server by, repeatable; *.name: all below, *: any (default: localhost and the like on a loopback --host, else any)',
+      group: 'HTTP',
+      scope: 'server',
+      value: 'name',
+    }),
+    default: [],
+  }),
   maxConnections: Type.Integer({
     ...extra({
-      description: 'open connections; more are answered with 503',
+      description: 'open connections; more are answered with 503, except for /health and /metrics',
       group: 'HTTP',
       scope: 'server',
     }),
@@ -302,6 +324,41 @@ export const SettingsSchema = Type.Object({
     minimum: 1,
     maximum: 3600,
     default: 60,
+  }),
+  unreadTimeout: Type.Number({
+    ...extra({
+      description: 'seconds that a client may read nothing of what is sent to it',
+      group: 'HTTP',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 3600,
+    default: 60,
+  }),
+  maxUnreadOutput: Type.Integer({
+    ...extra({
+      description: 'output of a stream that waits for its client, then it pauses (default: 1MiB)',
+      group: 'HTTP',
+      scope: 'server',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 2 ** 20,
+  }),
+  maxOutputMemory: Type.Integer({
+    ...extra({
+      description:
+        'output of all requests on its way to clients (default: a quarter of the heap, 256MiB at most)',
+      group: 'HTTP',
+      scope: 'server',
+      value: 'size',
+      unit: 'bytes',
+    }),
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: Math.min(256 * 2 ** 20, Math.floor(getHeapStatistics().heap_size_limit / 4)),
   }),
   shutdownTimeout: Type.Number({
     ...extra({

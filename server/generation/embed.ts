@@ -4,6 +4,7 @@ import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
 import { notePrompts, noteTimes } from './record.js';
+import type { Running } from './run-in-flight.js';
 
 export interface EmbedOptions {
   readonly id: string;
@@ -25,7 +26,7 @@ export interface EmbedOptions {
 export async function embed(
   context: AppContext,
   options: EmbedOptions,
-  controller: AbortController,
+  { controller, output }: Running,
 ): Promise<Float32Array[]> {
   const { record, arrivedAt } = options;
   notePrompts(
@@ -46,7 +47,10 @@ export async function embed(
       priority: options.priority,
       cacheSalt: options.cacheSalt,
     };
-    return { promptTokenIds, outputs: context.engine.submit(request, controller.signal)[0] };
+    return {
+      promptTokenIds,
+      outputs: context.engine.submit(request, controller.signal, output)[0],
+    };
   });
   const read = async ({ promptTokenIds, outputs }: (typeof submitted)[number]) => {
     for await (const { embedding, finishReason, cachedTokens, times } of outputs) {

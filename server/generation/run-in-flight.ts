@@ -2,8 +2,18 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import type { Timer } from '../clock.js';
+import { closedBecause } from '../http/closed-because.js';
 import { assertEngineReady } from '../http/engine-state.js';
 import type { Cost } from '../limits/cost.js';
+import type { OutputAccount } from '../limits/output-memory.js';
+
+/** A request at work. */
+export interface Running {
+  /** Aborts it, by whomever. */
+  readonly controller: AbortController;
+  /** Counts its answer until that is sent. */
+  readonly output: OutputAccount;
+}
 
 /**
  * Does the engine work of one API request. While it runs the request counts as in flight; a client that leaves, or a server that
@@ -18,18 +28,19 @@ export async function runInFlight<Result>(
   reply: FastifyReply,
   record: GenerationRecord,
   cost: Cost,
-  work: (controller: AbortController) => Promise<Result>,
+  work: (running: Running) => Promise<Result>,
 ): Promise<Result> {
   request.generation = record;
   assertEngineReady(context.engine);
   const controller = context.inFlight.begin();
   const timer = abortInTime(context, request.arrivedAt, controller);
   const waits = (): boolean => record.ttftMs === null;
+  const output = openOutput(context, reply, controller);
   try {
     const admitted = await context.admission.admit(request, reply, cost, waits);
     abortOnDisconnect(reply, controller);
     try {
-      return await work(controller);
+      return await work({ controller, output });
     } finally {
       admitted.end(record.promptTokens + record.completionTokens, record.queueMs);
     }
@@ -39,6 +50,24 @@ export async function runInFlight<Result>(
     controller.abort();
     context.inFlight.end(controller);
   }
+}
+
+/** Of an answer that is sent whole, the socket may hold some when the request has ended. */
+function openOutput(
+  { outputMemory }: AppContext,
+  { raw }: FastifyReply,
+  controller: AbortController,
+): OutputAccount {
+  const output = outputMemory.open({
+    end: (error) => {
+      // The request is over: nothing but the connection can give the memory back.
+      if (controller.signal.aborted) raw.destroy(error);
+      else controller.abort(error);
+    },
+  });
+  if (raw.destroyed) output.close();
+  else raw.once('close', () => output.close());
+  return output;
 }
 
 /** A request that takes too long ends with an error, and its blocks are free for others. */
@@ -58,8 +87,7 @@ function abortInTime(
 }
 
 function abortOnDisconnect(reply: FastifyReply, controller: AbortController): void {
-  const abort = (): void =>
-    controller.abort(new OctavoError('client_closed', 'the client closed the connection'));
+  const abort = (): void => controller.abort(closedBecause(reply));
   if (reply.raw.destroyed) abort();
   // After a complete answer this comes too, and changes nothing.
   else reply.raw.once('close', abort);

@@ -14,7 +14,7 @@ import type { ScoredToken } from './held-tokens.js';
 import { mergeStreams } from './merge-streams.js';
 import type { MessageEvent } from './message-reader.js';
 import { notePrompts, noteTimes } from './record.js';
-import { runInFlight } from './run-in-flight.js';
+import { type Running, runInFlight } from './run-in-flight.js';
 import { sharePromptLogprobs } from './share-prompt-logprobs.js';
 
 type StreamOptions = Static<typeof StreamOptionsSchema>;
@@ -86,15 +86,27 @@ export async function answer(
 ): Promise<object | undefined> {
   const { requests, format, record } = options;
   record.stream = options.stream;
-  return runInFlight(context, request, reply, record, costOf(requests), async (controller) => {
-    const outputs = runRequests(context, requests, request.arrivedAt, controller, record);
+  return runInFlight(context, request, reply, record, costOf(requests), async (running) => {
+    if (options.stream) pauseUnread(context, requests, running);
+    const outputs = runRequests(context, requests, request.arrivedAt, running, record);
     if (!options.stream) {
       const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
       return collect(outputs, count, format, record);
     }
-    await stream(context, reply, outputs, format, record, options.streamOptions);
+    const sse = new SseStream(reply, context.clock, running);
+    await stream(context, reply, sse, outputs, format, record, options.streamOptions);
     return undefined;
   });
+}
+
+/** From now on, the completions of the requests compute no more than their client reads. To be called before they run. */
+export function pauseUnread(
+  { engine }: AppContext,
+  requests: readonly TextRequest[],
+  { output }: Running,
+): void {
+  const ids = requests.flatMap((request) => request.ids);
+  output.stream({ pause: () => engine.pause(ids), resume: () => engine.resume(ids) });
 }
 
 /** The engine's outputs of all choices as they come, booked in the record. Choices are numbered through all prompts. */
@@ -102,7 +114,7 @@ export async function* runRequests(
   context: AppContext,
   requests: readonly TextRequest[],
   arrivedAt: number,
-  controller: AbortController,
+  { controller, output: meter }: Running,
   record: GenerationRecord,
 ): AsyncGenerator<ChoiceOutput, void> {
   const { engine, metrics, model, clock } = context;
@@ -124,7 +136,7 @@ export async function* runRequests(
       completions: request.ids.length,
       maxTokens: request.maxTokens,
     });
-    const outputs = engine.submit(ofEngine, signal);
+    const outputs = engine.submit(ofEngine, signal, meter);
     const shared =
       promptLogprobs === null ? outputs : sharePromptLogprobs(outputs, promptTokenIds.length);
     return shared.map((completion, i) =>
@@ -190,12 +202,12 @@ const newChoice = (): Choice => ({
 async function stream(
   context: AppContext,
   reply: FastifyReply,
+  sse: SseStream,
   outputs: AsyncIterable<ChoiceOutput>,
   format: AnswerFormat,
   record: GenerationRecord,
   options: StreamOptions | null,
 ): Promise<void> {
-  const sse = new SseStream(reply, context.clock);
   const includeUsage = options?.include_usage === true;
   const isContinuous = options?.continuous_usage_stats === true;
   // The same in all chunks of a stream, so written once.

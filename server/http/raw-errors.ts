@@ -1,70 +1,82 @@
-import type { ServerResponse } from 'node:http';
+import { METHODS, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
-import { errorBody } from './errors.js';
+import { clip } from '../text/clip.js';
+import type { Connections } from './connections.js';
+import { errorResponse } from './error-response.js';
 
-const REASONS: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
-};
+/** A request line as in RFC 9112, at the beginning of what was received: method and path. */
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\s?]+)\S* HTTP\/1\.[01]\r\n/;
+
+/** Bytes that a request line is looked for in. */
+const LONGEST_LINE = 8192;
 
 /**
  * Answers what is not a request: bytes that are no HTTP, too many headers, a sender that stopped in the middle. Then the connection
  * ends. What was asked before on the same connection gets its answers first.
  */
 export class BrokenRequests {
-  /** Answers that are not written yet, by connection. */
-  readonly #open = new WeakMap<Socket, Set<ServerResponse>>();
+  readonly #connections: Connections;
+  readonly #methodsOf: (url: string) => readonly string[];
   readonly #broken = new WeakSet<Socket>();
+
+  /** @param methodsOf what a path takes; none: there is no such path */
+  constructor(connections: Connections, methodsOf: (url: string) => readonly string[]) {
+    this.#connections = connections;
+    this.#methodsOf = methodsOf;
+  }
 
   /** To be called once, before the server listens. */
   watch(app: FastifyInstance): void {
-    app.server.on('request', ({ socket }, response) => {
-      const open = this.#open.get(socket) ?? new Set();
-      this.#open.set(socket, open.add(response));
-      response.once('close', () => open.delete(response));
-    });
     app.server.on('connect', (_request, socket: Socket) => {
-      writeError(socket, new OctavoError('method_not_allowed', 'CONNECT: this is no proxy'));
+      const error = new OctavoError('method_not_allowed', 'CONNECT: this is no proxy');
+      this.#connections.end(socket, errorResponse(error));
     });
   }
 
   /** Fastify's `clientErrorHandler`. */
   readonly answer = (error: Error, socket: Socket): void => {
     const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
     // What follows on a broken connection is no request either.
-    if (code === 'ECONNRESET' || !socket.writable || this.#broken.has(socket)) return;
+    if (this.#broken.has(socket)) return;
     this.#broken.add(socket);
     // A request that has not arrived whole is what is broken: this is its answer.
-    const before = [...(this.#open.get(socket) ?? [])].filter(({ req }) => req.complete);
-    void this.#answerAfter(before, socket, brokenRequest(code));
+    const before = this.#connections.openOn(socket).filter(({ req }) => req.complete);
+    void this.#answerAfter(before, socket, this.#answerTo(error));
   };
 
   async #answerAfter(
     before: readonly ServerResponse[],
     socket: Socket,
-    error: OctavoError,
+    answer: string,
   ): Promise<void> {
     await Promise.all(before.map(closed));
-    writeError(socket, error);
+    this.#connections.end(socket, answer);
+  }
+
+  #answerTo(error: Error): string {
+    const { code, rawPacket } = error as NodeJS.ErrnoException & { rawPacket?: Buffer };
+    const line = rawPacket?.toString('latin1', 0, LONGEST_LINE) ?? '';
+    const [, method, path] = (code === 'HPE_INVALID_METHOD' && REQUEST_LINE.exec(line)) || [];
+    // What begins with a request that Node knows goes on with something that is none.
+    if (method === undefined || path === undefined || METHODS.includes(method)) {
+      return errorResponse(brokenRequest(code));
+    }
+    const methods = this.#methodsOf(path);
+    const what = `${clip(method)} ${clip(path)}`;
+    if (methods.length === 0) {
+      return errorResponse(new OctavoError('route_not_found', `no such route: ${what}`));
+    }
+    const allow = methods.join(', ');
+    const message = `${what} is not allowed; this route takes ${allow}`;
+    return errorResponse(new OctavoError('method_not_allowed', message), { allow });
   }
 }
 
 const closed = (response: ServerResponse): Promise<void> =>
   new Promise((resolve) => response.once('close', resolve));
-
-function writeError(socket: Socket, error: OctavoError): void {
-  if (!socket.writable) return;
-  const { status } = error.entry;
-  const body = JSON.stringify(errorBody(error));
-  socket.end(
-    `HTTP/1.1 ${status} ${REASONS[status]}\r\ncontent-type: application/json\r\nconnection: close\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-}
 
 function brokenRequest(code: string | undefined): OctavoError {
   if (code === 'HPE_HEADER_OVERFLOW') {

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
+import { closedBecause } from './closed-because.js';
 
 /** Asked every few seconds by machines. */
 const QUIET_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
@@ -25,7 +25,7 @@ export function logWhenDone(
     const { generation, keyFingerprint, arrivedAt } = request;
     if (left) {
       if (generation) generation.finishReason = 'abort';
-      request.failure ??= new OctavoError('client_closed', 'the client closed the connection');
+      request.failure ??= closedBecause(reply);
     }
     const now = clock.now();
     const traceId = tracer?.trace({ request, route, status, now }) ?? null;

@@ -1,18 +1,35 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { Clock, Timer } from '../clock.js';
+import type { OutputMeter } from '../engine-port.js';
+import { PROBE } from './half-closed.js';
 
 const PING_AFTER_MS = 15_000;
+
+/** What a client that reads at all needs to take the last event. */
+const LAST_WORDS_MS = 5000;
+
+/** Of a stream that belongs to a request. */
+export interface SseOwner {
+  /** Who waits for a slow reader waits no longer when it is aborted. */
+  readonly controller: AbortController;
+  /** Told of what the socket has not taken yet. */
+  readonly output: OutputMeter;
+}
 
 /**
  * A stream of server-sent events. Takes the reply over from Fastify: nothing else may write to it afterwards.
  */
 export class SseStream {
   readonly #raw: FastifyReply['raw'];
+  readonly #clock: Clock;
+  readonly #owner: SseOwner | null;
   readonly #pingTimer: Timer;
 
-  constructor(reply: FastifyReply, clock: Clock) {
+  constructor(reply: FastifyReply, clock: Clock, owner?: SseOwner) {
     this.#raw = reply.raw;
+    this.#clock = clock;
+    this.#owner = owner ?? null;
     reply.hijack();
     this.#raw.writeHead(200, {
       ...(reply.getHeaders() as OutgoingHttpHeaders),
@@ -23,6 +40,7 @@ export class SseStream {
     });
     this.#raw.flushHeaders();
     this.#pingTimer = clock.startTimer(() => this.#ping(), PING_AFTER_MS);
+    this.#raw.on(PROBE, () => this.#ping());
     this.#raw.once('close', () => this.#pingTimer.cancel());
   }
 
@@ -62,7 +80,11 @@ export class SseStream {
   /** Ends the stream after an error: one event, and no marker. */
   fail(errorBody: object): void {
     this.#pingTimer.cancel();
-    if (!this.#closed) this.#raw.end(`data: ${JSON.stringify(errorBody)}\n\n`);
+    if (this.#closed) return;
+    this.#raw.end(`data: ${JSON.stringify(errorBody)}\n\n`);
+    // It may be that nobody reads, which would hold the connection for ever.
+    const timer = this.#clock.startTimer(() => this.#raw.destroy(), LAST_WORDS_MS);
+    this.#raw.once('close', () => timer.cancel());
   }
 
   get #closed(): boolean {
@@ -77,14 +99,21 @@ export class SseStream {
   }
 
   async #drained(): Promise<void> {
+    const signal = this.#owner?.controller.signal;
+    if (signal?.aborted) return;
+    const waiting = this.#raw.writableLength;
+    this.#owner?.output.add(waiting);
     await new Promise<void>((resolve) => {
       const settle = (): void => {
         this.#raw.off('drain', settle);
         this.#raw.off('close', settle);
+        signal?.removeEventListener('abort', settle);
         resolve();
       };
       this.#raw.on('drain', settle);
       this.#raw.on('close', settle);
+      signal?.addEventListener('abort', settle, { once: true });
     });
+    this.#owner?.output.release(waiting);
   }
 }

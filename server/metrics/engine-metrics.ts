@@ -41,6 +41,11 @@ export function addEngineMetrics(
     'Times that a running request had to give its blocks back',
     () => engine.stats.preemptions,
   );
+  registry.readCounter(
+    'engine_restarts',
+    'Engines that have failed and were replaced',
+    () => engine.restarts ?? 0,
+  );
   addUnusedCounters(registry);
   const stepTokens = registry.histogram(
     'iteration_tokens_total',

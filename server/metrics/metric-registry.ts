@@ -1,3 +1,5 @@
+import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export type { Counter, Gauge, Histogram } from 'prom-client';
@@ -12,6 +14,16 @@ export class MetricRegistry {
     this.#prefix = prefix;
     this.#registry.setDefaultLabels(labels);
     collectDefaultMetrics({ register: this.#registry });
+    this.gauge(
+      'process_memory_limit_bytes',
+      "Memory that the process may use: its control group's limit, or the machine's memory",
+      () => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
+    );
+    this.gauge(
+      'nodejs_heap_size_limit_bytes',
+      "Size of V8's heap at which the process ends",
+      () => getHeapStatistics().heap_size_limit,
+    );
   }
 
   get contentType(): string {
@@ -82,6 +94,6 @@ export class MetricRegistry {
   }
 
   #name(name: string): string {
-    return name.startsWith('http_') ? name : `${this.#prefix}:${name}`;
+    return /^(http|process|nodejs)_/.test(name) ? name : `${this.#prefix}:${name}`;
   }
 }

@@ -9,7 +9,9 @@ import {
 } from './buckets.js';
 import type { MetricRegistry } from './metric-registry.js';
 
-export type EndReason = 'stop' | 'length' | 'abort' | 'error';
+const END_REASONS = ['stop', 'length', 'abort', 'error'] as const;
+
+export type EndReason = (typeof END_REASONS)[number];
 
 /** Follows one completion. */
 export interface CompletionObserver {
@@ -48,6 +50,7 @@ export class RequestMetrics {
   constructor(registry: MetricRegistry, clock: Clock, options: RequestMetricsOptions) {
     this.#clock = clock;
     this.#metrics = defineMetrics(registry, options);
+    for (const reason of END_REASONS) this.#metrics.success.inc({ finished_reason: reason }, 0);
   }
 
   /** @returns one observer for each completion. What concerns the prompt is booked once, with the first one that begins. */

@@ -44,6 +44,8 @@ export class ServerMetrics {
       'Requests that were turned away before they ran',
       ['reason'],
     );
+    // A counter that begins with its first event shows no growth by it.
+    for (const reason of REJECTIONS) this.#rejections.inc({ reason }, 0);
     this.#http = this.#registry.counter(
       'http_requests',
       'HTTP requests by route and status; 499 when the client left before the answer',

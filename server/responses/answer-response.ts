@@ -3,11 +3,18 @@ import type { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import type { TextRequest } from '../generation/generate-text.js';
 import type { ScoredToken } from '../generation/held-tokens.js';
-import { type ChoiceOutput, runRequests, streamFailure, usageOf } from '../generation/run.js';
-import { runInFlight } from '../generation/run-in-flight.js';
+import {
+  type ChoiceOutput,
+  pauseUnread,
+  runRequests,
+  streamFailure,
+  usageOf,
+} from '../generation/run.js';
+import { type Running, runInFlight } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { costOf } from '../limits/cost.js';
+import { scoreBytes } from '../output-size.js';
 import { OutputItems, type ResponseEvent } from './output-items.js';
 import {
   type ResponseError,
@@ -46,11 +53,12 @@ export async function answerResponse(
   const { record } = options;
   record.stream = options.stream;
   const cost = costOf([options.request]);
-  return runInFlight(context, request, reply, record, cost, async (controller) => {
+  return runInFlight(context, request, reply, record, cost, async (running) => {
     const { arrivedAt } = request;
-    const outputs = runRequests(context, [options.request], arrivedAt, controller, record);
+    if (options.stream) pauseUnread(context, [options.request], running);
+    const outputs = runRequests(context, [options.request], arrivedAt, running, record);
     if (options.stream) {
-      await stream(context, reply, outputs, options);
+      await stream(context, reply, running, outputs, options);
       return undefined;
     }
     const items = new OutputItems();
@@ -99,11 +107,12 @@ function grow(
 async function stream(
   context: AppContext,
   reply: FastifyReply,
+  running: Running,
   outputs: AsyncIterable<ChoiceOutput>,
   options: AnswerOptions,
 ): Promise<void> {
   const { head, record } = options;
-  const sse = new SseStream(reply, context.clock);
+  const sse = new SseStream(reply, context.clock, running);
   let sequence = 0;
   const send = async (...events: ResponseEvent[]): Promise<void> => {
     for (const { type, ...fields } of events) {
@@ -119,6 +128,8 @@ async function stream(
     );
     let status: FinalStatus = 'completed';
     for await (const output of outputs) {
+      // The last event says all of it again.
+      running.output.keep(scoreBytes(output.scored.map(({ logprobs }) => logprobs)));
       await send(...grow(items, output, options));
       status = statusOf(output);
     }

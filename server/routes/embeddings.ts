@@ -50,7 +50,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
       const prompts = await encodeInput(body, context, reply);
       const cost = costOf(prompts.map((promptTokenIds) => ({ promptTokenIds })));
       const record = newRecord(newId('embd'), body.model ?? context.model.names[0]);
-      const embeddings = await runInFlight(context, request, reply, record, cost, (controller) =>
+      const embeddings = await runInFlight(context, request, reply, record, cost, (running) =>
         embed(
           context,
           {
@@ -62,7 +62,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
             arrivedAt: request.arrivedAt,
             record,
           },
-          controller,
+          running,
         ),
       );
       const write = body.encoding_format === 'base64' ? toBase64 : Array.from<number>;

@@ -70,7 +70,10 @@ export async function queryRoutes(url: string): Promise<Asked[]> {
 export async function ask(url: string, { method, path }: Asked): Promise<number> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname).setTimeout(HANG_MS, () => socket.destroy());
-  socket.write(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, 'latin1');
+  socket.write(
+    `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+    'latin1',
+  );
   let text = '';
   for await (const piece of socket.setEncoding('utf8')) text += String(piece);
   const status = Number(/^HTTP\/1\.1 (\d+) /.exec(text)?.[1]);

@@ -95,9 +95,9 @@ test('a silent stream is kept open with pings', async () => {
   const clock: Clock = {
     ...systemClock,
     startTimer: (action, ms) => {
-      expect(ms).toBe(15_000);
+      if (ms !== 15_000) return { restart: nothing, cancel: nothing };
       ping = action;
-      return { restart: () => void restarts++, cancel: () => undefined };
+      return { restart: () => void restarts++, cancel: nothing };
     },
   };
   const engine = hanging();

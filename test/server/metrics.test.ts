@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../server/clock.js';
 import { buckets125 } from '../../server/metrics/buckets.js';
@@ -104,6 +105,7 @@ test('n completions share their prompt, and are counted each', async () => {
 test('the engine: queues, cache, steps', async () => {
   const { engine, server } = await knownLoad();
   engine.stats = { running: 2, preemptions: 3, waiting: 5, paused: 4, usedBlocks: 16, steps: 9 };
+  engine.restarts = 2;
   const timings = { schedule: 1, segments: 20, attention: 10, sample: 2, total: 34 };
   const residency = { lifetimes: [1500], idleBeforeEvict: [300, 400], reuseGaps: [5] };
   for (const listen of engine.stepListeners) {
@@ -116,6 +118,7 @@ test('the engine: queues, cache, steps', async () => {
   expect(value('vllm:num_requests_paused')).toBe(4);
   expect(value('vllm:kv_cache_usage_perc')).toBe(0.25);
   expect(value('vllm:num_preemptions_total')).toBe(3);
+  expect(value('vllm:engine_restarts_total')).toBe(2);
   expect(value('vllm:cache_config_info', 'block_size="16"', 'num_blocks="64"')).toBe(1);
   expect(value('vllm:engine_sleep_state', 'sleep_state="awake"')).toBe(1);
   expect(value('vllm:iteration_tokens_total_bucket', 'le="16"')).toBe(1);
@@ -134,6 +137,27 @@ test('the engine: queues, cache, steps', async () => {
   for (const name of ['nodejs_eventloop_lag_p99_seconds', 'process_cpu_seconds_total']) {
     expect(value(name)).toBeGreaterThanOrEqual(0);
   }
+});
+
+test('memory, and how much of it there may be', async () => {
+  const server = await startTestServer(new ScriptedEngine(() => ({ steps: [], finish: null })));
+  const value = await scrape(server.url);
+  expect(value('process_memory_limit_bytes')).toBeLessThanOrEqual(totalmem());
+  expect(value('process_memory_limit_bytes')).toBeGreaterThan(
+    value('process_resident_memory_bytes'),
+  );
+  expect(value('nodejs_heap_size_limit_bytes')).toBeGreaterThan(
+    value('nodejs_heap_size_used_bytes'),
+  );
+});
+
+test('what has not happened yet is 0, so that its first time is a growth', async () => {
+  const server = await startTestServer(new ScriptedEngine(() => ({ steps: [], finish: null })));
+  const value = await scrape(server.url);
+  for (const reason of ['overloaded', 'rate_limited', 'draining']) {
+    expect(value('vllm:admission_rejections_total', `reason="${reason}"`)).toBe(0);
+  }
+  expect(value('vllm:request_success_total', 'finished_reason="error"')).toBe(0);
 });
 
 test('another prefix', async () => {

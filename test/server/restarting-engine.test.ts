@@ -62,7 +62,9 @@ it('replaces an engine that has failed, once', async () => {
   await expect(engine.resetPrefixCache()).rejects.toMatchObject({ kind: 'engine_restarting' });
   await eventually(() => failures.length === 1, 'the failure is told');
   next(new Mortal());
+  expect(engine.restarts).toBe(0);
   await eventually(() => engine.state === 'ready', 'the new engine is there');
+  expect(engine.restarts).toBe(1);
   expect(await ask(engine)).toEqual(bytesOf('a'));
   const timings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
   for (const listen of made[1].stepListeners) listen({ numTokens: 3, timings, residency: null });

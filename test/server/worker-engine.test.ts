@@ -91,6 +91,27 @@ describe('the engine in its thread', () => {
     expect(engine.stats.steps).toBeLessThan(200);
   });
 
+  it('computes nothing for what is paused, counts what waits, and goes on with the same text', async () => {
+    const { engine } = await start();
+    let kept = 0;
+    const meter = {
+      add: (bytes: number) => void (kept += bytes),
+      release: (bytes: number) => void (kept -= bytes),
+    };
+    const more = { maxTokens: 200, logprobs: 5 };
+    const alone = await tokensOf(engine.submit(request(['alone'], more))[0]);
+    const [paused] = engine.submit(request(['paused'], more), undefined, meter);
+    await eventually(() => kept > 0, 'output', { seconds: 20 });
+    engine.pause(['paused', 'nobody'] as unknown as RequestId[]);
+    await eventually(() => engine.stats.paused === 1, 'the pause', { seconds: 20 });
+    const before = kept;
+    expect(await tokensOf(engine.submit(request(['other'], more))[0])).toEqual(alone);
+    expect([kept, engine.stats.paused]).toEqual([before, 1]);
+    engine.resume(['paused'] as unknown as RequestId[]);
+    expect(await tokensOf(paused)).toEqual(alone);
+    expect([kept, engine.stats.paused]).toEqual([0, 0]);
+  });
+
   it('refuses what can never run, with the numbers', async () => {
     const { engine } = await start();
     const [outputs] = engine.submit(request(['big'], { maxTokens: 2045 }));

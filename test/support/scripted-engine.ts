@@ -9,7 +9,8 @@ import type {
 } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import type { Engine, EngineOutput } from '../../server/engine-port.js';
+import type { Engine, EngineOutput, OutputMeter } from '../../server/engine-port.js';
+import { OutputQueue } from '../../server/output-queue.js';
 
 /** What the engine does with one request: outputs of a script, an error, or silence until it is aborted. */
 export interface Script {
@@ -52,6 +53,7 @@ export interface SubmittedRequest {
 /** An engine port without a model: a function decides what each request gets. */
 export class ScriptedEngine implements Engine {
   readonly info: EngineInfo;
+  restarts = 0;
   stats: EngineStats = {
     running: 0,
     waiting: 0,
@@ -65,10 +67,18 @@ export class ScriptedEngine implements Engine {
   readonly submitted: SubmittedRequest[] = [];
   readonly stepListeners = new Set<(report: StepReport) => void>();
   readonly watchers = new Set<(snapshot: EngineSnapshot) => void>();
+  readonly paused = new Set<RequestId>();
   readonly #script: (request: EngineRequest) => Script;
+  readonly #runsAhead: boolean;
 
-  constructor(script: (request: EngineRequest) => Script, info: Partial<EngineInfo> = {}) {
+  /** @param runsAhead as a real engine does: steps go on while nobody reads. Otherwise each waits for its reader */
+  constructor(
+    script: (request: EngineRequest) => Script,
+    info: Partial<EngineInfo> = {},
+    runsAhead = false,
+  ) {
     this.#script = script;
+    this.#runsAhead = runsAhead;
     this.info = {
       vocabSize: 400,
       hiddenSize: 8,
@@ -95,14 +105,46 @@ export class ScriptedEngine implements Engine {
     return () => void this.watchers.delete(listener);
   }
 
-  submit(request: EngineRequest, signal?: AbortSignal): AsyncGenerator<EngineOutput>[] {
+  pause(ids: readonly RequestId[]): void {
+    for (const id of ids) this.paused.add(id);
+  }
+
+  resume(ids: readonly RequestId[]): void {
+    for (const id of ids) this.paused.delete(id);
+  }
+
+  submit(
+    request: EngineRequest,
+    signal?: AbortSignal,
+    meter?: OutputMeter,
+  ): AsyncIterable<EngineOutput>[] {
     return request.ids.map((id, index) => {
       const seed = (request.sampling.seed + index) >>> 0;
       // The prompt is scored once, with the first completion.
       const promptLogprobs = index === 0 ? request.promptLogprobs : null;
       const own = { ...request, promptLogprobs, sampling: { ...request.sampling, seed } };
-      return this.#run(id, own, signal);
+      const outputs = this.#run(id, own, signal);
+      return this.#runsAhead ? this.#ahead(id, outputs, signal, meter) : outputs;
     });
+  }
+
+  /** Reads the outputs into a queue, from now on. */
+  #ahead(
+    id: RequestId,
+    outputs: AsyncIterable<EngineOutput>,
+    signal?: AbortSignal,
+    meter?: OutputMeter,
+  ): AsyncIterable<EngineOutput> {
+    const queue = new OutputQueue(meter);
+    const pump = async (): Promise<void> => {
+      for await (const output of outputs) {
+        queue.push(output);
+        const isHeld = (): boolean => this.paused.has(id) && signal?.aborted !== true;
+        while (isHeld()) await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    void pump().catch((error: OctavoError) => queue.fail(error));
+    return readQueue(queue);
   }
 
   resetPrefixCache(): Promise<boolean> {
@@ -162,5 +204,17 @@ export class ScriptedEngine implements Engine {
 
   async close(): Promise<void> {
     this.closed = true;
+  }
+}
+
+async function* readQueue(queue: OutputQueue): AsyncGenerator<EngineOutput> {
+  try {
+    for (;;) {
+      const output = await queue.next();
+      yield output;
+      if (output.finishReason !== null) return;
+    }
+  } finally {
+    queue.close();
   }
 }

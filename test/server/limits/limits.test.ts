@@ -246,9 +246,9 @@ describe('connections', () => {
     const server = await startTestServer(saying(), { settings: { maxConnections: 1 } });
     const held = connect(server.port, '127.0.0.1');
     await new Promise((resolve) => held.once('connect', resolve));
-    const answer = await raw(server.port, 'GET /version HTTP/1.1\r\nhost: x\r\n\r\n');
+    const answer = await raw(server.port, 'GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n');
     expect(answer).toMatch(/^HTTP\/1\.1 503 .*"code":"overloaded"/s);
-    held.write('GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    held.write('GET /version HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n');
     let mine = '';
     for await (const chunk of held) mine += String(chunk);
     expect(mine).toMatch(/^HTTP\/1\.1 200 /);
@@ -258,11 +258,11 @@ describe('connections', () => {
     const server = await startTestServer(saying(), { settings: { receiveTimeout: 1 } });
     const slow = raw(
       server.port,
-      'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n',
+      'POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n',
     );
     const bomb = raw(
       server.port,
-      `GET / HTTP/1.1\r\nhost: x\r\nbomb: ${'x'.repeat(20_000)}\r\n\r\n`,
+      `GET / HTTP/1.1\r\nhost: localhost\r\nbomb: ${'x'.repeat(20_000)}\r\n\r\n`,
     );
     expect(await bomb).toMatch(/^HTTP\/1\.1 431 .*the headers are too large/s);
     expect(await slow).toMatch(/^HTTP\/1\.1 408 .*did not arrive in time/s);

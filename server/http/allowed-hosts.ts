@@ -1,0 +1,51 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { OctavoError } from '../../engine/errors.js';
+import { clip } from '../text/clip.js';
+
+/** Names that a browser never takes from somebody else's name server. */
+export function isLoopbackName(name: string): boolean {
+  return (
+    name === 'localhost' ||
+    name.endsWith('.localhost') ||
+    (isIPv4(name) && name.startsWith('127.')) ||
+    name === '::1'
+  );
+}
+
+/**
+ * Makes the check of Host headers. A page of any site can have its own name lead to this machine (DNS rebinding), and then reads the
+ * answers as its own: the name in the Host header is all that gives it away.
+ *
+ * @param host where the server listens: on a loopback address, only loopback names are served
+ * @param allowed further names, with `*.` in front for all names below, or `*` for any; given for another address, only they and
+ *   loopback names are served
+ * @returns a function that throws OctavoError `host_not_allowed`
+ */
+export function createHostCheck(
+  host: string,
+  allowed: readonly string[],
+): (header: string | undefined) => void {
+  const isLocal = isLoopbackName(nameOf(host));
+  const names = new Set(allowed.map((name) => name.toLowerCase()));
+  if (names.has('*') || (!isLocal && names.size === 0)) return () => undefined;
+  const domains = [...names].flatMap((name) => (name.startsWith('*.') ? [name.slice(1)] : []));
+  return (header) => {
+    // HTTP/1.0 needs none; no browser speaks it.
+    if (header === undefined) return;
+    const name = nameOf(header);
+    if (isLoopbackName(name) || names.has(name)) return;
+    if (domains.some((domain) => name.endsWith(domain))) return;
+    const shown = clip(name);
+    const served = isLocal ? 'on a loopback address serves loopback names' : 'serves its own names';
+    const message = `the host ${shown} is not served: a server ${served} only; --allowed-hosts ${shown} allows it`;
+    throw new OctavoError('host_not_allowed', message);
+  };
+}
+
+/** Without the port, in lower case; an IPv6 address without brackets. */
+function nameOf(host: string): string {
+  const name = host.toLowerCase().trim();
+  if (isIPv6(name)) return name;
+  const bracketed = /^\[([^\]]*)\](?::\d*)?$/.exec(name);
+  return bracketed?.[1] ?? name.replace(/:\d*$/, '').replace(/\.$/, '');
+}

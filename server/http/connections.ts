@@ -1,0 +1,191 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { OctavoError } from '../../engine/errors.js';
+import type { Clock } from '../clock.js';
+import { errorResponse } from './error-response.js';
+
+/** Connections beyond the limit, for those who watch the server. */
+const RESERVE = 64;
+
+/** What the reserve answers. */
+const RESERVED_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
+
+/** A connection that has been silent for so long may be closed for a newer one. */
+const IDLE_MS = 1000;
+
+/** Time for a client to read the last answer and to close its side. */
+const LINGER_MS = 2000;
+
+/** Connections that are ended and wait for that, at most. */
+const MOST_LINGERING = 256;
+
+interface Connection {
+  /** Requests whose answers are not sent yet. */
+  readonly open: Set<ServerResponse>;
+  /** Since the beginning. */
+  requests: number;
+}
+
+export interface ConnectionsOptions {
+  readonly limit: number;
+  readonly clock: Clock;
+  /** Called when a connection is refused before it has sent a request. */
+  readonly onRefused: (error: OctavoError) => void;
+}
+
+/**
+ * The server's connections: who may have one, and that each is given back.
+ *
+ *     within the limit | everything is served; when all are taken, the one that has been silent longest makes room
+ *     reserve (64)     | /health and /metrics are served, all else is refused with 503
+ *     ended (256)      | got their last answer; closed when the client closes, or after two seconds
+ *
+ * So neither silent clients nor busy ones keep others, or those who watch, from a server that could answer. (Node's own `maxConnections`
+ * would close connections without a word, and clients would see a broken network.)
+ */
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #all = new Map<Socket, Connection>();
+  /** Without a request, the longest first: since when. */
+  readonly #idle = new Map<Socket, number>();
+  /** In the order in which they came. */
+  readonly #reserve = new Set<Socket>();
+  readonly #ended = new Set<Socket>();
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** To be called once, before the server listens. */
+  watch(server: Server): void {
+    server.on('connection', (socket: Socket) => this.#accept(socket));
+    const begin = (request: IncomingMessage, response: ServerResponse): void =>
+      this.#begin(request.socket, response);
+    server.prependListener('request', begin);
+    // Node's timer starts anew whenever the socket takes bytes, and fires when it has not for the server's `timeout`.
+    server.on('timeout', (socket: Socket) => this.#silent(socket));
+  }
+
+  /** Requests of a connection whose answers are not sent yet, in order. */
+  openOn(socket: Socket): readonly ServerResponse[] {
+    return [...(this.#all.get(socket)?.open ?? [])];
+  }
+
+  /** Whether the connection has had its last answer: what still comes on it is no request. */
+  isEnded(socket: Socket): boolean {
+    return this.#ended.has(socket);
+  }
+
+  /**
+   * Refuses what the reserve does not answer. A connection of the reserve ends with its answer.
+   *
+   * @throws OctavoError `overloaded`
+   */
+  assertServed(request: FastifyRequest, reply: FastifyReply): void {
+    if (!this.#reserve.has(request.raw.socket)) return;
+    reply.header('connection', 'close');
+    if (!RESERVED_ROUTES.has(request.routeOptions.url ?? '')) throw this.#overloaded();
+  }
+
+  /** Ends a connection, with last words. It is closed soon, whatever the client does. */
+  end(socket: Socket, text?: string): void {
+    if (this.#ended.has(socket)) return;
+    if (!socket.writable) return void socket.destroy();
+    this.#leave(socket);
+    this.#ended.add(socket);
+    // A socket that HTTP has let go (CONNECT) has nobody else who listens.
+    socket.on('error', () => undefined);
+    if (text === undefined) socket.end();
+    else socket.end(text);
+    // Closed at once, with bytes of the client unread, it would take back the answer.
+    socket.resume();
+    const timer = this.#options.clock.startTimer(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => timer.cancel());
+    const [oldest] = this.#ended;
+    if (this.#ended.size > MOST_LINGERING) oldest.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    socket.once('close', () => {
+      this.#leave(socket);
+      this.#ended.delete(socket);
+      this.#all.delete(socket);
+    });
+    this.#all.set(socket, { open: new Set(), requests: 0 });
+    if (this.#numRegular > this.#options.limit && !this.#makeRoom()) this.#admitToReserve(socket);
+    if (!this.#ended.has(socket)) this.#idle.set(socket, this.#options.clock.now());
+  }
+
+  get #numRegular(): number {
+    return this.#all.size - this.#reserve.size - this.#ended.size;
+  }
+
+  /** @returns whether a silent connection has been ended for a new one */
+  #makeRoom(): boolean {
+    for (const [socket, since] of this.#idle) {
+      if (this.#options.clock.now() - since < IDLE_MS) return false;
+      if (this.#reserve.has(socket)) continue;
+      this.#evict(socket);
+      return true;
+    }
+    return false;
+  }
+
+  #admitToReserve(socket: Socket): void {
+    if (this.#reserve.size >= RESERVE) {
+      const silent = [...this.#reserve].find((reserved) => this.#idle.has(reserved));
+      // All of it at work: the newcomer is the one that is refused.
+      if (!silent) return this.#evict(socket);
+      this.#evict(silent);
+    }
+    this.#reserve.add(socket);
+  }
+
+  /** One that has been served knows that connections end; to a new one, its request is answered before it has come. */
+  #evict(socket: Socket): void {
+    const isNew = this.#all.get(socket)?.requests === 0;
+    if (!isNew) return this.end(socket);
+    const error = this.#overloaded();
+    this.#options.onRefused(error);
+    this.end(socket, errorResponse(error));
+  }
+
+  #begin(socket: Socket, response: ServerResponse): void {
+    const connection = this.#all.get(socket);
+    if (!connection || this.#ended.has(socket)) return;
+    connection.requests += 1;
+    connection.open.add(response);
+    this.#idle.delete(socket);
+    response.once('close', () => {
+      connection.open.delete(response);
+      const isIdle = connection.open.size === 0 && !socket.destroyed && !this.#ended.has(socket);
+      if (isIdle) this.#idle.set(socket, this.#options.clock.now());
+    });
+  }
+
+  /** It holds no place any more; the first of the reserve gets a place that is free. */
+  #leave(socket: Socket): void {
+    this.#idle.delete(socket);
+    if (this.#reserve.delete(socket) || this.#ended.has(socket)) return;
+    const [first] = this.#reserve;
+    if (first) this.#reserve.delete(first);
+  }
+
+  /** Nothing has gone over the connection for the server's timeout. */
+  #silent(socket: Socket): void {
+    const connection = this.#all.get(socket);
+    if (socket.writableLength > 0) {
+      const message = 'the client has read nothing for too long';
+      socket.destroy(new OctavoError('output_unread', message));
+    } else if (connection && connection.requests > 0 && connection.open.size === 0) {
+      // Kept alive for a next request that has not come.
+      socket.destroy();
+    }
+  }
+
+  #overloaded(): OctavoError {
+    const message = `the server is overloaded: it has ${this.#options.limit} open connections, which is all it takes`;
+    return new OctavoError('overloaded', message);
+  }
+}
