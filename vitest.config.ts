@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** Measures delays: it has the machine to itself, after all others. */
-const ALONE = 'test/reliability/soak.test.ts';
+/** They measure delays: each has the machine to itself, after all others. */
+const ALONE = ['test/reliability/grammar-attacks.test.ts', 'test/reliability/soak.test.ts'];
 
 export default defineConfig({
   test: {
@@ -18,20 +18,20 @@ export default defineConfig({
         test: {
           name: 'all',
           include: ['test/**/*.test.ts'],
-          exclude: [ALONE],
+          exclude: ALONE,
           globalSetup: './test/support/run-directory.ts',
           sequence: { groupOrder: 0 },
         },
       },
-      {
-        extends: true,
+      ...ALONE.map((file, index) => ({
+        extends: true as const,
         test: {
-          name: 'alone',
-          include: [ALONE],
+          name: `alone-${index}`,
+          include: [file],
           globalSetup: './test/support/run-directory.ts',
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 1 + index },
         },
-      },
+      })),
     ],
   },
 });

@@ -50,7 +50,7 @@ async function measure(vocabSize: number): Promise<Measured> {
   const pool = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize });
   const constrain = (spec: GrammarSpec) =>
     pool.constrain(
-      { spec, count: 1, stopTokenIds: [eos], eosTokenIds: [eos], isLongest: false },
+      { spec, client: '', count: 1, stopTokenIds: [eos], eosTokenIds: [eos], isLongest: false },
       new AbortController().signal,
     );
   let start = performance.now();

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { OctavoError } from '../engine/errors.js';
+import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
 import type { Clock } from './clock.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
@@ -22,6 +23,8 @@ export interface AppContext {
   readonly randomSeed: () => number;
   readonly metrics: ServerMetrics;
   readonly messageForms: MessageForms;
+  /** Where grammars are checked: never on this thread. The caller closes it. */
+  readonly grammars: GrammarChecker;
   readonly inFlight: InFlight;
   readonly admission: Admission;
   readonly outputMemory: OutputMemory;

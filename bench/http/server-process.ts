@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { buildApp } from '../../server/app.js';
 import { systemClock } from '../../server/clock.js';
 import { engineOptions } from '../../server/commands/engine-options.js';
@@ -40,6 +41,7 @@ const { app, inFlight } = buildApp({
   redis: null,
   engine,
   model,
+  grammars: new GrammarChecker(),
   settings,
   logger,
   clock: systemClock,

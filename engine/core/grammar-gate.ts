@@ -42,7 +42,7 @@ export class GrammarGate {
   }
 
   submit(request: EngineRequest): void {
-    const { grammar, ids, stopTokenIds, eosTokenIds } = request;
+    const { grammar, client, ids, stopTokenIds, eosTokenIds } = request;
     if (grammar === null) throw new Error('a request without a grammar does not wait');
     const waiting: Waiting = { ids: new Set(ids), controller: new AbortController() };
     for (const id of ids) this.#waiting.set(id, waiting);
@@ -50,6 +50,7 @@ export class GrammarGate {
     const constraints = this.#source.constrain(
       {
         spec: grammar,
+        client,
         count: ids.length,
         stopTokenIds: stops,
         eosTokenIds,

@@ -5,6 +5,8 @@ import type { GrammarSpec } from './protocol.js';
 
 export interface GrammarRequest {
   readonly spec: GrammarSpec;
+  /** Whose share of the threads it takes. */
+  readonly client: string;
   /** Completions: each has a state of its own. */
   readonly count: number;
   /** Tokens that end a text; all of them are allowed exactly where the grammar may end. */

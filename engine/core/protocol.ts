@@ -141,6 +141,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
+  /** Who asks: clients share the threads that compile grammars. Only read with a grammar. */
+  readonly client: string;
 }
 
 /** What a request says that wants nothing but tokens. */
@@ -153,6 +155,7 @@ export const PLAIN_REQUEST = {
   pooling: null,
   priority: 0,
   cacheSalt: null,
+  client: '',
 } as const satisfies Partial<EngineRequest>;
 
 export type Pooling = 'last' | 'mean';
@@ -162,14 +165,30 @@ export type Pooling = 'last' | 'mean';
  * chosen nowhere else.
  */
 export type GrammarSpec =
-  /** A JSON schema (as JSON text), a regular expression for the whole text, an EBNF grammar (GBNF notation, rule `root`). */
-  | { readonly kind: 'json-schema' | 'regex' | 'ebnf'; readonly source: string }
-  /** Any JSON object. */
-  | { readonly kind: 'json-object' }
+  | JsonSchemaSpec
+  | JsonObjectSpec
+  /** A regular expression for the whole text, an EBNF grammar (GBNF notation, rule `root`). */
+  | { readonly kind: 'regex' | 'ebnf'; readonly source: string }
   /** One of these texts; at least one. */
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
   /** Pieces one after the other: what is around JSON in a tool call, for instance. */
   | { readonly kind: 'structure'; readonly parts: readonly StructurePart[] };
+
+export interface JsonSchemaSpec extends JsonForm {
+  readonly kind: 'json-schema';
+  /** The schema, as JSON text. */
+  readonly source: string;
+}
+
+/** Any JSON object. */
+export interface JsonObjectSpec extends JsonForm {
+  readonly kind: 'json-object';
+}
+
+interface JsonForm {
+  /** Without white space between its parts. Otherwise the model may write it, within bounds. */
+  readonly compact?: boolean;
+}
 
 /**
  * A piece of a structured text. A call of one of two functions, in the way of Hermes, once or several times:
@@ -185,8 +204,9 @@ export type GrammarSpec =
 export type StructurePart =
   /** Written with ordinary tokens: special tokens are never chosen under a grammar. */
   | { readonly kind: 'literal'; readonly text: string }
-  | { readonly kind: 'json-schema' | 'regex'; readonly source: string }
-  | { readonly kind: 'json-object' }
+  | { readonly kind: 'regex'; readonly source: string }
+  | JsonSchemaSpec
+  | JsonObjectSpec
   /** One of several lists of parts; at least one list. */
   | { readonly kind: 'alternatives'; readonly of: readonly (readonly StructurePart[])[] }
   | {

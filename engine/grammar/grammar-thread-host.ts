@@ -18,6 +18,15 @@ interface Waiter {
   reject: (error: OctavoError) => void;
 }
 
+/** What a thread is compiling. */
+interface Compilation extends Waiter {
+  readonly startedAt: number;
+  budgetMs: number;
+  timer: NodeJS.Timeout | null;
+  /** What of it is large; known when it has been written out. */
+  size: string;
+}
+
 /** The engine's end of one grammar thread. */
 export class GrammarThreadHost implements MatcherHost {
   readonly vocabSize: number;
@@ -29,7 +38,7 @@ export class GrammarThreadHost implements MatcherHost {
   readonly #starting = new Map<number, Waiter>();
   readonly #ready: Promise<void>;
   #loading: Waiter | null = null;
-  #compiling: Waiter | null = null;
+  #compiling: Compilation | null = null;
   #advancing: number[] = [];
   #count = 0;
   #memoryBytes = 0;
@@ -57,6 +66,16 @@ export class GrammarThreadHost implements MatcherHost {
     return this.#constraints.size;
   }
 
+  /** Those whose matchers these are. */
+  get clients(): ReadonlySet<string> {
+    return new Set([...this.#constraints.values()].map(({ client }) => client));
+  }
+
+  /** How long the present compilation has taken; 0: there is none. */
+  get compilingMs(): number {
+    return this.#compiling ? performance.now() - this.#compiling.startedAt : 0;
+  }
+
   get memoryBytes(): number {
     return this.#memoryBytes;
   }
@@ -72,20 +91,31 @@ export class GrammarThreadHost implements MatcherHost {
     await this.#ready;
     const id = this.#count++;
     const done = this.#reply((waiter) => {
-      this.#compiling = waiter;
+      const startedAt = performance.now();
+      this.#compiling = { ...waiter, startedAt, budgetMs: timeoutMs, timer: null, size: '' };
     });
     this.#send({ type: 'compile', grammar: id, spec });
-    const timer = setTimeout(
-      () => this.end(`it took more than ${timeoutMs / 1000} s`),
-      timeoutMs,
-    ).unref();
+    this.hurry(timeoutMs);
     try {
       await done;
       this.grammars.set(key, { id, live: 0 });
     } finally {
-      clearTimeout(timer);
+      if (this.#compiling?.timer) clearTimeout(this.#compiling.timer);
       this.#compiling = null;
     }
+  }
+
+  /** The present compilation has no more than so many milliseconds left. */
+  hurry(budgetMs: number): void {
+    const compiling = this.#compiling;
+    if (!compiling) return;
+    compiling.budgetMs = Math.min(compiling.budgetMs, budgetMs);
+    if (compiling.timer) clearTimeout(compiling.timer);
+    const giveUp = (): void => {
+      const what = compiling.size === '' ? '' : `: ${compiling.size}`;
+      this.end(`it took more than ${compiling.budgetMs / 1000} s${what}`);
+    };
+    compiling.timer = setTimeout(giveUp, compiling.budgetMs).unref();
   }
 
   /** @returns when their first masks are known */
@@ -98,7 +128,11 @@ export class GrammarThreadHost implements MatcherHost {
     const constraints = Array.from({ length: request.count }, () => {
       const matcher = this.#count++;
       const slot = MaskSlot.create(this.vocabSize);
-      const constraint = new ThreadConstraint(this, matcher, slot, grammar, new Set(stopTokenIds));
+      const constraint = new ThreadConstraint(
+        this,
+        { matcher, slot, grammar, client: request.client },
+        new Set(stopTokenIds),
+      );
       this.#constraints.set(matcher, constraint);
       grammar.live += 1;
       return constraint;
@@ -187,6 +221,9 @@ export class GrammarThreadHost implements MatcherHost {
     switch (reply.type) {
       case 'ready':
         this.#loading?.resolve();
+        break;
+      case 'written':
+        if (this.#compiling) this.#compiling.size = reply.size;
         break;
       case 'compiled':
         this.#memoryBytes = reply.memoryBytes;

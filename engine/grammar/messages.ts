@@ -29,6 +29,8 @@ export type GrammarCommand =
 export type GrammarReply =
   /** The library and the vocabulary are loaded. */
   | { readonly type: 'ready' }
+  /** The grammar is written out, and its compilation begins: what of it is large, for the message if that takes too long. */
+  | { readonly type: 'written'; readonly size: string }
   | { readonly type: 'compiled'; readonly memoryBytes: number }
   /** The grammar does not compile; the thread is as good as before. */
   | { readonly type: 'refused'; readonly error: ErrorRecord }

@@ -22,21 +22,22 @@ export class ThreadConstraint implements GrammarConstraint {
   readonly matcher: number;
   readonly slot: MaskSlot;
   readonly grammar: { live: number };
+  /** Whose request it is of. */
+  readonly client: string;
   readonly #host: MatcherHost;
   readonly #stopTokenIds: ReadonlySet<TokenId>;
   #failure: OctavoError | null = null;
 
   constructor(
     host: MatcherHost,
-    matcher: number,
-    slot: MaskSlot,
-    grammar: { live: number },
+    of: Pick<ThreadConstraint, 'matcher' | 'slot' | 'grammar' | 'client'>,
     stopTokenIds: ReadonlySet<TokenId>,
   ) {
     this.#host = host;
-    this.matcher = matcher;
-    this.slot = slot;
-    this.grammar = grammar;
+    this.matcher = of.matcher;
+    this.slot = of.slot;
+    this.grammar = of.grammar;
+    this.client = of.client;
     this.#stopTokenIds = stopTokenIds;
   }
 

@@ -4,6 +4,7 @@ import { MAX_NESTING, tooDeepPath } from '../nesting.js';
 import { parseEbnf } from './language/ebnf.js';
 import {
   choice,
+  choiceOf,
   EMPTY,
   type Expression,
   type Grammar,
@@ -11,21 +12,20 @@ import {
   regular,
   repeat,
   sequence,
+  sequenceOf,
   text,
 } from './language/expression.js';
 import { printGrammar } from './language/print.js';
 import { findEndlessRule } from './language/productive.js';
 import { parseRegex } from './language/regex.js';
 import { SchemaCompiler } from './schema/compile-schema.js';
-import { JSON_RULES, OBJECT } from './schema/json-rules.js';
+import { COMPACT, JSON_RULES, SPACED } from './schema/json-rules.js';
 import { schemaError } from './schema/keywords.js';
-
-/** Longest source of a grammar, in UTF-16 units. */
-const MAX_SOURCE = 500_000;
+import { assertShort } from './sizes.js';
 
 /**
- * What a client asks for, in the notation of the grammar library, and well formed for it. Pure, and fast enough for the thread that serves
- * HTTP: what cannot be enforced is known before anything runs.
+ * What a client asks for, in the notation of the grammar library, and well formed for it. Pure. Its time grows with what the client has sent,
+ * so it has its place in a grammar thread, where there is a budget.
  *
  * @throws OctavoError `invalid_request`: what cannot be enforced, and where
  */
@@ -33,13 +33,7 @@ export const grammarText = (spec: GrammarSpec): string => printGrammar(toGrammar
 
 /** The same before it is written out. */
 export function toGrammar(spec: GrammarSpec): Grammar {
-  const size = JSON.stringify(spec).length;
-  if (size > MAX_SOURCE) {
-    throw new OctavoError(
-      'invalid_request',
-      `the grammar has ${size} characters; at most ${MAX_SOURCE} are supported`,
-    );
-  }
+  assertShort(spec);
   if (spec.kind === 'ebnf') {
     const grammar = parseEbnf(spec.source, 'grammar');
     const endless = findEndlessRule(grammar);
@@ -50,7 +44,7 @@ export function toGrammar(spec: GrammarSpec): Grammar {
   }
   const rules = new Map<string, Expression>();
   const root =
-    spec.kind === 'choice' ? choiceOf(spec.choices) : new PartWriter(rules).write(partsOf(spec));
+    spec.kind === 'choice' ? oneOf(spec.choices) : new PartWriter(rules).write(partsOf(spec));
   const grammar = { root, rules: withJsonRules(root, rules) };
   if (findEndlessRule(grammar) !== null) {
     throw schemaError('', 'a part of it can have no finite value: it must contain itself');
@@ -64,13 +58,13 @@ function partsOf(
   return spec.kind === 'structure' ? spec.parts : [spec as StructurePart];
 }
 
-function choiceOf(choices: readonly string[]): Expression {
+function oneOf(choices: readonly string[]): Expression {
   if (choices.length === 0) {
     throw new OctavoError('invalid_request', 'choice: must hold at least one text', {
       param: 'choice',
     });
   }
-  return choice(...choices.map((each) => literalOf(each, 'choice')));
+  return choiceOf(choices.map((each) => literalOf(each, 'choice')));
 }
 
 function literalOf(value: string, param: string): Expression {
@@ -82,6 +76,8 @@ function literalOf(value: string, param: string): Expression {
   return text(value);
 }
 
+const styleOf = ({ compact }: { readonly compact?: boolean }) => (compact ? COMPACT : SPACED);
+
 class PartWriter {
   readonly #rules: Map<string, Expression>;
   #schemas = 0;
@@ -91,7 +87,7 @@ class PartWriter {
   }
 
   write(parts: readonly StructurePart[]): Expression {
-    return sequence(...parts.map((part) => this.#writePart(part)));
+    return sequenceOf(parts.map((part) => this.#writePart(part)));
   }
 
   #writePart(part: StructurePart): Expression {
@@ -101,13 +97,14 @@ class PartWriter {
       case 'regex':
         return regular(parseRegex(part.source, 'whole', 'regex'));
       case 'json-object':
-        return OBJECT;
+        return styleOf(part).object;
       case 'json-schema': {
-        const compiler = new SchemaCompiler(this.#rules, `s${this.#schemas++}_`);
+        const prefix = `s${this.#schemas++}_`;
+        const compiler = new SchemaCompiler(this.#rules, prefix, styleOf(part));
         return compiler.compile(parseSchema(part.source));
       }
       case 'alternatives':
-        return choice(...part.of.map((parts) => this.write(parts)));
+        return choiceOf(part.of.map((parts) => this.write(parts)));
       case 'repeat':
         return this.#writeRepeat(part);
     }

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
+import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { buildApp } from '../app.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/settings.js';
@@ -71,6 +72,7 @@ async function loadAndServe(
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
   });
   closeEngine = () => engine.close();
+  const grammars = new GrammarChecker();
   const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
   const [variant, ...rewrites] = modelNotes;
   if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
@@ -86,6 +88,7 @@ async function loadAndServe(
     const { app, inFlight, messageForms } = buildApp({
       engine,
       model,
+      grammars,
       settings,
       redis,
       tracer,
@@ -110,6 +113,7 @@ async function loadAndServe(
     return await server.ended;
   } finally {
     redis?.disconnect();
+    await grammars.close();
     await engine.close();
     await tracer?.close();
   }

@@ -150,6 +150,14 @@ export const SettingsSchema = Type.Object({
     }),
     default: 'none',
   }),
+  disableAnyWhitespace: Type.Boolean({
+    ...extra({
+      description: 'structured output is compact JSON, without white space between its parts',
+      group: 'Model',
+      scope: 'server',
+    }),
+    default: false,
+  }),
   pooling: Type.Enum(['last', 'mean'], {
     ...extra({
       description: "embeddings: the last token's hidden state, or the mean of all",

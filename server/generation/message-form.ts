@@ -1,4 +1,5 @@
 import type { GrammarSpec } from '../../engine/core/protocol.js';
+import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ReasoningParserName } from '../reasoning/reasoning-parsers.js';
 import {
@@ -10,12 +11,13 @@ import {
 } from '../reasoning/think-parser.js';
 import type { ServedModel } from '../text/served-model.js';
 import type { PromptText } from '../text/spans.js';
-import { checkCallGrammar } from '../tools/call-grammar.js';
+import { callSuspects } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 import type { MessageForm } from './generate-text.js';
 import { outputConstraint } from './output-constraint.js';
+import type { FieldGrammar } from './structured-output.js';
 
 /** What a request's messages and tools mean for the engine. */
 export interface MessagePlan {
@@ -23,6 +25,8 @@ export interface MessagePlan {
   /** Null: the text is content from end to end. */
   readonly message: MessageForm | null;
   readonly grammar: GrammarSpec | null;
+  /** What must be known of the grammar before anything runs. */
+  readonly checks: readonly GrammarCheck[];
 }
 
 /** How the model's messages are read. Chosen once for a server. */
@@ -69,17 +73,17 @@ export class MessageForms {
    * @param rendered the prompt as the chat template has it
    * @param tools null: nothing may be called, so nothing is a call
    * @param answer what the answer must follow, if the model does not call; null: nothing
-   * @throws OctavoError `invalid_request` for what cannot be enforced
+   * @throws OctavoError `invalid_request` for wishes that do not go together
    */
   plan(
     rendered: PromptText,
     tools: ToolPlan | null,
-    answer: GrammarSpec | null = null,
+    answer: FieldGrammar | null = null,
   ): MessagePlan {
     const thinks = this.reasoning === 'think';
     const isOpen = thinks && opensThinking(rendered.text);
     const marker = tools === null ? '' : this.#specialMarker(tools);
-    const constraint = outputConstraint(tools, answer, marker);
+    const constraint = outputConstraint(tools, answer?.spec ?? null, marker);
     const mayThink =
       marker === '' &&
       constraint?.thinkable !== null &&
@@ -91,9 +95,12 @@ export class MessageForms {
     if (constraint?.thinkable && thinks && mayThink) {
       grammar = { kind: 'structure', parts: [...thinkingParts(isOpen), ...constraint.thinkable] };
     }
-    if (grammar !== null && tools !== null) checkCallGrammar(grammar, tools);
+    const checks: GrammarCheck[] = answer ? [{ ...answer, suspects: [] }] : [];
+    if (grammar !== null && tools !== null) {
+      checks.push({ spec: grammar, field: null, suspects: callSuspects(tools) });
+    }
     const message = thinks || tools !== null ? this.#form(prompt.text, tools, written) : null;
-    return { prompt, message, grammar };
+    return { prompt, message, grammar, checks };
   }
 
   #form(prompt: string, tools: ToolPlan | null, marker: string): MessageForm {

@@ -8,7 +8,6 @@ import { refuseUnsupported } from '../routes/unsupported-fields.js';
 import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
 import { samplingParams } from './sampling-fields.js';
-import { grammarOf } from './structured-output.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
@@ -80,7 +79,9 @@ export function outputBudget(options: {
 
 /** What the fields of one endpoint ask of the engine. */
 export interface EngineWishes
-  extends Partial<Pick<TextRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'message'>> {
+  extends Partial<
+    Pick<TextRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'message' | 'client'>
+  > {
   /** Completions of each prompt; otherwise the field `n`. */
   readonly completions?: number;
   /** The text goes on behind the prompt's; otherwise it is a text of its own. */
@@ -98,12 +99,7 @@ export function planRequests(
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
   context: AppContext,
-  {
-    completions = body.n ?? 1,
-    continuesPrompt = false,
-    grammar = grammarOf(body),
-    ...wishes
-  }: EngineWishes = {},
+  { completions = body.n ?? 1, continuesPrompt = false, ...wishes }: EngineWishes = {},
 ): TextRequest[] {
   const sampling = samplingParams(body, context);
   const stop = body.stop ?? [];
@@ -124,7 +120,6 @@ export function planRequests(
       maxTokens: Math.max(1, maxTokens),
       stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
       ...PLAIN_REQUEST,
-      grammar,
       eosTokenIds: context.model.eosTokenIds,
       minTokens,
       sampling,

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import type { TokenLogprobs } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
+import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
@@ -78,6 +79,8 @@ export async function answer(
   options: {
     /** One for each prompt; usage counts a prompt once. */
     readonly requests: readonly TextRequest[];
+    /** Of the grammar that they share. */
+    readonly checks: readonly GrammarCheck[];
     readonly format: AnswerFormat;
     readonly stream: boolean;
     readonly streamOptions: StreamOptions | null;
@@ -87,14 +90,16 @@ export async function answer(
   const { requests, format, record } = options;
   record.stream = options.stream;
   return runInFlight(context, request, reply, record, costOf(requests), async (running) => {
+    await context.grammars.check(options.checks, requests[0].client, running.controller.signal);
     if (options.stream) pauseUnread(context, requests, running);
     const outputs = runRequests(context, requests, request.arrivedAt, running, record);
     if (!options.stream) {
       const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
       return collect(outputs, count, format, record);
     }
+    const shown = options.checks.length > 0 ? await untilBegun(outputs) : outputs;
     const sse = new SseStream(reply, context.clock, running);
-    await stream(context, reply, sse, outputs, format, record, options.streamOptions);
+    await stream(context, reply, sse, shown, format, record, options.streamOptions);
     return undefined;
   });
 }
@@ -165,6 +170,22 @@ export async function* runRequests(
     }
     yield { ...output, index, finishReason };
   }
+}
+
+/**
+ * Waits for the first output, so that what goes wrong before it still has a status of its own: a grammar that cannot be compiled.
+ *
+ * @throws what goes wrong
+ */
+export async function untilBegun<Output>(
+  outputs: AsyncGenerator<Output, void>,
+): Promise<AsyncGenerator<Output, void>> {
+  const first = await outputs.next();
+  return (async function* () {
+    if (first.done === true) return;
+    yield first.value;
+    yield* outputs;
+  })();
 }
 
 async function collect(

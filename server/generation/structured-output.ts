@@ -1,7 +1,7 @@
 import type { Static } from 'typebox';
 import type { GrammarSpec } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
-import { grammarText } from '../../engine/grammar/to-grammar.js';
+import type { Settings } from '../config/settings.js';
 import type { StructuredOutputSchema } from '../routes/structured-output-fields.js';
 
 type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
@@ -9,13 +9,22 @@ type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
 /** Options of vLLM's `structured_outputs` that would change the answer, and are not supported. */
 const UNSUPPORTED_OPTIONS = ['structural_tag', 'whitespace_pattern'];
 
+/** What a request wants its output to be like, and the field that says so. */
+export interface FieldGrammar {
+  readonly spec: GrammarSpec;
+  readonly field: string;
+}
+
 /**
- * What a request wants its output to be like; null: nothing.
+ * What a request wants its output to be like; null: nothing. Whether that can be enforced is not known yet: nothing of it is read here.
  *
- * @throws OctavoError `invalid_request` for a wish that cannot be enforced, or for two at once; its `param` is the field
+ * @throws OctavoError `invalid_request` for two wishes at once; its `param` is the field
  */
-export function grammarOf(body: StructuredOutputFields): GrammarSpec | null {
-  const wishes = wishesOf(body);
+export function grammarOf(
+  body: StructuredOutputFields,
+  settings: JsonSettings,
+): FieldGrammar | null {
+  const wishes = wishesOf(body, isCompact(body, settings));
   if (wishes.length === 0) return null;
   const [[field, spec], another] = wishes;
   if (another) {
@@ -23,20 +32,40 @@ export function grammarOf(body: StructuredOutputFields): GrammarSpec | null {
       param: another[0],
     });
   }
-  try {
-    grammarText(spec);
-  } catch (error) {
-    if (!(error instanceof OctavoError)) throw error;
-    throw new OctavoError(error.kind, `${field}: ${error.message}`, { param: field, cause: error });
-  }
-  return spec;
+  return { spec, field };
 }
 
-function wishesOf(body: StructuredOutputFields): [field: string, spec: GrammarSpec][] {
+/** What the server was started with. */
+export type JsonSettings = Pick<Settings, 'disableAnyWhitespace'>;
+
+/** Whether the request's JSON has no white space: as it says, or as the server was started. */
+export const isCompact = (body: StructuredOutputFields, settings: JsonSettings): boolean =>
+  body.structured_outputs?.disable_any_whitespace ?? settings.disableAnyWhitespace;
+
+function wishesOf(
+  body: StructuredOutputFields,
+  compact: boolean,
+): [field: string, spec: GrammarSpec][] {
+  // Absent where it says nothing: specs are keys.
+  const form = compact ? { compact } : {};
+  const jsonSchema = (schema: string | object | boolean): GrammarSpec => ({
+    kind: 'json-schema',
+    source: typeof schema === 'string' ? schema : JSON.stringify(schema),
+    ...form,
+  });
   const wishes: [string, GrammarSpec][] = [];
   const want = (field: string, spec: GrammarSpec): void => void wishes.push([field, spec]);
   const format = body.response_format;
-  if (format?.type === 'json_object') want('response_format', { kind: 'json-object' });
+  const own = format?.schema ?? null;
+  if (own !== null && format?.type !== 'json_object') {
+    const param = 'response_format.schema';
+    const message = `${param} is allowed only with type json_object; with json_schema it is response_format.json_schema.schema`;
+    throw new OctavoError('invalid_request', message, { param });
+  }
+  if (format?.type === 'json_object') {
+    if (own === null) want('response_format', { kind: 'json-object', ...form });
+    else want('response_format.schema', jsonSchema(own));
+  }
   if (format?.type === 'json_schema') {
     const schema = format.json_schema?.schema;
     const param = 'response_format.json_schema.schema';
@@ -70,11 +99,7 @@ function wishesOf(body: StructuredOutputFields): [field: string, spec: GrammarSp
     if (value === undefined || value === null) continue;
     want(field, (specOf as (value: unknown) => GrammarSpec)(value));
   }
-  if (newer?.json_object === true) want('structured_outputs.json_object', { kind: 'json-object' });
+  if (newer?.json_object === true)
+    want('structured_outputs.json_object', { kind: 'json-object', ...form });
   return wishes;
 }
-
-const jsonSchema = (schema: string | object | boolean): GrammarSpec => ({
-  kind: 'json-schema',
-  source: typeof schema === 'string' ? schema : JSON.stringify(schema),
-});

@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { OctavoError } from '../../engine/errors.js';
-import { bearerToken } from '../http/auth.js';
+import { clientOf } from './client.js';
 import type { Cost } from './cost.js';
 import { type EngineLoad, Queue, type QueuedRequest, type QueueLimits } from './queue.js';
 import type { Budget, RateLimiter } from './rate-limiter.js';
@@ -76,7 +75,7 @@ export class Admission {
     const queued: QueuedRequest = { promptTokens, sequences, waits };
     this.#queue.enter(queued);
     try {
-      const client = this.#clientOf(request);
+      const client = clientOf(request, this.#options.keyed);
       await this.#charge(requests, 'requests', client, 1, reply);
       const charged = cost.promptTokens + cost.maxTokens;
       await this.#charge(tokens, 'tokens', client, charged, reply);
@@ -132,13 +131,6 @@ export class Admission {
       this.#options.logger.error({ err: error }, 'rate limits cannot be counted');
       return null;
     }
-  }
-
-  /** Keys are not stored: a digest stands for them. */
-  #clientOf(request: FastifyRequest): string {
-    const token = this.#options.keyed ? bearerToken(request) : null;
-    if (token === null) return `address:${request.ip}`;
-    return `key:${createHash('sha256').update(token).digest('base64')}`;
   }
 }
 

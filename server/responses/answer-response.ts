@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { OctavoError } from '../../engine/errors.js';
+import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import type { TextRequest } from '../generation/generate-text.js';
 import type { ScoredToken } from '../generation/held-tokens.js';
@@ -8,6 +9,7 @@ import {
   pauseUnread,
   runRequests,
   streamFailure,
+  untilBegun,
   usageOf,
 } from '../generation/run.js';
 import { type Running, runInFlight } from '../generation/run-in-flight.js';
@@ -28,6 +30,8 @@ import {
 export interface AnswerOptions {
   /** With one completion. */
   readonly request: TextRequest;
+  /** Of its grammar. */
+  readonly checks: readonly GrammarCheck[];
   readonly head: ResponseHead;
   readonly stream: boolean;
   readonly record: GenerationRecord;
@@ -55,10 +59,13 @@ export async function answerResponse(
   const cost = costOf([options.request]);
   return runInFlight(context, request, reply, record, cost, async (running) => {
     const { arrivedAt } = request;
-    if (options.stream) pauseUnread(context, [options.request], running);
-    const outputs = runRequests(context, [options.request], arrivedAt, running, record);
+    const { checks, request: planned } = options;
+    await context.grammars.check(checks, planned.client, running.controller.signal);
+    if (options.stream) pauseUnread(context, [planned], running);
+    const outputs = runRequests(context, [planned], arrivedAt, running, record);
     if (options.stream) {
-      await stream(context, reply, running, outputs, options);
+      const shown = checks.length > 0 ? await untilBegun(outputs) : outputs;
+      await stream(context, reply, running, shown, options);
       return undefined;
     }
     const items = new OutputItems();

@@ -3,7 +3,7 @@ import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { MessagePlan } from '../generation/message-form.js';
 import { checkCommonFields } from '../generation/plan.js';
-import { grammarOf } from '../generation/structured-output.js';
+import { grammarOf, isCompact } from '../generation/structured-output.js';
 import { renderMessages } from '../routes/chat-messages.js';
 import {
   checkResponseFields,
@@ -19,7 +19,7 @@ import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { type Item, toItems } from './items.js';
 import type { OwnResponses } from './response-store.js';
-import { toChatTools, withOwnNames } from './tools.js';
+import { ownName, toChatTools, withOwnNames } from './tools.js';
 
 interface Prompt extends MessagePlan {
   readonly tokenIds: readonly TokenId[];
@@ -51,7 +51,12 @@ export function prepareResponse(
 
 function prepare(body: ResponseBody, context: AppContext, responses: OwnResponses): Prepared {
   const { model, messageForms, engine } = context;
-  const tools = planTools(toChatTools(body), model.chatTemplate, messageForms.tools);
+  const tools = planTools(
+    toChatTools(body),
+    model.chatTemplate,
+    messageForms.tools,
+    isCompact(body, context.settings),
+  );
   const variables = templateVariables(
     {
       reasoning_effort: body.reasoning?.effort ?? null,
@@ -59,10 +64,12 @@ function prepare(body: ResponseBody, context: AppContext, responses: OwnResponse
     },
     model.chatTemplate,
   );
-  const answer = grammarOf({
-    ...body,
-    response_format: toChatFormat(body.text?.format ?? null),
-  });
+  const asked = grammarOf(
+    { ...body, response_format: toChatFormat(body.text?.format ?? null) },
+    context.settings,
+  );
+  // Checked later, when names of chats are no longer replaced.
+  const answer = asked && { ...asked, field: ownName(asked.field) };
   const input = [
     ...previousItems(body.previous_response_id ?? null, responses),
     ...toItems(body.input, (id) => responses.item(id)),

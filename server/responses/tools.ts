@@ -82,15 +82,20 @@ export function withOwnNames<Result>(check: () => Result): Result {
     return check();
   } catch (error) {
     if (!(error instanceof OctavoError) || error.param === null) throw error;
-    const param = error.param
-      .replace(/^messages\b.*/, 'input')
-      .replace('.allowed_tools.', '.')
-      .replace('.function.', '.')
-      .replace('reasoning_effort', 'reasoning.effort')
-      .replace('response_format.json_schema.', 'text.format.');
+    const param = ownName(error.param);
     throw new OctavoError(error.kind, error.message.replaceAll(error.param, param), {
       param,
       cause: error,
     });
   }
 }
+
+/** A field of chats as clients of this API know it. */
+export const ownName = (field: string): string =>
+  field
+    .replace(/^messages\b.*/, 'input')
+    .replace('.allowed_tools.', '.')
+    .replace('.function.', '.')
+    .replace('reasoning_effort', 'reasoning.effort')
+    .replace(/^response_format\.(?:json_schema\.)?/, 'text.format.')
+    .replace(/^response_format$/, 'text.format');

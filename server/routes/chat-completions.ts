@@ -4,7 +4,8 @@ import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
 import { answer, newId } from '../generation/run.js';
-import { grammarOf } from '../generation/structured-output.js';
+import { grammarOf, isCompact } from '../generation/structured-output.js';
+import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { encodePrompt } from '../text/served-model.js';
@@ -44,12 +45,18 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const { model: served, engine, messageForms } = context;
       const { maxModelLength } = engine.info;
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
-      const tools = planTools(body, served.chatTemplate, messageForms.tools);
+      const tools = planTools(
+        body,
+        served.chatTemplate,
+        messageForms.tools,
+        isCompact(body, context.settings),
+      );
       const rendered = renderMessages(body.messages, served, {
         tools: tools?.shown ?? null,
         variables: templateVariables(body, served.chatTemplate),
       });
-      const { prompt, message, grammar } = messageForms.plan(rendered, tools, grammarOf(body));
+      const wish = grammarOf(body, context.settings);
+      const { prompt, message, grammar, checks } = messageForms.plan(rendered, tools, wish);
       assertMayFit(prompt.text, served.tokenizer, maxModelLength, 'messages');
       const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
@@ -69,7 +76,9 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
           promptLogprobs,
           message,
           grammar,
+          client: clientOf(request, context.settings.apiKey.length > 0),
         }),
+        checks,
         format: chatFormat({
           shared: { id, created, model },
           n: body.n ?? 1,

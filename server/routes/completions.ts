@@ -9,6 +9,8 @@ import {
 } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
 import { answer, newId } from '../generation/run.js';
+import { grammarOf } from '../generation/structured-output.js';
+import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { completionFormat } from './completion-format.js';
 import { echoOf, NO_ECHO } from './echo.js';
@@ -63,9 +65,15 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
       const id = newId('cmpl');
       const model = body.model ?? context.model.names[0];
       const created = context.clock.unixSeconds();
-      const requests = planRequests(id, prompts, body, context, engineWishes(body));
+      const grammar = grammarOf(body, context.settings);
+      const requests = planRequests(id, prompts, body, context, {
+        ...engineWishes(body),
+        grammar: grammar?.spec ?? null,
+        client: clientOf(request, context.settings.apiKey.length > 0),
+      });
       return answer(context, request, reply, {
         requests,
+        checks: grammar ? [{ ...grammar, suspects: [] }] : [],
         format: completionFormat({
           head: { id, object: 'text_completion', created, model },
           echoes: requests.map(({ promptTokenIds }, index) =>

@@ -28,7 +28,11 @@ const {
 
 const TextFormat = Type.Union([
   Type.Object({ type: Type.Literal('text') }),
-  Type.Object({ type: Type.Literal('json_object') }),
+  Type.Object({
+    type: Type.Literal('json_object'),
+    /** As llama.cpp and others have it. */
+    schema: Nullable(Type.Object({})),
+  }),
   Type.Object({
     type: Type.Literal('json_schema'),
     /** For people, like the description. */

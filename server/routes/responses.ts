@@ -4,6 +4,8 @@ import type { AppContext } from '../app-context.js';
 import { outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
 import { bearerToken } from '../http/auth.js';
+import { whileConnected } from '../http/while-connected.js';
+import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { answerResponse } from '../responses/answer-response.js';
 import { newItemId } from '../responses/ids.js';
@@ -38,7 +40,7 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       const { body } = request;
       const responses = responsesOf(request);
       const { input, prompt, tools } = prepareResponse(body, context, responses);
-      const { tokenIds, message, grammar } = prompt;
+      const { tokenIds, message, grammar, checks } = prompt;
       const top = topLogprobs(body);
       if (top !== null && message !== null) {
         const text = 'include: log-probabilities are of texts only, without tools or reasoning';
@@ -57,11 +59,13 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
       const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, {
         message,
         grammar,
+        client: clientOf(request, settings.apiKey.length > 0),
         logprobs: top,
       });
       const head = headOf(id, body, context);
       return answerResponse(context, request, reply, {
         request: planned,
+        checks,
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
         writeLogprobs: top === null ? null : (tokens) => writer.list(tokens, top),
         head,
@@ -77,8 +81,12 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
   app.post(
     '/v1/responses/input_tokens',
     { schema: { body: ResponseSchema } },
-    async ({ body, headers }) => {
-      const { prompt } = prepareResponse(body, context, responsesOf({ headers }));
+    async (request, reply) => {
+      const { prompt } = prepareResponse(request.body, context, responsesOf(request));
+      const client = clientOf(request, settings.apiKey.length > 0);
+      await whileConnected(reply, (signal) =>
+        context.grammars.check(prompt.checks, client, signal),
+      );
       return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
     },
   );

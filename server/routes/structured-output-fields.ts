@@ -19,6 +19,8 @@ export const STRUCTURED_OUTPUT_FIELDS = {
         Type.Literal('json_object'),
         Type.Literal('json_schema'),
       ]),
+      /** Of `json_object`, as llama.cpp and others have it. */
+      schema: optional(JsonSchemaSchema),
       json_schema: optional(
         Type.Object({
           name: optional(Type.String()),
@@ -41,6 +43,8 @@ export const STRUCTURED_OUTPUT_FIELDS = {
       choice: optional(Choices),
       grammar: optional(Type.String()),
       json_object: optional(Type.Boolean()),
+      /** Compact JSON. Not a form of its own: it may stand alone, or beside any. */
+      disable_any_whitespace: optional(Type.Boolean()),
     }),
   ),
 };

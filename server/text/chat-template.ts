@@ -1,6 +1,7 @@
 import { OctavoError } from '../../engine/errors.js';
 import { type Clock, systemClock } from '../clock.js';
 import { clip } from './clip.js';
+import { countValues } from './count-values.js';
 import { type Program, parseTemplate, runTemplate } from './python-jinja.js';
 import type { PromptText } from './spans.js';
 import { strftime } from './strftime.js';
@@ -28,6 +29,9 @@ export const RESERVED_VARIABLES: readonly string[] = [
   'bos_token',
   'eos_token',
 ];
+
+/** What a conversation may hold: its parts, arguments of calls, variables. Each takes the library some microseconds. */
+const MAX_VALUES = 100_000;
 
 const PROBE_TOOL = {
   type: 'function',
@@ -124,6 +128,10 @@ export class ChatTemplate {
    */
   renderPrompt(messages: readonly TemplateMessage[], options: RenderOptions = {}): PromptText {
     const { tools = null, addGenerationPrompt = true, variables = {} } = options;
+    if (countValues([messages, variables], MAX_VALUES) > MAX_VALUES) {
+      const message = `messages: more than ${MAX_VALUES} JSON values, with those of arguments and variables, are not supported`;
+      throw new OctavoError('invalid_request', message, { param: 'messages' });
+    }
     const all = {
       ...this.#globals(),
       ...variables,

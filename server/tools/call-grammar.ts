@@ -1,6 +1,5 @@
 import type { GrammarSpec, StructurePart } from '../../engine/core/protocol.js';
-import { OctavoError } from '../../engine/errors.js';
-import { toGrammar } from '../../engine/grammar/to-grammar.js';
+import type { Suspect } from '../../engine/grammar/check-messages.js';
 import type { OfferedTool } from './tool-format.js';
 import type { ToolPlan } from './tool-plan.js';
 
@@ -39,33 +38,19 @@ export function callsOrAnswer(
   return [{ kind: 'alternatives', of: [answer ?? alone, [...before, ...onlyCalls(plan, '')]] }];
 }
 
-/** @throws OctavoError `invalid_request` that names the function whose schema cannot be enforced */
-export function checkCallGrammar(grammar: GrammarSpec, { offered, mode }: ToolPlan): void {
-  try {
-    toGrammar(grammar);
-  } catch (error) {
-    for (const tool of offered) checkSchema(tool.name, argumentsOf(tool, mode !== 'auto'));
-    throw error;
-  }
-}
-
-function checkSchema(name: string, parameters: GrammarSpec & StructurePart): void {
-  try {
-    toGrammar(parameters);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new OctavoError('invalid_request', `the function ${name}: ${reason}`, {
-      param: 'tools',
-      cause: error,
-    });
-  }
-}
+/** What may be at fault when a grammar of calls is refused: each function's arguments. */
+export const callSuspects = ({ offered, mode, compact }: ToolPlan): Suspect[] =>
+  offered.map((tool) => ({
+    spec: argumentsOf(tool, mode !== 'auto', compact),
+    name: `the function ${tool.name}`,
+    param: 'tools',
+  }));
 
 /** @param skip so many characters of the call are in the prompt */
-function oneCall({ format, offered, mode }: ToolPlan, skip: number): StructurePart {
+function oneCall({ format, offered, mode, compact }: ToolPlan, skip: number): StructurePart {
   const of = offered.map((tool) => {
     const { before, after } = format.language.call(tool.name);
-    const parameters = argumentsOf(tool, mode !== 'auto');
+    const parameters = argumentsOf(tool, mode !== 'auto', compact);
     return [...literal(before.slice(skip)), parameters, ...literal(after)];
   });
   return { kind: 'alternatives', of };
@@ -74,9 +59,11 @@ function oneCall({ format, offered, mode }: ToolPlan, skip: number): StructurePa
 function argumentsOf(
   { strict, parameters }: OfferedTool,
   isForced: boolean,
+  compact: boolean,
 ): GrammarSpec & StructurePart {
-  if (!strict && !isForced) return { kind: 'json-object' };
-  return { kind: 'json-schema', source: JSON.stringify(parameters) };
+  const form = compact ? { compact } : {};
+  if (!strict && !isForced) return { kind: 'json-object', ...form };
+  return { kind: 'json-schema', source: JSON.stringify(parameters), ...form };
 }
 
 const literal = (text: string): StructurePart[] => (text === '' ? [] : [{ kind: 'literal', text }]);

@@ -3,6 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import type { ToolFieldsSchema } from '../routes/tool-fields.js';
 import type { ChatTemplate } from '../text/chat-template.js';
 import { clip } from '../text/clip.js';
+import { countValues } from '../text/count-values.js';
 import type { OfferedTool, ToolFormat } from './tool-format.js';
 
 type ToolFields = Static<typeof ToolFieldsSchema>;
@@ -17,6 +18,8 @@ export interface ToolPlan {
   /** `auto`: the model decides; `required`: at least one call must come; `named`: exactly one, of the only tool offered. */
   readonly mode: 'auto' | 'required' | 'named';
   readonly maxCalls: number;
+  /** Arguments that follow a grammar have no white space. */
+  readonly compact: boolean;
 }
 
 /**
@@ -25,6 +28,7 @@ export interface ToolPlan {
  * Tools that may not be called are not shown to the model either: what it does not know it cannot call.
  *
  * @param format null when the server does not read calls
+ * @param compact arguments that follow a grammar have no white space
  * @returns null when nothing may be called
  * @throws OctavoError `invalid_request`
  */
@@ -32,10 +36,14 @@ export function planTools(
   body: ToolFields,
   template: ChatTemplate | null,
   format: ToolFormat | null,
+  compact = false,
 ): ToolPlan | null {
   const { tools } = body;
   const choice = body.tool_choice ?? (tools ? 'auto' : 'none');
-  if (tools) checkTools(tools);
+  if (tools) {
+    checkTools(tools);
+    checkSize(tools);
+  }
   if (!tools) {
     if (choice === 'none') return null;
     throw refused('tool_choice', 'tool_choice is allowed only with tools');
@@ -66,6 +74,7 @@ export function planTools(
     })),
     mode,
     maxCalls: mode === 'named' || body.parallel_tool_calls === false ? 1 : Infinity,
+    compact,
   };
 }
 
@@ -87,6 +96,20 @@ function checkTools(tools: readonly Tool[]): void {
       throw refused(param, `${param} of ${name} must be a schema of type object`);
     }
   }
+}
+
+/**
+ * All tools together. The template that shows them to the model runs on the thread that serves HTTP, and takes some 15 us for a value: as
+ * much as it may keep others waiting.
+ */
+const MAX_VALUES = 10_000;
+
+function checkSize(tools: readonly Tool[]): void {
+  if (countValues(tools, MAX_VALUES) <= MAX_VALUES) return;
+  throw refused(
+    'tools',
+    `tools: more than ${MAX_VALUES} JSON values together (names, types, descriptions, lists, ...) are not supported`,
+  );
 }
 
 interface Choice {

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
+import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { buildApp } from '../../server/app.js';
 import { systemClock } from '../../server/clock.js';
 import { loadSettings } from '../../server/config/load-settings.js';
@@ -25,6 +26,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const { app, inFlight } = buildApp({
     engine,
     model: byteModel,
+    grammars: new GrammarChecker(),
     settings: loadSettings({}, {}),
     redis: null,
     logger,

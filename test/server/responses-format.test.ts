@@ -69,6 +69,18 @@ describe('text.format', () => {
     expect(await takes(['{}', JSON_TEXT, '[]', 'x'])).toEqual([true, true, false, false]);
   });
 
+  test('json_object with a schema: what fits it', async () => {
+    const cities = { type: 'object', properties: { city: { type: 'string' } } };
+    const text = { format: { type: 'json_object', schema: cities } as never };
+    const { takes } = await languageFor({ text });
+    expect(await takes(['{}', JSON_TEXT, '{"town": "x"}'])).toEqual([true, true, false]);
+    const bad = { format: { type: 'json_object', schema: { not: {} } } as never };
+    await expect(languageFor({ text: bad })).rejects.toMatchObject({
+      status: 400,
+      param: 'text.format.schema',
+    });
+  });
+
   test('beside tools: either an answer in its form or calls', async () => {
     const { takes } = await languageFor({ text: { format }, tools: [TIME] });
     expect(await takes([JSON_TEXT, CALL, 'x', `${JSON_TEXT}${CALL}`])).toEqual([

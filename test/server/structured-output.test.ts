@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { OctavoError } from '../../engine/errors.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../support/test-server.js';
@@ -41,6 +42,22 @@ describe('fields of structured output', () => {
     [{ structured_outputs: { choice: ['a'] } }, { kind: 'choice', choices: ['a'] }],
     [{ structured_outputs: { grammar: 'root ::= "a"' } }, { kind: 'ebnf', source: 'root ::= "a"' }],
     [{ structured_outputs: { json_object: true } }, { kind: 'json-object' }],
+    [{ response_format: { type: 'json_object', schema: SCHEMA } }, { kind: 'json-schema', source }],
+    [
+      {
+        response_format: { type: 'json_object' },
+        structured_outputs: { disable_any_whitespace: true },
+      },
+      { kind: 'json-object', compact: true },
+    ],
+    [
+      { structured_outputs: { json: SCHEMA, disable_any_whitespace: true } },
+      { kind: 'json-schema', source, compact: true },
+    ],
+    [
+      { guided_json: SCHEMA, structured_outputs: { disable_any_whitespace: false } },
+      { kind: 'json-schema', source },
+    ],
   ])('%j asks the engine for %j', async (fields, grammar) => {
     const scripted = engine();
     const server = await startTestServer(scripted);
@@ -81,6 +98,18 @@ describe('fields of structured output', () => {
       'response_format.json_schema.schema',
       'the JSON schema at /properties/a: the keyword "not"',
     ],
+    [
+      { response_format: { type: 'json_object', schema: { not: {} } } },
+      'response_format.schema',
+      'response_format.schema: the JSON schema: the keyword "not"',
+    ],
+    [
+      { response_format: { type: 'text', schema: SCHEMA } },
+      'response_format.schema',
+      'allowed only with type json_object',
+    ],
+    [{ guided_regex: 'a'.repeat(400_000) }, 'guided_regex', 'too large'],
+    [{ guided_regex: 'a'.repeat(500_001) }, 'guided_regex', 'has 500001 characters; at most'],
     [{ guided_json: '{' }, 'guided_json', 'not valid JSON'],
     [{ guided_json: '[]' }, 'guided_json', 'must be an object'],
     [{ guided_regex: '(?=a)' }, 'guided_regex', 'look-around'],
@@ -110,6 +139,53 @@ describe('fields of structured output', () => {
     expect([response.status, body.error.param]).toEqual([400, param]);
     expect(body.error.message).toContain(message);
     expect(scripted.submitted).toEqual([]);
+  });
+
+  it('is compact by default where the server was started so', async () => {
+    const scripted = engine();
+    const settings = { disableAnyWhitespace: true };
+    const server = await startTestServer(scripted, { settings });
+    for (const own of [null, true, false]) {
+      const response = await server.post(
+        '/v1/chat/completions',
+        chat({ guided_json: SCHEMA, structured_outputs: { disable_any_whitespace: own } }),
+      );
+      expect(response.status).toBe(200);
+    }
+    expect(scripted.submitted.map(({ request }) => request.grammar)).toEqual([
+      { kind: 'json-schema', source, compact: true },
+      { kind: 'json-schema', source, compact: true },
+      { kind: 'json-schema', source },
+    ]);
+  });
+
+  it('knows whose the threads are', async () => {
+    const scripted = engine();
+    const server = await startTestServer(scripted, { apiKeys: ['one', 'two'] });
+    for (const key of ['one', 'two', 'one']) {
+      const authorization = `Bearer ${key}`;
+      await server.post('/v1/chat/completions', chat({ guided_regex: 'a' }), { authorization });
+    }
+    const clients = scripted.submitted.map(({ request }) => request.client);
+    expect(clients[0]).toBe(clients[2]);
+    expect(new Set(clients).size).toBe(2);
+    expect(clients.join()).not.toMatch(/one|two/);
+  });
+
+  it('has a status for what only the engine finds out, streamed too', async () => {
+    const error = new OctavoError('invalid_request', 'the grammar cannot be compiled: so it is');
+    const scripted = new ScriptedEngine(() => ({ steps: [], finish: null, error }));
+    const server = await startTestServer(scripted);
+    const bodies = {
+      '/v1/chat/completions': chat({}),
+      '/v1/completions': { prompt: 'x' },
+      '/v1/responses': { input: 'x' },
+    };
+    for (const [path, body] of Object.entries(bodies)) {
+      const response = await server.post(path, { ...body, guided_regex: 'a', stream: true });
+      expect([path, response.status]).toEqual([path, 400]);
+      expect(await response.text()).toContain('so it is');
+    }
   });
 
   it('answers a schema that is nested beyond measure', async () => {

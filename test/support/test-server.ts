@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import type { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { pino } from 'pino';
+import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { type App, buildApp } from '../../server/app.js';
 import { type Clock, systemClock } from '../../server/clock.js';
 import { loadSettings } from '../../server/config/load-settings.js';
@@ -38,6 +39,9 @@ export interface TestServerOptions {
 
 const running: App[] = [];
 
+/** One for all servers of a test file: its threads take a while to start, and keep no process alive. */
+const grammars = new GrammarChecker();
+
 /** The real server, on a free port, in front of the given engine. */
 export async function startTestServer(
   engine: Engine,
@@ -54,6 +58,7 @@ export async function startTestServer(
     engine,
     model: options.model ?? byteModel,
     settings,
+    grammars,
     redis: options.redis ?? null,
     tracer: options.tracer ?? null,
     logger,

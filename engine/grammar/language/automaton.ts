@@ -5,7 +5,7 @@ import type { Expression, Range } from './expression.js';
 /** Of one automaton, and of all in a grammar. */
 export const MAX_STATES = 20_000;
 
-/** Members of all sets that are met, again and again counted: what a grammar's patterns cost the thread that serves HTTP (a second). */
+/** Members of all sets that are met, again and again counted: a second for a grammar's patterns. */
 const MAX_WORK = 2_000_000;
 
 /** What the automata of one grammar have cost up to now. */

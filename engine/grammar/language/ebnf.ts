@@ -1,7 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import {
-  characters,
-  choice,
+  charactersOf,
+  choiceOf,
   complement,
   EMPTY,
   type Expression,
@@ -10,7 +10,7 @@ import {
   type Range,
   repeat,
   rule,
-  sequence,
+  sequenceOf,
   text,
 } from './expression.js';
 import { regularise } from './regularise.js';
@@ -75,7 +75,7 @@ class EbnfParser {
     const items = [this.#sequence()];
     while (this.#take('|')) items.push(this.#sequence());
     this.#depth -= 1;
-    return choice(...items);
+    return choiceOf(items);
   }
 
   #sequence(): Expression {
@@ -88,7 +88,7 @@ class EbnfParser {
       items.push(repeat(item, min, max));
     }
     this.#skip();
-    return items.length === 0 ? EMPTY : sequence(...items);
+    return items.length === 0 ? EMPTY : sequenceOf(items);
   }
 
   #item(): Expression | null {
@@ -150,7 +150,7 @@ class EbnfParser {
         ranges.push([first, last]);
       } else ranges.push([first, first]);
     }
-    const result = characters(...(isNegated ? complement(ranges) : ranges));
+    const result = charactersOf(isNegated ? complement(ranges) : ranges);
     if (result.kind === 'class' && result.ranges.length === 0) {
       throw this.#error('a class that no character is in', start);
     }

@@ -41,14 +41,20 @@ export const text = (value: string): Expression => ({ kind: 'text', text: value 
 
 export const rule = (name: string): Expression => ({ kind: 'rule', name });
 
-export function sequence(...items: readonly Expression[]): Expression {
+export const sequence = (...items: readonly Expression[]): Expression => sequenceOf(items);
+
+/** The same of a list that a client made: as arguments of a call, too many do not fit on the stack. */
+export function sequenceOf(items: readonly Expression[]): Expression {
   const flat = items.flatMap((item) => (item.kind === 'sequence' ? item.items : [item]));
   const kept = flat.filter((item) => !isEmpty(item));
   if (kept.length === 0) return EMPTY;
   return kept.length === 1 ? kept[0] : { kind: 'sequence', items: kept };
 }
 
-export function choice(...items: readonly Expression[]): Expression {
+export const choice = (...items: readonly Expression[]): Expression => choiceOf(items);
+
+/** As `sequenceOf`. */
+export function choiceOf(items: readonly Expression[]): Expression {
   const flat = items.flatMap((item) => (item.kind === 'choice' ? item.items : [item]));
   return flat.length === 1 ? flat[0] : { kind: 'choice', items: flat };
 }
@@ -62,7 +68,10 @@ export const regular = (item: Expression): Expression => ({ kind: 'regular', ite
 
 export const optional = (item: Expression): Expression => repeat(item, 0, 1);
 
-export const characters = (...ranges: readonly Range[]): Expression => ({
+export const characters = (...ranges: readonly Range[]): Expression => charactersOf(ranges);
+
+/** As `sequenceOf`. */
+export const charactersOf = (ranges: readonly Range[]): Expression => ({
   kind: 'class',
   ranges: withoutSurrogates(union(ranges)),
 });

@@ -1,12 +1,12 @@
 import {
-  characters,
-  choice,
+  charactersOf,
+  choiceOf,
   complement,
   type Expression,
   intersect,
   type Range,
   repeat,
-  sequence,
+  sequenceOf,
   text,
 } from './expression.js';
 
@@ -28,9 +28,9 @@ export function insideString(expression: Expression): Expression {
     case 'class':
       return escapedClass(expression.ranges);
     case 'sequence':
-      return sequence(...expression.items.map(insideString));
+      return sequenceOf(expression.items.map(insideString));
     case 'choice':
-      return choice(...expression.items.map(insideString));
+      return choiceOf(expression.items.map(insideString));
     case 'repeat':
       return repeat(insideString(expression.item), expression.min, expression.max);
     case 'rule':
@@ -42,13 +42,13 @@ export function insideString(expression: Expression): Expression {
 function escapedClass(ranges: readonly Range[]): Expression {
   const items: Expression[] = [];
   const plain = intersect(ranges, complement(ESCAPED));
-  if (plain.length > 0) items.push(characters(...plain));
+  if (plain.length > 0) items.push(charactersOf(plain));
   for (const [first, last] of intersect(ranges, ESCAPED)) {
     for (let point = first; point <= last; point++) {
       items.push(text(JSON.stringify(String.fromCodePoint(point)).slice(1, -1)));
     }
   }
-  return choice(...items);
+  return choiceOf(items);
 }
 
 /** Fewest and most code points of a text; null: without bound. Of patterns only. */

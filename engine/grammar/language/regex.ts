@@ -1,7 +1,8 @@
 import { OctavoError } from '../../errors.js';
 import {
   characters,
-  choice,
+  charactersOf,
+  choiceOf,
   complement,
   EMPTY,
   type Expression,
@@ -9,7 +10,7 @@ import {
   intersect,
   type Range,
   repeat,
-  sequence,
+  sequenceOf,
   text,
 } from './expression.js';
 
@@ -115,7 +116,7 @@ class RegexParser {
     const items = [this.#alternative(outer)];
     while (this.#take('|')) items.push(this.#alternative(outer));
     this.#depth -= 1;
-    return choice(...items);
+    return choiceOf(items);
   }
 
   #alternative(outer: boolean): Expression {
@@ -139,7 +140,8 @@ class RegexParser {
     }
     const start = anywhere && !fromStart ? ANY_TEXT : EMPTY;
     const end = anywhere && !toEnd ? ANY_TEXT : EMPTY;
-    return sequence(start, ...items, end);
+    items.push(end);
+    return sequenceOf([start, ...items]);
   }
 
   #takeAnchors(anchor: string): boolean {
@@ -179,13 +181,13 @@ class RegexParser {
       case '[':
         return this.#class();
       case '.':
-        return characters(...complement(LINE_ENDS));
+        return charactersOf(complement(LINE_ENDS));
       case '^':
       case '$':
         throw this.#refusal(`${next} inside of the pattern`);
       case '\\': {
         const ranges = this.#escape();
-        return characters(...ranges);
+        return charactersOf(ranges);
       }
       default:
         return text(next);
@@ -212,9 +214,9 @@ class RegexParser {
         this.#next();
         const last = this.#classAtom();
         ranges.push([first[0][0], last[0][1]]);
-      } else ranges.push(...first);
+      } else for (const range of first) ranges.push(range);
     }
-    const result = characters(...(isNegated ? complement(ranges) : ranges));
+    const result = charactersOf(isNegated ? complement(ranges) : ranges);
     if (result.kind === 'class' && result.ranges.length === 0) {
       throw this.#refusal('a class that no character is in');
     }

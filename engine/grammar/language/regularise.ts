@@ -1,4 +1,4 @@
-import { type Expression, regular, sequence } from './expression.js';
+import { type Expression, regular, sequenceOf } from './expression.js';
 
 /**
  * Marks the parts of a grammar that repeat something and have no rules, as large as they can be: as automata their masks are known when
@@ -15,7 +15,7 @@ export function regularise(expression: Expression): Expression {
       const items: Expression[] = [];
       let free: Expression[] = [];
       const flush = (): void => {
-        if (free.length > 0) items.push(regularise(sequence(...free)));
+        if (free.length > 0) items.push(regularise(sequenceOf(free)));
         free = [];
       };
       for (const item of expression.items) {

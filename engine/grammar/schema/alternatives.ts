@@ -5,6 +5,9 @@ import { child, type Located, type Meet, type SchemaDocument } from './located.j
 /** Alternatives of one value, over all `anyOf` of a schema together. */
 const MAX_ALTERNATIVES = 200;
 
+/** `anyOf` and `oneOf` inside of each other, references included: each of them is a call of its own. */
+const MAX_DEPTH = 100;
+
 /**
  * Takes `$ref`, `allOf`, `anyOf` and `oneOf` apart: a value is valid when all schemas of one of the lists hold by their own keywords. A
  * list is a set of places in the document, so there are finitely many of them, however the references run.
@@ -23,14 +26,21 @@ export function alternatives(
   const queue = [...meet];
   const pending: { branches: Located[]; keyword: 'anyOf' | 'oneOf'; at: string }[] = [];
   const first = lists[0];
-  for (let next = queue.shift(); next; next = queue.shift()) {
+  if (above.length > MAX_DEPTH) {
+    throw schemaError(
+      above[above.length - 1],
+      `more than ${MAX_DEPTH} alternatives inside of each other`,
+    );
+  }
+  // A queue that grows while it is read.
+  for (const next of queue) {
     if (first.has(next.pointer)) continue;
     first.set(next.pointer, next);
     checkKeywords(next);
     const { schema, pointer } = next;
     if (typeof schema === 'boolean') continue;
     if (schema['$ref'] !== undefined) queue.push(document.resolve(schema['$ref'], pointer));
-    queue.push(...branchesOf(next, 'allOf'));
+    for (const branch of branchesOf(next, 'allOf')) queue.push(branch);
     for (const keyword of ['anyOf', 'oneOf'] as const) {
       const branches = branchesOf(next, keyword);
       if (branches.length === 0) continue;

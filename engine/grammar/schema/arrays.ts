@@ -1,16 +1,17 @@
 import { EMPTY, type Expression, optional, repeat, sequence } from '../language/expression.js';
-import { bracketed, COMMA } from './json-rules.js';
+import { bracketed, type JsonStyle } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import type { Meet } from './located.js';
 import { itemMeet, prefixOf, type Shape } from './shape.js';
 
-/** Items that are declared one by one, at most: each is a state of the grammar, and written while HTTP waits. */
+/** Items that are declared one by one, at most: each is a state of the grammar. */
 const MAX_ITEMS = 1000;
 
 /** An array of the shape. @returns null when there is none */
 export function arrayOf(
   shape: Shape,
   valueOf: (meet: Meet) => Expression | null,
+  style: JsonStyle,
 ): Expression | null {
   const { minItems, maxItems, uniqueItems } = shape;
   if (maxItems !== null && maxItems < minItems) return null;
@@ -18,15 +19,16 @@ export function arrayOf(
     throw schemaError(uniqueItems, 'true is not supported for more than one item (maxItems)');
   }
   const canBeEmpty = minItems === 0;
-  if (maxItems === 0) return bracketed('[', null, canBeEmpty);
-  const prefix = Math.max(0, ...shape.parts.map(({ schema }) => prefixOf(schema)?.length ?? 0));
+  if (maxItems === 0) return bracketed('[', null, canBeEmpty, style);
+  const lengths = shape.parts.map(({ schema }) => prefixOf(schema)?.length ?? 0);
+  const prefix = lengths.reduce((most, length) => Math.max(most, length), 0);
   if (prefix > MAX_ITEMS) {
     throw schemaError(`${shape.pointer}/prefixItems`, `more than ${MAX_ITEMS} are not supported`);
   }
   const rest = itemMeet(shape, prefix);
   const isOpen = prefix === 0 || rest.length > 0 || minItems > prefix;
   const following = isOpen && (maxItems === null || maxItems > prefix) ? valueOf(rest) : null;
-  let behind: Expression | null = following && repeatedItems(following, prefix, shape);
+  let behind: Expression | null = following && repeatedItems(following, prefix, shape, style);
   // From the last declared item to the first: each may end the array, or the next one follows.
   for (let index = prefix - 1; index >= 0; index--) {
     const item = valueOf(itemMeet(shape, index));
@@ -34,14 +36,19 @@ export function arrayOf(
     const canGoOn = maxItems === null || index + 1 < maxItems;
     const next: Expression | null = canGoOn && behind ? behind : null;
     const tail: Expression | null = next ? (canEnd ? optional(next) : next) : canEnd ? EMPTY : null;
-    behind = item && tail && sequence(index === 0 ? EMPTY : COMMA, item, tail);
+    behind = item && tail && sequence(index === 0 ? EMPTY : style.comma, item, tail);
   }
-  return bracketed('[', behind, canBeEmpty);
+  return bracketed('[', behind, canBeEmpty, style);
 }
 
 /** At least one item, after `count` others. */
-function repeatedItems(item: Expression, count: number, { minItems, maxItems }: Shape): Expression {
-  const next = sequence(COMMA, item);
+function repeatedItems(
+  item: Expression,
+  count: number,
+  { minItems, maxItems }: Shape,
+  { comma }: JsonStyle,
+): Expression {
+  const next = sequence(comma, item);
   const least = Math.max(1, minItems - count);
   const most = maxItems === null ? null : maxItems - count;
   if (count > 0) return repeat(next, least, most);

@@ -1,9 +1,9 @@
-import { choice, type Expression, regular, rule, text } from '../language/expression.js';
+import { choice, choiceOf, type Expression, regular, rule, text } from '../language/expression.js';
 import { acceptsList } from './accepts.js';
 import { alternatives } from './alternatives.js';
 import { arrayOf } from './arrays.js';
 import { checkExclusive } from './exclusive.js';
-import { literal, MAX_LITERAL_ITEMS, VALUE } from './json-rules.js';
+import { type JsonStyle, literal, MAX_LITERAL_ITEMS } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import { type Meet, SchemaDocument } from './located.js';
 import { inexactBound, integersBetween, numbersBetween } from './numbers.js';
@@ -24,20 +24,23 @@ const MAX_RULES = 20_000;
 export class SchemaCompiler {
   readonly #rules: Map<string, Expression>;
   readonly #prefix: string;
+  readonly #style: JsonStyle;
 
   /**
    * @param rules gets the rules
    * @param prefix of their names, so that several schemas fit into one grammar
    */
-  constructor(rules: Map<string, Expression>, prefix: string) {
+  constructor(rules: Map<string, Expression>, prefix: string, style: JsonStyle) {
     this.#rules = rules;
     this.#prefix = prefix;
+    this.#style = style;
   }
 
   /** @throws OctavoError `invalid_request` that names the keyword and where it stands */
   compile(schema: unknown): Expression {
     const document = new SchemaDocument(schema);
-    const root = new DocumentCompiler(document, this.#rules, this.#prefix).valueOf([document.root]);
+    const compiler = new DocumentCompiler(document, this.#rules, this.#prefix, this.#style);
+    const root = compiler.valueOf([document.root]);
     if (!root) throw schemaError('', 'no value can be valid');
     return root;
   }
@@ -45,6 +48,7 @@ export class SchemaCompiler {
 
 class DocumentCompiler {
   readonly document: SchemaDocument;
+  readonly style: JsonStyle;
   readonly #rules: Map<string, Expression>;
   readonly #prefix: string;
   readonly #bySet = new Map<string, Expression | null>();
@@ -53,8 +57,14 @@ class DocumentCompiler {
   readonly #checked = new Set<string>();
   #depth = 0;
 
-  constructor(document: SchemaDocument, rules: Map<string, Expression>, prefix: string) {
+  constructor(
+    document: SchemaDocument,
+    rules: Map<string, Expression>,
+    prefix: string,
+    style: JsonStyle,
+  ) {
     this.document = document;
+    this.style = style;
     this.#rules = rules;
     this.#prefix = prefix;
   }
@@ -65,7 +75,7 @@ class DocumentCompiler {
       .map(({ pointer }) => pointer)
       .toSorted()
       .join('\n');
-    if (meet.length === 0) return VALUE;
+    if (meet.length === 0) return this.style.value;
     const known = this.#bySet.get(key);
     if (known !== undefined) {
       if (known?.kind === 'rule') this.#awaited.add(known.name);
@@ -107,7 +117,7 @@ class DocumentCompiler {
       checkExclusive(branches, pointer, this.document);
     });
     const ways = lists.map((list) => this.#writeList(list)).filter((way) => way !== null);
-    return ways.length === 0 ? null : choice(...ways);
+    return ways.length === 0 ? null : choiceOf(ways);
   }
 
   #writeList(list: Meet): Expression | null {
@@ -119,16 +129,16 @@ class DocumentCompiler {
         const what = `a list or an object of more than ${MAX_LITERAL_ITEMS}`;
         throw schemaError(shape.pointer, `${what} in const or enum is not supported`);
       }
-      return valid.length === 0 ? null : choice(...valid.map(literal));
+      return valid.length === 0 ? null : choiceOf(valid.map((value) => literal(value, this.style)));
     }
     const kinds = writtenKinds(shape);
-    if (kinds.length === KINDS.length && shape.mentioned.size === 0) return VALUE;
+    if (kinds.length === KINDS.length && shape.mentioned.size === 0) return this.style.value;
     const ways = kinds
       // A number that may have a fraction may also have none: one way for both.
       .filter((kind) => kind !== 'integer' || !kinds.includes('fraction'))
       .map((kind) => this.#writeKind(kind, shape))
       .filter((way) => way !== null);
-    return ways.length === 0 ? null : choice(...ways);
+    return ways.length === 0 ? null : choiceOf(ways);
   }
 
   #writeKind(kind: Kind, shape: Shape): Expression | null {
@@ -143,7 +153,7 @@ class DocumentCompiler {
       case 'string':
         return stringOf(shape);
       case 'array':
-        return arrayOf(shape, (meet) => this.valueOf(meet));
+        return arrayOf(shape, (meet) => this.valueOf(meet), this.style);
       case 'object':
         return objectOf(shape, this);
     }

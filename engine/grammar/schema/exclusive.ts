@@ -7,7 +7,7 @@ import { type Kind, propertyMeet, type Shape, shapeOf, writtenKinds } from './sh
 /** Properties of properties that are looked at: recursive schemas have no end. */
 const MAX_DEPTH = 3;
 
-/** Pairs of alternatives that are compared, over all `oneOf` of a schema: 10 us each, on the thread that serves HTTP. */
+/** Pairs of alternatives that are compared, over all `oneOf` of a schema: 10 us each. */
 const MAX_PAIRS = 40_000;
 
 /**

@@ -1,40 +1,70 @@
 import {
   characters,
   choice,
+  EMPTY,
   type Expression,
   optional,
   regular,
   repeat,
   rule,
   sequence,
+  sequenceOf,
   text,
 } from '../language/expression.js';
 import { ANY_NUMBER } from './numbers.js';
 
-/**
- * White space. A model must be able to write JSON as it has learned to (`{"a": 1}`, or one member a line), and must not be able to
- * write white space for ever: each place takes at most one space, or one line end with an indent.
- */
+/** What stands between the parts of JSON, and the rules of JSON without a schema that are written so. */
+export interface JsonStyle {
+  /** With what is behind it. */
+  readonly colon: Expression;
+  /** Between two members. */
+  readonly comma: Expression;
+  /** Inside of brackets that are not empty. */
+  readonly edge: Expression;
+  readonly value: Expression;
+  readonly object: Expression;
+  readonly array: Expression;
+}
+
+const namesOf = (prefix: string): Pick<JsonStyle, 'value' | 'object' | 'array'> => ({
+  value: rule(`${prefix}value`),
+  object: rule(`${prefix}object`),
+  array: rule(`${prefix}array`),
+});
+
 const MAX_INDENT = 24;
 const LINE = sequence(text('\n'), repeat(text(' '), 0, MAX_INDENT));
 
-/** Behind a colon. */
-export const COLON = sequence(text(':'), optional(text(' ')));
-/** Between two members. */
-export const COMMA = sequence(text(','), optional(choice(text(' '), LINE)));
-/** Inside of brackets that are not empty. */
-const EDGE = optional(LINE);
+/**
+ * A model must be able to write JSON as it has learned to (`{"a": 1}`, or one member a line), and must not be able to write white space
+ * for ever: each place takes at most one space, or one line end with an indent.
+ */
+export const SPACED: JsonStyle = {
+  colon: sequence(text(':'), optional(text(' '))),
+  comma: sequence(text(','), optional(choice(text(' '), LINE))),
+  edge: optional(LINE),
+  ...namesOf(''),
+};
+
+/** As JSON.stringify writes it: no white space but in strings. */
+export const COMPACT: JsonStyle = {
+  colon: text(':'),
+  comma: text(','),
+  edge: EMPTY,
+  ...namesOf('compact_'),
+};
 
 /** @param members what stands in the brackets; `canBeEmpty`: or nothing */
 export function bracketed(
   open: '{' | '[',
   members: Expression | null,
   canBeEmpty: boolean,
+  { edge }: JsonStyle,
 ): Expression | null {
   const close = open === '{' ? '}' : ']';
   const empty = text(open + close);
   if (!members) return canBeEmpty ? empty : null;
-  const filled = sequence(text(open), EDGE, members, EDGE, text(close));
+  const filled = sequence(text(open), edge, members, edge, text(close));
   return canBeEmpty ? choice(empty, filled) : filled;
 }
 
@@ -77,20 +107,29 @@ const CHARACTER = choice(PLAIN_CHARACTER, ESCAPE);
 /** The same without `\\uXXXX`, for strings whose length counts: each place of such a string has states of its own. */
 export const COUNTED_CHARACTER = choice(PLAIN_CHARACTER, sequence(text('\\'), SHORT_ESCAPE));
 export const NUMBER = rule('number');
-export const VALUE = rule('value');
-export const OBJECT = rule('object');
-export const ARRAY = rule('array');
 
-const listOf = (item: Expression): Expression =>
-  sequence(item, repeat(sequence(COMMA, item), 0, null));
+const listOf = (item: Expression, { comma }: JsonStyle): Expression =>
+  sequence(item, repeat(sequence(comma, item), 0, null));
+
+function rulesOf(style: JsonStyle, prefix: string): [string, Expression][] {
+  const { value, object, array, colon } = style;
+  const members = listOf(sequence(STRING, colon, value), style);
+  return [
+    [
+      `${prefix}value`,
+      choice(STRING, NUMBER, object, array, text('true'), text('false'), text('null')),
+    ],
+    [`${prefix}object`, required(bracketed('{', members, true, style))],
+    [`${prefix}array`, required(bracketed('[', listOf(value, style), true, style))],
+  ];
+}
 
 /** JSON without a schema. A grammar takes the rules that it uses. */
 export const JSON_RULES: ReadonlyMap<string, Expression> = new Map([
   ['string', regular(inQuotes(repeat(CHARACTER, 0, null)))],
   ['number', regular(ANY_NUMBER)],
-  ['value', choice(STRING, NUMBER, OBJECT, ARRAY, text('true'), text('false'), text('null'))],
-  ['object', required(bracketed('{', listOf(sequence(STRING, COLON, VALUE)), true))],
-  ['array', required(bracketed('[', listOf(VALUE), true))],
+  ...rulesOf(SPACED, ''),
+  ...rulesOf(COMPACT, 'compact_'),
 ]);
 
 function required(expression: Expression | null): Expression {
@@ -102,21 +141,21 @@ function required(expression: Expression | null): Expression {
 export const MAX_LITERAL_ITEMS = 10_000;
 
 /** A value that is known, written with the white space that all JSON has. */
-export function literal(value: unknown): Expression {
+export function literal(value: unknown, style: JsonStyle): Expression {
   if (Array.isArray(value)) {
     if (value.length === 0) return text('[]');
-    return required(bracketed('[', joined(value.map(literal)), false));
+    const items = value.map((item) => literal(item, style));
+    return required(bracketed('[', joined(items, style), false, style));
   }
   if (typeof value === 'object' && value !== null) {
     const members = Object.entries(value).map(([key, member]) =>
-      sequence(text(JSON.stringify(key)), COLON, literal(member)),
+      sequence(text(JSON.stringify(key)), style.colon, literal(member, style)),
     );
     if (members.length === 0) return text('{}');
-    return required(bracketed('{', joined(members), false));
+    return required(bracketed('{', joined(members, style), false, style));
   }
   return text(JSON.stringify(value));
 }
 
-function joined(items: readonly Expression[]): Expression {
-  return sequence(...items.flatMap((item, index) => (index === 0 ? [item] : [COMMA, item])));
-}
+const joined = (items: readonly Expression[], { comma }: JsonStyle): Expression =>
+  sequenceOf(items.flatMap((item, index) => (index === 0 ? [item] : [comma, item])));

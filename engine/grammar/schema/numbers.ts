@@ -1,6 +1,7 @@
 import {
   characters,
   choice,
+  choiceOf,
   type Expression,
   optional,
   repeat,
@@ -67,7 +68,7 @@ export function integersBetween({ min, max }: Bounds): Expression | null {
     const naturals = naturalsBetween(low !== null && low > 0n ? low : 0n, high);
     if (naturals) items.push(naturals);
   }
-  return items.length === 0 ? null : choice(...items);
+  return items.length === 0 ? null : choiceOf(items);
 }
 
 /** The smallest integer that a lower bound allows. */
@@ -89,7 +90,7 @@ function naturalsBetween(low: bigint, high: bigint | null): Expression | null {
   if (high === null && lowDigits < INTEGER_DIGITS) {
     items.push(sequence(digits(1, 9), repeat(ANY_DIGIT, lowDigits, INTEGER_DIGITS - 1)));
   }
-  return choice(...items);
+  return choiceOf(items);
 }
 
 /** Digit strings between two of the same length. */
@@ -107,7 +108,7 @@ function sameLength(low: string, high: string): Expression {
     items.push(sequence(digits(first + 1, last - 1), repeat(ANY_DIGIT, count - 1, count - 1)));
   }
   items.push(sequence(digits(last, last), sameLength(zeros, restHigh)));
-  return choice(...items);
+  return choiceOf(items);
 }
 
 /** Decimal numbers within bounds, without exponent. @returns null when there is none */
@@ -126,7 +127,7 @@ export function numbersBetween({ min, max }: Bounds): Expression | null {
     const decimals = decimalsBetween(min && min.value >= 0 ? min : zero, max);
     if (decimals) items.push(decimals);
   }
-  return items.length === 0 ? null : choice(...items);
+  return items.length === 0 ? null : choiceOf(items);
 }
 
 /** Decimals from zero up. The integer part is strictly between those of the bounds, or equal to one and the fraction decides. */
@@ -156,7 +157,7 @@ function decimalsBetween(low: Bound, high: Bound | null): Expression | null {
     add(naturalsBetween(lowWhole + 1n, most), null, null);
     if (highWhole !== null) add(text(String(highWhole)), null, atHigh);
   }
-  return items.length === 0 ? null : choice(...items);
+  return items.length === 0 ? null : choiceOf(items);
 }
 
 /** Digits behind the point, without zeros at the end. */
@@ -198,7 +199,7 @@ function fractions(
     if (highDigit - lowDigit > 1) add(lowDigit + 1, highDigit - 1, { low: false, high: false });
     add(highDigit, highDigit, { low: false, high: true });
   }
-  return { canBeAbsent, digits: items.length === 0 ? null : choice(...items) };
+  return { canBeAbsent, digits: items.length === 0 ? null : choiceOf(items) };
 }
 
 /** Whole part and fraction of a number that is not negative, as its shortest decimal has them. */

@@ -1,6 +1,6 @@
 import {
-  characters,
-  choice,
+  charactersOf,
+  choiceOf,
   complement,
   EMPTY,
   type Expression,
@@ -13,12 +13,12 @@ import {
 import { insideString } from '../language/json-text.js';
 import { parseRegex } from '../language/regex.js';
 import { nameMeet } from './accepts.js';
-import { bracketed, COLON, COMMA, inQuotes, STRING } from './json-rules.js';
+import { bracketed, inQuotes, type JsonStyle, STRING } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import { child, isObject, type Meet, type SchemaDocument } from './located.js';
 import { propertyMeet, type Shape } from './shape.js';
 
-/** Members that are declared one by one, at most: each is a state of the grammar, and written while HTTP waits. */
+/** Members that are declared one by one, at most: each is a state of the grammar. */
 const MAX_MEMBERS = 1000;
 
 /** Characters of a declared name that others are told from, at most: each is a state of the grammar. */
@@ -27,6 +27,7 @@ const MAX_NAME = 200;
 /** What an object needs of the compiler around it. */
 export interface ObjectContext {
   readonly document: SchemaDocument;
+  readonly style: JsonStyle;
   /** A value, or null when none is valid. */
   valueOf(meet: Meet): Expression | null;
   /** A new rule. */
@@ -54,7 +55,7 @@ export function objectOf(shape: Shape, context: ObjectContext): Expression | nul
     );
   }
   const members = new MemberList(shape, names, others, context).from(0, 0);
-  return bracketed('{', members, required.length === 0 && minProperties === 0);
+  return bracketed('{', members, required.length === 0 && minProperties === 0, context.style);
 }
 
 function declaredNames(shape: Shape): string[] {
@@ -119,13 +120,14 @@ class MemberList {
     if (value && (max === null || count < max)) {
       const rest = this.from(index + 1, Math.min(count + 1, this.#cap));
       const key = text(JSON.stringify(name));
-      if (rest) ways.push(sequence(count > 0 ? COMMA : EMPTY, key, COLON, value, rest));
+      const { comma, colon } = this.#context.style;
+      if (rest) ways.push(sequence(count > 0 ? comma : EMPTY, key, colon, value, rest));
     }
     if (!this.#shape.required.includes(name)) {
       const rest = this.from(index + 1, count);
       if (rest) ways.push(rest);
     }
-    return ways.length === 0 ? null : choice(...ways);
+    return ways.length === 0 ? null : choiceOf(ways);
   }
 
   #tail(count: number): Expression | null {
@@ -133,7 +135,7 @@ class MemberList {
     const missing = Math.max(0, minProperties - count);
     const room = maxProperties === null ? null : maxProperties - count;
     if (!this.#others || room === 0) return missing === 0 && count > 0 ? EMPTY : null;
-    const next = sequence(COMMA, this.#others.member);
+    const next = sequence(this.#context.style.comma, this.#others.member);
     if (count > 0) return repeat(next, missing, room);
     const more = repeat(next, Math.max(0, missing - 1), room === null ? null : room - 1);
     return sequence(this.#others.member, more);
@@ -161,7 +163,7 @@ function otherMembers(
   if (!value) return null;
   if (named.length > 0) {
     const name = context.valueOf([{ schema: { type: 'string' }, pointer: 'a name' }, ...named]);
-    return name && { member: context.define(sequence(name, COLON, value)) };
+    return name && { member: context.define(sequence(name, context.style.colon, value)) };
   }
   if (names.some((name) => name.length > MAX_NAME)) {
     throw schemaError(
@@ -170,7 +172,7 @@ function otherMembers(
     );
   }
   const key = names.length === 0 ? STRING : context.define(nameExcept(names));
-  return { member: context.define(sequence(key, COLON, value)) };
+  return { member: context.define(sequence(key, context.style.colon, value)) };
 }
 
 function membersByPattern(shape: Shape, context: ObjectContext): OtherMembers | null {
@@ -193,7 +195,11 @@ function membersByPattern(shape: Shape, context: ObjectContext): OtherMembers | 
   }
   const name = insideString(parseRegex(keys[0], 'anywhere', `the JSON schema at ${at}`));
   const value = context.valueOf([child(located, 'patternProperties', keys[0])]);
-  return value && { member: context.define(sequence(regular(inQuotes(name)), COLON, value)) };
+  return (
+    value && {
+      member: context.define(sequence(regular(inQuotes(name)), context.style.colon, value)),
+    }
+  );
 }
 
 /**
@@ -212,7 +218,7 @@ const UNPLAIN: Range[] = [
   [0x22, 0x22],
   [0x5c, 0x5c],
 ];
-const PLAIN = characters(...complement(UNPLAIN));
+const PLAIN = charactersOf(complement(UNPLAIN));
 
 class Trie {
   readonly #children = new Map<string, Trie>();
@@ -234,7 +240,7 @@ class Trie {
       (c): Range => [c.codePointAt(0) ?? 0, c.codePointAt(0) ?? 0],
     );
     const ways = [
-      sequence(characters(...complement([...UNPLAIN, ...taken])), repeat(PLAIN, 0, null)),
+      sequence(charactersOf(complement([...UNPLAIN, ...taken])), repeat(PLAIN, 0, null)),
     ];
     for (const [character, next] of this.#children) {
       // A name with a character that needs an escape cannot be spelled here.
@@ -243,7 +249,7 @@ class Trie {
       }
     }
     if (!this.#isName) ways.push(EMPTY);
-    return choice(...ways);
+    return choiceOf(ways);
   }
 }
 

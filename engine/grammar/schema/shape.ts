@@ -134,7 +134,8 @@ export function shapeOf(list: Meet): Shape | null {
     max = tighter(max, read.bound('maximum', false), -1);
     max = tighter(max, read.bound('exclusiveMaximum', true), -1);
     if (read.number('multipleOf') !== null) {
-      if (schema['multipleOf'] !== 1) read.fail('multipleOf', 'only 1 is supported');
+      if (schema['multipleOf'] !== 1)
+        read.fail('multipleOf', 'only 1 is supported; a few allowed numbers can be an enum');
       kinds.delete('fraction');
     }
     minLength = Math.max(minLength, read.count('minLength') ?? 0);

@@ -36,6 +36,10 @@ function startPool(options: Partial<GrammarPoolOptions> = {}): GrammarPool {
 
 const regex = (source: string): GrammarSpec => ({ kind: 'regex', source });
 
+/** Compiles for many seconds. */
+const LONG = { kind: 'json-schema', source: '{"type":"string","maxLength":900}' } as const;
+const LONG_MS = 8000;
+
 function constrain(
   pool: GrammarPool,
   spec: GrammarSpec,
@@ -44,13 +48,21 @@ function constrain(
     stops?: readonly number[];
     isLongest?: boolean;
     signal?: AbortSignal;
+    client?: string;
     eos?: readonly number[];
   } = {},
 ): Promise<readonly GrammarConstraint[]> {
-  const { count = 1, stops = [EOS], isLongest = false, eos = [EOS] } = more;
+  const { count = 1, stops = [EOS], isLongest = false, eos = [EOS], client = '' } = more;
   const signal = more.signal ?? new AbortController().signal;
   return pool.constrain(
-    { spec, count, stopTokenIds: stops as TokenId[], eosTokenIds: eos as TokenId[], isLongest },
+    {
+      spec,
+      client,
+      count,
+      stopTokenIds: stops as TokenId[],
+      eosTokenIds: eos as TokenId[],
+      isLongest,
+    },
     signal,
   );
 }
@@ -115,7 +127,7 @@ describe('GrammarPool', () => {
   });
 
   it('never compiles where a matcher is in use', async () => {
-    const pool = startPool({ maxThreads: 2 });
+    const pool = startPool({ maxThreads: 3 });
     const [a] = await constrain(pool, regex('a+'));
     const [b] = await constrain(pool, regex('b+'));
     expect(pool.threads).toBe(2);
@@ -184,14 +196,78 @@ describe('GrammarPool', () => {
   it('gives up a compilation that takes too long, and those behind it go on', async () => {
     const pool = startPool({ maxThreads: 1, compileTimeoutMs: 1500 });
     await constrain(pool, regex('x')).then(([c]) => c.dispose());
-    const long = { kind: 'json-schema', source: '{"type":"string","maxLength":900}' } as const;
-    const slow = constrain(pool, long).catch((error: unknown) => error);
+    const slow = constrain(pool, LONG).catch((error: unknown) => error);
     const quick = constrain(pool, regex('y'));
     expect(await slow).toMatchObject({
       kind: 'invalid_request',
       message: expect.stringContaining('took more than') as string,
     });
     expect(allowed((await quick)[0])).toEqual(['y']);
+  });
+
+  it('ends a compilation that nobody waits for any more', async () => {
+    const pool = startPool({ maxThreads: 1 });
+    await constrain(pool, regex('x')).then(([c]) => c.dispose());
+    const controller = new AbortController();
+    const slow = constrain(pool, LONG, { signal: controller.signal }).catch(() => 'left');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    controller.abort();
+    expect(await slow).toBe('left');
+    const start = performance.now();
+    const [quick] = await constrain(pool, regex('y'));
+    expect(performance.now() - start).toBeLessThan(LONG_MS);
+    expect(allowed(quick)).toEqual(['y']);
+  });
+
+  it('leaves a thread for others, whatever one client compiles', async () => {
+    const pool = startPool({ maxThreads: 3 });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const slow = [1, 2, 3].map((n) =>
+      constrain(
+        pool,
+        { ...LONG, source: LONG.source.replace('900', `90${n}`) },
+        {
+          client: 'attacker',
+          signal,
+        },
+      ).catch(() => 'left'),
+    );
+    // On one thread: half of three. The others wait for it.
+    expect(pool.threads).toBe(1);
+    const [quick] = await constrain(pool, regex('y'), { client: 'innocent' });
+    expect(allowed(quick)).toEqual(['y']);
+    expect(pool.threads).toBe(2);
+    controller.abort();
+    expect(await Promise.all(slow)).toEqual(['left', 'left', 'left']);
+  });
+
+  it('leaves a thread for others, whatever one client matches', async () => {
+    const pool = startPool({ maxThreads: 3 });
+    const [a] = await constrain(pool, regex('a+'), { client: 'one' });
+    await constrain(pool, regex('b+'), { client: 'one' });
+    let isDone = false;
+    const third = constrain(pool, regex('c+'), { client: 'one' }).finally(() => (isDone = true));
+    const [other] = await constrain(pool, regex('d+'), { client: 'two' });
+    expect(allowed(other)).toContain('d');
+    expect([isDone, pool.threads]).toEqual([false, 3]);
+    a.dispose();
+    expect(allowed((await third)[0])).toContain('c');
+  });
+
+  it('lets no one wait for a slow compilation of another that it came along with', async () => {
+    const pool = startPool({ maxThreads: 2, patienceMs: 50 });
+    const [holder] = await constrain(pool, regex('a+'), { client: 'holder' });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const slow = constrain(pool, LONG, { client: 'attacker', signal }).catch(() => 'left');
+    // All threads are in use, so it comes along; and looks for another one as soon as that takes too long.
+    const quick = constrain(pool, regex('b+'), { client: 'innocent' });
+    setTimeout(() => holder.dispose(), 500);
+    expect(allowed((await quick)[0])).toContain('b');
+    expect(signal.aborted).toBe(false);
+    controller.abort();
+    expect(await slow).toBe('left');
   });
 
   it('forgets grammars, or the thread, when memory grows', async () => {

@@ -53,6 +53,21 @@ describe('a JSON schema as a grammar', () => {
     },
   );
 
+  it.each(SCHEMA_CASES.map((each) => [JSON.stringify(each.schema), each] as const))(
+    'compact: allows the same in one form: %s',
+    async (_, { schema, instances }) => {
+      const any = await languageOf(specOf(schema));
+      const compact = await languageOf({ ...specOf(schema), compact: true });
+      for (const instance of instances) {
+        const written = JSON.stringify(instance);
+        expect([written, await compact(written)]).toEqual([written, await any(written)]);
+        for (const other of [spaced(instance), JSON.stringify(instance, null, 2)]) {
+          if (other !== written) expect([other, await compact(other)]).toEqual([other, false]);
+        }
+      }
+    },
+  );
+
   it.each(REFUSED_SCHEMAS.map(([schema, named]) => [JSON.stringify(schema), named] as const))(
     'refuses %s, naming %s',
     (source, named) => {

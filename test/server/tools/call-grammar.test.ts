@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { GrammarSpec } from '../../../engine/core/protocol.js';
+import { checkGrammar } from '../../../engine/grammar/check-grammar.js';
 import { MessageForms } from '../../../server/generation/message-form.js';
 import type { ServedModel } from '../../../server/text/served-model.js';
 import { textWithout } from '../../../server/text/text-without.js';
@@ -52,6 +53,7 @@ function plan(
     readonly think?: boolean;
     readonly rendered?: string;
     readonly answer?: GrammarSpec;
+    readonly compact?: boolean;
   } = {},
 ): Planned {
   const model = options.model ?? toolModel;
@@ -59,12 +61,18 @@ function plan(
     toolCallParser: options.parser ?? 'hermes',
     reasoningParser: options.think === true ? 'think' : 'none',
   });
-  const tools = planTools({ tools: [WEATHER, TIME], ...body }, model.chatTemplate, forms.tools);
-  const { prompt, grammar, message } = forms.plan(
+  const tools = planTools(
+    { tools: [WEATHER, TIME], ...body },
+    model.chatTemplate,
+    forms.tools,
+    options.compact,
+  );
+  const { prompt, grammar, message, checks } = forms.plan(
     { text: options.rendered ?? 'P', client: [] },
     tools,
-    options.answer ?? null,
+    options.answer ? { spec: options.answer, field: 'answer' } : null,
   );
+  for (const check of checks) checkGrammar(check, () => undefined);
   const language = grammar && languageOf(grammar);
   return {
     prompt: prompt.text,
@@ -116,6 +124,13 @@ describe('a forced choice', () => {
     const { takes } = plan(required);
     expect(await takes(HERMES_CALL.replace('get_weather', 'get_time'))).toBe(false);
     expect(await takes(HERMES_CALL.replace('city', 'town'))).toBe(false);
+  });
+
+  test('compact: arguments have no white space', async () => {
+    const { takes } = plan(required, { compact: true });
+    const spaced = HERMES_CALL.replace(PARIS, '{"city": "Paris"}');
+    expect(await Promise.all([HERMES_CALL, spaced].map(takes))).toEqual([true, false]);
+    expect(await plan(required).takes(spaced)).toBe(true);
   });
 
   test("in Llama's form", async () => {
@@ -230,6 +245,26 @@ describe('schemas that cannot be enforced', () => {
     expect(() => plan({ tools, tool_choice: choice })).toThrow(/^the function odd: /);
     const strictly = [{ ...odd, function: { ...odd.function, strict: true } }];
     expect(() => plan({ tools: strictly })).toThrow(/^the function odd: /);
+  });
+
+  test('all tools together have a limit, whether they are enforced or not', () => {
+    const list = <T>(length: number, each: (index: number) => T): T[] =>
+      Array.from({ length }, (_, index) => each(index));
+    const many = (members: number) =>
+      list(40, (i) => ({
+        type: 'function',
+        function: {
+          name: `f${i}`,
+          parameters: {
+            type: 'object',
+            properties: Object.fromEntries(list(members, (k) => [`p${k}`, { type: 'string' }])),
+          },
+        },
+      }));
+    expect(plan({ tools: many(100) }).isFree).toBe(true);
+    expect(() => plan({ tools: many(130) })).toThrow(
+      /^tools: more than 10000 JSON values together/,
+    );
   });
 
   test('do not matter elsewhere', () => {

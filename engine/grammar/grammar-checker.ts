@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { OctavoError } from '../errors.js';
+import type { GrammarCheck } from './check-messages.js';
+import { CheckThreadHost } from './check-thread-host.js';
+import { countByClient, inTurn, shareOf } from './fair-share.js';
+import { assertShort } from './sizes.js';
+
+export interface GrammarCheckerOptions {
+  readonly maxThreads: number;
+  /** For the grammars of one request. */
+  readonly budgetMs: number;
+}
+
+export const CHECKER_DEFAULTS = { maxThreads: 2, budgetMs: 5000 } as const;
+
+/** What a check may still take when nobody waits for it any more: most end by then, and their thread is kept. */
+const LAST_MS = 250;
+
+/** Requests whose verdict is remembered. */
+const MAX_KNOWN = 1000;
+
+/** A request that waits, or is being checked. */
+interface Job {
+  readonly client: string;
+  readonly key: string;
+  readonly checks: readonly GrammarCheck[];
+  readonly signal: AbortSignal;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Member {
+  readonly host: CheckThreadHost;
+  job: Job | null;
+}
+
+/**
+ * Says whether grammars can be enforced, in threads of its own: schemas, patterns and tools are the client's, and whatever it takes to look into them,
+ * nobody else waits for it. A request has a budget; clients share the threads; what clients that have left wanted is given up.
+ *
+ * No thread runs before the first grammar.
+ */
+export class GrammarChecker {
+  readonly #options: GrammarCheckerOptions;
+  readonly #members = new Set<Member>();
+  #waiting: Job[] = [];
+  /** Verdicts by digest, the least recently asked for first; null: it can be enforced. */
+  readonly #known = new Map<string, OctavoError | null>();
+  #isClosed = false;
+
+  constructor(options: GrammarCheckerOptions = CHECKER_DEFAULTS) {
+    this.#options = options;
+  }
+
+  /** For tests. */
+  get threads(): number {
+    return this.#members.size;
+  }
+
+  /**
+   * @param client whose share of the threads it takes
+   * @param signal aborted when nobody waits any more
+   * @throws OctavoError `invalid_request`: what cannot be enforced, and where; or what is too large. `draining` when it is closed
+   * @throws what `signal` was aborted for
+   */
+  async check(checks: readonly GrammarCheck[], client: string, signal: AbortSignal): Promise<void> {
+    if (checks.length === 0) return;
+    signal.throwIfAborted();
+    for (const { spec, field } of checks) assertShortField(spec, field);
+    const key = createHash('sha256').update(JSON.stringify(checks)).digest('base64');
+    const known = this.#known.get(key);
+    if (known !== undefined) {
+      this.#remember(key, known);
+      if (known) throw known;
+      return;
+    }
+    if (this.#isClosed) throw closing();
+    return new Promise((resolve, reject) => {
+      const job: Job = { client, key, checks, signal, resolve, reject };
+      const leave = (): void => {
+        reject(signal.reason);
+        this.#waiting = this.#waiting.filter((other) => other !== job);
+        for (const member of this.#members) if (member.job === job) member.host.hurry(LAST_MS);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.#waiting.push(job);
+      this.#place();
+    });
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const { reject } of this.#waiting.splice(0)) reject(closing());
+    await Promise.all([...this.#members].map(({ host }) => host.close()));
+  }
+
+  #place(): void {
+    const share = shareOf(this.#options.maxThreads);
+    while (!this.#isClosed) {
+      const jobs = [...this.#members].map(({ job }) => job).filter((job) => job !== null);
+      const busy = countByClient(jobs.map(({ client }) => client));
+      const next = inTurn(this.#waiting, busy).find(
+        ({ client }) => (busy.get(client) ?? 0) < share,
+      );
+      const member = next && (this.#idle() ?? this.#spawn());
+      if (!member) return;
+      this.#waiting = this.#waiting.filter((job) => job !== next);
+      void this.#run(member, next);
+    }
+  }
+
+  #idle(): Member | undefined {
+    return [...this.#members].find(({ host, job }) => job === null && host.isIdle);
+  }
+
+  #spawn(): Member | null {
+    if (this.#members.size >= this.#options.maxThreads) return null;
+    const member: Member = {
+      host: new CheckThreadHost(() => {
+        this.#members.delete(member);
+        this.#place();
+      }),
+      job: null,
+    };
+    this.#members.add(member);
+    return member;
+  }
+
+  async #run(member: Member, job: Job): Promise<void> {
+    member.job = job;
+    let error: unknown = null;
+    try {
+      await member.host.check(job.checks, this.#options.budgetMs);
+    } catch (thrown) {
+      error = thrown;
+    }
+    member.job = null;
+    // A thread that has ended says nothing about the grammar: on a quieter machine it may be in time.
+    if (member.host.isIdle) {
+      if (error === null) this.#remember(job.key, null);
+      else if (isRefusal(error)) this.#remember(job.key, error);
+    }
+    // One that was cut short because its client has left says nothing to others.
+    const wasCut = job.signal.aborted && !member.host.isIdle;
+    const settled = this.#waiting.filter(({ key }) => key === job.key && !wasCut);
+    this.#waiting = this.#waiting.filter((other) => !settled.includes(other));
+    for (const { resolve, reject } of [job, ...settled]) {
+      if (error === null) resolve();
+      else reject(error);
+    }
+    this.#place();
+  }
+
+  #remember(key: string, verdict: OctavoError | null): void {
+    this.#known.delete(key);
+    this.#known.set(key, verdict);
+    if (this.#known.size <= MAX_KNOWN) return;
+    for (const oldest of this.#known.keys()) {
+      this.#known.delete(oldest);
+      return;
+    }
+  }
+}
+
+const isRefusal = (error: unknown): error is OctavoError =>
+  error instanceof OctavoError && error.kind === 'invalid_request';
+
+const closing = (): OctavoError => new OctavoError('draining', 'the server is shutting down');
+
+function assertShortField(spec: GrammarCheck['spec'], field: string | null): void {
+  try {
+    assertShort(spec);
+  } catch (error) {
+    if (field === null || !(error instanceof OctavoError)) throw error;
+    throw new OctavoError(error.kind, `${field}: ${error.message}`, { param: field, cause: error });
+  }
+}

@@ -1,0 +1,130 @@
+import type { GrammarSpec, StructurePart } from '../core/protocol.js';
+import { OctavoError } from '../errors.js';
+
+/** What makes a grammar slow to build, counted over all of it: all tools of a request, all schemas. */
+export interface Sizes {
+  /** Of all sources, texts and choices. */
+  readonly characters: number;
+  /** Declared properties, and names in `required`. */
+  readonly properties: number;
+  /** Values in `enum` and `const`, and choices. */
+  readonly values: number;
+  /** Alternatives of `anyOf` and `oneOf`, schemas of `allOf`, `prefixItems` and lists of `items`. */
+  readonly branches: number;
+}
+
+/** The most that is built. */
+export const MAX_SIZES: Sizes = {
+  characters: 500_000,
+  properties: 20_000,
+  values: 20_000,
+  branches: 20_000,
+};
+
+const WORDS: Readonly<Record<keyof Sizes, string>> = {
+  characters: 'characters',
+  properties: 'properties',
+  values: 'values in enum, const and choices',
+  branches: 'alternatives and schemas in lists',
+};
+
+/** For a message: "12 properties, 3 values in enum, const and choices". What there is none of is left out. */
+export function describeSizes(sizes: Sizes): string {
+  const kinds = Object.keys(WORDS) as (keyof Sizes)[];
+  return kinds
+    .filter((kind) => sizes[kind] > 0)
+    .map((kind) => `${sizes[kind]} ${WORDS[kind]}`)
+    .join(', ');
+}
+
+/**
+ * The cheapest check, of lengths only: nothing is parsed.
+ *
+ * @returns characters
+ * @throws OctavoError `invalid_request`
+ */
+export function assertShort(spec: GrammarSpec): number {
+  const characters = lengthOf(spec);
+  if (characters > MAX_SIZES.characters) throw tooMany('characters', characters);
+  return characters;
+}
+
+/**
+ * Counts what a grammar is made of, before any of it is built.
+ *
+ * @throws OctavoError `invalid_request` when there is too much of something, and of what
+ */
+export function assertSmall(spec: GrammarSpec): Sizes {
+  const count = { characters: assertShort(spec), properties: 0, values: 0, branches: 0 };
+  for (const part of partsOf(spec)) {
+    if (part.kind === 'choice') count.values += part.choices.length;
+    if (part.kind === 'json-schema') countSchema(part.source, count);
+  }
+  for (const kind of ['properties', 'values', 'branches'] as const) {
+    if (count[kind] > MAX_SIZES[kind]) throw tooMany(kind, count[kind]);
+  }
+  return count;
+}
+
+function tooMany(kind: keyof Sizes, count: number): OctavoError {
+  return new OctavoError(
+    'invalid_request',
+    `the grammar has ${count} ${WORDS[kind]}; at most ${MAX_SIZES[kind]} are supported`,
+  );
+}
+
+/** All parts of a grammar, in no order. */
+function* partsOf(spec: GrammarSpec): Generator<GrammarSpec | StructurePart> {
+  const left: (GrammarSpec | StructurePart)[] = [spec];
+  for (let part = left.pop(); part; part = left.pop()) {
+    yield part;
+    if (part.kind === 'structure' || part.kind === 'repeat') left.push(...part.parts);
+    if (part.kind === 'alternatives') for (const parts of part.of) left.push(...parts);
+  }
+}
+
+function lengthOf(spec: GrammarSpec): number {
+  let length = 0;
+  for (const part of partsOf(spec)) {
+    if ('source' in part) length += part.source.length;
+    if (part.kind === 'literal') length += part.text.length;
+    if (part.kind === 'repeat') length += part.separator.length;
+    if (part.kind === 'choice') for (const choice of part.choices) length += choice.length;
+  }
+  return length;
+}
+
+type Count = { -readonly [Kind in keyof Sizes]: number };
+
+const LISTS = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems', 'items']);
+
+/** Without recursion: how deep it is, is checked later. What a constant says is counted as if it were a schema, too. */
+function countSchema(source: string, count: Count): void {
+  let schema: unknown;
+  try {
+    schema = JSON.parse(source);
+  } catch {
+    // The words for it are those of whoever reads it.
+    return;
+  }
+  const left: unknown[] = [schema];
+  for (let value = left.pop(); value !== undefined; value = left.pop()) {
+    if (typeof value !== 'object' || value === null) continue;
+    if (Array.isArray(value)) {
+      for (const item of value) left.push(item);
+      continue;
+    }
+    for (const [key, inner] of Object.entries(value)) {
+      if (key === 'enum' && Array.isArray(inner)) count.values += inner.length;
+      else if (key === 'const') count.values += 1;
+      else if (key === 'properties' && isObject(inner))
+        count.properties += Object.keys(inner).length;
+      else if (key === 'required' && Array.isArray(inner)) count.properties += inner.length;
+      else if (LISTS.has(key) && Array.isArray(inner)) count.branches += inner.length;
+      left.push(inner);
+    }
+  }
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
