@@ -1,6 +1,6 @@
 import { loadEngine } from '../engine/core/load-engine.js';
 import { wholeRowsOf } from '../engine/core/model-runner.js';
-import { RowQueryBuilder } from '../engine/core/row-query-builder.js';
+import { RowQueryBuilder } from '../engine/decoding/row-query-builder.js';
 import { argMax, Sampler } from '../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../engine/sampling/sequence-sampler.js';
@@ -45,9 +45,11 @@ function decodePlan(batch: number): StepPlan {
     requestId: `${s}` as RequestId,
     tokenIds: [(7 * s) as TokenId],
     numComputed: CONTEXT - 1,
+    numProposed: 0,
+    adapter: null,
     sequenceLength: CONTEXT,
-    blocks: Array.from({ length: blocks }, (__, b) => (s * blocks + b) as BlockId),
-    samplers: [`${s}` as RequestId],
+    blockTables: [Array.from({ length: blocks }, (__, b) => (s * blocks + b) as BlockId)],
+    sampledFor: [`${s}` as RequestId],
   }));
   return { sequences, numTokens: batch, blockCopies: [] };
 }
@@ -88,7 +90,7 @@ async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<nu
   const sequences = sequencesOf(plan.numTokens, params);
   const builder = new RowQueryBuilder(vocabSize);
   sequences.forEach((sequence, row) => {
-    const { ranked, whole, unless } = sequence.needs;
+    const { ranked, whole, unless } = sequence.needs();
     builder.addLogits(row, ranked);
     if (whole) builder.addWhole(row);
     if (unless) builder.addSum(row, sequence.params.temperature, unless);
@@ -107,7 +109,7 @@ async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<nu
     const f = answer.wholeRows.indexOf(s);
     const row = f < 0 ? null : answer.wholeLogits.subarray(f * vocabSize, (f + 1) * vocabSize);
     const total = answer.totals.length > 0 ? answer.totals[s] : null;
-    sequence.next(sampler, { candidates, total, row }, edited);
+    sequence.accept(sequence.choose(sampler, { candidates, total, row }, edited));
   });
   return [runner.timings.segments, performance.now() - start, answer.wholeRows.length];
 }

@@ -1,6 +1,15 @@
-import type { BlockResidency } from './block-residency.js';
-import { FreeBlockQueue } from './free-block-queue.js';
+import type { BlockHistory, BlockPlace } from './block-history.js';
+import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import type { BlockHash, BlockId } from './ids.js';
+
+export interface BlockPoolOptions {
+  readonly numBlocks: number;
+  /** Groups of layers: a hash is found in its own group only. */
+  readonly numGroups: number;
+  /** Empty: the pool fills it. */
+  readonly eviction: EvictionPolicy;
+  readonly history: BlockHistory;
+}
 
 /**
  * All blocks of the KV cache: who uses them (reference counts), what they hold (hashes), and which is reused next.
@@ -10,27 +19,32 @@ import type { BlockHash, BlockId } from './ids.js';
  *                                     ^                 |
  *                                     +------ touch ----+   a hit takes it back
  *
- * A block is in the free queue exactly when its count is 0. The pages themselves belong to the attention; here
+ * A block is in the eviction policy exactly when its count is 0. The pages themselves belong to the attention; here
  * they are numbers.
  */
 export class BlockPool {
   readonly numBlocks: number;
-  readonly #free: FreeBlockQueue;
+  readonly #free: EvictionPolicy;
+  readonly #history: BlockHistory;
   readonly #refCounts: Int32Array;
   readonly #hashes: (BlockHash | null)[];
-  readonly #cached = new Map<BlockHash, BlockId>();
-  readonly #residency: BlockResidency | null;
+  /** `[group]` */
+  readonly #cached: readonly Map<BlockHash, BlockId>[];
+  #version = 0;
 
-  constructor(numBlocks: number, residency: BlockResidency | null = null) {
+  constructor(options: BlockPoolOptions) {
+    const { numBlocks, numGroups } = options;
     if (!Number.isInteger(numBlocks) || numBlocks < 1) {
       throw new Error(`a block pool needs at least one block, got ${numBlocks}`);
     }
     this.numBlocks = numBlocks;
-    this.#residency = residency;
-    this.#free = new FreeBlockQueue(numBlocks);
+    this.#free = options.eviction;
+    this.#history = options.history;
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
-    for (let id = 0; id < numBlocks; id++) this.#free.pushTail(id as BlockId);
+    this.#cached = Array.from({ length: numGroups }, () => new Map<BlockHash, BlockId>());
+    // The first ones are reused first.
+    for (let id = numBlocks - 1; id >= 0; id--) this.#free.add(id as BlockId, false);
   }
 
   get numFree(): number {
@@ -43,7 +57,12 @@ export class BlockPool {
 
   /** Blocks that a lookup can find, used or free. */
   get numCached(): number {
-    return this.#cached.size;
+    return this.#cached.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Changes whenever a lookup may give another answer than before. */
+  get version(): number {
+    return this.#version;
   }
 
   refCount(block: BlockId): number {
@@ -54,75 +73,79 @@ export class BlockPool {
     return this.#hashes[block] ?? null;
   }
 
-  lookup(hash: BlockHash): BlockId | undefined {
-    return this.#cached.get(hash);
+  lookup(group: number, hash: BlockHash): BlockId | undefined {
+    return this.#cached[group].get(hash);
   }
 
-  /** Free order, next to be reused first. */
+  /** In the order of reuse. */
   freeBlocks(): BlockId[] {
     return [...this.#free];
   }
 
   /**
-   * Takes the least valuable free block; its old content is forgotten now, and not before.
-   * Its count is 1.
+   * Takes the free block that the policy gives up next; its old content is forgotten now, and not before. Its count is 1.
    * @throws Error when none is free: callers ask `numFree` first, so that an allocation fails whole
    */
-  allocate(): BlockId {
-    const block = this.#free.popHead();
+  allocate(place: BlockPlace): BlockId {
+    const block = this.#free.takeNext();
     const hash = this.#hashes[block];
     if (hash) {
-      this.#cached.delete(hash);
+      this.#cached[this.#history.group(block)].delete(hash);
       this.#hashes[block] = null;
+      this.#version += 1;
     }
     this.#refCounts[block] = 1;
-    this.#residency?.allocated(block, Boolean(hash));
+    this.#history.allocated(block, place, Boolean(hash));
     return block;
   }
 
   /** One more user of a block that is used or free with its content intact. */
   touch(block: BlockId): void {
     if (this.#refCounts[block] === 0) this.#free.remove(block);
-    this.#residency?.reused(block);
-    this.#refCounts[block] = this.refCount(block) + 1;
+    this.#history.reused(block);
+    this.#refCounts[block] += 1;
   }
 
-  /**
-   * One user less. The last one's leaving frees the block: unhashed blocks are worthless and go to the head,
-   * hashed ones to the tail.
-   */
+  /** One user less. The last one's leaving frees the block. */
   release(block: BlockId): void {
     const count = this.refCount(block) - 1;
     if (count < 0) throw new Error(`block ${block} was released more often than it was taken`);
     this.#refCounts[block] = count;
     if (count > 0) return;
-    this.#residency?.released(block);
-    if (this.#hashes[block] === null) this.#free.pushHead(block);
-    else this.#free.pushTail(block);
+    this.#history.released(block);
+    this.#free.add(block, this.#hashes[block] !== null);
   }
 
   /**
-   * Makes a full block in use findable. When equal content is cached already (two requests computed it side
+   * Makes a full block in use findable. When equal content is cached already (two sequences computed it side
    * by side), the older block stays the one that is found, and this one stays unhashed.
    */
   cache(block: BlockId, hash: BlockHash): void {
     if (this.refCount(block) === 0) throw new Error(`block ${block} is free: it cannot be hashed`);
     if (this.#hashes[block] !== null) throw new Error(`block ${block} is hashed already`);
-    if (this.#cached.has(hash)) return;
-    this.#cached.set(hash, block);
+    const cached = this.#cached[this.#history.group(block)];
+    if (cached.has(hash)) return;
+    cached.set(hash, block);
     this.#hashes[block] = hash;
+    this.#version += 1;
   }
 
   /** Forgets all cached content. Refused (false) while blocks are in use. */
   resetCache(): boolean {
     if (this.numUsed > 0) return false;
-    this.#cached.clear();
+    for (const cached of this.#cached) cached.clear();
     this.#hashes.fill(null);
-    this.#residency?.reset();
+    this.#version += 1;
+    this.#history.reset();
+    // The policy hears that they hold nothing any more.
+    for (const block of this.freeBlocks().reverse()) {
+      this.#free.remove(block);
+      this.#free.add(block, false);
+    }
     return true;
   }
 
-  /** @throws Error that names the first contradiction between counts, queue and hash table. */
+  /** @throws Error that names the first contradiction between counts, policy and hash table. */
   checkIntegrity(): void {
     this.#free.checkIntegrity();
     for (let id = 0; id < this.numBlocks; id++) {
@@ -130,16 +153,18 @@ export class BlockPool {
       const count = this.refCount(block);
       if (count < 0) throw new Error(`block ${block} has the count ${count}`);
       if ((count === 0) !== this.#free.has(block)) {
-        throw new Error(`block ${block} has the count ${count} and is queued: ${count !== 0}`);
+        throw new Error(`block ${block} has the count ${count} and is free: ${count !== 0}`);
       }
       const hash = this.hashOf(block);
-      if (hash !== null && this.#cached.get(hash) !== block) {
+      if (hash !== null && this.lookup(this.#history.group(block), hash) !== block) {
         throw new Error(`block ${block} has a hash under which it is not found`);
       }
     }
-    for (const [hash, block] of this.#cached) {
-      if (this.hashOf(block) !== hash)
+    for (const cached of this.#cached) {
+      for (const [hash, block] of cached) {
+        if (this.hashOf(block) === hash) continue;
         throw new Error(`block ${block} is found under a stale hash`);
+      }
     }
   }
 }

@@ -8,3 +8,6 @@ export type BlockId = Branded<number, 'BlockId'>;
 
 /** Identity of a full block's content: SHA-256 over its parent's hash, its token ids and extra keys (base64). */
 export type BlockHash = Branded<string, 'BlockHash'>;
+
+/** Stands in a block table for a block that was given back, or never taken, because no token reads it any more. */
+export const NO_BLOCK = -1 as BlockId;

@@ -1,11 +1,15 @@
-import { blockHash } from './block-hash.js';
-import { type BlockBirths, type BlockMap } from './block-map.js';
+import type { ContentKey } from './block-hash.js';
+import type { BlockHistory } from './block-history.js';
+import { type BlockMap, blockMap } from './block-map.js';
 import { BlockPool } from './block-pool.js';
-import type { BlockResidency } from './block-residency.js';
-import { BlockTable } from './block-table.js';
-import type { BlockHash, BlockId } from './ids.js';
+import { type CacheGroup, FULL_ATTENTION, maxHeldBlocks, numExpiredBlocks } from './cache-group.js';
+import type { EvictionPolicy } from './eviction/eviction-policy.js';
+import { LruEviction } from './eviction/lru.js';
+import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
+import { type CachedPrefix, findCachedPrefix, hashAt } from './prefix-lookup.js';
+import { SequenceBlocks } from './sequence-blocks.js';
 
-/** All layers' pages of `from` must be copied to `to` before the step writes anything. */
+/** All pages of `from` must be copied to `to` before the step writes anything. */
 export interface BlockCopy {
   readonly from: BlockId;
   readonly to: BlockId;
@@ -16,101 +20,188 @@ export interface KvCacheConfig {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly enablePrefixCaching: boolean;
-  /** Follows blocks for the metrics. */
-  readonly residency?: BlockResidency;
-  /** Follows blocks for those who watch; without it there is no map. */
-  readonly births?: BlockBirths;
+  /** Of layers that share block tables; absent: one group with full attention. */
+  readonly groups?: readonly CacheGroup[];
+  /** Follows all blocks. */
+  readonly history: BlockHistory;
+  /** Which free block is reused next; it may read the history. Absent: the least recently used. */
+  readonly eviction?: EvictionPolicy;
 }
 
-/** Gives sequences their blocks, finds what is cached of them, and shares what can be shared. */
+/**
+ * Gives sequences their blocks, finds what is cached of them, and shares what can be shared. For each step of a
+ * sequence the caller reserves slots, commits the tokens that it knows, and says afterwards how far the sequence has
+ * come:
+ *
+ *     tokens   |<-- computed -->|<-- known, computed now -->|<-- proposed -->|
+ *     slots    |<--------------------- reserve ----------------------------->|
+ *     hashes   |<------------------- commit ---------------->|                    never of a proposal
+ *     after    |<---------------------- computed ---------------->|<truncate>|    some proposals were rejected
+ */
 export class KvCacheManager {
   readonly blockSize: number;
   readonly pool: BlockPool;
+  readonly groups: readonly CacheGroup[];
+  readonly history: BlockHistory;
   readonly #caching: boolean;
-  readonly #births: BlockBirths | null;
 
   constructor(config: KvCacheConfig) {
+    const { numBlocks, history } = config;
     this.blockSize = config.blockSize;
-    this.pool = new BlockPool(config.numBlocks, config.residency ?? null);
+    this.groups = config.groups ?? [FULL_ATTENTION];
+    this.history = history;
     this.#caching = config.enablePrefixCaching;
-    this.#births = config.births ?? null;
+    this.pool = new BlockPool({
+      numBlocks,
+      numGroups: this.groups.length,
+      eviction: config.eviction ?? new LruEviction(numBlocks),
+      history,
+    });
   }
 
-  /** Blocks that hold `numTokens` tokens. */
+  /** Blocks of one group that hold `numTokens` tokens. */
   blocksFor(numTokens: number): number {
     return Math.ceil(numTokens / this.blockSize);
   }
 
   /**
-   * The longest cached prefix of `tokens`, as blocks to hand to `allocate`. At least the last token is left to
-   * compute: without it there would be no logits to sample from.
+   * Blocks of all groups that a sequence holds at one time, at most.
+   *
+   * @param numTokens its length in the end
+   * @param stepTokens of it that one step computes, at most
    */
-  findCachedPrefix(table: BlockTable, tokens: readonly number[]): BlockId[] {
-    const hits: BlockId[] = [];
-    if (!this.#caching) return hits;
-    const most = Math.floor((tokens.length - 1) / this.blockSize);
-    while (hits.length < most) {
-      const block = this.pool.lookup(this.#hashAt(table, tokens, hits.length));
-      if (block === undefined) break;
-      hits.push(block);
-    }
-    return hits;
+  maxHeldBlocks(numTokens: number, stepTokens: number): number {
+    return this.groups.reduce(
+      (sum, group) => sum + maxHeldBlocks(group, numTokens, stepTokens, this.blockSize),
+      0,
+    );
+  }
+
+  /** A sequence without blocks. @param contents see `SequenceBlocks` */
+  newSequence(root: BlockHash, contents: readonly ContentKey[] = []): SequenceBlocks {
+    return new SequenceBlocks(root, this.groups.length, contents);
   }
 
   /**
-   * Makes room for the K and V of `tokens[0 .. numTokens)`, of which the step will write those from `numComputed` on.
-   * `hits` (from `findCachedPrefix`, only for an empty table) become its first blocks; they are taken before anything
-   * is allocated, so that they are never their own victims. A shared block that the step would write into is
-   * replaced by a copy.
-   *
-   * Blocks that become full are hashed at once: a request scheduled later in the same step may hit them, because a
-   * step stores K and V of a layer for all its tokens before that layer's attention reads any.
+   * The longest cached prefix of `tokens`, to hand to `reserve`; null when there is none. At least the last token is left
+   * to compute: without it there would be no logits to sample from.
+   */
+  findCachedPrefix(sequence: SequenceBlocks, tokens: readonly number[]): CachedPrefix | null {
+    if (!this.#caching) return null;
+    const most = Math.floor((tokens.length - 1) / this.blockSize);
+    const hash = (index: number): BlockHash => hashAt(sequence, tokens, index, this.blockSize);
+    const prefix = findCachedPrefix(this.pool, this.groups, this.blockSize, most, hash);
+    return prefix.numTokens > 0 ? prefix : null;
+  }
+
+  /**
+   * Makes room for K and V of the sequence's first `numTokens` tokens, of which the step will write those from
+   * `numComputed` on. `prefix` (from `findCachedPrefix`, only for a sequence without blocks) becomes the beginning of
+   * its tables; its blocks are taken before any is allocated, so that they are never their own victims. Shared blocks
+   * that the step would write into are replaced: by a copy, where they hold earlier tokens.
    *
    * @returns the copies that the step must begin with, or null when there are too few blocks; then nothing has changed
    */
-  allocate(
-    table: BlockTable,
-    tokens: readonly number[],
+  reserve(
+    sequence: SequenceBlocks,
     numComputed: number,
     numTokens: number,
-    hits: readonly BlockId[] = [],
+    prefix: CachedPrefix | null = null,
   ): BlockCopy[] | null {
     const { pool } = this;
-    const held = table.blocks.length + hits.length;
-    const missing = Math.max(0, this.blocksFor(numTokens) - held);
-    const copied = this.#sharedBlockToWrite(table, numComputed, numTokens);
-    const revived = hits.reduce((n, block) => n + (pool.refCount(block) === 0 ? 1 : 0), 0);
-    if (missing + copied.length > pool.numFree - revived) return null;
-
-    for (const block of hits) {
-      pool.touch(block);
-      table.blocks.push(block);
+    const length = this.blocksFor(numTokens);
+    let missing = 0;
+    let revived = 0;
+    const shared: { group: number; index: number }[] = [];
+    for (const [group, table] of sequence.tables.entries()) {
+      const hits = prefix?.tables[group] ?? [];
+      missing += Math.max(0, length - table.length - hits.length);
+      for (const block of hits) {
+        if (block !== NO_BLOCK && pool.refCount(block) === 0) revived += 1;
+      }
+      const first = Math.floor(numComputed / this.blockSize);
+      for (let index = first; index < Math.min(length, table.length); index++) {
+        if (pool.refCount(table[index]) > 1) shared.push({ group, index });
+      }
     }
-    table.numOffered += hits.length;
-    const copies = copied.map((index) => this.#copyOnWrite(table, index));
-    for (let i = 0; i < missing; i++) table.blocks.push(this.#take(table, table.blocks.length));
-    if (this.#caching) this.#cacheFullBlocks(table, tokens, numTokens);
+    if (missing + shared.length > pool.numFree - revived) return null;
+
+    if (prefix) this.#takePrefix(sequence, prefix);
+    const copies = shared.flatMap(({ group, index }) => {
+      const copy = this.#replaceShared(sequence, group, index);
+      // What lies behind `numComputed` is written anyway.
+      return index * this.blockSize < numComputed ? [copy] : [];
+    });
+    for (const [group, table] of sequence.tables.entries()) {
+      while (table.length < length) table.push(this.#allocate(sequence, group, table.length));
+    }
     return copies;
   }
 
-  /** A table that shares all blocks of `parent`, full and partial. */
-  fork(parent: BlockTable): BlockTable {
-    const child = new BlockTable(parent.root);
+  /**
+   * Makes the full blocks among the first `numTokens` tokens findable. Only for tokens that are final: a proposal that may
+   * be rejected must not be among them.
+   *
+   * Called when slots are reserved, not when they are written: a sequence scheduled later in the same step may hit these
+   * blocks, because a step stores K and V of a layer for all its tokens before that layer's attention reads any.
+   */
+  commit(sequence: SequenceBlocks, tokens: readonly number[], numTokens: number): void {
+    if (!this.#caching) return;
+    const full = Math.floor(numTokens / this.blockSize);
+    for (; sequence.numCommitted < full; sequence.numCommitted++) {
+      const index = sequence.numCommitted;
+      const hash = hashAt(sequence, tokens, index, this.blockSize);
+      for (const table of sequence.tables) {
+        if (table[index] !== NO_BLOCK) this.pool.cache(table[index], hash);
+      }
+    }
+  }
+
+  /**
+   * Gives back the slots behind the first `numTokens` tokens, and the blocks that no token from there on reads.
+   * Not between `reserve` and the end of that step.
+   */
+  truncate(sequence: SequenceBlocks, numTokens: number): void {
+    const length = this.blocksFor(numTokens);
+    if (sequence.numCommitted * this.blockSize > numTokens) {
+      throw new Error(`${sequence.numCommitted} blocks are committed, ${numTokens} tokens remain`);
+    }
+    for (const [g, table] of sequence.tables.entries()) {
+      while (table.length > length) this.pool.release(table.pop() as BlockId);
+      const expired = numExpiredBlocks(this.groups[g], numTokens, this.blockSize);
+      for (; sequence.numExpired[g] < expired; sequence.numExpired[g]++) {
+        const index = sequence.numExpired[g];
+        this.pool.release(table[index]);
+        table[index] = NO_BLOCK;
+      }
+    }
+  }
+
+  /** A sequence that shares all blocks of `parent`, full and partial. */
+  fork(parent: SequenceBlocks): SequenceBlocks {
+    const child = this.newSequence(parent.root, parent.contents);
     child.hashes.push(...parent.hashes);
-    child.numOffered = parent.numOffered;
-    for (const block of parent.blocks) {
-      this.pool.touch(block);
-      child.blocks.push(block);
+    child.numCommitted = parent.numCommitted;
+    for (const [g, table] of parent.tables.entries()) {
+      child.numExpired[g] = parent.numExpired[g];
+      child.tables[g].push(...table);
+      for (const block of table) if (block !== NO_BLOCK) this.pool.touch(block);
     }
     return child;
   }
 
   /** Lets all blocks go, last first, so that the tail of a chain is evicted before its head. */
-  release(table: BlockTable): void {
-    for (let block = table.blocks.pop(); block !== undefined; block = table.blocks.pop()) {
-      this.pool.release(block);
+  release(sequence: SequenceBlocks): void {
+    const longest = Math.max(...sequence.tables.map(({ length }) => length));
+    for (let index = longest - 1; index >= 0; index--) {
+      for (const table of sequence.tables) {
+        const block = table[index];
+        if (block !== undefined && block !== NO_BLOCK) this.pool.release(block);
+      }
     }
-    table.numOffered = 0;
+    for (const table of sequence.tables) table.length = 0;
+    sequence.numExpired.fill(0);
+    sequence.numCommitted = 0;
   }
 
   /** Forgets all cached prefixes. Refused (false) while blocks are in use. */
@@ -118,21 +209,27 @@ export class KvCacheManager {
     return this.pool.resetCache();
   }
 
-  /** All blocks as they are now. @throws Error without `births` */
+  /** All blocks as they are now. */
   map(): BlockMap {
-    if (!this.#births) throw new Error('the births of blocks are not followed');
-    return this.#births.map(this.pool);
+    return blockMap(this.pool, this.history);
   }
 
   /**
-   * @param tables every live sequence's table
+   * @param sequences every live one's blocks
    * @throws Error when the pool contradicts itself, or its counts do not match the tables
    */
-  checkIntegrity(tables: Iterable<BlockTable>): void {
+  checkIntegrity(sequences: Iterable<SequenceBlocks>): void {
     this.pool.checkIntegrity();
     const users = new Map<BlockId, number>();
-    for (const table of tables) {
-      for (const block of table.blocks) users.set(block, (users.get(block) ?? 0) + 1);
+    for (const { tables, numExpired } of sequences) {
+      for (const [g, table] of tables.entries()) {
+        for (const [index, block] of table.entries()) {
+          if ((block === NO_BLOCK) !== index < numExpired[g]) {
+            throw new Error(`table ${g} has block ${block} at ${index}, ${numExpired[g]} expired`);
+          }
+          if (block !== NO_BLOCK) users.set(block, (users.get(block) ?? 0) + 1);
+        }
+      }
     }
     for (let id = 0; id < this.pool.numBlocks; id++) {
       const block = id as BlockId;
@@ -144,44 +241,29 @@ export class KvCacheManager {
     }
   }
 
-  /** The one block, if any, that holds tokens before `numComputed`, is written next, and has other users. */
-  #sharedBlockToWrite(table: BlockTable, numComputed: number, numTokens: number): number[] {
-    const index = Math.floor(numComputed / this.blockSize);
-    const block = table.blocks[index];
-    if (block === undefined || numTokens <= numComputed) return [];
-    return this.pool.refCount(block) > 1 ? [index] : [];
+  #takePrefix(sequence: SequenceBlocks, prefix: CachedPrefix): void {
+    for (const [g, table] of sequence.tables.entries()) {
+      for (const block of prefix.tables[g]) {
+        if (block !== NO_BLOCK) this.pool.touch(block);
+        else sequence.numExpired[g] += 1;
+        table.push(block);
+      }
+    }
+    sequence.numCommitted = prefix.numTokens / this.blockSize;
   }
 
-  /** A new block for a place of a table. */
-  #take(table: BlockTable, index: number): BlockId {
-    const block = this.pool.allocate();
-    this.#births?.allocated(block, table.blocks, index);
-    return block;
-  }
-
-  #copyOnWrite(table: BlockTable, index: number): BlockCopy {
-    const from = table.blocks[index];
-    const to = this.#take(table, index);
+  #replaceShared(sequence: SequenceBlocks, group: number, index: number): BlockCopy {
+    const table = sequence.tables[group];
+    const from = table[index];
+    const to = this.#allocate(sequence, group, index);
     this.pool.release(from);
-    table.blocks[index] = to;
+    table[index] = to;
     return { from, to };
   }
 
-  #cacheFullBlocks(table: BlockTable, tokens: readonly number[], numTokens: number): void {
-    const full = Math.floor(numTokens / this.blockSize);
-    for (; table.numOffered < full; table.numOffered++) {
-      const hash = this.#hashAt(table, tokens, table.numOffered);
-      this.pool.cache(table.blocks[table.numOffered], hash);
-    }
-  }
-
-  #hashAt(table: BlockTable, tokens: readonly number[], index: number): BlockHash {
-    const { hashes } = table;
-    while (hashes.length <= index) {
-      const start = hashes.length * this.blockSize;
-      const parent = hashes.at(-1) ?? table.root;
-      hashes.push(blockHash(parent, tokens, start, start + this.blockSize));
-    }
-    return hashes[index];
+  /** A new block for a place of a table. */
+  #allocate(sequence: SequenceBlocks, group: number, position: number): BlockId {
+    const parent = position === 0 ? NO_BLOCK : sequence.tables[group][position - 1];
+    return this.pool.allocate({ group, position, parent });
   }
 }

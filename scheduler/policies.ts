@@ -14,13 +14,13 @@ export function rankOf(policy: SchedulingPolicy, arrivalTime: number, priority: 
 
 export interface Ranked {
   readonly rank: number;
-  /** Order of arrival: decides between equal ranks. */
-  readonly sequence: number;
+  /** Order of creation: decides between equal ranks. */
+  readonly order: number;
 }
 
 /** Negative when `a` is served before `b`. A total order, so no decision depends on chance. */
 export function compareRank(a: Ranked, b: Ranked): number {
-  return a.rank - b.rank || a.sequence - b.sequence;
+  return a.rank - b.rank || a.order - b.order;
 }
 
 /** The running request that loses its blocks first: the one that is served last. `running` is in order of service. */

@@ -1,26 +1,18 @@
 import { rootHash } from '../kvcache/block-hash.js';
-import { BlockTable } from '../kvcache/block-table.js';
-import type { BlockId } from '../kvcache/ids.js';
 import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
+import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { RequestId, TokenId } from './ids.js';
-import { PausedRequests } from './paused-requests.js';
-import {
-  chunkSize,
-  compareRank,
-  preemptionVictim,
-  rankOf,
-  type SchedulingPolicy,
-} from './policies.js';
-import { Request, type RequestSpec } from './request.js';
-import { progressOf, type RequestProgress } from './request-progress.js';
+import { chunkSize, preemptionVictim, rankOf, type SchedulingPolicy } from './policies.js';
+import { type RequestSpec, Sequence, type SequenceProgress } from './sequence.js';
+import { SequenceQueues } from './sequence-queues.js';
 import type {
   FinishReason,
-  RequestOutput,
-  SampledToken,
   ScheduledSequence,
+  SequenceOutput,
+  SequenceUpdate,
   StepPlan,
 } from './step-plan.js';
-import { WaitingQueue } from './waiting-queue.js';
 
 export interface SchedulerConfig {
   readonly policy: SchedulingPolicy;
@@ -33,8 +25,8 @@ export interface SchedulerConfig {
   /** Longest prompt plus output. */
   readonly maxModelLength: number;
   /**
-   * The model computes all tokens of a sequence that is longer than one of these lengths otherwise than those of a shorter one (LongRoPE's
-   * factors). Rising; none for most models.
+   * The model computes all tokens of a sequence that is longer than one of these lengths otherwise than those of a shorter
+   * one (LongRoPE's factors). Rising; none for most models.
    */
   readonly switchLengths: readonly number[];
   /** Identifies model and page format in block hashes. */
@@ -48,56 +40,65 @@ export type Refusal =
   | { readonly reason: 'context'; readonly tokens: number; readonly limit: number }
   | { readonly reason: 'pool'; readonly blocks: number; readonly limit: number };
 
+/**
+ * Guesses how a sequence goes on, at most `most` tokens; none is always right. The step computes them behind the last
+ * known token, and what is decided of its rows says how many were right.
+ */
+export type Propose = (id: RequestId, most: number) => readonly TokenId[];
+
 /** A plan in the making. */
-interface Draft {
+interface StepBuilder {
+  readonly propose: Propose;
   budget: number;
   readonly sequences: ScheduledSequence[];
   readonly blockCopies: BlockCopy[];
 }
 
+/** The cached prefix of the sequence that waits first, and what it was found by. */
+interface Lookup {
+  readonly blocks: SequenceBlocks;
+  readonly version: number;
+  readonly prefix: CachedPrefix | null;
+}
+
 /**
  * Continuous batching (Yu et al. 2022, Orca, section 4.1) over paged blocks (Kwon et al. 2023, section 4): each step takes
- * the running requests first, decodes and unfinished prompts alike, then admits what waits while budget, sequences and
+ * the running sequences first, decodes and unfinished prompts alike, then admits what waits while budget, sequences and
  * blocks last. `schedule()` decides, `apply()` takes the results in; between the two nothing else may be called.
  */
 export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
-  readonly #waiting = new WaitingQueue<Request>();
-  /** In order of service, so that the last one is the first to be preempted. */
-  readonly #running: Request[] = [];
-  readonly #paused = new PausedRequests();
-  /** Every live completion's sequence. */
-  readonly #requests = new Map<RequestId, Request>();
-  #created = 0;
-  #preemptions = 0;
+  readonly #queues: SequenceQueues;
+  #lookup: Lookup | null = null;
 
   constructor(config: SchedulerConfig, cache: KvCacheManager) {
     this.#config = config;
     this.#cache = cache;
+    this.#queues = new SequenceQueues(cache, config.maxNumSeqs);
   }
 
   get numRunning(): number {
-    return this.#running.length;
+    return this.#queues.running.length;
   }
 
   get numWaiting(): number {
-    return this.#waiting.size;
+    return this.#queues.numWaiting;
   }
 
   /** Sequences that are set aside, see `pause`. */
   get numPaused(): number {
-    return this.#paused.size;
+    return this.#queues.numPaused;
   }
 
   /** Since the start. */
   get numPreemptions(): number {
-    return this.#preemptions;
+    return this.#queues.numPreemptions;
   }
 
   /** Whether anything is alive; it may all be paused. */
   get hasWork(): boolean {
-    return this.#requests.size > 0;
+    return !this.#queues.isEmpty;
   }
 
   /** Queues a request, or says at once why it can never run. */
@@ -105,62 +106,46 @@ export class Scheduler {
     const refusal = this.#refusal(spec);
     if (refusal) return refusal;
     const rank = rankOf(this.#config.policy, spec.arrivalTime, spec.priority);
-    const order = { rank, sequence: this.#created++ };
-    const request = new Request(
-      spec,
-      spec.ids,
-      order,
-      this.#newTable(spec, spec.promptTokenIds.length),
-    );
-    for (const id of spec.ids) this.#requests.set(id, request);
-    this.#waiting.push(request);
+    const place = { rank, order: this.#queues.nextOrder() };
+    const blocks = this.#newBlocks(spec, spec.promptTokenIds.length);
+    this.#queues.add(new Sequence(spec, spec.ids, spec.promptTokenIds, place, blocks));
     return null;
   }
 
-  /** Lets a completion go, between two steps. @returns false when it is not, or no longer, here */
+  /** Lets a sequence go, between two steps. @returns false when it is not, or no longer, here */
   abort(id: RequestId): boolean {
-    const request = this.#requests.get(id);
-    if (!request) return false;
-    this.#requests.delete(id);
-    this.#paused.unmark(id);
-    request.ids.splice(request.ids.indexOf(id), 1);
-    if (request.ids.length === 0) this.#leave(request);
-    else this.#parkIfPaused(request);
-    return true;
+    return this.#queues.remove(id);
   }
 
   /**
-   * Computes nothing more for a completion until `resume`, between two steps. While its prompt is computed for others, it only takes no
-   * part in what follows. Its blocks stay, unless somebody who runs, or waits to, needs them: then it is as if preempted. Twice is once.
+   * Computes nothing more for a sequence until `resume`, between two steps. While its prompt is computed for others, it only
+   * takes no part in what follows. Its blocks stay until a sequence that runs, or waits to, needs them: then it is as if
+   * preempted. Twice is once.
    *
    * @returns false when it is not, or no longer, here
    */
   pause(id: RequestId): boolean {
-    const request = this.#requests.get(id);
-    if (!request) return false;
-    this.#paused.mark(id);
-    this.#parkIfPaused(request);
-    return true;
+    return this.#queues.pause(id);
   }
 
-  /** Lets a completion go on, between two steps, where it stood in line. @returns false when it was not paused */
+  /** Lets a sequence go on, between two steps, where it stood in line. @returns false when it was not paused */
   resume(id: RequestId): boolean {
-    const request = this.#requests.get(id);
-    if (!request || !this.#paused.unmark(id)) return false;
-    if (!this.#paused.unpark(request)) return true;
-    if (request.table.blocks.length > 0) this.#runOrWait(request);
-    else this.#waiting.push(request);
-    return true;
+    return this.#queues.resume(id);
   }
 
-  /** The next step, or null when nothing can run. */
-  schedule(): StepPlan | null {
-    const step: Draft = {
+  /**
+   * The next step, or null when nothing can run.
+   *
+   * @param propose absent: nothing is guessed
+   */
+  schedule(propose: Propose = () => []): StepPlan | null {
+    const step: StepBuilder = {
+      propose,
       budget: this.#config.maxNumBatchedTokens,
       sequences: [],
       blockCopies: [],
     };
-    // After a preemption nobody is admitted: the blocks that were won back belong to those who run.
+    // After a preemption none is admitted: the blocks that were won back belong to those that run.
     if (this.#continueRunning(step)) this.#admitWaiting(step);
     if (step.sequences.length === 0) return null;
     const numTokens = this.#config.maxNumBatchedTokens - step.budget;
@@ -168,28 +153,35 @@ export class Scheduler {
   }
 
   /**
-   * Takes the results of a plan in: one token for every sampler of it.
-   * @returns what each sampled request got, and who is finished (those are gone from here)
+   * Takes the results of a plan in.
+   *
+   * @param updates one for each of the plan's `sampledFor`
+   * @returns what each of them got, and which are finished (those are gone from here)
    */
-  apply(plan: StepPlan, sampled: readonly SampledToken[]): RequestOutput[] {
-    const outputs: RequestOutput[] = [];
-    for (const sequence of plan.sequences) {
-      const request = this.#live(sequence.requestId);
-      request.numComputed += sequence.tokenIds.length;
-      for (const sibling of sequence.samplers.slice(1)) this.#fork(request, sibling);
-      this.#parkIfPaused(request);
-      const ends = request.spec.maxTokens === 0 && request.numComputed === request.tokens.length;
+  apply(plan: StepPlan, updates: readonly SequenceUpdate[]): SequenceOutput[] {
+    const outputs: SequenceOutput[] = [];
+    let expected = 0;
+    for (const { requestId, tokenIds, numProposed, sampledFor } of plan.sequences) {
+      const sequence = this.#live(requestId);
+      sequence.numComputed += tokenIds.length - numProposed;
+      expected += sampledFor.length;
+      for (const sibling of sampledFor.slice(1)) this.#queues.fork(sequence, sibling);
+      this.#queues.parkIfPaused(sequence);
+      if (sampledFor.length > 0) continue;
+      this.#cache.truncate(sequence.blocks, sequence.numComputed);
+      const ends = sequence.spec.maxTokens === 0 && sequence.numComputed === sequence.tokens.length;
       // A copy: each that ends leaves the list.
-      if (ends) outputs.push(...request.ids.slice().map((id) => this.#output(id, [])));
+      if (ends) outputs.push(...sequence.ids.slice().map((id) => this.#accept(id, [])));
     }
-    for (const { requestId, tokenId } of sampled) {
-      const request = this.#live(requestId);
-      request.tokens.push(tokenId);
-      outputs.push(this.#output(requestId, [tokenId]));
-      const isLive = this.#requests.has(requestId);
-      if (isLive && this.#config.switchLengths.includes(request.tokens.length - 1)) {
-        this.#startAnew(request);
-      }
+    if (updates.length !== expected) {
+      throw new Error(`${expected} sequences of the plan get tokens, ${updates.length} did`);
+    }
+    for (const { id, tokenIds, forks = [], drop = false } of updates) {
+      // Before the tokens: they are the parent's alone.
+      for (const fork of forks) this.#queues.fork(this.#live(id), fork.id);
+      if (drop) this.#queues.remove(id);
+      else outputs.push(this.#accept(id, tokenIds));
+      outputs.push(...forks.map((fork) => this.#accept(fork.id, fork.tokenIds)));
     }
     return outputs;
   }
@@ -199,204 +191,162 @@ export class Scheduler {
    *
    * @param mostWaiting the rest of the line is left out
    */
-  progress(mostWaiting: number): RequestProgress[] {
-    const waiting = [...this.#waiting].sort(compareRank).slice(0, mostWaiting);
-    return [
-      ...this.#running.map((request) => progressOf(request, 'running')),
-      ...[...this.#paused].map((request) => progressOf(request, 'paused')),
-      ...waiting.map((request) => progressOf(request, 'waiting')),
-    ];
+  progress(mostWaiting: number): SequenceProgress[] {
+    return this.#queues.progress(mostWaiting);
   }
 
-  /** @throws Error when requests, queues and blocks contradict each other. Not between `schedule` and `apply`. */
+  /** @throws Error when sequences, queues and blocks contradict each other. Not between `schedule` and `apply`. */
   checkIntegrity(): void {
-    const live = new Set(this.#requests.values());
-    const queued = [...this.#running, ...this.#paused, ...this.#waiting];
-    if (queued.length !== live.size || queued.some((request) => !live.has(request))) {
-      throw new Error(`${live.size} live requests, ${queued.length} in the queues`);
-    }
-    if (this.#running.some((r, i) => i > 0 && compareRank(this.#running[i - 1], r) >= 0)) {
-      throw new Error('the running requests are not in order of service');
-    }
-    for (const request of [...this.#running, ...this.#waiting]) {
-      if (this.#paused.covers(request)) throw new Error(`${request.ids[0]} is paused and queued`);
-    }
-    this.#paused.checkIntegrity(this.#requests);
-    for (const request of this.#waiting) {
-      if (request.table.blocks.length > 0)
-        throw new Error(`${request.ids[0]} waits and holds blocks`);
-    }
-    this.#cache.checkIntegrity(queued.map((request) => request.table));
+    this.#queues.checkIntegrity();
   }
 
-  /** @returns false when somebody had to be preempted */
-  #continueRunning(step: Draft): boolean {
-    const preemptions = this.#preemptions;
-    for (let i = 0; i < this.#running.length && step.budget > 0; i++) {
-      const request = this.#running[i];
-      while (!this.#takeFromPaused(step, request, [])) {
-        const victim = preemptionVictim(this.#running);
-        this.#preempt(victim);
-        if (victim === request) return false;
+  /** @returns false when a sequence had to be preempted */
+  #continueRunning(step: StepBuilder): boolean {
+    const { running, numPreemptions } = this.#queues;
+    for (let i = 0; i < running.length && step.budget > 0; i++) {
+      const sequence = running[i];
+      while (!this.#take(step, sequence, null)) {
+        const victim = preemptionVictim(running);
+        this.#queues.preempt(victim);
+        if (victim === sequence) return false;
       }
     }
-    return this.#preemptions === preemptions;
+    return this.#queues.numPreemptions === numPreemptions;
   }
 
-  #admitWaiting(step: Draft): void {
-    while (step.budget > 0 && this.#running.length < this.#config.maxNumSeqs) {
-      const request = this.#waiting.peek();
-      if (!request) return;
-      const hits = this.#cachedPrefix(request);
-      // What the paused lose stays cached: the hits remain hits.
-      if (!this.#takeFromPaused(step, request, hits)) return;
-      request.cachedTokens ??= hits.length * this.#cache.blockSize;
-      this.#waiting.remove(request);
-      this.#run(request);
+  #admitWaiting(step: StepBuilder): void {
+    while (step.budget > 0 && this.#queues.hasRoom) {
+      const sequence = this.#queues.nextWaiting();
+      if (!sequence) return;
+      const prefix = this.#cachedPrefix(sequence);
+      // What the paused lose stays cached: the prefix remains one.
+      if (!this.#take(step, sequence, prefix)) return;
+      sequence.cachedTokens ??= prefix?.numTokens ?? 0;
+      this.#queues.admit(sequence);
     }
   }
 
-  /** As `#take`; the blocks of the paused go first. */
-  #takeFromPaused(step: Draft, request: Request, hits: readonly BlockId[]): boolean {
-    while (!this.#take(step, request, hits)) {
-      const victim = this.#paused.lastWithBlocks();
-      if (!victim) return false;
-      this.#loseBlocks(victim);
+  /**
+   * Puts the next piece of a sequence into the step. Proposals are given up, and the paused lose their blocks, before it
+   * fails.
+   *
+   * @returns false, with nothing changed, when blocks are missing
+   */
+  #take(step: StepBuilder, sequence: Sequence, prefix: CachedPrefix | null): boolean {
+    const { tokens, blocks, spec } = sequence;
+    const computed = sequence.numComputed + (prefix?.numTokens ?? 0);
+    const { longPrefillThreshold } = this.#config;
+    const known = chunkSize(tokens.length - computed, step.budget, longPrefillThreshold);
+    const end = computed + known;
+    const samples = end === tokens.length && spec.maxTokens > 0;
+    let proposed = samples ? this.#proposalsFor(step.propose, sequence, step.budget - known) : [];
+    let copies = this.#cache.reserve(blocks, computed, end + proposed.length, prefix);
+    if (!copies && proposed.length > 0) {
+      proposed = [];
+      copies = this.#cache.reserve(blocks, computed, end, prefix);
     }
-    return true;
-  }
-
-  /** Puts the next piece of a request into the step. @returns false, with nothing changed, when blocks are missing */
-  #take(step: Draft, request: Request, hits: readonly BlockId[]): boolean {
-    const { tokens, table } = request;
-    const computed = request.numComputed + hits.length * this.#cache.blockSize;
-    const pending = tokens.length - computed;
-    const count = chunkSize(pending, step.budget, this.#config.longPrefillThreshold);
-    const end = computed + count;
-    const copies = this.#cache.allocate(table, tokens, computed, end, hits);
+    while (!copies && this.#queues.reclaimFromPaused()) {
+      copies = this.#cache.reserve(blocks, computed, end, prefix);
+    }
     if (!copies) return false;
-    request.numComputed = computed;
-    step.budget -= count;
+    this.#cache.commit(blocks, tokens, end);
+    sequence.numComputed = computed;
+    step.budget -= known + proposed.length;
     step.blockCopies.push(...copies);
     step.sequences.push({
-      requestId: request.ids[0],
-      tokenIds: tokens.slice(computed, end),
+      requestId: sequence.ids[0],
+      tokenIds: [...tokens.slice(computed, end), ...proposed],
+      numProposed: proposed.length,
       numComputed: computed,
       sequenceLength: tokens.length,
-      blocks: table.blocks,
-      samplers: end === tokens.length && request.spec.maxTokens > 0 ? [...request.ids] : [],
+      blockTables: blocks.tables,
+      adapter: spec.adapter ?? null,
+      sampledFor: samples ? [...sequence.ids] : [],
     });
     return true;
   }
 
+  /** @param budget tokens that the step has room for */
+  #proposalsFor(
+    propose: Propose,
+    { spec, ids, tokens, numGenerated }: Sequence,
+    budget: number,
+  ): readonly TokenId[] {
+    // All rows of the step are computed as those of a sequence of the present length.
+    const untilSwitch = this.#config.switchLengths.find((limit) => limit >= tokens.length);
+    const most = Math.min(
+      budget,
+      // Behind the accepted ones one more token is always chosen.
+      spec.maxTokens - numGenerated - 1,
+      (untilSwitch ?? Number.POSITIVE_INFINITY) - tokens.length,
+    );
+    return ids.length === 1 && most > 0 ? propose(ids[0], most).slice(0, most) : [];
+  }
+
   #refusal(spec: RequestSpec): Refusal | null {
-    if (spec.ids.some((id) => this.#requests.has(id))) return { reason: 'duplicate-id' };
+    if (spec.ids.some((id) => this.#queues.find(id))) return { reason: 'duplicate-id' };
     if (spec.promptTokenIds.length === 0) return { reason: 'empty-prompt' };
     const tokens = spec.promptTokenIds.length + spec.maxTokens;
-    const { maxModelLength } = this.#config;
+    const { maxModelLength, maxNumBatchedTokens } = this.#config;
     if (tokens > maxModelLength) return { reason: 'context', tokens, limit: maxModelLength };
     // The last token is sampled but never computed, so it needs no place.
-    const blocks = this.#cache.blocksFor(spec.maxTokens > 0 ? tokens - 1 : tokens);
+    const stored = spec.maxTokens > 0 ? tokens - 1 : tokens;
+    const blocks = this.#cache.maxHeldBlocks(stored, maxNumBatchedTokens);
     const limit = this.#cache.pool.numBlocks;
     return blocks > limit ? { reason: 'pool', blocks, limit } : null;
   }
 
-  #live(id: RequestId): Request {
-    const request = this.#requests.get(id);
-    if (!request) throw new Error(`the plan names ${id}, which is not here`);
-    return request;
-  }
-
-  #cachedPrefix(request: Request): BlockId[] {
-    if (request.spec.computesWholePrompt && request.numGenerated === 0) return [];
-    return this.#cache.findCachedPrefix(request.table, request.tokens);
-  }
-
-  /** What a step meant for a completion, which is let go when that was the last. */
-  #output(requestId: RequestId, tokenIds: readonly TokenId[]): RequestOutput {
-    const request = this.#live(requestId);
-    const finishReason = this.#finishReason(request, tokenIds.at(-1));
-    if (finishReason !== null) this.abort(requestId);
-    return { requestId, tokenIds, finishReason, cachedTokens: request.cachedTokens ?? 0 };
-  }
-
-  #finishReason(request: Request, last: TokenId | undefined): FinishReason | null {
-    if (last !== undefined && request.spec.stopTokenIds.includes(last)) return 'stop';
-    return request.numGenerated >= request.spec.maxTokens ? 'length' : null;
-  }
-
-  /** Gives a completion its own sequence; it shares the prompt's blocks, the partial one until it writes there. */
-  #fork(parent: Request, id: RequestId): void {
-    parent.ids.splice(parent.ids.indexOf(id), 1);
-    const order = { rank: parent.rank, sequence: this.#created++ };
-    const child = new Request(parent.spec, [id], order, this.#cache.fork(parent.table));
-    child.numComputed = parent.numComputed;
-    child.cachedTokens = parent.cachedTokens;
-    this.#requests.set(id, child);
-    if (this.#paused.covers(child)) this.#paused.park(child);
-    else this.#runOrWait(child);
-  }
-
-  /** For a sequence that has blocks. */
-  #runOrWait(request: Request): void {
-    if (this.#running.length < this.#config.maxNumSeqs) this.#run(request);
-    else this.#wait(request);
-  }
-
-  #run(request: Request): void {
-    let index = this.#running.length;
-    while (index > 0 && compareRank(request, this.#running[index - 1]) < 0) index -= 1;
-    this.#running.splice(index, 0, request);
-  }
-
-  #preempt(request: Request): void {
-    this.#running.splice(this.#running.indexOf(request), 1);
-    this.#preemptions += 1;
-    this.#wait(request);
-  }
-
-  #wait(request: Request): void {
-    this.#loseBlocks(request);
-    this.#waiting.push(request);
-  }
-
-  /** Its blocks go, its tokens stay: when it is admitted again, most of them are usually still cached. */
-  #loseBlocks(request: Request): void {
-    this.#cache.release(request.table);
-    request.numComputed = 0;
-  }
-
-  #parkIfPaused(request: Request): void {
-    if (!this.#paused.covers(request) || !this.#dequeue(request)) return;
-    this.#paused.park(request);
-  }
-
-  /** What was computed of a sequence holds for shorter ones only: as after a preemption, but other blocks may be cached. */
-  #startAnew(request: Request): void {
-    this.#loseBlocks(request);
-    request.table = this.#newTable(request.spec, request.tokens.length);
-    const index = this.#running.indexOf(request);
-    if (index < 0) return;
-    this.#running.splice(index, 1);
-    this.#waiting.push(request);
-  }
-
-  #newTable({ cacheSalt }: RequestSpec, length: number): BlockTable {
+  /** @param length of the sequence, which decides with whom it can share */
+  #newBlocks({ cacheSalt, adapter = null, contents }: RequestSpec, length: number): SequenceBlocks {
     const { modelFingerprint, switchLengths } = this.#config;
     const lengthClass = switchLengths.filter((limit) => length > limit).length;
-    return new BlockTable(rootHash({ modelFingerprint, cacheSalt, lengthClass }));
+    const root = rootHash({ modelFingerprint, adapter, cacheSalt, lengthClass });
+    return this.#cache.newSequence(root, contents);
   }
 
-  #leave(request: Request): void {
-    if (!this.#dequeue(request)) this.#paused.unpark(request);
-    this.#cache.release(request.table);
+  #live(id: RequestId): Sequence {
+    const sequence = this.#queues.find(id);
+    if (!sequence) throw new Error(`the plan names ${id}, which is not here`);
+    return sequence;
   }
 
-  /** @returns false when it neither runs nor waits */
-  #dequeue(request: Request): boolean {
-    const index = this.#running.indexOf(request);
-    if (index < 0) return this.#waiting.remove(request);
-    this.#running.splice(index, 1);
-    return true;
+  /** Looked up again only when the cache has changed: the first in line may wait for many steps. */
+  #cachedPrefix(sequence: Sequence): CachedPrefix | null {
+    const { spec, numGenerated, blocks, tokens } = sequence;
+    if (spec.computesWholePrompt && numGenerated === 0) return null;
+    const { version } = this.#cache.pool;
+    if (this.#lookup?.blocks !== blocks || this.#lookup.version !== version) {
+      const prefix = this.#cache.findCachedPrefix(blocks, tokens);
+      this.#lookup = { blocks, version, prefix };
+    }
+    return this.#lookup.prefix;
+  }
+
+  /** Appends what was decided for a sequence, up to what ends it, and lets it go then. */
+  #accept(id: RequestId, decided: readonly TokenId[]): SequenceOutput {
+    const sequence = this.#live(id);
+    const tokenIds: TokenId[] = [];
+    let finishReason = this.#finishReason(sequence, undefined);
+    for (const token of decided) {
+      sequence.tokens.push(token);
+      tokenIds.push(token);
+      finishReason = this.#finishReason(sequence, token);
+      if (finishReason !== null) break;
+    }
+    if (finishReason !== null) {
+      this.#queues.remove(id);
+    } else if (this.#config.switchLengths.includes(sequence.tokens.length - 1)) {
+      this.#queues.restart(sequence, this.#newBlocks(sequence.spec, sequence.tokens.length));
+    } else if (!sequence.blocks.isEmpty) {
+      // All of them but the last were proposals, which the step has computed.
+      sequence.numComputed += decided.length - 1;
+      this.#cache.truncate(sequence.blocks, sequence.numComputed);
+    }
+    return { requestId: id, tokenIds, finishReason, cachedTokens: sequence.cachedTokens ?? 0 };
+  }
+
+  #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {
+    if (last !== undefined && sequence.spec.stopTokenIds.includes(last)) return 'stop';
+    return sequence.numGenerated >= sequence.spec.maxTokens ? 'length' : null;
   }
 }

@@ -3,7 +3,7 @@ import type { BlockCopy } from '../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from './ids.js';
 
 /**
- * What one step computes: plain data, decided by `Scheduler.schedule()` and executed by someone else.
+ * What one step computes: plain data, decided by `Scheduler.schedule()` and executed by the runner.
  * Arrays belong to the scheduler and stay unchanged until `apply()`.
  */
 export interface StepPlan {
@@ -18,35 +18,48 @@ export interface StepPlan {
 /**
  * A piece of one sequence:
  *
- *     tokens  |<-- numComputed: in the cache -->|<-- computed in this step -->|<-- later steps -->|
+ *     tokens  |<-- numComputed: in the cache -->|<----- computed in this step ----->|<-- later steps -->|
+ *                                               |<-- known -->|<-- numProposed -->|
  */
 export interface ScheduledSequence {
   readonly requestId: RequestId;
-  /** The tokens that are computed in this step; at least one. */
+  /** The tokens that are computed in this step; at least one is known. */
   readonly tokenIds: readonly TokenId[];
+  /** The last ones of `tokenIds` that are a guess: they follow the sequence's last known token. */
+  readonly numProposed: number;
   /** Tokens whose K and V are in the cache already: also the position of the first of `tokenIds`. */
   readonly numComputed: number;
-  /** All tokens that the sequence has now, prompt and generated, computed or not. */
+  /** All tokens that the sequence has now, prompt and generated, computed or not; proposals are not counted. */
   readonly sequenceLength: number;
-  /** Covers `numComputed + tokenIds.length` tokens. */
-  readonly blocks: readonly BlockId[];
+  /** `[group]`: covers `numComputed + tokenIds.length` tokens; `NO_BLOCK` where no token reads any more. */
+  readonly blockTables: readonly (readonly BlockId[])[];
+  /** The adapter that computes these tokens; null: the model alone. */
+  readonly adapter: string | null;
   /**
-   * Who gets a token from the last row's logits: nobody in the middle of a prompt, else the request itself, and with it
-   * its siblings when the prompt that they share is done.
+   * The sequences that get tokens from this step's last `numProposed + 1` rows: none in the middle of a prompt, else the
+   * sequence itself, and with it its siblings when the prompt that they share is done.
    */
-  readonly samplers: readonly RequestId[];
+  readonly sampledFor: readonly RequestId[];
 }
 
-/** The token that was chosen for a sampler of the plan. */
-export interface SampledToken {
-  readonly requestId: RequestId;
-  readonly tokenId: TokenId;
+/** What was decided for a sequence of the plan. */
+export interface SequenceUpdate {
+  readonly id: RequestId;
+  /**
+   * The tokens that follow: the proposals that were accepted, in order, and one that was chosen from the row of the last of them.
+   * Never empty, unless it is dropped.
+   */
+  readonly tokenIds: readonly TokenId[];
+  /** New sequences that continue this one as it was before `tokenIds`, each with tokens of its own. */
+  readonly forks?: readonly Pick<SequenceUpdate, 'id' | 'tokenIds'>[];
+  /** It ends here, without an output: a beam that was given up. */
+  readonly drop?: boolean;
 }
 
 export type FinishReason = 'stop' | 'length' | 'abort';
 
-/** What a step meant for one request. */
-export interface RequestOutput {
+/** What a step meant for one sequence. */
+export interface SequenceOutput {
   readonly requestId: RequestId;
   readonly tokenIds: readonly TokenId[];
   readonly finishReason: FinishReason | null;

@@ -57,9 +57,11 @@ async function cut(): Promise<() => Promise<unknown>> {
       requestId,
       tokenIds,
       numComputed: from,
+      numProposed: 0,
+      adapter: null,
       sequenceLength: from + count,
-      blocks,
-      samplers: [requestId],
+      blockTables: [blocks],
+      sampledFor: [requestId],
     };
     const plan = { sequences: [sequence], numTokens: count, blockCopies: [] };
     // What a greedy step asks. (The uncut graph copies its row of logits out.)

@@ -40,9 +40,11 @@ export async function perplexity(
           requestId: `${place}` as RequestId,
           tokenIds: text.tokens.slice(done[place], to),
           numComputed: done[place],
+          numProposed: 0,
+          adapter: null,
           sequenceLength: text.tokens.length,
-          blocks: Array.from({ length: stride }, (_, i) => (place * stride + i) as BlockId),
-          samplers: to >= text.from ? [`${place}` as RequestId] : [],
+          blockTables: [Array.from({ length: stride }, (_, i) => (place * stride + i) as BlockId)],
+          sampledFor: to >= text.from ? [`${place}` as RequestId] : [],
         };
       });
       const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
@@ -51,7 +53,7 @@ export async function perplexity(
       let row = 0;
       live.forEach(({ text, place }, index) => {
         done[place] += sequences[index].tokenIds.length;
-        if (sequences[index].samplers.length === 0) return;
+        if (sequences[index].sampledFor.length === 0) return;
         const own = wholeLogits.subarray(row * vocabSize, (row + 1) * vocabSize);
         surprise -= logProbability(own, text.tokens[done[place]]);
         count += 1;

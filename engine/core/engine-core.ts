@@ -1,14 +1,18 @@
-import type { BlockResidency } from '../../kvcache/block-residency.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
-import type { Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { RequestOutput } from '../../scheduler/step-plan.js';
+import type { Propose, Refusal, Scheduler } from '../../scheduler/scheduler.js';
+import type { SequenceOutput, StepPlan } from '../../scheduler/step-plan.js';
+import type { Decoder } from '../decoding/decoder.js';
+import { PromptReading } from '../decoding/prompt-reading.js';
+import { PromptRows } from '../decoding/prompt-rows.js';
+import { RowQueryBuilder } from '../decoding/row-query-builder.js';
+import { SamplingDecoder } from '../decoding/sampling-decoder.js';
+import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
 import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
-import type { ModelRunner } from './model-runner.js';
-import { PromptRows } from './prompt-rows.js';
+import type { ModelRunner, RowQuery } from './model-runner.js';
 import type {
   CompletionOutput,
   EngineRequest,
@@ -16,11 +20,11 @@ import type {
   EngineStats,
   StepReport,
   StepTimings,
+  TokenLogprobs,
 } from './protocol.js';
 import { RequestTimes } from './request-times.js';
-import { type Completion, type OutputExtras, StepReading } from './step-reading.js';
 
-/** Of a long line, nobody reads more. */
+/** Waiting requests in a snapshot, at most. */
 const MOST_WAITING_SHOWN = 64;
 
 export interface EngineCoreDependencies {
@@ -30,7 +34,18 @@ export interface EngineCoreDependencies {
   readonly cache: KvCacheManager;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
-  readonly residency?: BlockResidency;
+  /** Guesses how sequences go on; absent: nothing is guessed. */
+  readonly propose?: Propose;
+}
+
+/** A live sequence, as the engine core knows it. */
+interface LiveSequence {
+  readonly request: EngineRequest;
+  readonly sampler: SequenceSampler;
+  /** Shared by the sequences of a request; null when only the next token is read of its rows. */
+  readonly promptRows: PromptRows | null;
+  /** Shared, too. */
+  readonly times: RequestTimes;
 }
 
 /**
@@ -39,18 +54,24 @@ export interface EngineCoreDependencies {
  */
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
-  readonly #sampler = new Sampler();
-  /** Those alive. */
-  readonly #completions = new Map<RequestId, Completion>();
-  /** Memory for one row of logits. */
-  readonly #edited: Float32Array;
+  readonly #decoder: Decoder;
+  readonly #live = new Map<RequestId, LiveSequence>();
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
   #report: StepReport | null = null;
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
-    this.#edited = new Float32Array(dependencies.vocabSize);
+    const { vocabSize, propose } = dependencies;
+    this.#decoder = new SamplingDecoder(
+      (id) => {
+        const { sampler, request } = this.#find(id);
+        return { sampler, numLogprobs: request.logprobs };
+      },
+      new Sampler(),
+      vocabSize,
+      propose,
+    );
   }
 
   get hasWork(): boolean {
@@ -108,7 +129,7 @@ export class EngineCore {
       const params = { ...request.sampling, seed };
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
-      this.#completions.set(id, { request, sampler, promptRows, times });
+      this.#live.set(id, { request, sampler, promptRows, times });
     });
   }
 
@@ -147,14 +168,14 @@ export class EngineCore {
   /** Between two steps. @throws Error when requests, queues and blocks contradict each other */
   checkIntegrity(): void {
     this.#dependencies.scheduler.checkIntegrity();
-    if (!this.hasWork && this.#completions.size > 0) {
-      throw new Error(`${this.#completions.size} completions have ended and are still here`);
+    if (!this.hasWork && this.#live.size > 0) {
+      throw new Error(`${this.#live.size} completions have ended and are still here`);
     }
   }
 
   /** Lets go of everything that completions hold outside the cache. For an engine that has failed, or is closed. */
   dispose(): void {
-    for (const id of this.#completions.keys()) this.#forget(id);
+    for (const id of this.#live.keys()) this.#forget(id);
   }
 
   /**
@@ -163,24 +184,23 @@ export class EngineCore {
    * @returns null when nothing could run, whatever work there is: that changes only by a command
    */
   async step(): Promise<CompletionOutput[] | null> {
-    const { scheduler, runner, now, vocabSize } = this.#dependencies;
+    const { scheduler, runner, now, vocabSize, cache } = this.#dependencies;
     const start = now();
-    const plan = scheduler.schedule();
+    const plan = scheduler.schedule(this.#decoder.propose);
     if (!plan) return null;
-    const reading = new StepReading(plan, this.#completions, vocabSize);
+    const prompts = new PromptReading();
+    const query = this.#ask(plan, prompts);
     const scheduled = now();
-    for (const { requestId } of plan.sequences) {
-      this.#completions.get(requestId)?.times.begin(start);
-    }
-    const answer = await runner.execute(plan, reading.query);
+    for (const { requestId } of plan.sequences) this.#find(requestId).times.begin(start);
+    const result = await runner.execute(plan, query);
     const executed = now();
-    const extras = new Map<RequestId, OutputExtras>();
-    reading.readPrompts(answer);
-    const sampled = reading.sample(answer, this.#sampler, this.#edited, extras);
-    const results = scheduler.apply(plan, sampled);
+    const answer = new StepAnswer(query, result, vocabSize);
+    prompts.read(answer);
+    const { updates, logprobs } = this.#decoder.decide(answer);
+    const results = scheduler.apply(plan, updates);
     const end = now();
     const outputs = results.map((output) =>
-      this.#complete(output, end, extras.get(output.requestId)),
+      this.#complete(output, end, logprobs.get(output.requestId)),
     );
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
@@ -188,27 +208,56 @@ export class EngineCore {
     this.#report = {
       numTokens: plan.numTokens,
       timings: this.#timings,
-      residency: this.#dependencies.residency?.take() ?? null,
+      residency: cache.history.takeSamples(),
     };
     return outputs;
   }
 
-  /** Adds to an output what the scheduler knows nothing of, and lets a finished completion go. */
-  #complete(output: RequestOutput, now: number, extras?: OutputExtras): CompletionOutput {
-    const { requestId, finishReason } = output;
-    const completion = this.#completions.get(requestId);
-    const prompt = completion?.promptRows?.takeResults();
-    const times = completion?.times.firstToken(requestId, now);
+  /** Asks for what the plan's sequences need of its rows. */
+  #ask(plan: StepPlan, prompts: PromptReading): RowQuery {
+    const builder = new RowQueryBuilder(this.#dependencies.vocabSize);
+    let firstRow = 0;
+    for (const sequence of plan.sequences) {
+      const { promptRows } = this.#find(sequence.requestId);
+      if (promptRows) prompts.ask(builder, promptRows, sequence, firstRow);
+      this.#decoder.ask(builder, sequence, firstRow);
+      firstRow += sequence.tokenIds.length;
+    }
+    return builder.build();
+  }
+
+  /** Adds to an output what the scheduler knows nothing of, and lets a finished sequence go. */
+  #complete(
+    output: SequenceOutput,
+    now: number,
+    logprobs?: readonly TokenLogprobs[],
+  ): CompletionOutput {
+    const { requestId, finishReason, tokenIds } = output;
+    const { promptRows, times } = this.#find(requestId);
+    const prompt = promptRows?.takeResults();
+    const firstToken = times.firstToken(requestId, now);
     if (finishReason !== null) this.#forget(requestId);
-    if (!extras && !prompt && !times) return output;
+    if (!logprobs && !prompt && !firstToken) return output;
     // To its reader, an embedding is complete, not cut off.
     const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
-    return { ...output, ...extras, ...prompt, ...pooled, ...(times && { times }) };
+    return {
+      ...output,
+      ...(logprobs && { logprobs: logprobs.slice(0, tokenIds.length) }),
+      ...prompt,
+      ...pooled,
+      ...(firstToken && { times: firstToken }),
+    };
+  }
+
+  #find(id: RequestId): LiveSequence {
+    const sequence = this.#live.get(id);
+    if (!sequence) throw new Error(`${id} is not alive`);
+    return sequence;
   }
 
   #forget(id: RequestId): void {
-    this.#completions.get(id)?.sampler.dispose();
-    this.#completions.delete(id);
+    this.#live.get(id)?.sampler.dispose();
+    this.#live.delete(id);
   }
 
   /** @throws OctavoError when a token id of the request is none of the model's, or more is wanted of a row than comes out */

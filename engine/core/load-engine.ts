@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { BlockBirths } from '../../kvcache/block-map.js';
-import { BlockResidency } from '../../kvcache/block-residency.js';
+import { BlockHistory } from '../../kvcache/block-history.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
@@ -60,7 +59,7 @@ export async function loadEngine(
     maxModelLength: info.maxModelLength,
     blockSize: options.blockSize,
   });
-  const residency = new BlockResidency({
+  const history = new BlockHistory({
     numBlocks: info.numBlocks,
     sampleRate: options.kvMetricsSampleRate,
     now,
@@ -70,8 +69,7 @@ export async function loadEngine(
     numBlocks: info.numBlocks,
     blockSize: options.blockSize,
     enablePrefixCaching: options.enablePrefixCaching,
-    residency,
-    births: new BlockBirths(info.numBlocks, now),
+    history,
   });
   const scheduler = new Scheduler(
     {
@@ -91,7 +89,6 @@ export async function loadEngine(
     vocabSize: info.vocabSize,
     cache,
     now,
-    residency,
   });
   return { core, info, runner, scheduler, cache };
 }

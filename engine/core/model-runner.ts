@@ -73,13 +73,13 @@ export interface RowAnswer {
   readonly hidden: Float32Array;
 }
 
-/** The last row of every sequence that is sampled, whole: for models that are looked at without a sampler. */
+/** Asks for the full last row of every sampled sequence. For tests and warm-up. */
 export function wholeRowsOf(plan: StepPlan): RowQuery {
   const logitRows: number[] = [];
   let end = 0;
-  for (const { tokenIds, samplers } of plan.sequences) {
+  for (const { tokenIds, sampledFor } of plan.sequences) {
     end += tokenIds.length;
-    if (samplers.length > 0) logitRows.push(end - 1);
+    if (sampledFor.length > 0) logitRows.push(end - 1);
   }
   return {
     logitRows,

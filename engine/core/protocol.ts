@@ -1,9 +1,9 @@
+import type { ResidencySamples } from '../../kvcache/block-history.js';
 import type { BlockMap } from '../../kvcache/block-map.js';
-import type { ResidencySamples } from '../../kvcache/block-residency.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { SchedulingPolicy } from '../../scheduler/policies.js';
-import type { RequestProgress } from '../../scheduler/request-progress.js';
-import type { RequestOutput } from '../../scheduler/step-plan.js';
+import type { SequenceProgress } from '../../scheduler/sequence.js';
+import type { SequenceOutput } from '../../scheduler/step-plan.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { ErrorRecord } from '../errors.js';
 import type { Dtype } from '../importer/variants.js';
@@ -101,7 +101,7 @@ export interface EngineSnapshot {
   readonly stats: EngineStats;
   readonly blocks: BlockMap;
   /** All that run or are paused; of those that wait, the first. A request whose grammar is being compiled is in `stats` only. */
-  readonly requests: readonly RequestProgress[];
+  readonly requests: readonly SequenceProgress[];
 }
 
 /** How long a completion's first token took, in milliseconds on the engine's clock. */
@@ -232,7 +232,7 @@ export interface TokenLogprobs {
 }
 
 /** What a step meant for one completion. */
-export interface CompletionOutput extends RequestOutput {
+export interface CompletionOutput extends SequenceOutput {
   /** With the first output that has tokens. */
   readonly times?: FirstTokenTimes;
   /** One for each of `tokenIds`; absent unless asked for. */

@@ -36,9 +36,11 @@ function largestPlan(largest: LargestStep): StepPlan {
       requestId,
       tokenIds: Array.from({ length }, () => 0 as TokenId),
       numComputed: 0,
+      numProposed: 0,
+      adapter: null,
       sequenceLength: length,
-      blocks,
-      samplers: [requestId],
+      blockTables: [blocks],
+      sampledFor: [requestId],
     };
   });
   return { sequences, numTokens: tokens, blockCopies: [] };

@@ -19,7 +19,7 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
   const inputIds = new Int64Writer(numTokens);
   const positionIds = new Int64Writer(numTokens);
   const sequenceLengths = new Int64Writer(numTokens);
-  const blockTableStride = Math.max(...sequences.map((sequence) => sequence.blocks.length));
+  const blockTableStride = Math.max(...sequences.map((sequence) => sequence.blockTables[0].length));
   const queryStarts = new Int32Array(sequences.length + 1);
   const contextLengths = new Int32Array(sequences.length);
   const blockTables = new Int32Array(sequences.length * blockTableStride);
@@ -34,7 +34,7 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
     row += sequence.tokenIds.length;
     queryStarts[s + 1] = row;
     contextLengths[s] = sequence.numComputed + sequence.tokenIds.length;
-    blockTables.set(sequence.blocks, s * blockTableStride);
+    blockTables.set(sequence.blockTables[0], s * blockTableStride);
   });
   return {
     numTokens,

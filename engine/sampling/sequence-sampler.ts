@@ -63,35 +63,45 @@ export class SequenceSampler {
     ]);
   }
 
-  /** What the next choice needs of its row. */
-  get needs(): RowNeeds {
-    if (!this.#editsLogits) return rowNeeds(this.params, this.#draw);
+  /** Whether a grammar says which tokens may come next. */
+  get isConstrained(): boolean {
+    return this.#constraint !== null;
+  }
+
+  isStop(token: TokenId): boolean {
+    return this.#stopTokenIds.includes(token);
+  }
+
+  /**
+   * What a choice needs of its row.
+   *
+   * @param ahead tokens that will be accepted before it
+   */
+  needs(ahead = 0): RowNeeds {
+    if (!this.#editsLogits(ahead)) return rowNeeds(this.params, this.#draw(ahead));
     return this.#constraint ? WHOLE_ROW : editedRowNeeds(this.params);
   }
 
   /**
-   * The next token, from the model's logits.
+   * The next token, from the model's logits. Changes nothing: the same call gives the same token until one is accepted.
    *
    * @param logits what `needs` asked for
    * @param edited memory for another row
    */
-  next(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
-    return this.accept(
-      this.#editsLogits
-        ? this.#chooseEdited(sampler, logits, edited)
-        : this.#choose(sampler, logits),
-    );
+  choose(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
+    return this.#editsLogits(0)
+      ? this.#chooseEdited(sampler, logits, edited)
+      : this.#choose(sampler, logits);
   }
 
-  /** Takes note of the token that was chosen. */
-  accept(token: TokenId): TokenId {
+  /** The sequence goes on with this token. */
+  accept(token: TokenId): void {
     this.#generated += 1;
     this.#constraint?.accept(token);
     if (this.#history) {
       this.#history.output.set(token, (this.#history.output.get(token) ?? 0) + 1);
       this.#touched.add(token);
     }
-    return token;
   }
 
   /** To be called once, when the completion has ended. */
@@ -99,29 +109,34 @@ export class SequenceSampler {
     this.#constraint?.dispose();
   }
 
-  get #draw(): number {
-    return uniform(this.params.seed, this.#generated);
+  #draw(ahead: number): number {
+    return uniform(this.params.seed, this.#generated + ahead);
   }
 
-  /** Whether the next token is chosen from other logits than the model's. */
-  get #editsLogits(): boolean {
+  /** Whether a token is chosen from other logits than the model's. */
+  #editsLogits(ahead: number): boolean {
     return (
       this.#history !== null ||
       this.#constraint !== null ||
       this.params.logitBias.length > 0 ||
-      this.#bansStopTokens
+      this.#bansStopTokens(ahead)
     );
   }
 
-  get #bansStopTokens(): boolean {
-    return this.#generated < this.#minTokens && this.#stopTokenIds.length > 0;
+  #bansStopTokens(ahead: number): boolean {
+    return this.#generated + ahead < this.#minTokens && this.#stopTokenIds.length > 0;
   }
 
   #choose(sampler: Sampler, { candidates, total, row }: RowLogits): TokenId {
-    const token = sampler.fromCandidates(candidates, this.params, this.#draw, total ?? Number.NaN);
+    const token = sampler.fromCandidates(
+      candidates,
+      this.params,
+      this.#draw(0),
+      total ?? Number.NaN,
+    );
     if (token !== null) return token;
     if (!row) throw new Error('a choice needs its whole row of logits, which is not here');
-    return sampler.fromRow(row, this.params, this.#draw, total ?? Number.NaN);
+    return sampler.fromRow(row, this.params, this.#draw(0), total ?? Number.NaN);
   }
 
   #chooseEdited(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
@@ -132,9 +147,9 @@ export class SequenceSampler {
     applyLogitBias(edited, this.params.logitBias);
     if (this.#history) applyPenalties(edited, this.#history, this.params);
     if (mask) applyMask(edited, mask);
-    if (this.#bansStopTokens) banStopTokens(edited, this.#stopTokenIds);
+    if (this.#bansStopTokens(0)) banStopTokens(edited, this.#stopTokenIds);
     // A mask may change most of the row; the rest changes a few tokens.
-    if (mask) return sampler.fromRow(edited, this.params, this.#draw);
+    if (mask) return sampler.fromRow(edited, this.params, this.#draw(0));
     return this.#chooseTouched(sampler, logits, row, edited);
   }
 
@@ -146,13 +161,13 @@ export class SequenceSampler {
   ): TokenId {
     const touched = this.#touched;
     const candidates = editedCandidates(head, row, edited, touched);
-    if (candidates.count === 0) return sampler.fromRow(edited, this.params, this.#draw);
+    if (candidates.count === 0) return sampler.fromRow(edited, this.params, this.#draw(0));
     const [first, largest] = [head.logits[0], candidates.logits[0]];
     const total =
       before === null
         ? Number.NaN
         : editedTotal(before, this.params.temperature, row, edited, touched, first, largest);
-    const token = sampler.fromCandidates(candidates, this.params, this.#draw, total);
-    return token ?? sampler.fromRow(edited, this.params, this.#draw, total);
+    const token = sampler.fromCandidates(candidates, this.params, this.#draw(0), total);
+    return token ?? sampler.fromRow(edited, this.params, this.#draw(0), total);
   }
 }

@@ -1,4 +1,4 @@
-import type { RequestProgress } from '../../scheduler/request-progress.js';
+import type { SequenceProgress } from '../../scheduler/sequence.js';
 import type { Settings } from '../config/settings.js';
 import type { BlockRun } from './block-runs.js';
 import type { FigureValues } from './figures.js';
@@ -31,7 +31,7 @@ export interface SnapshotEvent {
   readonly waiting: number;
 }
 
-export interface RequestEvent extends Omit<RequestProgress, 'arrivalTime'> {
+export interface RequestEvent extends Omit<SequenceProgress, 'arrivalTime'> {
   readonly arrivedAt: number;
   /** So many entries of the block table that the reader has stay; `blocks` are those that follow. */
   readonly kept: number;

@@ -1,5 +1,5 @@
 import type { EngineSnapshot } from '../../engine/core/protocol.js';
-import type { RequestProgress } from '../../scheduler/request-progress.js';
+import type { SequenceProgress } from '../../scheduler/sequence.js';
 import { changedRuns } from './block-runs.js';
 import type { RequestEvent, SnapshotEvent } from './events.js';
 
@@ -61,7 +61,7 @@ function snapshotEvent(snapshot: EngineSnapshot, known: EngineSnapshot | null): 
 }
 
 /** The block table as what follows the part that the reader has: tables grow at their end. */
-function requestEvent(request: RequestProgress, known: readonly number[]): RequestEvent {
+function requestEvent(request: SequenceProgress, known: readonly number[]): RequestEvent {
   const { blocks, arrivalTime, ...rest } = request;
   let kept = 0;
   while (kept < known.length && kept < blocks.length && known[kept] === blocks[kept]) kept++;

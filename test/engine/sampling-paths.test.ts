@@ -68,10 +68,10 @@ class WholeRows implements ModelRunner {
         sums: { rows: [], temperatures: [], neededMasses: [], closingRatios: [] },
       },
     );
-    const sampled = plan.sequences.filter(({ samplers }) => samplers.length > 0);
-    sampled.forEach(({ samplers }, s) => {
+    const sampled = plan.sequences.filter(({ sampledFor }) => sampledFor.length > 0);
+    sampled.forEach(({ sampledFor }, s) => {
       const row = wholeLogits.slice(s * this.#vocabSize, (s + 1) * this.#vocabSize);
-      for (const id of samplers) this.rows.set(id, [...(this.rows.get(id) ?? []), row]);
+      for (const id of sampledFor) this.rows.set(id, [...(this.rows.get(id) ?? []), row]);
     });
     return answer;
   }
@@ -109,7 +109,11 @@ describe('choices from the head of a ranking and from whole rows', () => {
         const params = { ...request.sampling, seed: request.sampling.seed + i };
         const sequence = new SequenceSampler({ ...request, params, constraint: null });
         const rows = spy.rows.get(id) ?? [];
-        const expected = rows.map((row) => sequence.next(sampler, wholeRow(row), edited));
+        const expected = rows.map((row) => {
+          const token = sequence.choose(sampler, wholeRow(row), edited);
+          sequence.accept(token);
+          return token;
+        });
         expect(tokensOf(outputs.get(id))).toEqual(expected);
       });
     }

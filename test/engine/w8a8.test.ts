@@ -61,9 +61,11 @@ describe('octavo-tiny in W8A8', () => {
       requestId,
       tokenIds: tokens.slice(from),
       numComputed: from,
+      numProposed: 0,
+      adapter: null,
       sequenceLength: tokens.length,
-      blocks,
-      samplers: [requestId],
+      blockTables: [blocks],
+      sampledFor: [requestId],
     };
   }
 

@@ -1,20 +1,50 @@
 import { describe, expect, it } from 'vitest';
-import type { BlockTable } from '../../kvcache/block-table.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
-import { newTable, range } from '../support/sequences.js';
+import type { BlockId } from '../../kvcache/ids.js';
+import { type BlockCopy, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
+import { historyOf, newSequence, range } from '../support/sequences.js';
 
 const BLOCK = 4;
 
 function manager(numBlocks: number, enablePrefixCaching = true): KvCacheManager {
-  return new KvCacheManager({ numBlocks, blockSize: BLOCK, enablePrefixCaching });
+  const history = historyOf(numBlocks);
+  return new KvCacheManager({ numBlocks, blockSize: BLOCK, enablePrefixCaching, history });
+}
+
+const blocksOf = (sequence: SequenceBlocks): BlockId[] => sequence.tables[0];
+
+/** The cached prefix, as blocks. */
+function hitsOf(
+  cache: KvCacheManager,
+  tokens: readonly number[],
+  sequence = newSequence(),
+): readonly BlockId[] {
+  return cache.findCachedPrefix(sequence, tokens)?.tables[0] ?? [];
+}
+
+/** What the scheduler does for a step of a sequence, all of whose tokens are known. */
+function take(
+  cache: KvCacheManager,
+  sequence: SequenceBlocks,
+  tokens: readonly number[],
+  numComputed: number,
+  numTokens: number,
+): BlockCopy[] | null {
+  const prefix = blocksOf(sequence).length === 0 ? cache.findCachedPrefix(sequence, tokens) : null;
+  const computed = Math.max(numComputed, prefix?.numTokens ?? 0);
+  const copies = cache.reserve(sequence, computed, numTokens, prefix);
+  if (copies) cache.commit(sequence, tokens, numTokens);
+  return copies;
 }
 
 /** Admits a sequence as the scheduler does: hits first, all of its tokens in one step. */
-function admit(cache: KvCacheManager, tokens: readonly number[], table = newTable()): BlockTable {
-  const hits = cache.findCachedPrefix(table, tokens);
-  const computed = hits.length * cache.blockSize;
-  expect(cache.allocate(table, tokens, computed, tokens.length, hits)).not.toBeNull();
-  return table;
+function admit(
+  cache: KvCacheManager,
+  tokens: readonly number[],
+  sequence = newSequence(),
+): SequenceBlocks {
+  expect(take(cache, sequence, tokens, 0, tokens.length)).not.toBeNull();
+  return sequence;
 }
 
 describe('KvCacheManager', () => {
@@ -22,19 +52,19 @@ describe('KvCacheManager', () => {
     const cache = manager(10);
     expect([1, 4, 5, 8, 9].map((tokens) => cache.blocksFor(tokens))).toEqual([1, 1, 2, 2, 3]);
     const table = admit(cache, range(0, 9));
-    expect(table.blocks).toHaveLength(3);
-    expect(new Set(table.blocks).size).toBe(3);
+    expect(blocksOf(table)).toHaveLength(3);
+    expect(new Set(blocksOf(table)).size).toBe(3);
   });
 
   it('invariant 2: only full blocks are hashed, and equal prefixes hit', () => {
     const cache = manager(10);
     const first = admit(cache, range(0, 10));
     expect(cache.pool.numCached).toBe(2);
-    const second = newTable();
-    expect(cache.findCachedPrefix(second, [...range(0, 8), 99])).toEqual(first.blocks.slice(0, 2));
-    expect(cache.findCachedPrefix(newTable(), [99, ...range(1, 8)])).toEqual([]);
+    const second = newSequence();
+    expect(hitsOf(cache, [...range(0, 8), 99], second)).toEqual(blocksOf(first).slice(0, 2));
+    expect(hitsOf(cache, [99, ...range(1, 8)])).toEqual([]);
     // The second block's tokens alone are not enough: its parent counts.
-    expect(cache.findCachedPrefix(newTable(), [...range(4, 8), 99])).toEqual([]);
+    expect(hitsOf(cache, [...range(4, 8), 99])).toEqual([]);
   });
 
   it('invariant 2: blocks that generated tokens fill are hashed like those of a prompt', () => {
@@ -42,43 +72,43 @@ describe('KvCacheManager', () => {
     const tokens = range(0, 7);
     const table = admit(cache, tokens);
     tokens.push(7);
-    cache.allocate(table, tokens, 7, 8);
-    expect(cache.findCachedPrefix(newTable(), [...tokens, 8])).toEqual(table.blocks);
+    take(cache, table, tokens, 7, 8);
+    expect(hitsOf(cache, [...tokens, 8])).toEqual(blocksOf(table));
   });
 
   it('invariant 2: a block filled in this step is a hit for the next request of the same step', () => {
     const cache = manager(10);
-    const first = newTable();
-    cache.allocate(first, range(0, 8), 0, 4);
-    expect(cache.findCachedPrefix(newTable(), range(0, 8))).toEqual([first.blocks[0]]);
+    const first = newSequence();
+    take(cache, first, range(0, 8), 0, 4);
+    expect(hitsOf(cache, range(0, 8))).toEqual([blocksOf(first)[0]]);
   });
 
   it('invariant 2: cache_salt and model keep prefixes apart', () => {
     const cache = manager(10);
-    admit(cache, range(0, 9), newTable('alice'));
-    expect(cache.findCachedPrefix(newTable('alice'), range(0, 9))).toHaveLength(2);
-    expect(cache.findCachedPrefix(newTable('bob'), range(0, 9))).toEqual([]);
-    expect(cache.findCachedPrefix(newTable(null), range(0, 9))).toEqual([]);
-    expect(cache.findCachedPrefix(newTable('alice', 'other'), range(0, 9))).toEqual([]);
+    admit(cache, range(0, 9), newSequence('alice'));
+    expect(hitsOf(cache, range(0, 9), newSequence('alice'))).toHaveLength(2);
+    expect(hitsOf(cache, range(0, 9), newSequence('bob'))).toEqual([]);
+    expect(hitsOf(cache, range(0, 9), newSequence(null))).toEqual([]);
+    expect(hitsOf(cache, range(0, 9), newSequence('alice', 'other'))).toEqual([]);
   });
 
   it('invariant 3: the last token is always computed', () => {
     const cache = manager(10);
     admit(cache, range(0, 8));
-    expect(cache.findCachedPrefix(newTable(), range(0, 8))).toHaveLength(1);
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toHaveLength(2);
+    expect(hitsOf(cache, range(0, 8))).toHaveLength(1);
+    expect(hitsOf(cache, range(0, 9))).toHaveLength(2);
   });
 
   it('invariant 4: a freed block is a hit until it is reused', () => {
     const cache = manager(3);
     const table = admit(cache, range(0, 9));
-    const [first] = table.blocks;
+    const [first] = blocksOf(table);
     cache.release(table);
     expect(cache.pool.numUsed).toBe(0);
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toHaveLength(2);
+    expect(hitsOf(cache, range(0, 9))).toHaveLength(2);
     const other = admit(cache, range(100, 8));
     // Three blocks: the unhashed one and the tail of the chain were reused, its head was not.
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toEqual([first]);
+    expect(hitsOf(cache, range(0, 9))).toEqual([first]);
     cache.checkIntegrity([other]);
   });
 
@@ -86,9 +116,9 @@ describe('KvCacheManager', () => {
     const cache = manager(10);
     const a = admit(cache, range(0, 14));
     const b = admit(cache, [...range(0, 12), 50]);
-    expect(b.blocks.slice(0, 3)).toEqual(a.blocks.slice(0, 3));
-    const [one, two, three, four] = a.blocks;
-    const five = b.blocks[3];
+    expect(blocksOf(b).slice(0, 3)).toEqual(blocksOf(a).slice(0, 3));
+    const [one, two, three, four] = blocksOf(a);
+    const five = blocksOf(b)[3];
     const neverUsed = cache.pool.freeBlocks();
     cache.release(a);
     cache.release(b);
@@ -111,24 +141,22 @@ describe('KvCacheManager', () => {
     cache.release(admit(cache, range(0, 12)));
     // All three free blocks hold the prefix; two are hits, so only one may be reused.
     const table = admit(cache, [...range(0, 8), 99]);
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toEqual(table.blocks.slice(0, 2));
+    expect(hitsOf(cache, range(0, 9))).toEqual(blocksOf(table).slice(0, 2));
     cache.release(table);
     const tokens = [...range(0, 8), 98, 99, 100, 101, 102];
-    const hungry = newTable();
-    const hits = cache.findCachedPrefix(hungry, tokens);
-    expect(cache.allocate(hungry, tokens, 8, tokens.length, hits)).toBeNull();
+    const hungry = newSequence();
+    expect(take(cache, hungry, tokens, 8, tokens.length)).toBeNull();
   });
 
   it('invariant 9: an allocation that does not fit changes nothing', () => {
     const cache = manager(4);
     const holder = admit(cache, range(0, 9));
     const before = { free: cache.pool.freeBlocks(), cached: cache.pool.numCached };
-    const table = newTable();
+    const table = newSequence();
     const tokens = [...range(0, 8), ...range(200, 5)];
-    const hits = cache.findCachedPrefix(table, tokens);
-    expect(hits).toHaveLength(2);
-    expect(cache.allocate(table, tokens, 8, tokens.length, hits)).toBeNull();
-    expect(table.blocks).toEqual([]);
+    expect(hitsOf(cache, tokens, table)).toHaveLength(2);
+    expect(take(cache, table, tokens, 8, tokens.length)).toBeNull();
+    expect(blocksOf(table)).toEqual([]);
     expect({ free: cache.pool.freeBlocks(), cached: cache.pool.numCached }).toEqual(before);
     cache.checkIntegrity([holder, table]);
   });
@@ -138,16 +166,16 @@ describe('KvCacheManager', () => {
     const tokens = range(0, 6);
     const parent = admit(cache, tokens);
     const child = cache.fork(parent);
-    expect(child.blocks).toEqual(parent.blocks);
-    const [full, partial] = parent.blocks;
+    expect(blocksOf(child)).toEqual(blocksOf(parent));
+    const [full, partial] = blocksOf(parent);
 
-    expect(cache.allocate(parent, [...tokens, 6], 6, 7)).toEqual([
-      { from: partial, to: parent.blocks[1] },
+    expect(take(cache, parent, [...tokens, 6], 6, 7)).toEqual([
+      { from: partial, to: blocksOf(parent)[1] },
     ]);
-    expect(parent.blocks[1]).not.toBe(partial);
+    expect(blocksOf(parent)[1]).not.toBe(partial);
     // The child is alone with the old block now: no second copy.
-    expect(cache.allocate(child, [...tokens, 60], 6, 7)).toEqual([]);
-    expect(child.blocks).toEqual([full, partial]);
+    expect(take(cache, child, [...tokens, 60], 6, 7)).toEqual([]);
+    expect(blocksOf(child)).toEqual([full, partial]);
     cache.checkIntegrity([parent, child]);
   });
 
@@ -155,19 +183,19 @@ describe('KvCacheManager', () => {
     const cache = manager(10);
     const parent = admit(cache, range(0, 8));
     const child = cache.fork(parent);
-    expect(cache.allocate(parent, range(0, 9), 8, 9)).toEqual([]);
-    expect(cache.allocate(child, [...range(0, 8), 70], 8, 9)).toEqual([]);
-    expect(parent.blocks[2]).not.toBe(child.blocks[2]);
+    expect(take(cache, parent, range(0, 9), 8, 9)).toEqual([]);
+    expect(take(cache, child, [...range(0, 8), 70], 8, 9)).toEqual([]);
+    expect(blocksOf(parent)[2]).not.toBe(blocksOf(child)[2]);
   });
 
   it('invariant 11: the prefix cache is not reset while blocks are in use', () => {
     const cache = manager(10);
     const table = admit(cache, range(0, 9));
     expect(cache.resetPrefixCache()).toBe(false);
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toHaveLength(2);
+    expect(hitsOf(cache, range(0, 9))).toHaveLength(2);
     cache.release(table);
     expect(cache.resetPrefixCache()).toBe(true);
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toEqual([]);
+    expect(hitsOf(cache, range(0, 9))).toEqual([]);
     cache.checkIntegrity([]);
   });
 
@@ -183,6 +211,6 @@ describe('KvCacheManager', () => {
     const cache = manager(10, false);
     admit(cache, range(0, 9));
     expect(cache.pool.numCached).toBe(0);
-    expect(cache.findCachedPrefix(newTable(), range(0, 9))).toEqual([]);
+    expect(hitsOf(cache, range(0, 9))).toEqual([]);
   });
 });

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { RequestId } from '../../scheduler/ids.js';
+import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { Propose } from '../../scheduler/scheduler.js';
 import { CoreHarness } from '../support/core-harness.js';
-import { expectedText } from '../support/paged-model.js';
+import { expectedText, nextToken } from '../support/paged-model.js';
 
 const VOCAB = 20;
 const arrival = fc.record({
@@ -38,6 +40,14 @@ const config = fc.record({
   enablePrefixCaching: fc.boolean(),
   /** Beyond these, the model computes a sequence otherwise: nothing that was written before may be read. */
   switchLengths: fc.constantFrom([], [16], [12, 30]),
+  /** Layers that see all of the past, alone or beside ones that do not. */
+  groups: fc.constantFrom<readonly CacheGroup[]>(
+    [FULL_ATTENTION],
+    [FULL_ATTENTION, { kind: 'sliding-window', window: 6 }],
+    [FULL_ATTENTION, { kind: 'sliding-window', window: 1 }, { kind: 'sliding-window', window: 13 }],
+  ),
+  /** Tokens that are guessed at a time, at most; some of the guesses are wrong. */
+  mostProposed: fc.constantFrom(0, 0, 2, 5),
 });
 
 /** A prompt of a family: all prompts of a family are prefixes of one another. */
@@ -51,7 +61,23 @@ describe('any history of requests', () => {
   it('gives each request its own text and all blocks back', async () => {
     await fc.assert(
       fc.asyncProperty(config, fc.array(event, { maxLength: 40 }), async (settings, events) => {
-        const h = new CoreHarness({ ...settings, maxModelLength: 64, vocabSize: VOCAB });
+        const prompts = new Map<string, number[]>();
+        const propose: Propose = (id, most) => {
+          const context = [...(prompts.get(id) ?? []), ...(h.texts.get(id) ?? [])];
+          const count = Math.min(most, settings.mostProposed);
+          return Array.from({ length: count }, () => {
+            const isWrong = context.length % 4 === 0;
+            context.push((nextToken(context, VOCAB) + (isWrong ? 1 : 0)) % VOCAB);
+            return context[context.length - 1] as TokenId;
+          });
+        };
+        const h = new CoreHarness({
+          ...settings,
+          numBlocks: settings.numBlocks * settings.groups.length,
+          maxModelLength: 64,
+          vocabSize: VOCAB,
+          propose,
+        });
         const expected = new Map<string, number[]>();
         const aborted = new Set<string>();
         const siblings = new Set<string>();
@@ -72,6 +98,7 @@ describe('any history of requests', () => {
             const tokens = prompt(e.family, e.length);
             h.add(ids, tokens, e.maxTokens, { priority: e.priority, cacheSalt: e.salt });
             if (ids.length > 1) for (const id of ids) siblings.add(id);
+            for (const id of ids) prompts.set(id, tokens);
             for (const id of ids) expected.set(id, expectedText(tokens, e.maxTokens, VOCAB));
           } else if (e.kind === 'steps') {
             for (let s = 0; s < e.count; s++) await h.step();

@@ -6,17 +6,21 @@ import {
 } from '../../engine/core/protocol.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
-import { BlockBirths } from '../../kvcache/block-map.js';
+import type { CacheGroup } from '../../kvcache/cache-group.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import { Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
+import { type Propose, Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
 import { PagedModel } from './paged-model.js';
+import { historyOf } from './sequences.js';
 
 export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly numBlocks?: number;
   readonly blockSize?: number;
   readonly vocabSize?: number;
   readonly enablePrefixCaching?: boolean;
+  readonly groups?: readonly CacheGroup[];
+  /** Guesses how sequences go on. */
+  readonly propose?: Propose;
   /** Steps between two checks of integrity; 1 unless a test is long. */
   readonly checkEvery?: number;
 }
@@ -46,7 +50,8 @@ export class CoreHarness {
       numBlocks,
       blockSize,
       enablePrefixCaching: config.enablePrefixCaching ?? true,
-      births: new BlockBirths(numBlocks, () => this.#time),
+      ...(config.groups && { groups: config.groups }),
+      history: historyOf(numBlocks, () => this.#time),
     });
     this.scheduler = new Scheduler(
       {
@@ -61,13 +66,20 @@ export class CoreHarness {
       },
       this.cache,
     );
-    this.model = new PagedModel(numBlocks, blockSize, vocabSize, config.switchLengths);
+    this.model = new PagedModel({
+      numBlocks,
+      blockSize,
+      vocabSize,
+      groups: this.cache.groups,
+      switchLengths: config.switchLengths ?? [],
+    });
     this.core = new EngineCore({
       scheduler: this.scheduler,
       runner: this.model,
       vocabSize,
       cache: this.cache,
       now: () => this.#time++,
+      ...(config.propose && { propose: config.propose }),
     });
   }
 

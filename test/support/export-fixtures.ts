@@ -113,7 +113,7 @@ export class ExportRunner {
       const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
       const plan = { sequences, numTokens, blockCopies: [] };
       const { wholeLogits } = await this.#runner.execute(plan, wholeRowsOf(plan));
-      const sampled = open.filter((_, i) => sequences[i].samplers.length > 0);
+      const sampled = open.filter((_, i) => sequences[i].sampledFor.length > 0);
       const vocab = this.model.vocabSize;
       sampled.forEach((state, i) => {
         state.take(wholeLogits.slice(i * vocab, (i + 1) * vocab));
@@ -158,13 +158,17 @@ class Sequence {
       requestId,
       tokenIds: this.#tokens.slice(from, this.#computed) as TokenId[],
       numComputed: from,
+      numProposed: 0,
+      adapter: null,
       sequenceLength: this.#tokens.length,
       // Scattered: blocks of the sequences take turns.
-      blocks: Array.from(
-        { length: Math.ceil(this.#computed / BLOCK) },
-        (_, i) => (i * this.#stride + this.#index) as BlockId,
-      ),
-      samplers: isLast ? [requestId] : [],
+      blockTables: [
+        Array.from(
+          { length: Math.ceil(this.#computed / BLOCK) },
+          (_, i) => (i * this.#stride + this.#index) as BlockId,
+        ),
+      ],
+      sampledFor: isLast ? [requestId] : [],
     };
   }
 

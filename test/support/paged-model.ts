@@ -1,15 +1,27 @@
 import type { ModelRunner, RowAnswer, RowQuery } from '../../engine/core/model-runner.js';
-import type { StepPlan } from '../../scheduler/step-plan.js';
+import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
+import { NO_BLOCK } from '../../kvcache/ids.js';
+import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
 import { answerRows } from './row-answer.js';
 
 const POISON = -1;
 /** More than the largest token. */
 const CLASSES = 2 ** 20;
 
+export interface PagedModelOptions {
+  readonly numBlocks: number;
+  readonly blockSize: number;
+  readonly vocabSize: number;
+  /** The first one is full. */
+  readonly groups?: readonly CacheGroup[];
+  readonly switchLengths?: readonly number[];
+}
+
 /**
  * A language model for tests: its next token is a hash of the whole context, and it reads that context back from
- * pages, as attention does. A wrong block table, a missed copy, a hit on foreign content or an unwritten slot
- * changes the text or throws. So does a page that was written while its sequence was on the other side of a switch length.
+ * pages, as attention does: from those of the first group, and it compares what the windows of the others still see. A wrong
+ * block table, a missed copy, a hit on foreign content or an unwritten slot changes the text or throws. So does a page
+ * that was written while its sequence was on the other side of a switch length.
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];
@@ -18,18 +30,16 @@ export class PagedModel implements ModelRunner {
   readonly #pages: Int32Array;
   readonly #blockSize: number;
   readonly #vocabSize: number;
+  readonly #groups: readonly CacheGroup[];
   readonly #switchLengths: readonly number[];
 
-  constructor(
-    numBlocks: number,
-    blockSize: number,
-    vocabSize: number,
-    switchLengths: readonly number[] = [],
-  ) {
-    this.#switchLengths = switchLengths;
+  constructor(options: PagedModelOptions) {
+    const { numBlocks, blockSize } = options;
+    this.#groups = options.groups ?? [FULL_ATTENTION];
+    this.#switchLengths = options.switchLengths ?? [];
     this.#pages = new Int32Array(numBlocks * blockSize).fill(POISON);
     this.#blockSize = blockSize;
-    this.#vocabSize = vocabSize;
+    this.#vocabSize = options.vocabSize;
   }
 
   execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
@@ -39,13 +49,15 @@ export class PagedModel implements ModelRunner {
     for (const { from, to } of plan.blockCopies) {
       this.#pages.copyWithin(to * size, from * size, (from + 1) * size);
     }
-    for (const { tokenIds, numComputed, sequenceLength, blocks } of plan.sequences) {
-      tokenIds.forEach((token, i) => {
-        this.#pages[this.#slot(blocks, numComputed + i)] = this.#keyOf(token, sequenceLength);
-      });
+    for (const { tokenIds, numComputed, sequenceLength, blockTables } of plan.sequences) {
+      for (const [g, table] of blockTables.entries()) {
+        tokenIds.forEach((token, i) => {
+          this.#pages[this.#slot(table, numComputed + i)] = this.#keyOf(token, sequenceLength, g);
+        });
+      }
     }
-    const contexts = plan.sequences.flatMap(({ tokenIds, numComputed, sequenceLength, blocks }) =>
-      tokenIds.map((_, i) => () => this.#read(blocks, numComputed + i + 1, sequenceLength)),
+    const contexts = plan.sequences.flatMap((sequence) =>
+      sequence.tokenIds.map((_, i) => () => this.#read(sequence, sequence.numComputed + i)),
     );
     const logits = (row: number): Float32Array => modelLogits(contexts[row](), this.#vocabSize);
     return Promise.resolve(answerRows(query, logits, (row) => modelHidden(contexts[row]())));
@@ -55,24 +67,40 @@ export class PagedModel implements ModelRunner {
     return Promise.resolve();
   }
 
-  #read(blocks: readonly number[], length: number, sequenceLength: number): number[] {
-    return Array.from({ length }, (_, i) => {
-      const key = this.#pages[this.#slot(blocks, i)];
-      if (key === POISON) throw new Error(`position ${i} was never written`);
-      const token = key % CLASSES;
-      if (key === this.#keyOf(token, sequenceLength)) return token;
-      throw new Error(`position ${i} was written for another length than ${sequenceLength}`);
-    });
+  /** What the token at a position sees, itself included. */
+  #read({ blockTables, sequenceLength }: ScheduledSequence, position: number): number[] {
+    const context = Array.from({ length: position + 1 }, (_, i) =>
+      this.#tokenAt(blockTables[0], i, sequenceLength, 0),
+    );
+    for (const [g, group] of this.#groups.entries()) {
+      const window = group.kind === 'full' ? position + 1 : group.window;
+      for (let i = Math.max(0, position - window + 1); i <= position; i++) {
+        const token = this.#tokenAt(blockTables[g], i, sequenceLength, g);
+        if (token !== context[i]) throw new Error(`group ${g} has another token at ${i}`);
+      }
+    }
+    return context;
   }
 
-  /** What is written for a token of a sequence: its keys differ on each side of a switch length. */
-  #keyOf(token: number, sequenceLength: number): number {
-    return token + CLASSES * this.#switchLengths.filter((limit) => sequenceLength > limit).length;
+  #tokenAt(table: readonly number[], position: number, sequenceLength: number, group: number) {
+    const key = this.#pages[this.#slot(table, position)];
+    if (key === POISON) throw new Error(`position ${position} was never written`);
+    const token = key % CLASSES;
+    if (key === this.#keyOf(token, sequenceLength, group)) return token;
+    throw new Error(`position ${position} was written for another length or group`);
   }
 
-  #slot(blocks: readonly number[], position: number): number {
+  /** What is written for a token: its keys differ by group, and on each side of a switch length. */
+  #keyOf(token: number, sequenceLength: number, group: number): number {
+    const { length } = this.#switchLengths.filter((limit) => sequenceLength > limit);
+    return token + CLASSES * (length + 16 * group);
+  }
+
+  #slot(table: readonly number[], position: number): number {
     const size = this.#blockSize;
-    return blocks[Math.floor(position / size)] * size + (position % size);
+    const block = table[Math.floor(position / size)];
+    if (block === NO_BLOCK) throw new Error(`position ${position} is given back`);
+    return block * size + (position % size);
   }
 }
 

@@ -3,6 +3,7 @@ import { EngineLoop, type EngineLoopOptions } from '../../../engine/core/engine-
 import type { GrammarConstraint, GrammarSource } from '../../../engine/core/grammar-source.js';
 import { type EngineMessage, type EngineRequest } from '../../../engine/core/protocol.js';
 import { OctavoError } from '../../../engine/errors.js';
+import { NO_BLOCK } from '../../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { expectedText } from '../../support/paged-model.js';
@@ -99,7 +100,7 @@ describe('EngineLoop', () => {
     const { loop, ended, until, outputs } = start(harness, NO_GRAMMARS, { idleCheckMs: 1 });
     loop.post({ type: 'submit', request: request('a', [1, 2, 3], 2) });
     await until(() => outputs('a').length === 2);
-    harness.cache.pool.allocate();
+    harness.cache.pool.allocate({ group: 0, position: 0, parent: NO_BLOCK });
     await expect(ended).rejects.toThrow('in 0 tables, its count is 1');
   });
 

@@ -33,7 +33,7 @@ describe('the first step', () => {
     expect(sizes(plan)).toEqual([15, 15, 14, 14, 14, 14, 14]);
     expect(query.logitRows).toHaveLength(7);
     expect(query.whole).toEqual([]);
-    for (const { blocks } of plan.sequences) expect(blocks).toEqual([0, 1, 2, 3]);
+    for (const { blockTables } of plan.sequences) expect(blockTables).toEqual([[0, 1, 2, 3]]);
   });
 
   it('has no empty sequence, and none that is longer than the model', async () => {

@@ -83,9 +83,11 @@ function piece(
     requestId: `${firstBlock}` as RequestId,
     tokenIds: tokens.slice(from, to) as TokenId[],
     numComputed: from,
+    numProposed: 0,
+    adapter: null,
     sequenceLength: to,
-    blocks,
-    samplers: [`${firstBlock}` as RequestId],
+    blockTables: [blocks],
+    sampledFor: [`${firstBlock}` as RequestId],
   };
 }
 
@@ -168,7 +170,7 @@ describe('a decoder that was cut at its attention', () => {
     const model = await importModel({ modelDir: modelDir({ 'model.onnx': bytes }) });
     expect(model.vocabSize).toBe(TINY.vocab);
     await withRunner(model, async (run) => {
-      await run(plan({ ...piece(TOKENS, 0, 8, 0), samplers: [] }));
+      await run(plan({ ...piece(TOKENS, 0, 8, 0), sampledFor: [] }));
       const rows = await run(plan(piece(TOKENS, 8, 12, 0), piece(TOKENS, 0, 6, 1)));
       expectClose(rows.slice(0, TINY.vocab), await uncut(bytes, TOKENS.slice(0, 12)));
       expectClose(rows.slice(TINY.vocab), await uncut(bytes, TOKENS.slice(0, 6)));
@@ -194,10 +196,10 @@ describe('a decoder that was cut at its attention', () => {
     const bytes = tinyDecoder().bytes();
     const model = await importModel({ modelDir: modelDir({ 'model.onnx': bytes }) });
     await withRunner(model, async (run) => {
-      const unsampled = { ...piece(TOKENS, 0, 8, 0), samplers: [] };
+      const unsampled = { ...piece(TOKENS, 0, 8, 0), sampledFor: [] };
       expect(await run(plan(unsampled))).toHaveLength(0);
       const rows = await run(
-        plan({ ...piece(TOKENS, 8, 12, 0), samplers: [] }, piece(TOKENS, 0, 6, 1)),
+        plan({ ...piece(TOKENS, 8, 12, 0), sampledFor: [] }, piece(TOKENS, 0, 6, 1)),
       );
       expectClose(rows, await uncut(bytes, TOKENS.slice(0, 6)));
     });

@@ -89,8 +89,10 @@ describe('choices after edits', () => {
         const row = rowOf(1000 * seed + i);
         const candidates = headOf(row, 128);
         const total = totalWeight(row, candidates.logits[0], params.temperature || 1);
-        const token = withHead.next(sampler, { candidates, total, row }, edited);
-        expect(token).toBe(without.next(sampler, wholeRow(row), edited));
+        const token = withHead.choose(sampler, { candidates, total, row }, edited);
+        expect(token).toBe(without.choose(sampler, wholeRow(row), edited));
+        withHead.accept(token);
+        without.accept(token);
       }
     }
   });

@@ -43,7 +43,7 @@ function sequence(
 const drawAfter =
   (params: Partial<SamplingParams>, context: Context, more: Partial<SequenceSamplerOptions> = {}) =>
   (seed: number): number =>
-    sequence({ ...params, seed }, more, context).next(core, ROW, edited);
+    sequence({ ...params, seed }, more, context).choose(core, ROW, edited);
 
 /** Allows tokens by a rule, and remembers what was asked of it. */
 class RuleConstraint implements TokenConstraint {
@@ -127,7 +127,13 @@ describe('SequenceSampler', () => {
   it('a constraint wins over any bias, and hears of each token', () => {
     const constraint = new RuleConstraint((token) => token === 8);
     const sampler = sequence({ logitBias: bias({ 3: 100, 8: -100 }) }, { constraint });
-    for (let i = 0; i < 5; i++) expect(sampler.next(core, ROW, edited)).toBe(8);
+    for (let i = 0; i < 5; i++) {
+      // A choice changes nothing until it is accepted.
+      for (let again = 0; again < 2; again++) {
+        expect(sampler.choose(core, ROW, edited)).toBe(8);
+      }
+      sampler.accept(8 as TokenId);
+    }
     expect(constraint.accepted).toEqual([8, 8, 8, 8, 8]);
     sampler.dispose();
     expect(constraint.disposed).toBe(1);
@@ -149,13 +155,13 @@ describe('SequenceSampler', () => {
   it('a grammar at its end ends the text, however short', () => {
     const constraint = new RuleConstraint((token) => token === 7);
     const more = { constraint, stopTokenIds: [7] as TokenId[], minTokens: 9 };
-    expect(sequence({}, more).next(core, ROW, edited)).toBe(7);
+    expect(sequence({}, more).choose(core, ROW, edited)).toBe(7);
   });
 
   it('leaves the row as it is', () => {
     const before = LOGITS.slice();
     const more = { constraint: new RuleConstraint((t) => t === 1), minTokens: 3 };
-    sequence({ repetitionPenalty: 2, logitBias: bias({ 1: 4 }) }, more, CONTEXT).next(
+    sequence({ repetitionPenalty: 2, logitBias: bias({ 1: 4 }) }, more, CONTEXT).choose(
       core,
       ROW,
       edited,
@@ -165,7 +171,7 @@ describe('SequenceSampler', () => {
 
   it('takes a temperature next to nothing for greedy', () => {
     for (let seed = 0; seed < 20; seed++) {
-      expect(sequence({ temperature: 1e-300, seed }).next(core, ROW, edited)).toBe(3);
+      expect(sequence({ temperature: 1e-300, seed }).choose(core, ROW, edited)).toBe(3);
     }
   });
 });

@@ -1,6 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
+import type { TokenLogprobs } from '../core/protocol.js';
 import type { Candidates } from '../sampling/candidates.js';
-import type { TokenLogprobs } from './protocol.js';
 
 /**
  * A log-softmax at a few places of a row.

@@ -1,5 +1,5 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { CompletionOutput, EngineRequest, Pooling, TokenLogprobs } from './protocol.js';
+import type { CompletionOutput, EngineRequest, Pooling, TokenLogprobs } from '../core/protocol.js';
 
 export type PromptResults = Pick<CompletionOutput, 'promptLogprobs' | 'embedding'>;
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FreeBlockQueue } from '../../kvcache/free-block-queue.js';
-import type { BlockId } from '../../kvcache/ids.js';
+import { BlockList } from '../../../kvcache/eviction/block-list.js';
+import type { BlockId } from '../../../kvcache/ids.js';
 
 const CAPACITY = 8;
 const operation = fc.record({
@@ -9,11 +9,11 @@ const operation = fc.record({
   block: fc.nat({ max: CAPACITY - 1 }),
 });
 
-describe('FreeBlockQueue (invariant 5)', () => {
+describe('BlockList (invariant 5)', () => {
   it('behaves like an array under any history', () => {
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
-        const queue = new FreeBlockQueue(CAPACITY);
+        const queue = new BlockList(CAPACITY);
         const model: number[] = [];
         for (const { kind, block } of operations) {
           const id = block as BlockId;
@@ -25,7 +25,7 @@ describe('FreeBlockQueue (invariant 5)', () => {
             if (present) {
               queue.remove(id);
               model.splice(model.indexOf(block), 1);
-            } else expect(() => queue.remove(id)).toThrow('not in the free queue');
+            } else expect(() => queue.remove(id)).toThrow('not in the list');
           } else if (present) {
             expect(() => queue[kind](id)).toThrow('already');
           } else {

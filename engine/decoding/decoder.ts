@@ -1,0 +1,31 @@
+import type { RequestId } from '../../scheduler/ids.js';
+import type { Propose } from '../../scheduler/scheduler.js';
+import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
+import type { TokenLogprobs } from '../core/protocol.js';
+import type { RowQueryBuilder } from './row-query-builder.js';
+import type { StepAnswer } from './step-answer.js';
+
+/**
+ * Decides how sequences go on. For each step the engine core calls, in this order: `propose` while the step is planned,
+ * `ask` once for each sequence of the plan, and `decide` with what the model has answered.
+ *
+ * Implementations: sampling. Beam search decides by forks and drops.
+ */
+export interface Decoder {
+  /** Guesses the next tokens of a sequence; see `Propose`. */
+  readonly propose: Propose;
+  /**
+   * Asks for what the decision about a sequence takes.
+   *
+   * @param firstRow the step's row of the first of `sequence.tokenIds`
+   */
+  ask(builder: RowQueryBuilder, sequence: ScheduledSequence, firstRow: number): void;
+  /** Decides all that was asked since the last call. One update for each of the plan's `sampledFor`, in the plan's order. */
+  decide(answer: StepAnswer): Decision;
+}
+
+export interface Decision {
+  readonly updates: readonly SequenceUpdate[];
+  /** One for each of an update's tokens; absent for sequences that did not ask for them. */
+  readonly logprobs: ReadonlyMap<RequestId, readonly TokenLogprobs[]>;
+}

@@ -1,0 +1,62 @@
+import type { ScheduledSequence } from '../../scheduler/step-plan.js';
+import type { PromptRows } from './prompt-rows.js';
+import type { RowQueryBuilder } from './row-query-builder.js';
+import type { StepAnswer } from './step-answer.js';
+import { tokenLogprobs } from './token-logprobs.js';
+
+/** What one sequence has asked of its prompt's rows: `count` of each from the first one's number on. */
+interface PromptShare {
+  readonly rows: PromptRows;
+  readonly firstRow: number;
+  readonly firstSum: number;
+  readonly numLogits: number;
+  readonly firstHidden: number;
+  readonly numHidden: number;
+}
+
+/** Reads log-probabilities and hidden states of one step's prompts; their requests keep them until their first output. */
+export class PromptReading {
+  readonly #shares: PromptShare[] = [];
+
+  /** @param firstRow the step's row of the first of `sequence.tokenIds` */
+  ask(
+    builder: RowQueryBuilder,
+    rows: PromptRows,
+    sequence: ScheduledSequence,
+    firstRow: number,
+  ): void {
+    const { numComputed } = sequence;
+    const end = numComputed + sequence.tokenIds.length;
+    const logits = rows.wantedLogits(numComputed, end);
+    const hidden = rows.wantedHidden(numComputed, end);
+    this.#shares.push({
+      rows,
+      firstRow: builder.numLogitRows,
+      firstSum: builder.numSums,
+      numLogits: logits.end - logits.start,
+      firstHidden: builder.numHiddenRows,
+      numHidden: hidden.end - hidden.start,
+    });
+    for (let position = logits.start; position < logits.end; position++) {
+      const row = firstRow + position - numComputed;
+      const number = builder.addLogits(row, rows.numLogprobs, rows.tokenAfter(position));
+      builder.addSum(number, 1);
+    }
+    for (let position = hidden.start; position < hidden.end; position++) {
+      builder.addHidden(firstRow + position - numComputed);
+    }
+  }
+
+  read(answer: StepAnswer): void {
+    for (const { rows, firstRow, firstSum, numLogits, firstHidden, numHidden } of this.#shares) {
+      for (let i = 0; i < numLogits; i++) {
+        const row = firstRow + i;
+        const candidates = answer.candidates(row);
+        const count = Math.min(rows.numLogprobs, candidates.count);
+        const total = answer.total(firstSum + i);
+        rows.addLogprobs(tokenLogprobs(answer.targetLogit(row), candidates, total, count));
+      }
+      if (numHidden > 0) rows.addHidden(answer.hidden(firstHidden, numHidden), numHidden);
+    }
+  }
+}

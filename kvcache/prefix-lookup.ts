@@ -1,0 +1,77 @@
+import { blockHash } from './block-hash.js';
+import type { BlockPool } from './block-pool.js';
+import { type CacheGroup, numExpiredBlocks } from './cache-group.js';
+import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
+import type { SequenceBlocks } from './sequence-blocks.js';
+
+/** The longest beginning of a sequence whose K and V are cached in every group. */
+export interface CachedPrefix {
+  /** A multiple of the block size. */
+  readonly numTokens: number;
+  /** `[group]`: the table's first entries. */
+  readonly tables: readonly (readonly BlockId[])[];
+}
+
+/** Chain hash of the full block `index`; remembered in the sequence. */
+export function hashAt(
+  sequence: SequenceBlocks,
+  tokens: readonly number[],
+  index: number,
+  blockSize: number,
+): BlockHash {
+  const { hashes, contents } = sequence;
+  while (hashes.length <= index) {
+    const start = hashes.length * blockSize;
+    const parent = hashes.at(-1) ?? sequence.root;
+    hashes.push(blockHash(parent, tokens, start, start + blockSize, contents));
+  }
+  return hashes[index];
+}
+
+/**
+ * A group with full attention needs all blocks of a prefix. A sliding window needs only those that the first token
+ * behind the prefix still sees:
+ *
+ *     full     [x][x][x][x][x][x]
+ *     window   [ ][ ][ ][ ][x][x]   a prefix of 6 blocks, though 4 are not cached in this group
+ *
+ * @param mostBlocks that the prefix may have
+ */
+export function findCachedPrefix(
+  pool: BlockPool,
+  groups: readonly CacheGroup[],
+  blockSize: number,
+  mostBlocks: number,
+  hash: (index: number) => BlockHash,
+): CachedPrefix {
+  const at = (group: number, index: number): BlockId | undefined => pool.lookup(group, hash(index));
+  let length = mostBlocks;
+  for (const [g, { kind }] of groups.entries()) {
+    if (kind !== 'full') continue;
+    let hits = 0;
+    while (hits < length && at(g, hits) !== undefined) hits += 1;
+    length = hits;
+  }
+  const windows = groups.flatMap((group, g) =>
+    group.kind === 'full' ? [] : [{ group, run: runsOf(length, (index) => at(g, index)) }],
+  );
+  const isServed = (blocks: number): boolean =>
+    windows.every(
+      ({ group, run }) =>
+        run[blocks] >= blocks - numExpiredBlocks(group, blocks * blockSize, blockSize),
+    );
+  while (length > 0 && !isServed(length)) length -= 1;
+  const numTokens = length * blockSize;
+  const tables = groups.map((group, g) => {
+    const expired = numExpiredBlocks(group, numTokens, blockSize);
+    return Array.from({ length }, (_, i) => (i < expired ? NO_BLOCK : (at(g, i) ?? NO_BLOCK)));
+  });
+  return { numTokens, tables };
+}
+
+/** Entry `n`: how many blocks in a row are cached up to block `n - 1`. */
+function runsOf(length: number, at: (index: number) => BlockId | undefined): Int32Array {
+  const runs = new Int32Array(length + 1);
+  for (let i = 0; i < length; i++) runs[i + 1] = at(i) === undefined ? 0 : runs[i] + 1;
+  return runs;
+}

@@ -1,0 +1,39 @@
+import type { ContentKey } from './block-hash.js';
+import type { BlockHash, BlockId } from './ids.js';
+
+/**
+ * One sequence's blocks: entry `i` of each group's table holds K and V of its tokens `i * blockSize` to
+ * `(i + 1) * blockSize - 1`, in the layers of that group. Owned by the sequence; only the `KvCacheManager` changes it.
+ *
+ *     tokens    |<-- committed -->|<-- committed -->|<- partial ->|<- reserved ->|
+ *     table     |     (expired)   |    table[1]     |         table[2]           |
+ *     hashes         hashes[0]         hashes[1]
+ */
+export class SequenceBlocks {
+  /** `[group][index]`; `NO_BLOCK` where the window of a group has moved on. */
+  readonly tables: readonly BlockId[][];
+  /** Chain hashes of the leading full blocks, computed so far. They outlive the blocks: tokens do not change. */
+  readonly hashes: BlockHash[] = [];
+  /** Leading full blocks that were offered to the cache already. */
+  numCommitted = 0;
+  /** `[group]`: leading entries that are `NO_BLOCK`. */
+  readonly numExpired: number[];
+  readonly root: BlockHash;
+  readonly contents: readonly ContentKey[];
+
+  /**
+   * @param root hash of the scope in which blocks are shared
+   * @param contents that placeholder tokens stand for, in the order of their tokens
+   */
+  constructor(root: BlockHash, numGroups: number, contents: readonly ContentKey[] = []) {
+    this.root = root;
+    this.contents = contents;
+    this.tables = Array.from({ length: numGroups }, () => []);
+    this.numExpired = Array.from({ length: numGroups }, () => 0);
+  }
+
+  /** Whether it holds any block. */
+  get isEmpty(): boolean {
+    return this.tables.every((table) => table.length === 0);
+  }
+}

@@ -1,0 +1,227 @@
+import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
+import type { RequestId } from './ids.js';
+import { PausedSequences } from './paused-sequences.js';
+import { compareRank } from './policies.js';
+import { Sequence, type SequenceProgress } from './sequence.js';
+import { WaitingQueue } from './waiting-queue.js';
+
+/**
+ * Where every live sequence is, and what happens to its blocks when it moves:
+ *
+ *     waiting (no blocks)  --admit-->  running  --pause-->  paused (keeps its blocks while it can)
+ *              ^                          |                    |
+ *              +--------- preempt --------+       resume: running if there is room, else waiting
+ *
+ * A sequence that stands for several (`Sequence.ids`) is one entry here, under each of their ids.
+ */
+export class SequenceQueues {
+  readonly #cache: KvCacheManager;
+  readonly #maxRunning: number;
+  readonly #live = new Map<RequestId, Sequence>();
+  readonly #waiting = new WaitingQueue<Sequence>();
+  /** In order of service, so that the last one is the first to be preempted. */
+  readonly #running: Sequence[] = [];
+  readonly #paused = new PausedSequences();
+  #created = 0;
+  #preemptions = 0;
+
+  constructor(cache: KvCacheManager, maxRunning: number) {
+    this.#cache = cache;
+    this.#maxRunning = maxRunning;
+  }
+
+  get running(): readonly Sequence[] {
+    return this.#running;
+  }
+
+  get numWaiting(): number {
+    return this.#waiting.size;
+  }
+
+  get numPaused(): number {
+    return this.#paused.size;
+  }
+
+  /** Since the start. */
+  get numPreemptions(): number {
+    return this.#preemptions;
+  }
+
+  get isEmpty(): boolean {
+    return this.#live.size === 0;
+  }
+
+  get hasRoom(): boolean {
+    return this.#running.length < this.#maxRunning;
+  }
+
+  /** Number of the next sequence, in order of creation. */
+  nextOrder(): number {
+    return this.#created++;
+  }
+
+  find(id: RequestId): Sequence | undefined {
+    return this.#live.get(id);
+  }
+
+  /** The waiting sequence that is served next. */
+  nextWaiting(): Sequence | undefined {
+    return this.#waiting.peek();
+  }
+
+  /** Queues a new sequence. */
+  add(sequence: Sequence): void {
+    for (const id of sequence.ids) this.#live.set(id, sequence);
+    this.#waiting.push(sequence);
+  }
+
+  /** A waiting sequence that has got its blocks runs from now on. */
+  admit(sequence: Sequence): void {
+    this.#waiting.remove(sequence);
+    this.#run(sequence);
+  }
+
+  /** Gives one of the sequences that `parent` stands for, or a new one, a life of its own; it shares all blocks. */
+  fork(parent: Sequence, id: RequestId): Sequence {
+    const place = parent.ids.indexOf(id);
+    if (place >= 0) parent.ids.splice(place, 1);
+    else if (this.#live.has(id)) throw new Error(`${id} is alive already`);
+    const { spec, tokens, rank } = parent;
+    const blocks = this.#cache.fork(parent.blocks);
+    const child = new Sequence(spec, [id], tokens, { rank, order: this.nextOrder() }, blocks);
+    child.numComputed = parent.numComputed;
+    child.cachedTokens = parent.cachedTokens;
+    this.#live.set(id, child);
+    if (this.#paused.covers(child)) this.#paused.park(child);
+    else this.#runOrWait(child);
+    return child;
+  }
+
+  /** @returns false when it is not, or no longer, here */
+  remove(id: RequestId): boolean {
+    const sequence = this.#live.get(id);
+    if (!sequence) return false;
+    this.#live.delete(id);
+    this.#paused.unmark(id);
+    sequence.ids.splice(sequence.ids.indexOf(id), 1);
+    if (sequence.ids.length > 0) {
+      this.parkIfPaused(sequence);
+      return true;
+    }
+    if (!this.#dequeue(sequence)) this.#paused.unpark(sequence);
+    this.#cache.release(sequence.blocks);
+    return true;
+  }
+
+  /** Its blocks go to others; it waits at its old place in the order of service. */
+  preempt(sequence: Sequence): void {
+    this.#running.splice(this.#running.indexOf(sequence), 1);
+    this.#preemptions += 1;
+    this.#wait(sequence);
+  }
+
+  /** What was computed of a sequence is of no use to it any more: as `preempt`, but `blocks` are looked up from now on. */
+  restart(sequence: Sequence, blocks: SequenceBlocks): void {
+    this.#loseBlocks(sequence);
+    sequence.blocks = blocks;
+    const index = this.#running.indexOf(sequence);
+    if (index < 0) return;
+    this.#running.splice(index, 1);
+    this.#waiting.push(sequence);
+  }
+
+  /** @returns false when it is not, or no longer, here */
+  pause(id: RequestId): boolean {
+    const sequence = this.#live.get(id);
+    if (!sequence) return false;
+    this.#paused.mark(id);
+    this.parkIfPaused(sequence);
+    return true;
+  }
+
+  /** @returns false when it was not paused */
+  resume(id: RequestId): boolean {
+    const sequence = this.#live.get(id);
+    if (!sequence || !this.#paused.unmark(id)) return false;
+    if (!this.#paused.unpark(sequence)) return true;
+    if (sequence.blocks.isEmpty) this.#waiting.push(sequence);
+    else this.#runOrWait(sequence);
+    return true;
+  }
+
+  /** To be called whenever the ids that a sequence stands for have become fewer. */
+  parkIfPaused(sequence: Sequence): void {
+    if (!this.#paused.covers(sequence) || !this.#dequeue(sequence)) return;
+    this.#paused.park(sequence);
+  }
+
+  /** Takes the blocks of the paused sequence that is served last. @returns false when none has any */
+  reclaimFromPaused(): boolean {
+    const victim = this.#paused.lastWithBlocks();
+    if (!victim) return false;
+    this.#loseBlocks(victim);
+    return true;
+  }
+
+  /** @param mostWaiting the rest of the line is left out */
+  progress(mostWaiting: number): SequenceProgress[] {
+    const waiting = [...this.#waiting].sort(compareRank).slice(0, mostWaiting);
+    return [
+      ...this.#running.map((sequence) => sequence.progress('running')),
+      ...[...this.#paused].map((sequence) => sequence.progress('paused')),
+      ...waiting.map((sequence) => sequence.progress('waiting')),
+    ];
+  }
+
+  /** @throws Error when sequences, queues and blocks contradict each other */
+  checkIntegrity(): void {
+    const live = new Set(this.#live.values());
+    const queued = [...this.#running, ...this.#paused, ...this.#waiting];
+    if (queued.length !== live.size || queued.some((sequence) => !live.has(sequence))) {
+      throw new Error(`${live.size} live sequences, ${queued.length} in the queues`);
+    }
+    if (this.#running.some((s, i) => i > 0 && compareRank(this.#running[i - 1], s) >= 0)) {
+      throw new Error('the running sequences are not in order of service');
+    }
+    for (const sequence of [...this.#running, ...this.#waiting]) {
+      if (this.#paused.covers(sequence)) throw new Error(`${sequence.ids[0]} is paused and queued`);
+    }
+    this.#paused.checkIntegrity(this.#live);
+    for (const { blocks, ids } of this.#waiting) {
+      if (!blocks.isEmpty) throw new Error(`${ids[0]} waits and holds blocks`);
+    }
+    this.#cache.checkIntegrity(queued.map(({ blocks }) => blocks));
+  }
+
+  /** For a sequence that has blocks. */
+  #runOrWait(sequence: Sequence): void {
+    if (this.hasRoom) this.#run(sequence);
+    else this.#wait(sequence);
+  }
+
+  #run(sequence: Sequence): void {
+    let index = this.#running.length;
+    while (index > 0 && compareRank(sequence, this.#running[index - 1]) < 0) index -= 1;
+    this.#running.splice(index, 0, sequence);
+  }
+
+  #wait(sequence: Sequence): void {
+    this.#loseBlocks(sequence);
+    this.#waiting.push(sequence);
+  }
+
+  /** Its tokens stay: when it is admitted again, most of its blocks are usually still cached. */
+  #loseBlocks(sequence: Sequence): void {
+    this.#cache.release(sequence.blocks);
+    sequence.numComputed = 0;
+  }
+
+  /** @returns false when it neither runs nor waits */
+  #dequeue(sequence: Sequence): boolean {
+    const index = this.#running.indexOf(sequence);
+    if (index < 0) return this.#waiting.remove(sequence);
+    this.#running.splice(index, 1);
+    return true;
+  }
+}

@@ -1,0 +1,98 @@
+import type { ContentKey } from '../kvcache/block-hash.js';
+import { type BlockId, NO_BLOCK } from '../kvcache/ids.js';
+import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
+import type { RequestId, TokenId } from './ids.js';
+import type { Ranked } from './policies.js';
+
+/** What a caller asks for: one prompt, and one or more sequences that continue it. */
+export interface RequestSpec {
+  /** One id for each sequence; at least one. The prompt is computed once for all of them. */
+  readonly ids: readonly RequestId[];
+  readonly promptTokenIds: readonly TokenId[];
+  /** Of each sequence; with 0, the request ends as soon as its prompt is computed. */
+  readonly maxTokens: number;
+  readonly stopTokenIds: readonly TokenId[];
+  /** Smaller is earlier; without effect unless the priority policy is on. */
+  readonly priority: number;
+  /** Milliseconds on the scheduler's clock. */
+  readonly arrivalTime: number;
+  /** Only requests with the same salt share cached blocks. */
+  readonly cacheSalt: string | null;
+  /** The adapter that computes K and V; null or absent: the model alone. */
+  readonly adapter?: string | null;
+  /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */
+  readonly contents?: readonly ContentKey[];
+  /** The rows of all prompt tokens are read, so each must be computed once, cached or not. */
+  readonly computesWholePrompt: boolean;
+}
+
+/** How far a sequence is. Plain data, a copy. */
+export interface SequenceProgress {
+  /** The sequences that it stands for: more than one while their common prompt is computed. */
+  readonly ids: readonly RequestId[];
+  readonly state: 'running' | 'paused' | 'waiting';
+  readonly promptTokens: number;
+  /** Prompt and generated tokens whose K and V are in the cache. */
+  readonly computed: number;
+  readonly generated: number;
+  readonly maxTokens: number;
+  /** Prompt tokens found in the prefix cache; null before it was first scheduled. */
+  readonly cachedTokens: number | null;
+  /** On the scheduler's clock. */
+  readonly arrivalTime: number;
+  /** Of all groups of layers. */
+  readonly blocks: readonly BlockId[];
+}
+
+/** The scheduler's unit: a prompt and what was generated after it. Only the scheduler changes it. */
+export class Sequence implements Ranked {
+  readonly spec: RequestSpec;
+  /**
+   * The sequences that this one stands for: all of its request while their common prompt is computed, itself alone
+   * after they have forked.
+   */
+  readonly ids: RequestId[];
+  /** Prompt and generated tokens; K and V of the first `numComputed` are in the cache. */
+  readonly tokens: TokenId[];
+  /** Another object once the sequence has passed a switch length. */
+  blocks: SequenceBlocks;
+  readonly rank: number;
+  readonly order: number;
+  numComputed = 0;
+  /** Prompt tokens found in the prefix cache when it was first scheduled; null before that. */
+  cachedTokens: number | null = null;
+
+  constructor(
+    spec: RequestSpec,
+    ids: readonly RequestId[],
+    tokens: readonly TokenId[],
+    { rank, order }: Ranked,
+    blocks: SequenceBlocks,
+  ) {
+    this.spec = spec;
+    this.ids = [...ids];
+    this.tokens = [...tokens];
+    this.rank = rank;
+    this.order = order;
+    this.blocks = blocks;
+  }
+
+  get numGenerated(): number {
+    return this.tokens.length - this.spec.promptTokenIds.length;
+  }
+
+  progress(state: SequenceProgress['state']): SequenceProgress {
+    const { spec } = this;
+    return {
+      ids: [...this.ids],
+      state,
+      promptTokens: spec.promptTokenIds.length,
+      computed: this.numComputed,
+      generated: this.numGenerated,
+      maxTokens: spec.maxTokens,
+      cachedTokens: this.cachedTokens,
+      arrivalTime: spec.arrivalTime,
+      blocks: this.blocks.tables.flat().filter((block) => block !== NO_BLOCK),
+    };
+  }
+}

@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import { wholeRowsOf } from '../../engine/core/model-runner.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
+import { CoreHarness } from '../support/core-harness.js';
+import { expectedText, nextToken } from '../support/paged-model.js';
+import { range } from '../support/sequences.js';
+
+const VOCAB = 50;
+
+describe('proposals', () => {
+  /** Runs one request of 24 tokens whose every guess is right, or wrong. */
+  async function run(isRight: boolean, most: number) {
+    const prompt = range(0, 6);
+    const h: CoreHarness = new CoreHarness({
+      vocabSize: VOCAB,
+      propose: (id, room) => {
+        const context = [...prompt, ...(h.texts.get(id) ?? [])];
+        return Array.from({ length: Math.min(most, room) }, () => {
+          context.push((nextToken(context, VOCAB) + (isRight ? 0 : 1)) % VOCAB);
+          return context[context.length - 1] as TokenId;
+        });
+      },
+    });
+    h.add('a', prompt, 24);
+    await h.runToEnd();
+    return {
+      text: h.texts.get('a'),
+      steps: h.model.steps,
+      expected: expectedText(prompt, 24, VOCAB),
+    };
+  }
+
+  it('that are right save steps', async () => {
+    const { text, expected, steps } = await run(true, 5);
+    expect(text).toEqual(expected);
+    expect(steps).toHaveLength(4);
+  });
+
+  it('that are wrong cost rows, and change nothing', async () => {
+    const { text, expected, steps } = await run(false, 5);
+    expect(text).toEqual(expected);
+    expect(steps).toHaveLength(24);
+    expect(steps[3].sequences[0].numProposed).toBe(5);
+  });
+
+  it('never reach beyond the end of the request', async () => {
+    const { text, expected, steps } = await run(true, 100);
+    expect(text).toEqual(expected);
+    for (const { sequences, numTokens } of steps) {
+      expect(numTokens).toBeLessThanOrEqual(32);
+      expect(sequences[0].numComputed + sequences[0].tokenIds.length).toBeLessThan(6 + 24);
+    }
+  });
+
+  it('end with a stop token among them', async () => {
+    const prompt = range(0, 6);
+    const text = expectedText(prompt, 24, VOCAB);
+    const stop = text[4] as TokenId;
+    const h = new CoreHarness({
+      vocabSize: VOCAB,
+      propose: (_, room) => text.slice(1, 1 + room) as TokenId[],
+    });
+    h.add('a', prompt, 24, { stopTokenIds: [stop] });
+    await h.runToEnd();
+    expect(h.texts.get('a')).toEqual(expectedText(prompt, 24, VOCAB, [stop]));
+    expect(h.finished.get('a')?.finishReason).toBe('stop');
+  });
+});
+
+describe('forks and drops', () => {
+  /** Computes a plan, and says which token each of its sequences would be followed by. */
+  async function execute(h: CoreHarness, plan: StepPlan): Promise<number[]> {
+    const { wholeLogits } = await h.model.execute(plan, wholeRowsOf(plan));
+    return plan.sequences.map((_, row) => {
+      const logits = wholeLogits.subarray(row * VOCAB, (row + 1) * VOCAB);
+      return logits.indexOf(Math.max(...logits));
+    });
+  }
+
+  const update = (id: string, tokens: readonly number[], more = {}): SequenceUpdate => ({
+    id: id as RequestId,
+    tokenIds: tokens as readonly TokenId[],
+    ...more,
+  });
+
+  it('let beams part, go on alone and be given up, each with its own context', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB, blockSize: 4 });
+    const prompt = range(0, 10);
+    const { scheduler } = h;
+    scheduler.add({
+      ids: ['a' as RequestId],
+      promptTokenIds: prompt as TokenId[],
+      maxTokens: 8,
+      stopTokenIds: [],
+      priority: 0,
+      arrivalTime: 0,
+      cacheSalt: null,
+      computesWholePrompt: false,
+    });
+    const contexts: Record<string, number[]> = { a: [...prompt] };
+    const step = async (updates: readonly SequenceUpdate[]): Promise<string[]> => {
+      const plan = scheduler.schedule();
+      if (!plan) throw new Error('nothing runs');
+      const next = await execute(h, plan);
+      plan.sequences.forEach(({ requestId }, i) => {
+        expect(next[i]).toBe(nextToken(contexts[requestId], VOCAB));
+      });
+      for (const { id, tokenIds, forks = [], drop } of updates) {
+        for (const fork of forks) contexts[fork.id] = [...contexts[id], ...fork.tokenIds];
+        if (drop) delete contexts[id];
+        else contexts[id].push(...tokenIds);
+      }
+      const outputs = scheduler.apply(plan, updates);
+      scheduler.checkIntegrity();
+      return outputs.map(({ requestId }) => requestId);
+    };
+    const fork = (id: string, token: number) => ({
+      id: id as RequestId,
+      tokenIds: [token as TokenId],
+    });
+    expect(await step([update('a', [11], { forks: [fork('b', 22), fork('c', 33)] })])).toEqual([
+      'a',
+      'b',
+      'c',
+    ]);
+    // 'b' is given up, and 'c' takes its place twice.
+    expect(
+      await step([
+        update('a', [1]),
+        update('b', [], { drop: true }),
+        update('c', [2], { forks: [fork('d', 3)] }),
+      ]),
+    ).toEqual(['a', 'c', 'd']);
+    expect(await step([update('a', [4]), update('c', [5]), update('d', [6])])).toHaveLength(3);
+    expect(Object.keys(contexts)).toEqual(['a', 'c', 'd']);
+    for (const id of Object.keys(contexts)) expect(scheduler.abort(id as RequestId)).toBe(true);
+    expect(h.cache.pool.numUsed).toBe(0);
+    expect(scheduler.abort('b' as RequestId)).toBe(false);
+  });
+
+  it('a sequence of the plan that is left out is an error, not a stall', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 3), 4);
+    const plan = h.scheduler.schedule();
+    if (!plan) throw new Error('nothing runs');
+    await execute(h, plan);
+    expect(() => h.scheduler.apply(plan, [])).toThrow('1 sequences of the plan get tokens, 0 did');
+  });
+});
