@@ -15,6 +15,7 @@ export const ERRORS = {
   redis_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   tracing_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_cache_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  system_limit: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   cpu_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   endpoint_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },

@@ -1,48 +1,13 @@
 #!/usr/bin/env node
-import { type Command, CommanderError } from 'commander';
-import { OctavoError } from '../engine/errors.js';
-import { usageError } from './config/flags.js';
-import { buildProgram, givenCommand } from './program.js';
+import { readSystemLimits, tooLittleFor } from './config/system-limits.js';
 
-type Options = Record<string, unknown>;
-
-const VERBOSE_LEVELS: ReadonlySet<unknown> = new Set(['debug', 'trace']);
-
-async function main(): Promise<number> {
-  let code = 0;
-  const program = buildProgram((result) => {
-    code = result;
-  });
-  try {
-    await program.parseAsync();
-    return code;
-  } catch (error) {
-    if (!(error instanceof CommanderError)) {
-      return report(error, VERBOSE_LEVELS.has(logLevel(program)));
-    }
-    const command = givenCommand(program, process.argv.slice(2));
-    if (error.code === 'commander.help') {
-      command.outputHelp();
-      return 0;
-    }
-    const known = usageError(error, command);
-    return known === null ? 0 : report(known, false);
-  }
+// The rest is loaded only then: where too few files may be open, even that fails, in words of Node's own.
+const problem = tooLittleFor(process.argv[2], readSystemLimits());
+if (problem) {
+  process.stderr.write(`octavo: ${problem.message}\n`);
+  process.exitCode = problem.entry.exitCode;
+} else {
+  const { main } = await import('./main.js');
+  // Not `process.exit`: output that is still on its way to a pipe would be lost.
+  process.exitCode = await main();
 }
-
-/** One line for people; the stack only for those who asked for details. */
-function report(error: unknown, verbose: boolean): number {
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`octavo: ${message.replaceAll(/\s*\p{Cc}+\s*/gu, ' ')}\n`);
-  if (verbose && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  return error instanceof OctavoError ? error.entry.exitCode : 1;
-}
-
-/** As far as it is known when something goes wrong. */
-function logLevel(program: Command): unknown {
-  const options = program.commands.map((command) => command.opts<Options>()['logLevel']);
-  return options.flat().find((level) => level !== undefined) ?? process.env['OCTAVO_LOG_LEVEL'];
-}
-
-// Not `process.exit`: output that is still on its way to a pipe would be lost.
-process.exitCode = await main();

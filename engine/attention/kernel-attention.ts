@@ -3,7 +3,12 @@ import { MAX_MEMORY_BYTES } from './kernel/arena.js';
 import { LayerGroup, layerBytes } from './kernel/layer-group.js';
 import { compileKernel } from './kernel/module.js';
 import { DEAD_AFTER_MS, Team } from './kernel/team.js';
-import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './paged-attention.js';
+import {
+  type AttentionBatch,
+  bytesPerBlock,
+  type PagedAttention,
+  type PagedAttentionConfig,
+} from './paged-attention.js';
 
 /** Room in each memory for a step's arrays and the threads' scratch. */
 const STEP_RESERVE_BYTES = 256 * 2 ** 20;
@@ -117,10 +122,7 @@ function groupSizes(config: PagedAttentionConfig, maxBytes: number): number[] {
   for (const shape of config.layers) {
     const bytes = layerBytes(shape, config);
     if (bytes > maxBytes) {
-      throw new OctavoError(
-        'usage',
-        `--kv-cache-memory: ${bytes} bytes for one layer; a layer's pages hold at most ${maxBytes} bytes`,
-      );
+      throw tooLarge(config, bytes, maxBytes);
     }
     if (used + bytes > maxBytes) {
       sizes.push(0);
@@ -131,6 +133,22 @@ function groupSizes(config: PagedAttentionConfig, maxBytes: number): number[] {
   }
   return sizes;
 }
+
+/** @param bytes of the layer whose pages do not fit */
+function tooLarge(config: PagedAttentionConfig, bytes: number, maxBytes: number): OctavoError {
+  const { layers, numBlocks, blockSize, kvDtype } = config;
+  const blockBytes = bytesPerBlock(layers, blockSize, kvDtype);
+  const most = Math.floor(maxBytes / (bytes / numBlocks)) * blockBytes;
+  return new OctavoError(
+    'usage',
+    `--kv-cache-memory ${gib(numBlocks * blockBytes)}: at most ${gib(most)} for this model and --kv-dtype ${kvDtype}, ` +
+      `since the pages of one layer, ${gib(bytes)} then, may have ${gib(maxBytes)}`,
+  );
+}
+
+/** Rounded down: what is shown can be given. */
+const gib = (bytes: number): string =>
+  `${(Math.floor((bytes / 2 ** 30) * 100) / 100).toFixed(2)}GiB`;
 
 function checkSizes(config: PagedAttentionConfig): void {
   const { blockSize } = config;

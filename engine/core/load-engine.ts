@@ -12,6 +12,7 @@ import { checkConfig } from '../model/check-config.js';
 import { type ModelConfig, readModelConfig } from '../model/model-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
+import { assertWithinMemory } from './memory-limit.js';
 import type { ModelRunner } from './model-runner.js';
 import type { EngineInfo, EngineOptions } from './protocol.js';
 import { warmUp } from './warm-up.js';
@@ -44,6 +45,8 @@ export async function loadEngine(
   });
   checkConfig(config, model);
   const info = sizeEngine(options, model, config);
+  const { weightBytes } = model.report;
+  assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, weightBytes });
   const attentionConfig: PagedAttentionConfig = {
     layers: model.sites,
     numBlocks: info.numBlocks,

@@ -4,6 +4,7 @@ import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { buildApp } from '../app.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/settings.js';
+import { connectionsWithin, readSystemLimits } from '../config/system-limits.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { type LoadingServer, startLoadingServer } from '../http/loading-server.js';
 import { startServer } from '../lifecycle.js';
@@ -89,7 +90,7 @@ async function loadAndServe(
       engine,
       model,
       grammars,
-      settings,
+      settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
       redis,
       tracer,
       logger,
@@ -117,6 +118,18 @@ async function loadAndServe(
     await engine.close();
     await tracer?.close();
   }
+}
+
+/** What the system allows; fewer than asked for are said. */
+function possibleConnections({ maxConnections }: Settings, logger: Logger): number {
+  const limits = readSystemLimits();
+  const possible = connectionsWithin(limits, maxConnections);
+  if (possible < maxConnections) {
+    logger.warn(
+      `octavo: at most ${possible} connections, not ${maxConnections}: ${limits.openFiles} files may be open (ulimit -n)`,
+    );
+  }
+  return possible;
 }
 
 /** Also into a pipe whose reader is gone. */

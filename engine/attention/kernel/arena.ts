@@ -1,3 +1,5 @@
+import { OctavoError } from '../../errors.js';
+
 const PAGE_BYTES = 65_536;
 /** wasm32 addresses 4 GiB; the last page stays free, so that an end address never wraps to 0. */
 export const MAX_MEMORY_BYTES = 65_535 * PAGE_BYTES;
@@ -7,7 +9,7 @@ export const MAX_MEMORY_BYTES = 65_535 * PAGE_BYTES;
  * page when it is first touched, so a large pool costs nothing before it is used.
  */
 export class Arena {
-  readonly memory = new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });
+  readonly memory = reserveAddresses();
   // The first bytes stay unused: 0 means absent.
   #end = 1024;
 
@@ -29,7 +31,12 @@ export class Arena {
 
   #growTo(end: number): void {
     const missing = end - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    if (missing <= 0) return;
+    try {
+      this.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    } catch (error) {
+      throw noMemory(`${(end / 2 ** 30).toFixed(1)} GiB`, error);
+    }
   }
 
   floats(start: number, length: number): Float32Array {
@@ -49,4 +56,17 @@ export class Arena {
     this.floats(start, values.length).set(values);
     return start;
   }
+}
+
+function reserveAddresses(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });
+  } catch (error) {
+    throw noMemory('addresses for 4 GiB', error);
+  }
+}
+
+function noMemory(what: string, cause: unknown): OctavoError {
+  const message = `the system does not give the KV cache ${what} (ulimit -v, vm.overcommit_memory): lower --kv-cache-memory or raise the limit`;
+  return new OctavoError('system_limit', message, { cause });
 }

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { OctavoError } from '../../engine/errors.js';
+
+/** What the system allows this process; infinite where it says nothing. */
+export interface SystemLimits {
+  readonly openFiles: number;
+  /** Bytes. */
+  readonly addressSpace: number;
+}
+
+/** Modules are files, and are read side by side. */
+const FEWEST_FILES = 200;
+
+/** Files of the process that are no connections: modules, threads, the model, the log. */
+const OWN_FILES = 60;
+
+/** Connections beyond `--max-connections`: the reserve, and those that are being closed. */
+const EXTRA_CONNECTIONS = 320;
+
+/** V8 reserves addresses, not memory, for each memory of WebAssembly, so that it need not check bounds. */
+const LEAST_ADDRESSES = 24 * 2 ** 30;
+
+/** Commands that run a model. */
+const ENGINE_COMMANDS: ReadonlySet<string | undefined> = new Set(['serve', 'generate', 'chat']);
+
+/** As Linux tells them; other systems tell nothing that Node can read. */
+export function readSystemLimits(path = '/proc/self/limits'): SystemLimits {
+  let text = '';
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    // Not Linux, or /proc is hidden.
+  }
+  const soft = (name: string): number => {
+    const value = new RegExp(`^${name} +(\\d+)`, 'm').exec(text)?.[1];
+    return value === undefined ? Number.POSITIVE_INFINITY : Number(value);
+  };
+  return { openFiles: soft('Max open files'), addressSpace: soft('Max address space') };
+}
+
+/** @returns OctavoError `system_limit` when the command cannot even start, else null */
+export function tooLittleFor(
+  command: string | undefined,
+  { openFiles, addressSpace }: SystemLimits,
+): OctavoError | null {
+  if (openFiles < FEWEST_FILES) {
+    return new OctavoError(
+      'system_limit',
+      `${openFiles} files may be open (ulimit -n): at least ${FEWEST_FILES} are needed`,
+    );
+  }
+  if (!ENGINE_COMMANDS.has(command) || addressSpace >= LEAST_ADDRESSES) return null;
+  const gib = (addressSpace / 2 ** 30).toFixed(1);
+  return new OctavoError(
+    'system_limit',
+    `the address space is limited to ${gib} GiB (ulimit -v): WebAssembly reserves addresses, not memory, of at least ` +
+      `${LEAST_ADDRESSES / 2 ** 30} GiB. Limit the memory by a cgroup instead`,
+  );
+}
+
+/** The connections that can be had of those that are wanted; at least one. */
+export function connectionsWithin({ openFiles }: SystemLimits, wanted: number): number {
+  const possible = openFiles - OWN_FILES - EXTRA_CONNECTIONS;
+  // So few are not worth the full reserve: most of them are for clients.
+  const few = Math.floor((openFiles - OWN_FILES) / 2);
+  return Math.max(1, Math.min(wanted, Math.max(possible, few)));
+}
