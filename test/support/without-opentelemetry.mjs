@@ -1,8 +1,13 @@
 // For --import: a process in which OpenTelemetry's packages are not installed.
-import { register } from 'node:module';
+import * as nodeModule from 'node:module';
 
-const hooks = `export function resolve(name, context, next) {
-  if (!name.startsWith('@opentelemetry/')) return next(name, context);
-  throw Object.assign(new Error('Cannot find package ' + name), { code: 'ERR_MODULE_NOT_FOUND' });
-}`;
-register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+// prom-client requires the API package for itself: only what is imported is missing.
+function resolve(name, context, next) {
+  const isOurs = name.startsWith('@opentelemetry/') && context.conditions.includes('import');
+  if (!isOurs) return next(name, context);
+  throw Object.assign(new Error(`Cannot find package ${name}`), { code: 'ERR_MODULE_NOT_FOUND' });
+}
+
+// Node 20 has only the older way, for which Node 26 prints a warning.
+if (nodeModule.registerHooks) nodeModule.registerHooks({ resolve });
+else nodeModule.register(`data:text/javascript,export ${encodeURIComponent(String(resolve))}`);
