@@ -49,6 +49,16 @@ export function buildProgram(finish: (code: number) => void): Command {
     finish(await generate(prompt, own, settings));
   });
 
+  const chatCommand = program.command('chat').description('talk to a model on the terminal');
+  addGenerateFlags(chatCommand, 'chat');
+  addSettingFlags(chatCommand, 'engine');
+  chatCommand.action(async (options: Options) => {
+    const settings = settingsOf(options);
+    const own = generateOptions(options);
+    const { chat } = await import('./commands/chat.js');
+    finish(await chat(own, settings));
+  });
+
   const inspectCommand = program
     .command('inspect')
     .description("print what was recognised in a model's graph")

@@ -1,20 +1,11 @@
-import { once } from 'node:events';
 import { text as readAll } from 'node:stream/consumers';
 import { OctavoError } from '../../engine/errors.js';
+import type { GenerateOptions } from '../config/generate-flags.js';
 import type { Settings } from '../config/settings.js';
-import { type AnswerOptions, LocalModel } from './local-model.js';
-
-export interface GenerateOptions extends AnswerOptions {
-  /** What comes before the prompt, as the chat template's system message; null: nothing. */
-  readonly system: string | null;
-  /** The prompt is continued as it stands, without the chat template. */
-  readonly raw: boolean;
-}
+import { LocalModel } from './local-model.js';
+import { StandardOutput } from './standard-output.js';
 
 const INTERRUPTED = 130;
-
-/** As a shell shows a program that a broken pipe has ended: 128 plus SIGPIPE. */
-const BROKEN_PIPE = 141;
 
 /**
  * `octavo generate`: streams one completion to stdout. Ctrl-C ends it after what has been printed, and so does a reader who has enough
@@ -34,31 +25,20 @@ export async function generate(
   const controller = new AbortController();
   const interrupt = (): void => controller.abort();
   process.once('SIGINT', interrupt);
-  let unwritten: NodeJS.ErrnoException | null = null;
-  process.stdout.on('error', (error) => {
-    unwritten ??= error;
-    controller.abort();
-  });
+  const output = new StandardOutput(interrupt);
   try {
     const system = options.system === null ? [] : [{ role: 'system', content: options.system }];
     const promptTokenIds = options.raw
       ? local.encode(prompt)
       : local.encodeChat([...system, { role: 'user', content: prompt }]);
     const before = options.raw ? promptTokenIds : [];
-    const { summary } = await local.answer(
-      promptTokenIds,
-      before,
-      options,
-      controller.signal,
-      async (text) => {
-        // An error has been noted by then.
-        if (!process.stdout.write(text)) await once(process.stdout, 'drain').catch(() => undefined);
-      },
-    );
-    if (unwritten !== null) return brokenOutput(unwritten);
+    const { signal } = controller;
+    const write = (text: string): Promise<void> => output.write(text);
+    const { summary } = await local.answer(promptTokenIds, before, options, signal, write);
+    if (output.isBroken) return output.exitCode();
     process.stdout.write('\n');
     if (process.stderr.isTTY) process.stderr.write(`${summary}\n`);
-    return controller.signal.aborted ? INTERRUPTED : 0;
+    return signal.aborted ? INTERRUPTED : 0;
   } finally {
     process.off('SIGINT', interrupt);
     await local.close();
@@ -80,10 +60,4 @@ async function readPrompt(given: '-' | undefined): Promise<string> {
   const prompt = (await readAll(process.stdin)).replace(/\r?\n$/, '');
   if (prompt === '') throw new OctavoError('usage', 'no prompt: standard input is empty');
   return prompt;
-}
-
-/** @throws what kept the text from being written, unless its reader has left */
-function brokenOutput(error: NodeJS.ErrnoException): number {
-  if (error.code === 'EPIPE') return BROKEN_PIPE;
-  throw error;
 }

@@ -16,6 +16,7 @@ import { loadServedModel } from '../text/served-model.js';
 import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { createWorkerEngine } from '../worker-engine.js';
+import { addresses } from './addresses.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';
 
@@ -110,6 +111,7 @@ async function loadAndServe(
       modelName: model.names[0],
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
+    if (process.stdout.isTTY) logger.info(addresses(server.url));
     stop = () => server.stop();
     return await server.ended;
   } finally {

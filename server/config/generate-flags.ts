@@ -2,9 +2,17 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GrammarSpec } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { GenerateOptions } from '../commands/generate.js';
+import type { AnswerOptions } from '../commands/local-model.js';
 import { clip } from '../text/clip.js';
 import { type NumberFlag, parseNumber } from './number-flag.js';
+
+/** What the flags say of the answer, or of a conversation's answers. */
+export interface GenerateOptions extends AnswerOptions {
+  /** What comes before the prompt, as the chat template's system message; null: nothing. */
+  readonly system: string | null;
+  /** The prompt is continued as it stands, without the chat template. */
+  readonly raw: boolean;
+}
 
 const MAX_TOKENS: NumberFlag = {
   flag: '--max-tokens',

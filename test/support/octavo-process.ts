@@ -48,6 +48,14 @@ export function runOctavo(
   return finished(octavo(args, env));
 }
 
+/** Runs to the end with a text as standard input. */
+export function piped(args: readonly string[], input: string): Promise<FinishedProcess> {
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: 'pipe' });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  child.stdin.end(input);
+  return finished(child);
+}
+
 /** What a process says until it ends. */
 export async function finished(child: ChildProcess): Promise<FinishedProcess> {
   let stdout = '';

@@ -1,0 +1,152 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { hasProgram } from '../support/debian-programs.js';
+import { modelDir } from '../support/model-dir.js';
+import { piped, runOctavo, startOctavo } from '../support/octavo-process.js';
+import { Terminal } from '../support/terminal.js';
+
+const CTRL_C = '\u0003';
+const CTRL_D = '\u0004';
+const UP = '\u001b[A';
+
+const SCHEMA = '{"type":"object","properties":{"age":{"type":"integer"}},"required":["age"]}';
+
+describe('octavo generate', () => {
+  it.each([[['-']], [[]]])('reads standard input with %j', async (args) => {
+    const all = ['generate', ...args, '--temperature', '0'];
+    const result = await piped(all, 'What is the capital of Italy?\n');
+    expect(result).toEqual({ code: 0, stdout: 'The capital of Italy is Rome.\n', stderr: '' });
+  });
+
+  it('refuses an empty standard input', async () => {
+    expect(await piped(['generate'], '\n')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'octavo: no prompt: standard input is empty\n',
+    });
+  });
+
+  it('takes a system message', async () => {
+    // A template that asks what the system message says, so that the small model shows that it was there.
+    const template = join(modelDir({}), 'system.jinja');
+    const turns = '<|user|>{{ messages[0].content }}<|end|><|assistant|>';
+    writeFileSync(template, `{{ bos_token }}${turns}`);
+    const ask = ['generate', 'Hello!', '--temperature', '0', '--chat-template', template];
+    const result = await runOctavo([...ask, '--system', 'What is the capital of Italy?']);
+    expect(result).toMatchObject({ code: 0, stdout: 'The capital of Italy is Rome.\n' });
+  });
+
+  it('follows a JSON schema, given as text or as a file', async () => {
+    const ask = ['generate', 'How old is Tom?', '--temperature', '0', '--json-schema'];
+    const byText = await runOctavo([...ask, SCHEMA]);
+    expect(byText).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(byText.stdout)).toEqual({ age: expect.any(Number) as number });
+    const file = join(modelDir({}), 'schema.json');
+    writeFileSync(file, SCHEMA);
+    expect(await runOctavo([...ask, file])).toEqual(byText);
+  });
+
+  it('says what is wrong with a schema', async () => {
+    const result = await runOctavo(['generate', 'x', '--json-schema', '{"type":"nope"}']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/^octavo: .*"nope" is not a type.*\n$/);
+  });
+});
+
+describe('octavo chat in a pipe', () => {
+  it('answers each line, with what came before, and obeys commands', async () => {
+    const lines = [
+      'What is the capital of France?',
+      '/system Be brief.',
+      '/system',
+      '/fly',
+      'How many days are in \\',
+      'a week?',
+    ];
+    const { code, stdout, stderr } = await piped(
+      ['chat', '--temperature', '0'],
+      lines.map((line) => `${line}\n`).join(''),
+    );
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout.split('\n')).toEqual([
+      'The capital of France is Paris.',
+      'Be brief.',
+      'Be brief.',
+      'unknown command /fly: must be /help, /clear or /system',
+      expect.stringMatching(/./) as string,
+      '',
+    ]);
+  });
+
+  it('goes on after a message that does not fit', async () => {
+    const long = 'word '.repeat(3000);
+    const input = `${long}\nWhat is the capital of France?\n`;
+    const { code, stdout, stderr } = await piped(['chat', '--temperature', '0'], input);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^octavo: the model's context is 2048 tokens, .*; \/clear begins anew\n$/,
+    );
+    expect(stdout).toBe('The capital of France is Paris.\n');
+  });
+});
+
+describe.skipIf(!hasProgram('script'))('on a terminal', () => {
+  it('octavo chat streams, stops an answer at Ctrl-C, keeps a history, and leaves at Ctrl-D', async () => {
+    const terminal = new Terminal(['chat', '--temperature', '0']);
+    await terminal.shows(/\/help for help\r\n.*> /);
+    terminal.type('What is the capital of France?\r');
+    await terminal.shows(/The capital of France is Paris\.\r\n/);
+    await terminal.shows(/\d+ tokens, .* tokens\/s.*\r\n.*> /);
+    terminal.type('garbage');
+    await terminal.shows(/garbage/);
+    terminal.type(CTRL_C);
+    await terminal.shows(/\^C\r\n.*> /);
+    terminal.type('Tell me a story about an owl.\r');
+    await terminal.shows(/Once upon/);
+    terminal.type(CTRL_C);
+    await terminal.shows(/tokens\/s.*\r\n.*> /);
+    expect(terminal.screen).not.toContain('the mill');
+    terminal.type('/clear\r');
+    await terminal.shows(/forgotten\r\n.*> /);
+    terminal.type(`${UP}${UP}${UP}\r`);
+    await terminal.shows(/The capital of France is Paris\.\r\n/);
+    await terminal.shows(/> /);
+    terminal.type(CTRL_C);
+    await terminal.shows(/Ctrl-D leaves/);
+    terminal.type(CTRL_D);
+    expect(await terminal.ended).toBe(0);
+  }, 60_000);
+
+  it('octavo generate without a prompt does not wait for one', async () => {
+    const terminal = new Terminal(['generate']);
+    expect(await terminal.ended).toBe(2);
+    expect(terminal.screen).toMatch(/^octavo: no prompt: give one, or - to type it/);
+  });
+
+  it('octavo serve says where to look, and nothing of what was done to the graph', async () => {
+    const terminal = new Terminal(['serve', '--port', '0']);
+    await terminal.shows(/serving octavo-tiny on http:\/\/127\.0\.0\.1:\d+/);
+    const [, url] = /on (http:\S+)/.exec(terminal.screen) ?? [];
+    await terminal.shows(/dashboard +\S+\r\n.*\/docs\)/);
+    for (const path of ['/\r', '/dashboard\r', '/v1 ', '/docs)']) {
+      expect(terminal.screen).toContain(`${url}${path}`);
+    }
+    expect(terminal.screen).not.toContain('cut out');
+    terminal.type(CTRL_C);
+    expect(await terminal.ended).toBe(0);
+  });
+});
+
+describe('octavo serve in a pipe', () => {
+  it('writes JSON only, and what was done to the graph at debug', async () => {
+    const plain = await startOctavo();
+    expect(plain.output).not.toContain('cut out');
+    const debug = await startOctavo(['--log-level', 'debug']);
+    expect(debug.output).toContain('cut out 5 attention nodes');
+    for (const line of plain.output.trimEnd().split('\n')) {
+      expect(JSON.parse(line)).toHaveProperty('msg');
+    }
+    expect(plain.output).not.toContain('/dashboard');
+  });
+});
