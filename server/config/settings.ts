@@ -237,7 +237,7 @@ export const SettingsSchema = Type.Object({
   }),
   longPrefillTokenThreshold: Type.Integer({
     ...extra({
-      description: 'tokens of one prompt in one step, at most; 0 leaves it to the budget',
+      description: 'maximum tokens of one prompt per step; 0: what the budget of the step leaves',
       group: 'Scheduling',
       scope: 'server',
     }),
@@ -423,7 +423,7 @@ export const SettingsSchema = Type.Object({
   maxQueueTime: Type.Number({
     ...extra({
       description:
-        'seconds that a request may be expected to wait for a slot; longer is a 503. 0: any time',
+        'seconds that a request may be expected to wait for a slot; longer is a 503. 0: no limit',
       group: 'Limits',
       scope: 'server',
     }),
@@ -443,7 +443,7 @@ export const SettingsSchema = Type.Object({
   }),
   requestTimeout: Type.Number({
     ...extra({
-      description: 'seconds that a request may take, queue included; 0: any time',
+      description: 'seconds that a request may take, queue included; 0: no limit',
       group: 'Limits',
       scope: 'server',
     }),
