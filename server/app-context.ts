@@ -6,6 +6,7 @@ import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
 import type { MessageForms } from './generation/message-form.js';
 import type { InFlight } from './http/in-flight.js';
+import type { OneByOne } from './http/one-by-one.js';
 import type { Admission } from './limits/admission.js';
 import type { OutputMemory } from './limits/output-memory.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';
@@ -25,6 +26,8 @@ export interface AppContext {
   readonly messageForms: MessageForms;
   /** Where grammars are checked: never on this thread. The caller closes it. */
   readonly grammars: GrammarChecker;
+  /** For requests whose tools take the template long. */
+  readonly largeTools: OneByOne;
   readonly inFlight: InFlight;
   readonly admission: Admission;
   readonly outputMemory: OutputMemory;

@@ -14,6 +14,7 @@ import { answerExpectations } from './http/expectations.js';
 import { serveHalfClosed } from './http/half-closed.js';
 import { assertOneHost } from './http/host.js';
 import { InFlight } from './http/in-flight.js';
+import { OneByOne } from './http/one-by-one.js';
 import { assertPlainBody } from './http/plain-body.js';
 import { BrokenRequests } from './http/raw-errors.js';
 import { readOn } from './http/read-on.js';
@@ -43,7 +44,14 @@ export type App = FastifyInstance;
 export interface AppOptions
   extends Omit<
     AppContext,
-    'metrics' | 'messageForms' | 'inFlight' | 'createdAt' | 'admission' | 'outputMemory' | 'tracer'
+    | 'metrics'
+    | 'messageForms'
+    | 'largeTools'
+    | 'inFlight'
+    | 'createdAt'
+    | 'admission'
+    | 'outputMemory'
+    | 'tracer'
   > {
   /** The caller closes it; absent: nothing is traced. */
   readonly tracer?: RequestTracer | null;
@@ -73,6 +81,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     ...options,
     metrics,
     messageForms,
+    largeTools: new OneByOne(),
     inFlight,
     admission: createAdmission(
       settings,

@@ -9,7 +9,7 @@ import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { encodePrompt } from '../text/served-model.js';
-import { planTools } from '../tools/tool-plan.js';
+import { areLarge, planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
 import { MessagesSchema, renderMessages } from './chat-messages.js';
@@ -45,6 +45,7 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const { model: served, engine, messageForms } = context;
       const { maxModelLength } = engine.info;
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
+      if (areLarge(body.tools)) await context.largeTools.turn();
       const tools = planTools(
         body,
         served.chatTemplate,

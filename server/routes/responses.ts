@@ -14,6 +14,7 @@ import type { ResponseHead } from '../responses/response-object.js';
 import { type OwnResponses, ResponseStore } from '../responses/response-store.js';
 import { shownTools } from '../responses/tools.js';
 import { newCallId } from '../tools/call-ids.js';
+import { areLarge } from '../tools/tool-plan.js';
 import { LogprobWriter } from './logprobs.js';
 import { type ResponseBody, ResponseSchema, topLogprobs } from './response-fields.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
@@ -39,6 +40,7 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     async (request, reply) => {
       const { body } = request;
       const responses = responsesOf(request);
+      if (areLarge(body.tools)) await context.largeTools.turn();
       const { input, prompt, tools } = prepareResponse(body, context, responses);
       const { tokenIds, message, grammar, checks } = prompt;
       const top = topLogprobs(body);
@@ -82,6 +84,7 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     '/v1/responses/input_tokens',
     { schema: { body: ResponseSchema } },
     async (request, reply) => {
+      if (areLarge(request.body.tools)) await context.largeTools.turn();
       const { prompt } = prepareResponse(request.body, context, responsesOf(request));
       const client = clientOf(request, settings.apiKey.length > 0);
       await whileConnected(reply, (signal) =>

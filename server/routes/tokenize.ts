@@ -7,6 +7,7 @@ import { Turns } from '../http/turns.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { encodePrompt, type ServedModel } from '../text/served-model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
+import { areLarge, assertFewValues } from '../tools/tool-plan.js';
 import { MessagesSchema, renderMessages } from './chat-messages.js';
 import { checkTokenIds } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
@@ -39,6 +40,7 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
   app.post('/tokenize', { schema: { body: TokenizeSchema } }, async ({ body }) => {
     checkModel(body.model, context);
     refuseUnsupported(body, TokenizeSchema);
+    if (areLarge(body.tools)) await context.largeTools.turn();
     const tokens = encodeEither(body, model, engine.info.maxModelLength);
     return {
       count: tokens.length,
@@ -99,6 +101,7 @@ function encodeEither(
     });
   }
   assertFewEnough(messages.length, context, 'messages');
+  if (body.tools) assertFewValues(body.tools);
   const rendered = renderMessages(messages, model, {
     tools: body.tools ?? null,
     addGenerationPrompt: body.add_generation_prompt !== false,

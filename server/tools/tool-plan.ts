@@ -42,7 +42,7 @@ export function planTools(
   const choice = body.tool_choice ?? (tools ? 'auto' : 'none');
   if (tools) {
     checkTools(tools);
-    checkSize(tools);
+    assertFewValues(tools);
   }
   if (!tools) {
     if (choice === 'none') return null;
@@ -104,7 +104,14 @@ function checkTools(tools: readonly Tool[]): void {
  */
 const MAX_VALUES = 10_000;
 
-function checkSize(tools: readonly Tool[]): void {
+/** More values than these take the template some milliseconds: such requests take turns. */
+const MANY_VALUES = 300;
+
+export const areLarge = (tools: readonly object[] | null | undefined): boolean =>
+  tools ? countValues(tools, MANY_VALUES) > MANY_VALUES : false;
+
+/** @throws OctavoError `invalid_request` for more tools than a template can show in time */
+export function assertFewValues(tools: readonly object[]): void {
   if (countValues(tools, MAX_VALUES) <= MAX_VALUES) return;
   throw refused(
     'tools',

@@ -1,13 +1,17 @@
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { processorShares } from '../../bench/lib/processor-shares.js';
 import { eventually } from '../support/eventually.js';
 import { metric, type RunningServer, startSharedOctavo } from '../support/octavo-process.js';
 
 // What one client can do to all others with grammars and tools: one key attacks, another one asks for something small. Quiet, /health
-// takes milliseconds and the small things tens of them; these bounds leave room for a machine that others use as well.
+// takes milliseconds and the small things tens of them.
 const MAX_HEALTH_MS = 1000;
 const MAX_CHAT_MS = 2000;
 const MAX_GRAMMAR_MS = 5000;
+/** Where others take more of the processors than this, some of the waiting is theirs: bounds are so many times as long. */
+const FOREIGN_SHARE = 0.2;
+const BUSY_FACTOR = 6;
 
 const ATTACKER = 'attacker-key';
 const INNOCENT = 'innocent-key';
@@ -56,7 +60,8 @@ async function timed(key: string, more: object | string, signal?: AbortSignal): 
 /** Longest time that /health takes while something runs. */
 async function healthDuring<Result>(
   work: Promise<Result>,
-): Promise<{ result: Result; healthMs: number }> {
+): Promise<{ result: Result; healthMs: number; factor: number }> {
+  const shares = processorShares(server.child.pid ?? 0);
   const over = new AbortController();
   let healthMs = 0;
   const watch = async (): Promise<void> => {
@@ -73,7 +78,7 @@ async function healthDuring<Result>(
     const result = await work;
     // The last one may have come while nobody looked.
     await new Promise((resolve) => setTimeout(resolve, 50));
-    return { result, healthMs };
+    return { result, healthMs, factor: shares().foreign < FOREIGN_SHARE ? 1 : BUSY_FACTOR };
   } finally {
     over.abort();
     await watching;
@@ -155,13 +160,13 @@ describe.each(Object.keys(ATTACKS))('%s, from 8 connections at once', (name) => 
         await timed(INNOCENT, { guided_regex: `[a-c]{3}${name.length}` }),
       ];
     };
-    const { result, healthMs } = await healthDuring(Promise.all([attack, others()]));
+    const { result, healthMs, factor } = await healthDuring(Promise.all([attack, others()]));
     const [answers, [chat, grammar]] = result;
     for (const answer of answers) if (answer) expect(statuses).toContain(answer.status);
     expect([chat.status, grammar.status, grammar.text]).toEqual([200, 200, grammar.text]);
-    expect(healthMs).toBeLessThan(MAX_HEALTH_MS);
-    expect(chat.ms).toBeLessThan(MAX_CHAT_MS);
-    expect(grammar.ms).toBeLessThan(MAX_GRAMMAR_MS);
+    expect(healthMs).toBeLessThan(MAX_HEALTH_MS * factor);
+    expect(chat.ms).toBeLessThan(MAX_CHAT_MS * factor);
+    expect(grammar.ms).toBeLessThan(MAX_GRAMMAR_MS * factor);
   });
 });
 
@@ -173,10 +178,12 @@ test('six compilations that nobody waits for any more', { timeout: 120_000 }, as
   });
   await Promise.all(left);
   // The same key, so that a share of its own does not help.
-  const { result, healthMs } = await healthDuring(timed(ATTACKER, { guided_regex: '[a-c]{3}' }));
+  const { result, healthMs, factor } = await healthDuring(
+    timed(ATTACKER, { guided_regex: '[a-c]{3}' }),
+  );
   expect(result.status).toBe(200);
-  expect(result.ms).toBeLessThan(MAX_GRAMMAR_MS);
-  expect(healthMs).toBeLessThan(MAX_HEALTH_MS);
+  expect(result.ms).toBeLessThan(MAX_GRAMMAR_MS * factor);
+  expect(healthMs).toBeLessThan(MAX_HEALTH_MS * factor);
 });
 
 test('six compilations that somebody waits for', { timeout: 120_000 }, async () => {
@@ -185,12 +192,14 @@ test('six compilations that somebody waits for', { timeout: 120_000 }, async () 
     timed(ATTACKER, { guided_json: slowSchema(60 + i) }, controller.signal).catch(() => null),
   );
   await new Promise((resolve) => setTimeout(resolve, 1000));
-  const { result, healthMs } = await healthDuring(timed(INNOCENT, { guided_regex: '[d-f]{3}' }));
+  const { result, healthMs, factor } = await healthDuring(
+    timed(INNOCENT, { guided_regex: '[d-f]{3}' }),
+  );
   controller.abort();
   await Promise.all(slow);
   expect(result.status).toBe(200);
-  expect(result.ms).toBeLessThan(MAX_GRAMMAR_MS);
-  expect(healthMs).toBeLessThan(MAX_HEALTH_MS);
+  expect(result.ms).toBeLessThan(MAX_GRAMMAR_MS * factor);
+  expect(healthMs).toBeLessThan(MAX_HEALTH_MS * factor);
   await eventually(async () => (await waiting()) === 0, 'nothing waits');
 });
 

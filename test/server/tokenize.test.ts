@@ -26,6 +26,22 @@ test.each<[string, object, string]>([
   expect(answer).toMatchObject({ count: text.length, tokens: bytesOf(text) });
 });
 
+test('more tools than a template shows in time', async () => {
+  const { post } = await startTestServer(silent(), { model: toolModel });
+  const properties = Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`p${i}`, {}]));
+  const tool = { type: 'function', function: { name: 'f', parameters: { properties } } };
+  for (const [path, body] of [
+    ['/tokenize', { messages, tools: [tool] }],
+    ['/v1/chat/completions', { messages, tools: [tool] }],
+    ['/v1/responses', { input: 'Hi', tools: [{ ...tool, ...tool.function }] }],
+    ['/v1/responses/input_tokens', { input: 'Hi', tools: [{ ...tool, ...tool.function }] }],
+  ] as const) {
+    const response = await post(path, body);
+    expect([path, response.status]).toEqual([path, 400]);
+    expect(await response.text()).toContain('more than 10000 JSON values together');
+  }
+});
+
 test('special tokens, generation prompt and entries of the vocabulary, as in vLLM', async () => {
   const model = await loadServedModel('models/octavo-tiny', []);
   const { post } = await startTestServer(silent(), { model });
