@@ -42,24 +42,21 @@ export class KernelAttention implements PagedAttention {
     checkSizes(config);
     this.#config = config;
     const module = compileKernel();
-    const sizes = groupSizes(
+    this.#groupOf = groupLayers(
       config,
       options.maxGroupBytes ?? MAX_MEMORY_BYTES - STEP_RESERVE_BYTES,
     );
-    let first = 0;
-    this.groups = sizes.map((count) => {
-      const group = new LayerGroup(module, config, first, count);
-      first += count;
-      return group;
+    this.groups = Array.from({ length: Math.max(...this.#groupOf) + 1 }, (_, group) => {
+      const layers = [...this.#groupOf.keys()].filter((layer) => this.#groupOf[layer] === group);
+      return new LayerGroup(module, config, layers);
     });
-    this.#groupOf = sizes.flatMap((count, index) => Array.from({ length: count }, () => index));
     // Before there are other threads: a helper that is just starting may miss that a memory grows, and its kernel then takes the new part
     // for out of bounds.
     for (const group of this.groups) group.arena.reserve(STEP_RESERVE_BYTES);
     const helpers = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
     const memories = this.groups.map((group) => group.arena.memory);
     const scratch = helpers.map((thread) =>
-      this.groups.map((group) => group.task(group.firstLayer, thread)[2]),
+      this.groups.map((group) => group.task(group.layers[0], thread)[2]),
     );
     this.team =
       helpers.length > 0
@@ -75,8 +72,8 @@ export class KernelAttention implements PagedAttention {
   forward(
     layer: number,
     query: Float32Array,
-    key: Float32Array,
-    value: Float32Array,
+    key: Float32Array | null,
+    value: Float32Array | null,
     output: Float32Array,
   ): void {
     const batch = this.#batch;
@@ -115,23 +112,27 @@ export function createKernelAttention(config: PagedAttentionConfig): KernelAtten
   return new KernelAttention(config);
 }
 
-/** How many layers go into each memory. */
-function groupSizes(config: PagedAttentionConfig, maxBytes: number): number[] {
-  const sizes: number[] = [];
-  let used = Number.POSITIVE_INFINITY;
+/** The memory that each layer goes into: in a row, but layers over another one's pages go where those are. */
+function groupLayers(config: PagedAttentionConfig, maxBytes: number): number[] {
+  const groupOf: number[] = [];
+  let [last, used] = [-1, Number.POSITIVE_INFINITY];
   for (const shape of config.layers) {
+    if (shape.pagesOf !== undefined) {
+      groupOf.push(groupOf[shape.pagesOf]);
+      continue;
+    }
     const bytes = layerBytes(shape, config);
     if (bytes > maxBytes) {
       throw tooLarge(config, bytes, maxBytes);
     }
     if (used + bytes > maxBytes) {
-      sizes.push(0);
+      last += 1;
       used = 0;
     }
-    sizes[sizes.length - 1] += 1;
+    groupOf.push(last);
     used += bytes;
   }
-  return sizes;
+  return groupOf;
 }
 
 /** @param bytes of the layer whose pages do not fit */
@@ -159,10 +160,10 @@ function checkSizes(config: PagedAttentionConfig): void {
     );
   }
   for (const [layer, { headSize }] of config.layers.entries()) {
-    if (headSize < 8 || headSize > 256 || headSize % 8 !== 0) {
+    if (headSize < 8 || headSize > 512 || headSize % 8 !== 0) {
       throw new OctavoError(
         'model_unsupported',
-        `layer ${layer} has heads of ${headSize} floats; the kernel takes multiples of 8, from 8 to 256`,
+        `layer ${layer} has heads of ${headSize} floats; the kernel takes multiples of 8, from 8 to 512`,
       );
     }
   }

@@ -22,6 +22,15 @@ export interface AttentionShape {
   readonly rotary: RotaryEmbedding | null;
 }
 
+/** A layer of the model: what it computes, and over which pages. */
+export interface AttentionLayer extends AttentionShape {
+  /**
+   * An earlier layer with pages of its own and the same `numKvHeads` and `headSize`, whose keys and values this one attends over; absent, the
+   * layer has pages of its own. (Gemma 3n and 4: the last layers have no keys.)
+   */
+  readonly pagesOf?: number;
+}
+
 /** Rotary position embedding (Su et al. 2021, RoFormer). */
 export interface RotaryEmbedding {
   /** Number of leading floats of each head that are rotated; even. */
@@ -79,18 +88,19 @@ export interface PagedAttention {
   /** Begins a step. `batch` stays valid and unchanged until the next call of `beginStep`. */
   beginStep(batch: AttentionBatch): void;
   /**
-   * Stores K and V of the step's T tokens in layer `layer`, then writes the attention output.
+   * Stores K and V of the step's T tokens in layer `layer`, then writes the attention output. A layer over another one's pages stores
+   * nothing: `forward` was called for the other one before, in the same step.
    *
    * @param query  `[T, numHeads * headSize]`
-   * @param key    `[T, numKvHeads * headSize]`
-   * @param value  `[T, numKvHeads * headSize]`
+   * @param key    `[T, numKvHeads * headSize]`; null for a layer without pages of its own
+   * @param value  `[T, numKvHeads * headSize]`; null for a layer without pages of its own
    * @param output `[T, numHeads * headSize]`, written completely
    */
   forward(
     layer: number,
     query: Float32Array,
-    key: Float32Array,
-    value: Float32Array,
+    key: Float32Array | null,
+    value: Float32Array | null,
     output: Float32Array,
   ): void;
   /** Copies all layers' pages of block `from` to block `to` (copy-on-write). Not during a step. */
@@ -102,7 +112,7 @@ export interface PagedAttention {
 /** What an implementation needs to lay out its pages. */
 export interface PagedAttentionConfig {
   /** One entry per layer; layers may differ. */
-  readonly layers: readonly AttentionShape[];
+  readonly layers: readonly AttentionLayer[];
   readonly numBlocks: number;
   readonly blockSize: number;
   readonly kvDtype: KvDtype;
@@ -112,12 +122,12 @@ export interface PagedAttentionConfig {
 
 /** Bytes of one block's pages over all layers: what divides the memory given to the cache into blocks. */
 export function bytesPerBlock(
-  layers: readonly AttentionShape[],
+  layers: readonly AttentionLayer[],
   blockSize: number,
   kvDtype: KvDtype,
 ): number {
   let bytes = 0;
-  for (const layer of layers) {
+  for (const layer of layers.filter(({ pagesOf }) => pagesOf === undefined)) {
     const rows = 2 * blockSize * layer.numKvHeads;
     bytes += rows * (layer.headSize * ELEMENT_BYTES[kvDtype] + scaleBytes(kvDtype));
   }

@@ -18,7 +18,7 @@ export interface ReferencePages {
  * the format, rounded as the format rounds, and sums in float64.
  */
 export class ReferenceAttention implements PagedAttention {
-  /** One entry per layer; tests poison them. */
+  /** One entry per layer; layers over the same pages have the same. Tests poison them. */
   readonly pages: readonly ReferencePages[];
   readonly #config: PagedAttentionConfig;
   #batch: AttentionBatch | null = null;
@@ -26,10 +26,16 @@ export class ReferenceAttention implements PagedAttention {
   constructor(config: PagedAttentionConfig) {
     this.#config = config;
     const slots = config.numBlocks * config.blockSize;
-    this.pages = config.layers.map(({ numKvHeads, headSize }) => ({
-      key: new Float32Array(slots * numKvHeads * headSize),
-      value: new Float32Array(slots * numKvHeads * headSize),
-    }));
+    const pages: ReferencePages[] = [];
+    for (const { numKvHeads, headSize, pagesOf } of config.layers) {
+      const size = slots * numKvHeads * headSize;
+      const own = (): ReferencePages => ({
+        key: new Float32Array(size),
+        value: new Float32Array(size),
+      });
+      pages.push(pagesOf === undefined ? own() : pages[pagesOf]);
+    }
+    this.pages = pages;
   }
 
   beginStep(batch: AttentionBatch): void {
@@ -39,15 +45,17 @@ export class ReferenceAttention implements PagedAttention {
   forward(
     layer: number,
     query: Float32Array,
-    key: Float32Array,
-    value: Float32Array,
+    key: Float32Array | null,
+    value: Float32Array | null,
     output: Float32Array,
   ): void {
     const batch = this.#batch;
     if (!batch) throw new Error('forward() before beginStep()');
     const shape = this.#config.layers[layer];
     // All of the step's K and V first: a sequence may read blocks that another one fills in the same step.
-    for (let s = 0; s < batch.numSequences; s++) this.#store(layer, shape, batch, s, key, value);
+    if (key && value) {
+      for (let s = 0; s < batch.numSequences; s++) this.#store(layer, shape, batch, s, key, value);
+    }
     for (let s = 0; s < batch.numSequences; s++) {
       for (const { row, position } of queries(batch, s)) {
         for (let head = 0; head < shape.numHeads; head++) {
@@ -63,7 +71,8 @@ export class ReferenceAttention implements PagedAttention {
 
   copyBlock(from: number, to: number): void {
     for (const [layer, { key, value }] of this.pages.entries()) {
-      const { numKvHeads, headSize } = this.#config.layers[layer];
+      const { numKvHeads, headSize, pagesOf } = this.#config.layers[layer];
+      if (pagesOf !== undefined) continue;
       const size = numKvHeads * this.#config.blockSize * headSize;
       key.copyWithin(to * size, from * size, (from + 1) * size);
       value.copyWithin(to * size, from * size, (from + 1) * size);

@@ -30,6 +30,7 @@ import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { repeatPositions } from './passes/repeat-positions.js';
 import { noteSaturatingProducts } from './passes/saturating-products.js';
+import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
 import { placeWeights } from './place-weights.js';
@@ -78,6 +79,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   repeatPositions(source);
   widenIds(source);
   checkStepInputs(source);
+  stateCacheSizes(source);
   const before = new Set(source.nodes.map(({ output }) => firstOf(output)));
   await chooseBranches(source, servedLength);
   widenFloats(source);
@@ -99,7 +101,7 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   rankLogits(graph);
   const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);
-  const sites = recognised.map((site, layer) => attentionSite(site, layer));
+  const sites = recognised.map(attentionSite);
   checkFloats(graph, sites, types);
   const { directory, place } = placeWeights(graph);
   return {
@@ -142,9 +144,15 @@ function noteStepScales(graph: Graph): void {
   );
 }
 
-function attentionSite(site: RecognisedSite, layer: number): AttentionSite {
-  const { form, node, shape, query, key, value, output } = site;
-  return { ...shape, layer, node: node.name, form, query, key, value, output };
+function attentionSite(
+  site: RecognisedSite,
+  layer: number,
+  all: readonly RecognisedSite[],
+): AttentionSite {
+  const { form, node, shape, query, key, value, output, cache } = site;
+  const owner = cache === null ? layer : all.findIndex((other) => other.cache === cache);
+  const pages = owner === layer ? {} : { pagesOf: owner };
+  return { ...shape, ...pages, layer, node: node.name, form, query, key, value, output };
 }
 
 function report(

@@ -1,4 +1,4 @@
-import type { AttentionShape } from '../attention/paged-attention.js';
+import type { AttentionLayer } from '../attention/paged-attention.js';
 
 /**
  * A decoder cut at its attention nodes. With L sites there are L + 1 segments; segment i ends in the query, key
@@ -110,7 +110,7 @@ export const STEP_OUTPUT = {
 export const LOGITS = 'logits';
 
 /** An attention node that was cut out, and the tensors that took its place. */
-export interface AttentionSite extends AttentionShape {
+export interface AttentionSite extends AttentionLayer {
   readonly layer: number;
   /** Name of the node, for people. */
   readonly node: string;
@@ -118,10 +118,10 @@ export interface AttentionSite extends AttentionShape {
   readonly form: string;
   /** `[1, T, numHeads * headSize]` */
   readonly query: string;
-  /** `[1, T, numKvHeads * headSize]` */
-  readonly key: string;
-  /** `[1, T, numKvHeads * headSize]` */
-  readonly value: string;
+  /** `[1, T, numKvHeads * headSize]`; null over the pages of an earlier layer. */
+  readonly key: string | null;
+  /** `[1, T, numKvHeads * headSize]`; null over the pages of an earlier layer. */
+  readonly value: string | null;
   /** `[1, T, numHeads * headSize]` */
   readonly output: string;
 }

@@ -46,6 +46,7 @@ function siteRow(site: AttentionSite): string[] {
     site.slidingWindow > 0 ? `window ${site.slidingWindow}` : '',
     site.softcap > 0 ? `softcap ${site.softcap}` : '',
     site.sinks ? 'sinks' : '',
+    site.pagesOf === undefined ? '' : `keys of layer ${site.pagesOf}`,
     site.alibiSlopes ? 'ALiBi' : '',
     site.rotary ? `rotary ${site.rotary.dim}${site.rotary.interleaved ? ' interleaved' : ''}` : '',
   ].filter((extra) => extra !== '');

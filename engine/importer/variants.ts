@@ -30,7 +30,14 @@ export type Dtype = keyof typeof SUFFIXES;
 export const DTYPES = Object.keys(SUFFIXES) as Dtype[];
 
 /** Where exporters put a decoder, the most usual first. */
-const BASES = ['onnx/model', 'model', 'onnx/decoder_model_merged', 'decoder_model_merged'];
+const BASES = [
+  'onnx/model',
+  'model',
+  'onnx/decoder_model_merged',
+  'decoder_model_merged',
+  // transformers 5, beside a prefill.onnx that takes no past.
+  'decode',
+];
 
 export interface ModelVariant {
   /** A file without a suffix may hold any format; by its name it is fp32. */

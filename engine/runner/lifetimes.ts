@@ -1,4 +1,5 @@
 import type { AttentionSite, Segment } from '../importer/imported-model.js';
+import { siteInputs } from '../importer/recognisers/recogniser.js';
 
 /** What of a step's tensors is read for the last time where. */
 export interface Lifetimes {
@@ -22,8 +23,7 @@ export function lifetimes(
   for (const [index, { inputs }] of segments.entries()) {
     for (const name of inputs) dying.set(name, afterSegment[index]);
     if (index === sites.length) break;
-    const { query, key, value } = sites[index];
-    for (const name of [query, key, value]) dying.set(name, afterSite[index]);
+    for (const name of siteInputs(sites[index])) dying.set(name, afterSite[index]);
   }
   for (const name of segments.flatMap(({ outputs }) => outputs)) dying.get(name)?.push(name);
   return { afterSegment, afterSite };

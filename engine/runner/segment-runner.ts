@@ -116,13 +116,9 @@ export class SegmentRunner implements ModelRunner {
     const size = numTokens * width;
     if (this.#attentionOutput.length < size) this.#attentionOutput = new Float32Array(size);
     const output = this.#attentionOutput.subarray(0, size);
-    this.#attention.forward(
-      site.layer,
-      floats(take(tensors, site.query)),
-      floats(take(tensors, site.key)),
-      floats(take(tensors, site.value)),
-      output,
-    );
+    const read = (name: string): Float32Array => floats(take(tensors, name));
+    const [key, value] = [site.key, site.value].map((name) => (name === null ? null : read(name)));
+    this.#attention.forward(site.layer, read(site.query), key, value, output);
     return new Tensor('float32', output, [1, numTokens, width]);
   }
 }

@@ -30,6 +30,8 @@ interface Draft {
   readonly window: number;
   readonly sinks: boolean;
   readonly alibi: boolean;
+  /** Whether the second layer attends over the first one's pages. */
+  readonly reads: boolean;
   readonly rotary: 'none' | 'halves' | 'interleaved' | 'partial';
   /** For each sequence, the number of tokens of its pieces. */
   readonly sequences: readonly (readonly number[])[];
@@ -41,7 +43,7 @@ export const attentionCase: fc.Arbitrary<AttentionCase> = fc
   .record<Draft>({
     kvHeads: fc.integer({ min: 1, max: 3 }),
     group: fc.constantFrom(1, 2, 3, 7),
-    headSize: fc.constantFrom(8, 24, 32, 64, 80, 128, 256),
+    headSize: fc.constantFrom(8, 24, 32, 64, 80, 128, 256, 512),
     blockSize: fc.constantFrom(4, 8, 16, 20, 32),
     kvDtype: fc.constantFrom(...KV_DTYPES),
     threads: fc.constantFrom(1, 2, 3),
@@ -49,6 +51,7 @@ export const attentionCase: fc.Arbitrary<AttentionCase> = fc
     window: fc.constantFrom(0, 0, 1, 7, 40),
     sinks: fc.boolean(),
     alibi: fc.boolean(),
+    reads: fc.boolean(),
     rotary: fc.constantFrom('none', 'halves', 'interleaved', 'partial'),
     sequences: fc.array(
       fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 90 })), {
@@ -74,7 +77,10 @@ function toCase(draft: Draft): AttentionCase {
     const taking = sequences.flatMap((pieces, s) => (step < pieces.length ? [s] : []));
     return toStep(draft, step, taking, tables);
   });
-  const layers = [shape(draft), shape(draft)];
+  // One that attends over the first one's pages has other heads and another window.
+  const reading = { ...draft, group: draft.group + 1, window: draft.window > 0 ? 0 : 7 };
+  const second = draft.reads ? { ...shape(reading), pagesOf: 0 } : shape(draft);
+  const layers = [shape(draft), second];
   return {
     config: { layers, numBlocks, blockSize, kvDtype: draft.kvDtype, threads: draft.threads },
     steps,

@@ -1,5 +1,6 @@
 import {
   type AttentionBatch,
+  type AttentionLayer,
   type AttentionShape,
   ELEMENT_BYTES,
   type PagedAttentionConfig,
@@ -21,7 +22,7 @@ function pageScaleBytes(shape: AttentionShape, config: PagedAttentionConfig): nu
   return config.numBlocks * config.blockSize * shape.numKvHeads * scaleBytes(config.kvDtype);
 }
 
-/** All that a layer keeps in its memory for good. */
+/** All that a layer with pages of its own keeps in its memory for good. */
 export function layerBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
   const rotary = shape.rotary ? 2 * shape.rotary.cos.byteLength : 0;
   return 2 * (pageBytes(shape, config) + pageScaleBytes(shape, config)) + rotary + 64 * 1024;
@@ -40,6 +41,12 @@ interface PlacedStep {
   readonly tiles: ReadonlyMap<number, { readonly place: number; readonly count: number }>;
 }
 
+interface PlacedLayer {
+  readonly shape: AttentionLayer;
+  readonly places: LayerPlaces;
+  readonly header: number;
+}
+
 /** Names of a region of pages within a layer. */
 const PAGES = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
 
@@ -48,26 +55,21 @@ const PAGES = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
  */
 export class LayerGroup {
   readonly arena = new Arena();
-  /** Index of the first layer. */
-  readonly firstLayer: number;
+  /** By their index in the model, ascending. */
+  readonly layers: readonly number[];
   readonly #config: PagedAttentionConfig;
-  readonly #layers: readonly { shape: AttentionShape; places: LayerPlaces; header: number }[];
+  readonly #placed = new Map<number, PlacedLayer>();
   readonly #kernel: KernelExports;
   readonly #stepHeader: number;
   readonly #scratch: readonly number[];
   #stepRegion = { start: 0, bytes: 0 };
   #step: PlacedStep | null = null;
 
-  constructor(
-    module: WebAssembly.Module,
-    config: PagedAttentionConfig,
-    firstLayer: number,
-    numLayers: number,
-  ) {
+  constructor(module: WebAssembly.Module, config: PagedAttentionConfig, layers: readonly number[]) {
     this.#config = config;
-    this.firstLayer = firstLayer;
-    const shapes = config.layers.slice(firstLayer, firstLayer + numLayers);
-    this.#layers = shapes.map((shape) => this.#placeLayer(shape));
+    this.layers = layers;
+    const shapes = layers.map((layer) => config.layers[layer]);
+    for (const layer of layers) this.#placed.set(layer, this.#placeLayer(config.layers[layer]));
     this.#stepHeader = this.arena.allocate(HEADER_BYTES);
     const scratch = Math.max(...shapes.map((shape) => scratchBytes(shape, config.blockSize)));
     this.#scratch = Array.from({ length: config.threads }, () => this.arena.allocate(scratch));
@@ -76,28 +78,30 @@ export class LayerGroup {
 
   /** What a helper thread needs to take part in a layer's tasks. */
   task(layer: number, thread: number): readonly [layer: number, step: number, scratch: number] {
-    return [this.#layers[layer - this.firstLayer].header, this.#stepHeader, this.#scratch[thread]];
+    return [this.#layer(layer).header, this.#stepHeader, this.#scratch[thread]];
   }
 
   get kernel(): KernelExports {
     return this.#kernel;
   }
 
-  /** Writes K and V of a layer into the pages, and leaves the attention's tasks ready to be taken. */
+  /** Writes K and V of a layer into the pages, if it has some, and leaves the attention's tasks ready to be taken. */
   prepare(
     layer: number,
     batch: AttentionBatch,
     query: Float32Array,
-    key: Float32Array,
-    value: Float32Array,
+    key: Float32Array | null,
+    value: Float32Array | null,
   ): { readonly output: number; readonly tasks: number } {
-    const { shape, header } = this.#layers[layer - this.firstLayer];
+    const { shape, header } = this.#layer(layer);
     if (this.#step?.batch !== batch) this.#step = this.#placeStep(batch);
     const { places } = this.#step;
     const tiles = this.#step.tiles.get(groupSize(shape)) ?? { place: 0, count: 0 };
     this.arena.floats(places.query, query.length).set(query);
-    this.arena.floats(places.key, key.length).set(key);
-    this.arena.floats(places.value, value.length).set(value);
+    if (key && value) {
+      this.arena.floats(places.key, key.length).set(key);
+      this.arena.floats(places.value, value.length).set(value);
+    }
     writeStepHeader(this.arena.memory, this.#stepHeader, {
       ...places,
       tableStride: batch.blockTableStride,
@@ -106,7 +110,7 @@ export class LayerGroup {
       numTiles: tiles.count,
       nextTask: 0,
     });
-    this.#kernel.storeKeysAndValues(header, this.#stepHeader);
+    if (key && value) this.#kernel.storeKeysAndValues(header, this.#stepHeader);
     return { output: places.output, tasks: tiles.count * shape.numKvHeads };
   }
 
@@ -119,7 +123,8 @@ export class LayerGroup {
 
   /** Every region of pages: where it begins and how long it is. */
   *pages(): Generator<{ readonly region: number; readonly bytes: number }> {
-    for (const { shape, places } of this.#layers) {
+    for (const { shape, places } of this.#placed.values()) {
+      if (shape.pagesOf !== undefined) continue;
       for (const name of PAGES) {
         const bytes = name.endsWith('Pages')
           ? pageBytes(shape, this.#config)
@@ -129,22 +134,27 @@ export class LayerGroup {
     }
   }
 
-  #placeLayer(shape: AttentionShape): {
-    shape: AttentionShape;
-    places: LayerPlaces;
-    header: number;
-  } {
+  #layer(index: number): PlacedLayer {
+    const layer = this.#placed.get(index);
+    if (!layer) throw new Error(`layer ${index} is of another group`);
+    return layer;
+  }
+
+  #placeLayer(shape: AttentionLayer): PlacedLayer {
     const { arena } = this;
     const config = this.#config;
     const optional = (values: Float32Array | null | undefined): number =>
       values ? arena.store(values) : 0;
     const pages = pageBytes(shape, config);
     const scales = pageScaleBytes(shape, config);
-    const places: LayerPlaces = {
+    const own = (): Pick<LayerPlaces, (typeof PAGES)[number]> => ({
       keyPages: arena.allocate(pages),
       valuePages: arena.allocate(pages),
       keyScales: arena.allocate(scales),
       valueScales: arena.allocate(scales),
+    });
+    const places: LayerPlaces = {
+      ...(shape.pagesOf === undefined ? own() : this.#layer(shape.pagesOf).places),
       sinks: optional(shape.sinks),
       alibi: optional(shape.alibiSlopes),
       cos: optional(shape.rotary?.cos),
@@ -159,8 +169,10 @@ export class LayerGroup {
   #placeStep(batch: AttentionBatch): PlacedStep {
     const tokens = batch.queryStarts[batch.numSequences];
     const widest = (heads: (shape: AttentionShape) => number): number =>
-      tokens * 4 * Math.max(...this.#layers.map(({ shape }) => heads(shape) * shape.headSize));
-    const groups = [...new Set(this.#layers.map(({ shape }) => groupSize(shape)))];
+      tokens *
+      4 *
+      Math.max(...[...this.#placed.values()].map(({ shape }) => heads(shape) * shape.headSize));
+    const groups = [...new Set([...this.#placed.values()].map(({ shape }) => groupSize(shape)))];
     const tiles = groups.map((group) => queryTiles(batch, group));
     const arrays = [
       batch.queryStarts.subarray(0, batch.numSequences + 1),

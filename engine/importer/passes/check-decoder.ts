@@ -40,17 +40,15 @@ export function checkDecoder(graph: Graph): void {
     }
     const state = FOREIGN_OPERATORS[opType];
     if (state === undefined) continue;
-    throw fail(
-      `node ${name} (${opType}) keeps ${state} instead of keys and values`,
-      'only layers of attention are supported, in any export: not hybrids such as LFM2 and Qwen 3.5, and not Mamba',
-    );
+    throw keepsState(graph, `node ${name} (${opType}) keeps ${state}`);
   }
   if (!graph.inputs.has(STEP_INPUT.inputIds)) {
     const found = inputs.slice(0, 4).join(', ');
     throw fail(
       `it has no input ${STEP_INPUT.inputIds}, but ${found}`,
       inputs.includes('inputs_embeds')
-        ? "it is one part of a multimodal model, which is not supported (the model builder's option exclude_embeds makes such a part)"
+        ? 'it is the decoder of a multimodal model without its embedding, which is not supported yet: export the text model with input_ids as an ' +
+            "input (the model builder's option exclude_embeds takes it away)"
         : 'only decoders of text are supported',
     );
   }
@@ -61,4 +59,13 @@ export function checkDecoder(graph: Graph): void {
       'export the model with its language-modelling head (--task text-generation-with-past)',
     );
   }
+}
+
+/** The error for a layer of another kind than attention. */
+export function keepsState(graph: Graph, what: string): OctavoError {
+  return new OctavoError(
+    'model_unsupported',
+    `${graph.file}: ${what} instead of keys and values; only layers of attention are supported, in any export: not hybrids such as LFM2 and ` +
+      'Qwen 3.5, and not Mamba',
+  );
 }

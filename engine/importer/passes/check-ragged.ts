@@ -2,6 +2,7 @@ import { OctavoError } from '../../errors.js';
 import { type Graph, MICROSOFT, shapeOf } from '../graph.js';
 import { type AttentionSite, LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { siteInputs } from '../recognisers/recogniser.js';
 
 /**
  * A step is one row of T tokens, `[1, T]`: what a graph with a batch axis of 1 and an open sequence axis computes anyway,
@@ -22,6 +23,12 @@ export function checkStepInputs(graph: Graph): void {
     if (!shape) continue;
     const [batch, length] = shape;
     if (shape.length !== 2 || (batch !== null && batch !== 1) || length !== null) {
+      if (length === 1) {
+        const what = `the input ${name} takes one token at a time, and a step has many`;
+        const hint =
+          'export the model with an open sequence axis (transformers: export_for_generation(..., multi_token_decode=True))';
+        throw unsupported(graph, `${what}; ${hint}`);
+      }
       const sizes = shape.map((size) => size ?? '?').join(', ');
       throw unsupported(graph, `the input ${name} has the shape [${sizes}]; expected ${expected}`);
     }
@@ -47,7 +54,7 @@ export function checkFloats(
     );
   };
   for (const site of sites) {
-    for (const name of [site.query, site.key, site.value]) {
+    for (const name of siteInputs(site)) {
       refuse(`node ${site.node} (${site.form}): its input ${name}`, name);
     }
   }

@@ -1,8 +1,13 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { ROW_INPUTS } from '../imported-model.js';
-import type { NodeProto } from '../onnx/onnx_pb.js';
-import type { RecognisedSite } from '../recognisers/recogniser.js';
+import {
+  type NodeProto,
+  TensorProto_DataType as Type,
+  type ValueInfoProto,
+} from '../onnx/onnx_pb.js';
+import { type RecognisedSite, siteInputs } from '../recognisers/recogniser.js';
+import { keepsState } from './check-decoder.js';
 
 /** One segment's share of the graph. */
 export interface SegmentCut {
@@ -32,7 +37,7 @@ export function cutAtSites(
 ): SegmentCut[] {
   const level = dependenceLevels(graph, sites);
   sites.forEach((site, index) => {
-    const at = Math.max(...[site.query, site.key, site.value].map((name) => level.get(name) ?? 0));
+    const at = Math.max(...siteInputs(site).map((name) => level.get(name) ?? 0));
     if (at !== index) {
       throw new OctavoError(
         'model_unsupported',
@@ -80,10 +85,7 @@ function liveNodes(
 ): NodeProto[] {
   const siteNodes = new Set(sites.map((site) => site.node));
   const gone = goneTensors(graph, sites, available);
-  const needed = new Set([
-    ...wanted,
-    ...sites.flatMap((site) => [site.query, site.key, site.value]),
-  ]);
+  const needed = new Set([...wanted, ...sites.flatMap(siteInputs)]);
   const live: NodeProto[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (siteNodes.has(node) || !node.output.some((name) => name !== '' && needed.has(name)))
@@ -93,14 +95,25 @@ function liveNodes(
     for (const name of node.input) {
       needed.add(name);
       if (!gone.has(name)) continue;
+      if (FLOATS.has(elementTypeOf(graph.inputs.get(name)))) {
+        throw keepsState(graph, `node ${node.name} (${node.opType}) keeps a state (${name})`);
+      }
       throw new OctavoError(
         'model_unsupported',
-        `${graph.file}: node ${node.name} (${node.opType}) needs ${name} outside of attention, ` +
-          `where only ${[...available].join(', ')} are fed; export the model with position_ids as an input`,
+        `${graph.file}: node ${node.name} (${node.opType}) needs ${name} outside of attention, where only input_ids and position_ids are fed; ` +
+          'export the model with position_ids as an input',
       );
     }
   }
   return live.reverse();
+}
+
+/** Numbers from outside that no attention reads are what another layer keeps from step to step; integers are lengths and masks. */
+const FLOATS = new Set<number>([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
+
+function elementTypeOf(info: ValueInfoProto | undefined): number {
+  const type = info?.type?.value;
+  return type?.case === 'tensorType' ? type.value.elemType : Type.UNDEFINED;
 }
 
 /** What the cut graph has no more: inputs that a step does not feed, and what sites make besides their output. */
@@ -155,10 +168,10 @@ function connect(
   });
   return segments.map((nodes, index) => {
     const site = sites[index];
-    const wanted = new Set(site ? [site.query, site.key, site.value] : atLast);
+    const wanted = new Set(site ? siteInputs(site) : atLast);
     for (const later of reads.slice(index + 1)) for (const name of later) wanted.add(name);
     for (const later of sites.slice(index + 1)) {
-      for (const name of [later.query, later.key, later.value]) wanted.add(name);
+      for (const name of siteInputs(later)) wanted.add(name);
     }
     const made = new Set(
       nodes.filter((node) => !isConstant(graph, node)).flatMap((node) => node.output),

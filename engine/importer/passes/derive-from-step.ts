@@ -9,7 +9,7 @@ import {
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
 import { Probe, type ProbeStep } from '../probe/probe.js';
-import type { RecognisedSite } from '../recognisers/recogniser.js';
+import { type RecognisedSite, siteInputs } from '../recognisers/recogniser.js';
 import { SITE } from '../recognisers/replace-site.js';
 
 /**
@@ -69,7 +69,7 @@ function integersOfCache(graph: Graph, sites: readonly RecognisedSite[]): string
       for (const output of node.output) fromCache.add(output);
     }
   }
-  const open = new Set([LOGITS, ...sites.flatMap(({ query, key, value }) => [query, key, value])]);
+  const open = new Set([LOGITS, ...sites.flatMap(siteInputs)]);
   const found: string[] = [];
   for (const name of open) {
     const node = graph.producer(name);

@@ -1,4 +1,5 @@
 import { OctavoError } from '../../errors.js';
+import { EXPORT_ADVICE } from '../advice.js';
 import type { Graph } from '../graph.js';
 import { GroupQueryAttentionRecogniser } from '../recognisers/group-query-attention.js';
 import { OBSERVED } from '../recognisers/observed-attention.js';
@@ -61,7 +62,6 @@ function unsupported(graph: Graph, what: string): OctavoError {
   const forms = RECOGNISERS.map((recogniser) => recogniser.form).join(', ');
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: ${what}. Recognised forms: ${forms}. Export it with ONNX Runtime GenAI's model builder ` +
-      '(python -m onnxruntime_genai.models.builder -p fp32 -e cpu) or Optimum (--task text-generation-with-past)',
+    `${graph.file}: ${what}. Recognised forms: ${forms}. Export it with ${EXPORT_ADVICE}`,
   );
 }

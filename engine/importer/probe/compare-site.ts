@@ -1,7 +1,8 @@
 import type { Tensor } from 'onnxruntime-node';
 import type { AttentionBatch, AttentionShape } from '../../attention/paged-attention.js';
 import { ReferenceAttention } from '../../attention/reference-attention.js';
-import type { SiteCandidate } from '../recognisers/candidate.js';
+import type { HeadLayout, SiteCandidate } from '../recognisers/candidate.js';
+import type { Sizes } from './near-run.js';
 import type { ProbeStep } from './probe.js';
 
 /** Exporters fold scales in different ways, and float32 sums differ in order. */
@@ -15,6 +16,7 @@ const TOLERANCE = 1e-3;
 export function compareSite(
   site: SiteCandidate,
   shape: AttentionShape,
+  { keySize, valueSize }: Sizes,
   { past, length }: ProbeStep,
   given: ReadonlyMap<string, Tensor>,
   result: ReadonlyMap<string, Tensor>,
@@ -27,12 +29,25 @@ export function compareSite(
     kvDtype: 'f32',
     threads: 1,
   });
-  const rows = (name: string, layout: 'heads' | 'tokens', heads: number): Float32Array => {
+  const rows = (name: string, layout: HeadLayout, heads: number, size: number): Float32Array => {
     const data = given.get(name)?.data as Float32Array;
-    return layout === 'tokens' ? data : byToken(data, heads, headSize);
+    const tokens = layout === 'tokens' ? data : byToken(data, heads, size);
+    return widened(tokens, size, headSize);
   };
-  const pastKey = rows(site.pastKey, 'heads', numKvHeads);
-  const pastValue = rows(site.pastValue, 'heads', numKvHeads);
+  const caches = (part: 'key' | 'value', size: number): [Float32Array, Float32Array] => {
+    if (!site.reads) {
+      const cache = part === 'key' ? site.pastKey : site.pastValue;
+      return [
+        rows(cache, 'heads', numKvHeads, size),
+        rows(site[part], site.keyLayout, numKvHeads, size),
+      ];
+    }
+    const all = rows(site.reads[part], 'heads', numKvHeads, size);
+    const border = past * numKvHeads * headSize;
+    return [all.subarray(0, border), all.subarray(border)];
+  };
+  const [pastKey, key] = caches('key', keySize);
+  const [pastValue, value] = caches('value', valueSize);
   const ignored = new Float32Array(past * numHeads * headSize);
   attention.beginStep(batch(0, past));
   if (past > 0) {
@@ -40,20 +55,27 @@ export function compareSite(
   }
   attention.beginStep(batch(past, length));
   const expected = new Float32Array(length * numHeads * headSize);
-  attention.forward(
-    0,
-    rows(site.query, site.queryLayout, numHeads),
-    rows(site.key, site.keyLayout, numKvHeads),
-    rows(site.value, site.keyLayout, numKvHeads),
-    expected,
-  );
+  const query = rows(site.query, site.queryLayout, numHeads, keySize);
+  attention.forward(0, query, key, value, expected);
   const raw = result.get(site.output)?.data as Float32Array;
-  const actual = site.outputLayout === 'tokens' ? raw : byToken(raw, numHeads, headSize);
+  const tokens = site.outputLayout === 'tokens' ? raw : byToken(raw, numHeads, valueSize);
+  const actual = widened(tokens, valueSize, headSize);
   const worst = actual.reduce((max, x, i) => Math.max(max, Math.abs(x - expected[i])), 0);
   if (actual.length === expected.length && worst < TOLERANCE) return;
   throw new Error(
     `run on random numbers it gives something else than the attention that was read out of it (off by ${worst.toPrecision(3)})`,
   );
+}
+
+/** Heads of `from` floats filled up with zeros to `to`. */
+function widened(data: Float32Array, from: number, to: number): Float32Array {
+  if (from === to) return data;
+  const heads = data.length / from;
+  const out = new Float32Array(heads * to);
+  for (let head = 0; head < heads; head++) {
+    out.set(data.subarray(head * from, (head + 1) * from), head * to);
+  }
+  return out;
 }
 
 function batch(past: number, length: number): AttentionBatch {

@@ -20,7 +20,9 @@ const PROMPT_OR_TOKEN: Steps = [
 export interface Sizes {
   readonly numHeads: number;
   readonly numKvHeads: number;
-  readonly headSize: number;
+  /** Of a query and a key; a value may have another one (DeepSeek's multi-head latent attention). */
+  readonly keySize: number;
+  readonly valueSize: number;
 }
 
 /** What came out of some short steps on random values. */
@@ -38,6 +40,7 @@ export async function runNear(probe: Probe, site: SiteCandidate, sizes: Sizes): 
   const shapes = shapesOfMask(probe.graph, site);
   const outputs = new Set([
     site.output,
+    ...site.guards.map(({ condition }) => condition),
     ...[...site.factors, ...site.capFactors].map(({ tensor }) => tensor),
     ...shapes,
     ...(site.mask?.scores ? [site.mask.scores] : []),
@@ -63,7 +66,7 @@ export async function runNear(probe: Probe, site: SiteCandidate, sizes: Sizes): 
 
 function randomFeeds(
   site: SiteCandidate,
-  { numHeads, numKvHeads, headSize }: Sizes,
+  { numHeads, numKvHeads, keySize, valueSize }: Sizes,
   { past, length }: ProbeStep,
   rank: number,
 ): Map<string, Tensor> {
@@ -76,24 +79,29 @@ function randomFeeds(
   const random = (dims: number[]): Tensor => filled(1, dims, next);
   const query =
     site.queryLayout === 'tokens'
-      ? [1, length, numHeads * headSize]
-      : [1, numHeads, length, headSize].slice(4 - rank);
-  const fresh =
-    site.keyLayout === 'tokens'
-      ? [1, length, numKvHeads * headSize]
-      : [1, numKvHeads, length, headSize];
-  return new Map([
-    [site.pastKey, random([1, numKvHeads, past, headSize])],
-    [site.pastValue, random([1, numKvHeads, past, headSize])],
-    [site.key, random(fresh)],
-    [site.value, random(fresh)],
-    [site.query, random(query)],
-  ]);
+      ? [1, length, numHeads * keySize]
+      : [1, numHeads, length, keySize].slice(4 - rank);
+  const given = new Map([[site.query, random(query)]]);
+  if (site.reads) {
+    given.set(site.reads.key, random([1, numKvHeads, past + length, keySize]));
+    given.set(site.reads.value, random([1, numKvHeads, past + length, valueSize]));
+    return given;
+  }
+  const fresh = (size: number): Tensor =>
+    random(
+      site.keyLayout === 'tokens' ? [1, length, numKvHeads * size] : [1, numKvHeads, length, size],
+    );
+  return given
+    .set(site.pastKey, random([1, numKvHeads, past, keySize]))
+    .set(site.pastValue, random([1, numKvHeads, past, valueSize]))
+    .set(site.key, fresh(keySize))
+    .set(site.value, fresh(valueSize));
 }
 
-/** All `Shape` nodes that the mask is made from. */
-function shapesOfMask(graph: Graph, { mask }: SiteCandidate): string[] {
+/** All `Shape` nodes that the mask and the guards are made from. */
+function shapesOfMask(graph: Graph, { mask, guards }: SiteCandidate): string[] {
   if (!mask) return [];
-  const part = sliceGraph(graph, [mask.tensor], new Set(mask.scores ? [mask.scores] : []));
+  const outputs = [mask.tensor, ...guards.map(({ condition }) => condition)];
+  const part = sliceGraph(graph, outputs, new Set(mask.scores ? [mask.scores] : []));
   return part.nodes.filter(({ opType }) => opType === 'Shape').map((node) => node.output[0]);
 }

@@ -19,7 +19,9 @@ export async function observeMask(
   near: Near,
   maxLength: number,
 ): Promise<ObservedMask | string> {
-  const { mask } = site;
+  const { mask, guards } = site;
+  const conditions = guards.map(({ condition }) => condition);
+  if (!mask && conditions.length > 0) return 'it zeroes rows of its output, but masks nothing';
   if (!mask) return { slidingWindow: 0, alibiSlopes: null };
   // Three places: a mask in chunks would look like a window in one of them.
   const [{ past: short, length }] = near.steps;
@@ -38,7 +40,12 @@ export async function observeMask(
     }
     return given;
   };
-  const results = await probe.run([mask.tensor], steps, feeds);
+  const results = await probe.run([mask.tensor, ...conditions], steps, feeds);
+  for (const name of conditions) {
+    const seen = [...near.results, ...results].map((result) => result.get(name)?.data);
+    if (!seen.every((flags) => flags instanceof Uint8Array && !flags.includes(1)))
+      return `it zeroes rows that see keys, where ${name} says so`;
+  }
   const rows = results.map((result, i) =>
     maskRows(result.get(mask.tensor), steps[i], mask.causal, sizes.numHeads),
   );

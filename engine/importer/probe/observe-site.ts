@@ -1,15 +1,18 @@
 import type { AttentionShape } from '../../attention/paged-attention.js';
 import { OctavoError } from '../../errors.js';
+import { EXPORT_ADVICE } from '../advice.js';
 import { type Graph, shapeOf } from '../graph.js';
 import type { Factor, SiteCandidate } from '../recognisers/candidate.js';
 import { readFloats } from '../tensor-data.js';
 import { compareSite } from './compare-site.js';
-import { type Near, runNear } from './near-run.js';
+import { type Near, runNear, type Sizes } from './near-run.js';
 import { observeMask } from './observe-mask.js';
 import type { Probe } from './probe.js';
 
 export interface ObservedSite {
+  /** Its `headSize` is the larger one of keys and values: the smaller ones are filled up with zeros, which change nothing. */
   readonly shape: AttentionShape;
+  readonly sizes: Sizes;
   /** Some exporters fold batch and heads into one axis: 3, not 4. */
   readonly outputRank: number;
 }
@@ -28,16 +31,18 @@ export async function observeSite(
   maxLength: number,
 ): Promise<ObservedSite> {
   const { graph } = probe;
-  const [numKvHeads, headSize] = cacheSizes(graph, site);
-  const sizes = { numHeads: site.numHeads, numKvHeads, headSize };
+  const sizes = cacheSizes(graph, site);
+  const { numHeads, numKvHeads, keySize, valueSize } = sizes;
   try {
     const near = await runNear(probe, site, sizes);
     const mask = await observeMask(probe, site, sizes, near, maxLength);
     if (typeof mask === 'string') throw new Error(mask);
     const shape: AttentionShape = {
-      ...sizes,
+      numHeads,
+      numKvHeads,
+      headSize: Math.max(keySize, valueSize),
       ...mask,
-      scale: (site.scale ?? 1 / Math.sqrt(headSize)) * product(graph, site.factors, near),
+      scale: (site.scale ?? 1 / Math.sqrt(keySize)) * product(graph, site.factors, near),
       softcap: 0,
       sinks: null,
       rotary: null,
@@ -50,32 +55,39 @@ export async function observeSite(
         ? { ...shape, softcap: cap, scale: shape.scale * cap }
         : { ...shape, softcap: cap };
     for (const [index, step] of near.steps.entries()) {
-      compareSite(site, described, step, near.given[index], near.results[index]);
+      compareSite(site, described, sizes, step, near.given[index], near.results[index]);
     }
-    return { shape: described, outputRank: near.results[0].get(site.output)?.dims.length ?? 0 };
+    return {
+      shape: described,
+      sizes,
+      outputRank: near.results[0].get(site.output)?.dims.length ?? 0,
+    };
   } catch (cause) {
     if (cause instanceof OctavoError) throw cause;
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     throw new OctavoError(
       'model_unsupported',
       `${graph.file}: node ${site.node.name} (${site.form}): ${reason}. Supported: causal attention over a cache of its own, with ` +
-        'a scale, a softcap, a sliding window or ALiBi; export the model with these alone, or with ' +
-        "ONNX Runtime GenAI's model builder (python -m onnxruntime_genai.models.builder -p fp32 -e cpu)",
+        `a scale, a softcap, a sliding window or ALiBi; export the model with these alone, or with ${EXPORT_ADVICE}`,
       { cause },
     );
   }
 }
 
-function cacheSizes(graph: Graph, site: SiteCandidate): [number, number] {
-  const [key, value] = [site.pastKey, site.pastValue].map((n) => shapeOf(graph.inputs.get(n)));
-  const [heads, size] = [key?.[1], key?.[3]];
-  if (heads && size && value?.[1] === heads && value[3] === size && site.numHeads % heads === 0) {
-    return [heads, size];
+function cacheSizes(
+  graph: Graph,
+  { pastKey, pastValue, numHeads, node, form }: SiteCandidate,
+): Sizes {
+  const [key, value] = [pastKey, pastValue].map((name) => shapeOf(graph.inputs.get(name)));
+  const [, heads, , keySize] = key ?? [];
+  const valueSize = value?.[3];
+  if (heads && keySize && valueSize && value[1] === heads && numHeads % heads === 0) {
+    return { numHeads, numKvHeads: heads, keySize, valueSize };
   }
   throw new OctavoError(
     'model_unsupported',
-    `${graph.file}: node ${site.node.name} (${site.form}): its cache has the shapes [${key?.map((n) => n ?? '?').join(', ')}] and ` +
-      `[${value?.map((n) => n ?? '?').join(', ')}]; expected [batch, kv heads, past, head size] alike, with kv heads dividing ${site.numHeads}`,
+    `${graph.file}: node ${node.name} (${form}): its cache has the shapes [${key?.map((n) => n ?? '?').join(', ')}] and ` +
+      `[${value?.map((n) => n ?? '?').join(', ')}]; expected [batch, kv heads, past, head size] with the same kv heads, dividing ${numHeads}`,
   );
 }
 

@@ -2,7 +2,7 @@ import { type Graph, intAttribute, shapeOf } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { readersOf } from '../readers.js';
 
-/** Past and fresh keys, or values, where the graph itself joins them: Concat(past, fresh) along the tokens. */
+/** Past and fresh keys, or values, where they are joined: by Concat along the tokens, or by an attention node that gives its present. */
 export interface JoinedCache {
   /** Input of the graph. */
   readonly past: string;
@@ -11,7 +11,7 @@ export interface JoinedCache {
 }
 
 /** What moves numbers without changing them, or repeats the heads of a group. */
-const MOVES = new Set([
+export const MOVES = new Set([
   'Transpose',
   'Reshape',
   'Expand',
@@ -32,7 +32,7 @@ export class CacheFlow {
     this.#readers = readersOf(graph);
     for (const node of graph.nodes) {
       const join = joinOf(graph, node);
-      if (join) this.#joins.set(join.joined, join);
+      for (const each of join ? [join] : presentsOf(node)) this.#joins.set(each.joined, each);
     }
   }
 
@@ -50,8 +50,8 @@ export class CacheFlow {
    *
    * @param past the node's own input; '' without
    */
-  cacheOf(past: string, fresh: string): Pick<JoinedCache, 'past' | 'fresh'> | undefined {
-    const cache = past ? { past, fresh } : this.cacheBehind(fresh);
+  cacheOf(past: string, fresh: string): JoinedCache | undefined {
+    const cache = past ? { past, fresh, joined: '' } : this.cacheBehind(fresh);
     return cache && this.graph.inputs.has(cache.past) ? cache : undefined;
   }
 
@@ -106,7 +106,8 @@ export class CacheFlow {
   }
 }
 
-function joinOf(graph: Graph, node: NodeProto): JoinedCache | undefined {
+/** Concat(past, fresh) along the tokens, with a past that comes from outside. */
+export function joinOf(graph: Graph, node: NodeProto): JoinedCache | undefined {
   if (node.opType !== 'Concat' || node.input.length !== 2) return undefined;
   const [joined, fresh] = node.input;
   // Files of float16 with inputs of float32 convert the past first.
@@ -116,4 +117,21 @@ function joinOf(graph: Graph, node: NodeProto): JoinedCache | undefined {
   const axis = intAttribute(node, 'axis', 0);
   if (shape?.length !== 4 || (axis !== 2 && axis !== -2)) return undefined;
   return { past, fresh, joined: node.output[0] };
+}
+
+/** Inputs and outputs by position of past keys, fresh keys and present keys; those of values stand behind each. */
+const PLACES: Readonly<Record<string, readonly [past: number, fresh: number]>> = {
+  Attention: [4, 1],
+  MultiHeadAttention: [6, 1],
+};
+
+/** What an attention node gives to later ones that read its cache. */
+function presentsOf({ opType, input, output }: NodeProto): JoinedCache[] {
+  const [past, fresh] = PLACES[opType] ?? [];
+  if (past === undefined || fresh === undefined) return [];
+  return [0, 1].flatMap((value) => {
+    const joined = output[1 + value];
+    if (!input[past + value] || !joined) return [];
+    return [{ past: input[past + value], fresh: input[fresh + value], joined }];
+  });
 }

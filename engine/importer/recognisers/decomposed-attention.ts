@@ -1,10 +1,12 @@
 import { OctavoError } from '../../errors.js';
+import { EXPORT_ADVICE } from '../advice.js';
 import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { PACKED_PRODUCTS } from '../packed-products.js';
 import type { CacheFlow, JoinedCache } from './cache-flow.js';
 import type { Factor, SiteCandidate } from './candidate.js';
 import { headCount } from './head-count.js';
+import { guardsBehind } from './row-guards.js';
 
 const FORM = 'decomposed';
 
@@ -70,6 +72,8 @@ function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandi
     keyLayout: 'heads',
     pastKey: scores.keys.past,
     pastValue: values.past,
+    joined: { key: scores.keys.joined, value: values.joined },
+    reads: null,
     output: product.output[0],
     outputLayout: 'heads',
     scale: 1,
@@ -77,6 +81,7 @@ function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandi
     factors: scores.factors,
     capFactors: scores.capFactors,
     mask: { tensor: softmax.input[0], scores: scores.tensor, causal: false },
+    guards: guardsBehind(graph, flow, product.output[0]),
   };
 }
 
@@ -138,11 +143,20 @@ function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
 function scoreInput(graph: Graph, node: NodeProto): string {
   const through = node.input.filter((name) => comesFromProduct(graph, name));
   if (through.length === 1) return through[0];
+  const sinks = through.some((name) => joinsScores(graph, name))
+    ? ', and its scores are joined with other logits, as attention sinks are written out (they are supported as head_sink of GroupQueryAttention)'
+    : '';
   throw unsupported(
     graph,
     node,
-    `${through.length} of its inputs come from products with keys; expected one`,
+    `${through.length} of its inputs come from products with keys; expected one${sinks}`,
   );
+}
+
+/** True for a Concat of scores with something else, on the way to a tensor. */
+function joinsScores(graph: Graph, tensor: string): boolean {
+  const node = graph.producer(tensor);
+  return node?.opType === 'Concat' && node.input.some((name) => comesFromProduct(graph, name));
 }
 
 function comesFromProduct(graph: Graph, tensor: string): boolean {
@@ -198,7 +212,6 @@ function walkWeights(graph: Graph, flow: CacheFlow, softmax: NodeProto): NodePro
 function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: node ${node.name} (${node.opType}), taken for a part of attention: ${what}. Export the model with Optimum ` +
-      "(--task text-generation-with-past) or with ONNX Runtime GenAI's model builder",
+    `${graph.file}: node ${node.name} (${node.opType}), taken for a part of attention: ${what}. Export the model with ${EXPORT_ADVICE}`,
   );
 }

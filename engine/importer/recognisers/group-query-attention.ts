@@ -61,6 +61,7 @@ export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
     return {
       form: this.form,
       node,
+      cache: null,
       query,
       key,
       value,

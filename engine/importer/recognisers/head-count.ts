@@ -11,6 +11,8 @@ const BETWEEN = new Set([
   'Cast',
   'Identity',
   'Squeeze',
+  // (A guard for rows without any key.)
+  'Where',
   'DynamicQuantizeLinear',
 ]);
 

@@ -1,8 +1,10 @@
 import { OctavoError } from '../../errors.js';
+import { EXPORT_ADVICE } from '../advice.js';
 import { floatAttribute, type Graph, intAttribute, MICROSOFT } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { CacheFlow } from './cache-flow.js';
 import type { SiteCandidate } from './candidate.js';
+import { guardsBehind } from './row-guards.js';
 
 /** Inputs of com.microsoft.MultiHeadAttention, by position. */
 const INPUT = { query: 0, key: 1, value: 2, bias: 3, attentionBias: 5, past: 6, pastValue: 7 };
@@ -49,6 +51,8 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
     keyLayout: past ? 'tokens' : 'heads',
     pastKey: keys.past,
     pastValue: values.past,
+    joined: past ? null : { key: keys.joined, value: values.joined },
+    reads: null,
     output: node.output[0],
     outputLayout: 'tokens',
     scale: floatAttribute(node, 'scale', 0) || null,
@@ -56,6 +60,7 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
     factors: [],
     capFactors: [],
     mask: bias ? { tensor: bias, scores: null, causal } : null,
+    guards: guardsBehind(graph, flow, node.output[0]),
   };
 }
 
@@ -63,6 +68,6 @@ function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
     `${graph.file}: node ${node.name} (${FORM}): ${what} is not supported. Supported: separate query, key and value with an ` +
-      "attention_bias; export the model with ONNX Runtime GenAI's model builder (-p fp32 -e cpu)",
+      `attention_bias; export the model so, or with ${EXPORT_ADVICE}`,
   );
 }

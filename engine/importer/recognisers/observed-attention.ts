@@ -1,3 +1,4 @@
+import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { type ObservedSite, observeSite } from '../probe/observe-site.js';
 import { Probe } from '../probe/probe.js';
@@ -25,8 +26,9 @@ export class ObservedAttentionRecogniser implements AttentionRecogniser {
   }
 
   async recognise(graph: Graph, { maxLength }: RecogniserHints): Promise<RecognisedSite[]> {
-    const candidates = this.#find(graph, new CacheFlow(graph));
-    if (candidates.length === 0) return [];
+    const found = this.#find(graph, new CacheFlow(graph));
+    if (found.length === 0) return [];
+    const candidates = found.map((site, index) => withOwner(graph, site, found.slice(0, index)));
     const probe = new Probe(graph);
     const seen: ObservedSite[] = [];
     for (const site of candidates) seen.push(await observeSite(probe, site, maxLength));
@@ -35,6 +37,25 @@ export class ObservedAttentionRecogniser implements AttentionRecogniser {
     );
     return candidates.map((site, i) => replaceSite(graph, site, seen[i]));
   }
+}
+
+/** A site over a cache that an earlier one has already reads its keys and values, and adds none. */
+function withOwner(
+  graph: Graph,
+  site: SiteCandidate,
+  earlier: readonly SiteCandidate[],
+): SiteCandidate {
+  const { pastKey, pastValue, key, value, joined } = site;
+  const owner = earlier.find((other) => other.pastKey === pastKey || other.pastValue === pastValue);
+  if (!owner) return site;
+  const isSame = owner.pastKey === pastKey && owner.pastValue === pastValue;
+  if (isSame && owner.key === key && owner.value === value && joined)
+    return { ...site, reads: joined };
+  throw new OctavoError(
+    'model_unsupported',
+    `${graph.file}: node ${site.node.name} (${site.form}): it reads the past of ${owner.node.name} (${pastKey}, ${pastValue}), but other ` +
+      'fresh keys or values. Supported: a cache of its own, or the keys and values of an earlier layer as they are',
+  );
 }
 
 export const OBSERVED: readonly AttentionRecogniser[] = [

@@ -1,9 +1,11 @@
 import { OctavoError } from '../../errors.js';
+import { EXPORT_ADVICE } from '../advice.js';
 import { floatAttribute, type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { CacheFlow } from './cache-flow.js';
 import type { SiteCandidate } from './candidate.js';
 import { headCount } from './head-count.js';
+import { guardsBehind } from './row-guards.js';
 import { readWrittenCaches } from './written-caches.js';
 
 /** Inputs of the standard Attention operator, by position. */
@@ -47,7 +49,7 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
   return {
     form: FORM,
     node,
-    numHeads: stated || headCount(graph, flow, node.output[0], keys.past),
+    numHeads: stated || headCount(graph, flow, node.output[0], values.past),
     query,
     queryLayout: layout,
     key: keys.fresh,
@@ -55,6 +57,8 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
     keyLayout: past ? layout : 'heads',
     pastKey: keys.past,
     pastValue: values.past,
+    joined: past ? null : { key: keys.joined, value: values.joined },
+    reads: null,
     output: node.output[0],
     outputLayout: layout,
     scale: floatAttribute(node, 'scale', 0) || null,
@@ -62,6 +66,7 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
     factors: [],
     capFactors: [],
     mask: mask ? { tensor: mask, scores: null, causal } : null,
+    guards: guardsBehind(graph, flow, node.output[0]),
   };
 }
 
@@ -69,6 +74,6 @@ function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
     `${graph.file}: node ${node.name} (${FORM}): ${what} is not supported. Supported: Q, K, V and attn_mask over past_key and ` +
-      "past_value; export the model so, or with ONNX Runtime GenAI's model builder (-p fp32 -e cpu)",
+      `past_value; export the model so, or with ${EXPORT_ADVICE}`,
   );
 }

@@ -9,11 +9,18 @@ export interface RecognisedSite {
   /** Goes away. What only served it goes with it. */
   readonly node: NodeProto;
   readonly shape: AttentionShape;
-  /** Tensor names: `[1, T, heads * headSize]` each. */
+  /** Tensor names: `[1, T, heads * headSize]` each. Keys and values are null where those of an earlier site are read. */
   readonly query: string;
-  readonly key: string;
-  readonly value: string;
+  readonly key: string | null;
+  readonly value: string | null;
   readonly output: string;
+  /** The input of the graph that keys come from; null where no other site can read it. Of several sites, the first has the pages. */
+  readonly cache: string | null;
+}
+
+/** What a site reads. */
+export function siteInputs(site: Pick<RecognisedSite, 'query' | 'key' | 'value'>): string[] {
+  return [site.query, site.key, site.value].filter((name) => name !== null);
 }
 
 /** What is known of a model beside its graph. */

@@ -15,34 +15,84 @@ import type { RecognisedSite } from './recogniser.js';
 export const SITE = 'Octavo.Attention';
 
 /**
- * Puts one node in the place of a candidate's nodes, which nothing reads then. Where heads come first in the graph, moves
- * to and from `[1, T, heads * headSize]` go around it.
+ * Puts one node in the place of a candidate's nodes, which nothing reads then. Where heads come first in the graph, moves to and from `[1, T,
+ * heads * headSize]` go around it; where keys are wider than values, or the other way, zeros are added before it and cut off behind it.
+ * Guards for rows without any key pass all rows on.
  */
 export function replaceSite(
   graph: Graph,
   site: SiteCandidate,
-  { shape, outputRank }: ObservedSite,
+  { shape, sizes, outputRank }: ObservedSite,
 ): RecognisedSite {
   const { numHeads, numKvHeads, headSize } = shape;
-  const moves: NodeProto[] = [];
-  const rows = (name: string, layout: HeadLayout, heads: number): string => {
-    if (layout === 'tokens') return name;
-    const moved = toTokens(graph, name, heads, headSize);
-    moves.push(...moved);
-    return moved[moved.length - 1].output[0];
+  const { keySize, valueSize } = sizes;
+  const added: NodeProto[] = [];
+  const rows = (name: string, layout: HeadLayout, heads: number, size: number): string => {
+    const moved = layout === 'tokens' ? [] : toTokens(graph, name, heads, size);
+    const tokens = moved.at(-1)?.output[0] ?? name;
+    const wide = size === headSize ? [] : widen(graph, tokens, heads, [size, headSize]);
+    added.push(...moved, ...wide);
+    return wide.at(-1)?.output[0] ?? tokens;
   };
-  const query = rows(site.query, site.queryLayout, numHeads);
-  const key = rows(site.key, site.keyLayout, numKvHeads);
-  const value = rows(site.value, site.keyLayout, numKvHeads);
-  const attended = site.outputLayout === 'tokens' ? site.output : `${site.output}/octavo.attended`;
+  const query = rows(site.query, site.queryLayout, numHeads, keySize);
+  const key = site.reads ? null : rows(site.key, site.keyLayout, numKvHeads, keySize);
+  const value = site.reads ? null : rows(site.value, site.keyLayout, numKvHeads, valueSize);
+  const narrow =
+    site.outputLayout === 'tokens' ? site.output : `${site.output}/octavo.attended_tokens`;
+  const attended = valueSize === headSize ? narrow : `${site.output}/octavo.attended`;
   const place = site.node.output.indexOf(site.output);
   site.node.output[place] = `${site.output}/octavo.uncut`;
+  if (attended !== narrow)
+    added.push(...cutHeads(graph, attended, narrow, numHeads, [headSize, valueSize]));
   if (site.outputLayout === 'heads') {
-    moves.push(...toHeads(graph, attended, site.output, [numHeads, headSize], outputRank));
+    added.push(...toHeads(graph, narrow, site.output, [numHeads, valueSize], outputRank));
   }
-  const node = makeNode(SITE, site.node.name, [query, key, value], [attended]);
-  graph.addNodes(...moves, node);
-  return { form: site.form, node, shape, query, key, value, output: attended };
+  for (const { node: guard, passed } of site.guards) {
+    guard.opType = 'Identity';
+    guard.input.splice(0, guard.input.length, passed);
+  }
+  const reads = [query, key, value].filter((name) => name !== null);
+  const node = makeNode(SITE, site.node.name, reads, [attended]);
+  graph.addNodes(...added, node);
+  const { form, pastKey: cache } = site;
+  return { form, node, shape, query, key, value, output: attended, cache };
+}
+
+/** `[1, T, H * from]` to `[1, T, H * to]`, with zeros at the end of each head. */
+function widen(
+  graph: Graph,
+  name: string,
+  heads: number,
+  [from, to]: readonly [from: number, to: number],
+): NodeProto[] {
+  const base = `${name}/octavo.wide`;
+  const pads = int64(graph, `${base}.pads`, [0, 0, 0, 0, 0, 0, 0, to - from]);
+  const split = int64(graph, `${base}.split`, [1, -1, heads, from]);
+  const rows = int64(graph, `${base}.rows`, [1, -1, heads * to]);
+  return [
+    makeNode('Reshape', `${base}.heads`, [name, split], [`${base}.heads`]),
+    makeNode('Pad', `${base}.padded`, [`${base}.heads`, pads], [`${base}.padded`]),
+    makeNode('Reshape', base, [`${base}.padded`, rows], [base]),
+  ];
+}
+
+/** `[1, T, H * from]` to `[1, T, H * to]`, without the end of each head. */
+function cutHeads(
+  graph: Graph,
+  name: string,
+  output: string,
+  heads: number,
+  [from, to]: readonly [from: number, to: number],
+): NodeProto[] {
+  const base = `${output}/octavo.narrow`;
+  const split = int64(graph, `${base}.split`, [1, -1, heads, from]);
+  const bounds = [0, to, 3].map((value, i) => int64(graph, `${base}.bound${i}`, [value]));
+  const rows = int64(graph, `${base}.rows`, [1, -1, heads * to]);
+  return [
+    makeNode('Reshape', `${base}.heads`, [name, split], [`${base}.heads`]),
+    makeNode('Slice', `${base}.cut`, [`${base}.heads`, ...bounds], [`${base}.cut`]),
+    makeNode('Reshape', base, [`${base}.cut`, rows], [output]),
+  ];
 }
 
 /** `[1, H, T, D]` or `[H, T, D]` to `[1, T, H * D]`. */

@@ -1,5 +1,10 @@
+import { clone, create } from '@bufbuild/protobuf';
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
-import type { NodeProto } from '../onnx/onnx_pb.js';
+import {
+  type NodeProto,
+  TensorShapeProto_DimensionSchema,
+  ValueInfoProtoSchema,
+} from '../onnx/onnx_pb.js';
 
 /** Inputs of the standard Attention operator of opset 24, by position. */
 const INPUT = { key: 1, value: 2, mask: 3, past: 4, pastValue: 5, validLengths: 6 };
@@ -10,7 +15,8 @@ const INPUT = { key: 1, value: 2, mask: 3, past: 4, pastValue: 5, validLengths: 
  *     TensorScatter(cache, fresh keys, where) -> Attention(queries, K, V, nonpad_kv_seqlen)
  *
  * Where a sequence is and how long are the scheduler's business, so such a node is made one that joins past and fresh itself: what
- * it computes for rows of valid keys is the same.
+ * it computes for rows of valid keys is the same. Caches hold heads apart, `[batch, kv heads, length, head size]`, or side by side,
+ * `[batch, length, kv heads * head size]` (mobius), as the node's own keys do; a past that the node joins has them apart.
  *
  * @returns what about the node is not so; null when it has been rewritten, or reads no such cache
  */
@@ -24,15 +30,16 @@ export function readWrittenCaches(graph: Graph, node: NodeProto): string | null 
   }
   const [key, value] = writers;
   if (!key || !value) return 'of its K and V only one comes from a cache that TensorScatter writes';
-  const odd = writers.map((writer) => (writer ? whyOdd(graph, writer) : null)).find(Boolean);
+  const heads = intAttribute(node, 'kv_num_heads', 0);
+  const odd = [key, value].map((writer) => whyOdd(graph, writer, heads)).find(Boolean);
   if (odd) return odd;
   if (!lengths && !node.input[INPUT.mask])
     return 'its lack of nonpad_kv_seqlen and attn_mask, over a cache of a fixed size,';
   node.input[INPUT.key] = key.input[1];
   node.input[INPUT.value] = value.input[1];
   node.input[INPUT.mask] ??= '';
-  node.input[INPUT.past] = key.input[0];
-  node.input[INPUT.pastValue] = value.input[0];
+  node.input[INPUT.past] = withHeads(graph, key.input[0], heads);
+  node.input[INPUT.pastValue] = withHeads(graph, value.input[0], heads);
   node.input.length = INPUT.validLengths;
   // ONNX Runtime takes a past only from a node that gives a present.
   const [output] = node.output;
@@ -45,15 +52,42 @@ function writerOf(graph: Graph, tensor: string | undefined): NodeProto | undefin
   return node?.opType === 'TensorScatter' ? node : undefined;
 }
 
-function whyOdd(graph: Graph, writer: NodeProto): string | null {
+/** @param heads of a node whose keys have them side by side; 0 for one with heads apart */
+function whyOdd(graph: Graph, writer: NodeProto, heads: number): string | null {
   const [cache] = writer.input;
-  const rank = shapeOf(graph.inputs.get(cache))?.length;
+  const shape = shapeOf(graph.inputs.get(cache));
   const axis = intAttribute(writer, 'axis', -2);
-  if (rank !== 4 || (axis !== -2 && axis !== 2)) {
-    return `a cache (${cache}) that is not an input of [batch, kv heads, length, head size]`;
+  const width = shape?.[2] ?? 0;
+  const isApart = shape?.length === 4 && (axis === -2 || axis === 2);
+  const isSideBySide = shape?.length === 3 && (axis === -2 || axis === 1);
+  if (!isApart && !(isSideBySide && heads > 0 && width > 0 && width % heads === 0)) {
+    const expected =
+      '[batch, kv heads, length, head size] or [batch, length, kv heads * head size]';
+    return `a cache (${cache}) that is not an input of ${expected}`;
   }
   const mode = writer.attribute.find(({ name }) => name === 'mode')?.s;
   return mode !== undefined && new TextDecoder().decode(mode) === 'circular'
     ? `a cache (${cache}) that is written in a circle`
     : null;
+}
+
+/** The cache with heads apart: an input of its own, where the graph has them side by side. */
+function withHeads(graph: Graph, cache: string, heads: number): string {
+  const info = graph.inputs.get(cache);
+  const shape = shapeOf(info);
+  if (!info || shape?.length !== 3) return cache;
+  const name = `${cache}/octavo.heads`;
+  const apart = clone(ValueInfoProtoSchema, info);
+  apart.name = name;
+  const type = apart.type?.value;
+  if (type?.case === 'tensorType') {
+    const { dim } = type.value.shape ?? { dim: [] };
+    const size = (value: number): (typeof dim)[number] =>
+      create(TensorShapeProto_DimensionSchema, {
+        value: { case: 'dimValue', value: BigInt(value) },
+      });
+    dim.splice(1, 2, size(heads), dim[1], size((shape[2] ?? 0) / heads));
+  }
+  graph.inputs.set(name, apart);
+  return name;
 }

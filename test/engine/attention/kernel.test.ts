@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KernelAttention, type KernelOptions } from '../../../engine/attention/kernel-attention.js';
 import {
+  bytesPerBlock,
   KV_DTYPES,
   type KvDtype,
   type PagedAttention,
@@ -35,13 +36,17 @@ function poisonedReference(config: PagedAttentionConfig): ReferenceAttention {
 function run(attention: PagedAttention, { config, steps }: AttentionCase): Float32Array[] {
   return steps.flatMap(({ batch, numTokens, seed }) => {
     attention.beginStep(batch);
-    return config.layers.map(({ numHeads, numKvHeads, headSize }, layer) => {
+    return config.layers.map(({ numHeads, numKvHeads, headSize, pagesOf }, layer) => {
       const output = new Float32Array(numTokens * numHeads * headSize).fill(Number.NaN);
+      const fresh = (offset: number): Float32Array | null =>
+        pagesOf === undefined
+          ? numbers(numTokens * numKvHeads * headSize, seed + offset + layer)
+          : null;
       attention.forward(
         layer,
         numbers(numTokens * numHeads * headSize, seed + layer),
-        numbers(numTokens * numKvHeads * headSize, seed + 100 + layer),
-        numbers(numTokens * numKvHeads * headSize, seed + 200 + layer),
+        fresh(100),
+        fresh(200),
         output,
       );
       return output;
@@ -208,11 +213,23 @@ describe('the kernel', () => {
     },
   );
 
+  it('keeps a layer over the pages of another one in the memory where those are', async () => {
+    const layers = [SHAPE, SHAPE, { ...SHAPE, numHeads: 4, pagesOf: 0 }];
+    const testCase = prefill({ ...CONFIG, layers }, [100, 33]);
+    const perLayer = 2 * 64 * 16 * 2 * 64 * 4;
+    const kernel = new KernelAttention(testCase.config, { maxGroupBytes: perLayer * 1.9 });
+    expect(kernel.groups.map((group) => group.layers)).toEqual([[0, 2], [1]]);
+    const whole = await result(testCase);
+    expect(run(kernel, testCase).every((output, i) => sameBits(output, whole[i]))).toBe(true);
+    await kernel.dispose();
+    expect(bytesPerBlock(layers, 16, 'f32')).toBe(bytesPerBlock([SHAPE, SHAPE], 16, 'f32'));
+  });
+
   it('spreads a pool over several memories when one does not hold it', async () => {
     const testCase = prefill(CONFIG, [100, 33]);
     const perLayer = 2 * 64 * 16 * 2 * 64 * 4;
     const kernel = new KernelAttention(CONFIG, { maxGroupBytes: perLayer * 1.9 });
-    expect(kernel.groups.map(({ firstLayer }) => firstLayer)).toEqual([0, 1, 2]);
+    expect(kernel.groups.map(({ layers }) => layers)).toEqual([[0], [1], [2]]);
     const whole = await result(testCase);
     expect(run(kernel, testCase).every((output, i) => sameBits(output, whole[i]))).toBe(true);
     await kernel.dispose();

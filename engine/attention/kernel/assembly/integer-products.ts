@@ -1,7 +1,7 @@
 // The products of attention in integers: `i32x4.dot_i16x8_s` multiplies and adds eight pairs where a float32 vector has room for four,
 // and integer sums are exact, whatever their order. Bounds, so that no sum of 32 bits overflows:
 //
-//   scores   q and k are scaled to a Euclidean norm of 32,767 (k of int8 pages: at most 127 * 16), so |q.k| <= |q| |k|, about 2^30 at
+//   scores   q and k are scaled to a Euclidean norm of 32,767 (k of int8 pages: at most 127 * 23), so |q.k| <= |q| |k|, about 2^30 at
 //            most (Cauchy and Schwarz), for any size of head
 //   outputs  |v| <= 8,191 (int8: 127) and the weights of a tile sum up to 250,000 at most, together below 2^31
 

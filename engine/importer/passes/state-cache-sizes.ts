@@ -1,0 +1,24 @@
+import { type Graph, shapeOf } from '../graph.js';
+import type { ValueInfoProto } from '../onnx/onnx_pb.js';
+import { joinOf } from '../recognisers/cache-flow.js';
+
+/**
+ * Some exporters leave the heads of a cache and their size open where it comes in, and state them where it goes out (transformers 5 gives
+ * them names: '2', '16'). Where past and fresh tokens are joined along the tokens alone, the two sizes are the same.
+ */
+export function stateCacheSizes(graph: Graph): void {
+  for (const node of graph.nodes) {
+    const join = joinOf(graph, node);
+    const past = graph.inputs.get(join?.past ?? '');
+    const joined = shapeOf(graph.stated(node.output[0]));
+    if (!past || joined?.length !== 4) continue;
+    for (const axis of [1, 3]) stateSize(past, axis, joined[axis]);
+  }
+}
+
+function stateSize(info: ValueInfoProto, axis: number, size: number | null): void {
+  const type = info.type?.value;
+  const dim = type?.case === 'tensorType' ? type.value.shape?.dim[axis] : undefined;
+  if (!dim || size === null || dim.value.case === 'dimValue') return;
+  dim.value = { case: 'dimValue', value: BigInt(size) };
+}
