@@ -9,7 +9,8 @@ import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
 import { checkConfig } from '../model/check-config.js';
-import { type ModelConfig, readModelConfig } from '../model/model-config.js';
+import type { ModelConfig } from '../model/model-config.js';
+import { readServableConfig } from '../model/servable-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { EngineCore } from './engine-core.js';
 import { assertWithinMemory } from './memory-limit.js';
@@ -35,7 +36,7 @@ export async function loadEngine(
   now: () => number = () => performance.now(),
   onConversion: ConversionProgress = () => undefined,
 ): Promise<LoadedEngine> {
-  const config = await readModelConfig(options.modelDir);
+  const config = await readServableConfig(options.modelDir, options.dtype ?? 'auto');
   const model = await importModel({
     modelDir: options.modelDir,
     ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { OctavoError } from '../../engine/errors.js';
+import { foreignFormat } from '../../engine/importer/foreign-format.js';
 import type { Dtype } from '../../engine/importer/variants.js';
 import { fetchModel } from '../hub/fetch-model.js';
 import { parseHubId } from '../hub/hub-id.js';
@@ -19,7 +20,7 @@ export interface FoundModel {
  * Finds what `--model` names: a directory, or else a model of the hub, which is downloaded.
  *
  * @param flag how it was given, for the message
- * @throws OctavoError `usage` for what can be neither; what `fetchModel` throws
+ * @throws OctavoError `usage` for what can be neither, `model_unsupported` for models in other formats; what `fetchModel` throws
  */
 export async function findModel(
   text: string,
@@ -28,6 +29,8 @@ export async function findModel(
   log: (line: string) => void,
 ): Promise<FoundModel> {
   const found = await stat(text).catch(() => null);
+  const foreign = found && (await foreignFormat(text));
+  if (foreign) throw new OctavoError('model_unsupported', `${flag} ${clip(text)}: ${foreign}`);
   if (found?.isDirectory()) return { dir: text, names: [basename(resolve(text))] };
   const id = found === null ? parseHubId(text) : null;
   if (id === null) {

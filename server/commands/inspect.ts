@@ -3,7 +3,7 @@ import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
 import { checkConfig } from '../../engine/model/check-config.js';
-import { readModelConfig } from '../../engine/model/model-config.js';
+import { readServableConfig } from '../../engine/model/servable-config.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { findModel } from './find-model.js';
@@ -16,7 +16,7 @@ export async function inspect(
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
   const { dir: modelDir } = await findModel(modelName, 'model', settings.dtype, log);
-  const config = await readModelConfig(modelDir);
+  const config = await readServableConfig(modelDir, settings.dtype);
   const maxLength = config.maxPositionEmbeddings;
   const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });
   const lines = [formatReport(model).trimEnd()];

@@ -1,0 +1,64 @@
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { EXPORT_ADVICE } from './advice.js';
+import { listVariants, variantsAmong } from './variants.js';
+
+/** Formats of models that are not ONNX, by how their files' names end, and how such a model becomes one. */
+const FORMATS: readonly {
+  readonly ending: RegExp;
+  readonly format: string;
+  readonly wayOut: (path: string) => string;
+}[] = [
+  {
+    ending: /\.gguf$/,
+    format: 'a GGUF file of llama.cpp',
+    wayOut: (path) =>
+      `mobius 0.1 converts it: mobius build-gguf ${path} --keep-quantized --output DIR; then put config.json and the tokenizer's files of ` +
+      'the original model into DIR',
+  },
+  {
+    ending: /\.(safetensors|safetensors\.index\.json|bin|bin\.index\.json|pth|pt)$/,
+    format: 'a file of PyTorch weights',
+    wayOut: () => `export the model with ${EXPORT_ADVICE}`,
+  },
+];
+
+/**
+ * What a path that is no directory with an ONNX decoder has instead, and the way out: one line for people.
+ *
+ * @returns null for a directory with a decoder, and for what no format is known by
+ */
+export async function foreignFormat(path: string): Promise<string | null> {
+  const names = await readdir(path).catch(() => null);
+  if (names === null) return foreignFile(path);
+  if ((await listVariants(path)).length > 0) return null;
+  const part = names.find((name) => name === 'decoder' || name === 'embedding');
+  if (part !== undefined && (await readdir(join(path, part))).includes('model.onnx')) {
+    return (
+      `it is a model of text and images in parts (${part}/model.onnx and others); these are not served yet. Export its text model alone, with ` +
+      'input_ids as an input'
+    );
+  }
+  for (const { ending, format, wayOut } of FORMATS) {
+    const file = names.find((name) => ending.test(name) && name !== 'training_args.bin');
+    if (file === undefined) continue;
+    return `it has ${file}, ${format}, but no ONNX model; ${wayOut(join(path, file))}`;
+  }
+  return null;
+}
+
+function foreignFile(path: string): string | null {
+  if (extname(path) === '.onnx') return insideOf(path);
+  const known = FORMATS.find(({ ending }) => ending.test(path));
+  return known ? `it is ${known.format}, not an ONNX model; ${known.wayOut(path)}` : null;
+}
+
+/** An ONNX file is chosen by its directory and, of several, its number format. */
+function insideOf(path: string): string {
+  const folder = dirname(path);
+  const dir = basename(folder) === 'onnx' ? dirname(folder) : folder;
+  const inside = basename(folder) === 'onnx' ? `onnx/${basename(path)}` : basename(path);
+  const [variant] = variantsAmong(new Set([inside]));
+  const choice = variant && variant.dtype !== 'fp32' ? ` --dtype ${variant.dtype}` : '';
+  return `it is one file of a model; give its directory, which has config.json and the tokenizer too: ${dir}${choice}`;
+}

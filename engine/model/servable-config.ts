@@ -1,0 +1,25 @@
+import { OctavoError } from '../errors.js';
+import { importModel } from '../importer/import-model.js';
+import type { Dtype } from '../importer/variants.js';
+import { type ModelConfig, readModelConfig } from './model-config.js';
+
+/**
+ * Reads config.json. One that lacks what every decoder's has may be of a model that is none (Mamba's states no length): then what the graph
+ * is refused for is the better reason.
+ *
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
+ */
+export async function readServableConfig(
+  modelDir: string,
+  dtype: Dtype | 'auto',
+): Promise<ModelConfig> {
+  try {
+    return await readModelConfig(modelDir);
+  } catch (error) {
+    const isCorrupt = error instanceof OctavoError && error.kind === 'model_file_corrupt';
+    if (!isCorrupt) throw error;
+    const reason: unknown = await importModel({ modelDir, dtype }).catch((cause: unknown) => cause);
+    const isBetter = reason instanceof OctavoError && reason.kind === 'model_unsupported';
+    throw isBetter ? reason : error;
+  }
+}

@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { describe, expect, it } from 'vitest';
+import { makeValueInfo } from '../../../engine/importer/graph.js';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  TensorProto_DataType as Type,
+} from '../../../engine/importer/onnx/onnx_pb.js';
+import { readServableConfig } from '../../../engine/model/servable-config.js';
+import { exportDir } from '../../support/export-fixtures.js';
+import { modelDir } from '../../support/model-dir.js';
+import { failure, importFailure } from './import-failure.js';
+
+const refused = (family: string): string => exportDir('mobius-refused', family);
+
+/** The message for an export whose graph was changed. */
+async function changed(
+  [exporter, family, file]: readonly [string, string, string],
+  change: (graph: NonNullable<ModelProto['graph']>) => void,
+): Promise<string> {
+  const model = fromBinary(ModelProtoSchema, readFileSync(join(exportDir(exporter, family), file)));
+  if (!model.graph) throw new Error('no graph');
+  change(model.graph);
+  const { kind, message } = await failure(toBinary(ModelProtoSchema, model));
+  expect(kind).toBe('model_unsupported');
+  return message;
+}
+
+describe('a model that keeps a state beside keys and values', () => {
+  it('is refused for it, in whatever operators it is written', async () => {
+    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], (graph) => {
+      graph.input.push(makeValueInfo('input.cache.layers.0.conv_states.0', Type.FLOAT));
+      const add = graph.node.find(
+        ({ opType, input }) => opType === 'Add' && input[0] === 'embedding',
+      );
+      if (add) add.input[0] = 'input.cache.layers.0.conv_states.0';
+    });
+    expect(message).toMatch(
+      /keeps a state \(input\.cache\.layers\.0\.conv_states\.0\) instead of keys and values; only layers of/,
+    );
+    expect(message).not.toMatch(/octavo\.|position_ids as an input/);
+  });
+
+  it('is refused for it before its config.json is, which states no length', async () => {
+    const model = readFileSync(join(exportDir('genai-0.18', 'lfm2'), 'model.onnx'));
+    const config = JSON.stringify({ model_type: 'mamba2', num_hidden_layers: 2 });
+    const stateful = modelDir({ 'model.onnx': model, 'config.json': config });
+    await expect(readServableConfig(stateful, 'auto')).rejects.toThrow(/keeps a convolution state/);
+    // One that is served is refused for the file.
+    const decoder = readFileSync(join(exportDir('genai', 'llama2'), 'model.onnx'));
+    const nameless = modelDir({ 'model.onnx': decoder, 'config.json': config });
+    await expect(readServableConfig(nameless, 'auto')).rejects.toThrow(
+      /max_position_embeddings must be a positive integer, got nothing/,
+    );
+  });
+});
+
+describe('an export of 2026 that is refused', () => {
+  it('with attention sinks written out', async () => {
+    const { message } = await importFailure(refused('gpt-oss'));
+    expect(message).toMatch(/joined with other logits, as attention sinks are written out/);
+  });
+
+  it('as a decoder of one token at a time, with the option that opens it', async () => {
+    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], ({ input }) => {
+      const type = input.find(({ name }) => name === 'input_ids')?.type?.value;
+      const dim = type?.case === 'tensorType' ? type.value.shape?.dim[1] : undefined;
+      if (dim) dim.value = { case: 'dimValue', value: 1n };
+    });
+    expect(message).toMatch(/input_ids takes one token at a time.*multi_token_decode=True/);
+  });
+
+  it('where a guard for rows without keys zeroes others', async () => {
+    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], (graph) => {
+      const less = graph.node.find(({ opType }) => opType === 'Less');
+      const sum = graph.node.find(({ opType }) => opType === 'ReduceSum');
+      // As many keys as there are tokens are less than the sum of itself and one: always true.
+      if (less && sum) [less.opType, less.input[1]] = ['Equal', sum.output[0]];
+    });
+    expect(message).toMatch(/it zeroes rows that see keys, where \w+ says so/);
+  });
+
+  it('where a layer reads the keys of one layer and the values of another', async () => {
+    const message = await changed(['mobius-24', 'gemma4', 'model.onnx'], ({ node }) => {
+      for (const { input } of node) {
+        const index = input.indexOf('present.3.value');
+        if (index >= 0) input[index] = 'present.1.value';
+      }
+    });
+    expect(message).toMatch(/.*: it reads the past of .*, but other fresh keys or values/);
+  });
+});

@@ -1,0 +1,55 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { findModel } from '../../../server/commands/find-model.js';
+import { exportDir } from '../../support/export-fixtures.js';
+import { modelDir } from '../../support/model-dir.js';
+
+function refusal(path: string): Promise<string> {
+  return findModel(path, '--model', 'auto', () => undefined).then(
+    ({ dir }) => `found ${dir}`,
+    (error: unknown) => (error as Error).message,
+  );
+}
+
+describe('what is no directory with an ONNX decoder', () => {
+  it('is named by its format, with the way out: GGUF', async () => {
+    const dir = modelDir({ 'x.gguf': 'GGUF' });
+    const file = join(dir, 'x.gguf');
+    const wayOut = `mobius build-gguf ${file} --keep-quantized --output DIR`;
+    expect(await refusal(dir)).toContain('it has x.gguf, a GGUF file of llama.cpp, but no ONNX');
+    expect(await refusal(dir)).toContain(wayOut);
+    expect(await refusal(file)).toMatch(
+      /^--model .*: it is a GGUF file of llama\.cpp, not an ONNX/,
+    );
+    expect(await refusal(file)).toContain(wayOut);
+  });
+
+  it('is named by its format, with the way out: weights of PyTorch', async () => {
+    const dir = modelDir({ 'config.json': '{}', 'model-00001-of-00002.safetensors': '' });
+    expect(await refusal(dir)).toMatch(
+      /it has model-00001-of-00002\.safetensors, a file of PyTorch weights.*export the model with Optimum/,
+    );
+    expect(await refusal(join(dir, 'model-00001-of-00002.safetensors'))).toMatch(
+      /it is a file of PyTorch weights, not an ONNX model; export the model with Optimum/,
+    );
+  });
+
+  it('is a model in parts', async () => {
+    const dir = modelDir({ 'genai_config.json': '{}' });
+    for (const part of ['decoder', 'embedding', 'vision_encoder']) {
+      mkdirSync(join(dir, part));
+      writeFileSync(join(dir, part, 'model.onnx'), '');
+    }
+    expect(await refusal(dir)).toMatch(
+      /it is a model of text and images in parts \((decoder|embedding)\/model\.onnx and others\)/,
+    );
+  });
+
+  it('is one file of such a directory: the message names that, and the number format', async () => {
+    const dir = exportDir('variants', 'qwen2');
+    const path = join(dir, 'onnx', 'model_q4.onnx');
+    expect(await refusal(path)).toMatch(/give its directory, .*variants\/qwen2 --dtype q4$/);
+    expect(await refusal(dir)).toBe(`found ${dir}`);
+  });
+});
