@@ -30,6 +30,7 @@ import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { rankLogits } from './passes/rank-logits.js';
 import { repeatPositions } from './passes/repeat-positions.js';
 import { noteSaturatingProducts } from './passes/saturating-products.js';
+import { scaleRows } from './passes/scale-rows.js';
 import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
@@ -84,12 +85,12 @@ export async function importModel(options: ImportOptions): Promise<ImportedModel
   await chooseBranches(source, servedLength);
   widenFloats(source);
   keepWholeTables(source);
-  noteStepScales(source);
   // Before W8A8 adds products of its own, whose bits are chosen for this CPU.
   const saturates = await noteSaturatingProducts(source);
   const found = await findSites(source, { maxLength });
   // First, so that what chooses tokens for logits needs nothing from the step.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
+  scaleRows(source);
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
   const graph = quantize ? await quantizeModel(source, quantize) : source;
@@ -133,15 +134,6 @@ function inGraph(site: RecognisedSite, graph: Graph): RecognisedSite {
   const node = graph.producer(site.output);
   if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);
   return { ...site, node };
-}
-
-/** Activations that are quantised together: said, because nobody can see it in the text. */
-function noteStepScales(graph: Graph): void {
-  const count = graph.nodes.filter(({ opType }) => opType === 'DynamicQuantizeLinear').length;
-  if (count === 0) return;
-  graph.rewrites.push(
-    `${count} activations are quantised with one activation scale for a whole step: a request's text can depend on its neighbours`,
-  );
 }
 
 function attentionSite(

@@ -35,11 +35,7 @@ export function carriedScales(
     const next = readers.get(activation) ?? [];
     const takes = (node: NodeProto): boolean => {
       const reader = byNode.get(node);
-      return (
-        reader?.activation === activation &&
-        reader.rank === product.rank &&
-        reader.inputs === product.outputs
-      );
+      return reader?.activation === activation && reader.inputs === product.outputs;
     };
     if (next.length > 0 && next.every(takes)) carried.set(activation, product);
   }

@@ -1,5 +1,5 @@
 import { elementTypes } from '../element-types.js';
-import { floatAttribute, type Graph, intAttribute, shapeOf } from '../graph.js';
+import { floatAttribute, type Graph, intAttribute } from '../graph.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { whyNotUnpacked } from './nbits-matrix.js';
 import type { QuantizeScope } from './quantization.js';
@@ -25,8 +25,6 @@ export type WeightSource =
 export interface Product {
   readonly node: NodeProto;
   readonly activation: string;
-  /** Rank of the activation: `[1, T, inputs]`, or `[T, inputs]`. */
-  readonly rank: 2 | 3;
   /** Type of activation and result. */
   readonly type: Type;
   readonly source: WeightSource;
@@ -58,6 +56,7 @@ const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
 /** Products that stay what they are, whatever their weights. */
 const LEFT: Readonly<Record<string, string>> = {
   MatMulInteger: 'weights of 8 bits already',
+  MatMulIntegerToFloat: 'weights of 8 bits already',
   MatMulBnb4: 'weights in 4 bits of bitsandbytes',
 };
 
@@ -96,9 +95,7 @@ function asProduct(
   const activation = node.input[0];
   const type = types.get(activation) ?? Type.FLOAT;
   if (!DENSE_TYPES.has(type)) return `activations of type ${Type[type] ?? type}`;
-  const rank = rankOf(graph, activation, node.opType === 'Gemm' ? 2 : 3);
-  if (rank !== 2 && rank !== 3) return `activations of ${rank} dimensions`;
-  const base = { node, activation, rank, type } as const;
+  const base = { node, activation, type } as const;
   if (node.opType === 'MatMulNBits') return packedProduct(graph, base, scope);
   const weight = findWeight(graph, node.input[1]);
   if (typeof weight === 'string') return weight;
@@ -118,7 +115,7 @@ function asProduct(
 
 function packedProduct(
   graph: Graph,
-  base: Pick<Product, 'node' | 'activation' | 'rank' | 'type'>,
+  base: Pick<Product, 'node' | 'activation' | 'type'>,
   scope: QuantizeScope,
 ): Product | string {
   const { node } = base;
@@ -162,16 +159,6 @@ function findWeight(
     }
     at = maker.input[0];
   }
-}
-
-/** What the model states; else what a Reshape says; else what is usual. */
-function rankOf(graph: Graph, tensor: string, usual: number): number {
-  const stated = shapeOf(graph.stated(tensor));
-  if (stated) return stated.length;
-  const maker = graph.producer(tensor);
-  if (maker?.opType !== 'Reshape') return usual;
-  const sizes = graph.initializer(maker.input[1]);
-  return sizes?.dims.length === 1 ? Number(sizes.dims[0]) : usual;
 }
 
 /** Tables that are looked up by token and whose numbers are the LM head's: the last product's. */

@@ -17,7 +17,7 @@ import { isTied } from './tied-table.js';
 import { WeightsFile } from './weights-file.js';
 
 /** Part of every key: to be raised when the same model would be rewritten in another way. */
-const PASS_VERSION = 2;
+const PASS_VERSION = 3;
 const MODEL = 'model.onnx';
 const WEIGHTS = 'weights.bin';
 

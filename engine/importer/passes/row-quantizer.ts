@@ -1,0 +1,155 @@
+import { create } from '@bufbuild/protobuf';
+import { type Graph, MICROSOFT, makeNode } from '../graph.js';
+import { STEP_INPUT } from '../imported-model.js';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type NodeProto,
+  OperatorSetIdProtoSchema,
+  TensorProtoSchema,
+  TensorProto_DataType as Type,
+} from '../onnx/onnx_pb.js';
+
+/** Largest magnitude of a quantised activation; its zero is at 128, so that all of them are unsigned. */
+const LARGEST_ACTIVATION = 127;
+const INVERSE = 'octavo.rows.inverse';
+const LAST_AXIS = 'octavo.rows.last_axis';
+const FLAT = 'octavo.rows.flat';
+/** Products want one zero point for all rows, QuantizeLinear one for each. */
+const ZERO = 'octavo.rows.zero';
+const ONE = 'octavo.rows.one';
+const SAMPLED_ZERO_POINTS = `${STEP_INPUT.zeroPoints}.sampled`;
+
+/** An activation as integers, and what they are to be multiplied with. */
+export interface QuantizedRows {
+  /** uint8, of the activation's shape; the zero is 128. */
+  readonly values: string;
+  /** float32 `[..., T, 1]`: one number for each row. */
+  readonly column: string;
+}
+
+/**
+ * Makes nodes that quantise activations `[..., T, width]`, each row by itself: a neighbour's outlier spoils nothing, and a row's result never
+ * depends on the other rows of the step. A row of zeros has the scale 0; its integers may then be anything.
+ */
+export class RowQuantizer {
+  readonly #graph: Graph;
+  /** What has a row for each sampled token only. */
+  readonly #sampled: ReadonlySet<string>;
+  readonly #known = new Map<string, QuantizedRows>();
+  #zeroPointsAreSampled: boolean;
+
+  /** After `keepSampledRows`: sampled rows have scales of their own. */
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    this.#sampled = dependents(graph, STEP_INPUT.sampleRows);
+    this.#zeroPointsAreSampled = graph.producer(SAMPLED_ZERO_POINTS) !== undefined;
+    importMicrosoft(graph);
+    // Fed, because computing them would cost nodes, and at one token a step the tiny nodes are what costs.
+    graph.addInput(STEP_INPUT.zeroPoints, Type.UINT8);
+    const zero = { name: ZERO, dims: [], dataType: Type.UINT8, rawData: Uint8Array.of(128) };
+    graph.addInitializer(create(TensorProtoSchema, zero));
+    for (const [name, value] of [
+      [INVERSE, 1 / LARGEST_ACTIVATION],
+      [ONE, 1],
+    ] as const) {
+      const number = { name, dims: [], dataType: Type.FLOAT, floatData: [value] };
+      graph.addInitializer(create(TensorProtoSchema, number));
+    }
+    for (const name of [LAST_AXIS, FLAT]) {
+      const number = { name, dims: [1n], dataType: Type.INT64, int64Data: [-1n] };
+      graph.addInitializer(create(TensorProtoSchema, number));
+    }
+  }
+
+  /** Once for all that read the activation. New nodes go to `nodes`. */
+  quantize(activation: string, type: Type, nodes: NodeProto[]): QuantizedRows {
+    const at = (part: string): string => `${activation}/octavo.${part}`;
+    const names = { values: at('int8'), column: at('scale') };
+    const known = this.#known.get(activation);
+    if (known ?? this.#graph.producer(names.values)) return known ?? names;
+    let x = activation;
+    if (type !== Type.FLOAT) {
+      x = at('float');
+      nodes.push(makeNode('Cast', x, [activation], [x], { to: Type.FLOAT }));
+    }
+    nodes.push(
+      makeNode('Abs', at('abs'), [x], [at('abs')]),
+      this.#rowMaxima(at('abs'), at('max')),
+      makeNode('Mul', names.column, [at('max'), INVERSE], [names.column]),
+      makeNode('Reshape', at('row_scales'), [names.column, FLAT], [at('row_scales')]),
+      // The operator of this domain knows scales along an axis in every version of the standard operators.
+      microsoft(
+        makeNode(
+          'QuantizeLinear',
+          names.values,
+          [x, at('row_scales'), this.#zeroPoints(activation, nodes)],
+          [names.values],
+          { axis: -2 },
+        ),
+      ),
+    );
+    this.#known.set(activation, names);
+    return names;
+  }
+
+  /** A product of quantised rows, still without their scales: float32 `[..., T, outputs]`. */
+  product(
+    name: string,
+    { values }: QuantizedRows,
+    weight: { readonly values: string; readonly scales: string; readonly zeroPoints?: string },
+    output: string,
+  ): NodeProto {
+    const inputs = [values, weight.values, ONE, weight.scales, ZERO];
+    if (weight.zeroPoints) inputs.push(weight.zeroPoints);
+    return microsoft(makeNode('MatMulIntegerToFloat', name, inputs, [output]));
+  }
+
+  /** As many as the activation has rows. */
+  #zeroPoints(activation: string, nodes: NodeProto[]): string {
+    if (!this.#sampled.has(activation)) return STEP_INPUT.zeroPoints;
+    if (!this.#zeroPointsAreSampled) {
+      const inputs = [STEP_INPUT.zeroPoints, STEP_INPUT.sampleRows];
+      nodes.push(makeNode('Gather', SAMPLED_ZERO_POINTS, inputs, [SAMPLED_ZERO_POINTS]));
+      this.#zeroPointsAreSampled = true;
+    }
+    return SAMPLED_ZERO_POINTS;
+  }
+
+  /** `[..., T, 1]`: the axes of ReduceMax are an attribute before operator set 18. */
+  #rowMaxima(from: string, to: string): NodeProto {
+    const standard = this.#graph.model.opsetImport.find(({ domain }) => isStandard(domain));
+    if (Number(standard?.version ?? 0) >= 18) {
+      return makeNode('ReduceMax', to, [from, LAST_AXIS], [to], { keepdims: 1 });
+    }
+    const node = makeNode('ReduceMax', to, [from], [to], { keepdims: 1 });
+    const ints = { name: 'axes', type: AttributeProto_AttributeType.INTS, ints: [-1n] };
+    node.attribute.push(create(AttributeProtoSchema, ints));
+    return node;
+  }
+}
+
+/** All tensors that an input takes part in. */
+function dependents(graph: Graph, input: string): Set<string> {
+  const found = new Set([input]);
+  for (const node of graph.nodes) {
+    if (!node.input.some((name) => found.has(name))) continue;
+    for (const output of node.output) if (output !== '') found.add(output);
+  }
+  return found;
+}
+
+function microsoft(node: NodeProto): NodeProto {
+  node.domain = MICROSOFT;
+  return node;
+}
+
+function isStandard(domain: string): boolean {
+  return domain === '' || domain === 'ai.onnx';
+}
+
+function importMicrosoft(graph: Graph): void {
+  const { opsetImport } = graph.model;
+  if (opsetImport.some(({ domain }) => domain === MICROSOFT)) return;
+  opsetImport.push(create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }));
+}

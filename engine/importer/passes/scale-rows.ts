@@ -1,0 +1,89 @@
+import { type Graph, MICROSOFT, makeNode } from '../graph.js';
+import type { NodeProto } from '../onnx/onnx_pb.js';
+import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { readersOf } from '../readers.js';
+import { RowQuantizer } from './row-quantizer.js';
+
+/**
+ * Exports in 8 bits quantise an activation with one scale for the whole tensor, which in a row of many sequences would be
+ * shared by all of them: with a loud neighbour, little would be left of a quiet one's digits, and its text would be another.
+ * Each row gets a scale of its own instead, as in W8A8:
+ *
+ *     DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(scale of x * scale of W)
+ *     Abs, ReduceMax, Mul, QuantizeLinear -> MatMulIntegerToFloat -> Mul(scales of x)
+ *
+ * The fused DynamicQuantizeMatMul likewise. What reads integers in another form stays as it is, and is found when rows are run
+ * together and apart.
+ */
+export function scaleRows(graph: Graph): void {
+  const readers = readersOf(graph);
+  const products = graph.nodes.flatMap((node) => asProduct(graph, readers, node) ?? []);
+  if (products.length === 0) return;
+  const quantizer = new RowQuantizer(graph);
+  const made: NodeProto[] = [];
+  for (const { activation, name, weight, bias, output } of products) {
+    const rows = quantizer.quantize(activation, Type.FLOAT, made);
+    const [unscaled, scaled] = [`${output}/octavo.unscaled`, `${output}/octavo.scaled`];
+    made.push(quantizer.product(name, rows, weight, unscaled));
+    made.push(
+      makeNode('Mul', `${name}/scaled`, [unscaled, rows.column], [bias === '' ? output : scaled]),
+    );
+    if (bias !== '') made.push(makeNode('Add', `${name}/biased`, [scaled, bias], [output]));
+  }
+  graph.replaceNodes(
+    products.flatMap(({ nodes }) => nodes),
+    made,
+  );
+  graph.rewrites.push(
+    `gave each token a scale of its own in ${products.length} products of 8 bits, instead of one for a whole step`,
+  );
+}
+
+interface IntegerProduct {
+  readonly nodes: readonly NodeProto[];
+  readonly name: string;
+  readonly activation: string;
+  readonly weight: {
+    readonly values: string;
+    readonly scales: string;
+    readonly zeroPoints?: string;
+  };
+  /** Added to the result; '' for none. */
+  readonly bias: string;
+  readonly output: string;
+}
+
+type Readers = ReadonlyMap<string, readonly NodeProto[]>;
+
+function asProduct(graph: Graph, readers: Readers, node: NodeProto): IntegerProduct | undefined {
+  if (node.domain === MICROSOFT && node.opType === 'DynamicQuantizeMatMul') {
+    const [activation, values, scales, zeroPoints = '', bias = ''] = node.input;
+    const weight = { values, scales, zeroPoints };
+    return { nodes: [node], name: node.name, activation, weight, bias, output: node.output[0] };
+  }
+  if (node.opType !== 'MatMulInteger') return undefined;
+  const quantized = graph.producer(node.input[0]);
+  const only = (tensor: string): NodeProto | undefined => {
+    const found = readers.get(tensor) ?? [];
+    return found.length === 1 && !graph.outputs.has(tensor) ? found[0] : undefined;
+  };
+  const cast = only(node.output[0]);
+  const scaled = cast?.opType === 'Cast' ? only(cast.output[0]) : undefined;
+  if (quantized?.opType !== 'DynamicQuantizeLinear' || scaled?.opType !== 'Mul') return undefined;
+  const [, scale, zeroPoint] = quantized.output;
+  if (!cast || node.input[2] !== zeroPoint || !graph.isConstant(node.input[1])) return undefined;
+  // The product of both scales, in either order.
+  const scales = scaled.input.map((name) => graph.producer(name)).find((n) => n !== cast);
+  const weightScale = scales?.input.find((name) => name !== scale);
+  const isProductOfScales =
+    scales?.opType === 'Mul' && scales.input.includes(scale) && weightScale !== undefined;
+  if (!isProductOfScales || !graph.isConstant(weightScale)) return undefined;
+  return {
+    nodes: [node, cast, scaled],
+    name: node.name,
+    activation: quantized.input[0],
+    weight: { values: node.input[1], scales: weightScale, zeroPoints: node.input[3] ?? '' },
+    bias: '',
+    output: scaled.output[0],
+  };
+}
