@@ -5,6 +5,7 @@ import type { ModelRunner, RowAnswer, RowQuery, RunnerTimings } from '../core/mo
 import type { AttentionSite, ImportedModel } from '../importer/imported-model.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Lifetimes, lifetimes } from './lifetimes.js';
+import { checkRows } from './row-check/check-rows.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
 import { type LoadedSegment, loadSegments } from './segment-session.js';
 import { buildStepBatch } from './step-batch.js';
@@ -52,13 +53,19 @@ export class SegmentRunner implements ModelRunner {
     this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
   }
 
-  /** @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment */
+  /** @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment, or tokens of different sequences would mix */
   static async create(
     model: ImportedModel,
     attention: PagedAttention,
     options: SegmentRunnerOptions,
   ): Promise<SegmentRunner> {
     const segments = await loadSegments(model, options.threads);
+    try {
+      await checkRows(model, segments);
+    } catch (error) {
+      for (const { session } of segments) await session.release();
+      throw error;
+    }
     const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
     return new SegmentRunner(segments, model, attention, maxLogitBytes);
   }

@@ -1,12 +1,26 @@
+import { availableParallelism } from 'node:os';
 import { importModel } from '../../engine/importer/import-model.js';
+import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
 import { checkConfig } from '../../engine/model/check-config.js';
 import { readServableConfig } from '../../engine/model/servable-config.js';
+import { checkRows } from '../../engine/runner/row-check/check-rows.js';
+import { loadSegments } from '../../engine/runner/segment-session.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { findModel } from './find-model.js';
+
+/** What only shows when the model runs: a model that is inspected without an error is one that is served. */
+async function tryRows(model: ImportedModel): Promise<void> {
+  const segments = await loadSegments(model, availableParallelism());
+  try {
+    await checkRows(model, segments);
+  } finally {
+    for (const { session } of segments) await session.release();
+  }
+}
 
 /** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
 export async function inspect(
@@ -20,6 +34,8 @@ export async function inspect(
   const maxLength = config.maxPositionEmbeddings;
   const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });
   const lines = [formatReport(model).trimEnd()];
+  await tryRows(model);
+  lines.push('', 'ran tokens of several sequences together and apart: they do not mix');
   if (settings.quantize !== 'none') {
     const scope = { nbits: settings.quantizeNbits };
     const plan = await inspectQuantization(model.report.file, scope, await exactWeightBits());

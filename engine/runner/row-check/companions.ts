@@ -1,0 +1,130 @@
+import { Tensor } from 'onnxruntime-node';
+import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
+import type { RowQuery } from '../../core/model-runner.js';
+import type { AttentionSite } from '../../importer/imported-model.js';
+import type { Rows } from './token-rows.js';
+
+const OWN = 2;
+const BESIDE = 2;
+/** What attention gives for sequences that are far out: where a scale is shared by a step, nothing is left of a quiet one's digits. */
+const LOUD = 1000;
+
+/** A step with the watched sequence in it, and what attention is said to give. */
+export interface Company {
+  readonly plan: StepPlan;
+  /** Of the watched sequence. */
+  readonly rows: Rows;
+  readonly attended: (site: AttentionSite) => Tensor;
+}
+
+type Distance = 'near' | 'far';
+
+export interface CompanyOptions {
+  /** Of the watched sequence. */
+  readonly own: Distance;
+  /** Null: it is alone. */
+  readonly others: Distance | null;
+  readonly vocabSize: number;
+  /** Longest sequence that is served, in tokens. */
+  readonly servedLength: number;
+}
+
+/**
+ * A step of three sequences, the watched one in the middle, so that it would feel those before it and those behind it. The others
+ * differ in all that sequences can differ in: tokens, positions, lengths, and how large their numbers are.
+ */
+export function inCompany(options: CompanyOptions): Company {
+  const { own, others, servedLength } = options;
+  const far = (count: number): number => Math.max(0, servedLength - count);
+  const watched: Part = {
+    seed: 1,
+    count: OWN,
+    // (Where angles of rotations are neither tiny nor whole turns.)
+    past: own === 'near' ? Math.min(37, far(OWN)) : far(OWN),
+    loudness: 1,
+  };
+  const beside = (seed: number, past: number, loudness: number): Part => ({
+    seed,
+    count: BESIDE,
+    past,
+    loudness,
+  });
+  const parts =
+    others === null
+      ? [watched]
+      : others === 'near'
+        ? [beside(2, 0, 1), watched, beside(3, Math.min(5, far(BESIDE)), 1)]
+        : [beside(4, far(BESIDE), LOUD), watched, beside(5, Math.floor(far(BESIDE) * 0.6), LOUD)];
+  const total = parts.reduce((n, { count }) => n + count, 0);
+  return {
+    plan: {
+      sequences: parts.map((part, i) => scheduled(part, i, options.vocabSize)),
+      numTokens: total,
+      blockCopies: [],
+    },
+    rows: { start: parts.length === 1 ? 0 : BESIDE, count: OWN, total },
+    attended: (site) => attended(site, parts, total),
+  };
+}
+
+/** Whole logits and hidden states of all rows. */
+export function everyRow(numTokens: number): RowQuery {
+  const rows = Array.from({ length: numTokens }, (_, row) => row);
+  return {
+    logitRows: rows,
+    ranked: 1,
+    targets: rows.map(() => 0),
+    whole: rows,
+    sums: { rows: [], temperatures: [], neededMasses: [], closingRatios: [] },
+    hiddenRows: rows,
+  };
+}
+
+interface Part {
+  readonly seed: number;
+  readonly count: number;
+  readonly past: number;
+  readonly loudness: number;
+}
+
+function scheduled(
+  { seed, count, past }: Part,
+  index: number,
+  vocabSize: number,
+): ScheduledSequence {
+  const next = noise(seed);
+  return {
+    requestId: `${index}` as RequestId,
+    tokenIds: Array.from(
+      { length: count },
+      () => Math.floor(((next() + 1) / 2) * vocabSize) as TokenId,
+    ),
+    numComputed: past,
+    sequenceLength: past + count,
+    numProposed: 0,
+    blockTables: [[]],
+    adapter: null,
+    sampledFor: [],
+  };
+}
+
+function attended(site: AttentionSite, parts: readonly Part[], total: number): Tensor {
+  const width = site.numHeads * site.headSize;
+  const data = new Float32Array(total * width);
+  let at = 0;
+  for (const { seed, count, loudness } of parts) {
+    const next = noise(1000 * (site.layer + 1) + seed);
+    for (let i = 0; i < count * width; i++) data[at++] = loudness * next();
+  }
+  return new Tensor('float32', data, [1, total, width]);
+}
+
+/** Numbers from -1 to 1 with a fixed seed; not for cryptography: Numerical Recipes' linear congruence. */
+function noise(seed: number): () => number {
+  let state = Math.imul(seed, 2654435761) >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  };
+}

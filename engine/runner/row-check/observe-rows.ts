@@ -1,0 +1,140 @@
+import type { Tensor } from 'onnxruntime-node';
+import { OctavoError } from '../../errors.js';
+import { type ImportedModel, STEP_OUTPUT } from '../../importer/imported-model.js';
+import { rowTensors } from '../row-tensors.js';
+import type { LoadedSegment } from '../segment-session.js';
+import { buildStepBatch } from '../step-batch.js';
+import { stepTensors } from '../step-tensors.js';
+import { take } from '../tensors.js';
+import { type Company, everyRow, inCompany } from './companions.js';
+import { difference, putRows, type TokenPlace, takeRows, tokenPlace } from './token-rows.js';
+
+/** How the others differ: their numbers (in as many rows), or that they are there at all (ONNX Runtime's kernels differ, too). */
+export type Comparison = 'others changed' | 'alone';
+
+/** What became of the watched sequence's rows of one tensor. */
+export interface Observation {
+  readonly segment: number;
+  readonly tensor: string;
+  readonly comparison: Comparison;
+  /** The largest difference, as a share of the rows' largest number. */
+  readonly difference: number;
+  /** What was fed to the segment in both runs, and in one of the sequence alone. */
+  readonly inputs: Readonly<Record<'base' | 'other' | 'alone', SegmentRun>>;
+}
+
+export interface SegmentRun {
+  readonly company: Company;
+  readonly inputs: ReadonlyMap<string, Tensor>;
+}
+
+type ObservedModel = Pick<ImportedModel, 'sites' | 'vocabSize' | 'servedLength'>;
+
+/**
+ * Runs the segments as steps do, with made-up attention between them, on rows of one sequence beside others that are near, beside
+ * others that are far, and alone. Each segment gets the same rows of that sequence in all runs, so that small differences do not grow
+ * from layer to layer.
+ *
+ * @returns one for each output of a segment and comparison, in the order of the graph
+ */
+export async function* observeRows(
+  model: ObservedModel,
+  segments: readonly LoadedSegment[],
+): AsyncGenerator<Observation> {
+  const places = new Map<string, TokenPlace | null | undefined>();
+  const aloneInputs: SegmentRun[] = [];
+  for (const own of ['near', 'far'] as const) {
+    const [base, other] = (['near', 'far'] as const).map(
+      (others) => new Run(inCompany({ ...model, own, others })),
+    );
+    // Once: it shows what has to do with being there at all, and where tensors have their tokens.
+    const alone = own === 'near' ? new Run(inCompany({ ...model, own, others: null })) : null;
+    const runs = alone ? [base, other, alone] : [base, other];
+    for (const [index, segment] of segments.entries()) {
+      if (alone) aloneInputs.push(alone.fed(segment));
+      const inputs = {
+        base: base.fed(segment),
+        other: other.fed(segment),
+        alone: aloneInputs[index],
+      };
+      const names = wanted(segment, index === segments.length - 1);
+      for (const run of runs) await run.run(segment, names);
+      for (const tensor of names) {
+        const whole = base.of(tensor);
+        if (alone) {
+          const short = alone.of(tensor);
+          places.set(tensor, tokenPlace(whole.dims, base.total, short.dims, alone.total));
+        }
+        const place = places.get(tensor);
+        if (!place) continue;
+        const rows = takeRows(whole, place, base.company.rows);
+        for (const run of runs.slice(1)) {
+          const comparison = run === alone ? 'alone' : 'others changed';
+          const same = takeRows(run.of(tensor), place, run.company.rows);
+          yield { segment: index, tensor, comparison, difference: difference(rows, same), inputs };
+          putRows(run.of(tensor), place, run.company.rows, rows);
+        }
+      }
+      const site = model.sites[index];
+      if (site) for (const run of runs) run.attend(site);
+    }
+  }
+}
+
+/** Ranks and chosen logits follow from whole ones. */
+function wanted({ outputs }: LoadedSegment, isLast: boolean): readonly string[] {
+  return isLast ? [STEP_OUTPUT.hidden, STEP_OUTPUT.wholeLogits] : outputs;
+}
+
+class Run {
+  readonly company: Company;
+  readonly #tensors: Map<string, Tensor>;
+
+  constructor(company: Company) {
+    this.company = company;
+    this.#tensors = new Map([
+      ...stepTensors(buildStepBatch(company.plan)),
+      ...rowTensors(everyRow(company.plan.numTokens)),
+    ]);
+  }
+
+  get total(): number {
+    return this.company.rows.total;
+  }
+
+  of(tensor: string): Tensor {
+    return take(this.#tensors, tensor);
+  }
+
+  fed({ inputs }: LoadedSegment): SegmentRun {
+    return {
+      company: this.company,
+      inputs: new Map(inputs.map((name) => [name, this.of(name)])),
+    };
+  }
+
+  async run({ session, inputs }: LoadedSegment, outputs: readonly string[]): Promise<void> {
+    const feeds = Object.fromEntries(inputs.map((name) => [name, this.of(name)]));
+    const results = await session.run(feeds, outputs).catch((cause: unknown) => {
+      throw this.#refusal(cause);
+    });
+    for (const name of outputs) this.#tensors.set(name, results[name]);
+  }
+
+  /** What a step of this kind would end in: better told now than when the first such request comes. */
+  #refusal(cause: unknown): OctavoError {
+    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    const { sequences } = this.company.plan;
+    const longest = Math.max(...sequences.map(({ sequenceLength }) => sequenceLength));
+    return new OctavoError(
+      'model_unsupported',
+      `ONNX Runtime cannot compute a sequence of ${longest} tokens with this model: ${reason}. If its tables are shorter than ` +
+        'config.json says, lower --max-model-len',
+      { cause },
+    );
+  }
+
+  attend(site: ObservedModel['sites'][number]): void {
+    this.#tensors.set(site.output, this.company.attended(site));
+  }
+}
