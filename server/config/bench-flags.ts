@@ -112,6 +112,20 @@ const TEXTS = [
   ['--svg <file>', 'write a plot: latency distributions, output and requests over time'],
 ] as const;
 
+/** As `--help` shows them; the rest is the workload. */
+const GROUPS = [
+  ['Server', ['url', 'model', 'api-key', 'endpoint', 'extra-body', 'ignore-eos', 'temperature']],
+  [
+    'Load',
+    ['request-rate', 'concurrency', 'arrival', 'num-prompts', 'warmup', 'duration', 'timeout'],
+  ],
+  ['Results', ['goodput', 'json', 'markdown', 'svg']],
+] as const;
+
+function groupOf(flag: string): string {
+  return GROUPS.find(([, flags]) => flags.some((name) => `--${name}` === flag))?.[0] ?? 'Workload';
+}
+
 export function addBenchServeFlags(command: Command): void {
   for (const [flag, description] of TEXTS) command.option(flag, description);
   for (const { flag, values, description } of Object.values(CHOICES)) {
@@ -124,4 +138,5 @@ export function addBenchServeFlags(command: Command): void {
     '--ignore-eos',
     'generate on to --output-len: a field of vLLM and Octavo that others may refuse',
   );
+  for (const option of command.options) option.helpGroup(`${groupOf(option.long ?? '')}:`);
 }

@@ -69,12 +69,17 @@ export function outputBudget(options: {
     const wanted = asked ?? 1;
     throw new OctavoError(
       'context_length_exceeded',
-      `the model's context is ${context} tokens, and ${promptTokens + wanted} were requested ` +
-        `(${promptTokens} in ${param}, ${wanted} for the completion)`,
+      `the model's context is ${context} tokens, and ${count(promptTokens + wanted)} were requested ` +
+        `(${promptTokens} in ${param}, ${count(wanted)} for the completion)`,
       { param },
     );
   }
   return asked ?? Math.min(options.standard, left);
+}
+
+/** A number as people write it: JavaScript would say 1e+300. */
+function count(tokens: number): string {
+  return Number.isSafeInteger(tokens) ? String(tokens) : `more than ${Number.MAX_SAFE_INTEGER}`;
 }
 
 /** What the fields of one endpoint ask of the engine. */

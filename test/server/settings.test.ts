@@ -142,6 +142,12 @@ describe('the command line', () => {
     }
   });
 
+  test('bench serve --help has groups, too', () => {
+    const { out } = octavo('bench', 'serve', '--help');
+    const headings = [...out.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
+    expect(headings).toEqual(['Server', 'Results', 'Workload', 'Load', 'Other']);
+  });
+
   test('octavo help bench serve, and octavo bench, show what is there', () => {
     expect(octavo('help', 'bench', 'serve')).toEqual(octavo('bench', 'serve', '--help'));
     expect(octavo('bench')).toEqual(octavo('bench', '--help'));
