@@ -83,8 +83,8 @@ describe('a grammar thread is killed', () => {
     const { url } = await startOctavo([], {
       NODE_OPTIONS: preload('kill-thread.mjs'),
       KILL_THREAD: 'grammar/grammar-thread.js',
-      // Ready, compiled, and the first mask of the one matcher.
-      KILL_AFTER: '3',
+      // Ready, written, compiled, and the first mask of the one matcher.
+      KILL_AFTER: '4',
     });
     const alone = await textOf(await post(url, story(5, 200)));
     const constrained = { prompt: 'Hello', max_tokens: 400, guided_regex: '[a-z ]{300,350}' };
