@@ -95,7 +95,9 @@ function liveNodes(
     for (const name of node.input) {
       needed.add(name);
       if (!gone.has(name)) continue;
-      if (FLOATS.has(elementTypeOf(graph.inputs.get(name)))) {
+      // (A cache that an attention reads too is none.)
+      const isCache = sites.some(({ node: { input } }) => input.includes(name));
+      if (!isCache && FLOATS.has(elementTypeOf(graph.inputs.get(name)))) {
         throw keepsState(graph, `node ${node.name} (${node.opType}) keeps a state (${name})`);
       }
       throw new OctavoError(

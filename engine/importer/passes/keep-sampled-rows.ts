@@ -77,18 +77,38 @@ function readerOf(graph: Graph, head: NodeProto): NodeProto {
 
 function hiddenSize(graph: Graph, head: NodeProto): number | null {
   if (PACKED_PRODUCTS.has(head.opType)) return intAttribute(head, 'K', 0) || null;
-  return Number(graph.weight(head.input[1])?.dims.at(-2) ?? 0) || null;
+  return matrixSizes(graph, head.input[1])?.[0] ?? null;
 }
 
+/** By the weight, which has as many columns as it has; what an output declares is a claim, for weights that tell nothing. */
 function vocabSize(graph: Graph, head: NodeProto): number {
-  const stated = shapeOf(graph.outputs.get(LOGITS))?.at(-1);
-  const weight = PACKED_PRODUCTS.has(head.opType)
+  const columns = PACKED_PRODUCTS.has(head.opType)
     ? intAttribute(head, 'N', 0)
-    : Number(graph.weight(head.input[1])?.dims.at(-1) ?? 0);
-  const size = stated ?? weight;
+    : matrixSizes(graph, head.input[1])?.[1];
+  const size = columns || (shapeOf(graph.outputs.get(LOGITS))?.at(-1) ?? 0);
   if (size > 0) return size;
   throw new OctavoError(
     'model_unsupported',
-    `${graph.file}: neither the output "${LOGITS}" nor node ${head.name} states the vocabulary's size`,
+    `${graph.file}: neither node ${head.name} nor the output "${LOGITS}" states the vocabulary's size`,
   );
+}
+
+const KEEPING_SIZES = new Set(['Cast', 'Identity', 'DequantizeLinear']);
+
+/** Rows and columns of a constant matrix, as it is or as a Transpose of one; undefined where it is computed otherwise. */
+function matrixSizes(graph: Graph, name: string): readonly [number, number] | undefined {
+  let isTurned = false;
+  for (let at = name; ; ) {
+    const dims = graph.initializer(at)?.dims.map(Number);
+    if (dims) {
+      const [rows, columns] = isTurned ? [dims[1], dims[0]] : dims.slice(-2);
+      return dims.length >= 2 ? [rows, columns] : undefined;
+    }
+    const maker = graph.producer(at);
+    if (!maker) return undefined;
+    const order = maker.attribute.find((attribute) => attribute.name === 'perm')?.ints.map(Number);
+    if (maker.opType === 'Transpose') isTurned = isTurned !== (order?.join() !== '0,1');
+    else if (!KEEPING_SIZES.has(maker.opType)) return undefined;
+    at = maker.input[0];
+  }
 }

@@ -80,7 +80,7 @@ describe('a graph that cannot run as one row of tokens', () => {
     for (const name of ['input_ids', 'position_ids']) {
       const { kind, message } = await failure(withInputType(name, fixed(1, 1n)));
       expect(kind).toBe('model_unsupported');
-      expect(message).toContain(`the input ${name} has the shape [?, 1]`);
+      expect(message).toContain(`the input ${name} takes one token at a time`);
     }
     const batch = await failure(withInputType('input_ids', fixed(0, 4n)));
     expect(batch.message).toContain('the input input_ids has the shape [4, ?]');
@@ -158,6 +158,29 @@ describe('a graph that cannot run as one row of tokens', () => {
     const { kind, message } = await failure(b.bytes());
     expect(kind).toBe('model_unsupported');
     expect(message).toContain('node head (Gemm)');
+  });
+});
+
+describe('a declared width of the logits', () => {
+  it.each<[string, number | string]>([
+    ['another than the weight has', 99],
+    ['open', 'words'],
+  ])('is not what counts: %s', async (_, declared) => {
+    const b = tinyDecoder();
+    const at = b.outputs.findIndex(({ name }) => name === 'logits');
+    b.outputs.splice(at, 1);
+    b.output('logits', Type.FLOAT, ['batch', 'sequence', declared]);
+    expect((await expectOpens(b.bytes())).vocabSize).toBe(TINY.vocab);
+  });
+
+  it('is found behind a table that is turned for the head', async () => {
+    const b = tinyDecoder();
+    const at = b.outputs.findIndex(({ name }) => name === 'logits');
+    b.outputs.splice(at, 1);
+    b.output('logits', Type.FLOAT, ['batch', 'sequence', 'words']);
+    nodeOf(b, 'head').input[1] = b.node('Transpose', 'turned', ['embedding']);
+    const model = await expectOpens(b.bytes());
+    expect([model.vocabSize, model.hiddenSize]).toEqual([TINY.vocab, TINY.hidden]);
   });
 });
 
