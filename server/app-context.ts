@@ -31,6 +31,8 @@ export interface AppContext {
   readonly inFlight: InFlight;
   readonly admission: Admission;
   readonly outputMemory: OutputMemory;
+  /** OpenAI's `system_fingerprint`: another one when the same request may be answered otherwise. */
+  readonly fingerprint: string;
   /** Null: nothing is traced. */
   readonly tracer: RequestTracer | null;
   /** When the server was started, seconds since 1970. */

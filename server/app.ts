@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import type { TSchema } from 'typebox';
 import { OctavoError } from '../engine/errors.js';
 import type { AppContext } from './app-context.js';
+import { fingerprintOf } from './fingerprint.js';
 import { MessageForms } from './generation/message-form.js';
 import { createHostCheck } from './http/allowed-hosts.js';
 import { collectMethods } from './http/allowed-methods.js';
@@ -14,6 +15,7 @@ import { answerExpectations } from './http/expectations.js';
 import { serveHalfClosed } from './http/half-closed.js';
 import { assertOneHost } from './http/host.js';
 import { InFlight } from './http/in-flight.js';
+import { readJsonBodies } from './http/json-body.js';
 import { OneByOne } from './http/one-by-one.js';
 import { assertPlainBody } from './http/plain-body.js';
 import { BrokenRequests } from './http/raw-errors.js';
@@ -51,6 +53,7 @@ export interface AppOptions
     | 'createdAt'
     | 'admission'
     | 'outputMemory'
+    | 'fingerprint'
     | 'tracer'
   > {
   /** The caller closes it; absent: nothing is traced. */
@@ -96,6 +99,7 @@ export function buildApp(options: AppOptions): BuiltApp {
       total: settings.maxOutputMemory,
     }),
     tracer: options.tracer ?? null,
+    fingerprint: fingerprintOf(model.names[0], engine.info, settings),
     createdAt: clock.unixSeconds(),
   };
   const connections = new Connections({
@@ -127,6 +131,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   broken.watch(app);
   answerExpectations(app, settings.maxBodySize);
   app.removeContentTypeParser('text/plain');
+  readJsonBodies(app);
   app.setValidatorCompiler(({ schema }) => compileValidator(schema as TSchema));
 
   const methodsOf = collectMethods(app);
@@ -168,7 +173,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     );
   });
 
-  addApiDocs(app);
+  addApiDocs(app, { hasKeys: settings.apiKey.length > 0 });
   void app.register(async (scope) => {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
     addChatRoute(routes, context);

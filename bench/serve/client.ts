@@ -14,6 +14,8 @@ export interface RequestResult {
   readonly text: string;
   readonly promptTokens: number;
   readonly outputTokens: number;
+  /** What was asked for, at most. */
+  readonly maxTokens: number;
   /** As far as the server tells. */
   readonly cachedTokens: number;
   /** Where the counts of tokens come from; chunks are a guess, for servers without usage. */
@@ -103,7 +105,7 @@ export class StreamingClient {
         detail = failure instanceof Error ? failure.message : String(failure);
       }
     }
-    return stream.result(error, detail);
+    return { ...stream.result(error, detail), maxTokens };
   }
 
   async close(): Promise<void> {
@@ -178,7 +180,7 @@ class StreamRecord {
     return this.#done || this.#finishReason !== null ? null : 'incomplete_stream';
   }
 
-  result(error: string | null, detail: string | null): RequestResult {
+  result(error: string | null, detail: string | null): Omit<RequestResult, 'maxTokens'> {
     const usage = this.#usage;
     const counted = usage?.completion_tokens !== undefined;
     return {

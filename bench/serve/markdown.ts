@@ -23,6 +23,7 @@ export function renderMarkdown(
     ['requests', describeRequests(requests)],
     ...describeErrors(requests),
     ['tokens', describeTokens(tokens)],
+    ...describeEarlyEnds(summary),
     ['requests/s', number(perSecond.requests)],
     ['output tokens/s', number(perSecond.outputTokens)],
     ['input tokens/s', number(perSecond.inputTokens)],
@@ -83,6 +84,15 @@ function describeTokens({ input, cachedInput, output, countedBy }: Summary['toke
   const cached = cachedInput === 0 ? '' : ` (${cachedInput} cached)`;
   const guess = countedBy === 'usage' ? '' : '; the server gave no usage, chunks were counted';
   return `${input} in${cached}, ${output} out${guess}`;
+}
+
+/** Lengths that were asked for and not reached make all other figures those of a lighter load. */
+function describeEarlyEnds({ requests, tokens }: Summary): [string, string][] {
+  const { endedEarly, asked, output } = tokens;
+  if (endedEarly === 0) return [];
+  const mean = (sum: number): string => number(sum / requests.succeeded);
+  const words = `${endedEarly} of ${requests.succeeded}: ${mean(output)} tokens out of ${mean(asked)} on average; --ignore-eos forces the length`;
+  return [['ended early by the model', words]];
 }
 
 function describeLimits(limits: GoodputLimits): string {

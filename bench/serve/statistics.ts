@@ -35,6 +35,10 @@ export interface Summary {
     readonly input: number;
     readonly cachedInput: number;
     readonly output: number;
+    /** What complete answers might have had: their `max_tokens`. */
+    readonly asked: number;
+    /** Complete answers that the model ended before that. */
+    readonly endedEarly: number;
     readonly countedBy: 'usage' | 'chunks';
   };
   readonly perSecond: {
@@ -185,6 +189,8 @@ export function summarise(results: readonly LoadResult[], limits: GoodputLimits)
       input,
       cachedInput: total(({ cachedTokens }) => cachedTokens),
       output,
+      asked: total(({ maxTokens }) => maxTokens),
+      endedEarly: complete.filter(({ finishReason }) => finishReason === 'stop').length,
       countedBy: complete.every(({ countedBy }) => countedBy === 'usage') ? 'usage' : 'chunks',
     },
     perSecond: {

@@ -299,7 +299,7 @@ function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {
     case 'context':
       return new OctavoError(
         'context_length_exceeded',
-        `This model's maximum context length is ${refusal.limit} tokens. The request asks for ${refusal.tokens} ` +
+        `This model's maximum context length is ${refusal.limit} tokens. However, you requested ${refusal.tokens} tokens ` +
           `(${prompt} in the prompt, ${request.maxTokens} in the completion).`,
       );
     case 'pool':

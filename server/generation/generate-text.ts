@@ -17,6 +17,8 @@ export interface TextRequest extends EngineRequest, TextOptions {}
 export interface TextOptions {
   /** None of them empty. */
   readonly stop: readonly string[];
+  /** Stop tokens that the request itself names: of one that ends the text, the answer tells. */
+  readonly namedStops: readonly TokenId[];
   /** Leaves the stop string, or the stop token's text, in the output. */
   readonly includeStop: boolean;
   /** Stop strings that are complete with one of so many first tokens are text. */
@@ -42,6 +44,7 @@ export interface MessageForm {
 /** All text until a stop token. */
 export const PLAIN_TEXT: TextOptions = {
   stop: [],
+  namedStops: [],
   includeStop: false,
   minTokens: 0,
   skipSpecialTokens: true,
@@ -68,6 +71,8 @@ export interface TextOutput {
   /** Of each prompt token but the first, with the first output; absent unless asked for. */
   readonly promptLogprobs?: readonly TokenLogprobs[];
   readonly finishReason: 'stop' | 'length' | 'abort' | null;
+  /** The stop string, or the stop token that the request names, that has ended the text; null: nothing of the kind has. */
+  readonly stopReason: string | TokenId | null;
   readonly cachedTokens: number;
   /** With the first output that has tokens. */
   readonly times?: FirstTokenTimes;
@@ -155,6 +160,12 @@ class VisibleText {
       reader.flush(this.#detokenizer.flush(), this.#mayStop);
     }
     if (reader.stopped) finishReason = 'stop';
+    const last = tokenIds.at(-1);
+    const isNamed =
+      finishReason === 'stop' &&
+      !reader.stopped &&
+      last !== undefined &&
+      this.#options.namedStops.includes(last);
     const events = reader.take();
     const text = contentOf(events);
     this.#shown += text.length;
@@ -167,6 +178,7 @@ class VisibleText {
       logprobSum,
       scored: this.#takeScored(finishReason !== null && !reader.stopped),
       finishReason,
+      stopReason: isNamed ? last : reader.stopString,
       cachedTokens,
     };
     return promptLogprobs ? { ...shown, promptLogprobs } : shown;
@@ -187,7 +199,7 @@ function contentOf(events: readonly MessageEvent[]): string {
   return events.map((event) => (event.kind === 'content' ? event.text : '')).join('');
 }
 
-/** Hides the one token that the engine must generate. */
+/** Of a prompt that is only computed. */
 class NoText {
   take({ cachedTokens, promptLogprobs, finishReason }: EngineOutput): TextOutput {
     const shown = {
@@ -198,7 +210,8 @@ class NoText {
       reasoningTokens: 0,
       logprobSum: 0,
       scored: [],
-      finishReason: finishReason === 'stop' ? 'length' : finishReason,
+      finishReason,
+      stopReason: null,
       cachedTokens,
     } as const;
     return promptLogprobs ? { ...shown, promptLogprobs } : shown;

@@ -26,6 +26,7 @@ export class MessageReader {
   #events: MessageEvent[] = [];
   #calls = 0;
   #stopped = false;
+  #stopString: string | null = null;
   #mayStop = true;
   /** Tokens before it is known whether they are reasoning. */
   #undecidedTokens = 0;
@@ -43,6 +44,11 @@ export class MessageReader {
   /** A stop string, or the last call that is allowed, has ended the message: nothing may be pushed any more. */
   get stopped(): boolean {
     return this.#stopped;
+  }
+
+  /** The stop string that has ended the message, if one has. */
+  get stopString(): string | null {
+    return this.#stopString;
   }
 
   /** Tokens of the reasoning so far, its tags included. */
@@ -112,9 +118,10 @@ export class MessageReader {
     for (const event of events) {
       if (this.#stopped) return;
       if (event.kind === 'content') {
-        const { text, stopped } = this.#matcher.push(event.text, this.#mayStop);
+        const { text, stopped, stop } = this.#matcher.push(event.text, this.#mayStop);
         this.#show({ kind: 'content', text });
         this.#stopped = stopped;
+        this.#stopString = stop;
         continue;
       }
       if (event.kind === 'call') this.#showHeld();

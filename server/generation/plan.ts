@@ -5,6 +5,7 @@ import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from '../routes/request-fields.js';
 import { refuseUnsupported } from '../routes/unsupported-fields.js';
+import { contextExceeded } from '../text/assert-may-fit.js';
 import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
 import { samplingParams } from './sampling-fields.js';
@@ -65,21 +66,9 @@ export function outputBudget(options: {
     throw new OctavoError('invalid_request', `${param} is empty: it gives no token`, { param });
   }
   const left = context - promptTokens;
-  if (left < 1 || (asked !== null && asked > left)) {
-    const wanted = asked ?? 1;
-    throw new OctavoError(
-      'context_length_exceeded',
-      `the model's context is ${context} tokens, and ${count(promptTokens + wanted)} were requested ` +
-        `(${promptTokens} in ${param}, ${count(wanted)} for the completion)`,
-      { param },
-    );
-  }
+  const wanted = asked ?? 1;
+  if (wanted > left) throw contextExceeded({ context, promptTokens, wanted, param });
   return asked ?? Math.min(options.standard, left);
-}
-
-/** A number as people write it: JavaScript would say 1e+300. */
-function count(tokens: number): string {
-  return Number.isSafeInteger(tokens) ? String(tokens) : `more than ${Number.MAX_SAFE_INTEGER}`;
 }
 
 /** What the fields of one endpoint ask of the engine. */
@@ -121,8 +110,7 @@ export function planRequests(
         (_, choice) => `${id}-${index * completions + choice}` as RequestId,
       ),
       promptTokenIds: tokenIds,
-      // The engine generates at least one token.
-      maxTokens: Math.max(1, maxTokens),
+      maxTokens,
       stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
       ...PLAIN_REQUEST,
       eosTokenIds: context.model.eosTokenIds,
@@ -131,6 +119,9 @@ export function planRequests(
       priority: body.priority ?? 0,
       cacheSalt: body.cache_salt ?? null,
       stop: typeof stop === 'string' ? [stop] : stop,
+      namedStops: ((body.stop_token_ids ?? []) as TokenId[]).filter(
+        (token) => !eos.includes(token),
+      ),
       includeStop: body.include_stop_str_in_output === true,
       skipSpecialTokens: body.skip_special_tokens !== false,
       before: continuesPrompt ? tokenIds : [],

@@ -46,6 +46,7 @@ export interface Choice {
   readonly scored: ScoredToken[];
   promptLogprobs: readonly TokenLogprobs[] | null;
   finishReason: 'stop' | 'length' | null;
+  stopReason: string | TokenId | null;
 }
 
 /** How an endpoint words its answer. */
@@ -131,10 +132,27 @@ export async function* runRequests(
   const { signal } = controller;
   const streams = requests.flatMap((request) => {
     // To the engine crosses what is the engine's.
-    const { stop, includeStop, skipSpecialTokens, before, promptOnly, message, ...ofEngine } =
-      request;
+    const {
+      stop,
+      namedStops,
+      includeStop,
+      skipSpecialTokens,
+      before,
+      promptOnly,
+      message,
+      ...ofEngine
+    } = request;
     const { minTokens, promptTokenIds, promptLogprobs } = ofEngine;
-    const shown = { stop, includeStop, minTokens, skipSpecialTokens, before, promptOnly, message };
+    const shown = {
+      stop,
+      namedStops,
+      includeStop,
+      minTokens,
+      skipSpecialTokens,
+      before,
+      promptOnly,
+      message,
+    };
     const observers = metrics.observe({
       arrivedAt,
       promptTokens: promptTokenIds.length,
@@ -205,6 +223,7 @@ async function collect(
     choice.scored.push(...output.scored);
     choice.promptLogprobs ??= output.promptLogprobs ?? null;
     choice.finishReason = output.finishReason;
+    choice.stopReason = output.stopReason;
   }
   return format.whole(choices, usageOf(record));
 }
@@ -218,6 +237,7 @@ const newChoice = (): Choice => ({
   scored: [],
   promptLogprobs: null,
   finishReason: null,
+  stopReason: null,
 });
 
 async function stream(

@@ -39,8 +39,15 @@ export function samplingParams(body: SamplingFields, context: AppContext): Sampl
     minP: body.min_p ?? standard.minP,
     typicalP: body.typical_p ?? standard.typicalP,
     topP: body.top_p ?? standard.topP,
-    seed: Number(BigInt.asUintN(32, BigInt(seed))),
+    seed: foldSeed(seed),
   };
+}
+
+/** 32 bits of any integer: its last ones; of one whose last digits JSON has rounded, the upper half counts, too. */
+function foldSeed(seed: number): number {
+  const bits = BigInt.asUintN(64, BigInt(seed));
+  const folded = Number.isSafeInteger(seed) ? bits : bits ^ (bits >> 32n);
+  return Number(BigInt.asUintN(32, folded));
 }
 
 function logitBias(

@@ -1,10 +1,12 @@
 import { IsArray, IsObject, IsUnion, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
+import { Errors } from 'typebox/value';
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
 import { clip } from '../text/clip.js';
 import { excerptOf } from './excerpt.js';
+import { narrowLists } from './narrow-lists.js';
 
 // Enough for a union of many forms: of the usual eight, the form that is meant may be missing.
 Settings.Set({ maxErrors: 64 });
@@ -31,7 +33,8 @@ export function compileValidator(
     const deep = tooDeepPath(value);
     if (deep) return { error: tooDeep(fieldPath(schema, deep)) };
     if (compiled.Check(value)) return { value };
-    return { error: describe(compiled.Errors(excerptOf(value))) };
+    const excerpt = excerptOf(value);
+    return { error: describe(Errors(narrowLists(schema, excerpt), excerpt), schema) };
   };
 }
 
@@ -64,7 +67,7 @@ function innerForms(form: TSchema, key: string): TSchema[] {
  * Of the problems, the deepest says most: in a union of forms it belongs to the form that fits best. Alternatives at one place
  * are joined: "must be string or array".
  */
-function describe(problems: readonly Problem[]): OctavoError {
+function describe(problems: readonly Problem[], schema: TSchema): OctavoError {
   if (problems.length === 0) {
     return new OctavoError(
       'invalid_request',
@@ -77,12 +80,22 @@ function describe(problems: readonly Problem[]): OctavoError {
   const first = telling.find((problem) => depth(problem) === deepest);
   if (!first) return new OctavoError('invalid_request', 'the body is not valid');
   const here = telling.filter(({ instancePath }) => instancePath === first.instancePath);
+  const excluding = here.find(({ keyword }) => keyword === 'not');
+  if (excluding) return excludingFields(schema);
   const param = paramName(keysOf(first.instancePath));
-  const missing = here.find(({ keyword }) => keyword === 'required');
-  if (missing) {
-    const { requiredProperties } = missing.params as { requiredProperties: string[] };
-    const field = [param, requiredProperties[0]].filter((part) => part !== '').join('.');
-    return new OctavoError('invalid_request', `missing required field ${field}`, { param: field });
+  const missing = here.filter(({ keyword }) => keyword === 'required');
+  if (missing.length > 0) {
+    const fields = missing.map(({ params }) => {
+      const { requiredProperties } = params as { requiredProperties: string[] };
+      return [param, requiredProperties[0]].filter((part) => part !== '').join('.');
+    });
+    // Of a body of several forms, each field is another way to be one.
+    const said = missing.every(({ schemaPath }) => /^#\/anyOf\/\d+$/.test(schemaPath))
+      ? fields.join(' or ')
+      : fields[0];
+    return new OctavoError('invalid_request', `missing required field ${said}`, {
+      param: fields[0],
+    });
   }
   // A value of the right type breaks a rule of that type; the types it might have had do not matter then.
   const ofType = here.filter(({ keyword }) => keyword === 'type');
@@ -92,14 +105,21 @@ function describe(problems: readonly Problem[]): OctavoError {
   return new OctavoError('invalid_request', `${clip(param)} ${message}`, { param });
 }
 
+/** A body with `not` says by it which fields cannot be there together. */
+function excludingFields(schema: TSchema): OctavoError {
+  const { required } = Reflect.get(schema, 'not') as { required: string[] };
+  return new OctavoError('invalid_request', `give either ${required.join(' or ')}, not both`, {
+    param: required[0],
+  });
+}
+
 /**
  * Of several forms, told apart by a constant field such as `type`, only those with the value's own constant are of interest, if there
  * are any.
  */
 function withoutAlienForms(problems: readonly Problem[]): readonly Problem[] {
   const aliens = problems.flatMap(({ keyword, schemaPath, instancePath }) => {
-    const form =
-      keyword === 'const' ? /^(.*\/anyOf)\/\d+(?=\/properties\/[^/]+$)/.exec(schemaPath) : null;
+    const form = keyword === 'const' ? FORM.exec(schemaPath) : null;
     return form ? [{ form: form[0], union: form[1], at: parentOf(instancePath) }] : [];
   });
   const isAlien = (problem: Problem): boolean =>
@@ -116,6 +136,9 @@ function withoutAlienForms(problems: readonly Problem[]): readonly Problem[] {
   );
   return hasFitting ? problems.filter((problem) => !isAlien(problem)) : problems;
 }
+
+/** The form of a union in which a constant, or one of several, is asked of a field. */
+const FORM = /^(.*\/anyOf)\/\d+(?=\/properties\/[^/]+(?:\/anyOf\/\d+)?$)/;
 
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
@@ -134,6 +157,7 @@ function ruleMessage(problem: Problem, here: readonly Problem[]): string {
     return `must be ${JSON.stringify(params.allowedValue)}`;
   }
   if (problem.keyword === 'enum') return `must be one of ${params.allowedValues?.join(', ')}`;
+  if (problem.keyword === 'minLength') return 'must not be empty';
   return problem.message;
 }
 

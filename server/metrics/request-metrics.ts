@@ -99,12 +99,13 @@ export class RequestMetrics {
     let prefill = 0;
     return {
       output: (tokens, cachedTokens, times) => {
-        if (tokens === 0) return;
-        const now = this.#clock.now();
-        if (!shared.begun) {
+        // A prompt that is only computed has times, and no tokens.
+        if (!shared.begun && (tokens > 0 || times)) {
           shared.begun = true;
           this.#countPrompt(promptTokens, cachedTokens);
         }
+        if (tokens === 0) return;
+        const now = this.#clock.now();
         if (generated === 0) {
           firstAt = now;
           m.firstToken.observe((now - arrivedAt) / 1000);

@@ -16,7 +16,7 @@ const CONTENT_SECURITY =
  *
  * Routes must be added in a plugin that is registered after this call: only those are seen.
  */
-export function addApiDocs(app: FastifyInstance): void {
+export function addApiDocs(app: FastifyInstance, { hasKeys }: { hasKeys: boolean }): void {
   void app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -27,11 +27,15 @@ export function addApiDocs(app: FastifyInstance): void {
         version: packageVersion(),
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      components: {
-        securitySchemes: {
-          key: { type: 'http', scheme: 'bearer', description: 'a key given with --api-key' },
-        },
-      },
+      ...(hasKeys
+        ? {
+            components: {
+              securitySchemes: {
+                key: { type: 'http', scheme: 'bearer', description: 'a key given with --api-key' },
+              },
+            },
+          }
+        : {}),
     },
     transform: ({ schema, url, route }) => {
       // The page and the document itself.
@@ -40,7 +44,10 @@ export function addApiDocs(app: FastifyInstance): void {
       const operation = OPERATIONS[name];
       if (!operation) throw new Error(`OPERATIONS does not describe ${name}`);
       return {
-        schema: { ...describe(schema ?? {}, url, operation), operationId: idOf(name) },
+        schema: {
+          ...describe(schema ?? {}, operation, hasKeys && isGuardedRoute(url)),
+          operationId: idOf(name),
+        },
         url,
       };
     },
@@ -57,8 +64,8 @@ export function addApiDocs(app: FastifyInstance): void {
 }
 
 /** A route's own schemas, with what the document adds. */
-function describe(schema: FastifySchema, url: string, operation: Operation): FastifySchema {
-  const { tag, summary, answer, event } = operation;
+function describe(schema: FastifySchema, operation: Operation, needsKey: boolean): FastifySchema {
+  const { tag, summary, answer, event, fails } = operation;
   const content = {
     ...(answer ? { 'application/json': { schema: answer } } : {}),
     ...(event ? { 'text/event-stream': { schema: event } } : {}),
@@ -68,10 +75,10 @@ function describe(schema: FastifySchema, url: string, operation: Operation): Fas
     ...schema,
     tags: [tag],
     summary,
-    security: isGuardedRoute(url) ? [{ key: [] }] : [],
+    security: needsKey ? [{ key: [] }] : [],
     response: {
-      200: { description: 'done', content },
-      default: {
+      ...(fails ? {} : { 200: { description: 'done', content } }),
+      [fails ? '4XX' : 'default']: {
         description: 'an error',
         content: { 'application/json': { schema: ErrorSchema } },
       },

@@ -1,7 +1,15 @@
 import { Type } from 'typebox';
 import { OrNull, UsageSchema } from './schemas.js';
 
-const HEAD = { id: Type.String(), created: Type.Integer(), model: Type.String() };
+const HEAD = {
+  id: Type.String(),
+  created: Type.Integer(),
+  model: Type.String(),
+  system_fingerprint: Type.String(),
+};
+
+/** vLLM's: the stop string, or the token of `stop_token_ids`, that has ended the text. */
+const StopReason = OrNull(Type.Union([Type.String(), Type.Integer()]));
 
 const Index = Type.Integer({ minimum: 0 });
 
@@ -26,7 +34,7 @@ const CompletionLogprobs = Type.Object({
   text_offset: Type.Array(Index),
 });
 
-const ChatFinishReason = Type.Enum(['stop', 'length', 'tool_calls']);
+const ChatFinishReason = Type.Enum(['stop', 'length', 'tool_calls', 'function_call']);
 
 /** Under both of the names that clients know. */
 const REASONING = {
@@ -52,9 +60,11 @@ export const ChatAnswer = Type.Object({
         refusal: Type.Null(),
         ...REASONING,
         tool_calls: Type.Optional(Type.Array(ToolCall)),
+        function_call: Type.Optional(ToolCall.properties.function),
       }),
       logprobs: OrNull(ChatLogprobs),
       finish_reason: ChatFinishReason,
+      stop_reason: StopReason,
     }),
   ),
   usage: UsageSchema,
@@ -82,9 +92,11 @@ export const ChatChunk = Type.Object({
         content: Type.Optional(OrNull(Type.String())),
         ...REASONING,
         tool_calls: Type.Optional(Type.Array(ToolCallDelta)),
+        function_call: Type.Optional(ToolCallDelta.properties.function),
       }),
       logprobs: OrNull(ChatLogprobs),
       finish_reason: OrNull(ChatFinishReason),
+      stop_reason: Type.Optional(StopReason),
     }),
   ),
   usage: Type.Optional(OrNull(UsageSchema)),
@@ -100,7 +112,11 @@ export const CompletionAnswer = Type.Object({
   object: Type.Literal('text_completion'),
   ...HEAD,
   choices: Type.Array(
-    Type.Object({ ...CompletionChoice, finish_reason: Type.Enum(['stop', 'length']) }),
+    Type.Object({
+      ...CompletionChoice,
+      finish_reason: Type.Enum(['stop', 'length']),
+      stop_reason: StopReason,
+    }),
   ),
   usage: UsageSchema,
 });
@@ -110,7 +126,11 @@ export const CompletionChunk = Type.Object({
   object: Type.Literal('text_completion'),
   ...HEAD,
   choices: Type.Array(
-    Type.Object({ ...CompletionChoice, finish_reason: OrNull(Type.Enum(['stop', 'length'])) }),
+    Type.Object({
+      ...CompletionChoice,
+      finish_reason: OrNull(Type.Enum(['stop', 'length'])),
+      stop_reason: Type.Optional(StopReason),
+    }),
   ),
   usage: Type.Optional(OrNull(UsageSchema)),
 });

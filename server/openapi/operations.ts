@@ -22,6 +22,8 @@ export interface Operation {
   readonly summary: string;
   /** Null: a text, or always an error. */
   readonly answer: TSchema | null;
+  /** Whatever is sent. */
+  readonly fails?: true;
   /** One server-sent event, where `stream: true` is possible. */
   readonly event?: TSchema;
 }
@@ -73,6 +75,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'responses',
     summary: 'Always an error: there are no background responses',
     answer: null,
+    fails: true,
   },
   'GET /v1/responses/:id/input_items': {
     tag: 'responses',

@@ -12,21 +12,46 @@ const AllowedTools = Type.Object({
   tools: Type.Array(NamedTool, { minItems: 1 }),
 });
 
+const FunctionTool = Type.Object({
+  type: Type.Literal('function'),
+  name: Type.String({ pattern: FUNCTION_NAME.source }),
+  description: Nullable(Type.String()),
+  parameters: Nullable(Type.Object({})),
+  strict: Nullable(Type.Boolean()),
+});
+
+/**
+ * Tools of OpenAI that are no functions: what its own servers run (`web_search`), and forms of calls that models here do not write
+ * (`custom`, `namespace`). Clients offer them to every model. The model is not told of them, so it never calls them, and the response's
+ * `tools` has only those that it was told of.
+ */
+const OTHER_TOOL_TYPES = [
+  'apply_patch',
+  'code_interpreter',
+  'computer',
+  'computer_use_preview',
+  'custom',
+  'file_search',
+  'image_generation',
+  'local_shell',
+  'mcp',
+  'namespace',
+  'shell',
+  'tool_search',
+  'web_search',
+  'web_search_2025_08_26',
+  'web_search_preview',
+  'web_search_preview_2025_03_11',
+] as const;
+
+const OtherTool = Type.Object({
+  type: Type.Union(OTHER_TOOL_TYPES.map((type) => Type.Literal(type))),
+});
+
 /** Request fields about tools. Chats have the same ones, but with the parts of a function one level deeper. */
 export const RESPONSE_TOOL_FIELDS = {
   /** Empty is the same as absent, unlike in chats: clients of this API send it so. */
-  tools: Nullable(
-    Type.Array(
-      Type.Object({
-        type: Type.Literal('function'),
-        name: Type.String({ pattern: FUNCTION_NAME.source }),
-        description: Nullable(Type.String()),
-        parameters: Nullable(Type.Object({})),
-        strict: Nullable(Type.Boolean()),
-      }),
-      { maxItems: MAX_TOOLS },
-    ),
-  ),
+  tools: Nullable(Type.Array(Type.Union([FunctionTool, OtherTool]), { maxItems: MAX_TOOLS })),
   tool_choice: Nullable(
     Type.Union([Type.Enum(['none', 'auto', 'required']), NamedTool, AllowedTools]),
   ),
@@ -38,10 +63,25 @@ const FieldsSchema = Type.Object(RESPONSE_TOOL_FIELDS);
 type Fields = Static<typeof FieldsSchema>;
 type ChatFields = Static<typeof ToolFieldsSchema>;
 
-/** The same wishes in the form of chats. */
+function functionsOf({ tools }: Fields): Static<typeof FunctionTool>[] {
+  return (tools ?? []).filter(
+    (tool): tool is Static<typeof FunctionTool> => tool.type === 'function',
+  );
+}
+
+/**
+ * The same wishes in the form of chats.
+ *
+ * @throws OctavoError `invalid_request` when a call must come, and no function may be called
+ */
 export function toChatTools(body: Fields): ChatFields {
-  const tools = body.tools?.length ? body.tools : null;
+  const functions = functionsOf(body);
+  const tools = functions.length > 0 ? functions : null;
   const choice = body.tool_choice ?? null;
+  if (tools === null && choice === 'required' && body.tools?.length) {
+    const message = 'tool_choice: no tool of type function is there, and only these can be called';
+    throw new OctavoError('invalid_request', message, { param: 'tool_choice' });
+  }
   return {
     parallel_tool_calls: body.parallel_tool_calls ?? null,
     tools: tools?.map(({ type, ...definition }) => ({ type, function: definition })) ?? null,
@@ -61,9 +101,9 @@ function toChatChoice(
   return { type, allowed_tools: { mode, tools: tools.map(toChatName) } };
 }
 
-/** Tools as a response repeats them. */
+/** The tools that the model was told of, as a response repeats them. */
 export function shownTools(body: Fields): object[] {
-  return (body.tools ?? []).map(({ type, name, description, parameters, strict }) => ({
+  return functionsOf(body).map(({ type, name, description, parameters, strict }) => ({
     type,
     name,
     description: description ?? null,

@@ -3,18 +3,21 @@ import { newCallId } from '../tools/call-ids.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 
 /** How a choice ended in the words of chat completions. */
-export type ChatFinishReason = 'stop' | 'length' | 'tool_calls';
+export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'function_call';
 
 export interface ToolCallWords {
   readonly newCallId: () => string;
   /** The request named the function: OpenAI then ends with `stop`, also after a call. */
   readonly named: boolean;
+  /** The request has `functions`: its call is a `function_call`. */
+  readonly older: boolean;
 }
 
-export function toolCallWords(plan: ToolPlan | null): ToolCallWords {
+export function toolCallWords(plan: ToolPlan | null, older: boolean): ToolCallWords {
   return {
     newCallId: () => plan?.format.newCallId() ?? newCallId(),
     named: plan?.mode === 'named',
+    older,
   };
 }
 
@@ -35,7 +38,7 @@ export class MessageDeltas {
   }
 
   finishReason(reason: 'stop' | 'length'): ChatFinishReason {
-    return reason === 'stop' && this.#calls > 0 && !this.#words.named ? 'tool_calls' : reason;
+    return endOf(reason, this.#calls > 0, this.#words);
   }
 
   #delta(event: MessageEvent): object[] {
@@ -47,15 +50,26 @@ export class MessageDeltas {
       case 'call': {
         const call = { name: event.name, arguments: '' };
         const index = this.#calls++;
+        if (this.#words.older) return [{ function_call: call }];
         const id = this.#words.newCallId();
         return [{ tool_calls: [{ index, id, type: 'function', function: call }] }];
       }
       case 'arguments':
+        if (this.#words.older) return [{ function_call: { arguments: event.text } }];
         return [{ tool_calls: [{ index: this.#calls - 1, function: { arguments: event.text } }] }];
       case 'end':
         return [];
     }
   }
+}
+
+function endOf(
+  reason: 'stop' | 'length',
+  hasCall: boolean,
+  { named, older }: ToolCallWords,
+): ChatFinishReason {
+  if (reason !== 'stop' || !hasCall || named) return reason;
+  return older ? 'function_call' : 'tool_calls';
 }
 
 /** The whole message of one choice; `content` is null when the message is calls or reasoning only. */
@@ -85,8 +99,8 @@ export function wholeMessage(
     content: content === '' && (isCall || reasoning !== '') ? null : content,
     refusal: null,
     ...(reasoning === '' ? {} : { reasoning_content: reasoning, reasoning }),
-    ...(isCall ? { tool_calls: calls } : {}),
+    ...(isCall && !words.older ? { tool_calls: calls } : {}),
+    ...(isCall && words.older ? { function_call: calls[0].function } : {}),
   };
-  const finishReason = reason === 'stop' && isCall && !words.named ? 'tool_calls' : reason;
-  return { message, finishReason };
+  return { message, finishReason: reason && endOf(reason, isCall, words) };
 }

@@ -9,14 +9,17 @@ import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { encodePrompt } from '../text/served-model.js';
+import { toolFieldsOf, usesFunctions, withOlderNames } from '../tools/function-fields.js';
 import { areLarge, planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';
 import { chatFormat } from './chat-format.js';
-import { MessagesSchema, renderMessages } from './chat-messages.js';
+import { renderMessages } from './chat-messages.js';
 import { LogprobWriter } from './logprobs.js';
+import { MessagesSchema } from './message-schema.js';
+import { ENDING_OF_PROMPT, endingOf } from './prompt-ending.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
-import { TOOL_FIELDS } from './tool-fields.js';
+import { FUNCTION_FIELDS, TOOL_FIELDS } from './tool-fields.js';
 import type { TypedApp } from './typed-app.js';
 
 export const ChatSchema = Type.Object({
@@ -26,7 +29,9 @@ export const ChatSchema = Type.Object({
   /** So many of the likeliest tokens at each place. */
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   ...TOOL_FIELDS,
+  ...FUNCTION_FIELDS,
   ...TEMPLATE_FIELDS,
+  ...ENDING_OF_PROMPT,
   /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
   return_token_ids: Nullable(Type.Boolean()),
 });
@@ -45,14 +50,18 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       const { model: served, engine, messageForms } = context;
       const { maxModelLength } = engine.info;
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
-      if (areLarge(body.tools)) await context.largeTools.turn();
-      const tools = planTools(
-        body,
-        served.chatTemplate,
-        messageForms.tools,
-        isCompact(body, context.settings),
+      const toolFields = toolFieldsOf(body);
+      if (areLarge(toolFields.tools)) await context.largeTools.turn();
+      const tools = withOlderNames(body, () =>
+        planTools(
+          toolFields,
+          served.chatTemplate,
+          messageForms.tools,
+          isCompact(body, context.settings),
+        ),
       );
       const rendered = renderMessages(body.messages, served, {
+        ...endingOf(body),
         tools: tools?.shown ?? null,
         variables: templateVariables(body, served.chatTemplate),
       });
@@ -78,12 +87,13 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
           message,
           grammar,
           client: clientOf(request, context.settings.apiKey.length > 0),
+          continuesPrompt: body.continue_final_message === true,
         }),
         checks,
         format: chatFormat({
-          shared: { id, created, model },
+          shared: { id, created, model, system_fingerprint: context.fingerprint },
           n: body.n ?? 1,
-          toolCalls: toolCallWords(tools),
+          toolCalls: toolCallWords(tools, usesFunctions(body)),
           logprobs,
           promptLogprobs,
           promptTokenIds: tokenIds,

@@ -5,7 +5,12 @@ import { MessageDeltas, type ToolCallWords, wholeMessage } from './assistant-mes
 import type { LogprobWriter } from './logprobs.js';
 
 export interface ChatFormatOptions {
-  readonly shared: { readonly id: string; readonly created: number; readonly model: string };
+  readonly shared: {
+    readonly id: string;
+    readonly created: number;
+    readonly model: string;
+    readonly system_fingerprint: string;
+  };
   readonly n: number;
   readonly toolCalls: ToolCallWords;
   /** Likeliest tokens at each place; null: no log-probabilities. */
@@ -34,6 +39,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       message,
       logprobs: words(scored),
       finish_reason: finishReason,
+      stop_reason: choice.stopReason,
       ...idsOf(tokenIds),
     };
   };
@@ -44,7 +50,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       Array.from({ length: n }, (_, index) =>
         chunk(index, { role: 'assistant', content: '' }, null, null),
       ),
-    chunks: ({ index, events, scored, tokenIds, finishReason }) => {
+    chunks: ({ index, events, scored, tokenIds, finishReason, stopReason }) => {
       const parts = deltas[index].of(events);
       // Log-probabilities and ids do not wait for text.
       const isDue = scored.length > 0 || (options.showIds && tokenIds.length > 0);
@@ -55,7 +61,8 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
           : chunk(index, delta, null, null),
       );
       if (finishReason === null) return chunks;
-      return [...chunks, chunk(index, {}, null, deltas[index].finishReason(finishReason))];
+      const end = deltas[index].finishReason(finishReason);
+      return [...chunks, chunk(index, {}, null, end, { stop_reason: stopReason })];
     },
     whole: (choices, usage) => ({
       object: 'chat.completion',

@@ -1,42 +1,25 @@
-import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
 import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
 import type { ServedModel } from '../text/served-model.js';
-import type { PromptText } from '../text/spans.js';
-import { Nullable } from './request-fields.js';
+import { type PromptText, spansWithin } from '../text/spans.js';
+import type { CallOfMessage, Message } from './message-schema.js';
 
-const TextPart = Type.Object({ type: Type.Literal('text'), text: Type.String() });
-
-const ToolCall = Type.Object({
-  id: Type.Optional(Type.String()),
-  type: Type.Optional(Type.Literal('function')),
-  function: Type.Object({ name: Type.String(), arguments: Type.String() }),
-});
-
-const MessageSchema = Type.Object({
-  role: Type.Enum(['system', 'developer', 'user', 'assistant', 'tool']),
-  content: Nullable(Type.Union([Type.String(), Type.Array(TextPart)])),
-  name: Nullable(Type.String()),
-  tool_call_id: Nullable(Type.String()),
-  tool_calls: Nullable(Type.Array(ToolCall)),
-  reasoning_content: Nullable(Type.String()),
-  reasoning: Nullable(Type.String()),
-});
-
-export const MessagesSchema = Type.Array(MessageSchema, { minItems: 1 });
-
-export type Message = Static<typeof MessageSchema>;
+export interface MessageOptions extends RenderOptions {
+  /** The prompt ends where the last message ends, so that the model goes on with that. */
+  readonly continuesFinal?: boolean;
+}
 
 /**
  * The prompt's text for a conversation, with the parts that are the client's.
  *
- * @throws OctavoError `invalid_request` when the model has no chat template or its template refuses the messages
+ * @throws OctavoError `invalid_request` when the model has no chat template, its template refuses the messages, or the last one cannot
+ * be continued
  */
 export function renderMessages(
   messages: readonly Message[],
   model: ServedModel,
-  options: RenderOptions = {},
+  { continuesFinal = false, ...options }: MessageOptions = {},
 ): PromptText {
   if (model.chatTemplate === null) {
     throw new OctavoError(
@@ -45,9 +28,44 @@ export function renderMessages(
       { param: 'messages' },
     );
   }
-  const names = namesOfCalls(messages);
-  const turns = messages.map((message, index) => toTemplateMessage(message, index, names));
-  return model.chatTemplate.renderPrompt(turns, options);
+  const all = withToolCalls(messages);
+  const names = namesOfCalls(all);
+  const turns = all.map((message, index) => toTemplateMessage(message, index, names));
+  const prompt = model.chatTemplate.renderPrompt(turns, options);
+  const last = turns.at(-1);
+  return continuesFinal && last ? behindText(prompt, last) : prompt;
+}
+
+/** A prompt without what the template writes behind the last message's text. As with transformers, white space at its end may go. */
+function behindText(
+  { text, client }: PromptText,
+  { content, tool_calls }: TemplateMessage,
+): PromptText {
+  const words = (content ?? '').trim();
+  const start = words === '' || tool_calls ? -1 : text.lastIndexOf(words);
+  if (start < 0) {
+    const message =
+      words === '' || tool_calls
+        ? 'continue_final_message: the last message must have content, and no calls'
+        : "continue_final_message: the model's chat template does not show the last message as it is";
+    throw new OctavoError('invalid_request', message, { param: 'continue_final_message' });
+  }
+  const whole = (content ?? '').trimStart();
+  const end = start + (text.startsWith(whole, start) ? whole : words).length;
+  return { text: text.slice(0, end), client: spansWithin(client, 0, end) };
+}
+
+/** Calls in OpenAI's older form (`function_call`, and a result with the role `function`) in the newer one, with ids that all templates take. */
+function withToolCalls(messages: readonly Message[]): readonly Message[] {
+  let id = '';
+  return messages.map((message, index): Message => {
+    const { role, function_call: call } = message;
+    if (role === 'function')
+      return { ...message, role: 'tool', ...(id ? { tool_call_id: id } : {}) };
+    if (!call || message.tool_calls) return message;
+    id = `call${String(index % 100_000).padStart(5, '0')}`;
+    return { ...message, tool_calls: [{ id, type: 'function', function: call }] };
+  });
 }
 
 /** The function behind each call id. Some templates want the name of a result, which OpenAI's clients do not send. */
@@ -61,18 +79,13 @@ function toTemplateMessage(
   index: number,
   names: ReadonlyMap<string, string>,
 ): TemplateMessage {
-  const { role, content, tool_calls: calls, tool_call_id: callId } = message;
-  if ((content === undefined || content === null) && (role !== 'assistant' || !calls)) {
-    const param = `messages[${index}].content`;
-    throw new OctavoError('invalid_request', `missing required field ${param}`, { param });
-  }
-  const text = Array.isArray(content) ? content.map((part) => part.text).join('') : content;
+  const { role, tool_calls: calls, tool_call_id: callId } = message;
   const reasoning = message.reasoning_content ?? message.reasoning;
   const name = message.name ?? (callId ? names.get(callId) : undefined);
   return {
     // Templates know the older name of the role only.
     role: role === 'developer' ? 'system' : role,
-    content: text ?? '',
+    content: textOf(message),
     ...(name ? { name } : {}),
     ...(callId ? { tool_call_id: callId } : {}),
     ...(calls?.length
@@ -86,8 +99,15 @@ function toTemplateMessage(
   };
 }
 
+/** What was said; templates know of no refusals. */
+function textOf({ content, refusal }: Message): string {
+  if (typeof content === 'string') return content;
+  if (!content) return refusal ?? '';
+  return content.map((part) => (part.type === 'text' ? part.text : part.refusal)).join('');
+}
+
 /** Clients send arguments as a JSON text; templates print them as the object they are. */
-function withParsedArguments(call: Static<typeof ToolCall>, at: string): object {
+function withParsedArguments(call: CallOfMessage, at: string): object {
   const given = parsed(call.function.arguments);
   if (tooDeepPath(given)) {
     const param = `${at}.function.arguments`;

@@ -41,13 +41,14 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
   const promptTokens = (echo: Echo, scores: readonly TokenLogprobs[]): PlacedToken[] =>
     logprobs === null ? [] : placeTokens(echo, scores, tokenizer);
   const wholeChoice = (completion: Choice, index: number): object => {
-    const { text, scored, tokenIds, finishReason } = completion;
+    const { text, scored, tokenIds, finishReason, stopReason } = completion;
     const prompt = promptOf(index);
     const echo = echoes[prompt];
     const scores = completion.promptLogprobs ?? [];
     const tokens = [...promptTokens(echo, scores), ...shifted(scored, echo.characters)];
     return {
       ...choice(index, echo.text + text, words(tokens), finishReason),
+      stop_reason: stopReason,
       ...idsOf(tokenIds),
       ...promptIdsOf(index),
       ...(promptLogprobs === null
@@ -59,7 +60,7 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
     head,
     opening: () => [],
     chunks: (output) => {
-      const { index, text, scored, tokenIds, finishReason } = output;
+      const { index, text, scored, tokenIds, finishReason, stopReason } = output;
       const echo = echoes[promptOf(index)];
       const isFirst = !begun.has(index);
       begun.add(index);
@@ -76,7 +77,8 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
       const isDue = text !== '' || scored.length > 0 || (options.showIds && tokenIds.length > 0);
       if (isDue || finishReason !== null) {
         const tokens = shifted(scored, echo.characters);
-        add(choice(index, text, words(tokens), finishReason), tokenIds);
+        const end = finishReason === null ? {} : { stop_reason: stopReason };
+        add({ ...choice(index, text, words(tokens), finishReason), ...end }, tokenIds);
       }
       return chunks;
     },

@@ -16,7 +16,7 @@ import { completionFormat } from './completion-format.js';
 import { echoOf, NO_ECHO } from './echo.js';
 import { LogprobWriter } from './logprobs.js';
 import { encodePrompts, PromptSchema } from './prompt-input.js';
-import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
 
 /** OpenAI's. */
@@ -30,7 +30,7 @@ export const CompletionSchema = Type.Object({
   /** So many of the likeliest tokens at each place. */
   logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   /** 0 with `echo`: only the prompt is wanted. */
-  max_tokens: Nullable(Type.Integer({ minimum: 0 })),
+  max_tokens: Nullable(Count(0)),
   add_special_tokens: Nullable(Type.Boolean()),
   /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
   return_token_ids: Nullable(Type.Boolean()),
@@ -75,7 +75,13 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
         requests,
         checks: grammar ? [{ ...grammar, suspects: [] }] : [],
         format: completionFormat({
-          head: { id, object: 'text_completion', created, model },
+          head: {
+            id,
+            object: 'text_completion',
+            created,
+            model,
+            system_fingerprint: context.fingerprint,
+          },
           echoes: requests.map(({ promptTokenIds }, index) =>
             body.echo === true ? echoOf(body.prompt, index, promptTokenIds, tokenizer) : NO_ECHO,
           ),

@@ -11,8 +11,9 @@ import { newId } from '../generation/run.js';
 import { runInFlight } from '../generation/run-in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import { encodePrompts, PromptSchema } from './prompt-input.js';
-import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { contextExceeded } from '../text/assert-may-fit.js';
+import { encodePrompts, FilledPromptSchema } from './prompt-input.js';
+import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
 import type { TypedApp } from './typed-app.js';
 import { refuseUnsupported } from './unsupported-fields.js';
 
@@ -20,10 +21,10 @@ const { model, user, priority, cache_salt } = COMMON_FIELDS;
 
 export const EmbeddingSchema = Type.Object({
   model,
-  input: PromptSchema,
+  input: FilledPromptSchema,
   encoding_format: Nullable(Type.Enum(['float', 'base64'])),
   /** Cuts the vectors; they are normalised afterwards. */
-  dimensions: Nullable(Type.Integer({ minimum: 1 })),
+  dimensions: Nullable(Count(1)),
   add_special_tokens: Nullable(Type.Boolean()),
   user,
   priority,
@@ -98,8 +99,12 @@ async function encodeInput(
       throw new OctavoError('invalid_request', `${param} is empty`, { param });
     }
     if (length > maxModelLength) {
-      const message = `the model's context is ${maxModelLength} tokens, and ${param} has ${length}`;
-      throw new OctavoError('context_length_exceeded', message, { param });
+      throw contextExceeded({
+        context: maxModelLength,
+        promptTokens: length,
+        wanted: null,
+        param,
+      });
     }
   });
   return prompts;

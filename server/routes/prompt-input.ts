@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { type Static, type TString, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
@@ -9,12 +9,18 @@ import { assertMayFit } from '../text/assert-may-fit.js';
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
 
 /** One prompt or a batch of them, as text or as token ids. */
-export const PromptSchema = Type.Union([
-  Type.String(),
-  Type.Array(Type.String(), { minItems: 1, maxItems: 2048 }),
-  TokenIds,
-  Type.Array(TokenIds, { minItems: 1, maxItems: 2048 }),
-]);
+const promptsOf = (text: TString) =>
+  Type.Union([
+    text,
+    Type.Array(text, { minItems: 1, maxItems: 2048 }),
+    TokenIds,
+    Type.Array(TokenIds, { minItems: 1, maxItems: 2048 }),
+  ]);
+
+export const PromptSchema = promptsOf(Type.String());
+
+/** The same without empty texts. */
+export const FilledPromptSchema = promptsOf(Type.String({ minLength: 1 }));
 
 /** UTF-16 units that are cut into tokens before others get their turn: some ten milliseconds. */
 const UNITS_PER_TURN = 16_384;

@@ -5,6 +5,13 @@ import { STRUCTURED_OUTPUT_FIELDS } from './structured-output-fields.js';
 export const Nullable = <Schema extends TSchema>(schema: Schema) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
 
+/** Larger ones are no counts any more: they have lost digits. */
+export const Count = (minimum: number) =>
+  Type.Integer({ minimum, maximum: Number.MAX_SAFE_INTEGER });
+
+/** OpenAI's and vLLM's int64. Beyond 2^53, JSON's numbers come rounded to the nearest that JavaScript has. */
+const Int64 = Type.Integer({ minimum: -(2 ** 63), maximum: 2 ** 63 });
+
 const StopString = Type.String({ minLength: 1 });
 
 export const StreamOptionsSchema = Type.Object({
@@ -27,17 +34,15 @@ const SAMPLING_FIELDS = {
   repetition_penalty: Nullable(Type.Number({ minimum: 0.01, maximum: 100 })),
   /** Keys are token ids. */
   logit_bias: Nullable(Type.Record(Type.String(), Type.Number({ minimum: -100, maximum: 100 }))),
-  seed: Nullable(
-    Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
-  ),
+  seed: Nullable(Int64),
 };
 
 /** When a completion ends, and what of its end is shown. */
 const ENDING_FIELDS = {
-  min_tokens: Nullable(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
-  max_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  min_tokens: Nullable(Count(0)),
+  max_tokens: Nullable(Count(1)),
   /** Wins over `max_tokens`. */
-  max_completion_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  max_completion_tokens: Nullable(Count(1)),
   stop: Nullable(Type.Union([StopString, Type.Array(StopString, { maxItems: 16 })])),
   stop_token_ids: Nullable(Type.Array(Type.Integer({ minimum: 0 }))),
   ignore_eos: Nullable(Type.Boolean()),
@@ -54,6 +59,8 @@ export const IGNORED_FIELDS = {
   service_tier: Nullable(Type.String()),
   prompt_cache_key: Nullable(Type.String()),
   prompt_cache_retention: Nullable(Type.String()),
+  /** How long answers are to be: no model that is served here is told. */
+  verbosity: Nullable(Type.Enum(['low', 'medium', 'high'])),
   /** Speaks of tokenizers that put spaces between; none that is loaded here does. */
   spaces_between_special_tokens: Nullable(Type.Boolean()),
 };
@@ -71,7 +78,7 @@ export const COMMON_FIELDS = {
   /** vLLM's: log-probabilities name tokens as `token_id:7`. */
   return_tokens_as_token_ids: Nullable(Type.Boolean()),
   /** Smaller is earlier; without effect unless the server runs with --scheduling-policy priority. */
-  priority: Nullable(Type.Integer({ minimum: -1000, maximum: 1000 })),
+  priority: Nullable(Int64),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
   ...STRUCTURED_OUTPUT_FIELDS,

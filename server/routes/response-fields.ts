@@ -3,7 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { InputSchema } from '../responses/items.js';
 import { RESPONSE_TOOL_FIELDS } from '../responses/tools.js';
 import { FUNCTION_NAME } from '../tools/tool-format.js';
-import { COMMON_FIELDS, Nullable } from './request-fields.js';
+import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
 import type { StructuredOutputSchema } from './structured-output-fields.js';
 import { TEMPLATE_FIELDS } from './template-variables.js';
 import {
@@ -23,6 +23,8 @@ const {
   prompt_logprobs: _promptLogprobs,
   return_tokens_as_token_ids: _asTokenIds,
   response_format: _responseFormat,
+  // Chats' word for `text.verbosity`.
+  verbosity: _verbosity,
   ...SHARED
 } = COMMON_FIELDS;
 
@@ -50,7 +52,7 @@ export const ResponseSchema = Type.Object({
   instructions: Nullable(Type.String()),
   previous_response_id: Nullable(Type.String({ minLength: 1 })),
   store: Nullable(Type.Boolean()),
-  max_output_tokens: Nullable(Type.Integer({ minimum: 1 })),
+  max_output_tokens: Nullable(Count(1)),
   /** Of tools that the server runs itself; it has none. */
   max_tool_calls: Nullable(Type.Integer({ minimum: 1 })),
   metadata: Nullable(
@@ -67,7 +69,11 @@ export const ResponseSchema = Type.Object({
   ),
   truncation: Nullable(Type.Enum(['auto', 'disabled'])),
   reasoning: Nullable(
-    Type.Object({ effort: TEMPLATE_FIELDS.reasoning_effort, summary: Nullable(Type.String()) }),
+    Type.Object({
+      effort: TEMPLATE_FIELDS.reasoning_effort,
+      /** None is made. */
+      summary: Nullable(Type.Enum(['auto', 'concise', 'detailed'])),
+    }),
   ),
   chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
   include: Nullable(Type.Array(Type.String())),
@@ -94,9 +100,10 @@ export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
   return_tokens_as_token_ids: oneOf(false),
 };
 
-/** `include` asks for more of what tools of the server return, of which there are none, for log-probabilities, or for one of these. */
-const NOT_INCLUDED = ['reasoning.encrypted_content'];
-
+/**
+ * `include` asks for log-probabilities, or for more of what is never there: results of tools that the server runs, encrypted reasoning
+ * (the reasoning itself is an item of the output).
+ */
 const LOGPROBS = 'message.output_text.logprobs';
 
 /** How many of the likeliest tokens are shown at each place; null: no log-probabilities. */
@@ -112,16 +119,13 @@ export function checkResponseFields(body: ResponseBody): void {
       param,
     });
   };
-  const { text, reasoning, stream_options: options, include } = body;
-  if ((text?.verbosity ?? 'medium') !== 'medium') refuse('text.verbosity', 'medium');
-  if ((reasoning?.summary ?? null) !== null) refuse('reasoning.summary', 'null');
-  if (options?.include_obfuscation === true) refuse('stream_options.include_obfuscation', 'false');
+  if (body.stream_options?.include_obfuscation === true) {
+    refuse('stream_options.include_obfuscation', 'false');
+  }
   if ((body.top_logprobs ?? 0) > 0 && topLogprobs(body) === null) {
     const message = `top_logprobs is allowed only with include: ["${LOGPROBS}"]`;
     throw new OctavoError('invalid_request', message, { param: 'top_logprobs' });
   }
-  const index = (include ?? []).findIndex((name) => NOT_INCLUDED.includes(name));
-  if (index !== -1) refuse(`include[${index}]`, `none of ${NOT_INCLUDED.join(', ')}`);
 }
 
 /** The form of the answer, as chats say it. */

@@ -13,11 +13,13 @@ import { prepareResponse } from '../responses/prepare-response.js';
 import type { ResponseHead } from '../responses/response-object.js';
 import { type OwnResponses, ResponseStore } from '../responses/response-store.js';
 import { shownTools } from '../responses/tools.js';
+import type { ChatTemplate } from '../text/chat-template.js';
 import { newCallId } from '../tools/call-ids.js';
 import { areLarge } from '../tools/tool-plan.js';
 import { LogprobWriter } from './logprobs.js';
 import { type ResponseBody, ResponseSchema, topLogprobs } from './response-fields.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
+import { knowsEffort } from './template-variables.js';
 import type { TypedApp } from './typed-app.js';
 
 export function addResponseRoutes(app: TypedApp, context: AppContext): void {
@@ -95,6 +97,12 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
   );
 }
 
+/** What is in force: an effort of which the model is not told is none. */
+function effortOf({ reasoning }: ResponseBody, template: ChatTemplate | null): string | null {
+  const effort = reasoning?.effort ?? null;
+  return effort === 'none' || knowsEffort(template) ? effort : null;
+}
+
 function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHead {
   const { model, clock } = context;
   return {
@@ -108,7 +116,7 @@ function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHe
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     previous_response_id: body.previous_response_id ?? null,
     prompt_cache_key: body.prompt_cache_key ?? null,
-    reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
+    reasoning: { effort: effortOf(body, model.chatTemplate), summary: null },
     safety_identifier: body.safety_identifier ?? null,
     store: body.store ?? true,
     temperature: body.temperature ?? model.defaultSampling.temperature,

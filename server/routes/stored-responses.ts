@@ -34,6 +34,11 @@ export function addStoredResponseRoutes(
     throw new OctavoError('response_not_found', `response with id '${clip(id)}' not found`);
   };
 
+  // Not an id: a client that asks for it should not be told of other methods.
+  app.post('/v1/responses/compact', { schema: { hide: true } }, async () => {
+    throw new OctavoError('route_not_found', 'no such route: POST /v1/responses/compact');
+  });
+
   app.get(
     '/v1/responses/:id',
     { schema: { params: Id, querystring: RetrieveQuery } },

@@ -11,11 +11,16 @@ export const TEMPLATE_FIELDS = {
 
 const TemplateFieldsSchema = Type.Object(TEMPLATE_FIELDS);
 
+/** Whether an effort changes what the model reads. */
+export function knowsEffort(template: ChatTemplate | null): boolean {
+  return template?.source.includes('reasoning_effort') === true;
+}
+
 /**
  * Variables for the chat template. `reasoning_effort: none` also says `enable_thinking: false`, which is what Qwen's templates
- * know; `chat_template_kwargs` wins. As in vLLM, a template does not read variables that it does not know.
+ * know; `chat_template_kwargs` wins. As in vLLM, a template does not read variables that it does not know: then an effort has no effect.
  *
- * @throws OctavoError `invalid_request` for a variable that is the server's, or an effort that the template does not know
+ * @throws OctavoError `invalid_request` for a variable that is the server's
  */
 export function templateVariables(
   body: Static<typeof TemplateFieldsSchema>,
@@ -29,13 +34,8 @@ export function templateVariables(
       param,
     });
   }
-  const knowsEffort = template?.source.includes('reasoning_effort') === true;
-  if (effort && effort !== 'none' && !knowsEffort) {
-    const message = `reasoning_effort ${effort}: the model's chat template knows no effort`;
-    throw new OctavoError('invalid_request', message, { param: 'reasoning_effort' });
-  }
   return {
-    ...(effort && knowsEffort ? { reasoning_effort: effort } : {}),
+    ...(effort && knowsEffort(template) ? { reasoning_effort: effort } : {}),
     ...(effort === 'none' ? { enable_thinking: false } : {}),
     ...given,
   };

@@ -8,7 +8,9 @@ import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { encodePrompt, type ServedModel } from '../text/served-model.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { areLarge, assertFewValues } from '../tools/tool-plan.js';
-import { MessagesSchema, renderMessages } from './chat-messages.js';
+import { renderMessages } from './chat-messages.js';
+import { MessagesSchema } from './message-schema.js';
+import { ENDING_OF_PROMPT, endingOf } from './prompt-ending.js';
 import { checkTokenIds } from './prompt-input.js';
 import { COMMON_FIELDS, Nullable } from './request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
@@ -16,7 +18,7 @@ import { TOOL_FIELDS } from './tool-fields.js';
 import type { TypedApp } from './typed-app.js';
 import { refuseUnsupported } from './unsupported-fields.js';
 
-export const TokenizeSchema = Type.Object({
+const FIELDS = {
   model: COMMON_FIELDS.model,
   prompt: Nullable(Type.String()),
   messages: Nullable(MessagesSchema),
@@ -25,8 +27,20 @@ export const TokenizeSchema = Type.Object({
   return_token_strs: Nullable(Type.Boolean()),
   /** With messages, like the following; see chat completions. */
   tools: TOOL_FIELDS.tools,
-  add_generation_prompt: Nullable(Type.Boolean()),
+  ...ENDING_OF_PROMPT,
   chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
+};
+
+export const TokenizeSchema = Type.Object(FIELDS, {
+  // One of them; null counts as absent.
+  anyOf: [
+    { required: ['prompt'], properties: { prompt: { type: 'string' } } },
+    { required: ['messages'], properties: { messages: { type: 'array' } } },
+  ],
+  not: {
+    required: ['prompt', 'messages'],
+    properties: { prompt: { type: 'string' }, messages: { type: 'array' } },
+  },
 });
 
 export const DetokenizeSchema = Type.Object({
@@ -104,7 +118,7 @@ function encodeEither(
   if (body.tools) assertFewValues(body.tools);
   const rendered = renderMessages(messages, model, {
     tools: body.tools ?? null,
-    addGenerationPrompt: body.add_generation_prompt !== false,
+    ...endingOf(body),
     variables: templateVariables(body, model.chatTemplate),
   });
   assertMayFit(rendered.text, model.tokenizer, context, 'messages');

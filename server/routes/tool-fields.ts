@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { FUNCTION_NAME } from '../tools/tool-format.js';
 import { Nullable } from './request-fields.js';
 
@@ -41,3 +41,17 @@ export const TOOL_FIELDS = {
 };
 
 export const ToolFieldsSchema = Type.Object(TOOL_FIELDS);
+
+export type ChatToolFields = Static<typeof ToolFieldsSchema>;
+
+/** OpenAI's older words for the same: each function is a tool, and an answer has one call at most. */
+export const FUNCTION_FIELDS = {
+  functions: Nullable(Type.Array(FunctionSchema, { minItems: 1, maxItems: MAX_TOOLS })),
+  function_call: Nullable(
+    Type.Union([Type.Enum(['none', 'auto']), Type.Object({ name: Type.String() })]),
+  ),
+};
+
+const FunctionFieldsSchema = Type.Object(FUNCTION_FIELDS);
+
+export type FunctionFields = Static<typeof FunctionFieldsSchema>;

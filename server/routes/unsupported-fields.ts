@@ -38,7 +38,6 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   audio: never,
   prediction: never,
   reasoning_effort: oneOf('none'),
-  verbosity: oneOf('medium'),
   web_search_options: never,
   // vLLM's
   use_beam_search: oneOf(false),

@@ -43,10 +43,34 @@ export function assertFewEnough(messages: number, context: number, param: string
   if (messages > context) throw tooLong(messages, context, param);
 }
 
+/** Clients and proxies recognise this error by OpenAI's words, up to "tokens." */
+const limitOf = (context: number): string =>
+  `This model's maximum context length is ${context} tokens.`;
+
 function tooLong(least: number, context: number, param: string): OctavoError {
-  return new OctavoError(
-    'context_length_exceeded',
-    `the model's context is ${context} tokens, and ${param} has at least ${least}`,
-    { param },
-  );
+  const message = `${limitOf(context)} However, ${param} has at least ${least} tokens.`;
+  return new OctavoError('context_length_exceeded', message, { param });
+}
+
+/** What is asked for together does not fit. */
+export function contextExceeded(options: {
+  readonly context: number;
+  readonly promptTokens: number;
+  /** For the completion; null: none is. */
+  readonly wanted: number | null;
+  readonly param: string;
+}): OctavoError {
+  const { context, promptTokens, wanted, param } = options;
+  const asked =
+    wanted === null
+      ? `${param} has ${promptTokens} tokens.`
+      : `you requested ${count(promptTokens + wanted)} tokens (${promptTokens} in the ${param}, ${count(wanted)} in the completion).`;
+  return new OctavoError('context_length_exceeded', `${limitOf(context)} However, ${asked}`, {
+    param,
+  });
+}
+
+/** A number as people write it: JavaScript would say 1e+300. */
+function count(tokens: number): string {
+  return Number.isSafeInteger(tokens) ? String(tokens) : `more than ${Number.MAX_SAFE_INTEGER}`;
 }

@@ -2,6 +2,8 @@
 export interface StopResult {
   readonly text: string;
   readonly stopped: boolean;
+  /** The string that has. */
+  readonly stop: string | null;
 }
 
 /**
@@ -27,7 +29,7 @@ export class StopMatcher {
    * @param mayStop false: strings that are complete with this piece are text
    */
   push(piece: string, mayStop = true): StopResult {
-    if (this.#automata.length === 0) return { text: piece, stopped: false };
+    if (this.#automata.length === 0) return { text: piece, stopped: false, stop: null };
     const text = this.#held + piece;
     for (let i = this.#held.length; i < text.length; i++) {
       let longest = 0;
@@ -37,12 +39,13 @@ export class StopMatcher {
       if (longest > 0 && mayStop) {
         this.#held = '';
         const end = this.#includeStop ? i + 1 : i + 1 - longest;
-        return { text: text.slice(0, end), stopped: true };
+        const stop = text.slice(i + 1 - longest, i + 1);
+        return { text: text.slice(0, end), stopped: true, stop };
       }
     }
     const keep = Math.max(...this.#automata.map((automaton) => automaton.matched));
     this.#held = text.slice(text.length - keep);
-    return { text: text.slice(0, text.length - keep), stopped: false };
+    return { text: text.slice(0, text.length - keep), stopped: false, stop: null };
   }
 
   /** The text's end has come: what was held back is no stop string. */

@@ -138,6 +138,25 @@ describe('log-probabilities', () => {
     });
   });
 
+  it('scores a prompt that fills the context, and generates nothing', async () => {
+    await withEngine({ maxModelLength: 64 }, async (engine, uncut) => {
+      const tokens = goldenPrompts().find(({ length }) => length >= 64) ?? [];
+      const prompt = tokens.slice(0, 64);
+      const more = { maxTokens: 0, promptLogprobs: 2 };
+      // The second time its beginning is cached.
+      for (const name of ['x', 'y']) {
+        const outputs = await runAll(engine, [tinyRequest([name, `${name}2`], prompt, more)]);
+        const [first] = outputs.get(name) ?? [];
+        expect(outputs.get(name)).toHaveLength(1);
+        expect(outputs.get(`${name}2`)).toMatchObject([{ tokenIds: [], finishReason: 'length' }]);
+        expect(first).toMatchObject({ tokenIds: [], finishReason: 'length' });
+        await expectLogprobs(uncut, prompt, 1, first?.promptLogprobs ?? [], 2);
+      }
+      const [plain] = (await runAll(engine, [tinyRequest('z', prompt, { maxTokens: 0 })])).values();
+      expect(plain).toMatchObject([{ tokenIds: [], finishReason: 'length' }]);
+    });
+  });
+
   it('refuses more alternatives than come out of the graph', async () => {
     await withEngine({}, ({ core }) => {
       for (const [param, more] of [

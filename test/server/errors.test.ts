@@ -51,7 +51,7 @@ describe('a wrong field is a 400 that names it', () => {
     ['max_tokens zero', { max_tokens: 0 }, 'max_tokens', />= 1/],
     ['max_tokens half', { max_tokens: 1.5 }, 'max_tokens', /must be integer/],
     ['n zero', { n: 0 }, 'n', />= 1/],
-    ['stop empty', { stop: [''] }, 'stop[0]', /1 char/],
+    ['stop empty', { stop: [''] }, 'stop[0]', /must not be empty/],
     ['seventeen stops', { stop: Array.from({ length: 17 }, () => 'a') }, 'stop', /16 items/],
     ['stop token', { stop_token_ids: [400] }, 'stop_token_ids', /vocabulary of 400/],
     ['stream text', { stream: 'yes' }, 'stream', /must be boolean/],

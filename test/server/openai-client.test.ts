@@ -192,7 +192,7 @@ describe('completions', () => {
     });
     const body = (await response.json()) as { choices: unknown[] };
     expect(body.choices).toEqual([
-      { index: 0, text: 'one t', logprobs: null, finish_reason: 'stop' },
+      { index: 0, text: 'one t', logprobs: null, finish_reason: 'stop', stop_reason: 'e t' },
     ]);
   });
 });

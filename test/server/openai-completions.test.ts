@@ -78,7 +78,11 @@ describe('echo', () => {
   });
 
   test('with max_tokens 0 gives the prompt only', async () => {
-    const engine = new ScriptedEngine(() => ({ steps: [[65]], finish: 'stop' }));
+    const engine = new ScriptedEngine(() => ({
+      steps: [[]],
+      finish: 'length',
+      times: { queued: 1, prefill: 1 },
+    }));
     const { client, url } = await startTestServer(engine);
     const request = { model, prompt: ['abc', 'd'], echo: true, logprobs: 1, max_tokens: 0 };
     const { choices, usage } = await client.completions.create(request);
@@ -97,7 +101,7 @@ describe('echo', () => {
       { index: 1, text: 'd', finish_reason: 'length', logprobs: { token_logprobs: [null] } },
     ]);
     expect(usage).toMatchObject({ prompt_tokens: 4, completion_tokens: 0, total_tokens: 4 });
-    expect(engine.submitted[0]?.request.maxTokens).toBe(1);
+    expect(engine.submitted[0]?.request.maxTokens).toBe(0);
     let streamed = '';
     for await (const chunk of await client.completions.create({ ...request, stream: true })) {
       streamed += chunk.choices[0]?.text ?? '';

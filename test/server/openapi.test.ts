@@ -76,6 +76,43 @@ describe('/openapi.json', () => {
   });
 });
 
+describe('the document is as strict as the server', () => {
+  test('and asks for no key where none is asked for', async () => {
+    const document = await documentOf(await startTestServer(engine()));
+    expect(document).not.toHaveProperty('components.securitySchemes');
+    for (const methods of Object.values(document.paths)) {
+      for (const { security } of Object.values(methods)) expect(security).toEqual([]);
+    }
+  });
+
+  test.each<[string, object]>([
+    ['/v1/chat/completions', { messages: [{ role: 'tool' }] }],
+    ['/v1/chat/completions', { messages: [{ role: 'user', content: null }] }],
+    ['/v1/chat/completions', { messages: [{ role: 'assistant' }] }],
+    ['/v1/embeddings', { input: '' }],
+    ['/v1/embeddings', { input: ['x', ''] }],
+    ['/tokenize', {}],
+    ['/tokenize', { prompt: null }],
+    ['/tokenize', { prompt: 'x', messages: [{ role: 'user', content: 'x' }] }],
+  ])('%s %j', async (path, body) => {
+    const server = await startTestServer(engine());
+    const { paths } = await documentOf(server);
+    const request = paths[path]?.['post']?.requestBody as
+      | { content: Record<string, { schema: TSchema }> }
+      | undefined;
+    const schema = request?.content['application/json']?.schema;
+    if (!schema) throw new Error('no schema');
+    expect(Compile(schema).Check(body)).toBe(false);
+    expect((await server.post(path, body)).status).toBe(400);
+  });
+
+  test('cancelling has no success', async () => {
+    const { paths } = await documentOf(await startTestServer(engine()));
+    const operation = paths['/v1/responses/{id}/cancel']?.['post'] as { responses?: object };
+    expect(Object.keys(operation.responses ?? {})).toEqual(['4XX']);
+  });
+});
+
 describe('/docs', () => {
   test('shows the document, from this server only, and needs no key', async () => {
     const { url } = await startTestServer(engine(), { apiKeys: ['k'] });

@@ -184,7 +184,9 @@ describe('function calls', () => {
   });
 
   test.each<[string, object, string]>([
-    ['a tool of OpenAI', { tools: [{ type: 'file_search' }] }, 'tools[0].type'],
+    ['no kind of tool', { tools: [{ type: 'nonsense' }] }, 'tools[0].type'],
+    ['no name', { tools: [{ type: 'function' }] }, 'tools[0].name'],
+    ['no function', { tools: [{ type: 'custom' }], tool_choice: 'required' }, 'tool_choice'],
     ['a name', { tools: [{ type: 'function', name: 'a b' }] }, 'tools[0].name'],
     ['twice', { tools: [TIME, TIME] }, 'tools[1].name'],
     ['parameters', { tools: [{ ...TIME, parameters: { type: 'string' } }] }, 'tools[0].parameters'],
@@ -203,8 +205,8 @@ describe('function calls', () => {
     ],
     ['choice without tools', { tool_choice: 'required' }, 'tool_choice'],
     ['scores', { tools, include: ['message.output_text.logprobs'] }, 'include'],
-    ['effort', { reasoning: { effort: 'high' } }, 'reasoning.effort'],
-    ['summary', { reasoning: { summary: 'auto' } }, 'reasoning.summary'],
+    ['effort', { reasoning: { effort: 'huge' } }, 'reasoning.effort'],
+    ['summary', { reasoning: { summary: 'long' } }, 'reasoning.summary'],
   ])('%s is a 400 that names it as the client does', async (_, fields, param) => {
     const { post } = await startTestServer(saying(['x']), { model: toolModel });
     const response = await post('/v1/responses', { input: 'x', ...fields });

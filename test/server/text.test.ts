@@ -205,8 +205,8 @@ describe('stop strings', () => {
 
   test('nothing is held back that cannot become a match', () => {
     const matcher = new StopMatcher(['###'], { includeStop: false });
-    expect(matcher.push('a#b##')).toEqual({ text: 'a#b', stopped: false });
-    expect(matcher.push('c')).toEqual({ text: '##c', stopped: false });
+    expect(matcher.push('a#b##')).toEqual({ text: 'a#b', stopped: false, stop: null });
+    expect(matcher.push('c')).toEqual({ text: '##c', stopped: false, stop: null });
   });
 });
 

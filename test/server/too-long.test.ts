@@ -33,7 +33,9 @@ test.each<[string, object, string]>([
   expect(response.status).toBe(400);
   const { error } = (await response.json()) as { error: Record<string, string> };
   expect(error).toMatchObject({ code: 'context_length_exceeded', param });
-  expect(error['message']).toMatch(/context is 2048 tokens, and \w+ has at least \d+/);
+  expect(error['message']).toMatch(
+    /^This model's maximum context length is 2048 tokens\. However, \w+ has at least \d+ tokens\.$/,
+  );
   const encoded = encode.mock.calls.map(([text]) => text).join('');
   expect(encoded.length).toBeLessThan(100);
 });

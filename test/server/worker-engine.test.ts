@@ -117,7 +117,7 @@ describe('the engine in its thread', () => {
     const [outputs] = engine.submit(request(['big'], { maxTokens: 2045 }));
     await expect(tokensOf(outputs)).rejects.toMatchObject({
       kind: 'context_length_exceeded',
-      message: expect.stringMatching(/2048 tokens.*asks for 2049/) as string,
+      message: expect.stringMatching(/2048 tokens.*you requested 2049 tokens/) as string,
     });
   });
 

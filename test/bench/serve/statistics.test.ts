@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { renderMarkdown } from '../../../bench/serve/markdown.js';
+import type { BenchServeOptions } from '../../../bench/serve/options.js';
 import { cumulative, inFlight, outputRate } from '../../../bench/serve/plot.js';
 import type { LoadResult } from '../../../bench/serve/run-load.js';
 import {
@@ -20,6 +22,7 @@ const result = (more: Partial<LoadResult> = {}): LoadResult => ({
   text: '',
   promptTokens: 10,
   outputTokens: 5,
+  maxTokens: 5,
   cachedTokens: 2,
   countedBy: 'usage',
   finishReason: 'length',
@@ -27,6 +30,21 @@ const result = (more: Partial<LoadResult> = {}): LoadResult => ({
   errorDetail: null,
   ...more,
 });
+
+const OPTIONS = {
+  endpoint: { url: 'http://x', kind: 'completions' },
+  workload: {
+    dataset: 'sharegpt',
+    inputLength: null,
+    outputLength: null,
+    sharedPrefix: 0,
+    prefixGroups: 1,
+    turns: 1,
+    seed: 0,
+  },
+  arrivals: { kind: 'closed', concurrency: 1 },
+  count: 3,
+} as unknown as BenchServeOptions;
 
 test('percentiles, to three digits', () => {
   const histogram = new LatencyHistogram();
@@ -92,6 +110,17 @@ describe('summary', () => {
     expect(e2e.mean).toBeCloseTo(750, 0);
     // (500 - 100) / 4 and (2000 - 1200) / 8.
     expect(tpot.mean).toBeCloseTo(100, 0);
+  });
+
+  test('tells when the model has ended answers before their length', () => {
+    const early = result({ finishReason: 'stop', outputTokens: 3, maxTokens: 37 });
+    const summary = summarise([early, early, result()], {});
+    expect(summary.tokens).toMatchObject({ output: 11, asked: 79, endedEarly: 2 });
+    const table = renderMarkdown(summary, OPTIONS, 'm');
+    expect(table).toContain(
+      '| ended early by the model | 2 of 3: 3.67 tokens out of 26.3 on average; --ignore-eos',
+    );
+    expect(renderMarkdown(summarise([result()], {}), OPTIONS, 'm')).not.toContain('ended early');
   });
 
   test('without a request, or without limits', () => {

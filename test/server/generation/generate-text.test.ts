@@ -130,8 +130,8 @@ test('min_tokens lets stop strings pass, also one that overlaps a later one', as
   expect(await text(ids, 5)).toBe('ababa ');
 });
 
-test('of a prompt only, the one token that the engine generates is hidden', async () => {
-  const outputs = await generate([[0]], { promptOnly: true });
+test('of a prompt only, there is an end and no text', async () => {
+  const outputs = await generate([[]], { promptOnly: true });
   expect(outputs).toEqual([
     {
       text: '',
@@ -142,6 +142,7 @@ test('of a prompt only, the one token that the engine generates is hidden', asyn
       logprobSum: 0,
       scored: [],
       finishReason: 'length',
+      stopReason: null,
       cachedTokens: 0,
     },
   ]);

@@ -7,7 +7,7 @@ const budget = (asked: number): number =>
 test('more than the context is refused, with numbers that people read', () => {
   expect(budget(2038)).toBe(2038);
   expect(() => budget(2039)).toThrow(
-    /2048 tokens, and 2049 were requested \(10 in prompt, 2039 for/,
+    /2048 tokens\. However, you requested 2049 tokens \(10 in the prompt, 2039 in the completion\)\.$/,
   );
   expect(() => budget(1e300)).toThrow(/ more than 9007199254740991 /);
   expect(() => budget(1e300)).not.toThrow(/e\+/);

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { TokenId } from '../../../scheduler/ids.js';
-import { type Message, renderMessages } from '../../../server/routes/chat-messages.js';
+import { renderMessages } from '../../../server/routes/chat-messages.js';
+import type { Message } from '../../../server/routes/message-schema.js';
 import { ChatTemplate } from '../../../server/text/chat-template.js';
 import { controlTokens } from '../../../server/text/control-tokens.js';
 import { loadTokenizer } from '../../../server/text/hf-tokenizer.js';

@@ -72,6 +72,7 @@ describe('tool calls', () => {
         },
         logprobs: null,
         finish_reason: 'tool_calls',
+        stop_reason: null,
       },
     ]);
     expect(promptOf(engine)).toBe('<tools>get_weather;get_time;<user>Weather in Paris?<assistant>');
@@ -314,8 +315,8 @@ describe('what is refused', () => {
       'tool_choice',
       /only with tools/,
     ],
-    ['functions', { functions: [{ name: 'x' }] }, 'functions', /not supported/],
-    ['function_call', { function_call: 'auto' }, 'function_call', /not supported/],
+    ['functions and tools', { functions: [{ name: 'x' }] }, 'functions', /together with tools/],
+    ['function_call and tools', { function_call: 'auto' }, 'functions', /together with tools/],
   ])('%s', async (_, fields, param, message) => {
     const engine = saying('x');
     const { post } = await startTestServer(engine, { model: toolModel });
@@ -412,7 +413,6 @@ describe('reasoning', () => {
   });
 
   test.each<[object, string]>([
-    [{ reasoning_effort: 'high' }, 'reasoning_effort'],
     [{ reasoning_effort: 'huge' }, 'reasoning_effort'],
     [{ chat_template_kwargs: { messages: [] } }, 'chat_template_kwargs.messages'],
   ])('%j is refused', async (fields, param) => {
