@@ -23,14 +23,15 @@ export function checkStepInputs(graph: Graph): void {
     if (!shape) continue;
     const [batch, length] = shape;
     if (shape.length !== 2 || (batch !== null && batch !== 1) || length !== null) {
-      if (length === 1) {
-        const what = `the input ${name} takes one token at a time, and a step has many`;
-        const hint =
-          'export the model with an open sequence axis (transformers: export_for_generation(..., multi_token_decode=True))';
-        throw unsupported(graph, `${what}; ${hint}`);
-      }
       const sizes = shape.map((size) => size ?? '?').join(', ');
-      throw unsupported(graph, `the input ${name} has the shape [${sizes}]; expected ${expected}`);
+      const what = `the input ${name} has the shape [${sizes}]`;
+      if (length === 1) {
+        const hint =
+          'one token at a time, and a step has many; export the model with an open sequence axis (transformers: ' +
+          'export_for_generation(..., multi_token_decode=True))';
+        throw unsupported(graph, `${what}, ${hint}`);
+      }
+      throw unsupported(graph, `${what}; expected ${expected}`);
     }
   }
 }

@@ -1,11 +1,8 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { ROW_INPUTS } from '../imported-model.js';
-import {
-  type NodeProto,
-  TensorProto_DataType as Type,
-  type ValueInfoProto,
-} from '../onnx/onnx_pb.js';
+import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { joinOf } from '../recognisers/cache-flow.js';
 import { type RecognisedSite, siteInputs } from '../recognisers/recogniser.js';
 import { keepsState } from './check-decoder.js';
 
@@ -95,9 +92,7 @@ function liveNodes(
     for (const name of node.input) {
       needed.add(name);
       if (!gone.has(name)) continue;
-      // (A cache that an attention reads too is none.)
-      const isCache = sites.some(({ node: { input } }) => input.includes(name));
-      if (!isCache && FLOATS.has(elementTypeOf(graph.inputs.get(name)))) {
+      if (isState(graph, name)) {
         throw keepsState(graph, `node ${node.name} (${node.opType}) keeps a state (${name})`);
       }
       throw new OctavoError(
@@ -110,12 +105,17 @@ function liveNodes(
   return live.reverse();
 }
 
-/** Numbers from outside that no attention reads are what another layer keeps from step to step; integers are lengths and masks. */
 const FLOATS = new Set<number>([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
 
-function elementTypeOf(info: ValueInfoProto | undefined): number {
-  const type = info?.type?.value;
-  return type?.case === 'tensorType' ? type.value.elemType : Type.UNDEFINED;
+/** Numbers from outside that no attention reads are what another layer keeps from step to step; integers are lengths and masks. */
+function isState(graph: Graph, name: string): boolean {
+  const type = graph.inputs.get(name)?.type?.value;
+  if (type?.case !== 'tensorType' || !FLOATS.has(type.value.elemType)) return false;
+  return !graph.nodes.some(
+    (node) =>
+      joinOf(graph, node)?.past === name ||
+      (node.opType.endsWith('Attention') && node.input.includes(name)),
+  );
 }
 
 /** What the cut graph has no more: inputs that a step does not feed, and what sites make besides their output. */
