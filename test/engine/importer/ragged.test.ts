@@ -80,7 +80,7 @@ describe('a graph that cannot run as one row of tokens', () => {
     for (const name of ['input_ids', 'position_ids']) {
       const { kind, message } = await failure(withInputType(name, fixed(1, 1n)));
       expect(kind).toBe('model_unsupported');
-      expect(message).toContain(`the input ${name} takes one token at a time`);
+      expect(message).toContain(`the input ${name} has the shape [?, 1], one token at a time`);
     }
     const batch = await failure(withInputType('input_ids', fixed(0, 4n)));
     expect(batch.message).toContain('the input input_ids has the shape [4, ?]');
