@@ -1,5 +1,9 @@
 import { KernelAttention } from '../../engine/attention/kernel-attention.js';
-import type { KvDtype, PagedAttention } from '../../engine/attention/paged-attention.js';
+import {
+  joinTables,
+  type KvDtype,
+  type PagedAttention,
+} from '../../engine/attention/paged-attention.js';
 import { ReferenceAttention } from '../../engine/attention/reference-attention.js';
 import { uniform } from '../../engine/sampling/random.js';
 import { QWEN_ATTENTION } from './attention-load.js';
@@ -27,11 +31,11 @@ function outputsOf(attention: PagedAttention): Float32Array {
     numSequences: 1,
     queryStarts: Int32Array.of(0, TOKENS),
     contextLengths: Int32Array.of(TOKENS),
-    blockTables: Int32Array.from({ length: blocks }, (_, i) => i),
-    blockTableStride: blocks,
+    blockTables: [joinTables([Array.from({ length: blocks }, (_, i) => i)])],
   });
   const output = new Float32Array(query.length);
-  attention.forward(0, query, key, value, output);
+  attention.write(0, key, value);
+  attention.attend(0, query, output);
   return output;
 }
 

@@ -3,6 +3,7 @@ import {
   type AttentionBatch,
   type AttentionShape,
   ELEMENT_BYTES,
+  joinTables,
   type KvDtype,
   scaleBytes,
 } from '../../engine/attention/paged-attention.js';
@@ -83,8 +84,13 @@ function makeStep(load: Load, blocks: number): (attention: KernelAttention) => v
     numSequences: load.batch,
     queryStarts: Int32Array.from({ length: load.batch + 1 }, (_, i) => i * load.queries),
     contextLengths: new Int32Array(load.batch).fill(load.context),
-    blockTables: Int32Array.from({ length: load.batch * blocks }, (_, i) => i),
-    blockTableStride: blocks,
+    blockTables: [
+      joinTables(
+        Array.from({ length: load.batch }, (_, s) =>
+          Array.from({ length: blocks }, (__, i) => s * blocks + i),
+        ),
+      ),
+    ],
   };
   const random = (length: number): Float32Array =>
     Float32Array.from({ length }, () => Math.random() - 0.5);
@@ -94,16 +100,18 @@ function makeStep(load: Load, blocks: number): (attention: KernelAttention) => v
   const output = new Float32Array(query.length);
   return (attention) => {
     attention.beginStep(batch);
-    for (let layer = 0; layer < LAYERS; layer++)
-      attention.forward(layer, query, key, value, output);
+    for (let layer = 0; layer < LAYERS; layer++) {
+      attention.write(layer, key, value);
+      attention.attend(layer, query, output);
+    }
   };
 }
 
 /** Real numbers everywhere, and every page of the system committed: zero pages would all be one in the cache. */
 function fillPages(attention: KernelAttention): void {
-  for (const group of attention.groups) {
-    for (const { region, bytes } of group.pages()) {
-      const words = group.arena.ints(region, bytes / 4);
+  for (const memory of attention.pages.memories) {
+    for (const { start, bytes } of memory.regions()) {
+      const words = memory.arena.ints(start, bytes / 4);
       // 0x3c003c00 is a small number in each of the formats.
       for (let i = 0; i < words.length; i++) words[i] = 0x3c003c00 + (i & 0xff);
     }

@@ -1,17 +1,9 @@
 import { OctavoError } from '../errors.js';
-import { MAX_MEMORY_BYTES } from './kernel/arena.js';
-import { LayerGroup, layerBytes } from './kernel/layer-group.js';
+import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
 import { compileKernel } from './kernel/module.js';
 import { DEAD_AFTER_MS, Team } from './kernel/team.js';
-import {
-  type AttentionBatch,
-  bytesPerBlock,
-  type PagedAttention,
-  type PagedAttentionConfig,
-} from './paged-attention.js';
-
-/** Room in each memory for a step's arrays and the threads' scratch. */
-const STEP_RESERVE_BYTES = 256 * 2 ** 20;
+import { fullLayout } from './page-layout.js';
+import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './paged-attention.js';
 
 /**
  * Work of a call, in multiplications, below which waking a helper costs more than it saves: one sequence of 512 tokens took 1.19 ms for 24
@@ -21,7 +13,7 @@ const ALONE_BELOW = 1_500_000;
 
 export interface KernelOptions {
   /** Bytes of pages that one memory holds, at most; tests make it small. */
-  readonly maxGroupBytes?: number;
+  readonly maxMemoryBytes?: number;
   /** A helper thread that does not answer for so long is taken for dead. */
   readonly deadAfterMs?: number;
 }
@@ -31,9 +23,9 @@ export interface KernelOptions {
  * each task is computed by one thread, in one order.
  */
 export class KernelAttention implements PagedAttention {
-  readonly groups: readonly LayerGroup[];
+  readonly pages: KernelPages;
   readonly #config: PagedAttentionConfig;
-  readonly #groupOf: readonly number[];
+  /** For tests, which kill its threads. */
   readonly team: Team | null;
   #batch: AttentionBatch | null = null;
 
@@ -42,25 +34,18 @@ export class KernelAttention implements PagedAttention {
     checkSizes(config);
     this.#config = config;
     const module = compileKernel();
-    this.#groupOf = groupLayers(
-      config,
-      options.maxGroupBytes ?? MAX_MEMORY_BYTES - STEP_RESERVE_BYTES,
-    );
-    this.groups = Array.from({ length: Math.max(...this.#groupOf) + 1 }, (_, group) => {
-      const layers = [...this.#groupOf.keys()].filter((layer) => this.#groupOf[layer] === group);
-      return new LayerGroup(module, config, layers);
-    });
-    // Before there are other threads: a helper that is just starting may miss that a memory grows, and its kernel then takes the new part
-    // for out of bounds.
-    for (const group of this.groups) group.arena.reserve(STEP_RESERVE_BYTES);
+    const layout = config.layout ?? fullLayout(config.layers);
+    this.pages = new KernelPages(module, config, layout, options.maxMemoryBytes ?? MAX_PAGE_BYTES);
+    const { memories } = this.pages;
     const helpers = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
-    const memories = this.groups.map((group) => group.arena.memory);
-    const scratch = helpers.map((thread) =>
-      this.groups.map((group) => group.task(group.layers[0], thread)[2]),
-    );
     this.team =
       helpers.length > 0
-        ? new Team(module, memories, scratch, options.deadAfterMs ?? DEAD_AFTER_MS)
+        ? new Team(
+            module,
+            memories.map(({ arena }) => arena.memory),
+            helpers.map((thread) => memories.map((memory) => memory.scratch(thread))),
+            options.deadAfterMs ?? DEAD_AFTER_MS,
+          )
         : null;
   }
 
@@ -69,32 +54,29 @@ export class KernelAttention implements PagedAttention {
     this.#batch = batch;
   }
 
-  forward(
-    layer: number,
-    query: Float32Array,
-    key: Float32Array | null,
-    value: Float32Array | null,
-    output: Float32Array,
-  ): void {
-    const batch = this.#batch;
-    if (!batch) throw new Error('forward() before beginStep()');
-    const groupIndex = this.#groupOf[layer];
-    const group = this.groups[groupIndex];
-    const { output: place, tasks } = group.prepare(layer, batch, query, key, value);
-    const [layerHeader, stepHeader, scratch] = group.task(layer, 0);
-    const helped = this.team && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
-    if (helped) this.team.begin(groupIndex, layerHeader, stepHeader);
-    group.kernel.attendTasks(layerHeader, stepHeader, scratch);
-    if (helped) this.team.finish();
-    output.set(group.arena.floats(place, output.length));
+  write(layer: number, key: Float32Array, value: Float32Array): void {
+    this.pages.memories[this.pages.memoryOf(layer)].write(layer, this.#begun(), key, value);
   }
 
-  copyBlock(from: number, to: number): void {
-    for (const group of this.groups) group.copyBlock(from, to);
+  attend(layer: number, query: Float32Array, output: Float32Array): void {
+    const batch = this.#begun();
+    const index = this.pages.memoryOf(layer);
+    const memory = this.pages.memories[index];
+    const { output: place, tasks, layerHeader, stepHeader } = memory.prepare(layer, batch, query);
+    const helped = this.team && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
+    if (helped) this.team.begin(index, layerHeader, stepHeader);
+    memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));
+    if (helped) this.team.finish();
+    output.set(memory.arena.floats(place, output.length));
   }
 
   async dispose(): Promise<void> {
     await this.team?.dispose();
+  }
+
+  #begun(): AttentionBatch {
+    if (!this.#batch) throw new Error('a step is written or attended before it has begun');
+    return this.#batch;
   }
 
   /** Multiplications of a layer's two products, about. */
@@ -111,45 +93,6 @@ export class KernelAttention implements PagedAttention {
 export function createKernelAttention(config: PagedAttentionConfig): KernelAttention {
   return new KernelAttention(config);
 }
-
-/** The memory that each layer goes into: in a row, but layers over another one's pages go where those are. */
-function groupLayers(config: PagedAttentionConfig, maxBytes: number): number[] {
-  const groupOf: number[] = [];
-  let [last, used] = [-1, Number.POSITIVE_INFINITY];
-  for (const shape of config.layers) {
-    if (shape.pagesOf !== undefined) {
-      groupOf.push(groupOf[shape.pagesOf]);
-      continue;
-    }
-    const bytes = layerBytes(shape, config);
-    if (bytes > maxBytes) {
-      throw tooLarge(config, bytes, maxBytes);
-    }
-    if (used + bytes > maxBytes) {
-      last += 1;
-      used = 0;
-    }
-    groupOf.push(last);
-    used += bytes;
-  }
-  return groupOf;
-}
-
-/** @param bytes of the layer whose pages do not fit */
-function tooLarge(config: PagedAttentionConfig, bytes: number, maxBytes: number): OctavoError {
-  const { layers, numBlocks, blockSize, kvDtype } = config;
-  const blockBytes = bytesPerBlock(layers, blockSize, kvDtype);
-  const most = Math.floor(maxBytes / (bytes / numBlocks)) * blockBytes;
-  return new OctavoError(
-    'usage',
-    `--kv-cache-memory ${gib(numBlocks * blockBytes)}: at most ${gib(most)} for this model and --kv-dtype ${kvDtype}, ` +
-      `since the pages of one layer, ${gib(bytes)} then, may have ${gib(maxBytes)}`,
-  );
-}
-
-/** Rounded down: what is shown can be given. */
-const gib = (bytes: number): string =>
-  `${(Math.floor((bytes / 2 ** 30) * 100) / 100).toFixed(2)}GiB`;
 
 function checkSizes(config: PagedAttentionConfig): void {
   const { blockSize } = config;

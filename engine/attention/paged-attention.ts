@@ -1,3 +1,6 @@
+import type { BlockStore } from './block-store.js';
+import type { PageLayout } from './page-layout.js';
+
 /**
  * What one attention node of the model computes. Every recogniser of the importer ends in this description,
  * and every implementation of `PagedAttention` honours all of it.
@@ -25,8 +28,8 @@ export interface AttentionShape {
 /** A layer of the model: what it computes, and over which pages. */
 export interface AttentionLayer extends AttentionShape {
   /**
-   * An earlier layer with pages of its own and the same `numKvHeads` and `headSize`, whose keys and values this one attends over; absent, the
-   * layer has pages of its own. (Gemma 3n and 4: the last layers have no keys.)
+   * An earlier layer with pages of its own and the same `numKvHeads` and `headSize`, whose keys and values this one attends over;
+   * absent: the layer has pages of its own. (Gemma 3n and 4: the last layers have no keys.)
    */
   readonly pagesOf?: number;
 }
@@ -72,39 +75,58 @@ export interface AttentionBatch {
   readonly queryStarts: Int32Array;
   /** `[numSequences]`: tokens in the cache when this step's are written, so at least the query length. */
   readonly contextLengths: Int32Array;
-  /** `[numSequences, blockTableStride]` block ids; only the first `ceil(contextLength / blockSize)` of a row are read. */
-  readonly blockTables: Int32Array;
-  readonly blockTableStride: number;
+  /** By cache group (`PageLayout`). */
+  readonly blockTables: readonly BlockTables[];
+}
+
+/** The block tables of a batch's sequences in one group, end to end (CSR). */
+export interface BlockTables {
+  /** `[numSequences + 1]`: sequence `s` has the entries `starts[s]` to `starts[s + 1] - 1`. */
+  readonly starts: Int32Array;
+  /**
+   * Block ids. Of a sequence's entries only the first `ceil(contextLength / blockSize)` are read, and none that lies wholly
+   * before the window of the step's first query.
+   */
+  readonly blocks: Int32Array;
+}
+
+/** Lays tables end to end. */
+export function joinTables(tables: readonly (readonly number[])[]): BlockTables {
+  const starts = new Int32Array(tables.length + 1);
+  for (const [s, table] of tables.entries()) starts[s + 1] = starts[s] + table.length;
+  const blocks = new Int32Array(starts[tables.length]);
+  for (const [s, table] of tables.entries()) blocks.set(table, starts[s]);
+  return { starts, blocks };
 }
 
 /**
- * Attention over a paged KV cache that this object owns: pages for `numBlocks` blocks of `blockSize` tokens in
- * every layer. It stores the step's K and V into the pages itself, then attends.
+ * Attention over a paged KV cache. Each layer of a step has two phases: `write` stores the step's K and V into the pages,
+ * `attend` reads what the step's queries see. A layer that reads the pages of another has the second phase only.
  *
  * All calls are synchronous and belong to one thread; an implementation may use helper threads inside a call.
  * Arrays passed in are only read during the call.
  */
 export interface PagedAttention {
+  /** The pages that it computes on; disposed of with it. */
+  readonly pages: BlockStore;
   /** Begins a step. `batch` stays valid and unchanged until the next call of `beginStep`. */
   beginStep(batch: AttentionBatch): void;
   /**
-   * Stores K and V of the step's T tokens in layer `layer`, then writes the attention output. A layer over another one's pages stores
-   * nothing: `forward` was called for the other one before, in the same step.
+   * Stores K and V of the step's T tokens in layer `layer`, rotated where the layer rotates. Not for a layer over another one's
+   * pages.
+   *
+   * @param key   `[T, numKvHeads * headSize]`
+   * @param value `[T, numKvHeads * headSize]`
+   */
+  write(layer: number, key: Float32Array, value: Float32Array): void;
+  /**
+   * Writes the attention output, after this step's K and V of the layer are stored: a sequence may see blocks that another one
+   * fills in the same step.
    *
    * @param query  `[T, numHeads * headSize]`
-   * @param key    `[T, numKvHeads * headSize]`; null for a layer without pages of its own
-   * @param value  `[T, numKvHeads * headSize]`; null for a layer without pages of its own
    * @param output `[T, numHeads * headSize]`, written completely
    */
-  forward(
-    layer: number,
-    query: Float32Array,
-    key: Float32Array | null,
-    value: Float32Array | null,
-    output: Float32Array,
-  ): void;
-  /** Copies all layers' pages of block `from` to block `to` (copy-on-write). Not during a step. */
-  copyBlock(from: number, to: number): void;
+  attend(layer: number, query: Float32Array, output: Float32Array): void;
   /** Stops helper threads and lets the pages go. Idempotent. */
   dispose(): Promise<void>;
 }
@@ -113,23 +135,11 @@ export interface PagedAttention {
 export interface PagedAttentionConfig {
   /** One entry per layer; layers may differ. */
   readonly layers: readonly AttentionLayer[];
+  /** Which layers share pages; absent: none. */
+  readonly layout?: PageLayout;
   readonly numBlocks: number;
   readonly blockSize: number;
   readonly kvDtype: KvDtype;
   /** Threads that work on one call, the calling one included. */
   readonly threads: number;
-}
-
-/** Bytes of one block's pages over all layers: what divides the memory given to the cache into blocks. */
-export function bytesPerBlock(
-  layers: readonly AttentionLayer[],
-  blockSize: number,
-  kvDtype: KvDtype,
-): number {
-  let bytes = 0;
-  for (const layer of layers.filter(({ pagesOf }) => pagesOf === undefined)) {
-    const rows = 2 * blockSize * layer.numKvHeads;
-    bytes += rows * (layer.headSize * ELEMENT_BYTES[kvDtype] + scaleBytes(kvDtype));
-  }
-  return bytes;
 }

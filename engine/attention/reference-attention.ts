@@ -1,16 +1,41 @@
+import { PartedBlockStore } from './block-store.js';
 import { roundKey, roundValue } from './kv-rounding.js';
-import type {
-  AttentionBatch,
-  AttentionShape,
-  PagedAttention,
-  PagedAttentionConfig,
-} from './paged-attention.js';
+import { fullLayout, type PageLayout } from './page-layout.js';
+import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './paged-attention.js';
 import { rotateHead } from './rotary.js';
 
-/** Pages of one layer, each `[numBlocks, numKvHeads, blockSize, headSize]`. */
-export interface ReferencePages {
+/** Pages of one slot, each `[numBlocks, numKvHeads, blockSize, headSize]`. */
+interface SlotPages {
   readonly key: Float32Array;
   readonly value: Float32Array;
+}
+
+/** Pages as plain arrays; tests poison them. */
+export class ReferencePages extends PartedBlockStore {
+  readonly bytesPerBlock: number;
+  readonly slots: readonly SlotPages[];
+  readonly #numBlocks: number;
+
+  constructor(config: PagedAttentionConfig, layout: PageLayout) {
+    super();
+    this.#numBlocks = config.numBlocks;
+    this.slots = Array.from({ length: layout.numSlots }, (_, slot) => {
+      const layer = layout.layers.findIndex((pages) => pages.slot === slot);
+      const { numKvHeads, headSize } = config.layers[layer];
+      const length = config.numBlocks * config.blockSize * numKvHeads * headSize;
+      return { key: new Float32Array(length), value: new Float32Array(length) };
+    });
+    this.bytesPerBlock = this.parts(0).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  }
+
+  protected parts(block: number): Uint8Array[] {
+    return this.slots.flatMap(({ key, value }) =>
+      [key, value].map((array) => {
+        const bytes = array.byteLength / this.#numBlocks;
+        return new Uint8Array(array.buffer, array.byteOffset + block * bytes, bytes);
+      }),
+    );
+  }
 }
 
 /**
@@ -18,44 +43,45 @@ export interface ReferencePages {
  * the format, rounded as the format rounds, and sums in float64.
  */
 export class ReferenceAttention implements PagedAttention {
-  /** One entry per layer; layers over the same pages have the same. Tests poison them. */
-  readonly pages: readonly ReferencePages[];
+  readonly pages: ReferencePages;
   readonly #config: PagedAttentionConfig;
+  readonly #layout: PageLayout;
   #batch: AttentionBatch | null = null;
 
   constructor(config: PagedAttentionConfig) {
     this.#config = config;
-    const slots = config.numBlocks * config.blockSize;
-    const pages: ReferencePages[] = [];
-    for (const { numKvHeads, headSize, pagesOf } of config.layers) {
-      const size = slots * numKvHeads * headSize;
-      const own = (): ReferencePages => ({
-        key: new Float32Array(size),
-        value: new Float32Array(size),
-      });
-      pages.push(pagesOf === undefined ? own() : pages[pagesOf]);
-    }
-    this.pages = pages;
+    this.#layout = config.layout ?? fullLayout(config.layers);
+    this.pages = new ReferencePages(config, this.#layout);
   }
 
   beginStep(batch: AttentionBatch): void {
     this.#batch = batch;
   }
 
-  forward(
-    layer: number,
-    query: Float32Array,
-    key: Float32Array | null,
-    value: Float32Array | null,
-    output: Float32Array,
-  ): void {
-    const batch = this.#batch;
-    if (!batch) throw new Error('forward() before beginStep()');
-    const shape = this.#config.layers[layer];
-    // All of the step's K and V first: a sequence may read blocks that another one fills in the same step.
-    if (key && value) {
-      for (let s = 0; s < batch.numSequences; s++) this.#store(layer, shape, batch, s, key, value);
+  write(layer: number, key: Float32Array, value: Float32Array): void {
+    const batch = this.#begun();
+    const { numKvHeads, headSize, rotary } = this.#config.layers[layer];
+    const pages = this.pages.slots[this.#layout.layers[layer].slot];
+    for (let s = 0; s < batch.numSequences; s++) {
+      for (const { row, position } of queries(batch, s)) {
+        for (let head = 0; head < numKvHeads; head++) {
+          const start = (row * numKvHeads + head) * headSize;
+          const slot = this.#slot(layer, batch, s, head, position);
+          const k = key.slice(start, start + headSize);
+          if (rotary) rotateHead(k, rotary, position);
+          const v = value.slice(start, start + headSize);
+          roundKey(k, this.#config.kvDtype);
+          roundValue(v, this.#config.kvDtype);
+          pages.key.set(k, slot);
+          pages.value.set(v, slot);
+        }
+      }
     }
+  }
+
+  attend(layer: number, query: Float32Array, output: Float32Array): void {
+    const batch = this.#begun();
+    const shape = this.#config.layers[layer];
     for (let s = 0; s < batch.numSequences; s++) {
       for (const { row, position } of queries(batch, s)) {
         for (let head = 0; head < shape.numHeads; head++) {
@@ -63,19 +89,9 @@ export class ReferenceAttention implements PagedAttention {
           const q = query.slice(start, start + shape.headSize);
           if (shape.rotary) rotateHead(q, shape.rotary, position);
           const out = output.subarray(start, start + shape.headSize);
-          this.#attend(layer, shape, batch, s, head, position, q, out);
+          this.#attendRow(layer, batch, s, head, position, q, out);
         }
       }
-    }
-  }
-
-  copyBlock(from: number, to: number): void {
-    for (const [layer, { key, value }] of this.pages.entries()) {
-      const { numKvHeads, headSize, pagesOf } = this.#config.layers[layer];
-      if (pagesOf !== undefined) continue;
-      const size = numKvHeads * this.#config.blockSize * headSize;
-      key.copyWithin(to * size, from * size, (from + 1) * size);
-      value.copyWithin(to * size, from * size, (from + 1) * size);
     }
   }
 
@@ -83,34 +99,13 @@ export class ReferenceAttention implements PagedAttention {
     return Promise.resolve();
   }
 
-  #store(
-    layer: number,
-    shape: AttentionShape,
-    batch: AttentionBatch,
-    s: number,
-    key: Float32Array,
-    value: Float32Array,
-  ): void {
-    const { numKvHeads, headSize, rotary } = shape;
-    const pages = this.pages[layer];
-    for (const { row, position } of queries(batch, s)) {
-      for (let head = 0; head < numKvHeads; head++) {
-        const start = (row * numKvHeads + head) * headSize;
-        const slot = this.#slot(shape, batch, s, head, position);
-        const k = key.slice(start, start + headSize);
-        if (rotary) rotateHead(k, rotary, position);
-        const v = value.slice(start, start + headSize);
-        roundKey(k, this.#config.kvDtype);
-        roundValue(v, this.#config.kvDtype);
-        pages.key.set(k, slot);
-        pages.value.set(v, slot);
-      }
-    }
+  #begun(): AttentionBatch {
+    if (!this.#batch) throw new Error('a step is written or attended before it has begun');
+    return this.#batch;
   }
 
-  #attend(
+  #attendRow(
     layer: number,
-    shape: AttentionShape,
     batch: AttentionBatch,
     s: number,
     head: number,
@@ -118,14 +113,15 @@ export class ReferenceAttention implements PagedAttention {
     query: Float32Array,
     output: Float32Array,
   ): void {
+    const shape = this.#config.layers[layer];
     const { headSize, scale, softcap, slidingWindow, alibiSlopes, sinks } = shape;
-    const pages = this.pages[layer];
+    const pages = this.pages.slots[this.#layout.layers[layer].slot];
     const kvHead = Math.floor(head / (shape.numHeads / shape.numKvHeads));
     const first = slidingWindow > 0 ? Math.max(0, position - slidingWindow + 1) : 0;
     const scores = new Float64Array(position - first + 1);
     let max = sinks ? sinks[head] : Number.NEGATIVE_INFINITY;
     for (let p = first; p <= position; p++) {
-      const slot = this.#slot(shape, batch, s, kvHead, p);
+      const slot = this.#slot(layer, batch, s, kvHead, p);
       let score = 0;
       for (let d = 0; d < headSize; d++) score += query[d] * pages.key[slot + d];
       score *= scale;
@@ -139,25 +135,20 @@ export class ReferenceAttention implements PagedAttention {
     for (let p = first; p <= position; p++) {
       const weight = Math.exp(scores[p - first] - max);
       sum += weight;
-      const slot = this.#slot(shape, batch, s, kvHead, p);
+      const slot = this.#slot(layer, batch, s, kvHead, p);
       for (let d = 0; d < headSize; d++) result[d] += weight * pages.value[slot + d];
     }
     for (let d = 0; d < headSize; d++) output[d] = result[d] / sum;
   }
 
   /** Where the row of a position begins in a layer's pages. */
-  #slot(
-    shape: AttentionShape,
-    batch: AttentionBatch,
-    s: number,
-    kvHead: number,
-    position: number,
-  ): number {
-    const { blockSize } = this.#config;
-    const entry = s * batch.blockTableStride + Math.floor(position / blockSize);
-    const block = batch.blockTables[entry];
-    const row = (block * shape.numKvHeads + kvHead) * blockSize + (position % blockSize);
-    return row * shape.headSize;
+  #slot(layer: number, batch: AttentionBatch, s: number, kvHead: number, position: number): number {
+    const { blockSize, layers } = this.#config;
+    const { numKvHeads, headSize } = layers[layer];
+    const { starts, blocks } = batch.blockTables[this.#layout.layers[layer].group];
+    const block = blocks[starts[s] + Math.floor(position / blockSize)];
+    const row = (block * numKvHeads + kvHead) * blockSize + (position % blockSize);
+    return row * headSize;
   }
 }
 

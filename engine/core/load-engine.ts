@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { BlockHistory } from '../../kvcache/block-history.js';
+import { maxHeldBlocks } from '../../kvcache/cache-group.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
-import { bytesPerBlock, type PagedAttentionConfig } from '../attention/paged-attention.js';
+import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
@@ -45,23 +46,29 @@ export async function loadEngine(
     servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
   });
   checkConfig(config, model);
-  const info = sizeEngine(options, model, config);
+  const layout = planPages(
+    model.sites,
+    options.maxModelLength ?? config.maxPositionEmbeddings,
+    options.maxNumBatchedTokens,
+  );
+  const info = sizeEngine(options, model, config, layout);
   const { weightBytes } = model.report;
   assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, weightBytes });
-  const attentionConfig: PagedAttentionConfig = {
+  const attention = createKernelAttention({
     layers: model.sites,
+    layout,
     numBlocks: info.numBlocks,
     blockSize: options.blockSize,
     kvDtype: options.kvDtype,
     threads: options.threads,
-  };
-  const attention = createKernelAttention(attentionConfig);
+  });
   const runner = await SegmentRunner.create(model, attention, { threads: options.threads });
   await warmUp(runner, {
     tokens: info.maxNumBatchedTokens,
     sequences: options.maxNumSeqs,
     maxModelLength: info.maxModelLength,
     blockSize: options.blockSize,
+    numGroups: layout.groups.length,
   });
   const history = new BlockHistory({
     numBlocks: info.numBlocks,
@@ -73,6 +80,7 @@ export async function loadEngine(
     numBlocks: info.numBlocks,
     blockSize: options.blockSize,
     enablePrefixCaching: options.enablePrefixCaching,
+    groups: layout.groups,
     history,
   });
   const scheduler = new Scheduler(
@@ -102,6 +110,7 @@ function sizeEngine(
   options: EngineOptions,
   model: ImportedModel,
   { file, maxPositionEmbeddings: modelLength, hiddenSize: configured }: ModelConfig,
+  layout: PageLayout,
 ): EngineInfo {
   const hiddenSize = model.hiddenSize ?? configured;
   if (hiddenSize === null) {
@@ -117,9 +126,13 @@ function sizeEngine(
       `--max-model-len ${maxModelLength}: the model was made for at most ${modelLength} tokens`,
     );
   }
-  const blockBytes = bytesPerBlock(model.sites, options.blockSize, options.kvDtype);
+  const { blockSize, maxNumBatchedTokens } = options;
+  const blockBytes = bytesPerBlock(model.sites, layout, blockSize, options.kvDtype);
   const numBlocks = Math.floor(options.kvCacheBytes / blockBytes);
-  const needed = Math.ceil(maxModelLength / options.blockSize);
+  const needed = layout.groups.reduce(
+    (sum, group) => sum + maxHeldBlocks(group, maxModelLength, maxNumBatchedTokens, blockSize),
+    0,
+  );
   if (numBlocks < needed) {
     throw new OctavoError(
       'kv_pool_too_small',

@@ -9,6 +9,8 @@ export interface LargestStep {
   /** Tokens that one sequence may have. */
   readonly maxModelLength: number;
   readonly blockSize: number;
+  /** Of layers that share block tables. */
+  readonly numGroups: number;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function warmUp(runner: ModelRunner, largest: LargestStep): Promise
 
 /** All sequences write into the same blocks: what stands there afterwards is of no use anyway. */
 function largestPlan(largest: LargestStep): StepPlan {
-  const { maxModelLength, blockSize } = largest;
+  const { maxModelLength, blockSize, numGroups } = largest;
   const count = Math.min(largest.sequences, largest.tokens);
   const tokens = Math.min(largest.tokens, count * maxModelLength);
   const longest = Math.ceil(tokens / count);
@@ -39,7 +41,7 @@ function largestPlan(largest: LargestStep): StepPlan {
       numProposed: 0,
       adapter: null,
       sequenceLength: length,
-      blockTables: [blocks],
+      blockTables: Array.from({ length: numGroups }, () => blocks),
       sampledFor: [requestId],
     };
   });

@@ -7,6 +7,8 @@ export interface Lifetimes {
   readonly afterSegment: readonly (readonly string[])[];
   /** By site: outputs of segments that no one reads after it. */
   readonly afterSite: readonly (readonly string[])[];
+  /** By site: whether only the next segment reads its output, so that the next site may write over it. */
+  readonly isLent: readonly boolean[];
 }
 
 /**
@@ -15,7 +17,7 @@ export interface Lifetimes {
  */
 export function lifetimes(
   segments: readonly Pick<Segment, 'inputs' | 'outputs'>[],
-  sites: readonly Pick<AttentionSite, 'query' | 'key' | 'value'>[],
+  sites: readonly Pick<AttentionSite, 'query' | 'key' | 'value' | 'output'>[],
 ): Lifetimes {
   const afterSegment: string[][] = segments.map(() => []);
   const afterSite: string[][] = sites.map(() => []);
@@ -26,5 +28,9 @@ export function lifetimes(
     for (const name of siteInputs(sites[index])) dying.set(name, afterSite[index]);
   }
   for (const name of segments.flatMap(({ outputs }) => outputs)) dying.get(name)?.push(name);
-  return { afterSegment, afterSite };
+  const readLater = (output: string, site: number): boolean =>
+    segments.some(({ inputs }, index) => index > site + 1 && inputs.includes(output)) ||
+    sites.some((other) => siteInputs(other).includes(output));
+  const isLent = sites.map(({ output }, site) => !readLater(output, site));
+  return { afterSegment, afterSite, isLent };
 }

@@ -35,7 +35,7 @@ export class SegmentRunner implements ModelRunner {
   readonly #attention: PagedAttention;
   readonly #maxLogitRows: number;
   readonly #lifetimes: Lifetimes;
-  /** One buffer for all layers: a segment has read a site's output before the next site writes. */
+  /** One buffer for all sites whose output is read by the next segment alone. */
   #attentionOutput = new Float32Array(0);
   #disposed = false;
   #timings: RunnerTimings = { segments: 0, attention: 0 };
@@ -75,7 +75,7 @@ export class SegmentRunner implements ModelRunner {
   }
 
   async execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
-    for (const copy of plan.blockCopies) this.#attention.copyBlock(copy.from, copy.to);
+    for (const copy of plan.blockCopies) this.#attention.pages.copy(copy.from, copy.to);
     const batch = buildStepBatch(plan);
     this.#attention.beginStep(batch.attention);
     const tensors = stepTensors(batch);
@@ -85,7 +85,7 @@ export class SegmentRunner implements ModelRunner {
       await this.#run(this.#segments[index], tensors);
       free(tensors, this.#lifetimes.afterSegment[index]);
       const computed = performance.now();
-      tensors.set(site.output, this.#attend(site, tensors, batch.numTokens));
+      tensors.set(site.output, this.#attend(index, tensors, batch.numTokens));
       free(tensors, this.#lifetimes.afterSite[index]);
       segments += computed - start;
       attention += performance.now() - computed;
@@ -118,15 +118,23 @@ export class SegmentRunner implements ModelRunner {
     for (const name of segment.outputs) tensors.set(name, results[name]);
   }
 
-  #attend(site: AttentionSite, tensors: ReadonlyMap<string, Tensor>, numTokens: number): Tensor {
+  #attend(index: number, tensors: ReadonlyMap<string, Tensor>, numTokens: number): Tensor {
+    const site = this.#sites[index];
     const width = site.numHeads * site.headSize;
     const size = numTokens * width;
-    if (this.#attentionOutput.length < size) this.#attentionOutput = new Float32Array(size);
-    const output = this.#attentionOutput.subarray(0, size);
+    const output = this.#lifetimes.isLent[index] ? this.#lend(size) : new Float32Array(size);
     const read = (name: string): Float32Array => floats(take(tensors, name));
-    const [key, value] = [site.key, site.value].map((name) => (name === null ? null : read(name)));
-    this.#attention.forward(site.layer, read(site.query), key, value, output);
+    // A layer over another one's pages has none of its own.
+    if (site.key !== null && site.value !== null) {
+      this.#attention.write(site.layer, read(site.key), read(site.value));
+    }
+    this.#attention.attend(site.layer, read(site.query), output);
     return new Tensor('float32', output, [1, numTokens, width]);
+  }
+
+  #lend(size: number): Float32Array {
+    if (this.#attentionOutput.length < size) this.#attentionOutput = new Float32Array(size);
+    return this.#attentionOutput.subarray(0, size);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { StepPlan } from '../../scheduler/step-plan.js';
-import type { AttentionBatch } from '../attention/paged-attention.js';
+import { type AttentionBatch, joinTables } from '../attention/paged-attention.js';
 
 /** A plan as the arrays that the graph and the attention read. */
 export interface StepBatch {
@@ -19,10 +19,8 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
   const inputIds = new Int64Writer(numTokens);
   const positionIds = new Int64Writer(numTokens);
   const sequenceLengths = new Int64Writer(numTokens);
-  const blockTableStride = Math.max(...sequences.map((sequence) => sequence.blockTables[0].length));
   const queryStarts = new Int32Array(sequences.length + 1);
   const contextLengths = new Int32Array(sequences.length);
-  const blockTables = new Int32Array(sequences.length * blockTableStride);
 
   let row = 0;
   sequences.forEach((sequence, s) => {
@@ -34,7 +32,6 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
     row += sequence.tokenIds.length;
     queryStarts[s + 1] = row;
     contextLengths[s] = sequence.numComputed + sequence.tokenIds.length;
-    blockTables.set(sequence.blockTables[0], s * blockTableStride);
   });
   return {
     numTokens,
@@ -45,8 +42,9 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
       numSequences: sequences.length,
       queryStarts,
       contextLengths,
-      blockTables,
-      blockTableStride,
+      blockTables: sequences[0].blockTables.map((_, group) =>
+        joinTables(sequences.map(({ blockTables }) => blockTables[group])),
+      ),
     },
   };
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import {
   type AttentionBatch,
   type AttentionShape,
+  joinTables,
   KV_DTYPES,
   type KvDtype,
   type PagedAttentionConfig,
@@ -101,9 +102,6 @@ function toStep(
   const contexts = taking.map((s) =>
     draft.sequences[s].slice(0, step + 1).reduce((a, b) => a + b, 0),
   );
-  const blockTableStride = Math.max(...taking.map((s) => tables[s].length));
-  const blockTables = new Int32Array(taking.length * blockTableStride).fill(-1);
-  taking.forEach((s, i) => blockTables.set(tables[s], i * blockTableStride));
   return {
     numTokens: queryStarts[taking.length],
     seed: draft.seed + 1000 * step,
@@ -111,8 +109,7 @@ function toStep(
       numSequences: taking.length,
       queryStarts,
       contextLengths: Int32Array.from(contexts),
-      blockTables,
-      blockTableStride,
+      blockTables: [joinTables(taking.map((s) => tables[s]))],
     },
   };
 }

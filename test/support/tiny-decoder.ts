@@ -29,6 +29,8 @@ export interface DecoderOptions {
   readonly attributes?: Readonly<Record<string, number | { readonly float: number } | string>>;
   /** A head_sink weight. */
   readonly sinks?: boolean;
+  /** What the first layer's attention gives is added to that of each later layer. */
+  readonly readsAgain?: boolean;
 }
 
 /** A decoder of two layers in the form of ONNX Runtime GenAI's model builder, with random weights. */
@@ -105,9 +107,13 @@ function decoderLayer(
     [`l${layer}/attended`, ...present],
   );
   const output = b.weight(`w${layer}.o`, [heads * headSize, hidden]);
+  const projected =
+    options.readsAgain && layer > 0
+      ? b.node('Add', `l${layer}/again`, [attended, 'l0/attended'])
+      : attended;
   return b.node('Add', `l${layer}/residual`, [
     x,
-    b.node('MatMul', `l${layer}/o`, [attended, output]),
+    b.node('MatMul', `l${layer}/o`, [projected, output]),
   ]);
 }
 

@@ -26,7 +26,7 @@ const STEP = {
   queryStarts: 0,
   contextLengths: 1,
   blockTables: 2,
-  tableStride: 3,
+  tableStarts: 3,
   numSequences: 4,
   query: 5,
   key: 6,

@@ -1,5 +1,9 @@
 import type { Tensor } from 'onnxruntime-node';
-import type { AttentionBatch, AttentionShape } from '../../attention/paged-attention.js';
+import {
+  type AttentionBatch,
+  type AttentionShape,
+  joinTables,
+} from '../../attention/paged-attention.js';
 import { ReferenceAttention } from '../../attention/reference-attention.js';
 import type { HeadLayout, SiteCandidate } from '../recognisers/candidate.js';
 import type { Sizes } from './near-run.js';
@@ -48,15 +52,13 @@ export function compareSite(
   };
   const [pastKey, key] = caches('key', keySize);
   const [pastValue, value] = caches('value', valueSize);
-  const ignored = new Float32Array(past * numHeads * headSize);
   attention.beginStep(batch(0, past));
-  if (past > 0) {
-    attention.forward(0, new Float32Array(ignored.length), pastKey, pastValue, ignored);
-  }
+  if (past > 0) attention.write(0, pastKey, pastValue);
   attention.beginStep(batch(past, length));
   const expected = new Float32Array(length * numHeads * headSize);
   const query = rows(site.query, site.queryLayout, numHeads, keySize);
-  attention.forward(0, query, key, value, expected);
+  attention.write(0, key, value);
+  attention.attend(0, query, expected);
   const raw = result.get(site.output)?.data as Float32Array;
   const tokens = site.outputLayout === 'tokens' ? raw : byToken(raw, numHeads, valueSize);
   const actual = widened(tokens, valueSize, headSize);
@@ -83,8 +85,7 @@ function batch(past: number, length: number): AttentionBatch {
     numSequences: 1,
     queryStarts: Int32Array.of(0, length),
     contextLengths: Int32Array.of(past + length),
-    blockTables: Int32Array.of(0),
-    blockTableStride: 1,
+    blockTables: [joinTables([[0]])],
   };
 }
 

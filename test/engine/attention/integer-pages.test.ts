@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { KernelAttention } from '../../../engine/attention/kernel-attention.js';
-import type { KvDtype, PagedAttention } from '../../../engine/attention/paged-attention.js';
+import {
+  joinTables,
+  type KvDtype,
+  type PagedAttention,
+} from '../../../engine/attention/paged-attention.js';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { numbers } from '../../support/attention-cases.js';
 
@@ -23,11 +27,11 @@ function attend(
     numSequences: 1,
     queryStarts: Int32Array.of(0, tokens),
     contextLengths: Int32Array.of(tokens),
-    blockTables: Int32Array.from({ length: blocks }, (_, i) => i),
-    blockTableStride: blocks,
+    blockTables: [joinTables([Array.from({ length: blocks }, (_, i) => i)])],
   });
   const output = new Float32Array(query.length);
-  attention.forward(0, query, key, value, output);
+  attention.write(0, key, value);
+  attention.attend(0, query, output);
   return output;
 }
 

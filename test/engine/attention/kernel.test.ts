@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KernelAttention, type KernelOptions } from '../../../engine/attention/kernel-attention.js';
+import { bytesPerBlock, fullLayout } from '../../../engine/attention/page-layout.js';
 import {
-  bytesPerBlock,
+  joinTables,
   KV_DTYPES,
   type KvDtype,
   type PagedAttention,
@@ -17,15 +18,18 @@ function poisonedKernel(
   options: KernelOptions = {},
 ): KernelAttention {
   const kernel = new KernelAttention(config, options);
-  for (const group of kernel.groups) {
-    for (const { region, bytes } of group.pages()) group.arena.bytes(region, bytes).fill(0xff);
+  for (const { arena, regions } of kernel.pages.memories.map((memory) => ({
+    arena: memory.arena,
+    regions: memory.regions(),
+  }))) {
+    for (const { start, bytes } of regions) arena.bytes(start, bytes).fill(0xff);
   }
   return kernel;
 }
 
 function poisonedReference(config: PagedAttentionConfig): ReferenceAttention {
   const reference = new ReferenceAttention(config);
-  for (const { key, value } of reference.pages) {
+  for (const { key, value } of reference.pages.slots) {
     key.fill(Number.NaN);
     value.fill(Number.NaN);
   }
@@ -38,17 +42,10 @@ function run(attention: PagedAttention, { config, steps }: AttentionCase): Float
     attention.beginStep(batch);
     return config.layers.map(({ numHeads, numKvHeads, headSize, pagesOf }, layer) => {
       const output = new Float32Array(numTokens * numHeads * headSize).fill(Number.NaN);
-      const fresh = (offset: number): Float32Array | null =>
-        pagesOf === undefined
-          ? numbers(numTokens * numKvHeads * headSize, seed + offset + layer)
-          : null;
-      attention.forward(
-        layer,
-        numbers(numTokens * numHeads * headSize, seed + layer),
-        fresh(100),
-        fresh(200),
-        output,
-      );
+      const fresh = (offset: number): Float32Array =>
+        numbers(numTokens * numKvHeads * headSize, seed + offset + layer);
+      if (pagesOf === undefined) attention.write(layer, fresh(100), fresh(200));
+      attention.attend(layer, numbers(numTokens * numHeads * headSize, seed + layer), output);
       return output;
     });
   });
@@ -124,13 +121,12 @@ function prefill(config: PagedAttentionConfig, lengths: readonly number[]): Atte
     lengths.slice(0, i).reduce((a, b) => a + b, 0),
   );
   const stride = Math.max(...lengths.map((length) => Math.ceil(length / config.blockSize)));
-  const blockTables = Int32Array.from({ length: lengths.length * stride }, (_, i) => i);
+  const tables = lengths.map((_, s) => Array.from({ length: stride }, (__, i) => s * stride + i));
   const batch = {
     numSequences: lengths.length,
     queryStarts,
     contextLengths: Int32Array.from(lengths),
-    blockTables,
-    blockTableStride: stride,
+    blockTables: [joinTables(tables)],
   };
   return { config, steps: [{ batch, numTokens: queryStarts[lengths.length], seed: 3 }] };
 }
@@ -148,8 +144,7 @@ function runPart(
     numSequences: 1,
     queryStarts: Int32Array.of(0, length),
     contextLengths: Int32Array.of(before + length),
-    blockTables: Int32Array.from({ length: stride }, (_, i) => i),
-    blockTableStride: stride,
+    blockTables: [joinTables([Array.from({ length: stride }, (_, i) => i)])],
   });
   const part = (heads: number, seed: number): Float32Array =>
     numbers(300 * heads * headSize, seed).subarray(
@@ -157,7 +152,8 @@ function runPart(
       (before + length) * heads * headSize,
     );
   const output = new Float32Array(length * numHeads * headSize);
-  kernel.forward(0, part(numHeads, 3), part(numKvHeads, 103), part(numKvHeads, 203), output);
+  kernel.write(0, part(numKvHeads, 103), part(numKvHeads, 203));
+  kernel.attend(0, part(numHeads, 3), output);
   return output;
 }
 
@@ -217,24 +213,25 @@ describe('the kernel', () => {
     const layers = [SHAPE, SHAPE, { ...SHAPE, numHeads: 4, pagesOf: 0 }];
     const testCase = prefill({ ...CONFIG, layers }, [100, 33]);
     const perLayer = 2 * 64 * 16 * 2 * 64 * 4;
-    const kernel = new KernelAttention(testCase.config, { maxGroupBytes: perLayer * 1.9 });
-    expect(kernel.groups.map((group) => group.layers)).toEqual([[0, 2], [1]]);
+    const kernel = new KernelAttention(testCase.config, { maxMemoryBytes: perLayer * 1.9 });
+    expect([0, 1, 2].map((layer) => kernel.pages.memoryOf(layer))).toEqual([0, 1, 0]);
     const whole = await result(testCase);
     expect(run(kernel, testCase).every((output, i) => sameBits(output, whole[i]))).toBe(true);
     await kernel.dispose();
-    expect(bytesPerBlock(layers, 16, 'f32')).toBe(bytesPerBlock([SHAPE, SHAPE], 16, 'f32'));
+    const bytes = bytesPerBlock([SHAPE, SHAPE], fullLayout([SHAPE, SHAPE]), 16, 'f32');
+    expect(bytesPerBlock(layers, fullLayout(layers), 16, 'f32')).toBe(bytes);
   });
 
   it('spreads a pool over several memories when one does not hold it', async () => {
     const testCase = prefill(CONFIG, [100, 33]);
     const perLayer = 2 * 64 * 16 * 2 * 64 * 4;
-    const kernel = new KernelAttention(CONFIG, { maxGroupBytes: perLayer * 1.9 });
-    expect(kernel.groups.map(({ layers }) => layers)).toEqual([[0], [1], [2]]);
+    const kernel = new KernelAttention(CONFIG, { maxMemoryBytes: perLayer * 1.9 });
+    expect([0, 1, 2].map((layer) => kernel.pages.memoryOf(layer))).toEqual([0, 1, 2]);
     const whole = await result(testCase);
     expect(run(kernel, testCase).every((output, i) => sameBits(output, whole[i]))).toBe(true);
     await kernel.dispose();
-    expect(() => new KernelAttention(CONFIG, { maxGroupBytes: perLayer / 2 })).toThrow(
-      /--kv-cache-memory 0\.00GiB: at most 0\.00GiB for this model and --kv-dtype f32/,
+    expect(() => new KernelAttention(CONFIG, { maxMemoryBytes: perLayer / 2 })).toThrow(
+      /^--kv-cache-memory 0\.00GiB: at most 0\.00GiB for this model and --kv-dtype f32/,
     );
   });
 
@@ -243,7 +240,7 @@ describe('the kernel', () => {
     const kernel = poisonedKernel(config);
     const { steps } = prefill(config, [16]);
     run(kernel, { config, steps });
-    kernel.copyBlock(0, 9);
+    kernel.pages.copy(0, 9);
     const decode = (block: number): AttentionCase => ({
       config,
       steps: [
@@ -254,8 +251,7 @@ describe('the kernel', () => {
             numSequences: 1,
             queryStarts: Int32Array.of(0, 1),
             contextLengths: Int32Array.of(17),
-            blockTables: Int32Array.of(block, 20),
-            blockTableStride: 2,
+            blockTables: [joinTables([[block, 20]])],
           },
         },
       ],

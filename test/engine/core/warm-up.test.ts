@@ -28,6 +28,7 @@ describe('the first step', () => {
       sequences: 7,
       maxModelLength: 64,
       blockSize: 4,
+      numGroups: 1,
     });
     expect(plan.numTokens).toBe(100);
     expect(sizes(plan)).toEqual([15, 15, 14, 14, 14, 14, 14]);
@@ -37,9 +38,21 @@ describe('the first step', () => {
   });
 
   it('has no empty sequence, and none that is longer than the model', async () => {
-    const few = await stepOf({ tokens: 3, sequences: 256, maxModelLength: 64, blockSize: 16 });
+    const few = await stepOf({
+      tokens: 3,
+      sequences: 256,
+      maxModelLength: 64,
+      blockSize: 16,
+      numGroups: 1,
+    });
     expect(sizes(few.plan)).toEqual([1, 1, 1]);
-    const short = await stepOf({ tokens: 512, sequences: 2, maxModelLength: 64, blockSize: 16 });
+    const short = await stepOf({
+      tokens: 512,
+      sequences: 2,
+      maxModelLength: 64,
+      blockSize: 16,
+      numGroups: 1,
+    });
     expect(sizes(short.plan)).toEqual([64, 64]);
     expect(short.plan.numTokens).toBe(128);
   });

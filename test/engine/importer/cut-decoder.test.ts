@@ -56,7 +56,7 @@ async function withRunner<T>(
     threads: 1,
   });
   // An unwritten or foreign slot must be seen.
-  for (const { key, value } of attention.pages) {
+  for (const { key, value } of attention.pages.slots) {
     key.fill(Number.NaN);
     value.fill(Number.NaN);
   }
@@ -107,6 +107,7 @@ const FORMS: Record<string, DecoderOptions> = {
   'packed query, key and value': { packed: true },
   'rotation in the node, halves': { rotary: 'halves' },
   'rotation in the node, interleaved': { rotary: 'interleaved' },
+  'an output of attention that is read again layers later': { readsAgain: true },
   'packed, rotation in the node': { packed: true, rotary: 'halves' },
   'a scale of its own': { attributes: { scale: { float: 0.3 } } },
   softcap: { attributes: { softcap: { float: 1.5 }, scale: { float: 1 } } },

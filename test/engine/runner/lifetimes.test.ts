@@ -10,8 +10,8 @@ describe('lifetimes', () => {
   ];
   // The second site reads the first one's values again.
   const sites = [
-    { query: 'q0', key: 'k0', value: 'v0' },
-    { query: 'q1', key: 'k1', value: 'v0' },
+    { query: 'q0', key: 'k0', value: 'v0', output: 'a0' },
+    { query: 'q1', key: 'k1', value: 'v0', output: 'a1' },
   ];
 
   it('ends a tensor at its last reader', () => {
@@ -29,6 +29,31 @@ describe('lifetimes', () => {
     for (const name of ['input_ids', 'position_ids', 'a0', 'a1', 'top_logits']) {
       expect(ended).not.toContain(name);
     }
+  });
+});
+
+describe('outputs of sites', () => {
+  const site = (i: number) => ({ query: `q${i}`, key: `k${i}`, value: `v${i}`, output: `a${i}` });
+
+  it('are lent when the next segment alone reads them', () => {
+    const segments = [
+      { inputs: ['input_ids'], outputs: ['q0', 'k0', 'v0'] },
+      { inputs: ['a0'], outputs: ['q1', 'k1', 'v1'] },
+      { inputs: ['a1'], outputs: ['top_logits'] },
+    ];
+    expect(lifetimes(segments, [site(0), site(1)]).isLent).toEqual([true, true]);
+  });
+
+  it('are kept when a later segment or site reads them', () => {
+    const segments = [
+      { inputs: ['input_ids'], outputs: ['q0', 'k0', 'v0'] },
+      { inputs: ['a0'], outputs: ['q1', 'k1'] },
+      { inputs: ['a1'], outputs: ['q2', 'k2', 'v2'] },
+      { inputs: ['a2', 'a0'], outputs: ['top_logits'] },
+    ];
+    // The first one's output is an operand at the end, the second one's are the values of the third.
+    const sites = [site(0), { ...site(1), value: 'k1' }, { ...site(2), value: 'a1' }];
+    expect(lifetimes(segments, sites).isLent).toEqual([false, false, true]);
   });
 });
 

@@ -1,9 +1,9 @@
 import { isInteger } from './formats';
 import {
-  LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_NUM_HEADS, LAYER_NUM_KV_HEADS, LAYER_WINDOW, STEP_BLOCK_TABLES,
-  STEP_CONTEXT_LENGTHS, STEP_QUERY_STARTS, STEP_TABLE_STRIDE, STEP_TILES, TILE_TOKENS,
+  LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_NUM_HEADS, LAYER_NUM_KV_HEADS, LAYER_WINDOW,
+  STEP_CONTEXT_LENGTHS, STEP_QUERY_STARTS, STEP_TILES, TILE_TOKENS,
 } from './layout';
-import { loadValueScales, touch } from './pages';
+import { loadValueScales, tableOf, touch } from './pages';
 import { beginRows, loadQueries, storeOutput } from './rows';
 import { updateSoftmax } from './softmax';
 import { addTileOfFloats, addTileOfIntegers, scoreTileOfFloats, scoreTileOfIntegers } from './tiles';
@@ -53,7 +53,7 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
   beginRows(layer, numQueries, group, kvHead, maxima, sums);
   memory.fill(output, 0, <usize>rows * rowBytes);
 
-  const table = <usize>load<u32>(step, STEP_BLOCK_TABLES) + (<usize>(sequence * load<i32>(step, STEP_TABLE_STRIDE)) << 2);
+  const table = tableOf(step, sequence);
   const window = load<i32>(layer, LAYER_WINDOW);
   const firstToken = window > 0 ? max(0, firstPosition - window + 1) : 0;
   const numBlocks = lastPosition / blockSize + 1;

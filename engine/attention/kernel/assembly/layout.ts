@@ -46,7 +46,7 @@
 // @ts-ignore: decorator
 @inline export const STEP_BLOCK_TABLES: usize = 8;
 // @ts-ignore: decorator
-@inline export const STEP_TABLE_STRIDE: usize = 12;
+@inline export const STEP_TABLE_STARTS: usize = 12;
 // @ts-ignore: decorator
 @inline export const STEP_NUM_SEQUENCES: usize = 16;
 // @ts-ignore: decorator

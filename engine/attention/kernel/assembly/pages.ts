@@ -1,9 +1,18 @@
 import { elementSize } from './formats';
 import {
   LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_NUM_KV_HEADS, LAYER_VALUE_PAGES, LAYER_VALUE_SCALES,
+  STEP_BLOCK_TABLES, STEP_TABLE_STARTS,
 } from './layout';
 
 // Where the pages of a sequence are. A page holds one block of one KV head; its index is the same for K, V and their scales.
+
+/** Where the block table of a sequence begins: tables lie end to end. */
+// @ts-ignore: decorator
+@inline
+export function tableOf(step: usize, sequence: i32): usize {
+  const start = load<u32>(<usize>load<u32>(step, STEP_TABLE_STARTS) + (<usize>sequence << 2));
+  return <usize>load<u32>(step, STEP_BLOCK_TABLES) + (<usize>start << 2);
+}
 
 /** Index of the page of a sequence's block and a KV head. */
 // @ts-ignore: decorator

@@ -1,11 +1,11 @@
 import { elementSize, isInteger, toBf16 } from './formats';
 import {
   FORMAT_F32, FORMAT_INT16, LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_KEY_SCALES,
-  LAYER_NUM_KV_HEADS, LAYER_VALUE_PAGES, LAYER_VALUE_SCALES, STEP_BLOCK_TABLES, STEP_CONTEXT_LENGTHS, STEP_KEY,
-  STEP_NUM_SEQUENCES, STEP_QUERY_STARTS, STEP_TABLE_STRIDE, STEP_VALUE,
+  LAYER_NUM_KV_HEADS, LAYER_VALUE_PAGES, LAYER_VALUE_SCALES, STEP_CONTEXT_LENGTHS, STEP_KEY, STEP_NUM_SEQUENCES,
+  STEP_QUERY_STARTS, STEP_VALUE,
 } from './layout';
 import { roundToInt } from './math';
-import { addressOf, pageOf, scalesOf } from './pages';
+import { addressOf, pageOf, scalesOf, tableOf } from './pages';
 import { inverseOf, keyScale, valueScale } from './quantize';
 import { rotate } from './rotary';
 
@@ -30,7 +30,7 @@ function storeToken(layer: usize, step: usize, sequence: i32, row: i32, position
   const headSize = load<i32>(layer, LAYER_HEAD_SIZE);
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
   const format = load<i32>(layer, LAYER_FORMAT);
-  const table = <usize>load<u32>(step, STEP_BLOCK_TABLES) + (<usize>(sequence * load<i32>(step, STEP_TABLE_STRIDE)) << 2);
+  const table = tableOf(step, sequence);
   const slot = position % blockSize;
   for (let head = 0; head < heads; head++) {
     const source = <usize>((row * heads + head) * headSize) << 2;

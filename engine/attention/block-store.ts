@@ -1,0 +1,43 @@
+/**
+ * The pages of all blocks, in all layers. Attention computes on them; a cache's tiers copy blocks out of and into them.
+ * Calls belong to one thread, between two steps.
+ */
+export interface BlockStore {
+  /** Bytes of one block's pages and scales over all layers. */
+  readonly bytesPerBlock: number;
+  /** Copies all pages of block `from` to block `to`. */
+  copy(from: number, to: number): void;
+  /** @param into `[bytesPerBlock]`, written completely */
+  read(block: number, into: Uint8Array): void;
+  /** @param from `[bytesPerBlock]`, what `read` gave of a block of the same layout */
+  write(block: number, from: Uint8Array): void;
+}
+
+/** A store whose blocks are some ranges of bytes each. */
+export abstract class PartedBlockStore implements BlockStore {
+  abstract readonly bytesPerBlock: number;
+
+  copy(from: number, to: number): void {
+    const source = this.parts(from);
+    for (const [i, part] of this.parts(to).entries()) part.set(source[i]);
+  }
+
+  read(block: number, into: Uint8Array): void {
+    let at = 0;
+    for (const part of this.parts(block)) {
+      into.set(part, at);
+      at += part.byteLength;
+    }
+  }
+
+  write(block: number, from: Uint8Array): void {
+    let at = 0;
+    for (const part of this.parts(block)) {
+      part.set(from.subarray(at, at + part.byteLength));
+      at += part.byteLength;
+    }
+  }
+
+  /** Of the block's pages, always in the same order. */
+  protected abstract parts(block: number): Uint8Array[];
+}

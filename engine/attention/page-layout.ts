@@ -1,0 +1,129 @@
+import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
+import { type AttentionLayer, ELEMENT_BYTES, type KvDtype, scaleBytes } from './paged-attention.js';
+
+/** Where a layer's pages are: in which place of a block, and by which of a sequence's block tables they are found. */
+export interface LayerPages {
+  readonly group: number;
+  readonly slot: number;
+}
+
+/**
+ * Which layers share pages. A block has a page for each slot. A block that a sequence holds in one group is used by the layers
+ * of that group alone, so layers of different groups can have the same slot:
+ *
+ *     slots of a block      0    1    2
+ *     group 0, full         L5   L11  L17
+ *     group 1, window 512   L0   L1   L2
+ *     group 2, window 512   L3   L4   L6       ...
+ *
+ * A sequence of n tokens holds n / blockSize blocks of the full group, but of each other group only as many as its window
+ * needs (vLLM's hybrid KV cache manager has the same idea).
+ */
+export interface PageLayout {
+  readonly groups: readonly CacheGroup[];
+  readonly layers: readonly LayerPages[];
+  readonly numSlots: number;
+}
+
+/** Every layer keeps all of its past, in a slot of its own, or in that of the layer whose pages it attends over. */
+export function fullLayout(layers: readonly AttentionLayer[]): PageLayout {
+  const owners = ownersOf(layers);
+  return {
+    groups: [FULL_ATTENTION],
+    layers: layers.map(({ pagesOf }, layer) => ({
+      group: 0,
+      slot: owners.indexOf(pagesOf ?? layer),
+    })),
+    numSlots: owners.length,
+  };
+}
+
+/** Layers with pages of their own. */
+function ownersOf(layers: readonly AttentionLayer[]): number[] {
+  return [...layers.keys()].filter((layer) => layers[layer].pagesOf === undefined);
+}
+
+/**
+ * Groups the layers by their windows. Groups have equally many places for layers; where that does not divide, some stay
+ * empty. Gemma 3 1B (4 layers with full attention, 22 with a window) gets 7 groups of 4 places, 2 of them empty.
+ *
+ * Layers can share a slot only when their pages have one size. Where they have not, and where no window is shorter than the
+ * longest sequence and step together, all layers keep all of their past.
+ *
+ * @param maxTokens of a sequence, at most
+ * @param stepTokens of a step, at most
+ */
+export function planPages(
+  layers: readonly AttentionLayer[],
+  maxTokens: number,
+  stepTokens: number,
+): PageLayout {
+  const owners = ownersOf(layers);
+  /** The longest window of those that read an owner's pages; 0: one of them sees all. */
+  const windowOf = (owner: number): number => {
+    const windows = layers.flatMap(({ pagesOf, slidingWindow }, layer) =>
+      (pagesOf ?? layer) === owner ? [slidingWindow] : [],
+    );
+    const longest = Math.max(...windows);
+    return Math.min(...windows) > 0 && longest + stepTokens < maxTokens ? longest : 0;
+  };
+  const byWindow = new Map<number, number[]>();
+  for (const owner of owners) {
+    const window = windowOf(owner);
+    byWindow.set(window, [...(byWindow.get(window) ?? []), owner]);
+  }
+  const sizes = new Set(layers.map(({ numKvHeads, headSize }) => numKvHeads * headSize));
+  if (sizes.size > 1 || (byWindow.size === 1 && byWindow.has(0))) return fullLayout(layers);
+  // Full attention first: readers of one table alone see all of a sequence there, if any group has it.
+  const kinds = [...byWindow].sort(([a], [b]) => a - b);
+  const numSlots = bestGroupSize(kinds.map(([, { length }]) => length));
+  const groups: CacheGroup[] = [];
+  const placed = new Map<number, LayerPages>();
+  for (const [window, members] of kinds) {
+    for (let first = 0; first < members.length; first += numSlots) {
+      const group = groups.push(window === 0 ? FULL_ATTENTION : { kind: 'sliding-window', window });
+      for (const [slot, layer] of members.slice(first, first + numSlots).entries()) {
+        placed.set(layer, { group: group - 1, slot });
+      }
+    }
+  }
+  const pagesOf = (layer: number): LayerPages => {
+    const pages = placed.get(layers[layer].pagesOf ?? layer);
+    if (!pages) throw new Error(`layer ${layer} attends over pages that no layer has`);
+    return pages;
+  };
+  return { groups, layers: layers.map((_, layer) => pagesOf(layer)), numSlots };
+}
+
+/** A group costs every sequence a table; it must spare this share of the layers' pages to be worth it. */
+const GROUP_COST = 0.02;
+
+/** @param counts layers of each kind */
+function bestGroupSize(counts: readonly number[]): number {
+  const numLayers = counts.reduce((sum, n) => sum + n, 0);
+  let best = { size: 1, cost: Number.POSITIVE_INFINITY };
+  for (let size = 1; size <= Math.max(...counts); size++) {
+    const groups = counts.reduce((sum, n) => sum + Math.ceil(n / size), 0);
+    const empty = (groups * size - numLayers) / numLayers;
+    const cost = empty + GROUP_COST * groups;
+    if (cost < best.cost) best = { size, cost };
+  }
+  return best.size;
+}
+
+/** Bytes of one block's pages over all slots: what divides the memory given to the cache into blocks. */
+export function bytesPerBlock(
+  layers: readonly AttentionLayer[],
+  layout: PageLayout,
+  blockSize: number,
+  kvDtype: KvDtype,
+): number {
+  let bytes = 0;
+  for (let slot = 0; slot < layout.numSlots; slot++) {
+    const { numKvHeads, headSize } =
+      layers[layout.layers.findIndex((pages) => pages.slot === slot)];
+    const rows = 2 * blockSize * numKvHeads;
+    bytes += rows * (headSize * ELEMENT_BYTES[kvDtype] + scaleBytes(kvDtype));
+  }
+  return bytes;
+}
