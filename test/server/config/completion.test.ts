@@ -20,9 +20,13 @@ function offered(...words: string[]): string[] {
   const path = join(directory, 'octavo.bash');
   writeFileSync(path, script('bash'));
   const program = `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _octavo; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const { stdout, stderr } = spawnSync('bash', ['-euc', program, path, 'octavo', ...words], {
-    encoding: 'utf8',
-  });
+  const { stdout, stderr } = spawnSync(
+    'bash',
+    ['--norc', '-euc', program, path, 'octavo', ...words],
+    {
+      encoding: 'utf8',
+    },
+  );
   expect(stderr).toBe('');
   return stdout.split('\n').filter((line) => line !== '');
 }
