@@ -5,7 +5,8 @@ import { clip } from '../text/clip.js';
 import type { FunctionCallItem, Item } from './items.js';
 
 /**
- * The messages that a chat template knows. Calls join the assistant's message before them: templates expect one message a turn.
+ * The messages that a chat template knows. Calls join the assistant's message before them: templates expect one message a turn. And
+ * instructions and what a developer says behind them are one system message, for many templates refuse a second one.
  *
  * @throws OctavoError `invalid_request` for the output of a call that nobody made
  */
@@ -24,6 +25,12 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
     switch (item.type) {
       case 'message': {
         const content = item.content.map(({ text }) => text).join('');
+        const before = messages.length === 1 ? messages[0] : null;
+        const isJoined = before && isSystem(before.role) && isSystem(item.role);
+        if (isJoined && typeof before.content === 'string') {
+          messages[0] = { ...before, content: `${before.content}\n\n${content}` };
+          break;
+        }
         messages.push({
           role: item.role,
           content,
@@ -61,6 +68,8 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
   }
   return messages;
 }
+
+const isSystem = (role: Message['role']): boolean => role === 'system' || role === 'developer';
 
 const toCall = (item: FunctionCallItem) => ({
   id: item.call_id,

@@ -310,7 +310,10 @@ describe('tools that are no functions', () => {
     const [, last = '{}'] = /^event: response\.completed\ndata: (.*)$/m.exec(text) ?? [];
     const { response: done } = JSON.parse(last) as { response: { tools: { name: string }[] } };
     expect(done.tools.map(({ name }) => name)).toEqual(['shell']);
-    expect(promptOf(engine)).toMatch(/^<tools>shell;<system>/);
+    // One system message: templates refuse a second one.
+    expect(promptOf(engine)).toBe(
+      '<tools>shell;<system>You are a coding agent.\n\nrules<user>hi<assistant>',
+    );
   });
 
   test('alone are no tools', async () => {
