@@ -164,7 +164,7 @@ describe('Scheduler', () => {
   it('refuses at once what can never fit, with both numbers', () => {
     const h = new CoreHarness({ numBlocks: 10, maxModelLength: 64 });
     expect(() => h.add('a', Array<number>(60).fill(1), 5)).toThrow(
-      /maximum context length is 64.*asks for 65/,
+      /maximum context length is 64 tokens\. However, you requested 65 tokens/,
     );
     expect(() => h.add('a', range(0, 30), 12)).toThrow(/has 10 blocks.*needs 11/);
     expect(() => h.add('a', [], 5)).toThrow(/at least one token/);
