@@ -1,6 +1,6 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
-import { ROW_INPUTS } from '../imported-model.js';
+import { ROW_INPUTS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { joinOf } from '../recognisers/cache-flow.js';
 import { type RecognisedSite, siteInputs } from '../recognisers/recogniser.js';
@@ -20,7 +20,8 @@ export interface SegmentCut {
  * present) is needed by nobody any more, and goes.
  *
  * Tensors that a later segment reads become outputs of the segment that makes them. Constant subgraphs are repeated where
- * they are used instead: carrying a weight between sessions would copy it in every step.
+ * they are used instead: carrying a weight between sessions would copy it in every step. So is what follows from the size of a step alone, as
+ * the numbers of its rows do: it takes no time.
  *
  * @param available names that a step is fed with
  * @param wanted what the last segment ends in
@@ -44,17 +45,30 @@ export function cutAtSites(
     }
   });
   const live = liveNodes(graph, sites, available, wanted);
+  const repeated = repeatedTensors(graph);
   const segments = Array.from({ length: sites.length + 1 }, (_, index) => {
     const nodes = live.filter(
-      (node) => nodeLevel(node, level) === index && !isConstant(graph, node),
+      (node) => nodeLevel(node, level) === index && !isRepeated(node, repeated),
     );
-    return withConstants(graph, nodes);
+    return withRepeated(graph, nodes, repeated);
   });
-  return connect(graph, sites, segments, wanted);
+  return connect(graph, sites, segments, wanted, repeated);
 }
 
-function isConstant(graph: Graph, node: NodeProto): boolean {
-  return node.output.every((name) => graph.isConstant(name));
+/** Constants, and what is made of them and the sizes of the step's inputs. */
+function repeatedTensors(graph: Graph): ReadonlySet<string> {
+  const repeated = new Set<string>();
+  const inputs = new Set<string>([STEP_INPUT.inputIds, STEP_INPUT.positionIds]);
+  for (const node of graph.nodes) {
+    const isSize = node.opType === 'Shape' && inputs.has(node.input[0]);
+    const follows = node.input.every((name) => graph.isConstant(name) || repeated.has(name));
+    if (isSize || follows) for (const output of node.output) repeated.add(output);
+  }
+  return repeated;
+}
+
+function isRepeated(node: NodeProto, repeated: ReadonlySet<string>): boolean {
+  return node.output.every((name) => name === '' || repeated.has(name));
 }
 
 /** For every tensor: how many sites lie before it. What is fed to the last segment only lies behind all of them. */
@@ -142,14 +156,18 @@ function refuseBranches(graph: Graph, node: NodeProto): void {
   );
 }
 
-/** The nodes together with the constant subgraphs that they read. */
-function withConstants(graph: Graph, nodes: readonly NodeProto[]): NodeProto[] {
+/** The nodes together with the repeated subgraphs that they read. */
+function withRepeated(
+  graph: Graph,
+  nodes: readonly NodeProto[],
+  repeated: ReadonlySet<string>,
+): NodeProto[] {
   const wanted = new Set<NodeProto>(nodes);
   for (const node of wanted) {
     for (const name of node.input) {
       const maker = graph.producer(name);
       // A set grows while it is iterated: makers of makers are visited too.
-      if (maker && graph.isConstant(name)) wanted.add(maker);
+      if (maker && repeated.has(name)) wanted.add(maker);
     }
   }
   return graph.nodes.filter((node) => wanted.has(node));
@@ -160,6 +178,7 @@ function connect(
   sites: readonly RecognisedSite[],
   segments: readonly (readonly NodeProto[])[],
   atLast: readonly string[],
+  repeated: ReadonlySet<string>,
 ): SegmentCut[] {
   const reads = segments.map((nodes) => {
     const made = new Set(nodes.flatMap((node) => node.output));
@@ -176,7 +195,7 @@ function connect(
       for (const name of siteInputs(later)) wanted.add(name);
     }
     const made = new Set(
-      nodes.filter((node) => !isConstant(graph, node)).flatMap((node) => node.output),
+      nodes.filter((node) => !isRepeated(node, repeated)).flatMap((node) => node.output),
     );
     return {
       nodes,
