@@ -5,10 +5,10 @@ import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
 import { type EngineOptions, PLAIN_REQUEST } from '../engine/core/protocol.js';
 import { exactWeightBits } from '../engine/importer/quantize/exact-weight-bits.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
+import type { TemplateMessage } from '../engine/text/chat-template.js';
+import { loadServedModel } from '../engine/text/served-model.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
 import { modelCacheDir } from '../server/config/model-cache-dir.js';
-import type { TemplateMessage } from '../server/text/chat-template.js';
-import { loadServedModel } from '../server/text/served-model.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type Cell, publish } from './lib/report.js';
 

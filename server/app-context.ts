@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
+import type { Clock } from '../engine/clock.js';
 import type { OctavoError } from '../engine/errors.js';
 import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
-import type { Clock } from './clock.js';
+import type { ServedModel } from '../engine/text/served-model.js';
 import type { Settings } from './config/settings.js';
 import type { Engine } from './engine-port.js';
 import type { MessageForms } from './generation/message-form.js';
@@ -10,7 +11,6 @@ import type { OneByOne } from './http/one-by-one.js';
 import type { Admission } from './limits/admission.js';
 import type { OutputMemory } from './limits/output-memory.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';
-import type { ServedModel } from './text/served-model.js';
 import type { RequestTracer } from './tracing/request-tracer.js';
 
 /** What every route needs. Built once for a server. */

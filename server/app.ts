@@ -2,6 +2,7 @@ import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Redis } from 'ioredis';
 import type { TSchema } from 'typebox';
+import { clip } from '../engine/clip.js';
 import { OctavoError } from '../engine/errors.js';
 import type { AppContext } from './app-context.js';
 import { fingerprintOf } from './fingerprint.js';
@@ -35,7 +36,6 @@ import { addOperationsRoutes } from './routes/operations.js';
 import { addPageRoutes } from './routes/pages.js';
 import { addResponseRoutes } from './routes/responses.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
-import { clip } from './text/clip.js';
 import type { RequestTracer } from './tracing/request-tracer.js';
 
 /** How often slow senders are looked for. */

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
+import type { Clock } from '../engine/clock.js';
 import { OctavoError } from '../engine/errors.js';
 import type { App } from './app.js';
-import type { Clock } from './clock.js';
 import type { Engine } from './engine-port.js';
 import type { InFlight } from './http/in-flight.js';
 import { listenError } from './http/listen-error.js';

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { clip } from '../engine/clip.js';
 import { OctavoError } from '../engine/errors.js';
 import { withKeysOfFile } from './config/api-key-file.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
@@ -9,7 +10,6 @@ import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
 import { loadSettings } from './config/load-settings.js';
 import { packageVersion } from './config/package-root.js';
 import { listSettings, type Settings } from './config/settings.js';
-import { clip } from './text/clip.js';
 
 type Options = Record<string, unknown>;
 

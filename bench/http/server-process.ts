@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import { systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
+import { loadServedModel } from '../../engine/text/served-model.js';
 import { buildApp } from '../../server/app.js';
-import { systemClock } from '../../server/clock.js';
 import { engineOptions } from '../../server/commands/engine-options.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import { startServer } from '../../server/lifecycle.js';
-import { loadServedModel } from '../../server/text/served-model.js';
 import { createWorkerEngine } from '../../server/worker-engine.js';
 import { SteppingEngine } from './stepping-engine.js';
 

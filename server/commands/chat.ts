@@ -1,8 +1,8 @@
 import { createInterface, type Interface } from 'node:readline';
 import { OctavoError } from '../../engine/errors.js';
+import type { TemplateMessage } from '../../engine/text/chat-template.js';
 import type { GenerateOptions } from '../config/generate-flags.js';
 import type { Settings } from '../config/settings.js';
-import type { TemplateMessage } from '../text/chat-template.js';
 import { LocalModel } from './local-model.js';
 import { StandardOutput } from './standard-output.js';
 

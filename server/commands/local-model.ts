@@ -1,14 +1,14 @@
 import { randomInt } from 'node:crypto';
 import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { TemplateMessage } from '../../engine/text/chat-template.js';
+import { checkVocabulary } from '../../engine/text/check-model.js';
+import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/plan.js';
-import type { TemplateMessage } from '../text/chat-template.js';
-import { checkVocabulary } from '../text/check-model.js';
-import { encodePrompt, loadServedModel, type ServedModel } from '../text/served-model.js';
 import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import type { Settings } from './settings.js';
 
 /**

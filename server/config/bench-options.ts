@@ -4,8 +4,8 @@ import {
   type GoodputLimits,
   LIMIT_NAMES,
 } from '../../bench/serve/options.js';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import { CHOICES, DEFAULT_CONCURRENCY, DEFAULT_URL, NUMBERS } from './bench-flags.js';
 import { parseNumber } from './number-flag.js';
 

@@ -1,6 +1,6 @@
 import { type Command, type CommanderError, Option } from 'commander';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import { nearest } from './nearest.js';
 import {
   environmentName,

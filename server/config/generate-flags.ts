@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { clip } from '../../engine/clip.js';
 import type { GrammarSpec } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AnswerOptions } from '../commands/local-model.js';
-import { clip } from '../text/clip.js';
 import { type NumberFlag, parseNumber } from './number-flag.js';
 
 /** What the flags say of the answer, or of a conversation's answers. */

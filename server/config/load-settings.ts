@@ -1,5 +1,5 @@
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import type { FlagTexts } from './flags.js';
 import { parseSetting } from './parse-setting.js';
 import {

@@ -1,5 +1,5 @@
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 
 /** A flag of one command that takes a number; settings of the server are in settings.ts. */
 export interface NumberFlag {

@@ -1,6 +1,6 @@
 import { Compile } from 'typebox/compile';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import { type SettingName, type SettingSchema, SettingsSchema } from './settings.js';
 
 const UNITS: Record<string, number> = {

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
+import type { Timer } from '../../engine/clock.js';
 import type { AppContext } from '../app-context.js';
-import type { Timer } from '../clock.js';
 import { packageVersion } from '../config/package-root.js';
 import { SseStream } from '../http/sse.js';
 import type { ServerEvent } from './events.js';

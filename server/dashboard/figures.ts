@@ -1,5 +1,5 @@
+import type { Clock } from '../../engine/clock.js';
 import type { StepReport } from '../../engine/core/protocol.js';
-import type { Clock } from '../clock.js';
 import type { Engine } from '../engine-port.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
 import { LatencyWindow, type Percentiles } from './latency-window.js';

@@ -1,8 +1,8 @@
 import type { EngineRequest, FirstTokenTimes, TokenLogprobs } from '../../engine/core/protocol.js';
+import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { EngineOutput } from '../engine-port.js';
 import type { CompletionObserver, EndReason } from '../metrics/request-metrics.js';
-import type { Tokenizer } from '../text/tokenizer.js';
 import { HeldTokens, type ScoredToken } from './held-tokens.js';
 import {
   type MessageEvent,

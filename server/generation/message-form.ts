@@ -1,5 +1,7 @@
 import type { GrammarSpec } from '../../engine/core/protocol.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
+import type { PromptText } from '../../engine/text/spans.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ReasoningParserName } from '../reasoning/reasoning-parsers.js';
 import {
@@ -9,8 +11,6 @@ import {
   ThinkParser,
   thinkingParts,
 } from '../reasoning/think-parser.js';
-import type { ServedModel } from '../text/served-model.js';
-import type { PromptText } from '../text/spans.js';
 import { callSuspects } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';

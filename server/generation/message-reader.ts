@@ -1,5 +1,5 @@
+import { StopMatcher } from '../../engine/text/stop-matcher.js';
 import type { ThinkParser, ThinkPiece } from '../reasoning/think-parser.js';
-import { StopMatcher } from '../text/stop-matcher.js';
 import type { ToolCallParser, ToolEvent } from '../tools/tool-format.js';
 
 /** A part of an assistant's message, in the order in which it was written. */

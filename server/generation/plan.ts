@@ -1,12 +1,12 @@
 import type { Static, TObject } from 'typebox';
+import { clip } from '../../engine/clip.js';
 import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from '../routes/request-fields.js';
 import { refuseUnsupported } from '../routes/unsupported-fields.js';
-import { contextExceeded } from '../text/assert-may-fit.js';
-import { clip } from '../text/clip.js';
 import type { TextRequest } from './generate-text.js';
 import { samplingParams } from './sampling-fields.js';
 

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
-import type { Timer } from '../clock.js';
 import { closedBecause } from '../http/closed-because.js';
 import { assertEngineReady } from '../http/engine-state.js';
 import type { Cost } from '../limits/cost.js';

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 
 /** Names that a browser never takes from somebody else's name server. */
 export function isLoopbackName(name: string): boolean {

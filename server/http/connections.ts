@@ -1,8 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { Clock } from '../clock.js';
 import { errorResponse } from './error-response.js';
 
 /** Connections beyond the limit, for those who watch the server. */

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply } from 'fastify';
+import { clip } from '../../engine/clip.js';
 import { type ErrorName, OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 
 /** Long enough for the server's own words around 200 characters of input. */
 const MAX_MESSAGE = 1000;

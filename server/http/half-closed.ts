@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../../engine/clock.js';
 import type { Connections } from './connections.js';
 
 /** How often a client that has closed its side is asked whether it is still there. */

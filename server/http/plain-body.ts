@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 
 /**
  * A body that is packed would be parsed as it stands, or fail in a way that nobody understands.

@@ -1,8 +1,8 @@
 import { METHODS, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import type { Connections } from './connections.js';
 import { errorResponse } from './error-response.js';
 

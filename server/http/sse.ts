@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply } from 'fastify';
-import type { Clock, Timer } from '../clock.js';
+import type { Clock, Timer } from '../../engine/clock.js';
 import type { OutputMeter } from '../engine-port.js';
 import { PROBE } from './half-closed.js';
 

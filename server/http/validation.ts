@@ -2,9 +2,9 @@ import { IsArray, IsObject, IsUnion, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
 import { Errors } from 'typebox/value';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
-import { clip } from '../text/clip.js';
 import { excerptOf } from './excerpt.js';
 import { narrowLists } from './narrow-lists.js';
 

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { externalFiles } from '../../engine/importer/external-files.js';
 import { type Dtype, variantsAmong } from '../../engine/importer/variants.js';
-import { clip } from '../text/clip.js';
 import { downloadBlob } from './download-blob.js';
 import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-client.js';
 import type { HubId } from './hub-id.js';

@@ -1,6 +1,6 @@
 import type { Response } from 'undici';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import type { HubId } from './hub-id.js';
 import type { HubSettings } from './hub-settings.js';
 

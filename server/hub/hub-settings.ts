@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { clip } from '../text/clip.js';
 import { type ProxySettings, readProxySettings } from './hub-dispatcher.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

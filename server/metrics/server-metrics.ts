@@ -1,5 +1,5 @@
+import type { Clock } from '../../engine/clock.js';
 import type { OctavoError } from '../../engine/errors.js';
-import type { Clock } from '../clock.js';
 import type { Engine } from '../engine-port.js';
 import { addEngineMetrics } from './engine-metrics.js';
 import { type Counter, MetricRegistry } from './metric-registry.js';

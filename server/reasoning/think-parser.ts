@@ -1,6 +1,6 @@
 import type { StructurePart } from '../../engine/core/protocol.js';
-import { MarkerScanner } from '../text/marker-scanner.js';
-import { textWithout } from '../text/text-without.js';
+import { MarkerScanner } from '../../engine/text/marker-scanner.js';
+import { textWithout } from '../../engine/text/text-without.js';
 
 const OPEN = '<think>';
 const CLOSE = '</think>';

@@ -1,4 +1,7 @@
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import { assertFewEnough, assertMayFit, mayFit } from '../../engine/text/assert-may-fit.js';
+import { encodePrompt } from '../../engine/text/served-model.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { MessagePlan } from '../generation/message-form.js';
@@ -12,9 +15,6 @@ import {
   toChatFormat,
 } from '../routes/response-fields.js';
 import { templateVariables } from '../routes/template-variables.js';
-import { assertFewEnough, assertMayFit, mayFit } from '../text/assert-may-fit.js';
-import { clip } from '../text/clip.js';
-import { encodePrompt } from '../text/served-model.js';
 import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { type Item, toItems } from './items.js';

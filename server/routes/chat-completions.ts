@@ -1,5 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
+import { encodePrompt } from '../../engine/text/served-model.js';
 import type { AppContext } from '../app-context.js';
 import { checkCommonFields, outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
@@ -7,8 +9,6 @@ import { answer, newId } from '../generation/run.js';
 import { grammarOf, isCompact } from '../generation/structured-output.js';
 import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
-import { encodePrompt } from '../text/served-model.js';
 import { toolFieldsOf, usesFunctions, withOlderNames } from '../tools/function-fields.js';
 import { areLarge, planTools } from '../tools/tool-plan.js';
 import { toolCallWords } from './assistant-message.js';

@@ -1,8 +1,8 @@
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
-import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
-import type { ServedModel } from '../text/served-model.js';
-import { type PromptText, spansWithin } from '../text/spans.js';
+import type { RenderOptions, TemplateMessage } from '../../engine/text/chat-template.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
+import { type PromptText, spansWithin } from '../../engine/text/spans.js';
 import type { CallOfMessage, Message } from './message-schema.js';
 
 export interface MessageOptions extends RenderOptions {

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
-import { clip } from '../text/clip.js';
 import type { TypedApp } from './typed-app.js';
 
 export function addModelRoutes(app: TypedApp, context: AppContext): void {

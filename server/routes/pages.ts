@@ -3,10 +3,10 @@ import { createRequire } from 'node:module';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { DashboardFeed } from '../dashboard/dashboard-feed.js';
-import { clip } from '../text/clip.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Beside this folder, from the sources and from `dist`. */

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
+import type { ChatTemplate } from '../../engine/text/chat-template.js';
 import type { AppContext } from '../app-context.js';
 import { outputBudget, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
@@ -13,7 +14,6 @@ import { prepareResponse } from '../responses/prepare-response.js';
 import type { ResponseHead } from '../responses/response-object.js';
 import { type OwnResponses, ResponseStore } from '../responses/response-store.js';
 import { shownTools } from '../responses/tools.js';
-import type { ChatTemplate } from '../text/chat-template.js';
 import { newCallId } from '../tools/call-ids.js';
 import { areLarge } from '../tools/tool-plan.js';
 import { LogprobWriter } from './logprobs.js';

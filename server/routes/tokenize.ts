@@ -1,12 +1,12 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
+import { encodePrompt, type ServedModel } from '../../engine/text/served-model.js';
+import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { checkModel } from '../generation/plan.js';
 import { Turns } from '../http/turns.js';
-import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
-import { encodePrompt, type ServedModel } from '../text/served-model.js';
-import type { Tokenizer } from '../text/tokenizer.js';
 import { areLarge, assertFewValues } from '../tools/tool-plan.js';
 import { renderMessages } from './chat-messages.js';
 import { MessagesSchema } from './message-schema.js';

@@ -1,5 +1,5 @@
-import { MarkerScanner } from '../text/marker-scanner.js';
-import { textWithout } from '../text/text-without.js';
+import { MarkerScanner } from '../../engine/text/marker-scanner.js';
+import { textWithout } from '../../engine/text/text-without.js';
 import { newCallId } from './call-ids.js';
 import { CallObject } from './call-object.js';
 import { ToolEvents } from './tool-events.js';

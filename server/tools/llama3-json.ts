@@ -1,4 +1,4 @@
-import { MarkerScanner } from '../text/marker-scanner.js';
+import { MarkerScanner } from '../../engine/text/marker-scanner.js';
 import { newCallId } from './call-ids.js';
 import { CallObject } from './call-object.js';
 import { ToolEvents } from './tool-events.js';

@@ -1,9 +1,9 @@
 import type { Static } from 'typebox';
+import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { ChatTemplate } from '../../engine/text/chat-template.js';
+import { countValues } from '../../engine/text/count-values.js';
 import type { ToolFieldsSchema } from '../routes/tool-fields.js';
-import type { ChatTemplate } from '../text/chat-template.js';
-import { clip } from '../text/clip.js';
-import { countValues } from '../text/count-values.js';
 import type { OfferedTool, ToolFormat } from './tool-format.js';
 
 type ToolFields = Static<typeof ToolFieldsSchema>;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { ChatTemplate } from '../../server/text/chat-template.js';
+import { ChatTemplate } from '../../engine/text/chat-template.js';
 import { byteModel, bytesOf } from '../support/byte-model.js';
 import { type Script, ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers, type TestServer } from '../support/test-server.js';

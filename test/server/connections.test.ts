@@ -1,7 +1,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { afterEach, expect, test } from 'vitest';
-import { type Clock, systemClock } from '../../server/clock.js';
-import { ByteLevelDetokenizer } from '../../server/text/byte-level.js';
+import { type Clock, systemClock } from '../../engine/clock.js';
+import { ByteLevelDetokenizer } from '../../engine/text/byte-level.js';
 import { byteModel, bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../support/test-server.js';

@@ -1,9 +1,9 @@
 import { createServer } from 'node:net';
 import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
+import { systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { buildApp } from '../../server/app.js';
-import { systemClock } from '../../server/clock.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import { type RunningServer, startServer } from '../../server/lifecycle.js';
 import { byteModel, bytesOf } from '../support/byte-model.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { afterEach, expect, test } from 'vitest';
-import { systemClock } from '../../server/clock.js';
+import { systemClock } from '../../engine/clock.js';
 import { buckets125 } from '../../server/metrics/buckets.js';
 import { bytesOf, EOS } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';

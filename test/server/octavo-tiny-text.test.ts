@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { TemplateMessage } from '../../engine/text/chat-template.js';
+import { loadServedModel } from '../../engine/text/served-model.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { TemplateMessage } from '../../server/text/chat-template.js';
-import { loadServedModel } from '../../server/text/served-model.js';
 
 // Golden files made by models/octavo-tiny/training/golden.py with Python's tokenizers and transformers.
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));

@@ -1,6 +1,6 @@
 import type OpenAI from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { ServedModel } from '../../server/text/served-model.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
 import { byteModel, bytesOf, EOS } from '../support/byte-model.js';
 import { languageOf } from '../support/grammar-language.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { loadServedModel } from '../../server/text/served-model.js';
+import { loadServedModel } from '../../engine/text/served-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers, type TestServer } from '../support/test-server.js';
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ChatTemplate } from '../../engine/text/chat-template.js';
+import { loadTokenizer } from '../../engine/text/hf-tokenizer.js';
+import { loadServedModel } from '../../engine/text/served-model.js';
+import { StopMatcher } from '../../engine/text/stop-matcher.js';
+import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import { ChatTemplate } from '../../server/text/chat-template.js';
-import { loadTokenizer } from '../../server/text/hf-tokenizer.js';
-import { loadServedModel } from '../../server/text/served-model.js';
-import { StopMatcher } from '../../server/text/stop-matcher.js';
-import type { Tokenizer } from '../../server/text/tokenizer.js';
 import {
   byteLevelTokenizer,
   fallbackTokenizer,

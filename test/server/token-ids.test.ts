@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { loadTokenizer } from '../../server/text/hf-tokenizer.js';
+import { loadTokenizer } from '../../engine/text/hf-tokenizer.js';
 import { byteModel, bytesOf, EOS } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../support/test-server.js';

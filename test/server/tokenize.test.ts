@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { loadServedModel } from '../../server/text/served-model.js';
+import { loadServedModel } from '../../engine/text/served-model.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../support/test-server.js';

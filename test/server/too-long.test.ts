@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test, vi } from 'vitest';
-import { loadServedModel } from '../../server/text/served-model.js';
+import { loadServedModel } from '../../engine/text/served-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../support/test-server.js';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { type Clock, systemClock } from '../../server/clock.js';
+import { type Clock, systemClock } from '../../engine/clock.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import {

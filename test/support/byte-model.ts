@@ -1,9 +1,9 @@
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import { ByteLevelDetokenizer, decodeBytes } from '../../engine/text/byte-level.js';
+import { ChatTemplate } from '../../engine/text/chat-template.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
+import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import { ByteLevelDetokenizer, decodeBytes } from '../../server/text/byte-level.js';
-import { ChatTemplate } from '../../server/text/chat-template.js';
-import type { ServedModel } from '../../server/text/served-model.js';
-import type { Tokenizer } from '../../server/text/tokenizer.js';
 
 /** End of text of the byte model; a special token, written `<end>`. */
 export const EOS = 256 as TokenId;

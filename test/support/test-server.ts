@@ -2,14 +2,14 @@ import type { AddressInfo } from 'node:net';
 import type { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { pino } from 'pino';
+import { type Clock, systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
 import { type App, buildApp } from '../../server/app.js';
-import { type Clock, systemClock } from '../../server/clock.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import type { Settings } from '../../server/config/settings.js';
 import type { Engine } from '../../server/engine-port.js';
 import type { InFlight } from '../../server/http/in-flight.js';
-import type { ServedModel } from '../../server/text/served-model.js';
 import type { RequestTracer } from '../../server/tracing/request-tracer.js';
 import { byteModel } from './byte-model.js';
 

@@ -1,5 +1,5 @@
-import { ChatTemplate } from '../../server/text/chat-template.js';
-import type { ServedModel } from '../../server/text/served-model.js';
+import { ChatTemplate } from '../../engine/text/chat-template.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
 import { byteModel } from './byte-model.js';
 
 /** Shows tools and calls as Hermes does, and opens reasoning when `enable_thinking` is true. */

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { TokenLogprobs } from '../../../engine/core/protocol.js';
+import { ByteLevelDetokenizer } from '../../../engine/text/byte-level.js';
+import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { EngineOutput } from '../../../server/engine-port.js';
 import {
@@ -10,8 +12,6 @@ import {
   type TextOutput,
 } from '../../../server/generation/generate-text.js';
 import { countCharacters } from '../../../server/generation/held-tokens.js';
-import { ByteLevelDetokenizer } from '../../../server/text/byte-level.js';
-import type { Tokenizer } from '../../../server/text/tokenizer.js';
 
 /** Tokens of several characters, of parts of characters, and one without text. */
 const VOCABULARY = ['a', 'b', 'ab', 'bab', 'ba a', ' ', '', '🐙b', 'é'].map((text) =>

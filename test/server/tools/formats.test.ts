@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { ChatTemplate } from '../../../engine/text/chat-template.js';
+import { loadServedModel } from '../../../engine/text/served-model.js';
 import { MessageForms } from '../../../server/generation/message-form.js';
-import { ChatTemplate } from '../../../server/text/chat-template.js';
-import { loadServedModel } from '../../../server/text/served-model.js';
 import { chooseFormat } from '../../../server/tools/formats.js';
 import { byteModel } from '../../support/byte-model.js';
 import {

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../engine/clock.js';
 import { OctavoError } from '../../../engine/errors.js';
-import { systemClock } from '../../../server/clock.js';
 import { createOtlpTracer, tracesUrl } from '../../../server/tracing/otlp-tracer.js';
 import { bytesOf } from '../../support/byte-model.js';
 import { exitCode, runOctavo, startOctavo } from '../../support/octavo-process.js';

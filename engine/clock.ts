@@ -1,4 +1,4 @@
-/** Time as the server sees it; tests put their own in. */
+/** Time as Octavo sees it; tests put their own in. */
 export interface Clock {
   /** Monotonic, milliseconds. */
   now(): number;

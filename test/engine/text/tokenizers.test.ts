@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assertMayFit } from '../../../engine/text/assert-may-fit.js';
+import { loadTokenizer } from '../../../engine/text/hf-tokenizer.js';
+import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import { assertMayFit } from '../../../server/text/assert-may-fit.js';
-import { loadTokenizer } from '../../../server/text/hf-tokenizer.js';
-import type { Tokenizer } from '../../../server/text/tokenizer.js';
 import { tokenizerDir } from '../../support/tokenizer-fixtures.js';
 
 const FIXTURES = new URL('../../fixtures/tokenizers/', import.meta.url);

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { OctavoError } from '../../engine/errors.js';
+import { clip } from '../clip.js';
+import { OctavoError } from '../errors.js';
 import { ChatTemplate } from './chat-template.js';
-import { clip } from './clip.js';
 import { readModelText } from './model-files.js';
 
 /** What `tokenizer_config.json` holds as `chat_template`: one, or several with names. */

@@ -1,5 +1,5 @@
 import * as library from '@huggingface/tokenizers';
-import { OctavoError } from '../../../engine/errors.js';
+import { OctavoError } from '../../errors.js';
 
 /** Oniguruma's expressions in JavaScript's words: what the library does best. Its declarations do not resolve under `nodenext`. */
 interface Library {

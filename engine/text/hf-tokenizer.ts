@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
 import type { TokenId } from '../../scheduler/ids.js';
+import { OctavoError } from '../errors.js';
 import { ByteLevelDetokenizer, decodeBytes } from './byte-level.js';
 import { readModelJson } from './model-files.js';
 import { AddedTokens, NO_GUARD } from './tokenizer/added-tokens.js';

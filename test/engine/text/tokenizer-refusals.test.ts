@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { loadTokenizer } from '../../../server/text/hf-tokenizer.js';
+import { loadTokenizer } from '../../../engine/text/hf-tokenizer.js';
 import { modelDir } from '../../support/model-dir.js';
 import { byteLevelTokenizer } from '../../support/tiny-tokenizers.js';
 

@@ -1,6 +1,6 @@
 import { type Static, type TNumberOptions, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import { GREEDY, type SamplingParams } from '../../engine/sampling/sampling-params.js';
+import { OctavoError } from '../errors.js';
+import { GREEDY, type SamplingParams } from '../sampling/sampling-params.js';
 import { readModelJson } from './model-files.js';
 
 /** How a model's texts end, and how they are sampled when a request says nothing. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { OctavoError } from '../../engine/errors.js';
+import { OctavoError } from '../errors.js';
 
 /**
  * Reads a text file of a model directory.

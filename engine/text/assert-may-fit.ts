@@ -1,4 +1,4 @@
-import { OctavoError } from '../../engine/errors.js';
+import { OctavoError } from '../errors.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** A normalizer may make a text shorter (three units of Korean become one) before it is cut into tokens. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { OctavoError } from '../../engine/errors.js';
+import { OctavoError } from '../errors.js';
 import type { ServedModel } from './served-model.js';
 
 /**

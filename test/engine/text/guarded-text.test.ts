@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loadTokenizer } from '../../../server/text/hf-tokenizer.js';
-import type { Span } from '../../../server/text/spans.js';
-import type { Tokenizer } from '../../../server/text/tokenizer.js';
+import { loadTokenizer } from '../../../engine/text/hf-tokenizer.js';
+import type { Span } from '../../../engine/text/spans.js';
+import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import { writeModelDir } from '../../support/tiny-tokenizers.js';
 
 const FIXTURES = new URL('../../fixtures/tokenizers/', import.meta.url);

@@ -1,6 +1,6 @@
-import { OctavoError } from '../../engine/errors.js';
+import { clip } from '../clip.js';
 import { type Clock, systemClock } from '../clock.js';
-import { clip } from './clip.js';
+import { OctavoError } from '../errors.js';
 import { countValues } from './count-values.js';
 import { type Program, parseTemplate, runTemplate } from './python-jinja.js';
 import type { PromptText } from './spans.js';

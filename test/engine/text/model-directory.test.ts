@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { checkVocabulary, warningsOf } from '../../../server/text/check-model.js';
-import { loadServedModel } from '../../../server/text/served-model.js';
+import { checkVocabulary, warningsOf } from '../../../engine/text/check-model.js';
+import { loadServedModel } from '../../../engine/text/served-model.js';
 import { modelDir } from '../../support/model-dir.js';
 import { ScriptedEngine } from '../../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../../support/test-server.js';
