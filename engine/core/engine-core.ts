@@ -9,6 +9,7 @@ import { RowQueryBuilder } from '../decoding/row-query-builder.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
+import { seedOf } from '../sampling/random.js';
 import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
@@ -125,8 +126,7 @@ export class EngineCore {
     }
     const times = new RequestTimes(arrivalTime);
     request.ids.forEach((id, index) => {
-      const seed = (request.sampling.seed + index) >>> 0;
-      const params = { ...request.sampling, seed };
+      const params = { ...request.sampling, seed: seedOf(request.sampling.seed, index) };
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
       this.#live.set(id, { request, sampler, promptRows, times });

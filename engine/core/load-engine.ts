@@ -27,16 +27,23 @@ export interface LoadedEngine {
   readonly cache: KvCacheManager;
 }
 
-/**
- * Builds an engine from a model directory: import, pages, sessions, a first step, scheduler.
- *
- * @param onConversion called while weights are rewritten for the model cache
- */
+/** What an engine takes from its surroundings; absent, the process' own. */
+export interface EngineSurroundings {
+  /** Monotonic, milliseconds. */
+  readonly now?: () => number;
+  /** Uniform in [0, 1): which blocks are sampled for metrics. Tokens do not depend on it. */
+  readonly random?: () => number;
+  /** Called while weights are rewritten for the model cache. */
+  readonly onConversion?: ConversionProgress;
+}
+
+/** Builds an engine from a model directory: import, pages, sessions, a first step, scheduler. */
 export async function loadEngine(
   options: EngineOptions,
-  now: () => number = () => performance.now(),
-  onConversion: ConversionProgress = () => undefined,
+  surroundings: EngineSurroundings = {},
 ): Promise<LoadedEngine> {
+  const { now = () => performance.now(), random = Math.random } = surroundings;
+  const { onConversion = () => undefined } = surroundings;
   const config = await readServableConfig(options.modelDir, options.dtype ?? 'auto');
   const model = await importModel({
     modelDir: options.modelDir,
@@ -62,7 +69,7 @@ export async function loadEngine(
     kvDtype: options.kvDtype,
     threads: options.threads,
   });
-  const runner = await SegmentRunner.create(model, attention, { threads: options.threads });
+  const runner = await SegmentRunner.create(model, attention, { threads: options.threads, now });
   await warmUp(runner, {
     tokens: info.maxNumBatchedTokens,
     sequences: options.maxNumSeqs,
@@ -74,7 +81,7 @@ export async function loadEngine(
     numBlocks: info.numBlocks,
     sampleRate: options.kvMetricsSampleRate,
     now,
-    random: Math.random,
+    random,
   });
   const cache = new KvCacheManager({
     numBlocks: info.numBlocks,

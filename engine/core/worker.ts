@@ -21,11 +21,9 @@ const send = (message: EngineMessage): void => {
 
 try {
   const options = workerData as EngineOptions;
-  const { core, info, runner } = await loadEngine(
-    options,
-    () => performance.now(),
-    (done, total) => send({ type: 'converting', done, total }),
-  );
+  const { core, info, runner } = await loadEngine(options, {
+    onConversion: (done, total) => send({ type: 'converting', done, total }),
+  });
   const { modelDir } = options;
   const grammars = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize: info.vocabSize });
   const loop = new EngineLoop(core, send, grammars);

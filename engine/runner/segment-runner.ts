@@ -9,12 +9,14 @@ import { checkRows } from './row-check/check-rows.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
 import { type LoadedSegment, loadSegments } from './segment-session.js';
 import { buildStepBatch } from './step-batch.js';
-import { stepTensors } from './step-tensors.js';
+import { stepTensors, ZeroPoints } from './step-tensors.js';
 import { floats, take } from './tensors.js';
 
 export interface SegmentRunnerOptions {
   /** ONNX Runtime's threads inside one operator. */
   readonly threads: number;
+  /** Monotonic, milliseconds; for `timings`. Absent: the process' own clock. */
+  readonly now?: () => number;
   /** Logits that exist at one time, at most; for tests. */
   readonly maxLogitBytes?: number;
 }
@@ -35,6 +37,8 @@ export class SegmentRunner implements ModelRunner {
   readonly #attention: PagedAttention;
   readonly #maxLogitRows: number;
   readonly #lifetimes: Lifetimes;
+  readonly #now: () => number;
+  readonly #zeroPoints = new ZeroPoints();
   /** One buffer for all sites whose output is read by the next segment alone. */
   #attentionOutput = new Float32Array(0);
   #disposed = false;
@@ -44,11 +48,12 @@ export class SegmentRunner implements ModelRunner {
     segments: readonly LoadedSegment[],
     model: ImportedModel,
     attention: PagedAttention,
-    maxLogitBytes: number,
+    { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() }: SegmentRunnerOptions,
   ) {
     this.#segments = segments;
     this.#sites = model.sites;
     this.#attention = attention;
+    this.#now = now;
     this.#lifetimes = lifetimes(segments, model.sites);
     this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
   }
@@ -66,8 +71,7 @@ export class SegmentRunner implements ModelRunner {
       for (const { session } of segments) await session.release();
       throw error;
     }
-    const { maxLogitBytes = MAX_LOGIT_BYTES } = options;
-    return new SegmentRunner(segments, model, attention, maxLogitBytes);
+    return new SegmentRunner(segments, model, attention, options);
   }
 
   get timings(): RunnerTimings {
@@ -78,19 +82,19 @@ export class SegmentRunner implements ModelRunner {
     for (const copy of plan.blockCopies) this.#attention.pages.copy(copy.from, copy.to);
     const batch = buildStepBatch(plan);
     this.#attention.beginStep(batch.attention);
-    const tensors = stepTensors(batch);
+    const tensors = stepTensors(batch, this.#zeroPoints);
     let [segments, attention] = [0, 0];
     for (const [index, site] of this.#sites.entries()) {
-      const start = performance.now();
+      const start = this.#now();
       await this.#run(this.#segments[index], tensors);
       free(tensors, this.#lifetimes.afterSegment[index]);
-      const computed = performance.now();
+      const computed = this.#now();
       tensors.set(site.output, this.#attend(index, tensors, batch.numTokens));
       free(tensors, this.#lifetimes.afterSite[index]);
       segments += computed - start;
-      attention += performance.now() - computed;
+      attention += this.#now() - computed;
     }
-    const start = performance.now();
+    const start = this.#now();
     const answers: RowAnswer[] = [];
     // In the middle of a long prompt nothing is asked, and nothing else reads what the last segment computes.
     for (const piece of piecesOf(query, this.#maxLogitRows)) {
@@ -99,7 +103,7 @@ export class SegmentRunner implements ModelRunner {
       answers.push(readAnswer(tensors, piece));
     }
     free(tensors, this.#lifetimes.afterSegment[this.#sites.length]);
-    segments += performance.now() - start;
+    segments += this.#now() - start;
     this.#timings = { segments, attention };
     return joinAnswers(answers, this.#maxLogitRows);
   }

@@ -20,7 +20,12 @@ export interface SamplingParams {
   readonly typicalP: number;
   /** Keeps the smallest set of most likely tokens whose mass reaches it (Holtzman et al. 2020, nucleus sampling); 1 keeps all. */
   readonly topP: number;
-  /** Uint32. The same seed, model and request give the same tokens, alone or in any batch. */
+  /**
+   * 0 to `SEED_LIMIT - 1`. It fixes the random number of each token: the same seed, request and logits give the same
+   * tokens. Logits are the same bits alone and in any batch where the model's products are of integers (W8A8, exports in 8
+   * bits). Where they are of float32, their last bits may depend on how many rows a step has, so that a choice between two
+   * nearly equal tokens may fall otherwise.
+   */
   readonly seed: number;
 }
 

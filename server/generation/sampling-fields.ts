@@ -43,11 +43,11 @@ export function samplingParams(body: SamplingFields, context: AppContext): Sampl
   };
 }
 
-/** 32 bits of any integer: its last ones; of one whose last digits JSON has rounded, the upper half counts, too. */
+/** A seed for any int64: all that JavaScript's numbers hold exactly are their own; the upper bits of others are mixed in. */
 function foldSeed(seed: number): number {
+  if (Number.isSafeInteger(seed) && seed >= 0) return seed;
   const bits = BigInt.asUintN(64, BigInt(seed));
-  const folded = Number.isSafeInteger(seed) ? bits : bits ^ (bits >> 32n);
-  return Number(BigInt.asUintN(32, folded));
+  return Number(BigInt.asUintN(53, bits ^ (bits >> 53n)));
 }
 
 function logitBias(

@@ -1,6 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type LoadedEngine, loadEngine } from '../../engine/core/load-engine.js';
+import {
+  type EngineSurroundings,
+  type LoadedEngine,
+  loadEngine,
+} from '../../engine/core/load-engine.js';
 import {
   type CompletionOutput,
   type EngineOptions,
@@ -21,8 +25,11 @@ export function goldenPrompts(): TokenId[][] {
 }
 
 /** An engine of the embedded model. */
-export function loadTiny(options: Partial<EngineOptions> = {}): Promise<LoadedEngine> {
-  return loadEngine({
+export function loadTiny(
+  options: Partial<EngineOptions> = {},
+  surroundings: EngineSurroundings = {},
+): Promise<LoadedEngine> {
+  const all: EngineOptions = {
     modelDir: MODEL_DIR,
     maxNumSeqs: 16,
     maxNumBatchedTokens: 512,
@@ -36,7 +43,8 @@ export function loadTiny(options: Partial<EngineOptions> = {}): Promise<LoadedEn
     longPrefillThreshold: 0,
     kvMetricsSampleRate: 0,
     ...options,
-  });
+  };
+  return loadEngine(all, surroundings);
 }
 
 /** The embedded model's file, uncut. */

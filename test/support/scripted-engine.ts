@@ -8,6 +8,7 @@ import type {
   TokenLogprobs,
 } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
+import { seedOf } from '../../engine/sampling/random.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Engine, EngineOutput, OutputMeter } from '../../server/engine-port.js';
 import { OutputQueue } from '../../server/output-queue.js';
@@ -119,7 +120,7 @@ export class ScriptedEngine implements Engine {
     meter?: OutputMeter,
   ): AsyncIterable<EngineOutput>[] {
     return request.ids.map((id, index) => {
-      const seed = (request.sampling.seed + index) >>> 0;
+      const seed = seedOf(request.sampling.seed, index);
       // The prompt is scored once, with the first completion.
       const promptLogprobs = index === 0 ? request.promptLogprobs : null;
       const own = { ...request, promptLogprobs, sampling: { ...request.sampling, seed } };

@@ -4,7 +4,7 @@ import { type ImportedModel, STEP_OUTPUT } from '../../importer/imported-model.j
 import { rowTensors } from '../row-tensors.js';
 import type { LoadedSegment } from '../segment-session.js';
 import { buildStepBatch } from '../step-batch.js';
-import { stepTensors } from '../step-tensors.js';
+import { stepTensors, ZeroPoints } from '../step-tensors.js';
 import { take } from '../tensors.js';
 import { type Company, everyRow, inCompany } from './companions.js';
 import { difference, putRows, type TokenPlace, takeRows, tokenPlace } from './token-rows.js';
@@ -93,7 +93,7 @@ class Run {
   constructor(company: Company) {
     this.company = company;
     this.#tensors = new Map([
-      ...stepTensors(buildStepBatch(company.plan)),
+      ...stepTensors(buildStepBatch(company.plan), new ZeroPoints()),
       ...rowTensors(everyRow(company.plan.numTokens)),
     ]);
   }

@@ -21,3 +21,27 @@ it("keeps a step within the model's rotary tables, whatever was asked for", asyn
   expect(finished).toEqual(['a', 'b']);
   await runner.dispose();
 });
+
+it('takes time and chance from its surroundings alone', async () => {
+  let ticks = 0;
+  const drawn: number[] = [];
+  const { core, runner } = await loadTiny(
+    { threads: 1, kvMetricsSampleRate: 0.5 },
+    {
+      now: () => ticks++,
+      random: () => {
+        drawn.push(0.75);
+        return 0.75;
+      },
+    },
+  );
+  core.add(tinyRequest('a', [300 as TokenId], { maxTokens: 1 }));
+  const before = ticks;
+  await core.step();
+  const { segments, attention, total } = core.timings;
+  // Between two looks at this clock one millisecond passes.
+  expect(segments).toBe(attention + 1);
+  expect(total).toBeLessThan(ticks - before);
+  expect(drawn.length).toBeGreaterThan(0);
+  await runner.dispose();
+});
