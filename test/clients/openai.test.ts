@@ -216,7 +216,7 @@ describe('openai', () => {
         message: expect.stringContaining('only background responses can be cancelled') as string,
       });
       await expect(client.responses.compact({ model })).rejects.toMatchObject({
-        status: 405,
+        status: 404,
       });
       await expect(client.responses.retrieve(id, { stream: true })).rejects.toMatchObject({
         status: 400,

@@ -85,7 +85,7 @@ describe('octavo chat in a pipe', () => {
     const { code, stdout, stderr } = await piped(['chat', '--temperature', '0'], input);
     expect(code).toBe(0);
     expect(stderr).toMatch(
-      /^octavo: the model's context is 2048 tokens, .*; \/clear begins anew\n$/,
+      /^octavo: This model's maximum context length is 2048 tokens\. .*; \/clear begins anew\n$/,
     );
     expect(stdout).toBe('The capital of France is Paris.\n');
   });
