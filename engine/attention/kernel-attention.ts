@@ -2,8 +2,9 @@ import { OctavoError } from '../errors.js';
 import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
 import { compileKernel } from './kernel/module.js';
 import { DEAD_AFTER_MS, Team } from './kernel/team.js';
+import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout } from './page-layout.js';
-import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './paged-attention.js';
+import type { AttentionBatch, PagedAttention } from './paged-attention.js';
 
 /**
  * Work of a call, in multiplications, below which waking a helper costs more than it saves: one sequence of 512 tokens took 1.19 ms for 24

@@ -127,3 +127,16 @@ export function bytesPerBlock(
   }
   return bytes;
 }
+
+/** What an implementation needs to lay out its pages. */
+export interface PagedAttentionConfig {
+  /** One entry per layer; layers may differ. */
+  readonly layers: readonly AttentionLayer[];
+  /** Which layers share pages; absent: none. */
+  readonly layout?: PageLayout;
+  readonly numBlocks: number;
+  readonly blockSize: number;
+  readonly kvDtype: KvDtype;
+  /** Threads that work on one call, the calling one included. */
+  readonly threads: number;
+}

@@ -1,5 +1,4 @@
 import type { BlockStore } from './block-store.js';
-import type { PageLayout } from './page-layout.js';
 
 /**
  * What one attention node of the model computes. Every recogniser of the importer ends in this description,
@@ -129,17 +128,4 @@ export interface PagedAttention {
   attend(layer: number, query: Float32Array, output: Float32Array): void;
   /** Stops helper threads and lets the pages go. Idempotent. */
   dispose(): Promise<void>;
-}
-
-/** What an implementation needs to lay out its pages. */
-export interface PagedAttentionConfig {
-  /** One entry per layer; layers may differ. */
-  readonly layers: readonly AttentionLayer[];
-  /** Which layers share pages; absent: none. */
-  readonly layout?: PageLayout;
-  readonly numBlocks: number;
-  readonly blockSize: number;
-  readonly kvDtype: KvDtype;
-  /** Threads that work on one call, the calling one included. */
-  readonly threads: number;
 }

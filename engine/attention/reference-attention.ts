@@ -1,7 +1,8 @@
 import { PartedBlockStore } from './block-store.js';
 import { roundKey, roundValue } from './kv-rounding.js';
+import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout, type PageLayout } from './page-layout.js';
-import type { AttentionBatch, PagedAttention, PagedAttentionConfig } from './paged-attention.js';
+import type { AttentionBatch, PagedAttention } from './paged-attention.js';
 import { rotateHead } from './rotary.js';
 
 /** Pages of one slot, each `[numBlocks, numKvHeads, blockSize, headSize]`. */

@@ -1,8 +1,9 @@
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { OctavoError } from '../../engine/errors.js';
-import type { Environment } from './hub-settings.js';
 
 const CONNECT_MS = 10_000;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where a process's environment sends requests; empty texts for nowhere. */
 export interface ProxySettings {

@@ -3,9 +3,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { type ProxySettings, readProxySettings } from './hub-dispatcher.js';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { type Environment, type ProxySettings, readProxySettings } from './hub-dispatcher.js';
 
 export interface HubToken {
   readonly value: string;

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
+import type { PagedAttentionConfig } from '../../engine/attention/page-layout.js';
 import {
   type AttentionBatch,
   type AttentionShape,
   joinTables,
   KV_DTYPES,
   type KvDtype,
-  type PagedAttentionConfig,
 } from '../../engine/attention/paged-attention.js';
 
 /** Everything that a conformance case needs: a configuration, and the steps that are run one after another. */

@@ -1,7 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import { PartedBlockStore } from '../block-store.js';
+import type { PagedAttentionConfig } from '../page-layout.js';
 import { bytesPerBlock, type PageLayout } from '../page-layout.js';
-import type { PagedAttentionConfig } from '../paged-attention.js';
 import { MAX_MEMORY_BYTES } from './arena.js';
 import { layerBytes, PageMemory, type PlacedLayer, slotBytes } from './page-memory.js';
 

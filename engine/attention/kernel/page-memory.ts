@@ -1,9 +1,9 @@
+import type { PagedAttentionConfig } from '../page-layout.js';
 import {
   type AttentionBatch,
   type AttentionShape,
   type BlockTables,
   ELEMENT_BYTES,
-  type PagedAttentionConfig,
   scaleBytes,
 } from '../paged-attention.js';
 import { Arena } from './arena.js';

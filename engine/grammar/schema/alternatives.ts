@@ -36,7 +36,7 @@ export function alternatives(
   for (const next of queue) {
     if (first.has(next.pointer)) continue;
     first.set(next.pointer, next);
-    checkKeywords(next);
+    checkKeywords(next.schema, next.pointer);
     const { schema, pointer } = next;
     if (typeof schema === 'boolean') continue;
     if (schema['$ref'] !== undefined) queue.push(document.resolve(schema['$ref'], pointer));

@@ -1,5 +1,4 @@
 import { OctavoError } from '../../errors.js';
-import type { Located } from './located.js';
 
 /**
  * What is done with each keyword of JSON Schema (drafts 7 and 2020-12). `enforced`: the output always follows it. `limited`: enforced for
@@ -99,7 +98,7 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
 type Role = 'enforced' | 'limited' | 'annotation' | 'refused';
 
 /** @throws OctavoError `invalid_request` that names the first keyword that cannot be enforced, and where it stands */
-export function checkKeywords({ schema, pointer }: Located): void {
+export function checkKeywords(schema: object | boolean, pointer: string): void {
   if (typeof schema === 'boolean') return;
   for (const keyword of Object.keys(schema)) {
     const known = Object.hasOwn(KEYWORDS, keyword) ? KEYWORDS[keyword] : undefined;

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { KernelAttention } from '../../../engine/attention/kernel-attention.js';
+import type { PagedAttentionConfig } from '../../../engine/attention/page-layout.js';
 import { bytesPerBlock, fullLayout, planPages } from '../../../engine/attention/page-layout.js';
 import {
   type AttentionShape,
@@ -7,7 +8,6 @@ import {
   KV_DTYPES,
   type KvDtype,
   type PagedAttention,
-  type PagedAttentionConfig,
 } from '../../../engine/attention/paged-attention.js';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { numbers } from '../../support/attention-cases.js';

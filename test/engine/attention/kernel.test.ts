@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KernelAttention, type KernelOptions } from '../../../engine/attention/kernel-attention.js';
+import type { PagedAttentionConfig } from '../../../engine/attention/page-layout.js';
 import { bytesPerBlock, fullLayout } from '../../../engine/attention/page-layout.js';
 import {
   joinTables,
   KV_DTYPES,
   type KvDtype,
   type PagedAttention,
-  type PagedAttentionConfig,
 } from '../../../engine/attention/paged-attention.js';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { type AttentionCase, attentionCase, numbers } from '../../support/attention-cases.js';
