@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
+import type { Engine } from '../engine/client/engine-port.js';
 import type { Clock } from '../engine/clock.js';
 import type { OctavoError } from '../engine/errors.js';
 import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
 import type { ServedModel } from '../engine/text/served-model.js';
 import type { Settings } from './config/settings.js';
-import type { Engine } from './engine-port.js';
 import type { MessageForms } from './generation/message-form.js';
 import type { InFlight } from './http/in-flight.js';
 import type { OneByOne } from './http/one-by-one.js';

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
+import type { Engine } from '../engine/client/engine-port.js';
 import type { Clock } from '../engine/clock.js';
 import { OctavoError } from '../engine/errors.js';
 import type { App } from './app.js';
-import type { Engine } from './engine-port.js';
 import type { InFlight } from './http/in-flight.js';
 import { listenError } from './http/listen-error.js';
 

@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import type { Engine } from '../../engine/client/engine-port.js';
+import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import { buildApp } from '../../server/app.js';
 import { engineOptions } from '../../server/commands/engine-options.js';
 import { loadSettings } from '../../server/config/load-settings.js';
-import type { Engine } from '../../server/engine-port.js';
 import { startServer } from '../../server/lifecycle.js';
-import { createWorkerEngine } from '../../server/worker-engine.js';
 import { SteppingEngine } from './stepping-engine.js';
 
 // The server of `bench:http`, in a process of its own: its engine computes nothing (`stepping`), or runs octavo-tiny in its

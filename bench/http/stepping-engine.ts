@@ -1,7 +1,7 @@
+import type { Engine, EngineOutput } from '../../engine/client/engine-port.js';
+import { OutputQueue } from '../../engine/client/output-queue.js';
 import type { EngineInfo, EngineRequest, EngineStats } from '../../engine/core/protocol.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { Engine, EngineOutput } from '../../server/engine-port.js';
-import { OutputQueue } from '../../server/output-queue.js';
 
 interface Completion {
   readonly queue: OutputQueue;

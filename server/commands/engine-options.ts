@@ -1,8 +1,8 @@
+import type { WorkerEngineOptions } from '../../engine/client/worker-engine.js';
 import type { EngineQuantization } from '../../engine/core/protocol.js';
 import { modelCacheDir } from '../config/model-cache-dir.js';
 import { embeddedModelDir } from '../config/package-root.js';
 import type { Settings } from '../config/settings.js';
-import type { WorkerEngineOptions } from '../worker-engine.js';
 import { type FoundModel, findModel } from './find-model.js';
 
 /** @throws OctavoError see `findModel` */

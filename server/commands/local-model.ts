@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { TemplateMessage } from '../../engine/text/chat-template.js';
@@ -9,7 +10,6 @@ import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/plan.js';
-import { createWorkerEngine } from '../worker-engine.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';
 

@@ -1,5 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
+import { type MortalEngine, RestartingEngine } from '../../engine/client/restarting-engine.js';
+import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
@@ -12,10 +14,8 @@ import { type LoadingServer, startLoadingServer } from '../http/loading-server.j
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
-import { type MortalEngine, RestartingEngine } from '../restarting-engine.js';
 import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
-import { createWorkerEngine } from '../worker-engine.js';
 import { addresses } from './addresses.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';

@@ -1,7 +1,7 @@
+import type { EngineOutput } from '../../engine/client/engine-port.js';
 import type { EngineRequest, FirstTokenTimes, TokenLogprobs } from '../../engine/core/protocol.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { EngineOutput } from '../engine-port.js';
 import type { CompletionObserver, EndReason } from '../metrics/request-metrics.js';
 import { HeldTokens, type ScoredToken } from './held-tokens.js';
 import {

@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { assertEngineReady } from '../../engine/client/engine-state.js';
 import type { Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { closedBecause } from '../http/closed-because.js';
-import { assertEngineReady } from '../http/engine-state.js';
 import type { Cost } from '../limits/cost.js';
 import type { OutputAccount } from '../limits/output-memory.js';
 

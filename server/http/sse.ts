@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import type { OutputMeter } from '../../engine/client/engine-port.js';
 import type { Clock, Timer } from '../../engine/clock.js';
-import type { OutputMeter } from '../engine-port.js';
 import { PROBE } from './half-closed.js';
 
 const PING_AFTER_MS = 15_000;

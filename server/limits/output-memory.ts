@@ -1,5 +1,5 @@
+import type { OutputMeter } from '../../engine/client/engine-port.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { OutputMeter } from '../engine-port.js';
 
 export interface OutputLimits {
   /** Bytes of a stream that its client has not read; beyond them it pauses. */

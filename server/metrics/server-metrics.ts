@@ -1,6 +1,6 @@
+import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { OctavoError } from '../../engine/errors.js';
-import type { Engine } from '../engine-port.js';
 import { addEngineMetrics } from './engine-metrics.js';
 import { type Counter, MetricRegistry } from './metric-registry.js';
 import {

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { scoreBytes } from '../../engine/client/output-size.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
@@ -16,7 +17,6 @@ import { type Running, runInFlight } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { costOf } from '../limits/cost.js';
-import { scoreBytes } from '../output-size.js';
 import { OutputItems, type ResponseEvent } from './output-items.js';
 import {
   type ResponseError,

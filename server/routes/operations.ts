@@ -1,7 +1,7 @@
+import { assertEngineReady } from '../../engine/client/engine-state.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
 import { packageVersion } from '../config/package-root.js';
-import { assertEngineReady } from '../http/engine-state.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import type { TypedApp } from './typed-app.js';
 

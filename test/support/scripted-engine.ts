@@ -1,3 +1,5 @@
+import type { Engine, EngineOutput, OutputMeter } from '../../engine/client/engine-port.js';
+import { OutputQueue } from '../../engine/client/output-queue.js';
 import type {
   EngineInfo,
   EngineRequest,
@@ -10,8 +12,6 @@ import type {
 import type { OctavoError } from '../../engine/errors.js';
 import { seedOf } from '../../engine/sampling/random.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import type { Engine, EngineOutput, OutputMeter } from '../../server/engine-port.js';
-import { OutputQueue } from '../../server/output-queue.js';
 
 /** What the engine does with one request: outputs of a script, an error, or silence until it is aborted. */
 export interface Script {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { EngineOutput } from '../../../engine/client/engine-port.js';
 import type { TokenLogprobs } from '../../../engine/core/protocol.js';
 import { ByteLevelDetokenizer } from '../../../engine/text/byte-level.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { EngineOutput } from '../../../server/engine-port.js';
 import {
   generateText,
   PLAIN_TEXT,

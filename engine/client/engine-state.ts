@@ -1,5 +1,5 @@
-import { OctavoError } from '../../engine/errors.js';
-import type { Engine } from '../engine-port.js';
+import { OctavoError } from '../errors.js';
+import type { Engine } from './engine-port.js';
 
 /** @throws OctavoError `engine_failed`, `engine_restarting` */
 export function assertEngineReady(engine: Pick<Engine, 'state'>): void {

@@ -1,14 +1,14 @@
+import type { RequestId } from '../../scheduler/ids.js';
 import type {
   EngineInfo,
   EngineRequest,
   EngineSnapshot,
   EngineStats,
   StepReport,
-} from '../engine/core/protocol.js';
-import type { OctavoError } from '../engine/errors.js';
-import type { RequestId } from '../scheduler/ids.js';
+} from '../core/protocol.js';
+import type { OctavoError } from '../errors.js';
 import type { Engine, EngineOutput, OutputMeter } from './engine-port.js';
-import { assertEngineReady } from './http/engine-state.js';
+import { assertEngineReady } from './engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
 export interface MortalEngine extends Engine {

@@ -1,17 +1,17 @@
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type EngineOptions, type EngineRequest } from '../../engine/core/protocol.js';
-import { GREEDY } from '../../engine/sampling/sampling-params.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import type { Engine, EngineOutput } from '../../server/engine-port.js';
-import { createWorkerEngine } from '../../server/worker-engine.js';
-import { modelDir } from '../support/model-dir.js';
-import { plainRequest } from '../support/plain-request.js';
-import { eventually } from '../support/test-server.js';
+import type { Engine, EngineOutput } from '../../../engine/client/engine-port.js';
+import { createWorkerEngine } from '../../../engine/client/worker-engine.js';
+import { type EngineOptions, type EngineRequest } from '../../../engine/core/protocol.js';
+import { GREEDY } from '../../../engine/sampling/sampling-params.js';
+import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import { modelDir } from '../../support/model-dir.js';
+import { plainRequest } from '../../support/plain-request.js';
+import { eventually } from '../../support/test-server.js';
 
 const OPTIONS: EngineOptions = {
-  modelDir: fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url)),
+  modelDir: fileURLToPath(new URL('../../../models/octavo-tiny', import.meta.url)),
   maxNumSeqs: 8,
   maxNumBatchedTokens: 64,
   blockSize: 16,

@@ -1,3 +1,4 @@
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type {
   EngineInfo,
   EngineRequest,
@@ -6,11 +7,10 @@ import type {
   FirstTokenTimes,
   StepReport,
   TokenLogprobs,
-} from '../engine/core/protocol.js';
-import type { RequestId, TokenId } from '../scheduler/ids.js';
+} from '../core/protocol.js';
 
 /**
- * The server's view of an engine: tokens in, tokens out. Text, HTTP and templates stay on this side of it.
+ * An engine as the main thread sees it: tokens in, tokens out. Text, templates and HTTP stay on this side of it.
  * Implementations: the worker thread that runs a model, and scripted engines in tests.
  */
 export interface Engine {

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import type { RequestId } from '../../scheduler/ids.js';
 import type {
   EngineCommand,
   EngineInfo,
@@ -8,10 +9,9 @@ import type {
   EngineSnapshot,
   EngineStats,
   StepReport,
-} from '../engine/core/protocol.js';
-import { fromErrorRecord, OctavoError } from '../engine/errors.js';
-import type { ConversionProgress } from '../engine/importer/quantize/convert-weights.js';
-import type { RequestId } from '../scheduler/ids.js';
+} from '../core/protocol.js';
+import { fromErrorRecord, OctavoError } from '../errors.js';
+import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
 import type { EngineOutput, OutputMeter } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
 import type { MortalEngine } from './restarting-engine.js';
@@ -31,7 +31,7 @@ export async function createWorkerEngine(
 ): Promise<MortalEngine> {
   // The same line runs from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
-  const entry = fromSources ? '../engine/core/worker-dev.mjs' : '../engine/core/worker.js';
+  const entry = fromSources ? '../core/worker-dev.mjs' : '../core/worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
   const first = await firstMessage(worker, onConversion);
   if (first.type === 'failed') {

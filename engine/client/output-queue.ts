@@ -1,6 +1,6 @@
-import type { TokenLogprobs } from '../engine/core/protocol.js';
-import type { OctavoError } from '../engine/errors.js';
-import type { TokenId } from '../scheduler/ids.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { TokenLogprobs } from '../core/protocol.js';
+import type { OctavoError } from '../errors.js';
 import type { EngineOutput, OutputMeter } from './engine-port.js';
 import { outputBytes } from './output-size.js';
 

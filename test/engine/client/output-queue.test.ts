@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { OctavoError } from '../../engine/errors.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import { OutputQueue } from '../../server/output-queue.js';
-import { standardScores } from '../support/scripted-engine.js';
+import { OutputQueue } from '../../../engine/client/output-queue.js';
+import { OctavoError } from '../../../engine/errors.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import { standardScores } from '../../support/scripted-engine.js';
 
 const output = (ids: number[], finishReason: 'length' | null = null) => ({
   tokenIds: ids as TokenId[],

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
-import { OctavoError } from '../../engine/errors.js';
-import type { RequestId } from '../../scheduler/ids.js';
-import { type MortalEngine, RestartingEngine } from '../../server/restarting-engine.js';
-import { bytesOf } from '../support/byte-model.js';
-import { plainRequest } from '../support/plain-request.js';
-import { ScriptedEngine } from '../support/scripted-engine.js';
-import { eventually } from '../support/test-server.js';
+import { type MortalEngine, RestartingEngine } from '../../../engine/client/restarting-engine.js';
+import { OctavoError } from '../../../engine/errors.js';
+import type { RequestId } from '../../../scheduler/ids.js';
+import { bytesOf } from '../../support/byte-model.js';
+import { plainRequest } from '../../support/plain-request.js';
+import { ScriptedEngine } from '../../support/scripted-engine.js';
+import { eventually } from '../../support/test-server.js';
 
 class Mortal extends ScriptedEngine implements MortalEngine {
   #end: (reason: OctavoError | null) => void = () => undefined;
