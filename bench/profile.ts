@@ -1,5 +1,5 @@
-import type { LoadedEngine } from '../engine/core/load-engine.js';
 import type { StepTimings } from '../engine/core/protocol.js';
+import type { LoadedEngine } from '../engine/thread/load-engine.js';
 import {
   type BenchModel,
   benchModelFromArgv,

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KV_DTYPES } from '../engine/attention/paged-attention.js';
-import { type LoadedEngine, loadEngine } from '../engine/core/load-engine.js';
 import { type EngineOptions, PLAIN_REQUEST } from '../engine/core/protocol.js';
 import { exactWeightBits } from '../engine/importer/quantize/exact-weight-bits.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import type { TemplateMessage } from '../engine/text/chat-template.js';
 import { loadServedModel } from '../engine/text/served-model.js';
+import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
 import { modelCacheDir } from '../server/config/model-cache-dir.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';

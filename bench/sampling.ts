@@ -1,9 +1,9 @@
-import { loadEngine } from '../engine/core/load-engine.js';
-import { wholeRowsOf } from '../engine/core/model-runner.js';
+import { wholeRowsOf } from '../engine/decoding/row-query.js';
 import { RowQueryBuilder } from '../engine/decoding/row-query-builder.js';
 import { argMax, Sampler } from '../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../engine/sampling/sequence-sampler.js';
+import { loadEngine } from '../engine/thread/load-engine.js';
 import type { BlockId } from '../kvcache/ids.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
 import type { StepPlan } from '../scheduler/step-plan.js';

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { LoadedEngine } from '../engine/core/load-engine.js';
 import type { EngineRequest, StepTimings } from '../engine/core/protocol.js';
+import type { LoadedEngine } from '../engine/thread/load-engine.js';
 import type { RequestId } from '../scheduler/ids.js';
 import {
   benchModelFromArgv,

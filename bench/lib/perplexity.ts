@@ -1,5 +1,5 @@
 import type { ModelRunner } from '../../engine/core/model-runner.js';
-import { wholeRowsOf } from '../../engine/core/model-runner.js';
+import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import type { BlockId } from '../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';

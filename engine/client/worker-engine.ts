@@ -31,7 +31,7 @@ export async function createWorkerEngine(
 ): Promise<MortalEngine> {
   // The same line runs from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
-  const entry = fromSources ? '../core/worker-dev.mjs' : '../core/worker.js';
+  const entry = fromSources ? '../thread/worker-dev.mjs' : '../thread/worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
   const first = await firstMessage(worker, onConversion);
   if (first.type === 'failed') {

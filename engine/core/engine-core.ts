@@ -5,6 +5,7 @@ import type { SequenceOutput, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decoder } from '../decoding/decoder.js';
 import { PromptReading } from '../decoding/prompt-reading.js';
 import { PromptRows } from '../decoding/prompt-rows.js';
+import type { RowQuery } from '../decoding/row-query.js';
 import { RowQueryBuilder } from '../decoding/row-query-builder.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
@@ -13,7 +14,7 @@ import { seedOf } from '../sampling/random.js';
 import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
-import type { ModelRunner, RowQuery } from './model-runner.js';
+import type { ModelRunner } from './model-runner.js';
 import type {
   CompletionOutput,
   EngineRequest,

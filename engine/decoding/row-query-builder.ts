@@ -1,5 +1,5 @@
-import type { RowQuery } from '../core/model-runner.js';
 import type { Decision } from '../sampling/row-needs.js';
+import type { RowQuery } from './row-query.js';
 
 /** Collects what a step's completions want of its rows. Rows are added in rising order. */
 export class RowQueryBuilder {

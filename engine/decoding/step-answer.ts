@@ -1,6 +1,6 @@
-import type { RowAnswer, RowQuery } from '../core/model-runner.js';
 import type { Candidates } from '../sampling/candidates.js';
 import type { RowLogits } from '../sampling/sequence-sampler.js';
+import type { RowAnswer, RowQuery } from './row-query.js';
 
 /** The model's answer to a step's query, by row. Numbers of rows and sums are those that the query's builder gave. */
 export class StepAnswer {

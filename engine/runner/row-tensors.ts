@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import type { RowAnswer, RowQuery } from '../core/model-runner.js';
+import type { RowAnswer, RowQuery } from '../decoding/row-query.js';
 import { STEP_INPUT, STEP_OUTPUT } from '../importer/imported-model.js';
 import { int64 } from './step-batch.js';
 import { floats, int32s, type Tensors, take } from './tensors.js';

@@ -1,7 +1,8 @@
 import { Tensor } from 'onnxruntime-node';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
-import type { ModelRunner, RowAnswer, RowQuery, RunnerTimings } from '../core/model-runner.js';
+import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
+import type { RowAnswer, RowQuery } from '../decoding/row-query.js';
 import type { AttentionSite, ImportedModel } from '../importer/imported-model.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Lifetimes, lifetimes } from './lifetimes.js';

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
-import type { LoadedEngine } from '../../engine/core/load-engine.js';
-import { wholeRowsOf } from '../../engine/core/model-runner.js';
 import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { loadTiny } from '../support/octavo-tiny.js';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { KvDtype } from '../../engine/attention/paged-attention.js';
-import type { LoadedEngine } from '../../engine/core/load-engine.js';
+import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';
 

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
-import type { LoadedEngine } from '../../engine/core/load-engine.js';
-import type { ModelRunner, RowAnswer, RowQuery } from '../../engine/core/model-runner.js';
+import type { ModelRunner } from '../../engine/core/model-runner.js';
 import type { EngineRequest } from '../../engine/core/protocol.js';
+import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
 import { Sampler } from '../../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../../engine/sampling/sequence-sampler.js';
+import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import { goldenPrompts, loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';

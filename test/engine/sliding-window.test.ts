@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LoadedEngine } from '../../engine/core/load-engine.js';
 import type { EngineOptions } from '../../engine/core/protocol.js';
+import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { exportDir, readGolden } from '../support/export-fixtures.js';
 import { loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
-import { wholeRowsOf } from '../../engine/core/model-runner.js';
+import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';

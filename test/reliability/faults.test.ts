@@ -46,7 +46,7 @@ describe('the engine thread is killed', () => {
       const kills = [random.integer(2, 120), random.integer(2, 120)];
       const { child, url } = await startOctavo([], {
         NODE_OPTIONS: preload('kill-thread.mjs'),
-        KILL_THREAD: 'core/worker.js',
+        KILL_THREAD: 'thread/worker.js',
         KILL_AFTER: kills.join(','),
       });
       const code = exitCode(child);

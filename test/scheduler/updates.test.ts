@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { wholeRowsOf } from '../../engine/core/model-runner.js';
+import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { CoreHarness } from '../support/core-harness.js';

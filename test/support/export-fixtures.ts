@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
-import { wholeRowsOf } from '../../engine/core/model-runner.js';
+import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import type { QuantizeModelOptions } from '../../engine/importer/quantize/quantize-model.js';

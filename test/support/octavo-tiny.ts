@@ -4,7 +4,7 @@ import {
   type EngineSurroundings,
   type LoadedEngine,
   loadEngine,
-} from '../../engine/core/load-engine.js';
+} from '../../engine/thread/load-engine.js';
 import {
   type CompletionOutput,
   type EngineOptions,

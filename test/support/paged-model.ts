@@ -1,4 +1,5 @@
-import type { ModelRunner, RowAnswer, RowQuery } from '../../engine/core/model-runner.js';
+import type { ModelRunner } from '../../engine/core/model-runner.js';
+import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { NO_BLOCK } from '../../kvcache/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';

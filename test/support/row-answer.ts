@@ -1,4 +1,4 @@
-import type { RowAnswer, RowQuery } from '../../engine/core/model-runner.js';
+import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
 import type { RowLogits } from '../../engine/sampling/sequence-sampler.js';
 
 /**

@@ -1,7 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
-import type { RowQuery } from '../../core/model-runner.js';
+import type { RowQuery } from '../../decoding/row-query.js';
 import type { AttentionSite } from '../../importer/imported-model.js';
 import type { Rows } from './token-rows.js';
 

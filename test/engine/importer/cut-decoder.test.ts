@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
-import { wholeRowsOf } from '../../../engine/core/model-runner.js';
+import { wholeRowsOf } from '../../../engine/decoding/row-query.js';
 import { MICROSOFT } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../../engine/importer/imported-model.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
-import { type RowQuery, wholeRowsOf } from '../../../engine/core/model-runner.js';
+import { type RowQuery, wholeRowsOf } from '../../../engine/decoding/row-query.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../../engine/runner/segment-runner.js';
 import { uniform } from '../../../engine/sampling/random.js';

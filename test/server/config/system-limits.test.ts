@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { assertWithinMemory } from '../../../engine/core/memory-limit.js';
+import { assertWithinMemory } from '../../../engine/thread/memory-limit.js';
 import { connectionsWithin, tooLittleFor } from '../../../server/config/system-limits.js';
 import { finished, metric, octavoThrough, runOctavo } from '../../support/octavo-process.js';
 

@@ -1,7 +1,8 @@
 import type { BlockId } from '../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
-import { type ModelRunner, wholeRowsOf } from './model-runner.js';
+import type { ModelRunner } from '../core/model-runner.js';
+import { wholeRowsOf } from '../decoding/row-query.js';
 
 export interface LargestStep {
   readonly tokens: number;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelRunner, RowQuery } from '../../../engine/core/model-runner.js';
-import { type LargestStep, warmUp } from '../../../engine/core/warm-up.js';
+import type { ModelRunner } from '../../../engine/core/model-runner.js';
+import type { RowQuery } from '../../../engine/decoding/row-query.js';
+import { type LargestStep, warmUp } from '../../../engine/thread/warm-up.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
 
 /** The one step that is run. */

@@ -5,6 +5,9 @@ import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
+import { EngineCore } from '../core/engine-core.js';
+import type { ModelRunner } from '../core/model-runner.js';
+import type { EngineInfo, EngineOptions } from '../core/protocol.js';
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
@@ -13,10 +16,7 @@ import { checkConfig } from '../model/check-config.js';
 import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
-import { EngineCore } from './engine-core.js';
 import { assertWithinMemory } from './memory-limit.js';
-import type { ModelRunner } from './model-runner.js';
-import type { EngineInfo, EngineOptions } from './protocol.js';
 import { warmUp } from './warm-up.js';
 
 export interface LoadedEngine {

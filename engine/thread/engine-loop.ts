@@ -1,15 +1,15 @@
 import type { RequestId } from '../../scheduler/ids.js';
-import { OctavoError, toErrorRecord } from '../errors.js';
-import type { EngineCore } from './engine-core.js';
-import { GrammarGate } from './grammar-gate.js';
-import type { GrammarConstraint, GrammarSource } from './grammar-source.js';
+import type { EngineCore } from '../core/engine-core.js';
+import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
 import type {
   CompletionOutput,
   EngineCommand,
   EngineMessage,
   EngineRequest,
   EngineStats,
-} from './protocol.js';
+} from '../core/protocol.js';
+import { OctavoError, toErrorRecord } from '../errors.js';
+import { GrammarGate } from './grammar-gate.js';
 import { SnapshotFeed } from './snapshot-feed.js';
 
 /** An engine that has had nothing to do for so long checks its own books, once. */

@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import type { EngineCommand, EngineMessage, EngineOptions } from '../core/protocol.js';
 import { toErrorRecord } from '../errors.js';
 import { GRAMMAR_DEFAULTS, GrammarPool } from '../grammar/grammar-pool.js';
 import { EngineLoop } from './engine-loop.js';
 import { loadEngine } from './load-engine.js';
-import type { EngineCommand, EngineMessage, EngineOptions } from './protocol.js';
 
 // The engine's thread: ONNX Runtime and the attention block it for milliseconds at a time, which is why
 // HTTP and text live elsewhere.
