@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
-import type { GrammarSpec } from '../engine/core/protocol.js';
 import { GRAMMAR_DEFAULTS, GrammarPool } from '../engine/grammar/grammar-pool.js';
 import { readVocabulary } from '../engine/grammar/vocabulary.js';
+import type { GrammarSpec } from '../engine/protocol/request.js';
 import type { TokenId } from '../scheduler/ids.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { syntheticVocabulary } from './lib/synthetic-vocabulary.js';

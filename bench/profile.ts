@@ -1,4 +1,4 @@
-import type { StepTimings } from '../engine/core/protocol.js';
+import type { StepTimings } from '../engine/protocol/reports.js';
 import type { LoadedEngine } from '../engine/thread/load-engine.js';
 import {
   type BenchModel,

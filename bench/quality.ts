@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KV_DTYPES } from '../engine/attention/paged-attention.js';
-import { type EngineOptions, PLAIN_REQUEST } from '../engine/core/protocol.js';
 import { exactWeightBits } from '../engine/importer/quantize/exact-weight-bits.js';
+import type { EngineOptions } from '../engine/protocol/options.js';
+import { PLAIN_REQUEST } from '../engine/protocol/request.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import type { TemplateMessage } from '../engine/text/chat-template.js';
 import { loadServedModel } from '../engine/text/served-model.js';

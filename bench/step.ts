@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { EngineRequest, StepTimings } from '../engine/core/protocol.js';
+import type { StepTimings } from '../engine/protocol/reports.js';
+import type { EngineRequest } from '../engine/protocol/request.js';
 import type { LoadedEngine } from '../engine/thread/load-engine.js';
 import type { RequestId } from '../scheduler/ids.js';
 import {

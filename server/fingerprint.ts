@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { EngineInfo } from '../engine/core/protocol.js';
+import type { EngineInfo } from '../engine/protocol/options.js';
 import { packageVersion } from './config/package-root.js';
 import type { Settings } from './config/settings.js';
 

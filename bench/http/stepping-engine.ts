@@ -1,6 +1,8 @@
 import type { Engine, EngineOutput } from '../../engine/client/engine-port.js';
 import { OutputQueue } from '../../engine/client/output-queue.js';
-import type { EngineInfo, EngineRequest, EngineStats } from '../../engine/core/protocol.js';
+import type { EngineInfo } from '../../engine/protocol/options.js';
+import type { EngineStats } from '../../engine/protocol/reports.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import type { TokenId } from '../../scheduler/ids.js';
 
 interface Completion {

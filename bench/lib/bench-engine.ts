@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { KV_DTYPES, type KvDtype } from '../../engine/attention/paged-attention.js';
-import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../../engine/thread/load-engine.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';

@@ -1,13 +1,8 @@
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import type {
-  EngineInfo,
-  EngineRequest,
-  EngineSnapshot,
-  EngineStats,
-  FirstTokenTimes,
-  StepReport,
-  TokenLogprobs,
-} from '../core/protocol.js';
+import type { EngineInfo } from '../protocol/options.js';
+import type { FirstTokenTimes, TokenLogprobs } from '../protocol/outputs.js';
+import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 
 /**
  * An engine as the main thread sees it: tokens in, tokens out. Text, templates and HTTP stay on this side of it.

@@ -1,6 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { TokenLogprobs } from '../core/protocol.js';
 import type { OctavoError } from '../errors.js';
+import type { TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineOutput, OutputMeter } from './engine-port.js';
 import { outputBytes } from './output-size.js';
 

@@ -1,4 +1,4 @@
-import type { TokenLogprobs } from '../core/protocol.js';
+import type { TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineOutput } from './engine-port.js';
 
 /** A token id, and its text on the way to the client. */

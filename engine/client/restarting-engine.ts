@@ -1,12 +1,8 @@
 import type { RequestId } from '../../scheduler/ids.js';
-import type {
-  EngineInfo,
-  EngineRequest,
-  EngineSnapshot,
-  EngineStats,
-  StepReport,
-} from '../core/protocol.js';
 import type { OctavoError } from '../errors.js';
+import type { EngineInfo } from '../protocol/options.js';
+import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 import type { Engine, EngineOutput, OutputMeter } from './engine-port.js';
 import { assertEngineReady } from './engine-state.js';
 

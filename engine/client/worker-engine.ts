@@ -1,17 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import type { RequestId } from '../../scheduler/ids.js';
-import type {
-  EngineCommand,
-  EngineInfo,
-  EngineMessage,
-  EngineOptions,
-  EngineRequest,
-  EngineSnapshot,
-  EngineStats,
-  StepReport,
-} from '../core/protocol.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
+import type { EngineInfo, EngineOptions } from '../protocol/options.js';
+import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 import type { EngineOutput, OutputMeter } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
 import type { MortalEngine } from './restarting-engine.js';

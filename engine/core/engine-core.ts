@@ -10,20 +10,14 @@ import { RowQueryBuilder } from '../decoding/row-query-builder.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
+import type { CompletionOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { EngineSnapshot, EngineStats, StepReport, StepTimings } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
 import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner } from './model-runner.js';
-import type {
-  CompletionOutput,
-  EngineRequest,
-  EngineSnapshot,
-  EngineStats,
-  StepReport,
-  StepTimings,
-  TokenLogprobs,
-} from './protocol.js';
 import { RequestTimes } from './request-times.js';
 
 /** Waiting requests in a snapshot, at most. */

@@ -1,7 +1,7 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { OctavoError } from '../errors.js';
+import type { GrammarSpec } from '../protocol/request.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
-import type { GrammarSpec } from './protocol.js';
 
 export interface GrammarRequest {
   readonly spec: GrammarSpec;

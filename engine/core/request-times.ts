@@ -1,5 +1,5 @@
 import type { RequestId } from '../../scheduler/ids.js';
-import type { FirstTokenTimes } from './protocol.js';
+import type { FirstTokenTimes } from '../protocol/outputs.js';
 
 /** When a request arrived and began to run, on the engine's clock. Shared by its completions. */
 export class RequestTimes {

@@ -1,7 +1,7 @@
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/scheduler.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
-import type { TokenLogprobs } from '../core/protocol.js';
+import type { TokenLogprobs } from '../protocol/outputs.js';
 import type { RowQueryBuilder } from './row-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 

@@ -1,5 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { CompletionOutput, EngineRequest, Pooling, TokenLogprobs } from '../core/protocol.js';
+import type { CompletionOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { EngineRequest, Pooling } from '../protocol/request.js';
 
 export type PromptResults = Pick<CompletionOutput, 'promptLogprobs' | 'embedding'>;
 

@@ -1,7 +1,7 @@
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/scheduler.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
-import type { TokenLogprobs } from '../core/protocol.js';
+import type { TokenLogprobs } from '../protocol/outputs.js';
 import { joinNeeds } from '../sampling/row-needs.js';
 import type { Sampler } from '../sampling/sampler.js';
 import type { RowLogits, SequenceSampler } from '../sampling/sequence-sampler.js';

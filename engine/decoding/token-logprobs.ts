@@ -1,5 +1,5 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { TokenLogprobs } from '../core/protocol.js';
+import type { TokenLogprobs } from '../protocol/outputs.js';
 import type { Candidates } from '../sampling/candidates.js';
 
 /**

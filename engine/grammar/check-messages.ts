@@ -1,5 +1,5 @@
-import type { GrammarSpec } from '../core/protocol.js';
 import type { ErrorRecord } from '../errors.js';
+import type { GrammarSpec } from '../protocol/request.js';
 
 /** A grammar that is to be checked, and how to tell the client what is wrong with it. */
 export interface GrammarCheck {

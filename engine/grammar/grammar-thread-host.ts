@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { GrammarRequest } from '../core/grammar-source.js';
-import type { GrammarSpec } from '../core/protocol.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
+import type { GrammarSpec } from '../protocol/request.js';
 import { MaskSlot } from './mask-slot.js';
 import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
 import { type MatcherHost, ThreadConstraint } from './thread-constraint.js';

@@ -1,5 +1,5 @@
-import type { GrammarSpec } from '../core/protocol.js';
 import type { ErrorRecord } from '../errors.js';
+import type { GrammarSpec } from '../protocol/request.js';
 
 /** What a grammar thread is started with. */
 export interface GrammarThreadOptions {

@@ -1,5 +1,5 @@
-import type { GrammarSpec, StructurePart } from '../core/protocol.js';
 import { OctavoError } from '../errors.js';
+import type { GrammarSpec, StructurePart } from '../protocol/request.js';
 
 /** What makes a grammar slow to build, counted over all of it: all tools of a request, all schemas. */
 export interface Sizes {

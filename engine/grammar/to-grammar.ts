@@ -1,6 +1,6 @@
-import type { GrammarSpec, StructurePart } from '../core/protocol.js';
 import { OctavoError } from '../errors.js';
 import { MAX_NESTING, tooDeepPath } from '../nesting.js';
+import type { GrammarSpec, StructurePart } from '../protocol/request.js';
 import { parseEbnf } from './language/ebnf.js';
 import {
   choice,

@@ -1,14 +1,11 @@
 import type { RequestId } from '../../scheduler/ids.js';
 import type { EngineCore } from '../core/engine-core.js';
 import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
-import type {
-  CompletionOutput,
-  EngineCommand,
-  EngineMessage,
-  EngineRequest,
-  EngineStats,
-} from '../core/protocol.js';
 import { OctavoError, toErrorRecord } from '../errors.js';
+import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
+import type { CompletionOutput } from '../protocol/outputs.js';
+import type { EngineStats } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 import { GrammarGate } from './grammar-gate.js';
 import { SnapshotFeed } from './snapshot-feed.js';
 

@@ -1,7 +1,7 @@
 import type { RequestId } from '../../scheduler/ids.js';
 import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
-import type { EngineRequest } from '../core/protocol.js';
 import type { OctavoError } from '../errors.js';
+import type { EngineRequest } from '../protocol/request.js';
 
 /** A request whose grammar is compiled, or refused. */
 export type Admission =

@@ -7,7 +7,6 @@ import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
 import { EngineCore } from '../core/engine-core.js';
 import type { ModelRunner } from '../core/model-runner.js';
-import type { EngineInfo, EngineOptions } from '../core/protocol.js';
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
@@ -15,6 +14,7 @@ import type { ConversionProgress } from '../importer/quantize/convert-weights.js
 import { checkConfig } from '../model/check-config.js';
 import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
+import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { assertWithinMemory } from './memory-limit.js';
 import { warmUp } from './warm-up.js';

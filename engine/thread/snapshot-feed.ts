@@ -1,4 +1,4 @@
-import type { EngineSnapshot } from '../core/protocol.js';
+import type { EngineSnapshot } from '../protocol/reports.js';
 
 /** Milliseconds between two snapshots, at least. */
 const INTERVAL_MS = 250;

@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { EngineCommand, EngineMessage, EngineOptions } from '../core/protocol.js';
 import { toErrorRecord } from '../errors.js';
 import { GRAMMAR_DEFAULTS, GrammarPool } from '../grammar/grammar-pool.js';
+import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
+import type { EngineOptions } from '../protocol/options.js';
 import { EngineLoop } from './engine-loop.js';
 import { loadEngine } from './load-engine.js';
 

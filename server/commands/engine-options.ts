@@ -1,5 +1,5 @@
 import type { WorkerEngineOptions } from '../../engine/client/worker-engine.js';
-import type { EngineQuantization } from '../../engine/core/protocol.js';
+import type { EngineQuantization } from '../../engine/protocol/options.js';
 import { modelCacheDir } from '../config/model-cache-dir.js';
 import { embeddedModelDir } from '../config/package-root.js';
 import type { Settings } from '../config/settings.js';

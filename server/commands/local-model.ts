@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
-import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { TemplateMessage } from '../../engine/text/chat-template.js';
 import { checkVocabulary } from '../../engine/text/check-model.js';
 import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/text/served-model.js';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { clip } from '../../engine/clip.js';
-import type { GrammarSpec } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { GrammarSpec } from '../../engine/protocol/request.js';
 import type { AnswerOptions } from '../commands/local-model.js';
 import { type NumberFlag, parseNumber } from './number-flag.js';
 

@@ -1,6 +1,6 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
-import type { StepReport } from '../../engine/core/protocol.js';
+import type { StepReport } from '../../engine/protocol/reports.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
 import { LatencyWindow, type Percentiles } from './latency-window.js';
 

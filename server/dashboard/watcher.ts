@@ -1,4 +1,4 @@
-import type { EngineSnapshot } from '../../engine/core/protocol.js';
+import type { EngineSnapshot } from '../../engine/protocol/reports.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 import { changedRuns } from './block-runs.js';
 import type { RequestEvent, SnapshotEvent } from './events.js';

@@ -1,4 +1,4 @@
-import { PLAIN_REQUEST, type Pooling } from '../../engine/core/protocol.js';
+import { PLAIN_REQUEST, type Pooling } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';

@@ -1,5 +1,6 @@
 import type { EngineOutput } from '../../engine/client/engine-port.js';
-import type { EngineRequest, FirstTokenTimes, TokenLogprobs } from '../../engine/core/protocol.js';
+import type { FirstTokenTimes, TokenLogprobs } from '../../engine/protocol/outputs.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { CompletionObserver, EndReason } from '../metrics/request-metrics.js';

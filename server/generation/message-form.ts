@@ -1,5 +1,5 @@
-import type { GrammarSpec } from '../../engine/core/protocol.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
+import type { GrammarSpec } from '../../engine/protocol/request.js';
 import type { ServedModel } from '../../engine/text/served-model.js';
 import type { PromptText } from '../../engine/text/spans.js';
 import type { TokenId } from '../../scheduler/ids.js';

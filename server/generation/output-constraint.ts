@@ -1,5 +1,5 @@
-import type { GrammarSpec, StructurePart } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { GrammarSpec, StructurePart } from '../../engine/protocol/request.js';
 import { callsOrAnswer, onlyCalls } from '../tools/call-grammar.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 

@@ -1,7 +1,7 @@
 import type { Static, TObject } from 'typebox';
 import { clip } from '../../engine/clip.js';
-import { PLAIN_REQUEST } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';

@@ -1,4 +1,4 @@
-import type { FirstTokenTimes } from '../../engine/core/protocol.js';
+import type { FirstTokenTimes } from '../../engine/protocol/outputs.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 

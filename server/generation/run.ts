@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { TokenLogprobs } from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
+import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';

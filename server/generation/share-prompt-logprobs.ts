@@ -1,5 +1,5 @@
 import type { EngineOutput } from '../../engine/client/engine-port.js';
-import type { TokenLogprobs } from '../../engine/core/protocol.js';
+import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 
 type PromptLogprobs = readonly TokenLogprobs[] | undefined;
 

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
-import type { GrammarSpec } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { GrammarSpec } from '../../engine/protocol/request.js';
 import type { Settings } from '../config/settings.js';
 import type { StructuredOutputSchema } from '../routes/structured-output-fields.js';
 

@@ -1,4 +1,4 @@
-import type { EngineRequest } from '../../engine/core/protocol.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 
 /** What an API request will take of the engine. */
 export interface Cost {

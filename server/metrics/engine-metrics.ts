@@ -1,5 +1,5 @@
 import type { Engine } from '../../engine/client/engine-port.js';
-import type { StepReport } from '../../engine/core/protocol.js';
+import type { StepReport } from '../../engine/protocol/reports.js';
 import { BLOCK_SECONDS, STEP_SECONDS, STEP_TOKENS } from './buckets.js';
 import type { MetricRegistry } from './metric-registry.js';
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../engine/clock.js';
-import type { FirstTokenTimes } from '../../engine/core/protocol.js';
+import type { FirstTokenTimes } from '../../engine/protocol/outputs.js';
 import {
   buckets125,
   COMPLETIONS,

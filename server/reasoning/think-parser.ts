@@ -1,4 +1,4 @@
-import type { StructurePart } from '../../engine/core/protocol.js';
+import type { StructurePart } from '../../engine/protocol/request.js';
 import { MarkerScanner } from '../../engine/text/marker-scanner.js';
 import { textWithout } from '../../engine/text/text-without.js';
 

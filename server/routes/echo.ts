@@ -1,5 +1,5 @@
 import type { Static } from 'typebox';
-import type { TokenLogprobs } from '../../engine/core/protocol.js';
+import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { countCharacters } from '../generation/held-tokens.js';

@@ -1,4 +1,4 @@
-import type { TokenLogprobs } from '../../engine/core/protocol.js';
+import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { ScoredToken } from '../generation/held-tokens.js';

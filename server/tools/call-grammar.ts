@@ -1,5 +1,5 @@
-import type { GrammarSpec, StructurePart } from '../../engine/core/protocol.js';
 import type { Suspect } from '../../engine/grammar/check-messages.js';
+import type { GrammarSpec, StructurePart } from '../../engine/protocol/request.js';
 import type { OfferedTool } from './tool-format.js';
 import type { ToolPlan } from './tool-plan.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EngineOptions } from '../../engine/core/protocol.js';
+import type { EngineOptions } from '../../engine/protocol/options.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import {
   goldenPrompts,

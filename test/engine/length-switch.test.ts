@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EngineOptions } from '../../engine/core/protocol.js';
+import type { EngineOptions } from '../../engine/protocol/options.js';
 import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { exportDir, readGolden } from '../support/export-fixtures.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { CompletionOutput, EngineOptions, TokenLogprobs } from '../../engine/core/protocol.js';
+import type { EngineOptions } from '../../engine/protocol/options.js';
+import type { CompletionOutput, TokenLogprobs } from '../../engine/protocol/outputs.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
-import type { EngineRequest } from '../../engine/core/protocol.js';
 import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import { Sampler } from '../../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../../engine/sampling/sequence-sampler.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, expect, it } from 'vitest';
-import type { EngineSnapshot } from '../../engine/core/protocol.js';
+import type { EngineSnapshot } from '../../engine/protocol/reports.js';
 import type { BlockMap } from '../../kvcache/block-map.js';
 import { changedRuns } from '../../server/dashboard/block-runs.js';
 import { LatencyWindow } from '../../server/dashboard/latency-window.js';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { EngineRequest } from '../../engine/core/protocol.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import { truncateAndNormalise } from '../../server/generation/embed.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';

@@ -1,9 +1,6 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
-import {
-  type CompletionOutput,
-  type EngineRequest,
-  PLAIN_REQUEST,
-} from '../../engine/core/protocol.js';
+import type { CompletionOutput } from '../../engine/protocol/outputs.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import type { CacheGroup } from '../../kvcache/cache-group.js';

@@ -1,15 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { EngineOptions } from '../../engine/protocol/options.js';
+import type { CompletionOutput } from '../../engine/protocol/outputs.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import {
   type EngineSurroundings,
   type LoadedEngine,
   loadEngine,
 } from '../../engine/thread/load-engine.js';
-import {
-  type CompletionOutput,
-  type EngineOptions,
-  type EngineRequest,
-} from '../../engine/core/protocol.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import { plainRequest } from './plain-request.js';
 import { UncutModel } from './uncut-model.js';

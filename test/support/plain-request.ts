@@ -1,4 +1,4 @@
-import { type EngineRequest, PLAIN_REQUEST } from '../../engine/core/protocol.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 

@@ -1,15 +1,10 @@
 import type { Engine, EngineOutput, OutputMeter } from '../../engine/client/engine-port.js';
 import { OutputQueue } from '../../engine/client/output-queue.js';
-import type {
-  EngineInfo,
-  EngineRequest,
-  EngineSnapshot,
-  EngineStats,
-  FirstTokenTimes,
-  StepReport,
-  TokenLogprobs,
-} from '../../engine/core/protocol.js';
 import type { OctavoError } from '../../engine/errors.js';
+import type { EngineInfo } from '../../engine/protocol/options.js';
+import type { FirstTokenTimes, TokenLogprobs } from '../../engine/protocol/outputs.js';
+import type { EngineSnapshot, EngineStats, StepReport } from '../../engine/protocol/reports.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import { seedOf } from '../../engine/sampling/random.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 

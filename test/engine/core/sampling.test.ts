@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EngineRequest } from '../../../engine/core/protocol.js';
+import type { EngineRequest } from '../../../engine/protocol/request.js';
 import { uniform } from '../../../engine/sampling/random.js';
 import { GREEDY, type SamplingParams } from '../../../engine/sampling/sampling-params.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';

@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { GrammarConstraint } from '../../../engine/core/grammar-source.js';
-import type { GrammarSpec } from '../../../engine/core/protocol.js';
 import {
   GRAMMAR_DEFAULTS,
   GrammarPool,
   type GrammarPoolOptions,
 } from '../../../engine/grammar/grammar-pool.js';
 import { readVocabulary } from '../../../engine/grammar/vocabulary.js';
+import type { GrammarSpec } from '../../../engine/protocol/request.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import { fallbackTokenizer, writeModelDir } from '../../support/tiny-tokenizers.js';
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import type { GrammarSpec } from '../../../engine/core/protocol.js';
 import { OctavoError } from '../../../engine/errors.js';
 import { grammarText } from '../../../engine/grammar/to-grammar.js';
+import type { GrammarSpec } from '../../../engine/protocol/request.js';
 
 const list = <T>(length: number, of: (index: number) => T): T[] =>
   Array.from({ length }, (_, index) => of(index));

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { GrammarSpec } from '../../../engine/core/protocol.js';
 import {
   assertShort,
   assertSmall,
   describeSizes,
   MAX_SIZES,
 } from '../../../engine/grammar/sizes.js';
+import type { GrammarSpec } from '../../../engine/protocol/request.js';
 
 const list = <T>(length: number, of: (index: number) => T): T[] =>
   Array.from({ length }, (_, index) => of(index));

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { GrammarConstraint, GrammarSource } from '../../../engine/core/grammar-source.js';
-import { type EngineMessage, type EngineRequest } from '../../../engine/core/protocol.js';
 import { OctavoError } from '../../../engine/errors.js';
+import type { EngineMessage } from '../../../engine/protocol/messages.js';
+import type { EngineRequest } from '../../../engine/protocol/request.js';
 import { EngineLoop, type EngineLoopOptions } from '../../../engine/thread/engine-loop.js';
 import { NO_BLOCK } from '../../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { EngineOutput } from '../../../engine/client/engine-port.js';
-import type { TokenLogprobs } from '../../../engine/core/protocol.js';
+import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
 import { ByteLevelDetokenizer } from '../../../engine/text/byte-level.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';

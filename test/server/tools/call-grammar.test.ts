@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { GrammarSpec } from '../../../engine/core/protocol.js';
 import { checkGrammar } from '../../../engine/grammar/check-grammar.js';
+import type { GrammarSpec } from '../../../engine/protocol/request.js';
 import type { ServedModel } from '../../../engine/text/served-model.js';
 import { textWithout } from '../../../engine/text/text-without.js';
 import { MessageForms } from '../../../server/generation/message-form.js';
