@@ -388,8 +388,8 @@ describe('lengths and seeds', () => {
 
   it('choice i of n is what seed + i gives alone', async () => {
     const body = { messages: [STORY], temperature: 1, max_tokens: 20 };
-    const together = toldBy(await whole({ ...body, n: 3, seed: 2 ** 32 - 2 }));
-    for (const [i, seed] of [2 ** 32 - 2, 2 ** 32 - 1, 0].entries()) {
+    const together = toldBy(await whole({ ...body, n: 3, seed: 2 ** 53 - 2 }));
+    for (const [i, seed] of [2 ** 53 - 2, 2 ** 53 - 1, 0].entries()) {
       expect(toldBy(await whole({ ...body, seed }))[0].content).toBe(together[i]?.content);
     }
     expect(new Set(together.map(({ content }) => content)).size).toBe(3);
