@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KV_DTYPES } from '../engine/attention/paged-attention.js';
+import { modelCacheDir } from '../engine/environment/model-cache-dir.js';
 import { exactWeightBits } from '../engine/importer/quantize/exact-weight-bits.js';
 import type { EngineOptions } from '../engine/protocol/options.js';
 import { PLAIN_REQUEST } from '../engine/protocol/request.js';
@@ -9,7 +10,6 @@ import type { TemplateMessage } from '../engine/text/chat-template.js';
 import { loadServedModel } from '../engine/text/served-model.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { RequestId, TokenId } from '../scheduler/ids.js';
-import { modelCacheDir } from '../server/config/model-cache-dir.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type Cell, publish } from './lib/report.js';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { packageVersion } from '../engine/environment/package-root.js';
 import type { EngineInfo } from '../engine/protocol/options.js';
-import { packageVersion } from './config/package-root.js';
 import type { Settings } from './config/settings.js';
 
 /** A text that changes when what computes the answers does: the version, the model, its number formats, its template. */

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 import { KV_DTYPES, type KvDtype } from '../../engine/attention/paged-attention.js';
+import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../../engine/thread/load-engine.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import { modelCacheDir } from '../../server/config/model-cache-dir.js';
 import { ensureModel } from '../models/decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 

@@ -1,7 +1,7 @@
 import type { WorkerEngineOptions } from '../../engine/client/worker-engine.js';
+import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
+import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import type { EngineQuantization } from '../../engine/protocol/options.js';
-import { modelCacheDir } from '../config/model-cache-dir.js';
-import { embeddedModelDir } from '../config/package-root.js';
 import type { Settings } from '../config/settings.js';
 import { type FoundModel, findModel } from './find-model.js';
 

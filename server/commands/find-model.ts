@@ -2,11 +2,11 @@ import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import { fetchModel } from '../../engine/hub/fetch-model.js';
+import { parseHubId } from '../../engine/hub/hub-id.js';
+import { readHubSettings } from '../../engine/hub/hub-settings.js';
 import { foreignFormat } from '../../engine/importer/foreign-format.js';
 import type { Dtype } from '../../engine/importer/variants.js';
-import { fetchModel } from '../hub/fetch-model.js';
-import { parseHubId } from '../hub/hub-id.js';
-import { readHubSettings } from '../hub/hub-settings.js';
 import { progressBar } from './progress-bar.js';
 
 /** Where a model is, and what it is called by those who named it. */

@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { OctavoError } from '../../engine/errors.js';
+import { generateText, PLAIN_TEXT } from '../../engine/generation/generate-text.js';
+import { outputBudget } from '../../engine/generation/output-budget.js';
 import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { TemplateMessage } from '../../engine/text/chat-template.js';
 import { checkVocabulary } from '../../engine/text/check-model.js';
@@ -8,8 +10,6 @@ import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/te
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
-import { generateText, PLAIN_TEXT } from '../generation/generate-text.js';
-import { outputBudget } from '../generation/plan.js';
 import { conversionProgress } from './conversion-progress.js';
 import { engineOptions, servedModelFiles } from './engine-options.js';
 

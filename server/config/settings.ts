@@ -1,11 +1,11 @@
 import { getHeapStatistics } from 'node:v8';
 import { type Static, Type } from 'typebox';
 import { KV_DTYPES } from '../../engine/attention/paged-attention.js';
+import { availableCpus } from '../../engine/environment/available-cpus.js';
 import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
 import { DTYPES } from '../../engine/importer/variants.js';
-import { REASONING_PARSERS } from '../reasoning/reasoning-parsers.js';
-import { TOOL_CALL_PARSERS } from '../tools/formats.js';
-import { availableCpus } from './available-cpus.js';
+import { REASONING_PARSERS } from '../../engine/reasoning/reasoning-parsers.js';
+import { TOOL_CALL_PARSERS } from '../../engine/tools/formats.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 

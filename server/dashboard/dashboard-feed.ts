@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { Timer } from '../../engine/clock.js';
+import { packageVersion } from '../../engine/environment/package-root.js';
 import type { AppContext } from '../app-context.js';
-import { packageVersion } from '../config/package-root.js';
 import { SseStream } from '../http/sse.js';
 import type { ServerEvent } from './events.js';
 import { Figures } from './figures.js';

@@ -1,13 +1,12 @@
 import type { Static, TObject } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { TextRequest } from '../../engine/generation/generate-text.js';
 import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
-import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from '../routes/request-fields.js';
 import { refuseUnsupported } from '../routes/unsupported-fields.js';
-import type { TextRequest } from './generate-text.js';
 import { samplingParams } from './sampling-fields.js';
 
 type CommonFields = Static<typeof CommonSchema>;
@@ -46,29 +45,6 @@ export function checkCommonFields(body: CommonFields, context: AppContext, schem
       { param: 'stop_token_ids' },
     );
   }
-}
-
-/**
- * How many tokens may be generated.
- *
- * @param asked what the client wants, if it says so: that must fit. `standard` is only cut to what is left
- * @throws OctavoError `context_length_exceeded` with both numbers; `invalid_request` for an empty prompt
- */
-export function outputBudget(options: {
-  readonly promptTokens: number;
-  readonly asked: number | null;
-  readonly standard: number;
-  readonly context: number;
-  readonly param: 'messages' | 'prompt' | 'input';
-}): number {
-  const { promptTokens, asked, context, param } = options;
-  if (promptTokens === 0) {
-    throw new OctavoError('invalid_request', `${param} is empty: it gives no token`, { param });
-  }
-  const left = context - promptTokens;
-  const wanted = asked ?? 1;
-  if (wanted > left) throw contextExceeded({ context, promptTokens, wanted, param });
-  return asked ?? Math.min(options.standard, left);
 }
 
 /** What the fields of one endpoint ask of the engine. */

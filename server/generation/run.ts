@@ -2,6 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import type { OctavoError } from '../../engine/errors.js';
+import {
+  generateText,
+  type TextOutput,
+  type TextRequest,
+} from '../../engine/generation/generate-text.js';
+import type { ScoredToken } from '../../engine/generation/held-tokens.js';
+import { mergeStreams } from '../../engine/generation/merge-streams.js';
+import type { MessageEvent } from '../../engine/generation/message-reader.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { TokenId } from '../../scheduler/ids.js';
@@ -10,10 +18,6 @@ import { errorBody, toOctavoError } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { costOf } from '../limits/cost.js';
 import type { StreamOptionsSchema } from '../routes/request-fields.js';
-import { generateText, type TextOutput, type TextRequest } from './generate-text.js';
-import type { ScoredToken } from './held-tokens.js';
-import { mergeStreams } from './merge-streams.js';
-import type { MessageEvent } from './message-reader.js';
 import { notePrompts, noteTimes } from './record.js';
 import { type Running, runInFlight } from './run-in-flight.js';
 import { sharePromptLogprobs } from './share-prompt-logprobs.js';

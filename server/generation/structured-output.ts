@@ -1,5 +1,6 @@
 import type { Static } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import type { FieldGrammar } from '../../engine/generation/output-constraint.js';
 import type { GrammarSpec } from '../../engine/protocol/request.js';
 import type { Settings } from '../config/settings.js';
 import type { StructuredOutputSchema } from '../routes/structured-output-fields.js';
@@ -8,12 +9,6 @@ type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
 
 /** Options of vLLM's `structured_outputs` that would change the answer, and are not supported. */
 const UNSUPPORTED_OPTIONS = ['structural_tag', 'whitespace_pattern'];
-
-/** What a request wants its output to be like, and the field that says so. */
-export interface FieldGrammar {
-  readonly spec: GrammarSpec;
-  readonly field: string;
-}
 
 /**
  * What a request wants its output to be like; null: nothing. Whether that can be enforced is not known yet: nothing of it is read here.

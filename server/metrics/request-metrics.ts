@@ -1,5 +1,5 @@
 import type { Clock } from '../../engine/clock.js';
-import type { FirstTokenTimes } from '../../engine/protocol/outputs.js';
+import type { CompletionObserver, EndReason } from '../../engine/generation/generate-text.js';
 import {
   buckets125,
   COMPLETIONS,
@@ -9,16 +9,7 @@ import {
 } from './buckets.js';
 import type { MetricRegistry } from './metric-registry.js';
 
-const END_REASONS = ['stop', 'length', 'abort', 'error'] as const;
-
-export type EndReason = (typeof END_REASONS)[number];
-
-/** Follows one completion. */
-export interface CompletionObserver {
-  output(tokens: number, cachedTokens: number, times?: FirstTokenTimes): void;
-  /** Called once, whatever happens. */
-  end(reason: EndReason): void;
-}
+const END_REASONS: readonly EndReason[] = ['stop', 'length', 'abort', 'error'];
 
 /** What is known of an engine request when it is submitted. */
 export interface ObservedRequest {

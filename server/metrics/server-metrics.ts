@@ -1,14 +1,10 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { OctavoError } from '../../engine/errors.js';
+import type { CompletionObserver } from '../../engine/generation/generate-text.js';
 import { addEngineMetrics } from './engine-metrics.js';
 import { type Counter, MetricRegistry } from './metric-registry.js';
-import {
-  type CompletionObserver,
-  type ObservedRequest,
-  RequestMetrics,
-  type TokenListener,
-} from './request-metrics.js';
+import { type ObservedRequest, RequestMetrics, type TokenListener } from './request-metrics.js';
 
 export interface ServerMetricsOptions {
   readonly engine: Engine;

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema } from 'fastify';
-import { packageVersion } from '../config/package-root.js';
+import { packageVersion } from '../../engine/environment/package-root.js';
 import { isGuardedRoute } from '../http/auth.js';
 import { OPERATIONS, type Operation } from './operations.js';
 import { ErrorSchema } from './schemas.js';

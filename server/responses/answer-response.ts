@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { scoreBytes } from '../../engine/client/output-size.js';
 import type { OctavoError } from '../../engine/errors.js';
+import type { TextRequest } from '../../engine/generation/generate-text.js';
+import type { ScoredToken } from '../../engine/generation/held-tokens.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
-import type { TextRequest } from '../generation/generate-text.js';
-import type { ScoredToken } from '../generation/held-tokens.js';
 import {
   type ChoiceOutput,
   pauseUnread,

@@ -1,13 +1,14 @@
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import { renderMessages } from '../../engine/generation/chat-messages.js';
+import type { MessagePlan } from '../../engine/generation/message-form.js';
 import { assertFewEnough, assertMayFit, mayFit } from '../../engine/text/assert-may-fit.js';
 import { encodePrompt } from '../../engine/text/served-model.js';
+import { planTools, type ToolPlan } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
-import type { MessagePlan } from '../generation/message-form.js';
 import { checkCommonFields } from '../generation/plan.js';
 import { grammarOf, isCompact } from '../generation/structured-output.js';
-import { renderMessages } from '../routes/chat-messages.js';
 import {
   checkResponseFields,
   type ResponseBody,
@@ -15,7 +16,6 @@ import {
   toChatFormat,
 } from '../routes/response-fields.js';
 import { templateVariables } from '../routes/template-variables.js';
-import { planTools, type ToolPlan } from '../tools/tool-plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { type Item, toItems } from './items.js';
 import type { OwnResponses } from './response-store.js';

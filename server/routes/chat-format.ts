@@ -1,5 +1,5 @@
+import type { ScoredToken } from '../../engine/generation/held-tokens.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { ScoredToken } from '../generation/held-tokens.js';
 import type { AnswerFormat, Choice } from '../generation/run.js';
 import { MessageDeltas, type ToolCallWords, wholeMessage } from './assistant-message.js';
 import type { LogprobWriter } from './logprobs.js';

@@ -1,12 +1,8 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { AppContext } from '../app-context.js';
-import {
-  checkCommonFields,
-  type EngineWishes,
-  outputBudget,
-  planRequests,
-} from '../generation/plan.js';
+import { checkCommonFields, type EngineWishes, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
 import { answer, newId } from '../generation/run.js';
 import { grammarOf } from '../generation/structured-output.js';

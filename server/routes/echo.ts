@@ -1,8 +1,8 @@
 import type { Static } from 'typebox';
+import { countCharacters } from '../../engine/generation/held-tokens.js';
 import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import { countCharacters } from '../generation/held-tokens.js';
 import type { PlacedToken } from './logprobs.js';
 import type { PromptSchema } from './prompt-input.js';
 

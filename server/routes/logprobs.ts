@@ -1,7 +1,7 @@
+import type { ScoredToken } from '../../engine/generation/held-tokens.js';
 import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { ScoredToken } from '../generation/held-tokens.js';
 
 /** JSON has no -Infinity; this is what OpenAI writes for it. */
 const MINUS_INFINITY = -9999;

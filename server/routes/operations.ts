@@ -1,7 +1,7 @@
 import { assertEngineReady } from '../../engine/client/engine-state.js';
+import { packageVersion } from '../../engine/environment/package-root.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext } from '../app-context.js';
-import { packageVersion } from '../config/package-root.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import type { TypedApp } from './typed-app.js';
 

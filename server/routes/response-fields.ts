@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { FUNCTION_NAME } from '../../engine/tools/tool-format.js';
 import { InputSchema } from '../responses/items.js';
 import { RESPONSE_TOOL_FIELDS } from '../responses/tools.js';
-import { FUNCTION_NAME } from '../tools/tool-format.js';
 import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
 import type { StructuredOutputSchema } from './structured-output-fields.js';
 import { TEMPLATE_FIELDS } from './template-variables.js';

@@ -1,14 +1,14 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
+import { renderMessages } from '../../engine/generation/chat-messages.js';
 import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
 import { encodePrompt, type ServedModel } from '../../engine/text/served-model.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
+import { areLarge, assertFewValues } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { checkModel } from '../generation/plan.js';
 import { Turns } from '../http/turns.js';
-import { areLarge, assertFewValues } from '../tools/tool-plan.js';
-import { renderMessages } from './chat-messages.js';
 import { MessagesSchema } from './message-schema.js';
 import { ENDING_OF_PROMPT, endingOf } from './prompt-ending.js';
 import { checkTokenIds } from './prompt-input.js';

@@ -2,8 +2,8 @@ import type * as OpenTelemetry from '@opentelemetry/api';
 import type { Attributes, Context, Span, TextMapPropagator, Tracer } from '@opentelemetry/api';
 import type { Logger } from 'pino';
 import type { Clock } from '../../engine/clock.js';
+import { packageVersion } from '../../engine/environment/package-root.js';
 import { OctavoError } from '../../engine/errors.js';
-import { packageVersion } from '../config/package-root.js';
 import type { EndedRequest, RequestTracer } from './request-tracer.js';
 import { type SpanFacts, spanFacts } from './span-facts.js';
 

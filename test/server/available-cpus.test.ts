@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { availableCpus } from '../../server/config/available-cpus.js';
+import { availableCpus } from '../../engine/environment/available-cpus.js';
 
 const V2 = '/sys/fs/cgroup/cpu.max';
 const QUOTA = '/sys/fs/cgroup/cpu/cpu.cfs_quota_us';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { OctavoError } from '../../engine/errors.js';
+import { truncateAndNormalise } from '../../engine/generation/normalize.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
-import { truncateAndNormalise } from '../../server/generation/embed.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../support/test-server.js';

@@ -5,9 +5,9 @@ import {
   type MessageParsers,
   MessageReader,
   NO_PARSERS,
-} from '../../server/generation/message-reader.js';
-import { ThinkParser } from '../../server/reasoning/think-parser.js';
-import { HERMES } from '../../server/tools/hermes.js';
+} from '../../engine/generation/message-reader.js';
+import { ThinkParser } from '../../engine/reasoning/think-parser.js';
+import { HERMES } from '../../engine/tools/hermes.js';
 import { cutAt, joinEvents } from '../support/tool-events.js';
 
 const CALL = '<tool_call>{"name": "f", "arguments": {"a": "x"}}</tool_call>';

@@ -4,7 +4,7 @@ import {
   opensThinking,
   ThinkParser,
   type ThinkPiece,
-} from '../../server/reasoning/think-parser.js';
+} from '../../engine/reasoning/think-parser.js';
 import { cutAt, joinEvents } from '../support/tool-events.js';
 
 function parse(pieces: readonly string[], open = false): ThinkPiece[] {

@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import {
   type ModelProto,
   ModelProtoSchema,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation,
 } from '../../engine/importer/onnx/onnx_pb.js';
-import { embeddedModelDir } from '../../server/config/package-root.js';
 import type { HubRepository } from './hub-server.js';
 import { tinyDecoder } from './tiny-decoder.js';
 

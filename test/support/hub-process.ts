@@ -1,6 +1,6 @@
-import { fetchModel } from '../../server/hub/fetch-model.js';
-import { parseHubId } from '../../server/hub/hub-id.js';
-import { readHubSettings } from '../../server/hub/hub-settings.js';
+import { fetchModel } from '../../engine/hub/fetch-model.js';
+import { parseHubId } from '../../engine/hub/hub-id.js';
+import { readHubSettings } from '../../engine/hub/hub-settings.js';
 
 /** Downloads a model in a process of its own: for tests of two at once, and of one that is killed. */
 const id = parseHubId(process.argv[2]);

@@ -1,4 +1,4 @@
-import type { ToolCallParser, ToolEvent } from '../../server/tools/tool-format.js';
+import type { ToolCallParser, ToolEvent } from '../../engine/tools/tool-format.js';
 
 /** Runs a parser over a text in pieces; neighbouring events of a kind are joined. */
 export function parsePieces(parser: ToolCallParser, pieces: readonly string[]): ToolEvent[] {

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { OctavoError } from '../../../engine/errors.js';
+import { renderMessages } from '../../../engine/generation/chat-messages.js';
+import type { Message } from '../../../engine/generation/message.js';
 import { ChatTemplate } from '../../../engine/text/chat-template.js';
 import type { PromptText } from '../../../engine/text/spans.js';
-import { renderMessages } from '../../../server/routes/chat-messages.js';
-import type { Message } from '../../../server/routes/message-schema.js';
 import { byteModel } from '../../support/byte-model.js';
 
 const FIXTURES = new URL('../../fixtures/chat-templates/', import.meta.url);

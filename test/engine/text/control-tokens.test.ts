@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { renderMessages } from '../../../engine/generation/chat-messages.js';
+import type { Message } from '../../../engine/generation/message.js';
 import { ChatTemplate } from '../../../engine/text/chat-template.js';
 import { controlTokens } from '../../../engine/text/control-tokens.js';
 import { loadTokenizer } from '../../../engine/text/hf-tokenizer.js';
 import { encodePrompt } from '../../../engine/text/served-model.js';
 import type { PromptText } from '../../../engine/text/spans.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import { renderMessages } from '../../../server/routes/chat-messages.js';
-import type { Message } from '../../../server/routes/message-schema.js';
 import { byteModel } from '../../support/byte-model.js';
 import { byteLevelTokenizer, writeModelDir } from '../../support/tiny-tokenizers.js';
 

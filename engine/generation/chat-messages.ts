@@ -1,0 +1,128 @@
+import { OctavoError } from '../errors.js';
+import { MAX_NESTING, tooDeepPath } from '../nesting.js';
+import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
+import type { ServedModel } from '../text/served-model.js';
+import { type PromptText, spansWithin } from '../text/spans.js';
+import type { CallOfMessage, Message } from './message.js';
+
+export interface MessageOptions extends RenderOptions {
+  /** The prompt ends where the last message ends, so that the model goes on with that. */
+  readonly continuesFinal?: boolean;
+}
+
+/**
+ * The prompt's text for a conversation, with the parts that are the client's.
+ *
+ * @throws OctavoError `invalid_request` when the model has no chat template, its template refuses the messages, or the last one cannot
+ * be continued
+ */
+export function renderMessages(
+  messages: readonly Message[],
+  model: ServedModel,
+  { continuesFinal = false, ...options }: MessageOptions = {},
+): PromptText {
+  if (model.chatTemplate === null) {
+    throw new OctavoError(
+      'invalid_request',
+      'the model has no chat template: use /v1/completions, or give the server one by --chat-template',
+      { param: 'messages' },
+    );
+  }
+  const all = withToolCalls(messages);
+  const names = namesOfCalls(all);
+  const turns = all.map((message, index) => toTemplateMessage(message, index, names));
+  const prompt = model.chatTemplate.renderPrompt(turns, options);
+  const last = turns.at(-1);
+  return continuesFinal && last ? behindText(prompt, last) : prompt;
+}
+
+/** A prompt without what the template writes behind the last message's text. As with transformers, white space at its end may go. */
+function behindText(
+  { text, client }: PromptText,
+  { content, tool_calls }: TemplateMessage,
+): PromptText {
+  const words = (content ?? '').trim();
+  const start = words === '' || tool_calls ? -1 : text.lastIndexOf(words);
+  if (start < 0) {
+    const message =
+      words === '' || tool_calls
+        ? 'continue_final_message: the last message must have content, and no calls'
+        : "continue_final_message: the model's chat template does not show the last message as it is";
+    throw new OctavoError('invalid_request', message, { param: 'continue_final_message' });
+  }
+  const whole = (content ?? '').trimStart();
+  const end = start + (text.startsWith(whole, start) ? whole : words).length;
+  return { text: text.slice(0, end), client: spansWithin(client, 0, end) };
+}
+
+/** Calls in OpenAI's older form (`function_call`, and a result with the role `function`) in the newer one, with ids that all templates take. */
+function withToolCalls(messages: readonly Message[]): readonly Message[] {
+  let id = '';
+  return messages.map((message, index): Message => {
+    const { role, function_call: call } = message;
+    if (role === 'function')
+      return { ...message, role: 'tool', ...(id ? { tool_call_id: id } : {}) };
+    if (!call || message.tool_calls) return message;
+    id = `call${String(index % 100_000).padStart(5, '0')}`;
+    return { ...message, tool_calls: [{ id, type: 'function', function: call }] };
+  });
+}
+
+/** The function behind each call id. Some templates want the name of a result, which OpenAI's clients do not send. */
+function namesOfCalls(messages: readonly Message[]): ReadonlyMap<string, string> {
+  const calls = messages.flatMap((message) => message.tool_calls ?? []);
+  return new Map(calls.flatMap(({ id, function: { name } }) => (id ? [[id, name]] : [])));
+}
+
+function toTemplateMessage(
+  message: Message,
+  index: number,
+  names: ReadonlyMap<string, string>,
+): TemplateMessage {
+  const { role, tool_calls: calls, tool_call_id: callId } = message;
+  const reasoning = message.reasoning_content ?? message.reasoning;
+  const name = message.name ?? (callId ? names.get(callId) : undefined);
+  return {
+    // Templates know the older name of the role only.
+    role: role === 'developer' ? 'system' : role,
+    content: textOf(message),
+    ...(name ? { name } : {}),
+    ...(callId ? { tool_call_id: callId } : {}),
+    ...(calls?.length
+      ? {
+          tool_calls: calls.map((call, i) =>
+            withParsedArguments(call, `messages[${index}].tool_calls[${i}]`),
+          ),
+        }
+      : {}),
+    ...(reasoning ? { reasoning_content: reasoning } : {}),
+  };
+}
+
+/** What was said; templates know of no refusals. */
+function textOf({ content, refusal }: Message): string {
+  if (typeof content === 'string') return content;
+  if (!content) return refusal ?? '';
+  return content.map((part) => (part.type === 'text' ? part.text : part.refusal)).join('');
+}
+
+/** Clients send arguments as a JSON text; templates print them as the object they are. */
+function withParsedArguments(call: CallOfMessage, at: string): object {
+  const given = parsed(call.function.arguments);
+  if (tooDeepPath(given)) {
+    const param = `${at}.function.arguments`;
+    const message = `${param} are nested too deeply: at most ${MAX_NESTING} levels are allowed`;
+    throw new OctavoError('invalid_request', message, { param });
+  }
+  return { ...call, function: { ...call.function, arguments: given } };
+}
+
+function parsed(text: string): unknown {
+  // What clients send for a function without parameters.
+  if (text.trim() === '') return {};
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,133 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import type { GrammarCheck } from '../grammar/check-messages.js';
+import type { GrammarSpec } from '../protocol/request.js';
+import type { ReasoningParserName } from '../reasoning/reasoning-parsers.js';
+import {
+  CLOSE_THINKING,
+  opensThinking,
+  THINK_MARKERS,
+  ThinkParser,
+  thinkingParts,
+} from '../reasoning/think-parser.js';
+import type { ServedModel } from '../text/served-model.js';
+import type { PromptText } from '../text/spans.js';
+import { callSuspects } from '../tools/call-grammar.js';
+import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
+import type { ToolFormat } from '../tools/tool-format.js';
+import type { ToolPlan } from '../tools/tool-plan.js';
+import type { MessageForm } from './generate-text.js';
+import type { FieldGrammar } from './output-constraint.js';
+import { outputConstraint } from './output-constraint.js';
+
+/** What a request's messages and tools mean for the engine. */
+export interface MessagePlan {
+  readonly prompt: PromptText;
+  /** Null: the text is content from end to end. */
+  readonly message: MessageForm | null;
+  readonly grammar: GrammarSpec | null;
+  /** What must be known of the grammar before anything runs. */
+  readonly checks: readonly GrammarCheck[];
+}
+
+/** How the model's messages are read. Chosen once for a server. */
+export class MessageForms {
+  readonly tools: ToolFormat | null;
+  readonly reasoning: ReasoningParserName;
+  readonly #model: ServedModel;
+  readonly #seen: boolean;
+  /** Markers that the tokenizer has as tokens of their own. */
+  readonly #shownTokens: ReadonlySet<TokenId>;
+
+  constructor(
+    model: ServedModel,
+    options: {
+      readonly toolCallParser: ToolCallParserName;
+      readonly reasoningParser: ReasoningParserName;
+    },
+  ) {
+    this.tools = chooseFormat(options.toolCallParser, model.chatTemplate?.source ?? '');
+    this.#model = model;
+    this.#seen = options.toolCallParser === 'auto';
+    this.reasoning = options.reasoningParser;
+    const markers = [
+      ...(this.tools?.markers ?? []),
+      ...(this.reasoning === 'think' ? THINK_MARKERS : []),
+    ];
+    const ids = markers.map((marker) => model.tokenizer.tokenId(marker));
+    this.#shownTokens = new Set(ids.filter((id) => id !== undefined));
+  }
+
+  /** For the log: what was chosen, and how. */
+  describe(): string {
+    const calls = `tool calls are read as ${this.tools?.name ?? 'text'}`;
+    const how = this.#seen ? ' (auto, by the chat template)' : '';
+    return `${calls}${how}, reasoning as ${this.reasoning === 'none' ? 'text' : this.reasoning}`;
+  }
+
+  /**
+   * What must be written, and how it is read.
+   *
+   * A grammar cannot choose special tokens. So if the marker that begins a forced call is one, it is written into the prompt; and
+   * where thinking could not be ended, or would come before that marker, the prompt closes it.
+   *
+   * @param rendered the prompt as the chat template has it
+   * @param tools null: nothing may be called, so nothing is a call
+   * @param answer what the answer must follow, if the model does not call; null: nothing
+   * @throws OctavoError `invalid_request` for wishes that do not go together
+   */
+  plan(
+    rendered: PromptText,
+    tools: ToolPlan | null,
+    answer: FieldGrammar | null = null,
+  ): MessagePlan {
+    const thinks = this.reasoning === 'think';
+    const isOpen = thinks && opensThinking(rendered.text);
+    const marker = tools === null ? '' : this.#specialMarker(tools);
+    const constraint = outputConstraint(tools, answer?.spec ?? null, marker);
+    const mayThink =
+      marker === '' &&
+      constraint?.thinkable !== null &&
+      !THINK_MARKERS.some((tag) => this.#isSpecial(tag));
+    const written = tools !== null && tools.mode !== 'auto' ? marker : '';
+    const closing = constraint !== null && isOpen && !mayThink ? CLOSE_THINKING : '';
+    const prompt = { ...rendered, text: rendered.text + closing + written };
+    let grammar: GrammarSpec | null = constraint?.grammar ?? null;
+    if (constraint?.thinkable && thinks && mayThink) {
+      grammar = { kind: 'structure', parts: [...thinkingParts(isOpen), ...constraint.thinkable] };
+    }
+    const checks: GrammarCheck[] = answer ? [{ ...answer, suspects: [] }] : [];
+    if (grammar !== null && tools !== null) {
+      checks.push({ spec: grammar, field: null, suspects: callSuspects(tools) });
+    }
+    const message = thinks || tools !== null ? this.#form(prompt.text, tools, written) : null;
+    return { prompt, message, grammar, checks };
+  }
+
+  #form(prompt: string, tools: ToolPlan | null, marker: string): MessageForm {
+    const isThinking = opensThinking(prompt);
+    return {
+      shownTokens: this.#shownTokens,
+      createParsers: () => {
+        const parser = tools?.format.createParser(tools.offered) ?? null;
+        parser?.push(marker);
+        return {
+          think: this.reasoning === 'think' ? new ThinkParser({ open: isThinking }) : null,
+          tools: parser,
+          maxCalls: tools?.maxCalls ?? Infinity,
+        };
+      },
+    };
+  }
+
+  /** The marker with which a call must begin, if it is a special token. */
+  #specialMarker({ format: { markers, language }, offered }: ToolPlan): string {
+    const words = language.begin + language.call(offered[0].name).before;
+    return markers.find((marker) => words.startsWith(marker) && this.#isSpecial(marker)) ?? '';
+  }
+
+  #isSpecial(marker: string): boolean {
+    const { tokenizer } = this.#model;
+    const id = tokenizer.tokenId(marker);
+    return id !== undefined && tokenizer.decode([id], { skipSpecialTokens: true }) === '';
+  }
+}

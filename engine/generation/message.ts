@@ -1,0 +1,24 @@
+export interface CallOfMessage {
+  readonly id?: string;
+  readonly type?: 'function';
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
+/** A message of any role: what the schema allows, and its forms in one. */
+export interface Message {
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool' | 'function';
+  readonly content?:
+    | string
+    | readonly (
+        | { readonly type: 'text'; readonly text: string }
+        | { readonly type: 'refusal'; readonly refusal: string }
+      )[]
+    | null;
+  readonly refusal?: string | null;
+  readonly name?: string | null;
+  readonly tool_call_id?: string | null;
+  tool_calls?: readonly CallOfMessage[] | null;
+  readonly function_call?: CallOfMessage['function'] | null;
+  readonly reasoning_content?: string | null;
+  readonly reasoning?: string | null;
+}

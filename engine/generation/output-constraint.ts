@@ -1,0 +1,73 @@
+import { OctavoError } from '../errors.js';
+import type { GrammarSpec, StructurePart } from '../protocol/request.js';
+import { callsOrAnswer, onlyCalls } from '../tools/call-grammar.js';
+import type { ToolPlan } from '../tools/tool-plan.js';
+
+/** What a request wants its output to be like, and the field that says so. */
+export interface FieldGrammar {
+  readonly spec: GrammarSpec;
+  readonly field: string;
+}
+
+export interface OutputConstraint {
+  readonly grammar: GrammarSpec;
+  /** The same as parts of a text before which the model may think; null: before this grammar nothing can stand. */
+  readonly thinkable: readonly StructurePart[] | null;
+}
+
+/**
+ * What one completion must follow: calls if they are forced; else the answer's grammar, or calls where there are tools; else, with
+ * `strict` tools, free text or calls.
+ *
+ * @param marker a special token with which calls begin, so that a grammar cannot choose them freely; '' otherwise
+ * @returns null when the output is free
+ * @throws OctavoError `invalid_request` for wishes that do not go together
+ */
+export function outputConstraint(
+  tools: ToolPlan | null,
+  answer: GrammarSpec | null,
+  marker: string,
+): OutputConstraint | null {
+  if (tools !== null && tools.mode !== 'auto') return ofParts(onlyCalls(tools, marker));
+  const isStrict = tools?.offered.some(({ strict }) => strict) === true;
+  if (answer === null && !isStrict) return null;
+  const parts = answer && partsOf(answer);
+  if (tools === null) return answer && { grammar: answer, thinkable: parts };
+  if (answer !== null && parts === null) {
+    throw refused('an EBNF grammar cannot be combined with tools, unless tool_choice is none');
+  }
+  if (marker !== '') {
+    const wish = answer === null ? 'a strict function' : 'a response format';
+    throw refused(
+      `${wish} is not possible with tools and tool_choice auto: this model marks calls with special tokens`,
+    );
+  }
+  return ofParts(callsOrAnswer(tools, parts));
+}
+
+const ofParts = (parts: readonly StructurePart[]): OutputConstraint => ({
+  grammar: { kind: 'structure', parts },
+  thinkable: parts,
+});
+
+/** @returns null for a grammar that is a text of its own */
+function partsOf(spec: GrammarSpec): readonly StructurePart[] | null {
+  switch (spec.kind) {
+    case 'structure':
+      return spec.parts;
+    case 'choice': {
+      const of = spec.choices.map((text): StructurePart[] => [{ kind: 'literal', text }]);
+      return [{ kind: 'alternatives', of }];
+    }
+    case 'ebnf':
+      return null;
+    case 'json-schema':
+    case 'regex':
+    case 'json-object':
+      return [spec as StructurePart];
+  }
+}
+
+function refused(message: string): OctavoError {
+  return new OctavoError('invalid_request', message, { param: 'tools' });
+}

@@ -1,0 +1,204 @@
+import { readdir } from 'node:fs/promises';
+import { dirname, join, posix } from 'node:path';
+import { clip } from '../clip.js';
+import { OctavoError } from '../errors.js';
+import { externalFiles } from '../importer/external-files.js';
+import { type Dtype, variantsAmong } from '../importer/variants.js';
+import { downloadBlob } from './download-blob.js';
+import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-client.js';
+import type { HubId } from './hub-id.js';
+import type { HubSettings } from './hub-settings.js';
+import { type Owner, THIS_PROCESS } from './partial-file.js';
+import { RepositoryCache } from './repository-cache.js';
+
+/** What a model needs beside its weights. */
+const REQUIRED = ['tokenizer.json', 'tokenizer_config.json'];
+/** One of them: ONNX Runtime GenAI's model builder writes the second alone. */
+const CONFIGS = ['config.json', 'genai_config.json'];
+const WANTED = new Set([
+  ...REQUIRED,
+  ...CONFIGS,
+  'generation_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'chat_template.json',
+]);
+
+/** What people see of a download. */
+export interface FetchObserver {
+  /** One line. */
+  log(line: string): void;
+  /** Bytes of a file. */
+  progress(file: string, done: number, total: number): void;
+}
+
+export interface FetchOptions extends HubClientOptions {
+  readonly settings: HubSettings;
+  readonly dtype: Dtype | 'auto';
+  readonly observer: FetchObserver;
+  readonly owner?: Owner;
+}
+
+/**
+ * The directory of a hub's model, with the files that serving it needs: configuration, tokenizer, the ONNX file of one number format
+ * and its external data. What is in the cache is not downloaded again; a hub that cannot be reached does not matter when all is there.
+ *
+ * @throws OctavoError `hub_*`, `model_file_missing`, `model_file_corrupt`
+ */
+export async function fetchModel(id: HubId, options: FetchOptions): Promise<string> {
+  const { settings, observer, dtype } = options;
+  const cache = new RepositoryCache(settings.cacheDir, id.repo);
+  if (settings.offline) {
+    return cachedModel(cache, id, dtype, 'HF_HUB_OFFLINE is set');
+  }
+  const client = new HubClient(settings, id, options);
+  try {
+    const cached = await cachedModel(cache, id, dtype, '').catch(() => null);
+    // Who has the model need not wait long for a network that is not there.
+    const listing = await client.list(cached === null ? undefined : 1).catch((error: unknown) => {
+      if (error instanceof OctavoError && error.kind === 'hub_unreachable') return error;
+      throw error;
+    });
+    if (listing instanceof OctavoError) {
+      const dir = cached ?? (await cachedModel(cache, id, dtype, listing.message));
+      observer.log(`octavo: ${listing.message}; using ${id.repo} as it is in the cache`);
+      return dir;
+    }
+    const onnx = chooseOnnx(listing.files, dtype, id);
+    const fetch = new Fetch(client, cache, listing, options);
+    const isTemplate = (file: string): boolean =>
+      /^additional_chat_templates\/[^/]+\.jinja$/.test(file);
+    for (const file of listing.files) {
+      if (WANTED.has(file) || isTemplate(file)) await fetch.file(file);
+    }
+    await fetch.file(onnx);
+    const dir = cache.snapshotDir(listing.commit);
+    for (const file of dataFiles(dir, onnx)) {
+      if (!listing.files.has(file)) {
+        const what = `${id.repo}: ${onnx} has its weights in ${clip(file)}, which is not in the repository`;
+        throw new OctavoError('model_file_missing', what);
+      }
+      await fetch.file(file);
+    }
+    await cache.saveCommit(id, listing.commit);
+    return dir;
+  } finally {
+    await client.close();
+  }
+}
+
+/** The files of one commit, one after the other: the line is full with one. */
+class Fetch {
+  readonly #client: HubClient;
+  readonly #cache: RepositoryCache;
+  readonly #commit: string;
+  readonly #options: FetchOptions;
+
+  constructor(
+    client: HubClient,
+    cache: RepositoryCache,
+    { commit }: RepositoryListing,
+    options: FetchOptions,
+  ) {
+    this.#client = client;
+    this.#cache = cache;
+    this.#commit = commit;
+    this.#options = options;
+  }
+
+  async file(path: string): Promise<void> {
+    if (await this.#cache.has(this.#commit, path)) return;
+    const file = await this.#client.describe(this.#commit, path);
+    const { owner = THIS_PROCESS, observer } = this.#options;
+    const blob = this.#cache.blob(file.etag);
+    await downloadBlob(this.#client, file, blob, owner, {
+      progress: (done, total) => observer.progress(path, done, total),
+      waiting: () => observer.log(`octavo: another process downloads ${path}; waiting for it`),
+    });
+    await this.#cache.place(this.#commit, path, file.etag);
+  }
+}
+
+/** @throws OctavoError `model_file_missing`: what is in the repository, and what would be needed */
+function chooseOnnx(files: ReadonlySet<string>, dtype: Dtype | 'auto', id: HubId): string {
+  const variants = variantsAmong(files);
+  const chosen = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
+  if (chosen) return chosen.path;
+  const onnx = [...files].filter((file) => file.endsWith('.onnx'));
+  let what: string;
+  if (variants.length > 0) {
+    what = `no ONNX model of --dtype ${dtype}; there are: ${variants.map((v) => `${v.dtype} (${v.path})`).join(', ')}`;
+  } else if (onnx.length > 0) {
+    what = `no ONNX decoder under a usual name (onnx/model.onnx); there are: ${shorten(onnx)}`;
+  } else {
+    what = `no ONNX model; there are: ${shorten([...files])}. Octavo serves ONNX exports: look for one under onnx-community, or export it with Optimum or ONNX Runtime GenAI's model builder`;
+  }
+  return refuse(`${id.repo}: ${what}`);
+}
+
+function refuse(message: string): never {
+  throw new OctavoError('model_file_missing', message);
+}
+
+function shorten(names: readonly string[]): string {
+  const shown = names.slice(0, 12).join(', ');
+  return names.length > 12 ? `${shown} and ${names.length - 12} more` : shown;
+}
+
+/**
+ * Paths in the repository of a model's external data.
+ *
+ * @throws OctavoError `model_file_corrupt` for a name that leaves the model's directory
+ */
+function dataFiles(dir: string, onnx: string): string[] {
+  const file = join(dir, onnx);
+  return externalFiles(file).map((name) => {
+    const path = posix.join(posix.dirname(onnx), name);
+    const outside = posix.relative(posix.dirname(onnx), path).startsWith('..');
+    if (!outside && !posix.isAbsolute(name) && !name.includes('\\')) return path;
+    const what = `${file}: its external data ${JSON.stringify(name)} lies outside the model's directory`;
+    throw new OctavoError('model_file_corrupt', what);
+  });
+}
+
+/** @throws OctavoError `hub_unreachable`: which file is not in the cache, and why it cannot be fetched */
+async function cachedModel(
+  cache: RepositoryCache,
+  id: HubId,
+  dtype: Dtype | 'auto',
+  why: string,
+): Promise<string> {
+  const name = `${id.repo}@${id.revision}`;
+  const commit = await cache.commitOf(id);
+  const dir = commit === null ? null : cache.snapshotDir(commit);
+  const files = dir === null ? new Set<string>() : await filesOf(dir);
+  if (commit === null || dir === null || files.size === 0) {
+    const what = `${why}, and ${name} is not in the cache (${dirname(cache.blobsDir)})`;
+    throw new OctavoError('hub_unreachable', what);
+  }
+  const onnx = variantsAmong(files).find((v) => dtype === 'auto' || v.dtype === dtype)?.path;
+  const missing: string[] = [];
+  for (const file of REQUIRED) if (!(await cache.has(commit, file))) missing.push(file);
+  const configs = await Promise.all(CONFIGS.map((file) => cache.has(commit, file)));
+  if (!configs.includes(true)) missing.push(CONFIGS.join(' or '));
+  if (onnx === undefined) {
+    missing.push(dtype === 'auto' ? 'an ONNX model' : `an ONNX model of --dtype ${dtype}`);
+  } else {
+    for (const file of dataFiles(dir, onnx)) {
+      if (!(await cache.has(commit, file))) missing.push(file);
+    }
+  }
+  if (missing.length === 0) return dir;
+  const what = `${why}, and of ${name} the cache lacks ${missing.join(', ')} (${dir})`;
+  throw new OctavoError('hub_unreachable', what);
+}
+
+/** Paths inside a snapshot, as deep as models have them. */
+async function filesOf(dir: string): Promise<Set<string>> {
+  const files = new Set<string>();
+  for (const folder of ['', 'onnx/']) {
+    for (const name of await readdir(join(dir, folder)).catch(() => [])) files.add(folder + name);
+  }
+  return files;
+}

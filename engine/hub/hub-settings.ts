@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { clip } from '../clip.js';
+import { OctavoError } from '../errors.js';
+import { type Environment, type ProxySettings, readProxySettings } from './hub-dispatcher.js';
+
+export interface HubToken {
+  readonly value: string;
+  /** Where it was found, for messages. */
+  readonly source: string;
+}
+
+/** What the environment says of the hub, under the names that the hub's own tools read. */
+export interface HubSettings {
+  /** Without a slash at the end. */
+  readonly endpoint: string;
+  readonly token: HubToken | null;
+  /** Where repositories are kept; shared with the hub's other tools. */
+  readonly cacheDir: string;
+  readonly offline: boolean;
+  readonly proxies: ProxySettings;
+}
+
+/** @throws OctavoError `usage` for an HF_ENDPOINT or proxy that is no URL, a token that no header can carry */
+export async function readHubSettings(environment: Environment): Promise<HubSettings> {
+  const home = expand(environment['HF_HOME']) ?? join(cacheHome(environment), 'huggingface');
+  const cache = expand(environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE']);
+  return {
+    endpoint: endpointOf(environment['HF_ENDPOINT'] || 'https://huggingface.co'),
+    token: await findToken(environment, home),
+    cacheDir: resolve(cache ?? join(home, 'hub')),
+    offline: isTrue(environment['HF_HUB_OFFLINE'] || environment['TRANSFORMERS_OFFLINE']),
+    proxies: readProxySettings(environment),
+  };
+}
+
+function isTrue(text: string | undefined): boolean {
+  return /^(?:1|true|yes|on)$/i.test(text ?? '');
+}
+
+/** Shells expand `~`; files of variables do not. */
+function expand(path: string | undefined): string | null {
+  if (!path) return null;
+  return /^~(?=[/\\]|$)/.test(path) ? join(homedir(), path.slice(1)) : path;
+}
+
+function cacheHome(environment: Environment): string {
+  const base = environment['XDG_CACHE_HOME'];
+  return base && isAbsolute(base) ? base : join(homedir(), '.cache');
+}
+
+function endpointOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:';
+  if (isHttp && url.username === '' && url.password === '' && url.search === '') {
+    return text.replace(/\/+$/, '');
+  }
+  const allowed = 'must be an http:// or https:// URL without a user or a query';
+  throw new OctavoError('usage', `HF_ENDPOINT ${clip(text)}: ${allowed}`, { param: 'HF_ENDPOINT' });
+}
+
+/** The environment's, or what `hf auth login` has left. */
+async function findToken(environment: Environment, home: string): Promise<HubToken | null> {
+  if (isTrue(environment['HF_HUB_DISABLE_IMPLICIT_TOKEN'])) return null;
+  for (const name of ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN']) {
+    const token = asToken(environment[name], name);
+    if (token) return token;
+  }
+  const file = expand(environment['HF_TOKEN_PATH']) ?? join(home, 'token');
+  return asToken(await readFile(file, 'utf8').catch(() => ''), file);
+}
+
+/** Never repeats the token: messages go into logs. */
+function asToken(text: string | undefined, source: string): HubToken | null {
+  const value = text?.trim() ?? '';
+  if (value === '') return null;
+  if (/^[\x21-\x7e]+$/.test(value)) return { value, source };
+  throw new OctavoError('usage', `${source}: a token is one line of ASCII without spaces`, {
+    param: source,
+  });
+}

@@ -1,0 +1,117 @@
+import type { StructurePart } from '../protocol/request.js';
+import { MarkerScanner } from '../text/marker-scanner.js';
+import { textWithout } from '../text/text-without.js';
+
+const OPEN = '<think>';
+const CLOSE = '</think>';
+
+/** Texts that some tokenizers have as special tokens; the parser needs to see them. */
+export const THINK_MARKERS: readonly string[] = [OPEN, CLOSE];
+
+/** What closes the reasoning that a prompt has opened, in the form in which templates write it. */
+export const CLOSE_THINKING = `\n${CLOSE}\n\n`;
+
+/**
+ * Reasoning as a part of a grammar's text, of which the answer is the rest.
+ *
+ * @param open whether the prompt has opened it; otherwise the model may think or not
+ */
+export function thinkingParts(open: boolean): StructurePart[] {
+  const thought: StructurePart[] = [
+    { kind: 'regex', source: textWithout(CLOSE) },
+    { kind: 'literal', text: CLOSE },
+    { kind: 'regex', source: '\\s{0,4}' },
+  ];
+  if (open) return thought;
+  return [{ kind: 'alternatives', of: [[], [{ kind: 'literal', text: OPEN }, ...thought]] }];
+}
+
+export interface ThinkPiece {
+  readonly kind: 'reasoning' | 'content';
+  readonly text: string;
+}
+
+/** Whether a prompt ends with the tag that opens reasoning, so that the output begins inside of it (DeepSeek R1, Qwen 3 thinking). */
+export function opensThinking(prompt: string): boolean {
+  return prompt.trimEnd().endsWith(OPEN);
+}
+
+/**
+ * Tells reasoning from the answer in a text that comes in pieces: `<think> reasoning </think> answer`. Only a tag at the very
+ * beginning opens reasoning; later ones are text. White space beside the tags belongs to them. Reasoning that is never closed is
+ * reasoning to its end.
+ */
+export class ThinkParser {
+  readonly #open = new MarkerScanner(OPEN);
+  readonly #close = new MarkerScanner(CLOSE);
+  #state: 'opening' | 'thinking' | 'closed' | 'answer';
+  /** Nothing but white space has come since the opening tag. */
+  #atStart = true;
+  #text = '';
+  #pieces: ThinkPiece[] = [];
+
+  /** @param open whether the prompt has opened the reasoning */
+  constructor(options: { readonly open: boolean }) {
+    this.#state = options.open ? 'thinking' : 'opening';
+  }
+
+  /** `opening`: it is not known yet whether there is reasoning at all. */
+  get state(): 'opening' | 'thinking' | 'closed' | 'answer' {
+    return this.#state;
+  }
+
+  push(piece: string): ThinkPiece[] {
+    if (this.#state === 'answer') return piece === '' ? [] : [{ kind: 'content', text: piece }];
+    for (const char of piece) this.#take(char);
+    return this.#finish();
+  }
+
+  flush(): ThinkPiece[] {
+    if (this.#state === 'opening') this.#text = this.#open.flush();
+    if (this.#state === 'thinking') this.#text = this.#close.flush();
+    return this.#finish();
+  }
+
+  #take(char: string): void {
+    switch (this.#state) {
+      case 'opening': {
+        const text = this.#open.push(char);
+        if (text === '') return;
+        if (text !== null) this.#text += text + this.#open.flush();
+        return this.#enter(text === null ? 'thinking' : 'answer');
+      }
+      case 'thinking': {
+        const text = this.#close.push(char);
+        if (text === null) return this.#enter('closed');
+        this.#text += this.#atStart ? text.trimStart() : text;
+        if (text !== '') this.#atStart = false;
+        return;
+      }
+      case 'closed':
+        if (/\s/.test(char)) return;
+        this.#enter('answer');
+        this.#text += char;
+        return;
+      case 'answer':
+        this.#text += char;
+    }
+  }
+
+  /** Text read in one state must not be taken for another's. */
+  #enter(state: 'thinking' | 'closed' | 'answer'): void {
+    if (this.#state === 'thinking') this.#emit('reasoning');
+    this.#state = state;
+  }
+
+  #finish(): ThinkPiece[] {
+    this.#emit(this.#state === 'thinking' ? 'reasoning' : 'content');
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    return pieces;
+  }
+
+  #emit(kind: ThinkPiece['kind']): void {
+    if (this.#text !== '') this.#pieces.push({ kind, text: this.#text });
+    this.#text = '';
+  }
+}

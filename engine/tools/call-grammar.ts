@@ -1,0 +1,69 @@
+import type { Suspect } from '../grammar/check-messages.js';
+import type { GrammarSpec, StructurePart } from '../protocol/request.js';
+import type { OfferedTool } from './tool-format.js';
+import type { ToolPlan } from './tool-plan.js';
+
+/**
+ * Calls and nothing else.
+ *
+ * @param written with which the prompt already begins the first call
+ */
+export function onlyCalls(plan: ToolPlan, written: string): StructurePart[] {
+  const { begin, separator, end } = plan.format.language;
+  const max = plan.maxCalls === 1 ? 1 : null;
+  const repeated: StructurePart = {
+    kind: 'repeat',
+    parts: [oneCall(plan, 0)],
+    separator,
+    min: 1,
+    max,
+  };
+  const ofBegin = Math.min(written.length, begin.length);
+  const ofCall = written.length - ofBegin;
+  if (ofCall === 0) return [...literal(begin.slice(ofBegin)), repeated, ...literal(end)];
+  const more: StructurePart[] = [
+    { kind: 'alternatives', of: [[], [...literal(separator), repeated]] },
+  ];
+  return [oneCall(plan, ofCall), ...(max === 1 ? [] : more), ...literal(end)];
+}
+
+/** Calls that follow the schemas of the `strict` functions, or another answer; text stays free where `answer` is null. */
+export function callsOrAnswer(
+  plan: ToolPlan,
+  answer: readonly StructurePart[] | null,
+): StructurePart[] {
+  const { textAlone, textBefore } = plan.format.language;
+  const alone: StructurePart[] = [{ kind: 'regex', source: textAlone }];
+  const before: StructurePart[] = answer ? [] : [{ kind: 'regex', source: textBefore }];
+  return [{ kind: 'alternatives', of: [answer ?? alone, [...before, ...onlyCalls(plan, '')]] }];
+}
+
+/** What may be at fault when a grammar of calls is refused: each function's arguments. */
+export const callSuspects = ({ offered, mode, compact }: ToolPlan): Suspect[] =>
+  offered.map((tool) => ({
+    spec: argumentsOf(tool, mode !== 'auto', compact),
+    name: `the function ${tool.name}`,
+    param: 'tools',
+  }));
+
+/** @param skip so many characters of the call are in the prompt */
+function oneCall({ format, offered, mode, compact }: ToolPlan, skip: number): StructurePart {
+  const of = offered.map((tool) => {
+    const { before, after } = format.language.call(tool.name);
+    const parameters = argumentsOf(tool, mode !== 'auto', compact);
+    return [...literal(before.slice(skip)), parameters, ...literal(after)];
+  });
+  return { kind: 'alternatives', of };
+}
+
+function argumentsOf(
+  { strict, parameters }: OfferedTool,
+  isForced: boolean,
+  compact: boolean,
+): GrammarSpec & StructurePart {
+  const form = compact ? { compact } : {};
+  if (!strict && !isForced) return { kind: 'json-object', ...form };
+  return { kind: 'json-schema', source: JSON.stringify(parameters), ...form };
+}
+
+const literal = (text: string): StructurePart[] => (text === '' ? [] : [{ kind: 'literal', text }]);
