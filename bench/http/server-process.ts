@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import { engineOptions } from '../../engine/client/engine-options.js';
 import type { Engine } from '../../engine/client/engine-port.js';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import { buildApp } from '../../server/app.js';
-import { engineOptions } from '../../server/commands/engine-options.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import { startServer } from '../../server/lifecycle.js';
 import { SteppingEngine } from './stepping-engine.js';

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { findModel } from '../../engine/hub/find-model.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
@@ -10,7 +11,7 @@ import { checkRows } from '../../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../../engine/runner/segment-session.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
-import { findModel } from './find-model.js';
+import { downloadObserver } from './conversion-progress.js';
 
 /** What only shows when the model runs: a model that is inspected without an error is one that is served. */
 async function tryRows(model: ImportedModel): Promise<void> {
@@ -29,7 +30,12 @@ export async function inspect(
 ): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
-  const { dir: modelDir } = await findModel(modelName, 'model', settings.dtype, log);
+  const { dir: modelDir } = await findModel(
+    modelName,
+    'model',
+    settings.dtype,
+    downloadObserver(process.stderr, log),
+  );
   const config = await readServableConfig(modelDir, settings.dtype);
   const maxLength = config.maxPositionEmbeddings;
   const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { engineOptions } from '../../engine/client/engine-options.js';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { OctavoError } from '../../engine/errors.js';
 import { generateText, PLAIN_TEXT } from '../../engine/generation/generate-text.js';
@@ -11,7 +12,7 @@ import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { conversionProgress } from './conversion-progress.js';
-import { engineOptions, servedModelFiles } from './engine-options.js';
+import { servedModelFiles } from './served-model-files.js';
 
 type WorkerEngine = Awaited<ReturnType<typeof createWorkerEngine>>;
 

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
+import { engineOptions } from '../../engine/client/engine-options.js';
 import { type MortalEngine, RestartingEngine } from '../../engine/client/restarting-engine.js';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
@@ -18,7 +19,7 @@ import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { addresses } from './addresses.js';
 import { conversionProgress } from './conversion-progress.js';
-import { engineOptions, servedModelFiles } from './engine-options.js';
+import { servedModelFiles } from './served-model-files.js';
 
 /**
  * `octavo serve`: serves until SIGTERM or SIGINT. A second signal, or one that comes while the model is loaded, ends the process at once,

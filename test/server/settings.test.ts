@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
+import { SETTING_GROUPS } from '../../engine/settings.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import { nearest } from '../../server/config/nearest.js';
-import { listSettings, SETTING_GROUPS } from '../../server/config/settings.js';
+import { listSettings } from '../../server/config/settings.js';
 
 test('defaults', () => {
   const settings = loadSettings({}, {});

@@ -1,9 +1,9 @@
+import { SETTING_GROUPS } from '../../engine/settings.js';
 import {
   environmentName,
   flagName,
   isRepeatable,
   listSettings,
-  SETTING_GROUPS,
   type SettingName,
   type SettingSchema,
 } from '../../server/config/settings.js';

@@ -1,13 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { clip } from '../../engine/clip.js';
-import { OctavoError } from '../../engine/errors.js';
-import { fetchModel } from '../../engine/hub/fetch-model.js';
-import { parseHubId } from '../../engine/hub/hub-id.js';
-import { readHubSettings } from '../../engine/hub/hub-settings.js';
-import { foreignFormat } from '../../engine/importer/foreign-format.js';
-import type { Dtype } from '../../engine/importer/variants.js';
-import { progressBar } from './progress-bar.js';
+import { clip } from '../clip.js';
+import { OctavoError } from '../errors.js';
+import { foreignFormat } from '../importer/foreign-format.js';
+import type { Dtype } from '../importer/variants.js';
+import { type FetchObserver, fetchModel } from './fetch-model.js';
+import { parseHubId } from './hub-id.js';
+import { readHubSettings } from './hub-settings.js';
 
 /** Where a model is, and what it is called by those who named it. */
 export interface FoundModel {
@@ -26,7 +25,7 @@ export async function findModel(
   text: string,
   flag: string,
   dtype: Dtype | 'auto',
-  log: (line: string) => void,
+  observer: FetchObserver,
 ): Promise<FoundModel> {
   const found = await stat(text).catch(() => null);
   const foreign = found && (await foreignFormat(text));
@@ -38,12 +37,6 @@ export async function findModel(
       'must be the directory of a model, or a model of the hub: owner/name[@revision]';
     throw new OctavoError('usage', `${flag} ${clip(text)}: ${allowed}`, { param: flag });
   }
-  const show = progressBar(process.stderr, log);
-  const observer = {
-    log,
-    progress: (file: string, done: number, total: number) =>
-      show(`downloading ${file}`, done, total),
-  };
   const settings = await readHubSettings(process.env);
   const dir = await fetchModel(id, { settings, dtype, observer });
   return { dir, names: [id.repo, id.repo.slice(id.repo.indexOf('/') + 1)] };

@@ -1,12 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findModel } from '../../../server/commands/find-model.js';
+import { findModel } from '../../../engine/hub/find-model.js';
 import { exportDir } from '../../support/export-fixtures.js';
 import { modelDir } from '../../support/model-dir.js';
 
+const SILENT = { log: () => undefined, progress: () => undefined };
+
 function refusal(path: string): Promise<string> {
-  return findModel(path, '--model', 'auto', () => undefined).then(
+  return findModel(path, '--model', 'auto', SILENT).then(
     ({ dir }) => `found ${dir}`,
     (error: unknown) => (error as Error).message,
   );

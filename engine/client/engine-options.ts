@@ -1,0 +1,37 @@
+import { modelCacheDir } from '../environment/model-cache-dir.js';
+import type { EngineQuantization } from '../protocol/options.js';
+import type { EngineSettings } from '../settings.js';
+import type { WorkerEngineOptions } from './worker-engine.js';
+
+/** The settings of an engine, and one of the metrics about it. */
+export interface StartSettings extends EngineSettings {
+  readonly kvMetricsSampleRate: number;
+}
+
+/** What an engine's thread is started with, of settings as flags and the library have them. */
+export function engineOptions(settings: StartSettings, modelDir: string): WorkerEngineOptions {
+  return {
+    modelDir,
+    maxNumSeqs: settings.maxNumSeqs,
+    maxNumBatchedTokens: settings.maxNumBatchedTokens,
+    blockSize: settings.blockSize,
+    kvCacheBytes: settings.kvCacheMemory,
+    dtype: settings.dtype,
+    kvDtype: settings.kvDtype,
+    maxModelLength: settings.maxModelLen ?? null,
+    threads: settings.threads,
+    enablePrefixCaching: settings.enablePrefixCaching,
+    schedulingPolicy: settings.schedulingPolicy,
+    longPrefillThreshold: settings.longPrefillTokenThreshold,
+    kvMetricsSampleRate: settings.kvMetricsSampleRate,
+    ...(settings.quantize !== 'none' && { quantize: quantization(settings, settings.quantize) }),
+  };
+}
+
+function quantization(
+  settings: StartSettings,
+  kind: EngineQuantization['kind'],
+): EngineQuantization {
+  const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
+  return { kind, nbits: settings.quantizeNbits, cacheDir };
+}
