@@ -86,10 +86,10 @@ describe('chat completions', () => {
       finish: 'length',
     }));
     const { client } = await startTestServer(engine);
-    const request = { model: 'byte-model', messages, n: 3, seed: 0xffffffff };
+    const request = { model: 'byte-model', messages, n: 3, seed: Number.MAX_SAFE_INTEGER };
     const whole = await client.chat.completions.create(request);
     const texts = whole.choices.map(({ message }) => message.content);
-    expect(texts).toEqual(['seed 4294967295', 'seed 0', 'seed 1']);
+    expect(texts).toEqual(['seed 9007199254740991', 'seed 0', 'seed 1']);
     expect(whole.usage?.prompt_tokens).toBe(19);
     const streamed = ['', '', ''];
     const order: number[] = [];
@@ -134,7 +134,8 @@ describe('chat completions', () => {
       promptTokenIds: bytesOf('<system>Be brief.<user>ab<assistant>'),
       maxTokens: 8,
       stopTokenIds: [10, 11],
-      sampling: { temperature: 0, topP: 0.5, seed: 0xffffffff },
+      // The upper 11 bits of an int64 are mixed into the lower ones.
+      sampling: { temperature: 0, topP: 0.5, seed: 2 ** 53 - 1 - 0x7ff },
     });
   });
 
