@@ -46,11 +46,16 @@ export type Refusal =
  */
 export type Propose = (id: RequestId, most: number) => readonly TokenId[];
 
+const NONE_HELD: ReadonlySet<RequestId> = new Set();
+
 /** A plan in the making. */
 interface StepBuilder {
   readonly propose: Propose;
+  readonly held: ReadonlySet<RequestId>;
   budget: number;
   readonly sequences: ScheduledSequence[];
+  /** Those of `sequences`, in the same order. */
+  readonly planned: Sequence[];
   readonly blockCopies: BlockCopy[];
 }
 
@@ -71,6 +76,8 @@ export class Scheduler {
   readonly #cache: KvCacheManager;
   readonly #queues: SequenceQueues;
   #lookup: Lookup | null = null;
+  /** Of the last plan, in its order: `apply` does not look them up by their names. */
+  #planned: readonly Sequence[] = [];
 
   constructor(config: SchedulerConfig, cache: KvCacheManager) {
     this.#config = config;
@@ -137,16 +144,20 @@ export class Scheduler {
    * The next step, or null when nothing can run.
    *
    * @param propose absent: nothing is guessed
+   * @param held running sequences that are left out of this step. They keep their place and, while they can, their blocks
    */
-  schedule(propose: Propose = () => []): StepPlan | null {
+  schedule(propose: Propose = () => [], held: ReadonlySet<RequestId> = NONE_HELD): StepPlan | null {
     const step: StepBuilder = {
       propose,
+      held,
       budget: this.#config.maxNumBatchedTokens,
       sequences: [],
+      planned: [],
       blockCopies: [],
     };
     // After a preemption none is admitted: the blocks that were won back belong to those that run.
     if (this.#continueRunning(step)) this.#admitWaiting(step);
+    this.#planned = step.planned;
     if (step.sequences.length === 0) return null;
     const numTokens = this.#config.maxNumBatchedTokens - step.budget;
     return { sequences: step.sequences, numTokens, blockCopies: step.blockCopies };
@@ -155,33 +166,47 @@ export class Scheduler {
   /**
    * Takes the results of a plan in.
    *
-   * @param updates one for each of the plan's `sampledFor`
+   * @param plan the last one
+   * @param updates one for each of the plan's `sampledFor`, in their order
    * @returns what each of them got, and which are finished (those are gone from here)
    */
   apply(plan: StepPlan, updates: readonly SequenceUpdate[]): SequenceOutput[] {
     const outputs: SequenceOutput[] = [];
-    let expected = 0;
-    for (const { requestId, tokenIds, numProposed, sampledFor } of plan.sequences) {
-      const sequence = this.#live(requestId);
+    const sampled: Sequence[] = [];
+    for (const [
+      index,
+      { requestId, tokenIds, numProposed, sampledFor },
+    ] of plan.sequences.entries()) {
+      const sequence = this.#planned[index];
+      if (sequence?.ids[0] !== requestId)
+        throw new Error(`the last plan has no ${requestId} there`);
       sequence.numComputed += tokenIds.length - numProposed;
-      expected += sampledFor.length;
-      for (const sibling of sampledFor.slice(1)) this.#queues.fork(sequence, sibling);
+      if (sampledFor.length > 0) sampled.push(sequence);
+      for (let i = 1; i < sampledFor.length; i++) {
+        sampled.push(this.#queues.fork(sequence, sampledFor[i]));
+      }
       this.#queues.parkIfPaused(sequence);
       if (sampledFor.length > 0) continue;
       this.#cache.truncate(sequence.blocks, sequence.numComputed);
       const ends = sequence.spec.maxTokens === 0 && sequence.numComputed === sequence.tokens.length;
       // A copy: each that ends leaves the list.
-      if (ends) outputs.push(...sequence.ids.slice().map((id) => this.#accept(id, [])));
+      if (ends) outputs.push(...sequence.ids.slice().map((id) => this.#accept(sequence, id, [])));
     }
-    if (updates.length !== expected) {
-      throw new Error(`${expected} sequences of the plan get tokens, ${updates.length} did`);
+    this.#planned = [];
+    if (updates.length !== sampled.length) {
+      throw new Error(`${sampled.length} sequences of the plan get tokens, ${updates.length} did`);
     }
-    for (const { id, tokenIds, forks = [], drop = false } of updates) {
+    for (const [index, { id, tokenIds, forks = [], drop = false }] of updates.entries()) {
+      const sequence = sampled[index];
+      if (sequence.ids[0] !== id)
+        throw new Error(`the update of ${id} is that of another sequence`);
       // Before the tokens: they are the parent's alone.
-      for (const fork of forks) this.#queues.fork(this.#live(id), fork.id);
+      const children = forks.map((fork) => this.#queues.fork(sequence, fork.id));
       if (drop) this.#queues.remove(id);
-      else outputs.push(this.#accept(id, tokenIds));
-      outputs.push(...forks.map((fork) => this.#accept(fork.id, fork.tokenIds)));
+      else if (tokenIds.length > 0) outputs.push(this.#accept(sequence, id, tokenIds));
+      for (const [i, child] of children.entries()) {
+        outputs.push(this.#accept(child, forks[i].id, forks[i].tokenIds));
+      }
     }
     return outputs;
   }
@@ -205,6 +230,7 @@ export class Scheduler {
     const { running, numPreemptions } = this.#queues;
     for (let i = 0; i < running.length && step.budget > 0; i++) {
       const sequence = running[i];
+      if (step.held.size > 0 && sequence.ids.some((id) => step.held.has(id))) continue;
       while (!this.#take(step, sequence, null)) {
         const victim = preemptionVictim(running);
         this.#queues.preempt(victim);
@@ -234,7 +260,9 @@ export class Scheduler {
    */
   #take(step: StepBuilder, sequence: Sequence, prefix: CachedPrefix | null): boolean {
     const { tokens, blocks, spec } = sequence;
-    const computed = sequence.numComputed + (prefix?.numTokens ?? 0);
+    // All are computed where nothing could be decided after the last one: its row is wanted again.
+    const done = sequence.numComputed + (prefix?.numTokens ?? 0);
+    const computed = Math.min(done, tokens.length - 1);
     const { longPrefillThreshold } = this.#config;
     const known = chunkSize(tokens.length - computed, step.budget, longPrefillThreshold);
     const end = computed + known;
@@ -252,6 +280,7 @@ export class Scheduler {
     this.#cache.commit(blocks, tokens, end);
     sequence.numComputed = computed;
     step.budget -= known + proposed.length;
+    step.planned.push(sequence);
     step.blockCopies.push(...copies);
     step.sequences.push({
       requestId: sequence.ids[0],
@@ -304,12 +333,6 @@ export class Scheduler {
     return this.#cache.newSequence(root, contents);
   }
 
-  #live(id: RequestId): Sequence {
-    const sequence = this.#queues.find(id);
-    if (!sequence) throw new Error(`the plan names ${id}, which is not here`);
-    return sequence;
-  }
-
   /** Looked up again only when the cache has changed: the first in line may wait for many steps. */
   #cachedPrefix(sequence: Sequence): CachedPrefix | null {
     const { spec, numGenerated, blocks, tokens } = sequence;
@@ -323,8 +346,7 @@ export class Scheduler {
   }
 
   /** Appends what was decided for a sequence, up to what ends it, and lets it go then. */
-  #accept(id: RequestId, decided: readonly TokenId[]): SequenceOutput {
-    const sequence = this.#live(id);
+  #accept(sequence: Sequence, id: RequestId, decided: readonly TokenId[]): SequenceOutput {
     const tokenIds: TokenId[] = [];
     let finishReason = this.#finishReason(sequence, undefined);
     for (const token of decided) {

@@ -47,7 +47,7 @@ export interface SequenceUpdate {
   readonly id: RequestId;
   /**
    * The tokens that follow: the proposals that were accepted, in order, and one that was chosen from the row of the last of them.
-   * Never empty, unless it is dropped.
+   * Empty: nothing could be decided yet, and a later step computes the row of its last token again.
    */
   readonly tokenIds: readonly TokenId[];
   /** New sequences that continue this one as it was before `tokenIds`, each with tokens of its own. */

@@ -2,7 +2,7 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId } from '../../scheduler/ids.js';
 import type { Propose, Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { SequenceOutput, StepPlan } from '../../scheduler/step-plan.js';
-import type { Decoder } from '../decoding/decoder.js';
+import type { Decoder, SampledSequence } from '../decoding/decoder.js';
 import { PromptReading } from '../decoding/prompt-reading.js';
 import { PromptRows } from '../decoding/prompt-rows.js';
 import type { RowQuery } from '../decoding/row-query.js';
@@ -14,7 +14,7 @@ import type { CompletionOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport, StepTimings } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
-import { MAX_RANKED, Sampler } from '../sampling/sampler.js';
+import { MAX_RANKED } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner } from './model-runner.js';
@@ -35,13 +35,13 @@ export interface EngineCoreDependencies {
 }
 
 /** A live sequence, as the engine core knows it. */
-interface LiveSequence {
-  readonly request: EngineRequest;
-  readonly sampler: SequenceSampler;
+interface LiveSequence extends SampledSequence {
   /** Shared by the sequences of a request; null when only the next token is read of its rows. */
   readonly promptRows: PromptRows | null;
   /** Shared, too. */
   readonly times: RequestTimes;
+  /** Its first output has gone out. */
+  hasBegun: boolean;
 }
 
 /**
@@ -58,16 +58,7 @@ export class EngineCore {
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
-    const { vocabSize, propose } = dependencies;
-    this.#decoder = new SamplingDecoder(
-      (id) => {
-        const { sampler, request } = this.#find(id);
-        return { sampler, numLogprobs: request.logprobs };
-      },
-      new Sampler(),
-      vocabSize,
-      propose,
-    );
+    this.#decoder = new SamplingDecoder(dependencies);
   }
 
   get hasWork(): boolean {
@@ -124,7 +115,8 @@ export class EngineCore {
       const params = { ...request.sampling, seed: seedOf(request.sampling.seed, index) };
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
-      this.#live.set(id, { request, sampler, promptRows, times });
+      const numLogprobs = request.logprobs;
+      this.#live.set(id, { sampler, numLogprobs, promptRows, times, hasBegun: false });
     });
   }
 
@@ -176,17 +168,17 @@ export class EngineCore {
   /**
    * One step. A rejection is final: the engine must be thrown away.
    *
-   * @returns null when nothing could run, whatever work there is: that changes only by a command
+   * @returns null when nothing could run, whatever work there is: that changes only by a command, or when what sequences
+   *   wait for is there (`whenReady`)
    */
   async step(): Promise<CompletionOutput[] | null> {
     const { scheduler, runner, now, vocabSize, cache } = this.#dependencies;
     const start = now();
-    const plan = scheduler.schedule(this.#decoder.propose);
+    const plan = scheduler.schedule(this.#decoder.propose, this.#decoder.held());
     if (!plan) return null;
     const prompts = new PromptReading();
-    const query = this.#ask(plan, prompts);
+    const query = this.#ask(plan, prompts, start);
     const scheduled = now();
-    for (const { requestId } of plan.sequences) this.#find(requestId).times.begin(start);
     const result = await runner.execute(plan, query);
     const executed = now();
     const answer = new StepAnswer(query, result, vocabSize);
@@ -208,14 +200,23 @@ export class EngineCore {
     return outputs;
   }
 
-  /** Asks for what the plan's sequences need of its rows. */
-  #ask(plan: StepPlan, prompts: PromptReading): RowQuery {
+  /** Resolves when a sequence that was left out of steps can go on; never while there is none. */
+  whenReady(): Promise<void> {
+    return this.#decoder.whenReady();
+  }
+
+  /** Asks for what the plan's sequences need of its rows. @param start of the step */
+  #ask(plan: StepPlan, prompts: PromptReading, start: number): RowQuery {
     const builder = new RowQueryBuilder(this.#dependencies.vocabSize);
     let firstRow = 0;
     for (const sequence of plan.sequences) {
-      const { promptRows } = this.#find(sequence.requestId);
+      const live = this.#find(sequence.requestId);
+      const { promptRows, times } = live;
+      times.begin(start);
       if (promptRows) prompts.ask(builder, promptRows, sequence, firstRow);
-      this.#decoder.ask(builder, sequence, firstRow);
+      const { sampledFor } = sequence;
+      const sampled = sampledFor.length === 1 ? [live] : sampledFor.map((id) => this.#find(id));
+      this.#decoder.ask(builder, sequence, firstRow, sampled);
       firstRow += sequence.tokenIds.length;
     }
     return builder.build();
@@ -228,9 +229,10 @@ export class EngineCore {
     logprobs?: readonly TokenLogprobs[],
   ): CompletionOutput {
     const { requestId, finishReason, tokenIds } = output;
-    const { promptRows, times } = this.#find(requestId);
-    const prompt = promptRows?.takeResults();
-    const firstToken = times.firstToken(requestId, now);
+    const live = this.#find(requestId);
+    const prompt = live.promptRows?.takeResults();
+    const firstToken = live.hasBegun ? undefined : live.times.firstToken(now);
+    live.hasBegun = true;
     if (finishReason !== null) this.#forget(requestId);
     if (!logprobs && !prompt && !firstToken) return output;
     // To its reader, an embedding is complete, not cut off.
@@ -252,6 +254,7 @@ export class EngineCore {
 
   #forget(id: RequestId): void {
     this.#live.get(id)?.sampler.dispose();
+    this.#decoder.forget(id);
     this.#live.delete(id);
   }
 

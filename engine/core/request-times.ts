@@ -1,10 +1,8 @@
-import type { RequestId } from '../../scheduler/ids.js';
 import type { FirstTokenTimes } from '../protocol/outputs.js';
 
 /** When a request arrived and began to run, on the engine's clock. Shared by its completions. */
 export class RequestTimes {
   readonly #arrivedAt: number;
-  readonly #told = new Set<RequestId>();
   #begunAt: number | null = null;
 
   constructor(arrivedAt: number) {
@@ -16,10 +14,8 @@ export class RequestTimes {
     this.#begunAt ??= now;
   }
 
-  /** Of a completion's first token; undefined for those that follow. */
-  firstToken(id: RequestId, now: number): FirstTokenTimes | undefined {
-    if (this.#told.has(id)) return undefined;
-    this.#told.add(id);
+  /** Of a completion's first token. */
+  firstToken(now: number): FirstTokenTimes {
     const begunAt = this.#begunAt ?? now;
     return { queued: begunAt - this.#arrivedAt, prefill: now - begunAt };
   }

@@ -3,19 +3,12 @@ import type { Propose } from '../../scheduler/scheduler.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { TokenLogprobs } from '../protocol/outputs.js';
 import { joinNeeds } from '../sampling/row-needs.js';
-import type { Sampler } from '../sampling/sampler.js';
+import { Sampler } from '../sampling/sampler.js';
 import type { RowLogits, SequenceSampler } from '../sampling/sequence-sampler.js';
-import type { Decision, Decoder } from './decoder.js';
+import type { Decision, Decoder, SampledSequence } from './decoder.js';
 import type { RowQueryBuilder } from './row-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 import { tokenLogprobs } from './token-logprobs.js';
-
-/** What decides about one sequence. */
-export interface SampledSequence {
-  readonly sampler: SequenceSampler;
-  /** How many of the most likely tokens come with each chosen one; null: no log-probabilities. */
-  readonly numLogprobs: number | null;
-}
 
 /** What was asked of one row. */
 interface AskedRow {
@@ -30,71 +23,94 @@ interface AskedRow {
 /** The last rows of one sequence of the plan: of its last known token, and of each proposal behind it. */
 interface AskedSequence {
   readonly sampledFor: readonly RequestId[];
+  readonly sampled: readonly SampledSequence[];
   readonly proposals: readonly TokenId[];
   readonly rows: readonly AskedRow[];
 }
 
+/** A sequence that waits for its constraint. */
+interface HeldSequence {
+  readonly sampler: SequenceSampler;
+  readonly ready: Promise<void>;
+}
+
+/**
+ * Milliseconds that one step may wait for masks, of all its sequences together. A mask is usually there before the model's
+ * answer; a sequence whose mask is not is left out of the steps until it is, and the others do not wait for it.
+ */
+export const MASK_PATIENCE_MS = 10;
+
+export interface SamplingDecoderOptions {
+  readonly vocabSize: number;
+  /** Absent: nothing is guessed. */
+  readonly propose?: Propose;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
+}
+
 /**
  * Samples one token after another. A proposal is accepted while it equals what is chosen from the row before it: with
- * a random number fixed by seed and place, the text is the same with and without proposals, at any temperature.
+ * a random number fixed by seed and place, the text is the same with and without proposals, at any temperature, with
+ * and without a constraint.
  */
 export class SamplingDecoder implements Decoder {
   readonly propose: Propose;
-  readonly #sequences: (id: RequestId) => SampledSequence;
-  readonly #sampler: Sampler;
+  readonly #sampler = new Sampler();
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
+  readonly #now: () => number;
+  readonly #held = new Map<RequestId, HeldSequence>();
   #asked: AskedSequence[] = [];
+  /** Milliseconds that this step may still wait. */
+  #patience = 0;
 
-  /**
-   * @param sequences finds what decides about a live sequence
-   * @param propose absent: nothing is guessed
-   */
-  constructor(
-    sequences: (id: RequestId) => SampledSequence,
-    sampler: Sampler,
-    vocabSize: number,
-    propose: Propose = () => [],
-  ) {
-    this.#sequences = sequences;
-    this.#sampler = sampler;
+  constructor({ vocabSize, propose = () => [], now }: SamplingDecoderOptions) {
     this.#edited = new Float32Array(vocabSize);
-    // A constraint knows the tokens that it was told of, and none after them.
-    this.propose = (id, most) => (sequences(id).sampler.isConstrained ? [] : propose(id, most));
+    this.propose = propose;
+    this.#now = now;
   }
 
-  ask(builder: RowQueryBuilder, sequence: ScheduledSequence, firstRow: number): void {
+  held(): ReadonlySet<RequestId> {
+    if (this.#held.size === 0) return NONE;
+    for (const [id, { sampler }] of this.#held) if (sampler.isReady()) this.#held.delete(id);
+    return new Set(this.#held.keys());
+  }
+
+  whenReady(): Promise<void> {
+    return Promise.race([...this.#held.values()].map(({ ready }) => ready));
+  }
+
+  forget(id: RequestId): void {
+    this.#held.delete(id);
+  }
+
+  ask(
+    builder: RowQueryBuilder,
+    sequence: ScheduledSequence,
+    firstRow: number,
+    sampled: readonly SampledSequence[],
+  ): void {
     const { sampledFor, tokenIds, numProposed } = sequence;
     if (sampledFor.length === 0) return;
     const known = tokenIds.length - numProposed;
     const rows: AskedRow[] = [];
     for (let ahead = 0; ahead <= numProposed; ahead++) {
-      rows.push(this.#askRow(builder, sampledFor, firstRow + known - 1 + ahead, ahead));
+      rows.push(askRow(builder, sampled, firstRow + known - 1 + ahead, ahead));
     }
-    this.#asked.push({ sampledFor, proposals: tokenIds.slice(known), rows });
+    this.#asked.push({ sampledFor, sampled, proposals: tokenIds.slice(known), rows });
   }
 
   decide(answer: StepAnswer): Decision {
     const updates: SequenceUpdate[] = [];
     const logprobs = new Map<RequestId, readonly TokenLogprobs[]>();
-    for (const { sampledFor, proposals, rows } of this.#asked) {
-      for (const id of sampledFor) {
-        const tokenIds: TokenId[] = [];
+    this.#patience = MASK_PATIENCE_MS;
+    for (const asked of this.#asked) {
+      for (const [index, id] of asked.sampledFor.entries()) {
+        const { sampler, numLogprobs } = asked.sampled[index];
         const scored: TokenLogprobs[] = [];
-        const { sampler, numLogprobs } = this.#sequences(id);
-        for (const { row, sum, plainSum } of rows) {
-          const logits = answer.logits(row, sum);
-          const token = sampler.choose(this.#sampler, logits, this.#edited);
-          sampler.accept(token);
-          tokenIds.push(token);
-          if (plainSum !== null) {
-            const count = Math.min(numLogprobs ?? 0, logits.candidates.count);
-            const total = answer.total(plainSum);
-            scored.push(tokenLogprobs(logitOf(token, logits), logits.candidates, total, count));
-          }
-          if (token !== proposals[tokenIds.length - 1] || sampler.isStop(token)) break;
-        }
+        const tokenIds = this.#tokensOf(asked, asked.sampled[index], answer, scored);
         updates.push({ id, tokenIds });
+        if (tokenIds.length === 0) this.#held.set(id, { sampler, ready: sampler.whenReady() });
         if (numLogprobs !== null) logprobs.set(id, scored);
       }
     }
@@ -102,22 +118,61 @@ export class SamplingDecoder implements Decoder {
     return { updates, logprobs };
   }
 
-  /** @param ahead tokens that are chosen before this row's */
-  #askRow(
-    builder: RowQueryBuilder,
-    sampledFor: readonly RequestId[],
-    lastRow: number,
-    ahead: number,
-  ): AskedRow {
-    const { sampler, numLogprobs } = this.#sequences(sampledFor[0]);
-    const { temperature } = sampler.params;
-    const needs = joinNeeds(sampledFor.map((id) => this.#sequences(id).sampler.needs(ahead)));
-    const row = builder.addLogits(lastRow, Math.max(needs.ranked, numLogprobs ?? 0));
-    if (needs.whole) builder.addWhole(row);
-    const sum = needs.unless ? builder.addSum(row, temperature, needs.unless) : null;
-    const plain = (): number => (sum !== null && temperature === 1 ? sum : builder.addSum(row, 1));
-    return { row, sum, plainSum: numLogprobs === null ? null : plain() };
+  /** @returns none when the first mask is late */
+  #tokensOf(
+    { rows, proposals }: AskedSequence,
+    { sampler, numLogprobs }: SampledSequence,
+    answer: StepAnswer,
+    scored: TokenLogprobs[],
+  ): TokenId[] {
+    const tokenIds: TokenId[] = [];
+    for (const { row, sum, plainSum } of rows) {
+      if (!this.#awaits(sampler)) break;
+      const logits = answer.logits(row, sum);
+      const token = sampler.choose(this.#sampler, logits, this.#edited);
+      sampler.accept(token);
+      tokenIds.push(token);
+      if (plainSum !== null) {
+        const count = Math.min(numLogprobs ?? 0, logits.candidates.count);
+        const total = answer.total(plainSum);
+        scored.push(tokenLogprobs(logitOf(token, logits), logits.candidates, total, count));
+      }
+      if (token !== proposals[tokenIds.length - 1] || sampler.isStop(token)) break;
+    }
+    return tokenIds;
   }
+
+  /** Waits for a mask as long as this step may. @returns whether it is there */
+  #awaits(sampler: SequenceSampler): boolean {
+    if (sampler.isReady()) return true;
+    if (this.#patience <= 0) return false;
+    const start = this.#now();
+    const isReady = sampler.isReady(this.#patience);
+    this.#patience -= this.#now() - start;
+    return isReady;
+  }
+}
+
+const NONE: ReadonlySet<RequestId> = new Set();
+
+/** @param ahead tokens that are chosen before this row's */
+function askRow(
+  builder: RowQueryBuilder,
+  sampled: readonly SampledSequence[],
+  lastRow: number,
+  ahead: number,
+): AskedRow {
+  const { sampler, numLogprobs } = sampled[0];
+  const { temperature } = sampler.params;
+  const needs =
+    sampled.length === 1
+      ? sampler.needs(ahead)
+      : joinNeeds(sampled.map((s) => s.sampler.needs(ahead)));
+  const row = builder.addLogits(lastRow, Math.max(needs.ranked, numLogprobs ?? 0));
+  if (needs.whole) builder.addWhole(row);
+  const sum = needs.unless ? builder.addSum(row, temperature, needs.unless) : null;
+  const plain = (): number => (sum !== null && temperature === 1 ? sum : builder.addSum(row, 1));
+  return { row, sum, plainSum: numLogprobs === null ? null : plain() };
 }
 
 /** The model's own logit of a token that was chosen: edits may have lifted it from anywhere in the row. */

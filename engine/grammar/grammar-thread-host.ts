@@ -3,7 +3,12 @@ import type { GrammarRequest } from '../core/grammar-source.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { GrammarSpec } from '../protocol/request.js';
 import { MaskSlot } from './mask-slot.js';
-import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
+import type {
+  GrammarCommand,
+  GrammarReply,
+  GrammarThreadOptions,
+  MatcherMove,
+} from './messages.js';
 import { type MatcherHost, ThreadConstraint } from './thread-constraint.js';
 
 /** A grammar that lives in a thread. */
@@ -39,7 +44,9 @@ export class GrammarThreadHost implements MatcherHost {
   readonly #ready: Promise<void>;
   #loading: Waiter | null = null;
   #compiling: Compilation | null = null;
-  #advancing: number[] = [];
+  #moves: MatcherMove[] = [];
+  /** By matcher: whoever waits until it is done with what was asked of it. */
+  readonly #settling = new Map<number, () => void>();
   #count = 0;
   #memoryBytes = 0;
   #lost: OctavoError | null = null;
@@ -161,20 +168,32 @@ export class GrammarThreadHost implements MatcherHost {
   }
 
   /** Tokens of one step go out in one message, after the last of them. */
-  advance(matcher: number): void {
-    this.#advancing.push(matcher);
-    if (this.#advancing.length === 1) queueMicrotask(() => this.flush());
+  advance(move: MatcherMove): void {
+    this.#moves.push(move);
+    if (this.#moves.length === 1) queueMicrotask(() => this.flush());
   }
 
   flush(): void {
-    if (this.#advancing.length === 0) return;
-    this.#send({ type: 'advance', matchers: this.#advancing });
-    this.#advancing = [];
+    if (this.#moves.length === 0) return;
+    this.#send({ type: 'advance', moves: this.#moves });
+    this.#moves = [];
+  }
+
+  /** One wait a matcher at a time. A thread that does not answer in time has ended: so it does not answer any more. */
+  async settle(matcher: number, timeoutMs: number): Promise<void> {
+    if (this.#lost) return;
+    this.flush();
+    this.#send({ type: 'settle', matcher });
+    const reason = `a mask took more than ${timeoutMs / 1000} s`;
+    const timer = setTimeout(() => this.end(reason), timeoutMs).unref();
+    await new Promise<void>((resolve) => this.#settling.set(matcher, resolve));
+    clearTimeout(timer);
   }
 
   release(constraint: ThreadConstraint): void {
     if (!this.#constraints.delete(constraint.matcher)) return;
     constraint.grammar.live -= 1;
+    this.#settled(constraint.matcher);
     this.#send({ type: 'release', matcher: constraint.matcher });
     if (this.live === 0) this.#onIdle();
   }
@@ -203,7 +222,13 @@ export class GrammarThreadHost implements MatcherHost {
     for (const waiter of this.#starting.values()) waiter.reject(lost);
     this.#starting.clear();
     for (const constraint of this.#constraints.values()) constraint.fail(lost);
+    for (const matcher of this.#settling.keys()) this.#settled(matcher);
     this.#onIdle();
+  }
+
+  #settled(matcher: number): void {
+    this.#settling.get(matcher)?.();
+    this.#settling.delete(matcher);
   }
 
   #send(command: GrammarCommand): void {
@@ -235,6 +260,9 @@ export class GrammarThreadHost implements MatcherHost {
       case 'matching':
         this.#starting.get(reply.matcher)?.resolve();
         this.#starting.delete(reply.matcher);
+        break;
+      case 'settled':
+        this.#settled(reply.matcher);
         break;
       case 'aborted':
         this.end(reply.reason);

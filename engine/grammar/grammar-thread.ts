@@ -1,7 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { OctavoError, toErrorRecord } from '../errors.js';
-import { MaskSlot, SLOT } from './mask-slot.js';
-import type { GrammarCommand, GrammarReply, GrammarThreadOptions } from './messages.js';
+import { FINAL_STEP, MaskSlot, SLOT } from './mask-slot.js';
+import type {
+  GrammarCommand,
+  GrammarReply,
+  GrammarThreadOptions,
+  MatcherMove,
+} from './messages.js';
 import { grammarText } from './to-grammar.js';
 import { encodeVocabulary, readVocabulary } from './vocabulary.js';
 import { type CompiledGrammar, loadXgrammar, type Matcher, watchMemory } from './xgrammar.js';
@@ -26,6 +31,8 @@ interface Matching {
   readonly slot: MaskSlot;
   readonly stopTokenIds: readonly number[];
   readonly isLongest: boolean;
+  /** A token was refused: whatever follows is ignored. */
+  isRejected: boolean;
 }
 
 const memoryBytes = watchMemory();
@@ -69,21 +76,30 @@ async function match(command: Extract<GrammarCommand, { type: 'match' }>): Promi
   if (!grammar) throw new Error(`grammar ${command.grammar} is not here`);
   const matcher = await library.GrammarMatcher.createGrammarMatcher(grammar, eosTokenIds, true);
   const slot = new MaskSlot(command.slot);
-  const matching = { matcher, slot, stopTokenIds, isLongest };
+  const matching = { matcher, slot, stopTokenIds, isLongest, isRejected: false };
   matchings.set(command.matcher, matching);
-  await computeMask(matching);
+  await computeMask(matching, 1);
   reply({ type: 'matching', matcher: command.matcher });
 }
 
-async function advance(id: number): Promise<void> {
-  const matching = matchings.get(id);
-  if (!matching) return;
-  const { matcher, slot } = matching;
-  if (matcher.acceptToken(slot.token)) await computeMask(matching);
-  else slot.finish(SLOT.rejected);
+/** Of several moves of one matcher only the last one's mask is computed: nobody has looked at the others. */
+async function advance(moves: readonly MatcherMove[]): Promise<void> {
+  const steps = new Map<Matching, number>();
+  for (const move of moves) {
+    const matching = matchings.get(move.matcher);
+    if (!matching || matching.isRejected) continue;
+    if ('rollback' in move) matching.matcher.rollBack(move.rollback);
+    else matching.isRejected = !matching.matcher.acceptToken(move.token);
+    steps.set(matching, move.step);
+  }
+  for (const [matching, step] of steps) {
+    if (matching.isRejected) matching.slot.finish(FINAL_STEP, SLOT.rejected);
+    else await computeMask(matching, step);
+  }
 }
 
-async function computeMask({ matcher, slot, stopTokenIds, isLongest }: Matching): Promise<void> {
+async function computeMask(matching: Matching, step: number): Promise<void> {
+  const { matcher, slot, stopTokenIds, isLongest } = matching;
   const mask = await matcher.getNextTokenBitmask();
   // The mask does not say it: where nearly all tokens may follow, the library leaves its stop tokens out.
   const mayEnd = matcher.isTerminated();
@@ -94,7 +110,7 @@ async function computeMask({ matcher, slot, stopTokenIds, isLongest }: Matching)
     for (const token of stopTokenIds) mask[token >>> 5] |= 1 << (token & 31);
   }
   slot.mask.set(mask);
-  slot.finish(canGoOn || mayEnd ? SLOT.ready : SLOT.deadEnd);
+  slot.finish(step, canGoOn || mayEnd ? SLOT.ready : SLOT.deadEnd);
 }
 
 async function handle(command: GrammarCommand): Promise<void> {
@@ -104,7 +120,9 @@ async function handle(command: GrammarCommand): Promise<void> {
     case 'match':
       return match(command);
     case 'advance':
-      for (const id of command.matchers) await advance(id);
+      return advance(command.moves);
+    case 'settle':
+      reply({ type: 'settled', matcher: command.matcher });
       return;
     case 'release':
       matchings.get(command.matcher)?.matcher.dispose();
@@ -125,7 +143,7 @@ async function run(command: GrammarCommand): Promise<void> {
     await handle(command);
   } catch (error) {
     isLost = true;
-    for (const { slot } of matchings.values()) slot.finish(SLOT.lost);
+    for (const { slot } of matchings.values()) slot.finish(FINAL_STEP, SLOT.lost);
     const message = error instanceof Error ? error.message : String(error);
     reply({ type: 'aborted', reason: lastWords === '' ? message : lastWords });
   }

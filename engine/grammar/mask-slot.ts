@@ -1,17 +1,22 @@
 /** What has become of a mask. */
-export const SLOT = { pending: 0, ready: 1, rejected: 2, deadEnd: 3, lost: 4 } as const;
+export const SLOT = { ready: 0, rejected: 1, deadEnd: 2, lost: 3 } as const;
 
-const STATE = 0;
-const TOKEN = 1;
+/** The step of a state that nothing changes any more. */
+export const FINAL_STEP = 0x7fffffff;
+
+const STEP = 0;
+const STATE = 1;
 const HEADER_WORDS = 2;
 
 /**
  * One matcher's mask in memory that the engine's thread and a grammar thread share:
  *
- *     word 0: state, on which the engine's thread may sleep | word 1: the token to take next | mask, 32 tokens a word
+ *     word 0: the step whose mask is here, on which the engine's thread may sleep | word 1: state | mask, 32 tokens a word
  *
- * The engine's thread writes a token and makes the state pending; the grammar thread takes it, writes the next mask, and only then
- * changes the state. In between neither touches what is the other's.
+ * The engine's thread numbers what it asks of the matcher: the first mask is step 1, each token that is accepted and each
+ * roll-back is one more. The grammar thread writes mask and state of a step, and only then its number; a step that was
+ * overtaken by the next one may be left out. While the number is the last one asked for, the grammar thread writes
+ * nothing.
  */
 export class MaskSlot {
   readonly buffer: SharedArrayBuffer;
@@ -29,26 +34,27 @@ export class MaskSlot {
     return new MaskSlot(new SharedArrayBuffer(words * 4));
   }
 
+  /** Of the last step that is done. */
   get state(): number {
-    return Atomics.load(this.#header, STATE);
+    return this.#header[STATE];
   }
 
-  get token(): number {
-    return this.#header[TOKEN];
+  finish(step: number, state: number): void {
+    this.#header[STATE] = state;
+    Atomics.store(this.#header, STEP, step);
+    Atomics.notify(this.#header, STEP);
   }
 
-  request(token: number): void {
-    this.#header[TOKEN] = token;
-    Atomics.store(this.#header, STATE, SLOT.pending);
-  }
-
-  finish(state: number): void {
-    Atomics.store(this.#header, STATE, state);
-    Atomics.notify(this.#header, STATE);
-  }
-
-  /** Sleeps until the state is not pending. @returns false when that takes longer */
-  wait(milliseconds: number): boolean {
-    return Atomics.wait(this.#header, STATE, SLOT.pending, milliseconds) !== 'timed-out';
+  /** Sleeps until a step is done, for so many milliseconds at most. @returns whether it is */
+  wait(step: number, milliseconds: number): boolean {
+    for (;;) {
+      const done = Atomics.load(this.#header, STEP);
+      if (done >= step) return true;
+      if (milliseconds <= 0) return false;
+      // An earlier step may wake it: they are few, and each moves on.
+      if (Atomics.wait(this.#header, STEP, done, milliseconds) === 'timed-out') {
+        return Atomics.load(this.#header, STEP) >= step;
+      }
+    }
   }
 }

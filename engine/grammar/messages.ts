@@ -9,6 +9,12 @@ export interface GrammarThreadOptions {
   readonly vocabSize: number;
 }
 
+/** A matcher takes a token, or takes its last ones back. `step` numbers the mask that this gives (`MaskSlot`). */
+export type MatcherMove = { readonly matcher: number; readonly step: number } & (
+  | { readonly token: number }
+  | { readonly rollback: number }
+);
+
 export type GrammarCommand =
   | { readonly type: 'compile'; readonly grammar: number; readonly spec: GrammarSpec }
   | {
@@ -21,8 +27,9 @@ export type GrammarCommand =
       readonly eosTokenIds: readonly number[];
       readonly isLongest: boolean;
     }
-  /** Their slots hold a token. */
-  | { readonly type: 'advance'; readonly matchers: readonly number[] }
+  | { readonly type: 'advance'; readonly moves: readonly MatcherMove[] }
+  /** `settled` is wanted, when all that was asked of the matcher before is done. */
+  | { readonly type: 'settle'; readonly matcher: number }
   | { readonly type: 'release'; readonly matcher: number }
   | { readonly type: 'forget'; readonly grammar: number };
 
@@ -36,5 +43,6 @@ export type GrammarReply =
   | { readonly type: 'refused'; readonly error: ErrorRecord }
   /** The first mask is in the slot. */
   | { readonly type: 'matching'; readonly matcher: number }
+  | { readonly type: 'settled'; readonly matcher: number }
   /** The instance has aborted: the thread must be thrown away. */
   | { readonly type: 'aborted'; readonly reason: string };

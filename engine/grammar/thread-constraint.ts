@@ -2,21 +2,24 @@ import type { TokenId } from '../../scheduler/ids.js';
 import type { GrammarConstraint } from '../core/grammar-source.js';
 import { OctavoError } from '../errors.js';
 import { type MaskSlot, SLOT } from './mask-slot.js';
+import type { MatcherMove } from './messages.js';
 
-/** A mask takes a fraction of a millisecond; a thread that needs this long for one must not hold up all others. */
+/** A mask takes a fraction of a millisecond; a thread that needs this long for one is given up. */
 export const MASK_TIMEOUT_MS = 5000;
 
 /** What a constraint needs of its thread. */
 export interface MatcherHost {
-  advance(matcher: number): void;
+  advance(move: MatcherMove): void;
   flush(): void;
+  /** Resolves when all that was asked of the matcher is done, or the thread has ended. */
+  settle(matcher: number, timeoutMs: number): Promise<void>;
   release(constraint: ThreadConstraint): void;
   end(reason: string): void;
 }
 
 /**
- * The sampler's side of a matcher in a grammar thread. `accept` only sends the token: the next mask is computed while the model computes the
- * next step, and `mask` seldom has to wait.
+ * The sampler's side of a matcher in a grammar thread. `accept` only sends the token: the next mask is computed while the
+ * model computes the next step, and is seldom late.
  */
 export class ThreadConstraint implements GrammarConstraint {
   readonly matcher: number;
@@ -26,6 +29,11 @@ export class ThreadConstraint implements GrammarConstraint {
   readonly client: string;
   readonly #host: MatcherHost;
   readonly #stopTokenIds: ReadonlySet<TokenId>;
+  /** The step whose mask is wanted; the first one comes with the matcher. */
+  #step = 1;
+  /** Tokens that the matcher has taken, and the stop tokens behind them, of which it hears nothing. */
+  #taken = 0;
+  #stops = 0;
   #failure: OctavoError | null = null;
 
   constructor(
@@ -45,14 +53,21 @@ export class ThreadConstraint implements GrammarConstraint {
     return this.#failure;
   }
 
+  isReady(patience = 0): boolean {
+    if (this.#failure || this.slot.wait(this.#step, 0)) return true;
+    this.#host.flush();
+    return this.slot.wait(this.#step, patience);
+  }
+
+  async whenReady(): Promise<void> {
+    if (!this.isReady()) await this.#host.settle(this.matcher, MASK_TIMEOUT_MS);
+  }
+
   mask(): Int32Array | null {
     if (this.#failure) return null;
-    if (this.slot.state === SLOT.pending) {
-      this.#host.flush();
-      if (!this.slot.wait(MASK_TIMEOUT_MS)) {
-        this.#host.end(`a mask took more than ${MASK_TIMEOUT_MS / 1000} s`);
-        return null;
-      }
+    if (!this.isReady(MASK_TIMEOUT_MS)) {
+      this.#host.end(`a mask took more than ${MASK_TIMEOUT_MS / 1000} s`);
+      return null;
     }
     const { state } = this.slot;
     if (state === SLOT.ready) return this.slot.mask;
@@ -61,9 +76,26 @@ export class ThreadConstraint implements GrammarConstraint {
   }
 
   accept(token: TokenId): void {
-    if (this.#failure || this.#stopTokenIds.has(token)) return;
-    this.slot.request(token);
-    this.#host.advance(this.matcher);
+    if (this.#failure) return;
+    if (this.#stopTokenIds.has(token)) {
+      this.#stops += 1;
+      return;
+    }
+    this.#taken += 1;
+    this.#host.advance({ matcher: this.matcher, step: ++this.#step, token });
+  }
+
+  rollback(count: number): void {
+    if (this.#failure) return;
+    const accepted = this.#taken + this.#stops;
+    if (count > accepted) throw new RangeError(`${count} tokens to take back, of ${accepted}`);
+    const stops = Math.min(count, this.#stops);
+    const rollback = count - stops;
+    this.#stops -= stops;
+    this.#taken -= rollback;
+    if (rollback > 0) {
+      this.#host.advance({ matcher: this.matcher, step: ++this.#step, rollback });
+    }
   }
 
   dispose(): void {

@@ -45,6 +45,8 @@ export interface Compiler extends Disposable {
 export interface Matcher extends Disposable {
   /** @returns false, with nothing changed, when the grammar does not allow the token */
   acceptToken(tokenId: number): boolean;
+  /** Takes its last tokens back. More than it has taken: that aborts. */
+  rollBack(numTokens: number): void;
   /** A copy; bit `t & 31` of word `t >>> 5` is token `t`. Not after a stop token: that aborts. */
   getNextTokenBitmask(): Promise<Int32Array>;
   /** Whether the text may end here, for a matcher that terminates without a stop token. */

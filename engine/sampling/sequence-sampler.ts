@@ -63,9 +63,14 @@ export class SequenceSampler {
     ]);
   }
 
-  /** Whether a grammar says which tokens may come next. */
-  get isConstrained(): boolean {
-    return this.#constraint !== null;
+  /** Whether `choose` answers at once; see `TokenConstraint.isReady`. */
+  isReady(patience = 0): boolean {
+    return this.#constraint?.isReady(patience) ?? true;
+  }
+
+  /** See `TokenConstraint.whenReady`. */
+  whenReady(): Promise<void> {
+    return this.#constraint?.whenReady() ?? Promise.resolve();
   }
 
   isStop(token: TokenId): boolean {

@@ -174,6 +174,7 @@ export class EngineLoop {
     let picture: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve, reject) => {
       this.#wake = resolve;
+      void this.#core.whenReady().then(resolve);
       check = setTimeout(() => {
         try {
           this.#core.checkIntegrity();

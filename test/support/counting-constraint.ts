@@ -31,6 +31,19 @@ export class CountingConstraint implements TokenConstraint {
     this.accepted.push(token);
   }
 
+  rollback(count: number): void {
+    if (count > this.accepted.length) throw new RangeError('more than was accepted');
+    this.accepted.length -= count;
+  }
+
+  isReady(): boolean {
+    return true;
+  }
+
+  whenReady(): Promise<void> {
+    return Promise.resolve();
+  }
+
   dispose(): void {
     this.disposals += 1;
   }

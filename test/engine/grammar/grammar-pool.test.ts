@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { GrammarConstraint } from '../../../engine/core/grammar-source.js';
 import {
@@ -116,6 +117,67 @@ describe('GrammarPool', () => {
     expect(allowed(c)).toEqual(['x']);
     c.accept(tokenOf('x'));
     expect(allowed(c)).toEqual(['$']);
+  });
+
+  it('takes tokens back: the mask is again the one that stood before them', async () => {
+    const spec = { kind: 'json-schema', source: '{"type":"object"}' } as const;
+    const [walked, fresh] = await constrain(shared, spec, { count: 2 });
+    /** Takes a token that the mask allows. @returns null at an end */
+    const walk = (pick: number): TokenId | null => {
+      const mask = maskOf(walked);
+      const ids = vocabulary.flatMap((_, id) => ((mask[id >>> 5] >>> (id & 31)) & 1 ? [id] : []));
+      const token = ids[pick % ids.length] as TokenId;
+      walked.accept(token);
+      return token === EOS ? null : token;
+    };
+    const maskOf = (constraint: GrammarConstraint): Int32Array => {
+      const mask = constraint.mask();
+      if (!mask) throw constraint.failure ?? new Error('no mask');
+      return Int32Array.from(mask);
+    };
+    const moves = fc.array(
+      fc.record({ picks: fc.array(fc.nat(5000), { minLength: 1, maxLength: 6 }), back: fc.nat(6) }),
+      { minLength: 1, maxLength: 6 },
+    );
+    fc.assert(
+      fc.property(moves, (rounds) => {
+        const kept: TokenId[] = [];
+        for (const { picks, back } of rounds) {
+          for (const pick of picks) {
+            const token = walk(pick);
+            kept.push(token ?? EOS);
+            if (token === null) break;
+          }
+          const count = Math.min(Math.max(back, kept.at(-1) === EOS ? 1 : 0), kept.length);
+          walked.rollback(count);
+          kept.length -= count;
+        }
+        // Several at once, without a look at the masks between them.
+        for (const token of kept) fresh.accept(token);
+        expect(maskOf(walked)).toEqual(maskOf(fresh));
+        walked.rollback(kept.length);
+        fresh.rollback(kept.length);
+      }),
+      { numRuns: 60 },
+    );
+    expect(() => walked.rollback(1)).toThrow(RangeError);
+    walked.dispose();
+    fresh.dispose();
+  });
+
+  it('says when a mask is there, and when its thread is gone', async () => {
+    const pool = startPool();
+    const [a, b] = await constrain(pool, regex('x*'), { count: 2 });
+    expect(a.isReady()).toBe(true);
+    a.accept(tokenOf('x'));
+    await a.whenReady();
+    expect(a.isReady()).toBe(true);
+    b.accept(tokenOf('x'));
+    const ready = b.whenReady();
+    await pool.close();
+    await ready;
+    expect(b.mask()).toBeNull();
+    expect(b.failure?.kind).toBe('draining');
   });
 
   it('compiles a grammar once', async () => {

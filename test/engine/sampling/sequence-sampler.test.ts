@@ -67,6 +67,18 @@ class RuleConstraint implements TokenConstraint {
     this.accepted.push(token);
   }
 
+  rollback(count: number): void {
+    this.accepted.length -= count;
+  }
+
+  isReady(): boolean {
+    return true;
+  }
+
+  whenReady(): Promise<void> {
+    return Promise.resolve();
+  }
+
   dispose(): void {
     this.disposed += 1;
   }

@@ -7,6 +7,7 @@ import { EngineLoop, type EngineLoopOptions } from '../../../engine/thread/engin
 import { NO_BLOCK } from '../../../kvcache/ids.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
+import { LateConstraint } from '../../support/late-constraint.js';
 import { expectedText } from '../../support/paged-model.js';
 import { plainRequest } from '../../support/plain-request.js';
 
@@ -168,6 +169,26 @@ describe('EngineLoop', () => {
     expect(grammars.isClosed).toBe(true);
   });
 
+  it('sleeps while all that is left waits for a mask, and goes on when it is there', async () => {
+    const harness = new CoreHarness();
+    const grammars = new ScriptedGrammars();
+    const { loop, sent, ended, until, outputs } = start(harness, grammars);
+    const late = new LateConstraint(harness.vocabSize, (accepted) => accepted === 1);
+    loop.post({ type: 'submit', request: constrained('g', 3) });
+    await grammars.asked(1);
+    grammars.finish((onDispose) => Object.assign(late, { failure: null, dispose: onDispose }));
+    await until(() => outputs('g').length === 1);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const before = sent.length;
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(sent.length).toBe(before);
+    late.arrive();
+    await until(() => outputs('g').at(-1)?.finishReason === 'length');
+    expect(outputs('g').flatMap(({ tokenIds }) => tokenIds)).toHaveLength(3);
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
   it('forgets a request that is aborted while its grammar compiles', async () => {
     const harness = new CoreHarness();
     const grammars = new ScriptedGrammars();
@@ -263,7 +284,10 @@ const only =
         mask[token >>> 5] = 1 << (token & 31);
         return failure ? null : mask;
       },
+      isReady: () => true,
+      whenReady: () => Promise.resolve(),
       accept: () => undefined,
+      rollback: () => undefined,
       dispose: onDispose,
       get failure() {
         return failure;
