@@ -1,37 +1,72 @@
 import { defineConfig } from 'vitest/config';
+import { availableCpus } from './engine/environment/available-cpus.js';
+import { availableMemory, workerCount } from './test/support/worker-count.js';
+
+/** Pure logic: no thread, no model, no socket. All of it runs in seconds. */
+const UNIT = [
+  'test/*.test.ts',
+  'test/{docs,scheduler,kvcache}/**/*.test.ts',
+  // By name, wherever they stand.
+  ...[
+    '{engine-loop,output-queue,prompt-rows,step-report,warm-up}',
+    '{keywords,languages,productive,sizes}',
+    '{candidates,random}',
+    '{merge-streams,message-reader,output-budget,output-items,reasoning}',
+    '{queue,output-memory,rate-limiter}',
+    '{formats,parsers}',
+  ].map((names) => `test/{engine,server}/**/${names}.test.ts`),
+];
 
 /** They measure delays: each has the machine to itself, after all others. */
 const ALONE = ['test/reliability/grammar-attacks.test.ts', 'test/reliability/soak.test.ts'];
 
+interface Project {
+  readonly name: string;
+  readonly include: readonly string[];
+  readonly exclude?: readonly string[];
+  /** Projects of one number run side by side, after those of smaller ones. */
+  readonly groupOrder?: number;
+}
+
+const PROJECTS: readonly Project[] = [
+  { name: 'unit', include: UNIT },
+  { name: 'engine', include: ['test/engine/**/*.test.ts'], exclude: UNIT },
+  { name: 'e2e', include: ['test/{e2e,clients,fuzz,reliability}/**/*.test.ts'], exclude: ALONE },
+  // All the rest, so that no file is in no project.
+  {
+    name: 'server',
+    include: ['test/**/*.test.ts'],
+    exclude: [...UNIT, 'test/{engine,e2e,clients,fuzz,reliability}/**'],
+  },
+  ...ALONE.map((file, i) => ({ name: `alone-${i}`, include: [file], groupOrder: 1 + i })),
+];
+
 export default defineConfig({
   test: {
     // Engine tests run real worker threads and ONNX sessions: separate processes keep a native crash
-    // inside one file, and two of them match the smallest machine that we support.
+    // inside one file.
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: workerCount(availableCpus(), availableMemory()),
     testTimeout: 30_000,
     hookTimeout: 30_000,
     reporters: ['default', './test/support/summary-reporter.ts'],
-    projects: [
-      {
-        extends: true,
-        test: {
-          name: 'all',
-          include: ['test/**/*.test.ts'],
-          exclude: ALONE,
-          globalSetup: './test/support/run-directory.ts',
-          sequence: { groupOrder: 0 },
-        },
+    coverage: {
+      provider: 'v8',
+      reporter: ['text'],
+      include: ['scheduler/**/*.ts', 'kvcache/**/*.ts'],
+      // It throws where the code contradicts itself; no test can make it do so through the front door.
+      ignoreClassMethods: ['checkIntegrity'],
+      thresholds: { perFile: true, branches: 100 },
+    },
+    projects: PROJECTS.map(({ name, include, exclude = [], groupOrder = 0 }) => ({
+      extends: true as const,
+      test: {
+        name,
+        include: [...include],
+        exclude: ['**/node_modules/**', ...exclude],
+        globalSetup: './test/support/run-directory.ts',
+        sequence: { groupOrder },
       },
-      ...ALONE.map((file, index) => ({
-        extends: true as const,
-        test: {
-          name: `alone-${index}`,
-          include: [file],
-          globalSetup: './test/support/run-directory.ts',
-          sequence: { groupOrder: 1 + index },
-        },
-      })),
-    ],
+    })),
   },
 });

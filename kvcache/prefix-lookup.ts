@@ -64,7 +64,7 @@ export function findCachedPrefix(
   const numTokens = length * blockSize;
   const tables = groups.map((group, g) => {
     const expired = numExpiredBlocks(group, numTokens, blockSize);
-    return Array.from({ length }, (_, i) => (i < expired ? NO_BLOCK : (at(g, i) ?? NO_BLOCK)));
+    return Array.from({ length }, (_, i) => (i < expired ? NO_BLOCK : (at(g, i) as BlockId)));
   });
   return { numTokens, tables };
 }

@@ -364,7 +364,9 @@ export class Scheduler {
       sequence.numComputed += decided.length - 1;
       this.#cache.truncate(sequence.blocks, sequence.numComputed);
     }
-    return { requestId: id, tokenIds, finishReason, cachedTokens: sequence.cachedTokens ?? 0 };
+    // It was scheduled, or its parent was.
+    const cachedTokens = sequence.cachedTokens as number;
+    return { requestId: id, tokenIds, finishReason, cachedTokens };
   }
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {

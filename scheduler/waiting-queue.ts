@@ -23,12 +23,6 @@ export class WaitingQueue<R extends Ranked> {
     this.#siftUp(this.#heap.length - 1);
   }
 
-  pop(): R | undefined {
-    const first = this.#heap[0];
-    if (first !== undefined) this.remove(first);
-    return first;
-  }
-
   /** @returns false when the item is not here */
   remove(item: R): boolean {
     const position = this.#positions.get(item);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { BlockHistory } from '../../kvcache/block-history.js';
 import { BlockPool } from '../../kvcache/block-pool.js';
 import { LruEviction } from '../../kvcache/eviction/lru.js';
-import { type BlockHash, NO_BLOCK } from '../../kvcache/ids.js';
+import { type BlockHash, type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
 
 const FIRST = { group: 0, position: 0, parent: NO_BLOCK };
 
@@ -56,5 +56,26 @@ describe('how long blocks live', () => {
       if (i === 399) expect(history.takeSamples()?.lifetimes).toHaveLength(100);
     }
     expect(history.takeSamples()?.lifetimes).toHaveLength(256);
+  });
+
+  it('tells when and how often a block was used, also while it is free', () => {
+    let time = 5;
+    const history = new BlockHistory({
+      numBlocks: 2,
+      now: () => time,
+      sampleRate: 0,
+      random: () => 0,
+    });
+    const block = 1 as BlockId;
+    history.allocated(block, { group: 0, position: 3, parent: 0 as BlockId }, false);
+    time = 7;
+    history.reused(block);
+    expect([history.uses(block), history.usedAt(block)]).toEqual([2, 7]);
+    time = 9;
+    history.released(block);
+    expect([history.uses(block), history.usedAt(block)]).toEqual([2, 9]);
+    expect([history.allocatedAt(block), history.position(block)]).toEqual([5, 3]);
+    history.allocated(block, { group: 0, position: 0, parent: NO_BLOCK }, true);
+    expect([history.uses(block), history.parent(block)]).toEqual([1, NO_BLOCK]);
   });
 });

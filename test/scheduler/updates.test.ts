@@ -4,7 +4,7 @@ import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText, nextToken } from '../support/paged-model.js';
-import { range } from '../support/sequences.js';
+import { range, rootOf } from '../support/sequences.js';
 
 const VOCAB = 50;
 
@@ -146,5 +146,85 @@ describe('forks and drops', () => {
     if (!plan) throw new Error('nothing runs');
     await execute(h, plan);
     expect(() => h.scheduler.apply(plan, [])).toThrow('1 sequences of the plan get tokens, 0 did');
+  });
+
+  it('a fork needs an id of its own: a live one is refused, whoever has it', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 3), 4);
+    h.add('b', range(0, 3), 4);
+    const plan = h.scheduler.schedule();
+    if (!plan) throw new Error('nothing runs');
+    await execute(h, plan);
+    const onto = update('a', [1], { forks: [{ id: 'b' as RequestId, tokenIds: [2 as TokenId] }] });
+    expect(() => h.scheduler.apply(plan, [onto, update('b', [1])])).toThrow('b is alive already');
+  });
+
+  it('a token for a sequence that is not here is an error', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 3), 4);
+    const plan = h.scheduler.schedule();
+    if (!plan) throw new Error('nothing runs');
+    expect(() => h.scheduler.apply(plan, [update('z', [1])])).toThrow('names z, which is not here');
+  });
+});
+
+describe('a request for no tokens', () => {
+  it('ends when its prompt is computed, for each of its ids, and counts as running until then', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB, maxNumBatchedTokens: 4 });
+    h.add(['a', 'b'], range(0, 6), 0);
+    expect([h.scheduler.numRunning, h.scheduler.numWaiting]).toEqual([0, 1]);
+    expect(await h.step()).toEqual([]);
+    expect([h.scheduler.numRunning, h.scheduler.numWaiting]).toEqual([1, 0]);
+    const outputs = await h.step();
+    expect(outputs.map((o) => [o.requestId, o.tokenIds, o.finishReason])).toEqual([
+      ['a', [], 'length'],
+      ['b', [], 'length'],
+    ]);
+    expect(h.cache.pool.numUsed).toBe(0);
+  });
+});
+
+describe('a prompt whose rows are all read', () => {
+  it('is computed whole, though it is cached, and hits again after its first token', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 12), 1);
+    await h.runToEnd();
+    h.add('b', range(0, 12), 3, { promptLogprobs: 0 });
+    await h.step();
+    expect(h.model.steps.at(-1)?.sequences[0]).toMatchObject({ numComputed: 0, numProposed: 0 });
+    await h.runToEnd();
+    expect(h.finished.get('b')?.cachedTokens).toBe(0);
+    expect(h.texts.get('b')).toEqual(expectedText(range(0, 12), 3, VOCAB));
+  });
+});
+
+describe('a sequence near its end', () => {
+  it('is not asked for proposals that could not be accepted', async () => {
+    const asked: number[] = [];
+    const h = new CoreHarness({
+      vocabSize: VOCAB,
+      propose: (_, most) => {
+        asked.push(most);
+        return [];
+      },
+    });
+    h.add('a', range(0, 6), 3);
+    h.add(['b', 'c'], range(0, 6), 1);
+    await h.runToEnd();
+    // Of three tokens, the last is chosen without a guess; a request for one token is never asked.
+    expect(asked).toEqual([2, 1]);
+  });
+});
+
+describe('the integrity check', () => {
+  it('notices blocks whose counts and tables differ, and tables that have lost their place', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 6), 3);
+    await h.step();
+    expect(() => h.cache.checkIntegrity([])).toThrow('is in 0 tables, its count is 1');
+    const sequence = h.cache.newSequence(rootOf());
+    h.cache.reserve(sequence, 0, 4);
+    sequence.numExpired[0] = 1;
+    expect(() => h.cache.checkIntegrity([sequence])).toThrow('at 0, 1 expired');
   });
 });
