@@ -1,0 +1,142 @@
+import { checkWeights } from './check-weights.js';
+import { describeExporter } from './exporter.js';
+import { Graph } from './graph.js';
+import type { AttentionSite } from './imported-model.js';
+import { findModelFile, readModelProto } from './model-file.js';
+import { checkDecoder } from './passes/check-decoder.js';
+import { checkStepInputs } from './passes/check-ragged.js';
+import { chooseBranches } from './passes/choose-branches.js';
+import { chooseForSequences } from './passes/choose-for-sequences.js';
+import { deriveFromStep } from './passes/derive-from-step.js';
+import { findSites } from './passes/find-sites.js';
+import { keepSampledRows } from './passes/keep-sampled-rows.js';
+import { keepWholeTables } from './passes/keep-whole-tables.js';
+import { repeatPositions } from './passes/repeat-positions.js';
+import { noteSaturatingProducts } from './passes/saturating-products.js';
+import { scaleRows } from './passes/scale-rows.js';
+import { stateCacheSizes } from './passes/state-cache-sizes.js';
+import { widenFloats } from './passes/widen-floats.js';
+import { widenIds } from './passes/widen-ids.js';
+import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
+import type { RecognisedSite } from './recognisers/recogniser.js';
+import { chooseVariant, type Dtype } from './variants.js';
+
+export interface ImportOptions {
+  /** Directory in the layout of a Hugging Face ONNX model. */
+  readonly modelDir: string;
+  /** A path inside it, of another ONNX file than the usual ones. */
+  readonly file?: string;
+  /** Which of the usual ones; `auto` without it. */
+  readonly dtype?: Dtype | 'auto';
+  /** Rewrites the products of the graph as W8A8. */
+  readonly quantize?: QuantizeModelOptions;
+  /** Tokens that the model was made for, from its config.json: masks are looked at as far. */
+  readonly maxLength?: number;
+  /** Tokens of the longest sequence that is served; without it, `maxLength`. */
+  readonly servedLength?: number;
+}
+
+/** How far out masks are looked at when the model's length is not known. */
+const DEFAULT_LENGTH = 1024;
+
+/**
+ * What a decoder's graph is, whatever is made of it: its attention, its LM head, its tables, and the graph itself in the
+ * form of a ragged row of tokens. Backends emit their own graphs of it (`emit/`).
+ */
+export interface AnalyzedModel {
+  /** Rewritten in place while it was analyzed; it belongs to the one emission that follows. */
+  readonly graph: Graph;
+  /** Attention nodes in the order of their layers. */
+  readonly recognised: readonly RecognisedSite[];
+  /** The same as a description, apart from the graph. */
+  readonly sites: readonly AttentionSite[];
+  readonly vocabSize: number;
+  /** Width of the hidden states; null where the graph does not tell. */
+  readonly hiddenSize: number | null;
+  /** See `ImportedModel`; the same for the following two. */
+  readonly saturates: boolean;
+  readonly switchLengths: readonly number[];
+  readonly servedLength: number;
+  /** The file, which tool wrote it, and why it was chosen. */
+  readonly file: string;
+  readonly exporter: string;
+  readonly variant: string;
+  /** First outputs of the file's nodes, before any was rewritten. */
+  readonly written: ReadonlySet<string>;
+}
+
+/**
+ * Reads a decoder: finds its attention, keeps only sampled rows before the LM head, and brings all else to the form in
+ * which a step is one ragged row of tokens.
+ *
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line that names file and node
+ */
+export async function analyzeModel(options: ImportOptions): Promise<AnalyzedModel> {
+  const { modelDir, quantize } = options;
+  const variant =
+    options.file === undefined
+      ? await chooseVariant(modelDir, options.dtype ?? 'auto')
+      : { path: options.file, reason: 'by its path' };
+  const file = await findModelFile(modelDir, variant.path);
+  const maxLength = options.maxLength ?? DEFAULT_LENGTH;
+  const servedLength = options.servedLength ?? maxLength;
+  const source = new Graph(await readModelProto(file), file);
+  const exporter = describeExporter(source);
+  checkWeights(source);
+  checkDecoder(source);
+  repeatPositions(source);
+  widenIds(source);
+  checkStepInputs(source);
+  stateCacheSizes(source);
+  const written = new Set(source.nodes.map(({ output }) => firstOf(output)));
+  await chooseBranches(source, servedLength);
+  widenFloats(source);
+  keepWholeTables(source);
+  // Before W8A8 adds products of its own, whose bits are chosen for this CPU.
+  const saturates = await noteSaturatingProducts(source);
+  const found = await findSites(source, { maxLength });
+  // First, so that what chooses tokens for logits needs nothing from the step.
+  const { vocabSize, hiddenSize } = keepSampledRows(source);
+  scaleRows(source);
+  await deriveFromStep(source, found, maxLength);
+  const switchLengths = await chooseForSequences(source, found, servedLength);
+  const graph = quantize ? await quantizeModel(source, quantize) : source;
+  const recognised = found.map((site) => inGraph(site, graph));
+  return {
+    graph,
+    recognised,
+    sites: recognised.map(attentionSite),
+    vocabSize,
+    hiddenSize,
+    saturates,
+    switchLengths,
+    servedLength,
+    file,
+    exporter,
+    variant: variant.reason,
+    written,
+  };
+}
+
+/** The name by which a node is known. */
+export function firstOf(outputs: readonly string[]): string {
+  return outputs.find((name) => name !== '') ?? '';
+}
+
+/** The same site after the graph was rewritten: tensors keep their names. */
+function inGraph(site: RecognisedSite, graph: Graph): RecognisedSite {
+  const node = graph.producer(site.output);
+  if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);
+  return { ...site, node };
+}
+
+function attentionSite(
+  site: RecognisedSite,
+  layer: number,
+  all: readonly RecognisedSite[],
+): AttentionSite {
+  const { form, node, shape, query, key, value, output, cache } = site;
+  const owner = cache === null ? layer : all.findIndex((other) => other.cache === cache);
+  const pages = owner === layer ? {} : { pagesOf: owner };
+  return { ...shape, ...pages, layer, node: node.name, form, query, key, value, output };
+}
