@@ -130,6 +130,11 @@ export class OctavoError extends Error {
     this.retryAfterSeconds = options.retryAfterSeconds ?? null;
   }
 
+  /** The API's code for it; null where it has none. `kind` tells all errors apart. */
+  get code(): string | null {
+    return this.entry.code;
+  }
+
   get entry(): ErrorEntry {
     return ERRORS[this.kind];
   }

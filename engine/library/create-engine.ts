@@ -1,0 +1,85 @@
+import { engineOptions } from '../client/engine-options.js';
+import { type MortalEngine, RestartingEngine } from '../client/restarting-engine.js';
+import { createWorkerEngine } from '../client/worker-engine.js';
+import { embeddedModelDir } from '../environment/package-root.js';
+import { MessageForms } from '../generation/message-form.js';
+import { GrammarChecker } from '../grammar/grammar-checker.js';
+import { findModel } from '../hub/find-model.js';
+import { ENGINE_SETTINGS, type EngineSettings } from '../settings.js';
+import { checkVocabulary, warningsOf } from '../text/check-model.js';
+import { loadServedModel } from '../text/served-model.js';
+import { OctavoEngine } from './octavo-engine.js';
+import { checkOptions } from './options.js';
+
+/** How an engine is started: the settings of the flags (docs/flags.md), by their names in JavaScript, with the same defaults. */
+export interface CreateEngineOptions extends Partial<Omit<EngineSettings, 'servedModelName'>> {
+  /** What the model is called; absent: its directory's name, or the hub's. */
+  readonly servedModelName?: string | readonly string[];
+  /** Told, a line at a time, what is done and what is odd. Absent: nothing is written. */
+  readonly log?: (line: string) => void;
+  /** Bytes of what takes a while: a file that is downloaded, weights that are rewritten. */
+  readonly progress?: (what: string, done: number, total: number) => void;
+}
+
+const ignore = (): void => undefined;
+
+/**
+ * Loads a model and starts its engine, in threads of its own.
+ *
+ *     await using engine = await createEngine();
+ *     for await (const { text } of engine.chat([{ role: 'user', content: 'Hello' }])) process.stdout.write(text);
+ *
+ * @param options `model` is a directory, or `owner/name[@revision]` on the hub; absent: the embedded octavo-tiny
+ * @throws OctavoError what keeps the model from being served, or which option is not allowed
+ */
+export async function createEngine(options: CreateEngineOptions = {}): Promise<OctavoEngine> {
+  const { log = ignore, progress = ignore, ...given } = options;
+  const settings = engineSettings(given);
+  const { dir, names } = await findModel(
+    settings.model ?? embeddedModelDir(),
+    'model',
+    settings.dtype,
+    { log, progress },
+  );
+  const { servedModelName: asked } = settings;
+  const model = await loadServedModel(dir, asked.length > 0 ? asked : names, {
+    chatTemplate: settings.chatTemplate ?? null,
+    allowSpecialTokens: settings.allowSpecialTokens,
+  });
+  const start = engineOptions(settings, dir);
+  const create = (): Promise<MortalEngine> =>
+    createWorkerEngine(start, (done, total) => progress('rewriting weights', done, total));
+  const port = new RestartingEngine(await create(), {
+    create,
+    restarts: 1,
+    onFailure: (error) => log(`the engine has failed: ${error.message}`),
+    onRestartFailed: (error) => log(`the engine cannot be restarted: ${String(error)}`),
+  });
+  try {
+    checkVocabulary(dir, model, port.info.vocabSize);
+    const notes = [...(port.info.modelNotes ?? []), ...warningsOf(model, port.info.vocabSize)];
+    for (const note of notes) log(note);
+    const forms = new MessageForms(model, settings);
+    return new OctavoEngine({ port, model, forms, grammars: new GrammarChecker(), settings });
+  } catch (error) {
+    await port.close();
+    throw error;
+  }
+}
+
+type Given = Omit<CreateEngineOptions, 'log' | 'progress'>;
+
+/** @throws OctavoError `invalid_request`: which option, and what is allowed */
+function engineSettings(given: Given): EngineSettings & { readonly kvMetricsSampleRate: number } {
+  const { servedModelName = [], ...others } = given;
+  const names = typeof servedModelName === 'string' ? [servedModelName] : servedModelName;
+  const set = { ...others, servedModelName: names };
+  checkOptions(set, ENGINE_SETTINGS);
+  const settings: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(ENGINE_SETTINGS)) {
+    const value =
+      (set as Record<string, unknown>)[name] ?? (schema as { default?: unknown }).default;
+    if (value !== undefined) settings[name] = value;
+  }
+  return { ...(settings as EngineSettings), kvMetricsSampleRate: 0 };
+}
