@@ -20,6 +20,25 @@ async function refusal(
 describe('a node that ONNX Runtime cannot run on the CPU', () => {
   it.each([
     ['MatMulNBits', ['w', 'w'], { bits: 1, K: 24, N: 24 }, 'weights of 1 bits'],
+    // As the model builder 0.18 writes them for -e cuda.
+    [
+      'MatMulNBits',
+      ['w', 'w'],
+      { bits: 4, K: 24, N: 24, weight_prepacked: 1 },
+      'weights laid out for a GPU (weight_prepacked 1)',
+    ],
+    [
+      'QMoE',
+      ['w', 'w', 'w', '', 'w', 'w'],
+      { k: 2, weights_prepacked: 1 },
+      'weights laid out for a GPU (weights_prepacked 1)',
+    ],
+    [
+      'QMoE',
+      ['w', 'w', 'w', '', 'w', 'w'],
+      { k: 2, quant_type: 'nvfp4' },
+      'experts in the format nvfp4',
+    ],
     ['MoE', ['w', 'w', '', 'w', '', 'w'], { k: 2 }, 'experts of three products'],
     ['MoE', ['w', 'w', '', 'w'], { k: 2, use_sparse_mixer: 1 }, 'SparseMixer routing'],
     [
