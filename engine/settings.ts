@@ -248,6 +248,18 @@ export const ENGINE_SETTINGS = {
     maximum: 1024,
     default: availableCpus(),
   }),
+  traceSteps: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'file to which each decision of the scheduler is appended, with the token ids of all requests; for octavo replay (default: none)',
+        group: 'Logs, metrics and traces',
+        scope: 'engine',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
 };
 
 export const EngineSettingsSchema = Type.Object(ENGINE_SETTINGS);

@@ -43,14 +43,15 @@ export class KvCacheManager {
   readonly pool: BlockPool;
   readonly groups: readonly CacheGroup[];
   readonly history: BlockHistory;
-  readonly #caching: boolean;
+  /** Whether lookups find anything. */
+  readonly enablePrefixCaching: boolean;
 
   constructor(config: KvCacheConfig) {
     const { numBlocks, history } = config;
     this.blockSize = config.blockSize;
     this.groups = config.groups ?? [FULL_ATTENTION];
     this.history = history;
-    this.#caching = config.enablePrefixCaching;
+    this.enablePrefixCaching = config.enablePrefixCaching;
     this.pool = new BlockPool({
       numBlocks,
       numGroups: this.groups.length,
@@ -87,7 +88,7 @@ export class KvCacheManager {
    * to compute: without it there would be no logits to sample from.
    */
   findCachedPrefix(sequence: SequenceBlocks, tokens: readonly number[]): CachedPrefix | null {
-    if (!this.#caching) return null;
+    if (!this.enablePrefixCaching) return null;
     const most = Math.floor((tokens.length - 1) / this.blockSize);
     const hash = (index: number): BlockHash => hashAt(sequence, tokens, index, this.blockSize);
     const prefix = findCachedPrefix(this.pool, this.groups, this.blockSize, most, hash);
@@ -146,7 +147,7 @@ export class KvCacheManager {
    * blocks, because a step stores K and V of a layer for all its tokens before that layer's attention reads any.
    */
   commit(sequence: SequenceBlocks, tokens: readonly number[], numTokens: number): void {
-    if (!this.#caching) return;
+    if (!this.enablePrefixCaching) return;
     const full = Math.floor(numTokens / this.blockSize);
     for (; sequence.numCommitted < full; sequence.numCommitted++) {
       const index = sequence.numCommitted;

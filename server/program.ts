@@ -72,6 +72,15 @@ export function buildProgram(finish: (code: number) => void): Command {
     finish(await inspect(dir, settings));
   });
 
+  program
+    .command('replay')
+    .description("make a scheduler's decisions again from a file of --trace-steps")
+    .argument('<file>', 'what --trace-steps has written')
+    .action(async (file: string) => {
+      const { replay } = await import('./commands/replay.js');
+      finish(await replay(file));
+    });
+
   const benchCommand = program.command('bench').description('measure a server');
   const benchServeCommand = benchCommand
     .command('serve')

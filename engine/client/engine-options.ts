@@ -24,6 +24,7 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     schedulingPolicy: settings.schedulingPolicy,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
+    ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),
     ...(settings.quantize !== 'none' && { quantize: quantization(settings, settings.quantize) }),
   };
 }

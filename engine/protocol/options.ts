@@ -24,6 +24,8 @@ export interface EngineOptions {
   readonly longPrefillThreshold: number;
   /** Share of the KV blocks whose lives are measured, 0 to 1. */
   readonly kvMetricsSampleRate: number;
+  /** File to which every decision of the scheduler is appended; absent: none. */
+  readonly traceSteps?: string;
   /** Absent: weights are multiplied as the model has them. */
   readonly quantize?: EngineQuantization;
 }

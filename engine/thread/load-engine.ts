@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { BlockHistory } from '../../kvcache/block-history.js';
 import { maxHeldBlocks } from '../../kvcache/cache-group.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
-import { Scheduler } from '../../scheduler/scheduler.js';
+import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
 import { EngineCore } from '../core/engine-core.js';
@@ -16,6 +16,7 @@ import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
+import { createScheduler, openTrace } from '../trace/step-trace.js';
 import { assertWithinMemory } from './memory-limit.js';
 import { warmUp } from './warm-up.js';
 
@@ -44,6 +45,7 @@ export async function loadEngine(
 ): Promise<LoadedEngine> {
   const { now = () => performance.now(), random = Math.random } = surroundings;
   const { onConversion = () => undefined } = surroundings;
+  const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
   const config = await readServableConfig(options.modelDir, options.dtype ?? 'auto');
   const model = await importModel({
     modelDir: options.modelDir,
@@ -83,14 +85,7 @@ export async function loadEngine(
     now,
     random,
   });
-  const cache = new KvCacheManager({
-    numBlocks: info.numBlocks,
-    blockSize: options.blockSize,
-    enablePrefixCaching: options.enablePrefixCaching,
-    groups: layout.groups,
-    history,
-  });
-  const scheduler = new Scheduler(
+  const { cache, scheduler } = createScheduler(
     {
       policy: options.schedulingPolicy,
       maxNumSeqs: options.maxNumSeqs,
@@ -100,7 +95,14 @@ export async function loadEngine(
       switchLengths: model.switchLengths,
       modelFingerprint: fingerprint(model, options),
     },
-    cache,
+    {
+      numBlocks: info.numBlocks,
+      blockSize: options.blockSize,
+      enablePrefixCaching: options.enablePrefixCaching,
+      groups: layout.groups,
+      history,
+    },
+    trace,
   );
   const core = new EngineCore({
     scheduler,

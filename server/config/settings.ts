@@ -1,6 +1,12 @@
 import { getHeapStatistics } from 'node:v8';
 import { type Static, Type } from 'typebox';
-import { ENGINE_SETTINGS, type Extra, extra, type Scope } from '../../engine/settings.js';
+import {
+  ENGINE_SETTINGS,
+  type Extra,
+  extra,
+  type Scope,
+  SETTING_GROUPS,
+} from '../../engine/settings.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -312,13 +318,17 @@ export function isRepeatable(schema: Pick<SettingSchema, 'type'>): boolean {
   return schema.type === 'array';
 }
 
-/** All settings, or those that `generate` and others without a server take too. */
+/** By group: all settings, or those that `generate` and others without a server take too. */
 export function listSettings(scope: Scope | 'all'): [SettingName, SettingSchema][] {
   const all = Object.entries(SettingsSchema.properties) as unknown as [
     SettingName,
     SettingSchema,
   ][];
-  return all.filter(([, schema]) => scope === 'all' || schema.scope === scope);
+  const place = ([, { group }]: [SettingName, SettingSchema]): number =>
+    SETTING_GROUPS.indexOf(group);
+  return all
+    .filter(([, schema]) => scope === 'all' || schema.scope === scope)
+    .sort((a, b) => place(a) - place(b));
 }
 
 const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);

@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasProgram } from '../support/debian-programs.js';
@@ -148,5 +149,39 @@ describe('octavo serve in a pipe', () => {
       expect(JSON.parse(line)).toHaveProperty('msg');
     }
     expect(plain.output).not.toContain('/dashboard');
+  });
+});
+
+describe('octavo replay', () => {
+  it('makes the decisions of a run again, from the file that --trace-steps has written', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'trace-')), 'steps.jsonl');
+    const ask = ['generate', 'Hello!', '--temperature', '0'];
+    const traced = await runOctavo([...ask, '--trace-steps', file]);
+    // The variable does the same; a second run goes into the same file.
+    const again = await runOctavo(ask, { OCTAVO_TRACE_STEPS: file });
+    expect([traced.code, again.stdout]).toEqual([0, traced.stdout]);
+    const replayed = await runOctavo(['replay', file]);
+    expect(replayed.stdout).toMatch(
+      /^runs: 2, requests: 2, steps: \d+\. Every decision is the same\.\n$/,
+    );
+    expect([replayed.code, replayed.stderr]).toEqual([0, '']);
+    const lines = readFileSync(file, 'utf8').replace('"numComputed":0', '"numComputed":7');
+    writeFileSync(file, lines);
+    const differs = await runOctavo(['replay', file]);
+    expect(differs.code).toBe(1);
+    expect(differs.stdout).toContain(
+      'Line 3: schedule differs at sequences[0].numComputed\n  traced:   7\n  replayed: 0\n',
+    );
+  });
+
+  it('says what is wrong with its file', async () => {
+    const absent = await runOctavo(['replay', '/nonexistent.jsonl']);
+    expect([absent.code, absent.stderr]).toEqual([
+      2,
+      "octavo: /nonexistent.jsonl: cannot be read: ENOENT: no such file or directory, open '/nonexistent.jsonl'\n",
+    ]);
+    const directory = await runOctavo(['generate', 'Hello!', '--trace-steps', tmpdir()]);
+    expect(directory.code).toBe(2);
+    expect(directory.stderr).toContain('cannot be written: EISDIR');
   });
 });

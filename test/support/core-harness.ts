@@ -3,10 +3,11 @@ import type { CompletionOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
+import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
 import type { CacheGroup } from '../../kvcache/cache-group.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
-import { type Propose, Scheduler, type SchedulerConfig } from '../../scheduler/scheduler.js';
+import type { Propose, Scheduler, SchedulerConfig } from '../../scheduler/scheduler.js';
 import { PagedModel } from './paged-model.js';
 import { historyOf } from './sequences.js';
 
@@ -18,6 +19,8 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly groups?: readonly CacheGroup[];
   /** Guesses how sequences go on. */
   readonly propose?: Propose;
+  /** Told of all that the scheduler decides. */
+  readonly trace?: TraceWriter;
   /** Steps between two checks of integrity; 1 unless a test is long. */
   readonly checkEvery?: number;
 }
@@ -43,14 +46,7 @@ export class CoreHarness {
     const { numBlocks = 64, blockSize = 4, vocabSize = 50 } = config;
     this.vocabSize = vocabSize;
     this.#checkEvery = config.checkEvery ?? 1;
-    this.cache = new KvCacheManager({
-      numBlocks,
-      blockSize,
-      enablePrefixCaching: config.enablePrefixCaching ?? true,
-      ...(config.groups && { groups: config.groups }),
-      history: historyOf(numBlocks, () => this.#time),
-    });
-    this.scheduler = new Scheduler(
+    const { cache, scheduler } = createScheduler(
       {
         policy: 'fcfs',
         maxNumSeqs: 8,
@@ -61,8 +57,17 @@ export class CoreHarness {
         modelFingerprint: 'test',
         ...config,
       },
-      this.cache,
+      {
+        numBlocks,
+        blockSize,
+        enablePrefixCaching: config.enablePrefixCaching ?? true,
+        ...(config.groups && { groups: config.groups }),
+        history: historyOf(numBlocks, () => this.#time),
+      },
+      config.trace ?? null,
     );
+    this.cache = cache;
+    this.scheduler = scheduler;
     this.model = new PagedModel({
       numBlocks,
       blockSize,

@@ -26,6 +26,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   apiKeyFile: '[deploy](../deploy)',
   logPrompts: '[logs](logs-and-traces.md)',
   otlpTracesEndpoint: '[traces](logs-and-traces.md#traces)',
+  traceSteps: '[traces of steps](logs-and-traces.md#traces-of-steps)',
   metricsPrefix: '[metrics](metrics.md)',
 };
 

@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import { openSync, writeSync } from 'node:fs';
+import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import {
+  type Propose,
+  type Refusal,
+  Scheduler,
+  type SchedulerConfig,
+} from '../../scheduler/scheduler.js';
+import type { RequestSpec } from '../../scheduler/sequence.js';
+import type { SequenceOutput, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
+import { OctavoError } from '../errors.js';
+
+/** What the sizes of a cache are, without those who watch it. */
+export type TracedCacheConfig = Pick<
+  KvCacheConfig,
+  'numBlocks' | 'blockSize' | 'enablePrefixCaching' | 'groups'
+>;
+
+/**
+ * One call of the scheduler or its cache, with the answer that it gave. Plain data, one JSON line each: a trace holds
+ * all that a scheduler decides by, so the same code gives the same answers to the same calls.
+ */
+export type TraceEvent =
+  /** Begins a run; a file may hold several, when an engine was started again. */
+  | {
+      readonly event: 'start';
+      readonly version: typeof TRACE_VERSION;
+      readonly scheduler: SchedulerConfig;
+      readonly cache: TracedCacheConfig;
+    }
+  | { readonly event: 'add'; readonly spec: RequestSpec; readonly answer: Refusal | null }
+  | {
+      readonly event: 'abort' | 'pause' | 'resume';
+      readonly id: RequestId;
+      readonly answer: boolean;
+    }
+  | { readonly event: 'resetPrefixCache'; readonly answer: boolean }
+  | {
+      readonly event: 'schedule';
+      /** What was guessed, in the order in which it was asked for. */
+      readonly proposals: readonly (readonly TokenId[])[];
+      readonly answer: StepPlan | null;
+    }
+  | {
+      readonly event: 'apply';
+      readonly updates: readonly SequenceUpdate[];
+      readonly answer: readonly SequenceOutput[];
+    };
+
+export const TRACE_VERSION = 1;
+
+/** Takes an event; it is read before the call returns, so that it may hold what changes later. */
+export type TraceWriter = (event: TraceEvent) => void;
+
+/**
+ * Appends events to a file, each on its line and at once: when the process dies, the last one is there. The file is
+ * open until the thread ends.
+ *
+ * @throws OctavoError `usage` when the file cannot be opened
+ */
+export function openTrace(path: string): TraceWriter {
+  let file: number;
+  try {
+    file = openSync(path, 'a', 0o600);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OctavoError('usage', `--trace-steps ${path}: cannot be written: ${reason}`, {
+      param: 'trace-steps',
+      cause: error,
+    });
+  }
+  return (event) => {
+    writeSync(file, `${JSON.stringify(event)}\n`);
+  };
+}
+
+/** A scheduler and its cache. @param write told of all that they decide; null: nobody is */
+export function createScheduler(
+  config: SchedulerConfig,
+  cacheConfig: KvCacheConfig,
+  write: TraceWriter | null,
+): { readonly scheduler: Scheduler; readonly cache: KvCacheManager } {
+  if (!write) {
+    const cache = new KvCacheManager(cacheConfig);
+    return { cache, scheduler: new Scheduler(config, cache) };
+  }
+  const cache = new TracedCache(cacheConfig, write);
+  return { cache, scheduler: new TracedScheduler(config, cache, write) };
+}
+
+/** A cache that tells of the one change that is made beside its scheduler. */
+class TracedCache extends KvCacheManager {
+  readonly #write: TraceWriter;
+
+  constructor(config: KvCacheConfig, write: TraceWriter) {
+    super(config);
+    this.#write = write;
+  }
+
+  override resetPrefixCache(): boolean {
+    const answer = super.resetPrefixCache();
+    this.#write({ event: 'resetPrefixCache', answer });
+    return answer;
+  }
+}
+
+/** A scheduler that tells of every call that may change what it decides. */
+class TracedScheduler extends Scheduler {
+  readonly #write: TraceWriter;
+
+  constructor(config: SchedulerConfig, cache: TracedCache, write: TraceWriter) {
+    super(config, cache);
+    this.#write = write;
+    const { blockSize, groups, pool, enablePrefixCaching } = cache;
+    write({
+      event: 'start',
+      version: TRACE_VERSION,
+      scheduler: configOf(config),
+      cache: { numBlocks: pool.numBlocks, blockSize, enablePrefixCaching, groups },
+    });
+  }
+
+  override add(spec: RequestSpec): Refusal | null {
+    const answer = super.add(spec);
+    this.#write({ event: 'add', spec: specOf(spec), answer });
+    return answer;
+  }
+
+  override abort(id: RequestId): boolean {
+    return this.#told('abort', id, super.abort(id));
+  }
+
+  override pause(id: RequestId): boolean {
+    return this.#told('pause', id, super.pause(id));
+  }
+
+  override resume(id: RequestId): boolean {
+    return this.#told('resume', id, super.resume(id));
+  }
+
+  override schedule(propose: Propose = () => []): StepPlan | null {
+    const proposals: (readonly TokenId[])[] = [];
+    const answer = super.schedule((id, most) => {
+      const proposal = propose(id, most);
+      proposals.push(proposal);
+      return proposal;
+    });
+    this.#write({ event: 'schedule', proposals, answer });
+    return answer;
+  }
+
+  override apply(plan: StepPlan, updates: readonly SequenceUpdate[]): SequenceOutput[] {
+    const answer = super.apply(plan, updates);
+    this.#write({ event: 'apply', updates, answer });
+    return answer;
+  }
+
+  #told(event: 'abort' | 'pause' | 'resume', id: RequestId, answer: boolean): boolean {
+    this.#write({ event, id, answer });
+    return answer;
+  }
+}
+
+/** Callers hand over more than the scheduler reads. */
+function configOf(config: SchedulerConfig): SchedulerConfig {
+  const { policy, maxNumSeqs, maxNumBatchedTokens, longPrefillThreshold } = config;
+  const { maxModelLength, switchLengths, modelFingerprint } = config;
+  return {
+    policy,
+    maxNumSeqs,
+    maxNumBatchedTokens,
+    longPrefillThreshold,
+    maxModelLength,
+    switchLengths,
+    modelFingerprint,
+  };
+}
+
+function specOf(spec: RequestSpec): RequestSpec {
+  const { ids, promptTokenIds, maxTokens, stopTokenIds, priority, arrivalTime } = spec;
+  const { cacheSalt, adapter, contents, computesWholePrompt } = spec;
+  return {
+    ids,
+    promptTokenIds,
+    maxTokens,
+    stopTokenIds,
+    priority,
+    arrivalTime,
+    // A secret; equal ones stay equal.
+    cacheSalt:
+      cacheSalt === null ? null : createHash('sha256').update(cacheSalt).digest('base64url'),
+    ...(adapter !== undefined && { adapter }),
+    ...(contents !== undefined && { contents }),
+    computesWholePrompt,
+  };
+}

@@ -1,0 +1,141 @@
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { GREEDY } from '../../../engine/sampling/sampling-params.js';
+import { replayTrace } from '../../../engine/trace/replay.js';
+import { openTrace, type TraceEvent } from '../../../engine/trace/step-trace.js';
+import { FULL_ATTENTION } from '../../../kvcache/cache-group.js';
+import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import { CoreHarness } from '../../support/core-harness.js';
+import { expectedText } from '../../support/paged-model.js';
+import { range } from '../../support/sequences.js';
+
+/** A run with hits, forks, proposals, preemptions, pauses, aborts, refusals and a reset; its lines. */
+async function traceOfRun(): Promise<string[]> {
+  const lines: string[] = [];
+  const h: CoreHarness = new CoreHarness({
+    numBlocks: 16,
+    maxNumSeqs: 4,
+    groups: [FULL_ATTENTION, { kind: 'sliding-window', window: 6 }],
+    switchLengths: [24],
+    trace: (event) => void lines.push(JSON.stringify(event)),
+    propose: (id, most) =>
+      id === 'b'
+        ? (expectedText(range(3, 8), 12, h.vocabSize)
+            .slice(h.texts.get('b')?.length)
+            .slice(0, Math.min(most, 3)) as TokenId[])
+        : [],
+  });
+  h.add('a', range(0, 12), 14, { cacheSalt: 'secret of a tenant' });
+  h.add('b', range(3, 8), 12);
+  h.add(['x', 'y', 'z'], range(0, 10), 6, { sampling: { ...GREEDY, temperature: 1, seed: 7 } });
+  for (let i = 0; i < 4; i++) await h.step();
+  h.core.pause(['a', 'x'] as RequestId[]);
+  h.add('c', range(0, 12), 9);
+  expect(() => h.add('c', range(0, 3), 1)).toThrow('in use');
+  for (let i = 0; i < 3; i++) await h.step();
+  h.core.abort('y' as RequestId);
+  expect(h.core.resetPrefixCache()).toBe(false);
+  h.core.resume(['a', 'x'] as RequestId[]);
+  await h.runToEnd();
+  expect(h.core.resetPrefixCache()).toBe(true);
+  h.add('d', range(20, 10), 20);
+  h.add('e', range(31, 10), 20);
+  await h.runToEnd();
+  expect(h.scheduler.numPreemptions).toBeGreaterThan(0);
+  expect(h.texts.get('b')).toEqual(expectedText(range(3, 8), 12, h.vocabSize));
+  return lines;
+}
+
+const eventOf = (line: string): TraceEvent => JSON.parse(line) as TraceEvent;
+
+describe('a trace of steps', () => {
+  it('makes every decision of a run again', async () => {
+    const lines = await traceOfRun();
+    const kinds = new Set(lines.map((line) => eventOf(line).event));
+    expect([...kinds].sort((a, b) => a.localeCompare(b))).toEqual([
+      'abort',
+      'add',
+      'apply',
+      'pause',
+      'resetPrefixCache',
+      'resume',
+      'schedule',
+      'start',
+    ]);
+    const steps = lines.filter((line) => {
+      const event = eventOf(line);
+      return event.event === 'schedule' && event.answer !== null;
+    });
+    expect(await replayTrace(lines)).toEqual({
+      runs: 1,
+      requests: 7,
+      steps: steps.length,
+      difference: null,
+    });
+    // Two runs in one file: an engine that was started again.
+    expect(await replayTrace([...lines, '', ...lines])).toMatchObject({
+      runs: 2,
+      difference: null,
+    });
+  });
+
+  it('holds no salt, which is a secret', async () => {
+    expect((await traceOfRun()).join('\n')).not.toContain('secret of a tenant');
+  });
+
+  it('says where a decision differs', async () => {
+    const lines = await traceOfRun();
+    const at = lines.findIndex((line) => {
+      const event = eventOf(line);
+      return event.event === 'schedule' && event.answer?.sequences.length === 3;
+    });
+    const event = eventOf(lines[at]) as TraceEvent & { event: 'schedule' };
+    const sequences = event.answer?.sequences.map((s, i) =>
+      i === 2 ? { ...s, numComputed: 99 } : s,
+    );
+    const changed = { ...event, answer: { ...event.answer, sequences } };
+    const told = await replayTrace([
+      ...lines.slice(0, at),
+      JSON.stringify(changed),
+      ...lines.slice(at + 1),
+    ]);
+    expect(told.difference).toEqual({
+      line: at + 1,
+      event: 'schedule',
+      at: 'sequences[2].numComputed',
+      traced: 99,
+      replayed: event.answer?.sequences[2].numComputed,
+    });
+  });
+
+  it('differs where a scheduler of another kind decided, and where one only fails now', async () => {
+    const [first, ...others] = await traceOfRun();
+    const start = eventOf(first) as TraceEvent & { event: 'start' };
+    const other = { ...start, scheduler: { ...start.scheduler, maxNumSeqs: 2 } };
+    const { difference } = await replayTrace([JSON.stringify(other), ...others]);
+    expect(difference).toMatchObject({ event: 'schedule' });
+    const withoutPlan = others.find((line) => eventOf(line).event === 'apply') as string;
+    const failed = await replayTrace([first, withoutPlan]);
+    expect(failed.difference?.replayed).toEqual({ error: 'no plan was made before it' });
+  });
+
+  it.each([
+    ['nonsense', 'line 1: not JSON'],
+    ['null', 'line 1: no event of a trace'],
+    ['{"event":"abort","id":"a","answer":true}', 'line 1: a trace begins with a start event'],
+    ['{"event":"start","version":9}', 'line 1: version 9 of traces, this program reads 1'],
+  ])('refuses %s', async (line, message) => {
+    await expect(replayTrace([line])).rejects.toThrow(message);
+  });
+
+  it('is appended to a file line by line, which must be writable', () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'trace-')), 'steps.jsonl');
+    for (const answer of [true, false]) openTrace(path)({ event: 'resetPrefixCache', answer });
+    expect(readFileSync(path, 'utf8')).toBe(
+      '{"event":"resetPrefixCache","answer":true}\n{"event":"resetPrefixCache","answer":false}\n',
+    );
+    expect(() => openTrace(tmpdir())).toThrow(/^--trace-steps .*: cannot be written: EISDIR/);
+  });
+});
