@@ -1,12 +1,17 @@
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { externalFiles } from '../engine/importer/external-files.js';
 import { importModel } from '../engine/importer/import-model.js';
+import { chooseVariant } from '../engine/importer/variants.js';
+import { contentHash } from '../engine/model/content-hash.js';
 import { readModelConfig } from '../engine/model/model-config.js';
 import { checkRows } from '../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../engine/runner/segment-session.js';
 import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 
-// What it takes to make a model ready: reading and rewriting its graph, sessions, and a look at whether tokens of different sequences mix.
+// What it takes to make a model ready: a hash of its files (in a thread, beside the rest), reading and rewriting its graph, sessions, and a look at whether tokens of different sequences mix.
 
 const TIMES = 5;
 /** Tables of rotations are made for no more, as in the other measurements. */
@@ -14,12 +19,17 @@ const SERVED = 4096;
 const TINY = fileURLToPath(new URL('../models/octavo-tiny', import.meta.url));
 
 interface Phases {
+  /** Beside the others, in a thread: what of it readiness waits for is what lasts longer than they do together. */
+  readonly hash: number;
   readonly graph: number;
   readonly sessions: number;
   readonly rows: number;
 }
 
 async function once(modelDir: string, dtype: BenchModel['dtype']): Promise<Phases> {
+  const begin = performance.now();
+  const { path } = await chooseVariant(modelDir, dtype);
+  await contentHash(join(modelDir, path), { cacheDir: null, signal: new AbortController().signal });
   const start = performance.now();
   const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
   const servedLength = Math.min(maxLength, SERVED);
@@ -30,7 +40,8 @@ async function once(modelDir: string, dtype: BenchModel['dtype']): Promise<Phase
   await checkRows(model, segments);
   const checked = performance.now();
   for (const { session } of segments) await session.release();
-  return { graph: imported - start, sessions: loaded - imported, rows: checked - loaded };
+  const hash = start - begin;
+  return { hash, graph: imported - start, sessions: loaded - imported, rows: checked - loaded };
 }
 
 async function measure(
@@ -44,7 +55,17 @@ async function measure(
     median(all.map((times) => times[phase])),
   );
   const total = phases.reduce((a, b) => a + b, 0);
-  return [name, ...phases, `${Math.round((100 * phases[2]) / total)} %`];
+  const hash = median(all.map((times) => times.hash));
+  const share = `${Math.round((100 * phases[2]) / total)} %`;
+  const gigabytes = (await modelBytes(modelDir, dtype)) / 1e9;
+  return [name, ...phases, share, hash, hash / gigabytes];
+}
+
+async function modelBytes(modelDir: string, dtype: BenchModel['dtype']): Promise<number> {
+  const { path } = await chooseVariant(modelDir, dtype);
+  const file = join(modelDir, path);
+  const files = [file, ...externalFiles(file).map((name) => join(dirname(file), name))];
+  return files.reduce((sum, name) => sum + statSync(name).size, 0);
 }
 
 const model = benchModelFromArgv();
@@ -55,7 +76,15 @@ publish({
   tables: [
     {
       title: 'Milliseconds',
-      columns: ['model', 'graph', 'sessions', 'rows together and apart', 'share'],
+      columns: [
+        'model',
+        'graph',
+        'sessions',
+        'rows together and apart',
+        'share',
+        'hash of the files, alone',
+        'hash, for each GB',
+      ],
       rows: [
         await measure('octavo-tiny', TINY, 'fp32'),
         await measure(model.shape, model.directory, model.dtype),

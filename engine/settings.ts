@@ -90,7 +90,8 @@ export const ENGINE_SETTINGS = {
   modelCacheDir: Type.Optional(
     Type.String({
       ...extra({
-        description: 'directory of rewritten models (default: ~/.cache/octavo)',
+        description:
+          'directory of rewritten models and of hashes of models (default: ~/.cache/octavo)',
         group: 'Model',
         scope: 'engine',
         value: 'dir',

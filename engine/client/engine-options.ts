@@ -1,5 +1,4 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
-import type { EngineQuantization } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
@@ -10,8 +9,10 @@ export interface StartSettings extends EngineSettings {
 
 /** What an engine's thread is started with, of settings as flags and the library have them. */
 export function engineOptions(settings: StartSettings, modelDir: string): WorkerEngineOptions {
+  const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
   return {
     modelDir,
+    hashCacheDir: cacheDir,
     maxNumSeqs: settings.maxNumSeqs,
     maxNumBatchedTokens: settings.maxNumBatchedTokens,
     blockSize: settings.blockSize,
@@ -25,14 +26,8 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
     ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),
-    ...(settings.quantize !== 'none' && { quantize: quantization(settings, settings.quantize) }),
+    ...(settings.quantize !== 'none' && {
+      quantize: { kind: settings.quantize, nbits: settings.quantizeNbits, cacheDir },
+    }),
   };
-}
-
-function quantization(
-  settings: StartSettings,
-  kind: EngineQuantization['kind'],
-): EngineQuantization {
-  const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
-  return { kind, nbits: settings.quantizeNbits, cacheDir };
 }

@@ -26,6 +26,8 @@ export interface EngineOptions {
   readonly kvMetricsSampleRate: number;
   /** File to which every decision of the scheduler is appended; absent: none. */
   readonly traceSteps?: string;
+  /** Where hashes of the model's files are remembered; absent: they are hashed at each start. */
+  readonly hashCacheDir?: string;
   /** Absent: weights are multiplied as the model has them. */
   readonly quantize?: EngineQuantization;
 }

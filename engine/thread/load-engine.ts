@@ -10,8 +10,11 @@ import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
 import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
+import { findModelFile } from '../importer/model-file.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import { chooseVariant } from '../importer/variants.js';
 import { checkConfig } from '../model/check-config.js';
+import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
@@ -26,6 +29,8 @@ export interface LoadedEngine {
   readonly runner: ModelRunner;
   readonly scheduler: Scheduler;
   readonly cache: KvCacheManager;
+  /** Tells models and page formats apart; a part of every block's hash. */
+  readonly modelFingerprint: string;
 }
 
 /** What an engine takes from its surroundings; absent, the process' own. */
@@ -43,10 +48,31 @@ export async function loadEngine(
   options: EngineOptions,
   surroundings: EngineSurroundings = {},
 ): Promise<LoadedEngine> {
+  const { modelDir, dtype = 'auto', hashCacheDir: cacheDir = null } = options;
+  const config = await readServableConfig(modelDir, dtype);
+  const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
+  const hashing = new AbortController();
+  // A thread hashes the files while this one imports them.
+  const content = contentHash(file, { cacheDir, signal: hashing.signal });
+  // What is wrong with the files, the import says better.
+  content.catch(() => undefined);
+  try {
+    return await build(options, surroundings, config, content);
+  } finally {
+    hashing.abort();
+  }
+}
+
+/** @param content hash of the model's files */
+async function build(
+  options: EngineOptions,
+  surroundings: EngineSurroundings,
+  config: ModelConfig,
+  content: Promise<string>,
+): Promise<LoadedEngine> {
   const { now = () => performance.now(), random = Math.random } = surroundings;
   const { onConversion = () => undefined } = surroundings;
   const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
-  const config = await readServableConfig(options.modelDir, options.dtype ?? 'auto');
   const model = await importModel({
     modelDir: options.modelDir,
     ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
@@ -85,6 +111,7 @@ export async function loadEngine(
     now,
     random,
   });
+  const modelFingerprint = fingerprint(await content, model, options);
   const { cache, scheduler } = createScheduler(
     {
       policy: options.schedulingPolicy,
@@ -93,7 +120,7 @@ export async function loadEngine(
       longPrefillThreshold: options.longPrefillThreshold,
       maxModelLength: info.maxModelLength,
       switchLengths: model.switchLengths,
-      modelFingerprint: fingerprint(model, options),
+      modelFingerprint,
     },
     {
       numBlocks: info.numBlocks,
@@ -111,7 +138,7 @@ export async function loadEngine(
     cache,
     now,
   });
-  return { core, info, runner, scheduler, cache };
+  return { core, info, runner, scheduler, cache, modelFingerprint };
 }
 
 /** @throws OctavoError `kv_pool_too_small`, `usage`: sizes that cannot serve one request, with the numbers */
@@ -164,18 +191,15 @@ function sizeEngine(
   };
 }
 
-/** Blocks of another model, or in another format, must never be a hit. */
-function fingerprint(model: ImportedModel, options: EngineOptions): string {
-  const { file, nodes, weightBytes, weights } = model.report;
-  const quantize = options.quantize?.kind ?? 'none';
-  const identity = [
-    file,
-    nodes,
-    weightBytes,
-    weights,
-    quantize,
-    options.kvDtype,
-    options.blockSize,
-  ];
+/**
+ * Blocks of another model, or in another format, must never be a hit; those of the same model may be, wherever it lies.
+ *
+ * @param content hash of the model's files, before anything was rewritten
+ */
+function fingerprint(content: string, model: ImportedModel, options: EngineOptions): string {
+  const { rewrites, weights } = model.report;
+  const { quantize, kvDtype, blockSize } = options;
+  const kinds = [quantize?.kind ?? 'none', quantize?.nbits ?? false, model.saturates];
+  const identity = [content, weights, rewrites, model.switchLengths, kinds, kvDtype, blockSize];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64');
 }

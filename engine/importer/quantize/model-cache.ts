@@ -153,7 +153,7 @@ export class ModelCache {
 }
 
 /** With its parents. Node's own `recursive` never comes back where the system answers ENOENT for a parent that exists, as /proc does. */
-async function makeDirectory(path: string): Promise<void> {
+export async function makeDirectory(path: string): Promise<void> {
   const parent = dirname(path);
   const exists = await stat(parent).catch(() => null);
   if (!exists && parent !== path) await makeDirectory(parent);

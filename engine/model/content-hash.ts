@@ -1,0 +1,132 @@
+import { hash } from 'node:crypto';
+import { readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { OctavoError } from '../errors.js';
+import { externalFiles } from '../importer/external-files.js';
+import { makeDirectory } from '../importer/quantize/model-cache.js';
+
+export interface ContentHashOptions {
+  /** Where hashes of files are remembered; null: nowhere. */
+  readonly cacheDir: string | null;
+  /** Ends the work; the promise rejects with its reason. */
+  readonly signal: AbortSignal;
+  /** Hashes files, in hexadecimal, in their order; absent: a thread does. */
+  readonly hashFiles?: HashFiles;
+}
+
+export type HashFiles = (paths: readonly string[], signal: AbortSignal) => Promise<string[]>;
+
+/** A file, and what tells that it was not written since: its content is hashed once. */
+interface FileState {
+  readonly path: string;
+  readonly size: string;
+  readonly modified: string;
+  /** Also moves when a file is written and its time set back. */
+  readonly changed: string;
+  readonly inode: string;
+}
+
+interface RememberedHash extends FileState {
+  readonly sha256: string;
+}
+
+/**
+ * SHA-256 of what an ONNX model is: its file and its external data. Models of equal content have equal hashes wherever they
+ * lie, and two of equal size do not. The files are read in pieces in a thread of their own, while the caller imports the
+ * model; what was hashed once is remembered by path, size, times and inode.
+ *
+ * @param file the ONNX file
+ * @returns hexadecimal
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`: a file that cannot be read, or is none
+ */
+export async function contentHash(file: string, options: ContentHashOptions): Promise<string> {
+  const { cacheDir, signal, hashFiles = hashInThread } = options;
+  const names = externalFiles(file).toSorted();
+  const paths = [file, ...names.map((name) => resolve(dirname(file), name))];
+  const states = await Promise.all(paths.map(stateOf));
+  const known = await Promise.all(states.map((state) => recall(cacheDir, state)));
+  const unknown = states.filter((_, index) => known[index] === null);
+  signal.throwIfAborted();
+  const made =
+    unknown.length === 0
+      ? []
+      : await hashFiles(
+          unknown.map(({ path }) => path),
+          signal,
+        );
+  if (cacheDir !== null) {
+    await Promise.all(
+      unknown.map((state, index) => remember(cacheDir, { ...state, sha256: made[index] })),
+    );
+  }
+  const fresh = made.values();
+  const hashes = known.map((sha256) => sha256 ?? fresh.next().value);
+  // The names are in the model's file already.
+  return hash('sha256', JSON.stringify(hashes));
+}
+
+async function stateOf(name: string): Promise<FileState> {
+  const path = await realpath(name).catch((cause: unknown) => {
+    throw new OctavoError('model_file_missing', `${name}: cannot be read`, { param: name, cause });
+  });
+  const stats = await stat(path, { bigint: true });
+  if (!stats.isFile()) {
+    throw new OctavoError('model_file_corrupt', `${name}: is not a file`, { param: name });
+  }
+  return {
+    path,
+    size: String(stats.size),
+    modified: String(stats.mtimeNs),
+    changed: String(stats.ctimeNs),
+    inode: String(stats.ino),
+  };
+}
+
+const rememberedAt = (cacheDir: string, { path }: FileState): string =>
+  join(cacheDir, 'content-hashes', `${hash('sha256', path)}.json`);
+
+async function recall(cacheDir: string | null, state: FileState): Promise<string | null> {
+  if (cacheDir === null) return null;
+  let found: Partial<RememberedHash>;
+  try {
+    found = JSON.parse(await readFile(rememberedAt(cacheDir, state), 'utf8')) as typeof found;
+  } catch {
+    // Not there, or cut short: it is hashed again.
+    return null;
+  }
+  const isSame = Object.entries(state).every(([key, value]) => found[key as 'path'] === value);
+  return isSame && /^[0-9a-f]{64}$/.test(found.sha256 ?? '') ? (found.sha256 ?? null) : null;
+}
+
+/** A directory that cannot be written costs the time of hashing at each start, and nothing else. */
+async function remember(cacheDir: string, entry: RememberedHash): Promise<void> {
+  const path = rememberedAt(cacheDir, entry);
+  const partial = `${path}.${process.pid}`;
+  try {
+    await makeDirectory(dirname(path));
+    await writeFile(partial, `${JSON.stringify(entry)}\n`);
+    await rename(partial, path);
+  } catch {
+    await rm(partial, { force: true }).catch(() => undefined);
+  }
+}
+
+function hashInThread(paths: readonly string[], signal: AbortSignal): Promise<string[]> {
+  return new Promise((resolvePromise, reject) => {
+    const worker = new Worker(new URL('./hash-thread.mjs', import.meta.url), {
+      workerData: { paths },
+    });
+    const stop = (): void => {
+      reject(signal.reason);
+      void worker.terminate();
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    worker.once('message', resolvePromise);
+    worker.once('error', (cause) => {
+      const message = `the model's files cannot be read: ${cause.message}`;
+      reject(new OctavoError('model_file_missing', message, { cause }));
+    });
+    worker.once('exit', () => signal.removeEventListener('abort', stop));
+  });
+}
