@@ -56,7 +56,8 @@ class Run {
         return this.#cache.resetPrefixCache();
       case 'schedule': {
         const proposals = event.proposals.values();
-        this.#plan = scheduler.schedule(() => proposals.next().value ?? []);
+        const held = new Set(event.held);
+        this.#plan = scheduler.schedule(() => proposals.next().value ?? [], held);
         return this.#plan;
       }
       case 'apply': {

@@ -41,6 +41,8 @@ export type TraceEvent =
       readonly event: 'schedule';
       /** What was guessed, in the order in which it was asked for. */
       readonly proposals: readonly (readonly TokenId[])[];
+      /** Sequences that were left out. */
+      readonly held: readonly RequestId[];
       readonly answer: StepPlan | null;
     }
   | {
@@ -140,14 +142,14 @@ class TracedScheduler extends Scheduler {
     return this.#told('resume', id, super.resume(id));
   }
 
-  override schedule(propose: Propose = () => []): StepPlan | null {
+  override schedule(propose: Propose = () => [], held?: ReadonlySet<RequestId>): StepPlan | null {
     const proposals: (readonly TokenId[])[] = [];
     const answer = super.schedule((id, most) => {
       const proposal = propose(id, most);
       proposals.push(proposal);
       return proposal;
-    });
-    this.#write({ event: 'schedule', proposals, answer });
+    }, held);
+    this.#write({ event: 'schedule', proposals, held: [...(held ?? [])], answer });
     return answer;
   }
 

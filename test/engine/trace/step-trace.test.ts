@@ -8,6 +8,7 @@ import { openTrace, type TraceEvent } from '../../../engine/trace/step-trace.js'
 import { FULL_ATTENTION } from '../../../kvcache/cache-group.js';
 import type { RequestId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
+import { LateConstraint } from '../../support/late-constraint.js';
 import { expectedText } from '../../support/paged-model.js';
 import { range } from '../../support/sequences.js';
 
@@ -79,6 +80,23 @@ describe('a trace of steps', () => {
       runs: 2,
       difference: null,
     });
+  });
+
+  it('leaves out what waits for a mask, as the run did', async () => {
+    const lines: string[] = [];
+    const h = new CoreHarness({ trace: (event) => void lines.push(JSON.stringify(event)) });
+    const constraint = new LateConstraint(h.vocabSize, (accepted) => accepted === 2);
+    h.add('late', [1, 2], 5, {}, [constraint]);
+    h.add('a', [3, 4], 9);
+    for (let i = 0; i < 5; i++) await h.step();
+    const plans = lines.flatMap((line) => {
+      const event = eventOf(line);
+      return event.event === 'schedule' ? [event.answer?.sequences.length] : [];
+    });
+    expect(plans).toEqual([2, 2, 2, 1, 1]);
+    constraint.arrive();
+    await h.runToEnd();
+    expect(await replayTrace(lines)).toMatchObject({ requests: 2, difference: null });
   });
 
   it('holds no salt, which is a secret', async () => {
