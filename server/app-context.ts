@@ -6,6 +6,7 @@ import type { MessageForms } from '../engine/generation/message-form.js';
 import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
 import type { ServedModel } from '../engine/text/served-model.js';
 import type { Settings } from './config/settings.js';
+import type { EndedRequests } from './dashboard/ended-requests.js';
 import type { InFlight } from './http/in-flight.js';
 import type { OneByOne } from './http/one-by-one.js';
 import type { Admission } from './limits/admission.js';
@@ -23,6 +24,7 @@ export interface AppContext {
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
   readonly metrics: ServerMetrics;
+  readonly endedRequests: EndedRequests;
   readonly messageForms: MessageForms;
   /** Where grammars are checked: never on this thread. The caller closes it. */
   readonly grammars: GrammarChecker;

@@ -6,6 +6,7 @@ import { clip } from '../engine/clip.js';
 import { OctavoError } from '../engine/errors.js';
 import { MessageForms } from '../engine/generation/message-form.js';
 import type { AppContext } from './app-context.js';
+import { EndedRequests } from './dashboard/ended-requests.js';
 import { fingerprintOf } from './fingerprint.js';
 import { createHostCheck } from './http/allowed-hosts.js';
 import { collectMethods } from './http/allowed-methods.js';
@@ -47,6 +48,7 @@ export interface AppOptions
   extends Omit<
     AppContext,
     | 'metrics'
+    | 'endedRequests'
     | 'messageForms'
     | 'largeTools'
     | 'inFlight'
@@ -83,6 +85,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   const context: AppContext = {
     ...options,
     metrics,
+    endedRequests: new EndedRequests(),
     messageForms,
     largeTools: new OneByOne(),
     inFlight,

@@ -3,26 +3,38 @@ import type { Timer } from '../../engine/clock.js';
 import { packageVersion } from '../../engine/environment/package-root.js';
 import type { AppContext } from '../app-context.js';
 import { SseStream } from '../http/sse.js';
-import type { ServerEvent } from './events.js';
-import { Figures } from './figures.js';
+import type { FiguresEvent, ServerEvent } from './events.js';
+import { ProcessProbe } from './process-probe.js';
+import { Ring } from './ring.js';
+import { HISTORY_SECONDS, SAMPLE_FIELDS, type Sample } from './sample.js';
+import { Sampler } from './sampler.js';
 import { Watcher } from './watcher.js';
 
-const FIGURES_MS = 1000;
+const SAMPLE_MS = 1000;
 
-/** What there is while somebody watches. */
-interface Session {
-  readonly figures: Figures;
-  readonly timer: Timer;
-}
-
-/** The dashboard's streams. While there is none, nothing is listened to and nothing is computed. */
+/**
+ * The dashboard's past and its streams. A sample is taken each second, whether anybody watches or not; snapshots of blocks and requests
+ * only while somebody does.
+ */
 export class DashboardFeed {
   readonly #context: AppContext;
-  readonly #streams = new Map<SseStream, Watcher>();
-  #session: Session | null = null;
+  readonly #probe: ProcessProbe;
+  readonly #sampler: Sampler;
+  readonly #samples = new Ring<Sample>(HISTORY_SECONDS);
+  readonly #timer: Timer;
+  /** What tells each stream's reader the news. */
+  readonly #streams = new Map<SseStream, () => void>();
 
   constructor(context: AppContext) {
+    const { clock, engine, metrics } = context;
     this.#context = context;
+    this.#probe = new ProcessProbe(clock);
+    this.#sampler = new Sampler(engine, metrics, clock, () => this.#probe.read());
+    this.#timer = clock.startTimer(() => {
+      this.#samples.add(this.#sampler.take());
+      for (const tell of this.#streams.values()) tell();
+      this.#timer.restart();
+    }, SAMPLE_MS);
   }
 
   /** Takes the reply over: it is a stream until its reader leaves, or the server closes. */
@@ -30,44 +42,55 @@ export class DashboardFeed {
     const { clock, engine } = this.#context;
     const stream = new SseStream(reply, clock);
     const watcher = new Watcher((name, data) => stream.send(data, name));
-    this.#streams.set(stream, watcher);
-    this.#session ??= this.#begin();
-    watcher.event('server', this.#server());
-    watcher.event('figures', this.#session.figures.values);
+    const news = this.#newsForOne();
+    const tell = (): void => watcher.event('figures', news);
+    this.#streams.set(stream, tell);
+    watcher.event('server', () => this.#server());
+    tell();
     const unwatch = engine.watch((snapshot) => watcher.snapshot(snapshot));
     reply.raw.once('close', () => {
       unwatch();
       this.#streams.delete(stream);
-      if (this.#streams.size === 0) this.#end();
     });
   }
 
   /** Ends all streams, so that the server can close. */
   close(): void {
+    this.#timer.cancel();
+    this.#probe.close();
+    this.#sampler.close();
     for (const stream of this.#streams.keys()) stream.end();
   }
 
+  /** Gives at each call what its reader does not have yet: at first all that is kept. */
+  #newsForOne(): () => FiguresEvent {
+    const { endedRequests, engine } = this.#context;
+    let [samples, ended] = [0, 0];
+    return () => {
+      const event = {
+        state: engine.state,
+        samples: this.#samples.since(samples),
+        ended: endedRequests.since(ended),
+      };
+      samples = this.#samples.next;
+      ended = endedRequests.next;
+      return event;
+    };
+  }
+
   #server(): ServerEvent {
-    const { engine, model, settings } = this.#context;
+    const { engine, model, settings, clock } = this.#context;
     const { numBlocks, blockSize } = engine.info;
     const { maxNumSeqs, kvDtype } = settings;
-    const version = packageVersion();
-    return { model: model.names[0], version, numBlocks, blockSize, maxNumSeqs, kvDtype };
-  }
-
-  #begin(): Session {
-    const { clock, engine, metrics } = this.#context;
-    const figures = new Figures(engine, metrics, clock);
-    const timer = clock.startTimer(() => {
-      for (const watcher of this.#streams.values()) watcher.event('figures', figures.values);
-      timer.restart();
-    }, FIGURES_MS);
-    return { figures, timer };
-  }
-
-  #end(): void {
-    this.#session?.timer.cancel();
-    this.#session?.figures.close();
-    this.#session = null;
+    return {
+      model: model.names[0],
+      version: packageVersion(),
+      numBlocks,
+      blockSize,
+      maxNumSeqs,
+      kvDtype,
+      time: Math.round(clock.now()),
+      fields: SAMPLE_FIELDS,
+    };
   }
 }

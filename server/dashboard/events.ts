@@ -1,14 +1,16 @@
+import type { Engine } from '../../engine/client/engine-port.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 import type { Settings } from '../config/settings.js';
 import type { BlockRun } from './block-runs.js';
-import type { FigureValues } from './figures.js';
+import type { EndedRequest } from './ended-requests.js';
+import type { Sample, SampleField } from './sample.js';
 
 /** The events of `/dashboard/events` and their data. */
 export interface DashboardEvents {
   /** Once, at first. */
   readonly server: ServerEvent;
-  /** Once a second. */
-  readonly figures: FigureValues;
+  /** At once, with the past, and then each second. */
+  readonly figures: FiguresEvent;
   /** What has changed since the last one. */
   readonly snapshot: SnapshotEvent;
 }
@@ -20,6 +22,17 @@ export interface ServerEvent {
   readonly blockSize: number;
   readonly maxNumSeqs: number;
   readonly kvDtype: Settings['kvDtype'];
+  /** The server's clock now, milliseconds. */
+  readonly time: number;
+  /** What the numbers of a sample are, in their order. */
+  readonly fields: readonly SampleField[];
+}
+
+/** What the reader does not have yet, oldest first. */
+export interface FiguresEvent {
+  readonly state: Engine['state'];
+  readonly samples: readonly Sample[];
+  readonly ended: readonly EndedRequest[];
 }
 
 export interface SnapshotEvent {

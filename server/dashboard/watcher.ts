@@ -21,19 +21,15 @@ export class Watcher {
   }
 
   snapshot(snapshot: EngineSnapshot): void {
-    this.#offer('snapshot', () => {
+    this.event('snapshot', () => {
       const known = this.#known;
       this.#known = snapshot;
       return snapshotEvent(snapshot, known);
     });
   }
 
-  event(name: string, data: object): void {
-    this.#offer(name, () => data);
-  }
-
   /** @param make called when it can be sent; not at all when a newer one of its name comes before */
-  #offer(name: string, make: () => object): void {
+  event(name: string, make: () => object): void {
     this.#next.set(name, make);
     if (!this.#sending) void this.#drain();
   }

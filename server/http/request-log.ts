@@ -12,12 +12,12 @@ const CLIENT_CLOSED = 499;
  * here, too, which Fastify's own hook does not see. Keys are never logged, and texts only with `--log-prompts`.
  */
 export function logWhenDone(
-  context: Pick<AppContext, 'logger' | 'metrics' | 'clock' | 'tracer'>,
+  context: Pick<AppContext, 'logger' | 'metrics' | 'clock' | 'tracer' | 'endedRequests'>,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
   reply.raw.once('close', () => {
-    const { clock, metrics, logger, tracer } = context;
+    const { clock, metrics, logger, tracer, endedRequests } = context;
     const left = !reply.raw.writableFinished;
     const status = left && !reply.raw.headersSent ? CLIENT_CLOSED : reply.raw.statusCode;
     const route = request.routeOptions.url ?? 'unknown';
@@ -28,6 +28,10 @@ export function logWhenDone(
       request.failure ??= closedBecause(reply);
     }
     const now = clock.now();
+    if (generation) {
+      const failure = request.failure?.kind ?? null;
+      endedRequests.note(generation, { arrivedAt, now, status, failure });
+    }
     const traceId = tracer?.trace({ request, route, status, now }) ?? null;
     const line = {
       requestId: request.id,

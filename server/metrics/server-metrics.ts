@@ -15,12 +15,24 @@ export interface ServerMetricsOptions {
 }
 
 /** Errors that turn a request away before it runs, though it is well formed. */
-const REJECTIONS: ReadonlySet<string> = new Set([
+export const REJECTIONS = [
   'draining',
   'overloaded',
   'rate_limited',
   'context_length_exceeded',
-] satisfies OctavoError['kind'][]);
+] as const satisfies OctavoError['kind'][];
+
+type Rejection = (typeof REJECTIONS)[number];
+
+const isRejection = (kind: OctavoError['kind']): kind is Rejection =>
+  (REJECTIONS as readonly string[]).includes(kind);
+
+/** Hears of what the metrics count, when they do. */
+export interface MetricsListener extends TokenListener {
+  /** @param ofApi of a route that does the server's work, not of one that shows how it does */
+  answered(status: number, ofApi: boolean): void;
+  rejected(reason: Rejection): void;
+}
 
 /** All that `/metrics` shows, with vLLM's names so that its dashboards work. */
 export class ServerMetrics {
@@ -28,6 +40,7 @@ export class ServerMetrics {
   readonly #requests: RequestMetrics;
   readonly #http: Counter;
   readonly #rejections: Counter;
+  readonly #listeners = new Set<MetricsListener>();
 
   constructor(options: ServerMetricsOptions) {
     const { engine, modelName, clock, prefixCaching, prefix } = options;
@@ -59,11 +72,15 @@ export class ServerMetrics {
 
   countHttp(method: string, route: string, status: number): void {
     this.#http.inc({ method, route, status: String(status) });
+    for (const listener of this.#listeners) listener.answered(status, route.startsWith('/v1/'));
   }
 
   /** Counts an error if it turned a request away. */
   countRejection(error: OctavoError): void {
-    if (REJECTIONS.has(error.kind)) this.#rejections.inc({ reason: error.kind });
+    const { kind } = error;
+    if (!isRejection(kind)) return;
+    this.#rejections.inc({ reason: kind });
+    for (const listener of this.#listeners) listener.rejected(kind);
   }
 
   countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
@@ -71,8 +88,13 @@ export class ServerMetrics {
   }
 
   /** @returns what ends it */
-  listen(listener: TokenListener): () => void {
-    return this.#requests.listen(listener);
+  listen(listener: MetricsListener): () => void {
+    const stop = this.#requests.listen(listener);
+    this.#listeners.add(listener);
+    return () => {
+      stop();
+      this.#listeners.delete(listener);
+    };
   }
 
   observe(request: ObservedRequest): CompletionObserver[] {

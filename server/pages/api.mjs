@@ -80,7 +80,7 @@ export async function* events(response) {
 }
 
 /**
- * Shows a form that asks for the key. The form is a `.key-form` with an input.
+ * Shows a form that asks for the key. The form has an input, and a `.key-error` for what to say when there was a key already.
  *
  * @param {HTMLElement} form
  * @param {AbortSignal} [signal] ends the asking, too
@@ -88,6 +88,10 @@ export async function* events(response) {
  */
 export function askForKey(form, signal) {
   const input = /** @type {HTMLInputElement} */ (form.querySelector('input'));
+  const error = /** @type {HTMLElement} */ (form.querySelector('.key-error'));
+  const refused = sessionStorage.getItem(KEY) !== null;
+  error.hidden = !refused;
+  error.textContent = refused ? 'The server does not know this key.' : '';
   form.hidden = false;
   input.focus();
   return new Promise((resolve, reject) => {

@@ -1,8 +1,10 @@
 /** @import { BlockRun } from '../dashboard/block-runs.js' */
+/** @import { Grid } from './block-grid.mjs' */
+import { gridFor } from './block-grid.mjs';
 import { color, onTheme } from './theme.mjs';
 
 /** As the server numbers them. */
-const STATES = ['free', 'cached', 'used', 'shared'];
+const STATES = /** @type {const} */ (['free', 'cached', 'used', 'shared']);
 const WORDS = ['free', 'cached, nobody uses it', 'in use', 'shared'];
 
 /** The KV blocks: their states in columns, drawn as a grid in order of their numbers. */
@@ -10,13 +12,15 @@ export class BlockMap {
   #box;
   #cells;
   #marks;
+  #onGrid;
   /** @type {string[]} */
   #colors = [];
-  #columns = 1;
-  /** Of a cell, in device pixels, its gap included. */
-  #size = 1;
+  /** @type {Grid | null} */
+  #grid = null;
   /** @type {number[]} */
   #marked = [];
+  /** @type {number | null} */
+  #framed = null;
   states = new Uint8Array(0);
   /** In its sequence, -1: none. */
   positions = new Int32Array(0);
@@ -27,14 +31,19 @@ export class BlockMap {
   /**
    * @param {HTMLElement} box holds the canvas of the cells, and above it the one of what is marked
    * @param {[HTMLCanvasElement, HTMLCanvasElement]} canvases
+   * @param {(grid: Grid) => void} onGrid called whenever it is another one
    */
-  constructor(box, [cells, marks]) {
+  constructor(box, [cells, marks], onGrid) {
     this.#box = box;
     this.#cells = cells;
     this.#marks = marks;
-    this.resize(0);
+    this.#onGrid = onGrid;
     onTheme(() => this.#layOut());
     new ResizeObserver(() => this.#layOut()).observe(box);
+  }
+
+  get grid() {
+    return this.#grid;
   }
 
   /**
@@ -47,6 +56,8 @@ export class BlockMap {
     this.positions = new Int32Array(numBlocks).fill(-1);
     this.parents = new Int32Array(numBlocks).fill(-1);
     this.bornAt = new Float64Array(numBlocks);
+    this.#marked = [];
+    this.#framed = null;
     this.#layOut();
   }
 
@@ -56,7 +67,6 @@ export class BlockMap {
    * @param {readonly BlockRun[]} runs
    */
   update(runs) {
-    const context = contextOf(this.#cells);
     for (const [first, count, state, position, bornAt, parent] of runs) {
       for (let i = 0; i < count; i++) {
         const block = first + i;
@@ -65,16 +75,21 @@ export class BlockMap {
         this.parents[block] = i === 0 || position < 0 ? parent : block - 1;
         this.bornAt[block] = bornAt;
       }
-      context.fillStyle = this.#colors[state];
-      for (let i = 0; i < count; i++) this.#fill(context, first + i);
+    }
+    if (!this.#grid) return;
+    const { perCell } = this.#grid;
+    for (const [first, count] of runs) {
+      const last = Math.floor((first + count - 1) / perCell);
+      for (let cell = Math.floor(first / perCell); cell <= last; cell++) this.#draw(cell);
     }
   }
 
-  /** Blocks by state, in the order of `STATES`. */
-  counts() {
+  /** Blocks by state. */
+  counts(first = 0, end = this.states.length) {
     const counts = STATES.map(() => 0);
-    for (const state of this.states) counts[state]++;
-    return counts;
+    for (const state of this.states.subarray(first, end)) counts[state]++;
+    const [free, cached, used, shared] = counts;
+    return { free, cached, used, shared };
   }
 
   /** @param {number} block */
@@ -83,18 +98,32 @@ export class BlockMap {
   }
 
   /**
-   * The block at a place of the window, or null.
+   * The cell at a place of the window, or null.
    *
    * @param {number} clientX
    * @param {number} clientY
    */
-  blockAt(clientX, clientY) {
+  cellAt(clientX, clientY) {
+    if (!this.#grid) return null;
     const { left, top } = this.#cells.getBoundingClientRect();
-    const column = Math.floor(((clientX - left) * devicePixelRatio) / this.#size);
-    const row = Math.floor(((clientY - top) * devicePixelRatio) / this.#size);
-    if (column < 0 || column >= this.#columns || row < 0) return null;
-    const block = row * this.#columns + column;
-    return block < this.states.length ? block : null;
+    const column = Math.floor((clientX - left) / this.#grid.width);
+    const row = Math.floor((clientY - top) / this.#grid.height);
+    if (column < 0 || column >= this.#grid.columns || row < 0) return null;
+    const cell = row * this.#grid.columns + column;
+    return cell < this.#grid.cells ? cell : null;
+  }
+
+  /**
+   * Where a cell ends to the right and below, in the window.
+   *
+   * @param {number} cell
+   * @returns {[x: number, y: number]}
+   */
+  cornerOf(cell) {
+    const { left, top } = this.#cells.getBoundingClientRect();
+    const { columns, width, height } = /** @type {Grid} */ (this.#grid);
+    const row = Math.floor(cell / columns);
+    return [left + (cell - row * columns + 1) * width, top + (row + 1) * height];
   }
 
   /**
@@ -121,82 +150,94 @@ export class BlockMap {
   }
 
   /**
-   * Puts a frame around blocks; the rest steps back.
+   * The rest steps back.
    *
    * @param {number[]} blocks
+   * @param {number | null} [cell] gets a frame
    */
-  mark(blocks) {
+  mark(blocks, cell = null) {
     this.#marked = blocks;
+    this.#framed = cell;
     this.#drawMarks();
   }
 
   #layOut() {
-    const width = Math.floor(this.#box.clientWidth * devicePixelRatio);
-    const height = Math.floor(this.#box.clientHeight * devicePixelRatio);
+    const { clientWidth: width, clientHeight: height } = this.#box;
     for (const canvas of [this.#cells, this.#marks]) {
-      canvas.width = width;
-      canvas.height = height;
-      canvas.style.width = `${width / devicePixelRatio}px`;
-      canvas.style.height = `${height / devicePixelRatio}px`;
+      canvas.width = Math.floor(width * devicePixelRatio);
+      canvas.height = Math.floor(height * devicePixelRatio);
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
     }
     const { length } = this.states;
-    if (length === 0 || width === 0 || height === 0) return;
-    const largest = 26 * devicePixelRatio;
-    this.#size = Math.max(1, Math.min(largest, Math.floor(Math.sqrt((width * height) / length))));
-    while (this.#size > 1 && !this.#fits(width, height)) this.#size--;
-    while (this.#size < largest && this.#fits(width, height, this.#size + 1)) this.#size++;
-    this.#columns = Math.floor(width / this.#size);
+    this.#grid = length > 0 && width > 0 && height > 0 ? gridFor(length, width, height) : null;
+    if (!this.#grid) return;
     this.#colors = STATES.map((name) => color(name));
-    const context = contextOf(this.#cells);
-    context.clearRect(0, 0, width, height);
-    for (let block = 0; block < length; block++) {
-      context.fillStyle = this.#colors[this.states[block]];
-      this.#fill(context, block);
-    }
+    for (let cell = 0; cell < this.#grid.cells; cell++) this.#draw(cell);
     this.#drawMarks();
+    this.#onGrid(this.#grid);
   }
 
   /**
-   * @param {number} width
-   * @param {number} height
+   * A cell is filled from below with the shares of what is in its blocks.
+   *
+   * @param {number} cell
    */
-  #fits(width, height, size = this.#size) {
-    return Math.floor(width / size) * Math.floor(height / size) >= this.states.length;
+  #draw(cell) {
+    const { perCell } = /** @type {Grid} */ (this.#grid);
+    const context = contextOf(this.#cells);
+    const [x, y, width, height] = this.#place(cell);
+    const first = cell * perCell;
+    const end = Math.min(first + perCell, this.states.length);
+    const counts = this.counts(first, end);
+    context.fillStyle = this.#colors[0];
+    context.fillRect(x, y, width, height);
+    let bottom = y + height;
+    for (const [index, name] of STATES.entries()) {
+      if (index === 0 || counts[name] === 0) continue;
+      // A single block of many is seen, too.
+      const share = Math.max(2, Math.round((height * counts[name]) / (end - first)));
+      const part = Math.min(share, bottom - y);
+      context.fillStyle = this.#colors[index];
+      context.fillRect(x, bottom - part, width, part);
+      bottom -= part;
+    }
   }
 
   /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {number} block
+   * In device pixels, without the gap.
+   *
+   * @param {number} cell
+   * @returns {[x: number, y: number, width: number, height: number]}
    */
-  #fill(context, block) {
-    // Below four pixels a gap would be most of the picture.
-    const gap = this.#size < 4 ? 0 : Math.max(1, Math.round(this.#size / 9));
-    const [x, y] = this.#place(block);
-    context.fillRect(x, y, this.#size - gap, this.#size - gap);
-  }
-
-  /**
-   * @param {number} block
-   * @returns {[number, number]}
-   */
-  #place(block) {
-    const row = Math.floor(block / this.#columns);
-    return [(block - row * this.#columns) * this.#size, row * this.#size];
+  #place(cell) {
+    const { columns, width, height } = /** @type {Grid} */ (this.#grid);
+    const row = Math.floor(cell / columns);
+    const column = cell - row * columns;
+    const at = (/** @type {number} */ css) => Math.round(css * devicePixelRatio);
+    const [x, y] = [at(column * width), at(row * height)];
+    const gap = Math.max(1, Math.round((Math.min(width, height) * devicePixelRatio) / 9));
+    return [x, y, at((column + 1) * width) - x - gap, at((row + 1) * height) - y - gap];
   }
 
   #drawMarks() {
     const context = contextOf(this.#marks);
     context.clearRect(0, 0, this.#marks.width, this.#marks.height);
-    if (this.#marked.length === 0) return;
+    if (this.#marked.length === 0 || !this.#grid) return;
+    const { perCell } = this.#grid;
     context.fillStyle = color('panel');
-    context.globalAlpha = 0.55;
-    const rows = Math.ceil(this.states.length / this.#columns);
-    context.fillRect(0, 0, this.#columns * this.#size, rows * this.#size);
+    context.globalAlpha = 0.6;
+    context.fillRect(0, 0, this.#marks.width, this.#marks.height);
     context.globalAlpha = 1;
     for (const block of this.#marked) {
-      const [x, y] = this.#place(block);
-      context.clearRect(x, y, this.#size, this.#size);
+      const [x, y, width, height] = this.#place(Math.floor(block / perCell));
+      context.clearRect(x, y, width, height);
     }
+    if (this.#framed === null) return;
+    const [x, y, width, height] = this.#place(this.#framed);
+    context.strokeStyle = color('ink');
+    context.lineWidth = Math.max(1, devicePixelRatio);
+    context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
   }
 }
 

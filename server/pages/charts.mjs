@@ -1,9 +1,8 @@
+import { make } from './elements.mjs';
 import { color, onTheme } from './theme.mjs';
 import uPlot from './uplot.mjs';
 
-/** Seconds that a chart shows, one point for each. */
-const POINTS = 120;
-const X = Array.from({ length: POINTS }, (_, i) => i + 1 - POINTS);
+/** @typedef {(number | null)[]} Column */
 
 /**
  * What a chart shows: the label and the colour's name of each series (stacked ones from the bottom up), and how a value is written.
@@ -12,20 +11,22 @@ const X = Array.from({ length: POINTS }, (_, i) => i + 1 - POINTS);
  * @property {string} title
  * @property {readonly (readonly [label: string, color: string])[]} series
  * @property {(value: number) => string} format
+ * @property {string} empty said instead of a chart of nothing
  * @property {boolean} [stacked]
  */
 
-/** @typedef {(number | null)[]} Column */
-
-/** A chart of the last two minutes: a line for each series, or areas that stand on each other. */
+/** A chart of the last minutes: a line for each series, or areas that stand on each other. */
 export class Chart {
-  #series;
-  #stacked;
+  #options;
   /** @type {uPlot | null} */
   #plot = null;
-  #box;
+  #box = make('div', 'plot');
+  #empty;
   /** @type {HTMLElement[]} */
   #values = [];
+  #seconds = 120;
+  /** @type {number[]} */
+  #times = [];
   /**
    * One for each series, oldest first.
    *
@@ -37,31 +38,25 @@ export class Chart {
    * @param {HTMLElement} parent
    * @param {ChartOptions} options
    */
-  constructor(parent, { title, series, format, stacked = false }) {
-    this.#series = series;
-    this.#stacked = stacked;
-    this.format = format;
-    this.#columns = series.map(() => Array.from({ length: POINTS }, () => null));
-    const panel = document.createElement('div');
-    panel.className = 'panel chart';
-    const head = document.createElement('div');
-    head.className = 'head';
-    const heading = document.createElement('h2');
-    heading.textContent = title;
-    const legend = document.createElement('ul');
-    legend.className = 'legend';
+  constructor(parent, options) {
+    const { title, series, empty } = options;
+    this.#options = options;
+    this.#columns = series.map(() => []);
+    this.#empty = make('p', 'empty', empty);
+    const panel = make('div', 'panel chart');
+    const head = make('div', 'head');
+    const legend = make('ul', 'legend');
     for (const [label, name] of series) {
-      const item = document.createElement('li');
-      const swatch = document.createElement('i');
+      const item = make('li', '');
+      const swatch = make('i', '');
       swatch.style.background = `var(--${name})`;
-      const value = document.createElement('b');
+      const value = make('b', '');
       item.append(swatch, `${label} `, value);
       legend.append(item);
       this.#values.push(value);
     }
-    head.append(heading, legend);
-    this.#box = document.createElement('div');
-    this.#box.className = 'plot';
+    head.append(make('h3', '', title), legend);
+    this.#box.append(this.#empty);
     panel.append(head, this.#box);
     parent.append(panel);
     onTheme(() => this.#create());
@@ -69,30 +64,35 @@ export class Chart {
   }
 
   /**
-   * The next second's values; null: nothing happened.
-   *
-   * @param {Column} values
+   * @param {number} seconds that it reaches back
+   * @param {number[]} times of the values, in seconds: 0 is now
+   * @param {Column[]} columns one for each series, as long as `times`; null: nothing happened
    */
-  push(values) {
-    for (const [index, column] of this.#columns.entries()) {
-      column.shift();
-      column.push(values[index]);
-    }
-    this.#plot?.setData(this.#data());
-    this.#showValues(POINTS - 1);
+  draw(seconds, times, columns) {
+    const [spanChanged, wasEmpty] = [seconds !== this.#seconds, this.#isEmpty];
+    this.#seconds = seconds;
+    this.#times = times;
+    this.#columns = columns;
+    if (spanChanged || wasEmpty !== this.#isEmpty || !this.#plot) this.#create();
+    else this.#plot.setData(this.#data());
+    this.#showValues(times.length - 1);
+  }
+
+  get #isEmpty() {
+    return this.#columns.every((column) => column.every((value) => !value));
   }
 
   /** @param {number} index */
   #showValues(index) {
     for (const [i, value] of this.#values.entries()) {
-      const number = this.#columns[i][index];
-      value.textContent = number === null ? '–' : this.format(number);
+      const number = this.#columns[i][index] ?? null;
+      value.textContent = number === null ? '–' : this.#options.format(number);
     }
   }
 
   /** @returns {uPlot.AlignedData} */
   #data() {
-    if (!this.#stacked) return [X, ...this.#columns];
+    if (!this.#options.stacked) return [this.#times, ...this.#columns];
     /** @type {Column[]} */
     const tops = [];
     for (const column of this.#columns) {
@@ -100,7 +100,7 @@ export class Chart {
       tops.push(column.map((value, i) => (value === null ? null : value + (below?.[i] ?? 0))));
     }
     // The tallest is drawn first, and the others over it.
-    return [X, ...tops.reverse()];
+    return [this.#times, ...tops.reverse()];
   }
 
   /**
@@ -109,28 +109,33 @@ export class Chart {
    */
   #look(paint) {
     const points = { show: false };
-    return this.#stacked
+    return this.#options.stacked
       ? { width: 0, points, fill: paint }
       : { stroke: paint, width: 1.6, points };
   }
 
   #create() {
     const { clientWidth: width, clientHeight: height } = this.#box;
-    if (width === 0) return;
     this.#plot?.destroy();
+    this.#plot = null;
+    this.#empty.hidden = !this.#isEmpty;
+    if (width === 0 || this.#isEmpty) return;
+    const { stacked = false, series, format } = this.#options;
     const [muted, line] = [color('muted'), color('line')];
-    const series = this.#stacked ? this.#series.toReversed() : this.#series;
+    const drawn = stacked ? series.toReversed() : series;
     const axis = { stroke: muted, font: '11px system-ui, sans-serif', ticks: { show: false } };
+    const words = (/** @type {number} */ tick) =>
+      tick === 0 ? 'now' : this.#seconds > 300 ? `${-tick / 60} min` : `${-tick} s`;
     this.#plot = new uPlot(
       {
         width,
         height,
         legend: { show: false },
         padding: [8, 14, 0, 0],
-        cursor: { y: false, drag: { setScale: false }, points: { show: !this.#stacked, size: 6 } },
+        cursor: { y: false, drag: { setScale: false }, points: { show: !stacked, size: 6 } },
         scales: {
-          x: { time: false, range: [1 - POINTS, 0] },
-          y: { range: (_plot, _min, max) => [0, (max || 10) * 1.15] },
+          x: { time: false, range: [1 - this.#seconds, 0] },
+          y: { range: (_plot, _min, max) => [0, (max || 1) * 1.15] },
         },
         axes: [
           {
@@ -138,21 +143,21 @@ export class Chart {
             size: 22,
             gap: 4,
             grid: { show: false },
-            values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? 'now' : `${-tick} s`)),
-            splits: () => [-90, -60, -30, 0],
+            values: (_plot, ticks) => ticks.map(words),
+            splits: () => (this.#seconds > 300 ? [-600, -300, 0] : [-90, -60, -30, 0]),
           },
           {
             ...axis,
-            size: 46,
+            size: 52,
             gap: 4,
             space: 34,
             grid: { stroke: line, width: 1 },
-            values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? '0' : this.format(tick))),
+            values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? '0' : format(tick))),
           },
         ],
-        series: [{}, ...series.map(([, name]) => this.#look(color(name)))],
+        series: [{}, ...drawn.map(([, name]) => this.#look(color(name)))],
         hooks: {
-          setCursor: [({ cursor }) => this.#showValues(cursor.idx ?? POINTS - 1)],
+          setCursor: [({ cursor }) => this.#showValues(cursor.idx ?? this.#times.length - 1)],
         },
       },
       this.#data(),

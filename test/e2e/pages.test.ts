@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { violations } from '../support/axe.js';
 import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { metric, startOctavo, startSharedOctavo } from '../support/octavo-process.js';
@@ -16,7 +17,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
   let browser: TestBrowser;
 
   beforeAll(async () => {
-    server = await startSharedOctavo(['--kv-cache-memory', '128MiB']);
+    server = await startSharedOctavo(['--kv-cache-memory', '64MiB']);
     browser = await startChromium('dark');
   });
   afterAll(async () => {
@@ -54,34 +55,134 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
       page.evaluate('getComputedStyle(document.body).backgroundColor');
     const digits = (selector: string) => async (): Promise<boolean> =>
       (await page.locator(selector).allTextContents()).every((words) => /\d/.test(words));
-    const [rows, count] = [page.locator('#requests li.running'), '#requests .count >> nth=0'];
+    const rows = page.locator('#requests tr.running');
+    const output = '#requests td:nth-child(5) >> nth=0';
     await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
     await expect.poll(digits('#count-free'), LONG).toBe(true);
+    expect(await violations(page)).toEqual([]);
     const [idle, free] = [await picture(), await number(page, '#count-free')];
     const stop = await load(6);
     await expect.poll(() => rows.count(), LONG).toBe(6);
-    await expect.poll(() => text(page, count), LONG).toMatch(/^\d+ \+ \d+ of 1500$/);
-    const before = await text(page, count);
-    await expect.poll(() => text(page, count), LONG).not.toBe(before);
+    await expect.poll(() => text(page, output), LONG).toMatch(/^\d+ \/ 1500$/);
+    const before = await text(page, output);
+    await expect.poll(() => text(page, output), LONG).not.toBe(before);
     expect(await picture()).not.toBe(idle);
     expect(await number(page, '#count-free')).toBeLessThan(free);
     // The common beginning is held by all of them.
     expect(await number(page, '#count-shared')).toBeGreaterThan(0);
     await expect.poll(digits('.tile b'), LONG).toBe(true);
-    await expect.poll(digits('.chart .legend b'), LONG).toBe(true);
+    await expect.poll(digits('.chart:nth-child(-n+4) .legend b'), LONG).toBe(true);
+    await expect.poll(digits('#requests td:nth-child(6)'), LONG).toBe(true);
     await page.hover('#blocks', { position: { x: 4, y: 4 } });
     expect(await text(page, '#tip')).toMatch(
       /^Block 0: shared\nTokens 0 to 15 of its sequence\nChain of 1 block\nAllocated [\d.]+ s ago\nHeld by chatcmpl-/,
     );
+    expect(await violations(page)).toEqual([]);
     expect(await ground()).toBe('rgb(16, 19, 23)');
     await page.click('#theme');
     expect(await ground()).toBe('rgb(246, 246, 243)');
+    expect(await violations(page)).toEqual([]);
     await page.click('#theme');
     stop();
-    await expect.poll(() => page.locator('#requests li').count(), LONG).toBe(0);
+    await expect.poll(() => page.locator('#requests tr').count(), LONG).toBe(0);
+    await expect
+      .poll(() => page.locator('#ended .state').allTextContents(), LONG)
+      .toEqual(Array.from({ length: 6 }, () => 'client left'));
     await expect.poll(() => text(page, '#count-used'), LONG).toBe('0');
     expect(await number(page, '#count-cached')).toBeGreaterThan(0);
     expect(browser.complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('shows what happened before it was opened: errors, ends, and charts', async () => {
+    const post = (body: string): Promise<Response> =>
+      fetch(`${server.url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
+    expect((await post('{"prompt": 3}')).status).toBe(400);
+    await (await post('{"prompt": "Once", "max_tokens": 7, "ignore_eos": true}')).text();
+    // The second in which that happened is over.
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    const page = await browser.open(`${server.url}/dashboard`);
+    await expect.poll(() => text(page, '#errors-note'), LONG).toMatch(/^[1-9]\d* × 4xx/);
+    expect(await page.locator('#ended tr >> nth=0').locator('td').allTextContents()).toEqual([
+      expect.stringMatching(/^[0-9a-f]{6}$/),
+      'length',
+      expect.stringMatching(/ s$/),
+      expect.stringMatching(/^\d+$/),
+      '7',
+      expect.stringMatching(/^\d/),
+    ]);
+    const chart = (title: string) => page.locator('.chart', { hasText: title });
+    for (const title of ['Tokens per second', 'Errors per second', 'Memory', 'Step time']) {
+      expect([title, await chart(title).locator('canvas').count()]).toEqual([title, 1]);
+    }
+    // A chart of nothing says so instead of showing axes.
+    expect(await chart('Preemptions').locator('canvas').count()).toBe(0);
+    expect(await chart('Preemptions').locator('.empty').textContent()).toMatch(/^No preemptions/);
+    await page.click('text=15 min');
+    expect(await page.getAttribute('text=15 min', 'aria-pressed')).toBe('true');
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
+  it('sorts requests by a click, and goes through the map with keys', async () => {
+    const page = await browser.open(`${server.url}/dashboard`);
+    const stop = await load(3);
+    const rows = page.locator('#requests tr');
+    await expect.poll(() => rows.count(), LONG).toBe(3);
+    const ids = (): Promise<string[]> => page.locator('#requests .id').allTextContents();
+    const [inOrder, head] = [await ids(), page.locator('th', { hasText: 'Request' })];
+    await head.locator('button').click();
+    expect(await head.getAttribute('aria-sort')).toBe('descending');
+    const full = (): Promise<string[]> =>
+      page.evaluate(
+        "Array.from(document.querySelectorAll('#requests .id button'), ({ title }) => title)",
+      );
+    const sorted = await full();
+    expect(sorted).toEqual(sorted.toSorted((a, b) => (a < b ? 1 : -1)));
+    await head.locator('button').click();
+    expect(await full()).toEqual(sorted.toReversed());
+    await head.locator('button').click();
+    expect(await ids()).toEqual(inOrder);
+    expect(await head.getAttribute('aria-sort')).toBeNull();
+
+    const focused = (): Promise<string> => page.evaluate('document.activeElement.id');
+    await page.focus('.brand');
+    for (let i = 0; i < 12 && (await focused()) !== 'map'; i++) await page.keyboard.press('Tab');
+    expect(await focused()).toBe('map');
+    expect(await text(page, '#cell')).toMatch(/^Block 0: /);
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    expect(await text(page, '#cell')).toMatch(/^Block 2: /);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Home');
+    expect(await text(page, '#tip')).toMatch(/^Block 0: /);
+    await page.keyboard.press('Escape');
+    expect(await page.isVisible('#tip')).toBe(false);
+    stop();
+    await page.close();
+  });
+
+  it('draws any number of blocks in cells that can be told apart, all within the box', async () => {
+    const page = await browser.open(`${server.url}/dashboard`);
+    const wrong = await page.evaluate(`import('/pages/block-grid.mjs').then(({ gridFor }) => {
+      const wrong = [];
+      for (const blocks of [1, 2, 7, 64, 1000, 3276, 26_214, 400_000]) {
+        for (const [width, height] of [[830, 340], [360, 300], [1060, 500], [41, 39]]) {
+          const grid = gridFor(blocks, width, height);
+          const { perCell, cells, columns, rows } = grid;
+          const fits = columns * grid.width <= width + 1e-6 && rows * grid.height <= height + 1e-6;
+          const holds = cells * perCell >= blocks && columns * rows >= cells;
+          const seen = Math.min(grid.width, grid.height) >= 6.5;
+          if (!fits || !holds || !seen) wrong.push({ blocks, width, height, ...grid });
+        }
+      }
+      return wrong;
+    })`);
+    expect(wrong).toEqual([]);
     await page.close();
   });
 
@@ -226,6 +327,18 @@ describe.skipIf(!hasProgram('chromium'))(
       const first = await startOctavo(args);
       const browser = await startChromium('light');
       onTestFinished(() => browser.close());
+      const stranger = await browser.open(`${first.url}/dashboard`);
+      await stranger.waitForSelector('#key', { state: 'visible' });
+      // Nothing but the question for the key.
+      expect(await stranger.isVisible('.tiles')).toBe(false);
+      expect(await stranger.isVisible('#model')).toBe(false);
+      expect(await stranger.isVisible('.key-error')).toBe(false);
+      expect(await violations(stranger)).toEqual([]);
+      await stranger.fill('#key-input', 'wrong');
+      await stranger.press('#key-input', 'Enter');
+      await stranger.waitForSelector('.key-error', { state: 'visible' });
+      expect(await violations(stranger)).toEqual([]);
+      await stranger.close();
       const page = await browser.open(first.url);
       await page.waitForSelector('#key', { state: 'visible' });
       await page.fill('#key-input', 'wrong');
@@ -251,6 +364,7 @@ describe.skipIf(!hasProgram('chromium'))(
       // The same tab, so the same key.
       await page.goto(`${first.url}/dashboard`);
       await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+      expect(await page.isVisible('#key')).toBe(false);
       await expect.poll(() => number(page, '#count-cached'), LONG).toBeGreaterThan(0);
       first.child.kill('SIGKILL');
       await expect.poll(() => text(page, '#state'), LONG).toBe('disconnected');
