@@ -1,4 +1,4 @@
-// What the chat page reads of the API's chunks, for the type check only.
+// What the chat page keeps, and what it reads of the API's chunks: for the type check only.
 
 export interface Delta {
   readonly content?: string | null;
@@ -29,16 +29,35 @@ export interface ToolCall {
 }
 
 export interface Message {
-  readonly role: 'system' | 'user' | 'assistant';
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
   readonly content: string;
   readonly tool_calls?: readonly ToolCall[];
+  readonly tool_call_id?: string;
+}
+
+/** What the page shows as one message. */
+export type Turn =
+  | { readonly role: 'user'; readonly content: string }
+  | {
+      readonly role: 'tool';
+      readonly content: string;
+      readonly callId: string;
+      readonly name: string;
+    }
+  | AnswerTurn;
+
+export interface AnswerTurn {
+  readonly role: 'assistant';
+  readonly content: string;
+  readonly reasoning: string;
+  readonly calls: readonly ToolCall[];
+  readonly figures: readonly string[];
+  readonly error: string | null;
 }
 
 /** One answer while it is written; times are those of `performance.now()`. */
 export interface Run {
   readonly controller: AbortController;
-  /** The conversation that it belongs to. */
-  readonly history: Message[];
   start: number;
   first: number;
   last: number;

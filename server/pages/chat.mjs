@@ -1,7 +1,17 @@
-/** @import { Chunk, Message, Run } from './chat-types.js' */
+/** @import { AnswerTurn, Run } from './chat-types.js' */
 import { AnswerView } from './answer-view.mjs';
-import { ApiError, askForKey, events, isUnauthorised, request } from './api.mjs';
+import { ApiError, askForKey, isUnauthorised, request } from './api.mjs';
+import { Conversation } from './conversation.mjs';
 import { element, elementOf, make } from './elements.mjs';
+import {
+  actionButton,
+  copyButton,
+  copyCodeBlocks,
+  editForm,
+  resultForm,
+} from './message-actions.mjs';
+import { FieldError, followToolChoice, parameters, systemMessage } from './parameters.mjs';
+import { figures, readAnswer } from './read-answer.mjs';
 import { addThemeToggle } from './theme.mjs';
 
 const [messages, send, stop, welcome] = ['messages', 'send', 'stop', 'welcome'].map(element);
@@ -9,12 +19,7 @@ const input = elementOf('input', HTMLTextAreaElement);
 const composer = elementOf('composer', HTMLFormElement);
 const model = elementOf('model', HTMLSelectElement);
 
-/**
- * The conversation as the API takes it, without the system prompt.
- *
- * @type {Message[]}
- */
-let history = [];
+let conversation = Conversation.restore();
 /**
  * Aborts the answer that is being written.
  *
@@ -23,9 +28,11 @@ let history = [];
 let writing = null;
 
 addThemeToggle(element('theme'));
+followToolChoice();
+copyCodeBlocks(messages);
 
 // On a narrow screen the conversation needs the place, until somebody asks for the parameters.
-const narrow = matchMedia('(max-width: 760px)');
+const narrow = matchMedia('(max-width: 860px)');
 const showParameters = () => {
   elementOf('parameters', HTMLDetailsElement).open = !narrow.matches;
 };
@@ -55,36 +62,19 @@ async function showModels() {
   model.replaceChildren(...options);
 }
 
-/** What the fields say; an empty one is left to the server. */
-function parameters() {
-  /** @type {Record<string, number>} */
-  const values = {};
-  for (const name of ['temperature', 'top_p', 'max_tokens', 'seed']) {
-    const { value } = elementOf(name, HTMLInputElement);
-    if (value !== '') values[name] = Number(value);
-  }
-  return values;
-}
-
-/**
- * @param {Message[]} said
- * @returns {Message[]}
- */
-function withSystem(said) {
-  const system = elementOf('system', HTMLTextAreaElement).value.trim();
-  return system === '' ? said : [{ role: 'system', content: system }, ...said];
-}
-
 /** @param {string} text */
-async function ask(text) {
-  history.push({ role: 'user', content: text });
-  welcome.hidden = true;
-  messages.append(make('div', 'message user text', text));
-  const view = new AnswerView(messages);
+function ask(text) {
+  conversation.turns.push({ role: 'user', content: text });
+  addQuestion(text);
+  void answer();
+}
+
+/** Lets the model go on after what has been said. */
+async function answer() {
+  const said = conversation;
   /** @type {Run} */
   const run = {
     controller: new AbortController(),
-    history,
     start: 0,
     first: 0,
     last: 0,
@@ -93,107 +83,158 @@ async function ask(text) {
   };
   writing = run.controller;
   setWriting(true);
+  const view = new AnswerView(messages);
   messages.scrollTop = messages.scrollHeight;
   try {
-    await withKey(() => readAnswer(run, view), run.controller.signal);
-  } catch (error) {
-    if (run.controller.signal.aborted) run.reason = 'stopped';
-    else view.fail(error instanceof ApiError ? error.message : `no answer: ${wordsOf(error)}`);
-  }
-  view.end(figures(run));
-  keep(run.history, view);
-  if (writing !== run.controller) return;
-  writing = null;
-  setWriting(false);
-  input.focus();
-}
-
-/**
- * @param {Run} run
- * @param {AnswerView} view
- */
-async function readAnswer(run, view) {
-  run.start = performance.now();
-  const response = await request('/v1/chat/completions', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
+    const body = {
       model: model.value || undefined,
-      messages: withSystem(run.history),
+      messages: [...systemMessage(), ...said.messages],
       stream: true,
       stream_options: { include_usage: true },
       ...parameters(),
-    }),
-    signal: run.controller.signal,
-  });
-  for await (const { data } of events(response)) {
-    if (data === '[DONE]') return;
-    const chunk = /** @type {Chunk} */ (JSON.parse(data));
-    if (chunk.error) throw new ApiError(chunk.error.message, 0);
-    if (chunk.usage) run.usage = chunk.usage;
-    const [choice] = chunk.choices;
-    if (!choice) continue;
-    run.reason = choice.finish_reason ?? run.reason;
-    const { content, reasoning_content: reasoning, tool_calls: calls } = choice.delta;
-    if (!content && !reasoning && !calls) continue;
-    run.last = performance.now();
-    run.first ||= run.last;
-    const atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
-    view.add(choice.delta);
-    if (atEnd) messages.scrollTop = messages.scrollHeight;
+    };
+    const add = (/** @type {Parameters<AnswerView['add']>[0]} */ delta) => {
+      const atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 60;
+      view.add(delta);
+      if (atEnd) messages.scrollTop = messages.scrollHeight;
+    };
+    await withKey(() => readAnswer(body, run, add), run.controller.signal);
+  } catch (error) {
+    if (run.controller.signal.aborted) run.reason = 'stopped';
+    else view.fail(wordsOf(error));
   }
-  throw new ApiError('the connection ended before the answer did', 0);
-}
-
-/**
- * The words under an answer.
- *
- * @param {Run} run
- */
-function figures({ start, first, last, usage, reason }) {
-  const words = [];
-  if (usage) {
-    const { prompt_tokens: prompt, completion_tokens: generated } = usage;
-    words.push(`${generated} tokens`);
-    if (generated > 1 && last > first) {
-      words.push(`${((1000 * (generated - 1)) / (last - first)).toFixed(0)} tok/s`);
-    }
-    const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
-    words.push(`${cached} of ${prompt} prompt tokens cached`);
-  }
-  if (first > 0)
-    words.splice(Math.min(2, words.length), 0, `first after ${(first - start).toFixed(0)} ms`);
-  if (reason === 'length') words.push('cut at max tokens');
-  else if (reason !== null && reason !== 'stop') words.push(reason.replace('_', ' '));
-  return words;
-}
-
-/**
- * What was written stays in its conversation, also of an answer that was stopped. Without one, the question goes, too.
- *
- * @param {Message[]} said
- * @param {AnswerView} view
- */
-function keep(said, view) {
-  const calls = view.toolCalls;
-  if (view.text === '' && calls.length === 0) said.pop();
-  else
-    said.push({
-      role: 'assistant',
-      content: view.text,
-      ...(calls.length > 0 ? { tool_calls: calls } : {}),
-    });
+  const words = figures(run);
+  view.end(words);
+  const turn = view.turn(words);
+  said.turns.push(turn);
+  addAnswerActions(view.root, turn);
+  if (writing !== run.controller) return;
+  writing = null;
+  setWriting(false);
+  element('not-kept').hidden = said.keep();
+  messages.scrollTop = messages.scrollHeight;
+  if (!element('parameters').contains(document.activeElement)) input.focus();
 }
 
 /** @param {unknown} error */
 function wordsOf(error) {
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof ApiError || error instanceof FieldError) return error.message;
+  return `no answer: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+/** @param {string} text */
+function addQuestion(text) {
+  welcome.hidden = true;
+  const root = make('article', 'message user');
+  root.ariaLabel = 'You';
+  const bubble = make('div', 'text', text);
+  const actions = make('div', 'actions');
+  const edit = actionButton('Edit', () => {
+    root.hidden = true;
+    const close = () => {
+      form.remove();
+      root.hidden = false;
+    };
+    const form = editForm(
+      text,
+      (next) => {
+        close();
+        dropFrom(conversation.turns.findLastIndex(({ role }) => role === 'user'));
+        ask(next);
+      },
+      close,
+    );
+    root.after(form);
+    form.querySelector('textarea')?.focus();
+  });
+  edit.classList.add('of-last');
+  actions.append(
+    copyButton(() => text),
+    edit,
+  );
+  root.append(bubble, actions);
+  messages.append(root);
+  showLast();
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {AnswerTurn} turn
+ */
+function addAnswerActions(root, turn) {
+  const actions = make('div', 'actions');
+  if (turn.content !== '') actions.append(copyButton(() => turn.content));
+  const retry = actionButton('Retry', () => {
+    dropFrom(conversation.turns.length - 1);
+    void answer();
+  });
+  retry.classList.add('of-last');
+  actions.append(retry);
+  root.append(actions);
+  if (turn.calls.length > 0) {
+    const form = resultForm(turn.calls, (results) => {
+      for (const [index, content] of results.entries()) {
+        const { id: callId, function: called } = turn.calls[index];
+        conversation.turns.push({ role: 'tool', content, callId, name: called.name });
+        addResult(called.name, content);
+      }
+      void answer();
+    });
+    form.classList.add('of-last');
+    root.append(form);
+  }
+  showLast();
+}
+
+/**
+ * @param {string} name
+ * @param {string} content
+ */
+function addResult(name, content) {
+  const root = make('article', 'message result');
+  root.append(make('span', 'muted', `${name} gave`), make('div', 'call', content));
+  messages.append(root);
+  showLast();
+}
+
+/**
+ * Takes back a turn and what follows it.
+ *
+ * @param {number} index
+ */
+function dropFrom(index) {
+  conversation.turns.splice(index);
+  const shown = [...messages.querySelectorAll('.message')];
+  for (const root of shown.slice(index)) root.remove();
+  showLast();
+}
+
+/** Only the last question is edited, and only the last answer is tried again. */
+function showLast() {
+  const all = [...messages.querySelectorAll('.message')];
+  const question = all.findLast((root) => root.matches('.user'));
+  for (const root of all) {
+    const isLast = root.matches('.user') ? root === question : root === all.at(-1);
+    root.classList.toggle('last', isLast && writing === null);
+  }
+}
+
+/** Shows the conversation as it was kept. */
+function showKept() {
+  for (const turn of conversation.turns) {
+    if (turn.role === 'user') addQuestion(turn.content);
+    else if (turn.role === 'tool') addResult(turn.name, turn.content);
+    else addAnswerActions(AnswerView.of(messages, turn).root, turn);
+  }
+  welcome.hidden = conversation.turns.length > 0;
+  messages.scrollTop = messages.scrollHeight;
 }
 
 /** @param {boolean} on */
 function setWriting(on) {
   send.hidden = on;
   stop.hidden = !on;
+  showLast();
 }
 
 composer.addEventListener('submit', (event) => {
@@ -201,7 +242,7 @@ composer.addEventListener('submit', (event) => {
   const text = input.value.trim();
   if (text === '' || writing) return;
   input.value = '';
-  void ask(text);
+  ask(text);
 });
 input.addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
@@ -211,10 +252,18 @@ input.addEventListener('keydown', (event) => {
 stop.addEventListener('click', () => writing?.abort());
 element('clear').addEventListener('click', () => {
   writing?.abort();
-  history = [];
+  conversation = new Conversation();
+  Conversation.forget();
+  element('not-kept').hidden = true;
   welcome.hidden = false;
   messages.replaceChildren(welcome);
   input.focus();
 });
+for (const example of welcome.querySelectorAll('button')) {
+  example.addEventListener('click', () => {
+    if (!writing) ask(example.textContent ?? '');
+  });
+}
 
+showKept();
 withKey(showModels).catch((error) => new AnswerView(messages).fail(wordsOf(error)));

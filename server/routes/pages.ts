@@ -80,5 +80,6 @@ function readPages(): Map<string, PageFile> {
   const { resolve } = createRequire(import.meta.url);
   add('uplot.mjs', resolve('uplot/dist/uPlot.esm.js'));
   add('uplot.css', resolve('uplot/dist/uPlot.min.css'));
+  add('marked.mjs', resolve('marked').replace('.umd.js', '.esm.js'));
   return files;
 }

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { violations } from '../support/axe.js';
+import { openChat } from '../support/chat-page.js';
 import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { metric, startOctavo, startSharedOctavo } from '../support/octavo-process.js';
@@ -187,7 +188,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
   });
 
   it('streams an answer, and stops one so that its blocks are free', async () => {
-    const page = await browser.open(server.url);
+    const page = await openChat(browser, server.url);
     await page.fill('#temperature', '0');
     await page.fill('#input', 'What is the capital of France?');
     await page.press('#input', 'Enter');
@@ -229,7 +230,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
   });
 
   it('shows reasoning and tool calls, streamed, and gives calls back in the next question', async () => {
-    const page = await browser.open(server.url);
+    const page = await openChat(browser, server.url);
     const bodies: { messages: unknown[] }[] = [];
     const deltas = [
       { role: 'assistant', content: '' },
@@ -278,7 +279,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
   });
 
   it('a new chat begun while an answer is written knows nothing of it', async () => {
-    const page = await browser.open(server.url);
+    const page = await openChat(browser, server.url);
     await page.fill('#max_tokens', '1900');
     await page.route('**/v1/chat/completions', (route) => {
       const body = route.request().postDataJSON() as object;
