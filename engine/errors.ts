@@ -114,6 +114,8 @@ export type ErrorName = keyof typeof ERRORS;
 export class OctavoError extends Error {
   override readonly name = 'OctavoError';
   readonly kind: ErrorName;
+  /** The API's code for it; null where it has none. `kind` tells all errors apart. A property: frameworks put codes of their own here. */
+  readonly code: string | null;
   /** The request field, flag or file at fault. */
   readonly param: string | null;
   /** After which the same request may succeed; null: the error says nothing about it. */
@@ -126,13 +128,9 @@ export class OctavoError extends Error {
   ) {
     super(message, { cause: options.cause });
     this.kind = kind;
+    this.code = ERRORS[kind].code;
     this.param = options.param ?? null;
     this.retryAfterSeconds = options.retryAfterSeconds ?? null;
-  }
-
-  /** The API's code for it; null where it has none. `kind` tells all errors apart. */
-  get code(): string | null {
-    return this.entry.code;
   }
 
   get entry(): ErrorEntry {

@@ -62,6 +62,8 @@ export interface AppOptions
   readonly tracer?: RequestTracer | null;
   /** Where clients' budgets are counted; null: in this process. The caller closes it. */
   readonly redis: Redis | null;
+  /** Where clients find it when another server passes requests on, such as `/llm`; requests come without it. */
+  readonly mountPath?: string;
 }
 
 export interface BuiltApp {
@@ -72,7 +74,7 @@ export interface BuiltApp {
 
 /** Builds the HTTP side of a server; the caller listens, drains and closes. The engine stays the caller's. */
 export function buildApp(options: AppOptions): BuiltApp {
-  const { engine, model, clock, logger, settings } = options;
+  const { engine, model, clock, logger, settings, mountPath = '' } = options;
   const metrics = new ServerMetrics({
     engine,
     modelName: model.names[0],
@@ -176,7 +178,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     );
   });
 
-  addApiDocs(app, { hasKeys: settings.apiKey.length > 0 });
+  addApiDocs(app, { hasKeys: settings.apiKey.length > 0, mountPath });
   void app.register(async (scope) => {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
     addChatRoute(routes, context);
@@ -186,7 +188,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addResponseRoutes(routes, context);
     addTokenizeRoutes(routes, context);
     addOperationsRoutes(routes, context);
-    addPageRoutes(routes, context);
+    addPageRoutes(routes, context, mountPath);
   });
   return { app, inFlight, messageForms };
 }

@@ -74,8 +74,11 @@ export async function startServer(options: LifecycleOptions): Promise<RunningSer
 
 const ignore = (_code: number): void => undefined;
 
-async function close(options: LifecycleOptions): Promise<void> {
-  const { app, inFlight, engine, logger, clock } = options;
+/** Takes in no more, lets what runs finish within the timeout, and aborts the rest. */
+export async function drain(
+  options: Pick<LifecycleOptions, 'inFlight' | 'logger' | 'clock' | 'shutdownTimeoutSeconds'>,
+): Promise<void> {
+  const { inFlight, logger, clock } = options;
   inFlight.drain();
   logger.info('octavo: draining');
   const within = (ms: number): Promise<'idle' | 'late'> =>
@@ -92,6 +95,11 @@ async function close(options: LifecycleOptions): Promise<void> {
     inFlight.abortAll(new OctavoError('draining', 'the server is shutting down'));
     await within(GRACE_MS);
   }
+}
+
+async function close(options: LifecycleOptions): Promise<void> {
+  const { app, engine, logger, clock } = options;
+  await drain(options);
   const closing = app.close();
   // Answers are complete now; only connections that are kept open, or read by nobody, remain.
   const kill = clock.startTimer(() => app.server.closeAllConnections(), GRACE_MS);

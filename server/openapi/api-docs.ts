@@ -16,7 +16,10 @@ const CONTENT_SECURITY =
  *
  * Routes must be added in a plugin that is registered after this call: only those are seen.
  */
-export function addApiDocs(app: FastifyInstance, { hasKeys }: { hasKeys: boolean }): void {
+export function addApiDocs(
+  app: FastifyInstance,
+  { hasKeys, mountPath }: { readonly hasKeys: boolean; readonly mountPath: string },
+): void {
   void app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -27,6 +30,7 @@ export function addApiDocs(app: FastifyInstance, { hasKeys }: { hasKeys: boolean
         version: packageVersion(),
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
+      ...(mountPath === '' ? {} : { servers: [{ url: mountPath }] }),
       ...(hasKeys
         ? {
             components: {
@@ -54,6 +58,7 @@ export function addApiDocs(app: FastifyInstance, { hasKeys }: { hasKeys: boolean
   });
   void app.register(swaggerUi, {
     routePrefix: '/docs',
+    indexPrefix: mountPath,
     staticCSP: CONTENT_SECURITY,
     theme: { title: 'Octavo API' },
     uiConfig: { docExpansion: 'list', persistAuthorization: true },

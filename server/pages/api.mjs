@@ -2,6 +2,9 @@
 
 const KEY = 'octavo-api-key';
 
+/** What goes before every address: '', or the path that the API is mounted at in another server. */
+export const MOUNT_PATH = new URL('..', import.meta.url).pathname.slice(0, -1);
+
 /** What the server answered instead of what was asked for. */
 export class ApiError extends Error {
   /**
@@ -27,7 +30,7 @@ export async function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
   const headers = new Headers(options.headers);
   if (key) headers.set('authorization', `Bearer ${key}`);
-  const response = await fetch(path, { ...options, headers });
+  const response = await fetch(MOUNT_PATH + path, { ...options, headers });
   if (response.ok) return response;
   const text = await response.text();
   throw new ApiError(

@@ -34,9 +34,13 @@ interface PageFile {
   readonly content: Buffer;
 }
 
-/** The chat page, the dashboard, their files, and the dashboard's stream. */
-export function addPageRoutes(app: TypedApp, context: AppContext): void {
-  const files = readPages();
+/**
+ * The chat page, the dashboard, their files, and the dashboard's stream.
+ *
+ * @param mountPath what goes before every address; '' for a server at the root
+ */
+export function addPageRoutes(app: TypedApp, context: AppContext, mountPath: string): void {
+  const files = readPages(mountPath);
   const feed = new DashboardFeed(context);
   app.addHook('preClose', async () => feed.close());
 
@@ -70,11 +74,16 @@ export function addPageRoutes(app: TypedApp, context: AppContext): void {
 }
 
 /** All files by name. They are few and small, and no path from outside ever meets the disk. */
-function readPages(): Map<string, PageFile> {
+function readPages(mountPath: string): Map<string, PageFile> {
   const files = new Map<string, PageFile>();
   const add = (name: string, path: string): void => {
     const type = TYPES[extname(name)];
-    if (type) files.set(name, { type, content: readFileSync(path) });
+    if (!type) return;
+    const content = readFileSync(path);
+    files.set(name, {
+      type,
+      content: name.endsWith('.html') ? moved(content, mountPath) : content,
+    });
   };
   for (const name of readdirSync(PAGES)) add(name, join(PAGES, name));
   const { resolve } = createRequire(import.meta.url);
@@ -82,4 +91,10 @@ function readPages(): Map<string, PageFile> {
   add('uplot.css', resolve('uplot/dist/uPlot.min.css'));
   add('marked.mjs', resolve('marked').replace('.umd.js', '.esm.js'));
   return files;
+}
+
+/** A page whose links lead below another path. */
+function moved(page: Buffer, mountPath: string): Buffer {
+  if (mountPath === '') return page;
+  return Buffer.from(page.toString().replaceAll(/((?:href|src)=")\//g, `$1${mountPath}/`));
 }

@@ -1,0 +1,8 @@
+// What programs with a server of their own import: `import { octavo } from 'octavo/server'`.
+export { type OctavoPluginOptions, octavo } from './mount/fastify-plugin.js';
+export {
+  createFetchHandler,
+  type FetchHandler,
+  type FetchHandlerOptions,
+} from './mount/fetch-handler.js';
+export type { MountOptions, MountSettings } from './mount/mounted-server.js';
