@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { GRAMMAR_DEFAULTS, GrammarPool } from '../engine/grammar/grammar-pool.js';
-import { readVocabulary } from '../engine/grammar/vocabulary.js';
 import type { GrammarSpec } from '../engine/protocol/request.js';
+import { readTokenBytes } from '../engine/text/tokenizer/vocabulary.js';
 import type { TokenId } from '../scheduler/ids.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { syntheticVocabulary } from './lib/synthetic-vocabulary.js';
@@ -45,7 +45,7 @@ async function measure(vocabSize: number): Promise<Measured> {
   const compiled: Cell[][] = [];
   const masked: Cell[][] = [];
   const modelDir = await syntheticVocabulary(vocabSize);
-  const vocabulary = await readVocabulary(modelDir, vocabSize);
+  const vocabulary = await readTokenBytes(modelDir, vocabSize);
   const eos = (vocabSize - 1) as TokenId;
   const pool = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize });
   const constrain = (spec: GrammarSpec) =>

@@ -27,6 +27,8 @@ export interface TextOptions {
   readonly skipSpecialTokens: boolean;
   /** Tokens that the text goes on behind; none for a text of its own, such as a chat's answer. */
   readonly before: readonly TokenId[];
+  /** See `DetokenizerOptions.opens`: false for a text that a grammar holds. */
+  readonly opens?: boolean;
   /** Of the completion nothing is shown: only the prompt was wanted. */
   readonly promptOnly: boolean;
   /** What else the text is read for; null: it is all content. */
@@ -137,11 +139,12 @@ class VisibleText {
   #shown = 0;
 
   constructor(tokenizer: Tokenizer, options: TextOptions) {
-    const { skipSpecialTokens, before, message } = options;
+    const { skipSpecialTokens, before, message, opens = true } = options;
     this.#options = options;
     this.#detokenizer = tokenizer.createDetokenizer({
       skipSpecialTokens,
       before,
+      opens,
       ...(message ? { shown: message.shownTokens } : {}),
     });
     this.#reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { OctavoError, toErrorRecord } from '../errors.js';
+import { readTokenBytes } from '../text/tokenizer/vocabulary.js';
 import { FINAL_STEP, MaskSlot, SLOT } from './mask-slot.js';
 import type {
   GrammarCommand,
@@ -8,8 +9,13 @@ import type {
   MatcherMove,
 } from './messages.js';
 import { grammarText } from './to-grammar.js';
-import { encodeVocabulary, readVocabulary } from './vocabulary.js';
-import { type CompiledGrammar, loadXgrammar, type Matcher, watchMemory } from './xgrammar.js';
+import {
+  type CompiledGrammar,
+  encodeVocabulary,
+  loadXgrammar,
+  type Matcher,
+  watchMemory,
+} from './xgrammar.js';
 
 // A grammar thread: one instance of the library, the grammars that it has compiled, and their matchers. It does one thing after
 // the other; who may wait for whom is the pool's business.
@@ -41,7 +47,7 @@ const grammars = new Map<number, CompiledGrammar>();
 const matchings = new Map<number, Matching>();
 
 // A vocabulary of 152k tokens takes half a second; commands wait until it is there.
-const encoded = encodeVocabulary(await readVocabulary(modelDir, vocabSize));
+const encoded = encodeVocabulary(await readTokenBytes(modelDir, vocabSize));
 const { TokenizerInfo, GrammarCompiler } = library;
 const info = await TokenizerInfo.createTokenizerInfo(encoded, 'byte_level', false, vocabSize, []);
 // Without its own cache, which has no bound.

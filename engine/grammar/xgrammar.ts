@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import Module, { createRequire } from 'node:module';
+import { characterOf } from '../text/byte-level.js';
+import { toSymbols } from './language/bytes.js';
 
 /**
  * The grammar library (Dong et al. 2024, XGrammar; WebAssembly). The parts of it that are used; its own declarations claim an ES module, and
@@ -88,3 +90,17 @@ export function watchMemory(): () => number {
 interface Instantiator {
   instantiate: (...source: unknown[]) => Promise<{ readonly instance: WebAssembly.Instance }>;
 }
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * What tokens write, in the library's symbols and in its byte-level notation. 0xff is in no text, and its symbols are DEL's.
+ *
+ * @param tokens by id; empty: never allowed
+ */
+export const encodeVocabulary = (tokens: readonly Uint8Array[]): string[] =>
+  tokens.map((bytes) =>
+    toSymbols(bytes.includes(0xff) ? NOTHING : bytes)
+      .map(characterOf)
+      .join(''),
+  );

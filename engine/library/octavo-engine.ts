@@ -337,6 +337,7 @@ export class OctavoEngine {
           {
             ...PLAIN_TEXT,
             ...prompts[index].text,
+            opens: request.grammar === null,
             stop: typeof stop === 'string' ? [stop] : stop,
             namedStops: stopTokenIds as readonly TokenId[],
             minTokens: request.minTokens,

@@ -1,54 +1,21 @@
 import { join } from 'node:path';
-import { type Static, Type } from 'typebox';
 import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
 import { ByteLevelDetokenizer, decodeBytes } from './byte-level.js';
-import { readModelJson } from './model-files.js';
 import { AddedTokens, NO_GUARD } from './tokenizer/added-tokens.js';
 import { Component } from './tokenizer/component.js';
-import { createWriter } from './tokenizer/decoder.js';
 import { createModel, type WordModel } from './tokenizer/models.js';
-import { createNormalizer } from './tokenizer/normalizers.js';
 import { type Frame, NO_FRAME, readFrame } from './tokenizer/post-processor.js';
 import { createPreTokenizer, type PreTokenizer } from './tokenizer/pre-tokenizers.js';
 import { keepsCharacters, knowsLongestToken } from './tokenizer/shrinking.js';
-import { type TokenTable, tabulate } from './tokenizer/token-table.js';
+import type { TokenTable } from './tokenizer/token-table.js';
+import {
+  partOf,
+  readTokenizerFile,
+  readVocabulary,
+  type TokenizerFile,
+} from './tokenizer/vocabulary.js';
 import type { Detokenizer, DetokenizerOptions, EncodeOptions, Tokenizer } from './tokenizer.js';
-
-const Part = Type.Optional(Type.Unknown());
-
-const TokenizerFileSchema = Type.Object({
-  model: Type.Object({
-    /** Old files leave it out. */
-    type: Type.Optional(Type.String()),
-    unk_id: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
-    unk_token: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-    vocab: Type.Union([
-      Type.Record(Type.String(), Type.Integer({ minimum: 0 })),
-      // Unigram: text and score.
-      Type.Array(Type.Tuple([Type.String(), Type.Number()])),
-    ]),
-  }),
-  normalizer: Part,
-  pre_tokenizer: Part,
-  post_processor: Part,
-  decoder: Part,
-  added_tokens: Type.Optional(
-    Type.Array(
-      Type.Object({
-        id: Type.Integer({ minimum: 0 }),
-        content: Type.String(),
-        special: Type.Boolean(),
-        single_word: Type.Optional(Type.Boolean()),
-        lstrip: Type.Optional(Type.Boolean()),
-        rstrip: Type.Optional(Type.Boolean()),
-        normalized: Type.Optional(Type.Boolean()),
-      }),
-    ),
-  ),
-});
-
-type TokenizerFile = Static<typeof TokenizerFileSchema>;
 
 /**
  * Loads `tokenizer.json` of a model directory. Each of its parts does what the Rust library does, or the file is refused.
@@ -56,10 +23,10 @@ type TokenizerFile = Static<typeof TokenizerFileSchema>;
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the file
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
-  const file = await readModelJson(dir, 'tokenizer.json', TokenizerFileSchema, { required: true });
+  const file = await readTokenizerFile(dir);
   const path = join(dir, 'tokenizer.json');
   try {
-    return new HfTokenizer(file as TokenizerFile, path);
+    return new HfTokenizer(file, path);
   } catch (error) {
     if (error instanceof OctavoError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
@@ -90,37 +57,13 @@ class HfTokenizer implements Tokenizer {
   readonly #table: TokenTable;
 
   constructor(file: TokenizerFile, path: string) {
-    const part = (name: 'normalizer' | 'pre_tokenizer' | 'post_processor' | 'decoder') =>
-      file[name] === undefined || file[name] === null
-        ? null
-        : new Component(file[name], `${path}: ${name}`);
+    const vocabulary = readVocabulary(file, path);
+    const { ofModel, added, entries, normalizer, normalize } = vocabulary;
     const modelJson = { ...file.model, type: file.model.type ?? typeOf(file.model) };
-    const { vocab } = file.model;
-    const ofModel = new Map(
-      Array.isArray(vocab) ? vocab.map(([text], id) => [text, id]) : Object.entries(vocab),
-    );
     const idOf = new Map(ofModel);
-    const normalizer = part('normalizer');
-    const normalize = normalizer === null ? (text: string) => text : createNormalizer(normalizer);
-    const added = (file.added_tokens ?? []).map((token) => ({
-      id: token.id,
-      content: token.content,
-      special: token.special,
-      singleWord: token.single_word ?? false,
-      lstrip: token.lstrip ?? false,
-      rstrip: token.rstrip ?? false,
-      normalized: token.normalized ?? !token.special,
-    }));
-    const entries: (string | undefined)[] = [];
-    for (const [token, id] of ofModel) entries[id] = token;
-    for (const { content, id, normalized } of added) {
-      idOf.set(content, id);
-      // They are shown as they are found.
-      entries[id] = normalized ? normalize(content) : content;
-    }
-
-    const preTokenizer = part('pre_tokenizer');
-    const postProcessor = part('post_processor');
+    for (const { content, id } of added) idOf.set(content, id);
+    const preTokenizer = partOf(file, 'pre_tokenizer', path);
+    const postProcessor = partOf(file, 'post_processor', path);
     // Of a text whose beginning was dropped, the Rust library takes no piece for the first.
     const looksForFirst = /"prepend_scheme":"first"/.test(
       JSON.stringify(file.pre_tokenizer ?? null),
@@ -135,16 +78,13 @@ class HfTokenizer implements Tokenizer {
     this.#frame = postProcessor === null ? NO_FRAME : readFrame(postProcessor);
     this.#entries = entries;
     this.#idOf = idOf;
-    this.#special = new Set(added.filter((token) => token.special).map((token) => token.id));
+    this.#special = vocabulary.special;
     this.addedTokens = new Map(added.map(({ id, special }) => [id as TokenId, special]));
     const { unk_id: unknownId, unk_token: unknownToken } = file.model;
     this.#unknown = unknownId ?? idOf.get(unknownToken ?? '');
     this.vocabSize = entries.length;
 
-    const isByteLevel = JSON.stringify(file.decoder ?? null).includes('"ByteLevel"');
-    // Added tokens are written as plain text, not in the alphabet of bytes.
-    const plain = new Set(isByteLevel ? added.map(({ id }) => id) : []);
-    this.#table = tabulate(entries, createWriter(part('decoder')), plain);
+    this.#table = vocabulary.table;
     this.dropsSpace = added.some(({ lstrip, rstrip }) => lstrip || rstrip);
     this.longestToken = knowsLongestToken(file, ofModel)
       ? this.#table.longest
@@ -179,12 +119,13 @@ class HfTokenizer implements Tokenizer {
     return decodeBytes(this.#table.inside, shown, this.#table.opening);
   }
 
-  createDetokenizer({ skipSpecialTokens, shown, before = [] }: DetokenizerOptions): Detokenizer {
+  createDetokenizer(options: DetokenizerOptions): Detokenizer {
+    const { skipSpecialTokens, shown, before = [], opens = true } = options;
     const isSkipped = (id: TokenId): boolean =>
       skipSpecialTokens && this.#special.has(id) && shown?.has(id) !== true;
     const isBehind = before.some((id) => !isSkipped(id) && this.bytesOf(id).length > 0);
     const { inside } = this.#table;
-    const opening = isBehind ? inside : this.#table.opening;
+    const opening = isBehind || !opens ? inside : this.#table.opening;
     return new ByteLevelDetokenizer(inside, { isSkipped, opening });
   }
 

@@ -44,6 +44,11 @@ export interface DetokenizerOptions {
   readonly shown?: ReadonlySet<TokenId>;
   /** Tokens that the text goes on behind: a word keeps the leading space that it would lose at the beginning of a text. */
   readonly before?: readonly TokenId[];
+  /**
+   * False: the first token is shown as it would be inside of a text. So is a text that a grammar holds, which knows of each
+   * token one text only. Absent: the first word loses the space that tokenizers put before it.
+   */
+  readonly opens?: boolean;
 }
 
 /**

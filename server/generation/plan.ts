@@ -101,6 +101,7 @@ export function planRequests(
       includeStop: body.include_stop_str_in_output === true,
       skipSpecialTokens: body.skip_special_tokens !== false,
       before: continuesPrompt ? tokenIds : [],
+      opens: (wishes.grammar ?? null) === null,
       promptOnly: maxTokens === 0,
       message: null,
       ...wishes,

@@ -1,7 +1,6 @@
 import { toSymbols } from '../../engine/grammar/language/bytes.js';
 import { grammarText } from '../../engine/grammar/to-grammar.js';
-import { encodeVocabulary } from '../../engine/grammar/vocabulary.js';
-import { loadXgrammar, type Xgrammar } from '../../engine/grammar/xgrammar.js';
+import { encodeVocabulary, loadXgrammar, type Xgrammar } from '../../engine/grammar/xgrammar.js';
 import type { GrammarSpec } from '../../engine/protocol/request.js';
 import { uniform } from '../../engine/sampling/random.js';
 

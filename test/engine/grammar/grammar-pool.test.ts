@@ -7,8 +7,8 @@ import {
   GrammarPool,
   type GrammarPoolOptions,
 } from '../../../engine/grammar/grammar-pool.js';
-import { readVocabulary } from '../../../engine/grammar/vocabulary.js';
 import type { GrammarSpec } from '../../../engine/protocol/request.js';
+import { readTokenBytes } from '../../../engine/text/tokenizer/vocabulary.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import { fallbackTokenizer, writeModelDir } from '../../support/tiny-tokenizers.js';
 
@@ -68,7 +68,7 @@ function constrain(
   );
 }
 
-const vocabulary = await readVocabulary(TINY, 2048);
+const vocabulary = await readTokenBytes(TINY, 2048);
 const tokenOf = (text: string): TokenId =>
   vocabulary.findIndex((bytes) => Buffer.from(bytes).toString() === text) as TokenId;
 
@@ -366,13 +366,14 @@ describe('GrammarPool', () => {
   });
 });
 
-describe('readVocabulary', () => {
+describe('readTokenBytes', () => {
   it('reads SentencePiece with byte fallback', async () => {
     const dir = await writeModelDir({ 'tokenizer.json': fallbackTokenizer() });
-    const texts = (await readVocabulary(dir, 270)).map((bytes) =>
+    const texts = (await readTokenBytes(dir, 270)).map((bytes) =>
       Buffer.from(bytes).toString('latin1'),
     );
-    expect(texts[0]).toBe('');
+    // It is no special token in this file, so a text shows it.
+    expect(texts[0]).toBe('<unk>');
     expect(texts[3 + 0xe2]).toBe('\xe2');
     expect(texts.slice(259, 262)).toEqual([' one', ' two', 'a']);
     expect(texts.slice(264, 270)).toEqual(['', '<tool_call>', '', '', '', '']);
@@ -380,6 +381,6 @@ describe('readVocabulary', () => {
 
   it('names a file that is none', async () => {
     const dir = await writeModelDir({ 'tokenizer.json': '{"model": {}}' });
-    await expect(readVocabulary(dir, 3)).rejects.toMatchObject({ kind: 'model_file_corrupt' });
+    await expect(readTokenBytes(dir, 3)).rejects.toMatchObject({ kind: 'model_file_corrupt' });
   });
 });
