@@ -1,0 +1,124 @@
+import { EngineCore } from '../engine/core/engine-core.js';
+import type { ModelRunner } from '../engine/core/model-runner.js';
+import type { RowAnswer, RowQuery } from '../engine/decoding/row-query.js';
+import { PLAIN_REQUEST } from '../engine/protocol/request.js';
+import { buildStepBatch } from '../engine/runner/step-batch.js';
+import { GREEDY } from '../engine/sampling/sampling-params.js';
+import { BlockHistory } from '../kvcache/block-history.js';
+import { KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { RequestId, TokenId } from '../scheduler/ids.js';
+import { Scheduler } from '../scheduler/scheduler.js';
+import type { StepPlan } from '../scheduler/step-plan.js';
+import { type Cell, median, publish } from './lib/report.js';
+
+// What a decode step costs beside the model: a scripted one answers at once, so that all time is Octavo's own JavaScript.
+
+const SEQUENCES = [1, 32, 256, 1024];
+const CONTEXT = 512;
+const BLOCK_SIZE = 16;
+/** Steps of which the first half warms up. */
+const STEPS = 400;
+const VOCAB = 151_936;
+
+/** Makes the step's batch, as a real runner does, and says the same token for every row. */
+class ScriptedRunner implements ModelRunner {
+  readonly timings = { segments: 0, attention: 0 };
+  buildMs = 0;
+
+  execute(plan: StepPlan, { logitRows, ranked }: RowQuery): Promise<RowAnswer> {
+    const start = performance.now();
+    buildStepBatch(plan);
+    this.buildMs = performance.now() - start;
+    return Promise.resolve({
+      topLogits: new Float32Array(logitRows.length * ranked),
+      topIds: new Int32Array(logitRows.length * ranked).fill(7),
+      targetLogits: new Float32Array(logitRows.length),
+      totals: new Float32Array(0),
+      wholeRows: new Int32Array(0),
+      wholeLogits: new Float32Array(0),
+      hidden: new Float32Array(0),
+    });
+  }
+
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+async function measure(numSequences: number): Promise<Cell[]> {
+  const now = (): number => performance.now();
+  const length = CONTEXT + STEPS + 8;
+  const numBlocks = numSequences * Math.ceil(length / BLOCK_SIZE);
+  const history = new BlockHistory({ numBlocks, sampleRate: 0, now, random: Math.random });
+  const cache = new KvCacheManager({
+    numBlocks,
+    blockSize: BLOCK_SIZE,
+    enablePrefixCaching: true,
+    history,
+  });
+  const scheduler = new Scheduler(
+    {
+      policy: 'fcfs',
+      maxNumSeqs: numSequences,
+      maxNumBatchedTokens: numSequences * CONTEXT,
+      longPrefillThreshold: 0,
+      maxModelLength: length,
+      switchLengths: [],
+      modelFingerprint: 'scripted',
+    },
+    cache,
+  );
+  const runner = new ScriptedRunner();
+  const core = new EngineCore({ scheduler, runner, vocabSize: VOCAB, cache, now });
+  for (let i = 0; i < numSequences; i++) {
+    core.add({
+      ids: [`sequence-${i}` as RequestId],
+      // No two have a block in common.
+      promptTokenIds: Array.from(
+        { length: CONTEXT },
+        (_, k) => ((i + k * 7919) % VOCAB) as TokenId,
+      ),
+      maxTokens: STEPS + 1,
+      stopTokenIds: [],
+      sampling: GREEDY,
+      ...PLAIN_REQUEST,
+    });
+  }
+  await core.step();
+  const plan: number[] = [];
+  const build: number[] = [];
+  const decide: number[] = [];
+  for (let step = 0; step < STEPS; step++) {
+    const outputs = await core.step();
+    if (outputs?.length !== numSequences) throw new Error(`a step of ${outputs?.length} outputs`);
+    if (step < STEPS / 2) continue;
+    plan.push(core.timings.schedule);
+    build.push(runner.buildMs);
+    decide.push(core.timings.sample);
+  }
+  const phases = [plan, build, decide].map((times) => 1000 * median(times));
+  const total = phases.reduce((a, b) => a + b, 0);
+  return [numSequences, ...phases, total, total / numSequences];
+}
+
+const rows: Cell[][] = [];
+for (const numSequences of SEQUENCES) rows.push(await measure(numSequences));
+publish({
+  name: 'schedule',
+  command: 'npm run bench:schedule',
+  about: `Decode steps of the engine core with a scripted model that answers at once: contexts of ${CONTEXT} tokens and more, blocks of ${BLOCK_SIZE}, greedy. Medians of ${STEPS / 2} steps, microseconds.`,
+  tables: [
+    {
+      title: 'What a step costs beside the model',
+      columns: [
+        'sequences',
+        'schedule and ask',
+        'build the batch',
+        'decide and apply',
+        'together',
+        'for each sequence',
+      ],
+      rows,
+    },
+  ],
+});
