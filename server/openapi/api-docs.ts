@@ -1,17 +1,12 @@
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { packageVersion } from '../../engine/environment/package-root.js';
 import { isGuardedRoute } from '../http/auth.js';
 import { OPERATIONS, type Operation } from './operations.js';
 import { ErrorSchema } from './schemas.js';
 
-/** The page may load nothing that does not come from this server. */
-const CONTENT_SECURITY =
-  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; frame-ancestors 'self'";
-
 /**
- * Adds `/openapi.json` and the page `/docs`, which shows it. The document is put together when it is first asked for, from the schemas
+ * Adds `/openapi.json`, which the page `/docs` shows. The document is put together when it is first asked for, from the schemas
  * that validate requests.
  *
  * Routes must be added in a plugin that is registered after this call: only those are seen.
@@ -42,7 +37,7 @@ export function addApiDocs(
         : {}),
     },
     transform: ({ schema, url, route }) => {
-      // The page and the document itself.
+      // Pages, and the document itself.
       if (schema?.hide) return { schema, url };
       const name = `${String(route.method)} ${url}`;
       const operation = OPERATIONS[name];
@@ -55,13 +50,6 @@ export function addApiDocs(
         url,
       };
     },
-  });
-  void app.register(swaggerUi, {
-    routePrefix: '/docs',
-    indexPrefix: mountPath,
-    staticCSP: CONTENT_SECURITY,
-    theme: { title: 'Octavo API' },
-    uiConfig: { docExpansion: 'list', persistAuthorization: true },
   });
   void app.register(async (scope) => {
     scope.get('/openapi.json', { schema: { hide: true } }, async () => scope.swagger());

@@ -20,17 +20,30 @@ export class ApiError extends Error {
 /** @param {unknown} error */
 export const isUnauthorised = (error) => error instanceof ApiError && error.status === 401;
 
+/** Sends the key with all requests from now on, as long as the tab lives. @param {string} key */
+export const keepKey = (key) => sessionStorage.setItem(KEY, key.trim());
+
 /**
- * As `fetch`, with the API key if there is one. Throws ApiError unless the answer is 2xx. The key lives as long as the tab.
+ * As `fetch`, with the API key if there is one.
+ *
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
+export function send(path, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = new Headers(options.headers);
+  if (key) headers.set('authorization', `Bearer ${key}`);
+  return fetch(MOUNT_PATH + path, { ...options, headers });
+}
+
+/**
+ * The same. Throws ApiError unless the answer is 2xx.
  *
  * @param {string} path
  * @param {RequestInit} [options]
  */
 export async function request(path, options = {}) {
-  const key = sessionStorage.getItem(KEY);
-  const headers = new Headers(options.headers);
-  if (key) headers.set('authorization', `Bearer ${key}`);
-  const response = await fetch(MOUNT_PATH + path, { ...options, headers });
+  const response = await send(path, options);
   if (response.ok) return response;
   const text = await response.text();
   throw new ApiError(
@@ -104,7 +117,7 @@ export function askForKey(form, signal) {
       (event) => {
         event.preventDefault();
         // Several who wait for it are served by one: the first takes the key, all go on.
-        if (input.value !== '') sessionStorage.setItem(KEY, input.value.trim());
+        if (input.value !== '') keepKey(input.value);
         input.value = '';
         form.hidden = true;
         end.abort();

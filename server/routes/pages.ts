@@ -35,7 +35,7 @@ interface PageFile {
 }
 
 /**
- * The chat page, the dashboard, their files, and the dashboard's stream.
+ * The chat page, the dashboard, the API's page, their files, and the dashboard's stream.
  *
  * @param mountPath what goes before every address; '' for a server at the root
  */
@@ -53,6 +53,7 @@ export function addPageRoutes(app: TypedApp, context: AppContext, mountPath: str
   for (const [path, name] of [
     ['/', 'chat.html'],
     ['/dashboard', 'dashboard.html'],
+    ['/docs', 'docs.html'],
   ] as const) {
     const { type, content } = page(name);
     app.get(path, hidden, async (_request, reply) =>
