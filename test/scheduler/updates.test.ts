@@ -164,7 +164,45 @@ describe('forks and drops', () => {
     h.add('a', range(0, 3), 4);
     const plan = h.scheduler.schedule();
     if (!plan) throw new Error('nothing runs');
-    expect(() => h.scheduler.apply(plan, [update('z', [1])])).toThrow('names z, which is not here');
+    expect(() => h.scheduler.apply(plan, [update('z', [1])])).toThrow(
+      'the update of z is that of another',
+    );
+  });
+});
+
+describe('a sequence that is held', () => {
+  it('is left out of the step, keeps place and blocks, and goes on in the next one', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 6), 4);
+    h.add('b', range(9, 6), 4);
+    await h.step();
+    const used = h.cache.pool.numUsed;
+    const plan = h.scheduler.schedule(undefined, new Set(['a' as RequestId]));
+    expect(plan?.sequences.map(({ requestId }) => requestId)).toEqual(['b']);
+    h.scheduler.apply(plan as StepPlan, [{ id: 'b' as RequestId, tokenIds: [1 as TokenId] }]);
+    h.scheduler.checkIntegrity();
+    expect(h.cache.pool.numUsed).toBe(used);
+    const next = h.scheduler.schedule();
+    expect(next?.sequences.map(({ requestId }) => requestId)).toEqual(['a', 'b']);
+  });
+
+  it('may be told of after its rows were computed: an update without tokens asks for them again', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 6), 4);
+    const plan = h.scheduler.schedule() as StepPlan;
+    expect(h.scheduler.apply(plan, [{ id: 'a' as RequestId, tokenIds: [] }])).toEqual([]);
+    h.scheduler.checkIntegrity();
+  });
+});
+
+describe('a plan', () => {
+  it('is taken in once, and only the last one', () => {
+    const h = new CoreHarness({ vocabSize: VOCAB });
+    h.add('a', range(0, 6), 4);
+    const plan = h.scheduler.schedule() as StepPlan;
+    h.scheduler.apply(plan, [{ id: 'a' as RequestId, tokenIds: [1 as TokenId] }]);
+    const again = [{ id: 'a' as RequestId, tokenIds: [2 as TokenId] }];
+    expect(() => h.scheduler.apply(plan, again)).toThrow('the last plan has no a there');
   });
 });
 
