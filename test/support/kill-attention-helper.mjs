@@ -8,7 +8,8 @@ const LIFE_MS = Number(process.env.HELPER_LIFE_MS);
 threads.Worker = class extends threads.Worker {
   constructor(url, options) {
     super(url, options);
-    if (String(url).endsWith('helper.mjs')) setTimeout(() => this.terminate(), LIFE_MS).unref();
+    if (String(url).endsWith('helper.mjs'))
+      setTimeout(() => void this.terminate(), LIFE_MS).unref();
   }
 };
 syncBuiltinESMExports();

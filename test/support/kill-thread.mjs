@@ -21,6 +21,7 @@ syncBuiltinESMExports();
 
 if (!threads.isMainThread && (process.env.DIES_AFTER ?? '') !== '') {
   let left = Number(process.env.DIES_AFTER);
+  // oxlint-disable-next-line typescript/unbound-method -- called with its own `this` below
   const post = threads.parentPort.postMessage;
   threads.parentPort.postMessage = function postMessage(...args) {
     post.apply(this, args);
