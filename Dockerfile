@@ -4,7 +4,6 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
-COPY test/clients/package.json ./test/clients/
 COPY kvcache ./kvcache
 COPY scheduler ./scheduler
 COPY engine ./engine

@@ -143,7 +143,7 @@ describe('openai', () => {
         expect(
           embedding.every((x, k) => Math.abs(x - (own.data[i]?.embedding[k] ?? 9)) < 1e-6),
         ).toBe(true);
-        const bytes = Buffer.from(encoded.data[i]?.embedding ?? '', 'base64');
+        const bytes = Buffer.from(String(encoded.data[i]?.embedding), 'base64');
         expect(bytes.length).toBe(embedding.length * 4);
         expect(bytes.readFloatLE(4)).toBeCloseTo(embedding[1] ?? 9, 6);
       }
