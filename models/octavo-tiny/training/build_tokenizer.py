@@ -7,7 +7,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from corpus import stories, tools
 from corpus.conversation import BOS, SPECIAL_TOKENS, describe_tools
-from corpus.mixture import SYSTEM_PROMPTS, TASKS
+from corpus.mixture import FIRST_STAGE_TURNS, SYSTEM_PROMPTS
 from corpus.recall import KINDS, statement, value_of
 from corpus.lexicon import NAMES, random_word
 
@@ -22,7 +22,7 @@ def corpus(seed=11, documents=30_000):
     yield from SYSTEM_PROMPTS
     for _ in range(documents):
         yield stories.story(rng)
-        for task in TASKS:
+        for task, _ in FIRST_STAGE_TURNS:
             yield "\n".join(task(rng))
         yield random_word(rng) + " " + random_word(rng).capitalize()
         yield f"What is the {rng.choice(KINDS)} of {rng.choice(NAMES)}? {statement('code', rng.choice(NAMES), value_of(rng))}"

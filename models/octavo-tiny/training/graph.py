@@ -5,10 +5,28 @@ past and present, RotaryEmbedding before it, (Skip)SimplifiedLayerNormalization 
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 MS = "com.microsoft"
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
+
+
+def weight_name(path):
+    """The name of the weight of the MatMul at `path` in the graph."""
+    return path.lstrip("/").replace("/MatMul", "").replace("/", ".") + ".MatMul.weight"
+
+
+def read_weights(path):
+    """The state dict of a TinyLlama from a file that `build` made."""
+    found = {weight.name: numpy_helper.to_array(weight) for weight in onnx.load(path).graph.initializer}
+    state = {name: torch.from_numpy(array.copy()) for name, array in found.items()
+             if name == "model.embed_tokens.weight" or name.endswith("norm.weight")}
+    for name, array in found.items():
+        if name.endswith(".MatMul.weight") and name != "lm_head.MatMul.weight":
+            parameter = name.replace(".attn.", ".self_attn.").replace(".MatMul", "")
+            state[parameter] = torch.from_numpy(array.T.copy())
+    return state
 
 
 class GraphWriter:
@@ -27,8 +45,7 @@ class GraphWriter:
 
     def matmul(self, x, path, weight):
         """`weight` as PyTorch keeps it, [out, in]; ONNX multiplies by [in, out]."""
-        name = path.lstrip("/").replace("/MatMul", "").replace("/", ".") + ".MatMul.weight"
-        return self.node("MatMul", [x, self.weight(name, weight.T)], path)
+        return self.node("MatMul", [x, self.weight(weight_name(path), weight.T)], path)
 
 
 def mask_lengths(g):

@@ -41,3 +41,24 @@ def greedy(model, ids, limit, end):
             break
         step = torch.tensor([[tokens[-1]]])
     return tokens, first, margin
+
+
+@torch.no_grad()
+def greedy_batch(model, prompts, limit, end, pad):
+    """Token ids of every prompt's greedy answer, without `end`; prompts of similar length run together."""
+    answers = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    while order:
+        longest = len(prompts[order[-1]])
+        rows = max(1, min(50, 12_000 // longest))
+        batch, order = order[-rows:], order[:-rows]
+        ids = torch.full((len(batch), longest), pad)
+        mask = torch.zeros_like(ids)
+        for row, i in enumerate(batch):
+            ids[row, longest - len(prompts[i]) :] = torch.tensor(prompts[i])
+            mask[row, longest - len(prompts[i]) :] = 1
+        out = model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=limit, eos_token_id=end, pad_token_id=pad)
+        for row, i in enumerate(batch):
+            tokens = out[row, longest:].tolist()
+            answers[i] = tokens[: tokens.index(end)] if end in tokens else tokens
+    return answers

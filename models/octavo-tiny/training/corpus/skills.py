@@ -10,12 +10,16 @@ def held_out_sum(a, b):
     return (a * 101 + b * 37) % 10 == 3
 
 
-def addition(rng, held_out=False):
+def summands(rng, held_out=False):
     while True:
         high = rng.choice([9, 20, 99, 99, 99])
         a, b = rng.randint(0, high), rng.randint(0, high)
         if held_out_sum(a, b) == held_out:
-            break
+            return a, b
+
+
+def addition(rng, held_out=False):
+    a, b = summands(rng, held_out)
     ask = rng.choice([f"What is {a} + {b}?", f"{a} + {b} = ?", f"Add {a} and {b}.", f"How much is {a} plus {b}?"])
     return ask, f"{a} + {b} = {a + b}"
 
