@@ -38,7 +38,7 @@ describe.skipIf(!hasProgram('chromium'))('the page of the API, in Chromium', () 
     expect(await field('temperature')).toBe('temperaturenumber, 0 to 2 or null');
     expect(await field('messages')).toMatch(/^messagesarray of .*, at least 1 itemsrequired$/);
     await chat.locator('.fields summary').first().click();
-    expect(await chat.locator('.fields .fields').count()).toBeGreaterThan(0);
+    await expect.poll(() => chat.locator('.fields .fields').count()).toBeGreaterThan(0);
     expect(await violations(page)).toEqual([]);
     await page.click('#theme');
     expect(await violations(page)).toEqual([]);
