@@ -17,7 +17,9 @@ export class Terminal {
 
   /** The compiled program; killed when the test is over. */
   constructor(args: readonly string[]) {
-    const command = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(' ');
+    const words = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(' ');
+    // A shell that stays in between also gets Ctrl-C, and ends with 130 whatever the program says.
+    const command = `exec ${words}`;
     const child = spawn('script', ['-qefc', command, '/dev/null'], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, TERM: 'xterm', NO_COLOR: '1' },
