@@ -25,6 +25,7 @@ from corpus.conversation import PAD
 from corpus.mixture import training_row
 from graph import read_weights
 from model import TinyLlama
+from muon import Muon
 
 MODEL_DIR = Path(__file__).parent.parent
 # (row length, rows) of short and of long rows: about 8,000 tokens a step either way, and half of that after the first stage.
@@ -78,7 +79,7 @@ def optimizers(model, scale):
     others = [p for n, p in model.named_parameters() if p.dim() != 2 or "embed" in n]
     # Muon (Jordan et al. 2024) learns small models in about half of AdamW's steps.
     return [
-        torch.optim.Muon(hidden, lr=scale * MUON_LR, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original"),
+        Muon(hidden, lr=scale * MUON_LR),
         torch.optim.AdamW(others, lr=scale * ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
