@@ -31,8 +31,6 @@ const KNOWN: readonly string[] = [
   'engine/importer/quantize -> engine/importer/passes',
   'engine/importer/recognisers -> engine/importer/probe',
   'server/config -> server/commands',
-  'server/generation -> server/routes',
-  'server/responses -> server/routes',
 ];
 
 const files = [...new Set(Object.keys(FLOORS).flatMap((folder) => sourceFiles(folder)))];

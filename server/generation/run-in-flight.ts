@@ -4,6 +4,7 @@ import type { Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { closedBecause } from '../http/closed-because.js';
+import { toOctavoError } from '../http/errors.js';
 import type { Cost } from '../limits/cost.js';
 import type { OutputAccount } from '../limits/output-memory.js';
 
@@ -91,4 +92,20 @@ function abortOnDisconnect(reply: FastifyReply, controller: AbortController): vo
   if (reply.raw.destroyed) abort();
   // After a complete answer this comes too, and changes nothing.
   else reply.raw.once('close', abort);
+}
+
+/** Books an error that comes after the answer has begun, when no status can tell it any more. */
+export function streamFailure(
+  context: AppContext,
+  reply: FastifyReply,
+  record: GenerationRecord,
+  error: unknown,
+): OctavoError {
+  const known = toOctavoError(error);
+  reply.request.failure = known;
+  if (known.entry.status === 500) {
+    context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
+  }
+  if (record.finishReason !== 'abort') record.finishReason = 'error';
+  return known;
 }

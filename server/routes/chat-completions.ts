@@ -6,21 +6,21 @@ import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.
 import { encodePrompt } from '../../engine/text/served-model.js';
 import { areLarge, planTools } from '../../engine/tools/tool-plan.js';
 import type { AppContext } from '../app-context.js';
-import { checkCommonFields, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
-import { answer, newId } from '../generation/run.js';
-import { grammarOf, isCompact } from '../generation/structured-output.js';
 import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import { toolCallWords } from './assistant-message.js';
-import { chatFormat } from './chat-format.js';
-import { toolFieldsOf, usesFunctions, withOlderNames } from './function-fields.js';
-import { LogprobWriter } from './logprobs.js';
-import { MessagesSchema } from './message-schema.js';
-import { ENDING_OF_PROMPT, endingOf } from './prompt-ending.js';
-import { COMMON_FIELDS, Nullable } from './request-fields.js';
-import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
-import { FUNCTION_FIELDS, TOOL_FIELDS } from './tool-fields.js';
+import { answer, newId } from '../openai/answer.js';
+import { toolCallWords } from '../openai/chat/assistant-message.js';
+import { chatFormat } from '../openai/chat/chat-format.js';
+import { toolFieldsOf, usesFunctions, withOlderNames } from '../openai/fields/function-fields.js';
+import { MessagesSchema } from '../openai/fields/message-schema.js';
+import { ENDING_OF_PROMPT, endingOf } from '../openai/fields/prompt-ending.js';
+import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
+import { grammarOf, isCompact } from '../openai/fields/structured-output.js';
+import { TEMPLATE_FIELDS, templateVariables } from '../openai/fields/template-variables.js';
+import { FUNCTION_FIELDS, TOOL_FIELDS } from '../openai/fields/tool-fields.js';
+import { LogprobWriter } from '../openai/logprobs.js';
+import { checkCommonFields, planRequests } from '../openai/plan.js';
 import type { TypedApp } from './typed-app.js';
 
 export const ChatSchema = Type.Object({

@@ -2,17 +2,17 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { AppContext } from '../app-context.js';
-import { checkCommonFields, type EngineWishes, planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
-import { answer, newId } from '../generation/run.js';
-import { grammarOf } from '../generation/structured-output.js';
 import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import { completionFormat } from './completion-format.js';
-import { echoOf, NO_ECHO } from './echo.js';
-import { LogprobWriter } from './logprobs.js';
-import { encodePrompts, PromptSchema } from './prompt-input.js';
-import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
+import { answer, newId } from '../openai/answer.js';
+import { completionFormat } from '../openai/completions/completion-format.js';
+import { echoOf, NO_ECHO } from '../openai/completions/echo.js';
+import { encodePrompts, PromptSchema } from '../openai/fields/prompt-input.js';
+import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
+import { grammarOf } from '../openai/fields/structured-output.js';
+import { LogprobWriter } from '../openai/logprobs.js';
+import { checkCommonFields, type EngineWishes, planRequests } from '../openai/plan.js';
 import type { TypedApp } from './typed-app.js';
 
 /** OpenAI's. */

@@ -7,16 +7,16 @@ import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import { embed } from '../generation/embed.js';
-import { checkModel } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
-import { newId } from '../generation/run.js';
 import { runInFlight } from '../generation/run-in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import { encodePrompts, FilledPromptSchema } from './prompt-input.js';
-import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
+import { newId } from '../openai/answer.js';
+import { encodePrompts, FilledPromptSchema } from '../openai/fields/prompt-input.js';
+import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
+import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
+import { checkModel } from '../openai/plan.js';
 import type { TypedApp } from './typed-app.js';
-import { refuseUnsupported } from './unsupported-fields.js';
 
 const { model, user, priority, cache_salt } = COMMON_FIELDS;
 

@@ -5,22 +5,26 @@ import type { ChatTemplate } from '../../engine/text/chat-template.js';
 import { newCallId } from '../../engine/tools/call-ids.js';
 import { areLarge } from '../../engine/tools/tool-plan.js';
 import type { AppContext } from '../app-context.js';
-import { planRequests } from '../generation/plan.js';
 import { newRecord } from '../generation/record.js';
 import { bearerToken } from '../http/auth.js';
 import { whileConnected } from '../http/while-connected.js';
 import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import { answerResponse } from '../responses/answer-response.js';
-import { newItemId } from '../responses/ids.js';
-import { prepareResponse } from '../responses/prepare-response.js';
-import type { ResponseHead } from '../responses/response-object.js';
-import { type OwnResponses, ResponseStore } from '../responses/response-store.js';
-import { shownTools } from '../responses/tools.js';
-import { LogprobWriter } from './logprobs.js';
-import { type ResponseBody, ResponseSchema, topLogprobs } from './response-fields.js';
+import { knowsEffort } from '../openai/fields/template-variables.js';
+import { LogprobWriter } from '../openai/logprobs.js';
+import { planRequests } from '../openai/plan.js';
+import { answerResponse } from '../openai/responses/answer-response.js';
+import { newItemId } from '../openai/responses/ids.js';
+import { prepareResponse } from '../openai/responses/prepare-response.js';
+import {
+  type ResponseBody,
+  ResponseSchema,
+  topLogprobs,
+} from '../openai/responses/response-fields.js';
+import type { ResponseHead } from '../openai/responses/response-object.js';
+import { type OwnResponses, ResponseStore } from '../openai/responses/response-store.js';
+import { shownTools } from '../openai/responses/tools.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
-import { knowsEffort } from './template-variables.js';
 import type { TypedApp } from './typed-app.js';
 
 export function addResponseRoutes(app: TypedApp, context: AppContext): void {

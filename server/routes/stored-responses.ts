@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { Item } from '../responses/items.js';
-import type { OwnResponses, StoredResponse } from '../responses/response-store.js';
+import type { Item } from '../openai/responses/items.js';
+import type { OwnResponses, StoredResponse } from '../openai/responses/response-store.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Tells clients apart by their keys. */

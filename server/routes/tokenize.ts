@@ -7,16 +7,16 @@ import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import { areLarge, assertFewValues } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
-import { checkModel } from '../generation/plan.js';
 import { Turns } from '../http/turns.js';
-import { MessagesSchema } from './message-schema.js';
-import { ENDING_OF_PROMPT, endingOf } from './prompt-ending.js';
-import { checkTokenIds } from './prompt-input.js';
-import { COMMON_FIELDS, Nullable } from './request-fields.js';
-import { TEMPLATE_FIELDS, templateVariables } from './template-variables.js';
-import { TOOL_FIELDS } from './tool-fields.js';
+import { MessagesSchema } from '../openai/fields/message-schema.js';
+import { ENDING_OF_PROMPT, endingOf } from '../openai/fields/prompt-ending.js';
+import { checkTokenIds } from '../openai/fields/prompt-input.js';
+import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
+import { TEMPLATE_FIELDS, templateVariables } from '../openai/fields/template-variables.js';
+import { TOOL_FIELDS } from '../openai/fields/tool-fields.js';
+import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
+import { checkModel } from '../openai/plan.js';
 import type { TypedApp } from './typed-app.js';
-import { refuseUnsupported } from './unsupported-fields.js';
 
 const FIELDS = {
   model: COMMON_FIELDS.model,

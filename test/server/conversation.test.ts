@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { TokenId } from '../../scheduler/ids.js';
-import { encodeToFit } from '../../server/responses/conversation.js';
-import type { Item, MessageItem } from '../../server/responses/items.js';
+import { encodeToFit } from '../../server/openai/responses/conversation.js';
+import type { Item, MessageItem } from '../../server/openai/responses/items.js';
 
 const message = (role: MessageItem['role'], text: string): Item => ({
   id: text,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { TokenId } from '../../scheduler/ids.js';
-import { echoOf, placeTokens } from '../../server/routes/echo.js';
+import { echoOf, placeTokens } from '../../server/openai/completions/echo.js';
 import { byteModel, bytesOf, EOS } from '../support/byte-model.js';
 
 const { tokenizer } = byteModel;

@@ -1,16 +1,19 @@
 import { readFileSync } from 'node:fs';
 import type { TObject } from 'typebox';
 import { describe, expect, test } from 'vitest';
-import { ChatSchema } from '../../server/routes/chat-completions.js';
-import { CompletionSchema } from '../../server/routes/completions.js';
-import { EmbeddingSchema } from '../../server/routes/embeddings.js';
-import { IGNORED_FIELDS } from '../../server/routes/request-fields.js';
+import { IGNORED_FIELDS } from '../../server/openai/fields/request-fields.js';
+import {
+  type NeutralValues,
+  UNSUPPORTED_FIELDS,
+} from '../../server/openai/fields/unsupported-fields.js';
 import {
   ResponseSchema,
   UNSUPPORTED_RESPONSE_FIELDS,
-} from '../../server/routes/response-fields.js';
+} from '../../server/openai/responses/response-fields.js';
+import { ChatSchema } from '../../server/routes/chat-completions.js';
+import { CompletionSchema } from '../../server/routes/completions.js';
+import { EmbeddingSchema } from '../../server/routes/embeddings.js';
 import { DetokenizeSchema, TokenizeSchema } from '../../server/routes/tokenize.js';
-import { type NeutralValues, UNSUPPORTED_FIELDS } from '../../server/routes/unsupported-fields.js';
 
 const page = readFileSync(new URL('../../docs/openai-compatibility.md', import.meta.url), 'utf8');
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { OutputItems } from '../../server/responses/output-items.js';
+import { OutputItems } from '../../server/openai/responses/output-items.js';
 
 test('reasoning, text and calls become items of their own, one after the other', () => {
   const items = new OutputItems();

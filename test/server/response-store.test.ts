@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
-import { type Item, type OutputItem, outputText } from '../../server/responses/items.js';
-import { type ResponseObject, responseObject } from '../../server/responses/response-object.js';
-import { type OwnResponses, ResponseStore } from '../../server/responses/response-store.js';
+import { type Item, type OutputItem, outputText } from '../../server/openai/responses/items.js';
+import {
+  type ResponseObject,
+  responseObject,
+} from '../../server/openai/responses/response-object.js';
+import { type OwnResponses, ResponseStore } from '../../server/openai/responses/response-store.js';
 
 const message = (id: string, text: string): Item => ({
   id,

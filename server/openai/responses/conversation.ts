@@ -1,7 +1,7 @@
-import { clip } from '../../engine/clip.js';
-import { OctavoError } from '../../engine/errors.js';
-import type { Message } from '../../engine/generation/message.js';
-import type { TokenId } from '../../scheduler/ids.js';
+import { clip } from '../../../engine/clip.js';
+import { OctavoError } from '../../../engine/errors.js';
+import type { Message } from '../../../engine/generation/message.js';
+import type { TokenId } from '../../../scheduler/ids.js';
 import type { FunctionCallItem, Item } from './items.js';
 
 /**

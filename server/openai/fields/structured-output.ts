@@ -1,9 +1,9 @@
 import type { Static } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import type { FieldGrammar } from '../../engine/generation/output-constraint.js';
-import type { GrammarSpec } from '../../engine/protocol/request.js';
-import type { Settings } from '../config/settings.js';
-import type { StructuredOutputSchema } from '../routes/structured-output-fields.js';
+import { OctavoError } from '../../../engine/errors.js';
+import type { FieldGrammar } from '../../../engine/generation/output-constraint.js';
+import type { GrammarSpec } from '../../../engine/protocol/request.js';
+import type { Settings } from '../../config/settings.js';
+import type { StructuredOutputSchema } from './structured-output-fields.js';
 
 type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
 

@@ -1,4 +1,4 @@
-import { OctavoError } from '../../engine/errors.js';
+import { OctavoError } from '../../../engine/errors.js';
 import type { ChatToolFields, FunctionFields } from './tool-fields.js';
 
 /**

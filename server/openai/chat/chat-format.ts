@@ -1,8 +1,8 @@
-import type { ScoredToken } from '../../engine/generation/held-tokens.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import type { AnswerFormat, Choice } from '../generation/run.js';
+import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { AnswerFormat, Choice } from '../answer.js';
+import type { LogprobWriter } from '../logprobs.js';
 import { MessageDeltas, type ToolCallWords, wholeMessage } from './assistant-message.js';
-import type { LogprobWriter } from './logprobs.js';
 
 export interface ChatFormatOptions {
   readonly shared: {

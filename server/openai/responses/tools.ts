@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import { FUNCTION_NAME } from '../../engine/tools/tool-format.js';
-import { Nullable } from '../routes/request-fields.js';
-import { MAX_TOOLS, type ToolFieldsSchema } from '../routes/tool-fields.js';
+import { OctavoError } from '../../../engine/errors.js';
+import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
+import { Nullable } from '../fields/request-fields.js';
+import { MAX_TOOLS, type ToolFieldsSchema } from '../fields/tool-fields.js';
 
 const NamedTool = Type.Object({ type: Type.Literal('function'), name: Type.String() });
 

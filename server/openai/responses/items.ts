@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
-import { clip } from '../../engine/clip.js';
-import { OctavoError } from '../../engine/errors.js';
-import { Nullable } from '../routes/request-fields.js';
+import { clip } from '../../../engine/clip.js';
+import { OctavoError } from '../../../engine/errors.js';
+import { Nullable } from '../fields/request-fields.js';
 import { newItemId } from './ids.js';
 
 const InputText = Type.Object({ type: Type.Literal('input_text'), text: Type.String() });

@@ -5,9 +5,9 @@ import type { TextRequest } from '../../engine/generation/generate-text.js';
 import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { RequestId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
-import type { CommonSchema } from '../routes/request-fields.js';
-import { refuseUnsupported } from '../routes/unsupported-fields.js';
-import { samplingParams } from './sampling-fields.js';
+import type { CommonSchema } from './fields/request-fields.js';
+import { samplingParams } from './fields/sampling-fields.js';
+import { refuseUnsupported } from './fields/unsupported-fields.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 

@@ -1,6 +1,6 @@
-import type { MessageEvent } from '../../engine/generation/message-reader.js';
-import { newCallId } from '../../engine/tools/call-ids.js';
-import type { ToolPlan } from '../../engine/tools/tool-plan.js';
+import type { MessageEvent } from '../../../engine/generation/message-reader.js';
+import { newCallId } from '../../../engine/tools/call-ids.js';
+import type { ToolPlan } from '../../../engine/tools/tool-plan.js';
 
 /** How a choice ended in the words of chat completions. */
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'function_call';

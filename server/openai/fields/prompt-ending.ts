@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import type { MessageOptions } from '../../engine/generation/chat-messages.js';
+import { OctavoError } from '../../../engine/errors.js';
+import type { MessageOptions } from '../../../engine/generation/chat-messages.js';
 import { Nullable } from './request-fields.js';
 
 /** vLLM's fields for how the prompt of a conversation ends. */

@@ -1,4 +1,4 @@
-import type { Choice } from './run.js';
+import type { Choice } from '../answer.js';
 
 /**
  * Of each prompt's candidates keeps the `n` with the highest log-probability per token, best first; equal ones keep their order. Where there

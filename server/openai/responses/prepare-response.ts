@@ -1,23 +1,23 @@
-import { clip } from '../../engine/clip.js';
-import { OctavoError } from '../../engine/errors.js';
-import { renderMessages } from '../../engine/generation/chat-messages.js';
-import type { MessagePlan } from '../../engine/generation/message-form.js';
-import { assertFewEnough, assertMayFit, mayFit } from '../../engine/text/assert-may-fit.js';
-import { encodePrompt } from '../../engine/text/served-model.js';
-import { planTools, type ToolPlan } from '../../engine/tools/tool-plan.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import type { AppContext } from '../app-context.js';
-import { checkCommonFields } from '../generation/plan.js';
-import { grammarOf, isCompact } from '../generation/structured-output.js';
+import { clip } from '../../../engine/clip.js';
+import { OctavoError } from '../../../engine/errors.js';
+import { renderMessages } from '../../../engine/generation/chat-messages.js';
+import type { MessagePlan } from '../../../engine/generation/message-form.js';
+import { assertFewEnough, assertMayFit, mayFit } from '../../../engine/text/assert-may-fit.js';
+import { encodePrompt } from '../../../engine/text/served-model.js';
+import { planTools, type ToolPlan } from '../../../engine/tools/tool-plan.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { AppContext } from '../../app-context.js';
+import { grammarOf, isCompact } from '../fields/structured-output.js';
+import { templateVariables } from '../fields/template-variables.js';
+import { checkCommonFields } from '../plan.js';
+import { encodeToFit, toMessages, turnStarts } from './conversation.js';
+import { type Item, toItems } from './items.js';
 import {
   checkResponseFields,
   type ResponseBody,
   ResponseSchema,
   toChatFormat,
-} from '../routes/response-fields.js';
-import { templateVariables } from '../routes/template-variables.js';
-import { encodeToFit, toMessages, turnStarts } from './conversation.js';
-import { type Item, toItems } from './items.js';
+} from './response-fields.js';
 import type { OwnResponses } from './response-store.js';
 import { ownName, toChatTools, withOwnNames } from './tools.js';
 

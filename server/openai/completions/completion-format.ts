@@ -1,11 +1,11 @@
-import type { ScoredToken } from '../../engine/generation/held-tokens.js';
-import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
-import type { Tokenizer } from '../../engine/text/tokenizer.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import { bestOf } from '../generation/best-of.js';
-import type { AnswerFormat, Choice } from '../generation/run.js';
+import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
+import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
+import type { Tokenizer } from '../../../engine/text/tokenizer.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { AnswerFormat, Choice } from '../answer.js';
+import type { LogprobWriter, PlacedToken } from '../logprobs.js';
+import { bestOf } from './best-of.js';
 import { type Echo, placeTokens } from './echo.js';
-import type { LogprobWriter, PlacedToken } from './logprobs.js';
 
 export interface CompletionFormatOptions {
   readonly head: object;

@@ -1,22 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { scoreBytes } from '../../engine/client/output-size.js';
-import type { OctavoError } from '../../engine/errors.js';
-import type { TextRequest } from '../../engine/generation/generate-text.js';
-import type { ScoredToken } from '../../engine/generation/held-tokens.js';
-import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
-import type { AppContext, GenerationRecord } from '../app-context.js';
-import {
-  type ChoiceOutput,
-  pauseUnread,
-  runRequests,
-  streamFailure,
-  untilBegun,
-  usageOf,
-} from '../generation/run.js';
-import { type Running, runInFlight } from '../generation/run-in-flight.js';
-import { errorBody } from '../http/errors.js';
-import { SseStream } from '../http/sse.js';
-import { costOf } from '../limits/cost.js';
+import { scoreBytes } from '../../../engine/client/output-size.js';
+import type { OctavoError } from '../../../engine/errors.js';
+import type { TextRequest } from '../../../engine/generation/generate-text.js';
+import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
+import type { GrammarCheck } from '../../../engine/grammar/check-messages.js';
+import type { AppContext, GenerationRecord } from '../../app-context.js';
+import { type ChoiceOutput, pauseUnread, runRequests, untilBegun } from '../../generation/run.js';
+import { type Running, runInFlight, streamFailure } from '../../generation/run-in-flight.js';
+import { errorBody } from '../../http/errors.js';
+import { SseStream } from '../../http/sse.js';
+import { costOf } from '../../limits/cost.js';
+import { usageOf } from '../answer.js';
 import { OutputItems, type ResponseEvent } from './output-items.js';
 import {
   type ResponseError,

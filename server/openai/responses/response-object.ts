@@ -1,4 +1,4 @@
-import type { Usage } from '../generation/run.js';
+import type { Usage } from '../answer.js';
 import type { OutputItem } from './items.js';
 
 /** What a response repeats of its request; the same from its first event to its last. */

@@ -1,18 +1,18 @@
 import { type Static, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import { FUNCTION_NAME } from '../../engine/tools/tool-format.js';
-import { InputSchema } from '../responses/items.js';
-import { RESPONSE_TOOL_FIELDS } from '../responses/tools.js';
-import { COMMON_FIELDS, Count, Nullable } from './request-fields.js';
-import type { StructuredOutputSchema } from './structured-output-fields.js';
-import { TEMPLATE_FIELDS } from './template-variables.js';
+import { OctavoError } from '../../../engine/errors.js';
+import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
+import { COMMON_FIELDS, Count, Nullable } from '../fields/request-fields.js';
+import type { StructuredOutputSchema } from '../fields/structured-output-fields.js';
+import { TEMPLATE_FIELDS } from '../fields/template-variables.js';
 import {
   isEmptyList,
   type NeutralValues,
   never,
   oneOf,
   refuseUnsupported,
-} from './unsupported-fields.js';
+} from '../fields/unsupported-fields.js';
+import { InputSchema } from './items.js';
+import { RESPONSE_TOOL_FIELDS } from './tools.js';
 
 // One response is one completion, and some fields have other names.
 const {

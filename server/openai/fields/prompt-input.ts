@@ -1,10 +1,10 @@
 import type { FastifyReply } from 'fastify';
 import { type Static, type TString, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import { assertMayFit } from '../../engine/text/assert-may-fit.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import type { AppContext } from '../app-context.js';
-import { Turns } from '../http/turns.js';
+import { OctavoError } from '../../../engine/errors.js';
+import { assertMayFit } from '../../../engine/text/assert-may-fit.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { AppContext } from '../../app-context.js';
+import { Turns } from '../../http/turns.js';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
 

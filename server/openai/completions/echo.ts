@@ -1,10 +1,10 @@
 import type { Static } from 'typebox';
-import { countCharacters } from '../../engine/generation/held-tokens.js';
-import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
-import type { Tokenizer } from '../../engine/text/tokenizer.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import type { PlacedToken } from './logprobs.js';
-import type { PromptSchema } from './prompt-input.js';
+import { countCharacters } from '../../../engine/generation/held-tokens.js';
+import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
+import type { Tokenizer } from '../../../engine/text/tokenizer.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { PromptSchema } from '../fields/prompt-input.js';
+import type { PlacedToken } from '../logprobs.js';
 
 /** A prompt at the head of its completions. */
 export interface Echo {

@@ -1,5 +1,5 @@
 import type { TObject } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
+import { OctavoError } from '../../../engine/errors.js';
 
 export type NeutralValues = Readonly<Record<string, (value: unknown) => boolean>>;
 

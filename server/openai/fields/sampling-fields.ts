@@ -1,10 +1,10 @@
 import type { Static } from 'typebox';
-import { clip } from '../../engine/clip.js';
-import { OctavoError } from '../../engine/errors.js';
-import type { SamplingParams } from '../../engine/sampling/sampling-params.js';
-import type { TokenId } from '../../scheduler/ids.js';
-import type { AppContext } from '../app-context.js';
-import type { CommonSchema } from '../routes/request-fields.js';
+import { clip } from '../../../engine/clip.js';
+import { OctavoError } from '../../../engine/errors.js';
+import type { SamplingParams } from '../../../engine/sampling/sampling-params.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { AppContext } from '../../app-context.js';
+import type { CommonSchema } from './request-fields.js';
 
 type SamplingFields = Pick<
   Static<typeof CommonSchema>,

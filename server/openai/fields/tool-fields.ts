@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { FUNCTION_NAME } from '../../engine/tools/tool-format.js';
+import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
 import { Nullable } from './request-fields.js';
 
 /** OpenAI's limit. */

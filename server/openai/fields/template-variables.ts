@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
-import { OctavoError } from '../../engine/errors.js';
-import { type ChatTemplate, RESERVED_VARIABLES } from '../../engine/text/chat-template.js';
+import { OctavoError } from '../../../engine/errors.js';
+import { type ChatTemplate, RESERVED_VARIABLES } from '../../../engine/text/chat-template.js';
 import { Nullable } from './request-fields.js';
 
 /** Request fields of chat completions that reach the chat template. */

@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import type { TextRequest } from '../../engine/generation/generate-text.js';
+import type { ScoredToken } from '../../engine/generation/held-tokens.js';
+import type { MessageEvent } from '../../engine/generation/message-reader.js';
+import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
+import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import type { AppContext, GenerationRecord } from '../app-context.js';
+import { type ChoiceOutput, pauseUnread, runRequests, untilBegun } from '../generation/run.js';
+import { runInFlight, streamFailure } from '../generation/run-in-flight.js';
+import { errorBody } from '../http/errors.js';
+import { SseStream } from '../http/sse.js';
+import { costOf } from '../limits/cost.js';
+import type { StreamOptionsSchema } from './fields/request-fields.js';
+
+type StreamOptions = Static<typeof StreamOptionsSchema>;
+
+/** Token counts of a request as the API shows them. */
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details: { readonly reasoning_tokens: number };
+}
+
+/** All of one choice. */
+export interface Choice {
+  text: string;
+  readonly events: MessageEvent[];
+  tokens: number;
+  readonly tokenIds: TokenId[];
+  /** See `TextOutput`; the same for the following two. */
+  logprobSum: number;
+  readonly scored: ScoredToken[];
+  promptLogprobs: readonly TokenLogprobs[] | null;
+  finishReason: 'stop' | 'length' | null;
+  stopReason: string | TokenId | null;
+}
+
+/** How an endpoint words its answer. */
+export interface AnswerFormat {
+  /** Parts that all chunks share: id, object, created, model. */
+  readonly head: object;
+  /** What only the chunks of the opening say, beside the head. */
+  readonly openingHead?: object;
+  /** Chunks that go out before anything is generated. */
+  opening(): object[][];
+  /** Chunks for one output, as their `choices`; none while text is held back. */
+  chunks(output: ChoiceOutput): object[][];
+  /** The whole answer of a request that does not stream. */
+  whole(choices: readonly Choice[], usage: Usage): object;
+}
+
+export function newId(prefix: string): string {
+  return `${prefix}-${randomUUID().replaceAll('-', '')}`;
+}
+
+/**
+ * Runs the choices of one API request and answers it, as a stream or whole. A client that leaves aborts all of them.
+ *
+ * @returns the body of the answer, or undefined when it has been streamed
+ * @throws OctavoError what the engine throws, unless the stream has begun: the error is then its last event
+ */
+export async function answer(
+  context: AppContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: {
+    /** One for each prompt; usage counts a prompt once. */
+    readonly requests: readonly TextRequest[];
+    /** Of the grammar that they share. */
+    readonly checks: readonly GrammarCheck[];
+    readonly format: AnswerFormat;
+    readonly stream: boolean;
+    readonly streamOptions: StreamOptions | null;
+    readonly record: GenerationRecord;
+  },
+): Promise<object | undefined> {
+  const { requests, format, record } = options;
+  record.stream = options.stream;
+  return runInFlight(context, request, reply, record, costOf(requests), async (running) => {
+    await context.grammars.check(options.checks, requests[0].client, running.controller.signal);
+    if (options.stream) pauseUnread(context, requests, running);
+    const outputs = runRequests(context, requests, request.arrivedAt, running, record);
+    if (!options.stream) {
+      const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
+      return collect(outputs, count, format, record);
+    }
+    const shown = options.checks.length > 0 ? await untilBegun(outputs) : outputs;
+    const sse = new SseStream(reply, context.clock, running);
+    await stream(context, reply, sse, shown, format, record, options.streamOptions);
+    return undefined;
+  });
+}
+
+async function collect(
+  outputs: AsyncIterable<ChoiceOutput>,
+  count: number,
+  format: AnswerFormat,
+  record: GenerationRecord,
+): Promise<object> {
+  const choices = Array.from({ length: count }, newChoice);
+  for await (const { index, ...output } of outputs) {
+    const choice = choices[index];
+    choice.text += output.text;
+    choice.events.push(...output.events);
+    choice.tokens += output.tokens;
+    choice.tokenIds.push(...output.tokenIds);
+    choice.logprobSum += output.logprobSum;
+    choice.scored.push(...output.scored);
+    choice.promptLogprobs ??= output.promptLogprobs ?? null;
+    choice.finishReason = output.finishReason;
+    choice.stopReason = output.stopReason;
+  }
+  return format.whole(choices, usageOf(record));
+}
+
+const newChoice = (): Choice => ({
+  text: '',
+  events: [],
+  tokens: 0,
+  tokenIds: [],
+  logprobSum: 0,
+  scored: [],
+  promptLogprobs: null,
+  finishReason: null,
+  stopReason: null,
+});
+
+async function stream(
+  context: AppContext,
+  reply: FastifyReply,
+  sse: SseStream,
+  outputs: AsyncIterable<ChoiceOutput>,
+  format: AnswerFormat,
+  record: GenerationRecord,
+  options: StreamOptions | null,
+): Promise<void> {
+  const includeUsage = options?.include_usage === true;
+  const isContinuous = options?.continuous_usage_stats === true;
+  // The same in all chunks of a stream, so written once.
+  const head = JSON.stringify(format.head).slice(1, -1);
+  const send = (choices: object[], withUsage: boolean, more: object = {}): Promise<void> => {
+    const usage = withUsage ? usageOf(record) : null;
+    const rest = JSON.stringify({ choices, ...(includeUsage ? { usage } : {}), ...more });
+    return sse.sendJson(`{${head},${rest.slice(1)}`);
+  };
+  try {
+    for (const chunk of format.opening()) await send(chunk, isContinuous, format.openingHead);
+    for await (const output of outputs) {
+      for (const chunk of format.chunks(output)) await send(chunk, isContinuous);
+    }
+    if (includeUsage) await send([], true);
+    sse.done();
+  } catch (error) {
+    sse.fail(errorBody(streamFailure(context, reply, record, error)));
+  }
+}
+
+export function usageOf(record: GenerationRecord): Usage {
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = record;
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
+  };
+}
