@@ -9,7 +9,7 @@ import { GREEDY } from '../engine/sampling/sampling-params.js';
 import type { TemplateMessage } from '../engine/text/chat-template.js';
 import { loadServedModel } from '../engine/text/served-model.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
-import type { RequestId, TokenId } from '../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type Cell, publish } from './lib/report.js';
 
@@ -107,7 +107,7 @@ async function answerAll({ core }: LoadedEngine): Promise<boolean[]> {
   const texts = questions.map((): TokenId[] => []);
   questions.forEach(({ prompt }, i) => {
     core.add({
-      ids: [`${i}` as RequestId],
+      ids: [`${i}` as SequenceId],
       promptTokenIds: prompt,
       maxTokens: 120,
       stopTokenIds: eosTokenIds,
@@ -116,8 +116,8 @@ async function answerAll({ core }: LoadedEngine): Promise<boolean[]> {
     });
   });
   while (core.hasWork) {
-    for (const { requestId, tokenIds } of (await core.step()) ?? []) {
-      texts[Number(requestId)].push(...tokenIds);
+    for (const { id, tokenIds } of (await core.step()) ?? []) {
+      texts[Number(id)].push(...tokenIds);
     }
   }
   return texts.map((ids, i) => {

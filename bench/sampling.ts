@@ -5,7 +5,7 @@ import { GREEDY, type SamplingParams } from '../engine/sampling/sampling-params.
 import { SequenceSampler } from '../engine/sampling/sequence-sampler.js';
 import { loadEngine } from '../engine/thread/load-engine.js';
 import type { BlockId } from '../kvcache/ids.js';
-import type { RequestId, TokenId } from '../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import type { StepPlan } from '../scheduler/step-plan.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
@@ -42,14 +42,14 @@ const { vocabSize } = info;
 function decodePlan(batch: number): StepPlan {
   const blocks = CONTEXT / BLOCK_SIZE;
   const sequences = Array.from({ length: batch }, (_, s) => ({
-    requestId: `${s}` as RequestId,
+    id: `${s}` as SequenceId,
     tokenIds: [(7 * s) as TokenId],
     numComputed: CONTEXT - 1,
     numProposed: 0,
     adapter: null,
     sequenceLength: CONTEXT,
     blockTables: [Array.from({ length: blocks }, (__, b) => (s * blocks + b) as BlockId)],
-    sampledFor: [`${s}` as RequestId],
+    sampledFor: [`${s}` as SequenceId],
   }));
   return { sequences, numTokens: batch, blockCopies: [] };
 }

@@ -6,7 +6,7 @@ import { buildStepBatch } from '../engine/runner/step-batch.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import { BlockHistory } from '../kvcache/block-history.js';
 import { KvCacheManager } from '../kvcache/kv-cache-manager.js';
-import type { RequestId, TokenId } from '../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { Scheduler } from '../scheduler/scheduler.js';
 import type { StepPlan } from '../scheduler/step-plan.js';
 import { type Cell, median, publish } from './lib/report.js';
@@ -72,7 +72,7 @@ async function measure(numSequences: number): Promise<Cell[]> {
   const core = new EngineCore({ scheduler, runner, vocabSize: VOCAB, cache, now });
   for (let i = 0; i < numSequences; i++) {
     core.add({
-      ids: [`sequence-${i}` as RequestId],
+      ids: [`sequence-${i}` as SequenceId],
       // No two have a block in common.
       promptTokenIds: Array.from(
         { length: CONTEXT },

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { StepTimings } from '../engine/protocol/reports.js';
 import type { EngineRequest } from '../engine/protocol/request.js';
 import type { LoadedEngine } from '../engine/thread/load-engine.js';
-import type { RequestId } from '../scheduler/ids.js';
+import type { SequenceId } from '../scheduler/ids.js';
 import {
   benchModelFromArgv,
   benchRequest,
@@ -125,7 +125,7 @@ const prompt = request(1024, 1, 999_983);
 const cold = await firstToken(engine, prompt);
 const warm: number[] = [];
 for (let i = 0; i < 5; i++)
-  warm.push(await firstToken(engine, { ...prompt, ids: [`warm${i}` as RequestId] }));
+  warm.push(await firstToken(engine, { ...prompt, ids: [`warm${i}` as SequenceId] }));
 const prefills: number[] = [];
 for (let i = 0; i < 9; i++) prefills.push(await firstToken(engine, request(512, 1, 31 * i + 17)));
 await engine.runner.dispose();

@@ -1,4 +1,4 @@
-import type { RequestId } from './ids.js';
+import type { SequenceId } from './ids.js';
 import { compareRank } from './policies.js';
 import type { Sequence } from './sequence.js';
 
@@ -7,7 +7,7 @@ import type { Sequence } from './sequence.js';
  * runs, or waits to, needs them. A sequence that still computes the prompt of others is only marked.
  */
 export class PausedSequences {
-  readonly #ids = new Set<RequestId>();
+  readonly #ids = new Set<SequenceId>();
   /** In order of service. */
   readonly #parked: Sequence[] = [];
 
@@ -17,12 +17,12 @@ export class PausedSequences {
   }
 
   /** Also one whose prompt is still computed for others. */
-  mark(id: RequestId): void {
+  mark(id: SequenceId): void {
     this.#ids.add(id);
   }
 
   /** @returns false when it was not marked */
-  unmark(id: RequestId): boolean {
+  unmark(id: SequenceId): boolean {
     return this.#ids.delete(id);
   }
 
@@ -57,7 +57,7 @@ export class PausedSequences {
   }
 
   /** @throws Error when a mark belongs to no live sequence, or a sequence that computes for others is set aside */
-  checkIntegrity(live: ReadonlyMap<RequestId, Sequence>): void {
+  checkIntegrity(live: ReadonlyMap<SequenceId, Sequence>): void {
     for (const id of this.#ids) {
       if (!live.has(id)) throw new Error(`${id} is paused and not here`);
     }

@@ -2,7 +2,7 @@ import { rootHash } from '../kvcache/block-hash.js';
 import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
-import type { RequestId, TokenId } from './ids.js';
+import type { SequenceId, TokenId } from './ids.js';
 import { chunkSize, preemptionVictim, rankOf, type SchedulingPolicy } from './policies.js';
 import { type RequestSpec, Sequence, type SequenceProgress } from './sequence.js';
 import { SequenceQueues } from './sequence-queues.js';
@@ -44,14 +44,14 @@ export type Refusal =
  * Guesses how a sequence goes on, at most `most` tokens; none is always right. The step computes them behind the last
  * known token, and what is decided of its rows says how many were right.
  */
-export type Propose = (id: RequestId, most: number) => readonly TokenId[];
+export type Propose = (id: SequenceId, most: number) => readonly TokenId[];
 
-const NONE_HELD: ReadonlySet<RequestId> = new Set();
+const NONE_HELD: ReadonlySet<SequenceId> = new Set();
 
 /** A plan in the making. */
 interface StepBuilder {
   readonly propose: Propose;
-  readonly held: ReadonlySet<RequestId>;
+  readonly held: ReadonlySet<SequenceId>;
   budget: number;
   readonly sequences: ScheduledSequence[];
   /** Those of `sequences`, in the same order. */
@@ -120,7 +120,7 @@ export class Scheduler {
   }
 
   /** Lets a sequence go, between two steps. @returns false when it is not, or no longer, here */
-  abort(id: RequestId): boolean {
+  abort(id: SequenceId): boolean {
     return this.#queues.remove(id);
   }
 
@@ -131,12 +131,12 @@ export class Scheduler {
    *
    * @returns false when it is not, or no longer, here
    */
-  pause(id: RequestId): boolean {
+  pause(id: SequenceId): boolean {
     return this.#queues.pause(id);
   }
 
   /** Lets a sequence go on, between two steps, where it stood in line. @returns false when it was not paused */
-  resume(id: RequestId): boolean {
+  resume(id: SequenceId): boolean {
     return this.#queues.resume(id);
   }
 
@@ -146,7 +146,10 @@ export class Scheduler {
    * @param propose absent: nothing is guessed
    * @param held running sequences that are left out of this step. They keep their place and, while they can, their blocks
    */
-  schedule(propose: Propose = () => [], held: ReadonlySet<RequestId> = NONE_HELD): StepPlan | null {
+  schedule(
+    propose: Propose = () => [],
+    held: ReadonlySet<SequenceId> = NONE_HELD,
+  ): StepPlan | null {
     const step: StepBuilder = {
       propose,
       held,
@@ -173,13 +176,9 @@ export class Scheduler {
   apply(plan: StepPlan, updates: readonly SequenceUpdate[]): SequenceOutput[] {
     const outputs: SequenceOutput[] = [];
     const sampled: Sequence[] = [];
-    for (const [
-      index,
-      { requestId, tokenIds, numProposed, sampledFor },
-    ] of plan.sequences.entries()) {
+    for (const [index, { id, tokenIds, numProposed, sampledFor }] of plan.sequences.entries()) {
       const sequence = this.#planned[index];
-      if (sequence?.ids[0] !== requestId)
-        throw new Error(`the last plan has no ${requestId} there`);
+      if (sequence?.ids[0] !== id) throw new Error(`the last plan has no ${id} there`);
       sequence.numComputed += tokenIds.length - numProposed;
       if (sampledFor.length > 0) sampled.push(sequence);
       for (let i = 1; i < sampledFor.length; i++) {
@@ -190,7 +189,8 @@ export class Scheduler {
       this.#cache.truncate(sequence.blocks, sequence.numComputed);
       const ends = sequence.spec.maxTokens === 0 && sequence.numComputed === sequence.tokens.length;
       // A copy: each that ends leaves the list.
-      if (ends) outputs.push(...sequence.ids.slice().map((id) => this.#accept(sequence, id, [])));
+      if (ends)
+        outputs.push(...sequence.ids.slice().map((each) => this.#accept(sequence, each, [])));
     }
     this.#planned = [];
     if (updates.length !== sampled.length) {
@@ -283,7 +283,7 @@ export class Scheduler {
     step.planned.push(sequence);
     step.blockCopies.push(...copies);
     step.sequences.push({
-      requestId: sequence.ids[0],
+      id: sequence.ids[0],
       tokenIds: [...tokens.slice(computed, end), ...proposed],
       numProposed: proposed.length,
       numComputed: computed,
@@ -346,7 +346,7 @@ export class Scheduler {
   }
 
   /** Appends what was decided for a sequence, up to what ends it, and lets it go then. */
-  #accept(sequence: Sequence, id: RequestId, decided: readonly TokenId[]): SequenceOutput {
+  #accept(sequence: Sequence, id: SequenceId, decided: readonly TokenId[]): SequenceOutput {
     const tokenIds: TokenId[] = [];
     let finishReason = this.#finishReason(sequence, undefined);
     for (const token of decided) {
@@ -366,7 +366,7 @@ export class Scheduler {
     }
     // It was scheduled, or its parent was.
     const cachedTokens = sequence.cachedTokens as number;
-    return { requestId: id, tokenIds, finishReason, cachedTokens };
+    return { id, tokenIds, finishReason, cachedTokens };
   }
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {

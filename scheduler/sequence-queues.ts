@@ -1,6 +1,6 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
-import type { RequestId } from './ids.js';
+import type { SequenceId } from './ids.js';
 import { PausedSequences } from './paused-sequences.js';
 import { compareRank } from './policies.js';
 import { Sequence, type SequenceProgress } from './sequence.js';
@@ -18,7 +18,7 @@ import { WaitingQueue } from './waiting-queue.js';
 export class SequenceQueues {
   readonly #cache: KvCacheManager;
   readonly #maxRunning: number;
-  readonly #live = new Map<RequestId, Sequence>();
+  readonly #live = new Map<SequenceId, Sequence>();
   readonly #waiting = new WaitingQueue<Sequence>();
   /** In order of service, so that the last one is the first to be preempted. */
   readonly #running: Sequence[] = [];
@@ -61,7 +61,7 @@ export class SequenceQueues {
     return this.#created++;
   }
 
-  find(id: RequestId): Sequence | undefined {
+  find(id: SequenceId): Sequence | undefined {
     return this.#live.get(id);
   }
 
@@ -83,7 +83,7 @@ export class SequenceQueues {
   }
 
   /** Gives one of the sequences that `parent` stands for, or a new one, a life of its own; it shares all blocks. */
-  fork(parent: Sequence, id: RequestId): Sequence {
+  fork(parent: Sequence, id: SequenceId): Sequence {
     const place = parent.ids.indexOf(id);
     if (place >= 0) parent.ids.splice(place, 1);
     else if (this.#live.has(id)) throw new Error(`${id} is alive already`);
@@ -99,7 +99,7 @@ export class SequenceQueues {
   }
 
   /** @returns false when it is not, or no longer, here */
-  remove(id: RequestId): boolean {
+  remove(id: SequenceId): boolean {
     const sequence = this.#live.get(id);
     if (!sequence) return false;
     this.#live.delete(id);
@@ -132,7 +132,7 @@ export class SequenceQueues {
   }
 
   /** @returns false when it is not, or no longer, here */
-  pause(id: RequestId): boolean {
+  pause(id: SequenceId): boolean {
     const sequence = this.#live.get(id);
     if (!sequence) return false;
     this.#paused.mark(id);
@@ -141,7 +141,7 @@ export class SequenceQueues {
   }
 
   /** @returns false when it was not paused */
-  resume(id: RequestId): boolean {
+  resume(id: SequenceId): boolean {
     const sequence = this.#live.get(id);
     if (!sequence || !this.#paused.unmark(id)) return false;
     if (!this.#paused.unpark(sequence)) return true;

@@ -1,13 +1,13 @@
 import type { ContentKey } from '../kvcache/block-hash.js';
 import { type BlockId, NO_BLOCK } from '../kvcache/ids.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
-import type { RequestId, TokenId } from './ids.js';
+import type { SequenceId, TokenId } from './ids.js';
 import type { Ranked } from './policies.js';
 
 /** What a caller asks for: one prompt, and one or more sequences that continue it. */
 export interface RequestSpec {
   /** One id for each sequence; at least one. The prompt is computed once for all of them. */
-  readonly ids: readonly RequestId[];
+  readonly ids: readonly SequenceId[];
   readonly promptTokenIds: readonly TokenId[];
   /** Of each sequence; with 0, the request ends as soon as its prompt is computed. */
   readonly maxTokens: number;
@@ -29,7 +29,7 @@ export interface RequestSpec {
 /** How far a sequence is. Plain data, a copy. */
 export interface SequenceProgress {
   /** The sequences that it stands for: more than one while their common prompt is computed. */
-  readonly ids: readonly RequestId[];
+  readonly ids: readonly SequenceId[];
   readonly state: 'running' | 'paused' | 'waiting';
   readonly promptTokens: number;
   /** Prompt and generated tokens whose K and V are in the cache. */
@@ -51,7 +51,7 @@ export class Sequence implements Ranked {
    * The sequences that this one stands for: all of its request while their common prompt is computed, itself alone
    * after they have forked.
    */
-  readonly ids: RequestId[];
+  readonly ids: SequenceId[];
   /** Prompt and generated tokens; K and V of the first `numComputed` are in the cache. */
   readonly tokens: TokenId[];
   /** Another object once the sequence has passed a switch length. */
@@ -64,7 +64,7 @@ export class Sequence implements Ranked {
 
   constructor(
     spec: RequestSpec,
-    ids: readonly RequestId[],
+    ids: readonly SequenceId[],
     tokens: readonly TokenId[],
     { rank, order }: Ranked,
     blocks: SequenceBlocks,

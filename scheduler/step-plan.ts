@@ -1,6 +1,6 @@
 import type { BlockId } from '../kvcache/ids.js';
 import type { BlockCopy } from '../kvcache/kv-cache-manager.js';
-import type { RequestId, TokenId } from './ids.js';
+import type { SequenceId, TokenId } from './ids.js';
 
 /**
  * What one step computes: plain data, decided by `Scheduler.schedule()` and executed by the runner.
@@ -22,7 +22,8 @@ export interface StepPlan {
  *                                               |<-- known -->|<-- numProposed -->|
  */
 export interface ScheduledSequence {
-  readonly requestId: RequestId;
+  /** Of a sequence that stands for several, while their common prompt is computed: the first. */
+  readonly id: SequenceId;
   /** The tokens that are computed in this step; at least one is known. */
   readonly tokenIds: readonly TokenId[];
   /** The last ones of `tokenIds` that are a guess: they follow the sequence's last known token. */
@@ -39,12 +40,12 @@ export interface ScheduledSequence {
    * The sequences that get tokens from this step's last `numProposed + 1` rows: none in the middle of a prompt, else the
    * sequence itself, and with it its siblings when the prompt that they share is done.
    */
-  readonly sampledFor: readonly RequestId[];
+  readonly sampledFor: readonly SequenceId[];
 }
 
 /** What was decided for a sequence of the plan. */
 export interface SequenceUpdate {
-  readonly id: RequestId;
+  readonly id: SequenceId;
   /**
    * The tokens that follow: the proposals that were accepted, in order, and one that was chosen from the row of the last of them.
    * Empty: nothing could be decided yet, and a later step computes the row of its last token again.
@@ -60,7 +61,7 @@ export type FinishReason = 'stop' | 'length' | 'abort';
 
 /** What a step meant for one sequence. */
 export interface SequenceOutput {
-  readonly requestId: RequestId;
+  readonly id: SequenceId;
   readonly tokenIds: readonly TokenId[];
   readonly finishReason: FinishReason | null;
   /** Prompt tokens that were found in the prefix cache when the request was first scheduled. */

@@ -4,7 +4,7 @@ import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../../engine/thread/load-engine.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { ensureModel } from '../models/decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 
@@ -96,7 +96,7 @@ export function benchRequest(
     (_, i) => ((i * 7919 + seed * 104_729) % vocab) as TokenId,
   );
   return {
-    ids: [`r${nextId++}` as RequestId],
+    ids: [`r${nextId++}` as SequenceId],
     promptTokenIds,
     maxTokens,
     stopTokenIds: [],

@@ -4,7 +4,7 @@ import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { median } from './report.js';
 
 // A program: node decode-process.ts <cut|uncut> <model directory> <context>. Prints the milliseconds of a decode step at batch 1.
@@ -50,18 +50,18 @@ async function cut(): Promise<() => Promise<unknown>> {
   });
   const runner = await SegmentRunner.create(model, attention, { threads: THREADS });
   const blocks = Array.from({ length: numBlocks }, (_, i) => i as BlockId);
-  const requestId = 'bench' as RequestId;
+  const id = 'bench' as SequenceId;
   const run = (from: number, count: number): Promise<unknown> => {
     const tokenIds = Array.from({ length: count }, () => 5 as TokenId);
     const sequence = {
-      requestId,
+      id,
       tokenIds,
       numComputed: from,
       numProposed: 0,
       adapter: null,
       sequenceLength: from + count,
       blockTables: [blocks],
-      sampledFor: [requestId],
+      sampledFor: [id],
     };
     const plan = { sequences: [sequence], numTokens: count, blockCopies: [] };
     // What a greedy step asks. (The uncut graph copies its row of logits out.)

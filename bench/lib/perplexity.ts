@@ -1,7 +1,7 @@
 import type { ModelRunner } from '../../engine/core/model-runner.js';
 import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import type { BlockId } from '../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';
 
 /** Tokens of which those from index `from` on are to be predicted; `from` is at least 1. */
@@ -37,14 +37,14 @@ export async function perplexity(
       const sequences = live.map(({ text, place }): ScheduledSequence => {
         const to = Math.max(done[place] + 1, Math.min(text.from, done[place] + CHUNK));
         return {
-          requestId: `${place}` as RequestId,
+          id: `${place}` as SequenceId,
           tokenIds: text.tokens.slice(done[place], to),
           numComputed: done[place],
           numProposed: 0,
           adapter: null,
           sequenceLength: text.tokens.length,
           blockTables: [Array.from({ length: stride }, (_, i) => (place * stride + i) as BlockId)],
-          sampledFor: to >= text.from ? [`${place}` as RequestId] : [],
+          sampledFor: to >= text.from ? [`${place}` as SequenceId] : [],
         };
       });
       const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);

@@ -1,4 +1,4 @@
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { EngineInfo } from '../protocol/options.js';
 import type { FirstTokenTimes, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
@@ -51,8 +51,8 @@ export interface Engine {
    * Computes nothing more for these completions until `resume`, from the next step on; others get their share meanwhile. Those that have
    * ended, or do not run yet, are left out: whoever still gets outputs asks again.
    */
-  pause(ids: readonly RequestId[]): void;
-  resume(ids: readonly RequestId[]): void;
+  pause(ids: readonly SequenceId[]): void;
+  resume(ids: readonly SequenceId[]): void;
   /** Forgets all cached prefixes. Resolves to false, with nothing changed, while blocks are in use. */
   resetPrefixCache(): Promise<boolean>;
   /** Aborts what runs and ends the engine's threads. Idempotent. */

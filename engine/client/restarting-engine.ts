@@ -1,4 +1,4 @@
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { OctavoError } from '../errors.js';
 import type { EngineInfo } from '../protocol/options.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
@@ -88,11 +88,11 @@ export class RestartingEngine implements Engine {
     return this.#engine.submit(request, signal, meter);
   }
 
-  pause(ids: readonly RequestId[]): void {
+  pause(ids: readonly SequenceId[]): void {
     this.#engine.pause(ids);
   }
 
-  resume(ids: readonly RequestId[]): void {
+  resume(ids: readonly SequenceId[]): void {
     this.#engine.resume(ids);
   }
 

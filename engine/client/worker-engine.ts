@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
@@ -62,7 +62,7 @@ class WorkerEngine implements MortalEngine {
   readonly ended: Promise<OctavoError | null>;
   readonly #worker: Worker;
   /** Completions that the engine works on. */
-  readonly #queues = new Map<RequestId, OutputQueue>();
+  readonly #queues = new Map<SequenceId, OutputQueue>();
   /** Callers who wait for an answer, in the order of their commands. */
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
     [];
@@ -122,11 +122,11 @@ class WorkerEngine implements MortalEngine {
     return request.ids.map((id, index) => this.#outputs(id, queues[index], signal));
   }
 
-  pause(ids: readonly RequestId[]): void {
+  pause(ids: readonly SequenceId[]): void {
     this.#sendForLiving('pause', ids);
   }
 
-  resume(ids: readonly RequestId[]): void {
+  resume(ids: readonly SequenceId[]): void {
     this.#sendForLiving('resume', ids);
   }
 
@@ -145,7 +145,7 @@ class WorkerEngine implements MortalEngine {
   }
 
   /** One completion's outputs. The signal counts from now on, also if nobody iterates. */
-  #outputs(id: RequestId, queue: OutputQueue, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
+  #outputs(id: SequenceId, queue: OutputQueue, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
     const abort = (): void => {
       this.#abort(id);
       queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
@@ -155,7 +155,7 @@ class WorkerEngine implements MortalEngine {
     return this.#read(id, queue, () => signal?.removeEventListener('abort', abort));
   }
 
-  async *#read(id: RequestId, queue: OutputQueue, done: () => void): AsyncGenerator<EngineOutput> {
+  async *#read(id: SequenceId, queue: OutputQueue, done: () => void): AsyncGenerator<EngineOutput> {
     try {
       for (;;) {
         const output = await queue.next();
@@ -170,11 +170,11 @@ class WorkerEngine implements MortalEngine {
   }
 
   /** Nothing, when the completion has ended already. */
-  #abort(id: RequestId): void {
+  #abort(id: SequenceId): void {
     if (this.#queues.delete(id)) this.#send({ type: 'abort', id });
   }
 
-  #sendForLiving(type: 'pause' | 'resume', ids: readonly RequestId[]): void {
+  #sendForLiving(type: 'pause' | 'resume', ids: readonly SequenceId[]): void {
     const living = ids.filter((id) => this.#queues.has(id));
     if (living.length > 0) this.#send({ type, ids: living });
   }
@@ -188,9 +188,9 @@ class WorkerEngine implements MortalEngine {
       case 'step':
         this.#stats = message.stats;
         if (message.report) for (const listen of this.#stepListeners) listen(message.report);
-        for (const { requestId, ...output } of message.outputs) {
-          this.#queues.get(requestId)?.push(output);
-          if (output.finishReason !== null) this.#queues.delete(requestId);
+        for (const { id, ...output } of message.outputs) {
+          this.#queues.get(id)?.push(output);
+          if (output.finishReason !== null) this.#queues.delete(id);
         }
         break;
       case 'refused':

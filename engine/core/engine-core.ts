@@ -1,5 +1,5 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { Propose, Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { SequenceOutput, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decoder, SampledSequence } from '../decoding/decoder.js';
@@ -51,7 +51,7 @@ interface LiveSequence extends SampledSequence {
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
   readonly #decoder: Decoder;
-  readonly #live = new Map<RequestId, LiveSequence>();
+  readonly #live = new Map<SequenceId, LiveSequence>();
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
   #report: StepReport | null = null;
@@ -121,18 +121,18 @@ export class EngineCore {
   }
 
   /** Between two steps. @returns false when the completion has ended already */
-  abort(id: RequestId): boolean {
+  abort(id: SequenceId): boolean {
     this.#forget(id);
     return this.#dependencies.scheduler.abort(id);
   }
 
   /** Between two steps. Completions that have ended are left out. */
-  pause(ids: readonly RequestId[]): void {
+  pause(ids: readonly SequenceId[]): void {
     for (const id of ids) this.#dependencies.scheduler.pause(id);
   }
 
   /** Between two steps. */
-  resume(ids: readonly RequestId[]): void {
+  resume(ids: readonly SequenceId[]): void {
     for (const id of ids) this.#dependencies.scheduler.resume(id);
   }
 
@@ -186,9 +186,7 @@ export class EngineCore {
     const { updates, logprobs } = this.#decoder.decide(answer);
     const results = scheduler.apply(plan, updates);
     const end = now();
-    const outputs = results.map((output) =>
-      this.#complete(output, end, logprobs.get(output.requestId)),
-    );
+    const outputs = results.map((output) => this.#complete(output, end, logprobs.get(output.id)));
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     this.#steps += 1;
@@ -210,7 +208,7 @@ export class EngineCore {
     const builder = new RowQueryBuilder(this.#dependencies.vocabSize);
     let firstRow = 0;
     for (const sequence of plan.sequences) {
-      const live = this.#find(sequence.requestId);
+      const live = this.#find(sequence.id);
       const { promptRows, times } = live;
       times.begin(start);
       if (promptRows) prompts.ask(builder, promptRows, sequence, firstRow);
@@ -228,12 +226,12 @@ export class EngineCore {
     now: number,
     logprobs?: readonly TokenLogprobs[],
   ): CompletionOutput {
-    const { requestId, finishReason, tokenIds } = output;
-    const live = this.#find(requestId);
+    const { id, finishReason, tokenIds } = output;
+    const live = this.#find(id);
     const prompt = live.promptRows?.takeResults();
     const firstToken = live.hasBegun ? undefined : live.times.firstToken(now);
     live.hasBegun = true;
-    if (finishReason !== null) this.#forget(requestId);
+    if (finishReason !== null) this.#forget(id);
     if (!logprobs && !prompt && !firstToken) return output;
     // To its reader, an embedding is complete, not cut off.
     const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
@@ -246,13 +244,13 @@ export class EngineCore {
     };
   }
 
-  #find(id: RequestId): LiveSequence {
+  #find(id: SequenceId): LiveSequence {
     const sequence = this.#live.get(id);
     if (!sequence) throw new Error(`${id} is not alive`);
     return sequence;
   }
 
-  #forget(id: RequestId): void {
+  #forget(id: SequenceId): void {
     this.#live.get(id)?.sampler.dispose();
     this.#decoder.forget(id);
     this.#live.delete(id);

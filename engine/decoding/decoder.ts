@@ -1,4 +1,4 @@
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/scheduler.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { TokenLogprobs } from '../protocol/outputs.js';
@@ -23,7 +23,7 @@ export interface Decoder {
   /** Guesses the next tokens of a sequence; see `Propose`. */
   readonly propose: Propose;
   /** Sequences about which nothing could be decided, and still cannot: the next step is made without them. */
-  held(): ReadonlySet<RequestId>;
+  held(): ReadonlySet<SequenceId>;
   /** Resolves when one of those that are held can go on. To be called while there is one. */
   whenReady(): Promise<void>;
   /**
@@ -41,11 +41,11 @@ export interface Decoder {
   /** Decides all that was asked since the last call. One update for each of the plan's `sampledFor`, in the plan's order. */
   decide(answer: StepAnswer): Decision;
   /** A sequence has ended. */
-  forget(id: RequestId): void;
+  forget(id: SequenceId): void;
 }
 
 export interface Decision {
   readonly updates: readonly SequenceUpdate[];
   /** One for each of an update's tokens; absent for sequences that did not ask for them. */
-  readonly logprobs: ReadonlyMap<RequestId, readonly TokenLogprobs[]>;
+  readonly logprobs: ReadonlyMap<SequenceId, readonly TokenLogprobs[]>;
 }

@@ -1,4 +1,4 @@
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/scheduler.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { TokenLogprobs } from '../protocol/outputs.js';
@@ -22,7 +22,7 @@ interface AskedRow {
 
 /** The last rows of one sequence of the plan: of its last known token, and of each proposal behind it. */
 interface AskedSequence {
-  readonly sampledFor: readonly RequestId[];
+  readonly sampledFor: readonly SequenceId[];
   readonly sampled: readonly SampledSequence[];
   readonly proposals: readonly TokenId[];
   readonly rows: readonly AskedRow[];
@@ -59,7 +59,7 @@ export class SamplingDecoder implements Decoder {
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
   readonly #now: () => number;
-  readonly #held = new Map<RequestId, HeldSequence>();
+  readonly #held = new Map<SequenceId, HeldSequence>();
   #asked: AskedSequence[] = [];
   /** Milliseconds that this step may still wait. */
   #patience = 0;
@@ -70,7 +70,7 @@ export class SamplingDecoder implements Decoder {
     this.#now = now;
   }
 
-  held(): ReadonlySet<RequestId> {
+  held(): ReadonlySet<SequenceId> {
     if (this.#held.size === 0) return NONE;
     for (const [id, { sampler }] of this.#held) if (sampler.isReady()) this.#held.delete(id);
     return new Set(this.#held.keys());
@@ -80,7 +80,7 @@ export class SamplingDecoder implements Decoder {
     return Promise.race([...this.#held.values()].map(({ ready }) => ready));
   }
 
-  forget(id: RequestId): void {
+  forget(id: SequenceId): void {
     this.#held.delete(id);
   }
 
@@ -102,7 +102,7 @@ export class SamplingDecoder implements Decoder {
 
   decide(answer: StepAnswer): Decision {
     const updates: SequenceUpdate[] = [];
-    const logprobs = new Map<RequestId, readonly TokenLogprobs[]>();
+    const logprobs = new Map<SequenceId, readonly TokenLogprobs[]>();
     this.#patience = MASK_PATIENCE_MS;
     for (const asked of this.#asked) {
       for (const [index, id] of asked.sampledFor.entries()) {
@@ -153,7 +153,7 @@ export class SamplingDecoder implements Decoder {
   }
 }
 
-const NONE: ReadonlySet<RequestId> = new Set();
+const NONE: ReadonlySet<SequenceId> = new Set();
 
 /** @param ahead tokens that are chosen before this row's */
 function askRow(

@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Engine } from '../client/engine-port.js';
 import { OctavoError } from '../errors.js';
 import { renderMessages } from '../generation/chat-messages.js';
@@ -430,7 +430,7 @@ function follow(signal: AbortSignal | undefined): { signal: AbortSignal; end: ()
   };
 }
 
-const newId = (): RequestId => randomUUID() as RequestId;
+const newId = (): SequenceId => randomUUID() as SequenceId;
 
 const ROLES: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
 

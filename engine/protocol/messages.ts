@@ -1,4 +1,4 @@
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { ErrorRecord } from '../errors.js';
 import type { EngineInfo } from './options.js';
 import type { CompletionOutput } from './outputs.js';
@@ -7,10 +7,10 @@ import type { EngineRequest } from './request.js';
 
 export type EngineCommand =
   | { readonly type: 'submit'; readonly request: EngineRequest }
-  | { readonly type: 'abort'; readonly id: RequestId }
+  | { readonly type: 'abort'; readonly id: SequenceId }
   /** Computes nothing more for these completions until they are resumed. Those that have ended are left out, twice is once. */
-  | { readonly type: 'pause'; readonly ids: readonly RequestId[] }
-  | { readonly type: 'resume'; readonly ids: readonly RequestId[] }
+  | { readonly type: 'pause'; readonly ids: readonly SequenceId[] }
+  | { readonly type: 'resume'; readonly ids: readonly SequenceId[] }
   | { readonly type: 'resetPrefixCache' }
   /** On: snapshots from now on, the first at once or when it is due. Once more when it is on already: another one. */
   | { readonly type: 'watch'; readonly on: boolean }
@@ -28,7 +28,7 @@ export type EngineMessage =
       readonly report: StepReport | null;
     }
   /** The request never entered the queue, or its grammar was lost on the way. */
-  | { readonly type: 'refused'; readonly ids: readonly RequestId[]; readonly error: ErrorRecord }
+  | { readonly type: 'refused'; readonly ids: readonly SequenceId[]; readonly error: ErrorRecord }
   /** Answers `resetPrefixCache`, in the order of the commands. */
   | { readonly type: 'prefixCacheReset'; readonly done: boolean }
   /** While somebody watches; never within a step. */

@@ -1,9 +1,9 @@
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 
 export interface EngineRequest {
   /** One id for each completion; their common prompt is computed once. Completion `i` samples with `seed + i`. */
-  readonly ids: readonly RequestId[];
+  readonly ids: readonly SequenceId[];
   /** At least one token. */
   readonly promptTokenIds: readonly TokenId[];
   /** Of each completion; with 0, only the prompt is computed. Without effect when `pooling` is set. */

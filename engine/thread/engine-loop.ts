@@ -1,4 +1,4 @@
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { EngineCore } from '../core/engine-core.js';
 import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
 import { OctavoError, toErrorRecord } from '../errors.js';
@@ -141,7 +141,7 @@ export class EngineLoop {
     }
   }
 
-  #refuse(ids: readonly RequestId[], error: unknown): void {
+  #refuse(ids: readonly SequenceId[], error: unknown): void {
     if (!(error instanceof OctavoError)) throw error;
     this.#send({ type: 'refused', ids, error: toErrorRecord(error) });
   }
@@ -156,8 +156,8 @@ export class EngineLoop {
   /** Ends completions whose grammar is lost; what this step gave them was chosen without it. */
   #withoutFailed(outputs: CompletionOutput[]): CompletionOutput[] {
     const failures = this.#gate.takeFailures();
-    for (const { requestId, finishReason } of outputs) {
-      if (finishReason !== null) this.#gate.forget(requestId);
+    for (const { id, finishReason } of outputs) {
+      if (finishReason !== null) this.#gate.forget(id);
     }
     if (failures.length === 0) return outputs;
     for (const { id, error } of failures) {
@@ -165,7 +165,7 @@ export class EngineLoop {
       this.#refuse([id], error);
     }
     const failed = new Set(failures.map(({ id }) => id));
-    return outputs.filter(({ requestId }) => !failed.has(requestId));
+    return outputs.filter(({ id }) => !failed.has(id));
   }
 
   async #nextCommand(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
 import type { OctavoError } from '../errors.js';
 import type { EngineRequest } from '../protocol/request.js';
@@ -11,7 +11,7 @@ export type Admission =
 /** A request whose grammar is being compiled. */
 interface Waiting {
   /** Completions that nobody has aborted. */
-  readonly ids: Set<RequestId>;
+  readonly ids: Set<SequenceId>;
   readonly controller: AbortController;
 }
 
@@ -22,8 +22,8 @@ interface Waiting {
 export class GrammarGate {
   readonly #source: GrammarSource;
   readonly #onReady: () => void;
-  readonly #waiting = new Map<RequestId, Waiting>();
-  readonly #admitted = new Map<RequestId, GrammarConstraint>();
+  readonly #waiting = new Map<SequenceId, Waiting>();
+  readonly #admitted = new Map<SequenceId, GrammarConstraint>();
   #ready: (() => Admission | null)[] = [];
 
   /** @param onReady called when `takeReady` has something new */
@@ -72,7 +72,7 @@ export class GrammarGate {
   }
 
   /** @returns false when the completion does not wait here */
-  abort(id: RequestId): boolean {
+  abort(id: SequenceId): boolean {
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;
     this.#waiting.delete(id);
@@ -89,8 +89,8 @@ export class GrammarGate {
   }
 
   /** After a step: completions whose constraint has failed. Each is told once. */
-  takeFailures(): { id: RequestId; error: OctavoError }[] {
-    const failures: { id: RequestId; error: OctavoError }[] = [];
+  takeFailures(): { id: SequenceId; error: OctavoError }[] {
+    const failures: { id: SequenceId; error: OctavoError }[] = [];
     for (const [id, { failure }] of this.#admitted) {
       if (!failure) continue;
       failures.push({ id, error: failure });
@@ -100,7 +100,7 @@ export class GrammarGate {
   }
 
   /** A completion has ended: its constraint is nobody's concern. */
-  forget(id: RequestId): void {
+  forget(id: SequenceId): void {
     this.#admitted.delete(id);
   }
 

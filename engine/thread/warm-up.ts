@@ -1,5 +1,5 @@
 import type { BlockId } from '../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { wholeRowsOf } from '../decoding/row-query.js';
@@ -33,17 +33,17 @@ function largestPlan(largest: LargestStep): StepPlan {
   const longest = Math.ceil(tokens / count);
   const blocks = Array.from({ length: Math.ceil(longest / blockSize) }, (_, i) => i as BlockId);
   const sequences = Array.from({ length: count }, (_, index): ScheduledSequence => {
-    const requestId = `warm-up-${index}` as RequestId;
+    const id = `warm-up-${index}` as SequenceId;
     const length = Math.floor(tokens / count) + (index < tokens % count ? 1 : 0);
     return {
-      requestId,
+      id,
       tokenIds: Array.from({ length }, () => 0 as TokenId),
       numComputed: 0,
       numProposed: 0,
       adapter: null,
       sequenceLength: length,
       blockTables: Array.from({ length: numGroups }, () => blocks),
-      sampledFor: [requestId],
+      sampledFor: [id],
     };
   });
   return { sequences, numTokens: tokens, blockCopies: [] };

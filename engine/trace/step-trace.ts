@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { openSync, writeSync } from 'node:fs';
 import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import {
   type Propose,
   type Refusal,
@@ -33,7 +33,7 @@ export type TraceEvent =
   | { readonly event: 'add'; readonly spec: RequestSpec; readonly answer: Refusal | null }
   | {
       readonly event: 'abort' | 'pause' | 'resume';
-      readonly id: RequestId;
+      readonly id: SequenceId;
       readonly answer: boolean;
     }
   | { readonly event: 'resetPrefixCache'; readonly answer: boolean }
@@ -42,7 +42,7 @@ export type TraceEvent =
       /** What was guessed, in the order in which it was asked for. */
       readonly proposals: readonly (readonly TokenId[])[];
       /** Sequences that were left out. */
-      readonly held: readonly RequestId[];
+      readonly held: readonly SequenceId[];
       readonly answer: StepPlan | null;
     }
   | {
@@ -51,7 +51,7 @@ export type TraceEvent =
       readonly answer: readonly SequenceOutput[];
     };
 
-export const TRACE_VERSION = 1;
+export const TRACE_VERSION = 2;
 
 /** Takes an event; it is read before the call returns, so that it may hold what changes later. */
 export type TraceWriter = (event: TraceEvent) => void;
@@ -130,19 +130,19 @@ class TracedScheduler extends Scheduler {
     return answer;
   }
 
-  override abort(id: RequestId): boolean {
+  override abort(id: SequenceId): boolean {
     return this.#told('abort', id, super.abort(id));
   }
 
-  override pause(id: RequestId): boolean {
+  override pause(id: SequenceId): boolean {
     return this.#told('pause', id, super.pause(id));
   }
 
-  override resume(id: RequestId): boolean {
+  override resume(id: SequenceId): boolean {
     return this.#told('resume', id, super.resume(id));
   }
 
-  override schedule(propose: Propose = () => [], held?: ReadonlySet<RequestId>): StepPlan | null {
+  override schedule(propose: Propose = () => [], held?: ReadonlySet<SequenceId>): StepPlan | null {
     const proposals: (readonly TokenId[])[] = [];
     const answer = super.schedule((id, most) => {
       const proposal = propose(id, most);
@@ -159,7 +159,7 @@ class TracedScheduler extends Scheduler {
     return answer;
   }
 
-  #told(event: 'abort' | 'pause' | 'resume', id: RequestId, answer: boolean): boolean {
+  #told(event: 'abort' | 'pause' | 'resume', id: SequenceId, answer: boolean): boolean {
     this.#write({ event, id, answer });
     return answer;
   }

@@ -8,7 +8,7 @@ import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/protocol/request.j
 import type { TemplateMessage } from '../../engine/text/chat-template.js';
 import { checkVocabulary } from '../../engine/text/check-model.js';
 import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { conversionProgress } from './conversion-progress.js';
@@ -108,7 +108,7 @@ export class LocalModel {
     const model = this.#model;
     const { defaultSampling } = model;
     const request = {
-      ids: [`local-${this.#answers++}` as RequestId],
+      ids: [`local-${this.#answers++}` as SequenceId],
       promptTokenIds,
       maxTokens: outputBudget({
         promptTokens: promptTokenIds.length,

@@ -1,6 +1,6 @@
 import { PLAIN_REQUEST, type Pooling } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
 import { notePrompts, noteTimes } from './record.js';
@@ -37,7 +37,7 @@ export async function embed(
   record.promptTokens = options.prompts.reduce((sum, { length }) => sum + length, 0);
   const submitted = options.prompts.map((promptTokenIds, index) => {
     const request = {
-      ids: [`${options.id}-${index}` as RequestId],
+      ids: [`${options.id}-${index}` as SequenceId],
       promptTokenIds,
       maxTokens: 0,
       stopTokenIds: [],

@@ -3,7 +3,7 @@ import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { TextRequest } from '../../engine/generation/generate-text.js';
 import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from './fields/request-fields.js';
 import { samplingParams } from './fields/sampling-fields.js';
@@ -83,7 +83,7 @@ export function planRequests(
     return {
       ids: Array.from(
         { length: completions },
-        (_, choice) => `${id}-${index * completions + choice}` as RequestId,
+        (_, choice) => `${id}-${index * completions + choice}` as SequenceId,
       ),
       promptTokenIds: tokenIds,
       maxTokens,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, EngineOutput } from '../../engine/client/engine-port.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { plainRequest } from '../support/plain-request.js';
 import { eventually } from '../support/test-server.js';
 
@@ -21,7 +21,7 @@ export function describeEngine(name: string, create: () => Promise<Engine>): voi
 
     function request(ids: readonly string[]) {
       return plainRequest({
-        ids: ids as readonly RequestId[],
+        ids: ids as readonly SequenceId[],
         promptTokenIds: [1, 3, 4] as number[] as TokenId[],
         maxTokens: LENGTH,
       });
@@ -72,8 +72,8 @@ export function describeEngine(name: string, create: () => Promise<Engine>): voi
 
     it('takes pauses of sequences that have ended, or never were', async () => {
       await Promise.all(engine.submit(request(['a'])).map(read));
-      engine.pause(['a', 'nobody'] as RequestId[]);
-      engine.resume(['a', 'nobody'] as RequestId[]);
+      engine.pause(['a', 'nobody'] as SequenceId[]);
+      engine.resume(['a', 'nobody'] as SequenceId[]);
       const [again] = engine.submit(request(['b']));
       expect((await read(again)).at(-1)?.finishReason).toBe('length');
     });

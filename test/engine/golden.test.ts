@@ -6,7 +6,7 @@ import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { LoadedEngine } from '../../engine/thread/load-engine.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { loadTiny } from '../support/octavo-tiny.js';
 
 // Made by models/octavo-tiny/training/golden.py with transformers' LlamaForCausalLM in float32.
@@ -26,9 +26,9 @@ const END = 2 as TokenId;
 
 /** Runs prompts to their end, all at once; returns their tokens in the same order. */
 async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promise<TokenId[][]> {
-  const texts = new Map<RequestId, TokenId[]>();
+  const texts = new Map<SequenceId, TokenId[]>();
   cases.forEach(({ prompt, tokens }, i) => {
-    const id = `case-${i}` as RequestId;
+    const id = `case-${i}` as SequenceId;
     texts.set(id, []);
     core.add({
       ids: [id],
@@ -40,8 +40,7 @@ async function generate({ core }: LoadedEngine, cases: readonly Golden[]): Promi
     });
   });
   while (core.hasWork) {
-    for (const output of (await core.step()) ?? [])
-      texts.get(output.requestId)?.push(...output.tokenIds);
+    for (const output of (await core.step()) ?? []) texts.get(output.id)?.push(...output.tokenIds);
   }
   return [...texts.values()];
 }
@@ -128,7 +127,7 @@ async function logitsAfter(
     now: () => 0,
   });
   core.add({
-    ids: ['logits' as RequestId],
+    ids: ['logits' as SequenceId],
     promptTokenIds: prompt,
     maxTokens: 1,
     stopTokenIds: [],

@@ -7,7 +7,7 @@ import { Sampler } from '../../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../../engine/sampling/sequence-sampler.js';
 import type { LoadedEngine } from '../../engine/thread/load-engine.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import { goldenPrompts, loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';
 import { wholeRow } from '../support/row-answer.js';
@@ -39,7 +39,7 @@ const requests: readonly EngineRequest[] = STYLES.flatMap((style, i) => {
 
 /** Passes steps on, and remembers every row, whole, that a completion was sampled from. */
 class WholeRows implements ModelRunner {
-  readonly rows = new Map<RequestId, Float32Array[]>();
+  readonly rows = new Map<SequenceId, Float32Array[]>();
   /** Sampled rows that the core had asked for, and those that came out whole for it. */
   asked = 0;
   whole = 0;

@@ -8,7 +8,7 @@ import { wholeRowsOf } from '../../engine/decoding/row-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';
 import { loadTiny, tinyRequest } from '../support/octavo-tiny.js';
 
@@ -52,20 +52,20 @@ describe('octavo-tiny in W8A8', () => {
 
   /** A piece of a sequence that has the blocks of `place` to itself. */
   function piece(tokens: readonly TokenId[], from: number, place: number): ScheduledSequence {
-    const requestId = `${place}` as RequestId;
+    const id = `${place}` as SequenceId;
     const blocks = Array.from(
       { length: BLOCKS_EACH },
       (_, i) => (place * BLOCKS_EACH + i) as BlockId,
     );
     return {
-      requestId,
+      id,
       tokenIds: tokens.slice(from),
       numComputed: from,
       numProposed: 0,
       adapter: null,
       sequenceLength: tokens.length,
       blockTables: [blocks],
-      sampledFor: [requestId],
+      sampledFor: [id],
     };
   }
 
@@ -111,9 +111,9 @@ describe('octavo-tiny in W8A8', () => {
       enablePrefixCaching: false,
       quantize: { kind: 'w8a8', nbits: false, cacheDir },
     });
-    const texts = new Map<RequestId, TokenId[]>();
+    const texts = new Map<SequenceId, TokenId[]>();
     goldens.forEach(({ prompt, tokens }, i) => {
-      const id = `${i}` as RequestId;
+      const id = `${i}` as SequenceId;
       texts.set(id, []);
       engine.core.add(
         tinyRequest(id, prompt, {
@@ -123,15 +123,15 @@ describe('octavo-tiny in W8A8', () => {
       );
     });
     while (engine.core.hasWork) {
-      for (const { requestId, tokenIds } of (await engine.core.step()) ?? [])
-        texts.get(requestId)?.push(...tokenIds);
+      for (const { id, tokenIds } of (await engine.core.step()) ?? [])
+        texts.get(id)?.push(...tokenIds);
     }
     await engine.runner.dispose();
     let equal = 0;
     let same = 0;
     let all = 0;
     goldens.forEach(({ tokens }, i) => {
-      const text = texts.get(`${i}` as RequestId) ?? [];
+      const text = texts.get(`${i}` as SequenceId) ?? [];
       const differs = tokens.findIndex((token, k) => token !== text[k]);
       // After the first difference the two tell different stories.
       same += differs < 0 ? tokens.length : differs;

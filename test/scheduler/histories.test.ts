@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/scheduler.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText, nextToken } from '../support/paged-model.js';
@@ -83,8 +83,8 @@ describe('any history of requests', () => {
         const siblings = new Set<string>();
         const paused = new Map<string, number>();
         const written = (id: string): number => h.texts.get(id)?.length ?? 0;
-        const pick = (n: number): RequestId | undefined =>
-          [...expected.keys()][n % expected.size] as RequestId | undefined;
+        const pick = (n: number): SequenceId | undefined =>
+          [...expected.keys()][n % expected.size] as SequenceId | undefined;
         const expectPaused = (): void => {
           for (const [id, length] of paused) {
             // The last row of a prompt that is computed for a sibling gives all of them their first token.
@@ -125,7 +125,7 @@ describe('any history of requests', () => {
           const ends = h.finished.has(id) || aborted.has(id) || paused.has(id);
           expect([id, ends]).toEqual([id, true]);
         }
-        h.core.resume([...paused.keys()] as RequestId[]);
+        h.core.resume([...paused.keys()] as SequenceId[]);
         await h.runToEnd(20_000);
         for (const [id, text] of expected) {
           if (!aborted.has(id)) expect(h.texts.get(id)).toEqual(text);

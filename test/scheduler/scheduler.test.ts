@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
-import type { RequestId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText } from '../support/paged-model.js';
 import { range } from '../support/sequences.js';
 
 /** `request:tokens` for each piece of a step. */
 function shape(harness: CoreHarness, step: number): string[] {
-  return harness.model.steps[step].sequences.map((s) => `${s.requestId}:${s.tokenIds.length}`);
+  return harness.model.steps[step].sequences.map((s) => `${s.id}:${s.tokenIds.length}`);
 }
 
 describe('Scheduler', () => {
@@ -70,7 +70,7 @@ describe('Scheduler', () => {
     h.add('b', range(20, 8), 12);
     await h.runToEnd();
     const recomputed = h.model.steps.flatMap((plan) =>
-      plan.sequences.filter((s) => s.requestId === 'b' && s.tokenIds.length > 1),
+      plan.sequences.filter((s) => s.id === 'b' && s.tokenIds.length > 1),
     );
     expect(recomputed.length).toBeGreaterThan(1);
     expect(recomputed.at(-1)?.numComputed).toBeGreaterThan(0);
@@ -139,7 +139,7 @@ describe('Scheduler', () => {
     h.add(['m', 'n'], range(0, 6), 4);
     h.add('waiting', range(5, 6), 4);
     await h.step();
-    for (const id of ['prefilling', 'm', 'waiting'] as RequestId[]) {
+    for (const id of ['prefilling', 'm', 'waiting'] as SequenceId[]) {
       expect(h.core.abort(id)).toBe(true);
       expect(h.core.abort(id)).toBe(false);
       h.scheduler.checkIntegrity();
@@ -207,14 +207,14 @@ describe('Scheduler, paused', () => {
     h.add('a', range(0, 8), 12);
     h.add('b', range(20, 8), 3);
     await h.step();
-    expect(h.scheduler.pause('a' as RequestId)).toBe(true);
+    expect(h.scheduler.pause('a' as SequenceId)).toBe(true);
     const held = h.cache.pool.numUsed;
     await h.runWhilePossible();
     expect([h.scheduler.numPaused, h.scheduler.hasWork]).toEqual([1, true]);
     expect([h.texts.get('a')?.length, h.texts.get('b')?.length]).toEqual([1, 3]);
     expect(h.cache.pool.numUsed).toBe(held);
     expect(h.scheduler.progress(0)).toMatchObject([{ ids: ['a'], state: 'paused' }]);
-    expect(h.scheduler.resume('a' as RequestId)).toBe(true);
+    expect(h.scheduler.resume('a' as SequenceId)).toBe(true);
     await h.runToEnd();
     // Nothing is computed twice: it goes on with the next token.
     expect(shape(h, h.model.steps.length - 1)).toEqual(['a:1']);
@@ -229,7 +229,7 @@ describe('Scheduler, paused', () => {
       h.add('a', range(0, 12), 8);
       h.add('b', range(20, 12), 8);
       await h.step();
-      h.core.pause(['a', 'b'] as RequestId[]);
+      h.core.pause(['a', 'b'] as SequenceId[]);
       h.add('c', range(30, 20), 4);
       await h.step();
       const blocks = h.scheduler.progress(9).map((r) => [r.ids[0], r.state, r.blocks.length]);
@@ -238,7 +238,7 @@ describe('Scheduler, paused', () => {
         ['a', 'paused', 3],
         ['b', 'paused', 0],
       ]);
-      h.core.resume(['a', 'b'] as RequestId[]);
+      h.core.resume(['a', 'b'] as SequenceId[]);
       await h.runToEnd();
       for (const [id, prompt] of [
         ['a', range(0, 12)],
@@ -253,11 +253,11 @@ describe('Scheduler, paused', () => {
     const h = new CoreHarness({ maxNumBatchedTokens: 4 });
     h.add(['a', 'b'], range(0, 8), 3);
     await h.step();
-    h.core.pause(['b'] as RequestId[]);
+    h.core.pause(['b'] as SequenceId[]);
     await h.runWhilePossible();
     // The prompt's last row is sampled for both; then only the one goes on.
     expect([h.texts.get('a')?.length, h.texts.get('b')?.length]).toEqual([3, 1]);
-    h.core.resume(['b'] as RequestId[]);
+    h.core.resume(['b'] as SequenceId[]);
     await h.runToEnd();
     expect(h.texts.get('b')).toEqual(expectedText(range(0, 8), 3, h.vocabSize));
   });
@@ -270,8 +270,8 @@ describe('Scheduler, paused', () => {
       h.add(`u${i}`, range(i % 7, 9), 5);
       const before = h.texts.get('victim')?.length ?? 0;
       await h.step();
-      if ((h.texts.get('victim')?.length ?? 0) > before) h.core.pause(['victim'] as RequestId[]);
-      else h.core.resume(['victim'] as RequestId[]);
+      if ((h.texts.get('victim')?.length ?? 0) > before) h.core.pause(['victim'] as SequenceId[]);
+      else h.core.resume(['victim'] as SequenceId[]);
     }
   });
 
@@ -279,10 +279,10 @@ describe('Scheduler, paused', () => {
     const h = new CoreHarness();
     h.add('a', range(0, 8), 12);
     await h.step();
-    h.core.pause(['a'] as RequestId[]);
-    expect(h.core.abort('a' as RequestId)).toBe(true);
+    h.core.pause(['a'] as SequenceId[]);
+    expect(h.core.abort('a' as SequenceId)).toBe(true);
     h.scheduler.checkIntegrity();
     expect([h.cache.pool.numUsed, h.scheduler.hasWork]).toEqual([0, false]);
-    expect(h.scheduler.resume('a' as RequestId)).toBe(false);
+    expect(h.scheduler.resume('a' as SequenceId)).toBe(false);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { wholeRowsOf } from '../../engine/decoding/row-query.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText, nextToken } from '../support/paged-model.js';
@@ -79,7 +79,7 @@ describe('forks and drops', () => {
   }
 
   const update = (id: string, tokens: readonly number[], more = {}): SequenceUpdate => ({
-    id: id as RequestId,
+    id: id as SequenceId,
     tokenIds: tokens as readonly TokenId[],
     ...more,
   });
@@ -89,7 +89,7 @@ describe('forks and drops', () => {
     const prompt = range(0, 10);
     const { scheduler } = h;
     scheduler.add({
-      ids: ['a' as RequestId],
+      ids: ['a' as SequenceId],
       promptTokenIds: prompt as TokenId[],
       maxTokens: 8,
       stopTokenIds: [],
@@ -103,8 +103,8 @@ describe('forks and drops', () => {
       const plan = scheduler.schedule();
       if (!plan) throw new Error('nothing runs');
       const next = await execute(h, plan);
-      plan.sequences.forEach(({ requestId }, i) => {
-        expect(next[i]).toBe(nextToken(contexts[requestId], VOCAB));
+      plan.sequences.forEach(({ id }, i) => {
+        expect(next[i]).toBe(nextToken(contexts[id], VOCAB));
       });
       for (const { id, tokenIds, forks = [], drop } of updates) {
         for (const fork of forks) contexts[fork.id] = [...contexts[id], ...fork.tokenIds];
@@ -113,10 +113,10 @@ describe('forks and drops', () => {
       }
       const outputs = scheduler.apply(plan, updates);
       scheduler.checkIntegrity();
-      return outputs.map(({ requestId }) => requestId);
+      return outputs.map(({ id }) => id);
     };
     const fork = (id: string, token: number) => ({
-      id: id as RequestId,
+      id: id as SequenceId,
       tokenIds: [token as TokenId],
     });
     expect(await step([update('a', [11], { forks: [fork('b', 22), fork('c', 33)] })])).toEqual([
@@ -134,9 +134,9 @@ describe('forks and drops', () => {
     ).toEqual(['a', 'c', 'd']);
     expect(await step([update('a', [4]), update('c', [5]), update('d', [6])])).toHaveLength(3);
     expect(Object.keys(contexts)).toEqual(['a', 'c', 'd']);
-    for (const id of Object.keys(contexts)) expect(scheduler.abort(id as RequestId)).toBe(true);
+    for (const id of Object.keys(contexts)) expect(scheduler.abort(id as SequenceId)).toBe(true);
     expect(h.cache.pool.numUsed).toBe(0);
-    expect(scheduler.abort('b' as RequestId)).toBe(false);
+    expect(scheduler.abort('b' as SequenceId)).toBe(false);
   });
 
   it('a sequence of the plan that is left out is an error, not a stall', async () => {
@@ -155,7 +155,7 @@ describe('forks and drops', () => {
     const plan = h.scheduler.schedule();
     if (!plan) throw new Error('nothing runs');
     await execute(h, plan);
-    const onto = update('a', [1], { forks: [{ id: 'b' as RequestId, tokenIds: [2 as TokenId] }] });
+    const onto = update('a', [1], { forks: [{ id: 'b' as SequenceId, tokenIds: [2 as TokenId] }] });
     expect(() => h.scheduler.apply(plan, [onto, update('b', [1])])).toThrow('b is alive already');
   });
 
@@ -177,20 +177,20 @@ describe('a sequence that is held', () => {
     h.add('b', range(9, 6), 4);
     await h.step();
     const used = h.cache.pool.numUsed;
-    const plan = h.scheduler.schedule(undefined, new Set(['a' as RequestId]));
-    expect(plan?.sequences.map(({ requestId }) => requestId)).toEqual(['b']);
-    h.scheduler.apply(plan as StepPlan, [{ id: 'b' as RequestId, tokenIds: [1 as TokenId] }]);
+    const plan = h.scheduler.schedule(undefined, new Set(['a' as SequenceId]));
+    expect(plan?.sequences.map(({ id }) => id)).toEqual(['b']);
+    h.scheduler.apply(plan as StepPlan, [{ id: 'b' as SequenceId, tokenIds: [1 as TokenId] }]);
     h.scheduler.checkIntegrity();
     expect(h.cache.pool.numUsed).toBe(used);
     const next = h.scheduler.schedule();
-    expect(next?.sequences.map(({ requestId }) => requestId)).toEqual(['a', 'b']);
+    expect(next?.sequences.map(({ id }) => id)).toEqual(['a', 'b']);
   });
 
   it('may be told of after its rows were computed: an update without tokens asks for them again', async () => {
     const h = new CoreHarness({ vocabSize: VOCAB });
     h.add('a', range(0, 6), 4);
     const plan = h.scheduler.schedule() as StepPlan;
-    expect(h.scheduler.apply(plan, [{ id: 'a' as RequestId, tokenIds: [] }])).toEqual([]);
+    expect(h.scheduler.apply(plan, [{ id: 'a' as SequenceId, tokenIds: [] }])).toEqual([]);
     h.scheduler.checkIntegrity();
   });
 });
@@ -200,8 +200,8 @@ describe('a plan', () => {
     const h = new CoreHarness({ vocabSize: VOCAB });
     h.add('a', range(0, 6), 4);
     const plan = h.scheduler.schedule() as StepPlan;
-    h.scheduler.apply(plan, [{ id: 'a' as RequestId, tokenIds: [1 as TokenId] }]);
-    const again = [{ id: 'a' as RequestId, tokenIds: [2 as TokenId] }];
+    h.scheduler.apply(plan, [{ id: 'a' as SequenceId, tokenIds: [1 as TokenId] }]);
+    const again = [{ id: 'a' as SequenceId, tokenIds: [2 as TokenId] }];
     expect(() => h.scheduler.apply(plan, again)).toThrow('the last plan has no a there');
   });
 });
@@ -214,7 +214,7 @@ describe('a request for no tokens', () => {
     expect(await h.step()).toEqual([]);
     expect([h.scheduler.numRunning, h.scheduler.numWaiting]).toEqual([1, 0]);
     const outputs = await h.step();
-    expect(outputs.map((o) => [o.requestId, o.tokenIds, o.finishReason])).toEqual([
+    expect(outputs.map((o) => [o.id, o.tokenIds, o.finishReason])).toEqual([
       ['a', [], 'length'],
       ['b', [], 'length'],
     ]);

@@ -34,7 +34,7 @@ it('at least 96.3 % of the KV memory in use holds live tokens under a ShareGPT-l
   const execute = h.model.execute.bind(h.model);
   h.model.execute = (plan, query) => {
     for (const id of h.finished.keys()) tokens.delete(id);
-    for (const s of plan.sequences) tokens.set(s.requestId, s.numComputed + s.tokenIds.length);
+    for (const s of plan.sequences) tokens.set(s.id, s.numComputed + s.tokenIds.length);
     for (const count of tokens.values()) live += count;
     reserved += h.cache.pool.numUsed * blockSize;
     return execute(plan, query);

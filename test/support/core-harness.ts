@@ -6,7 +6,7 @@ import type { TokenConstraint } from '../../engine/sampling/token-constraint.js'
 import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
 import type { CacheGroup } from '../../kvcache/cache-group.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Propose, Scheduler, SchedulerConfig } from '../../scheduler/scheduler.js';
 import { PagedModel } from './paged-model.js';
 import { historyOf } from './sequences.js';
@@ -93,7 +93,7 @@ export class CoreHarness {
     constraints: readonly TokenConstraint[] = [],
   ): void {
     const request = {
-      ids: (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[],
+      ids: (typeof ids === 'string' ? [ids] : ids) as readonly SequenceId[],
       promptTokenIds: prompt as readonly TokenId[],
       maxTokens,
       stopTokenIds: [],
@@ -113,11 +113,11 @@ export class CoreHarness {
     const outputs = await this.core.step();
     if (!outputs) return null;
     for (const output of outputs) {
-      const text = this.texts.get(output.requestId) ?? [];
+      const text = this.texts.get(output.id) ?? [];
       text.push(...output.tokenIds);
-      this.texts.set(output.requestId, text);
-      if (text.length === output.tokenIds.length) this.first.set(output.requestId, output);
-      if (output.finishReason !== null) this.finished.set(output.requestId, output);
+      this.texts.set(output.id, text);
+      if (text.length === output.tokenIds.length) this.first.set(output.id, output);
+      if (output.finishReason !== null) this.finished.set(output.id, output);
     }
     if (++this.#steps % this.#checkEvery === 0) this.scheduler.checkIntegrity();
     return outputs;

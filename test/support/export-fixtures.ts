@@ -10,7 +10,7 @@ import type { Dtype } from '../../engine/importer/variants.js';
 import { readModelConfig } from '../../engine/model/model-config.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';
 
 const EXPORTS = fileURLToPath(new URL('../fixtures/exports', import.meta.url));
@@ -153,9 +153,9 @@ class Sequence {
     const from = this.#computed;
     this.#computed = Math.min(this.#tokens.length, from + chunk);
     const isLast = this.#computed === this.#tokens.length;
-    const requestId = `${this.#index}` as RequestId;
+    const id = `${this.#index}` as SequenceId;
     return {
-      requestId,
+      id,
       tokenIds: this.#tokens.slice(from, this.#computed) as TokenId[],
       numComputed: from,
       numProposed: 0,
@@ -168,7 +168,7 @@ class Sequence {
           (_, i) => (i * this.#stride + this.#index) as BlockId,
         ),
       ],
-      sampledFor: isLast ? [requestId] : [],
+      sampledFor: isLast ? [id] : [],
     };
   }
 

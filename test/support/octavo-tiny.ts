@@ -8,7 +8,7 @@ import {
   type LoadedEngine,
   loadEngine,
 } from '../../engine/thread/load-engine.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { plainRequest } from './plain-request.js';
 import { UncutModel } from './uncut-model.js';
 
@@ -55,7 +55,7 @@ export function tinyRequest(
   promptTokenIds: readonly TokenId[],
   more: Partial<EngineRequest> = {},
 ): EngineRequest {
-  const list = (typeof ids === 'string' ? [ids] : ids) as readonly RequestId[];
+  const list = (typeof ids === 'string' ? [ids] : ids) as readonly SequenceId[];
   return plainRequest({ ids: list, promptTokenIds, maxTokens: 8, ...more });
 }
 
@@ -70,7 +70,7 @@ export async function runAll(
     for (const id of request.ids) outputs.set(id, []);
   }
   while (core.hasWork) {
-    for (const output of (await core.step()) ?? []) outputs.get(output.requestId)?.push(output);
+    for (const output of (await core.step()) ?? []) outputs.get(output.id)?.push(output);
   }
   return outputs;
 }

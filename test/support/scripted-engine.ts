@@ -6,7 +6,7 @@ import type { FirstTokenTimes, TokenLogprobs } from '../../engine/protocol/outpu
 import type { EngineSnapshot, EngineStats, StepReport } from '../../engine/protocol/reports.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import { seedOf } from '../../engine/sampling/random.js';
-import type { RequestId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 
 /** What the engine does with one request: outputs of a script, an error, or silence until it is aborted. */
 export interface Script {
@@ -38,7 +38,7 @@ export function standardScores(id: TokenId, top: number): TokenLogprobs {
 
 /** One completion of a request. */
 export interface SubmittedRequest {
-  readonly id: RequestId;
+  readonly id: SequenceId;
   readonly request: EngineRequest;
   /** How it ended for the engine; null while it runs. */
   ended: 'finished' | 'aborted' | 'left' | 'failed' | null;
@@ -63,7 +63,7 @@ export class ScriptedEngine implements Engine {
   readonly submitted: SubmittedRequest[] = [];
   readonly stepListeners = new Set<(report: StepReport) => void>();
   readonly watchers = new Set<(snapshot: EngineSnapshot) => void>();
-  readonly paused = new Set<RequestId>();
+  readonly paused = new Set<SequenceId>();
   readonly #script: (request: EngineRequest) => Script;
   readonly #runsAhead: boolean;
 
@@ -87,7 +87,7 @@ export class ScriptedEngine implements Engine {
   }
 
   /** Requests that still run. */
-  get alive(): RequestId[] {
+  get alive(): SequenceId[] {
     return this.submitted.filter(({ ended }) => ended === null).map(({ id }) => id);
   }
 
@@ -101,11 +101,11 @@ export class ScriptedEngine implements Engine {
     return () => void this.watchers.delete(listener);
   }
 
-  pause(ids: readonly RequestId[]): void {
+  pause(ids: readonly SequenceId[]): void {
     for (const id of ids) this.paused.add(id);
   }
 
-  resume(ids: readonly RequestId[]): void {
+  resume(ids: readonly SequenceId[]): void {
     for (const id of ids) this.paused.delete(id);
   }
 
@@ -126,7 +126,7 @@ export class ScriptedEngine implements Engine {
 
   /** Reads the outputs into a queue, from now on. */
   #ahead(
-    id: RequestId,
+    id: SequenceId,
     outputs: AsyncIterable<EngineOutput>,
     signal?: AbortSignal,
     meter?: OutputMeter,
@@ -148,7 +148,7 @@ export class ScriptedEngine implements Engine {
   }
 
   async *#run(
-    id: RequestId,
+    id: SequenceId,
     request: EngineRequest,
     signal?: AbortSignal,
   ): AsyncGenerator<EngineOutput> {

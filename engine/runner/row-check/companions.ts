@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
 import type { RowQuery } from '../../decoding/row-query.js';
 import type { AttentionSite } from '../../importer/imported-model.js';
@@ -95,7 +95,7 @@ function scheduled(
 ): ScheduledSequence {
   const next = noise(seed);
   return {
-    requestId: `${index}` as RequestId,
+    id: `${index}` as SequenceId,
     tokenIds: Array.from(
       { length: count },
       () => Math.floor(((next() + 1) / 2) * vocabSize) as TokenId,

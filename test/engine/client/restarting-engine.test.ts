@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { type MortalEngine, RestartingEngine } from '../../../engine/client/restarting-engine.js';
 import { OctavoError } from '../../../engine/errors.js';
-import type { RequestId } from '../../../scheduler/ids.js';
+import type { SequenceId } from '../../../scheduler/ids.js';
 import { bytesOf } from '../../support/byte-model.js';
 import { plainRequest } from '../../support/plain-request.js';
 import { ScriptedEngine } from '../../support/scripted-engine.js';
@@ -46,7 +46,7 @@ function setUp(restarts = 1) {
 
 const ask = async (engine: RestartingEngine): Promise<number[]> => {
   const tokens: number[] = [];
-  const [stream] = engine.submit(plainRequest({ ids: ['x' as RequestId] }));
+  const [stream] = engine.submit(plainRequest({ ids: ['x' as SequenceId] }));
   for await (const { tokenIds } of stream) tokens.push(...tokenIds);
   return tokens;
 };

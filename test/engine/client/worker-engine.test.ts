@@ -6,7 +6,7 @@ import { createWorkerEngine } from '../../../engine/client/worker-engine.js';
 import type { EngineOptions } from '../../../engine/protocol/options.js';
 import type { EngineRequest } from '../../../engine/protocol/request.js';
 import { GREEDY } from '../../../engine/sampling/sampling-params.js';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { modelDir } from '../../support/model-dir.js';
 import { plainRequest } from '../../support/plain-request.js';
 import { eventually } from '../../support/test-server.js';
@@ -43,7 +43,7 @@ async function start(
 
 function request(ids: readonly string[], more: Partial<EngineRequest> = {}): EngineRequest {
   return plainRequest({
-    ids: ids as readonly RequestId[],
+    ids: ids as readonly SequenceId[],
     promptTokenIds: [1, 300, 400, 500] as number[] as TokenId[],
     maxTokens: 12,
     sampling: { ...GREEDY, temperature: 1, seed: 5 },
@@ -103,12 +103,12 @@ describe('the engine in its thread', () => {
     const alone = await tokensOf(engine.submit(request(['alone'], more))[0]);
     const [paused] = engine.submit(request(['paused'], more), undefined, meter);
     await eventually(() => kept > 0, 'output', { seconds: 20 });
-    engine.pause(['paused', 'nobody'] as unknown as RequestId[]);
+    engine.pause(['paused', 'nobody'] as unknown as SequenceId[]);
     await eventually(() => engine.stats.paused === 1, 'the pause', { seconds: 20 });
     const before = kept;
     expect(await tokensOf(engine.submit(request(['other'], more))[0])).toEqual(alone);
     expect([kept, engine.stats.paused]).toEqual([before, 1]);
-    engine.resume(['paused'] as unknown as RequestId[]);
+    engine.resume(['paused'] as unknown as SequenceId[]);
     expect(await tokensOf(paused)).toEqual(alone);
     expect([kept, engine.stats.paused]).toEqual([0, 0]);
   });

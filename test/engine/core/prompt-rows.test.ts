@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RequestId } from '../../../scheduler/ids.js';
+import type { SequenceId } from '../../../scheduler/ids.js';
 import { CoreHarness, type HarnessConfig } from '../../support/core-harness.js';
 import { expectedText, modelHidden, modelLogits } from '../../support/paged-model.js';
 import { logSoftmax } from '../../support/uncut-model.js';
@@ -35,7 +35,7 @@ describe('what requests read of their prompts', () => {
     expect(h.scheduler.numPreemptions > 0).toBe(numBlocks === 14);
     // Some prompts were begun more than once.
     const begun = h.model.steps.flatMap(({ sequences }) =>
-      sequences.filter((s) => s.numComputed === 0 && s.requestId.startsWith('mean')),
+      sequences.filter((s) => s.numComputed === 0 && s.id.startsWith('mean')),
     );
     expect(begun.length > prompts.length).toBe(numBlocks === 14);
     prompts.forEach((prompt, i) => {
@@ -71,7 +71,7 @@ describe('what requests read of their prompts', () => {
     const h = new CoreHarness({ vocabSize: VOCAB, maxNumBatchedTokens: 4 });
     h.add(['a', 'b'], [1, 2, 3, 4, 5, 6, 7], 3, { promptLogprobs: 0 });
     await h.step();
-    h.core.abort('a' as RequestId);
+    h.core.abort('a' as SequenceId);
     await h.runToEnd();
     expect(h.first.get('b')?.promptLogprobs?.length).toBe(6);
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { EngineRequest } from '../../../engine/protocol/request.js';
 import { uniform } from '../../../engine/sampling/random.js';
 import { GREEDY, type SamplingParams } from '../../../engine/sampling/sampling-params.js';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness, type HarnessConfig } from '../../support/core-harness.js';
 import { CountingConstraint } from '../../support/counting-constraint.js';
 
@@ -117,9 +117,9 @@ describe('constraints', () => {
     const constraints = two();
     harness.add(['a', 'b'], [1, 2, 3], 9, {}, constraints);
     await harness.step();
-    harness.core.abort('a' as RequestId);
+    harness.core.abort('a' as SequenceId);
     expect(constraints.map((c) => c.disposals)).toEqual([1, 0]);
-    harness.core.abort('a' as RequestId);
+    harness.core.abort('a' as SequenceId);
     await harness.runToEnd();
     expect(constraints.map((c) => c.disposals)).toEqual([1, 1]);
   });

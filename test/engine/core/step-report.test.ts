@@ -16,8 +16,8 @@ it('tells how long first tokens took, and what each step computed', async () => 
   expect(b.times).toEqual(a.times);
   const rest = [];
   while (h.core.hasWork) rest.push(...(await h.step()));
-  const later = rest.find(({ requestId }) => requestId === 'later');
+  const later = rest.find(({ id }) => id === 'later');
   expect(later?.times?.queued).toBeGreaterThan(a.times?.queued ?? 0);
   // Only a completion's first token has times.
-  expect(rest.filter(({ requestId }) => requestId !== 'later').some((o) => o.times)).toBe(false);
+  expect(rest.filter(({ id }) => id !== 'later').some((o) => o.times)).toBe(false);
 });

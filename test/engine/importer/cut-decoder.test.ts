@@ -15,7 +15,7 @@ import {
 } from '../../../engine/importer/onnx/onnx_pb.js';
 import { SegmentRunner } from '../../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
 import { modelDir } from '../../support/model-dir.js';
 import { type DecoderOptions, TINY, tinyDecoder } from '../../support/tiny-decoder.js';
@@ -80,14 +80,14 @@ function piece(
     (_, i) => (firstBlock + 3 * i) as BlockId,
   );
   return {
-    requestId: `${firstBlock}` as RequestId,
+    id: `${firstBlock}` as SequenceId,
     tokenIds: tokens.slice(from, to) as TokenId[],
     numComputed: from,
     numProposed: 0,
     adapter: null,
     sequenceLength: to,
     blockTables: [blocks],
-    sampledFor: [`${firstBlock}` as RequestId],
+    sampledFor: [`${firstBlock}` as SequenceId],
   };
 }
 

@@ -5,7 +5,7 @@ import { importModel } from '../../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../../engine/runner/segment-runner.js';
 import { uniform } from '../../../engine/sampling/random.js';
 import type { BlockId } from '../../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
 import { modelDir } from '../../support/model-dir.js';
 import { answerRows } from '../../support/row-answer.js';
@@ -13,11 +13,11 @@ import { TINY, tinyDecoder } from '../../support/tiny-decoder.js';
 
 const VOCAB = 300;
 const TOKENS = 40;
-const id = 'r' as RequestId;
+const id = 'r' as SequenceId;
 const prompt: StepPlan = {
   sequences: [
     {
-      requestId: id,
+      id,
       tokenIds: Array.from({ length: TOKENS }, (_, i) => ((i * 17) % VOCAB) as TokenId),
       numComputed: 0,
       numProposed: 0,

@@ -5,7 +5,7 @@ import type { EngineMessage } from '../../../engine/protocol/messages.js';
 import type { EngineRequest } from '../../../engine/protocol/request.js';
 import { EngineLoop, type EngineLoopOptions } from '../../../engine/thread/engine-loop.js';
 import { NO_BLOCK } from '../../../kvcache/ids.js';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateConstraint } from '../../support/late-constraint.js';
 import { expectedText } from '../../support/paged-model.js';
@@ -18,7 +18,7 @@ const NO_GRAMMARS: GrammarSource = {
 
 const request = (id: string, prompt: readonly number[], maxTokens: number): EngineRequest =>
   plainRequest({
-    ids: [id as RequestId],
+    ids: [id as SequenceId],
     promptTokenIds: prompt as readonly TokenId[],
     maxTokens,
   });
@@ -49,7 +49,7 @@ function start(
       check();
     });
   const outputs = (id: string) =>
-    sent.flatMap((m) => (m.type === 'step' ? m.outputs.filter((o) => o.requestId === id) : []));
+    sent.flatMap((m) => (m.type === 'step' ? m.outputs.filter((o) => o.id === id) : []));
   return { loop, sent, ended, until, outputs };
 }
 
@@ -70,7 +70,7 @@ describe('EngineLoop', () => {
     const { loop, ended, until, outputs, sent } = start(harness);
     loop.post({ type: 'submit', request: request('a', [1, 2, 3], 200) });
     await until(() => outputs('a').length === 3);
-    loop.post({ type: 'abort', id: 'a' as RequestId });
+    loop.post({ type: 'abort', id: 'a' as SequenceId });
     await until(() => !harness.core.hasWork);
     // The step under way may still bring one token.
     expect(outputs('a').length).toBeLessThanOrEqual(4);
@@ -128,14 +128,14 @@ describe('EngineLoop', () => {
     const paused = () => sent.flatMap((m) => (m.type === 'step' ? [m.stats.paused] : [])).at(-1);
     loop.post({ type: 'submit', request: request('a', [1, 2, 3], 20) });
     await until(() => outputs('a').length === 3);
-    loop.post({ type: 'pause', ids: ['a', 'gone'] as unknown as RequestId[] });
+    loop.post({ type: 'pause', ids: ['a', 'gone'] as unknown as SequenceId[] });
     await until(() => paused() === 1);
     const { length } = outputs('a');
     expect(length).toBeLessThanOrEqual(4);
     loop.post({ type: 'submit', request: request('b', [4, 5], 5) });
     await until(() => outputs('b').length === 5);
     expect(outputs('a')).toHaveLength(length);
-    loop.post({ type: 'resume', ids: ['a'] as unknown as RequestId[] });
+    loop.post({ type: 'resume', ids: ['a'] as unknown as SequenceId[] });
     await until(() => outputs('a').at(-1)?.finishReason === 'length');
     expect(outputs('a').flatMap((o) => o.tokenIds)).toEqual(expectedText([1, 2, 3], 20, 50));
     loop.post({ type: 'close' });
@@ -193,11 +193,11 @@ describe('EngineLoop', () => {
     const harness = new CoreHarness();
     const grammars = new ScriptedGrammars();
     const { loop, ended, until, sent, outputs } = start(harness, grammars);
-    const two = { ...constrained('g', 3), ids: ['g', 'h'] as unknown as RequestId[] };
+    const two = { ...constrained('g', 3), ids: ['g', 'h'] as unknown as SequenceId[] };
     loop.post({ type: 'submit', request: two });
     loop.post({ type: 'submit', request: constrained('i', 2) });
-    loop.post({ type: 'abort', id: 'g' as RequestId });
-    loop.post({ type: 'abort', id: 'i' as RequestId });
+    loop.post({ type: 'abort', id: 'g' as SequenceId });
+    loop.post({ type: 'abort', id: 'i' as SequenceId });
     await until(() => sent.some((m) => m.type === 'step' && m.stats.waiting === 1));
     expect(grammars.signals.map((signal) => signal.aborted)).toEqual([false, true]);
     grammars.finish(only(7));
@@ -213,7 +213,7 @@ describe('EngineLoop', () => {
     const grammars = new ScriptedGrammars();
     const { loop, ended, until, sent, outputs } = start(harness, grammars);
     const refused = (id: string) =>
-      sent.find((m) => m.type === 'refused' && m.ids.includes(id as RequestId));
+      sent.find((m) => m.type === 'refused' && m.ids.includes(id as SequenceId));
     loop.post({ type: 'submit', request: constrained('g', 3) });
     await grammars.asked(1);
     grammars.fail(new OctavoError('invalid_request', 'no such grammar'));

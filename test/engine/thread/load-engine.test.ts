@@ -16,7 +16,7 @@ it("keeps a step within the model's rotary tables, whatever was asked for", asyn
   }
   const finished: string[] = [];
   while (core.hasWork) {
-    finished.push(...((await core.step()) ?? []).map(({ requestId }) => requestId as string));
+    finished.push(...((await core.step()) ?? []).map(({ id }) => id as string));
   }
   expect(finished).toEqual(['a', 'b']);
   await runner.dispose();

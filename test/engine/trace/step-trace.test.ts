@@ -6,7 +6,7 @@ import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import { replayTrace } from '../../../engine/trace/replay.js';
 import { openTrace, type TraceEvent } from '../../../engine/trace/step-trace.js';
 import { FULL_ATTENTION } from '../../../kvcache/cache-group.js';
-import type { RequestId, TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateConstraint } from '../../support/late-constraint.js';
 import { expectedText } from '../../support/paged-model.js';
@@ -32,13 +32,13 @@ async function traceOfRun(): Promise<string[]> {
   h.add('b', range(3, 8), 12);
   h.add(['x', 'y', 'z'], range(0, 10), 6, { sampling: { ...GREEDY, temperature: 1, seed: 7 } });
   for (let i = 0; i < 4; i++) await h.step();
-  h.core.pause(['a', 'x'] as RequestId[]);
+  h.core.pause(['a', 'x'] as SequenceId[]);
   h.add('c', range(0, 12), 9);
   expect(() => h.add('c', range(0, 3), 1)).toThrow('in use');
   for (let i = 0; i < 3; i++) await h.step();
-  h.core.abort('y' as RequestId);
+  h.core.abort('y' as SequenceId);
   expect(h.core.resetPrefixCache()).toBe(false);
-  h.core.resume(['a', 'x'] as RequestId[]);
+  h.core.resume(['a', 'x'] as SequenceId[]);
   await h.runToEnd();
   expect(h.core.resetPrefixCache()).toBe(true);
   h.add('d', range(20, 10), 20);
@@ -143,7 +143,7 @@ describe('a trace of steps', () => {
     ['nonsense', 'line 1: not JSON'],
     ['null', 'line 1: no event of a trace'],
     ['{"event":"abort","id":"a","answer":true}', 'line 1: a trace begins with a start event'],
-    ['{"event":"start","version":9}', 'line 1: version 9 of traces, this program reads 1'],
+    ['{"event":"start","version":9}', 'line 1: version 9 of traces, this program reads 2'],
   ])('refuses %s', async (line, message) => {
     await expect(replayTrace([line])).rejects.toThrow(message);
   });
