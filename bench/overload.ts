@@ -5,7 +5,7 @@ import { type ProcessorShares, processorShares } from './lib/processor-shares.js
 import { type Cell, median, publish } from './lib/report.js';
 import { StreamingClient } from './serve/client.js';
 import { type LoadState, newLoadState, runLoad } from './serve/run-load.js';
-import { summarise } from './serve/statistics.js';
+import { summarize } from './serve/statistics.js';
 import { Workload } from './serve/workload.js';
 
 // What 20 times the load that fits does to the admitted requests: the compiled server with its default limits and the
@@ -140,7 +140,7 @@ class Load {
     results,
   }: LoadState): Omit<Figures, 'tokensPerSecond' | 'healthP99' | keyof ProcessorShares> {
     const counted = results.filter(({ dueMs }) => dueMs > WARM_SECONDS * 1000);
-    const { requests, latencyMs } = summarise(counted, {});
+    const { requests, latencyMs } = summarize(counted, {});
     const { http_503: refused = 0, ...others } = requests.errors;
     if (Object.keys(others).length > 0) {
       throw new Error(`requests failed: ${JSON.stringify(requests.errorDetails)}`);

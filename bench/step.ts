@@ -129,7 +129,7 @@ for (let i = 0; i < 5; i++)
 const prefills: number[] = [];
 for (let i = 0; i < 9; i++) prefills.push(await firstToken(engine, request(512, 1, 31 * i + 17)));
 await engine.runner.dispose();
-// A quantised model has no uncut form.
+// A quantized model has no uncut form.
 const splits = model.variant.length === 0 ? [16, 512].map(compareWithUncut) : [];
 
 publish({

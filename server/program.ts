@@ -61,7 +61,7 @@ export function buildProgram(finish: (code: number) => void): Command {
 
   const inspectCommand = program
     .command('inspect')
-    .description("print what was recognised in a model's graph")
+    .description("print what was recognized in a model's graph")
     .argument('<model>', 'directory of the model, or owner/name[@revision] on the hub');
   for (const [name, schema] of listSettings('all')) {
     if (INSPECT_SETTINGS.has(name)) addSettingFlag(inspectCommand, name, schema);

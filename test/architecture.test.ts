@@ -29,7 +29,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
 const KNOWN: readonly string[] = [
   'engine/importer/probe -> engine/importer/passes',
   'engine/importer/quantize -> engine/importer/passes',
-  'engine/importer/recognisers -> engine/importer/probe',
+  'engine/importer/recognizers -> engine/importer/probe',
   'server/config -> server/commands',
 ];
 

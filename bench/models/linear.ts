@@ -3,7 +3,7 @@ import type { ExternalWeights } from './external-weights.js';
 import type { OnnxBuilder } from './onnx-builder.js';
 
 /**
- * How the weights of matrix products are stored: as they are; as ONNX Runtime's dynamic quantisation leaves them (8-bit weights, one
+ * How the weights of matrix products are stored: as they are; as ONNX Runtime's dynamic quantization leaves them (8-bit weights, one
  * scale for all activations of a product); or as its MatMulNBits tool does (4 bits, blocks of 32).
  */
 export type Precision = 'fp32' | 'q8' | 'q4';
@@ -41,19 +41,19 @@ export function productsOf(
   }
 }
 
-/** onnxruntime.quantization.quantize_dynamic: products of one input share its quantisation. */
+/** onnxruntime.quantization.quantize_dynamic: products of one input share its quantization. */
 function dynamicProducts(b: OnnxBuilder, weights: ExternalWeights): Product {
-  const quantised = new Map<string, readonly [string, string, string]>();
-  const quantise = (x: string): readonly [string, string, string] => {
-    const known = quantised.get(x);
+  const quantized = new Map<string, readonly [string, string, string]>();
+  const quantize = (x: string): readonly [string, string, string] => {
+    const known = quantized.get(x);
     if (known) return known;
     const outputs = [`${x}_quantized`, `${x}_scale`, `${x}_zero_point`] as const;
     b.node('DynamicQuantizeLinear', `${x}_QuantizeLinear`, [x], { outputs });
-    quantised.set(x, outputs);
+    quantized.set(x, outputs);
     return outputs;
   };
   return (name, x, from, to, deviation) => {
-    const [data, scale, zero] = quantise(x);
+    const [data, scale, zero] = quantize(x);
     b.weights.push(weights.bytes(`${name}.weight_quantized`, [from, to], Type.INT8));
     b.weights.push(weights.scalarByte(`${name}.weight_zero_point`, Type.INT8, 0));
     const weightScale = b.weight(

@@ -7,7 +7,7 @@ import { describeArrivals, renderMarkdown } from './markdown.js';
 import type { BenchServeOptions } from './options.js';
 import { renderPlot } from './plot.js';
 import { type LoadState, newLoadState, runLoad } from './run-load.js';
-import { latencyOf, type Summary, summarise } from './statistics.js';
+import { latencyOf, type Summary, summarize } from './statistics.js';
 import { Workload } from './workload.js';
 
 const MODELS_TIMEOUT_MS = 10_000;
@@ -44,7 +44,7 @@ export async function benchServe(
   } finally {
     await client.close();
   }
-  const summary = summarise(state.results, options.goodput);
+  const summary = summarize(state.results, options.goodput);
   const markdown = renderMarkdown(summary, options, model);
   await writeFiles(options, model, summary, markdown, state);
   return { summary, markdown };

@@ -155,7 +155,7 @@ export function latencyHistograms(
   return histograms;
 }
 
-export function summarise(results: readonly LoadResult[], limits: GoodputLimits): Summary {
+export function summarize(results: readonly LoadResult[], limits: GoodputLimits): Summary {
   const complete = results.filter(({ error }) => error === null);
   const errors: Record<string, number> = {};
   const errorDetails: Record<string, string> = {};

@@ -15,7 +15,7 @@ export interface Panel {
 const WIDTH = 440;
 const HEIGHT = 280;
 const MARGIN = { left: 56, right: 16, top: 34, bottom: 42 };
-const COLOURS = ['#1f6feb', '#d1570a', '#1a7f37'];
+const COLORS = ['#1f6feb', '#d1570a', '#1a7f37'];
 
 /** Two panels in a row, each with axes, grid and legend. */
 export function renderPanels(title: string, panels: readonly Panel[]): string {
@@ -53,14 +53,14 @@ function renderPanel({ title, xLabel, yLabel, xScale, curves }: Panel): string {
     ...xTicks.map((tick) => text(x(tick), bottom + 14, label(tick), 'middle')),
     text((MARGIN.left + right) / 2, HEIGHT - 8, xLabel, 'middle'),
     `<g transform="translate(13 ${(MARGIN.top + bottom) / 2}) rotate(-90)">${text(0, 0, yLabel, 'middle')}</g>`,
-    ...curves.map((curve, i) => polyline(curve, x, y, COLOURS[i % COLOURS.length])),
+    ...curves.map((curve, i) => polyline(curve, x, y, COLORS[i % COLORS.length])),
     ...curves.map((curve, i) =>
       text(
         right - 4,
         MARGIN.top - 6 - 12 * (curves.length - 1 - i),
         curve.name,
         'end',
-        `fill="${COLOURS[i % COLOURS.length]}"`,
+        `fill="${COLORS[i % COLORS.length]}"`,
       ),
     ),
   ].join('\n');
@@ -106,10 +106,10 @@ function polyline(
   { points }: Curve,
   x: (value: number) => number,
   y: (value: number) => number,
-  colour: string,
+  color: string,
 ): string {
   const path = points.map(([px, py]) => `${x(px)},${y(py)}`).join(' ');
-  return `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="1.6"/>`;
+  return `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="1.6"/>`;
 }
 
 function line(x1: number, y1: number, x2: number, y2: number): string {

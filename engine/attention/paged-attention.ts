@@ -1,8 +1,8 @@
 import type { BlockStore } from './block-store.js';
 
 /**
- * What one attention node of the model computes. Every recogniser of the importer ends in this description,
- * and every implementation of `PagedAttention` honours all of it.
+ * What one attention node of the model computes. Every recognizer of the importer ends in this description,
+ * and every implementation of `PagedAttention` honors all of it.
  */
 export interface AttentionShape {
   readonly numHeads: number;

@@ -79,6 +79,6 @@ export interface EngineOutput {
   readonly logprobs?: readonly TokenLogprobs[];
   /** One for each prompt token but the first, with the first output of the request's first completion; absent unless asked for. */
   readonly promptLogprobs?: readonly TokenLogprobs[];
-  /** `[hiddenSize]`, not normalised; with the one output of a request that has `pooling`. */
+  /** `[hiddenSize]`, not normalized; with the one output of a request that has `pooling`. */
   readonly embedding?: Float32Array;
 }

@@ -85,7 +85,7 @@ export class MessageReader {
     if (!this.#stopped) this.#showHeld();
   }
 
-  /** What has been read since the last time; neighbouring pieces of a kind are one. */
+  /** What has been read since the last time; neighboring pieces of a kind are one. */
   take(): MessageEvent[] {
     const events = this.#events;
     this.#events = [];

@@ -18,7 +18,7 @@ import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
-import type { RecognisedSite } from './recognisers/recogniser.js';
+import type { RecognizedSite } from './recognizers/recognizer.js';
 import { chooseVariant, type Dtype } from './variants.js';
 
 export interface ImportOptions {
@@ -47,7 +47,7 @@ export interface AnalyzedModel {
   /** Rewritten in place while it was analyzed; it belongs to the one emission that follows. */
   readonly graph: Graph;
   /** Attention nodes in the order of their layers. */
-  readonly recognised: readonly RecognisedSite[];
+  readonly recognized: readonly RecognizedSite[];
   /** The same as a description, apart from the graph. */
   readonly sites: readonly AttentionSite[];
   readonly vocabSize: number;
@@ -101,11 +101,11 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
   const graph = quantize ? await quantizeModel(source, quantize) : source;
-  const recognised = found.map((site) => inGraph(site, graph));
+  const recognized = found.map((site) => inGraph(site, graph));
   return {
     graph,
-    recognised,
-    sites: recognised.map(attentionSite),
+    recognized,
+    sites: recognized.map(attentionSite),
     vocabSize,
     hiddenSize,
     saturates,
@@ -124,16 +124,16 @@ export function firstOf(outputs: readonly string[]): string {
 }
 
 /** The same site after the graph was rewritten: tensors keep their names. */
-function inGraph(site: RecognisedSite, graph: Graph): RecognisedSite {
+function inGraph(site: RecognizedSite, graph: Graph): RecognizedSite {
   const node = graph.producer(site.output);
   if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);
   return { ...site, node };
 }
 
 function attentionSite(
-  site: RecognisedSite,
+  site: RecognizedSite,
   layer: number,
-  all: readonly RecognisedSite[],
+  all: readonly RecognizedSite[],
 ): AttentionSite {
   const { form, node, shape, query, key, value, output, cache } = site;
   const owner = cache === null ? layer : all.findIndex((other) => other.cache === cache);

@@ -36,7 +36,7 @@ export interface ImportedModel {
 /** One piece of the graph, ready to become an ONNX Runtime session. */
 export interface Segment {
   readonly index: number;
-  /** A serialised ModelProto, made anew by each look: with weights inside the model's file it may be as large as that. */
+  /** A serialized ModelProto, made anew by each look: with weights inside the model's file it may be as large as that. */
   readonly model: Uint8Array;
   /** Tensors it reads: the step's own (`StepInput`) or outputs of earlier segments and sites. */
   readonly inputs: readonly string[];
@@ -73,7 +73,7 @@ export const STEP_INPUT = {
   neededMasses: 'octavo.needed_masses',
   /** float32 `[1, M, 1]`: ... or the probability of the last of them is less than this share of the first's. */
   closingRatios: 'octavo.closing_ratios',
-  /** uint8 `[T]`, 128 all: where the zero of a quantised activation is. Read by quantised models only. */
+  /** uint8 `[T]`, 128 all: where the zero of a quantized activation is. Read by quantized models only. */
   zeroPoints: 'octavo.zero_points',
 } as const;
 
@@ -114,7 +114,7 @@ export interface AttentionSite extends AttentionLayer {
   readonly layer: number;
   /** Name of the node, for people. */
   readonly node: string;
-  /** Which form it was recognised as, e.g. `GroupQueryAttention`. */
+  /** Which form it was recognized as, e.g. `GroupQueryAttention`. */
   readonly form: string;
   /** `[1, T, numHeads * headSize]` */
   readonly query: string;

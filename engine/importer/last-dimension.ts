@@ -69,7 +69,7 @@ function tell(node: NodeProto, onUnknown: (node: NodeProto) => void): undefined 
   onUnknown(node);
 }
 
-/** Of a weight, also where it is dequantised or turned around first. */
+/** Of a weight, also where it is dequantized or turned around first. */
 function constantDims(graph: Graph, tensor: string, steps = 4): readonly number[] | undefined {
   const weight = graph.weight(tensor);
   if (weight) return weight.dims.map(Number);

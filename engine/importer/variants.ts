@@ -7,7 +7,7 @@ import { OctavoError } from '../errors.js';
 /**
  * Number formats under the names that transformers.js gives them, each with what it adds to a file's name; the one that `auto`
  * prefers first. Float formats give what the model was trained to say; 4 bits change it the least of the others for their size. The
- * 8-bit formats quantise activations, too; fewer bits are for models that were trained for them.
+ * 8-bit formats quantize activations, too; fewer bits are for models that were trained for them.
  */
 const SUFFIXES = {
   fp32: '',

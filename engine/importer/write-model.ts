@@ -27,7 +27,7 @@ export function liveParts(graph: Graph): LiveParts {
   return { nodes: nodes.reverse(), initializers };
 }
 
-/** Serialises a graph, whole, with what passes have made of it. */
+/** Serializes a graph, whole, with what passes have made of it. */
 export function writeModel(graph: Graph): Uint8Array {
   const { irVersion, opsetImport, functions, producerName, producerVersion } = graph.model;
   const { nodes, initializers } = liveParts(graph);

@@ -24,7 +24,7 @@ export interface SegmentContext {
 }
 
 /**
- * Serialises a segment as a model of its own. Inputs state their element type and leave their shape open: one session
+ * Serializes a segment as a model of its own. Inputs state their element type and leave their shape open: one session
  * runs steps of any size.
  */
 export function writeSegment(

@@ -8,7 +8,7 @@ import { generateText, PLAIN_TEXT, type TextOptions } from '../generation/genera
 import { mergeStreams } from '../generation/merge-streams.js';
 import type { Message } from '../generation/message.js';
 import type { MessageForms } from '../generation/message-form.js';
-import { truncateAndNormalise } from '../generation/normalize.js';
+import { truncateAndNormalize } from '../generation/normalize.js';
 import { outputBudget } from '../generation/output-budget.js';
 import type { GrammarCheck } from '../grammar/check-messages.js';
 import type { GrammarChecker } from '../grammar/grammar-checker.js';
@@ -216,7 +216,7 @@ export class OctavoEngine {
     const read = async (outputs: (typeof streams)[number]): Promise<Float32Array> => {
       for await (const { embedding, finishReason } of outputs) {
         if (finishReason === 'abort') throw work.signal.reason;
-        if (embedding) return truncateAndNormalise(embedding, dimensions);
+        if (embedding) return truncateAndNormalize(embedding, dimensions);
       }
       throw new Error('the engine gave no embedding');
     };

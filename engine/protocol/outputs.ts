@@ -21,7 +21,7 @@ export interface CompletionOutput extends SequenceOutput {
   readonly logprobs?: readonly TokenLogprobs[];
   /** With the first output of a request's first completion: one for each prompt token but the first. Absent unless asked for. */
   readonly promptLogprobs?: readonly TokenLogprobs[];
-  /** `[hiddenSize]`, not normalised; with the one output of a request that has `pooling`. */
+  /** `[hiddenSize]`, not normalized; with the one output of a request that has `pooling`. */
   readonly embedding?: Float32Array;
 }
 

@@ -1,5 +1,5 @@
 import type { AttentionSite, Segment } from '../importer/imported-model.js';
-import { siteInputs } from '../importer/recognisers/recogniser.js';
+import { siteInputs } from '../importer/recognizers/recognizer.js';
 
 /** What of a step's tensors is read for the last time where. */
 export interface Lifetimes {

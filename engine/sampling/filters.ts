@@ -16,7 +16,7 @@ export function minPEnd(weights: Float64Array, end: number, minP: number): numbe
 
 /**
  * The ranks whose surprise, `-log p`, is nearest the entropy, until their mass reaches `typicalP`; of two equally near ones the likelier
- * comes first. Surprise grows with the rank, so they are neighbours: the range grows from where the entropy lies.
+ * comes first. Surprise grows with the rank, so they are neighbors: the range grows from where the entropy lies.
  */
 export function typicalRange(
   weights: Float64Array,

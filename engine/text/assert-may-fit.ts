@@ -43,7 +43,7 @@ export function assertFewEnough(messages: number, context: number, param: string
   if (messages > context) throw tooLong(messages, context, param);
 }
 
-/** Clients and proxies recognise this error by OpenAI's words, up to "tokens." */
+/** Clients and proxies recognize this error by OpenAI's words, up to "tokens." */
 const limitOf = (context: number): string =>
   `This model's maximum context length is ${context} tokens.`;
 

@@ -57,7 +57,7 @@ function range(first: number, end?: number, step = 1): number[] {
 
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
 export class ChatTemplate {
-  /** The text of all of it, for recognising what a model is used to. */
+  /** The text of all of it, for recognizing what a model is used to. */
   readonly source: string;
   readonly #template: Program;
   /** Some models have a second template for conversations with tools. */

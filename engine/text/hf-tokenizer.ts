@@ -39,7 +39,7 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** The pipeline of a tokenizer.json: added tokens, normaliser, pre-tokenizer, model, post-processor; and its decoder as a table. */
+/** The pipeline of a tokenizer.json: added tokens, normalizer, pre-tokenizer, model, post-processor; and its decoder as a table. */
 class HfTokenizer implements Tokenizer {
   readonly addedTokens: ReadonlyMap<TokenId, boolean>;
   readonly vocabSize: number;

@@ -3,7 +3,7 @@ import type { Spans } from './spans.js';
 
 /** Text to tokens and back. Implementations are stateless: one serves all requests. */
 export interface Tokenizer {
-  /** Tokens that are written out in the text (`<|im_end|>`) are recognised, unless the options say otherwise. */
+  /** Tokens that are written out in the text (`<|im_end|>`) are recognized, unless the options say otherwise. */
   encode(text: string, options: EncodeOptions): TokenId[];
   /** Ids outside the vocabulary give no text. */
   decode(ids: readonly TokenId[], options: { skipSpecialTokens: boolean }): string;
@@ -28,11 +28,11 @@ export interface Tokenizer {
 export interface EncodeOptions {
   /** The tokenizer adds its own, such as a beginning of sequence. */
   readonly addSpecialTokens: boolean;
-  /** Absent: all tokens are recognised everywhere. */
+  /** Absent: all tokens are recognized everywhere. */
   readonly guard?: Guard;
 }
 
-/** Which tokens are not recognised, and where: what looks like one is text there. */
+/** Which tokens are not recognized, and where: what looks like one is text there. */
 export interface Guard {
   readonly client: Spans;
   readonly control: ReadonlySet<number>;

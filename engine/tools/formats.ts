@@ -25,11 +25,11 @@ export function chooseFormat(parser: ToolCallParserName, template: string): Tool
     case 'mistral':
       return template.includes('[ARGS]') ? MISTRAL_NAMED : MISTRAL_LIST;
     case 'auto':
-      return recognise(template);
+      return recognize(template);
   }
 }
 
-function recognise(template: string): ToolFormat | null {
+function recognize(template: string): ToolFormat | null {
   if (template.includes('[TOOL_CALLS]')) return chooseFormat('mistral', template);
   if (template.includes('<tool_call>')) {
     // The same tag around other forms: Qwen 3 Coder's XML, GLM's pairs.

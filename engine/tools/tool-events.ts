@@ -1,6 +1,6 @@
 import type { ToolEvent } from './tool-format.js';
 
-/** Collects the events of one push; neighbouring pieces of the same kind become one. */
+/** Collects the events of one push; neighboring pieces of the same kind become one. */
 export class ToolEvents {
   #events: ToolEvent[] = [];
 

@@ -23,7 +23,7 @@ async function tryRows(model: ImportedModel): Promise<void> {
   }
 }
 
-/** `octavo inspect`: prints what was recognised in a model's graph, and what `--quantize` would rewrite. */
+/** `octavo inspect`: prints what was recognized in a model's graph, and what `--quantize` would rewrite. */
 export async function inspect(
   modelName: string,
   settings: Pick<Settings, 'dtype' | 'quantize' | 'quantizeNbits'>,

@@ -20,7 +20,7 @@ export interface EmbedOptions {
 /**
  * Computes the embeddings of some prompts, all of them in the engine at once.
  *
- * @returns `[hiddenSize]` each, not normalised, in the prompts' order
+ * @returns `[hiddenSize]` each, not normalized, in the prompts' order
  * @throws OctavoError what the engine throws, or the reason with which the controller was aborted
  */
 export async function embed(

@@ -18,7 +18,7 @@ export class ApiError extends Error {
 }
 
 /** @param {unknown} error */
-export const isUnauthorised = (error) => error instanceof ApiError && error.status === 401;
+export const isUnauthorized = (error) => error instanceof ApiError && error.status === 401;
 
 /** Sends the key with all requests from now on, as long as the tab lives. @param {string} key */
 export const keepKey = (key) => sessionStorage.setItem(KEY, key.trim());

@@ -1,6 +1,6 @@
 /** @import { AnswerTurn, Run } from './chat-types.js' */
 import { AnswerView } from './answer-view.mjs';
-import { ApiError, askForKey, isUnauthorised, request } from './api.mjs';
+import { ApiError, askForKey, isUnauthorized, request } from './api.mjs';
 import { Conversation } from './conversation.mjs';
 import { element, elementOf, make } from './elements.mjs';
 import {
@@ -50,7 +50,7 @@ async function withKey(action, signal) {
     try {
       return await action();
     } catch (error) {
-      if (!isUnauthorised(error)) throw error;
+      if (!isUnauthorized(error)) throw error;
       await askForKey(element('key'), signal);
     }
   }

@@ -1,5 +1,5 @@
 /** @import { DashboardEvents } from '../dashboard/events.js' */
-import { ApiError, askForKey, events, isUnauthorised, request } from './api.mjs';
+import { ApiError, askForKey, events, isUnauthorized, request } from './api.mjs';
 import { BlockMap } from './block-map.mjs';
 import { BlockTip } from './block-tip.mjs';
 import { DashboardCharts } from './dashboard-charts.mjs';
@@ -148,7 +148,7 @@ async function follow() {
       }
       setState('disconnected', 'bad');
     } catch (error) {
-      if (isUnauthorised(error)) {
+      if (isUnauthorized(error)) {
         setState('key needed', 'plain');
         element('content').hidden = true;
         await askForKey(element('key'));

@@ -31,7 +31,7 @@ export function addThemeToggle(button) {
 }
 
 /**
- * Calls `listener` whenever colours have changed: a canvas does not follow by itself.
+ * Calls `listener` whenever colors have changed: a canvas does not follow by itself.
  *
  * @param {() => void} listener
  */
@@ -40,7 +40,7 @@ export function onTheme(listener) {
 }
 
 /**
- * A custom property's colour as it is now, in a form that a canvas takes.
+ * A custom property's color as it is now, in a form that a canvas takes.
  *
  * @param {string} name
  */

@@ -2,7 +2,7 @@ import { endianness } from 'node:os';
 import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
-import { truncateAndNormalise } from '../../engine/generation/normalize.js';
+import { truncateAndNormalize } from '../../engine/generation/normalize.js';
 import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
@@ -24,7 +24,7 @@ export const EmbeddingSchema = Type.Object({
   model,
   input: FilledPromptSchema,
   encoding_format: Nullable(Type.Enum(['float', 'base64'])),
-  /** Cuts the vectors; they are normalised afterwards. */
+  /** Cuts the vectors; they are normalized afterwards. */
   dimensions: Nullable(Count(1)),
   add_special_tokens: Nullable(Type.Boolean()),
   user,
@@ -73,7 +73,7 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
         data: embeddings.map((embedding, index) => ({
           object: 'embedding',
           index,
-          embedding: write(truncateAndNormalise(embedding, dimensions)),
+          embedding: write(truncateAndNormalize(embedding, dimensions)),
         })),
         model: record.model,
         usage: { prompt_tokens: record.promptTokens, total_tokens: record.promptTokens },

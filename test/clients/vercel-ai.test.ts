@@ -151,13 +151,13 @@ describe("the Vercel AI SDK's OpenAI-compatible provider", () => {
     const request = { model, prompt: ASK_PERSON, temperature: 0 };
     expect((await generateObject({ ...request, schema: Person })).object).toEqual(TOM);
     expect((await generateObject({ ...request, output: 'no-schema' })).object).toEqual(TOM);
-    const colour = await generateObject({
+    const color = await generateObject({
       ...request,
       output: 'enum',
       enum: ['red', 'green'],
       prompt: 'What colour is grass?',
     });
-    expect(colour.object).toBe('green');
+    expect(color.object).toBe('green');
     const { output } = await generateText({
       ...request,
       output: Output.object({ schema: Person }),

@@ -97,7 +97,7 @@ describe('what goes wrong is said in one line', () => {
     expectOneLine(result, /model\.onnx: is not a complete ONNX protobuf \(5000000 bytes\)/);
   });
 
-  it('an operator pattern that is not recognised', async () => {
+  it('an operator pattern that is not recognized', async () => {
     const foreign = new OnnxBuilder();
     foreign.input('input_ids', 7, ['b', 's']);
     foreign.node('Softmax', 'attn/softmax', ['input_ids'], { outputs: ['logits'] });
@@ -223,7 +223,7 @@ describe('octavo generate and inspect', () => {
     expect(result).toMatchObject({ code: 0, stdout: 'The capital of Italy is Rome.\n' });
   });
 
-  it('prints what it recognised', async () => {
+  it('prints what it recognized', async () => {
     const result = await runOctavo(['inspect', TINY]);
     expect(result.code).toBe(0);
     expect(result.stdout).toContain('5 attention sites');

@@ -45,20 +45,20 @@ describe('structured output, with the embedded model and the official client', (
       choices.map((c) => c.message.content);
     const people = { temperature: 1, n: 4, response_format: schema };
     const peopleAlone = await ask('Hello!', people);
-    const [neighbour, peopleTogether, colour, word, any] = await Promise.all([
+    const [neighbor, peopleTogether, color, word, any] = await Promise.all([
       ask('Tell me a story about an owl.', { temperature: 0.8 }),
       ask('Hello!', people),
       ask('What colour is grass?', { guided_choice: ['red', 'green'], temperature: 0 }),
       ask('Hello!', { structured_outputs: { regex: '[a-c]{4}-\\d{2}' }, temperature: 1 }),
       ask('Hello!', { response_format: { type: 'json_object' }, temperature: 1 }),
     ]);
-    expect(texts(neighbour)).toEqual(texts(alone));
+    expect(texts(neighbor)).toEqual(texts(alone));
     expect(texts(peopleTogether)).toEqual(texts(peopleAlone));
     for (const { message, finish_reason } of peopleTogether) {
       expect(finish_reason).toBe('stop');
       expect(validate(JSON.parse(message.content ?? ''))).toBe(true);
     }
-    expect(colour[0].message.content).toBe('green');
+    expect(color[0].message.content).toBe('green');
     expect(word[0].message.content).toMatch(/^[a-c]{4}-\d{2}$/);
     if (any[0].finish_reason === 'stop')
       expect(JSON.parse(any[0].message.content ?? '')).toBeTypeOf('object');

@@ -77,7 +77,7 @@ describe('the engine thread is killed', () => {
 });
 
 describe('a grammar thread is killed', () => {
-  it('its requests get an error, neighbours nothing of it, and the next grammar works', {
+  it('its requests get an error, neighbors nothing of it, and the next grammar works', {
     timeout: 60_000,
   }, async () => {
     const { url } = await startOctavo([], {
@@ -88,11 +88,11 @@ describe('a grammar thread is killed', () => {
     });
     const alone = await textOf(await post(url, story(5, 200)));
     const constrained = { prompt: 'Hello', max_tokens: 400, guided_regex: '[a-z ]{300,350}' };
-    const neighbour = post(url, story(5, 200));
+    const neighbor = post(url, story(5, 200));
     const lost = await post(url, constrained);
     expect(lost.status).toBe(500);
     expect(await lost.text()).toContain('internal error');
-    expect(await textOf(await neighbour)).toBe(alone);
+    expect(await textOf(await neighbor)).toBe(alone);
     expect(await textOf(await post(url, constrained))).toMatch(/^[a-z ]{300,350}$/);
     expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   });

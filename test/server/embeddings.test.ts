@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { OctavoError } from '../../engine/errors.js';
-import { truncateAndNormalise } from '../../engine/generation/normalize.js';
+import { truncateAndNormalize } from '../../engine/generation/normalize.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
@@ -21,7 +21,7 @@ const embedding = (): ScriptedEngine =>
     embedding: vectorOf(promptTokenIds),
   }));
 
-const unit = (vector: Float32Array): number[] => [...truncateAndNormalise(vector, vector.length)];
+const unit = (vector: Float32Array): number[] => [...truncateAndNormalize(vector, vector.length)];
 
 const expectClose = (actual: readonly number[] | undefined, expected: readonly number[]): void => {
   expect(actual?.length).toBe(expected.length);
@@ -67,7 +67,7 @@ describe('with the official client', () => {
     expect(usage.prompt_tokens).toBe(prompts.flat().length);
   });
 
-  test('dimensions: cut, then normalised', async () => {
+  test('dimensions: cut, then normalized', async () => {
     const { client } = await startTestServer(embedding());
     const { data } = await client.embeddings.create({ model: MODEL, input: 'x', dimensions: 3 });
     expectClose(data[0]?.embedding, unit(vectorOf(bytesOf('x')).slice(0, 3)));
@@ -159,5 +159,5 @@ test('prompts are counted', async () => {
 });
 
 test('a zero vector stays zero', () => {
-  expect([...truncateAndNormalise(new Float32Array(3), 2)]).toEqual([0, 0]);
+  expect([...truncateAndNormalize(new Float32Array(3), 2)]).toEqual([0, 0]);
 });

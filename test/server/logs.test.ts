@@ -160,14 +160,14 @@ describe('prompts and keys', () => {
 });
 
 describe.skipIf(!hasProgram('script'))('on a terminal', () => {
-  it('the log is for people: colours and one readable line, no JSON', async () => {
+  it('the log is for people: colors and one readable line, no JSON', async () => {
     const output = await onTerminal({});
     expect(output).toContain('\u001B[32mINFO\u001B[39m: ');
     expect(output).toMatch(/\[\d\d:\d\d:\d\d\.\d\d\d\] .*octavo: serving octavo-tiny on http/);
     expect(output).not.toContain('{"level"');
   });
 
-  it('without colours where they are not wanted', async () => {
+  it('without colors where they are not wanted', async () => {
     const output = await onTerminal({ NO_COLOR: '1' });
     expect(output).toMatch(/\[\d\d:\d\d:\d\d\.\d\d\d\] INFO: octavo: serving octavo-tiny on http/);
     expect(output).not.toContain('\u001B[');
@@ -177,7 +177,7 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
 /** What a server prints on a terminal of its own, until it serves. */
 async function onTerminal(env: Record<string, string>): Promise<string> {
   const command = `exec "${process.execPath}" "${CLI}" serve --port 0`;
-  // Node takes CI for a terminal without colours.
+  // Node takes CI for a terminal without colors.
   const { CI: _ci, NO_COLOR: _noColor, ...inherited } = process.env;
   const child = spawn('script', ['-qec', command, '/dev/null'], {
     env: { ...inherited, TERM: 'xterm-256color', ...env },

@@ -72,7 +72,7 @@ test('a bad variable is named; a long value is cut', () => {
   expect(() => loadSettings({ port: ['9'.repeat(500)] }, {})).toThrow(/^--port 9{199}…: must/);
 });
 
-test('a slip is recognised, a stranger is not', () => {
+test('a slip is recognized, a stranger is not', () => {
   expect(nearest('--prot', ['--port', '--host'])).toBe('--port');
   expect(nearest('--quantum', ['--port', '--host'])).toBeNull();
 });

@@ -93,7 +93,7 @@ describe('byte-level tokens', async () => {
 
 const byte = (value: number): number => value + 3;
 
-describe('tokens whose text depends on their neighbours', async () => {
+describe('tokens whose text depends on their neighbors', async () => {
   const tokenizer = await load(fallbackTokenizer());
   const word = fc.constantFrom([259], [260], [261], [262], [263], [264], [265]);
   const character = fc

@@ -10,7 +10,7 @@ export interface Context {
 
 /**
  * The distribution of the next token, straight from the definitions: every step over the whole vocabulary, by sorting and
- * renormalising. The oracle of the sampler's tests.
+ * renormalizing. The oracle of the sampler's tests.
  */
 export function exactDistribution(
   logits: ArrayLike<number>,
@@ -28,7 +28,7 @@ export function exactDistribution(
     return allowed(token) ? x : Number.NEGATIVE_INFINITY;
   });
   const largest = Math.max(...edited);
-  let p = normalise(edited.map((x) => Math.exp((x - largest) / params.temperature)));
+  let p = normalize(edited.map((x) => Math.exp((x - largest) / params.temperature)));
   const ranks = edited.map((_, i) => i).sort((a, b) => edited[b] - edited[a] || a - b);
   if (params.topK > 0) p = keep(p, ranks.slice(0, params.topK));
   if (params.minP > 0) {
@@ -61,10 +61,10 @@ function untilMass(p: readonly number[], order: readonly number[], mass: number)
 
 function keep(p: readonly number[], kept: readonly number[]): number[] {
   const set = new Set(kept);
-  return normalise(p.map((x, i) => (set.has(i) ? x : 0)));
+  return normalize(p.map((x, i) => (set.has(i) ? x : 0)));
 }
 
-function normalise(weights: readonly number[]): number[] {
+function normalize(weights: readonly number[]): number[] {
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((w) => w / total);
 }

@@ -15,7 +15,7 @@ export const COMMIT = 'c0ffee'.padEnd(40, '0');
 export const DATA = 'onnx/model.onnx_data';
 
 /** Moves the weights out of a model's file, into one beside it under the given name. */
-export function externalise(model: ModelProto, location: string): { onnx: Buffer; data: Buffer } {
+export function externalize(model: ModelProto, location: string): { onnx: Buffer; data: Buffer } {
   const parts: Uint8Array[] = [];
   let offset = 0;
   for (const tensor of model.graph?.initializer ?? []) {
@@ -34,7 +34,7 @@ export function externalise(model: ModelProto, location: string): { onnx: Buffer
 
 /** What the hub would have of a model that nobody runs: a decoder with 80 KB of external data. */
 export function smallRepository(location = 'model.onnx_data'): HubRepository {
-  const { onnx, data } = externalise(tinyDecoder().build(), location);
+  const { onnx, data } = externalize(tinyDecoder().build(), location);
   return {
     commit: COMMIT,
     files: new Map([
@@ -55,7 +55,7 @@ export function smallRepository(location = 'model.onnx_data'): HubRepository {
 export function octavoTinyRepository(): HubRepository {
   const dir = embeddedModelDir();
   const model = fromBinary(ModelProtoSchema, readFileSync(join(dir, 'onnx/model.onnx')));
-  const { onnx, data } = externalise(model, 'model.onnx_data');
+  const { onnx, data } = externalize(model, 'model.onnx_data');
   const names = [
     'config.json',
     'generation_config.json',

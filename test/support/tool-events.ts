@@ -1,6 +1,6 @@
 import type { ToolCallParser, ToolEvent } from '../../engine/tools/tool-format.js';
 
-/** Runs a parser over a text in pieces; neighbouring events of a kind are joined. */
+/** Runs a parser over a text in pieces; neighboring events of a kind are joined. */
 export function parsePieces(parser: ToolCallParser, pieces: readonly string[]): ToolEvent[] {
   return joinEvents([...pieces.flatMap((piece) => parser.push(piece)), ...parser.flush()]);
 }

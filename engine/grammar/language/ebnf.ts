@@ -13,7 +13,7 @@ import {
   sequenceOf,
   text,
 } from './expression.js';
-import { regularise } from './regularise.js';
+import { regularize } from './regularize.js';
 
 const MAX_REPEAT = 100_000;
 const MAX_DEPTH = 200;
@@ -61,7 +61,7 @@ class EbnfParser {
       this.#skip();
       if (!this.#take('::=')) throw this.#error(`expected ::= after ${name}`);
       if (bodies.has(name)) throw this.#error(`the rule ${name} is there twice`, start);
-      bodies.set(name, regularise(this.#choice()));
+      bodies.set(name, regularize(this.#choice()));
     }
     if (!bodies.has('root')) throw this.#error('there is no rule root');
     for (const [name, place] of this.#uses) {

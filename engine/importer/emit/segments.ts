@@ -23,13 +23,13 @@ import { segmentWeights, writeSegment } from '../write-segment.js';
  * @throws OctavoError `model_unsupported`: one line that names file and node
  */
 export function emitSegments(model: AnalyzedModel): ImportedModel {
-  const { graph, recognised, sites } = model;
+  const { graph, recognized, sites } = model;
   const fed = new Set(Object.values(STEP_INPUT));
-  const left = cutAtSites(graph, recognised, fed, [LOGITS]).flatMap((cut) => cut.nodes);
+  const left = cutAtSites(graph, recognized, fed, [LOGITS]).flatMap((cut) => cut.nodes);
   checkNoAttentionLeft(graph, left);
   checkKernels(graph, left);
   rankLogits(graph);
-  const cuts = cutAtSites(graph, recognised, fed, Object.values(STEP_OUTPUT));
+  const cuts = cutAtSites(graph, recognized, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);
   checkFloats(graph, sites, types);
   const { directory, place } = placeWeights(graph);

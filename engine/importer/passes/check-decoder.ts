@@ -56,7 +56,7 @@ export function checkDecoder(graph: Graph): void {
     const found = [...graph.outputs.keys()].slice(0, 4).join(', ');
     throw fail(
       `it has no output ${LOGITS}, but ${found}`,
-      'export the model with its language-modelling head (--task text-generation-with-past)',
+      'export the model with its language-modeling head (--task text-generation-with-past)',
     );
   }
 }

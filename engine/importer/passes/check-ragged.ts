@@ -2,7 +2,7 @@ import { OctavoError } from '../../errors.js';
 import { type Graph, MICROSOFT, shapeOf } from '../graph.js';
 import { type AttentionSite, LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { siteInputs } from '../recognisers/recogniser.js';
+import { siteInputs } from '../recognizers/recognizer.js';
 
 /**
  * A step is one row of T tokens, `[1, T]`: what a graph with a batch axis of 1 and an open sequence axis computes anyway,

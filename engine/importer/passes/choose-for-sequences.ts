@@ -17,7 +17,7 @@ import {
 } from '../probe/observe-lengths.js';
 import { Probe } from '../probe/probe.js';
 import { sliceGraph } from '../probe/subgraph.js';
-import type { RecognisedSite } from '../recognisers/recogniser.js';
+import type { RecognizedSite } from '../recognizers/recognizer.js';
 import { type PositionalPart, positionalPart } from './positional-part.js';
 
 /**
@@ -39,7 +39,7 @@ import { type PositionalPart, positionalPart } from './positional-part.js';
  */
 export async function chooseForSequences(
   graph: Graph,
-  sites: readonly RecognisedSite[],
+  sites: readonly RecognizedSite[],
   servedLength: number,
 ): Promise<readonly number[]> {
   const part = positionalPart(graph, sites);

@@ -2,8 +2,8 @@ import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { ROW_INPUTS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { joinOf } from '../recognisers/cache-flow.js';
-import { type RecognisedSite, siteInputs } from '../recognisers/recogniser.js';
+import { joinOf } from '../recognizers/cache-flow.js';
+import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';
 import { keepsState } from './check-decoder.js';
 
 /** One segment's share of the graph. */
@@ -29,7 +29,7 @@ export interface SegmentCut {
  */
 export function cutAtSites(
   graph: Graph,
-  sites: readonly RecognisedSite[],
+  sites: readonly RecognizedSite[],
   available: ReadonlySet<string>,
   wanted: readonly string[],
 ): SegmentCut[] {
@@ -72,7 +72,7 @@ function isRepeated(node: NodeProto, repeated: ReadonlySet<string>): boolean {
 }
 
 /** For every tensor: how many sites lie before it. What is fed to the last segment only lies behind all of them. */
-function dependenceLevels(graph: Graph, sites: readonly RecognisedSite[]): Map<string, number> {
+function dependenceLevels(graph: Graph, sites: readonly RecognizedSite[]): Map<string, number> {
   const level = new Map([...ROW_INPUTS].map((name) => [name, sites.length]));
   const siteOf = new Map(sites.map((site, index) => [site.node, index]));
   for (const node of graph.nodes) {
@@ -90,7 +90,7 @@ function nodeLevel(node: NodeProto, level: ReadonlyMap<string, number>): number 
 /** Nodes that what is wanted or a site's inputs need, in topological order; the sites themselves are not among them. */
 function liveNodes(
   graph: Graph,
-  sites: readonly RecognisedSite[],
+  sites: readonly RecognizedSite[],
   available: ReadonlySet<string>,
   wanted: readonly string[],
 ): NodeProto[] {
@@ -135,7 +135,7 @@ function isState(graph: Graph, name: string): boolean {
 /** What the cut graph has no more: inputs that a step does not feed, and what sites make besides their output. */
 function goneTensors(
   graph: Graph,
-  sites: readonly RecognisedSite[],
+  sites: readonly RecognizedSite[],
   available: ReadonlySet<string>,
 ): Set<string> {
   const inputs = [...graph.inputs.keys()].filter((name) => !available.has(name));
@@ -144,7 +144,7 @@ function goneTensors(
 }
 
 /**
- * A condition would be one for all tokens of a step: a request's text would depend on its neighbours. (And a branch reads
+ * A condition would be one for all tokens of a step: a request's text would depend on its neighbors. (And a branch reads
  * tensors from around it that its node does not list.)
  */
 function refuseBranches(graph: Graph, node: NodeProto): void {
@@ -175,7 +175,7 @@ function withRepeated(
 
 function connect(
   graph: Graph,
-  sites: readonly RecognisedSite[],
+  sites: readonly RecognizedSite[],
   segments: readonly (readonly NodeProto[])[],
   atLast: readonly string[],
   repeated: ReadonlySet<string>,

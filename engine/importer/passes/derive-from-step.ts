@@ -9,8 +9,8 @@ import {
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
 import { Probe, type ProbeStep } from '../probe/probe.js';
-import { type RecognisedSite, siteInputs } from '../recognisers/recogniser.js';
-import { SITE } from '../recognisers/replace-site.js';
+import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';
+import { SITE } from '../recognizers/replace-site.js';
 
 /**
  * Outside of attention, exporters read cache and mask for sizes alone: the batch, the step's length, positions counted from the
@@ -21,7 +21,7 @@ import { SITE } from '../recognisers/replace-site.js';
  */
 export async function deriveFromStep(
   graph: Graph,
-  sites: readonly RecognisedSite[],
+  sites: readonly RecognizedSite[],
   maxLength: number,
 ): Promise<void> {
   const probe = new Probe(graph);
@@ -58,7 +58,7 @@ export async function deriveFromStep(
 }
 
 /** Integers that live nodes need and that are made from cache or mask. */
-function integersOfCache(graph: Graph, sites: readonly RecognisedSite[]): string[] {
+function integersOfCache(graph: Graph, sites: readonly RecognizedSite[]): string[] {
   const types = elementTypes(graph);
   const fed = new Set<string>(Object.values(STEP_INPUT));
   const siteNodes = new Set(sites.map(({ node }) => node));

@@ -1,22 +1,22 @@
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import type { Graph } from '../graph.js';
-import { GroupQueryAttentionRecogniser } from '../recognisers/group-query-attention.js';
-import { OBSERVED } from '../recognisers/observed-attention.js';
-import { unfuseAttention } from '../recognisers/plain-multi-head.js';
+import { GroupQueryAttentionRecognizer } from '../recognizers/group-query-attention.js';
+import { OBSERVED } from '../recognizers/observed-attention.js';
+import { unfuseAttention } from '../recognizers/plain-multi-head.js';
 import type {
-  AttentionRecogniser,
-  RecognisedSite,
-  RecogniserHints,
-} from '../recognisers/recogniser.js';
-import { stateHeadSizes } from '../recognisers/state-head-sizes.js';
+  AttentionRecognizer,
+  RecognizedSite,
+  RecognizerHints,
+} from '../recognizers/recognizer.js';
+import { stateHeadSizes } from '../recognizers/state-head-sizes.js';
 
-const RECOGNISERS: readonly AttentionRecogniser[] = [
-  new GroupQueryAttentionRecogniser(),
+const RECOGNIZERS: readonly AttentionRecognizer[] = [
+  new GroupQueryAttentionRecognizer(),
   ...OBSERVED,
 ];
 
-/** Operators that compute attention in forms that no recogniser knows. */
+/** Operators that compute attention in forms that no recognizer knows. */
 const FOREIGN = new Set([
   'SparseAttention',
   'QAttention',
@@ -32,18 +32,18 @@ const FOREIGN = new Set([
  *
  * @throws OctavoError `model_unsupported`: what was found instead, what is expected, what to export
  */
-export async function findSites(graph: Graph, hints: RecogniserHints): Promise<RecognisedSite[]> {
+export async function findSites(graph: Graph, hints: RecognizerHints): Promise<RecognizedSite[]> {
   const foreign = graph.nodes.find(({ opType }) => FOREIGN.has(opType));
   if (foreign) {
     throw unsupported(
       graph,
-      `attention as ${foreign.opType} (node ${foreign.name}) is not recognised`,
+      `attention as ${foreign.opType} (node ${foreign.name}) is not recognized`,
     );
   }
   unfuseAttention(graph);
   stateHeadSizes(graph);
-  const sites: RecognisedSite[] = [];
-  for (const recogniser of RECOGNISERS) sites.push(...(await recogniser.recognise(graph, hints)));
+  const sites: RecognizedSite[] = [];
+  for (const recognizer of RECOGNIZERS) sites.push(...(await recognizer.recognize(graph, hints)));
   if (sites.length === 0) throw unsupported(graph, describeWhatIsThere(graph));
   const place = new Map(graph.nodes.map((node, index) => [node, index]));
   return sites.sort((a, b) => (place.get(a.node) ?? 0) - (place.get(b.node) ?? 0));
@@ -54,14 +54,14 @@ function describeWhatIsThere(graph: Graph): string {
   if (softmax) return `no keys of a KV cache come to its softmax (node ${softmax.name})`;
   const hasPast = [...graph.inputs.keys()].some((name) => name.startsWith('past_key_values'));
   return hasPast
-    ? 'it has past_key_values but no attention that is recognised'
+    ? 'it has past_key_values but no attention that is recognized'
     : 'it has no attention and no past_key_values: it is not a decoder with a KV cache';
 }
 
 function unsupported(graph: Graph, what: string): OctavoError {
-  const forms = RECOGNISERS.map((recogniser) => recogniser.form).join(', ');
+  const forms = RECOGNIZERS.map((recognizer) => recognizer.form).join(', ');
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: ${what}. Recognised forms: ${forms}. Export it with ${EXPORT_ADVICE}`,
+    `${graph.file}: ${what}. Recognized forms: ${forms}. Export it with ${EXPORT_ADVICE}`,
   );
 }

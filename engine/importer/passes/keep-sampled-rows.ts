@@ -45,7 +45,7 @@ function findHead(graph: Graph): NodeProto {
       if (graph.isConstant(node.input[1])) return node;
     } else if (node && ELEMENTWISE.has(node.opType)) {
       const dynamic = node.input.filter((name) => !graph.isConstant(name));
-      // A quantised product is multiplied by the scale of its activation, which is computed too.
+      // A quantized product is multiplied by the scale of its activation, which is computed too.
       const product = dynamic.length === 1 ? dynamic : dynamic.filter((n) => isInteger(graph, n));
       if (product.length === 1) {
         tensor = product[0];
@@ -55,7 +55,7 @@ function findHead(graph: Graph): NodeProto {
     throw new OctavoError(
       'model_unsupported',
       `${graph.file}: ${node ? `node ${node.name} (${node.opType})` : 'nothing'} makes the output "${LOGITS}"; expected ` +
-        'a product with a constant weight (the LM head). Export the model with its language-modelling head',
+        'a product with a constant weight (the LM head). Export the model with its language-modeling head',
     );
   }
 }
@@ -67,7 +67,7 @@ function isInteger(graph: Graph, tensor: string): boolean {
   return product?.opType === 'MatMulInteger';
 }
 
-/** Who reads the activation of the LM head: itself, or what quantises it. */
+/** Who reads the activation of the LM head: itself, or what quantizes it. */
 function readerOf(graph: Graph, head: NodeProto): NodeProto {
   const maker = graph.producer(head.input[0]);
   return head.opType === 'MatMulInteger' && maker?.opType === 'DynamicQuantizeLinear'

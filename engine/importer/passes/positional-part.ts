@@ -1,7 +1,7 @@
 import type { Graph } from '../graph.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import type { RecognisedSite } from '../recognisers/recogniser.js';
+import type { RecognizedSite } from '../recognizers/recognizer.js';
 
 /** What a graph makes of positions and of the step's size alone, before any token or weight of a layer takes part. */
 export interface PositionalPart {
@@ -12,7 +12,7 @@ export interface PositionalPart {
   readonly results: readonly string[];
 }
 
-export function positionalPart(graph: Graph, sites: readonly RecognisedSite[]): PositionalPart {
+export function positionalPart(graph: Graph, sites: readonly RecognizedSite[]): PositionalPart {
   const tensors = new Set<string>([STEP_INPUT.positionIds]);
   const nodes: NodeProto[] = [];
   for (const node of graph.nodes) {
@@ -41,7 +41,7 @@ function isPositional(graph: Graph, node: NodeProto, known: ReadonlySet<string>)
 }
 
 /** Nodes that logits or the inputs of attention need. */
-function liveNodes(graph: Graph, sites: readonly RecognisedSite[]): NodeProto[] {
+function liveNodes(graph: Graph, sites: readonly RecognizedSite[]): NodeProto[] {
   const siteNodes = new Set(sites.map(({ node }) => node));
   const needed = new Set([
     LOGITS,

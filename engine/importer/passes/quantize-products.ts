@@ -15,7 +15,7 @@ export interface WeightTensors {
 /**
  * Rewrites products of float activations as products of int8 numbers. For a row x of an activation and a weight W:
  *
- *     s = max |x| / 127             Abs, ReduceMax, Mul      one number a row: a neighbour's outlier spoils nothing, and a row's
+ *     s = max |x| / 127             Abs, ReduceMax, Mul      one number a row: a neighbor's outlier spoils nothing, and a row's
  *     q = round(x / s) + 128        QuantizeLinear           result never depends on the other rows of the step
  *     y = (q - 128) Wq * sw * s     MatMulIntegerToFloat, Mul
  *
@@ -110,7 +110,7 @@ class Rewriter {
 
   #weights(of: Product | Embedding): WeightTensors {
     const tensors = this.#tensors.get(of);
-    if (!tensors) throw new Error(`no quantised weights for node ${of.node.name}`);
+    if (!tensors) throw new Error(`no quantized weights for node ${of.node.name}`);
     return tensors;
   }
 

@@ -10,7 +10,7 @@ import {
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
 
-/** Largest magnitude of a quantised activation; its zero is at 128, so that all of them are unsigned. */
+/** Largest magnitude of a quantized activation; its zero is at 128, so that all of them are unsigned. */
 const LARGEST_ACTIVATION = 127;
 const INVERSE = 'octavo.rows.inverse';
 const LAST_AXIS = 'octavo.rows.last_axis';
@@ -29,7 +29,7 @@ export interface QuantizedRows {
 }
 
 /**
- * Makes nodes that quantise activations `[..., T, width]`, each row by itself: a neighbour's outlier spoils nothing, and a row's result never
+ * Makes nodes that quantize activations `[..., T, width]`, each row by itself: a neighbor's outlier spoils nothing, and a row's result never
  * depends on the other rows of the step. A row of zeros has the scale 0; its integers may then be anything.
  */
 export class RowQuantizer {
@@ -93,7 +93,7 @@ export class RowQuantizer {
     return names;
   }
 
-  /** A product of quantised rows, still without their scales: float32 `[..., T, outputs]`. */
+  /** A product of quantized rows, still without their scales: float32 `[..., T, outputs]`. */
   product(
     name: string,
     { values }: QuantizedRows,

@@ -5,8 +5,8 @@ import { readersOf } from '../readers.js';
 import { RowQuantizer } from './row-quantizer.js';
 
 /**
- * Exports in 8 bits quantise an activation with one scale for the whole tensor, which in a row of many sequences would be
- * shared by all of them: with a loud neighbour, little would be left of a quiet one's digits, and its text would be another.
+ * Exports in 8 bits quantize an activation with one scale for the whole tensor, which in a row of many sequences would be
+ * shared by all of them: with a loud neighbor, little would be left of a quiet one's digits, and its text would be another.
  * Each row gets a scale of its own instead, as in W8A8:
  *
  *     DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(scale of x * scale of W)

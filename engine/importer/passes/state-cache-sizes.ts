@@ -1,6 +1,6 @@
 import { type Graph, shapeOf } from '../graph.js';
 import type { ValueInfoProto } from '../onnx/onnx_pb.js';
-import { joinOf } from '../recognisers/cache-flow.js';
+import { joinOf } from '../recognizers/cache-flow.js';
 
 /**
  * Some exporters leave the heads of a cache and their size open where it comes in, and state them where it goes out (transformers 5 gives

@@ -69,7 +69,7 @@ function readRow(
   if (!Number.isFinite(own) || own < MASKED * 1000) {
     return `the query at position ${position} does not see itself`;
   }
-  // Neighbours differ by the slope, unless a window of one token has hidden them.
+  // Neighbors differ by the slope, unless a window of one token has hidden them.
   const step = position > 0 ? own - values[start + position - 1] : 0;
   const near = step < -MASKED ? step : 0;
   let farthest = position;

@@ -31,7 +31,7 @@ export type ProductProbe = (weight: number, rows: readonly number[]) => Promise<
 /**
  * How many bits a weight may have so that products are exact on this machine, or null when 7 are too many.
  *
- * x86 CPUs without VNNI or AMX add two neighbouring products of a u8 and an s8 in 16 bits, which saturate: 2 * 255 * 127 > 32,767.
+ * x86 CPUs without VNNI or AMX add two neighboring products of a u8 and an s8 in 16 bits, which saturate: 2 * 255 * 127 > 32,767.
  * Nobody would see it but in the quality of the text. ARM's instructions widen first. Instead of reading the CPU's features, in
  * another way on each system and without knowing what ONNX Runtime makes of them, the largest products are computed once.
  */

@@ -85,7 +85,7 @@ export function planQuantization(
   return { products, embeddings, left };
 }
 
-/** The product, or why it is none that can be quantised. */
+/** The product, or why it is none that can be quantized. */
 function asProduct(
   graph: Graph,
   node: NodeProto,

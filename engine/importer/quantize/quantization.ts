@@ -7,13 +7,13 @@ export const QUANTIZATIONS = ['none', 'w8a8'] as const satisfies readonly Quanti
 export type WeightBits = 7 | 8;
 
 /**
- * Largest magnitude of a quantised weight. With 7 bits two neighbouring products, 2 * 255 * 64 = 32,640, fit the 16-bit sums of
+ * Largest magnitude of a quantized weight. With 7 bits two neighboring products, 2 * 255 * 64 = 32,640, fit the 16-bit sums of
  * CPUs without VNNI; symmetric on purpose, so that a weight and its negation are stored alike.
  */
 export const LARGEST_WEIGHT = { 7: 64, 8: 127 } as const satisfies Record<WeightBits, number>;
 
-/** What of a graph is quantised. */
+/** What of a graph is quantized. */
 export interface QuantizeScope {
-  /** Weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantised, then quantised again. */
+  /** Weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantized, then quantized again. */
   readonly nbits: boolean;
 }

@@ -35,7 +35,7 @@ export interface QuantizeModelOptions extends QuantizeScope {
  *
  * @param graph as its file has it, but for passes that always do the same; changed, and of no further use
  * @returns the rewritten graph, whose files lie in the cache
- * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is nothing to quantise
+ * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is nothing to quantize
  */
 export async function quantizeModel(graph: Graph, options: QuantizeModelOptions): Promise<Graph> {
   const bits = await (options.weightBits ?? exactWeightBits)();
@@ -86,7 +86,7 @@ async function addTo(
     const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
     throw new OctavoError(
       'model_unsupported',
-      `${graph.file}: --quantize w8a8 finds no product with a constant weight to quantise` +
+      `${graph.file}: --quantize w8a8 finds no product with a constant weight to quantize` +
         (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
     );
   }
@@ -106,7 +106,7 @@ async function addTo(
   });
 }
 
-/** For people: what is quantised, and what is left. */
+/** For people: what is quantized, and what is left. */
 function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
   const { products, embeddings, left } = plan;
   const activations = new Set(products.map(({ activation }) => activation)).size;
@@ -128,7 +128,7 @@ function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
   return lines;
 }
 
-/** About: a byte for each weight that is quantised, and all others as they are. */
+/** About: a byte for each weight that is quantized, and all others as they are. */
 function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number {
   const replaced = new Set<TensorProto>(embeddings.map(({ tensor }) => tensor));
   let bytes = embeddings.reduce((n, { tensor }) => n + byteLength(tensor) / 4, 0);

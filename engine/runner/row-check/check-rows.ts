@@ -16,7 +16,7 @@ const TOLERANCE: Readonly<Record<Comparison, number>> = { 'others changed': 1e-3
  * is seen by running the segments, whatever nodes they have: a few tokens beside others, beside very different others, and alone. It takes
  * five passes of at most six tokens.
  *
- * @throws OctavoError `model_unsupported`: which node lets a sequence feel its neighbours, and what to do
+ * @throws OctavoError `model_unsupported`: which node lets a sequence feel its neighbors, and what to do
  */
 export async function checkRows(
   model: ImportedModel,

@@ -13,7 +13,7 @@ export interface AddedToken {
   /** White space on its left, or right, is taken with it. */
   readonly lstrip: boolean;
   readonly rstrip: boolean;
-  /** It is looked for in the normalised text, in its own normalised form. */
+  /** It is looked for in the normalized text, in its own normalized form. */
   readonly normalized: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface AddedToken {
 export type Section = Passage | { readonly id: number };
 
 interface Passage extends Piece {
-  /** Parts of it in which no control token is recognised. */
+  /** Parts of it in which no control token is recognized. */
   readonly client: Spans;
 }
 
@@ -31,7 +31,7 @@ const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /\p{White_Space}/u;
 
-/** Finds added tokens in texts: those that are written as they are first, then the others in what normalisation made of the rest. */
+/** Finds added tokens in texts: those that are written as they are first, then the others in what normalization made of the rest. */
 export class AddedTokens {
   readonly #plain: TokenTrie;
   readonly #normalized: TokenTrie;
@@ -47,21 +47,21 @@ export class AddedTokens {
     }
   }
 
-  /** Cuts a text at its added tokens and normalises what lies between. */
+  /** Cuts a text at its added tokens and normalizes what lies between. */
   split(text: string, { client, control }: Guard): Section[] {
     return cut({ text, opens: true, client }, this.#plain, control).flatMap((section) => {
       if ('id' in section) return [section];
-      return cut(this.#normalised(section), this.#normalized, control);
+      return cut(this.#normalizePassage(section), this.#normalized, control);
     });
   }
 
-  #normalised(section: Passage): Passage {
+  #normalizePassage(section: Passage): Passage {
     const { text, client } = section;
     const whole = this.#normalize(text);
     if (client.length === 0 || this.#normalized.isEmpty) return { ...section, text: whole, client };
     if (whole === text) return section;
-    // Run by run, so that it is known where each comes to stand. What a normaliser does at the ends of a text (a prefix, stripping)
-    // it must do at the ends of the whole only: a letter stands there for the neighbours.
+    // Run by run, so that it is known where each comes to stand. What a normalizer does at the ends of a text (a prefix, stripping)
+    // it must do at the ends of the whole only: a letter stands there for the neighbors.
     const ends = [...client.flatMap(({ start, end }) => [start, end]), text.length];
     const written = new SpanWriter();
     let start = 0;
@@ -83,12 +83,12 @@ export class AddedTokens {
     const left = hasLeft ? NEIGHBOR : '';
     const right = hasRight ? NEIGHBOR : '';
     const before = left === '' ? 0 : this.#normalize(left).length;
-    const normalised = this.#normalize(left + text + right);
-    return normalised.slice(before, normalised.length - right.length);
+    const normalized = this.#normalize(left + text + right);
+    return normalized.slice(before, normalized.length - right.length);
   }
 }
 
-/** A letter that no normaliser changes or joins with what stands beside it. */
+/** A letter that no normalizer changes or joins with what stands beside it. */
 const NEIGHBOR = 'x';
 
 function cut(

@@ -4,7 +4,7 @@ const WINDOW = 512;
 const HIGH_SURROGATE = /[\uD800-\uDBFF]/;
 
 /**
- * SentencePiece's compiled table of normalisation: a double-array trie (Aoe 1989, in the layout of the library darts-clone) from
+ * SentencePiece's compiled table of normalization: a double-array trie (Aoe 1989, in the layout of the library darts-clone) from
  * UTF-8 to offsets into a block of texts that end with a zero.
  */
 export class Charsmap {

@@ -37,7 +37,7 @@ export function knowsLongestToken(
 const hasByteLevel = (part: unknown): boolean =>
   JSON.stringify(part ?? null).includes('"ByteLevel"');
 
-/** Whether no character of a text can be dropped by a normaliser or pre-tokenizer. */
+/** Whether no character of a text can be dropped by a normalizer or pre-tokenizer. */
 export function keepsCharacters(part: unknown): boolean {
   if (part === undefined || part === null) return true;
   if (!isObject(part)) return false;

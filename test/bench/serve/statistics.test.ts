@@ -7,7 +7,7 @@ import {
   isGood,
   LatencyHistogram,
   nearestRank,
-  summarise,
+  summarize,
 } from '../../../bench/serve/statistics.js';
 import { linearTicks, logTicks, renderPanels } from '../../../bench/serve/svg.js';
 
@@ -73,7 +73,7 @@ test('nearest rank', () => {
 
 describe('summary', () => {
   test('rates, tokens and errors by kind', () => {
-    const summary = summarise(
+    const summary = summarize(
       [
         result(),
         result({ dueMs: 1000, sentMs: 1000, firstTokenMs: 1200, endMs: 2000, outputTokens: 9 }),
@@ -114,18 +114,18 @@ describe('summary', () => {
 
   test('tells when the model has ended answers before their length', () => {
     const early = result({ finishReason: 'stop', outputTokens: 3, maxTokens: 37 });
-    const summary = summarise([early, early, result()], {});
+    const summary = summarize([early, early, result()], {});
     expect(summary.tokens).toMatchObject({ output: 11, asked: 79, endedEarly: 2 });
     const table = renderMarkdown(summary, OPTIONS, 'm');
     expect(table).toContain(
       '| ended early by the model | 2 of 3: 3.67 tokens out of 26.3 on average; --ignore-eos',
     );
-    expect(renderMarkdown(summarise([result()], {}), OPTIONS, 'm')).not.toContain('ended early');
+    expect(renderMarkdown(summarize([result()], {}), OPTIONS, 'm')).not.toContain('ended early');
   });
 
   test('without a request, or without limits', () => {
-    expect(summarise([], {})).toMatchObject({ durationSeconds: 0, goodput: null });
-    expect(summarise([], { e2e: 1 }).goodput?.share).toBe(0);
+    expect(summarize([], {})).toMatchObject({ durationSeconds: 0, goodput: null });
+    expect(summarize([], { e2e: 1 }).goodput?.share).toBe(0);
   });
 });
 

@@ -10,11 +10,11 @@ it('tells what a decoder is before anything is emitted of it', async () => {
     ...[0, 1, 2, 3, 4].map((layer) => [layer, 24]),
     [5, 0],
   ]);
-  expect(model.recognised.map(({ node }) => node.name)).toEqual(
+  expect(model.recognized.map(({ node }) => node.name)).toEqual(
     model.sites.map(({ node }) => node),
   );
   // One graph, attention nodes and all, which ends in the model's own logits.
-  for (const { node } of model.recognised) expect(model.graph.nodes).toContain(node);
+  for (const { node } of model.recognized) expect(model.graph.nodes).toContain(node);
   const outputs = model.graph.nodes.flatMap(({ output }) => output);
   for (const name of Object.values(STEP_OUTPUT)) expect(outputs).not.toContain(name);
 

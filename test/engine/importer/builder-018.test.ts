@@ -97,7 +97,7 @@ describe('an export of the model builder 0.18 that is not served', () => {
     expect(await refusal(write(model))).toContain('without the model builder');
   });
 
-  it('quantises its cache (kv_cache_quant_scheme)', async () => {
+  it('quantizes its cache (kv_cache_quant_scheme)', async () => {
     const model = read('genai-0.18', 'llama3');
     for (const { attribute } of model.graph?.node ?? []) {
       const any = attribute.find(({ name }) => name === 'do_rotary');

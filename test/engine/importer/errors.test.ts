@@ -91,7 +91,7 @@ describe('importing what is not supported', () => {
       expect(foreign.kind).toBe('model_unsupported');
       expect(foreign.message).toContain(`${form} (node old)`);
       expect(foreign.message).toMatch(
-        /Recognised forms: GroupQueryAttention, MultiHeadAttention, Attention, decomposed.*model builder/,
+        /Recognized forms: GroupQueryAttention, MultiHeadAttention, Attention, decomposed.*model builder/,
       );
     }
 

@@ -185,7 +185,7 @@ describe('a declared width of the logits', () => {
 });
 
 describe('the element types of carried tensors', () => {
-  it('come out of dequantisation as floats', async () => {
+  it('come out of dequantization as floats', async () => {
     const b = tinyDecoder();
     const table = b.weights.find(({ name }) => name === 'embedding');
     if (!table) throw new Error('no embedding');
@@ -194,7 +194,7 @@ describe('the element types of carried tensors', () => {
     const scale = b.weight('embedding/scale', [], Float32Array.of(0.01));
     await expectOpens(
       afterEmbedding(b, (from, to) => {
-        b.node('DequantizeLinear', 'dequantised', [from, scale], { outputs: [to] });
+        b.node('DequantizeLinear', 'dequantized', [from, scale], { outputs: [to] });
       }),
     );
   });

@@ -83,7 +83,7 @@ describe('a graph that cannot compute the longest sequences', () => {
   });
 });
 
-describe('a graph that lets a sequence feel its neighbours', () => {
+describe('a graph that lets a sequence feel its neighbors', () => {
   it.each<[string, (b: OnnxBuilder, from: string) => string, string]>([
     [
       'a scale for the whole step',

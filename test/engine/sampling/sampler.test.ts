@@ -135,7 +135,7 @@ describe('uniform', () => {
     }
   });
 
-  it('neighbours are independent', () => {
+  it('neighbors are independent', () => {
     const pair = (i: number): number =>
       Math.floor(uniform(1, i) * 10) * 10 + Math.floor(uniform(2, i) * 10);
     const cells = Array.from({ length: 100 }, () => 1 / 100);

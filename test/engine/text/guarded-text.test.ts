@@ -88,7 +88,7 @@ const BYTES = Array.from(
   (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`,
 );
 
-describe('a special token that is looked for in normalised text', () => {
+describe('a special token that is looked for in normalized text', () => {
   const tokenizerWith = (normalizer: object): object => ({
     added_tokens: [{ id: 0, content: '<s>', special: true, normalized: true }],
     normalizer,
@@ -128,7 +128,7 @@ describe('a special token that is looked for in normalised text', () => {
     ['a prefix', LLAMA],
     ['NFKC', { type: 'NFKC' }],
     ['stripping', { type: 'Strip', strip_left: true, strip_right: true }],
-  ])('other texts are normalised as ever: %s', async (_, normalizer) => {
+  ])('other texts are normalized as ever: %s', async (_, normalizer) => {
     const { encode } = await load(tokenizerWith(normalizer));
     for (const text of TEXTS.filter((of) => !of.includes('<s>'))) {
       const pieces: Piece[] = [

@@ -113,7 +113,7 @@ describe('a text of megabytes', () => {
   });
 });
 
-describe("SentencePiece's table of normalisation", async () => {
+describe("SentencePiece's table of normalization", async () => {
   const tokenizer = await loadTokenizer(tokenizerDir('t5'));
   const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens: false });
 

@@ -10,7 +10,7 @@ function warnings(environment: Record<string, string>): string[] {
   return lines;
 }
 
-test('a misspelt variable is named, with the one that was meant', () => {
+test('a misspelled variable is named, with the one that was meant', () => {
   expect(warnings({ OCTAVO_MODLE: 'x', OCTAVO_PORT: '1', HOME: '/', OCTAVO_ZZZZZZ: '' })).toEqual([
     'the variable OCTAVO_MODLE is unknown and has no effect: did you mean OCTAVO_MODEL?',
     'the variable OCTAVO_ZZZZZZ is unknown and has no effect',

@@ -7,7 +7,7 @@ export function elementSize(format: i32): usize {
   return format == FORMAT_F32 ? 4 : format == FORMAT_BF16 || format == FORMAT_INT16 ? 2 : 1;
 }
 
-/** Integers with a scale for each token and head, multiplied as integers: two neighbours of a sum lie side by side in the pages. */
+/** Integers with a scale for each token and head, multiplied as integers: two neighbors of a sum lie side by side in the pages. */
 // @ts-ignore: decorator
 @inline
 export function isInteger(format: i32): bool {

@@ -14,7 +14,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
-/** One of each form of attention and of weights; recognisers must find their way through the rewritten graph, too. */
+/** One of each form of attention and of weights; recognizers must find their way through the rewritten graph, too. */
 const EXPORTS: readonly {
   readonly exporter: string;
   readonly family: string;

@@ -202,7 +202,7 @@ describe('a W8A8 product', () => {
     expectNear(await run(file, x, [1, 5, INPUTS]), reference(x, turn(w, OUTPUTS, INPUTS), OUTPUTS));
   });
 
-  it('shares one quantised activation among its consumers', async () => {
+  it('shares one quantized activation among its consumers', async () => {
     const b = product();
     b.node('MatMul', 'other', ['x', b.weight('w2', [INPUTS, OUTPUTS])], { outputs: ['z'] });
     b.output('z', Type.FLOAT, [1, 'T', OUTPUTS]);

@@ -9,7 +9,7 @@ import {
 } from '../onnx/onnx_pb.js';
 import type { ObservedSite } from '../probe/observe-site.js';
 import type { HeadLayout, SiteCandidate } from './candidate.js';
-import type { RecognisedSite } from './recogniser.js';
+import type { RecognizedSite } from './recognizer.js';
 
 /** Operator of the nodes that stand for attention until the graph is cut there. */
 export const SITE = 'Octavo.Attention';
@@ -23,7 +23,7 @@ export function replaceSite(
   graph: Graph,
   site: SiteCandidate,
   { shape, sizes, outputRank }: ObservedSite,
-): RecognisedSite {
+): RecognizedSite {
   const { numHeads, numKvHeads, headSize } = shape;
   const { keySize, valueSize } = sizes;
   const added: NodeProto[] = [];

@@ -29,7 +29,7 @@ export const INPUTS = [
 
 export type InputName = (typeof INPUTS)[number];
 
-/** Inputs that an attention site honours, or whose job the scheduler's own lengths do. */
+/** Inputs that an attention site honors, or whose job the scheduler's own lengths do. */
 const TAKEN = new Set<string>([
   ...INPUTS.slice(0, 9),
   'head_sink',
@@ -62,7 +62,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly (number | string)[]>> = {
 };
 
 /** Where exporters' own words for an attribute help. */
-const QUANTISED: Readonly<Record<string, string>> = Object.fromEntries(
+const QUANTIZED: Readonly<Record<string, string>> = Object.fromEntries(
   ['kv_cache_bit_width', 'k_quant_type', 'v_quant_type'].map((name) => [
     name,
     "; the model builder's option kv_cache_quant_scheme, for which Octavo has --kv-dtype",
@@ -90,7 +90,7 @@ export function refuseUnsupportedOptions(graph: Graph, node: NodeProto): void {
     if (IDLE.has(name) || WITHOUT_EFFECT[name]?.includes(value)) continue;
     if (typeof value === 'number' && DESCRIBED[name]?.(value)) continue;
     const allowed = WITHOUT_EFFECT[name]?.join(' or ');
-    const hint = allowed === undefined ? '' : ` (only ${allowed}${QUANTISED[name] ?? ''})`;
+    const hint = allowed === undefined ? '' : ` (only ${allowed}${QUANTIZED[name] ?? ''})`;
     throw unsupported(graph, node, `the attribute ${name} ${value} is not supported${hint}`);
   }
   if (

@@ -4,25 +4,25 @@ import { type Expression, regular, sequenceOf } from './expression.js';
  * Marks the parts of a grammar that repeat something and have no rules, as large as they can be: as automata their masks are known when
  * the grammar is compiled.
  */
-export function regularise(expression: Expression): Expression {
+export function regularize(expression: Expression): Expression {
   if (isFree(expression)) return repeats(expression) ? regular(expression) : expression;
   switch (expression.kind) {
     case 'choice':
-      return { ...expression, items: expression.items.map(regularise) };
+      return { ...expression, items: expression.items.map(regularize) };
     case 'repeat':
-      return { ...expression, item: regularise(expression.item) };
+      return { ...expression, item: regularize(expression.item) };
     case 'sequence': {
       const items: Expression[] = [];
       let free: Expression[] = [];
       const flush = (): void => {
-        if (free.length > 0) items.push(regularise(sequenceOf(free)));
+        if (free.length > 0) items.push(regularize(sequenceOf(free)));
         free = [];
       };
       for (const item of expression.items) {
         if (isFree(item)) free.push(item);
         else {
           flush();
-          items.push(regularise(item));
+          items.push(regularize(item));
         }
       }
       flush();

@@ -7,7 +7,7 @@ import type { SiteCandidate } from './candidate.js';
 import { findDecomposed } from './decomposed-attention.js';
 import { findMultiHead } from './multi-head-attention.js';
 import { findOnnxAttention } from './onnx-attention.js';
-import type { AttentionRecogniser, RecognisedSite, RecogniserHints } from './recogniser.js';
+import type { AttentionRecognizer, RecognizedSite, RecognizerHints } from './recognizer.js';
 import { replaceSite } from './replace-site.js';
 
 /** Finds attention of one form without knowing yet what its mask does. */
@@ -16,7 +16,7 @@ type Finder = (graph: Graph, flow: CacheFlow) => SiteCandidate[];
 /**
  * Forms in which the mask and the scale are computed by other nodes of the graph: found by structure, described by observation.
  */
-export class ObservedAttentionRecogniser implements AttentionRecogniser {
+export class ObservedAttentionRecognizer implements AttentionRecognizer {
   readonly form: string;
   readonly #find: Finder;
 
@@ -25,7 +25,7 @@ export class ObservedAttentionRecogniser implements AttentionRecogniser {
     this.#find = find;
   }
 
-  async recognise(graph: Graph, { maxLength }: RecogniserHints): Promise<RecognisedSite[]> {
+  async recognize(graph: Graph, { maxLength }: RecognizerHints): Promise<RecognizedSite[]> {
     const found = this.#find(graph, new CacheFlow(graph));
     if (found.length === 0) return [];
     const candidates = found.map((site, index) => withOwner(graph, site, found.slice(0, index)));
@@ -58,8 +58,8 @@ function withOwner(
   );
 }
 
-export const OBSERVED: readonly AttentionRecogniser[] = [
-  new ObservedAttentionRecogniser('MultiHeadAttention', findMultiHead),
-  new ObservedAttentionRecogniser('Attention', findOnnxAttention),
-  new ObservedAttentionRecogniser('decomposed', findDecomposed),
+export const OBSERVED: readonly AttentionRecognizer[] = [
+  new ObservedAttentionRecognizer('MultiHeadAttention', findMultiHead),
+  new ObservedAttentionRecognizer('Attention', findOnnxAttention),
+  new ObservedAttentionRecognizer('decomposed', findDecomposed),
 ];

@@ -32,7 +32,7 @@ export function unfuseAttention(graph: Graph): void {
     graph.rewrites.push(`took the projections out of ${fused.length} attention nodes`);
   for (const node of graph.nodes) {
     const isPlain = node.opType === 'MultiHeadAttention' && node.domain === MICROSOFT;
-    // (Keys with a past of their own in the node are fresh ones; the recogniser refuses others that have a bias.)
+    // (Keys with a past of their own in the node are fresh ones; the recognizer refuses others that have a bias.)
     if (isPlain && node.input[PLAIN.bias] && node.input[PLAIN.past]) addBias(graph, node);
   }
 }

@@ -21,7 +21,7 @@ interface Heads {
 
 /**
  * States the head size in the shapes of the caches of GroupQueryAttention and MultiHeadAttention. It is what the weights give: the width
- * of the query by its heads. Exporters may leave it open (the model builder since 0.15, whose files serve quantised caches too); where
+ * of the query by its heads. Exporters may leave it open (the model builder since 0.15, whose files serve quantized caches too); where
  * they state it, both must agree.
  *
  * @throws OctavoError `model_unsupported`: no weight tells, or a cache says otherwise
@@ -49,7 +49,7 @@ export function stateHeadSizes(graph: Graph): void {
   if (stated > 0) graph.rewrites.push(`took the head size of ${stated} caches from the weights`);
 }
 
-/** Nodes whose numbers of heads make no sense are left to their recogniser. */
+/** Nodes whose numbers of heads make no sense are left to their recognizer. */
 function headsOf(flow: CacheFlow, node: NodeProto): Heads | undefined {
   const input = (index: number): string => node.input[index] ?? '';
   const numHeads = intAttribute(node, 'num_heads', 0);

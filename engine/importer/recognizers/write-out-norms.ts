@@ -20,7 +20,7 @@ interface Sizes {
 
 /**
  * The norms of queries and keys, which the model builder puts into GroupQueryAttention for `-e cuda` and `-e webgpu`, as nodes before it:
- * ONNX Runtime's CPU provider has no kernel for them inside. By the operator's specification each head is normalised by itself,
+ * ONNX Runtime's CPU provider has no kernel for them inside. By the operator's specification each head is normalized by itself,
  *
  *     x / sqrt(mean(x^2) + epsilon) * weight
  *
@@ -64,7 +64,7 @@ function normed(tensor: string): string {
   return `${tensor}/octavo.normed`;
 }
 
-/** `[1, T, heads * headSize]`, normalised as `[1, T * heads, headSize]`. */
+/** `[1, T, heads * headSize]`, normalized as `[1, T * heads, headSize]`. */
 function norm(
   graph: Graph,
   from: string,

@@ -3,7 +3,7 @@ import type { Graph } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /** An attention node, or a pattern of nodes, that can be taken out of the graph. */
-export interface RecognisedSite {
+export interface RecognizedSite {
   /** Name of the form, for people. */
   readonly form: string;
   /** Goes away. What only served it goes with it. */
@@ -19,12 +19,12 @@ export interface RecognisedSite {
 }
 
 /** What a site reads. */
-export function siteInputs(site: Pick<RecognisedSite, 'query' | 'key' | 'value'>): string[] {
+export function siteInputs(site: Pick<RecognizedSite, 'query' | 'key' | 'value'>): string[] {
   return [site.query, site.key, site.value].filter((name) => name !== null);
 }
 
 /** What is known of a model beside its graph. */
-export interface RecogniserHints {
+export interface RecognizerHints {
   /** How far out masks are looked at, in tokens: farther than any window, but no farther than the model's tables. */
   readonly maxLength: number;
 }
@@ -33,7 +33,7 @@ export interface RecogniserHints {
  * Knows one form in which exporters write attention. Everything that a form can express is either described by the shape
  * or refused: nothing is ignored.
  */
-export interface AttentionRecogniser {
+export interface AttentionRecognizer {
   readonly form: string;
   /**
    * All sites of this form, in the graph's order. May rewrite the graph around them, so that query, key and value are tensors of
@@ -41,5 +41,5 @@ export interface AttentionRecogniser {
    *
    * @throws OctavoError `model_unsupported`: which node, what about it, what to export instead
    */
-  recognise(graph: Graph, hints: RecogniserHints): RecognisedSite[] | Promise<RecognisedSite[]>;
+  recognize(graph: Graph, hints: RecognizerHints): RecognizedSite[] | Promise<RecognizedSite[]>;
 }

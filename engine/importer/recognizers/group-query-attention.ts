@@ -16,7 +16,7 @@ import {
 } from '../onnx/onnx_pb.js';
 import { readFloats } from '../tensor-data.js';
 import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';
-import type { AttentionRecogniser, RecognisedSite } from './recogniser.js';
+import type { AttentionRecognizer, RecognizedSite } from './recognizer.js';
 import { writeOutNorms } from './write-out-norms.js';
 
 interface Heads {
@@ -27,12 +27,12 @@ interface Heads {
 
 /**
  * `com.microsoft.GroupQueryAttention`, as ONNX Runtime GenAI's model builder and most ONNX files on the hub have it:
- * separate or packed query, key and value, normalised and rotated before the node or inside it.
+ * separate or packed query, key and value, normalized and rotated before the node or inside it.
  */
-export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
+export class GroupQueryAttentionRecognizer implements AttentionRecognizer {
   readonly form = 'GroupQueryAttention';
 
-  recognise(graph: Graph): RecognisedSite[] {
+  recognize(graph: Graph): RecognizedSite[] {
     const nodes = graph.nodes.filter(
       (node) => node.opType === this.form && node.domain === MICROSOFT,
     );
@@ -45,7 +45,7 @@ export class GroupQueryAttentionRecogniser implements AttentionRecogniser {
     return sites;
   }
 
-  #site(graph: Graph, node: NodeProto): RecognisedSite {
+  #site(graph: Graph, node: NodeProto): RecognizedSite {
     refuseUnsupportedOptions(graph, node);
     const heads = headsOf(graph, node);
     const { numHeads, numKvHeads, headSize } = heads;
