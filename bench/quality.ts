@@ -64,6 +64,7 @@ const OPTIONS: EngineOptions = {
   maxModelLength: null,
   threads: 2,
   enablePrefixCaching: false,
+  evictionPolicy: 'lru',
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
   kvMetricsSampleRate: 0,

@@ -32,6 +32,7 @@ const { runner, info } = await loadEngine({
   maxModelLength: 1024,
   threads: THREADS,
   enablePrefixCaching: false,
+  evictionPolicy: 'lru',
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
   kvMetricsSampleRate: 0,

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { EVICTION_POLICIES } from '../kvcache/eviction/create-eviction.js';
 import { KV_DTYPES } from './attention/paged-attention.js';
 import { availableCpus } from './environment/available-cpus.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
@@ -203,6 +204,15 @@ export const ENGINE_SETTINGS = {
       scope: 'server',
     }),
     default: true,
+  }),
+  evictionPolicy: Type.Enum([...EVICTION_POLICIES], {
+    ...extra({
+      description: 'which cached prefixes are given up first when blocks are needed',
+      group: 'KV cache',
+      scope: 'server',
+      value: 'policy',
+    }),
+    default: 'lru',
   }),
   maxNumSeqs: Type.Integer({
     ...extra({

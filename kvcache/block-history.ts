@@ -1,4 +1,4 @@
-import { type BlockId, NO_BLOCK } from './ids.js';
+import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
 
 /** Durations of sampled blocks, in milliseconds, since they were last taken. */
 export interface ResidencySamples {
@@ -35,13 +35,14 @@ const MAX_PENDING = 256;
 /**
  * What has happened to each block since it was allocated, until it is allocated again: also while it is free and its
  * content is cached. Maps, metrics and eviction policies read this one history. It is recorded always, because it cannot
- * be reconstructed when a reader comes. It costs seven numbers for each block.
+ * be reconstructed when a reader comes. It costs seven numbers and a reference for each block.
  */
 export class BlockHistory {
   readonly #options: BlockHistoryOptions;
   readonly #groups: Uint8Array;
   readonly #positions: Int32Array;
   readonly #parents: Int32Array;
+  readonly #contents: (BlockHash | null)[];
   readonly #allocatedAt: Float64Array;
   readonly #usedAt: Float64Array;
   readonly #uses: Uint32Array;
@@ -57,6 +58,7 @@ export class BlockHistory {
     this.#groups = new Uint8Array(numBlocks);
     this.#positions = new Int32Array(numBlocks);
     this.#parents = new Int32Array(numBlocks).fill(NO_BLOCK);
+    this.#contents = Array.from({ length: numBlocks }, () => null);
     this.#allocatedAt = new Float64Array(numBlocks);
     this.#usedAt = new Float64Array(numBlocks);
     this.#uses = new Uint32Array(numBlocks);
@@ -73,6 +75,11 @@ export class BlockHistory {
 
   parent(block: BlockId): BlockId {
     return this.#parents[block] as BlockId;
+  }
+
+  /** What a lookup finds in it; null while it is not cached. The same content has the same hash whenever it returns. */
+  content(block: BlockId): BlockHash | null {
+    return this.#contents[block];
   }
 
   /** Milliseconds on the clock of the options. */
@@ -101,10 +108,16 @@ export class BlockHistory {
     this.#groups[block] = place.group;
     this.#positions[block] = place.position;
     this.#parents[block] = place.parent;
+    this.#contents[block] = null;
     this.#allocatedAt[block] = time;
     this.#usedAt[block] = time;
     this.#uses[block] = 1;
     this.#sampled[block] = random() < sampleRate ? 1 : 0;
+  }
+
+  /** A lookup finds the block from now on. */
+  cached(block: BlockId, content: BlockHash): void {
+    this.#contents[block] = content;
   }
 
   /** A hit or a fork uses the block's content again. */
@@ -123,6 +136,7 @@ export class BlockHistory {
   /** All content is forgotten at once, which is not counted as eviction. */
   reset(): void {
     this.#sampled.fill(0);
+    this.#contents.fill(null);
   }
 
   /** What has come together since the last call; null when there is nothing. */

@@ -127,6 +127,7 @@ export class BlockPool {
     if (cached.has(hash)) return;
     cached.set(hash, block);
     this.#hashes[block] = hash;
+    this.#history.cached(block, hash);
     this.#version += 1;
   }
 

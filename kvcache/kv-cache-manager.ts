@@ -3,8 +3,8 @@ import type { BlockHistory } from './block-history.js';
 import { type BlockMap, blockMap } from './block-map.js';
 import { BlockPool } from './block-pool.js';
 import { type CacheGroup, FULL_ATTENTION, maxHeldBlocks, numExpiredBlocks } from './cache-group.js';
+import { createEviction, type EvictionPolicyName } from './eviction/create-eviction.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
-import { LruEviction } from './eviction/lru.js';
 import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
 import { type CachedPrefix, findCachedPrefix, hashAt } from './prefix-lookup.js';
 import { SequenceBlocks } from './sequence-blocks.js';
@@ -24,8 +24,11 @@ export interface KvCacheConfig {
   readonly groups?: readonly CacheGroup[];
   /** Follows all blocks. */
   readonly history: BlockHistory;
-  /** Which free block is reused next; it may read the history. Absent: the least recently used. */
-  readonly eviction?: EvictionPolicy;
+  /**
+   * Which free block is reused next: a policy by its name, or one of the caller's own, which may read the history. Absent:
+   * the least recently used.
+   */
+  readonly eviction?: EvictionPolicyName | EvictionPolicy;
 }
 
 /**
@@ -47,7 +50,7 @@ export class KvCacheManager {
   readonly enablePrefixCaching: boolean;
 
   constructor(config: KvCacheConfig) {
-    const { numBlocks, history } = config;
+    const { numBlocks, history, eviction = 'lru' } = config;
     this.blockSize = config.blockSize;
     this.groups = config.groups ?? [FULL_ATTENTION];
     this.history = history;
@@ -55,7 +58,8 @@ export class KvCacheManager {
     this.pool = new BlockPool({
       numBlocks,
       numGroups: this.groups.length,
-      eviction: config.eviction ?? new LruEviction(numBlocks),
+      eviction:
+        typeof eviction === 'string' ? createEviction(eviction, numBlocks, history) : eviction,
       history,
     });
   }

@@ -74,6 +74,7 @@ export function loadBenchEngine(model: BenchModel): Promise<LoadedEngine> {
     maxModelLength: 4096,
     threads: THREADS,
     enablePrefixCaching: true,
+    evictionPolicy: 'lru',
     schedulingPolicy: 'fcfs',
     longPrefillThreshold: 0,
     kvMetricsSampleRate: 0,

@@ -22,6 +22,7 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,
     enablePrefixCaching: settings.enablePrefixCaching,
+    evictionPolicy: settings.evictionPolicy,
     schedulingPolicy: settings.schedulingPolicy,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,

@@ -1,3 +1,4 @@
+import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { SchedulingPolicy } from '../../scheduler/policies.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { Dtype } from '../importer/variants.js';
@@ -19,6 +20,8 @@ export interface EngineOptions {
   /** For ONNX Runtime and the attention alike, the engine thread included. */
   readonly threads: number;
   readonly enablePrefixCaching: boolean;
+  /** Which cached block is reused first. */
+  readonly evictionPolicy: EvictionPolicyName;
   readonly schedulingPolicy: SchedulingPolicy;
   /** Tokens of one prompt in one step, at most; 0 leaves it to the budget. */
   readonly longPrefillThreshold: number;

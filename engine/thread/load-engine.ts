@@ -126,6 +126,7 @@ async function build(
       numBlocks: info.numBlocks,
       blockSize: options.blockSize,
       enablePrefixCaching: options.enablePrefixCaching,
+      eviction: options.evictionPolicy,
       groups: layout.groups,
       history,
     },

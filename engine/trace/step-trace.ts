@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { openSync, writeSync } from 'node:fs';
+import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import {
@@ -12,11 +13,17 @@ import type { RequestSpec } from '../../scheduler/sequence.js';
 import type { SequenceOutput, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 
-/** What the sizes of a cache are, without those who watch it. */
-export type TracedCacheConfig = Pick<
-  KvCacheConfig,
-  'numBlocks' | 'blockSize' | 'enablePrefixCaching' | 'groups'
->;
+/** What decides in a cache, without those who watch it. */
+export interface TracedCacheConfig
+  extends Pick<KvCacheConfig, 'numBlocks' | 'blockSize' | 'enablePrefixCaching' | 'groups'> {
+  /** Absent in traces of before there was a choice: `lru`. */
+  readonly eviction?: EvictionPolicyName;
+}
+
+/** A cache whose decisions can be told: its eviction policy has a name. */
+export interface NamedCacheConfig extends KvCacheConfig {
+  readonly eviction?: EvictionPolicyName;
+}
 
 /**
  * One call of the scheduler or its cache, with the answer that it gave. Plain data, one JSON line each: a trace holds
@@ -81,7 +88,7 @@ export function openTrace(path: string): TraceWriter {
 /** A scheduler and its cache. @param write told of all that they decide; null: nobody is */
 export function createScheduler(
   config: SchedulerConfig,
-  cacheConfig: KvCacheConfig,
+  cacheConfig: NamedCacheConfig,
   write: TraceWriter | null,
 ): { readonly scheduler: Scheduler; readonly cache: KvCacheManager } {
   if (!write) {
@@ -89,7 +96,7 @@ export function createScheduler(
     return { cache, scheduler: new Scheduler(config, cache) };
   }
   const cache = new TracedCache(cacheConfig, write);
-  return { cache, scheduler: new TracedScheduler(config, cache, write) };
+  return { cache, scheduler: new TracedScheduler(config, cacheConfig, cache, write) };
 }
 
 /** A cache that tells of the one change that is made beside its scheduler. */
@@ -112,7 +119,12 @@ class TracedCache extends KvCacheManager {
 class TracedScheduler extends Scheduler {
   readonly #write: TraceWriter;
 
-  constructor(config: SchedulerConfig, cache: TracedCache, write: TraceWriter) {
+  constructor(
+    config: SchedulerConfig,
+    { eviction = 'lru' }: NamedCacheConfig,
+    cache: TracedCache,
+    write: TraceWriter,
+  ) {
     super(config, cache);
     this.#write = write;
     const { blockSize, groups, pool, enablePrefixCaching } = cache;
@@ -120,13 +132,15 @@ class TracedScheduler extends Scheduler {
       event: 'start',
       version: TRACE_VERSION,
       scheduler: configOf(config),
-      cache: { numBlocks: pool.numBlocks, blockSize, enablePrefixCaching, groups },
+      cache: { numBlocks: pool.numBlocks, blockSize, enablePrefixCaching, groups, eviction },
     });
   }
 
   override add(spec: RequestSpec): Refusal | null {
-    const answer = super.add(spec);
-    this.#write({ event: 'add', spec: specOf(spec), answer });
+    // With the salt as the trace has it: block hashes are the same in a replay, and a policy may decide by them.
+    const told = specOf(spec);
+    const answer = super.add(told);
+    this.#write({ event: 'add', spec: told, answer });
     return answer;
   }
 

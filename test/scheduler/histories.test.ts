@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
+import { EVICTION_POLICIES } from '../../kvcache/eviction/create-eviction.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/scheduler.js';
 import { CoreHarness } from '../support/core-harness.js';
@@ -38,6 +39,7 @@ const config = fc.record({
   maxNumBatchedTokens: fc.integer({ min: 1, max: 40 }),
   longPrefillThreshold: fc.constantFrom(0, 7),
   enablePrefixCaching: fc.boolean(),
+  eviction: fc.constantFrom(...EVICTION_POLICIES),
   /** Beyond these, the model computes a sequence otherwise: nothing that was written before may be read. */
   switchLengths: fc.constantFrom([], [16], [12, 30]),
   /** Layers that see all of the past, alone or beside ones that do not. */

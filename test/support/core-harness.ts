@@ -5,6 +5,7 @@ import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
 import type { CacheGroup } from '../../kvcache/cache-group.js';
+import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Propose, Scheduler, SchedulerConfig } from '../../scheduler/scheduler.js';
@@ -17,6 +18,7 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly vocabSize?: number;
   readonly enablePrefixCaching?: boolean;
   readonly groups?: readonly CacheGroup[];
+  readonly eviction?: EvictionPolicyName;
   /** Guesses how sequences go on. */
   readonly propose?: Propose;
   /** Told of all that the scheduler decides. */
@@ -62,6 +64,7 @@ export class CoreHarness {
         blockSize,
         enablePrefixCaching: config.enablePrefixCaching ?? true,
         ...(config.groups && { groups: config.groups }),
+        ...(config.eviction && { eviction: config.eviction }),
         history: historyOf(numBlocks, () => this.#time),
       },
       config.trace ?? null,

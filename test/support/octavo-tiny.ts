@@ -37,6 +37,7 @@ export function loadTiny(
     maxModelLength: null,
     threads: 2,
     enablePrefixCaching: true,
+    evictionPolicy: 'lru',
     schedulingPolicy: 'fcfs',
     longPrefillThreshold: 0,
     kvMetricsSampleRate: 0,

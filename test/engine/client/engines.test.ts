@@ -16,6 +16,7 @@ const startWorker = () =>
     maxModelLength: null,
     threads: 1,
     enablePrefixCaching: true,
+    evictionPolicy: 'lru',
     schedulingPolicy: 'fcfs',
     longPrefillThreshold: 0,
     kvMetricsSampleRate: 0,

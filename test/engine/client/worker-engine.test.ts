@@ -21,6 +21,7 @@ const OPTIONS: EngineOptions = {
   maxModelLength: null,
   threads: 2,
   enablePrefixCaching: true,
+  evictionPolicy: 'lru',
   schedulingPolicy: 'fcfs',
   longPrefillThreshold: 0,
   kvMetricsSampleRate: 0,

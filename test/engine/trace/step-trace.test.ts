@@ -6,6 +6,10 @@ import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import { replayTrace } from '../../../engine/trace/replay.js';
 import { openTrace, type TraceEvent } from '../../../engine/trace/step-trace.js';
 import { FULL_ATTENTION } from '../../../kvcache/cache-group.js';
+import {
+  EVICTION_POLICIES,
+  type EvictionPolicyName,
+} from '../../../kvcache/eviction/create-eviction.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateConstraint } from '../../support/late-constraint.js';
@@ -13,13 +17,14 @@ import { expectedText } from '../../support/paged-model.js';
 import { range } from '../../support/sequences.js';
 
 /** A run with hits, forks, proposals, preemptions, pauses, aborts, refusals and a reset; its lines. */
-async function traceOfRun(): Promise<string[]> {
+async function traceOfRun(eviction: EvictionPolicyName = 'lru'): Promise<string[]> {
   const lines: string[] = [];
   const h: CoreHarness = new CoreHarness({
     numBlocks: 16,
     maxNumSeqs: 4,
     groups: [FULL_ATTENTION, { kind: 'sliding-window', window: 6 }],
     switchLengths: [24],
+    eviction,
     trace: (event) => void lines.push(JSON.stringify(event)),
     propose: (id, most) =>
       id === 'b'
@@ -52,35 +57,38 @@ async function traceOfRun(): Promise<string[]> {
 const eventOf = (line: string): TraceEvent => JSON.parse(line) as TraceEvent;
 
 describe('a trace of steps', () => {
-  it('makes every decision of a run again', async () => {
-    const lines = await traceOfRun();
-    const kinds = new Set(lines.map((line) => eventOf(line).event));
-    expect([...kinds].sort((a, b) => a.localeCompare(b))).toEqual([
-      'abort',
-      'add',
-      'apply',
-      'pause',
-      'resetPrefixCache',
-      'resume',
-      'schedule',
-      'start',
-    ]);
-    const steps = lines.filter((line) => {
-      const event = eventOf(line);
-      return event.event === 'schedule' && event.answer !== null;
-    });
-    expect(await replayTrace(lines)).toEqual({
-      runs: 1,
-      requests: 7,
-      steps: steps.length,
-      difference: null,
-    });
-    // Two runs in one file: an engine that was started again.
-    expect(await replayTrace([...lines, '', ...lines])).toMatchObject({
-      runs: 2,
-      difference: null,
-    });
-  });
+  it.each(EVICTION_POLICIES)(
+    'makes every decision of a run again, evicting by %s',
+    async (policy) => {
+      const lines = await traceOfRun(policy);
+      const kinds = new Set(lines.map((line) => eventOf(line).event));
+      expect([...kinds].sort((a, b) => a.localeCompare(b))).toEqual([
+        'abort',
+        'add',
+        'apply',
+        'pause',
+        'resetPrefixCache',
+        'resume',
+        'schedule',
+        'start',
+      ]);
+      const steps = lines.filter((line) => {
+        const event = eventOf(line);
+        return event.event === 'schedule' && event.answer !== null;
+      });
+      expect(await replayTrace(lines)).toEqual({
+        runs: 1,
+        requests: 7,
+        steps: steps.length,
+        difference: null,
+      });
+      // Two runs in one file: an engine that was started again.
+      expect(await replayTrace([...lines, '', ...lines])).toMatchObject({
+        runs: 2,
+        difference: null,
+      });
+    },
+  );
 
   it('leaves out what waits for a mask, as the run did', async () => {
     const lines: string[] = [];
