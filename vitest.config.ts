@@ -43,8 +43,8 @@ const PROJECTS: readonly Project[] = [
 
 export default defineConfig({
   test: {
-    // Engine tests run real worker threads and ONNX sessions: separate processes keep a native crash
-    // inside one file.
+    // Engine tests run real worker threads and ONNX sessions: separate processes keep a native
+    // crash inside one file.
     pool: 'forks',
     maxWorkers: workerCount(availableCpus(), availableMemory()),
     testTimeout: 30_000,
@@ -54,7 +54,8 @@ export default defineConfig({
       provider: 'v8',
       reporter: ['text'],
       include: ['scheduler/**/*.ts', 'kvcache/**/*.ts'],
-      // It throws where the code contradicts itself; no test can make it do so through the front door.
+      // It throws where the code contradicts itself; no test can make it do so through the front
+      // door.
       ignoreClassMethods: ['checkIntegrity'],
       thresholds: { perFile: true, branches: 100 },
     },

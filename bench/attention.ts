@@ -6,13 +6,17 @@ import { outputError } from './lib/attention-error.js';
 import { LAYERS, type Load, timeSteps, workOf } from './lib/attention-load.js';
 import { type Cell, median, publish } from './lib/report.js';
 
-// The attention kernel alone, against what the machine can do: a loop that only reads memory with the same vector loads, and the
-// kernel's own rate when its pages stay in the cache. The roofline of a load is the larger of the two times.
+// The attention kernel alone, against what the machine can do: a loop that only reads memory with
+// the same vector loads, and the kernel's own rate when its pages stay in the cache. The roofline
+// of a load is the larger of the two times.
 
 const THREADS = 2;
 const READ_BYTES = 512 * 2 ** 20;
 
-/** GB/s that a plain loop of vector loads reads, with one thread or more, each over memory of its own. */
+/**
+ * GB/s that a plain loop of vector loads reads, with one thread or more, each over memory of its
+ * own.
+ */
 async function readBandwidth(threads: number): Promise<number> {
   const source = `
     const { workerData, parentPort } = require('node:worker_threads');

@@ -7,8 +7,9 @@ import { importModel } from '../engine/importer/import-model.js';
 import { type Cell, publish } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
 
-// What `--quantize w8a8` costs at the first start of a model: time, memory and disk of rewriting its weights, each in a process of its own with
-// an empty cache. The files of weights have been read before, as after a download.
+// What `--quantize w8a8` costs at the first start of a model: time, memory and disk of rewriting
+// its weights, each in a process of its own with an empty cache. The files of weights have been
+// read before, as after a download.
 
 const LIMIT_GB = 1.5;
 const LIMIT_SECONDS_PER_GB = 60;

@@ -5,8 +5,9 @@ import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { type Cell, median, publish } from './lib/report.js';
 
-// What the HTTP side costs: the real server in front of an engine that computes nothing, and the main thread's share when a real
-// engine runs beside it. Server and client are processes of their own and share the machine.
+// What the HTTP side costs: the real server in front of an engine that computes nothing, and the
+// main thread's share when a real engine runs beside it. Server and client are processes of their
+// own and share the machine.
 
 const CONNECTIONS = 64;
 const SECONDS = Number(process.argv[2] ?? 5);
@@ -77,7 +78,10 @@ async function stream(
   return figures;
 }
 
-/** Tokens a second and the main thread's microseconds for a token and a step; medians over the rounds. */
+/**
+ * Tokens a second and the main thread's microseconds for a token and a step; medians over the
+ * rounds.
+ */
 async function streaming(
   server: BenchServer,
   route: string,
@@ -163,7 +167,8 @@ for (const route of ['/v1/completions', '/v1/chat/completions']) {
 await scripted.stop();
 
 const real = await BenchServer.start('worker');
-// Hot, so that it writes on and on: behind the end of its text, the model says end-of-text, which has no chunk.
+// Hot, so that it writes on and on: behind the end of its text, the model says end-of-text, which
+// has no chunk.
 const { rate, cpu, step, merged } = await streaming(real, '/v1/completions', 32, 2);
 await real.stop();
 const stepMs = stepMilliseconds();

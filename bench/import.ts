@@ -11,7 +11,8 @@ import { loadSegments } from '../engine/runner/segment-session.js';
 import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 
-// What it takes to make a model ready: a hash of its files (in a thread, beside the rest), reading and rewriting its graph, sessions, and a look at whether tokens of different sequences mix.
+// What it takes to make a model ready: a hash of its files (in a thread, beside the rest), reading
+// and rewriting its graph, sessions, and a look at whether tokens of different sequences mix.
 
 const TIMES = 5;
 /** Tables of rotations are made for no more, as in the other measurements. */
@@ -19,7 +20,10 @@ const SERVED = 4096;
 const TINY = fileURLToPath(new URL('../models/octavo-tiny', import.meta.url));
 
 interface Phases {
-  /** Beside the others, in a thread: what of it readiness waits for is what lasts longer than they do together. */
+  /**
+   * Beside the others, in a thread: what of it readiness waits for is what lasts longer than they
+   * do together.
+   */
   readonly hash: number;
   readonly graph: number;
   readonly sessions: number;

@@ -8,8 +8,9 @@ import { type LoadState, newLoadState, runLoad } from './serve/run-load.js';
 import { summarize } from './serve/statistics.js';
 import { Workload } from './serve/workload.js';
 
-// What 20 times the load that fits does to the admitted requests: the compiled server with its default limits and the
-// embedded model, and clients that come at their times, whether the server keeps up or not.
+// What 20 times the load that fits does to the admitted requests: the compiled server with its
+// default limits and the embedded model, and clients that come at their times, whether the server
+// keeps up or not.
 
 const SECONDS = Number(process.argv[2] ?? 12);
 /** Until the queue is as full as it becomes. */
@@ -42,7 +43,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const now = (): number => performance.now();
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Asks `/health` until it is stopped; resolves to the 99th percentile of its times in milliseconds. */
+/**
+ * Asks `/health` until it is stopped; resolves to the 99th percentile of its times in milliseconds.
+ */
 async function probeHealth(url: string, signal: AbortSignal): Promise<number> {
   const times: number[] = [];
   while (!signal.aborted) {
@@ -60,7 +63,10 @@ async function generatedTokens(url: string): Promise<number> {
   return Number(/^vllm:generation_tokens_total\{.*\} (\d+)$/m.exec(text)?.[1]);
 }
 
-/** Requests of exactly so many tokens in and out, none of which has a beginning in common with another. */
+/**
+ * Requests of exactly so many tokens in and out, none of which has a beginning in common with
+ * another.
+ */
 class Load {
   readonly #url: string;
   readonly #pid: number;

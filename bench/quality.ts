@@ -13,8 +13,9 @@ import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type Cell, publish } from './lib/report.js';
 
-// What int8 products and small pages cost in quality, on the embedded model: held-out questions with one right answer, and the
-// perplexity of held-out text. Made by models/octavo-tiny/training/quality_samples.py.
+// What int8 products and small pages cost in quality, on the embedded model: held-out questions
+// with one right answer, and the perplexity of held-out text. Made by
+// models/octavo-tiny/training/quality_samples.py.
 
 interface Sample {
   readonly task: string;
@@ -150,7 +151,8 @@ function accuracyRow(task: string): Cell[] {
   return [task, asked.length, ...cells];
 }
 
-// On CPUs whose sums of 8-bit products saturate, weights have one bit less: another measurement, beside the first.
+// On CPUs whose sums of 8-bit products saturate, weights have one bit less: another measurement,
+// beside the first.
 const bits = await exactWeightBits();
 publish({
   name: bits === 8 ? 'quality' : `quality-${bits}-bit`,

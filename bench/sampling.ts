@@ -11,8 +11,8 @@ import { type Cell, median, publish } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
 
-// What a decode step costs by what its completions want of the logits. One layer and the LM head are enough to see it. The kinds take
-// turns, so that a busy machine slows all of them.
+// What a decode step costs by what its completions want of the logits. One layer and the LM head
+// are enough to see it. The kinds take turns, so that a busy machine slows all of them.
 
 const shape = (process.argv[2] ?? 'qwen2.5-0.5b-head') as ShapeName;
 if (!(shape in SHAPES))
@@ -55,7 +55,10 @@ function decodePlan(batch: number): StepPlan {
   return { sequences, numTokens: batch, blockCopies: [] };
 }
 
-/** Random weights give flat distributions; at this temperature they are as peaked as a trained model's. */
+/**
+ * Random weights give flat distributions; at this temperature they are as peaked as a trained
+ * model's.
+ */
 const PEAKED = 0.05;
 
 const KINDS: Readonly<Record<string, Partial<SamplingParams>>> = {
@@ -86,7 +89,10 @@ function sequencesOf(batch: number, params: Partial<SamplingParams>): SequenceSa
   });
 }
 
-/** One step. @returns milliseconds inside ONNX Runtime, and of choosing, and how many rows came out whole */
+/**
+ * One step. @returns milliseconds inside ONNX Runtime, and of choosing, and how many rows came out
+ * whole
+ */
 async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<number[]> {
   const sequences = sequencesOf(plan.numTokens, params);
   const builder = new RowQueryBuilder(vocabSize);
@@ -115,7 +121,10 @@ async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<nu
   return [runner.timings.segments, performance.now() - start, answer.wholeRows.length];
 }
 
-/** What a step would do without the end of the graph: all rows come out, and JavaScript looks for the largest. */
+/**
+ * What a step would do without the end of the graph: all rows come out, and JavaScript looks for
+ * the largest.
+ */
 async function wholeStep(plan: StepPlan): Promise<number[]> {
   const { wholeLogits } = await runner.execute(plan, wholeRowsOf(plan));
   const start = performance.now();

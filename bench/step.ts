@@ -13,7 +13,8 @@ import {
 } from './lib/bench-engine.js';
 import { type Cell, median, publish, type Report } from './lib/report.js';
 
-// Where the time of a step goes, and what three of the engine's ideas cost or save: the cut, the prefix cache, paging.
+// Where the time of a step goes, and what three of the engine's ideas cost or save: the cut, the
+// prefix cache, paging.
 
 const model = benchModelFromArgv();
 /** Steps, at least, over which a median is taken; contexts are then around the stated length. */
@@ -46,7 +47,8 @@ async function decode(engine: LoadedEngine, batch: number, context: number): Pro
   const length = context - 2 * TOGETHER;
   for (let i = 0; i < batch; i++) engine.core.add(request(length, prefillSteps + 2 * TOGETHER));
   const all = await drain(engine);
-  // All got a token: the first such step did the last of the prompts, too; in the last one the first have ended.
+  // All got a token: the first such step did the last of the prompts, too; in the last one the
+  // first have ended.
   const steps = all.filter(({ tokens }) => tokens === batch).slice(1, -1);
   if (steps.length < TOGETHER) {
     throw new Error(`only ${steps.length} steps in which ${batch} sequences decoded`);
@@ -74,8 +76,8 @@ async function firstToken(engine: LoadedEngine, prompt: EngineRequest): Promise<
 }
 
 /**
- * Cut and uncut, each in processes of its own, in turn: two copies of a model in one process would share the machine's memory
- * unevenly.
+ * Cut and uncut, each in processes of its own, in turn: two copies of a model in one process would
+ * share the machine's memory unevenly.
  */
 function compareWithUncut(context: number): Cell[] {
   const script = fileURLToPath(new URL('./lib/decode-process.ts', import.meta.url));

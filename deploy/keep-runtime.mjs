@@ -1,5 +1,6 @@
-// Leaves in node_modules what serving needs on this machine's kind: node deploy/keep-runtime.mjs node_modules
-// ONNX Runtime ships its libraries for every platform in one package; source maps and type declarations are for builders.
+// Leaves in node_modules what serving needs on this machine's kind: node deploy/keep-runtime.mjs
+// node_modules ONNX Runtime ships its libraries for every platform in one package; source maps and
+// type declarations are for builders.
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 

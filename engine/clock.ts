@@ -4,7 +4,9 @@ export interface Clock {
   now(): number;
   /** Seconds since 1970. */
   unixSeconds(): number;
-  /** Calls `action` once after `ms` of real time, unless cancelled. Does not keep the process alive. */
+  /**
+   * Calls `action` once after `ms` of real time, unless cancelled. Does not keep the process alive.
+   */
   startTimer(action: () => void, ms: number): Timer;
 }
 

@@ -1,6 +1,7 @@
 /**
- * The one table of errors. `status` and `type` are what an API client sees, `exitCode` what the shell sees
- * when the error ends the process. A `code` of null appears as null in the API's error body.
+ * The one table of errors. `status` and `type` are what an API client sees, `exitCode` what the
+ * shell sees when the error ends the process. A `code` of null appears as null in the API's error
+ * body.
  */
 export const ERRORS = {
   usage: { status: 500, type: 'server_error', code: null, exitCode: 2 },
@@ -114,7 +115,10 @@ export type ErrorName = keyof typeof ERRORS;
 export class OctavoError extends Error {
   override readonly name = 'OctavoError';
   readonly kind: ErrorName;
-  /** The API's code for it; null where it has none. `kind` tells all errors apart. A property: frameworks put codes of their own here. */
+  /**
+   * The API's code for it; null where it has none. `kind` tells all errors apart. A property:
+   * frameworks put codes of their own here.
+   */
   readonly code: string | null;
   /** The request field, flag or file at fault. */
   readonly param: string | null;
@@ -138,7 +142,9 @@ export class OctavoError extends Error {
   }
 }
 
-/** Plain form of an `OctavoError`, for message ports: class instances lose their prototype there. */
+/**
+ * Plain form of an `OctavoError`, for message ports: class instances lose their prototype there.
+ */
 export interface ErrorRecord {
   readonly kind: ErrorName;
   readonly message: string;

@@ -1,6 +1,7 @@
 /**
- * Levels of arrays and objects in what clients send. Reading JSON has no such limit, but what walks through it afterwards recurses:
- * templates, schemas, JSON.stringify. All of them manage several times as many.
+ * Levels of arrays and objects in what clients send. Reading JSON has no such limit, but what walks
+ * through it afterwards recurses: templates, schemas, JSON.stringify. All of them manage several
+ * times as many.
  */
 export const MAX_NESTING = 500;
 

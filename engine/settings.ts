@@ -7,10 +7,16 @@ import { DTYPES } from './importer/variants.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
 import { TOOL_CALL_PARSERS } from './tools/formats.js';
 
-/** Which commands take the setting: all that run a model (`engine`), or only the one that serves it to many. */
+/**
+ * Which commands take the setting: all that run a model (`engine`), or only the one that serves it
+ * to many.
+ */
 export type Scope = 'engine' | 'server';
 
-/** In which order `--help` and docs/flags.md show the settings; each group is written together below. */
+/**
+ * In which order `--help` and docs/flags.md show the settings; each group is written together
+ * below.
+ */
 export const SETTING_GROUPS = [
   'Model',
   'KV cache',
@@ -37,8 +43,8 @@ export interface Extra {
 export const extra = (options: Extra): Extra => options;
 
 /**
- * What an engine is started with: by flags, by environment variables (`server/config`), or by a program that uses the library. Bounds and
- * defaults are the same for all of them.
+ * What an engine is started with: by flags, by environment variables (`server/config`), or by a
+ * program that uses the library. Bounds and defaults are the same for all of them.
  */
 export const ENGINE_SETTINGS = {
   model: Type.Optional(

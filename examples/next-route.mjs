@@ -1,4 +1,5 @@
-// A route file as Next.js has them: app/api/llm/[...path]/route.ts. Hono and others take the same function.
+// A route file as Next.js has them: app/api/llm/[...path]/route.ts. Hono and others take the same
+// function.
 import { createFetchHandler } from 'octavo/server';
 
 const handle = createFetchHandler({ prefix: '/api/llm' });

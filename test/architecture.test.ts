@@ -23,8 +23,8 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Imports between folders that close a circle today, as `from -> to`. Without them there is none. The list may only
- * become shorter: an entry that closes no circle any more fails the test.
+ * Imports between folders that close a circle today, as `from -> to`. Without them there is none.
+ * The list may only become shorter: an entry that closes no circle any more fails the test.
  */
 const KNOWN: readonly string[] = [
   'engine/importer/probe -> engine/importer/passes',

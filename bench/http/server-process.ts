@@ -12,8 +12,9 @@ import { loadSettings } from '../../server/config/load-settings.js';
 import { startServer } from '../../server/lifecycle.js';
 import { SteppingEngine } from './stepping-engine.js';
 
-// The server of `bench:http`, in a process of its own: its engine computes nothing (`stepping`), or runs octavo-tiny in its
-// thread (`worker`). Answers each message with the processor time of the main thread so far.
+// The server of `bench:http`, in a process of its own: its engine computes nothing (`stepping`), or
+// runs octavo-tiny in its thread (`worker`). Answers each message with the processor time of the
+// main thread so far.
 
 const MODEL = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
 

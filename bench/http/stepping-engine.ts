@@ -13,8 +13,9 @@ interface Completion {
 }
 
 /**
- * An engine that computes nothing: every turn of the event loop is a step, and gives a token to each completion whose reader
- * waits. A token is never merged with the next, as it would be for a slow reader, so that every token costs what it costs.
+ * An engine that computes nothing: every turn of the event loop is a step, and gives a token to
+ * each completion whose reader waits. A token is never merged with the next, as it would be for a
+ * slow reader, so that every token costs what it costs.
  */
 export class SteppingEngine implements Engine {
   readonly info: EngineInfo;

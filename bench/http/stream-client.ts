@@ -1,7 +1,8 @@
 import { Agent, request } from 'undici';
 
-// Reads as many streams as it can, in a process of its own, and counts events without looking into them: a client that parsed
-// each chunk would need more time than the server. Every answer must have one event for each token.
+// Reads as many streams as it can, in a process of its own, and counts events without looking into
+// them: a client that parsed each chunk would need more time than the server. Every answer must
+// have one event for each token.
 
 const [url, route, connections, tokens, seconds, temperature] = process.argv.slice(2);
 const maxTokens = Number(tokens);

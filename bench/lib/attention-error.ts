@@ -46,7 +46,9 @@ export interface OutputError {
   readonly largest: number;
 }
 
-/** How far the kernel's outputs with these pages are from attention in float64 over float32 pages. */
+/**
+ * How far the kernel's outputs with these pages are from attention in float64 over float32 pages.
+ */
 export async function outputError(kvDtype: KvDtype): Promise<OutputError> {
   const config = {
     layers: [QWEN_ATTENTION],

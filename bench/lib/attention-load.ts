@@ -107,7 +107,10 @@ function makeStep(load: Load, blocks: number): (attention: KernelAttention) => v
   };
 }
 
-/** Real numbers everywhere, and every page of the system committed: zero pages would all be one in the cache. */
+/**
+ * Real numbers everywhere, and every page of the system committed: zero pages would all be one in
+ * the cache.
+ */
 function fillPages(attention: KernelAttention): void {
   for (const memory of attention.pages.memories) {
     for (const { start, bytes } of memory.regions()) {

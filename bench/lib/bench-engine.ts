@@ -8,7 +8,8 @@ import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { ensureModel } from '../models/decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 
-// An engine core without its thread and the server around it, over random weights, as the command line names it:
+// An engine core without its thread and the server around it, over random weights, as the command
+// line names it:
 //
 //     [shape] --dtype fp32|q4 --quantize none|w8a8 --kv-dtype f32|bf16|int16|int8
 

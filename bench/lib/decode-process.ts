@@ -7,7 +7,8 @@ import type { BlockId } from '../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { median } from './report.js';
 
-// A program: node decode-process.ts <cut|uncut> <model directory> <context>. Prints the milliseconds of a decode step at batch 1.
+// A program: node decode-process.ts <cut|uncut> <model directory> <context>. Prints the
+// milliseconds of a decode step at batch 1.
 
 const THREADS = 2;
 const STEPS = 24;

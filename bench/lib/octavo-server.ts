@@ -6,7 +6,8 @@ export interface OctavoServer {
 }
 
 /**
- * The compiled server in a process of its own, on a free port, once it serves. It ends with this process.
+ * The compiled server in a process of its own, on a free port, once it serves. It ends with this
+ * process.
  *
  * @param root of the checkout whose `dist` runs
  * @throws Error with what it printed when it ends before

@@ -29,8 +29,9 @@ export interface OperatorTime {
 }
 
 /**
- * Has ONNX Runtime profile every session that is created while `create` runs, and tells where the time of their last runs went. Profiling costs
- * some microseconds for each node: many small ones seem dearer than they are.
+ * Has ONNX Runtime profile every session that is created while `create` runs, and tells where the
+ * time of their last runs went. Profiling costs some microseconds for each node: many small ones
+ * seem dearer than they are.
  */
 export class OrtProfile {
   readonly #directory = mkdtempSync(join(tmpdir(), 'octavo-profile-'));
@@ -46,7 +47,8 @@ export class OrtProfile {
       const more = { ...options, enableProfiling: true, profileFilePrefix };
       const session = await original.call(InferenceSession, model, more);
       this.#sessions.set(index, session);
-      // The import's own sessions, which look at parts of the graph, are gone before the model runs.
+      // The import's own sessions, which look at parts of the graph, are gone before the model
+      // runs.
       const release = session.release.bind(session);
       session.release = () => {
         this.#sessions.delete(index);

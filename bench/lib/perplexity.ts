@@ -15,8 +15,9 @@ const BATCH = 32;
 const CHUNK = 64;
 
 /**
- * Exponential of the mean surprise over all predicted tokens. Each text is fed as if the model had said it: its beginning in
- * pieces, then token by token, in batches of mixed texts, as a server would.
+ * Exponential of the mean surprise over all predicted tokens. Each text is fed as if the model had
+ * said it: its beginning in pieces, then token by token, in batches of mixed texts, as a server
+ * would.
  */
 export async function perplexity(
   runner: ModelRunner,

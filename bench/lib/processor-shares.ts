@@ -2,10 +2,14 @@ import { readFileSync } from 'node:fs';
 
 // Who has the processors while something is measured; Linux only.
 
-/** Clock ticks that all processors have worked since the system's start, and that they have been there. */
+/**
+ * Clock ticks that all processors have worked since the system's start, and that they have been
+ * there.
+ */
 function processorTicks(): { busy: number; all: number } {
   const [line] = readFileSync('/proc/stat', 'utf8').split('\n');
-  // user, nice, system, idle, iowait, irq, softirq, steal: what a hypervisor gives to others is work of others.
+  // user, nice, system, idle, iowait, irq, softirq, steal: what a hypervisor gives to others is
+  // work of others.
   const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
   const all = ticks.reduce((sum, value) => sum + value, 0);
   return { busy: all - ticks[3] - ticks[4], all };

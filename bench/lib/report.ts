@@ -23,7 +23,10 @@ export interface Report {
   }[];
 }
 
-/** Prints the report and writes it to bench/results/ as JSON and Markdown, with machine, versions and commit. */
+/**
+ * Prints the report and writes it to bench/results/ as JSON and Markdown, with machine, versions
+ * and commit.
+ */
 export function publish(report: Report): void {
   const machine = describeMachine(report.versions ?? []);
   const lines = [`# ${report.name}`, '', report.about, '', `\`${report.command}\``, ''];
@@ -65,7 +68,10 @@ function describeMachine(others: readonly string[]): Record<string, string> {
   };
 }
 
-/** Instruction sets that decide how fast products are, where the system tells: two machines of one name may differ by 4. */
+/**
+ * Instruction sets that decide how fast products are, where the system tells: two machines of one
+ * name may differ by 4.
+ */
 function vectors(): string[] {
   if (!existsSync('/proc/cpuinfo')) return [];
   const flags = new Set(

@@ -10,8 +10,9 @@ const SYLLABLES =
   );
 
 /**
- * A directory with a byte-level tokenizer.json of so many tokens, made up but with the proportions of a large vocabulary: words with and
- * without a leading space, numbers, punctuation before words, and two fifths beyond ASCII. It is gone when the process ends.
+ * A directory with a byte-level tokenizer.json of so many tokens, made up but with the proportions
+ * of a large vocabulary: words with and without a leading space, numbers, punctuation before words,
+ * and two fifths beyond ASCII. It is gone when the process ends.
  */
 export async function syntheticVocabulary(size: number): Promise<string> {
   const letters = byteLetters();

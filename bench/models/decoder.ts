@@ -13,8 +13,8 @@ const SUFFIXES: Readonly<Record<Precision, string>> = { fp32: '', q8: '_quantize
 export interface ModelVariant {
   readonly precision: Precision;
   /**
-   * With the input `num_logits_to_keep`, by which transformers.js asks for the last token's logits only. The files are then named
-   * `last_logits`, otherwise `model`.
+   * With the input `num_logits_to_keep`, by which transformers.js asks for the last token's logits
+   * only. The files are then named `last_logits`, otherwise `model`.
    */
   readonly keepsLogits: boolean;
 }
@@ -22,8 +22,8 @@ export interface ModelVariant {
 const PLAIN: ModelVariant = { precision: 'fp32', keepsLogits: false };
 
 /**
- * A model of a published shape with random weights, in the layout of a Hugging Face ONNX export (GroupQueryAttention, external
- * data). Made on first use, kept in bench/models/generated.
+ * A model of a published shape with random weights, in the layout of a Hugging Face ONNX export
+ * (GroupQueryAttention, external data). Made on first use, kept in bench/models/generated.
  *
  * @returns its directory
  */

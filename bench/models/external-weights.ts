@@ -8,7 +8,10 @@ import {
   TensorProtoSchema,
 } from '../../engine/importer/onnx/onnx_pb.js';
 
-/** Numbers that are made once and repeated: a generator would take longer than the disk. A prime, so that rows differ. */
+/**
+ * Numbers that are made once and repeated: a generator would take longer than the disk. A prime, so
+ * that rows differ.
+ */
 const PATTERN_LENGTH = 1_048_573;
 
 /** Writes weights to one external data file, from the start to the end. */
@@ -18,8 +21,9 @@ export class ExternalWeights {
   readonly #pattern: Float32Array;
   readonly #bytePattern: Uint8Array;
   /**
-   * Where the next weight takes up the pattern. No two weights may be equal: ONNX Runtime keeps equal ones once, and a model whose
-   * layers are all the same is read from the cache, at twice the speed of memory.
+   * Where the next weight takes up the pattern. No two weights may be equal: ONNX Runtime keeps
+   * equal ones once, and a model whose layers are all the same is read from the cache, at twice the
+   * speed of memory.
    */
   #phase = 0;
   #offset = 0;

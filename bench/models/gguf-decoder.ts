@@ -23,8 +23,8 @@ const VALUE_DEVIATION: Readonly<Record<GgufPrecision, number>> = {
 };
 
 /**
- * The GGUF twin of `ensureModel`: the same shape with random weights, every matrix in blocks of 4 or 8 bits (the output matrix too,
- * which llama.cpp's own tool would leave at 6 or 8).
+ * The GGUF twin of `ensureModel`: the same shape with random weights, every matrix in blocks of 4
+ * or 8 bits (the output matrix too, which llama.cpp's own tool would leave at 6 or 8).
  *
  * @returns the file
  */
@@ -111,7 +111,10 @@ function tensorsOf(shape: DecoderShape, precision: GgufPrecision): GgufTensor[] 
   ];
 }
 
-/** Random blocks: a half-precision scale, then 32 values of 4 or 8 bits. Each tensor goes on where the last one ended. */
+/**
+ * Random blocks: a half-precision scale, then 32 values of 4 or 8 bits. Each tensor goes on where
+ * the last one ended.
+ */
 class BlockSource {
   readonly #bytes: number;
   readonly #pattern: Uint8Array;

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 
-// The file format of llama.cpp (ggml's docs/gguf.md, version 3): header, metadata, tensor table, then the tensors, all little-endian.
+// The file format of llama.cpp (ggml's docs/gguf.md, version 3): header, metadata, tensor table,
+// then the tensors, all little-endian.
 
 const VERSION = 3;
 const ALIGNMENT = 32;

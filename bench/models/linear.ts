@@ -3,8 +3,9 @@ import type { ExternalWeights } from './external-weights.js';
 import type { OnnxBuilder } from './onnx-builder.js';
 
 /**
- * How the weights of matrix products are stored: as they are; as ONNX Runtime's dynamic quantization leaves them (8-bit weights, one
- * scale for all activations of a product); or as its MatMulNBits tool does (4 bits, blocks of 32).
+ * How the weights of matrix products are stored: as they are; as ONNX Runtime's dynamic
+ * quantization leaves them (8-bit weights, one scale for all activations of a product); or as its
+ * MatMulNBits tool does (4 bits, blocks of 32).
  */
 export type Precision = 'fp32' | 'q8' | 'q4';
 

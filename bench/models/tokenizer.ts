@@ -13,8 +13,9 @@ function byteAlphabet(): string[] {
 }
 
 /**
- * The entries of a byte-level vocabulary of any size: all bytes, then made-up words, each with its space. Nothing merges into the
- * words; models with random weights say them, so that every token has text of its own.
+ * The entries of a byte-level vocabulary of any size: all bytes, then made-up words, each with its
+ * space. Nothing merges into the words; models with random weights say them, so that every token
+ * has text of its own.
  */
 export function syntheticVocabulary(size: number): string[] {
   const words = Array.from({ length: Math.max(0, size - 256) }, (_, i) => {
@@ -27,7 +28,10 @@ export function syntheticVocabulary(size: number): string[] {
   return [...byteAlphabet(), ...words].slice(0, size);
 }
 
-/** Writes tokenizer.json and tokenizer_config.json, unless they are there: what a server needs besides the model. */
+/**
+ * Writes tokenizer.json and tokenizer_config.json, unless they are there: what a server needs
+ * besides the model.
+ */
 export function ensureTokenizer(directory: string, size: number): void {
   const path = `${directory}/tokenizer.json`;
   if (existsSync(path)) return;

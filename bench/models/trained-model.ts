@@ -29,7 +29,10 @@ export function trainedAnswers(): TrainedAnswer[] {
   return JSON.parse(readFileSync(join(FIXTURE, 'golden.json'), 'utf8')) as TrainedAnswer[];
 }
 
-/** Directory of SmolLM2-135M-Instruct, fetched and converted at most once on a machine; or why it is not there. */
+/**
+ * Directory of SmolLM2-135M-Instruct, fetched and converted at most once on a machine; or why it is
+ * not there.
+ */
 export async function trainedModel(): Promise<{
   readonly directory: string;
   readonly absent?: string;

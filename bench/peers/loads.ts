@@ -13,7 +13,10 @@ export interface LoadRecipe {
   /** New tokens of each turn's prompt. */
   readonly prompts: readonly number[];
   readonly maxTokens: number;
-  /** Numbers of sequences that are tried in the first round; the best is kept. Default: one for each client. */
+  /**
+   * Numbers of sequences that are tried in the first round; the best is kept. Default: one for each
+   * client.
+   */
   readonly sequences?: readonly number[];
   readonly metrics: readonly Metric[];
 }
@@ -34,7 +37,10 @@ const plain = (concurrency: number, prompt: number): LoadRecipe => ({
   metrics: concurrency === 1 ? ['decode', 'prefill'] : ['decode', 'ttft'],
 });
 
-/** Before anything is measured, the same for all: code that is compiled as it runs, memory and files that are touched for the first time. */
+/**
+ * Before anything is measured, the same for all: code that is compiled as it runs, memory and files
+ * that are touched for the first time.
+ */
 export const WARM_UP: LoadRecipe = { ...plain(1, 512), name: 'warm-up', conversations: 2 };
 
 export const LOADS: readonly LoadRecipe[] = [
@@ -63,7 +69,9 @@ export const LOADS: readonly LoadRecipe[] = [
   ...[1, 8, 32].flatMap((concurrency) => [plain(concurrency, 128), plain(concurrency, 1024)]),
 ];
 
-/** The same with fewer clients and tokens, to see that everything runs. Its figures mean nothing. */
+/**
+ * The same with fewer clients and tokens, to see that everything runs. Its figures mean nothing.
+ */
 export function quickly(recipe: LoadRecipe): LoadRecipe {
   const few = (value: number): number => Math.min(value, 4);
   return {
@@ -87,7 +95,8 @@ export function makeLoad(recipe: LoadRecipe, vocab: number, seed: number, sequen
     return recipe.prompts.map((length): Turn => {
       history.push(...ids(length));
       const prompt = [...history];
-      // The client edits the answers, the same for all peers: nobody knows their tokens, not even who has generated others.
+      // The client edits the answers, the same for all peers: nobody knows their tokens, not even
+      // who has generated others.
       history.push(...ids(recipe.maxTokens));
       return { prompt, maxTokens: recipe.maxTokens };
     });
@@ -118,7 +127,8 @@ export function valueOf(metric: Metric, load: Load, outcome: LoadOutcome): numbe
 }
 
 /**
- * Tokens a second while all concurrent requests decode: between the last first token and the first end. Prompts are outside of it.
+ * Tokens a second while all concurrent requests decode: between the last first token and the first
+ * end. Prompts are outside of it.
  */
 function commonDecodeRate({ concurrency }: Load, { turns }: LoadOutcome): number {
   if (concurrency === 1) return serialDecodeRate({ turns, serial: true });

@@ -4,12 +4,18 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** What all peers are asked to do. Conversations begin in order, `concurrency` at a time; a turn's prompt holds all before it. */
+/**
+ * What all peers are asked to do. Conversations begin in order, `concurrency` at a time; a turn's
+ * prompt holds all before it.
+ */
 export interface Load {
   readonly name: string;
   readonly concurrency: number;
   readonly conversations: readonly (readonly Turn[])[];
-  /** How a peer may spread them over sequences of one context; it must run with the one that it is told. */
+  /**
+   * How a peer may spread them over sequences of one context; it must run with the one that it is
+   * told.
+   */
   readonly sequences: number;
 }
 
@@ -32,7 +38,10 @@ export interface TurnResult {
 
 export interface LoadOutcome {
   readonly turns: readonly TurnResult[];
-  /** One sequence at a time: of a queue of equal requests some were measured, and the others' times follow from them. */
+  /**
+   * One sequence at a time: of a queue of equal requests some were measured, and the others' times
+   * follow from them.
+   */
   readonly serial: boolean;
 }
 
@@ -166,7 +175,8 @@ export async function converse(
   const work = async (worker: number): Promise<void> => {
     while (next < load.conversations.length) {
       const conversation = next++;
-      // A client that waits for a worker has been waiting since its place among the concurrent ones was free.
+      // A client that waits for a worker has been waiting since its place among the concurrent ones
+      // was free.
       let dueMs = conversation < load.concurrency ? 0 : now();
       for (const [index, one] of load.conversations[conversation].entries()) {
         results.push({ conversation, turn: index, dueMs, ...(await turn(one, worker, now)) });

@@ -11,8 +11,9 @@ import { Driver, type Load, type LoadOutcome } from './protocol.js';
 import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
 import { VARIANTS, type Variant } from './variants.js';
 
-// Octavo and what people use today, on one machine, in turn: each variant in a process of its own, never two at once, the same
-// requests for all. Every round starts its variants anew, in the opposite order.
+// Octavo and what people use today, on one machine, in turn: each variant in a process of its own,
+// never two at once, the same requests for all. Every round starts its variants anew, in the
+// opposite order.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const MAX_ROUNDS = 3;
@@ -55,8 +56,8 @@ function chosenVariants(): readonly Variant[] {
 function installPeers(): void {
   if (existsSync(`${HERE}/node_modules/node-llama-cpp`)) return;
   process.stderr.write('installing the peers into bench/peers/node_modules (about 1.2 GB)\n');
-  // Their install scripts fetch binaries that the CPU does not need. (`npm ci` would insist on the packages of all platforms, and not
-  // every registry has them.)
+  // Their install scripts fetch binaries that the CPU does not need. (`npm ci` would insist on the
+  // packages of all platforms, and not every registry has them.)
   execFileSync('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: HERE,
     stdio: 'inherit',
@@ -152,7 +153,10 @@ async function round(
   }
 }
 
-/** Whether something that takes `factor` times as long as a round of these variants would end in time. */
+/**
+ * Whether something that takes `factor` times as long as a round of these variants would end in
+ * time.
+ */
 function fits(taking: readonly Variant[], factor: number): boolean {
   const ms = taking.reduce((sum, { name }) => sum + (took.get(name) ?? 0), 0);
   return performance.now() + factor * ms < deadline;
@@ -176,7 +180,8 @@ for (const variant of contenders) {
 const partial = options.quick || options.variants !== undefined || options.loads !== undefined;
 const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
 const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' ');
-// The targets are for CPUs that multiply int8 with instructions of their own; others are another measurement, beside it.
+// The targets are for CPUs that multiply int8 with instructions of their own; others are another
+// measurement, beside it.
 const hasVnni = (await exactWeightBits()) === 8;
 publish({
   // Only a whole run may replace the published figures.

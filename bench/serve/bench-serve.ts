@@ -18,11 +18,13 @@ export interface BenchServeResult {
 }
 
 /**
- * Loads an OpenAI-compatible endpoint and takes its measure. Writes the files that the options name.
+ * Loads an OpenAI-compatible endpoint and takes its measure. Writes the files that the options
+ * name.
  *
  * @param signal ends the run early; the result is then what there is
  * @param onStart called before the first request that counts
- * @throws OctavoError `endpoint_unusable` when the model's name cannot be asked for, or when the warm-up fails
+ * @throws OctavoError `endpoint_unusable` when the model's name cannot be asked for, or when the
+ *   warm-up fails
  */
 export async function benchServe(
   options: BenchServeOptions,

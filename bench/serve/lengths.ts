@@ -17,8 +17,9 @@ interface Lengths {
 }
 
 /**
- * Data sets by their lengths. The means are those of the vLLM paper (Kwon et al. 2023, section 6.1: ShareGPT 161 and 338 tokens,
- * Alpaca 19 and 58), and so is the limit of 1,024 tokens. The spreads are ours: ShareGPT's lengths vary more.
+ * Data sets by their lengths. The means are those of the vLLM paper (Kwon et al. 2023, section 6.1:
+ * ShareGPT 161 and 338 tokens, Alpaca 19 and 58), and so is the limit of 1,024 tokens. The spreads
+ * are ours: ShareGPT's lengths vary more.
  */
 const DATASETS: Readonly<Record<DatasetName, Lengths>> = {
   sharegpt: {
@@ -92,7 +93,8 @@ function truncatedMean({ spread, min, max }: LengthDistribution, location: numbe
   const from = (Math.log(min - 0.5) - location) / spread;
   const to = (Math.log(max + 0.5) - location) / spread;
   const steps = 2000;
-  // Beyond the nearest point of the range the density falls off: taken relative to it, nothing underflows.
+  // Beyond the nearest point of the range the density falls off: taken relative to it, nothing
+  // underflows.
   const nearest = Math.min(Math.max(0, from), to);
   for (let i = 0; i < steps; i++) {
     const z = from + ((i + 0.5) / steps) * (to - from);

@@ -1,6 +1,8 @@
 export type EndpointKind = 'completions' | 'chat';
 
-/** When requests are sent: at times of their own (open loop), or as earlier ones end (closed loop). */
+/**
+ * When requests are sent: at times of their own (open loop), or as earlier ones end (closed loop).
+ */
 export type Arrivals =
   | { readonly kind: 'poisson' | 'fixed'; readonly perSecond: number }
   | { readonly kind: 'closed'; readonly concurrency: number };

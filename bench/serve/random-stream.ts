@@ -1,9 +1,15 @@
 import { uniform } from '../../engine/sampling/random.js';
 
-/** What random numbers are for. Streams are independent: another prompt length does not move the arrivals. */
+/**
+ * What random numbers are for. Streams are independent: another prompt length does not move the
+ * arrivals.
+ */
 export const STREAMS = { arrivals: 0, lengths: 1, prompt: 2, prefix: 3 } as const;
 
-/** A stream of random numbers, given by the run's seed, its use and an index (of a conversation, mostly). */
+/**
+ * A stream of random numbers, given by the run's seed, its use and an index (of a conversation,
+ * mostly).
+ */
 export class RandomStream {
   readonly #seed: number;
   #counter = 0;

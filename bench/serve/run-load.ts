@@ -8,8 +8,8 @@ export interface LoadResult extends Omit<RequestResult, 'sentAt' | 'firstTokenAt
   readonly conversation: number;
   readonly turn: number;
   /**
-   * When the request should have been sent. Latencies count from here: a generator that is late must not make the server look fast
-   * (coordinated omission).
+   * When the request should have been sent. Latencies count from here: a generator that is late
+   * must not make the server look fast (coordinated omission).
    */
   readonly dueMs: number;
   readonly sentMs: number;
@@ -43,7 +43,10 @@ export function newLoadState(): LoadState {
   return { running: 0, chunks: 0, results: [] };
 }
 
-/** Runs the load to its end, or until the signal: what runs is cut then. All that happened is in `state.results`. */
+/**
+ * Runs the load to its end, or until the signal: what runs is cut then. All that happened is in
+ * `state.results`.
+ */
 export async function runLoad(options: LoadOptions): Promise<void> {
   const start = options.now();
   if (options.arrivals.kind === 'closed') {

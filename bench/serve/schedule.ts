@@ -1,7 +1,10 @@
 import type { Arrivals } from './options.js';
 import { RandomStream } from './random-stream.js';
 
-/** Milliseconds after the start at which each conversation begins; the first at once. Open loop only. */
+/**
+ * Milliseconds after the start at which each conversation begins; the first at once. Open loop
+ * only.
+ */
 export function* arrivalTimes(
   arrivals: Exclude<Arrivals, { kind: 'closed' }>,
   seed: number,

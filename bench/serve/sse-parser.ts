@@ -1,6 +1,7 @@
 /**
- * Reads server-sent events from a byte stream (WHATWG HTML, section 9.2.6): any line ending, comments, several `data` lines, a
- * byte order mark. Chunks may be cut anywhere, also inside a character or between CR and LF.
+ * Reads server-sent events from a byte stream (WHATWG HTML, section 9.2.6): any line ending,
+ * comments, several `data` lines, a byte order mark. Chunks may be cut anywhere, also inside a
+ * character or between CR and LF.
  */
 export class SseParser {
   readonly #decoder = new TextDecoder();

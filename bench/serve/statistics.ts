@@ -90,7 +90,10 @@ export function isGood(result: LoadResult, limits: GoodputLimits): boolean {
   );
 }
 
-/** The smallest value that at least the share `q` of all values does not exceed; null: there are none. */
+/**
+ * The smallest value that at least the share `q` of all values does not exceed; null: there are
+ * none.
+ */
 export function nearestRank(values: readonly number[], q: number): number | null {
   if (values.length === 0) return null;
   const sorted = [...values].sort((a, b) => a - b);

@@ -30,7 +30,9 @@ const WORDS =
     ' ',
   );
 
-/** Makes conversations from the seed: the n-th is the same however many are made, in whatever order. */
+/**
+ * Makes conversations from the seed: the n-th is the same however many are made, in whatever order.
+ */
 export class Workload {
   readonly #options: WorkloadOptions;
   readonly #chat: boolean;

@@ -1,6 +1,6 @@
 /**
- * The pages of all blocks, in all layers. Attention computes on them; a cache's tiers copy blocks out of and into them.
- * Calls belong to one thread, between two steps.
+ * The pages of all blocks, in all layers. Attention computes on them; a cache's tiers copy blocks
+ * out of and into them. Calls belong to one thread, between two steps.
  */
 export interface BlockStore {
   /** Bytes of one block's pages and scales over all layers. */

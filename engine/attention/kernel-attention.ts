@@ -7,8 +7,9 @@ import { fullLayout } from './page-layout.js';
 import type { AttentionBatch, PagedAttention } from './paged-attention.js';
 
 /**
- * Work of a call, in multiplications, below which waking a helper costs more than it saves: one sequence of 512 tokens took 1.19 ms for 24
- * layers alone and 1.41 ms with a helper, one of 1,024 tokens 2.35 and 2.01 ms.
+ * Work of a call, in multiplications, below which waking a helper costs more than it saves: one
+ * sequence of 512 tokens took 1.19 ms for 24 layers alone and 1.41 ms with a helper, one of 1,024
+ * tokens 2.35 and 2.01 ms.
  */
 const ALONE_BELOW = 1_500_000;
 
@@ -20,8 +21,8 @@ export interface KernelOptions {
 }
 
 /**
- * Paged attention by the SIMD kernel (kernel/assembly), on `threads` threads. Results do not depend on the number of threads:
- * each task is computed by one thread, in one order.
+ * Paged attention by the SIMD kernel (kernel/assembly), on `threads` threads. Results do not depend
+ * on the number of threads: each task is computed by one thread, in one order.
  */
 export class KernelAttention implements PagedAttention {
   readonly pages: KernelPages;

@@ -1,7 +1,8 @@
 import type { KvDtype } from './paged-attention.js';
 
-// What a row of K or V (one token, one head) is after it was stored and read back. All implementations round alike; only scales that are
-// Euclidean norms may differ in their last bit, by the order of the sum.
+// What a row of K or V (one token, one head) is after it was stored and read back. All
+// implementations round alike; only scales that are Euclidean norms may differ in their last bit,
+// by the order of the sum.
 
 /** @param row `[headSize]`, changed in place */
 export function roundKey(row: Float32Array, kvDtype: KvDtype): void {

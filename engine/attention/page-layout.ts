@@ -1,23 +1,27 @@
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { type AttentionLayer, ELEMENT_BYTES, type KvDtype, scaleBytes } from './paged-attention.js';
 
-/** Where a layer's pages are: in which place of a block, and by which of a sequence's block tables they are found. */
+/**
+ * Where a layer's pages are: in which place of a block, and by which of a sequence's block tables
+ * they are found.
+ */
 export interface LayerPages {
   readonly group: number;
   readonly slot: number;
 }
 
 /**
- * Which layers share pages. A block has a page for each slot. A block that a sequence holds in one group is used by the layers
- * of that group alone, so layers of different groups can have the same slot:
+ * Which layers share pages. A block has a page for each slot. A block that a sequence holds in one
+ * group is used by the layers of that group alone, so layers of different groups can have the same
+ * slot:
  *
  *     slots of a block      0    1    2
  *     group 0, full         L5   L11  L17
  *     group 1, window 512   L0   L1   L2
  *     group 2, window 512   L3   L4   L6       ...
  *
- * A sequence of n tokens holds n / blockSize blocks of the full group, but of each other group only as many as its window
- * needs (vLLM's hybrid KV cache manager has the same idea).
+ * A sequence of n tokens holds n / blockSize blocks of the full group, but of each other group only
+ * as many as its window needs (vLLM's hybrid KV cache manager has the same idea).
  */
 export interface PageLayout {
   readonly groups: readonly CacheGroup[];
@@ -25,7 +29,10 @@ export interface PageLayout {
   readonly numSlots: number;
 }
 
-/** Every layer keeps all of its past, in a slot of its own, or in that of the layer whose pages it attends over. */
+/**
+ * Every layer keeps all of its past, in a slot of its own, or in that of the layer whose pages it
+ * attends over.
+ */
 export function fullLayout(layers: readonly AttentionLayer[]): PageLayout {
   const owners = ownersOf(layers);
   return {
@@ -44,11 +51,12 @@ function ownersOf(layers: readonly AttentionLayer[]): number[] {
 }
 
 /**
- * Groups the layers by their windows. Groups have equally many places for layers; where that does not divide, some stay
- * empty. Gemma 3 1B (4 layers with full attention, 22 with a window) gets 7 groups of 4 places, 2 of them empty.
+ * Groups the layers by their windows. Groups have equally many places for layers; where that does
+ * not divide, some stay empty. Gemma 3 1B (4 layers with full attention, 22 with a window) gets 7
+ * groups of 4 places, 2 of them empty.
  *
- * Layers can share a slot only when their pages have one size. Where they have not, and where no window is shorter than the
- * longest sequence and step together, all layers keep all of their past.
+ * Layers can share a slot only when their pages have one size. Where they have not, and where no
+ * window is shorter than the longest sequence and step together, all layers keep all of their past.
  *
  * @param maxTokens of a sequence, at most
  * @param stepTokens of a step, at most
@@ -74,7 +82,8 @@ export function planPages(
   }
   const sizes = new Set(layers.map(({ numKvHeads, headSize }) => numKvHeads * headSize));
   if (sizes.size > 1 || (byWindow.size === 1 && byWindow.has(0))) return fullLayout(layers);
-  // Full attention first: readers of one table alone see all of a sequence there, if any group has it.
+  // Full attention first: readers of one table alone see all of a sequence there, if any group has
+  // it.
   const kinds = [...byWindow].sort(([a], [b]) => a - b);
   const numSlots = bestGroupSize(kinds.map(([, { length }]) => length));
   const groups: CacheGroup[] = [];
@@ -95,7 +104,10 @@ export function planPages(
   return { groups, layers: layers.map((_, layer) => pagesOf(layer)), numSlots };
 }
 
-/** A group costs every sequence a table; it must spare this share of the layers' pages to be worth it. */
+/**
+ * A group costs every sequence a table; it must spare this share of the layers' pages to be worth
+ * it.
+ */
 const GROUP_COST = 0.02;
 
 /** @param counts layers of each kind */
@@ -111,7 +123,10 @@ function bestGroupSize(counts: readonly number[]): number {
   return best.size;
 }
 
-/** Bytes of one block's pages over all slots: what divides the memory given to the cache into blocks. */
+/**
+ * Bytes of one block's pages over all slots: what divides the memory given to the cache into
+ * blocks.
+ */
 export function bytesPerBlock(
   layers: readonly AttentionLayer[],
   layout: PageLayout,

@@ -1,8 +1,8 @@
 import type { BlockStore } from './block-store.js';
 
 /**
- * What one attention node of the model computes. Every recognizer of the importer ends in this description,
- * and every implementation of `PagedAttention` honors all of it.
+ * What one attention node of the model computes. Every recognizer of the importer ends in this
+ * description, and every implementation of `PagedAttention` honors all of it.
  */
 export interface AttentionShape {
   readonly numHeads: number;
@@ -16,19 +16,25 @@ export interface AttentionShape {
   readonly softcap: number;
   /** A query sees itself and the `slidingWindow - 1` tokens before it; 0 means all of its past. */
   readonly slidingWindow: number;
-  /** One extra logit per query head that takes part in the softmax without a value: `[numHeads]`. */
+  /**
+   * One extra logit per query head that takes part in the softmax without a value: `[numHeads]`.
+   */
   readonly sinks: Float32Array | null;
   /** ALiBi: `slope * (key position - query position)` is added to the score: `[numHeads]`. */
   readonly alibiSlopes: Float32Array | null;
-  /** Rotation that the node itself applies to Q and K, before K is stored; null when the graph has done it. */
+  /**
+   * Rotation that the node itself applies to Q and K, before K is stored; null when the graph has
+   * done it.
+   */
   readonly rotary: RotaryEmbedding | null;
 }
 
 /** A layer of the model: what it computes, and over which pages. */
 export interface AttentionLayer extends AttentionShape {
   /**
-   * An earlier layer with pages of its own and the same `numKvHeads` and `headSize`, whose keys and values this one attends over;
-   * absent: the layer has pages of its own. (Gemma 3n and 4: the last layers have no keys.)
+   * An earlier layer with pages of its own and the same `numKvHeads` and `headSize`, whose keys and
+   * values this one attends over; absent: the layer has pages of its own. (Gemma 3n and 4: the last
+   * layers have no keys.)
    */
   readonly pagesOf?: number;
 }
@@ -44,7 +50,10 @@ export interface RotaryEmbedding {
   readonly sin: Float32Array;
 }
 
-/** How K and V are stored: float32; upper 16 bits of it; or integers with a float32 scale per token and KV head. */
+/**
+ * How K and V are stored: float32; upper 16 bits of it; or integers with a float32 scale per token
+ * and KV head.
+ */
 export const KV_DTYPES = ['f32', 'bf16', 'int16', 'int8'] as const;
 export type KvDtype = (typeof KV_DTYPES)[number];
 
@@ -63,16 +72,20 @@ export function scaleBytes(kvDtype: KvDtype): number {
 
 /**
  * One step's ragged batch: `T` tokens in a row, those of sequence `s` at rows `queryStarts[s]` to
- * `queryStarts[s + 1] - 1`. The same description that PagedAttention takes on a GPU (Kwon et al. 2023, SOSP, section 4.2).
+ * `queryStarts[s + 1] - 1`. The same description that PagedAttention takes on a GPU (Kwon et al.
+ * 2023, SOSP, section 4.2).
  *
- * The query at row `queryStarts[s] + i` has position `contextLengths[s] - queryLength + i` and sees all stored
- * tokens of its sequence up to and including its own.
+ * The query at row `queryStarts[s] + i` has position `contextLengths[s] - queryLength + i` and sees
+ * all stored tokens of its sequence up to and including its own.
  */
 export interface AttentionBatch {
   readonly numSequences: number;
   /** `[numSequences + 1]`, ascending from 0 to T. */
   readonly queryStarts: Int32Array;
-  /** `[numSequences]`: tokens in the cache when this step's are written, so at least the query length. */
+  /**
+   * `[numSequences]`: tokens in the cache when this step's are written, so at least the query
+   * length.
+   */
   readonly contextLengths: Int32Array;
   /** By cache group (`PageLayout`). */
   readonly blockTables: readonly BlockTables[];
@@ -83,8 +96,8 @@ export interface BlockTables {
   /** `[numSequences + 1]`: sequence `s` has the entries `starts[s]` to `starts[s + 1] - 1`. */
   readonly starts: Int32Array;
   /**
-   * Block ids. Of a sequence's entries only the first `ceil(contextLength / blockSize)` are read, and none that lies wholly
-   * before the window of the step's first query.
+   * Block ids. Of a sequence's entries only the first `ceil(contextLength / blockSize)` are read,
+   * and none that lies wholly before the window of the step's first query.
    */
   readonly blocks: Int32Array;
 }
@@ -99,11 +112,12 @@ export function joinTables(tables: readonly (readonly number[])[]): BlockTables 
 }
 
 /**
- * Attention over a paged KV cache. Each layer of a step has two phases: `write` stores the step's K and V into the pages,
- * `attend` reads what the step's queries see. A layer that reads the pages of another has the second phase only.
+ * Attention over a paged KV cache. Each layer of a step has two phases: `write` stores the step's K
+ * and V into the pages, `attend` reads what the step's queries see. A layer that reads the pages of
+ * another has the second phase only.
  *
- * All calls are synchronous and belong to one thread; an implementation may use helper threads inside a call.
- * Arrays passed in are only read during the call.
+ * All calls are synchronous and belong to one thread; an implementation may use helper threads
+ * inside a call. Arrays passed in are only read during the call.
  */
 export interface PagedAttention {
   /** The pages that it computes on; disposed of with it. */
@@ -111,18 +125,18 @@ export interface PagedAttention {
   /** Begins a step. `batch` stays valid and unchanged until the next call of `beginStep`. */
   beginStep(batch: AttentionBatch): void;
   /**
-   * Stores K and V of the step's T tokens in layer `layer`, rotated where the layer rotates. Not for a layer over another one's
-   * pages.
+   * Stores K and V of the step's T tokens in layer `layer`, rotated where the layer rotates. Not
+   * for a layer over another one's pages.
    *
-   * @param key   `[T, numKvHeads * headSize]`
+   * @param key `[T, numKvHeads * headSize]`
    * @param value `[T, numKvHeads * headSize]`
    */
   write(layer: number, key: Float32Array, value: Float32Array): void;
   /**
-   * Writes the attention output, after this step's K and V of the layer are stored: a sequence may see blocks that another one
-   * fills in the same step.
+   * Writes the attention output, after this step's K and V of the layer are stored: a sequence may
+   * see blocks that another one fills in the same step.
    *
-   * @param query  `[T, numHeads * headSize]`
+   * @param query `[T, numHeads * headSize]`
    * @param output `[T, numHeads * headSize]`, written completely
    */
   attend(layer: number, query: Float32Array, output: Float32Array): void;

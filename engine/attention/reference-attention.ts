@@ -40,8 +40,9 @@ export class ReferencePages extends PartedBlockStore {
 }
 
 /**
- * Paged attention written to be read: the definition that faster implementations are tested against. It stores float32 whatever
- * the format, rounded as the format rounds, and sums in float64.
+ * Paged attention written to be read: the definition that faster implementations are tested
+ * against. It stores float32 whatever the format, rounded as the format rounds, and sums in
+ * float64.
  */
 export class ReferenceAttention implements PagedAttention {
   readonly pages: ReferencePages;

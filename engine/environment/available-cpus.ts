@@ -20,8 +20,9 @@ const SYSTEM: CpuSources = {
 };
 
 /**
- * Processors that a container may really use: `docker run --cpus 2` leaves all of them visible and limits the time on them, and more threads
- * than that are stopped in the middle of a step. Node looks at the limit from version 22 on only.
+ * Processors that a container may really use: `docker run --cpus 2` leaves all of them visible and
+ * limits the time on them, and more threads than that are stopped in the middle of a step. Node
+ * looks at the limit from version 22 on only.
  */
 export function availableCpus(sources: CpuSources = SYSTEM): number {
   const limit = cgroupLimit(sources.read);
@@ -30,7 +31,8 @@ export function availableCpus(sources: CpuSources = SYSTEM): number {
 
 /** Processors' worth of time that the control group gets; Infinity without a limit. */
 function cgroupLimit(read: CpuSources['read']): number {
-  // Version 2: "200000 100000", or "max 100000". In a container this is the root of what is visible.
+  // Version 2: "200000 100000", or "max 100000". In a container this is the root of what is
+  // visible.
   const both = read('/sys/fs/cgroup/cpu.max')?.trim().split(/\s+/);
   if (both) return share(both[0], both[1]);
   const quota = read('/sys/fs/cgroup/cpu/cpu.cfs_quota_us');

@@ -4,9 +4,15 @@ import type { GrammarSpec } from '../protocol/request.js';
 /** A grammar that is to be checked, and how to tell the client what is wrong with it. */
 export interface GrammarCheck {
   readonly spec: GrammarSpec;
-  /** The request field that it is of: it goes before the message, and is its `param`. Null: the message stands alone. */
+  /**
+   * The request field that it is of: it goes before the message, and is its `param`. Null: the
+   * message stands alone.
+   */
   readonly field: string | null;
-  /** Parts of it. When it is refused, they are tried one by one, and the first that is refused alone gives the message its words. */
+  /**
+   * Parts of it. When it is refused, they are tried one by one, and the first that is refused alone
+   * gives the message its words.
+   */
   readonly suspects: readonly Suspect[];
 }
 
@@ -25,6 +31,9 @@ export interface CheckCommand {
 export type CheckReply =
   /** The thread has loaded: from now on time is counted. */
   | { readonly type: 'ready' }
-  /** What of the grammar is large, before anything of it is built: for the message, if it takes too long. */
+  /**
+   * What of the grammar is large, before anything of it is built: for the message, if it takes too
+   * long.
+   */
   | { readonly type: 'measured'; readonly sizes: string }
   | { readonly type: 'checked'; readonly error: ErrorRecord | null };

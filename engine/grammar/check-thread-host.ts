@@ -15,7 +15,10 @@ interface Running {
   timer: NodeJS.Timeout | null;
 }
 
-/** The server's end of one check thread. It checks one request at a time, and ends when that takes too long. */
+/**
+ * The server's end of one check thread. It checks one request at a time, and ends when that takes
+ * too long.
+ */
 export class CheckThreadHost {
   readonly #worker: Worker;
   readonly #onEnd: () => void;

@@ -4,8 +4,8 @@ import { checkGrammar } from './check-grammar.js';
 import type { CheckCommand, CheckReply } from './check-messages.js';
 import { describeSizes } from './sizes.js';
 
-// Grammars are checked here, one request after the other. Who waits for whom, and for how long, is the checker's business: it ends
-// this thread when a request takes too long.
+// Grammars are checked here, one request after the other. Who waits for whom, and for how long, is
+// the checker's business: it ends this thread when a request takes too long.
 
 const port = parentPort;
 if (!port) throw new Error('grammars are checked in a worker thread');

@@ -4,7 +4,8 @@ export interface Waiting {
 }
 
 /**
- * Whose turn it is: those of the clients that use the fewest threads now come first, and of these the one that has waited longest.
+ * Whose turn it is: those of the clients that use the fewest threads now come first, and of these
+ * the one that has waited longest.
  *
  * @param waiting in order of arrival
  * @param busy threads that each client uses; absent: none
@@ -17,10 +18,15 @@ export function inTurn<Job extends Waiting>(
   return waiting.toSorted((a, b) => used(a) - used(b));
 }
 
-/** Threads that one client may use of so many: one is left for the others, whatever a client sends. */
+/**
+ * Threads that one client may use of so many: one is left for the others, whatever a client sends.
+ */
 export const shareOf = (threads: number): number => Math.max(1, threads - 1);
 
-/** Threads on which one client may compile at once: compiling takes a whole processor, matching a fraction. */
+/**
+ * Threads on which one client may compile at once: compiling takes a whole processor, matching a
+ * fraction.
+ */
 export const compilingShareOf = (threads: number): number => Math.max(1, threads >> 1);
 
 /** How many threads each client uses. */

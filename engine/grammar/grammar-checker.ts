@@ -13,7 +13,10 @@ export interface GrammarCheckerOptions {
 
 export const CHECKER_DEFAULTS = { maxThreads: 2, budgetMs: 5000 } as const;
 
-/** What a check may still take when nobody waits for it any more: most end by then, and their thread is kept. */
+/**
+ * What a check may still take when nobody waits for it any more: most end by then, and their thread
+ * is kept.
+ */
 const LAST_MS = 250;
 
 /** Requests whose verdict is remembered. */
@@ -35,8 +38,9 @@ interface Member {
 }
 
 /**
- * Says whether grammars can be enforced, in threads of its own: schemas, patterns and tools are the client's, and whatever it takes to look into them,
- * nobody else waits for it. A request has a budget; clients share the threads; what clients that have left wanted is given up.
+ * Says whether grammars can be enforced, in threads of its own: schemas, patterns and tools are the
+ * client's, and whatever it takes to look into them, nobody else waits for it. A request has a
+ * budget; clients share the threads; what clients that have left wanted is given up.
  *
  * No thread runs before the first grammar.
  */
@@ -60,7 +64,8 @@ export class GrammarChecker {
   /**
    * @param client whose share of the threads it takes
    * @param signal aborted when nobody waits any more
-   * @throws OctavoError `invalid_request`: what cannot be enforced, and where; or what is too large. `draining` when it is closed
+   * @throws OctavoError `invalid_request`: what cannot be enforced, and where; or what is too
+   *   large. `draining` when it is closed
    * @throws what `signal` was aborted for
    */
   async check(checks: readonly GrammarCheck[], client: string, signal: AbortSignal): Promise<void> {
@@ -136,7 +141,8 @@ export class GrammarChecker {
       error = thrown;
     }
     member.job = null;
-    // A thread that has ended says nothing about the grammar: on a quieter machine it may be in time.
+    // A thread that has ended says nothing about the grammar: on a quieter machine it may be in
+    // time.
     if (member.host.isIdle) {
       if (error === null) this.#remember(job.key, null);
       else if (isRefusal(error)) this.#remember(job.key, error);

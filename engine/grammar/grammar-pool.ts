@@ -10,7 +10,10 @@ export interface GrammarPoolOptions extends GrammarThreadOptions {
   /** Memory of one thread's instance above which grammars are forgotten. */
   readonly threadMemoryBytes: number;
   readonly compileTimeoutMs: number;
-  /** A compilation that has taken so long is for its own client only: others that came along look for another thread. */
+  /**
+   * A compilation that has taken so long is for its own client only: others that came along look
+   * for another thread.
+   */
   readonly patienceMs?: number;
 }
 
@@ -25,7 +28,10 @@ const MAX_GRAMMARS = 64;
 /** Grammars that wait and are compiled in one go when threads are scarce. */
 const MAX_BATCH = 8;
 const PATIENCE_MS = 500;
-/** What a compilation may still take when nobody waits for it any more: most end by then, and the thread's other grammars are kept. */
+/**
+ * What a compilation may still take when nobody waits for it any more: most end by then, and the
+ * thread's other grammars are kept.
+ */
 const LAST_MS = 250;
 
 /** A request that waits for its grammar. */
@@ -47,27 +53,33 @@ interface Member {
   compiling: Job | null;
   /** Takes no more requests until its matchers are gone: others wait for a thread. */
   isDraining: boolean;
-  /** Nobody waits for what it compiles: the thread ends with it, unless that is done in a moment. */
+  /**
+   * Nobody waits for what it compiles: the thread ends with it, unless that is done in a moment.
+   */
   isGivenUp: boolean;
 }
 
 /**
- * Grammar threads, and who compiles where. Each thread has one instance of the library; a compiled grammar cannot leave it, and nothing
- * interrupts a compilation (0.3 to 1 s with 152k tokens), which an unlucky grammar may end by aborting the instance. So the rule is:
+ * Grammar threads, and who compiles where. Each thread has one instance of the library; a compiled
+ * grammar cannot leave it, and nothing interrupts a compilation (0.3 to 1 s with 152k tokens),
+ * which an unlucky grammar may end by aborting the instance. So the rule is:
  *
  *     a thread compiles only while none of its matchers is in use
  *
- * Then no step ever waits for a compilation, and an abort hurts nobody but the request that brought it. Masks are computed in the
- * threads while the model computes, so they cost the engine's thread next to nothing. What was considered instead: matchers in the
- * engine's thread (a compilation there stops all), one thread for everything (a compilation delays all masks), moving a compiled grammar by
- * copying the instance's memory (30 MB, and embind's insides).
+ * Then no step ever waits for a compilation, and an abort hurts nobody but the request that brought
+ * it. Masks are computed in the threads while the model computes, so they cost the engine's thread
+ * next to nothing. What was considered instead: matchers in the engine's thread (a compilation
+ * there stops all), one thread for everything (a compilation delays all masks), moving a compiled
+ * grammar by copying the instance's memory (30 MB, and embind's insides).
  *
- * When all threads are in use and requests with other grammars wait, the one with the fewest matchers is drained: it
- * takes no new ones, and its last one ends at its `max_tokens` at the latest, so nobody waits for ever. Nothing is loaded, and no thread
- * runs, before the first request with a grammar.
+ * When all threads are in use and requests with other grammars wait, the one with the fewest
+ * matchers is drained: it takes no new ones, and its last one ends at its `max_tokens` at the
+ * latest, so nobody waits for ever. Nothing is loaded, and no thread runs, before the first request
+ * with a grammar.
  *
- * No client can keep all threads to itself, or compile on more than half of them: one that uses its share waits for a thread of its own. A
- * compilation that nobody waits for any more is ended, with its thread.
+ * No client can keep all threads to itself, or compile on more than half of them: one that uses its
+ * share waits for a thread of its own. A compilation that nobody waits for any more is ended, with
+ * its thread.
  */
 export class GrammarPool implements GrammarSource {
   readonly #options: GrammarPoolOptions;
@@ -143,7 +155,10 @@ export class GrammarPool implements GrammarSource {
     if (this.#queue.length > 0) this.#drainOne(this.#queue);
   }
 
-  /** Threads that each client keeps from others: it has one compile, or all its matchers are the client's. */
+  /**
+   * Threads that each client keeps from others: it has one compile, or all its matchers are the
+   * client's.
+   */
   #threadsByClient(): Map<string, number> {
     return countByClient([...this.#members].flatMap((member) => usersOf(member)));
   }
@@ -183,7 +198,8 @@ export class GrammarPool implements GrammarSource {
       void this.#compile(free, [job]);
       return true;
     }
-    // No thread is free: those that have just begun to compile take a few more along. Later only those of their own client.
+    // No thread is free: those that have just begun to compile take a few more along. Later only
+    // those of their own client.
     const isLast = !isWithinShare || members.length >= this.#options.maxThreads;
     const withRoom = willing.find(
       (member) =>
@@ -215,7 +231,10 @@ export class GrammarPool implements GrammarSource {
     return member;
   }
 
-  /** One that the jobs may have: not beyond their clients' shares, unless it is one of these that ends. */
+  /**
+   * One that the jobs may have: not beyond their clients' shares, unless it is one of these that
+   * ends.
+   */
   #drainOne(jobs: readonly Job[]): void {
     const members = [...this.#members].filter(({ batch }) => batch === null);
     if (members.length === 0 || members.some(({ isDraining }) => isDraining)) return;
@@ -246,7 +265,10 @@ export class GrammarPool implements GrammarSource {
     this.#place();
   }
 
-  /** Compiles jobs one after the other; more may join. They begin together, when none is left to compile. */
+  /**
+   * Compiles jobs one after the other; more may join. They begin together, when none is left to
+   * compile.
+   */
   async #compile(member: Member, batch: Job[]): Promise<void> {
     const { host } = member;
     member.batch = batch;

@@ -92,7 +92,10 @@ export class GrammarThreadHost implements MatcherHost {
     return this.#lost !== null;
   }
 
-  /** One at a time, and only while nothing is live. @throws OctavoError `invalid_request`; the thread may have ended with it */
+  /**
+   * One at a time, and only while nothing is live. @throws OctavoError `invalid_request`; the
+   * thread may have ended with it
+   */
   async compile(key: string, spec: GrammarSpec, timeoutMs: number): Promise<void> {
     // Loading is not the grammar's fault.
     await this.#ready;
@@ -179,7 +182,10 @@ export class GrammarThreadHost implements MatcherHost {
     this.#moves = [];
   }
 
-  /** One wait a matcher at a time. A thread that does not answer in time has ended: so it does not answer any more. */
+  /**
+   * One wait a matcher at a time. A thread that does not answer in time has ended: so it does not
+   * answer any more.
+   */
   async settle(matcher: number, timeoutMs: number): Promise<void> {
     if (this.#lost) return;
     this.flush();

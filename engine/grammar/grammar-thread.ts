@@ -17,8 +17,8 @@ import {
   watchMemory,
 } from './xgrammar.js';
 
-// A grammar thread: one instance of the library, the grammars that it has compiled, and their matchers. It does one thing after
-// the other; who may wait for whom is the pool's business.
+// A grammar thread: one instance of the library, the grammars that it has compiled, and their
+// matchers. It does one thing after the other; who may wait for whom is the pool's business.
 
 const port = parentPort;
 if (!port) throw new Error('grammars are compiled in a worker thread');
@@ -71,7 +71,9 @@ async function compile({
   reply({ type: 'compiled', memoryBytes: memoryBytes() });
 }
 
-/** Every state of a pattern, and every place of a string whose length counts, is a rule of its own. */
+/**
+ * Every state of a pattern, and every place of a string whose length counts, is a rule of its own.
+ */
 const sizeOf = (source: string): string =>
   `it has ${source.split('\n').length - 1} states and rules for a vocabulary of ${vocabSize} tokens; fewer alternatives ` +
   'and shorter repetitions, minLength and maxLength compile faster';
@@ -88,7 +90,10 @@ async function match(command: Extract<GrammarCommand, { type: 'match' }>): Promi
   reply({ type: 'matching', matcher: command.matcher });
 }
 
-/** Of several moves of one matcher only the last one's mask is computed: nobody has looked at the others. */
+/**
+ * Of several moves of one matcher only the last one's mask is computed: nobody has looked at the
+ * others.
+ */
 async function advance(moves: readonly MatcherMove[]): Promise<void> {
   const steps = new Map<Matching, number>();
   for (const move of moves) {
@@ -107,9 +112,11 @@ async function advance(moves: readonly MatcherMove[]): Promise<void> {
 async function computeMask(matching: Matching, step: number): Promise<void> {
   const { matcher, slot, stopTokenIds, isLongest } = matching;
   const mask = await matcher.getNextTokenBitmask();
-  // The mask does not say it: where nearly all tokens may follow, the library leaves its stop tokens out.
+  // The mask does not say it: where nearly all tokens may follow, the library leaves its stop
+  // tokens out.
   const mayEnd = matcher.isTerminated();
-  // A stop token may also be text; it ends the completion wherever it stands, so it must not stand inside.
+  // A stop token may also be text; it ends the completion wherever it stands, so it must not stand
+  // inside.
   for (const token of stopTokenIds) mask[token >>> 5] &= ~(1 << (token & 31));
   const canGoOn = mask.some((word) => word !== 0);
   if (mayEnd && !(isLongest && canGoOn)) {

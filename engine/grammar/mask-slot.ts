@@ -11,12 +11,14 @@ const HEADER_WORDS = 2;
 /**
  * One matcher's mask in memory that the engine's thread and a grammar thread share:
  *
- *     word 0: the step whose mask is here, on which the engine's thread may sleep | word 1: state | mask, 32 tokens a word
+ *     word 0   the step whose mask is here; the engine's thread may sleep on it
+ *     word 1   state
+ *     then     the mask, 32 tokens a word
  *
- * The engine's thread numbers what it asks of the matcher: the first mask is step 1, each token that is accepted and each
- * roll-back is one more. The grammar thread writes mask and state of a step, and only then its number; a step that was
- * overtaken by the next one may be left out. While the number is the last one asked for, the grammar thread writes
- * nothing.
+ * The engine's thread numbers what it asks of the matcher: the first mask is step 1, each token
+ * that is accepted and each roll-back is one more. The grammar thread writes mask and state of a
+ * step, and only then its number; a step that was overtaken by the next one may be left out. While
+ * the number is the last one asked for, the grammar thread writes nothing.
  */
 export class MaskSlot {
   readonly buffer: SharedArrayBuffer;

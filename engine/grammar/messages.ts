@@ -9,7 +9,10 @@ export interface GrammarThreadOptions {
   readonly vocabSize: number;
 }
 
-/** A matcher takes a token, or takes its last ones back. `step` numbers the mask that this gives (`MaskSlot`). */
+/**
+ * A matcher takes a token, or takes its last ones back. `step` numbers the mask that this gives
+ * (`MaskSlot`).
+ */
 export type MatcherMove = { readonly matcher: number; readonly step: number } & (
   | { readonly token: number }
   | { readonly rollback: number }
@@ -36,7 +39,10 @@ export type GrammarCommand =
 export type GrammarReply =
   /** The library and the vocabulary are loaded. */
   | { readonly type: 'ready' }
-  /** The grammar is written out, and its compilation begins: what of it is large, for the message if that takes too long. */
+  /**
+   * The grammar is written out, and its compilation begins: what of it is large, for the message if
+   * that takes too long.
+   */
   | { readonly type: 'written'; readonly size: string }
   | { readonly type: 'compiled'; readonly memoryBytes: number }
   /** The grammar does not compile; the thread is as good as before. */

@@ -1,7 +1,9 @@
 import { OctavoError } from '../errors.js';
 import type { GrammarSpec, StructurePart } from '../protocol/request.js';
 
-/** What makes a grammar slow to build, counted over all of it: all tools of a request, all schemas. */
+/**
+ * What makes a grammar slow to build, counted over all of it: all tools of a request, all schemas.
+ */
 export interface Sizes {
   /** Of all sources, texts and choices. */
   readonly characters: number;
@@ -9,7 +11,9 @@ export interface Sizes {
   readonly properties: number;
   /** Values in `enum` and `const`, and choices. */
   readonly values: number;
-  /** Alternatives of `anyOf` and `oneOf`, schemas of `allOf`, `prefixItems` and lists of `items`. */
+  /**
+   * Alternatives of `anyOf` and `oneOf`, schemas of `allOf`, `prefixItems` and lists of `items`.
+   */
   readonly branches: number;
 }
 
@@ -28,7 +32,10 @@ const WORDS: Readonly<Record<keyof Sizes, string>> = {
   branches: 'alternatives and schemas in lists',
 };
 
-/** For a message: "12 properties, 3 values in enum, const and choices". What there is none of is left out. */
+/**
+ * For a message: "12 properties, 3 values in enum, const and choices". What there is none of is
+ * left out.
+ */
 export function describeSizes(sizes: Sizes): string {
   const kinds = Object.keys(WORDS) as (keyof Sizes)[];
   return kinds
@@ -98,7 +105,10 @@ type Count = { -readonly [Kind in keyof Sizes]: number };
 
 const LISTS = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems', 'items']);
 
-/** Without recursion: how deep it is, is checked later. What a constant says is counted as if it were a schema, too. */
+/**
+ * Without recursion: how deep it is, is checked later. What a constant says is counted as if it
+ * were a schema, too.
+ */
 function countSchema(source: string, count: Count): void {
   let schema: unknown;
   try {

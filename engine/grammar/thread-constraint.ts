@@ -18,8 +18,8 @@ export interface MatcherHost {
 }
 
 /**
- * The sampler's side of a matcher in a grammar thread. `accept` only sends the token: the next mask is computed while the
- * model computes the next step, and is seldom late.
+ * The sampler's side of a matcher in a grammar thread. `accept` only sends the token: the next mask
+ * is computed while the model computes the next step, and is seldom late.
  */
 export class ThreadConstraint implements GrammarConstraint {
   readonly matcher: number;
@@ -31,7 +31,9 @@ export class ThreadConstraint implements GrammarConstraint {
   readonly #stopTokenIds: ReadonlySet<TokenId>;
   /** The step whose mask is wanted; the first one comes with the matcher. */
   #step = 1;
-  /** Tokens that the matcher has taken, and the stop tokens behind them, of which it hears nothing. */
+  /**
+   * Tokens that the matcher has taken, and the stop tokens behind them, of which it hears nothing.
+   */
   #taken = 0;
   #stops = 0;
   #failure: OctavoError | null = null;

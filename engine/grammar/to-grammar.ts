@@ -24,8 +24,9 @@ import { schemaError } from './schema/keywords.js';
 import { assertShort } from './sizes.js';
 
 /**
- * What a client asks for, in the notation of the grammar library, and well formed for it. Pure. Its time grows with what the client has sent,
- * so it has its place in a grammar thread, where there is a budget.
+ * What a client asks for, in the notation of the grammar library, and well formed for it. Pure. Its
+ * time grows with what the client has sent, so it has its place in a grammar thread, where there is
+ * a budget.
  *
  * @throws OctavoError `invalid_request`: what cannot be enforced, and where
  */

@@ -4,11 +4,11 @@ import { characterOf } from '../text/byte-level.js';
 import { toSymbols } from './language/bytes.js';
 
 /**
- * The grammar library (Dong et al. 2024, XGrammar; WebAssembly). The parts of it that are used; its own declarations claim an ES module, and
- * the file is none.
+ * The grammar library (Dong et al. 2024, XGrammar; WebAssembly). The parts of it that are used; its
+ * own declarations claim an ES module, and the file is none.
  *
- * Its C++ exceptions are compiled away: whatever goes wrong inside aborts the instance, which must then be thrown away. There is one
- * instance in a thread.
+ * Its C++ exceptions are compiled away: whatever goes wrong inside aborts the instance, which must
+ * then be thrown away. There is one instance in a thread.
  */
 export interface Xgrammar {
   readonly TokenizerInfo: {
@@ -58,8 +58,8 @@ export interface Matcher extends Disposable {
 }
 
 /**
- * Loads the library. The package says `"type": "module"` and ships UMD, so neither `import` nor `require` reads it: the file is
- * compiled as CommonJS here.
+ * Loads the library. The package says `"type": "module"` and ships UMD, so neither `import` nor
+ * `require` reads it: the file is compiled as CommonJS here.
  */
 export function loadXgrammar(): Xgrammar {
   const file = createRequire(import.meta.url).resolve('@mlc-ai/web-xgrammar');
@@ -69,7 +69,8 @@ export function loadXgrammar(): Xgrammar {
 }
 
 /**
- * Catches the instance's memory as the library makes it, which it does with its first call: how much is in use cannot be seen otherwise.
+ * Catches the instance's memory as the library makes it, which it does with its first call: how
+ * much is in use cannot be seen otherwise.
  *
  * @returns bytes of the memory; 0 before the library has made it
  */
@@ -94,7 +95,8 @@ interface Instantiator {
 const NOTHING = new Uint8Array(0);
 
 /**
- * What tokens write, in the library's symbols and in its byte-level notation. 0xff is in no text, and its symbols are DEL's.
+ * What tokens write, in the library's symbols and in its byte-level notation. 0xff is in no text,
+ * and its symbols are DEL's.
  *
  * @param tokens by id; empty: never allowed
  */

@@ -26,10 +26,11 @@ interface Interruption {
 }
 
 /**
- * Brings a file to `blob`, whole and verified: goes on where an earlier attempt, of this process or a dead one, was cut off; waits when
- * another process downloads the same.
+ * Brings a file to `blob`, whole and verified: goes on where an earlier attempt, of this process or
+ * a dead one, was cut off; waits when another process downloads the same.
  *
- * @throws OctavoError `hub_*`; what has come by then is kept for the next attempt, unless it is wrong
+ * @throws OctavoError `hub_*`; what has come by then is kept for the next attempt, unless it is
+ *   wrong
  */
 export async function downloadBlob(
   client: HubClient,
@@ -70,7 +71,8 @@ async function complete(
     await download.resumeAt(size <= file.size ? size : 0, partial);
     const resumed = download.received > 0;
     await download.run();
-    // What was there may be damaged, so once more from the beginning; a second time, the hub sends something wrong.
+    // What was there may be damaged, so once more from the beginning; a second time, the hub sends
+    // something wrong.
     if (!download.isRight && resumed) {
       await download.resumeAt(0, partial);
       await download.run();

@@ -41,8 +41,9 @@ export interface FetchOptions extends HubClientOptions {
 }
 
 /**
- * The directory of a hub's model, with the files that serving it needs: configuration, tokenizer, the ONNX file of one number format
- * and its external data. What is in the cache is not downloaded again; a hub that cannot be reached does not matter when all is there.
+ * The directory of a hub's model, with the files that serving it needs: configuration, tokenizer,
+ * the ONNX file of one number format and its external data. What is in the cache is not downloaded
+ * again; a hub that cannot be reached does not matter when all is there.
  *
  * @throws OctavoError `hub_*`, `model_file_missing`, `model_file_corrupt`
  */
@@ -162,7 +163,10 @@ function dataFiles(dir: string, onnx: string): string[] {
   });
 }
 
-/** @throws OctavoError `hub_unreachable`: which file is not in the cache, and why it cannot be fetched */
+/**
+ * @throws OctavoError `hub_unreachable`: which file is not in the cache, and why it cannot be
+ *   fetched
+ */
 async function cachedModel(
   cache: RepositoryCache,
   id: HubId,

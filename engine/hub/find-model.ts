@@ -19,7 +19,8 @@ export interface FoundModel {
  * Finds what `--model` names: a directory, or else a model of the hub, which is downloaded.
  *
  * @param flag how it was given, for the message
- * @throws OctavoError `usage` for what can be neither, `model_unsupported` for models in other formats; what `fetchModel` throws
+ * @throws OctavoError `usage` for what can be neither, `model_unsupported` for models in other
+ *   formats; what `fetchModel` throws
  */
 export async function findModel(
   text: string,

@@ -6,7 +6,10 @@ import { hubRefusal } from './hub-refusal.js';
 import type { HubSettings } from './hub-settings.js';
 import { askedDelayMs, delayMs, isTemporary, MAX_DELAY_MS } from './retry-delay.js';
 
-/** Silence that ends a request; what is there of a file is kept, and the next request goes on behind it. */
+/**
+ * Silence that ends a request; what is there of a file is kept, and the next request goes on behind
+ * it.
+ */
 const SILENCE_MS = 30_000;
 const ATTEMPTS = 5;
 const MAX_REDIRECTS = 5;
@@ -20,7 +23,10 @@ export interface RepositoryListing {
 /** What a file must be when it is here. */
 export interface RemoteFile {
   readonly url: string;
-  /** SHA-256 of the content for large files (64 hex digits), the id of the git blob for others (40): also its name in the cache. */
+  /**
+   * SHA-256 of the content for large files (64 hex digits), the id of the git blob for others (40):
+   * also its name in the cache.
+   */
   readonly etag: string;
   readonly size: number;
 }
@@ -38,7 +44,10 @@ export type OpenedFile =
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The few routes of the hub that a download needs. Tokens go to the hub alone, never to where it redirects. */
+/**
+ * The few routes of the hub that a download needs. Tokens go to the hub alone, never to where it
+ * redirects.
+ */
 export class HubClient {
   readonly #settings: HubSettings;
   readonly #id: HubId;
@@ -82,7 +91,8 @@ export class HubClient {
       const { headers } = response;
       const linked = headers.get('x-linked-etag');
       const next = redirectOf(response, url);
-      // A renamed repository, or a mirror that sends on. Where a file's storage is, nothing tells of the repository any more.
+      // A renamed repository, or a mirror that sends on. Where a file's storage is, nothing tells
+      // of the repository any more.
       if (next !== null && linked === null) {
         url = next;
         continue;
@@ -100,8 +110,8 @@ export class HubClient {
   }
 
   /**
-   * A file's content from a byte on: status 206, or 200 with the whole file from a server that knows no ranges. One attempt; the caller
-   * knows what it has got and asks for the rest.
+   * A file's content from a byte on: status 206, or 200 with the whole file from a server that
+   * knows no ranges. One attempt; the caller knows what it has got and asks for the rest.
    *
    * @throws OctavoError `hub_*` for an answer that will not change; anything else is the network
    */

@@ -13,7 +13,8 @@ export interface ProxySettings {
 }
 
 /**
- * Reads `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` as curl and newer versions of Node do: small letters win. Node 20 itself knows none of them.
+ * Reads `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` as curl and newer versions of Node do: small
+ * letters win. Node 20 itself knows none of them.
  *
  * @throws OctavoError `usage` for a proxy that is no URL of the two kinds
  */

@@ -4,7 +4,10 @@ import { OctavoError } from '../errors.js';
 import type { HubId } from './hub-id.js';
 import type { HubSettings } from './hub-settings.js';
 
-/** Why the hub does not give something: its `x-error-code` says what a status alone does not, as private models hide behind 401. */
+/**
+ * Why the hub does not give something: its `x-error-code` says what a status alone does not, as
+ * private models hide behind 401.
+ */
 export function hubRefusal(
   response: Response,
   url: string,

@@ -22,7 +22,10 @@ export interface HubSettings {
   readonly proxies: ProxySettings;
 }
 
-/** @throws OctavoError `usage` for an HF_ENDPOINT or proxy that is no URL, a token that no header can carry */
+/**
+ * @throws OctavoError `usage` for an HF_ENDPOINT or proxy that is no URL, a token that no header
+ *   can carry
+ */
 export async function readHubSettings(environment: Environment): Promise<HubSettings> {
   const home = expand(environment['HF_HOME']) ?? join(cacheHome(environment), 'huggingface');
   const cache = expand(environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE']);

@@ -3,7 +3,10 @@ import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
-/** A download touches its file at least once a minute, or has given up: half a minute of silence, at most one of waiting. */
+/**
+ * A download touches its file at least once a minute, or has given up: half a minute of silence, at
+ * most one of waiting.
+ */
 const STALE_MS = 2 * 60_000;
 /** Long enough for one that began at the same time to see that it must step back. */
 const SETTLE_MS = 200;
@@ -21,7 +24,10 @@ export const THIS_PROCESS: Owner = {
   pid: process.pid,
 };
 
-/** Containers that use their host's network share its name, but not its process ids: Linux numbers their worlds. */
+/**
+ * Containers that use their host's network share its name, but not its process ids: Linux numbers
+ * their worlds.
+ */
 function pidNamespace(): string {
   try {
     return `-${/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? ''}`;
@@ -31,10 +37,12 @@ function pidNamespace(): string {
 }
 
 /**
- * The part of a blob that is here, `<blob>.<host>.<pid>.incomplete`: its name says who writes to it, so that two processes never write to
- * one file. A renaming, which only one of two can do, takes over what a dead process has left.
+ * The part of a blob that is here, `<blob>.<host>.<pid>.incomplete`: its name says who writes to
+ * it, so that two processes never write to one file. A renaming, which only one of two can do,
+ * takes over what a dead process has left.
  *
- * @returns the file to go on with, its own or taken over, perhaps empty; null while another process downloads the same blob
+ * @returns the file to go on with, its own or taken over, perhaps empty; null while another process
+ *   downloads the same blob
  */
 export async function claimPartial(
   blob: string,
@@ -55,7 +63,8 @@ export async function claimPartial(
     if (taken) return own;
   }
   await (await open(own, 'a')).close();
-  // Two that began together may see each other now: the first by name stays, and goes on unless the other had not seen it.
+  // Two that began together may see each other now: the first by name stays, and goes on unless the
+  // other had not seen it.
   let rivals = await partialsOf(blob, own);
   if (rivals.length > 0 && rivals.every((file) => own < file)) {
     await wait(SETTLE_MS);

@@ -9,7 +9,7 @@ import type { HubId } from './hub-id.js';
  *     models--owner--name/
  *       refs/main                    the commit of a branch or tag, as it was last seen
  *       blobs/<etag>                 content, once
- *       snapshots/<commit>/<path>    symbolic links to blobs: the files of a commit under their names
+ *       snapshots/<commit>/<path>    symbolic links to blobs: the files of a commit by name
  *
  * A file appears under its final name only when it is whole. So whatever has a name is right.
  */
@@ -39,7 +39,10 @@ export class RepositoryCache {
     return /^[0-9a-f]{40}$/.test(revision) ? revision : null;
   }
 
-  /** A cache that cannot be written keeps the commit that it has: the next start offline takes that one. */
+  /**
+   * A cache that cannot be written keeps the commit that it has: the next start offline takes that
+   * one.
+   */
   async saveCommit(id: HubId, commit: string): Promise<void> {
     if ((await this.commitOf(id)) === commit) return;
     const file = join(this.#dir, 'refs', id.revision);
@@ -64,7 +67,8 @@ export class RepositoryCache {
   async place(commit: string, path: string, etag: string): Promise<void> {
     const file = join(this.snapshotDir(commit), path);
     await mkdir(dirname(file), { recursive: true });
-    // Under a name of our own first: another process may do the same, and a link to nothing may stand there.
+    // Under a name of our own first: another process may do the same, and a link to nothing may
+    // stand there.
     const draft = `${file}.${randomUUID()}`;
     await symlink(relative(dirname(file), this.blob(etag)), draft).catch(async (error: unknown) => {
       // Windows keeps symbolic links for those who may.

@@ -9,8 +9,9 @@ export function isTemporary(status: number): boolean {
 }
 
 /**
- * How long a server asks to be left alone: `Retry-After` in seconds or as a date, or what the hub says of its rate limit
- * (`RateLimit: "resolvers";r=0;t=55`, draft-ietf-httpapi-ratelimit-headers-09); 0 when it does not say.
+ * How long a server asks to be left alone: `Retry-After` in seconds or as a date, or what the hub
+ * says of its rate limit (`RateLimit: "resolvers";r=0;t=55`,
+ * draft-ietf-httpapi-ratelimit-headers-09); 0 when it does not say.
  */
 export function askedDelayMs({ headers, status }: Response, now: number): number {
   const after = headers.get('retry-after')?.trim() ?? '';

@@ -1,4 +1,7 @@
-/** Exporters whose files are served, by the versions that the fixtures in test/fixtures/exports are made with. */
+/**
+ * Exporters whose files are served, by the versions that the fixtures in test/fixtures/exports are
+ * made with.
+ */
 export const EXPORT_ADVICE =
   'Optimum 2.1 (optimum-cli export onnx --task text-generation-with-past), mobius 0.1 (mobius build) or the model builder of ' +
   'onnxruntime-genai 0.12.2 or 0.18 (python -m onnxruntime_genai.models.builder -p fp32 -e cpu)';

@@ -40,8 +40,9 @@ export interface ImportOptions {
 const DEFAULT_LENGTH = 1024;
 
 /**
- * What a decoder's graph is, whatever is made of it: its attention, its LM head, its tables, and the graph itself in the
- * form of a ragged row of tokens. Backends emit their own graphs of it (`emit/`).
+ * What a decoder's graph is, whatever is made of it: its attention, its LM head, its tables, and
+ * the graph itself in the form of a ragged row of tokens. Backends emit their own graphs of it
+ * (`emit/`).
  */
 export interface AnalyzedModel {
   /** Rewritten in place while it was analyzed; it belongs to the one emission that follows. */
@@ -66,10 +67,11 @@ export interface AnalyzedModel {
 }
 
 /**
- * Reads a decoder: finds its attention, keeps only sampled rows before the LM head, and brings all else to the form in
- * which a step is one ragged row of tokens.
+ * Reads a decoder: finds its attention, keeps only sampled rows before the LM head, and brings all
+ * else to the form in which a step is one ragged row of tokens.
  *
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line that names file and node
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line
+ *   that names file and node
  */
 export async function analyzeModel(options: ImportOptions): Promise<AnalyzedModel> {
   const { modelDir, quantize } = options;

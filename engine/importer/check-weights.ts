@@ -4,7 +4,8 @@ import type { TensorProto } from './onnx/onnx_pb.js';
 import { expectedBytes, externalRange, isExternal } from './tensor-data.js';
 
 /**
- * Every weight must be all there, before anything is built on it: ONNX Runtime would find out too, but without the file's name.
+ * Every weight must be all there, before anything is built on it: ONNX Runtime would find out too,
+ * but without the file's name.
  *
  * @throws OctavoError `model_file_corrupt`: which weight, and what is wrong with it
  */

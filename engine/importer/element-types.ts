@@ -10,7 +10,10 @@ type Source = Type | { readonly input: number };
 
 const input = (position: number): Source => ({ input: position });
 
-/** Operators whose outputs do not have the type of their first input, as far as they stand in decoders; one entry an output. */
+/**
+ * Operators whose outputs do not have the type of their first input, as far as they stand in
+ * decoders; one entry an output.
+ */
 const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   Equal: [Type.BOOL],
   Greater: [Type.BOOL],
@@ -39,8 +42,8 @@ const SOURCES: Readonly<Record<string, readonly Source[]>> = {
 };
 
 /**
- * Element types of all tensors, which the inputs of a segment must state. What the model states itself comes first; else most
- * operators keep the type of their first input.
+ * Element types of all tensors, which the inputs of a segment must state. What the model states
+ * itself comes first; else most operators keep the type of their first input.
  */
 export function elementTypes(graph: Graph): Map<string, Type> {
   const types = new Map<string, Type>();
@@ -79,7 +82,10 @@ function outputType(
   return known ?? types.get(node.input.find((name) => types.has(name)) ?? '');
 }
 
-/** A Constant has its value in one of several attributes; a ConstantOfShape without any is of floats. */
+/**
+ * A Constant has its value in one of several attributes; a ConstantOfShape without any is of
+ * floats.
+ */
 function constantType(node: NodeProto): Type {
   const value = node.attribute.find(({ name }) => name.startsWith('value'));
   if (value?.t) return value.t.dataType;

@@ -1,6 +1,9 @@
 import type { Graph } from './graph.js';
 
-/** Which tool wrote a file, for people: by the name that it gives itself, and by what its graph shows where several share a name. */
+/**
+ * Which tool wrote a file, for people: by the name that it gives itself, and by what its graph
+ * shows where several share a name.
+ */
 export function describeExporter(graph: Graph): string {
   const { producerName, producerVersion } = graph.model;
   const known = byProducer(graph, producerName);

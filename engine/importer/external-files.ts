@@ -2,7 +2,9 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { OctavoError } from '../errors.js';
 import { TensorProto_DataLocation } from './onnx/onnx_pb.js';
 
-/** Messages of onnx.proto in which a tensor can lie, with the numbers of the fields that lead there. */
+/**
+ * Messages of onnx.proto in which a tensor can lie, with the numbers of the fields that lead there.
+ */
 const INNER = {
   model: { 7: 'graph', 25: 'function' },
   function: { 7: 'node' },
@@ -32,8 +34,9 @@ const MAX_DEPTH = 100;
 const WINDOW = 64 * 1024;
 
 /**
- * The names that a model's tensors give to files of external data, relative to the model's file and not checked in any way. Walks over the
- * file's fields and reads no weight: gigabytes inside the file take no time and no memory.
+ * The names that a model's tensors give to files of external data, relative to the model's file and
+ * not checked in any way. Walks over the file's fields and reads no weight: gigabytes inside the
+ * file take no time and no memory.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`
  */
@@ -106,7 +109,9 @@ interface Field {
   readonly content: ByteRange | null;
 }
 
-/** Protobuf's wire format (protobuf.dev/programming-guides/encoding), read through a small window. */
+/**
+ * Protobuf's wire format (protobuf.dev/programming-guides/encoding), read through a small window.
+ */
 class FieldReader {
   readonly size: number;
   readonly #descriptor: number;

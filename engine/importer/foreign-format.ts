@@ -3,7 +3,10 @@ import { basename, dirname, extname, join } from 'node:path';
 import { EXPORT_ADVICE } from './advice.js';
 import { listVariants, variantsAmong } from './variants.js';
 
-/** Formats of models that are not ONNX, by how their files' names end, and how such a model becomes one. */
+/**
+ * Formats of models that are not ONNX, by how their files' names end, and how such a model becomes
+ * one.
+ */
 const FORMATS: readonly {
   readonly ending: RegExp;
   readonly format: string;
@@ -24,7 +27,8 @@ const FORMATS: readonly {
 ];
 
 /**
- * What a path that is no directory with an ONNX decoder has instead, and the way out: one line for people.
+ * What a path that is no directory with an ONNX decoder has instead, and the way out: one line for
+ * people.
  *
  * @returns null for a directory with a decoder, and for what no format is known by
  */

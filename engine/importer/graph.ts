@@ -16,8 +16,8 @@ import {
 export const MICROSOFT = 'com.microsoft';
 
 /**
- * A model's graph as passes see it: who makes a tensor, who reads it, what is constant. Passes change it only through
- * its methods, so that these answers stay true.
+ * A model's graph as passes see it: who makes a tensor, who reads it, what is constant. Passes
+ * change it only through its methods, so that these answers stay true.
  */
 export class Graph {
   readonly file: string;
@@ -35,7 +35,8 @@ export class Graph {
 
   /**
    * @param file for messages
-   * @throws OctavoError `model_file_corrupt` when a tensor has no maker or two, or nodes form a cycle
+   * @throws OctavoError `model_file_corrupt` when a tensor has no maker or two, or nodes form a
+   *   cycle
    */
   constructor(model: ModelProto, file: string) {
     const graph = model.graph;
@@ -56,7 +57,9 @@ export class Graph {
     return this.#nodes;
   }
 
-  /** The node that makes a tensor; undefined for inputs, initializers and names that nobody makes. */
+  /**
+   * The node that makes a tensor; undefined for inputs, initializers and names that nobody makes.
+   */
   producer(tensor: string): NodeProto | undefined {
     return this.#producers.get(tensor);
   }
@@ -231,7 +234,10 @@ export function makeValueInfo(name: string, elemType: TensorProto_DataType): Val
   });
 }
 
-/** Sizes of a tensor's dimensions where the model states them; null for one that is open, undefined when nothing is known. */
+/**
+ * Sizes of a tensor's dimensions where the model states them; null for one that is open, undefined
+ * when nothing is known.
+ */
 export function shapeOf(info: ValueInfoProto | undefined): (number | null)[] | undefined {
   const type = info?.type?.value;
   if (type?.case !== 'tensorType') return undefined;

@@ -1,10 +1,12 @@
 import type { AttentionLayer } from '../attention/paged-attention.js';
 
 /**
- * A decoder cut at its attention nodes. With L sites there are L + 1 segments; segment i ends in the query, key
- * and value of site i, and later segments start from the site's output:
+ * A decoder cut at its attention nodes. With L sites there are L + 1 segments; segment i ends in
+ * the query, key and value of site i, and later segments start from the site's output:
  *
- *     ids, positions -> [segment 0] -q,k,v-> (site 0) -> [segment 1] -q,k,v-> (site 1) -> ... -> [segment L] -> ranked logits
+ *     ids, positions -> [segment 0] -q,k,v-> (site 0)
+ *                    -> [segment 1] -q,k,v-> (site 1)
+ *                    -> ... -> [segment L] -> ranked logits
  *
  * All tokens of a step lie in one row: activations are `[1, T, width]`, float32.
  */
@@ -15,20 +17,25 @@ export interface ImportedModel {
   /** Width of the hidden states; null where the graph does not tell. */
   readonly hiddenSize: number | null;
   /**
-   * Most tokens that a step may hold, or null for any number: ONNX Runtime's RotaryEmbedding refuses rows longer than
-   * its tables, though the positions in a row of many sequences are all within them.
+   * Most tokens that a step may hold, or null for any number: ONNX Runtime's RotaryEmbedding
+   * refuses rows longer than its tables, though the positions in a row of many sequences are all
+   * within them.
    */
   readonly maxStepTokens: number | null;
   /** Longest sequence that the graph was made ready for, in tokens. */
   readonly servedLength: number;
   /**
-   * Sequences longer than one of these, in tokens, are computed otherwise, all of their tokens alike (LongRoPE's factors): what was computed of a
-   * sequence is of no use when it grows beyond. Rising; empty for most models.
+   * Sequences longer than one of these, in tokens, are computed otherwise, all of their tokens
+   * alike (LongRoPE's factors): what was computed of a sequence is of no use when it grows beyond.
+   * Rising; empty for most models.
    */
   readonly switchLengths: readonly number[];
   /** Where the external data of segments lies; null when there is none. */
   readonly weightsDir: string | null;
-  /** Whether int8 products that the export brought along would saturate on this CPU: sessions need EXACT_SUMS. */
+  /**
+   * Whether int8 products that the export brought along would saturate on this CPU: sessions need
+   * EXACT_SUMS.
+   */
   readonly saturates: boolean;
   readonly report: ImportReport;
 }
@@ -36,7 +43,10 @@ export interface ImportedModel {
 /** One piece of the graph, ready to become an ONNX Runtime session. */
 export interface Segment {
   readonly index: number;
-  /** A serialized ModelProto, made anew by each look: with weights inside the model's file it may be as large as that. */
+  /**
+   * A serialized ModelProto, made anew by each look: with weights inside the model's file it may be
+   * as large as that.
+   */
   readonly model: Uint8Array;
   /** Tensors it reads: the step's own (`StepInput`) or outputs of earlier segments and sites. */
   readonly inputs: readonly string[];
@@ -45,15 +55,18 @@ export interface Segment {
 }
 
 /**
- * Names under which the runner feeds a step; a segment lists those that it reads among its inputs. Most are read by the last segment only
- * (`ROW_INPUTS`).
+ * Names under which the runner feeds a step; a segment lists those that it reads among its inputs.
+ * Most are read by the last segment only (`ROW_INPUTS`).
  */
 export const STEP_INPUT = {
   /** int64 `[1, T]` */
   inputIds: 'input_ids',
   /** int64 `[1, T]` */
   positionIds: 'position_ids',
-  /** int64 `[1, T]`: how long each token's sequence is, tokens of later steps included. Read by models with switch lengths only. */
+  /**
+   * int64 `[1, T]`: how long each token's sequence is, tokens of later steps included. Read by
+   * models with switch lengths only.
+   */
   sequenceLengths: 'octavo.sequence_lengths',
   /** int64 `[S]`: the rows, of T, whose logits are wanted. */
   sampleRows: 'octavo.sample_rows',
@@ -65,19 +78,34 @@ export const STEP_INPUT = {
   targetIds: 'octavo.target_ids',
   /** int64: rows, of S, that are wanted whole in any case. */
   wholeRows: 'octavo.whole_rows',
-  /** int64 `[M]`: rows, of S, over which is summed; a row may stand here twice, for two temperatures. */
+  /**
+   * int64 `[M]`: rows, of S, over which is summed; a row may stand here twice, for two
+   * temperatures.
+   */
   sumRows: 'octavo.sum_rows',
   /** float32 `[1, M, 1]` */
   inverseTemperatures: 'octavo.inverse_temperatures',
-  /** float32 `[1, M, 1]`: the row comes out whole unless its top K have more than this share of the probability ... */
+  /**
+   * float32 `[1, M, 1]`: the row comes out whole unless its top K have more than this share of the
+   * probability ...
+   */
   neededMasses: 'octavo.needed_masses',
-  /** float32 `[1, M, 1]`: ... or the probability of the last of them is less than this share of the first's. */
+  /**
+   * float32 `[1, M, 1]`: ... or the probability of the last of them is less than this share of the
+   * first's.
+   */
   closingRatios: 'octavo.closing_ratios',
-  /** uint8 `[T]`, 128 all: where the zero of a quantized activation is. Read by quantized models only. */
+  /**
+   * uint8 `[T]`, 128 all: where the zero of a quantized activation is. Read by quantized models
+   * only.
+   */
   zeroPoints: 'octavo.zero_points',
 } as const;
 
-/** What is fed to the last segment only, and several times when many rows are asked for; all else is fed once a step. */
+/**
+ * What is fed to the last segment only, and several times when many rows are asked for; all else is
+ * fed once a step.
+ */
 export const ROW_INPUTS: ReadonlySet<string> = new Set(
   Object.values(STEP_INPUT).filter(
     (name) =>

@@ -17,12 +17,14 @@ const KEEPING = new Set([
   'SimplifiedLayerNormalization',
 ]);
 const ELEMENTWISE = new Set(['Add', 'Sub', 'Mul', 'Div']);
-/** Between a projection and its attention stand a bias, a norm, a rotation, each with its reshapes. */
+/**
+ * Between a projection and its attention stand a bias, a norm, a rotation, each with its reshapes.
+ */
 const MOST_NODES = 24;
 
 /**
- * Last dimension of an activation, from the weights and constants that make it: what the graph will compute, whatever the model says
- * about it. Undefined where something in between is not known.
+ * Last dimension of an activation, from the weights and constants that make it: what the graph will
+ * compute, whatever the model says about it. Undefined where something in between is not known.
  *
  * @param onUnknown is told where the way back to a weight ends
  */

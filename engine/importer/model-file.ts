@@ -21,9 +21,11 @@ export async function findModelFile(modelDir: string, path: string): Promise<str
 }
 
 /**
- * Reads the protobuf. Weights that it holds inline stay views of the file's bytes; external data is not touched.
+ * Reads the protobuf. Weights that it holds inline stay views of the file's bytes; external data is
+ * not touched.
  *
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong
+ *   with it
  */
 export async function readModelProto(file: string): Promise<ModelProto> {
   let bytes: Uint8Array;
@@ -58,7 +60,8 @@ export async function readModelProto(file: string): Promise<ModelProto> {
     throw corrupt(file, `holds no ONNX graph (${bytes.length} bytes)`);
   }
   if (model.graph.output.length === 0) throw corrupt(file, 'holds a graph without outputs');
-  // Operator sets stand behind the graph in the file: without them, a file that was cut short there would look whole.
+  // Operator sets stand behind the graph in the file: without them, a file that was cut short there
+  // would look whole.
   const imported = new Set(model.opsetImport.map(({ domain }) => domainOf(domain)));
   const stray = model.graph.node.find(({ domain }) => !imported.has(domainOf(domain)));
   if (stray) {

@@ -13,10 +13,12 @@ export interface PlacedWeights {
 }
 
 /**
- * External data stays where it is, and ONNX Runtime maps it. But it refuses symbolic links that leave the directory it is given, as they
- * stand in the hub's cache ("escapes model directory", measured with 1.30): segments name the files that links lead to.
+ * External data stays where it is, and ONNX Runtime maps it. But it refuses symbolic links that
+ * leave the directory it is given, as they stand in the hub's cache ("escapes model directory",
+ * measured with 1.30): segments name the files that links lead to.
  *
- * @throws OctavoError `model_file_corrupt` for external data that is missing, too short or outside the model's directory
+ * @throws OctavoError `model_file_corrupt` for external data that is missing, too short or outside
+ *   the model's directory
  */
 export function placeWeights(graph: Graph): PlacedWeights {
   const external = graph.allInitializers().filter(isExternal);

@@ -29,7 +29,10 @@ const BITS: Partial<Record<TensorProto_DataType, number>> = {
   [TensorProto_DataType.FLOAT4E2M1]: 4,
 };
 
-/** Where a tensor's bytes lie when they are not in the protobuf itself. Offsets may lie beyond 4 GiB. */
+/**
+ * Where a tensor's bytes lie when they are not in the protobuf itself. Offsets may lie beyond 4
+ * GiB.
+ */
 export interface ExternalRange {
   /** Absolute, and no link. */
   readonly file: string;
@@ -41,7 +44,10 @@ export function isExternal(tensor: TensorProto): boolean {
   return tensor.dataLocation === TensorProto_DataLocation.EXTERNAL;
 }
 
-/** Bytes that a tensor's type and dimensions ask for; null for a type whose elements have no fixed size here. */
+/**
+ * Bytes that a tensor's type and dimensions ask for; null for a type whose elements have no fixed
+ * size here.
+ */
 export function expectedBytes(tensor: TensorProto): number | null {
   const bits = BITS[tensor.dataType as TensorProto_DataType];
   if (bits === undefined) return null;
@@ -57,8 +63,8 @@ export function byteLength(tensor: TensorProto): number {
 /**
  * Resolves a tensor's external data, and makes sure that it is there.
  *
- * @throws OctavoError `model_file_corrupt` when it points outside the model's directory, does not fit the tensor, or the file
- *   is missing or too short
+ * @throws OctavoError `model_file_corrupt` when it points outside the model's directory, does not
+ *   fit the tensor, or the file is missing or too short
  */
 export function externalRange(tensor: TensorProto, modelFile: string): ExternalRange {
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
@@ -113,8 +119,9 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
 }
 
 /**
- * Where links of a model's directory may lead: inside of it, or anywhere in a cache of the hub, whose snapshots are made of links. (A file
- * that came from elsewhere could be a link to anything that this user can read.)
+ * Where links of a model's directory may lead: inside of it, or anywhere in a cache of the hub,
+ * whose snapshots are made of links. (A file that came from elsewhere could be a link to anything
+ * that this user can read.)
  */
 function linkRoot(directory: string): string {
   return (
@@ -170,7 +177,10 @@ function fromBfloat16(bits: number): number {
   return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
 }
 
-/** A tensor's bytes in the layout of ONNX's raw data, wherever they lie; empty when it keeps typed values instead. */
+/**
+ * A tensor's bytes in the layout of ONNX's raw data, wherever they lie; empty when it keeps typed
+ * values instead.
+ */
 export function readBytes(tensor: TensorProto, modelFile: string): Uint8Array {
   return isExternal(tensor) ? readRange(externalRange(tensor, modelFile)) : tensor.rawData;
 }

@@ -5,9 +5,10 @@ import { Check } from 'typebox/value';
 import { OctavoError } from '../errors.js';
 
 /**
- * Number formats under the names that transformers.js gives them, each with what it adds to a file's name; the one that `auto`
- * prefers first. Float formats give what the model was trained to say; 4 bits change it the least of the others for their size. The
- * 8-bit formats quantize activations, too; fewer bits are for models that were trained for them.
+ * Number formats under the names that transformers.js gives them, each with what it adds to a
+ * file's name; the one that `auto` prefers first. Float formats give what the model was trained to
+ * say; 4 bits change it the least of the others for their size. The 8-bit formats quantize
+ * activations, too; fewer bits are for models that were trained for them.
  */
 const SUFFIXES = {
   fp32: '',
@@ -79,7 +80,10 @@ async function namedByGenai(modelDir: string): Promise<string | null> {
   return basename(filename) === filename ? filename : null;
 }
 
-/** The ONNX decoders among a model's files, given by their paths inside it: on disk, or in a repository. The preferred one first. */
+/**
+ * The ONNX decoders among a model's files, given by their paths inside it: on disk, or in a
+ * repository. The preferred one first.
+ */
 export function variantsAmong(files: ReadonlySet<string>): ModelVariant[] {
   const all = DTYPES.flatMap((dtype) =>
     BASES.map((base) => ({ dtype, path: `${base}${SUFFIXES[dtype]}.onnx` })),

@@ -14,7 +14,9 @@ export interface LiveParts {
   readonly initializers: readonly TensorProto[];
 }
 
-/** Leaves out what passes have made useless: nodes that nobody reads, weights that only they read. */
+/**
+ * Leaves out what passes have made useless: nodes that nobody reads, weights that only they read.
+ */
 export function liveParts(graph: Graph): LiveParts {
   const needed = new Set(graph.outputs.keys());
   const nodes: NodeProto[] = [];

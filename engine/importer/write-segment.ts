@@ -24,8 +24,8 @@ export interface SegmentContext {
 }
 
 /**
- * Serializes a segment as a model of its own. Inputs state their element type and leave their shape open: one session
- * runs steps of any size.
+ * Serializes a segment as a model of its own. Inputs state their element type and leave their shape
+ * open: one session runs steps of any size.
  */
 export function writeSegment(
   graph: Graph,

@@ -1,6 +1,7 @@
 /**
- * Something the model says: read it part by part (`for await`), or wait for all of it (`await`, `result()`). It begins when it is
- * first asked for, and is read once. Leaving a `for await` early ends the model's work for it.
+ * Something the model says: read it part by part (`for await`), or wait for all of it (`await`,
+ * `result()`). It begins when it is first asked for, and is read once. Leaving a `for await` early
+ * ends the model's work for it.
  */
 export class Answer<Part, Result> implements AsyncIterable<Part>, PromiseLike<Result> {
   readonly #run: () => AsyncGenerator<Part, Result>;

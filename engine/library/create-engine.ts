@@ -11,7 +11,10 @@ import { loadServedModel } from '../text/served-model.js';
 import { OctavoEngine } from './octavo-engine.js';
 import { checkOptions } from './options.js';
 
-/** How an engine is started: the settings of the flags (docs/flags.md), by their names in JavaScript, with the same defaults. */
+/**
+ * How an engine is started: the settings of the flags (docs/flags.md), by their names in
+ * JavaScript, with the same defaults.
+ */
 export interface CreateEngineOptions extends Partial<Omit<EngineSettings, 'servedModelName'>> {
   /** What the model is called; absent: its directory's name, or the hub's. */
   readonly servedModelName?: string | readonly string[];
@@ -27,9 +30,11 @@ const ignore = (): void => undefined;
  * Loads a model and starts its engine, in threads of its own.
  *
  *     await using engine = await createEngine();
- *     for await (const { text } of engine.chat([{ role: 'user', content: 'Hello' }])) process.stdout.write(text);
+ *     const messages = [{ role: 'user', content: 'Hello' }];
+ *     for await (const { text } of engine.chat(messages)) process.stdout.write(text);
  *
- * @param options `model` is a directory, or `owner/name[@revision]` on the hub; absent: the embedded octavo-tiny
+ * @param options `model` is a directory, or `owner/name[@revision]` on the hub; absent: the
+ *   embedded octavo-tiny
  * @throws OctavoError what keeps the model from being served, or which option is not allowed
  */
 export async function createEngine(options: CreateEngineOptions = {}): Promise<OctavoEngine> {

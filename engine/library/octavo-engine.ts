@@ -65,8 +65,9 @@ const UNOBSERVED = { output: () => undefined, end: () => undefined };
 export const partsOf = (engine: OctavoEngine): EngineParts => OctavoEngine.partsOf(engine);
 
 /**
- * A model that runs in this process, in threads of its own. All that is asked at the same time is computed together (continuous
- * batching), and common beginnings of prompts once (prefix caching). Close it, or the process does not end.
+ * A model that runs in this process, in threads of its own. All that is asked at the same time is
+ * computed together (continuous batching), and common beginnings of prompts once (prefix caching).
+ * Close it, or the process does not end.
  */
 export class OctavoEngine {
   readonly #parts: EngineParts;
@@ -104,7 +105,8 @@ export class OctavoEngine {
   /**
    * The model's answer to a conversation.
    *
-   * @throws OctavoError when it is read: `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of an aborted signal
+   * @throws OctavoError when it is read: `invalid_request`, `context_length_exceeded`,
+   *   `engine_failed`; the reason of an aborted signal
    */
   chat(messages: readonly Message[], options: ChatOptions = {}): Answer<ChatPart, ChatResult> {
     return new Answer(() => this.#chat(messages, options));
@@ -130,7 +132,8 @@ export class OctavoEngine {
   }
 
   /**
-   * Goes on with a text, as it stands. Several are computed together; parts come as they are made, and say of which they are.
+   * Goes on with a text, as it stands. Several are computed together; parts come as they are made,
+   * and say of which they are.
    *
    * @throws OctavoError when it is read: as `chat`
    */
@@ -174,7 +177,8 @@ export class OctavoEngine {
   /**
    * Vectors of length 1, one for each text.
    *
-   * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of an aborted signal
+   * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason
+   *   of an aborted signal
    */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
@@ -228,7 +232,10 @@ export class OctavoEngine {
     }
   }
 
-  /** A text's tokens; the tokenizer adds its own, such as a beginning of sequence, unless told otherwise. */
+  /**
+   * A text's tokens; the tokenizer adds its own, such as a beginning of sequence, unless told
+   * otherwise.
+   */
   tokenize(text: string, options: { readonly addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
     return this.#parts.model.tokenizer.encode(text, { addSpecialTokens });

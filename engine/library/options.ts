@@ -130,7 +130,8 @@ const EMBED_FIELDS: Record<string, TSchema> = {
 };
 
 /**
- * Refuses options that are unknown, and values that are not allowed. An option that is undefined counts as absent.
+ * Refuses options that are unknown, and values that are not allowed. An option that is undefined
+ * counts as absent.
  *
  * @throws OctavoError `invalid_request`: which option, and what is allowed
  */

@@ -41,7 +41,9 @@ export interface ChatPart {
 export interface GenerateResult {
   readonly text: string;
   readonly finishReason: 'stop' | 'length';
-  /** The stop text, or the stop token of the request, that has ended it; null: nothing of the kind. */
+  /**
+   * The stop text, or the stop token of the request, that has ended it; null: nothing of the kind.
+   */
   readonly stopReason: string | number | null;
   readonly usage: Usage;
 }

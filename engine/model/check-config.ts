@@ -3,7 +3,8 @@ import type { ImportedModel } from '../importer/imported-model.js';
 import type { ModelConfig } from './model-config.js';
 
 /**
- * Graph and config.json must be of one model: one beside the other by mistake would answer nonsense.
+ * Graph and config.json must be of one model: one beside the other by mistake would answer
+ * nonsense.
  *
  * @throws OctavoError `model_file_corrupt`: which number the graph has, and which the file says
  */

@@ -32,13 +32,15 @@ interface RememberedHash extends FileState {
 }
 
 /**
- * SHA-256 of what an ONNX model is: its file and its external data. Models of equal content have equal hashes wherever they
- * lie, and two of equal size do not. The files are read in pieces in a thread of their own, while the caller imports the
- * model; what was hashed once is remembered by path, size, times and inode.
+ * SHA-256 of what an ONNX model is: its file and its external data. Models of equal content have
+ * equal hashes wherever they lie, and two of equal size do not. The files are read in pieces in a
+ * thread of their own, while the caller imports the model; what was hashed once is remembered by
+ * path, size, times and inode.
  *
  * @param file the ONNX file
  * @returns hexadecimal
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`: a file that cannot be read, or is none
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`: a file that cannot be read, or is
+ *   none
  */
 export async function contentHash(file: string, options: ContentHashOptions): Promise<string> {
   const { cacheDir, signal, hashFiles = hashInThread } = options;

@@ -14,11 +14,17 @@ export interface ModelConfig {
   readonly numHeads: number | null;
   readonly numKvHeads: number | null;
   readonly vocabSize: number | null;
-  /** As genai_config.json states it. (In config.json, families mean different things by such a number.) */
+  /**
+   * As genai_config.json states it. (In config.json, families mean different things by such a
+   * number.)
+   */
   readonly headSize: number | null;
 }
 
-/** Families name sizes differently: Llama and most others first, then GPT-2, MPT, BLOOM, and ONNX Runtime GenAI. */
+/**
+ * Families name sizes differently: Llama and most others first, then GPT-2, MPT, BLOOM, and ONNX
+ * Runtime GenAI.
+ */
 const KEYS = {
   length: [
     'max_position_embeddings',
@@ -35,13 +41,19 @@ const KEYS = {
   vocab: ['vocab_size', 'padded_vocab_size'],
 } as const;
 
-/** ALiBi has no table of positions, so that these families state no length: what they were trained with. */
+/**
+ * ALiBi has no table of positions, so that these families state no length: what they were trained
+ * with.
+ */
 const TRAINED_LENGTH = new Map([
   ['bloom', 2048],
   ['falcon', 2048],
 ]);
 
-/** @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong with it */
+/**
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong
+ *   with it
+ */
 export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
   const { file, config } = await readSizes(modelDir);
   const size = (keys: readonly string[]): number | null => {

@@ -31,14 +31,18 @@ export interface ThinkPiece {
   readonly text: string;
 }
 
-/** Whether a prompt ends with the tag that opens reasoning, so that the output begins inside of it (DeepSeek R1, Qwen 3 thinking). */
+/**
+ * Whether a prompt ends with the tag that opens reasoning, so that the output begins inside of it
+ * (DeepSeek R1, Qwen 3 thinking).
+ */
 export function opensThinking(prompt: string): boolean {
   return prompt.trimEnd().endsWith(OPEN);
 }
 
 /**
- * Tells reasoning from the answer in a text that comes in pieces: `<think> reasoning </think> answer`. Only a tag at the very
- * beginning opens reasoning; later ones are text. White space beside the tags belongs to them. Reasoning that is never closed is
+ * Tells reasoning from the answer in a text that comes in pieces:
+ * `<think> reasoning </think> answer`. Only a tag at the very beginning opens reasoning; later ones
+ * are text. White space beside the tags belongs to them. Reasoning that is never closed is
  * reasoning to its end.
  */
 export class ThinkParser {

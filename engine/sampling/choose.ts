@@ -6,13 +6,16 @@ import type { SamplingParams } from './sampling-params.js';
 export const UNDECIDED = -1;
 
 /**
- * Chooses among ranked candidates: filters, then the inverse transform in the order of ranks. The answer depends on
- * the row's logits alone, never on how many candidates there are: too few are never silently taken for all.
+ * Chooses among ranked candidates: filters, then the inverse transform in the order of ranks. The
+ * answer depends on the row's logits alone, never on how many candidates there are: too few are
+ * never silently taken for all.
  *
  * @param draw in [0, 1)
- * @param total sum over the whole vocabulary of `exp((logit - largest) / temperature)`; only read if `needsTotal(params)`. With NaN, for not
- *   known, candidates of which that is needed do not decide
- * @param weights memory for as many numbers as there are candidates; afterwards their `exp((logit - largest) / temperature)`
+ * @param total sum over the whole vocabulary of `exp((logit - largest) / temperature)`; only read
+ *   if `needsTotal(params)`. With NaN, for not known, candidates of which that is needed do not
+ *   decide
+ * @param weights memory for as many numbers as there are candidates; afterwards their
+ *   `exp((logit - largest) / temperature)`
  * @returns a rank, or `UNDECIDED`
  */
 export function chooseRank(
@@ -58,12 +61,18 @@ export function chooseRank(
   return closed ? lastPossible(weights, start, end) : UNDECIDED;
 }
 
-/** Whether the probability of what the candidates leave out matters: without a filter that ends the ranking by itself. */
+/**
+ * Whether the probability of what the candidates leave out matters: without a filter that ends the
+ * ranking by itself.
+ */
 export function needsTotal({ temperature, topK, minP, typicalP }: SamplingParams): boolean {
   return temperature > 0 && topK === 0 && minP === 0 && typicalP === 1;
 }
 
-/** Rounding may leave a crumb of the draw after the last weight: it goes to a token that can really occur. */
+/**
+ * Rounding may leave a crumb of the draw after the last weight: it goes to a token that can really
+ * occur.
+ */
 function lastPossible(weights: Float64Array, start: number, end: number): number {
   let last = end - 1;
   while (last > start && weights[last] === 0) last -= 1;

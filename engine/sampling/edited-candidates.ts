@@ -4,8 +4,9 @@ import type { Candidates } from './candidates.js';
 const LEAST_REST = 0.1;
 
 /**
- * The head of a row's ranking after a few of its logits were changed, from the head before: ranking 151,936 logits again takes 0.5 ms.
- * Whatever was not changed and is not in `head` stays below its last candidate, so what ranks above that is known.
+ * The head of a row's ranking after a few of its logits were changed, from the head before: ranking
+ * 151,936 logits again takes 0.5 ms. Whatever was not changed and is not in `head` stays below its
+ * last candidate, so what ranks above that is known.
  *
  * @param row the logits before, `edited` those after
  * @param touched every token whose logit may have changed
@@ -41,7 +42,8 @@ export function editedCandidates(
 }
 
 /**
- * The sum of `exp((logit - largest) / temperature)` after the change, from the sum before (`total`).
+ * The sum of `exp((logit - largest) / temperature)` after the change, from the sum before
+ * (`total`).
  *
  * @param before largest logit before, `after` the largest one after
  * @returns NaN when the sum must be taken anew: the change has taken away nearly all there was

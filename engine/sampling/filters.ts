@@ -1,5 +1,5 @@
-// Each filter narrows a range of ranks. `weights` are the candidates' probabilities by rank, falling, times any one factor; a
-// filter sees what the ones before it have left.
+// Each filter narrows a range of ranks. `weights` are the candidates' probabilities by rank,
+// falling, times any one factor; a filter sees what the ones before it have left.
 
 /** The first `topK` ranks; 0 keeps all. @returns the end of the range */
 export function topKEnd(end: number, topK: number): number {
@@ -15,8 +15,9 @@ export function minPEnd(weights: Float64Array, end: number, minP: number): numbe
 }
 
 /**
- * The ranks whose surprise, `-log p`, is nearest the entropy, until their mass reaches `typicalP`; of two equally near ones the likelier
- * comes first. Surprise grows with the rank, so they are neighbors: the range grows from where the entropy lies.
+ * The ranks whose surprise, `-log p`, is nearest the entropy, until their mass reaches `typicalP`;
+ * of two equally near ones the likelier comes first. Surprise grows with the rank, so they are
+ * neighbors: the range grows from where the entropy lies.
  */
 export function typicalRange(
   weights: Float64Array,

@@ -18,8 +18,8 @@ export function applyMask(logits: Float32Array, mask: Int32Array): void {
 }
 
 /**
- * Takes the stop tokens away, unless nothing else is left: a grammar that has reached its end allows only them, and ends the text
- * before its least length. Changes `logits` in place.
+ * Takes the stop tokens away, unless nothing else is left: a grammar that has reached its end
+ * allows only them, and ends the text before its least length. Changes `logits` in place.
  */
 export function banStopTokens(logits: Float32Array, stopTokenIds: readonly TokenId[]): void {
   const kept = stopTokenIds.map((token) => logits[token]);

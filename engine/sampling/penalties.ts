@@ -19,7 +19,10 @@ export function applyLogitBias(logits: Float32Array, bias: SamplingParams['logit
   for (const [token, amount] of bias) logits[token] += amount;
 }
 
-/** Changes `logits` in place: first the repetition penalty, over prompt and output, then the two that see only the output. */
+/**
+ * Changes `logits` in place: first the repetition penalty, over prompt and output, then the two
+ * that see only the output.
+ */
 export function applyPenalties(
   logits: Float32Array,
   history: TokenHistory,

@@ -7,8 +7,8 @@ const WEYL = [0x9e3779b9, 0xbb67ae85] as const;
 const ROUNDS = 10;
 
 /**
- * Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11): a block of
- * random words is a function of a counter and a key, without any state.
+ * Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3",
+ * SC'11): a block of random words is a function of a counter and a key, without any state.
  *
  * @param counter four uint32
  * @param key two uint32
@@ -31,8 +31,8 @@ export function philox(counter: readonly number[], key: readonly number[]): Uint
 export const SEED_LIMIT = 2 ** 53;
 
 /**
- * A uniform number in [0, 1), of 53 bits, from a seed and a counter. A request's n-th token draws the same number
- * whatever ran beside it, and after a preemption too.
+ * A uniform number in [0, 1), of 53 bits, from a seed and a counter. A request's n-th token draws
+ * the same number whatever ran beside it, and after a preemption too.
  *
  * @param seed 0 to `SEED_LIMIT - 1`: both words are the key
  * @param counter a safe integer, not negative
@@ -42,7 +42,10 @@ export function uniform(seed: number, counter: number): number {
   return ((block[0] >>> 5) * 2 ** 26 + (block[1] >>> 6)) / 2 ** 53;
 }
 
-/** The seed of the `index`-th sequence of a request: `seed + index`, and after the last seed the first. */
+/**
+ * The seed of the `index`-th sequence of a request: `seed + index`, and after the last seed the
+ * first.
+ */
 export function seedOf(seed: number, index: number): number {
   const left = SEED_LIMIT - seed;
   return index < left ? seed + index : index - left;

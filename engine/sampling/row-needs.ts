@@ -12,7 +12,10 @@ export interface RowNeeds {
   readonly unless: Decision | null;
 }
 
-/** When the largest logits decide: they have more than `neededMass`, or the last has less than `closingRatio` of the first. */
+/**
+ * When the largest logits decide: they have more than `neededMass`, or the last has less than
+ * `closingRatio` of the first.
+ */
 export interface Decision {
   readonly neededMass: number;
   readonly closingRatio: number;
@@ -20,7 +23,10 @@ export interface Decision {
 
 /** More than there is: only the other condition can decide. */
 const ALL_MASS = 2;
-/** The graph works in float32: in doubt, a row comes out that is then not needed, never the other way round. */
+/**
+ * The graph works in float32: in doubt, a row comes out that is then not needed, never the other
+ * way round.
+ */
 const MARGIN = 1e-5;
 
 /** @param draw the choice's random number */
@@ -39,7 +45,10 @@ export function rowNeeds(params: SamplingParams, draw: number): RowNeeds {
   return { ranked: MAX_RANKED, whole: false, unless };
 }
 
-/** After edits of single tokens: the head of the ranking and the sum are corrected, with the row at hand for what they do not decide. */
+/**
+ * After edits of single tokens: the head of the ranking and the sum are corrected, with the row at
+ * hand for what they do not decide.
+ */
 export function editedRowNeeds(params: SamplingParams): RowNeeds {
   const unless = needsTotal(params) ? { neededMass: -1, closingRatio: 0 } : null;
   return { ranked: MAX_RANKED, whole: true, unless };

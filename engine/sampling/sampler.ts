@@ -3,14 +3,16 @@ import { type Candidates, LogitRanker } from './candidates.js';
 import { chooseRank, needsTotal, UNDECIDED } from './choose.js';
 import type { SamplingParams } from './sampling-params.js';
 
-/** Candidates that are ranked at first: a power of two that holds the nucleus of most distributions. */
+/**
+ * Candidates that are ranked at first: a power of two that holds the nucleus of most distributions.
+ */
 export const MAX_RANKED = 128;
 /** How many times more when they do not decide. */
 const GROWTH = 16;
 
 /**
- * Chooses tokens from logits by temperature and filters. It has no state but memory that it reuses: the same logits, parameters
- * and draw always give the same token.
+ * Chooses tokens from logits by temperature and filters. It has no state but memory that it reuses:
+ * the same logits, parameters and draw always give the same token.
  */
 export class Sampler {
   readonly #ranker = new LogitRanker();
@@ -63,8 +65,8 @@ export class Sampler {
   }
 
   /**
-   * Goes on behind the candidates in the order of ids: without filters any fixed order gives the same distribution, and
-   * ranking a whole vocabulary takes long.
+   * Goes on behind the candidates in the order of ids: without filters any fixed order gives the
+   * same distribution, and ranking a whole vocabulary takes long.
    *
    * @param target mass to walk from the first candidate on
    */

@@ -1,10 +1,16 @@
 import type { TokenId } from '../../scheduler/ids.js';
 
-/** How the next token is chosen from the logits. The fields apply in the order in which they stand here. */
+/**
+ * How the next token is chosen from the logits. The fields apply in the order in which they stand
+ * here.
+ */
 export interface SamplingParams {
   /** Added to the logits of single tokens. */
   readonly logitBias: readonly (readonly [token: TokenId, bias: number])[];
-  /** Divides positive logits, multiplies negative ones, of tokens in prompt or output (Keskar et al. 2019, CTRL, section 4.1); 1 is neutral. */
+  /**
+   * Divides positive logits, multiplies negative ones, of tokens in prompt or output (Keskar et al.
+   * 2019, CTRL, section 4.1); 1 is neutral.
+   */
   readonly repetitionPenalty: number;
   /** Subtracted once for each time a token stands in the output; 0 is neutral. */
   readonly frequencyPenalty: number;
@@ -14,17 +20,27 @@ export interface SamplingParams {
   readonly temperature: number;
   /** Keeps the `topK` most likely tokens; 0 keeps all. */
   readonly topK: number;
-  /** Keeps tokens at least `minP` times as likely as the most likely one (Nguyen et al. 2024); 0 keeps all. */
+  /**
+   * Keeps tokens at least `minP` times as likely as the most likely one (Nguyen et al. 2024); 0
+   * keeps all.
+   */
   readonly minP: number;
-  /** Keeps the tokens whose surprise is nearest the entropy, up to this mass (Meister et al. 2023, locally typical sampling); 1 keeps all. */
+  /**
+   * Keeps the tokens whose surprise is nearest the entropy, up to this mass (Meister et al. 2023,
+   * locally typical sampling); 1 keeps all.
+   */
   readonly typicalP: number;
-  /** Keeps the smallest set of most likely tokens whose mass reaches it (Holtzman et al. 2020, nucleus sampling); 1 keeps all. */
+  /**
+   * Keeps the smallest set of most likely tokens whose mass reaches it (Holtzman et al. 2020,
+   * nucleus sampling); 1 keeps all.
+   */
   readonly topP: number;
   /**
-   * 0 to `SEED_LIMIT - 1`. It fixes the random number of each token: the same seed, request and logits give the same
-   * tokens. Logits are the same bits alone and in any batch where the model's products are of integers (W8A8, exports in 8
-   * bits). Where they are of float32, their last bits may depend on how many rows a step has, so that a choice between two
-   * nearly equal tokens may fall otherwise.
+   * 0 to `SEED_LIMIT - 1`. It fixes the random number of each token: the same seed, request and
+   * logits give the same tokens. Logits are the same bits alone and in any batch where the model's
+   * products are of integers (W8A8, exports in 8 bits). Where they are of float32, their last bits
+   * may depend on how many rows a step has, so that a choice between two nearly equal tokens may
+   * fall otherwise.
    */
   readonly seed: number;
 }

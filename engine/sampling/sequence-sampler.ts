@@ -9,7 +9,10 @@ import type { Sampler } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
 import type { TokenConstraint } from './token-constraint.js';
 
-/** Below it, a temperature is taken for 0: the quotients would leave float32. (vLLM draws the line there too.) */
+/**
+ * Below it, a temperature is taken for 0: the quotients would leave float32. (vLLM draws the line
+ * there too.)
+ */
 const LEAST_TEMPERATURE = 1e-5;
 
 export interface SequenceSamplerOptions {
@@ -32,8 +35,9 @@ export interface RowLogits {
 }
 
 /**
- * One completion's way of choosing: its parameters, and what it remembers of its own tokens. It depends on nothing else, so neither
- * the batch nor a preemption nor its siblings change what it chooses.
+ * One completion's way of choosing: its parameters, and what it remembers of its own tokens. It
+ * depends on nothing else, so neither the batch nor a preemption nor its siblings change what it
+ * chooses.
  */
 export class SequenceSampler {
   readonly params: SamplingParams;
@@ -88,7 +92,8 @@ export class SequenceSampler {
   }
 
   /**
-   * The next token, from the model's logits. Changes nothing: the same call gives the same token until one is accepted.
+   * The next token, from the model's logits. Changes nothing: the same call gives the same token
+   * until one is accepted.
    *
    * @param logits what `needs` asked for
    * @param edited memory for another row

@@ -1,7 +1,10 @@
 import { OctavoError } from '../errors.js';
 import type { Tokenizer } from './tokenizer.js';
 
-/** A normalizer may make a text shorter (three units of Korean become one) before it is cut into tokens. */
+/**
+ * A normalizer may make a text shorter (three units of Korean become one) before it is cut into
+ * tokens.
+ */
 const SHRINKS_AT_MOST = 4;
 
 type Cutter = Pick<Tokenizer, 'longestToken' | 'dropsSpace'>;
@@ -17,8 +20,8 @@ export const mayFit = (text: string, tokenizer: Cutter, context: number): boolea
   leastTokens(text, tokenizer) <= context;
 
 /**
- * Refuses a text that cannot fit without cutting it into tokens: that takes seconds for megabytes, and all streams of the server would
- * wait.
+ * Refuses a text that cannot fit without cutting it into tokens: that takes seconds for megabytes,
+ * and all streams of the server would wait.
  *
  * @param context tokens
  * @throws OctavoError `context_length_exceeded`
@@ -34,8 +37,8 @@ export function assertMayFit(
 }
 
 /**
- * The same for a conversation, before its template writes it: that takes seconds for a hundred thousand messages. Each of them is a
- * token at least.
+ * The same for a conversation, before its template writes it: that takes seconds for a hundred
+ * thousand messages. Each of them is a token at least.
  *
  * @throws OctavoError `context_length_exceeded`
  */

@@ -30,7 +30,10 @@ export const RESERVED_VARIABLES: readonly string[] = [
   'eos_token',
 ];
 
-/** What a conversation may hold: its parts, arguments of calls, variables. Each takes the library some microseconds. */
+/**
+ * What a conversation may hold: its parts, arguments of calls, variables. Each takes the library
+ * some microseconds.
+ */
 const MAX_VALUES = 100_000;
 
 const PROBE_TOOL = {
@@ -86,7 +89,10 @@ export class ChatTemplate {
     this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
   }
 
-  /** Whether the template tells the model of tools: seen from what it writes, for templates may name `tools` and not show them. */
+  /**
+   * Whether the template tells the model of tools: seen from what it writes, for templates may name
+   * `tools` and not show them.
+   */
   get takesTools(): boolean {
     this.#takesTools ??= this.#showsProbe();
     return this.#takesTools;
@@ -101,7 +107,10 @@ export class ChatTemplate {
     }
   }
 
-  /** Why not even one user message can be written: the template uses what the library does not know. Null: it can, or refuses by intent. */
+  /**
+   * Why not even one user message can be written: the template uses what the library does not know.
+   * Null: it can, or refuses by intent.
+   */
   problem(): string | null {
     try {
       this.render([{ role: 'user', content: 'x' }]);
@@ -113,9 +122,11 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt text of a conversation, up to where the assistant begins to speak unless told otherwise.
+   * The prompt text of a conversation, up to where the assistant begins to speak unless told
+   * otherwise.
    *
-   * @throws OctavoError `invalid_request` when the template refuses the messages (`raise_exception`)
+   * @throws OctavoError `invalid_request` when the template refuses the messages
+   *   (`raise_exception`)
    */
   render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
     return this.renderPrompt(messages, options).text;

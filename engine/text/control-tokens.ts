@@ -3,8 +3,9 @@ import type { ChatTemplate } from './chat-template.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /**
- * Tokens that only a chat template may write into a chat: the special ones, and the marks of turns. Not every tokenizer says that
- * those are special (DeepSeek's `<｜User｜>` is not), so they are seen from what the template writes around plain turns.
+ * Tokens that only a chat template may write into a chat: the special ones, and the marks of turns.
+ * Not every tokenizer says that those are special (DeepSeek's `<｜User｜>` is not), so they are seen
+ * from what the template writes around plain turns.
  */
 export function controlTokens(
   tokenizer: Tokenizer,
@@ -19,7 +20,10 @@ export function controlTokens(
   return control;
 }
 
-/** Words and spaces are tokens of their own in some vocabularies: in a client's text, they are what they always are. */
+/**
+ * Words and spaces are tokens of their own in some vocabularies: in a client's text, they are what
+ * they always are.
+ */
 const ORDINARY = /^[\p{L}\p{M}\p{N}\s▁Ġ]*$/u;
 
 function tokensOfTurns(tokenizer: Tokenizer, template: ChatTemplate | null): readonly TokenId[] {

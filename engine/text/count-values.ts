@@ -1,5 +1,6 @@
 /**
- * How many values there are in a value of JSON, itself included: what it costs a chat template to look through it.
+ * How many values there are in a value of JSON, itself included: what it costs a chat template to
+ * look through it.
  *
  * @param most counting ends there
  */

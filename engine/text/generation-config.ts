@@ -47,10 +47,12 @@ const GenaiSchema = Type.Object({
 });
 
 /**
- * Reads `config.json` and `generation_config.json`, and `genai_config.json`, which ONNX Runtime GenAI's model builder writes instead of
- * both. Ends of text are those of all of them, for some know the end of a turn only; sampling is of the first that speaks of it.
+ * Reads `config.json` and `generation_config.json`, and `genai_config.json`, which ONNX Runtime
+ * GenAI's model builder writes instead of both. Ends of text are those of all of them, for some
+ * know the end of a turn only; sampling is of the first that speaks of it.
  *
- * @throws OctavoError `model_file_missing` when there is neither config.json nor genai_config.json; `model_file_corrupt`
+ * @throws OctavoError `model_file_missing` when there is neither config.json nor genai_config.json;
+ *   `model_file_corrupt`
  */
 export async function readGenerationConfig(dir: string): Promise<GenerationConfig> {
   const optional = { required: false };

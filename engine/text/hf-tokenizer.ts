@@ -18,9 +18,11 @@ import {
 import type { Detokenizer, DetokenizerOptions, EncodeOptions, Tokenizer } from './tokenizer.js';
 
 /**
- * Loads `tokenizer.json` of a model directory. Each of its parts does what the Rust library does, or the file is refused.
+ * Loads `tokenizer.json` of a model directory. Each of its parts does what the Rust library does,
+ * or the file is refused.
  *
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the file
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the
+ *   file
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   const file = await readTokenizerFile(dir);
@@ -39,7 +41,10 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** The pipeline of a tokenizer.json: added tokens, normalizer, pre-tokenizer, model, post-processor; and its decoder as a table. */
+/**
+ * The pipeline of a tokenizer.json: added tokens, normalizer, pre-tokenizer, model, post-processor;
+ * and its decoder as a table.
+ */
 class HfTokenizer implements Tokenizer {
   readonly addedTokens: ReadonlyMap<TokenId, boolean>;
   readonly vocabSize: number;

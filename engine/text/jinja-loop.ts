@@ -1,6 +1,9 @@
 import type { RuntimeValue } from './python-text.js';
 
-/** What a loop runs over: the items of a list, the keys of an object, the characters of a text; nothing where nothing is defined. */
+/**
+ * What a loop runs over: the items of a list, the keys of an object, the characters of a text;
+ * nothing where nothing is defined.
+ */
 export function itemsOf(
   iterable: RuntimeValue,
   runtime: (value: unknown) => RuntimeValue,

@@ -24,8 +24,8 @@ interface Source {
 }
 
 /**
- * The chat template of a model: its own `default`, with `tool_use` for requests with tools where it has that; or the one that
- * `--chat-template` names, for all requests.
+ * The chat template of a model: its own `default`, with `tool_use` for requests with tools where it
+ * has that; or the one that `--chat-template` names, for all requests.
  *
  * @param chosen a file, or the name of one of the model's own; null: as the model has it
  * @returns null when the model has none

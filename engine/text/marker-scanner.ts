@@ -1,10 +1,12 @@
 const isSpace = (char: string): boolean => /\s/.test(char);
 
 /**
- * Finds a marker such as `<tool_call>` in a text that comes character by character. Held back is a run of white space and a
- * beginning of the marker behind it: white space before a marker belongs to the marker.
+ * Finds a marker such as `<tool_call>` in a text that comes character by character. Held back is a
+ * run of white space and a beginning of the marker behind it: white space before a marker belongs
+ * to the marker.
  *
- * The marker's first character must not occur in it again: then a mismatch never hides another beginning.
+ * The marker's first character must not occur in it again: then a mismatch never hides another
+ * beginning.
  */
 export class MarkerScanner {
   readonly #marker: string;
@@ -21,7 +23,10 @@ export class MarkerScanner {
     return this.#found;
   }
 
-  /** @returns text that is no part of a marker; null once the marker is complete: the scanner then begins anew */
+  /**
+   * @returns text that is no part of a marker; null once the marker is complete: the scanner then
+   *   begins anew
+   */
   push(char: string): string | null {
     if (char === this.#marker[this.#matched]) {
       this.#matched++;

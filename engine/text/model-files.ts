@@ -34,7 +34,10 @@ export async function readModelText(
   }
 }
 
-/** Reads a JSON file and checks the parts of it that `schema` names; see `readModelText` for what is thrown. */
+/**
+ * Reads a JSON file and checks the parts of it that `schema` names; see `readModelText` for what is
+ * thrown.
+ */
 export async function readModelJson<Schema extends TSchema>(
   dir: string,
   file: string,

@@ -67,7 +67,8 @@ export function parseTemplate(source: string): Program {
 
 /**
  * @param variables `messages` are turns
- * @param fromClient names of the variables whose texts are the client's; only the role of a turn is not: that is one of a few words
+ * @param fromClient names of the variables whose texts are the client's; only the role of a turn is
+ *   not: that is one of a few words
  * @throws Error what the template, or one of the functions among the variables, throws
  */
 export function runTemplate(
@@ -91,7 +92,10 @@ export function runTemplate(
   return { text, client: origins.spansOf(written, text) };
 }
 
-/** Marks what a template writes out (`{{ ... }}`), so that it is told from values inside of expressions. */
+/**
+ * Marks what a template writes out (`{{ ... }}`), so that it is told from values inside of
+ * expressions.
+ */
 function markBody(statement: Node): void {
   for (const name of BODIES) {
     const body: unknown = Reflect.get(statement, name);
@@ -104,8 +108,9 @@ function markBody(statement: Node): void {
 }
 
 /**
- * The library's interpreter, where it does as Python does: templates are written for Python, and what differs would be other words in
- * the prompt, without an error. Numbers without a fraction are integers, even if JSON had them as `1.0`.
+ * The library's interpreter, where it does as Python does: templates are written for Python, and
+ * what differs would be other words in the prompt, without an error. Numbers without a fraction are
+ * integers, even if JSON had them as `1.0`.
  */
 class PythonInterpreter extends Interpreter {
   readonly #origins: TextOrigins;
@@ -166,7 +171,9 @@ class PythonInterpreter extends Interpreter {
     }
   }
 
-  /** Each turn has variables of its own, and what it has written before a break or a continue stays. */
+  /**
+   * Each turn has variables of its own, and what it has written before a break or a continue stays.
+   */
   #loop(node: Node, environment: Environment): Value {
     const { type, lhs, test } = node['iterable'] as Node;
     const isFiltered = type === 'SelectExpression';
@@ -246,7 +253,10 @@ class PythonInterpreter extends Interpreter {
     return this.#origins.set(runtime(text.slice(start, end)), spans);
   }
 
-  /** Methods of texts that Python has in another way, or that may join texts of client and template; null for other calls. */
+  /**
+   * Methods of texts that Python has in another way, or that may join texts of client and template;
+   * null for other calls.
+   */
   #method({ callee, args }: Node, environment: Environment): Value | null {
     const { type, computed, object, property } = callee as Node;
     if (type !== 'MemberExpression' || computed === true) return null;

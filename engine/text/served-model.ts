@@ -45,7 +45,8 @@ export interface ServedModelOptions {
  * Reads the text side of a model directory.
  *
  * @param names what the model is called; empty for the directory's own name
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the file; `usage` for a template that is not there
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the
+ *   file; `usage` for a template that is not there
  */
 export async function loadServedModel(
   dir: string,
@@ -81,7 +82,8 @@ export async function loadServedModel(
 }
 
 /**
- * The tokens of a prompt. Its template has written the special ones itself, and the client's text stays text.
+ * The tokens of a prompt. Its template has written the special ones itself, and the client's text
+ * stays text.
  *
  * @param options as of the tokenizer
  */

@@ -7,7 +7,10 @@ export interface Span {
 /** In order; they neither overlap nor touch. */
 export type Spans = readonly Span[];
 
-/** A prompt, and which parts of it the client has written: in those, nothing counts as a control token. */
+/**
+ * A prompt, and which parts of it the client has written: in those, nothing counts as a control
+ * token.
+ */
 export interface PromptText {
   readonly text: string;
   readonly client: Spans;

@@ -1,4 +1,6 @@
-/** What a piece of text leads to: text that may be shown, and whether a stop string has ended it. */
+/**
+ * What a piece of text leads to: text that may be shown, and whether a stop string has ended it.
+ */
 export interface StopResult {
   readonly text: string;
   readonly stopped: boolean;
@@ -7,11 +9,13 @@ export interface StopResult {
 }
 
 /**
- * Finds stop strings in a text that comes in pieces. The first one to be complete wins, and of those complete at the same
- * character the longest, so that the result does not depend on how the text was cut.
+ * Finds stop strings in a text that comes in pieces. The first one to be complete wins, and of
+ * those complete at the same character the longest, so that the result does not depend on how the
+ * text was cut.
  *
- * Held back is the longest end of the text that is still the beginning of a stop string, never more. Each string has its
- * Knuth-Morris-Pratt automaton: one look at each character, however long the strings are.
+ * Held back is the longest end of the text that is still the beginning of a stop string, never
+ * more. Each string has its Knuth-Morris-Pratt automaton: one look at each character, however long
+ * the strings are.
  */
 export class StopMatcher {
   readonly #automata: readonly StopAutomaton[];
@@ -58,7 +62,10 @@ export class StopMatcher {
 
 class StopAutomaton {
   readonly #stop: string;
-  /** `failure[k]`: length of the longest proper beginning of the string that also ends its first k + 1 units. */
+  /**
+   * `failure[k]`: length of the longest proper beginning of the string that also ends its first k +
+   * 1 units.
+   */
   readonly #failure: Uint32Array;
   #matched = 0;
 
@@ -81,7 +88,10 @@ class StopAutomaton {
     return this.#matched;
   }
 
-  /** @returns whether the string is complete with this unit; matching then goes on with the next one that may overlap */
+  /**
+   * @returns whether the string is complete with this unit; matching then goes on with the next one
+   *   that may overlap
+   */
   advance(unit: number): boolean {
     while (this.#matched > 0 && this.#stop.charCodeAt(this.#matched) !== unit) {
       this.#matched = this.#failure[this.#matched - 1];

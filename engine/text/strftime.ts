@@ -71,7 +71,10 @@ const DIRECTIVES: Readonly<Record<string, (date: Date) => string>> = {
   '%': () => '%',
 };
 
-/** C's strftime in its own ("C") locale and the local time zone, with GNU's `%-d` for numbers without padding. */
+/**
+ * C's strftime in its own ("C") locale and the local time zone, with GNU's `%-d` for numbers
+ * without padding.
+ */
 export function strftime(date: Date, format: string): string {
   return format.replaceAll(/%(-?)([a-zA-Z%])/g, (all, bare: string, letter: string) => {
     const value = DIRECTIVES[letter]?.(date);

@@ -4,13 +4,17 @@ import { NO_SPANS, type Spans, wholeSpan } from './spans.js';
 /**
  * Who has written the texts of one run of a template: the client, or the template.
  *
- * A text is known from when it is given or first evaluated. One that an operation has made anew, and that does not say which parts it
- * is made of, belongs to the client as a whole if anything that the operation has read holds text of the client. So an operation that
- * nobody thought of may keep a template from writing a control token, but never lets a client write one.
+ * A text is known from when it is given or first evaluated. One that an operation has made anew,
+ * and that does not say which parts it is made of, belongs to the client as a whole if anything
+ * that the operation has read holds text of the client. So an operation that nobody thought of may
+ * keep a template from writing a control token, but never lets a client write one.
  */
 export class TextOrigins {
   readonly #spans = new WeakMap<Value, Spans>();
-  /** Whether there is text of the client in a list or an object, or behind a function, that is known. */
+  /**
+   * Whether there is text of the client in a list or an object, or behind a function, that is
+   * known.
+   */
   readonly #holding = new WeakMap<Value, boolean>();
   /** What is evaluated now has read text of the client. */
   #hasRead = false;

@@ -1,8 +1,11 @@
 /**
- * A regular expression for the texts in which a marker does not occur. The marker's first character must not occur in it again; then
- * a text is without the marker if each beginning of it goes on with another character than the marker does:
+ * A regular expression for the texts in which a marker does not occur. The marker's first character
+ * must not occur in it again; then a text is without the marker if each beginning of it goes on
+ * with another character than the marker does:
  *
- *     ( [^m0] | B* (B1 [^m0 m1] | B2 [^m0 m2] | ...) )* B*      Bi: the marker's first i characters, B: any of them but all
+ *     ( [^m0] | B* (B1 [^m0 m1] | B2 [^m0 m2] | ...) )* B*
+ *
+ * Bi: the marker's first i characters; B: any Bi that is shorter than the marker.
  */
 export function textWithout(marker: string): string {
   const [first, ...rest] = Array.from(marker, escape);

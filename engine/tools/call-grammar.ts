@@ -27,7 +27,10 @@ export function onlyCalls(plan: ToolPlan, written: string): StructurePart[] {
   return [oneCall(plan, ofCall), ...(max === 1 ? [] : more), ...literal(end)];
 }
 
-/** Calls that follow the schemas of the `strict` functions, or another answer; text stays free where `answer` is null. */
+/**
+ * Calls that follow the schemas of the `strict` functions, or another answer; text stays free where
+ * `answer` is null.
+ */
 export function callsOrAnswer(
   plan: ToolPlan,
   answer: readonly StructurePart[] | null,

@@ -10,9 +10,10 @@ export type CallState = 'open' | 'done' | 'malformed';
 type Expected = 'object' | 'firstKey' | 'key' | 'colon' | 'value' | 'comma';
 
 /**
- * Reads one call in its commonest form, `{"name": "...", "arguments": {...}}`, character by character. The call begins as soon as
- * its name and the first character of its arguments are known, in whatever order they come; other keys are skipped. Arguments may
- * be an object, or a string that holds one (some models quote it).
+ * Reads one call in its commonest form, `{"name": "...", "arguments": {...}}`, character by
+ * character. The call begins as soon as its name and the first character of its arguments are
+ * known, in whatever order they come; other keys are skipped. Arguments may be an object, or a
+ * string that holds one (some models quote it).
  */
 export class CallObject {
   readonly #events: ToolEvents;

@@ -9,7 +9,8 @@ export const TOOL_CALL_PARSERS = ['auto', 'hermes', 'llama3_json', 'mistral', 'n
 export type ToolCallParserName = (typeof TOOL_CALL_PARSERS)[number];
 
 /**
- * The format of a model's tool calls. A template shows it, because it must write the calls of earlier turns.
+ * The format of a model's tool calls. A template shows it, because it must write the calls of
+ * earlier turns.
  *
  * @param template source of the chat template; empty when there is none
  * @returns null when calls are not read: `none`, or `auto` for a template whose form is not known

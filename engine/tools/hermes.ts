@@ -14,7 +14,8 @@ const OPEN = '<tool_call>';
 const CLOSE = '</tool_call>';
 
 /**
- * The form of Hermes 2 Pro, Qwen 2.5, Qwen 3, and octavo-tiny; calls follow each other, and text may stand around them:
+ * The form of Hermes 2 Pro, Qwen 2.5, Qwen 3, and octavo-tiny; calls follow each other, and text
+ * may stand around them:
  *
  *     <tool_call>
  *     {"name": "get_weather", "arguments": {"city": "Paris"}}
@@ -92,7 +93,8 @@ class HermesParser implements ToolCallParser {
   }
 
   #takeCall(char: string): void {
-    // No JSON has this character outside of its strings: the model has closed a call whose brackets do not match.
+    // No JSON has this character outside of its strings: the model has closed a call whose brackets
+    // do not match.
     const broken = char === '<' && this.#call.begun && !this.#call.inString;
     const state = broken ? 'malformed' : this.#call.push(char);
     if (state === 'open') return;

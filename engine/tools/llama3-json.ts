@@ -7,12 +7,13 @@ import type { OfferedTool, ToolCallParser, ToolEvent, ToolFormat } from './tool-
 const PYTHON_TAG = '<|python_tag|>';
 
 /**
- * The JSON form of Llama 3.1 and later: the message is the call, bare or behind a tag, and further calls follow after a semicolon:
+ * The JSON form of Llama 3.1 and later: the message is the call, bare or behind a tag, and further
+ * calls follow after a semicolon:
  *
  *     <|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}}; {"name": ...}
  *
- * Nothing marks a bare call but its form. So only an object that stands at the message's beginning, behind the tag or behind
- * another call, and that names an offered tool, is one.
+ * Nothing marks a bare call but its form. So only an object that stands at the message's beginning,
+ * behind the tag or behind another call, and that names an offered tool, is one.
  */
 export const LLAMA3_JSON: ToolFormat = {
   name: 'llama3_json',

@@ -26,9 +26,10 @@ const MISTRAL = {
 /**
  * Mistral's forms. Both are read, whichever a template writes:
  *
- *     [TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris"}}, ...]       up to Mistral 7B v0.3, Nemo
- *     [TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}[TOOL_CALLS]...                    since Mistral Small 3.2
+ *     [TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris"}}, ...]
+ *     [TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}[TOOL_CALLS]...
  *
+ * Models up to Mistral 7B v0.3 and Nemo write the first, those since Mistral Small 3.2 the second.
  * The newer one may have `[CALL_ID]` and an id between name and arguments, and may lack `[ARGS]`.
  */
 export const MISTRAL_LIST: ToolFormat = {

@@ -9,10 +9,12 @@ export type ToolEvent =
   | { readonly kind: 'end' };
 
 /**
- * Reads a text that comes in pieces. However it is cut, the events say the same, save that `content` and `arguments` come in other
- * pieces. Held back is what may still become a call; what turns out to be none is content, and nothing of it is lost.
+ * Reads a text that comes in pieces. However it is cut, the events say the same, save that
+ * `content` and `arguments` come in other pieces. Held back is what may still become a call; what
+ * turns out to be none is content, and nothing of it is lost.
  *
- * A call that has begun cannot be taken back: arguments are passed on as they come, so they are JSON only if the model wrote JSON.
+ * A call that has begun cannot be taken back: arguments are passed on as they come, so they are
+ * JSON only if the model wrote JSON.
  */
 export interface ToolCallParser {
   push(piece: string): ToolEvent[];

@@ -49,7 +49,10 @@ export interface ToolPlan {
   /** The tools that may be called, as the request has them: for the chat template. */
   readonly shown: readonly object[];
   readonly offered: readonly OfferedTool[];
-  /** `auto`: the model decides; `required`: at least one call must come; `named`: exactly one, of the only tool offered. */
+  /**
+   * `auto`: the model decides; `required`: at least one call must come; `named`: exactly one, of
+   * the only tool offered.
+   */
   readonly mode: 'auto' | 'required' | 'named';
   readonly maxCalls: number;
   /** Arguments that follow a grammar have no white space. */
@@ -59,7 +62,8 @@ export interface ToolPlan {
 /**
  * Checks the fields about tools, and says what follows from them.
  *
- * Tools that may not be called are not shown to the model either: what it does not know it cannot call.
+ * Tools that may not be called are not shown to the model either: what it does not know it cannot
+ * call.
  *
  * @param format null when the server does not read calls
  * @param compact arguments that follow a grammar have no white space
@@ -133,8 +137,8 @@ function checkTools(tools: readonly Tool[]): void {
 }
 
 /**
- * All tools together. The template that shows them to the model runs on the thread that serves HTTP, and takes some 15 us for a value: as
- * much as it may keep others waiting.
+ * All tools together. The template that shows them to the model runs on the thread that serves
+ * HTTP, and takes some 15 us for a value: as much as it may keep others waiting.
  */
 const MAX_VALUES = 10_000;
 

@@ -10,7 +10,10 @@ export interface TraceDifference {
   /** From 1. */
   readonly line: number;
   readonly event: TraceEvent['event'];
-  /** The first place in the answer that differs, as `sequences[0].numComputed`; empty: the answer itself. */
+  /**
+   * The first place in the answer that differs, as `sequences[0].numComputed`; empty: the answer
+   * itself.
+   */
   readonly at: string;
   readonly traced: unknown;
   readonly replayed: unknown;

@@ -26,8 +26,9 @@ export interface NamedCacheConfig extends KvCacheConfig {
 }
 
 /**
- * One call of the scheduler or its cache, with the answer that it gave. Plain data, one JSON line each: a trace holds
- * all that a scheduler decides by, so the same code gives the same answers to the same calls.
+ * One call of the scheduler or its cache, with the answer that it gave. Plain data, one JSON line
+ * each: a trace holds all that a scheduler decides by, so the same code gives the same answers to
+ * the same calls.
  */
 export type TraceEvent =
   /** Begins a run; a file may hold several, when an engine was started again. */
@@ -64,8 +65,8 @@ export const TRACE_VERSION = 2;
 export type TraceWriter = (event: TraceEvent) => void;
 
 /**
- * Appends events to a file, each on its line and at once: when the process dies, the last one is there. The file is
- * open until the thread ends.
+ * Appends events to a file, each on its line and at once: when the process dies, the last one is
+ * there. The file is open until the thread ends.
  *
  * @throws OctavoError `usage` when the file cannot be opened
  */
@@ -137,7 +138,8 @@ class TracedScheduler extends Scheduler {
   }
 
   override add(spec: RequestSpec): Refusal | null {
-    // With the salt as the trace has it: block hashes are the same in a replay, and a policy may decide by them.
+    // With the salt as the trace has it: block hashes are the same in a replay, and a policy may
+    // decide by them.
     const told = specOf(spec);
     const answer = super.add(told);
     this.#write({ event: 'add', spec: told, answer });

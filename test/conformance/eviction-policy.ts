@@ -18,7 +18,9 @@ const operation = fc.record({
 
 const POOL = 12;
 const BLOCK_SIZE = 4;
-/** What a sequence begins with: all of a family are beginnings of one text, so they share prefixes. */
+/**
+ * What a sequence begins with: all of a family are beginnings of one text, so they share prefixes.
+ */
 const request = fc.record({
   family: fc.nat({ max: 4 }),
   length: fc.integer({ min: 1, max: 20 }),
@@ -27,7 +29,8 @@ const request = fc.record({
 });
 
 /**
- * What every eviction policy promises, whatever order it chooses. To be called by the tests of each.
+ * What every eviction policy promises, whatever order it chooses. To be called by the tests of
+ * each.
  *
  * @param create an empty policy for that many blocks, which the history follows
  */

@@ -15,9 +15,10 @@ const read = (path: string): unknown => JSON.parse(readFileSync(`${ROOT}/${path}
 const { packages } = read('package-lock.json') as { packages: Record<string, Locked> };
 
 /**
- * The package's script fetches hundreds of megabytes for CUDA, from a server that many machines cannot reach, and the CPU needs none of
- * them. Newer versions of npm ask `allowScripts`, older ones run what the lock file says has a script: npm writes that line anew with each
- * new version of the package, and it must be taken out again.
+ * The package's script fetches hundreds of megabytes for CUDA, from a server that many machines
+ * cannot reach, and the CPU needs none of them. Newer versions of npm ask `allowScripts`, older
+ * ones run what the lock file says has a script: npm writes that line anew with each new version of
+ * the package, and it must be taken out again.
  */
 it("runs no install script of onnxruntime-node's", () => {
   expect(packages['node_modules/onnxruntime-node']).toBeDefined();

@@ -72,7 +72,8 @@ describe('octavo-tiny against PyTorch', () => {
   it('says the same tokens with prefix caching, chunked and preempted', {
     timeout: 120_000,
   }, async () => {
-    // 129 blocks hold one request of 2,048 tokens: with prompts of up to 1,500 tokens there is never room for all.
+    // 129 blocks hold one request of 2,048 tokens: with prompts of up to 1,500 tokens there is
+    // never room for all.
     const tight = await loadTiny({
       enablePrefixCaching: true,
       maxNumBatchedTokens: 100,

@@ -26,7 +26,8 @@ async function textsOf(engine: LoadedEngine, some: readonly Golden[]): Promise<T
   return some.map((_, i) => tokensOf(outputs.get(`${i}`)));
 }
 
-// Measured, of 64: int16 64, bf16 64, int8 63. Most goldens are stories, in which the model often finds two words nearly equally good.
+// Measured, of 64: int16 64, bf16 64, int8 63. Most goldens are stories, in which the model often
+// finds two words nearly equally good.
 describe.each<[KvDtype, number]>([
   ['int16', 63],
   ['bf16', 62],

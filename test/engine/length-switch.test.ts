@@ -5,8 +5,9 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { exportDir, readGolden } from '../support/export-fixtures.js';
 import { loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';
 
-// Phi 4 mini with 128 tokens of original length: test/fixtures/exports/long_rope.py. What transformers generates is the same with a cache
-// and without: where a text grows beyond the original length, it computes all of it again with the other factors.
+// Phi 4 mini with 128 tokens of original length: test/fixtures/exports/long_rope.py. What
+// transformers generates is the same with a cache and without: where a text grows beyond the
+// original length, it computes all of it again with the other factors.
 const { prompts, tokens } = readGolden('phi4-mini-switch');
 const ORIGINAL = 128;
 const lengths = prompts.map(({ length }) => length);
@@ -44,7 +45,8 @@ describe.each(['torch-23', 'mobius'])(
       const [short, long] = [at(45), at(330)];
       expect(await texts(engine, [short])).toEqual(golden([short]));
       expect(await texts(engine, [short, long])).toEqual(golden([short, long]));
-      // A new one beside the long one, whose pages are cached already; and the same once more, from its own pages.
+      // A new one beside the long one, whose pages are cached already; and the same once more, from
+      // its own pages.
       expect(await texts(engine, [at(100), long])).toEqual(golden([at(100), long]));
       expect(await texts(engine, [at(100)])).toEqual(golden([at(100)]));
       expect(await texts(engine, [short])).toEqual(golden([short]));

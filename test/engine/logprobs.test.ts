@@ -20,7 +20,10 @@ const prompts = goldenPrompts()
 /** Bytes of K and V in a block of 16 tokens: 5 layers, 2 heads of 32. */
 const BLOCK = 16 * 2 * 5 * 2 * 32 * 4;
 
-/** What must stand at places `from` to the end of `tokens`, from the uncut graph's logits in float64. */
+/**
+ * What must stand at places `from` to the end of `tokens`, from the uncut graph's logits in
+ * float64.
+ */
 async function expectLogprobs(
   uncut: UncutModel,
   tokens: readonly TokenId[],

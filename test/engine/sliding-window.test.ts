@@ -5,7 +5,8 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { exportDir, readGolden } from '../support/export-fixtures.js';
 import { loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';
 
-// Models with windows of 24 tokens, served with steps that are short beside them: layers give back what no token sees any more.
+// Models with windows of 24 tokens, served with steps that are short beside them: layers give back
+// what no token sees any more.
 
 const engines: LoadedEngine[] = [];
 afterEach(async () => {

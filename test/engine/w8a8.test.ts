@@ -103,9 +103,10 @@ describe('octavo-tiny in W8A8', () => {
     });
   });
 
-  // Measured: 44 of 64 texts are float32's to the end, and 97.8 % of the tokens before a first difference. Most goldens are stories, in which
-  // the model often finds two words equally good; rounding to 8 bits then tips the scale. `npm run bench:quality` measures what has one
-  // right answer.
+  // Measured: 44 of 64 texts are float32's to the end, and 97.8 % of the tokens before a first
+  // difference. Most goldens are stories, in which the model often finds two words equally good;
+  // rounding to 8 bits then tips the scale. `npm run bench:quality` measures what has one right
+  // answer.
   it('says nearly always what float32 says', { timeout: 60_000 }, async () => {
     const engine = await loadTiny({
       enablePrefixCaching: false,

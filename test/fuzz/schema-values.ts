@@ -23,10 +23,15 @@ export interface JsonSchema {
 /** Values of fields of which the schema does not say all, by their names. */
 export type KnownFields = Readonly<Record<string, fc.Arbitrary<unknown>>>;
 
-/** Fields that are optional and there at once, at most: of many, some always contradict each other. */
+/**
+ * Fields that are optional and there at once, at most: of many, some always contradict each other.
+ */
 const MAX_OPTIONAL = 3;
 
-/** Values that are valid by a schema. What contradicts itself otherwise (`best_of` below `n`) is among them. */
+/**
+ * Values that are valid by a schema. What contradicts itself otherwise (`best_of` below `n`) is
+ * among them.
+ */
 export function valuesOf(schema: JsonSchema, known: KnownFields): fc.Arbitrary<unknown> {
   const { anyOf } = schema;
   if (anyOf) return fc.oneof(...anyOf.map((form) => valuesOf(form, known)));

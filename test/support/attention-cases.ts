@@ -8,7 +8,10 @@ import {
   type KvDtype,
 } from '../../engine/attention/paged-attention.js';
 
-/** Everything that a conformance case needs: a configuration, and the steps that are run one after another. */
+/**
+ * Everything that a conformance case needs: a configuration, and the steps that are run one after
+ * another.
+ */
 export interface AttentionCase {
   readonly config: PagedAttentionConfig;
   readonly steps: readonly AttentionStep[];

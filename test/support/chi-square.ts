@@ -1,6 +1,9 @@
 export const DRAWS = 20_000;
 
-/** Pearson's statistic of many draws over its critical value: a right sampler stays below 1. Infinite when an impossible value was drawn. */
+/**
+ * Pearson's statistic of many draws over its critical value: a right sampler stays below 1.
+ * Infinite when an impossible value was drawn.
+ */
 export function chiSquare(
   sample: (index: number) => number,
   probabilities: readonly number[],

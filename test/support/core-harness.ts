@@ -27,7 +27,10 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly checkEvery?: number;
 }
 
-/** A whole engine core over the test model, with a clock that ticks once per request, and integrity checked after every step. */
+/**
+ * A whole engine core over the test model, with a clock that ticks once per request, and integrity
+ * checked after every step.
+ */
 export class CoreHarness {
   readonly cache: KvCacheManager;
   readonly scheduler: Scheduler;

@@ -1,7 +1,10 @@
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import type { TokenId } from '../../scheduler/ids.js';
 
-/** A small grammar: after token `t`, only tokens whose remainder by 3 is the next one may come. It checks how it is used. */
+/**
+ * A small grammar: after token `t`, only tokens whose remainder by 3 is the next one may come. It
+ * checks how it is used.
+ */
 export class CountingConstraint implements TokenConstraint {
   readonly accepted: number[] = [];
   disposals = 0;

@@ -9,8 +9,8 @@ export interface Context {
 }
 
 /**
- * The distribution of the next token, straight from the definitions: every step over the whole vocabulary, by sorting and
- * renormalizing. The oracle of the sampler's tests.
+ * The distribution of the next token, straight from the definitions: every step over the whole
+ * vocabulary, by sorting and renormalizing. The oracle of the sampler's tests.
  */
 export function exactDistribution(
   logits: ArrayLike<number>,

@@ -96,7 +96,8 @@ export class ExportRunner {
   }
 
   /**
-   * Continues all prompts together, in ragged steps: prompts in chunks, while others decode already.
+   * Continues all prompts together, in ragged steps: prompts in chunks, while others decode
+   * already.
    *
    * @param chunk tokens of one prompt in one step
    */

@@ -21,15 +21,19 @@ export interface HubRepository {
   readonly files: ReadonlyMap<string, Buffer>;
   /** Names of the commit besides itself. */
   readonly revisions?: readonly string[];
-  /** Only this token may read it: of a private one nothing is told, of a gated one what files there are. */
+  /**
+   * Only this token may read it: of a private one nothing is told, of a gated one what files there
+   * are.
+   */
   readonly only?: { readonly token: string; readonly kind: 'private' | 'gated' };
   /** Where it was before: the hub redirects from there. */
   readonly formerly?: string;
 }
 
 /**
- * The routes of huggingface.co that a download takes, with its ways: large files are redirected to storage on another host, by a link that is
- * signed for one request and refuses any Authorization, as S3 does; `x-error-code` says why something is refused.
+ * The routes of huggingface.co that a download takes, with its ways: large files are redirected to
+ * storage on another host, by a link that is signed for one request and refuses any Authorization,
+ * as S3 does; `x-error-code` says why something is refused.
  */
 export class HubServer {
   readonly requests: SeenRequest[] = [];

@@ -15,7 +15,9 @@ export const ROW_BYTES = WIDTH * 4;
 /** A table of 5 GB, as in models of many billion weights. */
 export const LARGE = { offset: 4096, rows: Math.floor((5 * 2 ** 30) / ROW_BYTES) };
 
-/** Values that the last row of the table has; all others are zeros that take no space on the disk. */
+/**
+ * Values that the last row of the table has; all others are zeros that take no space on the disk.
+ */
 export const LAST_ROW = Float32Array.from({ length: WIDTH }, (_, i) => (i - 11) / 7);
 
 /** A decoder whose embedding lies in a sparse file. */

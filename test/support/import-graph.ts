@@ -4,7 +4,10 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** One import of a file of the repository, types included. Paths are relative to the repository, with `/`. */
+/**
+ * One import of a file of the repository, types included. Paths are relative to the repository,
+ * with `/`.
+ */
 export interface ImportArrow {
   readonly from: string;
   readonly to: string;

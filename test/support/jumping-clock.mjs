@@ -1,5 +1,5 @@
-// Loaded with --import before the program: the wall clock jumps by up to a day, forward and back, at every look. The monotonic clock
-// is left alone.
+// Loaded with --import before the program: the wall clock jumps by up to a day, forward and back,
+// at every look. The monotonic clock is left alone.
 const DAY_MS = 86_400_000;
 const RealDate = Date;
 let state = 1;

@@ -1,5 +1,6 @@
-// Loaded with --import before the program: ends the attention's helper threads when they have lived for a moment, as a crash
-// would. The engine's thread inherits the flag, so its own Worker class is the one that is replaced.
+// Loaded with --import before the program: ends the attention's helper threads when they have lived
+// for a moment, as a crash would. The engine's thread inherits the flag, so its own Worker class is
+// the one that is replaced.
 import { syncBuiltinESMExports } from 'node:module';
 import threads from 'node:worker_threads';
 

@@ -1,8 +1,10 @@
-// Loaded with --import before the program: threads fail as by an uncaught exception, when they have sent so many messages. KILL_THREAD
-// is the end of their file's name, KILL_AFTER a list of counts: the first thread's, the second's; those behind the list live.
+// Loaded with --import before the program: threads fail as by an uncaught exception, when they have
+// sent so many messages. KILL_THREAD is the end of their file's name, KILL_AFTER a list of counts:
+// the first thread's, the second's; those behind the list live.
 //
-// The exception is thrown in the thread itself. `terminate()` from outside is no crash that happens: if it comes while ONNX Runtime
-// computes, that throws where nobody can catch it, and the process is gone.
+// The exception is thrown in the thread itself. `terminate()` from outside is no crash that
+// happens: if it comes while ONNX Runtime computes, that throws where nobody can catch it, and the
+// process is gone.
 import { syncBuiltinESMExports } from 'node:module';
 import threads from 'node:worker_threads';
 

@@ -1,6 +1,9 @@
 import { CountingConstraint } from './counting-constraint.js';
 
-/** A small grammar whose masks come late when the test says so: to ask for one then would block the engine's thread. */
+/**
+ * A small grammar whose masks come late when the test says so: to ask for one then would block the
+ * engine's thread.
+ */
 export class LateConstraint extends CountingConstraint {
   readonly #comesLate: (numAccepted: number) => boolean;
   #lateAt = -1;

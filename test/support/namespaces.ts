@@ -2,7 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { eventually } from './eventually.js';
 
-/** Whether this user may make namespaces of the kernel: containers often forbid it. Without them, tests that need one are skipped. */
+/**
+ * Whether this user may make namespaces of the kernel: containers often forbid it. Without them,
+ * tests that need one are skipped.
+ */
 export function canUnshare(): boolean {
   return spawnSync('unshare', ['-rmpf', '--mount-proc', 'true'], { stdio: 'ignore' }).status === 0;
 }

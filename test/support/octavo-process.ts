@@ -11,7 +11,9 @@ export interface FinishedProcess {
   readonly stderr: string;
 }
 
-/** The compiled program, as users run it; killed when the test is over. `npm test` builds it first. */
+/**
+ * The compiled program, as users run it; killed when the test is over. `npm test` builds it first.
+ */
 export function octavo(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
   const child = spawnOctavo(args, env);
   onTestFinished(() => void child.kill('SIGKILL'));

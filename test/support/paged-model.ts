@@ -19,10 +19,11 @@ export interface PagedModelOptions {
 }
 
 /**
- * A language model for tests: its next token is a hash of the whole context, and it reads that context back from
- * pages, as attention does: from those of the first group, and it compares what the windows of the others still see. A wrong
- * block table, a missed copy, a hit on foreign content or an unwritten slot changes the text or throws. So does a page
- * that was written while its sequence was on the other side of a switch length.
+ * A language model for tests: its next token is a hash of the whole context, and it reads that
+ * context back from pages, as attention does: from those of the first group, and it compares what
+ * the windows of the others still see. A wrong block table, a missed copy, a hit on foreign content
+ * or an unwritten slot changes the text or throws. So does a page that was written while its
+ * sequence was on the other side of a switch length.
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];

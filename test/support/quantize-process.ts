@@ -1,6 +1,7 @@
 import { importModel } from '../../engine/importer/import-model.js';
 
-// A program: node quantize-process.ts <model directory> <cache directory>. Prints whether it has converted weights itself.
+// A program: node quantize-process.ts <model directory> <cache directory>. Prints whether it has
+// converted weights itself.
 
 const [modelDir, cacheDir] = process.argv.slice(2);
 let converted = false;

@@ -5,9 +5,10 @@ import { basename, join } from 'node:path';
 const PREFIX = 'octavo-tests-';
 
 /**
- * Gives a run of the tests a temporary directory of its own, for all its processes: what a test leaves there, or a test that was cut off
- * could not remove, goes with it. Every project of the suite asks for it, and all get one: a directory in a directory for each makes
- * paths that are too long for Chromium's socket.
+ * Gives a run of the tests a temporary directory of its own, for all its processes: what a test
+ * leaves there, or a test that was cut off could not remove, goes with it. Every project of the
+ * suite asks for it, and all get one: a directory in a directory for each makes paths that are too
+ * long for Chromium's socket.
  *
  * @returns what removes it
  */

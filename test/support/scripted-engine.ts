@@ -8,7 +8,10 @@ import type { EngineRequest } from '../../engine/protocol/request.js';
 import { seedOf } from '../../engine/sampling/random.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 
-/** What the engine does with one request: outputs of a script, an error, or silence until it is aborted. */
+/**
+ * What the engine does with one request: outputs of a script, an error, or silence until it is
+ * aborted.
+ */
 export interface Script {
   /** Token ids, one output for each list. */
   readonly steps: readonly (readonly number[])[];
@@ -20,7 +23,10 @@ export interface Script {
   readonly error?: OctavoError;
   /** With the last step. */
   readonly embedding?: Float32Array;
-  /** Log-probabilities of a token, when they are asked for: `top` of the likeliest. Otherwise `standardScores`. */
+  /**
+   * Log-probabilities of a token, when they are asked for: `top` of the likeliest. Otherwise
+   * `standardScores`.
+   */
   readonly scores?: (id: TokenId, top: number) => TokenLogprobs;
   /** Awaited before every step. */
   readonly beforeStep?: (step: number) => Promise<void> | void;
@@ -67,7 +73,10 @@ export class ScriptedEngine implements Engine {
   readonly #script: (request: EngineRequest) => Script;
   readonly #runsAhead: boolean;
 
-  /** @param runsAhead as a real engine does: steps go on while nobody reads. Otherwise each waits for its reader */
+  /**
+   * @param runsAhead as a real engine does: steps go on while nobody reads. Otherwise each waits
+   *   for its reader
+   */
   constructor(
     script: (request: EngineRequest) => Script,
     info: Partial<EngineInfo> = {},

@@ -1,11 +1,15 @@
-// For --import: on SIGUSR2 the process collects garbage in all its threads, and prints a line on stderr with what is left
-// and how late its event loop has been since the last time, without the time of the collections themselves.
+// For --import: on SIGUSR2 the process collects garbage in all its threads, and prints a line on
+// stderr with what is left and how late its event loop has been since the last time, without the
+// time of the collections themselves.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { BroadcastChannel, isMainThread } from 'node:worker_threads';
 
-/** A thread that does not answer in this time is left out; what reads the lines sees that it is missing. */
+/**
+ * A thread that does not answer in this time is left out; what reads the lines sees that it is
+ * missing.
+ */
 const PATIENCE_MS = 10_000;
 
 v8.setFlagsFromString('--expose-gc');

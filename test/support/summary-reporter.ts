@@ -10,7 +10,8 @@ export default class SummaryReporter implements Reporter {
       for (const test of module.children.allTests()) count[test.result().state] += 1;
     }
     const line = `${count.passed} passed, ${count.failed} failed, ${count.skipped + count.pending} skipped`;
-    // Other reporters print in the same hook; the end of the process is the one moment after them all.
+    // Other reporters print in the same hook; the end of the process is the one moment after them
+    // all.
     process.once('exit', () => process.stdout.write(`\n${line}\n`));
   }
 }

@@ -39,7 +39,9 @@ export interface TestServerOptions {
 
 const running: App[] = [];
 
-/** One for all servers of a test file: its threads take a while to start, and keep no process alive. */
+/**
+ * One for all servers of a test file: its threads take a while to start, and keep no process alive.
+ */
 const grammars = new GrammarChecker();
 
 /** The real server, on a free port, in front of the given engine. */

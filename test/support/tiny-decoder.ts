@@ -33,7 +33,9 @@ export interface DecoderOptions {
   readonly readsAgain?: boolean;
 }
 
-/** A decoder of two layers in the form of ONNX Runtime GenAI's model builder, with random weights. */
+/**
+ * A decoder of two layers in the form of ONNX Runtime GenAI's model builder, with random weights.
+ */
 export function tinyDecoder(options: DecoderOptions = {}): OnnxBuilder {
   const shape = options.shape ?? TINY;
   const b = new OnnxBuilder(7);

@@ -2,7 +2,10 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Writes a model directory from file names and contents; objects become JSON. It goes with the run's temporary directory. */
+/**
+ * Writes a model directory from file names and contents; objects become JSON. It goes with the
+ * run's temporary directory.
+ */
 export async function writeModelDir(files: Record<string, unknown>): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'octavo-model-'));
   for (const [name, content] of Object.entries(files)) {

@@ -6,7 +6,9 @@ import { afterAll } from 'vitest';
 
 const FIXTURES = new URL('../fixtures/tokenizers/tokenizers/', import.meta.url);
 
-/** A directory with one of the fixtures as its tokenizer.json, gone when the file's tests are over. */
+/**
+ * A directory with one of the fixtures as its tokenizer.json, gone when the file's tests are over.
+ */
 export function tokenizerDir(name: string): string {
   const dir = mkdtempSync(join(tmpdir(), 'octavo-tokenizer-'));
   afterAll(() => rmSync(dir, { recursive: true, force: true }));

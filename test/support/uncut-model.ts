@@ -5,7 +5,10 @@ import { LOGITS } from '../../engine/importer/imported-model.js';
 import { findModelFile, readModelProto } from '../../engine/importer/model-file.js';
 import { ModelProtoSchema, TensorProto_DataType } from '../../engine/importer/onnx/onnx_pb.js';
 
-/** A model's file as it is, in ONNX Runtime with its own attention: the oracle for what the engine makes of it. */
+/**
+ * A model's file as it is, in ONNX Runtime with its own attention: the oracle for what the engine
+ * makes of it.
+ */
 export class UncutModel {
   readonly #session: InferenceSession;
   readonly #hidden: string;

@@ -6,8 +6,8 @@ const BYTES_PER_WORKER = 4 * 2 ** 30;
 const FEWEST = 2;
 
 /**
- * How many test files run side by side. A file of the engine's tests keeps about two processors busy: the engine's
- * thread and those of ONNX Runtime.
+ * How many test files run side by side. A file of the engine's tests keeps about two processors
+ * busy: the engine's thread and those of ONNX Runtime.
  */
 export function workerCount(cpus: number, memoryBytes: number): number {
   const byMemory = Math.floor(memoryBytes / BYTES_PER_WORKER);

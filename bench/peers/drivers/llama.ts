@@ -7,8 +7,8 @@ import {
 } from 'node-llama-cpp';
 import { converse, serveLoads } from '../protocol.js';
 
-// node-llama-cpp in the process, without HTTP: sequences of one context, which it evaluates in common batches. A sequence keeps
-// what it has in common with its next prompt.
+// node-llama-cpp in the process, without HTTP: sequences of one context, which it evaluates in
+// common batches. A sequence keeps what it has in common with its next prompt.
 
 const CONTEXT = 2048;
 

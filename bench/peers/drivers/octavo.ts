@@ -3,7 +3,8 @@ import { startOctavo } from '../../lib/octavo-server.js';
 import { StreamingClient } from '../../serve/client.js';
 import { converse, serveLoads } from '../protocol.js';
 
-// Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming, token ids as prompts.
+// Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming,
+// token ids as prompts.
 
 const { root, model, flags } = JSON.parse(process.argv[2]) as {
   root: string;

@@ -2,8 +2,9 @@ import { basename, dirname } from 'node:path';
 import { AutoModelForCausalLM, BaseStreamer, env, Tensor } from '@huggingface/transformers';
 import { serveLoads, type Turn, type TurnResult } from '../protocol.js';
 
-// transformers.js in the process, without HTTP. It runs one sequence at a time, so requests queue. A queue of 32 equal requests would
-// take minutes: the first ones are measured, and the others are given their mean time. Its key-value cache belongs to one call.
+// transformers.js in the process, without HTTP. It runs one sequence at a time, so requests queue.
+// A queue of 32 equal requests would take minutes: the first ones are measured, and the others are
+// given their mean time. Its key-value cache belongs to one call.
 
 const MEASURED = 1;
 

@@ -5,8 +5,9 @@ const PAGE_BYTES = 65_536;
 export const MAX_MEMORY_BYTES = 65_535 * PAGE_BYTES;
 
 /**
- * A shared wasm memory that is handed out from its start and never taken back. It grows as needed; the operating system commits a
- * page when it is first touched, so a large pool costs nothing before it is used.
+ * A shared wasm memory that is handed out from its start and never taken back. It grows as needed;
+ * the operating system commits a page when it is first touched, so a large pool costs nothing
+ * before it is used.
  */
 export class Arena {
   readonly memory = reserveAddresses();

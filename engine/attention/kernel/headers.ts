@@ -1,6 +1,9 @@
 import type { AttentionShape, KvDtype } from '../paged-attention.js';
 
-/** Words of the layer header; the kernel's half is assembly/layout.ts. Pointers are byte offsets in the layer's memory. */
+/**
+ * Words of the layer header; the kernel's half is assembly/layout.ts. Pointers are byte offsets in
+ * the layer's memory.
+ */
 const LAYER = {
   keyPages: 0,
   valuePages: 1,

@@ -38,8 +38,8 @@ export class KernelPages extends PartedBlockStore {
     }
     this.#memoryOf = memoryOf;
     this.bytesPerBlock = this.parts(0).reduce((sum, { byteLength }) => sum + byteLength, 0);
-    // Before there are other threads: a helper that is just starting may miss that a memory grows, and its kernel then
-    // takes the new part for out of bounds.
+    // Before there are other threads: a helper that is just starting may miss that a memory grows,
+    // and its kernel then takes the new part for out of bounds.
     for (const { arena } of this.memories) arena.reserve(STEP_RESERVE_BYTES);
   }
 

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { OctavoError } from '../../errors.js';
 
-/** What the kernel exports; see assembly/index.ts. All pointers are byte offsets in the instance's memory. */
+/**
+ * What the kernel exports; see assembly/index.ts. All pointers are byte offsets in the instance's
+ * memory.
+ */
 export interface KernelExports {
   storeKeysAndValues(layer: number, step: number): void;
   attendTasks(layer: number, step: number, scratch: number): void;
@@ -11,7 +14,8 @@ export interface KernelExports {
 
 /** Compiles the kernel; the module can be sent to other threads. */
 export function compileKernel(): WebAssembly.Module {
-  // Relaxed SIMD is behind a flag in Node 20 and on by default from 22 on, where the flag may be gone one day.
+  // Relaxed SIMD is behind a flag in Node 20 and on by default from 22 on, where the flag may be
+  // gone one day.
   if (Number(process.versions.node.split('.')[0]) < 22) {
     setFlagsFromString('--experimental-wasm-relaxed-simd');
   }

@@ -59,13 +59,16 @@ interface PlacedStep {
 const REGIONS = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
 
 /**
- * The pages of some slots in one wasm memory, the layers that use them, and an instance of the kernel over it. A pool larger
- * than 4 GiB is spread over several memories.
+ * The pages of some slots in one wasm memory, the layers that use them, and an instance of the
+ * kernel over it. A pool larger than 4 GiB is spread over several memories.
  */
 export class PageMemory {
   readonly arena = new Arena();
   readonly #config: PagedAttentionConfig;
-  /** By slot: any of its layers, whose pages are as large as those of the others, and the places of the pages. */
+  /**
+   * By slot: any of its layers, whose pages are as large as those of the others, and the places of
+   * the pages.
+   */
   readonly #slots = new Map<number, { shape: AttentionShape; places: SlotPlaces }>();
   readonly #layers: ReadonlyMap<number, PlacedLayer & { readonly header: number }>;
   readonly #kernel: KernelExports;
@@ -125,7 +128,10 @@ export class PageMemory {
     return { output: places.output, tasks, layerHeader, stepHeader };
   }
 
-  /** Every region of pages: where it begins and how long it is. All blocks have equal parts of each, in their order. */
+  /**
+   * Every region of pages: where it begins and how long it is. All blocks have equal parts of each,
+   * in their order.
+   */
   *regions(): Generator<{ readonly start: number; readonly bytes: number }> {
     for (const { shape, places } of this.#slots.values()) {
       for (const name of REGIONS) {

@@ -1,6 +1,9 @@
 import type { AttentionBatch } from '../paged-attention.js';
 
-/** Rows (queries times heads of a group) that a task takes on: enough to reuse a block that was loaded, few enough for the cache. */
+/**
+ * Rows (queries times heads of a group) that a task takes on: enough to reuse a block that was
+ * loaded, few enough for the cache.
+ */
 const ROWS_PER_TILE = 48;
 
 export const WORDS_PER_TILE = 3;
@@ -11,8 +14,9 @@ export function maxRows(group: number): number {
 }
 
 /**
- * Cuts a batch into tiles of queries, `[sequence, first query, number of queries]` each, the costly ones first so that no thread is
- * left with a long one at the end. The cut depends on the batch alone, never on the threads.
+ * Cuts a batch into tiles of queries, `[sequence, first query, number of queries]` each, the costly
+ * ones first so that no thread is left with a long one at the end. The cut depends on the batch
+ * alone, never on the threads.
  */
 export function queryTiles(batch: AttentionBatch, group: number): Int32Array {
   const perTile = Math.max(1, Math.floor(ROWS_PER_TILE / group));

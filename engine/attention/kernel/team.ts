@@ -20,8 +20,8 @@ export const CONTROL = {
 export const DEAD_AFTER_MS = 10_000;
 
 /**
- * Helper threads that take tasks of the kernel beside the calling thread. They sleep between calls: spinning would take cores from
- * ONNX Runtime, which computes in between.
+ * Helper threads that take tasks of the kernel beside the calling thread. They sleep between calls:
+ * spinning would take cores from ONNX Runtime, which computes in between.
  */
 export class Team {
   readonly #control = new Int32Array(new SharedArrayBuffer(64));
@@ -53,7 +53,10 @@ export class Team {
     });
   }
 
-  /** Wakes all helpers for a layer's tasks. The caller then takes tasks itself, and waits with `finish`. */
+  /**
+   * Wakes all helpers for a layer's tasks. The caller then takes tasks itself, and waits with
+   * `finish`.
+   */
   begin(group: number, layer: number, step: number): void {
     this.check();
     const control = this.#control;
@@ -65,7 +68,10 @@ export class Team {
     Atomics.notify(control, CONTROL.generation);
   }
 
-  /** @throws OctavoError `engine_failed` when a helper threw or does not answer; the pages are then in an unknown state */
+  /**
+   * @throws OctavoError `engine_failed` when a helper threw or does not answer; the pages are then
+   *   in an unknown state
+   */
   finish(): void {
     const control = this.#control;
     for (let working = Atomics.load(control, CONTROL.working); working > 0; ) {
@@ -78,7 +84,10 @@ export class Team {
     this.check();
   }
 
-  /** @throws OctavoError `engine_failed` when a helper is lost, also one that no call has needed since */
+  /**
+   * @throws OctavoError `engine_failed` when a helper is lost, also one that no call has needed
+   *   since
+   */
   check(): void {
     if (Atomics.load(this.#control, CONTROL.failed) !== 0) this.#lose('its kernel threw');
     if (this.#dead !== null) {

@@ -21,7 +21,9 @@ export interface Automaton {
   }[];
 }
 
-/** A nondeterministic one while it is built (Thompson 1968): moves on bytes, and moves on nothing. */
+/**
+ * A nondeterministic one while it is built (Thompson 1968): moves on bytes, and moves on nothing.
+ */
 class Fragments {
   readonly bytes: { readonly range: Range; readonly target: number }[][] = [];
   readonly empty: number[][] = [];

@@ -28,9 +28,10 @@ export function utf8Ranges([first, last]: Range): ByteRanges[] {
 }
 
 /**
- * The library reads character classes beyond ASCII wrongly (0.1.27: `[^é]` and `[а-я]` are any character), and has no notation for
- * bytes. So it never sees such bytes: each is spelled as two symbols below 128, in its vocabulary and in its grammars alike. DEL begins
- * such a pair; DEL itself is the pair of 0xff, which is in no UTF-8.
+ * The library reads character classes beyond ASCII wrongly (0.1.27: `[^é]` and `[а-я]` are any
+ * character), and has no notation for bytes. So it never sees such bytes: each is spelled as two
+ * symbols below 128, in its vocabulary and in its grammars alike. DEL begins such a pair; DEL
+ * itself is the pair of 0xff, which is in no UTF-8.
  */
 export function toSymbols(bytes: Iterable<number>): number[] {
   const symbols: number[] = [];

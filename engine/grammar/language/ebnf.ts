@@ -29,8 +29,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads a grammar in GBNF notation (llama.cpp, xgrammar): `name ::= ...`, "text", [a-z], [^a-z], (...), |, *, +, ?, {m,n}, `#` for comments;
- * the rule `root` is the start.
+ * Reads a grammar in GBNF notation (llama.cpp, xgrammar): `name ::= ...`, "text", [a-z], [^a-z],
+ * (...), |, *, +, ?, {m,n}, `#` for comments; the rule `root` is the start.
  *
  * @param param the request field, for messages
  * @throws OctavoError `invalid_request` with line and column

@@ -1,6 +1,6 @@
 /**
- * A grammar as a tree, in code points. All notations (JSON schemas, regular expressions, EBNF) become this, and only this is
- * printed for the grammar library: what it is given, it can compile.
+ * A grammar as a tree, in code points. All notations (JSON schemas, regular expressions, EBNF)
+ * become this, and only this is printed for the grammar library: what it is given, it can compile.
  */
 export type Expression =
   | { readonly kind: 'text'; readonly text: string }
@@ -43,7 +43,9 @@ export const rule = (name: string): Expression => ({ kind: 'rule', name });
 
 export const sequence = (...items: readonly Expression[]): Expression => sequenceOf(items);
 
-/** The same of a list that a client made: as arguments of a call, too many do not fit on the stack. */
+/**
+ * The same of a list that a client made: as arguments of a call, too many do not fit on the stack.
+ */
 export function sequenceOf(items: readonly Expression[]): Expression {
   const flat = items.flatMap((item) => (item.kind === 'sequence' ? item.items : [item]));
   const kept = flat.filter((item) => !isEmpty(item));

@@ -18,8 +18,9 @@ const ESCAPED: Range[] = [
 ];
 
 /**
- * Text as it stands inside of a JSON string: characters that need it are escaped in the shortest way, as JSON.stringify does it. Others
- * stand for themselves, so that a grammar for the text is exactly one for the string.
+ * Text as it stands inside of a JSON string: characters that need it are escaped in the shortest
+ * way, as JSON.stringify does it. Others stand for themselves, so that a grammar for the text is
+ * exactly one for the string.
  */
 export function insideString(expression: Expression): Expression {
   switch (expression.kind) {

@@ -8,7 +8,8 @@ const MAX_KEPT = 200;
 const kept = new Map<string, (text: string) => boolean>();
 
 /**
- * Whether a text matches a client's pattern somewhere, in a time that grows with its length. JavaScript's own way may take for ever.
+ * Whether a text matches a client's pattern somewhere, in a time that grows with its length.
+ * JavaScript's own way may take for ever.
  *
  * @param where it stands, for the message
  * @param work of the schema: what its patterns have cost

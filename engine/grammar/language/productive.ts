@@ -10,10 +10,12 @@ interface Awaiting {
 }
 
 /**
- * A rule that no finite text can satisfy, because each of its ways leads to itself again: a model that enters it never ends.
+ * A rule that no finite text can satisfy, because each of its ways leads to itself again: a model
+ * that enters it never ends.
  *
- * Each place counts what it still waits for, and tells those that wait for it when it is done (Dowling and Gallier 1984, for Horn
- * formulas): the time grows with the size of the grammar, in whatever order its rules are written.
+ * Each place counts what it still waits for, and tells those that wait for it when it is done
+ * (Dowling and Gallier 1984, for Horn formulas): the time grows with the size of the grammar, in
+ * whatever order its rules are written.
  *
  * @returns its name; null when every rule ends somewhere
  */
@@ -43,7 +45,10 @@ export function findEndlessRule({ rules }: Grammar): string | null {
   return null;
 }
 
-/** @returns whether the expression has an end for certain; otherwise `waiter` is told when it turns out to have one */
+/**
+ * @returns whether the expression has an end for certain; otherwise `waiter` is told when it turns
+ *   out to have one
+ */
 function waitFor(
   expression: Expression,
   waiter: Awaiting,

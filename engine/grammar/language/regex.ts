@@ -65,11 +65,12 @@ export const ANY_CHARACTER = characters([0, 0x10ffff]);
 export const ANY_TEXT = repeat(ANY_CHARACTER, 0, null);
 
 /**
- * A regular expression of ECMA-262 (flag `u`) as a grammar. What is not regular, or not worth it, is refused by name: look-around,
- * back references, word boundaries, Unicode properties, anchors inside.
+ * A regular expression of ECMA-262 (flag `u`) as a grammar. What is not regular, or not worth it,
+ * is refused by name: look-around, back references, word boundaries, Unicode properties, anchors
+ * inside.
  *
- * @param search `whole`: the whole text must match, as vLLM's `guided_regex` does it. `anywhere`: a part of it, as JSON Schema's
- *   `pattern` does it
+ * @param search `whole`: the whole text must match, as vLLM's `guided_regex` does it. `anywhere`: a
+ *   part of it, as JSON Schema's `pattern` does it
  * @param param the request field, for messages
  * @throws OctavoError `invalid_request`
  */

@@ -5,8 +5,8 @@ import { child, isObject, type Meet, type SchemaDocument } from './located.js';
 import { isEqual, itemMeet, type Kind, propertyMeet, type Shape, shapeOf } from './shape.js';
 
 /**
- * Whether a value is valid, by the keywords that are enforced. For constants of a schema, and to tell alternatives apart; texts of a model are
- * never checked with it.
+ * Whether a value is valid, by the keywords that are enforced. For constants of a schema, and to
+ * tell alternatives apart; texts of a model are never checked with it.
  */
 export function accepts(meet: Meet, value: unknown, document: SchemaDocument): boolean {
   return alternatives(meet, document).some((list) => acceptsList(list, value, document));

@@ -5,12 +5,15 @@ import { child, type Located, type Meet, type SchemaDocument } from './located.j
 /** Alternatives of one value, over all `anyOf` of a schema together. */
 const MAX_ALTERNATIVES = 200;
 
-/** `anyOf` and `oneOf` inside of each other, references included: each of them is a call of its own. */
+/**
+ * `anyOf` and `oneOf` inside of each other, references included: each of them is a call of its own.
+ */
 const MAX_DEPTH = 100;
 
 /**
- * Takes `$ref`, `allOf`, `anyOf` and `oneOf` apart: a value is valid when all schemas of one of the lists hold by their own keywords. A
- * list is a set of places in the document, so there are finitely many of them, however the references run.
+ * Takes `$ref`, `allOf`, `anyOf` and `oneOf` apart: a value is valid when all schemas of one of the
+ * lists hold by their own keywords. A list is a set of places in the document, so there are
+ * finitely many of them, however the references run.
  *
  * @param onExclusive told of each `oneOf`, with the lists of each branch: they must be proved apart
  * @param above the `anyOf` and `oneOf` around

@@ -15,11 +15,13 @@ const MAX_DEPTH = 100;
 const MAX_RULES = 20_000;
 
 /**
- * Turns JSON schemas into rules. Each rule stands for a set of places in a document whose schemas all hold for one value
- * (`allOf` and `$ref` add places, `anyOf` branches), so recursion ends where a set is met again.
+ * Turns JSON schemas into rules. Each rule stands for a set of places in a document whose schemas
+ * all hold for one value (`allOf` and `$ref` add places, `anyOf` branches), so recursion ends where
+ * a set is met again.
  *
- * The output is a subset of what is valid, never more: members in the order of their declaration, bounded white space and numbers, and no
- * members that nobody named. A schema that cannot be written so is refused with the keyword and its JSON pointer.
+ * The output is a subset of what is valid, never more: members in the order of their declaration,
+ * bounded white space and numbers, and no members that nobody named. A schema that cannot be
+ * written so is refused with the keyword and its JSON pointer.
  */
 export class SchemaCompiler {
   readonly #rules: Map<string, Expression>;

@@ -11,11 +11,12 @@ const MAX_DEPTH = 3;
 const MAX_PAIRS = 40_000;
 
 /**
- * A value of `oneOf` must be valid in one alternative only. The output is written by one of them, so the others must be known to
- * refuse it.
+ * A value of `oneOf` must be valid in one alternative only. The output is written by one of them,
+ * so the others must be known to refuse it.
  *
  * @param branches for each alternative, the lists that it stands for
- * @throws OctavoError `invalid_request` when two alternatives may be valid at once, as far as is known here
+ * @throws OctavoError `invalid_request` when two alternatives may be valid at once, as far as is
+ *   known here
  */
 export function checkExclusive(
   branches: readonly (readonly Meet[])[],

@@ -12,8 +12,8 @@ const CLOCK_DURATION =
 const DAY_DURATION =
   '(?:[0-9]{1,9}Y(?:[0-9]{1,9}M)?(?:[0-9]{1,9}D)?|[0-9]{1,9}M(?:[0-9]{1,9}D)?|[0-9]{1,9}D)';
 /**
- * Shorter than the standards allow: each position of a counted repetition costs time when the grammar is compiled, one that repeats
- * without end costs as much as one position.
+ * Shorter than the standards allow: each position of a counted repetition costs time when the
+ * grammar is compiled, one that repeats without end costs as much as one position.
  */
 const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,14}[a-zA-Z0-9])?';
 const HOST = `${LABEL}(?:\\.${LABEL}){0,2}`;

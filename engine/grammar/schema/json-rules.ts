@@ -13,7 +13,10 @@ import {
 } from '../language/expression.js';
 import { ANY_NUMBER } from './numbers.js';
 
-/** What stands between the parts of JSON, and the rules of JSON without a schema that are written so. */
+/**
+ * What stands between the parts of JSON, and the rules of JSON without a schema that are written
+ * so.
+ */
 export interface JsonStyle {
   /** With what is behind it. */
   readonly colon: Expression;
@@ -36,8 +39,9 @@ const MAX_INDENT = 24;
 const LINE = sequence(text('\n'), repeat(text(' '), 0, MAX_INDENT));
 
 /**
- * A model must be able to write JSON as it has learned to (`{"a": 1}`, or one member a line), and must not be able to write white space
- * for ever: each place takes at most one space, or one line end with an indent.
+ * A model must be able to write JSON as it has learned to (`{"a": 1}`, or one member a line), and
+ * must not be able to write white space for ever: each place takes at most one space, or one line
+ * end with an indent.
  */
 export const SPACED: JsonStyle = {
   colon: sequence(text(':'), optional(text(' '))),
@@ -104,7 +108,10 @@ const ESCAPE = sequence(text('\\'), choice(SHORT_ESCAPE, sequence(text('u'), UNI
 export const STRING = rule('string');
 /** One code point of a string, in whatever way it is written. */
 const CHARACTER = choice(PLAIN_CHARACTER, ESCAPE);
-/** The same without `\\uXXXX`, for strings whose length counts: each place of such a string has states of its own. */
+/**
+ * The same without `\\uXXXX`, for strings whose length counts: each place of such a string has
+ * states of its own.
+ */
 export const COUNTED_CHARACTER = choice(PLAIN_CHARACTER, sequence(text('\\'), SHORT_ESCAPE));
 export const NUMBER = rule('number');
 

@@ -1,9 +1,10 @@
 import { OctavoError } from '../../errors.js';
 
 /**
- * What is done with each keyword of JSON Schema (drafts 7 and 2020-12). `enforced`: the output always follows it. `limited`: enforced for
- * the values that the note names, any other is refused. `annotation`: says nothing about what is valid. Every keyword that is
- * not here is refused, too. docs/structured-output.md has this table, and a test holds the two together.
+ * What is done with each keyword of JSON Schema (drafts 7 and 2020-12). `enforced`: the output
+ * always follows it. `limited`: enforced for the values that the note names, any other is refused.
+ * `annotation`: says nothing about what is valid. Every keyword that is not here is refused, too.
+ * docs/structured-output.md has this table, and a test holds the two together.
  */
 export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: string]>> = {
   type: ['enforced', 'a name or a list of names'],
@@ -97,7 +98,10 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
 
 type Role = 'enforced' | 'limited' | 'annotation' | 'refused';
 
-/** @throws OctavoError `invalid_request` that names the first keyword that cannot be enforced, and where it stands */
+/**
+ * @throws OctavoError `invalid_request` that names the first keyword that cannot be enforced, and
+ *   where it stands
+ */
 export function checkKeywords(schema: object | boolean, pointer: string): void {
   if (typeof schema === 'boolean') return;
   for (const keyword of Object.keys(schema)) {

@@ -3,7 +3,10 @@ import { schemaError } from './keywords.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-/** A schema inside of the client's document, with its JSON pointer: two with the same pointer are the same. */
+/**
+ * A schema inside of the client's document, with its JSON pointer: two with the same pointer are
+ * the same.
+ */
 export interface Located {
   readonly schema: JsonObject | boolean;
   readonly pointer: string;

@@ -10,14 +10,17 @@ import {
 } from '../language/expression.js';
 
 /**
- * Numbers have bounded length: JSON has no limit, but what reads it has. 18 digits are an integer of 64 bits, and no number of
- * these is infinite for JavaScript.
+ * Numbers have bounded length: JSON has no limit, but what reads it has. 18 digits are an integer
+ * of 64 bits, and no number of these is infinite for JavaScript.
  */
 const INTEGER_DIGITS = 18;
 const FRACTION_DIGITS = 15;
 const EXPONENT_DIGITS = 2;
 
-/** Up to 15 significant digits, two decimals are two different doubles: then `<` of decimals is `<` of what is parsed. */
+/**
+ * Up to 15 significant digits, two decimals are two different doubles: then `<` of decimals is `<`
+ * of what is parsed.
+ */
 const EXACT_DIGITS = 15;
 
 export interface Bound {
@@ -130,7 +133,10 @@ export function numbersBetween({ min, max }: Bounds): Expression | null {
   return items.length === 0 ? null : choiceOf(items);
 }
 
-/** Decimals from zero up. The integer part is strictly between those of the bounds, or equal to one and the fraction decides. */
+/**
+ * Decimals from zero up. The integer part is strictly between those of the bounds, or equal to one
+ * and the fraction decides.
+ */
 function decimalsBetween(low: Bound, high: Bound | null): Expression | null {
   const [lowWhole, lowFraction] = decimal(low.value);
   const [highWhole, highFraction] = high ? decimal(high.value) : [null, ''];
@@ -166,7 +172,10 @@ interface FractionBound {
   readonly isExclusive: boolean;
 }
 
-/** Digit strings behind the point between two bounds, null where there is none; the empty string, which is zero, apart. */
+/**
+ * Digit strings behind the point between two bounds, null where there is none; the empty string,
+ * which is zero, apart.
+ */
 function fractions(
   least: FractionBound | null,
   most: FractionBound | null,
@@ -214,7 +223,10 @@ function decimal(value: number): [bigint, string] {
   return [BigInt(padded.slice(0, at)), padded.slice(at).replace(/0+$/, '')];
 }
 
-/** @returns a bound that cannot be written out exactly: with more digits, two decimals may be one double. Null: all can */
+/**
+ * @returns a bound that cannot be written out exactly: with more digits, two decimals may be one
+ *   double. Null: all can
+ */
 export function inexactBound<B extends Bound>(
   { min, max }: { readonly min: B | null; readonly max: B | null },
   isInteger: boolean,

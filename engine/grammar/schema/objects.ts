@@ -21,7 +21,9 @@ import { propertyMeet, type Shape } from './shape.js';
 /** Members that are declared one by one, at most: each is a state of the grammar. */
 const MAX_MEMBERS = 1000;
 
-/** Characters of a declared name that others are told from, at most: each is a state of the grammar. */
+/**
+ * Characters of a declared name that others are told from, at most: each is a state of the grammar.
+ */
 const MAX_NAME = 200;
 
 /** What an object needs of the compiler around it. */
@@ -39,7 +41,10 @@ interface OtherMembers {
   readonly member: Expression;
 }
 
-/** An object of the shape: declared members in their order, then others. @returns null when there is none */
+/**
+ * An object of the shape: declared members in their order, then others. @returns null when there is
+ * none
+ */
 export function objectOf(shape: Shape, context: ObjectContext): Expression | null {
   const { minProperties, maxProperties, required } = shape;
   if (maxProperties !== null && maxProperties < minProperties) return null;
@@ -69,8 +74,9 @@ function declaredNames(shape: Shape): string[] {
 }
 
 /**
- * The members of an object in order. A state is the next declared member and how many there are before it, as far as that matters, so that
- * the grammar grows with the product of both and not with the number of subsets.
+ * The members of an object in order. A state is the next declared member and how many there are
+ * before it, as far as that matters, so that the grammar grows with the product of both and not
+ * with the number of subsets.
  */
 class MemberList {
   readonly #shape: Shape;
@@ -100,7 +106,10 @@ class MemberList {
     );
   }
 
-  /** Members from `index` on, when there are `count` before it: at least one in all. Null: no way on. */
+  /**
+   * Members from `index` on, when there are `count` before it: at least one in all. Null: no way
+   * on.
+   */
   from(index: number, count: number): Expression | null {
     const key = `${index} ${count}`;
     const known = this.#states.get(key);
@@ -157,7 +166,8 @@ function otherMembers(
   const rules = shape.parts.flatMap(({ located, schema }) =>
     schema['additionalProperties'] === undefined ? [] : [child(located, 'additionalProperties')],
   );
-  // Closed unless it is said otherwise: what the client named is what it wants. An object without any name is any object.
+  // Closed unless it is said otherwise: what the client named is what it wants. An object without
+  // any name is any object.
   if (rules.length === 0 && names.length > 0) return null;
   const value = context.valueOf(rules);
   if (!value) return null;
@@ -203,8 +213,9 @@ function membersByPattern(shape: Shape, context: ObjectContext): OtherMembers | 
 }
 
 /**
- * A name that is none of these: read again, the last of two members of the same name wins, and a declared one would have escaped
- * its schema. Without escapes in it, each name has one spelling only, and a trie of the names tells them apart.
+ * A name that is none of these: read again, the last of two members of the same name wins, and a
+ * declared one would have escaped its schema. Without escapes in it, each name has one spelling
+ * only, and a trie of the names tells them apart.
  */
 function nameExcept(names: readonly string[]): Expression {
   const root = new Trie();

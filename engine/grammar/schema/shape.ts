@@ -101,7 +101,8 @@ const KINDS_OF_KEYWORD: Readonly<Record<string, readonly Kind[]>> = {
 /**
  * @param list the own keywords of these, without what they refer to
  * @returns null when one of them is `false`
- * @throws OctavoError `invalid_request` for a keyword whose value makes no sense, or cannot be enforced
+ * @throws OctavoError `invalid_request` for a keyword whose value makes no sense, or cannot be
+ *   enforced
  */
 export function shapeOf(list: Meet): Shape | null {
   if (list.some(({ schema }) => schema === false)) return null;
@@ -174,8 +175,8 @@ export function shapeOf(list: Meet): Shape | null {
 }
 
 /**
- * What a schema without `type` means when it is to be written: the kinds that its keywords speak of, as people mean it. A value of
- * another kind would be valid, too, and is not written.
+ * What a schema without `type` means when it is to be written: the kinds that its keywords speak
+ * of, as people mean it. A value of another kind would be valid, too, and is not written.
  */
 export function writtenKinds({ kinds, mentioned, parts }: Shape): Kind[] {
   const isTyped = parts.some(({ schema }) => schema['type'] !== undefined);
@@ -296,7 +297,10 @@ class KeywordReader {
   }
 }
 
-/** What the parts of a shape say of one property: those that declare it, and `additionalProperties` of those that do not. */
+/**
+ * What the parts of a shape say of one property: those that declare it, and `additionalProperties`
+ * of those that do not.
+ */
 export function propertyMeet(shape: Shape, name: string, { work }: SchemaDocument): Meet {
   return shape.parts.flatMap(({ located, schema }) => {
     const { properties, additionalProperties, patternProperties } = schema;

@@ -42,7 +42,10 @@ function formatOf({ value, pointer }: Constraint): Expression {
   return known;
 }
 
-/** Lengths beside a pattern: nothing to do where it implies them, and simple where it repeats one character. */
+/**
+ * Lengths beside a pattern: nothing to do where it implies them, and simple where it repeats one
+ * character.
+ */
 function withLength(
   language: Expression,
   { minLength, maxLength }: Shape,

@@ -17,8 +17,8 @@ import { byteLength } from '../tensor-data.js';
 import { segmentWeights, writeSegment } from '../write-segment.js';
 
 /**
- * For the CPU: cuts an analyzed graph at its attention into segments, and ends the last one in ranked logits. The graph is
- * consumed.
+ * For the CPU: cuts an analyzed graph at its attention into segments, and ends the last one in
+ * ranked logits. The graph is consumed.
  *
  * @throws OctavoError `model_unsupported`: one line that names file and node
  */
@@ -89,7 +89,10 @@ function report(
   };
 }
 
-/** Told by their outputs, whose names stay: rewriting adds nodes, so that more may be left than the file has. */
+/**
+ * Told by their outputs, whose names stay: rewriting adds nodes, so that more may be left than the
+ * file has.
+ */
 function describeSegments(before: ReadonlySet<string>, cuts: readonly SegmentCut[]): string {
   const written = cuts.flatMap(({ nodes }) => nodes);
   const distinct = [...new Set(written)];

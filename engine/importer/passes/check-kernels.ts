@@ -6,8 +6,9 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 type Reason = (node: NodeProto) => string | null;
 
 /**
- * Operators that have a kernel on the CPU, but not for all that exporters write. Measured with onnxruntime-node 1.30: some fail when
- * their session is made, others at the first step, and `use_sparse_mixer` is ignored without a word.
+ * Operators that have a kernel on the CPU, but not for all that exporters write. Measured with
+ * onnxruntime-node 1.30: some fail when their session is made, others at the first step, and
+ * `use_sparse_mixer` is ignored without a word.
  */
 const REASONS: Readonly<Record<string, Reason>> = {
   MatMulNBits: (node) => {

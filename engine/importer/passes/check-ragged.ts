@@ -5,8 +5,9 @@ import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js
 import { siteInputs } from '../recognizers/recognizer.js';
 
 /**
- * A step is one row of T tokens, `[1, T]`: what a graph with a batch axis of 1 and an open sequence axis computes anyway,
- * attention apart. So no node needs to change, but both axes must be open and the numbers must be the step's.
+ * A step is one row of T tokens, `[1, T]`: what a graph with a batch axis of 1 and an open sequence
+ * axis computes anyway, attention apart. So no node needs to change, but both axes must be open and
+ * the numbers must be the step's.
  *
  * @throws OctavoError `model_unsupported`: which input, and what it should be
  */
@@ -63,7 +64,8 @@ export function checkFloats(
 }
 
 /**
- * A softmax over products of activations is attention. One that was not cut out would mix the sequences of a step.
+ * A softmax over products of activations is attention. One that was not cut out would mix the
+ * sequences of a step.
  *
  * @param nodes what is left of the graph
  * @throws OctavoError `model_unsupported`: which node
@@ -94,8 +96,9 @@ export function checkNoAttentionLeft(graph: Graph, nodes: readonly NodeProto[]):
 const SHAPES = new Set(['Shape', 'Size']);
 
 /**
- * Most tokens in a row that the rotary nodes among `nodes` take, or null without any: measured with ONNX Runtime 1.30, all three
- * operators refuse a row longer than their tables, whatever the positions in it.
+ * Most tokens in a row that the rotary nodes among `nodes` take, or null without any: measured with
+ * ONNX Runtime 1.30, all three operators refuse a row longer than their tables, whatever the
+ * positions in it.
  */
 export function maxStepTokens(graph: Graph, nodes: readonly NodeProto[]): number | null {
   const rows = nodes

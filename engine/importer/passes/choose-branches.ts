@@ -8,9 +8,10 @@ import { Probe, type ProbeStep } from '../probe/probe.js';
 const USE_CACHE = 'use_cache_branch';
 
 /**
- * Takes the branch of every `If` that is right for all steps, and drops the other: in merged decoders the one with a past (an
- * empty past is a past), and of rotary tables for short and long contexts those of the longest sequence that is served, as
- * vLLM does. A choice for each step would be one for all sequences in it: a request's text would depend on its neighbors.
+ * Takes the branch of every `If` that is right for all steps, and drops the other: in merged
+ * decoders the one with a past (an empty past is a past), and of rotary tables for short and long
+ * contexts those of the longest sequence that is served, as vLLM does. A choice for each step would
+ * be one for all sequences in it: a request's text would depend on its neighbors.
  *
  * @param servedLength longest sequence, in tokens
  */

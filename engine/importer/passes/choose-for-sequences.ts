@@ -21,18 +21,21 @@ import type { RecognizedSite } from '../recognizers/recognizer.js';
 import { type PositionalPart, positionalPart } from './positional-part.js';
 
 /**
- * Graphs of LongRoPE (Ding et al. 2024) choose short or long factors by the largest position of the step, which is meant to be that of one
- * sequence:
+ * Graphs of LongRoPE (Ding et al. 2024) choose short or long factors by the largest position of the
+ * step, which is meant to be that of one sequence:
  *
- *     ReduceMax(position_ids) -> Greater(original length) -> Where(long, short) -> Mul(position_ids) -> Cos, Sin
+ *     ReduceMax(position_ids) -> Greater(original length) -> Where(long, short)
+ *                             -> Mul(position_ids) -> Cos, Sin
  *
- * In a row of many sequences each must choose for itself. What depends on the choice is computed for each outcome, which costs
- * little before any layer, and each token takes what its sequence's length, a step's input, asks for. The length is the sequence's as it is now,
- * tokens of later steps included, so that all of its tokens are computed alike, as transformers' generation does, which computes all anew when a
- * text grows beyond the original length; so does the scheduler.
+ * In a row of many sequences each must choose for itself. What depends on the choice is computed
+ * for each outcome, which costs little before any layer, and each token takes what its sequence's
+ * length, a step's input, asks for. The length is the sequence's as it is now, tokens of later
+ * steps included, so that all of its tokens are computed alike, as transformers' generation does,
+ * which computes all anew when a text grows beyond the original length; so does the scheduler.
  *
- * How the graph chooses is observed: which tensors hold the length, and beyond which lengths their results change. What cannot be
- * made right is left as it is, and found when rows are run together and apart.
+ * How the graph chooses is observed: which tensors hold the length, and beyond which lengths their
+ * results change. What cannot be made right is left as it is, and found when rows are run together
+ * and apart.
  *
  * @param servedLength longest sequence, in tokens; changes beyond it do not matter
  * @returns the lengths beyond which all tokens of a sequence are computed otherwise, rising
@@ -135,7 +138,8 @@ function copyFor(
   }
   const nodes: NodeProto[] = [];
   if (!isLast) {
-    // Tokens of longer sequences are computed for nothing: their positions must not lie beyond the end of a table.
+    // Tokens of longer sequences are computed for nothing: their positions must not lie beyond the
+    // end of a table.
     names.set(STEP_INPUT.positionIds, within(graph, suffix, length, nodes));
   }
   for (const node of originals) {

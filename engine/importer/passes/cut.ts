@@ -15,17 +15,19 @@ export interface SegmentCut {
 }
 
 /**
- * Cuts the graph at its attention sites. A node belongs to the earliest segment in which all of its inputs are there: after
- * site i for everything that depends on site i's output. What only served the sites (masks, lengths, past and
- * present) is needed by nobody any more, and goes.
+ * Cuts the graph at its attention sites. A node belongs to the earliest segment in which all of its
+ * inputs are there: after site i for everything that depends on site i's output. What only served
+ * the sites (masks, lengths, past and present) is needed by nobody any more, and goes.
  *
- * Tensors that a later segment reads become outputs of the segment that makes them. Constant subgraphs are repeated where
- * they are used instead: carrying a weight between sessions would copy it in every step. So is what follows from the size of a step alone, as
- * the numbers of its rows do: it takes no time.
+ * Tensors that a later segment reads become outputs of the segment that makes them. Constant
+ * subgraphs are repeated where they are used instead: carrying a weight between sessions would copy
+ * it in every step. So is what follows from the size of a step alone, as the numbers of its rows
+ * do: it takes no time.
  *
  * @param available names that a step is fed with
  * @param wanted what the last segment ends in
- * @throws OctavoError `model_unsupported` when sites are not in a row, or something live needs an input that is not fed
+ * @throws OctavoError `model_unsupported` when sites are not in a row, or something live needs an
+ *   input that is not fed
  */
 export function cutAtSites(
   graph: Graph,
@@ -71,7 +73,10 @@ function isRepeated(node: NodeProto, repeated: ReadonlySet<string>): boolean {
   return node.output.every((name) => name === '' || repeated.has(name));
 }
 
-/** For every tensor: how many sites lie before it. What is fed to the last segment only lies behind all of them. */
+/**
+ * For every tensor: how many sites lie before it. What is fed to the last segment only lies behind
+ * all of them.
+ */
 function dependenceLevels(graph: Graph, sites: readonly RecognizedSite[]): Map<string, number> {
   const level = new Map([...ROW_INPUTS].map((name) => [name, sites.length]));
   const siteOf = new Map(sites.map((site, index) => [site.node, index]));
@@ -87,7 +92,10 @@ function nodeLevel(node: NodeProto, level: ReadonlyMap<string, number>): number 
   return Math.max(0, ...node.input.map((name) => level.get(name) ?? 0));
 }
 
-/** Nodes that what is wanted or a site's inputs need, in topological order; the sites themselves are not among them. */
+/**
+ * Nodes that what is wanted or a site's inputs need, in topological order; the sites themselves are
+ * not among them.
+ */
 function liveNodes(
   graph: Graph,
   sites: readonly RecognizedSite[],
@@ -121,7 +129,10 @@ function liveNodes(
 
 const FLOATS = new Set<number>([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
 
-/** Numbers from outside that no attention reads are what another layer keeps from step to step; integers are lengths and masks. */
+/**
+ * Numbers from outside that no attention reads are what another layer keeps from step to step;
+ * integers are lengths and masks.
+ */
 function isState(graph: Graph, name: string): boolean {
   const type = graph.inputs.get(name)?.type?.value;
   if (type?.case !== 'tensorType' || !FLOATS.has(type.value.elemType)) return false;
@@ -132,7 +143,10 @@ function isState(graph: Graph, name: string): boolean {
   );
 }
 
-/** What the cut graph has no more: inputs that a step does not feed, and what sites make besides their output. */
+/**
+ * What the cut graph has no more: inputs that a step does not feed, and what sites make besides
+ * their output.
+ */
 function goneTensors(
   graph: Graph,
   sites: readonly RecognizedSite[],
@@ -144,8 +158,8 @@ function goneTensors(
 }
 
 /**
- * A condition would be one for all tokens of a step: a request's text would depend on its neighbors. (And a branch reads
- * tensors from around it that its node does not list.)
+ * A condition would be one for all tokens of a step: a request's text would depend on its
+ * neighbors. (And a branch reads tensors from around it that its node does not list.)
  */
 function refuseBranches(graph: Graph, node: NodeProto): void {
   if (node.attribute.every(({ g, graphs }) => !g && graphs.length === 0)) return;

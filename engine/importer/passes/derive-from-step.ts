@@ -13,11 +13,13 @@ import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';
 import { SITE } from '../recognizers/replace-site.js';
 
 /**
- * Outside of attention, exporters read cache and mask for sizes alone: the batch, the step's length, positions counted from the
- * past. Where a tensor of integers turns out to be one of these, it is taken from the step's own inputs: so positions are right
- * in a row of many sequences, and neither cache nor mask is needed. What is none of these stays, and the cut refuses it.
+ * Outside of attention, exporters read cache and mask for sizes alone: the batch, the step's
+ * length, positions counted from the past. Where a tensor of integers turns out to be one of these,
+ * it is taken from the step's own inputs: so positions are right in a row of many sequences, and
+ * neither cache nor mask is needed. What is none of these stays, and the cut refuses it.
  *
- * @param maxLength a step that far out is looked at too: a size that changes there, as a switch of rotary tables does, is none
+ * @param maxLength a step that far out is looked at too: a size that changes there, as a switch of
+ *   rotary tables does, is none
  */
 export async function deriveFromStep(
   graph: Graph,
@@ -25,7 +27,8 @@ export async function deriveFromStep(
   maxLength: number,
 ): Promise<void> {
   const probe = new Probe(graph);
-  // (Some are made from the sizes of later activations, which come out of an attention. They need the cache for their positions, if at all.)
+  // (Some are made from the sizes of later activations, which come out of an attention. They need
+  // the cache for their positions, if at all.)
   const names = probe.computable(integersOfCache(graph, sites), SITE);
   if (names.length === 0) return;
   const steps: ProbeStep[] = [

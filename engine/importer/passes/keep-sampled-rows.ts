@@ -5,7 +5,10 @@ import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
 import { PACKED_PRODUCTS } from '../packed-products.js';
 import { beforeSelection } from './select-no-rows.js';
 
-/** Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first axis.) */
+/**
+ * Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first
+ * axis.)
+ */
 const PROJECTIONS = new Set(['MatMul', 'MatMulInteger', ...PACKED_PRODUCTS]);
 /** What may stand between the LM head and the logits: it works on each number alone. */
 const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
@@ -17,8 +20,9 @@ export interface HeadSizes {
 }
 
 /**
- * Computes logits only where somebody samples: a Gather before the LM head turns its `[1, T, hidden]` into `[1, S, hidden]`. In a
- * prompt of 512 tokens that is one row instead of 512, and the head is the largest weight of most models.
+ * Computes logits only where somebody samples: a Gather before the LM head turns its
+ * `[1, T, hidden]` into `[1, S, hidden]`. In a prompt of 512 tokens that is one row instead of 512,
+ * and the head is the largest weight of most models.
  *
  * @throws OctavoError `model_unsupported` when the LM head is not found
  */
@@ -80,7 +84,10 @@ function hiddenSize(graph: Graph, head: NodeProto): number | null {
   return matrixSizes(graph, head.input[1])?.[0] ?? null;
 }
 
-/** By the weight, which has as many columns as it has; what an output declares is a claim, for weights that tell nothing. */
+/**
+ * By the weight, which has as many columns as it has; what an output declares is a claim, for
+ * weights that tell nothing.
+ */
 function vocabSize(graph: Graph, head: NodeProto): number {
   const columns = PACKED_PRODUCTS.has(head.opType)
     ? intAttribute(head, 'N', 0)
@@ -95,7 +102,10 @@ function vocabSize(graph: Graph, head: NodeProto): number {
 
 const KEEPING_SIZES = new Set(['Cast', 'Identity', 'DequantizeLinear']);
 
-/** Rows and columns of a constant matrix, as it is or as a Transpose of one; undefined where it is computed otherwise. */
+/**
+ * Rows and columns of a constant matrix, as it is or as a Transpose of one; undefined where it is
+ * computed otherwise.
+ */
 function matrixSizes(graph: Graph, name: string): readonly [number, number] | undefined {
   let isTurned = false;
   for (let at = name; ; ) {

@@ -7,11 +7,13 @@ import { readersOf } from '../readers.js';
 const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);
 
 /**
- * Exports of 2023 cut rotary tables to the length of the sequence, counted from the cache, before they look up rows by position:
+ * Exports of 2023 cut rotary tables to the length of the sequence, counted from the cache, before
+ * they look up rows by position:
  *
  *     Slice(table, 0, past + length) -> Gather(., position_ids)
  *
- * Where all readers look up rows, none of which lies beyond the end, the whole table gives the same, and no length is needed.
+ * Where all readers look up rows, none of which lies beyond the end, the whole table gives the
+ * same, and no length is needed.
  */
 export function keepWholeTables(graph: Graph): void {
   const candidates = graph.nodes.filter((node) => isBeginningOfTable(graph, node));

@@ -3,7 +3,10 @@ import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { RecognizedSite } from '../recognizers/recognizer.js';
 
-/** What a graph makes of positions and of the step's size alone, before any token or weight of a layer takes part. */
+/**
+ * What a graph makes of positions and of the step's size alone, before any token or weight of a
+ * layer takes part.
+ */
 export interface PositionalPart {
   readonly tensors: ReadonlySet<string>;
   /** In topological order, among them those whose results nobody reads in the end. */

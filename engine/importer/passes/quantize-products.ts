@@ -13,15 +13,20 @@ export interface WeightTensors {
 }
 
 /**
- * Rewrites products of float activations as products of int8 numbers. For a row x of an activation and a weight W:
+ * Rewrites products of float activations as products of int8 numbers. For a row x of an activation
+ * and a weight W:
  *
- *     s = max |x| / 127             Abs, ReduceMax, Mul      one number a row: a neighbor's outlier spoils nothing, and a row's
- *     q = round(x / s) + 128        QuantizeLinear           result never depends on the other rows of the step
+ *     s = max |x| / 127             Abs, ReduceMax, Mul
+ *     q = round(x / s) + 128        QuantizeLinear
  *     y = (q - 128) Wq * sw * s     MatMulIntegerToFloat, Mul
  *
- * Products of the same activation share s and q. Where only products read what is made of y, the last Mul is theirs: see carried-scales.ts.
- * MatMulIntegerToFloat would take s too, but only one for all rows. (Dettmers et al. 2022,
- * LLM.int8(), section 2.1: row-wise and column-wise scales, there called vector-wise.)
+ * The scale s is one number for each row: an outlier in another row changes nothing, and a row's
+ * result never depends on the other rows of the step.
+ *
+ * Products of the same activation share s and q. Where only products read what is made of y, the
+ * last Mul is theirs: see carried-scales.ts. MatMulIntegerToFloat would take s too, but only one
+ * for all rows. (Dettmers et al. 2022, LLM.int8(), section 2.1: row-wise and column-wise scales,
+ * there called vector-wise.)
  *
  * A row of zeros has s = 0; q may then be anything, and y is 0.
  */

@@ -8,8 +8,9 @@ import {
 } from '../onnx/onnx_pb.js';
 
 /**
- * Ends the graph in what samplers need instead of the logits themselves, which are megabytes a step: the largest of each row, the sum over
- * a row that makes them probabilities, and whole rows only where these do not decide (`STEP_OUTPUT`).
+ * Ends the graph in what samplers need instead of the logits themselves, which are megabytes a
+ * step: the largest of each row, the sum over a row that makes them probabilities, and whole rows
+ * only where these do not decide (`STEP_OUTPUT`).
  *
  *     logits --> TopK ----------------------------> top logits, top ids
  *        |--> Gather(sum rows) --> Softmax --> p of the largest = 1 / sum
@@ -17,8 +18,9 @@ import {
  *        |--> Gather(whole rows + those that do not decide) --> whole rows
  *        `--> GatherElements(target ids) --> logits of given tokens
  *
- * Each costs nothing for zero rows. Measured for rows of 151,936: TopK 0.09 ms, the sum 0.06 ms, copying a row out and looking through it
- * in JavaScript 0.35 ms. (ReduceLogSumExp takes 0.5 ms: it is not vectorized in ONNX Runtime 1.30.)
+ * Each costs nothing for zero rows. Measured for rows of 151,936: TopK 0.09 ms, the sum 0.06 ms,
+ * copying a row out and looking through it in JavaScript 0.35 ms. (ReduceLogSumExp takes 0.5 ms: it
+ * is not vectorized in ONNX Runtime 1.30.)
  */
 export function rankLogits(graph: Graph): void {
   const kept = graph.nodes.find(({ input }) => input.includes(IN.sampleRows));
@@ -58,7 +60,9 @@ function addInputs(graph: Graph): void {
   );
 }
 
-/** `[1, S, K]` each. Equal logits: the lower id comes first, as the operator's specification says. */
+/**
+ * `[1, S, K]` each. Equal logits: the lower id comes first, as the operator's specification says.
+ */
 function ranking(): NodeProto[] {
   const ids = 'octavo.top_ids_int64';
   return [
@@ -68,8 +72,9 @@ function ranking(): NodeProto[] {
 }
 
 /**
- * `p` of the largest logit of each sum row at its temperature, `[1, M, 1]`: one over the sum of `exp((logit - largest) / T)`. The largest
- * is subtracted before the division, so that low temperatures cost no precision.
+ * `p` of the largest logit of each sum row at its temperature, `[1, M, 1]`: one over the sum of
+ * `exp((logit - largest) / T)`. The largest is subtracted before the division, so that low
+ * temperatures cost no precision.
  */
 function sums(): NodeProto[] {
   return [
@@ -91,8 +96,9 @@ function sums(): NodeProto[] {
 }
 
 /**
- * Which rows leave whole, `[F]`, and those rows, `[1, F, vocabSize]`. A sum row is decided by its top K when they have more than the needed
- * mass, or when the last of them is less likely, by more than the closing ratio, than the first.
+ * Which rows leave whole, `[F]`, and those rows, `[1, F, vocabSize]`. A sum row is decided by its
+ * top K when they have more than the needed mass, or when the last of them is less likely, by more
+ * than the closing ratio, than the first.
  */
 function wholeRows(): NodeProto[] {
   const names = {

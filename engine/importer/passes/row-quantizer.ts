@@ -10,7 +10,10 @@ import {
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
 
-/** Largest magnitude of a quantized activation; its zero is at 128, so that all of them are unsigned. */
+/**
+ * Largest magnitude of a quantized activation; its zero is at 128, so that all of them are
+ * unsigned.
+ */
 const LARGEST_ACTIVATION = 127;
 const INVERSE = 'octavo.rows.inverse';
 const LAST_AXIS = 'octavo.rows.last_axis';
@@ -29,8 +32,9 @@ export interface QuantizedRows {
 }
 
 /**
- * Makes nodes that quantize activations `[..., T, width]`, each row by itself: a neighbor's outlier spoils nothing, and a row's result never
- * depends on the other rows of the step. A row of zeros has the scale 0; its integers may then be anything.
+ * Makes nodes that quantize activations `[..., T, width]`, each row by itself: a neighbor's outlier
+ * spoils nothing, and a row's result never depends on the other rows of the step. A row of zeros
+ * has the scale 0; its integers may then be anything.
  */
 export class RowQuantizer {
   readonly #graph: Graph;
@@ -45,7 +49,8 @@ export class RowQuantizer {
     this.#sampled = dependents(graph, STEP_INPUT.sampleRows);
     this.#zeroPointsAreSampled = graph.producer(SAMPLED_ZERO_POINTS) !== undefined;
     importMicrosoft(graph);
-    // Fed, because computing them would cost nodes, and at one token a step the tiny nodes are what costs.
+    // Fed, because computing them would cost nodes, and at one token a step the tiny nodes are what
+    // costs.
     graph.addInput(STEP_INPUT.zeroPoints, Type.UINT8);
     const zero = { name: ZERO, dims: [], dataType: Type.UINT8, rawData: Uint8Array.of(128) };
     graph.addInitializer(create(TensorProtoSchema, zero));
@@ -78,7 +83,8 @@ export class RowQuantizer {
       this.#rowMaxima(at('abs'), at('max')),
       makeNode('Mul', names.column, [at('max'), INVERSE], [names.column]),
       makeNode('Reshape', at('row_scales'), [names.column, FLAT], [at('row_scales')]),
-      // The operator of this domain knows scales along an axis in every version of the standard operators.
+      // The operator of this domain knows scales along an axis in every version of the standard
+      // operators.
       microsoft(
         makeNode(
           'QuantizeLinear',

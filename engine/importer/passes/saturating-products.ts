@@ -13,10 +13,12 @@ const WEIGHT_AT: Readonly<Record<string, number>> = {
 };
 
 /**
- * Finds products of int8 weights that an export brings along and this CPU would get wrong: exporters use all 8 bits, and where
- * two neighboring products are added in 16 bits, such sums saturate. (Weights of uint8 are widened before, on any CPU.)
+ * Finds products of int8 weights that an export brings along and this CPU would get wrong:
+ * exporters use all 8 bits, and where two neighboring products are added in 16 bits, such sums
+ * saturate. (Weights of uint8 are widened before, on any CPU.)
  *
- * Said, because the cure costs time: ONNX Runtime has to be told to store these weights as uint8, see EXACT_SUMS.
+ * Said, because the cure costs time: ONNX Runtime has to be told to store these weights as uint8,
+ * see EXACT_SUMS.
  *
  * @returns whether it has to be told
  */

@@ -5,15 +5,16 @@ import { readersOf } from '../readers.js';
 import { RowQuantizer } from './row-quantizer.js';
 
 /**
- * Exports in 8 bits quantize an activation with one scale for the whole tensor, which in a row of many sequences would be
- * shared by all of them: with a loud neighbor, little would be left of a quiet one's digits, and its text would be another.
- * Each row gets a scale of its own instead, as in W8A8:
+ * Exports in 8 bits quantize an activation with one scale for the whole tensor, which in a row of
+ * many sequences would be shared by all of them: with a loud neighbor, little would be left of a
+ * quiet one's digits, and its text would be another. Each row gets a scale of its own instead, as
+ * in W8A8:
  *
  *     DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(scale of x * scale of W)
  *     Abs, ReduceMax, Mul, QuantizeLinear -> MatMulIntegerToFloat -> Mul(scales of x)
  *
- * The fused DynamicQuantizeMatMul likewise. What reads integers in another form stays as it is, and is found when rows are run
- * together and apart.
+ * The fused DynamicQuantizeMatMul likewise. What reads integers in another form stays as it is, and
+ * is found when rows are run together and apart.
  */
 export function scaleRows(graph: Graph): void {
   const readers = readersOf(graph);

@@ -3,8 +3,9 @@ import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /**
- * Some graphs keep the last tokens of the row themselves before the LM head: all that transformers.js' input `num_logits_to_keep`
- * asks for, or one (the model builder's `prune_lm_head`). In a row of many sequences, others are wanted.
+ * Some graphs keep the last tokens of the row themselves before the LM head: all that
+ * transformers.js' input `num_logits_to_keep` asks for, or one (the model builder's
+ * `prune_lm_head`). In a row of many sequences, others are wanted.
  *
  * @param tensor what enters the LM head
  * @returns the same for all tokens

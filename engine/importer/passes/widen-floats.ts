@@ -8,9 +8,10 @@ import {
 const HALVES = new Set<number>([Type.FLOAT16, Type.BFLOAT16]);
 
 /**
- * Makes a graph of float16 or bfloat16 one of float32. ONNX Runtime's CPU kernels compute most operators in float32 anyway, with
- * a conversion around each, and have none at all for bfloat16; pages and sampling are float32. Weights stay in their file as they
- * are: a Cast behind each is folded when its session opens.
+ * Makes a graph of float16 or bfloat16 one of float32. ONNX Runtime's CPU kernels compute most
+ * operators in float32 anyway, with a conversion around each, and have none at all for bfloat16;
+ * pages and sampling are float32. Weights stay in their file as they are: a Cast behind each is
+ * folded when its session opens.
  */
 export function widenFloats(graph: Graph): void {
   const halves = graph.allInitializers().filter((t) => HALVES.has(t.dataType));

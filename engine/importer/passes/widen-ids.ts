@@ -2,7 +2,10 @@ import { type Graph, makeNode } from '../graph.js';
 import { STEP_INPUT } from '../imported-model.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 
-/** A step's tokens and positions are int64; graphs that want int32, as ONNX Runtime's own converters write them, get a Cast. */
+/**
+ * A step's tokens and positions are int64; graphs that want int32, as ONNX Runtime's own converters
+ * write them, get a Cast.
+ */
 export function widenIds(graph: Graph): void {
   for (const name of [STEP_INPUT.inputIds, STEP_INPUT.positionIds]) {
     const type = graph.inputs.get(name)?.type?.value;

@@ -27,8 +27,9 @@ const KEEPING = new Set([
 ]);
 
 /**
- * Shapes of activations, `[1, STEP_LENGTH, width]`, along the residual stream: exporters ask for them in every layer, and a probe
- * must not run all layers before to answer. Undefined where it is not this plain.
+ * Shapes of activations, `[1, STEP_LENGTH, width]`, along the residual stream: exporters ask for
+ * them in every layer, and a probe must not run all layers before to answer. Undefined where it is
+ * not this plain.
  */
 export class ActivationShapes {
   readonly #graph: Graph;
@@ -53,7 +54,10 @@ export class ActivationShapes {
     return this.#known.get(tensor);
   }
 
-  /** What a Shape node gives, if its input is such an activation, or a cache that comes from outside. */
+  /**
+   * What a Shape node gives, if its input is such an activation, or a cache that comes from
+   * outside.
+   */
   answer(node: NodeProto): readonly number[] | undefined {
     if (node.opType !== 'Shape') return undefined;
     const shape = this.of(node.input[0]);

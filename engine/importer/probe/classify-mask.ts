@@ -15,12 +15,16 @@ export interface MaskRows {
   readonly past: number;
 }
 
-/** Exporters mask with -inf, the least float32 or float16, -1e9 or -10000: after the softmax, each is an exact zero. */
+/**
+ * Exporters mask with -inf, the least float32 or float16, -1e9 or -10000: after the softmax, each
+ * is an exact zero.
+ */
 const MASKED = -5000;
 
 /**
- * Reads causality, a sliding window and ALiBi (Press et al. 2022) out of the values of a mask. A constant that a
- * whole row has in common does not matter to a softmax: BLOOM adds `slope * key position`, others the distance.
+ * Reads causality, a sliding window and ALiBi (Press et al. 2022) out of the values of a mask. A
+ * constant that a whole row has in common does not matter to a softmax: BLOOM adds
+ * `slope * key position`, others the distance.
  *
  * @returns what a row does instead, when no attention shape can say it
  */

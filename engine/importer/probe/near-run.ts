@@ -4,7 +4,10 @@ import type { SiteCandidate } from '../recognizers/candidate.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';
 
-/** The first two differ in the past alone: what a shape has to do with its length shows in the difference. */
+/**
+ * The first two differ in the past alone: what a shape has to do with its length shows in the
+ * difference.
+ */
 type Steps = readonly [ProbeStep, ProbeStep, ...ProbeStep[]];
 const CHUNKS: Steps = [
   { past: 6, length: 5 },
@@ -20,7 +23,9 @@ const PROMPT_OR_TOKEN: Steps = [
 export interface Sizes {
   readonly numHeads: number;
   readonly numKvHeads: number;
-  /** Of a query and a key; a value may have another one (DeepSeek's multi-head latent attention). */
+  /**
+   * Of a query and a key; a value may have another one (DeepSeek's multi-head latent attention).
+   */
   readonly keySize: number;
   readonly valueSize: number;
 }
@@ -35,7 +40,10 @@ export interface Near {
   readonly shapes: readonly string[];
 }
 
-/** Runs the site on random values. Some exporters fold batch and heads into one axis: both ranks of a query are tried. */
+/**
+ * Runs the site on random values. Some exporters fold batch and heads into one axis: both ranks of
+ * a query are tried.
+ */
 export async function runNear(probe: Probe, site: SiteCandidate, sizes: Sizes): Promise<Near> {
   const shapes = shapesOfMask(probe.graph, site);
   const outputs = new Set([

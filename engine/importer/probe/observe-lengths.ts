@@ -8,7 +8,10 @@ import { byteLength } from '../tensor-data.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';
 
-/** A tensor of one number that is, in a step of one sequence, the position of its last token, or the same with something added. */
+/**
+ * A tensor of one number that is, in a step of one sequence, the position of its last token, or the
+ * same with something added.
+ */
 export interface LengthTensor {
   readonly name: string;
   readonly type: Type;
@@ -22,7 +25,8 @@ const NUMBERS = new Set<number>([Type.INT64, Type.INT32, Type.FLOAT]);
 const MOST_CONSTANTS = 2 ** 16;
 
 /**
- * The first tensors of the positional part that hold the length of a sequence: what is made of them holds it too.
+ * The first tensors of the positional part that hold the length of a sequence: what is made of them
+ * holds it too.
  *
  * @param servedLength longest sequence, in tokens
  */
@@ -81,9 +85,15 @@ function constantOffset(
   return offsets.every((offset) => offset === offsets[0]) ? offsets[0] : undefined;
 }
 
-/** As many ways to compute a sequence are told apart; what has more changes with every token, as dynamic NTK does. */
+/**
+ * As many ways to compute a sequence are told apart; what has more changes with every token, as
+ * dynamic NTK does.
+ */
 const MOST_SWITCHES = 4;
-/** Points that are looked at between two lengths that differ: three rounds find one length among 32,768. */
+/**
+ * Points that are looked at between two lengths that differ: three rounds find one length among
+ * 32,768.
+ */
 const POINTS = 31;
 const POSITIONS = [0, 1, 2, 3];
 

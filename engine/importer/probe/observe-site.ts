@@ -10,7 +10,10 @@ import { observeMask } from './observe-mask.js';
 import type { Probe } from './probe.js';
 
 export interface ObservedSite {
-  /** Its `headSize` is the larger one of keys and values: the smaller ones are filled up with zeros, which change nothing. */
+  /**
+   * Its `headSize` is the larger one of keys and values: the smaller ones are filled up with zeros,
+   * which change nothing.
+   */
   readonly shape: AttentionShape;
   readonly sizes: Sizes;
   /** Some exporters fold batch and heads into one axis: 3, not 4. */
@@ -18,9 +21,10 @@ export interface ObservedSite {
 }
 
 /**
- * Finds out what a candidate computes by running its nodes, and nothing else of the model: exporters write masks and scales in
- * countless ways, but what they do to numbers can be seen. First a step with random queries, keys and values; then masks
- * alone, far out, to see windows. In the end the result of the nodes must be the result of the described attention.
+ * Finds out what a candidate computes by running its nodes, and nothing else of the model:
+ * exporters write masks and scales in countless ways, but what they do to numbers can be seen.
+ * First a step with random queries, keys and values; then masks alone, far out, to see windows. In
+ * the end the result of the nodes must be the result of the described attention.
  *
  * @param maxLength how far out masks are looked at
  * @throws OctavoError `model_unsupported`: which node does what no attention shape can say

@@ -17,7 +17,10 @@ export interface ProbeStep {
 export class Probe {
   readonly graph: Graph;
   readonly #types: Map<string, Type>;
-  /** Embeddings of tokens: their values say nothing here, and the tables are the largest weights of all. */
+  /**
+   * Embeddings of tokens: their values say nothing here, and the tables are the largest weights of
+   * all.
+   */
   readonly #embeddings: ReadonlyMap<string, number>;
   /** Outputs of Shape nodes that ask for an activation. */
   readonly #answers = new Map<string, readonly number[]>();
@@ -33,7 +36,9 @@ export class Probe {
     }
   }
 
-  /** Those among some tensors that can be computed: without a node that ONNX Runtime does not know. */
+  /**
+   * Those among some tensors that can be computed: without a node that ONNX Runtime does not know.
+   */
   computable(outputs: readonly string[], foreign: string): string[] {
     return outputs.filter((name) => {
       const { nodes } = sliceGraph(this.graph, [name], this.#given([name], []));
@@ -43,7 +48,8 @@ export class Probe {
 
   /**
    * @param outputs which tensors to compute
-   * @param feeds tensors that are given instead of computed; inputs of the graph are made up where they are absent
+   * @param feeds tensors that are given instead of computed; inputs of the graph are made up where
+   *   they are absent
    * @throws Error when ONNX Runtime refuses, or an input is not known
    */
   async run(
@@ -102,7 +108,10 @@ export class Probe {
   }
 }
 
-/** Most bytes of constants in a mask: a table of 4096 x 4096 conditions is the largest that exporters make. */
+/**
+ * Most bytes of constants in a mask: a table of 4096 x 4096 conditions is the largest that
+ * exporters make.
+ */
 const MOST_CONSTANTS = 64 * 2 ** 20;
 
 function refuseWeights(graph: Graph, { nodes }: Subgraph): void {

@@ -38,7 +38,9 @@ export function sliceGraph(
   return { nodes: nodes.reverse(), inputs };
 }
 
-/** Serializes a subgraph as a model of its own, with its weights inside: those of a mask are small. */
+/**
+ * Serializes a subgraph as a model of its own, with its weights inside: those of a mask are small.
+ */
 export function writeSubgraph(
   graph: Graph,
   { nodes, inputs }: Subgraph,

@@ -4,14 +4,16 @@ import { readersOf } from '../readers.js';
 import type { Product } from './find-products.js';
 
 /**
- * Products whose result need not be multiplied by the scales of its rows: it is only multiplied, element by element, with
- * something else, and only products read that. They take the factor of a row along with their own:
+ * Products whose result need not be multiplied by the scales of its rows: it is only multiplied,
+ * element by element, with something else, and only products read that. They take the factor of a
+ * row along with their own:
  *
  *     down(act(gate) * (s up)) = s down(act(gate) * up)       s: one number a row
  *
  * which saves a pass over the widest tensor of a layer.
  *
- * @returns by the name of the activation that is to be multiplied: the product that leaves its scale to it
+ * @returns by the name of the activation that is to be multiplied: the product that leaves its
+ *   scale to it
  */
 export function carriedScales(
   graph: Graph,
@@ -30,7 +32,8 @@ export function carriedScales(
     // (Its square would have the scale twice.)
     if (gate?.opType !== 'Mul' || gate.input[0] === gate.input[1]) continue;
     const [activation] = gate.output;
-    // Of two products that are multiplied with each other, one is enough; and a row must stay a row.
+    // Of two products that are multiplied with each other, one is enough; and a row must stay a
+    // row.
     if (carried.has(activation) || graph.outputs.has(activation)) continue;
     const next = readers.get(activation) ?? [];
     const takes = (node: NodeProto): boolean => {

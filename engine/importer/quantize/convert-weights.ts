@@ -23,8 +23,9 @@ export type ConversionProgress = (done: number, total: number) => void;
 const PIECE = 16 * 2 ** 20;
 
 /**
- * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and takes along what else lies outside the
- * protobuf: the graph then needs no other file. One matrix at a time is in memory, as int8, and a few rows of it as float32.
+ * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and takes along
+ * what else lies outside the protobuf: the graph then needs no other file. One matrix at a time is
+ * in memory, as int8, and a few rows of it as float32.
  *
  * @throws OctavoError `model_file_corrupt` for weights that are not finite
  */

@@ -16,24 +16,26 @@ const INPUTS = 128;
 const OUTPUTS = 64;
 
 /**
- * Options of a session that make int8 products exact where they would saturate: ONNX Runtime stores weights beyond [-64, 64] as uint8, whose
- * kernel widens each number first. It does so on any x86 CPU, also where VNNI is exact and far quicker: only for
- * CPUs on which `exactWeightBits` is not 8.
+ * Options of a session that make int8 products exact where they would saturate: ONNX Runtime stores
+ * weights beyond [-64, 64] as uint8, whose kernel widens each number first. It does so on any x86
+ * CPU, also where VNNI is exact and far quicker: only for CPUs on which `exactWeightBits` is not 8.
  */
 export const EXACT_SUMS = { x64quantprecision: '1' } as const;
 
 /**
- * Computes `[rows, 128] x [128, 64]` for each number of rows, with all activations at 255 (zero point 128) and all weights at
- * `weight`.
+ * Computes `[rows, 128] x [128, 64]` for each number of rows, with all activations at 255 (zero
+ * point 128) and all weights at `weight`.
  */
 export type ProductProbe = (weight: number, rows: readonly number[]) => Promise<Float32Array[]>;
 
 /**
- * How many bits a weight may have so that products are exact on this machine, or null when 7 are too many.
+ * How many bits a weight may have so that products are exact on this machine, or null when 7 are
+ * too many.
  *
- * x86 CPUs without VNNI or AMX add two neighboring products of a u8 and an s8 in 16 bits, which saturate: 2 * 255 * 127 > 32,767.
- * Nobody would see it but in the quality of the text. ARM's instructions widen first. Instead of reading the CPU's features, in
- * another way on each system and without knowing what ONNX Runtime makes of them, the largest products are computed once.
+ * x86 CPUs without VNNI or AMX add two neighboring products of a u8 and an s8 in 16 bits, which
+ * saturate: 2 * 255 * 127 > 32,767. Nobody would see it but in the quality of the text. ARM's
+ * instructions widen first. Instead of reading the CPU's features, in another way on each system
+ * and without knowing what ONNX Runtime makes of them, the largest products are computed once.
  */
 export async function exactWeightBits(
   probe: ProductProbe = (weight, rows) => runProducts(weight, rows),

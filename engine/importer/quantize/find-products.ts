@@ -48,8 +48,8 @@ export interface QuantizePlan {
 }
 
 /**
- * A sum of fewer products is no work, and not always a linear layer: the angles of a rotary embedding are often computed as
- * a product of positions with frequencies, whose inner size is 1.
+ * A sum of fewer products is no work, and not always a linear layer: the angles of a rotary
+ * embedding are often computed as a product of positions with frequencies, whose inner size is 1.
  */
 const FEWEST_INPUTS = 16;
 const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
@@ -63,7 +63,8 @@ const LEFT: Readonly<Record<string, string>> = {
 /**
  * Finds what W8A8 can take over.
  *
- * @param isTied whether a table `[outputs, inputs]` and the weight of the last product are the same numbers
+ * @param isTied whether a table `[outputs, inputs]` and the weight of the last product are the same
+ *   numbers
  */
 export function planQuantization(
   graph: Graph,
@@ -135,7 +136,9 @@ function packedProduct(
   };
 }
 
-/** The stored matrix behind a constant: exporters put Cast and Transpose between it and the product. */
+/**
+ * The stored matrix behind a constant: exporters put Cast and Transpose between it and the product.
+ */
 function findWeight(
   graph: Graph,
   name: string,

@@ -40,9 +40,10 @@ const PARTIAL = '.partial-';
 const STALE_MS = 24 * 3600 * 1000;
 
 /**
- * Rewritten models, one directory each, named by all that they were made from. An entry is made in a directory of its own, made durable, and
- * then renamed into place: it is there as a whole or not at all. Two processes that make the same entry at once do the work
- * twice, and the first rename wins; nobody waits for a lock of somebody who died.
+ * Rewritten models, one directory each, named by all that they were made from. An entry is made in
+ * a directory of its own, made durable, and then renamed into place: it is there as a whole or not
+ * at all. Two processes that make the same entry at once do the work twice, and the first rename
+ * wins; nobody waits for a lock of somebody who died.
  */
 export class ModelCache {
   readonly #directory: string;
@@ -60,7 +61,8 @@ export class ModelCache {
       if (manifest.format !== 1 || manifest.key !== key) return null;
       for (const file of manifest.files) if (!(await isIntact(directory, file))) return null;
     } catch {
-      // Missing, unreadable or cut short: it is made again, and what keeps it from being made is then an error.
+      // Missing, unreadable or cut short: it is made again, and what keeps it from being made is
+      // then an error.
       return null;
     }
     return { directory, rewrites: manifest.rewrites };
@@ -71,7 +73,8 @@ export class ModelCache {
    *
    * @param bytes what it will need, about: checked before the work is done
    * @param make writes the entry's files into a directory
-   * @throws OctavoError `model_cache_unusable`: no room, no permission; which directory, and the flag that names another
+   * @throws OctavoError `model_cache_unusable`: no room, no permission; which directory, and the
+   *   flag that names another
    */
   async add(
     key: string,
@@ -152,7 +155,10 @@ export class ModelCache {
   }
 }
 
-/** With its parents. Node's own `recursive` never comes back where the system answers ENOENT for a parent that exists, as /proc does. */
+/**
+ * With its parents. Node's own `recursive` never comes back where the system answers ENOENT for a
+ * parent that exists, as /proc does.
+ */
 export async function makeDirectory(path: string): Promise<void> {
   const parent = dirname(path);
   const exists = await stat(parent).catch(() => null);

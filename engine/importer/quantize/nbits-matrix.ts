@@ -19,9 +19,9 @@ export interface PackedTensors {
 }
 
 /**
- * The weights of com.microsoft.MatMulNBits: `packed[N][blocks][block_size * bits / 8]`, the lowest bits of a byte first, one
- * scale a block, and zero points that are packed the same way, or numbers of the scales' type, or the middle of the range.
- * A row is an output channel.
+ * The weights of com.microsoft.MatMulNBits: `packed[N][blocks][block_size * bits / 8]`, the lowest
+ * bits of a byte first, one scale a block, and zero points that are packed the same way, or numbers
+ * of the scales' type, or the middle of the range. A row is an output channel.
  */
 export class NBitsMatrix implements StoredMatrix {
   readonly rows: number;
@@ -64,7 +64,8 @@ export class NBitsMatrix implements StoredMatrix {
         const zeroPoint = zeroPoints[block];
         const blockEnd = Math.min(at + blockSize, end);
         while (at < blockEnd) {
-          // (What a last byte holds beyond the row is overwritten by the next row, or falls off the end.)
+          // (What a last byte holds beyond the row is overwritten by the next row, or falls off the
+          // end.)
           for (let values = raw[byte++], left = 8; left > 0; left -= bits, values >>= bits) {
             into[at++] = ((values & mask) - zeroPoint) * scale;
           }

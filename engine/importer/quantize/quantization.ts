@@ -1,19 +1,28 @@
-/** How weights are stored and multiplied: as the model has them, or as int8 weights times int8 activations. */
+/**
+ * How weights are stored and multiplied: as the model has them, or as int8 weights times int8
+ * activations.
+ */
 export type Quantization = 'none' | 'w8a8';
 
 export const QUANTIZATIONS = ['none', 'w8a8'] as const satisfies readonly Quantization[];
 
-/** Bits of a weight: on CPUs whose products of 8-bit numbers saturate, weights have one bit less. */
+/**
+ * Bits of a weight: on CPUs whose products of 8-bit numbers saturate, weights have one bit less.
+ */
 export type WeightBits = 7 | 8;
 
 /**
- * Largest magnitude of a quantized weight. With 7 bits two neighboring products, 2 * 255 * 64 = 32,640, fit the 16-bit sums of
- * CPUs without VNNI; symmetric on purpose, so that a weight and its negation are stored alike.
+ * Largest magnitude of a quantized weight. With 7 bits two neighboring products, 2 * 255 * 64 =
+ * 32,640, fit the 16-bit sums of CPUs without VNNI; symmetric on purpose, so that a weight and its
+ * negation are stored alike.
  */
 export const LARGEST_WEIGHT = { 7: 64, 8: 127 } as const satisfies Record<WeightBits, number>;
 
 /** What of a graph is quantized. */
 export interface QuantizeScope {
-  /** Weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantized, then quantized again. */
+  /**
+   * Weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantized, then quantized
+   * again.
+   */
   readonly nbits: boolean;
 }

@@ -1,7 +1,9 @@
 import { LARGEST_WEIGHT, type WeightBits } from './quantization.js';
 import type { StoredMatrix } from './stored-matrix.js';
 
-/** Symmetric int8 numbers with one scale for each output channel: `weight = value * scale[channel]`. */
+/**
+ * Symmetric int8 numbers with one scale for each output channel: `weight = value * scale[channel]`.
+ */
 export interface QuantizedMatrix {
   readonly values: Int8Array;
   readonly scales: Float32Array;
@@ -11,7 +13,10 @@ export interface QuantizedMatrix {
 const CHUNK = 4 * 2 ** 20;
 /** Rows that are turned at a time: their pieces of a column then fill a cache line. */
 const TILE = 64;
-/** Added to and taken from a float64 of small magnitude, it rounds to the nearest integer, ties to even, as ONNX Runtime does. */
+/**
+ * Added to and taken from a float64 of small magnitude, it rounds to the nearest integer, ties to
+ * even, as ONNX Runtime does.
+ */
 const ROUND = 1.5 * 2 ** 52;
 
 /** Called between chunks: reports progress, and lets other work of the thread happen. */
@@ -53,7 +58,8 @@ export async function quantizeColumns(
 /**
  * Rows are output channels.
  *
- * @param turned the result's columns are the output channels, as products want them; otherwise its rows stay rows
+ * @param turned the result's columns are the output channels, as products want them; otherwise its
+ *   rows stay rows
  */
 export async function quantizeRows(
   matrix: StoredMatrix,

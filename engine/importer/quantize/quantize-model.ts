@@ -31,11 +31,14 @@ export interface QuantizeModelOptions extends QuantizeScope {
 }
 
 /**
- * Rewrites a graph's products as W8A8, on disk: weights are read and written in pieces, and the next start finds the result.
+ * Rewrites a graph's products as W8A8, on disk: weights are read and written in pieces, and the
+ * next start finds the result.
  *
- * @param graph as its file has it, but for passes that always do the same; changed, and of no further use
+ * @param graph as its file has it, but for passes that always do the same; changed, and of no
+ *   further use
  * @returns the rewritten graph, whose files lie in the cache
- * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is nothing to quantize
+ * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is
+ *   nothing to quantize
  */
 export async function quantizeModel(graph: Graph, options: QuantizeModelOptions): Promise<Graph> {
   const bits = await (options.weightBits ?? exactWeightBits)();
@@ -64,7 +67,9 @@ function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
   }
 }
 
-/** What W8A8 would do to a model, line by line, without doing it. @param bits null: this CPU cannot */
+/**
+ * What W8A8 would do to a model, line by line, without doing it. @param bits null: this CPU cannot
+ */
 export async function inspectQuantization(
   file: string,
   scope: QuantizeScope,
@@ -143,8 +148,9 @@ function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number
 }
 
 /**
- * Named by content: the hash of the graph as the passes before have left it, and for each file of weights its size and time, as build tools do; hashing gigabytes at
- * every start would take longer than loading them.
+ * Named by content: the hash of the graph as the passes before have left it, and for each file of
+ * weights its size and time, as build tools do; hashing gigabytes at every start would take longer
+ * than loading them.
  */
 async function cacheKey(graph: Graph, scope: QuantizeScope, bits: WeightBits): Promise<string> {
   const hash = createHash('sha256').update(writeModel(graph));

@@ -3,7 +3,10 @@ import { OctavoError } from '../../errors.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { externalRange, isExternal } from '../tensor-data.js';
 
-/** A constant matrix of a model, row by row as float32, so that no more than a few rows need be in memory. */
+/**
+ * A constant matrix of a model, row by row as float32, so that no more than a few rows need be in
+ * memory.
+ */
 export interface StoredMatrix {
   readonly rows: number;
   readonly columns: number;
@@ -27,7 +30,8 @@ export class TensorBytes {
 
   /**
    * @param into filled completely
-   * @throws OctavoError `model_file_corrupt` when the file ends too early, though it was long enough when it was checked
+   * @throws OctavoError `model_file_corrupt` when the file ends too early, though it was long
+   *   enough when it was checked
    */
   read(tensor: TensorProto, offset: number, into: Uint8Array): void {
     if (!isExternal(tensor)) {

@@ -6,8 +6,9 @@ import { DenseMatrix, type TensorBytes } from './stored-matrix.js';
 const SAMPLED = 64;
 
 /**
- * Whether an embedding table holds the numbers of the LM head: the same tensor, or, as most exporters write it, a second one with the
- * same content, of which some entries in the middle are compared.
+ * Whether an embedding table holds the numbers of the LM head: the same tensor, or, as most
+ * exporters write it, a second one with the same content, of which some entries in the middle are
+ * compared.
  */
 export function isTied(table: TensorProto, head: Product, bytes: TensorBytes): boolean {
   const { source, inputs, outputs } = head;

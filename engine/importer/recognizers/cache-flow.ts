@@ -2,7 +2,10 @@ import { type Graph, intAttribute, shapeOf } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { readersOf } from '../readers.js';
 
-/** Past and fresh keys, or values, where they are joined: by Concat along the tokens, or by an attention node that gives its present. */
+/**
+ * Past and fresh keys, or values, where they are joined: by Concat along the tokens, or by an
+ * attention node that gives its present.
+ */
 export interface JoinedCache {
   /** Input of the graph. */
   readonly past: string;
@@ -46,7 +49,8 @@ export class CacheFlow {
   }
 
   /**
-   * The cache of an attention node's keys or values, an input of the graph: the node joins it with `fresh` itself, or it was joined before.
+   * The cache of an attention node's keys or values, an input of the graph: the node joins it with
+   * `fresh` itself, or it was joined before.
    *
    * @param past the node's own input; '' without
    */
@@ -56,7 +60,8 @@ export class CacheFlow {
   }
 
   /**
-   * The cache that a tensor holds the keys or values of, if between them nothing but moves and factors lies.
+   * The cache that a tensor holds the keys or values of, if between them nothing but moves and
+   * factors lies.
    *
    * @param onFactor is told what multiplies or divides; without it, factors are not expected
    */
@@ -119,7 +124,10 @@ export function joinOf(graph: Graph, node: NodeProto): JoinedCache | undefined {
   return { past, fresh, joined: node.output[0] };
 }
 
-/** Inputs and outputs by position of past keys, fresh keys and present keys; those of values stand behind each. */
+/**
+ * Inputs and outputs by position of past keys, fresh keys and present keys; those of values stand
+ * behind each.
+ */
 const PLACES: Readonly<Record<string, readonly [past: number, fresh: number]>> = {
   Attention: [4, 1],
   MultiHeadAttention: [6, 1],

@@ -1,7 +1,8 @@
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /**
- * How a tensor holds its heads, for a batch of one: `heads` is `[1, H, T, D]` or `[H, T, D]`, `tokens` is `[1, T, H * D]`.
+ * How a tensor holds its heads, for a batch of one: `heads` is `[1, H, T, D]` or `[H, T, D]`,
+ * `tokens` is `[1, T, H * D]`.
  */
 export type HeadLayout = 'heads' | 'tokens';
 
@@ -21,8 +22,8 @@ export interface MaskSource {
 }
 
 /**
- * Attention as it stands in a graph, before anything is known about what its mask does. The node, or nodes, from query, past
- * and fresh keys and values to the output.
+ * Attention as it stands in a graph, before anything is known about what its mask does. The node,
+ * or nodes, from query, past and fresh keys and values to the output.
  */
 export interface SiteCandidate {
   readonly form: string;
@@ -31,20 +32,29 @@ export interface SiteCandidate {
   readonly numHeads: number;
   readonly query: string;
   readonly queryLayout: HeadLayout;
-  /** This step's keys and values, before they join the past; what another site puts there, if that one has the cache. */
+  /**
+   * This step's keys and values, before they join the past; what another site puts there, if that
+   * one has the cache.
+   */
   readonly key: string;
   readonly value: string;
   readonly keyLayout: HeadLayout;
   /** Inputs of the graph, `[batch, kvHeads, past, headSize]`. */
   readonly pastKey: string;
   readonly pastValue: string;
-  /** Past and fresh ones together, `[batch, kvHeads, past + T, headSize]`, where they are tensors that the node reads. */
+  /**
+   * Past and fresh ones together, `[batch, kvHeads, past + T, headSize]`, where they are tensors
+   * that the node reads.
+   */
   readonly joined: JoinedNames | null;
   /** The same, if an earlier site has this cache already, which this one attends over too. */
   readonly reads: JoinedNames | null;
   readonly output: string;
   readonly outputLayout: HeadLayout;
-  /** What the node states, null for its default of 1 / sqrt(headSize); factors that the graph computes come on top. */
+  /**
+   * What the node states, null for its default of 1 / sqrt(headSize); factors that the graph
+   * computes come on top.
+   */
   readonly scale: number | null;
   readonly softcap: number;
   /** Tensors that multiply or divide the scores on their way to the softcap. */
@@ -58,8 +68,8 @@ export interface SiteCandidate {
 }
 
 /**
- * `Where(rows without any key, 0, attention)`, as transformers 5 writes it: a fused kernel gives such rows zeros, a softmax over nothing
- * does not.
+ * `Where(rows without any key, 0, attention)`, as transformers 5 writes it: a fused kernel gives
+ * such rows zeros, a softmax over nothing does not.
  */
 export interface RowGuard {
   readonly node: NodeProto;

@@ -10,7 +10,10 @@ import { guardsBehind } from './row-guards.js';
 
 const FORM = 'decomposed';
 
-/** What may stand between the scores and the softmax beside factors: what it does to numbers is observed. */
+/**
+ * What may stand between the scores and the softmax beside factors: what it does to numbers is
+ * observed.
+ */
 const ON_SCORES = new Set(['Add', 'Sub', 'Where', 'Max', 'Clip', 'Reshape', 'Cast', 'Identity']);
 const PRODUCTS = new Set(['MatMul', 'Gemm', 'MatMulInteger', ...PACKED_PRODUCTS]);
 /** What may stand between the softmax and the values. */
@@ -20,8 +23,8 @@ const ON_WEIGHTS = new Set(['Cast', 'Identity', 'Dropout', 'Reshape', 'Where', '
  * Attention in primitive operators, as Optimum and torch's exporters write it:
  *
  *     past, fresh keys -> Concat -> (repeat) -> \
- *     queries ------------------------------> MatMul -> (scale, softcap, mask) -> Softmax -> MatMul -> output
- *     past, fresh values -> Concat -> (repeat) -------------------------------------------> /
+ *     queries -> MatMul -> (scale, softcap, mask) -> Softmax -> MatMul -> output
+ *     past, fresh values -> Concat -> (repeat) ---------------> /
  *
  * Found by the flow of data from each Softmax, never by names.
  */
@@ -31,7 +34,9 @@ export function findDecomposed(graph: Graph, flow: CacheFlow): SiteCandidate[] {
     .map((softmax) => candidate(graph, flow, softmax));
 }
 
-/** A router's softmax, in a mixture of experts, has no cache behind it, only products with weights. */
+/**
+ * A router's softmax, in a mixture of experts, has no cache behind it, only products with weights.
+ */
 function reachesCache(graph: Graph, flow: CacheFlow, softmax: NodeProto): boolean {
   const open = new Set([softmax.input[0]]);
   for (const name of open) {

@@ -26,8 +26,9 @@ interface Heads {
 }
 
 /**
- * `com.microsoft.GroupQueryAttention`, as ONNX Runtime GenAI's model builder and most ONNX files on the hub have it:
- * separate or packed query, key and value, normalized and rotated before the node or inside it.
+ * `com.microsoft.GroupQueryAttention`, as ONNX Runtime GenAI's model builder and most ONNX files on
+ * the hub have it: separate or packed query, key and value, normalized and rotated before the node
+ * or inside it.
  */
 export class GroupQueryAttentionRecognizer implements AttentionRecognizer {
   readonly form = 'GroupQueryAttention';
@@ -70,7 +71,8 @@ export class GroupQueryAttentionRecognizer implements AttentionRecognizer {
         ...heads,
         scale: floatAttribute(node, 'scale', 0) || 1 / Math.sqrt(headSize),
         softcap: floatAttribute(node, 'softcap', 0),
-        // Measured: local_window_size W lets a query see itself and the W - 1 tokens before it, in prefill and in decode.
+        // Measured: local_window_size W lets a query see itself and the W - 1 tokens before it, in
+        // prefill and in decode.
         slidingWindow: Math.max(0, intAttribute(node, 'local_window_size', -1)),
         sinks: sinksOf(graph, node, numHeads),
         alibiSlopes: null,
@@ -99,7 +101,10 @@ function refuseSharedCaches(graph: Graph, nodes: readonly NodeProto[]): void {
   }
 }
 
-/** The cache states the head size, `[batch, kvHeads, length, headSize]`, in and out: see `stateHeadSizes`. */
+/**
+ * The cache states the head size, `[batch, kvHeads, length, headSize]`, in and out: see
+ * `stateHeadSizes`.
+ */
 function headsOf(graph: Graph, node: NodeProto): Heads {
   const numHeads = intAttribute(node, 'num_heads', 0);
   const numKvHeads = intAttribute(node, 'kv_num_heads', 0);
@@ -143,7 +148,8 @@ function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): v
       int64Data: sizes.map(BigInt),
     }),
   );
-  // The node itself reads the parts, too: the graph stays one that means the same, whoever rewrites it next.
+  // The node itself reads the parts, too: the graph stays one that means the same, whoever rewrites
+  // it next.
   node.input.splice(0, outputs.length, ...outputs);
   graph.addNodes(makeNode('Split', split, [packed, split], outputs, { axis: -1 }));
 }

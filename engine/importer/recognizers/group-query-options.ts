@@ -49,12 +49,16 @@ const DESCRIBED: Readonly<Record<string, (value: number) => boolean>> = {
   rotary_interleaved: (value) => value === 0 || value === 1,
 };
 
-/** Attributes that a shape cannot describe: the values with which the node computes as if they were not there. */
+/**
+ * Attributes that a shape cannot describe: the values with which the node computes as if they were
+ * not there.
+ */
 const WITHOUT_EFFECT: Readonly<Record<string, readonly (number | string)[]>> = {
   causal: [1],
   smooth_softmax: [-1, 0],
   qk_output: [0],
-  // Where keys are kept, not which are seen: with 1, in buffers of local_window_size tokens. (Without a window, see below.)
+  // Where keys are kept, not which are seen: with 1, in buffers of local_window_size tokens.
+  // (Without a window, see below.)
   sliding_window_cache: [0, 1],
   kv_cache_bit_width: [0],
   k_quant_type: ['NONE'],
@@ -78,8 +82,9 @@ export function inputOf(node: NodeProto, name: InputName): string {
 }
 
 /**
- * Everything that the node says must be described by an attention shape or have no effect. An attribute or input that
- * is not known here is refused: later versions of the operator add some that change the result.
+ * Everything that the node says must be described by an attention shape or have no effect. An
+ * attribute or input that is not known here is refused: later versions of the operator add some
+ * that change the result.
  *
  * @throws OctavoError `model_unsupported`
  */

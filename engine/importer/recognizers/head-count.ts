@@ -17,8 +17,8 @@ const BETWEEN = new Set([
 ]);
 
 /**
- * Query heads, by the weight that reads attention's output: it has as many rows as all heads together have floats. Its own
- * shape would say it too, but exporters leave that to run time.
+ * Query heads, by the weight that reads attention's output: it has as many rows as all heads
+ * together have floats. Its own shape would say it too, but exporters leave that to run time.
  */
 export function headCount(graph: Graph, flow: CacheFlow, output: string, past: string): number {
   const headSize = shapeOf(graph.inputs.get(past))?.[3] ?? 0;

@@ -14,7 +14,8 @@ import { replaceSite } from './replace-site.js';
 type Finder = (graph: Graph, flow: CacheFlow) => SiteCandidate[];
 
 /**
- * Forms in which the mask and the scale are computed by other nodes of the graph: found by structure, described by observation.
+ * Forms in which the mask and the scale are computed by other nodes of the graph: found by
+ * structure, described by observation.
  */
 export class ObservedAttentionRecognizer implements AttentionRecognizer {
   readonly form: string;

@@ -17,9 +17,11 @@ const PLAIN = { query: 0, key: 1, value: 2, bias: 3, past: 6 };
 const SHARED = new Set(['num_heads', 'unidirectional', 'mask_filter_value', 'scale']);
 
 /**
- * ONNX Runtime's optimizer fuses more into its attention nodes than attention: `com.microsoft.Attention` multiplies by the packed weights of
- * query, key and value itself, and keeps both caches in one input, `[2, batch, heads, past, headSize]`; MultiHeadAttention adds a
- * bias. Here these become nodes of their own again, around a MultiHeadAttention of separate query, key and value.
+ * ONNX Runtime's optimizer fuses more into its attention nodes than attention:
+ * `com.microsoft.Attention` multiplies by the packed weights of query, key and value itself, and
+ * keeps both caches in one input, `[2, batch, heads, past, headSize]`; MultiHeadAttention adds a
+ * bias. Here these become nodes of their own again, around a MultiHeadAttention of separate query,
+ * key and value.
  *
  * @throws OctavoError `model_unsupported`: which node cannot be taken apart, and why
  */
@@ -32,7 +34,8 @@ export function unfuseAttention(graph: Graph): void {
     graph.rewrites.push(`took the projections out of ${fused.length} attention nodes`);
   for (const node of graph.nodes) {
     const isPlain = node.opType === 'MultiHeadAttention' && node.domain === MICROSOFT;
-    // (Keys with a past of their own in the node are fresh ones; the recognizer refuses others that have a bias.)
+    // (Keys with a past of their own in the node are fresh ones; the recognizer refuses others that
+    // have a bias.)
     if (isPlain && node.input[PLAIN.bias] && node.input[PLAIN.past]) addBias(graph, node);
   }
 }

@@ -9,12 +9,18 @@ export interface RecognizedSite {
   /** Goes away. What only served it goes with it. */
   readonly node: NodeProto;
   readonly shape: AttentionShape;
-  /** Tensor names: `[1, T, heads * headSize]` each. Keys and values are null where those of an earlier site are read. */
+  /**
+   * Tensor names: `[1, T, heads * headSize]` each. Keys and values are null where those of an
+   * earlier site are read.
+   */
   readonly query: string;
   readonly key: string | null;
   readonly value: string | null;
   readonly output: string;
-  /** The input of the graph that keys come from; null where no other site can read it. Of several sites, the first has the pages. */
+  /**
+   * The input of the graph that keys come from; null where no other site can read it. Of several
+   * sites, the first has the pages.
+   */
   readonly cache: string | null;
 }
 
@@ -25,19 +31,22 @@ export function siteInputs(site: Pick<RecognizedSite, 'query' | 'key' | 'value'>
 
 /** What is known of a model beside its graph. */
 export interface RecognizerHints {
-  /** How far out masks are looked at, in tokens: farther than any window, but no farther than the model's tables. */
+  /**
+   * How far out masks are looked at, in tokens: farther than any window, but no farther than the
+   * model's tables.
+   */
   readonly maxLength: number;
 }
 
 /**
- * Knows one form in which exporters write attention. Everything that a form can express is either described by the shape
- * or refused: nothing is ignored.
+ * Knows one form in which exporters write attention. Everything that a form can express is either
+ * described by the shape or refused: nothing is ignored.
  */
 export interface AttentionRecognizer {
   readonly form: string;
   /**
-   * All sites of this form, in the graph's order. May rewrite the graph around them, so that query, key and value are tensors of
-   * their own.
+   * All sites of this form, in the graph's order. May rewrite the graph around them, so that query,
+   * key and value are tensors of their own.
    *
    * @throws OctavoError `model_unsupported`: which node, what about it, what to export instead
    */

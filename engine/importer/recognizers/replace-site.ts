@@ -15,9 +15,10 @@ import type { RecognizedSite } from './recognizer.js';
 export const SITE = 'Octavo.Attention';
 
 /**
- * Puts one node in the place of a candidate's nodes, which nothing reads then. Where heads come first in the graph, moves to and from `[1, T,
- * heads * headSize]` go around it; where keys are wider than values, or the other way, zeros are added before it and cut off behind it.
- * Guards for rows without any key pass all rows on.
+ * Puts one node in the place of a candidate's nodes, which nothing reads then. Where heads come
+ * first in the graph, moves to and from `[1, T, heads * headSize]` go around it; where keys are
+ * wider than values, or the other way, zeros are added before it and cut off behind it. Guards for
+ * rows without any key pass all rows on.
  */
 export function replaceSite(
   graph: Graph,

@@ -4,8 +4,8 @@ import { type CacheFlow, MOVES } from './cache-flow.js';
 import type { RowGuard } from './candidate.js';
 
 /**
- * The guards between attention and its projection: found by the flow of data, through what moves numbers only. That their conditions hold
- * for no row is observed with the mask.
+ * The guards between attention and its projection: found by the flow of data, through what moves
+ * numbers only. That their conditions hold for no row is observed with the mask.
  */
 export function guardsBehind(graph: Graph, flow: CacheFlow, output: string): RowGuard[] {
   const guards: RowGuard[] = [];

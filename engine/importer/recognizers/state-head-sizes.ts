@@ -11,7 +11,10 @@ import {
 } from '../onnx/onnx_pb.js';
 import { CacheFlow } from './cache-flow.js';
 
-/** How many heads of one size lie side by side in a node's query, and which tensors cache its keys and values. */
+/**
+ * How many heads of one size lie side by side in a node's query, and which tensors cache its keys
+ * and values.
+ */
 interface Heads {
   readonly beside: number;
   /** In a cache; null where only its shape tells. */
@@ -20,9 +23,10 @@ interface Heads {
 }
 
 /**
- * States the head size in the shapes of the caches of GroupQueryAttention and MultiHeadAttention. It is what the weights give: the width
- * of the query by its heads. Exporters may leave it open (the model builder since 0.15, whose files serve quantized caches too); where
- * they state it, both must agree.
+ * States the head size in the shapes of the caches of GroupQueryAttention and MultiHeadAttention.
+ * It is what the weights give: the width of the query by its heads. Exporters may leave it open
+ * (the model builder since 0.15, whose files serve quantized caches too); where they state it, both
+ * must agree.
  *
  * @throws OctavoError `model_unsupported`: no weight tells, or a cache says otherwise
  */

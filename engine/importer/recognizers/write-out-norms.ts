@@ -19,8 +19,9 @@ interface Sizes {
 }
 
 /**
- * The norms of queries and keys, which the model builder puts into GroupQueryAttention for `-e cuda` and `-e webgpu`, as nodes before it:
- * ONNX Runtime's CPU provider has no kernel for them inside. By the operator's specification each head is normalized by itself,
+ * The norms of queries and keys, which the model builder puts into GroupQueryAttention for
+ * `-e cuda` and `-e webgpu`, as nodes before it: ONNX Runtime's CPU provider has no kernel for them
+ * inside. By the operator's specification each head is normalized by itself,
  *
  *     x / sqrt(mean(x^2) + epsilon) * weight
  *
@@ -45,7 +46,8 @@ export function writeOutNorms(graph: Graph, node: NodeProto, sizes: Sizes): [str
     ...norm(graph, query, weights[0], [sizes.headSize, width[0]], epsilonOf(node, 'q')),
     ...norm(graph, key, weights[1], [sizes.headSize, width[1]], epsilonOf(node, 'k')),
   ];
-  // The node itself reads them, too: the graph stays one that means the same, whoever rewrites it next.
+  // The node itself reads them, too: the graph stays one that means the same, whoever rewrites it
+  // next.
   node.input.splice(0, 2, normed(query), normed(key));
   for (const name of ['q_norm_weight', 'k_norm_weight'] as const) {
     node.input[INPUTS.indexOf(name)] = '';

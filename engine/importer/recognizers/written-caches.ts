@@ -10,13 +10,16 @@ import {
 const INPUT = { key: 1, value: 2, mask: 3, past: 4, pastValue: 5, validLengths: 6 };
 
 /**
- * Opset 24 knows a second kind of cache, of a fixed size, which TensorScatter writes into before the node reads all of it:
+ * Opset 24 knows a second kind of cache, of a fixed size, which TensorScatter writes into before
+ * the node reads all of it:
  *
  *     TensorScatter(cache, fresh keys, where) -> Attention(queries, K, V, nonpad_kv_seqlen)
  *
- * Where a sequence is and how long are the scheduler's business, so such a node is made one that joins past and fresh itself: what
- * it computes for rows of valid keys is the same. Caches hold heads apart, `[batch, kv heads, length, head size]`, or side by side,
- * `[batch, length, kv heads * head size]` (mobius), as the node's own keys do; a past that the node joins has them apart.
+ * Where a sequence is and how long are the scheduler's business, so such a node is made one that
+ * joins past and fresh itself: what it computes for rows of valid keys is the same. Caches hold
+ * heads apart, `[batch, kv heads, length, head size]`, or side by side,
+ * `[batch, length, kv heads * head size]` (mobius), as the node's own keys do; a past that the node
+ * joins has them apart.
  *
  * @returns what about the node is not so; null when it has been rewritten, or reads no such cache
  */

@@ -31,7 +31,10 @@ const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /\p{White_Space}/u;
 
-/** Finds added tokens in texts: those that are written as they are first, then the others in what normalization made of the rest. */
+/**
+ * Finds added tokens in texts: those that are written as they are first, then the others in what
+ * normalization made of the rest.
+ */
 export class AddedTokens {
   readonly #plain: TokenTrie;
   readonly #normalized: TokenTrie;
@@ -60,8 +63,9 @@ export class AddedTokens {
     const whole = this.#normalize(text);
     if (client.length === 0 || this.#normalized.isEmpty) return { ...section, text: whole, client };
     if (whole === text) return section;
-    // Run by run, so that it is known where each comes to stand. What a normalizer does at the ends of a text (a prefix, stripping)
-    // it must do at the ends of the whole only: a letter stands there for the neighbors.
+    // Run by run, so that it is known where each comes to stand. What a normalizer does at the ends
+    // of a text (a prefix, stripping) it must do at the ends of the whole only: a letter stands
+    // there for the neighbors.
     const ends = [...client.flatMap(({ start, end }) => [start, end]), text.length];
     const written = new SpanWriter();
     let start = 0;

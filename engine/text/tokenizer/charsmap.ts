@@ -1,11 +1,13 @@
-/** Units that are looked at together: Node's segmenter takes time by the square of a text's length. */
+/**
+ * Units that are looked at together: Node's segmenter takes time by the square of a text's length.
+ */
 const WINDOW = 512;
 
 const HIGH_SURROGATE = /[\uD800-\uDBFF]/;
 
 /**
- * SentencePiece's compiled table of normalization: a double-array trie (Aoe 1989, in the layout of the library darts-clone) from
- * UTF-8 to offsets into a block of texts that end with a zero.
+ * SentencePiece's compiled table of normalization: a double-array trie (Aoe 1989, in the layout of
+ * the library darts-clone) from UTF-8 to offsets into a block of texts that end with a zero.
  */
 export class Charsmap {
   readonly #units: Uint32Array;
@@ -23,7 +25,10 @@ export class Charsmap {
     this.#texts = blob.subarray(4 + trieBytes);
   }
 
-  /** Graphemes of a few bytes have entries of their own (a letter with its accent); otherwise characters are looked up. */
+  /**
+   * Graphemes of a few bytes have entries of their own (a letter with its accent); otherwise
+   * characters are looked up.
+   */
   normalize(text: string): string {
     let result = '';
     for (const segment of this.#graphemesOf(text)) {
@@ -34,7 +39,9 @@ export class Charsmap {
     return result;
   }
 
-  /** Where one grapheme begins, nothing before it matters to those that follow (Unicode, annex 29). */
+  /**
+   * Where one grapheme begins, nothing before it matters to those that follow (Unicode, annex 29).
+   */
   *#graphemesOf(text: string): Generator<string> {
     let size = WINDOW;
     for (let start = 0; start < text.length; ) {

@@ -1,7 +1,10 @@
 import * as library from '@huggingface/tokenizers';
 import { OctavoError } from '../../errors.js';
 
-/** Oniguruma's expressions in JavaScript's words: what the library does best. Its declarations do not resolve under `nodenext`. */
+/**
+ * Oniguruma's expressions in JavaScript's words: what the library does best. Its declarations do
+ * not resolve under `nodenext`.
+ */
 interface Library {
   readonly SplitPreTokenizer: new (config: {
     readonly pattern: { readonly Regex: string };
@@ -13,8 +16,9 @@ interface Library {
 const { SplitPreTokenizer } = library as unknown as Library;
 
 /**
- * One part of a tokenizer.json (`{"type": "Metaspace", ...}`), read field by field. What is not known is refused: a part that is
- * left out, or done in another way, gives wrong tokens without a word.
+ * One part of a tokenizer.json (`{"type": "Metaspace", ...}`), read field by field. What is not
+ * known is refused: a part that is left out, or done in another way, gives wrong tokens without a
+ * word.
  */
 export class Component {
   readonly type: string;

@@ -6,8 +6,8 @@ export interface TokenWriter {
   /** Inside of a text. */
   readonly inside: (token: string) => Uint8Array;
   /**
-   * Where nothing was written before: SentencePiece's first word loses the space that was put before it. The same function where that
-   * makes no difference.
+   * Where nothing was written before: SentencePiece's first word loses the space that was put
+   * before it. The same function where that makes no difference.
    */
   readonly opening: (token: string) => Uint8Array;
 }
@@ -15,8 +15,9 @@ export interface TokenWriter {
 type Step = (written: string | Uint8Array, opens: boolean) => string | Uint8Array;
 
 /**
- * The decoders of tokenizer.json work on all tokens of a text. But what each token writes depends only on whether it is the first, and
- * that is all that a stream can know. Decoders that look further are refused.
+ * The decoders of tokenizer.json work on all tokens of a text. But what each token writes depends
+ * only on whether it is the first, and that is all that a stream can know. Decoders that look
+ * further are refused.
  *
  * @param part null: the tokens are words
  * @throws OctavoError `model_unsupported`
@@ -49,7 +50,10 @@ function stepsOf(part: Component): Step[] {
   });
 }
 
-/** From `Fuse` on a step sees the text as one. Of that only its beginning is known while it is written. */
+/**
+ * From `Fuse` on a step sees the text as one. Of that only its beginning is known while it is
+ * written.
+ */
 function fusedStep(part: Component): Step[] {
   if (part.type === 'Fuse') return [];
   if (part.type !== 'Strip' || part.integer('stop', 0) !== 0 || part.integer('start', 0) > 1) {

@@ -4,7 +4,10 @@ import type { Component } from './component.js';
 /** The tokens of one word, as a pre-tokenizer has cut it. */
 export type WordModel = (word: string) => number[];
 
-/** The part of the library's models that is used; its own declarations do not resolve under `nodenext`. */
+/**
+ * The part of the library's models that is used; its own declarations do not resolve under
+ * `nodenext`.
+ */
 interface LibraryModel {
   encode(words: readonly string[]): string[];
 }
@@ -56,7 +59,10 @@ function bpe(part: Component, json: unknown, idOf: ReadonlyMap<string, number>):
   };
 }
 
-/** Kudo 2018. Characters that nobody knows become their bytes, where there are tokens for these, or one unknown token together. */
+/**
+ * Kudo 2018. Characters that nobody knows become their bytes, where there are tokens for these, or
+ * one unknown token together.
+ */
 function unigram(part: Component, json: unknown, idOf: ReadonlyMap<string, number>): WordModel {
   const unknown = part.has('unk_id') ? part.integer('unk_id') : null;
   if (unknown === null) throw part.unsupported('without unk_id');

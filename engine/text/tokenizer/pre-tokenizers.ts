@@ -19,7 +19,10 @@ const NUMBER = /\p{N}/gu;
 const WORDS =
   /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
 
-/** GPT-2's (Radford et al. 2019), with white space as Unicode has it; JavaScript's `\s` has a byte order mark, but no U+0085. */
+/**
+ * GPT-2's (Radford et al. 2019), with white space as Unicode has it; JavaScript's `\s` has a byte
+ * order mark, but no U+0085.
+ */
 const GPT2 =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 

@@ -21,7 +21,10 @@ interface TokenizerParts {
   readonly model: object;
 }
 
-/** Whether a text of many characters must give many tokens: nothing drops characters, and none of them are unknown. */
+/**
+ * Whether a text of many characters must give many tokens: nothing drops characters, and none of
+ * them are unknown.
+ */
 export function knowsLongestToken(
   file: TokenizerParts,
   idOf: ReadonlyMap<string, number>,
@@ -57,7 +60,10 @@ export function keepsCharacters(part: unknown): boolean {
   return KEEPING.has(String(type));
 }
 
-/** GPT-4's expression and its kin take any character, be it alone; so what lies between their matches, and is dropped, is nothing. */
+/**
+ * GPT-4's expression and its kin take any character, be it alone; so what lies between their
+ * matches, and is dropped, is nothing.
+ */
 function matchesAnything(pattern: RegExp): boolean {
   const whole = new RegExp(`^(?:${pattern.source})$`, 'u');
   for (let code = 0; code <= 0xffff; code++) {

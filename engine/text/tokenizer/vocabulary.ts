@@ -42,7 +42,10 @@ const TokenizerFileSchema = Type.Object({
 
 export type TokenizerFile = Static<typeof TokenizerFileSchema>;
 
-/** What tokens are called and what they write: the part of a tokenizer.json that text and grammars share. */
+/**
+ * What tokens are called and what they write: the part of a tokenizer.json that text and grammars
+ * share.
+ */
 export interface Vocabulary {
   /** Of the model alone, without added tokens. */
   readonly ofModel: ReadonlyMap<string, number>;
@@ -61,7 +64,10 @@ export async function readTokenizerFile(dir: string): Promise<TokenizerFile> {
   return file as TokenizerFile;
 }
 
-/** @throws OctavoError `model_unsupported`, `model_file_corrupt`; @param path of the file, for messages */
+/**
+ * @throws OctavoError `model_unsupported`, `model_file_corrupt`; @param path of the file, for
+ *   messages
+ */
 export function readVocabulary(file: TokenizerFile, path: string): Vocabulary {
   const { vocab } = file.model;
   const ofModel = new Map(
@@ -105,8 +111,8 @@ export function partOf(
 const NOTHING = new Uint8Array(0);
 
 /**
- * What each token writes inside of a text, for a grammar that holds the text as it is shown. Empty: a token that a grammar
- * never allows, because it is special or no entry of the vocabulary.
+ * What each token writes inside of a text, for a grammar that holds the text as it is shown. Empty:
+ * a token that a grammar never allows, because it is special or no entry of the vocabulary.
  *
  * @param size of the logits
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`

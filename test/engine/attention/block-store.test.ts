@@ -40,7 +40,10 @@ afterAll(async () => {
   for (const attention of made) await attention.dispose();
 });
 
-/** Output of one token of `layer` that sees `context` tokens through `table`; K and V of the token are written first. */
+/**
+ * Output of one token of `layer` that sees `context` tokens through `table`; K and V of the token
+ * are written first.
+ */
 function decode(
   attention: PagedAttention,
   layer: number,
@@ -118,7 +121,8 @@ describe.each(implementations)('%s', (_name, create) => {
       kvDtype: 'f32',
       threads: 1,
     });
-    // The window's table has lost the blocks that no query sees: 18 tokens, the last one sees 12 to 17.
+    // The window's table has lost the blocks that no query sees: 18 tokens, the last one sees 12
+    // to 17.
     const full = [2, 9, 4, 7, 0];
     const window = [3, 5, 8, 1, 10];
     for (let position = 0; position < 18; position++) {

@@ -8,7 +8,8 @@ import {
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { numbers } from '../../support/attention-cases.js';
 
-// Sums of 32 bits must hold whatever a model computes: the bounds in kernel/assembly/integer-products.ts, at their edges.
+// Sums of 32 bits must hold whatever a model computes: the bounds in
+// kernel/assembly/integer-products.ts, at their edges.
 
 interface Tensors {
   readonly query: Float32Array;
@@ -65,7 +66,10 @@ async function error(
 
 const TOKENS = 300;
 
-/** Rows that are all the same: queries and keys are parallel, all weights are equal, and sums are as large as they get. */
+/**
+ * Rows that are all the same: queries and keys are parallel, all weights are equal, and sums are as
+ * large as they get.
+ */
 function equalRows(headSize: number, row: (d: number) => number): Tensors {
   const rows = Float32Array.from({ length: TOKENS * headSize }, (_, i) => row(i % headSize));
   return { query: rows, key: rows, value: rows };
@@ -89,7 +93,8 @@ describe.each([8, 64, 256])('pages of integers, heads of %i', (headSize) => {
     const tensors = equalRows(headSize, () => 1);
     const key = tensors.key.slice();
     const value = numbers(TOKENS * headSize, 7);
-    // Its score is far above the others', and those have large values: their weights are small numbers beside it.
+    // Its score is far above the others', and those have large values: their weights are small
+    // numbers beside it.
     for (let d = 0; d < headSize; d++) {
       key[40 * headSize + d] = 6;
       value[41 * headSize + d] *= 1000;

@@ -12,7 +12,10 @@ import {
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { type AttentionCase, attentionCase, numbers } from '../../support/attention-cases.js';
 
-/** Every byte of the pages becomes NaN (of integers the scales do): an unwritten or foreign slot must be seen. */
+/**
+ * Every byte of the pages becomes NaN (of integers the scales do): an unwritten or foreign slot
+ * must be seen.
+ */
 function poisonedKernel(
   config: PagedAttentionConfig,
   options: KernelOptions = {},
@@ -65,8 +68,9 @@ function difference(a: readonly Float32Array[], b: readonly Float32Array[]): num
 }
 
 /**
- * The formats round K and V alike. But the reference rotates in float64: what then lies halfway between two steps of a format may be
- * stored one step apart. Pages of integers are multiplied by queries and weights that are integers, too.
+ * The formats round K and V alike. But the reference rotates in float64: what then lies halfway
+ * between two steps of a format may be stored one step apart. Pages of integers are multiplied by
+ * queries and weights that are integers, too.
  */
 const BOUNDS: Readonly<Record<KvDtype, { plain: number; rotated: number }>> = {
   f32: { plain: 1e-5, rotated: 1e-5 },

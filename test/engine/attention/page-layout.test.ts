@@ -27,7 +27,10 @@ function pattern(numLayers: number, windows: number, window: number): AttentionS
   );
 }
 
-/** Bytes that a sequence of `tokens` tokens holds, and those that it would if all layers kept all of it. */
+/**
+ * Bytes that a sequence of `tokens` tokens holds, and those that it would if all layers kept all of
+ * it.
+ */
 function heldBytes(layers: readonly AttentionShape[], tokens: number): [number, number] {
   const held = (layout = planPages(layers, LONG, STEP)): number => {
     const blocks = layout.groups.reduce((n, g) => n + maxHeldBlocks(g, tokens, STEP, 16), 0);
@@ -81,7 +84,8 @@ describe('planPages', () => {
   });
 
   it('holds at 8,192 tokens the share that the windows need', () => {
-    // 4 of 26 layers keep all, 22 keep the window, a step and the blocks that both touch; 2 of 28 places are empty.
+    // 4 of 26 layers keep all, 22 keep the window, a step and the blocks that both touch; 2 of 28
+    // places are empty.
     const [gemma, all] = heldBytes(pattern(26, 5, 512), LONG);
     const window = Math.ceil((511 + STEP) / 16) + 1;
     expect(gemma / all).toBeCloseTo(((512 + 6 * window) * 4) / (512 * 26), 6);

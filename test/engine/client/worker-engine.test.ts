@@ -139,8 +139,8 @@ describe('the engine in its thread', () => {
     const streams = engine.submit(request(['a', 'b'], { maxTokens: 1500 })).map(tokensOf);
     const [late] = engine.submit(request(['c'], { maxTokens: 1500 }));
     await eventually(() => engine.stats.steps > 2, 'it runs');
-    // A command that no code of ours sends: the loop throws. (Terminating a thread inside ONNX Runtime's native call would
-    // end the whole process.)
+    // A command that no code of ours sends: the loop throws. (Terminating a thread inside ONNX
+    // Runtime's native call would end the whole process.)
     thread.postMessage({ type: 'submit', request: { ids: ['broken'] } });
     for (const stream of [...streams, tokensOf(late)]) {
       await expect(stream).rejects.toMatchObject({ kind: 'engine_failed' });

@@ -29,7 +29,8 @@ it('31 sequences keep their pace while the mask of the 32nd is late', async () =
 
 it('nothing runs while all that is left waits for a mask, and it goes on when that is there', async () => {
   const harness = new CoreHarness();
-  // After 2 of 4 and 3 tokens the last token fills a block: it is committed before its row is asked for again.
+  // After 2 of 4 and 3 tokens the last token fills a block: it is committed before its row is asked
+  // for again.
   const constraint = new LateConstraint(VOCAB, (accepted) => accepted === 2 || accepted === 3);
   harness.add('a', [1, 2], 9, {}, [constraint]);
   for (const held of [2, 3]) {

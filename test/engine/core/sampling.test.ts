@@ -26,7 +26,9 @@ interface Job {
   readonly constrained: boolean;
 }
 
-/** Requests of all kinds: 1 to 3 completions, every style, some with a constraint or a least length. */
+/**
+ * Requests of all kinds: 1 to 3 completions, every style, some with a constraint or a least length.
+ */
 function jobs(seed: number, count: number): Job[] {
   return Array.from({ length: count }, (_, i) => {
     const random = (k: number, below: number): number =>

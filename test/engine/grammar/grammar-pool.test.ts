@@ -323,7 +323,8 @@ describe('GrammarPool', () => {
     const controller = new AbortController();
     const { signal } = controller;
     const slow = constrain(pool, LONG, { client: 'attacker', signal }).catch(() => 'left');
-    // All threads are in use, so it comes along; and looks for another one as soon as that takes too long.
+    // All threads are in use, so it comes along; and looks for another one as soon as that takes
+    // too long.
     const quick = constrain(pool, regex('b+'), { client: 'innocent' });
     setTimeout(() => holder.dispose(), 500);
     expect(allowed((await quick)[0])).toContain('b');

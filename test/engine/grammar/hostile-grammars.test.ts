@@ -88,7 +88,10 @@ const GRAMMARS: Readonly<Record<string, (n: number) => GrammarSpec>> = {
   'a regex with many states': (n) => regex(`(a|b)*a(a|b){${n / 1000}}`),
 };
 
-/** On a busy machine. Quiet, each takes a small part of the budget that a check has, which is half of this. */
+/**
+ * On a busy machine. Quiet, each takes a small part of the budget that a check has, which is half
+ * of this.
+ */
 const MAX_MS = 10_000;
 
 it.each(Object.keys(GRAMMARS))('%s: known or refused, in time', (name) => {

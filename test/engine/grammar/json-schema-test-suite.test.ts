@@ -17,7 +17,10 @@ interface Case {
   readonly tests: readonly Instance[];
 }
 
-/** Draft 7 leaves it open whether these are enforced; 2020-12 says that they are annotations, as they are here. */
+/**
+ * Draft 7 leaves it open whether these are enforced; 2020-12 says that they are annotations, as
+ * they are here.
+ */
 const ANNOTATIONS = 'optional/content.json';
 
 function casesOf(draft: string): Case[] {

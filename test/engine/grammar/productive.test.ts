@@ -61,7 +61,8 @@ describe('rules that have no end', () => {
     expect(findEndlessRule(grammar({ a: optional(rule('a')) }))).toBeNull();
     expect(findEndlessRule(grammar({ a: choice(rule('a'), text('x')) }))).toBeNull();
     expect(findEndlessRule(grammar({ a: rule('b'), b: sequence(rule('a'), text('x')) }))).toBe('a');
-    // The choice is certain; what its other way comes to must not count for the rest of the sequence.
+    // The choice is certain; what its other way comes to must not count for the rest of the
+    // sequence.
     const certain = choice(text('x'), rule('c'));
     const rules = { a: sequence(certain, rule('b')), b: rule('b'), c: text('y') };
     expect(findEndlessRule(grammar(rules))).toBe('a');

@@ -1,4 +1,7 @@
-/** What JSON Schema's own test-suite asks of each keyword, as far as it is enforced: a schema, and instances in the order of its properties. */
+/**
+ * What JSON Schema's own test-suite asks of each keyword, as far as it is enforced: a schema, and
+ * instances in the order of its properties.
+ */
 export const SCHEMA_CASES: readonly { schema: object | boolean; instances: readonly unknown[] }[] =
   [
     {

@@ -1,6 +1,6 @@
 /**
- * Instances of JSON Schema's test-suite that are valid and never written, by the reason: docs/structured-output.md says each of
- * them. `file | schema | instance`, as the suite calls them.
+ * Instances of JSON Schema's test-suite that are valid and never written, by the reason:
+ * docs/structured-output.md says each of them. `file | schema | instance`, as the suite calls them.
  */
 const EXCEPTIONS = {
   'a schema without type means what its keywords speak of': [
@@ -97,7 +97,8 @@ const SAYS_NOTHING: ReadonlySet<string> = new Set([
 /** @returns why this valid instance is never written; null: it can be */
 export function notWritten(key: string): Reason | null {
   const [, schema, instance] = key.split(' | ');
-  // Each keyword's file has values of other types: the keyword ignores them, but its schema has no `type`.
+  // Each keyword's file has values of other types: the keyword ignores them, but its schema has no
+  // `type`.
   if (!SAYS_NOTHING.has(schema) && /^ignores |^all string formats ignore /.test(instance)) {
     return 'a schema without type means what its keywords speak of';
   }

@@ -47,7 +47,9 @@ function partialOf(dir: string): { readonly path: string; readonly size: number 
   return { path, size: statSync(path).size };
 }
 
-/** A cache in which the data file is all that is missing; its partial file has the given content. */
+/**
+ * A cache in which the data file is all that is missing; its partial file has the given content.
+ */
 async function almostThere(test: TestHub, content: (data: Buffer) => Buffer): Promise<void> {
   test.hub.break(/GET hub.*onnx_data/, hangUp, 5);
   await failureOf(test.fetch());

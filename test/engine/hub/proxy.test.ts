@@ -12,7 +12,10 @@ interface TestProxy {
   readonly authorizations: (string | undefined)[];
 }
 
-/** A proxy as companies have them: forwards plain http, tunnels to port 443 alone (where nothing listens), and may want a password. */
+/**
+ * A proxy as companies have them: forwards plain http, tunnels to port 443 alone (where nothing
+ * listens), and may want a password.
+ */
 async function startProxy(password?: string): Promise<TestProxy> {
   const seen: string[] = [];
   const authorizations: (string | undefined)[] = [];

@@ -6,7 +6,10 @@ import {
   readGolden,
 } from '../../support/export-fixtures.js';
 
-/** Exporters of 2026, whose models are compared with transformers 5: see test/fixtures/exports/current.py. */
+/**
+ * Exporters of 2026, whose models are compared with transformers 5: see
+ * test/fixtures/exports/current.py.
+ */
 const EXPORTERS = [
   'transformers-5',
   'transformers-5-ort',

@@ -68,7 +68,10 @@ async function withRunner<T>(
   }
 }
 
-/** A piece of a sequence whose blocks are every third one from `firstBlock` on, so that they are scattered. */
+/**
+ * A piece of a sequence whose blocks are every third one from `firstBlock` on, so that they are
+ * scattered.
+ */
 function piece(
   tokens: readonly number[],
   from: number,
@@ -161,7 +164,8 @@ describe('a decoder that was cut at its attention', () => {
     const bent = b.node('Tanh', 'cap/bent', [small]);
     b.node('Mul', 'cap/large', [cap, bent], { outputs: ['logits'] });
     const built = b.build();
-    // Neither the graph's output nor a weight of two dimensions states the vocabulary: the node does.
+    // Neither the graph's output nor a weight of two dimensions states the vocabulary: the node
+    // does.
     for (const output of built.graph?.output ?? []) {
       if (output.name === 'logits' && output.type?.value.case === 'tensorType') {
         delete output.type.value.value.shape;

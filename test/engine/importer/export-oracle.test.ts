@@ -10,11 +10,13 @@ interface Case {
   /**
    * What ONNX Runtime's own kernels for these numbers may differ by, of logits up to about 8.
    *
-   * Exports with an activation scale for a step (q8, int8, uint8): the LM head gets the sampled row alone here, all rows there, and with
-   * another scale rounds to other numbers: up to 0.07 for prompts of 2 to 45 tokens. On a CPU whose sums saturate it was up to 0.67, since with another
-   * scale other sums do; when all rows were sampled, and for prompts of one token, both graphs gave the same logits there too. Exact sums
-   * are therefore compared with exact ones; but ONNX Runtime does not reach into the branches of gpt2's merged decoder,
-   * whose uncut graph goes on saturating: up to 0.15.
+   * Exports with an activation scale for a step (q8, int8, uint8): the LM head gets the sampled row
+   * alone here, all rows there, and with another scale rounds to other numbers: up to 0.07 for
+   * prompts of 2 to 45 tokens. On a CPU whose sums saturate it was up to 0.67, since with another
+   * scale other sums do; when all rows were sampled, and for prompts of one token, both graphs gave
+   * the same logits there too. Exact sums are therefore compared with exact ones; but ONNX Runtime
+   * does not reach into the branches of gpt2's merged decoder, whose uncut graph goes on
+   * saturating: up to 0.15.
    */
   readonly tolerance: number;
 }

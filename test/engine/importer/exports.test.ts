@@ -32,7 +32,10 @@ const EXACT = [
 ];
 const CHUNK = 24;
 
-/** LongRoPE: transformers takes its tables by the length that a sequence has, Octavo by the longest that is served. */
+/**
+ * LongRoPE: transformers takes its tables by the length that a sequence has, Octavo by the longest
+ * that is served.
+ */
 const SERVED = new Map([['phi4-mini', 128]]);
 
 function worst(actual: Float32Array, expected: Float32Array): number {
@@ -52,7 +55,10 @@ async function expectParity(runner: ExportRunner, golden: Golden): Promise<void>
   }
 }
 
-/** Graphs that are not what PyTorch computes, by the exporter's doing: they are compared with themselves, uncut. */
+/**
+ * Graphs that are not what PyTorch computes, by the exporter's doing: they are compared with
+ * themselves, uncut.
+ */
 const UNLIKE_PYTORCH = new Set([
   // Not served: see builder-018.test.ts.
   'genai-0.18/lfm2',

@@ -25,7 +25,9 @@ async function firstProducts(directory: string, token: number): Promise<Float32A
   return data as Float32Array;
 }
 
-/** The same decoder with a table of 40 rows in its file, of which the last is that of the huge one. */
+/**
+ * The same decoder with a table of 40 rows in its file, of which the last is that of the huge one.
+ */
 function smallModel(): string {
   const model = tinyDecoder().build();
   const table = model.graph?.initializer.find(({ name }) => name === 'embedding');

@@ -36,7 +36,9 @@ async function expectOpens(bytes: Uint8Array): Promise<ImportedModel> {
   return model;
 }
 
-/** The test decoder with a change to the declared type of its input `input_ids` or `position_ids`. */
+/**
+ * The test decoder with a change to the declared type of its input `input_ids` or `position_ids`.
+ */
 function withInputType(name: string, change: (type: TypeProto_Tensor) => void): Uint8Array {
   const model = tinyDecoder().build();
   const info = model.graph?.input.find((input) => input.name === name);

@@ -63,7 +63,10 @@ async function createRunner(bytes: Uint8Array, maxLogitBytes?: number): Promise<
   return runner;
 }
 
-/** A runner, one that answers in pieces of 5 rows, and all that there is to know of the prompt's rows. */
+/**
+ * A runner, one that answers in pieces of 5 rows, and all that there is to know of the prompt's
+ * rows.
+ */
 async function setUp() {
   const bytes = twins();
   const runner = await createRunner(bytes);

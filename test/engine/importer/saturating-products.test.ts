@@ -13,7 +13,9 @@ import { WEIGHT_BITS } from '../../support/weight-bits.js';
 const SMOLLM = exportDir('variants', 'smollm2');
 const NOTE = /^(\d+) products have int8 weights, whose sums could saturate on this CPU/;
 
-/** What is said about a file of weights in 8 bits, on a CPU that multiplies so many bits exactly. */
+/**
+ * What is said about a file of weights in 8 bits, on a CPU that multiplies so many bits exactly.
+ */
 async function note(path: string, bits: WeightBits) {
   const file = await findModelFile(SMOLLM, path);
   const graph = new Graph(await readModelProto(file), file);

@@ -11,7 +11,10 @@ import {
 import { exportDir } from '../../support/export-fixtures.js';
 import { failure } from './import-failure.js';
 
-/** The message for an export whose caches are written by TensorScatter, changed; unchanged it equals PyTorch (exports.test.ts). */
+/**
+ * The message for an export whose caches are written by TensorScatter, changed; unchanged it equals
+ * PyTorch (exports.test.ts).
+ */
 async function refusal(change: (attention: NodeProto, writer: NodeProto) => void): Promise<string> {
   const file = join(exportDir('torch-24-written', 'qwen3-yarn'), 'model.onnx');
   const model = fromBinary(ModelProtoSchema, readFileSync(file));

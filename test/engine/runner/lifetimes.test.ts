@@ -51,7 +51,8 @@ describe('outputs of sites', () => {
       { inputs: ['a1'], outputs: ['q2', 'k2', 'v2'] },
       { inputs: ['a2', 'a0'], outputs: ['top_logits'] },
     ];
-    // The first one's output is an operand at the end, the second one's are the values of the third.
+    // The first one's output is an operand at the end, the second one's are the values of the
+    // third.
     const sites = [site(0), { ...site(1), value: 'k1' }, { ...site(2), value: 'a1' }];
     expect(lifetimes(segments, sites).isLent).toEqual([false, false, true]);
   });

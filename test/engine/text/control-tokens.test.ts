@@ -25,7 +25,10 @@ const CONVERSATIONS = Object.entries(
 );
 const NAMES = readdirSync(new URL('templates/', FIXTURES)).map((file) => file.slice(0, -6));
 
-/** What looks like a control token in a template's source; the words of roles are put in by the template. */
+/**
+ * What looks like a control token in a template's source; the words of roles are put in by the
+ * template.
+ */
 const MARKS = /<[|｜]?[\w▁]+[|｜]?>|\[\/?[A-Z_]+\]|<<\/?SYS>>/g;
 const ROLES = ['system', 'user', 'assistant', 'tool'];
 
@@ -74,7 +77,10 @@ function parsed(text: unknown): unknown {
   }
 }
 
-/** Rewrites all texts that a client chooses, keys of its own objects and texts inside of JSON texts included. */
+/**
+ * Rewrites all texts that a client chooses, keys of its own objects and texts inside of JSON texts
+ * included.
+ */
 function rewritten(value: unknown, change: (text: string) => string, own = false): unknown {
   if (typeof value === 'string') return change(value);
   if (Array.isArray(value)) return value.map((item) => rewritten(item, change, own));

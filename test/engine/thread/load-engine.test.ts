@@ -9,7 +9,8 @@ it("keeps a step within the model's rotary tables, whatever was asked for", asyn
     enablePrefixCaching: false,
   });
   expect(info.maxNumBatchedTokens).toBe(2048);
-  // Two prompts that together are longer than the tables have rows: ONNX Runtime refuses such a row.
+  // Two prompts that together are longer than the tables have rows: ONNX Runtime refuses such a
+  // row.
   for (const id of ['a', 'b']) {
     const prompt = Array.from({ length: 1100 }, (_, i) => (300 + (i % 500)) as TokenId);
     core.add(tinyRequest(id, prompt, { maxTokens: 1 }));

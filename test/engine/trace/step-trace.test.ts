@@ -16,7 +16,9 @@ import { LateConstraint } from '../../support/late-constraint.js';
 import { expectedText } from '../../support/paged-model.js';
 import { range } from '../../support/sequences.js';
 
-/** A run with hits, forks, proposals, preemptions, pauses, aborts, refusals and a reset; its lines. */
+/**
+ * A run with hits, forks, proposals, preemptions, pauses, aborts, refusals and a reset; its lines.
+ */
 async function traceOfRun(eviction: EvictionPolicyName = 'lru'): Promise<string[]> {
   const lines: string[] = [];
   const h: CoreHarness = new CoreHarness({

@@ -9,11 +9,13 @@ import { updateSoftmax } from './softmax';
 import { addTileOfFloats, addTileOfIntegers, scoreTileOfFloats, scoreTileOfIntegers } from './tiles';
 
 /**
- * One task: the queries of one tile, all heads of one KV head's group, over the whole context, with an online softmax (Milakov and
- * Gimelshein 2018; Dao et al. 2022, FlashAttention, algorithm 1): no buffer grows with the context.
+ * One task: the queries of one tile, all heads of one KV head's group, over the whole context, with
+ * an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022, FlashAttention, algorithm 1): no
+ * buffer grows with the context.
  *
- * The context is cut at multiples of the tile, wherever a window or a query begins: what a row's sums are added up from depends on its
- * position alone, so a prompt has the same bits however it is cut into steps.
+ * The context is cut at multiples of the tile, wherever a window or a query begins: what a row's
+ * sums are added up from depends on its position alone, so a prompt has the same bits however it is
+ * cut into steps.
  *
  * @param scratch this thread's own memory: see `scratchBytes` of the host
  */

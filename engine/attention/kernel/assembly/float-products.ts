@@ -1,5 +1,6 @@
-// The two products of attention, over one block. Both have the same inner loop: a panel of 16 columns in four vectors,
-// two rows at a time, so that eight accumulators, four panel vectors and two scalars fill the sixteen registers.
+// The two products of attention, over one block. Both have the same inner loop: a panel of 16
+// columns in four vectors, two rows at a time, so that eight accumulators, four panel vectors and
+// two scalars fill the sixteen registers.
 
 /**
  * scores[r][c] = sum over d of queries[r][d] * keys[d][c], for all `columns` of a block.
@@ -23,8 +24,8 @@ export function scoreFloats(
 }
 
 /**
- * output[r][d] += sum over t of weights[r][t] * values[t][d], for the first `tokens` tokens of a block. Slots
- * behind them may hold anything, and are not read.
+ * output[r][d] += sum over t of weights[r][t] * values[t][d], for the first `tokens` tokens of a
+ * block. Slots behind them may hold anything, and are not read.
  *
  * @param values float32 `[blockSize][headSize]`
  */

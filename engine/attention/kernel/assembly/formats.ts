@@ -7,7 +7,10 @@ export function elementSize(format: i32): usize {
   return format == FORMAT_F32 ? 4 : format == FORMAT_BF16 || format == FORMAT_INT16 ? 2 : 1;
 }
 
-/** Integers with a scale for each token and head, multiplied as integers: two neighbors of a sum lie side by side in the pages. */
+/**
+ * Integers with a scale for each token and head, multiplied as integers: two neighbors of a sum lie
+ * side by side in the pages.
+ */
 // @ts-ignore: decorator
 @inline
 export function isInteger(format: i32): bool {
@@ -33,7 +36,9 @@ export function widenFloats(page: usize, format: i32, count: i32, scratch: usize
   return scratch;
 }
 
-/** Widens `count` (a multiple of 16) integers of a page to int16. @returns where they are, as above */
+/**
+ * Widens `count` (a multiple of 16) integers of a page to int16. @returns where they are, as above
+ */
 export function widenIntegers(page: usize, format: i32, count: i32, scratch: usize): usize {
   if (format == FORMAT_INT16) return page;
   const end = scratch + (<usize>count << 1);

@@ -1,9 +1,11 @@
-// The products of attention in integers: `i32x4.dot_i16x8_s` multiplies and adds eight pairs where a float32 vector has room for four,
-// and integer sums are exact, whatever their order. Bounds, so that no sum of 32 bits overflows:
+// The products of attention in integers: `i32x4.dot_i16x8_s` multiplies and adds eight pairs where
+// a float32 vector has room for four, and integer sums are exact, whatever their order. Bounds, so
+// that no sum of 32 bits overflows:
 //
-//   scores   q and k are scaled to a Euclidean norm of 32,767 (k of int8 pages: at most 127 * 23), so |q.k| <= |q| |k|, about 2^30 at
-//            most (Cauchy and Schwarz), for any size of head
-//   outputs  |v| <= 8,191 (int8: 127) and the weights of a tile sum up to 250,000 at most, together below 2^31
+//   scores   q and k are scaled to a Euclidean norm of 32,767 (k of int8 pages: at most
+//            127 * 23), so |q.k| <= |q| |k|, at most about 2^30 (Cauchy-Schwarz) for any head size
+//   outputs  |v| <= 8,191 (int8: 127), and the weights of a tile sum up to at most 250,000:
+//            together below 2^31
 
 /**
  * scores[r][c] = queries[r] . keys[c] for all columns of a block, scaled back to float32.
@@ -32,9 +34,10 @@ export function scoreIntegers(
 /**
  * output[r] += sum over t of weights[r][t] * values[t], over the blocks of a tile.
  *
- * @param pieces    addresses of the blocks' values, int16 `[blockSize / 2][headSize][2]`
- * @param lastPairs pairs of tokens of the last block that are read; a token without a partner has one of weight 0
- * @param weights   int16, rows `weightStride` bytes apart
+ * @param pieces addresses of the blocks' values, int16 `[blockSize / 2][headSize][2]`
+ * @param lastPairs pairs of tokens of the last block that are read; a token without a partner has
+ *   one of weight 0
+ * @param weights int16, rows `weightStride` bytes apart
  */
 export function accumulateIntegers(
   pieces: usize, numPieces: i32, pairs: i32, lastPairs: i32, weights: usize, weightStride: usize, weightScales: usize,
@@ -53,8 +56,9 @@ export function accumulateIntegers(
 }
 
 /**
- * out[r][0..16) (+)= scale[r] * scale[c] * sum over pieces and i < depth of left[r][i] * right[i][0..16), where each i is a pair of
- * numbers. Two rows at a time: eight accumulators, two scalars, a vector of the panel and its product.
+ * out[r][0..16) (+)= scale[r] * scale[c] * sum over pieces and i < depth of left[r][i] *
+ * right[i][0..16), where each i is a pair of numbers. Two rows at a time: eight accumulators, two
+ * scalars, a vector of the panel and its product.
  */
 // @ts-ignore: decorator
 @inline

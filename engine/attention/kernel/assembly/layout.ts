@@ -1,4 +1,5 @@
-// Two headers of 32-bit words, written by the host and read here. The host's half is ../headers.ts: change both.
+// Two headers of 32-bit words, written by the host and read here. The host's half is ../headers.ts:
+// change both.
 
 /** One layer: where its pages are and what its attention computes. */
 // @ts-ignore: decorator
@@ -75,6 +76,8 @@
 // @ts-ignore: decorator
 @inline export const FORMAT_INT8: i32 = 3;
 
-/** Tokens of the context that are scored before the running softmax is brought up to date, at least. */
+/**
+ * Tokens of the context that are scored before the running softmax is brought up to date, at least.
+ */
 // @ts-ignore: decorator
 @inline export const TILE_TOKENS: i32 = 128;

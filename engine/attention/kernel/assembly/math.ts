@@ -5,9 +5,11 @@ const ROUNDER: f32 = 12582912;
 export const LOG2_E: f32 = 1.44269504088896341;
 
 /**
- * 2^x for four floats, none above 126: x = n + r with |r| <= 1/2, then a polynomial of degree 5 in r (least relative error among those with
- * 2^0 = 1, by Lawson's reweighted least squares), and n added to its exponent. Relative error below 2e-7. Below -126 it is no longer exact, and from -127 on down it is 0:
- * 1 less 127 in the exponent. (Not next to 0: a masked token must not even decide a tie of rounding.)
+ * 2^x for four floats, none above 126: x = n + r with |r| <= 1/2, then a polynomial of degree 5 in
+ * r (least relative error among those with 2^0 = 1, by Lawson's reweighted least squares), and n
+ * added to its exponent. Relative error below 2e-7. Below -126 it is no longer exact, and from -127
+ * on down it is 0: 1 less 127 in the exponent. (Not next to 0: a masked token must not even decide
+ * a tie of rounding.)
  */
 // @ts-ignore: decorator
 @inline
@@ -47,8 +49,8 @@ export function exp2Of(x: f32): f32 {
   return first(exp2(f32x4.splat(x)));
 }
 
-// Horizontal results stand in all four lanes. They are made by shuffles: the scalar maximum of WebAssembly is branches on x86, and nobody
-// can predict which of two scores is larger.
+// Horizontal results stand in all four lanes. They are made by shuffles: the scalar maximum of
+// WebAssembly is branches on x86, and nobody can predict which of two scores is larger.
 
 // @ts-ignore: decorator
 @inline

@@ -4,7 +4,8 @@ import {
   STEP_BLOCK_TABLES, STEP_TABLE_STARTS,
 } from './layout';
 
-// Where the pages of a sequence are. A page holds one block of one KV head; its index is the same for K, V and their scales.
+// Where the pages of a sequence are. A page holds one block of one KV head; its index is the same
+// for K, V and their scales.
 
 /** Where the block table of a sequence begins: tables lie end to end. */
 // @ts-ignore: decorator
@@ -43,8 +44,9 @@ export function scalesOf(layer: usize, scales: usize, page: usize): usize {
 }
 
 /**
- * Reads a word of every cache line of the tile's pages, in turn, so that they are all on their way at once. Read one after the other, each
- * page of 2 or 4 KiB waits for memory anew: too short for the hardware to see what comes next, and WebAssembly cannot prefetch.
+ * Reads a word of every cache line of the tile's pages, in turn, so that they are all on their way
+ * at once. Read one after the other, each page of 2 or 4 KiB waits for memory anew: too short for
+ * the hardware to see what comes next, and WebAssembly cannot prefetch.
  *
  * @returns something that depends on all of them, lest the loads be dropped
  */

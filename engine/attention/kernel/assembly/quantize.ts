@@ -1,7 +1,8 @@
 import { FORMAT_INT16 } from './layout';
 import { first, horizontalMax, horizontalSum, roundToInt } from './math';
 
-// How float32 rows become the integers that integer-products.ts multiplies; the bounds are explained there.
+// How float32 rows become the integers that integer-products.ts multiplies; the bounds are
+// explained there.
 
 /** Euclidean norm of a row of Q, and of a row of K in int16 pages. */
 const NORM: f32 = 32767;
@@ -42,8 +43,8 @@ export function quantizeQuery(row: usize, headSize: i32): f32 {
 }
 
 /**
- * Makes a row of weights (times the scales of V) int16, in place, as large as sums of 32 bits allow: a weight is off by at most 1/65,534
- * of the row's largest, or 1/500,000 of their sum.
+ * Makes a row of weights (times the scales of V) int16, in place, as large as sums of 32 bits
+ * allow: a weight is off by at most 1/65,534 of the row's largest, or 1/500,000 of their sum.
  *
  * @returns the scale
  */
@@ -73,7 +74,10 @@ function largestOf(row: usize, count: i32): f32 {
   return first(horizontalMax(largest));
 }
 
-/** Makes float32 numbers times `factor` int16, in place, eight at a time: what follows the last four may be read, never used. */
+/**
+ * Makes float32 numbers times `factor` int16, in place, eight at a time: what follows the last four
+ * may be read, never used.
+ */
 // @ts-ignore: decorator
 @inline
 function narrow(row: usize, bytes: usize, factor: v128): void {

@@ -1,6 +1,9 @@
 import { LAYER_COS, LAYER_INTERLEAVED, LAYER_ROTARY_DIM, LAYER_SIN } from './layout';
 
-/** Rotates one head of float32 numbers in place to its position, if the layer rotates (Su et al. 2021, RoFormer). */
+/**
+ * Rotates one head of float32 numbers in place to its position, if the layer rotates (Su et al.
+ * 2021, RoFormer).
+ */
 export function rotate(layer: usize, head: usize, position: i32): void {
   const cos = load<u32>(layer, LAYER_COS);
   if (cos == 0) return;

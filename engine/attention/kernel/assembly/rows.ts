@@ -12,8 +12,8 @@ import { rotate } from './rotary';
 const NOTHING_SEEN: f32 = -1e30;
 
 /**
- * Copies the tile's queries, rotated and scaled: scaling them once saves scaling every score. For pages of integers they become int16 in
- * place, `queryScales` are what they lose.
+ * Copies the tile's queries, rotated and scaled: scaling them once saves scaling every score. For
+ * pages of integers they become int16 in place, `queryScales` are what they lose.
  */
 export function loadQueries(
   layer: usize, step: usize, firstRow: i32, numQueries: i32, group: i32, kvHead: i32, firstPosition: i32, queries: usize,
@@ -28,7 +28,8 @@ export function loadQueries(
   for (let i = 0; i < numQueries; i++) {
     let source = <usize>load<u32>(step, STEP_QUERY) + <usize>((firstRow + i) * heads + kvHead * group) * rowBytes;
     for (let h = 0; h < group; h++) {
-      // Not memory.copy: it checks the size that this thread knows of the memory, which may have grown since.
+      // Not memory.copy: it checks the size that this thread knows of the memory, which may have
+      // grown since.
       for (let d: usize = 0; d < rowBytes; d += 16) v128.store(target + d, v128.load(source + d));
       rotate(layer, target, firstPosition + i);
       for (let d: usize = 0; d < rowBytes; d += 16) v128.store(target + d, f32x4.mul(v128.load(target + d), scale));

@@ -6,10 +6,11 @@ import { narrowWeights } from './quantize';
 const MASKED: f32 = -3e38;
 
 /**
- * Turns the scores of `count` tokens from `firstToken` on into weights, and brings each row's running maximum, sum and output up to date.
- * Scores are in units of ln 2.
+ * Turns the scores of `count` tokens from `firstToken` on into weights, and brings each row's
+ * running maximum, sum and output up to date. Scores are in units of ln 2.
  *
- * @param valueScales  factors of the tokens' values, or 0; with them, weights become int16 that hold these factors too
+ * @param valueScales factors of the tokens' values, or 0; with them, weights become int16 that hold
+ *   these factors too
  * @param weightScales receives the scale of each row's integers
  */
 export function updateSoftmax(
@@ -63,7 +64,10 @@ function weigh(s: usize, bytes: usize, shift: v128): f32 {
   return first(horizontalSum(sum));
 }
 
-/** The same, times scales, as int16 in the first half of the row. @returns the sum of the weights alone */
+/**
+ * The same, times scales, as int16 in the first half of the row. @returns the sum of the weights
+ * alone
+ */
 // @ts-ignore: decorator
 @inline
 function weighValues(s: usize, bytes: usize, shift: v128, valueScales: usize, weightScale: usize): f32 {
@@ -98,7 +102,10 @@ function lean(s: usize, bytes: usize, slope: f32, firstDistance: f32): void {
   }
 }
 
-/** Hides the future, what lies before the window, and slots that were never written: whatever is in them. */
+/**
+ * Hides the future, what lies before the window, and slots that were never written: whatever is in
+ * them.
+ */
 function mask(s: usize, bytes: usize, firstToken: i32, lowest: i32, position: i32): void {
   let token = i32x4.add(i32x4.splat(firstToken), i32x4(0, 1, 2, 3));
   const low = i32x4.splat(lowest);

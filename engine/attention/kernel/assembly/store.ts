@@ -10,8 +10,9 @@ import { inverseOf, keyScale, valueScale } from './quantize';
 import { rotate } from './rotary';
 
 /**
- * Writes the step's K and V into their slots. Pages of floats are `[headSize][blockSize]` for K, so that 16 tokens of one dimension are
- * four vectors, and `[blockSize][headSize]` for V. In pages of integers two neighbors of a sum lie side by side: dimensions of K,
+ * Writes the step's K and V into their slots. Pages of floats are `[headSize][blockSize]` for K, so
+ * that 16 tokens of one dimension are four vectors, and `[blockSize][headSize]` for V. In pages of
+ * integers two neighbors of a sum lie side by side: dimensions of K,
  * `[headSize / 2][blockSize][2]`, and tokens of V, `[blockSize / 2][headSize][2]`.
  */
 export function storeStep(layer: usize, step: usize): void {
@@ -65,7 +66,10 @@ function storeFloats(page: usize, first: i32, stride: i32, source: usize, count:
   }
 }
 
-/** Writes `count` floats, a multiple of 4, over `scale` to the elements `first`, `first + odd`, `first + pair`, `first + pair + odd`, ... */
+/**
+ * Writes `count` floats, a multiple of 4, over `scale` to the elements `first`, `first + odd`,
+ * `first + pair`, `first + pair + odd`, ...
+ */
 function storeIntegers(page: usize, first: i32, odd: i32, pair: i32, source: usize, count: i32, scale: f32, format: i32): void {
   const inverse = f32x4.splat(inverseOf(scale));
   const size = elementSize(format);

@@ -9,7 +9,10 @@ import {
 const INPUTS = 128;
 const OUTPUTS = 64;
 
-/** A CPU that adds `pair` neighboring products, clamped to [-limit, limit]: vpmaddubsw is a pair in 16 bits. */
+/**
+ * A CPU that adds `pair` neighboring products, clamped to [-limit, limit]: vpmaddubsw is a pair in
+ * 16 bits.
+ */
 function cpu(limit: number, brokenFrom = 1): ProductProbe {
   return (weight, rows) =>
     Promise.resolve(

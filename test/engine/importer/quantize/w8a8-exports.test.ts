@@ -14,7 +14,10 @@ function cosine(a: Float32Array, b: Float32Array): number {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
-/** One of each form of attention and of weights; recognizers must find their way through the rewritten graph, too. */
+/**
+ * One of each form of attention and of weights; recognizers must find their way through the
+ * rewritten graph, too.
+ */
 const EXPORTS: readonly {
   readonly exporter: string;
   readonly family: string;
@@ -35,8 +38,9 @@ const EXPORTS: readonly {
   { exporter: 'variants', family: 'smollm2', dtype: 'q2' },
 ];
 
-// With the bits that this machine is served with; measured with 7: 0.9856 at worst.
-// The models are tiny and random: rounding shows more than in a trained one. What matters here is that nothing is broken.
+// With the bits that this machine is served with; measured with 7: 0.9856 at worst. The models are
+// tiny and random: rounding shows more than in a trained one. What matters here is that nothing is
+// broken.
 describe('W8A8 of real exports', () => {
   it.each(EXPORTS)(
     '$exporter $family $dtype: the logits keep their direction',

@@ -19,7 +19,10 @@ import { exactSession, WEIGHT_BITS } from '../../../support/weight-bits.js';
 const INPUTS = 40;
 const OUTPUTS = 24;
 
-/** Multiplies as the pass is meant to, with integers in float64: exact. Weights are `[inputs][outputs]`. */
+/**
+ * Multiplies as the pass is meant to, with integers in float64: exact. Weights are
+ * `[inputs][outputs]`.
+ */
 function reference(
   x: Float32Array,
   weights: Float32Array,
@@ -126,7 +129,8 @@ function product(dims: readonly (number | string)[] = [1, 'T', INPUTS]): OnnxBui
 }
 
 describe('a W8A8 product', () => {
-  // 8 bits on a machine that is served with 7: with the kernels that are exact there too, so that the rewriting is tested anywhere.
+  // 8 bits on a machine that is served with 7: with the kernels that are exact there too, so that
+  // the rewriting is tested anywhere.
   it.each([8, 7] as const)('is integer arithmetic, exactly: %i bits', async (bits) => {
     const b = product();
     const weightBits = () => Promise.resolve(bits);
@@ -281,7 +285,8 @@ describe('a W8A8 product', () => {
     );
     const expected = reference(hidden, wd, INPUTS);
     const y = await run(file, x, [1, 7, INPUTS]);
-    // Rows differ by powers of ten: a scale that is missing, or another row's, is far off. A hidden number may be rounded the other way.
+    // Rows differ by powers of ten: a scale that is missing, or another row's, is far off. A hidden
+    // number may be rounded the other way.
     for (let r = 0; r < 7; r++) {
       const row = expected.slice(r * INPUTS, (r + 1) * INPUTS);
       const largest = Math.max(...row.map(Math.abs));
