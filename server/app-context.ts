@@ -8,7 +8,7 @@ import type { ServedModel } from '../engine/text/served-model.js';
 import type { Settings } from './config/settings.js';
 import type { EndedRequests } from './dashboard/ended-requests.js';
 import type { InFlight } from './http/in-flight.js';
-import type { OneByOne } from './http/one-by-one.js';
+import type { OneByOne } from './http/turns.js';
 import type { Admission } from './limits/admission.js';
 import type { OutputMemory } from './limits/output-memory.js';
 import type { ServerMetrics } from './metrics/server-metrics.js';

@@ -2,28 +2,25 @@ import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Redis } from 'ioredis';
 import type { TSchema } from 'typebox';
-import { clip } from '../engine/clip.js';
-import { OctavoError } from '../engine/errors.js';
 import { MessageForms } from '../engine/generation/message-form.js';
 import type { AppContext } from './app-context.js';
 import { EndedRequests } from './dashboard/ended-requests.js';
 import { fingerprintOf } from './fingerprint.js';
-import { createHostCheck } from './http/allowed-hosts.js';
-import { collectMethods } from './http/allowed-methods.js';
 import { createKeyCheck } from './http/auth.js';
-import { Connections } from './http/connections.js';
+import { BrokenRequests } from './http/broken-requests.js';
+import { Connections, serveHalfClosed } from './http/connections.js';
 import { sendError, toOctavoError } from './http/errors.js';
-import { answerExpectations } from './http/expectations.js';
-import { serveHalfClosed } from './http/half-closed.js';
-import { assertOneHost } from './http/host.js';
 import { InFlight } from './http/in-flight.js';
-import { readJsonBodies } from './http/json-body.js';
-import { OneByOne } from './http/one-by-one.js';
-import { assertPlainBody } from './http/plain-body.js';
-import { BrokenRequests } from './http/raw-errors.js';
-import { readOn } from './http/read-on.js';
-import { requestId } from './http/request-id.js';
+import { collectMethods, noRoute } from './http/known-routes.js';
+import { answerExpectations, readJsonBodies, readOn } from './http/request-bodies.js';
+import {
+  assertOneHost,
+  assertPlainBody,
+  createHostCheck,
+  requestId,
+} from './http/request-headers.js';
 import { logWhenDone } from './http/request-log.js';
+import { OneByOne } from './http/turns.js';
 import { compileValidator } from './http/validation.js';
 import { createAdmission } from './limits/create-admission.js';
 import { OutputMemory } from './limits/output-memory.js';
@@ -169,13 +166,8 @@ export function buildApp(options: AppOptions): BuiltApp {
   });
   app.setNotFoundHandler((request, reply) => {
     const methods = methodsOf(request.url);
-    const what = `${request.method} ${clip(request.url.split('?')[0] ?? '')}`;
-    if (methods.length === 0) throw new OctavoError('route_not_found', `no such route: ${what}`);
-    reply.header('allow', methods.join(', '));
-    throw new OctavoError(
-      'method_not_allowed',
-      `${what} is not allowed; this route takes ${methods.join(', ')}`,
-    );
+    if (methods.length > 0) reply.header('allow', methods.join(', '));
+    throw noRoute(request.method, request.url.split('?')[0] ?? '', methods);
   });
 
   addApiDocs(app, { hasKeys: settings.apiKey.length > 0, mountPath });

@@ -4,7 +4,7 @@ import type { Clock } from '../engine/clock.js';
 import { OctavoError } from '../engine/errors.js';
 import type { App } from './app.js';
 import type { InFlight } from './http/in-flight.js';
-import { listenError } from './http/listen-error.js';
+import { listenError } from './http/listen.js';
 
 /** How often the engine is asked whether it still lives. */
 const HEALTH_CHECK_MS = 250;

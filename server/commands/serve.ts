@@ -11,7 +11,7 @@ import { buildApp } from '../app.js';
 import type { Settings } from '../config/settings.js';
 import { connectionsWithin, readSystemLimits } from '../config/system-limits.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
-import { type LoadingServer, startLoadingServer } from '../http/loading-server.js';
+import { type LoadingServer, startLoadingServer } from '../http/listen.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';

@@ -3,8 +3,8 @@ import { assertEngineReady } from '../../engine/client/engine-state.js';
 import type { Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
-import { closedBecause } from '../http/closed-because.js';
 import { toOctavoError } from '../http/errors.js';
+import { closedBecause } from '../http/in-flight.js';
 import type { Cost } from '../limits/cost.js';
 import type { OutputAccount } from '../limits/output-memory.js';
 

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { clip } from '../../engine/clip.js';
 import { type ErrorName, OctavoError } from '../../engine/errors.js';
@@ -66,3 +67,20 @@ const FASTIFY_ERRORS: Readonly<Record<string, [ErrorName, string]>> = {
     'the content-type must be application/json',
   ],
 };
+
+/** An error as the last answer of a connection on which there is no request to answer: all its bytes. */
+export function errorResponse(
+  error: OctavoError,
+  headers: Readonly<Record<string, string>> = {},
+): string {
+  const { status } = error.entry;
+  const body = JSON.stringify(errorBody(error));
+  const lines = {
+    'content-type': 'application/json',
+    connection: 'close',
+    'content-length': String(Buffer.byteLength(body)),
+    ...headers,
+  };
+  const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join('')}\r\n${body}`;
+}

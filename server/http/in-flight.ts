@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { FastifyReply } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 
 /** The generating requests that are alive, and whether new ones are taken in. */
@@ -52,4 +53,27 @@ export class InFlight {
   abortAll(reason: OctavoError): void {
     for (const controller of this.#controllers) controller.abort(reason);
   }
+}
+
+/** Does work for a client that may leave meanwhile: the signal is aborted then. */
+export async function whileConnected<Result>(
+  reply: FastifyReply,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const controller = new AbortController();
+  const leave = (): void => controller.abort(closedBecause(reply));
+  if (reply.raw.destroyed) leave();
+  reply.raw.once('close', leave);
+  try {
+    return await work(controller.signal);
+  } finally {
+    reply.raw.off('close', leave);
+  }
+}
+
+/** Why a connection has ended before its answer was sent: the server says so when it was the server. */
+export function closedBecause({ raw }: Pick<FastifyReply, 'raw'>): OctavoError {
+  const reason = raw.errored ?? raw.socket?.errored;
+  if (reason instanceof OctavoError) return reason;
+  return new OctavoError('client_closed', 'the client closed the connection');
 }

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AppContext, GenerationRecord } from '../app-context.js';
-import { closedBecause } from './closed-because.js';
+import { closedBecause } from './in-flight.js';
 
 /** Asked every few seconds by machines. */
 const QUIET_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);

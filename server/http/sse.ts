@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { OutputMeter } from '../../engine/client/engine-port.js';
 import type { Clock, Timer } from '../../engine/clock.js';
-import { PROBE } from './half-closed.js';
+import { PROBE } from './connections.js';
 
 const PING_AFTER_MS = 15_000;
 

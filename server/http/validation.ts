@@ -1,12 +1,10 @@
-import { IsArray, IsObject, IsUnion, type TSchema } from 'typebox';
+import { IsArray, IsObject, IsUnion, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
-import { Errors } from 'typebox/value';
+import { Check, Errors } from 'typebox/value';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { MAX_NESTING, tooDeepPath } from '../../engine/nesting.js';
-import { excerptOf } from './excerpt.js';
-import { narrowLists } from './narrow-lists.js';
 
 // Enough for a union of many forms: of the usual eight, the form that is meant may be missing.
 Settings.Set({ maxErrors: 64 });
@@ -180,4 +178,52 @@ function paramName(path: readonly string[]): string {
     if (/^\d+$/.test(part)) return `${name}[${part}]`;
     return name === '' ? part : `${name}.${part}`;
   }, '');
+}
+
+/**
+ * A schema whose fields that may be lists of several kinds allow only the kind that is meant: the one, or ones, that the first item of
+ * the value fits. Without it, a list of texts that is too long would be blamed for not being a list of numbers.
+ */
+export function narrowLists(schema: TSchema, value: unknown): TSchema {
+  if (!IsObject(schema) || typeof value !== 'object' || value === null) return schema;
+  const fields = Object.entries(schema.properties).map(([name, field]): [string, TSchema] => {
+    const given: unknown = Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined;
+    return [name, Array.isArray(given) && given.length > 0 ? narrowed(field, given[0]) : field];
+  });
+  return { ...schema, properties: Object.fromEntries(fields) };
+}
+
+function narrowed(field: TSchema, first: unknown): TSchema {
+  const meant = formsOf(field).filter((form) => IsArray(form) && Check(form.items, first));
+  if (meant.length === 0) return field;
+  return meant.length === 1 ? meant[0] : Type.Union(meant);
+}
+
+/** More items than any list of a request may have, so that one that is too long still is. */
+const MAX_ITEMS = 10_001;
+const MAX_MEMBERS = 2000;
+/** Of all lists and objects together. */
+const MAX_VALUES = 20_000;
+
+/**
+ * Enough of a refused value to say what is wrong with it: the validator looks at all of it, with some 10 us for each part, and bodies
+ * have millions of them. Lists and objects keep their beginning, and at least one item.
+ */
+export function excerptOf(value: unknown): unknown {
+  let left = MAX_VALUES;
+  const room = (count: number, most: number): number => {
+    const kept = Math.max(1, Math.min(count, most, left));
+    left -= kept;
+    return kept;
+  };
+  const cut = (part: unknown): unknown => {
+    if (typeof part !== 'object' || part === null) return part;
+    if (Array.isArray(part)) return part.slice(0, room(part.length, MAX_ITEMS)).map(cut);
+    const keys = Object.keys(part);
+    const kept = keys.slice(0, room(keys.length, MAX_MEMBERS));
+    return Object.fromEntries(
+      kept.map((key) => [key, cut((part as Record<string, unknown>)[key])]),
+    );
+  };
+  return cut(value);
 }

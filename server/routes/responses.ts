@@ -7,7 +7,7 @@ import { areLarge } from '../../engine/tools/tool-plan.js';
 import type { AppContext } from '../app-context.js';
 import { newRecord } from '../generation/record.js';
 import { bearerToken } from '../http/auth.js';
-import { whileConnected } from '../http/while-connected.js';
+import { whileConnected } from '../http/in-flight.js';
 import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import { knowsEffort } from '../openai/fields/template-variables.js';

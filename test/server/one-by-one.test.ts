@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { OneByOne } from '../../server/http/one-by-one.js';
+import { OneByOne } from '../../server/http/turns.js';
 
 test('long work of many requests: in order, and others get their turn between any two', async () => {
   const oneByOne = new OneByOne();

@@ -4,6 +4,7 @@ import { OctavoError } from '../../../engine/errors.js';
 import { assertMayFit } from '../../../engine/text/assert-may-fit.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { AppContext } from '../../app-context.js';
+import { closedBecause } from '../../http/in-flight.js';
 import { Turns } from '../../http/turns.js';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
@@ -54,9 +55,7 @@ export async function encodePrompts(
   const turns = new Turns(UNITS_PER_TURN, () => reply.raw.destroyed);
   const prompts: TokenId[][] = [];
   for (const [index, part] of parts.entries()) {
-    if (!(await turns.next(part.length))) {
-      throw new OctavoError('client_closed', 'the client closed the connection');
-    }
+    if (!(await turns.next(part.length))) throw closedBecause(reply);
     const isText = typeof part === 'string';
     prompts.push(isText ? encode(part) : checkTokenIds(part, context, `${param}[${index}]`));
   }

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { afterEach, describe, expect, it, test } from 'vitest';
 import type { Settings } from '../../../server/config/settings.js';
-import { createHostCheck } from '../../../server/http/allowed-hosts.js';
+import { createHostCheck } from '../../../server/http/request-headers.js';
 import { ScriptedEngine } from '../../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../../support/test-server.js';
 

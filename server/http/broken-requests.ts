@@ -1,10 +1,10 @@
 import { METHODS, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { Connections } from './connections.js';
-import { errorResponse } from './error-response.js';
+import { errorResponse } from './errors.js';
+import { noRoute } from './known-routes.js';
 
 /** A request line as in RFC 9112, at the beginning of what was received: method and path. */
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\s?]+)\S* HTTP\/1\.[01]\r\n/;
@@ -65,13 +65,8 @@ export class BrokenRequests {
       return errorResponse(brokenRequest(code));
     }
     const methods = this.#methodsOf(path);
-    const what = `${clip(method)} ${clip(path)}`;
-    if (methods.length === 0) {
-      return errorResponse(new OctavoError('route_not_found', `no such route: ${what}`));
-    }
-    const allow = methods.join(', ');
-    const message = `${what} is not allowed; this route takes ${allow}`;
-    return errorResponse(new OctavoError('method_not_allowed', message), { allow });
+    const allow = methods.length === 0 ? {} : { allow: methods.join(', ') };
+    return errorResponse(noRoute(method, path, methods), allow);
   }
 }
 

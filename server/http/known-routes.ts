@@ -1,4 +1,6 @@
 import type { FastifyInstance } from 'fastify';
+import { clip } from '../../engine/clip.js';
+import { OctavoError } from '../../engine/errors.js';
 
 /**
  * Collects the routes that are registered after this call.
@@ -19,4 +21,18 @@ export function collectMethods(app: FastifyInstance): (url: string) => string[] 
     const found = routes.filter(({ pattern }) => pattern.test(path));
     return [...new Set(found.flatMap(({ methods }) => methods))].sort();
   };
+}
+
+/**
+ * What is wrong with a request that no route takes.
+ *
+ * @param methods that its path has; none: there is no such path
+ */
+export function noRoute(method: string, path: string, methods: readonly string[]): OctavoError {
+  const what = `${clip(method)} ${clip(path)}`;
+  if (methods.length === 0) return new OctavoError('route_not_found', `no such route: ${what}`);
+  return new OctavoError(
+    'method_not_allowed',
+    `${what} is not allowed; this route takes ${methods.join(', ')}`,
+  );
 }

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIPv4, isIPv6 } from 'node:net';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
@@ -48,4 +50,34 @@ function nameOf(host: string): string {
   if (isIPv6(name)) return name;
   const bracketed = /^\[([^\]]*)\](?::\d*)?$/.exec(name);
   return bracketed?.[1] ?? name.replace(/:\d*$/, '').replace(/\.$/, '');
+}
+
+/**
+ * HTTP/1.1 wants one Host header: two readers may take different ones of several.
+ *
+ * @throws OctavoError `invalid_request`
+ */
+export function assertOneHost({ rawHeaders, httpVersion }: IncomingMessage): void {
+  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name)).length;
+  if (hosts === 1 || (hosts === 0 && httpVersion === '1.0')) return;
+  throw new OctavoError('invalid_request', `a request has one Host header; this one has ${hosts}`);
+}
+
+/**
+ * A body that is packed would be parsed as it stands, or fail in a way that nobody understands.
+ *
+ * @throws OctavoError `unsupported_media_type`
+ */
+export function assertPlainBody(headers: IncomingHttpHeaders): void {
+  const encoding = headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
+  if (encoding === 'identity' || encoding === '') return;
+  const message = `content-encoding: ${clip(encoding)} is not read; send the body as it is (identity)`;
+  throw new OctavoError('unsupported_media_type', message);
+}
+
+/** The client's `x-request-id` if it is harmless in a header and a log line, or a new one. */
+export function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  if (typeof given === 'string' && /^[\w.:/+=@-]{1,128}$/.test(given)) return given;
+  return randomUUID();
 }

@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { OctavoError } from '../../engine/errors.js';
+
+/**
+ * Reads bodies as Fastify does, but for two things: a route that takes no body may be sent none, whatever the content type says (the
+ * official Python client sends one with every DELETE), and a key that JavaScript's objects do not bear is named.
+ */
+export function readJsonBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '' && !takesBody(request)) {
+      done(null, undefined);
+      return;
+    }
+    void parse(request, body as string, (error, value) => {
+      done(error === null ? null : (forbiddenKey(body as string) ?? error), value);
+    });
+  });
+}
+
+const takesBody = ({ routeOptions }: FastifyRequest): boolean =>
+  routeOptions.schema?.body !== undefined;
+
+/** Null for a text that is no JSON at all. */
+function forbiddenKey(body: string): OctavoError | null {
+  let found: string | null = null;
+  try {
+    JSON.parse(body, (key, value: unknown) => {
+      const isPoison = key === 'constructor' && typeof value === 'object' && value !== null;
+      if (key === '__proto__' || (isPoison && Object.hasOwn(value, 'prototype'))) found ??= key;
+      return value;
+    });
+  } catch {
+    return null;
+  }
+  return found === null
+    ? null
+    : new OctavoError(
+        'invalid_request',
+        `the body has a key ${String(found)}, which is not allowed`,
+      );
+}
+
+/**
+ * `Expect: 100-continue`: a client that asks whether it should send its body is told so once the request is let in and its length is not
+ * too large. One that is refused gets the answer instead, and its connection ends: nobody knows whether the body still comes.
+ * Other expectations are ignored, as RFC 9110 allows.
+ *
+ * @param maxBodySize bytes
+ */
+export function answerExpectations(app: FastifyInstance, maxBodySize: number): void {
+  const asked = new WeakSet<IncomingMessage>();
+  const handle = (request: IncomingMessage, response: ServerResponse): void =>
+    void app.server.emit('request', request, response);
+  app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    asked.add(request);
+    response.shouldKeepAlive = false;
+    handle(request, response);
+  });
+  app.server.on('checkExpectation', handle);
+  app.addHook('preParsing', async (request, reply) => {
+    const isTooLarge = Number(request.headers['content-length'] ?? 0) > maxBodySize;
+    if (!asked.has(request.raw) || isTooLarge) return;
+    reply.raw.shouldKeepAlive = true;
+    reply.raw.writeContinue();
+  });
+}
+
+/** Bytes of a refused body that are read and thrown away, at most. */
+const MAX_DISCARDED = 64 * 2 ** 20;
+
+/**
+ * Lets a client finish sending a body that is refused. If the connection were closed at once, the client would still write to it, see a
+ * broken network instead of the answer, and send all of it again. A body without a length, or a larger one, is not worth it.
+ */
+export function readOn(request: FastifyRequest, reply: FastifyReply): void {
+  const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
+  if (length <= MAX_DISCARDED) reply.removeHeader('connection');
+}
