@@ -1,5 +1,6 @@
 import { matchesPattern } from '../language/matcher.js';
 import { alternatives } from './alternatives.js';
+import { isMultiple } from './decimal.js';
 import { matchesFormat } from './formats.js';
 import { child, isObject, type Meet, type SchemaDocument } from './located.js';
 import { isEqual, itemMeet, type Kind, propertyMeet, type Shape, shapeOf } from './shape.js';
@@ -55,7 +56,8 @@ export function kindOf(value: unknown): Kind {
   return typeof value === 'string' ? 'string' : 'object';
 }
 
-function isInBounds(value: number, { min, max }: Shape): boolean {
+function isInBounds(value: number, { min, max, multipleOf }: Shape): boolean {
+  if (multipleOf && !isMultiple(value, multipleOf)) return false;
   if (min && (value < min.value || (min.isExclusive && value === min.value))) return false;
   return !max || value < max.value || (!max.isExclusive && value === max.value);
 }

@@ -1,37 +1,35 @@
 import { EMPTY, type Expression, optional, repeat, sequence } from '../language/expression.js';
 import { bracketed, type JsonStyle } from './json-rules.js';
 import { schemaError } from './keywords.js';
-import type { Meet } from './located.js';
-import { itemMeet, prefixOf, type Shape } from './shape.js';
+import type { RuleContext } from './rule-context.js';
+import { itemMeet, prefixLength, type Shape } from './shape.js';
+import { uniqueItemsOf } from './unique-items.js';
 
 /** Items that are declared one by one, at most: each is a state of the grammar. */
 const MAX_ITEMS = 1000;
 
 /** An array of the shape. @returns null when there is none */
-export function arrayOf(
-  shape: Shape,
-  valueOf: (meet: Meet) => Expression | null,
-  style: JsonStyle,
-): Expression | null {
+export function arrayOf(shape: Shape, context: RuleContext): Expression | null {
+  const { style } = context;
   const { minItems, maxItems, uniqueItems } = shape;
   if (maxItems !== null && maxItems < minItems) return null;
   if (uniqueItems !== null && (maxItems === null || maxItems > 1)) {
-    throw schemaError(uniqueItems, 'true is not supported for more than one item (maxItems)');
+    return uniqueItemsOf(shape, uniqueItems, context);
   }
   const canBeEmpty = minItems === 0;
   if (maxItems === 0) return bracketed('[', null, canBeEmpty, style);
-  const lengths = shape.parts.map(({ schema }) => prefixOf(schema)?.length ?? 0);
-  const prefix = lengths.reduce((most, length) => Math.max(most, length), 0);
+  const prefix = prefixLength(shape);
   if (prefix > MAX_ITEMS) {
     throw schemaError(`${shape.pointer}/prefixItems`, `more than ${MAX_ITEMS} are not supported`);
   }
   const rest = itemMeet(shape, prefix);
   const isOpen = prefix === 0 || rest.length > 0 || minItems > prefix;
-  const following = isOpen && (maxItems === null || maxItems > prefix) ? valueOf(rest) : null;
+  const following =
+    isOpen && (maxItems === null || maxItems > prefix) ? context.valueOf(rest) : null;
   let behind: Expression | null = following && repeatedItems(following, prefix, shape, style);
   // From the last declared item to the first: each may end the array, or the next one follows.
   for (let index = prefix - 1; index >= 0; index--) {
-    const item = valueOf(itemMeet(shape, index));
+    const item = context.valueOf(itemMeet(shape, index));
     const canEnd = index + 1 >= minItems;
     const canGoOn = maxItems === null || index + 1 < maxItems;
     const next: Expression | null = canGoOn && behind ? behind : null;

@@ -3,11 +3,13 @@ import { acceptsList } from './accepts.js';
 import { alternatives } from './alternatives.js';
 import { arrayOf } from './arrays.js';
 import { checkExclusive } from './exclusive.js';
-import { type JsonStyle, literal, MAX_LITERAL_ITEMS } from './json-rules.js';
+import { isTooLong, type JsonStyle, literal, MAX_LITERAL_ITEMS } from './json-rules.js';
 import { schemaError } from './keywords.js';
 import { type Meet, SchemaDocument } from './located.js';
+import { multiplesOf } from './multiples.js';
 import { inexactBound, integersBetween, numbersBetween } from './numbers.js';
 import { objectOf } from './objects.js';
+import type { RuleContext } from './rule-context.js';
 import { KINDS, type Kind, type Shape, shapeOf, writtenKinds } from './shape.js';
 import { stringOf } from './strings.js';
 
@@ -48,7 +50,7 @@ export class SchemaCompiler {
   }
 }
 
-class DocumentCompiler {
+class DocumentCompiler implements RuleContext {
   readonly document: SchemaDocument;
   readonly style: JsonStyle;
   readonly #rules: Map<string, Expression>;
@@ -112,13 +114,18 @@ class DocumentCompiler {
       throw schemaError('', `too large: more than ${MAX_RULES} rules`);
   }
 
-  #write(meet: Meet): Expression | null {
-    const lists = alternatives(meet, this.document, (branches, pointer) => {
+  alternativesOf(meet: Meet): Meet[] {
+    return alternatives(meet, this.document, (branches, pointer) => {
       if (this.#checked.has(pointer)) return;
       this.#checked.add(pointer);
       checkExclusive(branches, pointer, this.document);
     });
-    const ways = lists.map((list) => this.#writeList(list)).filter((way) => way !== null);
+  }
+
+  #write(meet: Meet): Expression | null {
+    const ways = this.alternativesOf(meet)
+      .map((list) => this.#writeList(list))
+      .filter((way) => way !== null);
     return ways.length === 0 ? null : choiceOf(ways);
   }
 
@@ -155,7 +162,7 @@ class DocumentCompiler {
       case 'string':
         return stringOf(shape);
       case 'array':
-        return arrayOf(shape, (meet) => this.valueOf(meet), this.style);
+        return arrayOf(shape, this);
       case 'object':
         return objectOf(shape, this);
     }
@@ -163,15 +170,12 @@ class DocumentCompiler {
 
   #writeNumber(kind: 'integer' | 'fraction', shape: Shape): Expression | null {
     const isInteger = kind === 'integer';
-    const inexact = inexactBound(shape, isInteger);
+    const { multipleOf } = shape;
+    const places = multipleOf && (isInteger ? 0 : multipleOf.scale);
+    const inexact = inexactBound(shape, isInteger, places);
     if (inexact) throw schemaError(inexact.pointer, 'a bound with so many digits is not supported');
+    if (multipleOf) return multiplesOf(multipleOf, shape, isInteger, this);
     const numbers = isInteger ? integersBetween(shape) : numbersBetween(shape);
     return numbers && regular(numbers);
   }
-}
-
-function isTooLong(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const items: unknown[] = Object.values(value);
-  return items.length > MAX_LITERAL_ITEMS || items.some(isTooLong);
 }

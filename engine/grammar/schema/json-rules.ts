@@ -147,6 +147,13 @@ function required(expression: Expression | null): Expression {
 /** Of one list or object in a value that is known. */
 export const MAX_LITERAL_ITEMS = 10_000;
 
+/** More than that in one of its lists or objects. */
+export function isTooLong(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const items: unknown[] = Object.values(value);
+  return items.length > MAX_LITERAL_ITEMS || items.some(isTooLong);
+}
+
 /** A value that is known, written with the white space that all JSON has. */
 export function literal(value: unknown, style: JsonStyle): Expression {
   if (Array.isArray(value)) {

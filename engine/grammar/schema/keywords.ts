@@ -31,7 +31,10 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
   additionalItems: ['enforced', 'as `items` behind a list of schemas'],
   minItems: ['enforced', ''],
   maxItems: ['enforced', ''],
-  uniqueItems: ['limited', '`false`, or at most one item'],
+  uniqueItems: [
+    'limited',
+    'items that are one of a few values: `enum`, `const`, booleans, `null`, integers between two bounds; all sets of 10, or up to 3 of 18',
+  ],
   minLength: [
     'limited',
     'each character takes time to compile; beside `pattern` or `format`: where they imply it',
@@ -49,7 +52,7 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
   maximum: ['enforced', 'digit by digit, for integers and decimals'],
   exclusiveMinimum: ['enforced', 'a number'],
   exclusiveMaximum: ['enforced', 'a number'],
-  multipleOf: ['limited', '1'],
+  multipleOf: ['limited', 'by the decimal digits; above 60, those with few remainders'],
   allOf: ['enforced', 'all at once'],
   anyOf: ['enforced', ''],
   oneOf: [

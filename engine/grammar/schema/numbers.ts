@@ -8,6 +8,7 @@ import {
   sequence,
   text,
 } from '../language/expression.js';
+import { digitsOf } from './decimal.js';
 
 /**
  * Numbers have bounded length: JSON has no limit, but what reads it has. 18 digits are an integer
@@ -21,7 +22,10 @@ const EXPONENT_DIGITS = 2;
  * Up to 15 significant digits, two decimals are two different doubles: then `<` of decimals is `<`
  * of what is parsed.
  */
-const EXACT_DIGITS = 15;
+export const EXACT_DIGITS = 15;
+
+/** Behind the point of a number with bounds, unless its bounds or `multipleOf` have more. */
+const BOUNDED_FRACTION_DIGITS = 6;
 
 export interface Bound {
   readonly value: number;
@@ -40,7 +44,9 @@ const ZERO = text('0');
 const upToDigits = (count: number): Expression =>
   choice(ZERO, sequence(digits(1, 9), repeat(ANY_DIGIT, 0, count - 1)));
 
-export const ANY_INTEGER = sequence(optional(text('-')), upToDigits(INTEGER_DIGITS));
+const integerOf = (count: number): Expression => sequence(optional(text('-')), upToDigits(count));
+
+const ANY_INTEGER = integerOf(INTEGER_DIGITS);
 
 export const ANY_NUMBER = sequence(
   ANY_INTEGER,
@@ -54,9 +60,17 @@ export const ANY_NUMBER = sequence(
   ),
 );
 
-/** Integers within bounds, digit by digit. @returns null when there is none */
-export function integersBetween({ min, max }: Bounds): Expression | null {
-  if (!min && !max) return ANY_INTEGER;
+/**
+ * Integers within bounds, digit by digit.
+ *
+ * @param count digits of an integer that has no bound, at most
+ * @returns null when there is none
+ */
+export function integersBetween(
+  { min, max }: Bounds,
+  count: number = INTEGER_DIGITS,
+): Expression | null {
+  if (!min && !max) return integerOf(count);
   const low = min && integerAbove(min);
   const high = max && -integerAbove({ ...max, value: -max.value });
   const items: Expression[] = [];
@@ -64,11 +78,11 @@ export function integersBetween({ min, max }: Bounds): Expression | null {
   if (negativeLow) {
     const nearest = high !== null && high < 0n ? -high : 1n;
     const farthest = low === null ? null : -low;
-    const magnitudes = naturalsBetween(nearest, farthest);
+    const magnitudes = naturalsBetween(nearest, farthest, count);
     if (magnitudes) items.push(sequence(text('-'), magnitudes));
   }
   if (high === null || high >= 0n) {
-    const naturals = naturalsBetween(low !== null && low > 0n ? low : 0n, high);
+    const naturals = naturalsBetween(low !== null && low > 0n ? low : 0n, high, count);
     if (naturals) items.push(naturals);
   }
   return items.length === 0 ? null : choiceOf(items);
@@ -80,7 +94,7 @@ function integerAbove({ value, isExclusive }: Bound): bigint {
   return isExclusive && Number.isInteger(value) ? ceiling + 1n : ceiling;
 }
 
-function naturalsBetween(low: bigint, high: bigint | null): Expression | null {
+function naturalsBetween(low: bigint, high: bigint | null, mostDigits: number): Expression | null {
   if (high !== null && low > high) return null;
   const items: Expression[] = [];
   const lowDigits = String(low).length;
@@ -90,8 +104,8 @@ function naturalsBetween(low: bigint, high: bigint | null): Expression | null {
     const most = high !== null && count === highDigits ? high : 10n ** BigInt(count) - 1n;
     items.push(sameLength(String(least), String(most)));
   }
-  if (high === null && lowDigits < INTEGER_DIGITS) {
-    items.push(sequence(digits(1, 9), repeat(ANY_DIGIT, lowDigits, INTEGER_DIGITS - 1)));
+  if (high === null && lowDigits < mostDigits) {
+    items.push(sequence(digits(1, 9), repeat(ANY_DIGIT, lowDigits, mostDigits - 1)));
   }
   return choiceOf(items);
 }
@@ -114,20 +128,29 @@ function sameLength(low: string, high: string): Expression {
   return choiceOf(items);
 }
 
-/** Decimal numbers within bounds, without exponent. @returns null when there is none */
-export function numbersBetween({ min, max }: Bounds): Expression | null {
-  if (!min && !max) return ANY_NUMBER;
+/**
+ * Decimal numbers within bounds, without exponent; any number when there are none.
+ *
+ * @param places digits behind the point that must be possible; null: what bounds leave
+ * @returns null when there is none
+ */
+export function numbersBetween(
+  { min, max }: Bounds,
+  places: number | null = null,
+): Expression | null {
+  if (!min && !max && places === null) return ANY_NUMBER;
+  const least = Math.max(BOUNDED_FRACTION_DIGITS, places ?? 0);
   const items: Expression[] = [];
   const zero: Bound = { value: 0, isExclusive: false };
   const aboveZero: Bound = { value: 0, isExclusive: true };
   if (!min || min.value < 0) {
     const nearest = max && max.value < 0 ? { ...max, value: -max.value } : aboveZero;
     const farthest = min && { ...min, value: -min.value };
-    const magnitudes = decimalsBetween(nearest, farthest);
+    const magnitudes = decimalsBetween(nearest, farthest, least);
     if (magnitudes) items.push(sequence(text('-'), magnitudes));
   }
   if (!max || max.value >= 0) {
-    const decimals = decimalsBetween(min && min.value >= 0 ? min : zero, max);
+    const decimals = decimalsBetween(min && min.value >= 0 ? min : zero, max, least);
     if (decimals) items.push(decimals);
   }
   return items.length === 0 ? null : choiceOf(items);
@@ -137,10 +160,10 @@ export function numbersBetween({ min, max }: Bounds): Expression | null {
  * Decimals from zero up. The integer part is strictly between those of the bounds, or equal to one
  * and the fraction decides.
  */
-function decimalsBetween(low: Bound, high: Bound | null): Expression | null {
-  const [lowWhole, lowFraction] = decimal(low.value);
-  const [highWhole, highFraction] = high ? decimal(high.value) : [null, ''];
-  const fractionDigits = Math.max(6, lowFraction.length, highFraction.length);
+function decimalsBetween(low: Bound, high: Bound | null, places: number): Expression | null {
+  const [lowWhole, lowFraction] = digitsOf(low.value);
+  const [highWhole, highFraction] = high ? digitsOf(high.value) : [null, ''];
+  const fractionDigits = Math.max(places, lowFraction.length, highFraction.length);
   const wholeDigits = Math.max(1, EXACT_DIGITS - fractionDigits);
   const atLow = { digits: lowFraction, isExclusive: low.isExclusive };
   const atHigh = high && { digits: highFraction, isExclusive: high.isExclusive };
@@ -160,7 +183,7 @@ function decimalsBetween(low: Bound, high: Bound | null): Expression | null {
   } else if (highWhole === null || lowWhole < highWhole) {
     add(text(String(lowWhole)), atLow, null);
     const most = highWhole === null ? 10n ** BigInt(wholeDigits) - 1n : highWhole - 1n;
-    add(naturalsBetween(lowWhole + 1n, most), null, null);
+    add(naturalsBetween(lowWhole + 1n, most, wholeDigits), null, null);
     if (highWhole !== null) add(text(String(highWhole)), null, atHigh);
   }
   return items.length === 0 ? null : choiceOf(items);
@@ -211,31 +234,23 @@ function fractions(
   return { canBeAbsent, digits: items.length === 0 ? null : choiceOf(items) };
 }
 
-/** Whole part and fraction of a number that is not negative, as its shortest decimal has them. */
-function decimal(value: number): [bigint, string] {
-  const [mantissa, exponent = '0'] = String(value).split('e');
-  const [whole, fraction = ''] = mantissa.split('.');
-  const shift = Number(exponent);
-  const all = whole + fraction;
-  const point = whole.length + shift;
-  const padded = point <= 0 ? '0'.repeat(1 - point) + all : all.padEnd(point, '0');
-  const at = Math.max(1, point);
-  return [BigInt(padded.slice(0, at)), padded.slice(at).replace(/0+$/, '')];
-}
-
 /**
+ * @param places digits behind the point that must be possible
  * @returns a bound that cannot be written out exactly: with more digits, two decimals may be one
  *   double. Null: all can
  */
 export function inexactBound<B extends Bound>(
   { min, max }: { readonly min: B | null; readonly max: B | null },
   isInteger: boolean,
+  places: number | null = null,
 ): B | null {
+  const mostDigits = places === null ? INTEGER_DIGITS - 1 : EXACT_DIGITS;
+  const least = Math.max(BOUNDED_FRACTION_DIGITS, places ?? 0);
   const found = [min, max].find((bound) => {
     if (!bound) return false;
-    const [whole, fraction] = decimal(Math.abs(bound.value));
-    if (isInteger) return String(whole).length >= INTEGER_DIGITS;
-    return String(whole).length + Math.max(6, fraction.length) > EXACT_DIGITS;
+    const [whole, fraction] = digitsOf(bound.value);
+    if (isInteger) return String(whole).length > mostDigits;
+    return String(whole).length + Math.max(least, fraction.length) > EXACT_DIGITS;
   });
   return found ?? null;
 }

@@ -13,9 +13,10 @@ import {
 import { insideString } from '../language/json-text.js';
 import { parseRegex } from '../language/regex.js';
 import { nameMeet } from './accepts.js';
-import { bracketed, inQuotes, type JsonStyle, STRING } from './json-rules.js';
+import { bracketed, inQuotes, STRING } from './json-rules.js';
 import { schemaError } from './keywords.js';
-import { child, isObject, type Meet, type SchemaDocument } from './located.js';
+import { child, isObject } from './located.js';
+import type { RuleContext } from './rule-context.js';
 import { propertyMeet, type Shape } from './shape.js';
 
 /** Members that are declared one by one, at most: each is a state of the grammar. */
@@ -26,16 +27,6 @@ const MAX_MEMBERS = 1000;
  */
 const MAX_NAME = 200;
 
-/** What an object needs of the compiler around it. */
-export interface ObjectContext {
-  readonly document: SchemaDocument;
-  readonly style: JsonStyle;
-  /** A value, or null when none is valid. */
-  valueOf(meet: Meet): Expression | null;
-  /** A new rule. */
-  define(expression: Expression): Expression;
-}
-
 /** Names and values of members that are not declared one by one. */
 interface OtherMembers {
   readonly member: Expression;
@@ -45,7 +36,7 @@ interface OtherMembers {
  * An object of the shape: declared members in their order, then others. @returns null when there is
  * none
  */
-export function objectOf(shape: Shape, context: ObjectContext): Expression | null {
+export function objectOf(shape: Shape, context: RuleContext): Expression | null {
   const { minProperties, maxProperties, required } = shape;
   if (maxProperties !== null && maxProperties < minProperties) return null;
   const names = declaredNames(shape);
@@ -82,7 +73,7 @@ class MemberList {
   readonly #shape: Shape;
   readonly #names: readonly string[];
   readonly #others: OtherMembers | null;
-  readonly #context: ObjectContext;
+  readonly #context: RuleContext;
   /** Counts above it are all the same. */
   readonly #cap: number;
   readonly #values: readonly (Expression | null)[];
@@ -92,7 +83,7 @@ class MemberList {
     shape: Shape,
     names: readonly string[],
     others: OtherMembers | null,
-    context: ObjectContext,
+    context: RuleContext,
   ) {
     this.#shape = shape;
     this.#names = names;
@@ -154,7 +145,7 @@ class MemberList {
 function otherMembers(
   shape: Shape,
   names: readonly string[],
-  context: ObjectContext,
+  context: RuleContext,
 ): OtherMembers | null {
   const patterned = shape.parts.find(({ schema }) => schema['patternProperties'] !== undefined);
   const named = nameMeet(shape);
@@ -185,7 +176,7 @@ function otherMembers(
   return { member: context.define(sequence(key, context.style.colon, value)) };
 }
 
-function membersByPattern(shape: Shape, context: ObjectContext): OtherMembers | null {
+function membersByPattern(shape: Shape, context: RuleContext): OtherMembers | null {
   const at = `${shape.pointer}/patternProperties`;
   const parts = shape.parts.filter(({ schema }) => schema['patternProperties'] !== undefined);
   const [{ located, schema }] = parts;

@@ -1,4 +1,5 @@
 import { matchesPattern } from '../language/matcher.js';
+import { type Decimal, decimalOf, leastCommonMultiple } from './decimal.js';
 import { schemaError } from './keywords.js';
 import {
   child,
@@ -37,6 +38,8 @@ export interface Shape {
   readonly values: readonly unknown[] | null;
   readonly min: LocatedBound | null;
   readonly max: LocatedBound | null;
+  /** The least common multiple of all `multipleOf`. */
+  readonly multipleOf: LocatedDecimal | null;
   readonly minLength: number;
   readonly maxLength: number | null;
   readonly patterns: readonly Constraint[];
@@ -55,6 +58,11 @@ export interface Shape {
 
 /** A bound, and where it stands. */
 interface LocatedBound extends Bound {
+  readonly pointer: string;
+}
+
+/** What a number must be a multiple of, and where the last part of it stands. */
+export interface LocatedDecimal extends Decimal {
   readonly pointer: string;
 }
 
@@ -115,6 +123,7 @@ export function shapeOf(list: Meet): Shape | null {
   let maxItems: number | null = null;
   let maxProperties: number | null = null;
   let uniqueItems: string | null = null;
+  let multipleOf: LocatedDecimal | null = null;
   const required = new Set<string>();
   const patterns: Constraint[] = [];
   const formats: Constraint[] = [];
@@ -134,11 +143,7 @@ export function shapeOf(list: Meet): Shape | null {
     min = tighter(min, read.bound('exclusiveMinimum', true), 1);
     max = tighter(max, read.bound('maximum', false), -1);
     max = tighter(max, read.bound('exclusiveMaximum', true), -1);
-    if (read.number('multipleOf') !== null) {
-      if (schema['multipleOf'] !== 1)
-        read.fail('multipleOf', 'only 1 is supported; a few allowed numbers can be an enum');
-      kinds.delete('fraction');
-    }
+    multipleOf = both(multipleOf, read.divisor('multipleOf'));
     minLength = Math.max(minLength, read.count('minLength') ?? 0);
     minItems = Math.max(minItems, read.count('minItems') ?? 0);
     minProperties = Math.max(minProperties, read.count('minProperties') ?? 0);
@@ -153,12 +158,14 @@ export function shapeOf(list: Meet): Shape | null {
     patterns.push(...read.text('pattern'));
     formats.push(...read.text('format'));
   }
+  if (multipleOf?.scale === 0) kinds.delete('fraction');
   return {
     kinds,
     mentioned,
     values,
     min,
     max,
+    multipleOf,
     minLength,
     maxLength,
     patterns,
@@ -195,6 +202,10 @@ function tighter(
   if (!a || !b) return a ?? b;
   if (a.value === b.value) return a.isExclusive ? a : b;
   return (a.value - b.value) * sign > 0 ? a : b;
+}
+
+function both(a: LocatedDecimal | null, b: LocatedDecimal | null): LocatedDecimal | null {
+  return a && b ? { ...leastCommonMultiple(a, b), pointer: b.pointer } : (a ?? b);
 }
 
 function common(a: readonly unknown[], b: readonly unknown[]): unknown[] {
@@ -272,6 +283,13 @@ class KeywordReader {
     return value === null ? null : { value, isExclusive, pointer: `${this.#pointer}/${keyword}` };
   }
 
+  divisor(keyword: string): LocatedDecimal | null {
+    const value = this.number(keyword);
+    if (value === null) return null;
+    if (value <= 0) this.fail(keyword, 'must be above 0');
+    return { ...decimalOf(value), pointer: `${this.#pointer}/${keyword}` };
+  }
+
   count(keyword: string): number | null {
     const value = this.number(keyword);
     if (value !== null && (!Number.isInteger(value) || value < 0)) {
@@ -340,3 +358,7 @@ export function prefixOf(schema: JsonObject): { keyword: string; length: number 
   }
   return null;
 }
+
+/** Items that have schemas of their own. */
+export const prefixLength = ({ parts }: Shape): number =>
+  parts.reduce((most, { schema }) => Math.max(most, prefixOf(schema)?.length ?? 0), 0);

@@ -22,6 +22,23 @@ const numeric = fc
     ...(high === 'none' ? {} : { [high]: (from + span) / scale }),
   }));
 
+const multiples = fc
+  .tuple(numeric, fc.constantFrom(2, 3, 7, 10, 60, 0.5, 0.25, 0.01, 1.5))
+  // Wide bounds: there is always a multiple between them.
+  .map(([schema, multipleOf]) => ({ ...schema, multipleOf }));
+
+const sets = fc
+  .tuple(
+    fc.constantFrom<object>(
+      { type: 'boolean' },
+      { enum: ['a', 1, null, [true], { b: 'c' }] },
+      { type: ['null', 'boolean'] },
+      { type: 'integer', minimum: 8, maximum: 11 },
+    ),
+    fc.constantFrom<object>({}, { maxItems: 2 }, { minItems: 1 }, { minItems: 2, maxItems: 3 }),
+  )
+  .map(([items, limits]) => ({ type: 'array', uniqueItems: true, items, ...limits }));
+
 const strings = fc.oneof(
   bounds('minLength', 'maxLength', 6).map((limits) => ({ type: 'string', ...limits })),
   fc
@@ -45,6 +62,8 @@ const strings = fc.oneof(
 
 const leaves: fc.Arbitrary<object> = fc.oneof(
   numeric,
+  multiples,
+  sets,
   strings,
   fc.constantFrom(
     { type: 'boolean' },

@@ -33,6 +33,23 @@ export const SCHEMA_CASES: readonly { schema: object | boolean; instances: reado
       instances: [-0.5, -0.4999, 0, 0.1, 0.74, 0.75, 0.8, -1],
     },
     { schema: { type: 'integer', multipleOf: 1 }, instances: [1, 2] },
+    { schema: { multipleOf: 2 }, instances: [0, 4, -6, 7, 2.5, 123456789012346] },
+    {
+      schema: { type: 'integer', multipleOf: 7, minimum: -20, exclusiveMaximum: 28 },
+      instances: [-21, -14, -13, 0, 7, 14, 15, 27, 28],
+    },
+    {
+      schema: { type: 'number', multipleOf: 0.25 },
+      instances: [0, 0.25, 1.5, -3.75, 0.1, 0.125, 40],
+    },
+    {
+      schema: { type: 'number', multipleOf: 0.01, minimum: 0, maximum: 9.999 },
+      instances: [0, 0.01, 1.5, 9.99, 9.999, 10, -1, 0.005],
+    },
+    { schema: { type: 'integer', multipleOf: 2.5 }, instances: [0, 5, 10, -15, 2, 7] },
+    { schema: { allOf: [{ multipleOf: 6 }, { multipleOf: 4 }] }, instances: [12, 24, 6, 4, 18] },
+    { schema: { enum: [1, 2, 3, 4.5], multipleOf: 1.5 }, instances: [1, 2, 3, 4.5] },
+    { schema: { multipleOf: 1e6 }, instances: [1e6, 25e6, 1e5, 999999, 0] },
     {
       schema: { type: 'string', minLength: 2, maxLength: 4 },
       instances: ['a', 'ab', 'abcd', 'abcde', '😀😀', '😀', '""\\\\'],
@@ -125,6 +142,37 @@ export const SCHEMA_CASES: readonly { schema: object | boolean; instances: reado
     {
       schema: { type: 'array', uniqueItems: true, maxItems: 1, items: { type: 'integer' } },
       instances: [[], [1], [1, 1]],
+    },
+    {
+      schema: { type: 'array', uniqueItems: true, items: { enum: ['a', 1, { b: [2] }] } },
+      instances: [[], ['a'], ['a', 1], [1, { b: [2] }, 'a'], ['a', 'a'], [{ b: [2] }, { b: [2] }]],
+    },
+    {
+      schema: {
+        uniqueItems: true,
+        minItems: 2,
+        maxItems: 3,
+        items: { anyOf: [{ type: 'boolean' }, { type: 'integer', minimum: 1, maximum: 3 }] },
+      },
+      instances: [[], [1], [1, 2], [3, true, 2], [true, false, 1, 2], [2, 3, 2], [4, 1]],
+    },
+    {
+      schema: {
+        uniqueItems: true,
+        prefixItems: [{ enum: [1, 2] }, { const: 1 }],
+        // Not by `type`: Ajv 8 then compares only the items of that type.
+        items: { const: null },
+        minItems: 2,
+      },
+      instances: [[2, 1], [1, 1], [2, 1, null], [2, 1, null, null], [1], [2]],
+    },
+    {
+      schema: {
+        uniqueItems: true,
+        maxItems: 2,
+        items: { type: 'integer', minimum: 1, maximum: 40 },
+      },
+      instances: [[7, 7], [7, 40], [1], [1, 2, 3], [41]],
     },
     { schema: { type: 'object' }, instances: [{}, { a: 1, b: [{ c: null }] }, []] },
     {
@@ -283,9 +331,25 @@ export const REFUSED_SCHEMAS: readonly (readonly [object, string])[] = [
   [{ type: 'array', contains: { type: 'integer' } }, '"contains"'],
   [{ type: 'object', dependentRequired: { a: ['b'] } }, '"dependentRequired"'],
   [{ type: 'object', unevaluatedProperties: false }, '"unevaluatedProperties"'],
-  [{ type: 'integer', multipleOf: 2 }, '/multipleOf'],
-  [{ type: 'array', uniqueItems: true }, '/uniqueItems'],
+  [{ type: 'integer', multipleOf: 997 }, '/multipleOf: so many remainders'],
+  [{ type: 'number', multipleOf: 1e-15 }, '/multipleOf: more than 14 decimal places'],
+  [{ multipleOf: 0 }, '/multipleOf: must be above 0'],
+  [{ multipleOf: '2' }, '/multipleOf: must be a number'],
+  [{ multipleOf: 7, minimum: 1, maximum: 6 }, 'no value can be valid'],
+  [{ multipleOf: 3, maximum: 1e15 }, '/maximum: a bound with so many digits'],
+  [{ type: 'array', uniqueItems: true }, '/uniqueItems: true is supported for items that are one'],
   [{ uniqueItems: true }, '/uniqueItems'],
+  [{ uniqueItems: 1 }, '/uniqueItems: must be true or false'],
+  [{ uniqueItems: true, items: { type: 'string' } }, '/uniqueItems'],
+  [{ uniqueItems: true, items: { enum: Array.from('abcdefghijk') } }, 'at most 1100 sets'],
+  [{ uniqueItems: true, minItems: 3, items: { type: 'boolean' } }, 'no value can be valid'],
+  [
+    {
+      uniqueItems: true,
+      items: { oneOf: [{ enum: [1, 2] }, { enum: [2, 3] }] },
+    },
+    '/items/oneOf: alternatives 0 and 1',
+  ],
   [{ type: 'integer', minimum: 0, maximum: 1e18 }, '/maximum: a bound with so many digits'],
   [{ type: 'string', format: 'regex' }, '/format'],
   [{ type: 'string', pattern: '(?=a)b' }, '/pattern: look-around'],
