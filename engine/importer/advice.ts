@@ -1,6 +1,6 @@
 /**
- * Exporters whose files are served, by the versions that the fixtures in test/fixtures/exports are
- * made with.
+ * Exporters whose files are served. The versions are those that made the fixtures in
+ * test/fixtures/exports.
  */
 export const EXPORT_ADVICE =
   'Optimum 2.1 (optimum-cli export onnx --task text-generation-with-past), mobius 0.1 (mobius build) or the model builder of ' +

@@ -24,51 +24,54 @@ import { chooseVariant, type Dtype } from './variants.js';
 export interface ImportOptions {
   /** Directory in the layout of a Hugging Face ONNX model. */
   readonly modelDir: string;
-  /** A path inside it, of another ONNX file than the usual ones. */
+  /**
+   * Path of the ONNX file, relative to `modelDir`; absent: one of the usual files is chosen by
+   * `dtype`.
+   */
   readonly file?: string;
-  /** Which of the usual ones; `auto` without it. */
+  /** Number format of the file that is chosen; default `auto`. */
   readonly dtype?: Dtype | 'auto';
-  /** Rewrites the products of the graph as W8A8. */
+  /** Rewrites the matmuls of the graph as W8A8. */
   readonly quantize?: QuantizeModelOptions;
-  /** Tokens that the model was made for, from its config.json: masks are looked at as far. */
+  /** Context length from config.json, in tokens; masks are probed up to it. */
   readonly maxLength?: number;
-  /** Tokens of the longest sequence that is served; without it, `maxLength`. */
+  /** Length of the longest sequence that is served, in tokens; default `maxLength`. */
   readonly servedLength?: number;
 }
 
-/** How far out masks are looked at when the model's length is not known. */
+/** Length in tokens up to which masks are probed when the context length is unknown. */
 const DEFAULT_LENGTH = 1024;
 
 /**
- * What a decoder's graph is, whatever is made of it: its attention, its LM head, its tables, and
- * the graph itself in the form of a ragged row of tokens. Backends emit their own graphs of it
- * (`emit/`).
+ * A decoder's graph after analysis: its attention, its LM head, its tables, and the graph itself,
+ * rewritten to take one ragged row of tokens. It depends on no backend; each backend emits its own
+ * graphs from it (`emit/`).
  */
 export interface AnalyzedModel {
-  /** Rewritten in place while it was analyzed; it belongs to the one emission that follows. */
+  /** Rewritten in place by the analysis. The one emission that follows consumes it. */
   readonly graph: Graph;
   /** Attention nodes in the order of their layers. */
   readonly recognized: readonly RecognizedSite[];
-  /** The same as a description, apart from the graph. */
+  /** Descriptions of the same nodes; they hold no reference to the graph. */
   readonly sites: readonly AttentionSite[];
   readonly vocabSize: number;
-  /** Width of the hidden states; null where the graph does not tell. */
+  /** Width of the hidden states; null when the graph does not state it. */
   readonly hiddenSize: number | null;
   /** See `ImportedModel`; the same for the following two. */
   readonly saturates: boolean;
   readonly switchLengths: readonly number[];
   readonly servedLength: number;
-  /** The file, which tool wrote it, and why it was chosen. */
+  /** Path of the file, the tool that wrote it, and why it was chosen. */
   readonly file: string;
   readonly exporter: string;
   readonly variant: string;
-  /** First outputs of the file's nodes, before any was rewritten. */
+  /** First outputs of the file's nodes, as they were before any rewriting. */
   readonly written: ReadonlySet<string>;
 }
 
 /**
- * Reads a decoder: finds its attention, keeps only sampled rows before the LM head, and brings all
- * else to the form in which a step is one ragged row of tokens.
+ * Reads a decoder: finds its attention, makes the LM head compute sampled rows only, and rewrites
+ * the rest so that a step is one ragged row of tokens.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: one line
  *   that names file and node
@@ -94,10 +97,10 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   await chooseBranches(source, servedLength);
   widenFloats(source);
   keepWholeTables(source);
-  // Before W8A8 adds products of its own, whose bits are chosen for this CPU.
+  // Before W8A8 adds its own matmuls, whose weight bits are chosen for this CPU.
   const saturates = await noteSaturatingProducts(source);
   const found = await findSites(source, { maxLength });
-  // First, so that what chooses tokens for logits needs nothing from the step.
+  // Comes first, so that the rows of the LM head are chosen by our input alone.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   scaleRows(source);
   await deriveFromStep(source, found, maxLength);
@@ -120,12 +123,12 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   };
 }
 
-/** The name by which a node is known. */
+/** A node is identified by its first output that has a name. */
 export function firstOf(outputs: readonly string[]): string {
   return outputs.find((name) => name !== '') ?? '';
 }
 
-/** The same site after the graph was rewritten: tensors keep their names. */
+/** The same site in the rewritten graph: tensors keep their names. */
 function inGraph(site: RecognizedSite, graph: Graph): RecognizedSite {
   const node = graph.producer(site.output);
   if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);

@@ -4,8 +4,8 @@ import type { TensorProto } from './onnx/onnx_pb.js';
 import { expectedBytes, externalRange, isExternal } from './tensor-data.js';
 
 /**
- * Every weight must be all there, before anything is built on it: ONNX Runtime would find out too,
- * but without the file's name.
+ * Checks that every weight is complete before it is used. ONNX Runtime would notice too, but its
+ * message lacks the file's name.
  *
  * @throws OctavoError `model_file_corrupt`: which weight, and what is wrong with it
  */
@@ -21,7 +21,7 @@ export function checkWeights(graph: Graph): void {
     }
     const needed = expectedBytes(tensor);
     const has = tensor.rawData.length;
-    // Values may stand in a field of their own type instead; ONNX Runtime counts those.
+    // Values may be in a typed field instead; ONNX Runtime checks their number.
     if (needed === null || needed === has || (has === 0 && hasTypedData(tensor))) continue;
     throw fail(`has ${has} bytes; its shape ${shape} needs ${needed}`);
   }

@@ -2,7 +2,7 @@ import type { Graph } from './graph.js';
 import { TensorProto_DataType as Type } from './onnx/onnx_pb.js';
 import { readBytes } from './tensor-data.js';
 
-/** A constant of integers, as a weight or a Constant; undefined for all else. */
+/** Integers of a tensor that is a weight or a Constant; undefined for any other tensor. */
 export function constantInts(graph: Graph, name: string | undefined): number[] | undefined {
   const maker = graph.producer(name ?? '');
   const tensor =

@@ -5,14 +5,14 @@ import {
   type ValueInfoProto,
 } from './onnx/onnx_pb.js';
 
-/** What an output's type is taken from: a type, or the position of the input that has it. */
+/** Where an output's type comes from: a fixed type, or the position of the input that has it. */
 type Source = Type | { readonly input: number };
 
 const input = (position: number): Source => ({ input: position });
 
 /**
- * Operators whose outputs do not have the type of their first input, as far as they stand in
- * decoders; one entry an output.
+ * Operators found in decoders whose outputs do not have the type of their first input; one entry
+ * for each output.
  */
 const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   Equal: [Type.BOOL],
@@ -42,8 +42,8 @@ const SOURCES: Readonly<Record<string, readonly Source[]>> = {
 };
 
 /**
- * Element types of all tensors, which the inputs of a segment must state. What the model states
- * itself comes first; else most operators keep the type of their first input.
+ * Element types of all tensors; a segment must state those of its inputs. Types that the model
+ * states take precedence; otherwise most operators keep the type of their first input.
  */
 export function elementTypes(graph: Graph): Map<string, Type> {
   const types = new Map<string, Type>();
@@ -83,8 +83,8 @@ function outputType(
 }
 
 /**
- * A Constant has its value in one of several attributes; a ConstantOfShape without any is of
- * floats.
+ * A Constant has its value in one of several attributes; a ConstantOfShape without a value is
+ * float32.
  */
 function constantType(node: NodeProto): Type {
   const value = node.attribute.find(({ name }) => name.startsWith('value'));

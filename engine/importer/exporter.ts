@@ -1,8 +1,8 @@
 import type { Graph } from './graph.js';
 
 /**
- * Which tool wrote a file, for people: by the name that it gives itself, and by what its graph
- * shows where several share a name.
+ * The tool that wrote a file, for messages: by its producer name, and by the graph where several
+ * tools share a name.
  */
 export function describeExporter(graph: Graph): string {
   const { producerName, producerVersion } = graph.model;
@@ -31,7 +31,7 @@ function byProducer(graph: Graph, name: string): string | undefined {
   }
 }
 
-/** Several exporters call torch's, which signs for them. */
+/** Several exporters call torch's, and the file then names torch as its producer. */
 function byTorch(graph: Graph): string {
   const inputs = [...graph.inputs.keys()];
   const isDynamo = graph.nodes.some(({ name }) => name.startsWith('node_'));
@@ -41,7 +41,7 @@ function byTorch(graph: Graph): string {
     : "torch's dynamo exporter, torch";
 }
 
-/** Names that one tool alone gives. */
+/** Names of nodes that only one tool writes. */
 function byGraph(graph: Graph): string | undefined {
   const has = (start: string): boolean => graph.nodes.some(({ name }) => name.startsWith(start));
   if (has('/model/attn_mask_reformat/')) return "ONNX Runtime GenAI's model builder";

@@ -3,7 +3,7 @@ import { OctavoError } from '../errors.js';
 import { TensorProto_DataLocation } from './onnx/onnx_pb.js';
 
 /**
- * Messages of onnx.proto in which a tensor can lie, with the numbers of the fields that lead there.
+ * Messages of onnx.proto that can contain a tensor, with the numbers of the fields that lead to it.
  */
 const INNER = {
   model: { 7: 'graph', 25: 'function' },
@@ -29,14 +29,14 @@ const DATA_LOCATION = 14;
 const KEY = 1;
 const VALUE = 2;
 
-/** As deep as protobuf's own readers go. */
+/** The depth limit of protobuf's own readers. */
 const MAX_DEPTH = 100;
 const WINDOW = 64 * 1024;
 
 /**
- * The names that a model's tensors give to files of external data, relative to the model's file and
- * not checked in any way. Walks over the file's fields and reads no weight: gigabytes inside the
- * file take no time and no memory.
+ * Names of the files of external data that a model's tensors refer to, relative to the model's
+ * file. The names are not checked in any way. Skips weights: gigabytes inside the file cost neither
+ * time nor memory.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`
  */
@@ -103,14 +103,14 @@ interface ByteRange {
 
 interface Field {
   readonly number: number;
-  /** Of a varint; 0 otherwise. */
+  /** Value of a varint field; 0 for other fields. */
   readonly value: number;
-  /** Where a length-delimited field's bytes lie; null for others. */
+  /** Range of a length-delimited field's bytes; null for other fields. */
   readonly content: ByteRange | null;
 }
 
 /**
- * Protobuf's wire format (protobuf.dev/programming-guides/encoding), read through a small window.
+ * Reads protobuf's wire format (protobuf.dev/programming-guides/encoding) through a small window.
  */
 class FieldReader {
   readonly size: number;
@@ -124,7 +124,7 @@ class FieldReader {
     this.size = fstatSync(descriptor).size;
   }
 
-  /** @throws RangeError for what is no message, or ends behind its range */
+  /** @throws RangeError when the bytes are no message, or it ends beyond its range */
   *fields({ start, end }: ByteRange): Generator<Field> {
     let at = start;
     const varint = (): number => {
@@ -157,7 +157,8 @@ class FieldReader {
   }
 
   text({ start, end }: ByteRange): string {
-    // Names of files: nobody's is longer, and a damaged length must not ask for gigabytes.
+    // Only names of files are read as text. The bound keeps a damaged length from asking for
+    // gigabytes.
     if (end - start > WINDOW) throw new RangeError(`the text at byte ${start} is too long`);
     return Buffer.from(
       Array.from({ length: end - start }, (_, i) => this.#byte(start + i)),

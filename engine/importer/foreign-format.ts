@@ -3,10 +3,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { EXPORT_ADVICE } from './advice.js';
 import { listVariants, variantsAmong } from './variants.js';
 
-/**
- * Formats of models that are not ONNX, by how their files' names end, and how such a model becomes
- * one.
- */
+/** Model formats other than ONNX, by the endings of their files' names, and how to convert them. */
 const FORMATS: readonly {
   readonly ending: RegExp;
   readonly format: string;
@@ -27,10 +24,10 @@ const FORMATS: readonly {
 ];
 
 /**
- * What a path that is no directory with an ONNX decoder has instead, and the way out: one line for
- * people.
+ * For a path without an ONNX decoder: one line for the user that says what is there instead, and
+ * what to do.
  *
- * @returns null for a directory with a decoder, and for what no format is known by
+ * @returns null for a directory with a decoder, and when no known format is found
  */
 export async function foreignFormat(path: string): Promise<string | null> {
   const names = await readdir(path).catch(() => null);
@@ -57,7 +54,7 @@ function foreignFile(path: string): string | null {
   return known ? `it is ${known.format}, not an ONNX model; ${known.wayOut(path)}` : null;
 }
 
-/** An ONNX file is chosen by its directory and, of several, its number format. */
+/** Users name an ONNX file's directory and, if it holds several files, the number format. */
 function insideOf(path: string): string {
   const folder = dirname(path);
   const dir = basename(folder) === 'onnx' ? dirname(folder) : folder;

@@ -16,8 +16,8 @@ import {
 export const MICROSOFT = 'com.microsoft';
 
 /**
- * A model's graph as passes see it: who makes a tensor, who reads it, what is constant. Passes
- * change it only through its methods, so that these answers stay true.
+ * A model's graph as passes see it: which node produces a tensor, and what is constant. Passes
+ * change it only through its methods, which keep these answers right.
  */
 export class Graph {
   readonly file: string;
@@ -25,7 +25,7 @@ export class Graph {
   readonly initializers: ReadonlyMap<string, TensorProto>;
   readonly inputs: Map<string, ValueInfoProto>;
   readonly outputs: ReadonlyMap<string, ValueInfoProto>;
-  /** What passes did, one line each, for people. */
+  /** What passes did, one line each, for reports. */
   readonly rewrites: string[] = [];
   readonly #added = new Map<string, TensorProto>();
   readonly #stated: ReadonlyMap<string, ValueInfoProto>;
@@ -35,7 +35,7 @@ export class Graph {
 
   /**
    * @param file for messages
-   * @throws OctavoError `model_file_corrupt` when a tensor has no maker or two, or nodes form a
+   * @throws OctavoError `model_file_corrupt` when a tensor has no producer or two, or nodes form a
    *   cycle
    */
   constructor(model: ModelProto, file: string) {
@@ -58,7 +58,8 @@ export class Graph {
   }
 
   /**
-   * The node that makes a tensor; undefined for inputs, initializers and names that nobody makes.
+   * The node that produces a tensor; undefined for inputs, initializers and names without a
+   * producer.
    */
   producer(tensor: string): NodeProto | undefined {
     return this.#producers.get(tensor);
@@ -68,28 +69,28 @@ export class Graph {
     return this.initializers.get(name) ?? this.#added.get(name);
   }
 
-  /** A weight as it lies in the file, whether a node reads it itself or behind a Cast. */
+  /** A weight as it is in the file, whether a node reads it directly or through a Cast. */
   weight(name: string): TensorProto | undefined {
     const cast = this.producer(name);
     return this.initializer(cast?.opType === 'Cast' ? cast.input[0] : name);
   }
 
-  /** The model's own, and those that passes have added. */
+  /** The model's own initializers, and those that passes have added. */
   allInitializers(): TensorProto[] {
     return [...this.initializers.values(), ...this.#added.values()];
   }
 
-  /** Everything that states a type: passes that change types change it there. */
+  /** All places that state a type; passes that change types edit them here. */
   statedTypes(): ValueInfoProto[] {
     return [...this.inputs.values(), ...this.outputs.values(), ...this.#stated.values()];
   }
 
-  /** What the model says about the type of a tensor between nodes, if it does. */
+  /** The type that the model states for a tensor between nodes; undefined if it states none. */
   stated(tensor: string): ValueInfoProto | undefined {
     return this.#stated.get(tensor) ?? this.outputs.get(tensor);
   }
 
-  /** True when no input of the graph takes part in a tensor. */
+  /** True when a tensor depends on no input of the graph. */
   isConstant(tensor: string): boolean {
     return this.#constants.has(tensor);
   }
@@ -103,17 +104,23 @@ export class Graph {
     this.inputs.set(name, makeValueInfo(name, elementType));
   }
 
-  /** Adds nodes anywhere: the order is made again. */
+  /** Adds nodes in any order; the topological order is computed again. */
   addNodes(...nodes: NodeProto[]): void {
     this.#setNodes([...this.#nodes, ...nodes]);
   }
 
-  /** What read its outputs must be given another source, or go too, before the next change. */
+  /**
+   * Before the next change, readers of their outputs must be given another source or be removed,
+   * too.
+   */
   removeNodes(...gone: readonly NodeProto[]): void {
     this.#setNodes(this.#nodes.filter((node) => !gone.includes(node)));
   }
 
-  /** Nodes that make what others made before, at the same time: in between, nothing would. */
+  /**
+   * Replaces nodes by others that produce the same tensors. Both happen in one change, because in
+   * between these tensors would have no producer.
+   */
   replaceNodes(gone: readonly NodeProto[], added: readonly NodeProto[]): void {
     const removed = new Set(gone);
     this.#setNodes([...this.#nodes.filter((node) => !removed.has(node)), ...added]);
@@ -124,7 +131,7 @@ export class Graph {
     this.#producers = new Map();
     this.#constants = new Set(['', ...this.initializers.keys(), ...this.#added.keys()]);
     for (const node of this.#nodes) {
-      // (What the branches of an If read from around it is not seen; a live If is refused.)
+      // (Tensors that branches of an If capture from outside are not seen; a live If is refused.)
       const constant = node.input.every((name) => this.#constants.has(name));
       for (const output of node.output.filter((name) => name !== '')) {
         this.#producers.set(output, node);
@@ -151,7 +158,7 @@ export class Graph {
     }
     const sorted: NodeProto[] = [];
     const state = new Map<NodeProto, 'open' | 'done'>();
-    // Depth first with a stack of our own: a deep model must not overflow the call stack.
+    // Depth first with an explicit stack: a deep model must not overflow the call stack.
     for (const root of nodes) {
       const stack = [root];
       while (stack.length > 0) {
@@ -186,7 +193,7 @@ export class Graph {
   }
 }
 
-/** An integer attribute of a node, or the default that the operator's specification gives it. */
+/** An integer attribute of a node, or else the default of the operator's specification. */
 export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
   const attribute = node.attribute.find((a) => a.name === name);
   return attribute ? Number(attribute.i) : otherwise;
@@ -235,8 +242,8 @@ export function makeValueInfo(name: string, elemType: TensorProto_DataType): Val
 }
 
 /**
- * Sizes of a tensor's dimensions where the model states them; null for one that is open, undefined
- * when nothing is known.
+ * Sizes of a tensor's dimensions as the model states them; null for an open dimension, undefined
+ * when no shape is stated.
  */
 export function shapeOf(info: ValueInfoProto | undefined): (number | null)[] | undefined {
   const type = info?.type?.value;

@@ -14,7 +14,7 @@ export interface ImportedModel {
   readonly segments: readonly Segment[];
   readonly sites: readonly AttentionSite[];
   readonly vocabSize: number;
-  /** Width of the hidden states; null where the graph does not tell. */
+  /** Width of the hidden states; null when the graph does not state it. */
   readonly hiddenSize: number | null;
   /**
    * Most tokens that a step may hold, or null for any number: ONNX Runtime's RotaryEmbedding
@@ -22,18 +22,18 @@ export interface ImportedModel {
    * within them.
    */
   readonly maxStepTokens: number | null;
-  /** Longest sequence that the graph was made ready for, in tokens. */
+  /** Longest sequence that the graph was prepared for, in tokens. */
   readonly servedLength: number;
   /**
-   * Sequences longer than one of these, in tokens, are computed otherwise, all of their tokens
-   * alike (LongRoPE's factors): what was computed of a sequence is of no use when it grows beyond.
-   * Rising; empty for most models.
+   * Lengths in tokens, rising, at which the model changes how it computes all tokens of a sequence
+   * (LongRoPE's factors): when a sequence grows beyond one, its keys and values so far are useless.
+   * Empty for most models.
    */
   readonly switchLengths: readonly number[];
-  /** Where the external data of segments lies; null when there is none. */
+  /** Directory of the segments' external data; null when there is none. */
   readonly weightsDir: string | null;
   /**
-   * Whether int8 products that the export brought along would saturate on this CPU: sessions need
+   * Whether int8 matmuls of the export itself would saturate on this CPU; sessions then need
    * EXACT_SUMS.
    */
   readonly saturates: boolean;
@@ -44,11 +44,11 @@ export interface ImportedModel {
 export interface Segment {
   readonly index: number;
   /**
-   * A serialized ModelProto, made anew by each look: with weights inside the model's file it may be
-   * as large as that.
+   * A serialized ModelProto. Each read of this property makes a new one, as large as the model's
+   * file if that holds the weights.
    */
   readonly model: Uint8Array;
-  /** Tensors it reads: the step's own (`StepInput`) or outputs of earlier segments and sites. */
+  /** Tensors it reads: step inputs (`STEP_INPUT`), or outputs of earlier segments and sites. */
   readonly inputs: readonly string[];
   /** Tensors it computes that a site, a later segment or the sampler reads. */
   readonly outputs: readonly string[];
@@ -64,47 +64,44 @@ export const STEP_INPUT = {
   /** int64 `[1, T]` */
   positionIds: 'position_ids',
   /**
-   * int64 `[1, T]`: how long each token's sequence is, tokens of later steps included. Read by
-   * models with switch lengths only.
+   * int64 `[1, T]`: length of each token's sequence, tokens of later steps included. Read only by
+   * models with switch lengths.
    */
   sequenceLengths: 'octavo.sequence_lengths',
-  /** int64 `[S]`: the rows, of T, whose logits are wanted. */
+  /** int64 `[S]`: the rows, among T, whose logits are computed. */
   sampleRows: 'octavo.sample_rows',
-  /** int64 `[H]`: the rows, of T, whose hidden state is wanted. */
+  /** int64 `[H]`: the rows, among T, whose hidden state is returned. */
   hiddenRows: 'octavo.hidden_rows',
-  /** int64 `[1]`: K, how many of the largest logits are wanted of each of the S rows. */
+  /** int64 `[1]`: K, the number of largest logits that are returned for each of the S rows. */
   ranked: 'octavo.ranked',
-  /** int64 `[1, S, 1]`: tokens whose logits are wanted whatever their rank. */
+  /** int64 `[1, S, 1]`: tokens whose logits are returned whatever their rank. */
   targetIds: 'octavo.target_ids',
-  /** int64: rows, of S, that are wanted whole in any case. */
+  /** int64: rows, among S, that are returned whole in any case. */
   wholeRows: 'octavo.whole_rows',
   /**
-   * int64 `[M]`: rows, of S, over which is summed; a row may stand here twice, for two
+   * int64 `[M]`: rows, among S, whose probabilities are summed. A row may occur twice, for two
    * temperatures.
    */
   sumRows: 'octavo.sum_rows',
   /** float32 `[1, M, 1]` */
   inverseTemperatures: 'octavo.inverse_temperatures',
   /**
-   * float32 `[1, M, 1]`: the row comes out whole unless its top K have more than this share of the
-   * probability ...
+   * float32 `[1, M, 1]`: the row is returned whole unless its top K have more than this probability
+   * ...
    */
   neededMasses: 'octavo.needed_masses',
   /**
-   * float32 `[1, M, 1]`: ... or the probability of the last of them is less than this share of the
-   * first's.
+   * float32 `[1, M, 1]`: ... or the last of them has less than this fraction of the first's
+   * probability.
    */
   closingRatios: 'octavo.closing_ratios',
-  /**
-   * uint8 `[T]`, 128 all: where the zero of a quantized activation is. Read by quantized models
-   * only.
-   */
+  /** uint8 `[T]`, all 128: zero points of quantized activations. Read only by quantized models. */
   zeroPoints: 'octavo.zero_points',
 } as const;
 
 /**
- * What is fed to the last segment only, and several times when many rows are asked for; all else is
- * fed once a step.
+ * Inputs of the last segment only. It may run several times in a step, when many rows are asked
+ * for; the other segments run once.
  */
 export const ROW_INPUTS: ReadonlySet<string> = new Set(
   Object.values(STEP_INPUT).filter(
@@ -126,42 +123,42 @@ export const STEP_OUTPUT = {
   targetLogits: 'octavo.target_logits',
   /** float32 `[1, M, 1]`: probability of the row's largest logit at the temperature. */
   largestProbabilities: 'octavo.largest_probabilities',
-  /** int32 `[F]`: rows, of S, that come out whole. */
+  /** int32 `[F]`: the rows, among S, that are returned whole. */
   wholeRows: 'octavo.whole_rows_out',
   /** float32 `[1, F, vocabSize]` */
   wholeLogits: 'octavo.whole_logits',
-  /** float32 `[1, H, hiddenSize]`: what enters the LM head. */
+  /** float32 `[1, H, hiddenSize]`: input of the LM head. */
   hidden: 'octavo.hidden',
 } as const;
 
-/** Output of the model, inside the last segment: float32 `[1, S, vocabSize]`. */
+/** The model's own output, which stays inside the last segment: float32 `[1, S, vocabSize]`. */
 export const LOGITS = 'logits';
 
-/** An attention node that was cut out, and the tensors that took its place. */
+/** An attention node that was cut out, and the tensors at its borders. */
 export interface AttentionSite extends AttentionLayer {
   readonly layer: number;
-  /** Name of the node, for people. */
+  /** Name of the node, for messages. */
   readonly node: string;
-  /** Which form it was recognized as, e.g. `GroupQueryAttention`. */
+  /** The form that was recognized, e.g. `GroupQueryAttention`. */
   readonly form: string;
   /** `[1, T, numHeads * headSize]` */
   readonly query: string;
-  /** `[1, T, numKvHeads * headSize]`; null over the pages of an earlier layer. */
+  /** `[1, T, numKvHeads * headSize]`; null when the layer reads an earlier layer's pages. */
   readonly key: string | null;
-  /** `[1, T, numKvHeads * headSize]`; null over the pages of an earlier layer. */
+  /** `[1, T, numKvHeads * headSize]`; null when the layer reads an earlier layer's pages. */
   readonly value: string | null;
   /** `[1, T, numHeads * headSize]` */
   readonly output: string;
 }
 
-/** What the importer saw and did, for `octavo inspect` and the log. */
+/** What the importer found and did, for `octavo inspect` and the log. */
 export interface ImportReport {
   readonly file: string;
-  /** Why this file, and which others are there. */
+  /** Why this file was chosen, and which others there are. */
   readonly variant: string;
-  /** As the file names it. */
+  /** Producer name and version as the file states them. */
   readonly producer: string;
-  /** Which tool that is, by name and by what the graph shows. */
+  /** The tool that wrote it, by its name and by the graph. */
   readonly exporter: string;
   readonly opsets: Readonly<Record<string, number>>;
   readonly nodes: number;

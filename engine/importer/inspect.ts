@@ -1,6 +1,6 @@
 import type { AttentionSite, ImportedModel } from './imported-model.js';
 
-/** What the importer saw and did, for people: `octavo inspect`. */
+/** What the importer found and did, as `octavo inspect` prints it. */
 export function formatReport(model: ImportedModel): string {
   const { report, sites, vocabSize, maxStepTokens } = model;
   const opsets = Object.entries(report.opsets).map(([domain, version]) => `${domain} ${version}`);

@@ -3,7 +3,7 @@ import { type Graph, intAttribute } from './graph.js';
 import type { NodeProto } from './onnx/onnx_pb.js';
 import { PACKED_PRODUCTS } from './packed-products.js';
 
-/** Operators whose first output has the last dimension of their first input. */
+/** Operators whose first output has the same last dimension as their first input. */
 const KEEPING = new Set([
   'Cast',
   'Clip',
@@ -18,15 +18,16 @@ const KEEPING = new Set([
 ]);
 const ELEMENTWISE = new Set(['Add', 'Sub', 'Mul', 'Div']);
 /**
- * Between a projection and its attention stand a bias, a norm, a rotation, each with its reshapes.
+ * Bound of the search: between a projection and its attention are a bias, a norm and a rotation,
+ * each with reshapes.
  */
 const MOST_NODES = 24;
 
 /**
- * Last dimension of an activation, from the weights and constants that make it: what the graph will
- * compute, whatever the model says about it. Undefined where something in between is not known.
+ * Last dimension of an activation, derived from the weights and constants that it is computed from,
+ * not from what the model states. Undefined when an operator in between is unknown.
  *
- * @param onUnknown is told where the way back to a weight ends
+ * @param onUnknown receives the node at which the search ended
  */
 export function lastDimension(
   graph: Graph,
@@ -62,7 +63,8 @@ export function lastDimension(
       return sum(input.map(of));
     default:
       if (KEEPING.has(opType) && node.output[0] === tensor) return of(input[0]);
-      // A number beside it, such as a scale, has a last dimension of 1 or none.
+      // The other operand may be a number, such as a scale: its last dimension is 1, or it has
+      // none.
       return ELEMENTWISE.has(opType) ? largest(input.map(of)) : tell(node, onUnknown);
   }
 }
@@ -71,7 +73,7 @@ function tell(node: NodeProto, onUnknown: (node: NodeProto) => void): undefined 
   onUnknown(node);
 }
 
-/** Of a weight, also where it is dequantized or turned around first. */
+/** Dimensions of a weight, also when it is dequantized or transposed first. */
 function constantDims(graph: Graph, tensor: string, steps = 4): readonly number[] | undefined {
   const weight = graph.weight(tensor);
   if (weight) return weight.dims.map(Number);
@@ -104,7 +106,7 @@ function splitSize(
   return sizes ? sizes[index] : whole && Math.ceil(whole / node.output.length);
 }
 
-/** Of a Slice of the last dimension that says where it begins and ends. */
+/** Size of a Slice of the last dimension with constant begin and end. */
 function sliceSize(graph: Graph, { input }: NodeProto): number | undefined {
   const [start, end, axis, step] = [1, 2, 3, 4].map((i) => constantInts(graph, input[i])?.[0]);
   const isPlain = (axis === 2 || axis === -1) && (step ?? 1) === 1;
@@ -112,7 +114,7 @@ function sliceSize(graph: Graph, { input }: NodeProto): number | undefined {
   return end > start && end < 2 ** 31 ? end - start : undefined;
 }
 
-/** A Reshape may leave a size to what is there: 0 and -1. */
+/** A Reshape may write 0 (keep) and -1 (infer): those are no sizes. */
 function positive(size: number | undefined): number | undefined {
   return size !== undefined && size > 0 ? size : undefined;
 }

@@ -6,7 +6,7 @@ import { type ModelProto, ModelProtoSchema } from './onnx/onnx_pb.js';
 
 /** Lengths in a protobuf are 31 bits. */
 const MAX_BYTES = 2 ** 31;
-/** What a repository that was cloned without its large files has in their place. */
+/** Beginning of a Git LFS pointer: a clone without large files has these in their place. */
 const LFS = 'version https://git-lfs';
 
 /** @throws OctavoError `model_file_missing` */
@@ -21,8 +21,7 @@ export async function findModelFile(modelDir: string, path: string): Promise<str
 }
 
 /**
- * Reads the protobuf. Weights that it holds inline stay views of the file's bytes; external data is
- * not touched.
+ * Reads the protobuf. Inline weights stay views of the file's bytes; external data is not read.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong
  *   with it
@@ -60,8 +59,8 @@ export async function readModelProto(file: string): Promise<ModelProto> {
     throw corrupt(file, `holds no ONNX graph (${bytes.length} bytes)`);
   }
   if (model.graph.output.length === 0) throw corrupt(file, 'holds a graph without outputs');
-  // Operator sets stand behind the graph in the file: without them, a file that was cut short there
-  // would look whole.
+  // Operator sets follow the graph in the file: without this check, a file that was cut off between
+  // them would look complete.
   const imported = new Set(model.opsetImport.map(({ domain }) => domainOf(domain)));
   const stray = model.graph.node.find(({ domain }) => !imported.has(domainOf(domain)));
   if (stray) {

@@ -1,5 +1,5 @@
 /**
- * Products of com.microsoft whose weights are packed, so that their shapes say nothing: the
- * attributes K and N state inputs and outputs.
+ * Matmuls of com.microsoft with packed weights: the weight's shape does not state the sizes, the
+ * attributes K (inputs) and N (outputs) do.
  */
 export const PACKED_PRODUCTS: ReadonlySet<string> = new Set(['MatMulNBits', 'MatMulBnb4']);

@@ -4,18 +4,18 @@ import type { Graph } from './graph.js';
 import { StringStringEntryProtoSchema, type TensorProto } from './onnx/onnx_pb.js';
 import { externalRange, isExternal } from './tensor-data.js';
 
-/** Where ONNX Runtime finds the external data of segments. */
+/** How segments refer to external data. */
 export interface PlacedWeights {
-  /** Holds all files of external data; null when there are none. */
+  /** Directory of all files of external data; null when there are none. */
   readonly directory: string | null;
-  /** A weight as a segment has it: its external data is named by its path in that directory. */
+  /** A weight as a segment states it: external data is named by its path in `directory`. */
   readonly place: (tensor: TensorProto) => TensorProto;
 }
 
 /**
- * External data stays where it is, and ONNX Runtime maps it. But it refuses symbolic links that
- * leave the directory it is given, as they stand in the hub's cache ("escapes model directory",
- * measured with 1.30): segments name the files that links lead to.
+ * External data stays where it is, and ONNX Runtime maps it into memory. It refuses symbolic links
+ * that leave the model's directory, which the hub's cache has ("escapes model directory", measured
+ * with 1.30), so segments name the files that the links lead to.
  *
  * @throws OctavoError `model_file_corrupt` for external data that is missing, too short or outside
  *   the model's directory

@@ -2,8 +2,8 @@ import type { Graph } from './graph.js';
 import type { NodeProto } from './onnx/onnx_pb.js';
 
 /**
- * The nodes that read each tensor, as the graph is now; a node that reads one twice stands there
- * once.
+ * The nodes that read each tensor, in the graph's present state. A node that reads a tensor twice
+ * is listed once.
  */
 export function readersOf(graph: Graph): ReadonlyMap<string, readonly NodeProto[]> {
   const readers = new Map<string, NodeProto[]>();

@@ -29,12 +29,9 @@ const BITS: Partial<Record<TensorProto_DataType, number>> = {
   [TensorProto_DataType.FLOAT4E2M1]: 4,
 };
 
-/**
- * Where a tensor's bytes lie when they are not in the protobuf itself. Offsets may lie beyond 4
- * GiB.
- */
+/** Where a tensor's bytes are when they are not in the protobuf. Offsets may exceed 4 GiB. */
 export interface ExternalRange {
-  /** Absolute, and no link. */
+  /** Absolute path, symbolic links resolved. */
   readonly file: string;
   readonly offset: bigint;
   readonly length: bigint;
@@ -45,8 +42,7 @@ export function isExternal(tensor: TensorProto): boolean {
 }
 
 /**
- * Bytes that a tensor's type and dimensions ask for; null for a type whose elements have no fixed
- * size here.
+ * Size in bytes by a tensor's type and dimensions; null for a type without a fixed element size.
  */
 export function expectedBytes(tensor: TensorProto): number | null {
   const bits = BITS[tensor.dataType as TensorProto_DataType];
@@ -55,13 +51,13 @@ export function expectedBytes(tensor: TensorProto): number | null {
   return Math.ceil((elements * bits) / 8);
 }
 
-/** Bytes of a tensor, for reports. */
+/** Size of a tensor in bytes, for reports. */
 export function byteLength(tensor: TensorProto): number {
   return expectedBytes(tensor) ?? tensor.rawData.length;
 }
 
 /**
- * Resolves a tensor's external data, and makes sure that it is there.
+ * Resolves a tensor's external data and checks that it exists.
  *
  * @throws OctavoError `model_file_corrupt` when it points outside the model's directory, does not
  *   fit the tensor, or the file is missing or too short
@@ -74,7 +70,7 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
   const inside = relative(directory, file);
   const fail = (what: string): OctavoError =>
     new OctavoError('model_file_corrupt', `${modelFile}: weight ${tensor.name}: ${what}`);
-  // Longer names, and those with control characters, are damage.
+  // Longer names, and those with control characters, mean that the file is damaged.
   if (location.length > 1024 || /\p{Cc}/u.test(location)) {
     throw fail(`its external data ${JSON.stringify(location.slice(0, 40))} is no name of a file`);
   }
@@ -90,7 +86,7 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
   };
   const offset = number('offset', 0);
   const length = number('length', needed ?? 0);
-  // Dimensions may multiply to more than any file has, or than a number holds.
+  // The product of the dimensions may exceed any file, or what a number represents exactly.
   if (needed !== null && (!Number.isSafeInteger(needed) || length !== BigInt(needed))) {
     throw fail(
       `its external data has ${length} bytes; its shape [${tensor.dims.join(', ')}] needs ${needed}`,
@@ -119,8 +115,8 @@ export function externalRange(tensor: TensorProto, modelFile: string): ExternalR
 }
 
 /**
- * Where links of a model's directory may lead: inside of it, or anywhere in a cache of the hub,
- * whose snapshots are made of links. (A file that came from elsewhere could be a link to anything
+ * Where links in a model's directory may lead: inside the directory, or anywhere in a cache of the
+ * hub, whose snapshots consist of links. (In an untrusted directory, a link could name any file
  * that this user can read.)
  */
 function linkRoot(directory: string): string {
@@ -130,7 +126,8 @@ function linkRoot(directory: string): string {
 }
 
 /**
- * A tensor's values as float32, for the few that the importer itself needs (rotary tables, sinks).
+ * A tensor's values as float32, for the few tensors that the importer itself needs (rotary tables,
+ * sinks).
  *
  * @throws OctavoError `model_unsupported` for a type without floats
  */
@@ -158,7 +155,7 @@ function halves(
   bytes: Uint8Array,
   widen: (bits: number) => number,
 ): Float32Array {
-  // Typed values of 16 bits stand in the field of the 32-bit integers.
+  // Typed values of 16 bits are stored in the field for 32-bit integers.
   const bits = bytes.length > 0 ? new Uint16Array(new Uint8Array(bytes).buffer) : tensor.int32Data;
   return Float32Array.from(bits, widen);
 }
@@ -178,7 +175,7 @@ function fromBfloat16(bits: number): number {
 }
 
 /**
- * A tensor's bytes in the layout of ONNX's raw data, wherever they lie; empty when it keeps typed
+ * A tensor's bytes in the layout of ONNX's raw data, inline or external; empty when it has typed
  * values instead.
  */
 export function readBytes(tensor: TensorProto, modelFile: string): Uint8Array {
@@ -196,7 +193,10 @@ function readRange({ file, offset, length }: ExternalRange): Uint8Array {
   return bytes;
 }
 
-/** A copy: the bytes of a protobuf field are not aligned. (`slice` of a Buffer would be a view.) */
+/**
+ * Copies, because the bytes of a protobuf field are not aligned. (`slice` of a Buffer would be a
+ * view.)
+ */
 function toFloats(bytes: Uint8Array): Float32Array {
   return new Float32Array(new Uint8Array(bytes).buffer);
 }

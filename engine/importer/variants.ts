@@ -5,10 +5,10 @@ import { Check } from 'typebox/value';
 import { OctavoError } from '../errors.js';
 
 /**
- * Number formats under the names that transformers.js gives them, each with what it adds to a
- * file's name; the one that `auto` prefers first. Float formats give what the model was trained to
- * say; 4 bits change it the least of the others for their size. The 8-bit formats quantize
- * activations, too; fewer bits are for models that were trained for them.
+ * Number formats by transformers.js' names, each with its suffix of file names, in the order in
+ * which `auto` prefers them. Float formats keep the model's answers; of the others, 4 bits change
+ * them least for their size. The 8-bit formats quantize activations, too; formats of fewer bits are
+ * for models that were trained for them.
  */
 const SUFFIXES = {
   fp32: '',
@@ -29,20 +29,20 @@ export type Dtype = keyof typeof SUFFIXES;
 
 export const DTYPES = Object.keys(SUFFIXES) as Dtype[];
 
-/** Where exporters put a decoder, the most usual first. */
+/** Names that exporters give a decoder's file, the most common first. */
 const BASES = [
   'onnx/model',
   'model',
   'onnx/decoder_model_merged',
   'decoder_model_merged',
-  // transformers 5, beside a prefill.onnx that takes no past.
+  // transformers 5 writes it, along with a prefill.onnx that takes no past.
   'decode',
 ];
 
 export interface ModelVariant {
-  /** A file without a suffix may hold any format; by its name it is fp32. */
+  /** From the file's name: fp32 without a suffix, although such a file may hold any format. */
   readonly dtype: Dtype;
-  /** Inside the model's directory. */
+  /** Relative to the model's directory. */
   readonly path: string;
 }
 
@@ -65,14 +65,14 @@ const GenaiSchema = Type.Object({
   model: Type.Object({ decoder: Type.Object({ filename: Type.String() }) }),
 });
 
-/** ONNX Runtime GenAI's configuration may name a file of the directory that is called otherwise. */
+/** ONNX Runtime GenAI's configuration may name a decoder file with another name. */
 async function namedByGenai(modelDir: string): Promise<string | null> {
   const text = await readFile(join(modelDir, 'genai_config.json'), 'utf8').catch(() => 'null');
   let config: unknown;
   try {
     config = JSON.parse(text);
   } catch {
-    // `readModelConfig` says so, where the file is needed.
+    // `readModelConfig` reports a bad file where it is needed.
     return null;
   }
   if (!Check(GenaiSchema, config)) return null;
@@ -81,8 +81,8 @@ async function namedByGenai(modelDir: string): Promise<string | null> {
 }
 
 /**
- * The ONNX decoders among a model's files, given by their paths inside it: on disk, or in a
- * repository. The preferred one first.
+ * The ONNX decoders among a model's files, the preferred one first. Paths are relative to the
+ * model's directory, on disk or in a repository.
  */
 export function variantsAmong(files: ReadonlySet<string>): ModelVariant[] {
   const all = DTYPES.flatMap((dtype) =>
@@ -92,13 +92,11 @@ export function variantsAmong(files: ReadonlySet<string>): ModelVariant[] {
 }
 
 export interface ChosenVariant extends ModelVariant {
-  /** Why, and what else is there: one line for people. */
+  /** Why it was chosen, and what else there is: one line for the user. */
   readonly reason: string;
 }
 
-/**
- * @throws OctavoError `model_file_missing`: what is there, or which paths were tried
- */
+/** @throws OctavoError `model_file_missing`: names what is there, or the paths that were tried */
 export async function chooseVariant(
   modelDir: string,
   dtype: Dtype | 'auto',

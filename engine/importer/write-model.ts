@@ -7,7 +7,7 @@ import {
   type TensorProto,
 } from './onnx/onnx_pb.js';
 
-/** What a graph's outputs need. */
+/** The parts of a graph that its outputs depend on. */
 export interface LiveParts {
   /** In topological order. */
   readonly nodes: readonly NodeProto[];
@@ -15,7 +15,8 @@ export interface LiveParts {
 }
 
 /**
- * Leaves out what passes have made useless: nodes that nobody reads, weights that only they read.
+ * Leaves out what passes have made useless: nodes without readers, and weights that only those
+ * nodes read.
  */
 export function liveParts(graph: Graph): LiveParts {
   const needed = new Set(graph.outputs.keys());
@@ -29,7 +30,7 @@ export function liveParts(graph: Graph): LiveParts {
   return { nodes: nodes.reverse(), initializers };
 }
 
-/** Serializes a graph, whole, with what passes have made of it. */
+/** Serializes the whole graph as passes have rewritten it. */
 export function writeModel(graph: Graph): Uint8Array {
   const { irVersion, opsetImport, functions, producerName, producerVersion } = graph.model;
   const { nodes, initializers } = liveParts(graph);

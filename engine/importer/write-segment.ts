@@ -16,7 +16,7 @@ export function segmentWeights(graph: Graph, cut: SegmentCut): TensorProto[] {
   return [...names].flatMap((name) => graph.initializer(name) ?? []);
 }
 
-/** What a segment is besides its cut. */
+/** What a segment needs besides its cut. */
 export interface SegmentContext {
   readonly types: ReadonlyMap<string, TensorProto_DataType>;
   readonly place: PlacedWeights['place'];
@@ -24,8 +24,8 @@ export interface SegmentContext {
 }
 
 /**
- * Serializes a segment as a model of its own. Inputs state their element type and leave their shape
- * open: one session runs steps of any size.
+ * Serializes a segment as a separate model. Inputs state their element type and leave their shape
+ * open, so that one session runs steps of any size.
  */
 export function writeSegment(
   graph: Graph,

@@ -17,8 +17,8 @@ import { byteLength } from '../tensor-data.js';
 import { segmentWeights, writeSegment } from '../write-segment.js';
 
 /**
- * For the CPU: cuts an analyzed graph at its attention into segments, and ends the last one in
- * ranked logits. The graph is consumed.
+ * Emits for the CPU: cuts an analyzed graph into segments at its attention nodes, and appends the
+ * ranking of logits to the last one. Consumes the graph.
  *
  * @throws OctavoError `model_unsupported`: one line that names file and node
  */
@@ -90,8 +90,8 @@ function report(
 }
 
 /**
- * Told by their outputs, whose names stay: rewriting adds nodes, so that more may be left than the
- * file has.
+ * Counts nodes of the file by their output names, which rewriting keeps. It also adds nodes, so the
+ * total may exceed the file's.
  */
 function describeSegments(before: ReadonlySet<string>, cuts: readonly SegmentCut[]): string {
   const written = cuts.flatMap(({ nodes }) => nodes);

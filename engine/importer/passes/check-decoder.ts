@@ -2,7 +2,7 @@ import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 
-/** Inputs that tell what a graph is, when it is no decoder of text. */
+/** Names of inputs by which graphs other than text decoders are recognized. */
 const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/^encoder_/, 'it is the decoder of a model with an encoder'],
   [/^pixel_values/, 'it is a model of images'],
@@ -10,7 +10,7 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/^token_type_ids$/, 'it is an encoder'],
 ];
 
-/** Operators that tell it, too: by what they keep from step to step. */
+/** The same for operators: those that keep a state from step to step. */
 const FOREIGN_OPERATORS: Readonly<Record<string, string>> = {
   CausalConvWithState: 'a convolution state',
   VarlenCausalConvWithState: 'a convolution state',
@@ -20,7 +20,8 @@ const FOREIGN_OPERATORS: Readonly<Record<string, string>> = {
 };
 
 /**
- * @throws OctavoError `model_unsupported`: what the graph is instead of a decoder with a KV cache
+ * @throws OctavoError `model_unsupported`: says what the graph is instead of a decoder with a KV
+ *   cache
  */
 export function checkDecoder(graph: Graph): void {
   const inputs = [...graph.inputs.keys()];
@@ -61,7 +62,7 @@ export function checkDecoder(graph: Graph): void {
   }
 }
 
-/** The error for a layer of another kind than attention. */
+/** The error for a layer that keeps a state but is not attention. */
 export function keepsState(graph: Graph, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',

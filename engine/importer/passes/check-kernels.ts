@@ -6,9 +6,9 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 type Reason = (node: NodeProto) => string | null;
 
 /**
- * Operators that have a kernel on the CPU, but not for all that exporters write. Measured with
- * onnxruntime-node 1.30: some fail when their session is made, others at the first step, and
- * `use_sparse_mixer` is ignored without a word.
+ * Operators whose CPU kernel does not support everything that exporters write. Measured with
+ * onnxruntime-node 1.30: some fail when their session is created, others at the first step, and
+ * `use_sparse_mixer` is silently ignored.
  */
 const REASONS: Readonly<Record<string, Reason>> = {
   MatMulNBits: (node) => {
@@ -20,7 +20,7 @@ const REASONS: Readonly<Record<string, Reason>> = {
   QMoE: (node) => expertsReason(node, 8),
 };
 
-/** Weights in the order of one kind of GPU: the CPU would read other numbers, without a word. */
+/** Weights prepacked for one kind of GPU: the CPU would silently read wrong numbers. */
 function prepackedReason(node: NodeProto, attribute: string): string | null {
   const layout = intAttribute(node, attribute, 0);
   return layout === 0 ? null : `weights laid out for a GPU (${attribute} ${layout})`;
@@ -41,8 +41,8 @@ function expertsReason(node: NodeProto, thirdWeight: number): string | null {
 }
 
 /**
- * @param nodes what is left of the graph
- * @throws OctavoError `model_unsupported`: which node, and what about it
+ * @param nodes the nodes that are still live
+ * @throws OctavoError `model_unsupported`: names the node and the reason
  */
 export function checkKernels(graph: Graph, nodes: readonly NodeProto[]): void {
   for (const node of nodes) {

@@ -5,11 +5,11 @@ import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js
 import { siteInputs } from '../recognizers/recognizer.js';
 
 /**
- * A step is one row of T tokens, `[1, T]`: what a graph with a batch axis of 1 and an open sequence
- * axis computes anyway, attention apart. So no node needs to change, but both axes must be open and
- * the numbers must be the step's.
+ * A step is one row of T tokens, `[1, T]`. Apart from attention, any graph with an open sequence
+ * axis computes such a row correctly, so no node needs to change. But both axes must be open, and
+ * the types must be those of the step.
  *
- * @throws OctavoError `model_unsupported`: which input, and what it should be
+ * @throws OctavoError `model_unsupported`: names the input and what it should be
  */
 export function checkStepInputs(graph: Graph): void {
   for (const name of [STEP_INPUT.inputIds, STEP_INPUT.positionIds]) {
@@ -38,9 +38,10 @@ export function checkStepInputs(graph: Graph): void {
 }
 
 /**
- * Pages, the attention between segments and the sampler work on float32.
+ * Checks that the tensors at the borders of segments are float32, as pages, attention and the
+ * sampler are.
  *
- * @throws OctavoError `model_unsupported`: which tensor has other numbers
+ * @throws OctavoError `model_unsupported`: names the tensor that has another type
  */
 export function checkFloats(
   graph: Graph,
@@ -64,8 +65,8 @@ export function checkFloats(
 }
 
 /**
- * A softmax over products of activations is attention. One that was not cut out would mix the
- * sequences of a step.
+ * A softmax over products of two activations is attention. Attention that was not cut out would mix
+ * the sequences of a step.
  *
  * @param nodes what is left of the graph
  * @throws OctavoError `model_unsupported`: which node
@@ -84,7 +85,7 @@ export function checkNoAttentionLeft(graph: Graph, nodes: readonly NodeProto[]):
             'past_key_values in every layer: export the model with --task text-generation-with-past',
         );
       }
-      // A product with a weight is a router's, or begins another layer.
+      // A matmul with a weight belongs to a router, or begins another layer.
       if (node.opType.startsWith('MatMul') || node.opType === 'Gemm') continue;
       // A set grows while it is iterated.
       for (const input of node.input) open.add(input);
@@ -92,13 +93,13 @@ export function checkNoAttentionLeft(graph: Graph, nodes: readonly NodeProto[]):
   }
 }
 
-/** What passes on sizes, not values. */
+/** Operators that pass on sizes, not values. */
 const SHAPES = new Set(['Shape', 'Size']);
 
 /**
- * Most tokens in a row that the rotary nodes among `nodes` take, or null without any: measured with
- * ONNX Runtime 1.30, all three operators refuse a row longer than their tables, whatever the
- * positions in it.
+ * The longest row, in tokens, that the rotary nodes among `nodes` accept; null when there are none.
+ * Measured with ONNX Runtime 1.30: all three operators refuse a row longer than their tables,
+ * whatever the positions in it.
  */
 export function maxStepTokens(graph: Graph, nodes: readonly NodeProto[]): number | null {
   const rows = nodes

@@ -4,14 +4,14 @@ import type { Graph } from '../graph.js';
 import type { GraphProto, NodeProto } from '../onnx/onnx_pb.js';
 import { Probe, type ProbeStep } from '../probe/probe.js';
 
-/** The input by which Optimum's merged decoders tell a prompt from a step with a past. */
+/** The input by which Optimum's merged decoders distinguish a prompt from a step with a past. */
 const USE_CACHE = 'use_cache_branch';
 
 /**
- * Takes the branch of every `If` that is right for all steps, and drops the other: in merged
- * decoders the one with a past (an empty past is a past), and of rotary tables for short and long
- * contexts those of the longest sequence that is served, as vLLM does. A choice for each step would
- * be one for all sequences in it: a request's text would depend on its neighbors.
+ * Keeps the branch of every `If` that is right for all steps, and drops the other. In merged
+ * decoders that is the branch with a past (the past may be empty). Of rotary tables for short and
+ * long contexts, it is the one for the longest sequence that is served, as vLLM does. A choice at
+ * run time would hold for all sequences of the step, so a request's text would depend on the batch.
  *
  * @param servedLength longest sequence, in tokens
  */
@@ -34,7 +34,7 @@ export async function chooseBranches(graph: Graph, servedLength: number): Promis
   }
 }
 
-/** What the condition is for one token, and for the last token of the longest sequence. */
+/** The condition's value for one token, and for the last token of the longest sequence. */
 async function decide(
   probe: Probe,
   node: NodeProto,
@@ -48,7 +48,7 @@ async function decide(
     const results = await probe.run([condition], steps, () => new Map([[USE_CACHE, useCache]]));
     return results.map((result) => result.get(condition)?.data[0] === 1);
   } catch {
-    // It depends on more than lengths: the cut names the node, if it is needed at all.
+    // It depends on more than lengths. If the node is live, the cut refuses it by name.
     return [undefined, undefined];
   }
 }
@@ -74,7 +74,7 @@ function inline(graph: Graph, node: NodeProto, taken: boolean): void {
     graph.addInitializer(tensor);
   }
   const nodes = renamed(branch, names);
-  // Tables that a branch writes down are weights like others.
+  // Tables inside a branch become weights of the graph.
   for (const { output, attribute } of nodes.filter(({ opType }) => opType === 'Constant')) {
     const table = attribute.find(({ name }) => name === 'value')?.t;
     if (table) graph.addInitializer({ ...table, name: output[0] });

@@ -27,18 +27,18 @@ import { type PositionalPart, positionalPart } from './positional-part.js';
  *     ReduceMax(position_ids) -> Greater(original length) -> Where(long, short)
  *                             -> Mul(position_ids) -> Cos, Sin
  *
- * In a row of many sequences each must choose for itself. What depends on the choice is computed
- * for each outcome, which costs little before any layer, and each token takes what its sequence's
- * length, a step's input, asks for. The length is the sequence's as it is now, tokens of later
- * steps included, so that all of its tokens are computed alike, as transformers' generation does,
- * which computes all anew when a text grows beyond the original length; so does the scheduler.
+ * In a row of many sequences, each sequence must choose for itself. What depends on the choice is
+ * computed for every outcome, which costs little before the first layer, and each token takes the
+ * outcome for its sequence's length, an input of the step. This length includes tokens of later
+ * steps, so that all tokens of a sequence are computed alike. transformers recomputes everything
+ * when a text grows beyond the original length, and so does the scheduler.
  *
- * How the graph chooses is observed: which tensors hold the length, and beyond which lengths their
- * results change. What cannot be made right is left as it is, and found when rows are run together
- * and apart.
+ * How the graph chooses is found by running it: which tensors hold the length, and beyond which
+ * lengths the results change. A choice that cannot be rewritten is left as it is; the row check
+ * (`engine/runner/row-check`) finds it.
  *
  * @param servedLength longest sequence, in tokens; changes beyond it do not matter
- * @returns the lengths beyond which all tokens of a sequence are computed otherwise, rising
+ * @returns the lengths, rising, beyond which all tokens of a sequence are computed in another way
  */
 export async function chooseForSequences(
   graph: Graph,
@@ -47,7 +47,7 @@ export async function chooseForSequences(
 ): Promise<readonly number[]> {
   const part = positionalPart(graph, sites);
   if (part.nodes.length === 0 || part.results.length === 0) return [];
-  // What ONNX Runtime refuses to run alone is left as it is, too.
+  // A part that ONNX Runtime refuses to run alone is left as it is, too.
   const seen = await observe(graph, part, servedLength).catch(() => undefined);
   if (!seen) return [];
   const { lengths, results, switches, axes } = seen;
@@ -110,11 +110,11 @@ function dependsOn(graph: Graph, tensor: string, lengths: ReadonlySet<string>): 
 
 interface Outcome {
   readonly nodes: readonly NodeProto[];
-  /** What stands for one of the results. */
+  /** The copy's name for one of the results. */
   readonly nameOf: (result: string) => string;
 }
 
-/** The nodes behind the results once more, for sequences of one length. */
+/** Copies the nodes that compute the results, for sequences of one length. */
 function copyFor(
   graph: Graph,
   results: readonly string[],
@@ -138,8 +138,8 @@ function copyFor(
   }
   const nodes: NodeProto[] = [];
   if (!isLast) {
-    // Tokens of longer sequences are computed for nothing: their positions must not lie beyond the
-    // end of a table.
+    // Tokens of longer sequences are computed in vain; their positions must still be inside the
+    // tables.
     names.set(STEP_INPUT.positionIds, within(graph, suffix, length, nodes));
   }
   for (const node of originals) {
@@ -167,7 +167,7 @@ function within(graph: Graph, suffix: string, length: number, nodes: NodeProto[]
   return at('within');
 }
 
-/** Of some outcomes the one for each token's sequence. */
+/** Selects, for each token, the outcome for its sequence's length. */
 function choice(
   graph: Graph,
   name: string,

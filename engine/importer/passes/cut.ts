@@ -6,7 +6,7 @@ import { joinOf } from '../recognizers/cache-flow.js';
 import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';
 import { keepsState } from './check-decoder.js';
 
-/** One segment's share of the graph. */
+/** The part of the graph that becomes one segment. */
 export interface SegmentCut {
   /** In topological order. */
   readonly nodes: readonly NodeProto[];
@@ -16,18 +16,18 @@ export interface SegmentCut {
 
 /**
  * Cuts the graph at its attention sites. A node belongs to the earliest segment in which all of its
- * inputs are there: after site i for everything that depends on site i's output. What only served
- * the sites (masks, lengths, past and present) is needed by nobody any more, and goes.
+ * inputs are known: whatever depends on site i's output comes after site i. Nodes that only served
+ * the sites (masks, lengths, past and present) are dead now, and are dropped.
  *
- * Tensors that a later segment reads become outputs of the segment that makes them. Constant
- * subgraphs are repeated where they are used instead: carrying a weight between sessions would copy
- * it in every step. So is what follows from the size of a step alone, as the numbers of its rows
- * do: it takes no time.
+ * Tensors that a later segment reads become outputs of the segment that computes them. Constant
+ * subgraphs are instead repeated in each segment that reads them, because passing a weight between
+ * sessions would copy it in every step. Tensors that depend only on the size of the step, such as
+ * row numbers, are repeated too: they cost nothing.
  *
- * @param available names that a step is fed with
- * @param wanted what the last segment ends in
- * @throws OctavoError `model_unsupported` when sites are not in a row, or something live needs an
- *   input that is not fed
+ * @param available names of the tensors that a step feeds
+ * @param wanted outputs of the last segment
+ * @throws OctavoError `model_unsupported` when sites do not follow one another, or a live node
+ *   needs an input that is not fed
  */
 export function cutAtSites(
   graph: Graph,
@@ -57,7 +57,7 @@ export function cutAtSites(
   return connect(graph, sites, segments, wanted, repeated);
 }
 
-/** Constants, and what is made of them and the sizes of the step's inputs. */
+/** Constants, and what is computed from them and from the sizes of the step's inputs alone. */
 function repeatedTensors(graph: Graph): ReadonlySet<string> {
   const repeated = new Set<string>();
   const inputs = new Set<string>([STEP_INPUT.inputIds, STEP_INPUT.positionIds]);
@@ -74,15 +74,16 @@ function isRepeated(node: NodeProto, repeated: ReadonlySet<string>): boolean {
 }
 
 /**
- * For every tensor: how many sites lie before it. What is fed to the last segment only lies behind
- * all of them.
+ * For every tensor, the number of sites before it. Inputs of the last segment come after all of
+ * them.
  */
 function dependenceLevels(graph: Graph, sites: readonly RecognizedSite[]): Map<string, number> {
   const level = new Map([...ROW_INPUTS].map((name) => [name, sites.length]));
   const siteOf = new Map(sites.map((site, index) => [site.node, index]));
   for (const node of graph.nodes) {
     const own = siteOf.has(node) ? (siteOf.get(node) ?? 0) + 1 : nodeLevel(node, level);
-    // (Absent outputs have no name, and absent inputs neither: they are not each other.)
+    // (Absent outputs have an empty name, and so do absent inputs: they must not be taken for each
+    // other.)
     for (const output of node.output) if (output !== '') level.set(output, own);
   }
   return level;
@@ -93,8 +94,7 @@ function nodeLevel(node: NodeProto, level: ReadonlyMap<string, number>): number 
 }
 
 /**
- * Nodes that what is wanted or a site's inputs need, in topological order; the sites themselves are
- * not among them.
+ * Nodes on which `wanted` or the inputs of a site depend, in topological order, without the sites.
  */
 function liveNodes(
   graph: Graph,
@@ -130,8 +130,8 @@ function liveNodes(
 const FLOATS = new Set<number>([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
 
 /**
- * Numbers from outside that no attention reads are what another layer keeps from step to step;
- * integers are lengths and masks.
+ * Float inputs that no attention reads are the state of another kind of layer. Integer inputs are
+ * lengths and masks.
  */
 function isState(graph: Graph, name: string): boolean {
   const type = graph.inputs.get(name)?.type?.value;
@@ -144,8 +144,8 @@ function isState(graph: Graph, name: string): boolean {
 }
 
 /**
- * What the cut graph has no more: inputs that a step does not feed, and what sites make besides
- * their output.
+ * Tensors that the cut graph lacks: inputs that a step does not feed, and outputs of sites besides
+ * the first.
  */
 function goneTensors(
   graph: Graph,
@@ -158,8 +158,8 @@ function goneTensors(
 }
 
 /**
- * A condition would be one for all tokens of a step: a request's text would depend on its
- * neighbors. (And a branch reads tensors from around it that its node does not list.)
+ * A condition would hold for all tokens of a step, so a request's text would depend on the batch.
+ * (And a branch captures tensors that its node does not list.)
  */
 function refuseBranches(graph: Graph, node: NodeProto): void {
   if (node.attribute.every(({ g, graphs }) => !g && graphs.length === 0)) return;
@@ -170,7 +170,7 @@ function refuseBranches(graph: Graph, node: NodeProto): void {
   );
 }
 
-/** The nodes together with the repeated subgraphs that they read. */
+/** The nodes, and the repeated subgraphs that they read. */
 function withRepeated(
   graph: Graph,
   nodes: readonly NodeProto[],
@@ -180,7 +180,7 @@ function withRepeated(
   for (const node of wanted) {
     for (const name of node.input) {
       const maker = graph.producer(name);
-      // A set grows while it is iterated: makers of makers are visited too.
+      // A Set may grow while it is iterated, so producers of producers are visited, too.
       if (maker && repeated.has(name)) wanted.add(maker);
     }
   }

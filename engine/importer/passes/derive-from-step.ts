@@ -13,13 +13,13 @@ import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';
 import { SITE } from '../recognizers/replace-site.js';
 
 /**
- * Outside of attention, exporters read cache and mask for sizes alone: the batch, the step's
- * length, positions counted from the past. Where a tensor of integers turns out to be one of these,
- * it is taken from the step's own inputs: so positions are right in a row of many sequences, and
- * neither cache nor mask is needed. What is none of these stays, and the cut refuses it.
+ * Outside of attention, exporters read cache and mask only for sizes: the batch, the step's length,
+ * positions counted from the past. An integer tensor that turns out to be one of these is derived
+ * from the step's own inputs instead. Positions are then right in a row of many sequences, and
+ * neither cache nor mask is needed. Any other tensor stays, and the cut refuses it.
  *
- * @param maxLength a step that far out is looked at too: a size that changes there, as a switch of
- *   rotary tables does, is none
+ * @param maxLength a step with this many tokens before it is probed too: a tensor that changes
+ *   there, such as a switch of rotary tables, is no size
  */
 export async function deriveFromStep(
   graph: Graph,
@@ -27,8 +27,8 @@ export async function deriveFromStep(
   maxLength: number,
 ): Promise<void> {
   const probe = new Probe(graph);
-  // (Some are made from the sizes of later activations, which come out of an attention. They need
-  // the cache for their positions, if at all.)
+  // (Some depend on sizes of activations behind an attention. They need the cache for their
+  // positions, if at all.)
   const names = probe.computable(integersOfCache(graph, sites), SITE);
   if (names.length === 0) return;
   const steps: ProbeStep[] = [
@@ -38,7 +38,7 @@ export async function deriveFromStep(
     { past: Math.max(6, maxLength - 4), length: 4 },
   ];
   const results = await probe.run(names, steps, () => new Map()).catch(() => null);
-  // What they are made from is not known: the cut names what needs it.
+  // Their sources are unknown; the cut refuses the nodes that need them.
   if (!results) return;
   const made: NodeProto[] = [];
   const sources = new Map<string, string>();
@@ -60,7 +60,7 @@ export async function deriveFromStep(
   graph.rewrites.push('took batch, length and positions from the step instead of cache and mask');
 }
 
-/** Integers that live nodes need and that are made from cache or mask. */
+/** Integer tensors that live nodes read and that depend on cache or mask. */
 function integersOfCache(graph: Graph, sites: readonly RecognizedSite[]): string[] {
   const types = elementTypes(graph);
   const fed = new Set<string>(Object.values(STEP_INPUT));
@@ -77,7 +77,7 @@ function integersOfCache(graph: Graph, sites: readonly RecognizedSite[]): string
   for (const name of open) {
     const node = graph.producer(name);
     if (!node || siteNodes.has(node) || !fromCache.has(name)) {
-      // What lies before a site's output is reached through the site's own inputs.
+      // The nodes before a site's output are reached through the site's own inputs.
       if (node && !siteNodes.has(node)) for (const input of node.input) open.add(input);
       continue;
     }
@@ -97,7 +97,7 @@ function read(tensor: Tensor | undefined): Seen {
   return { dims: tensor?.dims ?? [], values: Array.from(values ?? [], Number) };
 }
 
-/** The tensor that stands for what was seen; nodes that make it go to `made`. */
+/** The tensor that replaces what was observed; the nodes that compute it are added to `made`. */
 function sourceOf(
   graph: Graph,
   name: string,
@@ -122,7 +122,7 @@ function sourceOf(
     made.push(makeNode('Reshape', base, [`${base}.length`, shape()], [base]));
     return base;
   }
-  // Some families' tables of positions begin with rows for padding.
+  // In some families, position tables begin with rows for padding.
   const first = seen[0].values[0] - steps[0].past;
   if (!all(({ past, length }) => Array.from({ length }, (_, i) => first + past + i)))
     return undefined;
@@ -134,7 +134,7 @@ function sourceOf(
   return shifted;
 }
 
-/** Dimensions for a Reshape: the one that differs between steps is open. */
+/** Dimensions for a Reshape: the one that differs between steps becomes -1. */
 function openDims(seen: readonly Seen[]): number[] {
   return seen[0].dims.map((size, axis) =>
     seen.every(({ dims }) => dims[axis] === size) ? size : -1,

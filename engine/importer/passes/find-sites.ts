@@ -16,7 +16,7 @@ const RECOGNIZERS: readonly AttentionRecognizer[] = [
   ...OBSERVED,
 ];
 
-/** Operators that compute attention in forms that no recognizer knows. */
+/** Attention operators that no recognizer supports. */
 const FOREIGN = new Set([
   'SparseAttention',
   'QAttention',
@@ -30,7 +30,7 @@ const FOREIGN = new Set([
 /**
  * All attention of a graph, in the order of its layers.
  *
- * @throws OctavoError `model_unsupported`: what was found instead, what is expected, what to export
+ * @throws OctavoError `model_unsupported`: says what was found, what is expected and how to export
  */
 export async function findSites(graph: Graph, hints: RecognizerHints): Promise<RecognizedSite[]> {
   const foreign = graph.nodes.find(({ opType }) => FOREIGN.has(opType));

@@ -6,23 +6,23 @@ import { PACKED_PRODUCTS } from '../packed-products.js';
 import { beforeSelection } from './select-no-rows.js';
 
 /**
- * Products of `[1, T, hidden]` with a weight. (Gemm has no such input: its rows are the first
+ * Matmuls of `[1, T, hidden]` with a weight. (Gemm takes no such input: its rows are the first
  * axis.)
  */
 const PROJECTIONS = new Set(['MatMul', 'MatMulInteger', ...PACKED_PRODUCTS]);
-/** What may stand between the LM head and the logits: it works on each number alone. */
+/** Operators that may follow the LM head: they work on each element alone. */
 const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
 
 export interface HeadSizes {
   readonly vocabSize: number;
-  /** Width of what enters the LM head; null where its weight does not tell. */
+  /** Width of the LM head's input; null when its weight does not state it. */
   readonly hiddenSize: number | null;
 }
 
 /**
- * Computes logits only where somebody samples: a Gather before the LM head turns its
- * `[1, T, hidden]` into `[1, S, hidden]`. In a prompt of 512 tokens that is one row instead of 512,
- * and the head is the largest weight of most models.
+ * Computes logits for sampled rows only: a Gather before the LM head turns its input
+ * `[1, T, hidden]` into `[1, S, hidden]`. For a prompt of 512 tokens that is one row instead of
+ * 512, and the head is the largest weight of most models.
  *
  * @throws OctavoError `model_unsupported` when the LM head is not found
  */
@@ -49,7 +49,8 @@ function findHead(graph: Graph): NodeProto {
       if (graph.isConstant(node.input[1])) return node;
     } else if (node && ELEMENTWISE.has(node.opType)) {
       const dynamic = node.input.filter((name) => !graph.isConstant(name));
-      // A quantized product is multiplied by the scale of its activation, which is computed too.
+      // A quantized matmul is multiplied by the scale of its activation, which is computed at run
+      // time, too.
       const product = dynamic.length === 1 ? dynamic : dynamic.filter((n) => isInteger(graph, n));
       if (product.length === 1) {
         tensor = product[0];
@@ -64,14 +65,16 @@ function findHead(graph: Graph): NodeProto {
   }
 }
 
-/** A product of integers, before it is scaled. */
+/** The output of an integer matmul, before it is scaled. */
 function isInteger(graph: Graph, tensor: string): boolean {
   const node = graph.producer(tensor);
   const product = node?.opType === 'Cast' ? graph.producer(node.input[0]) : node;
   return product?.opType === 'MatMulInteger';
 }
 
-/** Who reads the activation of the LM head: itself, or what quantizes it. */
+/**
+ * The node that reads the LM head's activation: the head itself, or what quantizes the activation.
+ */
 function readerOf(graph: Graph, head: NodeProto): NodeProto {
   const maker = graph.producer(head.input[0]);
   return head.opType === 'MatMulInteger' && maker?.opType === 'DynamicQuantizeLinear'
@@ -85,8 +88,8 @@ function hiddenSize(graph: Graph, head: NodeProto): number | null {
 }
 
 /**
- * By the weight, which has as many columns as it has; what an output declares is a claim, for
- * weights that tell nothing.
+ * Number of columns of the head's weight. The declared shape of the output may be wrong; it is used
+ * only when the weight does not state the number.
  */
 function vocabSize(graph: Graph, head: NodeProto): number {
   const columns = PACKED_PRODUCTS.has(head.opType)
@@ -102,10 +105,7 @@ function vocabSize(graph: Graph, head: NodeProto): number {
 
 const KEEPING_SIZES = new Set(['Cast', 'Identity', 'DequantizeLinear']);
 
-/**
- * Rows and columns of a constant matrix, as it is or as a Transpose of one; undefined where it is
- * computed otherwise.
- */
+/** Rows and columns of a constant matrix or of its Transpose; undefined for anything else. */
 function matrixSizes(graph: Graph, name: string): readonly [number, number] | undefined {
   let isTurned = false;
   for (let at = name; ; ) {

@@ -3,7 +3,7 @@ import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { readersOf } from '../readers.js';
 
-/** What may stand between a table and the look-up, without moving its rows. */
+/** Operators between a table and the look-up that do not move its rows. */
 const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);
 
 /**
@@ -12,8 +12,8 @@ const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);
  *
  *     Slice(table, 0, past + length) -> Gather(., position_ids)
  *
- * Where all readers look up rows, none of which lies beyond the end, the whole table gives the
- * same, and no length is needed.
+ * Where all readers look up rows, none of which is beyond the end, the whole table gives the same
+ * result without a length.
  */
 export function keepWholeTables(graph: Graph): void {
   const candidates = graph.nodes.filter((node) => isBeginningOfTable(graph, node));
@@ -48,7 +48,7 @@ function isBeginningOfTable(graph: Graph, { opType, input }: NodeProto): boolean
   );
 }
 
-/** @param axis of the table's rows */
+/** @param axis axis of the table's rows */
 function isLookedUp(
   graph: Graph,
   readers: ReadonlyMap<string, readonly NodeProto[]>,
@@ -64,7 +64,7 @@ function isLookedUp(
       if (opType === 'Gather') {
         return input[0] === tensor && input[1] !== tensor && intAttribute(node, 'axis', 0) === axis;
       }
-      // A table is squeezed to two dimensions.
+      // Some exporters squeeze the table to two dimensions first.
       return (
         KEEPING_ROWS.has(opType) &&
         isLookedUp(graph, readers, output[0], opType === 'Squeeze' ? 0 : axis)

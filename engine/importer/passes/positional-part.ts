@@ -4,14 +4,14 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { RecognizedSite } from '../recognizers/recognizer.js';
 
 /**
- * What a graph makes of positions and of the step's size alone, before any token or weight of a
- * layer takes part.
+ * The part of a graph that depends only on positions and on the step's size, and on no token or
+ * weight of a layer.
  */
 export interface PositionalPart {
   readonly tensors: ReadonlySet<string>;
-  /** In topological order, among them those whose results nobody reads in the end. */
+  /** In topological order, including nodes whose results are never read. */
   readonly nodes: readonly NodeProto[];
-  /** Its tensors that the rest of the graph reads, outside of attention: rotations, usually. */
+  /** Tensors that the rest of the graph reads, outside of attention: usually rotations. */
   readonly results: readonly string[];
 }
 
@@ -43,7 +43,7 @@ function isPositional(graph: Graph, node: NodeProto, known: ReadonlySet<string>)
   );
 }
 
-/** Nodes that logits or the inputs of attention need. */
+/** Nodes on which the logits or the inputs of attention depend. */
 function liveNodes(graph: Graph, sites: readonly RecognizedSite[]): NodeProto[] {
   const siteNodes = new Set(sites.map(({ node }) => node));
   const needed = new Set([

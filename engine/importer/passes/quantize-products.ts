@@ -6,15 +6,14 @@ import { type QuantizedRows, RowQuantizer } from './row-quantizer.js';
 
 /** int8 weights and their scales, one for each output channel. */
 export interface WeightTensors {
-  /** int8: `[inputs, outputs]` of a product, `[rows, width]` of an embedding. */
+  /** int8: `[inputs, outputs]` of a matmul, `[rows, width]` of an embedding. */
   readonly values: TensorProto;
-  /** float32: `[outputs]` of a product, `[rows, 1]` of an embedding. */
+  /** float32: `[outputs]` of a matmul, `[rows, 1]` of an embedding. */
   readonly scales: TensorProto;
 }
 
 /**
- * Rewrites products of float activations as products of int8 numbers. For a row x of an activation
- * and a weight W:
+ * Rewrites float matmuls as int8 matmuls. For a row x of an activation and a weight W:
  *
  *     s = max |x| / 127             Abs, ReduceMax, Mul
  *     q = round(x / s) + 128        QuantizeLinear
@@ -23,10 +22,10 @@ export interface WeightTensors {
  * The scale s is one number for each row: an outlier in another row changes nothing, and a row's
  * result never depends on the other rows of the step.
  *
- * Products of the same activation share s and q. Where only products read what is made of y, the
- * last Mul is theirs: see carried-scales.ts. MatMulIntegerToFloat would take s too, but only one
- * for all rows. (Dettmers et al. 2022, LLM.int8(), section 2.1: row-wise and column-wise scales,
- * there called vector-wise.)
+ * Matmuls of the same activation share s and q. Where only matmuls read what follows from y, they
+ * take over the last Mul: see carried-scales.ts. MatMulIntegerToFloat accepts an s, too, but only
+ * one for all rows. (Dettmers et al. 2022, LLM.int8(), section 2.1: row-wise and column-wise
+ * scales, there called vector-wise.)
  *
  * A row of zeros has s = 0; q may then be anything, and y is 0.
  */
@@ -52,7 +51,7 @@ export function quantizeProducts(
 class Rewriter {
   readonly #quantizer: RowQuantizer;
   readonly #tensors: ReadonlyMap<Product | Embedding, WeightTensors>;
-  /** By activation: the product whose rows' scales are still missing in it. */
+  /** By activation: the matmul whose row scales have not been applied to it yet. */
   readonly #carried: ReadonlyMap<string, Product>;
   readonly #unscaled: ReadonlySet<Product>;
   readonly #activations = new Map<string, QuantizedRows>();

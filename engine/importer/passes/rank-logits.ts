@@ -8,9 +8,9 @@ import {
 } from '../onnx/onnx_pb.js';
 
 /**
- * Ends the graph in what samplers need instead of the logits themselves, which are megabytes a
- * step: the largest of each row, the sum over a row that makes them probabilities, and whole rows
- * only where these do not decide (`STEP_OUTPUT`).
+ * Appends to the graph what samplers need instead of all logits, which are megabytes in each step:
+ * the largest logits of each row, the sum that turns them into probabilities, and whole rows only
+ * where these do not decide (`STEP_OUTPUT`).
  *
  *     logits --> TopK ----------------------------> top logits, top ids
  *        |--> Gather(sum rows) --> Softmax --> p of the largest = 1 / sum
@@ -18,8 +18,8 @@ import {
  *        |--> Gather(whole rows + those that do not decide) --> whole rows
  *        `--> GatherElements(target ids) --> logits of given tokens
  *
- * Each costs nothing for zero rows. Measured for rows of 151,936: TopK 0.09 ms, the sum 0.06 ms,
- * copying a row out and looking through it in JavaScript 0.35 ms. (ReduceLogSumExp takes 0.5 ms: it
+ * Each part costs nothing for zero rows. Measured for rows of 151,936: TopK 0.09 ms, the sum 0.06
+ * ms, copying a row out and searching it in JavaScript 0.35 ms. (ReduceLogSumExp takes 0.5 ms: it
  * is not vectorized in ONNX Runtime 1.30.)
  */
 export function rankLogits(graph: Graph): void {
@@ -54,7 +54,7 @@ function addInputs(graph: Graph): void {
       create(TensorProtoSchema, { name, dims: [1n], dataType: Type.INT64, int64Data }),
     );
   }
-  // CumSum wants its axis as a scalar.
+  // CumSum requires a scalar for its axis.
   graph.addInitializer(
     create(TensorProtoSchema, { name: AXIS, dims: [], dataType: Type.INT64, int64Data: [2n] }),
   );
@@ -96,9 +96,9 @@ function sums(): NodeProto[] {
 }
 
 /**
- * Which rows leave whole, `[F]`, and those rows, `[1, F, vocabSize]`. A sum row is decided by its
- * top K when they have more than the needed mass, or when the last of them is less likely, by more
- * than the closing ratio, than the first.
+ * Indices of the rows that are returned whole, `[F]`, and these rows, `[1, F, vocabSize]`. The top
+ * K of a sum row decide when they have more than the needed mass, or when the last of them is less
+ * likely than the first by more than the closing ratio.
  */
 function wholeRows(): NodeProto[] {
   const names = {
@@ -131,7 +131,7 @@ function wholeRows(): NodeProto[] {
   ];
 }
 
-/** A node with one output, named after it. */
+/** A node with one output, which has the node's name. */
 function op(
   type: string,
   input: readonly string[],

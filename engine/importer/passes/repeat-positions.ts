@@ -7,9 +7,9 @@ import { TensorProto_DataType, TensorProtoSchema } from '../onnx/onnx_pb.js';
 const ROWS = 3;
 
 /**
- * The Qwen-VL family gives each token three positions, `[3, batch, sequence]`: of a frame, and of a
- * place within it. A token of text has its place in the text as all three, and text is all that is
- * served; so the step's positions are repeated.
+ * The Qwen-VL family gives each token three positions, `[3, batch, sequence]`: time, height and
+ * width. For a text token, all three are its position in the text. Only text is served, so the
+ * step's positions are repeated.
  */
 export function repeatPositions(graph: Graph): void {
   const positions = STEP_INPUT.positionIds;

@@ -11,46 +11,46 @@ import {
 } from '../onnx/onnx_pb.js';
 
 /**
- * Largest magnitude of a quantized activation; its zero is at 128, so that all of them are
+ * Largest magnitude of a quantized activation. The zero point is 128, so the stored values are
  * unsigned.
  */
 const LARGEST_ACTIVATION = 127;
 const INVERSE = 'octavo.rows.inverse';
 const LAST_AXIS = 'octavo.rows.last_axis';
 const FLAT = 'octavo.rows.flat';
-/** Products want one zero point for all rows, QuantizeLinear one for each. */
+/** Matmuls take one zero point for all rows, QuantizeLinear one for each row. */
 const ZERO = 'octavo.rows.zero';
 const ONE = 'octavo.rows.one';
 const SAMPLED_ZERO_POINTS = `${STEP_INPUT.zeroPoints}.sampled`;
 
-/** An activation as integers, and what they are to be multiplied with. */
+/** An activation as integers, and the scales to multiply them with. */
 export interface QuantizedRows {
-  /** uint8, of the activation's shape; the zero is 128. */
+  /** uint8, in the activation's shape; zero point 128. */
   readonly values: string;
-  /** float32 `[..., T, 1]`: one number for each row. */
+  /** float32 `[..., T, 1]`: one scale for each row. */
   readonly column: string;
 }
 
 /**
- * Makes nodes that quantize activations `[..., T, width]`, each row by itself: a neighbor's outlier
- * spoils nothing, and a row's result never depends on the other rows of the step. A row of zeros
- * has the scale 0; its integers may then be anything.
+ * Creates nodes that quantize activations `[..., T, width]` with a scale for each row: an outlier
+ * in another row changes nothing, and a row's result never depends on the other rows of the step. A
+ * row of zeros has scale 0; its integers may then be anything.
  */
 export class RowQuantizer {
   readonly #graph: Graph;
-  /** What has a row for each sampled token only. */
+  /** Tensors that have rows for sampled tokens only. */
   readonly #sampled: ReadonlySet<string>;
   readonly #known = new Map<string, QuantizedRows>();
   #zeroPointsAreSampled: boolean;
 
-  /** After `keepSampledRows`: sampled rows have scales of their own. */
+  /** Call after `keepSampledRows`: sampled rows have their own scales. */
   constructor(graph: Graph) {
     this.#graph = graph;
     this.#sampled = dependents(graph, STEP_INPUT.sampleRows);
     this.#zeroPointsAreSampled = graph.producer(SAMPLED_ZERO_POINTS) !== undefined;
     importMicrosoft(graph);
-    // Fed, because computing them would cost nodes, and at one token a step the tiny nodes are what
-    // costs.
+    // An input, because computing the zero points takes nodes, and at one token a step the tiny
+    // nodes dominate the cost.
     graph.addInput(STEP_INPUT.zeroPoints, Type.UINT8);
     const zero = { name: ZERO, dims: [], dataType: Type.UINT8, rawData: Uint8Array.of(128) };
     graph.addInitializer(create(TensorProtoSchema, zero));
@@ -67,7 +67,7 @@ export class RowQuantizer {
     }
   }
 
-  /** Once for all that read the activation. New nodes go to `nodes`. */
+  /** Quantizes an activation once for all its readers. New nodes are added to `nodes`. */
   quantize(activation: string, type: Type, nodes: NodeProto[]): QuantizedRows {
     const at = (part: string): string => `${activation}/octavo.${part}`;
     const names = { values: at('int8'), column: at('scale') };
@@ -83,8 +83,8 @@ export class RowQuantizer {
       this.#rowMaxima(at('abs'), at('max')),
       makeNode('Mul', names.column, [at('max'), INVERSE], [names.column]),
       makeNode('Reshape', at('row_scales'), [names.column, FLAT], [at('row_scales')]),
-      // The operator of this domain knows scales along an axis in every version of the standard
-      // operators.
+      // The operator of this domain supports scales along an axis, whatever the version of the
+      // standard operators.
       microsoft(
         makeNode(
           'QuantizeLinear',
@@ -99,7 +99,7 @@ export class RowQuantizer {
     return names;
   }
 
-  /** A product of quantized rows, still without their scales: float32 `[..., T, outputs]`. */
+  /** A matmul of quantized rows, before their scales are applied: float32 `[..., T, outputs]`. */
   product(
     name: string,
     { values }: QuantizedRows,
@@ -111,7 +111,7 @@ export class RowQuantizer {
     return microsoft(makeNode('MatMulIntegerToFloat', name, inputs, [output]));
   }
 
-  /** As many as the activation has rows. */
+  /** One zero point for each row of the activation. */
   #zeroPoints(activation: string, nodes: NodeProto[]): string {
     if (!this.#sampled.has(activation)) return STEP_INPUT.zeroPoints;
     if (!this.#zeroPointsAreSampled) {
@@ -122,7 +122,7 @@ export class RowQuantizer {
     return SAMPLED_ZERO_POINTS;
   }
 
-  /** `[..., T, 1]`: the axes of ReduceMax are an attribute before operator set 18. */
+  /** Maxima `[..., T, 1]`. Before operator set 18, the axes of ReduceMax are an attribute. */
   #rowMaxima(from: string, to: string): NodeProto {
     const standard = this.#graph.model.opsetImport.find(({ domain }) => isStandard(domain));
     if (Number(standard?.version ?? 0) >= 18) {
@@ -135,7 +135,7 @@ export class RowQuantizer {
   }
 }
 
-/** All tensors that an input takes part in. */
+/** All tensors that depend on an input. */
 function dependents(graph: Graph, input: string): Set<string> {
   const found = new Set([input]);
   for (const node of graph.nodes) {

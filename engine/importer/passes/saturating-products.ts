@@ -3,7 +3,7 @@ import type { Graph } from '../graph.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { exactWeightBits } from '../quantize/exact-weight-bits.js';
 
-/** Operators that multiply numbers of 8 bits, and which of their inputs is the weight. */
+/** Operators that multiply 8-bit numbers, with the position of their weight among the inputs. */
 const WEIGHT_AT: Readonly<Record<string, number>> = {
   MatMulInteger: 1,
   MatMulIntegerToFloat: 1,
@@ -13,14 +13,14 @@ const WEIGHT_AT: Readonly<Record<string, number>> = {
 };
 
 /**
- * Finds products of int8 weights that an export brings along and this CPU would get wrong:
- * exporters use all 8 bits, and where two neighboring products are added in 16 bits, such sums
- * saturate. (Weights of uint8 are widened before, on any CPU.)
+ * Finds int8 matmuls of the export itself that this CPU would compute wrongly: exporters use all 8
+ * bits, and CPUs that add two neighboring products in 16 bits saturate. (uint8 weights are widened
+ * first, on any CPU.)
  *
- * Said, because the cure costs time: ONNX Runtime has to be told to store these weights as uint8,
- * see EXACT_SUMS.
+ * The remedy costs time, so it is applied and reported only where needed: ONNX Runtime stores these
+ * weights as uint8 (EXACT_SUMS).
  *
- * @returns whether it has to be told
+ * @returns whether sessions need EXACT_SUMS
  */
 export async function noteSaturatingProducts(
   graph: Graph,

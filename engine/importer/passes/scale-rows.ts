@@ -5,16 +5,15 @@ import { readersOf } from '../readers.js';
 import { RowQuantizer } from './row-quantizer.js';
 
 /**
- * Exports in 8 bits quantize an activation with one scale for the whole tensor, which in a row of
- * many sequences would be shared by all of them: with a loud neighbor, little would be left of a
- * quiet one's digits, and its text would be another. Each row gets a scale of its own instead, as
- * in W8A8:
+ * 8-bit exports quantize an activation with one scale for the whole tensor. In a row of many
+ * sequences, all of them would share it: a sequence with large activations would take precision
+ * from the others and change their texts. Each row gets its own scale instead, as in W8A8:
  *
  *     DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(scale of x * scale of W)
  *     Abs, ReduceMax, Mul, QuantizeLinear -> MatMulIntegerToFloat -> Mul(scales of x)
  *
- * The fused DynamicQuantizeMatMul likewise. What reads integers in another form stays as it is, and
- * is found when rows are run together and apart.
+ * The fused DynamicQuantizeMatMul is rewritten likewise. Other readers of the integers stay as they
+ * are; the row check (`engine/runner/row-check`) finds them.
  */
 export function scaleRows(graph: Graph): void {
   const readers = readersOf(graph);
@@ -49,7 +48,7 @@ interface IntegerProduct {
     readonly scales: string;
     readonly zeroPoints?: string;
   };
-  /** Added to the result; '' for none. */
+  /** Tensor that is added to the result; '' for none. */
   readonly bias: string;
   readonly output: string;
 }

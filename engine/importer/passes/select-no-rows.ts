@@ -3,12 +3,12 @@ import { type Graph, intAttribute } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /**
- * Some graphs keep the last tokens of the row themselves before the LM head: all that
- * transformers.js' input `num_logits_to_keep` asks for, or one (the model builder's
- * `prune_lm_head`). In a row of many sequences, others are wanted.
+ * Some graphs select the last tokens of the row before the LM head: as many as transformers.js'
+ * input `num_logits_to_keep` states, or one (the model builder's `prune_lm_head`). In a row of many
+ * sequences, these are the wrong rows.
  *
- * @param tensor what enters the LM head
- * @returns the same for all tokens
+ * @param tensor input of the LM head
+ * @returns the tensor before the selection, with all tokens
  */
 export function beforeSelection(graph: Graph, tensor: string): string {
   const node = graph.producer(tensor);
@@ -18,7 +18,7 @@ export function beforeSelection(graph: Graph, tensor: string): string {
   if (node.opType === 'Gather' && selectsTokens(node)) return node.input[0];
   if (node.opType !== 'Unsqueeze' || !isTokenAxis(constantInts(graph, node.input[1])))
     return tensor;
-  // Of one token, the axis is gone and comes back.
+  // When one token is selected, the axis is removed and added again.
   const gather = graph.producer(node.input[0]);
   return gather?.opType === 'Gather' && selectsTokens(gather) ? gather.input[0] : tensor;
 }
@@ -27,7 +27,7 @@ function selectsTokens(gather: NodeProto): boolean {
   return isTokenAxis([intAttribute(gather, 'axis', 0)]);
 }
 
-/** Of `[batch, tokens, hidden]`. */
+/** Whether these axes are the token axis of `[batch, tokens, hidden]`. */
 function isTokenAxis(axes: readonly number[] | undefined): boolean {
   return axes?.length === 1 && (axes[0] === 1 || axes[0] === -2);
 }

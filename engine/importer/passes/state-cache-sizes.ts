@@ -3,9 +3,9 @@ import type { ValueInfoProto } from '../onnx/onnx_pb.js';
 import { joinOf } from '../recognizers/cache-flow.js';
 
 /**
- * Some exporters leave the heads of a cache and their size open where it comes in, and state them
- * where it goes out (transformers 5 gives them names: '2', '16'). Where past and fresh tokens are
- * joined along the tokens alone, the two sizes are the same.
+ * Some exporters leave the number and size of a cache's heads open in the input, and state them in
+ * the output (transformers 5 gives the dimensions names: '2', '16'). Where past and fresh tokens
+ * are joined along the token axis, both have the same sizes.
  */
 export function stateCacheSizes(graph: Graph): void {
   for (const node of graph.nodes) {

@@ -8,10 +8,10 @@ import {
 const HALVES = new Set<number>([Type.FLOAT16, Type.BFLOAT16]);
 
 /**
- * Makes a graph of float16 or bfloat16 one of float32. ONNX Runtime's CPU kernels compute most
- * operators in float32 anyway, with a conversion around each, and have none at all for bfloat16;
- * pages and sampling are float32. Weights stay in their file as they are: a Cast behind each is
- * folded when its session opens.
+ * Turns a float16 or bfloat16 graph into a float32 graph. ONNX Runtime's CPU provider computes most
+ * float16 operators in float32 anyway, with a conversion around each, and has no kernels for
+ * bfloat16; pages and sampling are float32. Weights stay as they are in their file, each followed
+ * by a Cast, which is folded when the session opens.
  */
 export function widenFloats(graph: Graph): void {
   const halves = graph.allInitializers().filter((t) => HALVES.has(t.dataType));
@@ -55,14 +55,14 @@ function isHalf(info: ValueInfoProto): boolean {
   return type?.case === 'tensorType' && HALVES.has(type.value.elemType);
 }
 
-/** Cast, Constant and ConstantOfShape choose a type by themselves. */
+/** Cast, Constant and ConstantOfShape state their output's type themselves. */
 function makesHalf(node: NodeProto): boolean {
   if (node.opType === 'Cast') return HALVES.has(intAttribute(node, 'to', Type.FLOAT));
   if (node.opType !== 'Constant' && node.opType !== 'ConstantOfShape') return false;
   return node.attribute.some(({ t }) => t !== undefined && HALVES.has(t.dataType));
 }
 
-/** Puts a Cast behind a node: what read its output reads the Cast's. */
+/** Inserts a Cast after a node: its readers then read the Cast's output. */
 function castOutput(node: NodeProto, casts: NodeProto[]): void {
   const [output] = node.output;
   const half = `${output}/octavo.half`;

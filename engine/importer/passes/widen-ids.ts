@@ -3,8 +3,8 @@ import { STEP_INPUT } from '../imported-model.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 
 /**
- * A step's tokens and positions are int64; graphs that want int32, as ONNX Runtime's own converters
- * write them, get a Cast.
+ * A step's tokens and positions are int64. Graphs that take int32, as ONNX Runtime's own converters
+ * write, get a Cast.
  */
 export function widenIds(graph: Graph): void {
   for (const name of [STEP_INPUT.inputIds, STEP_INPUT.positionIds]) {
@@ -13,7 +13,7 @@ export function widenIds(graph: Graph): void {
     type.value.elemType = Type.INT64;
     const narrow = `${name}/octavo.int32`;
     for (const node of graph.nodes) {
-      // A Gather takes both.
+      // A Gather accepts both types.
       if (node.opType === 'Gather' && node.input[1] === name) continue;
       node.input.forEach((input, index) => {
         if (input === name) node.input[index] = narrow;

@@ -3,7 +3,7 @@ import { STEP_INPUT } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { PACKED_PRODUCTS } from '../packed-products.js';
 
-/** Stand in a shape for the tokens of the step, and for those before it. */
+/** Placeholders in a shape for the number of tokens of the step, and of those before it. */
 export const STEP_LENGTH = -1;
 export const STEP_PAST = -2;
 
@@ -27,9 +27,9 @@ const KEEPING = new Set([
 ]);
 
 /**
- * Shapes of activations, `[1, STEP_LENGTH, width]`, along the residual stream: exporters ask for
- * them in every layer, and a probe must not run all layers before to answer. Undefined where it is
- * not this plain.
+ * Shapes of activations, `[1, STEP_LENGTH, width]`, along the residual stream. Exports ask for them
+ * in every layer, and a probe must not run all earlier layers for the answer. Undefined for any
+ * other shape.
  */
 export class ActivationShapes {
   readonly #graph: Graph;
@@ -55,8 +55,8 @@ export class ActivationShapes {
   }
 
   /**
-   * What a Shape node gives, if its input is such an activation, or a cache that comes from
-   * outside.
+   * The result of a Shape node whose input is such an activation, or a cache that is an input of
+   * the graph.
    */
   answer(node: NodeProto): readonly number[] | undefined {
     if (node.opType !== 'Shape') return undefined;
@@ -82,7 +82,7 @@ export class ActivationShapes {
     }
     if (!KEEPING.has(node.opType)) return undefined;
     if (node.input.some((name) => this.#known.get(name)?.includes(STEP_PAST))) return undefined;
-    // Of a sum's two sides one is the stream itself; the other may come out of an attention.
+    // One operand of a sum is the stream itself; the other may come from an attention.
     return node.input.map((name) => this.#known.get(name)).find((shape) => shape !== undefined);
   }
 }

@@ -1,8 +1,8 @@
-/** What a mask was seen to be: everything that an attention shape can say about it. */
+/** A mask as probed, in the terms of an attention shape. */
 export interface ObservedMask {
-  /** 0 when no row was long enough to lose sight of its first token. */
+  /** Window in tokens; 0 when every row attends to its first token. */
   readonly slidingWindow: number;
-  /** One slope a head, or null when scores do not depend on distance. */
+  /** One slope for each head; null when scores do not depend on distance. */
   readonly alibiSlopes: Float32Array | null;
 }
 
@@ -16,17 +16,17 @@ export interface MaskRows {
 }
 
 /**
- * Exporters mask with -inf, the least float32 or float16, -1e9 or -10000: after the softmax, each
- * is an exact zero.
+ * Exporters mask with -inf, the lowest float32 or float16, -1e9 or -10000; after the softmax, each
+ * is exactly zero.
  */
 const MASKED = -5000;
 
 /**
- * Reads causality, a sliding window and ALiBi (Press et al. 2022) out of the values of a mask. A
- * constant that a whole row has in common does not matter to a softmax: BLOOM adds
+ * Derives causality, a sliding window and ALiBi (Press et al. 2022) from the values of a mask. A
+ * constant that is added to a whole row does not change a softmax: BLOOM adds
  * `slope * key position`, others the distance.
  *
- * @returns what a row does instead, when no attention shape can say it
+ * @returns a description of the first row that no attention shape can express
  */
 export function classifyMask(probes: readonly MaskRows[]): ObservedMask | string {
   let window = 0;
@@ -82,7 +82,7 @@ function readRow(
     Math.abs(values[start + key] - expected(key, slope)) <=
     1e-3 * Math.max(1, Math.abs(slope * (key - position)));
   while (farthest > 0 && fits(farthest - 1, near)) farthest -= 1;
-  // The longest distance gives the most digits.
+  // The longest distance gives the most precise slope.
   const slope = farthest < position ? (own - values[start + farthest]) / (position - farthest) : 0;
   for (let key = 0; key < length; key++) {
     if (key >= farthest && key <= position) continue;

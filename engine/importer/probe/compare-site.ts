@@ -13,9 +13,9 @@ import type { ProbeStep } from './probe.js';
 const TOLERANCE = 1e-3;
 
 /**
- * Holds the nodes' own result against that of the description.
+ * Compares the result of the graph's nodes with that of the described attention.
  *
- * @throws Error how far they are apart
+ * @throws Error states how far they differ
  */
 export function compareSite(
   site: SiteCandidate,
@@ -69,7 +69,7 @@ export function compareSite(
   );
 }
 
-/** Heads of `from` floats filled up with zeros to `to`. */
+/** Heads of `from` floats, padded with zeros to `to` floats. */
 function widened(data: Float32Array, from: number, to: number): Float32Array {
   if (from === to) return data;
   const heads = data.length / from;

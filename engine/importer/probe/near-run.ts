@@ -5,15 +5,14 @@ import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';
 
 /**
- * The first two differ in the past alone: what a shape has to do with its length shows in the
- * difference.
+ * The first two steps differ only in the length of the past, which shows how shapes depend on it.
  */
 type Steps = readonly [ProbeStep, ProbeStep, ...ProbeStep[]];
 const CHUNKS: Steps = [
   { past: 6, length: 5 },
   { past: 9, length: 5 },
 ];
-/** Some masks are made for whole prompts and single tokens alone. */
+/** Some masks support only whole prompts and single tokens. */
 const PROMPT_OR_TOKEN: Steps = [
   { past: 6, length: 1 },
   { past: 9, length: 1 },
@@ -24,25 +23,25 @@ export interface Sizes {
   readonly numHeads: number;
   readonly numKvHeads: number;
   /**
-   * Of a query and a key; a value may have another one (DeepSeek's multi-head latent attention).
+   * Size of a query's and a key's head; values may differ (DeepSeek's multi-head latent attention).
    */
   readonly keySize: number;
   readonly valueSize: number;
 }
 
-/** What came out of some short steps on random values. */
+/** Results of a few short steps on random values. */
 export interface Near {
   readonly steps: Steps;
-  /** By step. */
+  /** Input tensors, by step. */
   readonly given: readonly ReadonlyMap<string, Tensor>[];
   readonly results: readonly ReadonlyMap<string, Tensor>[];
-  /** Shapes that the mask is made from. */
+  /** Shape tensors on which the mask depends. */
   readonly shapes: readonly string[];
 }
 
 /**
- * Runs the site on random values. Some exporters fold batch and heads into one axis: both ranks of
- * a query are tried.
+ * Runs the site on random values. Some exporters fold batch and heads into one axis, so both ranks
+ * of a query are tried.
  */
 export async function runNear(probe: Probe, site: SiteCandidate, sizes: Sizes): Promise<Near> {
   const shapes = shapesOfMask(probe.graph, site);
@@ -79,7 +78,7 @@ function randomFeeds(
   rank: number,
 ): Map<string, Tensor> {
   let seed = 1;
-  // Small numbers with a fixed seed; not for cryptography: Numerical Recipes' linear congruence.
+  // Small random numbers with a fixed seed: the linear congruential generator of Numerical Recipes.
   const next = (): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     return seed / 2 ** 31 - 1;
@@ -106,7 +105,7 @@ function randomFeeds(
     .set(site.value, fresh(valueSize));
 }
 
-/** All `Shape` nodes that the mask and the guards are made from. */
+/** All `Shape` nodes on which the mask and the guards depend. */
 function shapesOfMask(graph: Graph, { mask, guards }: SiteCandidate): string[] {
   if (!mask) return [];
   const outputs = [mask.tensor, ...guards.map(({ condition }) => condition)];

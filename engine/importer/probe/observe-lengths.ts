@@ -9,24 +9,24 @@ import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';
 
 /**
- * A tensor of one number that is, in a step of one sequence, the position of its last token, or the
- * same with something added.
+ * A tensor of one number that, in a step of one sequence, is the position of its last token plus a
+ * constant.
  */
 export interface LengthTensor {
   readonly name: string;
   readonly type: Type;
   readonly dims: readonly number[];
-  /** What is added. */
+  /** The constant. */
   readonly offset: number;
 }
 
 const NUMBERS = new Set<number>([Type.INT64, Type.INT32, Type.FLOAT]);
-/** Lengths are computed from positions with a few numbers; tables are looked up afterwards. */
+/** Lengths are computed from positions with few constants; tables are used later. */
 const MOST_CONSTANTS = 2 ** 16;
 
 /**
- * The first tensors of the positional part that hold the length of a sequence: what is made of them
- * holds it too.
+ * The first tensors of the positional part that hold the length of a sequence; tensors computed
+ * from them hold it, too.
  *
  * @param servedLength longest sequence, in tokens
  */
@@ -86,21 +86,21 @@ function constantOffset(
 }
 
 /**
- * As many ways to compute a sequence are told apart; what has more changes with every token, as
- * dynamic NTK does.
+ * At most this many switches are supported. A model with more changes with every token, as dynamic
+ * NTK does.
  */
 const MOST_SWITCHES = 4;
 /**
- * Points that are looked at between two lengths that differ: three rounds find one length among
+ * Lengths that are tried between two whose results differ: three rounds find one length among
  * 32,768.
  */
 const POINTS = 31;
 const POSITIONS = [0, 1, 2, 3];
 
 /**
- * Beyond which lengths the results change, with the positions alike.
+ * The lengths beyond which the results change although the positions are the same.
  *
- * @returns rising; undefined when they change too often for a choice between a few
+ * @returns lengths, rising; undefined when there are more than MOST_SWITCHES
  */
 export async function observeSwitches(
   probe: Probe,
@@ -148,14 +148,14 @@ async function observe(
   });
 }
 
-/** Where the tokens of a tensor lie. */
+/** The axis of a tensor along which its tokens are. */
 export interface TokenAxis {
   readonly axis: number;
   readonly rank: number;
 }
 export type TokenAxes = ReadonlyMap<string, TokenAxis>;
 
-/** The axis of each result along which its tokens lie; undefined when one has no such axis. */
+/** The token axis of each result; undefined when a result has none. */
 export async function observeTokenAxes(
   probe: Probe,
   results: readonly string[],

@@ -4,13 +4,13 @@ import { classifyMask, type MaskRows, type ObservedMask } from './classify-mask.
 import type { Near, Sizes } from './near-run.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
 
-/** Far enough for the windows that models have, 32768 at most, and near enough to take no time. */
+/** Covers the windows of known models, 32768 at most, and still takes no time. */
 const FARTHEST = 32_768 + 64;
 
 /**
- * Looks at a mask alone, without the products around it, up to far out.
+ * Probes a mask alone, without the matmuls around it, at long lengths.
  *
- * @returns what it does instead, when no attention shape can say it
+ * @returns a description of the mask when no attention shape can express it
  */
 export async function observeMask(
   probe: Probe,
@@ -23,7 +23,7 @@ export async function observeMask(
   const conditions = guards.map(({ condition }) => condition);
   if (!mask && conditions.length > 0) return 'it zeroes rows of its output, but masks nothing';
   if (!mask) return { slidingWindow: 0, alibiSlopes: null };
-  // Three places: a mask in chunks would look like a window in one of them.
+  // At three lengths: a chunked mask would look like a window at one of them.
   const [{ past: short, length }] = near.steps;
   const farthest = Math.min(maxLength, FARTHEST);
   const places = [short, Math.floor(farthest * 0.6), farthest - length];
@@ -58,7 +58,7 @@ export async function observeMask(
   };
 }
 
-/** What a shape would be with more past: its sizes grow evenly with it, or not at all. */
+/** Extrapolates a shape to a longer past: each size grows linearly with the past, or not at all. */
 function extrapolate(
   { steps: [short, longer], results }: Near,
   name: string,
@@ -74,7 +74,7 @@ function extrapolate(
   return new Tensor('int64', BigInt64Array.from(sizes), [sizes.length]);
 }
 
-/** As `[heads, queries, past + queries]`; a mask of conditions becomes one of numbers. */
+/** The mask as `[heads, queries, past + queries]` numbers; booleans are converted. */
 function maskRows(
   tensor: Tensor | undefined,
   { past, length }: ProbeStep,

@@ -11,23 +11,23 @@ import type { Probe } from './probe.js';
 
 export interface ObservedSite {
   /**
-   * Its `headSize` is the larger one of keys and values: the smaller ones are filled up with zeros,
-   * which change nothing.
+   * `headSize` is the larger one of keys and values. The smaller are padded with zeros, which
+   * change nothing.
    */
   readonly shape: AttentionShape;
   readonly sizes: Sizes;
-  /** Some exporters fold batch and heads into one axis: 3, not 4. */
+  /** Rank of the output: 4, or 3 where the exporter folds batch and heads into one axis. */
   readonly outputRank: number;
 }
 
 /**
  * Finds out what a candidate computes by running its nodes, and nothing else of the model:
- * exporters write masks and scales in countless ways, but what they do to numbers can be seen.
- * First a step with random queries, keys and values; then masks alone, far out, to see windows. In
- * the end the result of the nodes must be the result of the described attention.
+ * exporters write masks and scales in countless ways, but their effect on numbers can be measured.
+ * First a step runs with random queries, keys and values; then the mask alone at long lengths, to
+ * find windows. Finally, the nodes' result must equal that of the described attention.
  *
- * @param maxLength how far out masks are looked at
- * @throws OctavoError `model_unsupported`: which node does what no attention shape can say
+ * @param maxLength length in tokens up to which masks are probed
+ * @throws OctavoError `model_unsupported`: names the node, and what no attention shape can express
  */
 export async function observeSite(
   probe: Probe,
@@ -53,7 +53,7 @@ export async function observeSite(
     };
     const cap =
       site.softcap || (site.capFactors.length > 0 ? product(graph, site.capFactors, near) : 0);
-    // softcap * tanh(x / softcap): the division is among the factors before the tanh.
+    // softcap * tanh(x / softcap): the division is one of the factors before the tanh.
     const described =
       site.capFactors.length > 0
         ? { ...shape, softcap: cap, scale: shape.scale * cap }

@@ -7,22 +7,22 @@ import { byteLength } from '../tensor-data.js';
 import { ActivationShapes, STEP_LENGTH, STEP_PAST } from './activation-shapes.js';
 import { type Subgraph, sliceGraph, writeSubgraph } from './subgraph.js';
 
-/** A step of one sequence, as the uncut graph is fed with it. */
+/** A step of one sequence, as inputs of the uncut graph. */
 export interface ProbeStep {
   readonly past: number;
   readonly length: number;
 }
 
-/** Runs parts of a graph in ONNX Runtime, on made-up values, to see what they do. */
+/** Runs parts of a graph in ONNX Runtime on generated values, to observe what they compute. */
 export class Probe {
   readonly graph: Graph;
   readonly #types: Map<string, Type>;
   /**
-   * Embeddings of tokens: their values say nothing here, and the tables are the largest weights of
-   * all.
+   * Token embeddings, which are replaced: their values do not matter here, and the tables are the
+   * largest weights.
    */
   readonly #embeddings: ReadonlyMap<string, number>;
-  /** Outputs of Shape nodes that ask for an activation. */
+  /** Outputs of Shape nodes whose input is an activation. */
   readonly #answers = new Map<string, readonly number[]>();
 
   constructor(graph: Graph) {
@@ -37,7 +37,8 @@ export class Probe {
   }
 
   /**
-   * Those among some tensors that can be computed: without a node that ONNX Runtime does not know.
+   * Filters the tensors that can be computed, that is, without a node that ONNX Runtime does not
+   * know.
    */
   computable(outputs: readonly string[], foreign: string): string[] {
     return outputs.filter((name) => {
@@ -48,9 +49,9 @@ export class Probe {
 
   /**
    * @param outputs which tensors to compute
-   * @param feeds tensors that are given instead of computed; inputs of the graph are made up where
-   *   they are absent
-   * @throws Error when ONNX Runtime refuses, or an input is not known
+   * @param feeds tensors that are given instead of computed; absent inputs of the graph are
+   *   generated
+   * @throws Error when ONNX Runtime refuses, or an input is unknown
    */
   async run(
     outputs: readonly string[],
@@ -109,8 +110,8 @@ export class Probe {
 }
 
 /**
- * Most bytes of constants in a mask: a table of 4096 x 4096 conditions is the largest that
- * exporters make.
+ * Bound on the constants of a mask, in bytes. The largest that exporters write is a table of 4096 x
+ * 4096 booleans.
  */
 const MOST_CONSTANTS = 64 * 2 ** 20;
 
@@ -138,7 +139,7 @@ function embeddings(graph: Graph): Map<string, number> {
   return found;
 }
 
-/** A tensor of the types that decoders have around their attention. */
+/** A tensor filled with one value, of the types that occur around attention. */
 export function filled(
   type: number,
   dims: readonly number[],

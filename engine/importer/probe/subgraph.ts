@@ -14,11 +14,11 @@ import { isExternal, readBytes } from '../tensor-data.js';
 /** The part of a graph that computes some tensors from others. */
 export interface Subgraph {
   readonly nodes: readonly NodeProto[];
-  /** Tensors it reads that neither it nor a weight makes. */
+  /** Tensors it reads that are neither its own nor weights. */
   readonly inputs: readonly string[];
 }
 
-/** What computes `outputs`, going back no further than to the tensors of `cuts`. */
+/** The nodes that compute `outputs`, back to the tensors of `cuts`. */
 export function sliceGraph(
   graph: Graph,
   outputs: readonly string[],
@@ -38,9 +38,7 @@ export function sliceGraph(
   return { nodes: nodes.reverse(), inputs };
 }
 
-/**
- * Serializes a subgraph as a model of its own, with its weights inside: those of a mask are small.
- */
+/** Serializes a subgraph as a separate model with inline weights: those of a mask are small. */
 export function writeSubgraph(
   graph: Graph,
   { nodes, inputs }: Subgraph,
@@ -60,7 +58,7 @@ export function writeSubgraph(
       functions,
       graph: create(GraphProtoSchema, {
         name: 'probe',
-        // A node may make a tensor that is fed here, beside one that is wanted.
+        // A node may output a tensor that is fed here besides one that is computed.
         node: nodes.map((node) => withoutOutputs(node, fed)),
         initializer: [...names].flatMap((name) => {
           const tensor = graph.initializer(name);

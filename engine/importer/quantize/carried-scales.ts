@@ -4,16 +4,15 @@ import { readersOf } from '../readers.js';
 import type { Product } from './find-products.js';
 
 /**
- * Products whose result need not be multiplied by the scales of its rows: it is only multiplied,
- * element by element, with something else, and only products read that. They take the factor of a
- * row along with their own:
+ * Finds matmuls whose row scales can be applied later: the result is only multiplied, element by
+ * element, with another tensor, and only matmuls read that. They apply the row's factor along with
+ * their own:
  *
  *     down(act(gate) * (s up)) = s down(act(gate) * up)       s: one number a row
  *
- * which saves a pass over the widest tensor of a layer.
+ * This saves a pass over the widest tensor of a layer.
  *
- * @returns by the name of the activation that is to be multiplied: the product that leaves its
- *   scale to it
+ * @returns the matmul whose scale is deferred, by the name of the activation that carries it
  */
 export function carriedScales(
   graph: Graph,
@@ -32,8 +31,8 @@ export function carriedScales(
     // (Its square would have the scale twice.)
     if (gate?.opType !== 'Mul' || gate.input[0] === gate.input[1]) continue;
     const [activation] = gate.output;
-    // Of two products that are multiplied with each other, one is enough; and a row must stay a
-    // row.
+    // Only one of two matmuls that are multiplied with each other defers its scale; and rows must
+    // stay rows.
     if (carried.has(activation) || graph.outputs.has(activation)) continue;
     const next = readers.get(activation) ?? [];
     const takes = (node: NodeProto): boolean => {

@@ -16,16 +16,16 @@ import {
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
-/** Bytes of the model's weights that have been read, of all that will be. */
+/** Receives the bytes of weights read so far, and in total. */
 export type ConversionProgress = (done: number, total: number) => void;
 
-/** Bytes of a weight that is copied at a time. */
+/** Bytes of a weight that are copied at a time. */
 const PIECE = 16 * 2 ** 20;
 
 /**
- * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and takes along
- * what else lies outside the protobuf: the graph then needs no other file. One matrix at a time is
- * in memory, as int8, and a few rows of it as float32.
+ * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and copies all
+ * other external data, so that the graph needs no other file. At any time, memory holds one matrix
+ * as int8, and a few of its rows as float32.
  *
  * @throws OctavoError `model_file_corrupt` for weights that are not finite
  */
@@ -136,7 +136,7 @@ class Conversion {
     };
   }
 
-  /** Norms, biases, rotary tables, embeddings that are not tied: as they are. */
+  /** Copies norms, biases, rotary tables and untied embeddings unchanged. */
   async #copyRest(own: ReadonlySet<TensorProto>): Promise<void> {
     for (const tensor of liveParts(this.#graph).initializers) {
       if (!isExternal(tensor) || own.has(tensor)) continue;
@@ -175,7 +175,7 @@ class Conversion {
 
   readonly #pause = async (bytesRead: number): Promise<void> => {
     this.#advance(bytesRead);
-    // Signals and messages of the thread get their turn.
+    // Lets the thread handle signals and messages.
     await new Promise((resolve) => setImmediate(resolve));
   };
 

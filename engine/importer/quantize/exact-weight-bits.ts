@@ -10,15 +10,16 @@ import {
 } from '../onnx/onnx_pb.js';
 import { LARGEST_WEIGHT, type WeightBits } from './quantization.js';
 
-/** Row counts for which ONNX Runtime has kernels of their own. */
+/** Row counts for which ONNX Runtime has separate kernels. */
 const ROWS = [1, 2, 3, 4, 6, 8, 17, 64];
 const INPUTS = 128;
 const OUTPUTS = 64;
 
 /**
- * Options of a session that make int8 products exact where they would saturate: ONNX Runtime stores
+ * Session options that make int8 matmuls exact where they would saturate: ONNX Runtime then stores
  * weights beyond [-64, 64] as uint8, whose kernel widens each number first. It does so on any x86
- * CPU, also where VNNI is exact and far quicker: only for CPUs on which `exactWeightBits` is not 8.
+ * CPU, also where VNNI is exact and far quicker, so use them only on CPUs where `exactWeightBits`
+ * is not 8.
  */
 export const EXACT_SUMS = { x64quantprecision: '1' } as const;
 
@@ -29,13 +30,13 @@ export const EXACT_SUMS = { x64quantprecision: '1' } as const;
 export type ProductProbe = (weight: number, rows: readonly number[]) => Promise<Float32Array[]>;
 
 /**
- * How many bits a weight may have so that products are exact on this machine, or null when 7 are
+ * The number of bits up to which weights give exact matmuls on this machine; null when even 7 are
  * too many.
  *
  * x86 CPUs without VNNI or AMX add two neighboring products of a u8 and an s8 in 16 bits, which
- * saturate: 2 * 255 * 127 > 32,767. Nobody would see it but in the quality of the text. ARM's
- * instructions widen first. Instead of reading the CPU's features, in another way on each system
- * and without knowing what ONNX Runtime makes of them, the largest products are computed once.
+ * saturate: 2 * 255 * 127 > 32,767. It would show only in the quality of the text. ARM's
+ * instructions widen first. CPU features are read in another way on each system and do not tell
+ * which of them ONNX Runtime uses, so the largest products are computed once instead.
  */
 export async function exactWeightBits(
   probe: ProductProbe = (weight, rows) => runProducts(weight, rows),
@@ -53,7 +54,7 @@ async function isExact(probe: ProductProbe, weight: number): Promise<boolean> {
   return products.every((product) => product.every((value) => value === expected));
 }
 
-/** @param options of the session */
+/** @param options session options */
 export async function runProducts(
   weight: number,
   rows: readonly number[],

@@ -5,12 +5,12 @@ import { whyNotUnpacked } from './nbits-matrix.js';
 import type { QuantizeScope } from './quantization.js';
 import { DENSE_TYPES } from './stored-matrix.js';
 
-/** Where a product's weight comes from. */
+/** Where a matmul's weight comes from. */
 export type WeightSource =
   | {
       readonly kind: 'dense';
       readonly tensor: TensorProto;
-      /** Stored `[outputs, inputs]`. */
+      /** Whether it is stored as `[outputs, inputs]`. */
       readonly turned: boolean;
     }
   | {
@@ -21,7 +21,7 @@ export type WeightSource =
       readonly zeroPoints: TensorProto | null;
     };
 
-/** A product of a float activation with a constant matrix. */
+/** A matmul of a float activation with a constant matrix. */
 export interface Product {
   readonly node: NodeProto;
   readonly activation: string;
@@ -30,11 +30,11 @@ export interface Product {
   readonly source: WeightSource;
   readonly inputs: number;
   readonly outputs: number;
-  /** Added to the result; '' for none. */
+  /** Tensor that is added to the result; '' for none. */
   readonly bias: string;
 }
 
-/** A table of rows, looked up by token, that is the LM head's weight too. */
+/** An embedding table that is also the LM head's weight. */
 export interface Embedding {
   readonly node: NodeProto;
   readonly tensor: TensorProto;
@@ -43,17 +43,17 @@ export interface Embedding {
 export interface QuantizePlan {
   readonly products: readonly Product[];
   readonly embeddings: readonly Embedding[];
-  /** Products with constant weights that stay what they are, and why. */
+  /** Matmuls with constant weights that are not quantized, and why. */
   readonly left: readonly { readonly node: NodeProto; readonly reason: string }[];
 }
 
 /**
- * A sum of fewer products is no work, and not always a linear layer: the angles of a rotary
- * embedding are often computed as a product of positions with frequencies, whose inner size is 1.
+ * Smallest inner size that is quantized. Smaller matmuls take no time, and some are no linear
+ * layers: rotary angles are often a matmul of positions with frequencies, of inner size 1.
  */
 const FEWEST_INPUTS = 16;
 const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
-/** Products that stay what they are, whatever their weights. */
+/** Operators that are never quantized, and why. */
 const LEFT: Readonly<Record<string, string>> = {
   MatMulInteger: 'weights of 8 bits already',
   MatMulIntegerToFloat: 'weights of 8 bits already',
@@ -61,9 +61,9 @@ const LEFT: Readonly<Record<string, string>> = {
 };
 
 /**
- * Finds what W8A8 can take over.
+ * Finds the matmuls that W8A8 can rewrite.
  *
- * @param isTied whether a table `[outputs, inputs]` and the weight of the last product are the same
+ * @param isTied whether a table `[outputs, inputs]` and the weight of the last matmul hold the same
  *   numbers
  */
 export function planQuantization(
@@ -86,7 +86,7 @@ export function planQuantization(
   return { products, embeddings, left };
 }
 
-/** The product, or why it is none that can be quantized. */
+/** The matmul, or the reason why it cannot be quantized. */
 function asProduct(
   graph: Graph,
   node: NodeProto,
@@ -123,7 +123,7 @@ function packedProduct(
   if (!scope.nbits) return 'packed weights (--quantize-nbits takes them)';
   const reason = whyNotUnpacked(node);
   if (reason) return reason;
-  // (Scales of float16 are behind a Cast once the graph has been widened.)
+  // (After the graph has been widened, float16 scales are followed by a Cast.)
   const [packed, scales, zeroPoints] = [1, 2, 3].map((i) => graph.weight(node.input[i] ?? ''));
   if (!packed || !scales || (node.input[3] && !zeroPoints)) return 'weights that are computed';
   if (!DENSE_TYPES.has(scales.dataType)) return 'scales that are no floats';
@@ -136,9 +136,7 @@ function packedProduct(
   };
 }
 
-/**
- * The stored matrix behind a constant: exporters put Cast and Transpose between it and the product.
- */
+/** The stored matrix of a constant: exporters put Cast and Transpose between it and the matmul. */
 function findWeight(
   graph: Graph,
   name: string,
@@ -155,7 +153,7 @@ function findWeight(
     if (!maker || !['Cast', 'Transpose', 'Identity'].includes(maker.opType)) {
       return `weights that ${maker?.opType ?? 'nothing'} makes`;
     }
-    // Of a matrix, Transpose has but one order that changes anything.
+    // For a matrix, only one order of Transpose changes anything.
     if (maker.opType === 'Transpose') {
       const order = maker.attribute.find((a) => a.name === 'perm')?.ints.map(Number);
       if (order === undefined || order[0] === 1) turned = !turned;
@@ -164,7 +162,7 @@ function findWeight(
   }
 }
 
-/** Tables that are looked up by token and whose numbers are the LM head's: the last product's. */
+/** Embedding tables with the same numbers as the LM head, which is the last matmul. */
 function findEmbeddings(
   graph: Graph,
   products: readonly Product[],

@@ -4,21 +4,21 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:f
 import { dirname, join } from 'node:path';
 import { OctavoError } from '../../errors.js';
 
-/** A file of an entry, as it was when the entry was made. */
+/** A file of an entry, as it was when the entry was written. */
 interface StoredFile {
   readonly name: string;
   readonly size: number;
-  /** Milliseconds; a file that was not touched since is not hashed again. */
+  /** Milliseconds; a file that was not modified since is not hashed again. */
   readonly modified: number;
   readonly sha256: string;
 }
 
-/** What makes an entry complete: it is written last. */
+/** Marks an entry as complete: it is written last. */
 interface Manifest {
   readonly format: 1;
   readonly key: string;
   readonly files: readonly StoredFile[];
-  /** What was done to the model, one line each. */
+  /** One line for each rewriting of the model. */
   readonly rewrites: readonly string[];
 }
 
@@ -28,7 +28,7 @@ export interface CachedModel {
   readonly rewrites: readonly string[];
 }
 
-/** What a maker has put into an entry's directory; hashes in hexadecimal. */
+/** Content of an entry's directory; hashes in hexadecimal. */
 export interface EntryContent {
   readonly files: readonly { readonly name: string; readonly sha256: string }[];
   readonly rewrites: readonly string[];
@@ -36,14 +36,14 @@ export interface EntryContent {
 
 const MANIFEST = 'manifest.json';
 const PARTIAL = '.partial-';
-/** What is left of a process that was killed goes when it is surely dead. */
+/** Age after which the unfinished directory of a killed process is removed. */
 const STALE_MS = 24 * 3600 * 1000;
 
 /**
- * Rewritten models, one directory each, named by all that they were made from. An entry is made in
- * a directory of its own, made durable, and then renamed into place: it is there as a whole or not
- * at all. Two processes that make the same entry at once do the work twice, and the first rename
- * wins; nobody waits for a lock of somebody who died.
+ * Rewritten models, one directory each, named by a hash of all inputs. An entry is written to a
+ * temporary directory, synced to disk and then renamed into place, so it is there as a whole or not
+ * at all. Two processes that write the same entry at once do the work twice, and the first rename
+ * wins; there is no lock that a dead process could hold.
  */
 export class ModelCache {
   readonly #directory: string;
@@ -52,7 +52,7 @@ export class ModelCache {
     this.#directory = directory;
   }
 
-  /** The entry, or null when it is not there, or not what was written. */
+  /** The entry; null when it is missing or damaged. */
   async find(key: string): Promise<CachedModel | null> {
     const directory = join(this.#directory, key);
     let manifest: Manifest;
@@ -61,20 +61,20 @@ export class ModelCache {
       if (manifest.format !== 1 || manifest.key !== key) return null;
       for (const file of manifest.files) if (!(await isIntact(directory, file))) return null;
     } catch {
-      // Missing, unreadable or cut short: it is made again, and what keeps it from being made is
-      // then an error.
+      // Missing, unreadable or cut short: it is written again, and what prevents that is then an
+      // error.
       return null;
     }
     return { directory, rewrites: manifest.rewrites };
   }
 
   /**
-   * Makes an entry, in place of a damaged one.
+   * Writes an entry, and replaces a damaged one.
    *
-   * @param bytes what it will need, about: checked before the work is done
+   * @param bytes approximate size, checked against free space before the work begins
    * @param make writes the entry's files into a directory
-   * @throws OctavoError `model_cache_unusable`: no room, no permission; which directory, and the
-   *   flag that names another
+   * @throws OctavoError `model_cache_unusable`: no space or no permission; names the directory, and
+   *   the flag for another
    */
   async add(
     key: string,
@@ -101,7 +101,7 @@ export class ModelCache {
     }
   }
 
-  /** Renames a finished entry into place. @returns where it, or that of a faster process, is */
+  /** Renames a finished entry into place. @returns its path, or that of a faster process' entry */
   async #place(key: string, partial: string): Promise<string> {
     const final = join(this.#directory, key);
     for (let attempt = 0; ; attempt++) {
@@ -116,7 +116,8 @@ export class ModelCache {
         await rm(partial, { recursive: true, force: true });
         return final;
       }
-      // A damaged one is in the way. Moved first: a directory is not removed in one piece.
+      // A damaged entry is in the way. It is moved first, because removing a directory is not
+      // atomic.
       const aside = `${partial}-damaged`;
       await rename(final, aside).catch(() => undefined);
       await rm(aside, { recursive: true, force: true });
@@ -156,8 +157,8 @@ export class ModelCache {
 }
 
 /**
- * With its parents. Node's own `recursive` never comes back where the system answers ENOENT for a
- * parent that exists, as /proc does.
+ * Creates a directory and its parents. Node's own `recursive` never returns where the system
+ * answers ENOENT for a parent that exists, as /proc does.
  */
 export async function makeDirectory(path: string): Promise<void> {
   const parent = dirname(path);
@@ -213,7 +214,10 @@ export async function writeDurably(path: string, content: string | Uint8Array): 
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** A name is durable when its directory is. Windows has no such thing, and no need. */
+/**
+ * A file's name is durable once its directory is synced. Windows cannot sync directories, and need
+ * not.
+ */
 async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const directory = await open(path, 'r');

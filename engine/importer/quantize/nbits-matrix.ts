@@ -20,8 +20,8 @@ export interface PackedTensors {
 
 /**
  * The weights of com.microsoft.MatMulNBits: `packed[N][blocks][block_size * bits / 8]`, the lowest
- * bits of a byte first, one scale a block, and zero points that are packed the same way, or numbers
- * of the scales' type, or the middle of the range. A row is an output channel.
+ * bits of a byte first, with one scale for each block. Zero points are packed the same way, or have
+ * the scales' type, or are the middle of the range. A row is an output channel.
  */
 export class NBitsMatrix implements StoredMatrix {
   readonly rows: number;
@@ -64,8 +64,8 @@ export class NBitsMatrix implements StoredMatrix {
         const zeroPoint = zeroPoints[block];
         const blockEnd = Math.min(at + blockSize, end);
         while (at < blockEnd) {
-          // (What a last byte holds beyond the row is overwritten by the next row, or falls off the
-          // end.)
+          // (Values of the last byte beyond the row are overwritten by the next row, or dropped at
+          // the end.)
           for (let values = raw[byte++], left = 8; left > 0; left -= bits, values >>= bits) {
             into[at++] = ((values & mask) - zeroPoint) * scale;
           }
@@ -84,13 +84,13 @@ export class NBitsMatrix implements StoredMatrix {
     return (bytes[start + (bit >> 3)] >> (bit & 7)) & (2 ** this.#bits - 1);
   }
 
-  /** One for each block of each row. */
+  /** One zero point for each block of each row. */
   #readZeroPoints(): Float32Array {
     const tensor = this.#tensors.zeroPoints;
     const all = new Float32Array(this.rows * this.#blocks);
     if (!tensor) return all.fill(2 ** (this.#bits - 1));
     if (tensor.dataType !== Type.UINT8) return readAll(tensor, this.#bytes);
-    // Each row of zero points begins with a byte of its own.
+    // Each row of zero points begins at a byte boundary.
     const stride = Math.ceil((this.#blocks * this.#bits) / 8);
     const raw = new Uint8Array(this.rows * stride);
     this.#bytes.read(tensor, 0, raw);

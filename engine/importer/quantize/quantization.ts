@@ -6,9 +6,7 @@ export type Quantization = 'none' | 'w8a8';
 
 export const QUANTIZATIONS = ['none', 'w8a8'] as const satisfies readonly Quantization[];
 
-/**
- * Bits of a weight: on CPUs whose products of 8-bit numbers saturate, weights have one bit less.
- */
+/** Bits of a weight. On CPUs whose 8-bit matmuls saturate, weights have 7. */
 export type WeightBits = 7 | 8;
 
 /**
@@ -18,11 +16,11 @@ export type WeightBits = 7 | 8;
  */
 export const LARGEST_WEIGHT = { 7: 64, 8: 127 } as const satisfies Record<WeightBits, number>;
 
-/** What of a graph is quantized. */
+/** Which weights of a graph are quantized. */
 export interface QuantizeScope {
   /**
-   * Weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantized, then quantized
-   * again.
+   * Whether weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantized and
+   * quantized again.
    */
   readonly nbits: boolean;
 }

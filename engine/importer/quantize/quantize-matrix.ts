@@ -11,10 +11,10 @@ export interface QuantizedMatrix {
 
 /** Floats that are decoded at a time: 16 MiB. */
 const CHUNK = 4 * 2 ** 20;
-/** Rows that are turned at a time: their pieces of a column then fill a cache line. */
+/** Rows that are transposed at a time, so that their elements of a column fill a cache line. */
 const TILE = 64;
 /**
- * Added to and taken from a float64 of small magnitude, it rounds to the nearest integer, ties to
+ * Adding and subtracting it rounds a float64 of small magnitude to the nearest integer, ties to
  * even, as ONNX Runtime does.
  */
 const ROUND = 1.5 * 2 ** 52;
@@ -22,7 +22,10 @@ const ROUND = 1.5 * 2 ** 52;
 /** Called between chunks: reports progress, and lets other work of the thread happen. */
 export type Pause = (bytesRead: number) => Promise<void>;
 
-/** Rows are inputs, columns are output channels, before and after. The matrix is read twice. */
+/**
+ * Quantizes a matrix whose rows are inputs and whose columns are output channels; so is the result.
+ * Reads the matrix twice.
+ */
 export async function quantizeColumns(
   matrix: StoredMatrix,
   bits: WeightBits,
@@ -56,10 +59,10 @@ export async function quantizeColumns(
 }
 
 /**
- * Rows are output channels.
+ * Quantizes a matrix whose rows are output channels.
  *
- * @param turned the result's columns are the output channels, as products want them; otherwise its
- *   rows stay rows
+ * @param turned whether the result is transposed, so that its columns are the output channels, as
+ *   matmuls need them
  */
 export async function quantizeRows(
   matrix: StoredMatrix,
@@ -100,7 +103,9 @@ export async function quantizeRows(
   return { values, scales };
 }
 
-/** A sum of magnitudes tells of any number in it that is none: int8 has no place for those. */
+/**
+ * A sum of magnitudes is not finite when any of its numbers is not; int8 cannot represent those.
+ */
 function refuseUnlessFinite(sum: number): void {
   if (!Number.isFinite(sum)) throw new NotFiniteError();
 }
@@ -112,7 +117,7 @@ function scalesOf(largest: Float32Array, bits: WeightBits): Float32Array {
   return largest.map((x) => x / LARGEST_WEIGHT[bits]);
 }
 
-/** A channel of zeros has the scale 0, and zeros for values. */
+/** A channel of zeros has scale 0 and value 0. */
 function inversesOf(scales: Float32Array): Float64Array {
   return Float64Array.from(scales, (scale) => (scale === 0 ? 0 : 1 / scale));
 }

@@ -16,7 +16,7 @@ import { TensorBytes } from './stored-matrix.js';
 import { isTied } from './tied-table.js';
 import { WeightsFile } from './weights-file.js';
 
-/** Part of every key: to be raised when the same model would be rewritten in another way. */
+/** Part of every key: raise it whenever the rewriting changes. */
 const PASS_VERSION = 3;
 const MODEL = 'model.onnx';
 const WEIGHTS = 'weights.bin';
@@ -24,19 +24,18 @@ const WEIGHTS = 'weights.bin';
 export interface QuantizeModelOptions extends QuantizeScope {
   /** Where rewritten models are kept. */
   readonly cacheDir: string;
-  /** Called while weights are converted; not at all when the cache has them. */
+  /** Called while weights are converted; not called when the cache has them. */
   readonly onProgress?: ConversionProgress;
-  /** How many bits are exact on this CPU: measured, unless a test knows better. */
+  /** How many bits are exact on this CPU. Measured by default; tests set it. */
   readonly weightBits?: () => Promise<WeightBits | null>;
 }
 
 /**
- * Rewrites a graph's products as W8A8, on disk: weights are read and written in pieces, and the
- * next start finds the result.
+ * Rewrites a graph's matmuls as W8A8 on disk. Weights are read and written in pieces, and the next
+ * start finds the result in the cache.
  *
- * @param graph as its file has it, but for passes that always do the same; changed, and of no
- *   further use
- * @returns the rewritten graph, whose files lie in the cache
+ * @param graph as in its file, or after passes that are deterministic; consumed
+ * @returns the rewritten graph, whose files are in the cache
  * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is
  *   nothing to quantize
  */
@@ -67,9 +66,7 @@ function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
   }
 }
 
-/**
- * What W8A8 would do to a model, line by line, without doing it. @param bits null: this CPU cannot
- */
+/** Describes, line by line, what W8A8 would do to a model. @param bits null when this CPU cannot */
 export async function inspectQuantization(
   file: string,
   scope: QuantizeScope,
@@ -111,7 +108,7 @@ async function addTo(
   });
 }
 
-/** For people: what is quantized, and what is left. */
+/** Describes for users what is quantized, and what is not. */
 function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
   const { products, embeddings, left } = plan;
   const activations = new Set(products.map(({ activation }) => activation)).size;
@@ -133,7 +130,7 @@ function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
   return lines;
 }
 
-/** About: a byte for each weight that is quantized, and all others as they are. */
+/** Approximate size in bytes: one for each quantized weight, and all other weights unchanged. */
 function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number {
   const replaced = new Set<TensorProto>(embeddings.map(({ tensor }) => tensor));
   let bytes = embeddings.reduce((n, { tensor }) => n + byteLength(tensor) / 4, 0);
@@ -148,9 +145,9 @@ function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number
 }
 
 /**
- * Named by content: the hash of the graph as the passes before have left it, and for each file of
- * weights its size and time, as build tools do; hashing gigabytes at every start would take longer
- * than loading them.
+ * The key: a hash of the graph after the earlier passes, and of size and modification time of each
+ * file of weights, as build tools use them. Hashing gigabytes at every start would take longer than
+ * loading them.
  */
 async function cacheKey(graph: Graph, scope: QuantizeScope, bits: WeightBits): Promise<string> {
   const hash = createHash('sha256').update(writeModel(graph));

@@ -4,13 +4,13 @@ import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.
 import { externalRange, isExternal } from '../tensor-data.js';
 
 /**
- * A constant matrix of a model, row by row as float32, so that no more than a few rows need be in
+ * A constant matrix of a model that is read row by row as float32, so that only a few rows are in
  * memory.
  */
 export interface StoredMatrix {
   readonly rows: number;
   readonly columns: number;
-  /** Bytes that one pass reads, for progress. */
+  /** Bytes that one pass reads; for reporting progress. */
   readonly bytes: number;
   /** Decodes rows `first` to `first + count - 1` into the beginning of `into`. */
   read(first: number, count: number, into: Float32Array): void;
@@ -19,7 +19,7 @@ export interface StoredMatrix {
 /** Types of dense matrices that can be read. */
 export const DENSE_TYPES: ReadonlySet<number> = new Set([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
 
-/** Opens the bytes of tensors, wherever they are; remembers open files. */
+/** Reads the bytes of tensors, inline or in files; keeps files open until it is closed. */
 export class TensorBytes {
   readonly #modelFile: string;
   readonly #files = new Map<string, number>();
@@ -29,9 +29,8 @@ export class TensorBytes {
   }
 
   /**
-   * @param into filled completely
-   * @throws OctavoError `model_file_corrupt` when the file ends too early, though it was long
-   *   enough when it was checked
+   * @param into buffer that is filled completely
+   * @throws OctavoError `model_file_corrupt` when the file has become shorter since it was checked
    */
   read(tensor: TensorProto, offset: number, into: Uint8Array): void {
     if (!isExternal(tensor)) {
@@ -63,7 +62,7 @@ export class TensorBytes {
   }
 }
 
-/** Values may stand in fields of their own type instead of raw bytes. */
+/** Values may be in typed fields instead of raw bytes. */
 function inlineBytes(tensor: TensorProto): Uint8Array {
   if (tensor.rawData.length > 0) return tensor.rawData;
   const typed = typedData(tensor);
@@ -138,7 +137,10 @@ function widen(from: Uint16Array, type: number, into: Float32Array): void {
 
 let halves: Float32Array | null = null;
 
-/** All 65,536 float16 numbers: a look-up is several times faster than arithmetic on the bits. */
+/**
+ * Table of all 65,536 float16 numbers: a look-up is several times faster than arithmetic on the
+ * bits.
+ */
 function halfTable(): Float32Array {
   halves ??= Float32Array.from({ length: 65_536 }, (_, bits) => {
     const sign = bits & 0x8000 ? -1 : 1;

@@ -2,13 +2,12 @@ import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.
 import type { Product } from './find-products.js';
 import { DenseMatrix, type TensorBytes } from './stored-matrix.js';
 
-/** Entries that are compared; chance makes no such many floats equal. */
+/** Entries that are compared: so many floats are not equal by chance. */
 const SAMPLED = 64;
 
 /**
- * Whether an embedding table holds the numbers of the LM head: the same tensor, or, as most
- * exporters write it, a second one with the same content, of which some entries in the middle are
- * compared.
+ * Whether an embedding table holds the numbers of the LM head: it is the same tensor, or a copy, as
+ * most exporters write; then some entries in the middle are compared.
  */
 export function isTied(table: TensorProto, head: Product, bytes: TensorBytes): boolean {
   const { source, inputs, outputs } = head;

@@ -9,11 +9,11 @@ import {
   type TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
 
-/** ONNX recommends pages; ONNX Runtime maps files that keep to it. */
+/** ONNX recommends to align tensors to pages; ONNX Runtime then maps the file. */
 const ALIGNMENT = 4096;
 const PADDING = new Uint8Array(ALIGNMENT);
 
-/** External data that is written from its start to its end, and hashed on the way. */
+/** A file of external data that is written sequentially and hashed on the way. */
 export class WeightsFile {
   readonly #file: FileHandle;
   readonly #location: string;
@@ -51,14 +51,14 @@ export class WeightsFile {
     });
   }
 
-  /** Makes it durable. @returns its SHA-256, hexadecimal */
+  /** Syncs the file to disk. @returns its SHA-256, hexadecimal */
   async finish(): Promise<string> {
     await this.#file.sync();
     await this.#file.close();
     return this.#hash.digest('hex');
   }
 
-  /** Without finishing. Idempotent. */
+  /** Closes the file without finishing it. Idempotent. */
   async close(): Promise<void> {
     await this.#file.close().catch(() => undefined);
   }

@@ -3,8 +3,8 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 import { readersOf } from '../readers.js';
 
 /**
- * Past and fresh keys, or values, where they are joined: by Concat along the tokens, or by an
- * attention node that gives its present.
+ * Past and fresh keys, or values, that are joined by a Concat along the tokens, or by an attention
+ * node that outputs its present.
  */
 export interface JoinedCache {
   /** Input of the graph. */
@@ -13,7 +13,7 @@ export interface JoinedCache {
   readonly joined: string;
 }
 
-/** What moves numbers without changing them, or repeats the heads of a group. */
+/** Operators that move numbers without changing them, or repeat the heads of a group. */
 export const MOVES = new Set([
   'Transpose',
   'Reshape',
@@ -24,7 +24,7 @@ export const MOVES = new Set([
   'Identity',
 ]);
 
-/** Who reads what, and where caches join the step, in one graph. */
+/** Follows tensors through one graph: their readers, and where caches join the step. */
 export class CacheFlow {
   readonly graph: Graph;
   readonly #readers: ReadonlyMap<string, readonly NodeProto[]>;
@@ -43,7 +43,7 @@ export class CacheFlow {
     return this.#readers.get(tensor) ?? [];
   }
 
-  /** True for keys or values that a Concat of past and fresh ones makes. */
+  /** True for keys or values that are the output of a Concat of past and fresh ones. */
   joins(tensor: string): boolean {
     return this.#joins.has(tensor);
   }
@@ -52,7 +52,7 @@ export class CacheFlow {
    * The cache of an attention node's keys or values, an input of the graph: the node joins it with
    * `fresh` itself, or it was joined before.
    *
-   * @param past the node's own input; '' without
+   * @param past the node's own input; '' when absent
    */
   cacheOf(past: string, fresh: string): JoinedCache | undefined {
     const cache = past ? { past, fresh, joined: '' } : this.cacheBehind(fresh);
@@ -60,10 +60,9 @@ export class CacheFlow {
   }
 
   /**
-   * The cache that a tensor holds the keys or values of, if between them nothing but moves and
-   * factors lies.
+   * The cache whose keys or values a tensor holds, if only moves and factors are in between.
    *
-   * @param onFactor is told what multiplies or divides; without it, factors are not expected
+   * @param onFactor receives each factor; when absent, a factor ends the search
    */
   cacheBehind(
     tensor: string,
@@ -86,7 +85,7 @@ export class CacheFlow {
     }
   }
 
-  /** For a product or quotient of an activation and one number. */
+  /** Parts of a product or quotient of an activation and one number. */
   factorOf(node: NodeProto): { value: string; factor: string; divides: boolean } | undefined {
     const divides = node.opType === 'Div';
     if (!divides && node.opType !== 'Mul') return undefined;
@@ -96,7 +95,7 @@ export class CacheFlow {
     return undefined;
   }
 
-  /** True when no activation takes part in a tensor, unless by its shape. */
+  /** True when a tensor depends on no activation, except on shapes. */
   #isNumber(tensor: string): boolean {
     const open = new Set([tensor]);
     for (const name of open) {
@@ -104,18 +103,18 @@ export class CacheFlow {
       const node = this.graph.producer(name);
       if (!node) return false;
       if (node.opType === 'Shape' || node.opType === 'Size') continue;
-      // A set grows while it is iterated.
+      // A Set may grow while it is iterated.
       for (const input of node.input) open.add(input);
     }
     return true;
   }
 }
 
-/** Concat(past, fresh) along the tokens, with a past that comes from outside. */
+/** Recognizes Concat(past, fresh) along the tokens, where the past is an input of the graph. */
 export function joinOf(graph: Graph, node: NodeProto): JoinedCache | undefined {
   if (node.opType !== 'Concat' || node.input.length !== 2) return undefined;
   const [joined, fresh] = node.input;
-  // Files of float16 with inputs of float32 convert the past first.
+  // float16 files with float32 inputs convert the past first.
   const cast = graph.producer(joined);
   const past = cast?.opType === 'Cast' ? cast.input[0] : joined;
   const shape = shapeOf(graph.inputs.get(past));
@@ -125,15 +124,15 @@ export function joinOf(graph: Graph, node: NodeProto): JoinedCache | undefined {
 }
 
 /**
- * Inputs and outputs by position of past keys, fresh keys and present keys; those of values stand
- * behind each.
+ * Positions of past keys and fresh keys among an operator's inputs; those of the values follow
+ * each.
  */
 const PLACES: Readonly<Record<string, readonly [past: number, fresh: number]>> = {
   Attention: [4, 1],
   MultiHeadAttention: [6, 1],
 };
 
-/** What an attention node gives to later ones that read its cache. */
+/** Outputs of an attention node for later nodes that read its cache. */
 function presentsOf({ opType, input, output }: NodeProto): JoinedCache[] {
   const [past, fresh] = PLACES[opType] ?? [];
   if (past === undefined || fresh === undefined) return [];

@@ -1,7 +1,7 @@
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /**
- * How a tensor holds its heads, for a batch of one: `heads` is `[1, H, T, D]` or `[H, T, D]`,
+ * Layout of a tensor's heads, for a batch of one: `heads` is `[1, H, T, D]` or `[H, T, D]`,
  * `tokens` is `[1, T, H * D]`.
  */
 export type HeadLayout = 'heads' | 'tokens';
@@ -11,30 +11,33 @@ export interface JoinedNames {
   readonly value: string;
 }
 
-/** What the mask does to scores, as tensors of the graph. */
+/** Tensors of the graph from which the mask can be computed. */
 export interface MaskSource {
-  /** Values that are added to the scores, or the scores after it was done. */
+  /** The values that are added to the scores, or the masked scores. */
   readonly tensor: string;
-  /** The scores before, which the probe replaces by zeros; null when `tensor` is the mask alone. */
+  /**
+   * The scores before masking, which the probe replaces by zeros; null when `tensor` is the mask
+   * itself.
+   */
   readonly scores: string | null;
-  /** What the attention node does beside it. */
+  /** Whether the attention node also masks later tokens itself. */
   readonly causal: boolean;
 }
 
 /**
- * Attention as it stands in a graph, before anything is known about what its mask does. The node,
- * or nodes, from query, past and fresh keys and values to the output.
+ * Attention as found in a graph, before its mask has been probed: the nodes from query, past and
+ * fresh keys and values to the output.
  */
 export interface SiteCandidate {
   readonly form: string;
-  /** The node that people are told about, and the last one: it makes `output`. */
+  /** The last node, which computes `output`; messages name it. */
   readonly node: NodeProto;
   readonly numHeads: number;
   readonly query: string;
   readonly queryLayout: HeadLayout;
   /**
-   * This step's keys and values, before they join the past; what another site puts there, if that
-   * one has the cache.
+   * This step's keys and values, before they join the past. If another site owns the cache, that
+   * site's.
    */
   readonly key: string;
   readonly value: string;
@@ -43,39 +46,39 @@ export interface SiteCandidate {
   readonly pastKey: string;
   readonly pastValue: string;
   /**
-   * Past and fresh ones together, `[batch, kvHeads, past + T, headSize]`, where they are tensors
-   * that the node reads.
+   * Past and fresh keys and values together, `[batch, kvHeads, past + T, headSize]`; null when the
+   * node joins them itself.
    */
   readonly joined: JoinedNames | null;
-  /** The same, if an earlier site has this cache already, which this one attends over too. */
+  /** The same, when an earlier site owns the cache that this one reads; else null. */
   readonly reads: JoinedNames | null;
   readonly output: string;
   readonly outputLayout: HeadLayout;
   /**
-   * What the node states, null for its default of 1 / sqrt(headSize); factors that the graph
-   * computes come on top.
+   * Scale as the node states it; null for its default of 1 / sqrt(headSize). Factors that the graph
+   * computes are not included.
    */
   readonly scale: number | null;
   readonly softcap: number;
   /** Tensors that multiply or divide the scores on their way to the softcap. */
   readonly factors: readonly Factor[];
-  /** The same after the tanh of a softcap: its height. Empty without. */
+  /** Factors after the tanh of a softcap: its height. Empty without a softcap. */
   readonly capFactors: readonly Factor[];
-  /** Null: nothing is masked but later tokens. */
+  /** Null when only later tokens are masked. */
   readonly mask: MaskSource | null;
-  /** What stands behind the output for rows without any key, of which causal attention has none. */
+  /** Nodes after the output for rows without any key. Causal attention has no such rows. */
   readonly guards: readonly RowGuard[];
 }
 
 /**
- * `Where(rows without any key, 0, attention)`, as transformers 5 writes it: a fused kernel gives
- * such rows zeros, a softmax over nothing does not.
+ * `Where(rows without any key, 0, attention)`, as transformers 5 writes it: a fused kernel returns
+ * zeros for such rows, a softmax over nothing does not.
  */
 export interface RowGuard {
   readonly node: NodeProto;
-  /** Conditions, true for a row without any key. */
+  /** Tensor of conditions, true for a row without any key. */
   readonly condition: string;
-  /** What the node gives for all other rows. */
+  /** Tensor that the node passes on for all other rows. */
   readonly passed: string;
 }
 

@@ -11,12 +11,12 @@ import { guardsBehind } from './row-guards.js';
 const FORM = 'decomposed';
 
 /**
- * What may stand between the scores and the softmax beside factors: what it does to numbers is
- * observed.
+ * Operators besides factors that may be between the scores and the softmax; the probe finds out
+ * what they do.
  */
 const ON_SCORES = new Set(['Add', 'Sub', 'Where', 'Max', 'Clip', 'Reshape', 'Cast', 'Identity']);
 const PRODUCTS = new Set(['MatMul', 'Gemm', 'MatMulInteger', ...PACKED_PRODUCTS]);
-/** What may stand between the softmax and the values. */
+/** Operators that may be between the softmax and the values. */
 const ON_WEIGHTS = new Set(['Cast', 'Identity', 'Dropout', 'Reshape', 'Where', 'IsNaN']);
 
 /**
@@ -35,7 +35,8 @@ export function findDecomposed(graph: Graph, flow: CacheFlow): SiteCandidate[] {
 }
 
 /**
- * A router's softmax, in a mixture of experts, has no cache behind it, only products with weights.
+ * The softmax of a router in a mixture of experts is followed by matmuls with weights, not by a
+ * cache.
  */
 function reachesCache(graph: Graph, flow: CacheFlow, softmax: NodeProto): boolean {
   const open = new Set([softmax.input[0]]);
@@ -45,7 +46,7 @@ function reachesCache(graph: Graph, flow: CacheFlow, softmax: NodeProto): boolea
     if (!node || node.opType === 'Shape' || graph.isConstant(name)) continue;
     const isProjection = PRODUCTS.has(node.opType) && graph.isConstant(node.input[1]);
     if (isProjection) continue;
-    // A set grows while it is iterated.
+    // A Set may grow while it is iterated.
     for (const input of node.input) open.add(input);
   }
   return false;
@@ -91,7 +92,7 @@ function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandi
 }
 
 interface Scores {
-  /** The product of queries and keys. */
+  /** Output of the matmul of queries and keys. */
   readonly tensor: string;
   readonly query: string;
   readonly keys: JoinedCache;
@@ -99,7 +100,7 @@ interface Scores {
   readonly capFactors: readonly Factor[];
 }
 
-/** From the softmax back to the product of queries and keys. */
+/** Walks from the softmax back to the matmul of queries and keys. */
 function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
   let factors: Factor[] = [];
   let capFactors: Factor[] = [];
@@ -112,7 +113,7 @@ function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
       factors.push({ tensor: split.factor, divides: split.divides });
       tensor = split.value;
     } else if (node?.opType === 'Tanh' && capFactors.length === 0) {
-      // What came after the tanh is the cap's height; what lies before it scales the scores.
+      // Factors after the tanh are the cap's height; those before it scale the scores.
       capFactors = factors;
       factors = [];
       tensor = node.input[0];
@@ -144,7 +145,7 @@ function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
   return { tensor, query, keys, factors, capFactors };
 }
 
-/** Of a node's inputs, the one that the scores come through. */
+/** The input of a node through which the scores come. */
 function scoreInput(graph: Graph, node: NodeProto): string {
   const through = node.input.filter((name) => comesFromProduct(graph, name));
   if (through.length === 1) return through[0];
@@ -178,7 +179,7 @@ function comesFromProduct(graph: Graph, tensor: string): boolean {
   return false;
 }
 
-/** Queries before they are scaled: one node less in every step. */
+/** The queries before scaling, which saves a node in every step. */
 function withoutFactors(graph: Graph, flow: CacheFlow, query: string, factors: Factor[]): string {
   const node = graph.producer(query);
   const split = node && flow.factorOf(node);
@@ -187,7 +188,7 @@ function withoutFactors(graph: Graph, flow: CacheFlow, query: string, factors: F
   return split.value;
 }
 
-/** From the softmax on to the product with the values. */
+/** Walks from the softmax to the matmul with the values. */
 function walkWeights(graph: Graph, flow: CacheFlow, softmax: NodeProto): NodeProto {
   const open = new Set([softmax.output[0]]);
   const products = new Set<NodeProto>();

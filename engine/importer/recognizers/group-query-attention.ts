@@ -26,9 +26,9 @@ interface Heads {
 }
 
 /**
- * `com.microsoft.GroupQueryAttention`, as ONNX Runtime GenAI's model builder and most ONNX files on
- * the hub have it: separate or packed query, key and value, normalized and rotated before the node
- * or inside it.
+ * `com.microsoft.GroupQueryAttention`, which ONNX Runtime GenAI's model builder writes and most
+ * ONNX files on the hub contain. Query, key and value are separate or packed, and are normalized
+ * and rotated before the node or inside it.
  */
 export class GroupQueryAttentionRecognizer implements AttentionRecognizer {
   readonly form = 'GroupQueryAttention';
@@ -101,10 +101,7 @@ function refuseSharedCaches(graph: Graph, nodes: readonly NodeProto[]): void {
   }
 }
 
-/**
- * The cache states the head size, `[batch, kvHeads, length, headSize]`, in and out: see
- * `stateHeadSizes`.
- */
+/** The caches `[batch, kvHeads, length, headSize]` state the head size: see `stateHeadSizes`. */
 function headsOf(graph: Graph, node: NodeProto): Heads {
   const numHeads = intAttribute(node, 'num_heads', 0);
   const numKvHeads = intAttribute(node, 'kv_num_heads', 0);
@@ -135,7 +132,7 @@ function headsOf(graph: Graph, node: NodeProto): Heads {
   return { numHeads, numKvHeads, headSize };
 }
 
-/** Cuts a packed `[1, T, (heads + 2 * kvHeads) * headSize]` tensor into three. */
+/** Splits a packed `[1, T, (heads + 2 * kvHeads) * headSize]` tensor into three. */
 function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): void {
   const packed = inputOf(node, 'query');
   const outputs = ['query', 'key', 'value'].map((part) => `${packed}/octavo.${part}`);
@@ -148,8 +145,7 @@ function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): v
       int64Data: sizes.map(BigInt),
     }),
   );
-  // The node itself reads the parts, too: the graph stays one that means the same, whoever rewrites
-  // it next.
+  // The node reads the parts, too, so that the graph keeps its meaning for later passes.
   node.input.splice(0, outputs.length, ...outputs);
   graph.addNodes(makeNode('Split', split, [packed, split], outputs, { axis: -1 }));
 }

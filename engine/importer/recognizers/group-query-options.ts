@@ -29,7 +29,7 @@ export const INPUTS = [
 
 export type InputName = (typeof INPUTS)[number];
 
-/** Inputs that an attention site honors, or whose job the scheduler's own lengths do. */
+/** Inputs that an attention site supports, or that the scheduler's own lengths replace. */
 const TAKEN = new Set<string>([
   ...INPUTS.slice(0, 9),
   'head_sink',
@@ -37,35 +37,33 @@ const TAKEN = new Set<string>([
   'k_norm_weight',
 ]);
 
-/** Attributes that an attention shape describes: which values it can. */
+/** Attributes that an attention shape can describe, with the values that are supported. */
 const DESCRIBED: Readonly<Record<string, (value: number) => boolean>> = {
   num_heads: (value) => value > 0,
   kv_num_heads: (value) => value > 0,
   scale: Number.isFinite,
   softcap: (value) => value >= 0,
-  // 0 is neither "none" nor "itself": ONNX Runtime then sees nothing and answers zeros.
+  // 0 means neither "no window" nor "itself only": with it, ONNX Runtime attends to nothing and
+  // returns zeros.
   local_window_size: (value) => value === -1 || value > 0,
   do_rotary: (value) => value === 0 || value === 1,
   rotary_interleaved: (value) => value === 0 || value === 1,
 };
 
-/**
- * Attributes that a shape cannot describe: the values with which the node computes as if they were
- * not there.
- */
+/** Attributes that a shape cannot describe, with the values that have no effect. */
 const WITHOUT_EFFECT: Readonly<Record<string, readonly (number | string)[]>> = {
   causal: [1],
   smooth_softmax: [-1, 0],
   qk_output: [0],
-  // Where keys are kept, not which are seen: with 1, in buffers of local_window_size tokens.
-  // (Without a window, see below.)
+  // Concerns where keys are stored, not which are attended to: with 1, in buffers of
+  // local_window_size tokens. (Without a window, see below.)
   sliding_window_cache: [0, 1],
   kv_cache_bit_width: [0],
   k_quant_type: ['NONE'],
   v_quant_type: ['NONE'],
 };
 
-/** Where exporters' own words for an attribute help. */
+/** Attributes for which the exporter's own option is named in messages. */
 const QUANTIZED: Readonly<Record<string, string>> = Object.fromEntries(
   ['kv_cache_bit_width', 'k_quant_type', 'v_quant_type'].map((name) => [
     name,
@@ -82,9 +80,8 @@ export function inputOf(node: NodeProto, name: InputName): string {
 }
 
 /**
- * Everything that the node says must be described by an attention shape or have no effect. An
- * attribute or input that is not known here is refused: later versions of the operator add some
- * that change the result.
+ * Each attribute and input of the node must be described by an attention shape or have no effect.
+ * Unknown ones are refused, because later versions of the operator add some that change the result.
  *
  * @throws OctavoError `model_unsupported`
  */
@@ -108,7 +105,7 @@ export function refuseUnsupportedOptions(graph: Graph, node: NodeProto): void {
   for (const [index, tensor] of node.input.entries()) {
     const name = INPUTS[index] ?? `input ${index}`;
     if (tensor === '' || TAKEN.has(name)) continue;
-    // Positions have no other use in this operator than its rotation.
+    // The operator uses positions for its rotation only.
     if (name === 'position_ids' && !rotates) continue;
     throw unsupported(graph, node, `its input ${name} (${tensor}) is not supported`);
   }
@@ -125,7 +122,7 @@ export function unsupported(graph: Graph, node: NodeProto, what: string): Octavo
 
 function valueOf({ type, i, f, s }: AttributeProto): number | string {
   if (type === AttributeProto_AttributeType.INT) return Number(i);
-  // Six digits, as they were written: 0.1 is stored as 0.10000000149.
+  // Six digits, as the exporter wrote them: 0.1 is stored as 0.10000000149.
   if (type === AttributeProto_AttributeType.FLOAT) return Number(f.toPrecision(6));
   if (type === AttributeProto_AttributeType.STRING) return new TextDecoder().decode(s);
   return AttributeProto_AttributeType[type] ?? `of type ${type}`;

@@ -4,21 +4,21 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 import { PACKED_PRODUCTS } from '../packed-products.js';
 import type { CacheFlow } from './cache-flow.js';
 
-/** What may stand between attention and its output projection. */
+/** Operators that may be between attention and its output projection. */
 const BETWEEN = new Set([
   'Transpose',
   'Reshape',
   'Cast',
   'Identity',
   'Squeeze',
-  // (A guard for rows without any key.)
+  // (Guards rows without any key.)
   'Where',
   'DynamicQuantizeLinear',
 ]);
 
 /**
- * Query heads, by the weight that reads attention's output: it has as many rows as all heads
- * together have floats. Its own shape would say it too, but exporters leave that to run time.
+ * Number of query heads, from the weight that reads attention's output: it has one row for each
+ * float of all heads. The output's own shape would state it, too, but exporters leave that open.
  */
 export function headCount(graph: Graph, flow: CacheFlow, output: string, past: string): number {
   const headSize = shapeOf(graph.inputs.get(past))?.[3] ?? 0;

@@ -12,9 +12,9 @@ const INPUT = { query: 0, key: 1, value: 2, bias: 3, attentionBias: 5, past: 6, 
 const FORM = 'MultiHeadAttention';
 
 /**
- * `com.microsoft.MultiHeadAttention`, as ONNX Runtime GenAI's model builder writes it where
- * GroupQueryAttention has no kernel, and ONNX Runtime's optimizer makes it from decomposed
- * attention: with the past as inputs of the node, or joined before it.
+ * `com.microsoft.MultiHeadAttention`: ONNX Runtime GenAI's model builder writes it where
+ * GroupQueryAttention has no kernel, and ONNX Runtime's optimizer fuses decomposed attention into
+ * it. The past is an input of the node, or is joined before it.
  */
 export function findMultiHead(graph: Graph, flow: CacheFlow): SiteCandidate[] {
   return graph.nodes

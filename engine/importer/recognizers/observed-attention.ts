@@ -10,12 +10,12 @@ import { findOnnxAttention } from './onnx-attention.js';
 import type { AttentionRecognizer, RecognizedSite, RecognizerHints } from './recognizer.js';
 import { replaceSite } from './replace-site.js';
 
-/** Finds attention of one form without knowing yet what its mask does. */
+/** Finds attention of one form, before its mask is probed. */
 type Finder = (graph: Graph, flow: CacheFlow) => SiteCandidate[];
 
 /**
- * Forms in which the mask and the scale are computed by other nodes of the graph: found by
- * structure, described by observation.
+ * Forms whose mask and scale other nodes of the graph compute. They are found by their structure,
+ * and described by running them.
  */
 export class ObservedAttentionRecognizer implements AttentionRecognizer {
   readonly form: string;
@@ -40,7 +40,7 @@ export class ObservedAttentionRecognizer implements AttentionRecognizer {
   }
 }
 
-/** A site over a cache that an earlier one has already reads its keys and values, and adds none. */
+/** A site whose cache an earlier site owns reads that site's keys and values, and adds none. */
 function withOwner(
   graph: Graph,
   site: SiteCandidate,

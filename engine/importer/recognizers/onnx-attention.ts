@@ -14,8 +14,8 @@ const INPUT = { query: 0, key: 1, value: 2, mask: 3, past: 4, pastValue: 5 };
 const FORM = 'Attention';
 
 /**
- * The standard `Attention` operator of opset 23 and later, as torch's exporter writes
- * scaled_dot_product_attention: with the past joined before it, as inputs of the node, or in a
+ * The standard `Attention` operator of opset 23 and later, which torch's exporter writes for
+ * scaled_dot_product_attention. The past is joined before it, is an input of the node, or is in a
  * cache of a fixed size.
  */
 export function findOnnxAttention(graph: Graph, flow: CacheFlow): SiteCandidate[] {
@@ -43,8 +43,8 @@ function candidate(graph: Graph, flow: CacheFlow, node: NodeProto): SiteCandidat
     );
   }
   const stated = intAttribute(node, 'q_num_heads', 0);
-  // With q_num_heads the tensors are [batch, tokens, heads * size], without [batch, heads, tokens,
-  // size].
+  // With q_num_heads, the tensors are [batch, tokens, heads * size]; without it, [batch, heads,
+  // tokens, size].
   const layout = stated > 0 ? 'tokens' : 'heads';
   const mask = input(INPUT.mask);
   const causal = intAttribute(node, 'is_causal', 0) === 1;

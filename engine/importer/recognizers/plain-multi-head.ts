@@ -13,17 +13,17 @@ import {
 const FUSED = { input: 0, weights: 1, bias: 2, mask: 3, past: 4, attentionBias: 5, pastLength: 6 };
 const PLAIN = { query: 0, key: 1, value: 2, bias: 3, past: 6 };
 
-/** What the two operators call the same. */
+/** Attributes that both operators have under the same name. */
 const SHARED = new Set(['num_heads', 'unidirectional', 'mask_filter_value', 'scale']);
 
 /**
- * ONNX Runtime's optimizer fuses more into its attention nodes than attention:
- * `com.microsoft.Attention` multiplies by the packed weights of query, key and value itself, and
+ * ONNX Runtime's optimizer fuses more than attention into its attention nodes:
+ * `com.microsoft.Attention` also multiplies by the packed weights of query, key and value, and
  * keeps both caches in one input, `[2, batch, heads, past, headSize]`; MultiHeadAttention adds a
- * bias. Here these become nodes of their own again, around a MultiHeadAttention of separate query,
- * key and value.
+ * bias. This pass turns them back into separate nodes around a MultiHeadAttention of separate
+ * query, key and value.
  *
- * @throws OctavoError `model_unsupported`: which node cannot be taken apart, and why
+ * @throws OctavoError `model_unsupported`: names the node that cannot be split, and why
  */
 export function unfuseAttention(graph: Graph): void {
   const fused = graph.nodes.filter(
@@ -34,8 +34,8 @@ export function unfuseAttention(graph: Graph): void {
     graph.rewrites.push(`took the projections out of ${fused.length} attention nodes`);
   for (const node of graph.nodes) {
     const isPlain = node.opType === 'MultiHeadAttention' && node.domain === MICROSOFT;
-    // (Keys with a past of their own in the node are fresh ones; the recognizer refuses others that
-    // have a bias.)
+    // (With a past input, the node's keys are fresh ones. The recognizer refuses other nodes with a
+    // bias.)
     if (isPlain && node.input[PLAIN.bias] && node.input[PLAIN.past]) addBias(graph, node);
   }
 }
@@ -103,7 +103,10 @@ function addBias(graph: Graph, node: NodeProto): void {
   graph.addNodes(...cut(graph, bias, parts, size / 3, 0), ...sums);
 }
 
-/** Parts of equal size. By Slice: before opset 13, Split had its sizes as an attribute. */
+/**
+ * Splits into parts of equal size, by Slice: before opset 13, Split takes its sizes as an
+ * attribute.
+ */
 function cut(
   graph: Graph,
   from: string,
@@ -131,7 +134,7 @@ function int64(graph: Graph, name: string, value: number): string {
   return name;
 }
 
-/** An input for one half of a packed past, without its first dimension. */
+/** Adds an input for one half of a packed past, without its first dimension. */
 function addCache(graph: Graph, past: ValueInfoProto, part: string): string {
   const name = `${past.name}/octavo.${part}`;
   const half = clone(ValueInfoProtoSchema, past);

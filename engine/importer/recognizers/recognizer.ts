@@ -4,51 +4,51 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /** An attention node, or a pattern of nodes, that can be taken out of the graph. */
 export interface RecognizedSite {
-  /** Name of the form, for people. */
+  /** Name of the form, for messages. */
   readonly form: string;
-  /** Goes away. What only served it goes with it. */
+  /** Removed by the cut, along with the nodes that only served it. */
   readonly node: NodeProto;
   readonly shape: AttentionShape;
   /**
-   * Tensor names: `[1, T, heads * headSize]` each. Keys and values are null where those of an
-   * earlier site are read.
+   * Names of tensors `[1, T, heads * headSize]`. Keys and values are null when the site reads those
+   * of an earlier site.
    */
   readonly query: string;
   readonly key: string | null;
   readonly value: string | null;
   readonly output: string;
   /**
-   * The input of the graph that keys come from; null where no other site can read it. Of several
-   * sites, the first has the pages.
+   * The graph's input of past keys; null when no other site can read it. When several sites share
+   * it, the first one owns the pages.
    */
   readonly cache: string | null;
 }
 
-/** What a site reads. */
+/** The tensors that a site reads. */
 export function siteInputs(site: Pick<RecognizedSite, 'query' | 'key' | 'value'>): string[] {
   return [site.query, site.key, site.value].filter((name) => name !== null);
 }
 
-/** What is known of a model beside its graph. */
+/** What is known about a model besides its graph. */
 export interface RecognizerHints {
   /**
-   * How far out masks are looked at, in tokens: farther than any window, but no farther than the
-   * model's tables.
+   * Length in tokens up to which masks are probed: more than any window, but no more than the
+   * model's tables have.
    */
   readonly maxLength: number;
 }
 
 /**
- * Knows one form in which exporters write attention. Everything that a form can express is either
- * described by the shape or refused: nothing is ignored.
+ * Recognizes one form in which exporters write attention. Everything that the form can express is
+ * either described by the shape or refused: nothing is ignored.
  */
 export interface AttentionRecognizer {
   readonly form: string;
   /**
-   * All sites of this form, in the graph's order. May rewrite the graph around them, so that query,
-   * key and value are tensors of their own.
+   * Finds all sites of this form, in the graph's order. May rewrite the graph around them, so that
+   * query, key and value are separate tensors.
    *
-   * @throws OctavoError `model_unsupported`: which node, what about it, what to export instead
+   * @throws OctavoError `model_unsupported`: names the node, the reason, and what to export instead
    */
   recognize(graph: Graph, hints: RecognizerHints): RecognizedSite[] | Promise<RecognizedSite[]>;
 }

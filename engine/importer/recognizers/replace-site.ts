@@ -11,14 +11,14 @@ import type { ObservedSite } from '../probe/observe-site.js';
 import type { HeadLayout, SiteCandidate } from './candidate.js';
 import type { RecognizedSite } from './recognizer.js';
 
-/** Operator of the nodes that stand for attention until the graph is cut there. */
+/** Operator of the placeholder nodes for attention, at which the graph is cut. */
 export const SITE = 'Octavo.Attention';
 
 /**
- * Puts one node in the place of a candidate's nodes, which nothing reads then. Where heads come
- * first in the graph, moves to and from `[1, T, heads * headSize]` go around it; where keys are
- * wider than values, or the other way, zeros are added before it and cut off behind it. Guards for
- * rows without any key pass all rows on.
+ * Replaces a candidate's nodes by one node; the old nodes are dead then. Where the graph has heads
+ * first, nodes around it convert to and from `[1, T, heads * headSize]`. Where keys and values
+ * differ in width, the narrower are padded with zeros before it and cut after it. Guards for rows
+ * without any key are bypassed.
  */
 export function replaceSite(
   graph: Graph,
@@ -102,7 +102,7 @@ function toTokens(graph: Graph, name: string, heads: number, headSize: number): 
   const rows = int64(graph, `${base}.rows`, [1, -1, heads * headSize]);
   const maker = graph.producer(name);
   const perm = maker?.attribute.find((a) => a.name === 'perm')?.ints.map(Number);
-  // Usually it was moved there from [1, T, H, D] just before.
+  // Usually the graph has just moved it there from [1, T, H, D].
   if (maker?.opType === 'Transpose' && perm?.join() === '0,2,1,3') {
     return [makeNode('Reshape', base, [maker.input[0], rows], [base])];
   }

@@ -4,8 +4,8 @@ import { type CacheFlow, MOVES } from './cache-flow.js';
 import type { RowGuard } from './candidate.js';
 
 /**
- * The guards between attention and its projection: found by the flow of data, through what moves
- * numbers only. That their conditions hold for no row is observed with the mask.
+ * Finds the guards between attention and its projection by following the output through nodes that
+ * only move numbers. The probe of the mask checks that their conditions hold for no row.
  */
 export function guardsBehind(graph: Graph, flow: CacheFlow, output: string): RowGuard[] {
   const guards: RowGuard[] = [];

@@ -11,24 +11,21 @@ import {
 } from '../onnx/onnx_pb.js';
 import { CacheFlow } from './cache-flow.js';
 
-/**
- * How many heads of one size lie side by side in a node's query, and which tensors cache its keys
- * and values.
- */
+/** The number of heads in a node's query, and the tensors that cache its keys and values. */
 interface Heads {
   readonly beside: number;
-  /** In a cache; null where only its shape tells. */
+  /** Number of heads in a cache; null when only the cache's shape states it. */
   readonly cached: number | null;
   readonly caches: readonly string[];
 }
 
 /**
- * States the head size in the shapes of the caches of GroupQueryAttention and MultiHeadAttention.
- * It is what the weights give: the width of the query by its heads. Exporters may leave it open
- * (the model builder since 0.15, whose files serve quantized caches too); where they state it, both
- * must agree.
+ * Writes the head size into the shapes of the caches of GroupQueryAttention and MultiHeadAttention.
+ * It follows from the weights: the width of the query divided by its heads. Exporters may leave it
+ * open (the model builder does since 0.15, whose files also serve quantized caches); where they
+ * state it, both must agree.
  *
- * @throws OctavoError `model_unsupported`: no weight tells, or a cache says otherwise
+ * @throws OctavoError `model_unsupported` when no weight states the size, or a cache disagrees
  */
 export function stateHeadSizes(graph: Graph): void {
   const flow = new CacheFlow(graph);
@@ -53,7 +50,7 @@ export function stateHeadSizes(graph: Graph): void {
   if (stated > 0) graph.rewrites.push(`took the head size of ${stated} caches from the weights`);
 }
 
-/** Nodes whose numbers of heads make no sense are left to their recognizer. */
+/** Undefined when the numbers of heads make no sense: the recognizer then refuses the node. */
 function headsOf(flow: CacheFlow, node: NodeProto): Heads | undefined {
   const input = (index: number): string => node.input[index] ?? '';
   const numHeads = intAttribute(node, 'num_heads', 0);
@@ -92,7 +89,7 @@ function sizeByWeights(graph: Graph, node: NodeProto, beside: number): number {
   );
 }
 
-/** @returns whether it was open */
+/** @returns whether the size was open */
 function setLast(info: ValueInfoProto, heads: number | null, size: number): boolean {
   const type = info.type?.value;
   if (type?.case !== 'tensorType') return false;

@@ -9,7 +9,7 @@ import {
 } from '../onnx/onnx_pb.js';
 import { INPUTS, inputOf, unsupported } from './group-query-options.js';
 
-/** Of the operator's specification. */
+/** Default of the operator's specification. */
 const DEFAULT_EPSILON = 1e-6;
 
 interface Sizes {
@@ -19,16 +19,16 @@ interface Sizes {
 }
 
 /**
- * The norms of queries and keys, which the model builder puts into GroupQueryAttention for
- * `-e cuda` and `-e webgpu`, as nodes before it: ONNX Runtime's CPU provider has no kernel for them
- * inside. By the operator's specification each head is normalized by itself,
+ * Moves the norms of queries and keys out of GroupQueryAttention, into nodes before it. The model
+ * builder puts them inside for `-e cuda` and `-e webgpu`, for which ONNX Runtime's CPU provider has
+ * no kernel. By the operator's specification, each head is normalized by itself,
  *
  *     x / sqrt(mean(x^2) + epsilon) * weight
  *
  * before it is rotated; and the rotation is part of the attention that is cut out.
  *
- * @param node with separate query and key
- * @returns query and key as the attention sees them
+ * @param node has separate query and key
+ * @returns names of the normalized query and key
  */
 export function writeOutNorms(graph: Graph, node: NodeProto, sizes: Sizes): [string, string] {
   const [query, key] = [inputOf(node, 'query'), inputOf(node, 'key')];
@@ -46,8 +46,7 @@ export function writeOutNorms(graph: Graph, node: NodeProto, sizes: Sizes): [str
     ...norm(graph, query, weights[0], [sizes.headSize, width[0]], epsilonOf(node, 'q')),
     ...norm(graph, key, weights[1], [sizes.headSize, width[1]], epsilonOf(node, 'k')),
   ];
-  // The node itself reads them, too: the graph stays one that means the same, whoever rewrites it
-  // next.
+  // The node reads them, too, so that the graph keeps its meaning for later passes.
   node.input.splice(0, 2, normed(query), normed(key));
   for (const name of ['q_norm_weight', 'k_norm_weight'] as const) {
     node.input[INPUTS.indexOf(name)] = '';

@@ -10,18 +10,17 @@ import {
 const INPUT = { key: 1, value: 2, mask: 3, past: 4, pastValue: 5, validLengths: 6 };
 
 /**
- * Opset 24 knows a second kind of cache, of a fixed size, which TensorScatter writes into before
- * the node reads all of it:
+ * Opset 24 has a second kind of cache, of a fixed size. TensorScatter writes into it before the
+ * node reads all of it:
  *
  *     TensorScatter(cache, fresh keys, where) -> Attention(queries, K, V, nonpad_kv_seqlen)
  *
- * Where a sequence is and how long are the scheduler's business, so such a node is made one that
- * joins past and fresh itself: what it computes for rows of valid keys is the same. Caches hold
- * heads apart, `[batch, kv heads, length, head size]`, or side by side,
- * `[batch, length, kv heads * head size]` (mobius), as the node's own keys do; a past that the node
- * joins has them apart.
+ * The scheduler knows where a sequence is stored and how long it is, so such a node is rewritten to
+ * join past and fresh keys itself: for rows of valid keys, it computes the same. Caches are
+ * `[batch, kv heads, length, head size]`, or, with mobius, `[batch, length, kv heads * head size]`,
+ * as the node's own keys are. A past that the node joins has the first layout.
  *
- * @returns what about the node is not so; null when it has been rewritten, or reads no such cache
+ * @returns why the node cannot be rewritten; null when it has been, or when it reads no such cache
  */
 export function readWrittenCaches(graph: Graph, node: NodeProto): string | null {
   const writers = [INPUT.key, INPUT.value].map((index) => writerOf(graph, node.input[index]));
@@ -44,7 +43,7 @@ export function readWrittenCaches(graph: Graph, node: NodeProto): string | null 
   node.input[INPUT.past] = withHeads(graph, key.input[0], heads);
   node.input[INPUT.pastValue] = withHeads(graph, value.input[0], heads);
   node.input.length = INPUT.validLengths;
-  // ONNX Runtime takes a past only from a node that gives a present.
+  // ONNX Runtime accepts a past only if the node outputs a present.
   const [output] = node.output;
   node.output.splice(1, 2, `${output}/octavo.present_key`, `${output}/octavo.present_value`);
   return null;
@@ -55,7 +54,10 @@ function writerOf(graph: Graph, tensor: string | undefined): NodeProto | undefin
   return node?.opType === 'TensorScatter' ? node : undefined;
 }
 
-/** @param heads of a node whose keys have them side by side; 0 for one with heads apart */
+/**
+ * @param heads number of heads when the keys are `[batch, tokens, heads * size]`; 0 for the other
+ *   layout
+ */
 function whyOdd(graph: Graph, writer: NodeProto, heads: number): string | null {
   const [cache] = writer.input;
   const shape = shapeOf(graph.inputs.get(cache));
@@ -74,7 +76,9 @@ function whyOdd(graph: Graph, writer: NodeProto, heads: number): string | null {
     : null;
 }
 
-/** The cache with heads apart: an input of its own, where the graph has them side by side. */
+/**
+ * The cache as `[batch, heads, length, size]`: a new input, when the graph has the other layout.
+ */
 function withHeads(graph: Graph, cache: string, heads: number): string {
   const info = graph.inputs.get(cache);
   const shape = shapeOf(info);
