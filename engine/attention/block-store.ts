@@ -1,6 +1,6 @@
 /**
- * The pages of all blocks, in all layers. Attention computes on them; a cache's tiers copy blocks
- * out of and into them. Calls belong to one thread, between two steps.
+ * The pages of all blocks, in all layers. Attention computes on them; cache tiers copy blocks out
+ * of and into them. All calls must come from one thread, between two steps.
  */
 export interface BlockStore {
   /** Bytes of one block's pages and scales over all layers. */
@@ -9,11 +9,11 @@ export interface BlockStore {
   copy(from: number, to: number): void;
   /** @param into `[bytesPerBlock]`, written completely */
   read(block: number, into: Uint8Array): void;
-  /** @param from `[bytesPerBlock]`, what `read` gave of a block of the same layout */
+  /** @param from `[bytesPerBlock]`, as `read` returns it for the same layout */
   write(block: number, from: Uint8Array): void;
 }
 
-/** A store whose blocks are some ranges of bytes each. */
+/** A store in which each block consists of several ranges of bytes. */
 export abstract class PartedBlockStore implements BlockStore {
   abstract readonly bytesPerBlock: number;
 
@@ -38,6 +38,6 @@ export abstract class PartedBlockStore implements BlockStore {
     }
   }
 
-  /** Of the block's pages, always in the same order. */
+  /** The ranges of a block's pages, always in the same order. */
   protected abstract parts(block: number): Uint8Array[];
 }

@@ -7,16 +7,16 @@ import { fullLayout } from './page-layout.js';
 import type { AttentionBatch, PagedAttention } from './paged-attention.js';
 
 /**
- * Work of a call, in multiplications, below which waking a helper costs more than it saves: one
- * sequence of 512 tokens took 1.19 ms for 24 layers alone and 1.41 ms with a helper, one of 1,024
- * tokens 2.35 and 2.01 ms.
+ * Work of a call, in multiplications, below which waking a helper costs more than it saves: for 24
+ * layers, one sequence of 512 tokens took 1.19 ms without a helper and 1.41 ms with one; one of
+ * 1,024 tokens took 2.35 and 2.01 ms.
  */
 const ALONE_BELOW = 1_500_000;
 
 export interface KernelOptions {
-  /** Bytes of pages that one memory holds, at most; tests make it small. */
+  /** Maximum bytes of pages in one memory; tests make it small. */
   readonly maxMemoryBytes?: number;
-  /** A helper thread that does not answer for so long is taken for dead. */
+  /** Milliseconds without an answer after which a helper thread counts as dead. */
   readonly deadAfterMs?: number;
 }
 
@@ -27,11 +27,11 @@ export interface KernelOptions {
 export class KernelAttention implements PagedAttention {
   readonly pages: KernelPages;
   readonly #config: PagedAttentionConfig;
-  /** For tests, which kill its threads. */
+  /** For tests, which end its threads. */
   readonly team: Team | null;
   #batch: AttentionBatch | null = null;
 
-  /** @throws OctavoError `model_unsupported`, `usage` for sizes that the kernel does not have */
+  /** @throws OctavoError `model_unsupported`, `usage` for sizes that the kernel does not support */
   constructor(config: PagedAttentionConfig, options: KernelOptions = {}) {
     checkSizes(config);
     this.#config = config;
@@ -81,7 +81,7 @@ export class KernelAttention implements PagedAttention {
     return this.#batch;
   }
 
-  /** Multiplications of a layer's two products, about. */
+  /** Approximate number of multiplications in a layer's two matmuls. */
   #work(layer: number, batch: AttentionBatch): number {
     const { numHeads, headSize } = this.#config.layers[layer];
     let pairs = 0;

@@ -1,6 +1,6 @@
 import type { KvDtype } from './paged-attention.js';
 
-// What a row of K or V (one token, one head) is after it was stored and read back. All
+// Rounds a row of K or V (one token, one head) as storing it and reading it back does. All
 // implementations round alike; only scales that are Euclidean norms may differ in their last bit,
 // by the order of the sum.
 
@@ -26,7 +26,7 @@ function roundToBf16(row: Float32Array): void {
   }
 }
 
-/** To integers times the row's scale: an error of at most half a scale. */
+/** Rounds to integers times the row's scale: an error of at most half a scale. */
 function roundToScale(row: Float32Array, exact: number): void {
   const scale = Math.fround(exact);
   if (scale < 1e-30) {
@@ -50,7 +50,7 @@ function norm(row: Float32Array): number {
   return Math.fround(Math.sqrt(squares));
 }
 
-/** As adding and subtracting 1.5 * 2^23 rounds in float32. */
+/** Rounds as adding and subtracting 1.5 * 2^23 does in float32. */
 function roundHalfEven(x: number): number {
   const rounded = Math.round(x);
   return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;

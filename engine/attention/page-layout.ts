@@ -2,8 +2,8 @@ import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { type AttentionLayer, ELEMENT_BYTES, type KvDtype, scaleBytes } from './paged-attention.js';
 
 /**
- * Where a layer's pages are: in which place of a block, and by which of a sequence's block tables
- * they are found.
+ * Where a layer's pages are: their slot in a block, and the cache group whose block table refers to
+ * the block.
  */
 export interface LayerPages {
   readonly group: number;
@@ -11,9 +11,9 @@ export interface LayerPages {
 }
 
 /**
- * Which layers share pages. A block has a page for each slot. A block that a sequence holds in one
- * group is used by the layers of that group alone, so layers of different groups can have the same
- * slot:
+ * Assigns layers to slots and groups. A block has a page for each slot. A block that a sequence
+ * holds in one group is used only by that group's layers, so layers of different groups can have
+ * the same slot:
  *
  *     slots of a block      0    1    2
  *     group 0, full         L5   L11  L17
@@ -21,7 +21,7 @@ export interface LayerPages {
  *     group 2, window 512   L3   L4   L6       ...
  *
  * A sequence of n tokens holds n / blockSize blocks of the full group, but of each other group only
- * as many as its window needs (vLLM's hybrid KV cache manager has the same idea).
+ * as many as its window needs (as in vLLM's hybrid KV cache manager).
  */
 export interface PageLayout {
   readonly groups: readonly CacheGroup[];
@@ -30,8 +30,8 @@ export interface PageLayout {
 }
 
 /**
- * Every layer keeps all of its past, in a slot of its own, or in that of the layer whose pages it
- * attends over.
+ * A layout in which every layer keeps its whole past, in its own slot or in that of the layer whose
+ * pages it reads.
  */
 export function fullLayout(layers: readonly AttentionLayer[]): PageLayout {
   const owners = ownersOf(layers);
@@ -45,21 +45,21 @@ export function fullLayout(layers: readonly AttentionLayer[]): PageLayout {
   };
 }
 
-/** Layers with pages of their own. */
+/** Layers with their own pages. */
 function ownersOf(layers: readonly AttentionLayer[]): number[] {
   return [...layers.keys()].filter((layer) => layers[layer].pagesOf === undefined);
 }
 
 /**
- * Groups the layers by their windows. Groups have equally many places for layers; where that does
- * not divide, some stay empty. Gemma 3 1B (4 layers with full attention, 22 with a window) gets 7
- * groups of 4 places, 2 of them empty.
+ * Groups the layers by their windows. All groups have the same number of slots, some of which may
+ * stay empty: Gemma 3 1B (4 layers with full attention, 22 with a window) gets 7 groups of 4 slots,
+ * 2 of them empty.
  *
- * Layers can share a slot only when their pages have one size. Where they have not, and where no
- * window is shorter than the longest sequence and step together, all layers keep all of their past.
+ * Layers can share a slot only when their pages have the same size. Otherwise, and when no window
+ * is shorter than the longest sequence and step together, all layers keep their whole past.
  *
- * @param maxTokens of a sequence, at most
- * @param stepTokens of a step, at most
+ * @param maxTokens maximum length of a sequence
+ * @param stepTokens maximum number of tokens of a step
  */
 export function planPages(
   layers: readonly AttentionLayer[],
@@ -67,7 +67,10 @@ export function planPages(
   stepTokens: number,
 ): PageLayout {
   const owners = ownersOf(layers);
-  /** The longest window of those that read an owner's pages; 0: one of them sees all. */
+  /**
+   * The longest window among the layers that read an owner's pages; 0 when one of them has full
+   * attention.
+   */
   const windowOf = (owner: number): number => {
     const windows = layers.flatMap(({ pagesOf, slidingWindow }, layer) =>
       (pagesOf ?? layer) === owner ? [slidingWindow] : [],
@@ -82,8 +85,8 @@ export function planPages(
   }
   const sizes = new Set(layers.map(({ numKvHeads, headSize }) => numKvHeads * headSize));
   if (sizes.size > 1 || (byWindow.size === 1 && byWindow.has(0))) return fullLayout(layers);
-  // Full attention first: readers of one table alone see all of a sequence there, if any group has
-  // it.
+  // Full attention comes first: readers that use only the first table then find the whole sequence
+  // in it, if any group keeps it.
   const kinds = [...byWindow].sort(([a], [b]) => a - b);
   const numSlots = bestGroupSize(kinds.map(([, { length }]) => length));
   const groups: CacheGroup[] = [];
@@ -105,12 +108,12 @@ export function planPages(
 }
 
 /**
- * A group costs every sequence a table; it must spare this share of the layers' pages to be worth
- * it.
+ * Each group costs every sequence a block table. A further group must save at least this fraction
+ * of the layers' pages.
  */
 const GROUP_COST = 0.02;
 
-/** @param counts layers of each kind */
+/** @param counts number of layers of each kind */
 function bestGroupSize(counts: readonly number[]): number {
   const numLayers = counts.reduce((sum, n) => sum + n, 0);
   let best = { size: 1, cost: Number.POSITIVE_INFINITY };
@@ -124,7 +127,7 @@ function bestGroupSize(counts: readonly number[]): number {
 }
 
 /**
- * Bytes of one block's pages over all slots: what divides the memory given to the cache into
+ * Bytes of one block's pages over all slots; the cache's memory divided by it is the number of
  * blocks.
  */
 export function bytesPerBlock(
@@ -143,15 +146,15 @@ export function bytesPerBlock(
   return bytes;
 }
 
-/** What an implementation needs to lay out its pages. */
+/** What an implementation needs to allocate its pages. */
 export interface PagedAttentionConfig {
   /** One entry per layer; layers may differ. */
   readonly layers: readonly AttentionLayer[];
-  /** Which layers share pages; absent: none. */
+  /** Assignment of layers to slots; absent when no layers share a slot. */
   readonly layout?: PageLayout;
   readonly numBlocks: number;
   readonly blockSize: number;
   readonly kvDtype: KvDtype;
-  /** Threads that work on one call, the calling one included. */
+  /** Number of threads that work on one call, including the calling one. */
   readonly threads: number;
 }

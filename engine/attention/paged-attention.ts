@@ -1,8 +1,8 @@
 import type { BlockStore } from './block-store.js';
 
 /**
- * What one attention node of the model computes. Every recognizer of the importer ends in this
- * description, and every implementation of `PagedAttention` honors all of it.
+ * What one attention node of the model computes. Every recognizer of the importer produces this
+ * description, and every implementation of `PagedAttention` supports all of it.
  */
 export interface AttentionShape {
   readonly numHeads: number;
@@ -14,26 +14,26 @@ export interface AttentionShape {
   readonly scale: number;
   /** Scores become `softcap * tanh(score / softcap)`; 0 turns it off. */
   readonly softcap: number;
-  /** A query sees itself and the `slidingWindow - 1` tokens before it; 0 means all of its past. */
+  /**
+   * A query attends to itself and the `slidingWindow - 1` tokens before it; 0 means its whole past.
+   */
   readonly slidingWindow: number;
   /**
-   * One extra logit per query head that takes part in the softmax without a value: `[numHeads]`.
+   * `[numHeads]`: one extra logit for each query head, which takes part in the softmax without a
+   * value.
    */
   readonly sinks: Float32Array | null;
-  /** ALiBi: `slope * (key position - query position)` is added to the score: `[numHeads]`. */
+  /** `[numHeads]`: ALiBi adds `slope * (key position - query position)` to the score. */
   readonly alibiSlopes: Float32Array | null;
-  /**
-   * Rotation that the node itself applies to Q and K, before K is stored; null when the graph has
-   * done it.
-   */
+  /** Rotation that is applied to Q, and to K before it is stored; null when the graph rotates. */
   readonly rotary: RotaryEmbedding | null;
 }
 
-/** A layer of the model: what it computes, and over which pages. */
+/** A layer of the model: what it computes, and on which pages. */
 export interface AttentionLayer extends AttentionShape {
   /**
-   * An earlier layer with pages of its own and the same `numKvHeads` and `headSize`, whose keys and
-   * values this one attends over; absent: the layer has pages of its own. (Gemma 3n and 4: the last
+   * An earlier layer with its own pages and the same `numKvHeads` and `headSize`, whose keys and
+   * values this layer reads. Absent when the layer has its own pages. (In Gemma 3n and 4, the last
    * layers have no keys.)
    */
   readonly pagesOf?: number;
@@ -71,19 +71,19 @@ export function scaleBytes(kvDtype: KvDtype): number {
 }
 
 /**
- * One step's ragged batch: `T` tokens in a row, those of sequence `s` at rows `queryStarts[s]` to
- * `queryStarts[s + 1] - 1`. The same description that PagedAttention takes on a GPU (Kwon et al.
- * 2023, SOSP, section 4.2).
+ * One step's ragged batch: `T` tokens in a row; sequence `s` has rows `queryStarts[s]` to
+ * `queryStarts[s + 1] - 1`. PagedAttention on a GPU takes the same description (Kwon et al. 2023,
+ * SOSP, section 4.2).
  *
- * The query at row `queryStarts[s] + i` has position `contextLengths[s] - queryLength + i` and sees
- * all stored tokens of its sequence up to and including its own.
+ * The query at row `queryStarts[s] + i` has position `contextLengths[s] - queryLength + i` and
+ * attends to all stored tokens of its sequence up to and including its own.
  */
 export interface AttentionBatch {
   readonly numSequences: number;
   /** `[numSequences + 1]`, ascending from 0 to T. */
   readonly queryStarts: Int32Array;
   /**
-   * `[numSequences]`: tokens in the cache when this step's are written, so at least the query
+   * `[numSequences]`: tokens in the cache once this step's are written, so at least the query
    * length.
    */
   readonly contextLengths: Int32Array;
@@ -96,13 +96,13 @@ export interface BlockTables {
   /** `[numSequences + 1]`: sequence `s` has the entries `starts[s]` to `starts[s + 1] - 1`. */
   readonly starts: Int32Array;
   /**
-   * Block ids. Of a sequence's entries only the first `ceil(contextLength / blockSize)` are read,
-   * and none that lies wholly before the window of the step's first query.
+   * Block ids. Of a sequence's entries, only the first `ceil(contextLength / blockSize)` are read,
+   * and none that is entirely before the window of the step's first query.
    */
   readonly blocks: Int32Array;
 }
 
-/** Lays tables end to end. */
+/** Concatenates tables. */
 export function joinTables(tables: readonly (readonly number[])[]): BlockTables {
   const starts = new Int32Array(tables.length + 1);
   for (const [s, table] of tables.entries()) starts[s + 1] = starts[s] + table.length;
@@ -113,33 +113,33 @@ export function joinTables(tables: readonly (readonly number[])[]): BlockTables 
 
 /**
  * Attention over a paged KV cache. Each layer of a step has two phases: `write` stores the step's K
- * and V into the pages, `attend` reads what the step's queries see. A layer that reads the pages of
- * another has the second phase only.
+ * and V into the pages, `attend` reads the context of the step's queries. A layer that reads
+ * another layer's pages has the second phase only.
  *
- * All calls are synchronous and belong to one thread; an implementation may use helper threads
- * inside a call. Arrays passed in are only read during the call.
+ * All calls are synchronous and must come from one thread; an implementation may use helper threads
+ * inside a call. Arrays that are passed in are read only during the call.
  */
 export interface PagedAttention {
-  /** The pages that it computes on; disposed of with it. */
+  /** The pages that it computes on; it owns and disposes them. */
   readonly pages: BlockStore;
   /** Begins a step. `batch` stays valid and unchanged until the next call of `beginStep`. */
   beginStep(batch: AttentionBatch): void;
   /**
-   * Stores K and V of the step's T tokens in layer `layer`, rotated where the layer rotates. Not
-   * for a layer over another one's pages.
+   * Stores K and V of the step's T tokens in layer `layer`, rotated if the layer rotates. Not
+   * allowed for a layer that reads another layer's pages.
    *
    * @param key `[T, numKvHeads * headSize]`
    * @param value `[T, numKvHeads * headSize]`
    */
   write(layer: number, key: Float32Array, value: Float32Array): void;
   /**
-   * Writes the attention output, after this step's K and V of the layer are stored: a sequence may
-   * see blocks that another one fills in the same step.
+   * Computes the attention output. Call it after `write`: a sequence may attend to blocks that
+   * another one fills in the same step.
    *
    * @param query `[T, numHeads * headSize]`
    * @param output `[T, numHeads * headSize]`, written completely
    */
   attend(layer: number, query: Float32Array, output: Float32Array): void;
-  /** Stops helper threads and lets the pages go. Idempotent. */
+  /** Ends helper threads and frees the pages. Idempotent. */
   dispose(): Promise<void>;
 }

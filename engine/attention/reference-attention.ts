@@ -40,9 +40,8 @@ export class ReferencePages extends PartedBlockStore {
 }
 
 /**
- * Paged attention written to be read: the definition that faster implementations are tested
- * against. It stores float32 whatever the format, rounded as the format rounds, and sums in
- * float64.
+ * Paged attention in plain loops: the definition that faster implementations are tested against. It
+ * stores float32, rounded as the format rounds, and sums in float64.
  */
 export class ReferenceAttention implements PagedAttention {
   readonly pages: ReferencePages;
@@ -143,7 +142,7 @@ export class ReferenceAttention implements PagedAttention {
     for (let d = 0; d < headSize; d++) output[d] = result[d] / sum;
   }
 
-  /** Where the row of a position begins in a layer's pages. */
+  /** Index of a position's row in a layer's pages. */
   #slot(layer: number, batch: AttentionBatch, s: number, kvHead: number, position: number): number {
     const { blockSize, layers } = this.#config;
     const { numKvHeads, headSize } = layers[layer];

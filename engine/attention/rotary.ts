@@ -1,6 +1,6 @@
 import type { RotaryEmbedding } from './paged-attention.js';
 
-/** Rotates one head's leading `dim` floats in place, to its position. */
+/** Rotates one head's leading `dim` floats by the angles of a position, in place. */
 export function rotateHead(head: Float32Array, rotary: RotaryEmbedding, position: number): void {
   const half = rotary.dim / 2;
   for (let i = 0; i < half; i++) {

@@ -4,10 +4,10 @@ import { assertSmall, type Sizes } from './sizes.js';
 import { grammarText } from './to-grammar.js';
 
 /**
- * Builds a grammar to see whether it can be enforced.
+ * Builds a grammar to find out whether it can be enforced.
  *
- * @param onMeasured told of its sizes before anything is built
- * @throws OctavoError `invalid_request`: what cannot be enforced, and where
+ * @param onMeasured receives its sizes before anything is built
+ * @throws OctavoError `invalid_request`: names what cannot be enforced, and where
  */
 export function checkGrammar(
   { spec, field, suspects }: GrammarCheck,

@@ -1,39 +1,39 @@
 import type { ErrorRecord } from '../errors.js';
 import type { GrammarSpec } from '../protocol/request.js';
 
-/** A grammar that is to be checked, and how to tell the client what is wrong with it. */
+/** A grammar to check, and how to word its error for the client. */
 export interface GrammarCheck {
   readonly spec: GrammarSpec;
   /**
-   * The request field that it is of: it goes before the message, and is its `param`. Null: the
-   * message stands alone.
+   * The request field of the grammar: it precedes the error's message, and is its `param`. Null for
+   * neither.
    */
   readonly field: string | null;
   /**
-   * Parts of it. When it is refused, they are tried one by one, and the first that is refused alone
-   * gives the message its words.
+   * Parts of the grammar. When it is refused, they are tried one by one, and the first that is
+   * refused alone provides the message.
    */
   readonly suspects: readonly Suspect[];
 }
 
 export interface Suspect {
   readonly spec: GrammarSpec;
-  /** Goes before the message. */
+  /** Precedes the message. */
   readonly name: string;
   readonly param: string;
 }
 
-/** All checks of one request, in their order. */
+/** All checks of one request, in order. */
 export interface CheckCommand {
   readonly checks: readonly GrammarCheck[];
 }
 
 export type CheckReply =
-  /** The thread has loaded: from now on time is counted. */
+  /** The thread has loaded; the budget starts now. */
   | { readonly type: 'ready' }
   /**
-   * What of the grammar is large, before anything of it is built: for the message, if it takes too
-   * long.
+   * The grammar's sizes, sent before anything is built: for the error's message, if building takes
+   * too long.
    */
   | { readonly type: 'measured'; readonly sizes: string }
   | { readonly type: 'checked'; readonly error: ErrorRecord | null };

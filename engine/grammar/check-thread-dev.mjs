@@ -1,4 +1,4 @@
-// Runs a check thread from TypeScript sources, as worker-dev.mjs does it for the engine's.
+// Runs a check thread from TypeScript sources, as worker-dev.mjs does for the engine's thread.
 import { register } from 'tsx/esm/api';
 
 register();

@@ -2,22 +2,22 @@ import { Worker } from 'node:worker_threads';
 import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { CheckCommand, CheckReply, GrammarCheck } from './check-messages.js';
 
-/** Memory of a thread: one that needs more for a grammar ends. */
+/** Heap limit of a check thread, in MiB: a thread that needs more for a grammar ends. */
 const MAX_HEAP_MB = 256;
 
-/** One request that is being checked. */
+/** The request that is being checked. */
 interface Running {
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
-  /** Milliseconds that it may take. */
+  /** Milliseconds that it may take in all. */
   budgetMs: number;
   sizes: string;
   timer: NodeJS.Timeout | null;
 }
 
 /**
- * The server's end of one check thread. It checks one request at a time, and ends when that takes
- * too long.
+ * The server's side of one check thread. The thread checks one request at a time, and is ended when
+ * that takes too long.
  */
 export class CheckThreadHost {
   readonly #worker: Worker;
@@ -26,7 +26,7 @@ export class CheckThreadHost {
   #hasEnded = false;
   #running: Running | null = null;
 
-  /** @param onEnd it has ended, for whatever reason */
+  /** @param onEnd called when the thread has ended, for whatever reason */
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
     const fromSources = import.meta.url.endsWith('.ts');
@@ -48,9 +48,9 @@ export class CheckThreadHost {
   }
 
   /**
-   * Only while it is idle.
+   * Call only while `isIdle`.
    *
-   * @param budgetMs from when the thread has loaded
+   * @param budgetMs counted from when the thread has loaded
    * @throws OctavoError `invalid_request`
    */
   check(checks: readonly GrammarCheck[], budgetMs: number): Promise<void> {
@@ -62,7 +62,7 @@ export class CheckThreadHost {
     });
   }
 
-  /** What runs has no more than so many milliseconds left: nobody waits for it. */
+  /** Limits the running check to this many more milliseconds, because no client waits for it. */
   hurry(budgetMs: number): void {
     if (!this.#running) return;
     this.#running.budgetMs = Math.min(this.#running.budgetMs, budgetMs);

@@ -4,8 +4,8 @@ import { checkGrammar } from './check-grammar.js';
 import type { CheckCommand, CheckReply } from './check-messages.js';
 import { describeSizes } from './sizes.js';
 
-// Grammars are checked here, one request after the other. Who waits for whom, and for how long, is
-// the checker's business: it ends this thread when a request takes too long.
+// Checks grammars, one request after the other. The grammar checker decides which request is next
+// and how long it may take; it ends this thread when that is exceeded.
 
 const port = parentPort;
 if (!port) throw new Error('grammars are checked in a worker thread');
@@ -19,7 +19,7 @@ function check({ checks }: CheckCommand): ErrorRecord | null {
     return null;
   } catch (error) {
     if (error instanceof OctavoError) return toErrorRecord(error);
-    // A fault of ours; the thread is as good as before.
+    // A bug of ours; the thread can go on.
     const reason = error instanceof Error ? error.message : String(error);
     return { kind: 'internal', message: `the grammar cannot be checked: ${reason}`, param: null };
   }

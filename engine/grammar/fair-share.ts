@@ -1,14 +1,14 @@
-/** Work that waits for a thread, and whose it is. */
+/** Work that waits for a thread, with its client. */
 export interface Waiting {
   readonly client: string;
 }
 
 /**
- * Whose turn it is: those of the clients that use the fewest threads now come first, and of these
- * the one that has waited longest.
+ * Orders jobs fairly: those of clients that use the fewest threads come first, and among these the
+ * job that has waited longest.
  *
  * @param waiting in order of arrival
- * @param busy threads that each client uses; absent: none
+ * @param busy number of threads that each client uses; absent means none
  */
 export function inTurn<Job extends Waiting>(
   waiting: readonly Job[],
@@ -18,18 +18,16 @@ export function inTurn<Job extends Waiting>(
   return waiting.toSorted((a, b) => used(a) - used(b));
 }
 
-/**
- * Threads that one client may use of so many: one is left for the others, whatever a client sends.
- */
+/** The number of `threads` that one client may use: one is always left for other clients. */
 export const shareOf = (threads: number): number => Math.max(1, threads - 1);
 
 /**
- * Threads on which one client may compile at once: compiling takes a whole processor, matching a
- * fraction.
+ * The number of threads on which one client may compile at once: compiling takes a whole processor,
+ * matching a fraction of one.
  */
 export const compilingShareOf = (threads: number): number => Math.max(1, threads >> 1);
 
-/** How many threads each client uses. */
+/** The number of threads that each client uses. */
 export function countByClient(clients: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const client of clients) counts.set(client, (counts.get(client) ?? 0) + 1);

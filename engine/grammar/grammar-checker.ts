@@ -7,22 +7,22 @@ import { assertShort } from './sizes.js';
 
 export interface GrammarCheckerOptions {
   readonly maxThreads: number;
-  /** For the grammars of one request. */
+  /** Milliseconds for all grammars of one request. */
   readonly budgetMs: number;
 }
 
 export const CHECKER_DEFAULTS = { maxThreads: 2, budgetMs: 5000 } as const;
 
 /**
- * What a check may still take when nobody waits for it any more: most end by then, and their thread
- * is kept.
+ * Milliseconds that a check may still take once its client has left: most end by then, and their
+ * thread is kept.
  */
 const LAST_MS = 250;
 
-/** Requests whose verdict is remembered. */
+/** Number of requests whose verdicts are kept. */
 const MAX_KNOWN = 1000;
 
-/** A request that waits, or is being checked. */
+/** A request that is queued or being checked. */
 interface Job {
   readonly client: string;
   readonly key: string;
@@ -38,9 +38,9 @@ interface Member {
 }
 
 /**
- * Says whether grammars can be enforced, in threads of its own: schemas, patterns and tools are the
- * client's, and whatever it takes to look into them, nobody else waits for it. A request has a
- * budget; clients share the threads; what clients that have left wanted is given up.
+ * Checks in separate threads whether grammars can be enforced: schemas, patterns and tools come
+ * from clients, and however long one takes, other requests do not wait for it. Each request has a
+ * budget, clients share the threads fairly, and checks of clients that have left are given up.
  *
  * No thread runs before the first grammar.
  */
@@ -48,7 +48,7 @@ export class GrammarChecker {
   readonly #options: GrammarCheckerOptions;
   readonly #members = new Set<Member>();
   #waiting: Job[] = [];
-  /** Verdicts by digest, the least recently asked for first; null: it can be enforced. */
+  /** Verdicts by digest, least recently used first; null when the grammar can be enforced. */
   readonly #known = new Map<string, OctavoError | null>();
   #isClosed = false;
 
@@ -62,11 +62,11 @@ export class GrammarChecker {
   }
 
   /**
-   * @param client whose share of the threads it takes
-   * @param signal aborted when nobody waits any more
-   * @throws OctavoError `invalid_request`: what cannot be enforced, and where; or what is too
+   * @param client the client whose share of the threads is used
+   * @param signal aborted when the client has left
+   * @throws OctavoError `invalid_request`: names what cannot be enforced and where, or what is too
    *   large. `draining` when it is closed
-   * @throws what `signal` was aborted for
+   * @throws the reason of `signal` when it is aborted
    */
   async check(checks: readonly GrammarCheck[], client: string, signal: AbortSignal): Promise<void> {
     if (checks.length === 0) return;
@@ -141,13 +141,13 @@ export class GrammarChecker {
       error = thrown;
     }
     member.job = null;
-    // A thread that has ended says nothing about the grammar: on a quieter machine it may be in
-    // time.
+    // When the thread has ended, the verdict is not kept: on a less busy machine the check may be
+    // in time.
     if (member.host.isIdle) {
       if (error === null) this.#remember(job.key, null);
       else if (isRefusal(error)) this.#remember(job.key, error);
     }
-    // One that was cut short because its client has left says nothing to others.
+    // A check that was cut short because its client has left is no verdict for other requests.
     const wasCut = job.signal.aborted && !member.host.isIdle;
     const settled = this.#waiting.filter(({ key }) => key === job.key && !wasCut);
     this.#waiting = this.#waiting.filter((other) => !settled.includes(other));

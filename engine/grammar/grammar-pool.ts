@@ -5,14 +5,14 @@ import { GrammarThreadHost } from './grammar-thread-host.js';
 import type { GrammarThreadOptions } from './messages.js';
 
 export interface GrammarPoolOptions extends GrammarThreadOptions {
-  /** Threads, at most; one takes some 40 MB with 152k tokens. */
+  /** Maximum number of threads; each takes some 40 MB with 152k tokens. */
   readonly maxThreads: number;
-  /** Memory of one thread's instance above which grammars are forgotten. */
+  /** Memory of one thread's instance above which compiled grammars are dropped. */
   readonly threadMemoryBytes: number;
   readonly compileTimeoutMs: number;
   /**
-   * A compilation that has taken so long is for its own client only: others that came along look
-   * for another thread.
+   * After this many milliseconds, a compilation serves only its own client: jobs of other clients
+   * in its batch look for another thread.
    */
   readonly patienceMs?: number;
 }
@@ -23,14 +23,14 @@ export const GRAMMAR_DEFAULTS = {
   compileTimeoutMs: 30_000,
 } as const;
 
-/** Grammars that one thread keeps, at most. */
+/** Maximum number of grammars that one thread keeps. */
 const MAX_GRAMMARS = 64;
-/** Grammars that wait and are compiled in one go when threads are scarce. */
+/** Maximum number of waiting grammars that are compiled in one batch when threads are scarce. */
 const MAX_BATCH = 8;
 const PATIENCE_MS = 500;
 /**
- * What a compilation may still take when nobody waits for it any more: most end by then, and the
- * thread's other grammars are kept.
+ * Milliseconds that a compilation may still take once its clients have left: most end by then, and
+ * the thread's other grammars are kept.
  */
 const LAST_MS = 250;
 
@@ -44,42 +44,45 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
-/** What a thread is doing. */
+/** A thread and its present work. */
 interface Member {
   readonly host: GrammarThreadHost;
-  /** Jobs that are compiled one after the other; null when nothing is compiled. */
+  /** Jobs that are compiled one after the other; null when none is. */
   batch: Job[] | null;
-  /** Of the grammar that is being compiled; null between two. */
+  /** The job whose grammar is being compiled; null between two jobs. */
   compiling: Job | null;
-  /** Takes no more requests until its matchers are gone: others wait for a thread. */
+  /**
+   * Takes no more requests until its matchers are gone, because other requests wait for a thread.
+   */
   isDraining: boolean;
   /**
-   * Nobody waits for what it compiles: the thread ends with it, unless that is done in a moment.
+   * All clients of what it compiles have left: the thread is ended unless the compilation finishes
+   * within `LAST_MS`.
    */
   isGivenUp: boolean;
 }
 
 /**
- * Grammar threads, and who compiles where. Each thread has one instance of the library; a compiled
- * grammar cannot leave it, and nothing interrupts a compilation (0.3 to 1 s with 152k tokens),
- * which an unlucky grammar may end by aborting the instance. So the rule is:
+ * Assigns grammars to grammar threads. Each thread has one instance of the library. A compiled
+ * grammar cannot leave its instance; a compilation (0.3 to 1 s with 152k tokens) cannot be
+ * interrupted; and some grammars abort the instance. Hence the rule:
  *
  *     a thread compiles only while none of its matchers is in use
  *
- * Then no step ever waits for a compilation, and an abort hurts nobody but the request that brought
- * it. Masks are computed in the threads while the model computes, so they cost the engine's thread
- * next to nothing. What was considered instead: matchers in the engine's thread (a compilation
- * there stops all), one thread for everything (a compilation delays all masks), moving a compiled
- * grammar by copying the instance's memory (30 MB, and embind's insides).
+ * Then no step ever waits for a compilation, and an abort fails only the request that caused it.
+ * The threads compute masks while the model computes, so masks cost the engine's thread next to
+ * nothing. Rejected alternatives: matchers in the engine's thread (a compilation stops all
+ * requests), one thread for everything (a compilation delays all masks), copying the instance's
+ * memory to move a compiled grammar (30 MB, and it depends on embind's internals).
  *
- * When all threads are in use and requests with other grammars wait, the one with the fewest
+ * When all threads are in use and requests with other grammars wait, the thread with the fewest
  * matchers is drained: it takes no new ones, and its last one ends at its `max_tokens` at the
- * latest, so nobody waits for ever. Nothing is loaded, and no thread runs, before the first request
- * with a grammar.
+ * latest, so no request waits forever. Nothing is loaded, and no thread runs, before the first
+ * request with a grammar.
  *
- * No client can keep all threads to itself, or compile on more than half of them: one that uses its
- * share waits for a thread of its own. A compilation that nobody waits for any more is ended, with
- * its thread.
+ * No client can occupy all threads, or compile on more than half of them: a client that uses its
+ * full share waits for one of its own threads. A compilation whose clients have all left is ended
+ * with its thread.
  */
 export class GrammarPool implements GrammarSource {
   readonly #options: GrammarPoolOptions;
@@ -128,7 +131,7 @@ export class GrammarPool implements GrammarSource {
     await Promise.all(members.map(({ host }) => host.close()));
   }
 
-  /** A job's client has left. What is compiled only for those who have left ends soon. */
+  /** Called when a job's client has left. A compilation whose clients have all left ends soon. */
   #giveUp(job: Job): void {
     this.#queue = this.#queue.filter((other) => other !== job);
     for (const member of this.#members) {
@@ -140,7 +143,7 @@ export class GrammarPool implements GrammarSource {
     }
   }
 
-  /** Gives the jobs that wait a thread: those first whose clients use the fewest. */
+  /** Assigns threads to waiting jobs; jobs of clients that use the fewest threads come first. */
   #place(): void {
     if (this.#queue.length === 0) return;
     const waiting = this.#queue.filter(({ signal }) => !signal.aborted);
@@ -156,8 +159,8 @@ export class GrammarPool implements GrammarSource {
   }
 
   /**
-   * Threads that each client keeps from others: it has one compile, or all its matchers are the
-   * client's.
+   * The number of threads that each client occupies: those that compile for it, or whose matchers
+   * are all its own.
    */
   #threadsByClient(): Map<string, number> {
     return countByClient([...this.#members].flatMap((member) => usersOf(member)));
@@ -198,8 +201,8 @@ export class GrammarPool implements GrammarSource {
       void this.#compile(free, [job]);
       return true;
     }
-    // No thread is free: those that have just begun to compile take a few more along. Later only
-    // those of their own client.
+    // When no thread is free, a thread that has just begun to compile accepts a few more jobs;
+    // later it accepts only its own client's.
     const isLast = !isWithinShare || members.length >= this.#options.maxThreads;
     const withRoom = willing.find(
       (member) =>
@@ -211,7 +214,7 @@ export class GrammarPool implements GrammarSource {
     return true;
   }
 
-  /** Whether the job may wait for what the thread is compiling. */
+  /** Whether the job may join the batch that the thread is compiling. */
   #takesAlong({ host, batch, compiling, isGivenUp }: Member, job: Job): boolean {
     if (batch === null || isGivenUp) return false;
     const isOwn = compiling?.client === job.client || compiling?.key === job.key;
@@ -232,8 +235,8 @@ export class GrammarPool implements GrammarSource {
   }
 
   /**
-   * One that the jobs may have: not beyond their clients' shares, unless it is one of these that
-   * ends.
+   * Drains a thread that the jobs may use: their clients must be within their shares, or the thread
+   * is one of their own.
    */
   #drainOne(jobs: readonly Job[]): void {
     const members = [...this.#members].filter(({ batch }) => batch === null);
@@ -252,7 +255,7 @@ export class GrammarPool implements GrammarSource {
     return this.#options.patienceMs ?? PATIENCE_MS;
   }
 
-  /** A compilation takes long: jobs of others in its batch look for another thread. */
+  /** When a compilation takes long, jobs of other clients in its batch look for another thread. */
   #separate(member: Member): void {
     const { host, batch, compiling } = member;
     if (!batch || !compiling || host.compilingMs < this.#patienceMs) return;
@@ -266,8 +269,8 @@ export class GrammarPool implements GrammarSource {
   }
 
   /**
-   * Compiles jobs one after the other; more may join. They begin together, when none is left to
-   * compile.
+   * Compiles jobs one after the other; more may join. Their matching begins together, when all are
+   * compiled.
    */
   async #compile(member: Member, batch: Job[]): Promise<void> {
     const { host } = member;
@@ -280,7 +283,7 @@ export class GrammarPool implements GrammarSource {
         await host.compile(key, job.request.spec, this.#options.compileTimeoutMs);
         this.#forgetSome(host, new Set(member.batch.map((other) => other.key)));
       } catch (error) {
-        // The rest of the batch goes on, without the one at fault.
+        // The rest of the batch goes on without the failed grammar.
         for (const same of member.batch.filter((other) => other.key === key)) same.reject(error);
         member.batch = member.batch.filter((other) => other.key !== key);
         if (host.hasEnded) break;
@@ -297,7 +300,7 @@ export class GrammarPool implements GrammarSource {
     this.#onIdle(member);
   }
 
-  /** The next of a batch whose grammar is not there yet. */
+  /** The next job of a batch whose grammar is not compiled yet. */
   #toCompile({ host, batch }: Member): Job | undefined {
     return batch?.find(({ key, signal }) => !signal.aborted && !host.grammars.has(key));
   }
@@ -313,7 +316,7 @@ export class GrammarPool implements GrammarSource {
     }
   }
 
-  /** A thread's memory never shrinks, but what is freed is used again. */
+  /** A thread's memory never shrinks, but freed memory is used again. */
   #forgetSome(host: GrammarThreadHost, keep: ReadonlySet<string>): void {
     const { threadMemoryBytes } = this.#options;
     for (const [key, { live }] of host.grammars) {
@@ -335,7 +338,7 @@ export class GrammarPool implements GrammarSource {
   }
 }
 
-/** The client that has a thread to itself; none: it is free, or several use it. */
+/** The clients for whom a thread works alone; empty when it is free or several clients use it. */
 function usersOf({ host, batch, compiling }: Member): string[] {
   if (batch !== null)
     return [(compiling ?? batch[0])?.client].filter((client) => client !== undefined);

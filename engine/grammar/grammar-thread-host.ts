@@ -11,10 +11,10 @@ import type {
 } from './messages.js';
 import { type MatcherHost, ThreadConstraint } from './thread-constraint.js';
 
-/** A grammar that lives in a thread. */
+/** A compiled grammar in a thread. */
 export interface ThreadGrammar {
   readonly id: number;
-  /** Matchers that use it. */
+  /** Number of matchers that use it. */
   live: number;
 }
 
@@ -28,14 +28,14 @@ interface Compilation extends Waiter {
   readonly startedAt: number;
   budgetMs: number;
   timer: NodeJS.Timeout | null;
-  /** What of it is large; known when it has been written out. */
+  /** Description of its sizes, for messages; set when the grammar has been written out. */
   size: string;
 }
 
-/** The engine's end of one grammar thread. */
+/** The engine's side of one grammar thread. */
 export class GrammarThreadHost implements MatcherHost {
   readonly vocabSize: number;
-  /** By the key of the grammar, the least recently used first. */
+  /** By the grammar's key, least recently used first. */
   readonly grammars = new Map<string, ThreadGrammar>();
   readonly #worker: Worker;
   readonly #onIdle: () => void;
@@ -45,13 +45,13 @@ export class GrammarThreadHost implements MatcherHost {
   #loading: Waiter | null = null;
   #compiling: Compilation | null = null;
   #moves: MatcherMove[] = [];
-  /** By matcher: whoever waits until it is done with what was asked of it. */
+  /** By matcher: resolves the wait until all requests to the matcher are done. */
   readonly #settling = new Map<number, () => void>();
   #count = 0;
   #memoryBytes = 0;
   #lost: OctavoError | null = null;
 
-  /** @param onIdle its last matcher is gone, or it has ended */
+  /** @param onIdle called when the last matcher is gone, or the thread has ended */
   constructor(options: GrammarThreadOptions, onIdle: () => void) {
     this.vocabSize = options.vocabSize;
     this.#onIdle = onIdle;
@@ -68,17 +68,17 @@ export class GrammarThreadHost implements MatcherHost {
     this.#ready.catch(() => undefined);
   }
 
-  /** Matchers that the engine uses: none of them may be kept waiting by a compilation. */
+  /** Number of matchers in use: no compilation may delay them. */
   get live(): number {
     return this.#constraints.size;
   }
 
-  /** Those whose matchers these are. */
+  /** The clients of these matchers. */
   get clients(): ReadonlySet<string> {
     return new Set([...this.#constraints.values()].map(({ client }) => client));
   }
 
-  /** How long the present compilation has taken; 0: there is none. */
+  /** Milliseconds since the present compilation began; 0 when there is none. */
   get compilingMs(): number {
     return this.#compiling ? performance.now() - this.#compiling.startedAt : 0;
   }
@@ -87,17 +87,17 @@ export class GrammarThreadHost implements MatcherHost {
     return this.#memoryBytes;
   }
 
-  /** Final. */
+  /** True once the thread has ended, which is final. */
   get hasEnded(): boolean {
     return this.#lost !== null;
   }
 
   /**
-   * One at a time, and only while nothing is live. @throws OctavoError `invalid_request`; the
-   * thread may have ended with it
+   * Compiles a grammar. Call it for one grammar at a time, and only while `live` is 0. @throws
+   * OctavoError `invalid_request`; the thread may have ended, too
    */
   async compile(key: string, spec: GrammarSpec, timeoutMs: number): Promise<void> {
-    // Loading is not the grammar's fault.
+    // The time for loading does not count.
     await this.#ready;
     const id = this.#count++;
     const done = this.#reply((waiter) => {
@@ -115,7 +115,7 @@ export class GrammarThreadHost implements MatcherHost {
     }
   }
 
-  /** The present compilation has no more than so many milliseconds left. */
+  /** Limits the present compilation to this many more milliseconds. */
   hurry(budgetMs: number): void {
     const compiling = this.#compiling;
     if (!compiling) return;
@@ -128,7 +128,7 @@ export class GrammarThreadHost implements MatcherHost {
     compiling.timer = setTimeout(giveUp, compiling.budgetMs).unref();
   }
 
-  /** @returns when their first masks are known */
+  /** @returns constraints, once their first masks are known */
   async match(key: string, request: GrammarRequest): Promise<ThreadConstraint[]> {
     const grammar = this.grammars.get(key);
     if (!grammar) throw new Error('the grammar is not in this thread');
@@ -170,7 +170,7 @@ export class GrammarThreadHost implements MatcherHost {
     if (grammar) this.#send({ type: 'forget', grammar: grammar.id });
   }
 
-  /** Tokens of one step go out in one message, after the last of them. */
+  /** The tokens of one step are sent in one message, after the last of them. */
   advance(move: MatcherMove): void {
     this.#moves.push(move);
     if (this.#moves.length === 1) queueMicrotask(() => this.flush());
@@ -183,8 +183,8 @@ export class GrammarThreadHost implements MatcherHost {
   }
 
   /**
-   * One wait a matcher at a time. A thread that does not answer in time has ended: so it does not
-   * answer any more.
+   * Only one wait for each matcher at a time. A thread that does not answer in time is ended, so a
+   * late answer cannot arrive.
    */
   async settle(matcher: number, timeoutMs: number): Promise<void> {
     if (this.#lost) return;
@@ -204,9 +204,9 @@ export class GrammarThreadHost implements MatcherHost {
     if (this.live === 0) this.#onIdle();
   }
 
-  /** Ends the thread; whatever waits for it fails. Idempotent. */
+  /** Ends the thread; everything that waits for it fails. Idempotent. */
   end(reason: string): void {
-    // The grammar that was being compiled is at fault; matchers and other grammars are not.
+    // The error blames the grammar that was being compiled, not matchers or other grammars.
     this.#end(
       new OctavoError('internal', `a grammar thread has ended: ${reason}`),
       new OctavoError('invalid_request', `the grammar cannot be compiled: ${reason}`),

@@ -18,14 +18,14 @@ import {
 } from './xgrammar.js';
 
 // A grammar thread: one instance of the library, the grammars that it has compiled, and their
-// matchers. It does one thing after the other; who may wait for whom is the pool's business.
+// matchers. It runs commands one after the other; the pool decides which work may wait.
 
 const port = parentPort;
 if (!port) throw new Error('grammars are compiled in a worker thread');
 const { modelDir, vocabSize } = workerData as GrammarThreadOptions;
 const reply = (message: GrammarReply): void => port.postMessage(message);
 
-// The library's last words before it aborts go to the console; nothing else says what was wrong.
+// Before the library aborts, it prints the reason to the console, and nowhere else.
 let lastWords = '';
 console.error = (...words: unknown[]) => {
   const line = words.join(' ');
@@ -37,7 +37,7 @@ interface Matching {
   readonly slot: MaskSlot;
   readonly stopTokenIds: readonly number[];
   readonly isLongest: boolean;
-  /** A token was refused: whatever follows is ignored. */
+  /** A token was refused; later moves are ignored. */
   isRejected: boolean;
 }
 
@@ -46,11 +46,11 @@ const library = loadXgrammar();
 const grammars = new Map<number, CompiledGrammar>();
 const matchings = new Map<number, Matching>();
 
-// A vocabulary of 152k tokens takes half a second; commands wait until it is there.
+// A vocabulary of 152k tokens takes half a second; commands wait until it is loaded.
 const encoded = encodeVocabulary(await readTokenBytes(modelDir, vocabSize));
 const { TokenizerInfo, GrammarCompiler } = library;
 const info = await TokenizerInfo.createTokenizerInfo(encoded, 'byte_level', false, vocabSize, []);
-// Without its own cache, which has no bound.
+// Without the library's own cache, which is unbounded.
 const compiler = await GrammarCompiler.createGrammarCompiler(info, false);
 reply({ type: 'ready' });
 
@@ -72,7 +72,7 @@ async function compile({
 }
 
 /**
- * Every state of a pattern, and every place of a string whose length counts, is a rule of its own.
+ * Every state of a pattern, and every position of a string with bounded length, is a separate rule.
  */
 const sizeOf = (source: string): string =>
   `it has ${source.split('\n').length - 1} states and rules for a vocabulary of ${vocabSize} tokens; fewer alternatives ` +
@@ -91,8 +91,7 @@ async function match(command: Extract<GrammarCommand, { type: 'match' }>): Promi
 }
 
 /**
- * Of several moves of one matcher only the last one's mask is computed: nobody has looked at the
- * others.
+ * Of several moves of one matcher, only the last one's mask is computed: the others are never read.
  */
 async function advance(moves: readonly MatcherMove[]): Promise<void> {
   const steps = new Map<Matching, number>();
@@ -112,11 +111,11 @@ async function advance(moves: readonly MatcherMove[]): Promise<void> {
 async function computeMask(matching: Matching, step: number): Promise<void> {
   const { matcher, slot, stopTokenIds, isLongest } = matching;
   const mask = await matcher.getNextTokenBitmask();
-  // The mask does not say it: where nearly all tokens may follow, the library leaves its stop
-  // tokens out.
+  // The mask does not state it: where nearly all tokens may follow, the library omits its stop
+  // tokens.
   const mayEnd = matcher.isTerminated();
-  // A stop token may also be text; it ends the completion wherever it stands, so it must not stand
-  // inside.
+  // A stop token may also be text. It ends the sequence wherever it occurs, so the text must not
+  // contain it.
   for (const token of stopTokenIds) mask[token >>> 5] &= ~(1 << (token & 31));
   const canGoOn = mask.some((word) => word !== 0);
   if (mayEnd && !(isLongest && canGoOn)) {

@@ -1,7 +1,7 @@
-/** What has become of a mask. */
+/** States of a mask. */
 export const SLOT = { ready: 0, rejected: 1, deadEnd: 2, lost: 3 } as const;
 
-/** The step of a state that nothing changes any more. */
+/** The step number of a final state. */
 export const FINAL_STEP = 0x7fffffff;
 
 const STEP = 0;
@@ -9,16 +9,16 @@ const STATE = 1;
 const HEADER_WORDS = 2;
 
 /**
- * One matcher's mask in memory that the engine's thread and a grammar thread share:
+ * One matcher's mask, in memory that is shared between the engine's thread and a grammar thread:
  *
  *     word 0   the step whose mask is here; the engine's thread may sleep on it
  *     word 1   state
  *     then     the mask, 32 tokens a word
  *
- * The engine's thread numbers what it asks of the matcher: the first mask is step 1, each token
- * that is accepted and each roll-back is one more. The grammar thread writes mask and state of a
- * step, and only then its number; a step that was overtaken by the next one may be left out. While
- * the number is the last one asked for, the grammar thread writes nothing.
+ * The engine's thread numbers its requests to the matcher: the first mask is step 1, and each
+ * accepted token and each roll-back adds 1. The grammar thread writes mask and state of a step
+ * first, and then its number; it may skip a step when the next one has been requested. While the
+ * number is that of the last request, the grammar thread writes nothing.
  */
 export class MaskSlot {
   readonly buffer: SharedArrayBuffer;
@@ -36,7 +36,7 @@ export class MaskSlot {
     return new MaskSlot(new SharedArrayBuffer(words * 4));
   }
 
-  /** Of the last step that is done. */
+  /** The state of the last step that is done. */
   get state(): number {
     return this.#header[STATE];
   }
@@ -47,13 +47,15 @@ export class MaskSlot {
     Atomics.notify(this.#header, STEP);
   }
 
-  /** Sleeps until a step is done, for so many milliseconds at most. @returns whether it is */
+  /**
+   * Sleeps until a step is done, for at most this many milliseconds. @returns whether it is done
+   */
   wait(step: number, milliseconds: number): boolean {
     for (;;) {
       const done = Atomics.load(this.#header, STEP);
       if (done >= step) return true;
       if (milliseconds <= 0) return false;
-      // An earlier step may wake it: they are few, and each moves on.
+      // An earlier step may wake it, too; there are few, and each makes progress.
       if (Atomics.wait(this.#header, STEP, done, milliseconds) === 'timed-out') {
         return Atomics.load(this.#header, STEP) >= step;
       }

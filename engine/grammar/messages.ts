@@ -1,17 +1,17 @@
 import type { ErrorRecord } from '../errors.js';
 import type { GrammarSpec } from '../protocol/request.js';
 
-/** What a grammar thread is started with. */
+/** Data with which a grammar thread is started. */
 export interface GrammarThreadOptions {
-  /** Where tokenizer.json is. */
+  /** Directory of tokenizer.json. */
   readonly modelDir: string;
-  /** Of the logits; may be more than the tokenizer knows. */
+  /** Number of logits; may exceed the number of tokens in the tokenizer. */
   readonly vocabSize: number;
 }
 
 /**
- * A matcher takes a token, or takes its last ones back. `step` numbers the mask that this gives
- * (`MaskSlot`).
+ * A matcher accepts a token, or takes its last ones back. `step` is the number of the resulting
+ * mask (`MaskSlot`).
  */
 export type MatcherMove = { readonly matcher: number; readonly step: number } & (
   | { readonly token: number }
@@ -31,7 +31,7 @@ export type GrammarCommand =
       readonly isLongest: boolean;
     }
   | { readonly type: 'advance'; readonly moves: readonly MatcherMove[] }
-  /** `settled` is wanted, when all that was asked of the matcher before is done. */
+  /** Asks for `settled` once all earlier requests to the matcher are done. */
   | { readonly type: 'settle'; readonly matcher: number }
   | { readonly type: 'release'; readonly matcher: number }
   | { readonly type: 'forget'; readonly grammar: number };
@@ -40,15 +40,15 @@ export type GrammarReply =
   /** The library and the vocabulary are loaded. */
   | { readonly type: 'ready' }
   /**
-   * The grammar is written out, and its compilation begins: what of it is large, for the message if
-   * that takes too long.
+   * The grammar is written out, and its compilation begins. `size` is for the message, if that
+   * takes too long.
    */
   | { readonly type: 'written'; readonly size: string }
   | { readonly type: 'compiled'; readonly memoryBytes: number }
-  /** The grammar does not compile; the thread is as good as before. */
+  /** The grammar does not compile; the thread can go on. */
   | { readonly type: 'refused'; readonly error: ErrorRecord }
   /** The first mask is in the slot. */
   | { readonly type: 'matching'; readonly matcher: number }
   | { readonly type: 'settled'; readonly matcher: number }
-  /** The instance has aborted: the thread must be thrown away. */
+  /** The instance has aborted; the thread must be ended. */
   | { readonly type: 'aborted'; readonly reason: string };

@@ -1,11 +1,9 @@
 import { OctavoError } from '../errors.js';
 import type { GrammarSpec, StructurePart } from '../protocol/request.js';
 
-/**
- * What makes a grammar slow to build, counted over all of it: all tools of a request, all schemas.
- */
+/** Counts of what makes a grammar slow to build, over all tools and schemas of a request. */
 export interface Sizes {
-  /** Of all sources, texts and choices. */
+  /** Characters of all sources, texts and choices. */
   readonly characters: number;
   /** Declared properties, and names in `required`. */
   readonly properties: number;
@@ -17,7 +15,7 @@ export interface Sizes {
   readonly branches: number;
 }
 
-/** The most that is built. */
+/** Limits above which a grammar is refused. */
 export const MAX_SIZES: Sizes = {
   characters: 500_000,
   properties: 20_000,
@@ -32,10 +30,7 @@ const WORDS: Readonly<Record<keyof Sizes, string>> = {
   branches: 'alternatives and schemas in lists',
 };
 
-/**
- * For a message: "12 properties, 3 values in enum, const and choices". What there is none of is
- * left out.
- */
+/** For messages: "12 properties, 3 values in enum, const and choices". Zero counts are left out. */
 export function describeSizes(sizes: Sizes): string {
   const kinds = Object.keys(WORDS) as (keyof Sizes)[];
   return kinds
@@ -45,9 +40,9 @@ export function describeSizes(sizes: Sizes): string {
 }
 
 /**
- * The cheapest check, of lengths only: nothing is parsed.
+ * The cheapest check: compares lengths, and parses nothing.
  *
- * @returns characters
+ * @returns the number of characters
  * @throws OctavoError `invalid_request`
  */
 export function assertShort(spec: GrammarSpec): number {
@@ -57,9 +52,9 @@ export function assertShort(spec: GrammarSpec): number {
 }
 
 /**
- * Counts what a grammar is made of, before any of it is built.
+ * Counts the parts of a grammar before any of it is built.
  *
- * @throws OctavoError `invalid_request` when there is too much of something, and of what
+ * @throws OctavoError `invalid_request`: names the count that is too large
  */
 export function assertSmall(spec: GrammarSpec): Sizes {
   const count = { characters: assertShort(spec), properties: 0, values: 0, branches: 0 };
@@ -80,7 +75,7 @@ function tooMany(kind: keyof Sizes, count: number): OctavoError {
   );
 }
 
-/** All parts of a grammar, in no order. */
+/** All parts of a grammar, in no particular order. */
 function* partsOf(spec: GrammarSpec): Generator<GrammarSpec | StructurePart> {
   const left: (GrammarSpec | StructurePart)[] = [spec];
   for (let part = left.pop(); part; part = left.pop()) {
@@ -106,15 +101,15 @@ type Count = { -readonly [Kind in keyof Sizes]: number };
 const LISTS = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems', 'items']);
 
 /**
- * Without recursion: how deep it is, is checked later. What a constant says is counted as if it
- * were a schema, too.
+ * Not recursive, because the depth is checked only later. Contents of constants are counted as if
+ * they were schemas.
  */
 function countSchema(source: string, count: Count): void {
   let schema: unknown;
   try {
     schema = JSON.parse(source);
   } catch {
-    // The words for it are those of whoever reads it.
+    // Invalid JSON: the parser that reads it later reports the error.
     return;
   }
   const left: unknown[] = [schema];

@@ -4,35 +4,36 @@ import { OctavoError } from '../errors.js';
 import { type MaskSlot, SLOT } from './mask-slot.js';
 import type { MatcherMove } from './messages.js';
 
-/** A mask takes a fraction of a millisecond; a thread that needs this long for one is given up. */
+/** Milliseconds after which a thread is given up; a mask normally takes a fraction of one. */
 export const MASK_TIMEOUT_MS = 5000;
 
-/** What a constraint needs of its thread. */
+/** What a constraint needs from its thread. */
 export interface MatcherHost {
   advance(move: MatcherMove): void;
   flush(): void;
-  /** Resolves when all that was asked of the matcher is done, or the thread has ended. */
+  /** Resolves when all requests to the matcher are done, or the thread has ended. */
   settle(matcher: number, timeoutMs: number): Promise<void>;
   release(constraint: ThreadConstraint): void;
   end(reason: string): void;
 }
 
 /**
- * The sampler's side of a matcher in a grammar thread. `accept` only sends the token: the next mask
- * is computed while the model computes the next step, and is seldom late.
+ * The sampler's side of a matcher in a grammar thread. `accept` only sends the token: the thread
+ * computes the next mask while the model computes the next step, and is seldom late.
  */
 export class ThreadConstraint implements GrammarConstraint {
   readonly matcher: number;
   readonly slot: MaskSlot;
   readonly grammar: { live: number };
-  /** Whose request it is of. */
+  /** The client of its request. */
   readonly client: string;
   readonly #host: MatcherHost;
   readonly #stopTokenIds: ReadonlySet<TokenId>;
-  /** The step whose mask is wanted; the first one comes with the matcher. */
+  /** The step whose mask is needed next; the first mask comes with the matcher. */
   #step = 1;
   /**
-   * Tokens that the matcher has taken, and the stop tokens behind them, of which it hears nothing.
+   * Tokens that the matcher has accepted. Stop tokens after them are counted here, but not sent to
+   * the matcher.
    */
   #taken = 0;
   #stops = 0;

@@ -24,15 +24,15 @@ import { schemaError } from './schema/keywords.js';
 import { assertShort } from './sizes.js';
 
 /**
- * What a client asks for, in the notation of the grammar library, and well formed for it. Pure. Its
- * time grows with what the client has sent, so it has its place in a grammar thread, where there is
- * a budget.
+ * Converts a client's specification to the grammar library's notation; the result is well formed.
+ * Pure. Its time grows with the client's input, so it belongs in a grammar thread, which has a
+ * budget.
  *
- * @throws OctavoError `invalid_request`: what cannot be enforced, and where
+ * @throws OctavoError `invalid_request`: names what cannot be enforced, and where
  */
 export const grammarText = (spec: GrammarSpec): string => printGrammar(toGrammar(spec));
 
-/** The same before it is written out. */
+/** The same, before it is printed. */
 export function toGrammar(spec: GrammarSpec): Grammar {
   assertShort(spec);
   if (spec.kind === 'ebnf') {
@@ -140,7 +140,7 @@ function parseSchema(source: string): unknown {
   throw schemaError('', `it is nested too deeply: at most ${MAX_NESTING} levels are allowed`);
 }
 
-/** Adds those of the rules of plain JSON that are used. */
+/** Adds the rules of plain JSON that are used. */
 function withJsonRules(
   root: Expression,
   rules: ReadonlyMap<string, Expression>,

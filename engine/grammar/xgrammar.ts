@@ -4,11 +4,11 @@ import { characterOf } from '../text/byte-level.js';
 import { toSymbols } from './language/bytes.js';
 
 /**
- * The grammar library (Dong et al. 2024, XGrammar; WebAssembly). The parts of it that are used; its
- * own declarations claim an ES module, and the file is none.
+ * The parts of the grammar library (Dong et al. 2024, XGrammar; WebAssembly) that are used. Its own
+ * declarations claim an ES module, which the file is not.
  *
- * Its C++ exceptions are compiled away: whatever goes wrong inside aborts the instance, which must
- * then be thrown away. There is one instance in a thread.
+ * It is compiled without C++ exceptions: any error inside aborts the instance, which is then
+ * unusable. Each thread has one instance.
  */
 export interface Xgrammar {
   readonly TokenizerInfo: {
@@ -26,7 +26,7 @@ export interface Xgrammar {
   readonly GrammarMatcher: {
     createGrammarMatcher(
       grammar: Disposable,
-      /** Not empty. */
+      /** Must not be empty. */
       overrideStopTokens: readonly number[] | undefined,
       terminateWithoutStopToken: boolean,
     ): Promise<Matcher>;
@@ -47,9 +47,9 @@ export interface Compiler extends Disposable {
 export interface Matcher extends Disposable {
   /** @returns false, with nothing changed, when the grammar does not allow the token */
   acceptToken(tokenId: number): boolean;
-  /** Takes its last tokens back. More than it has taken: that aborts. */
+  /** Takes the last tokens back. Aborts for more tokens than it has accepted. */
   rollBack(numTokens: number): void;
-  /** A copy; bit `t & 31` of word `t >>> 5` is token `t`. Not after a stop token: that aborts. */
+  /** Returns a copy; bit `t & 31` of word `t >>> 5` is token `t`. Aborts after a stop token. */
   getNextTokenBitmask(): Promise<Int32Array>;
   /** Whether the text may end here, for a matcher that terminates without a stop token. */
   isTerminated(): boolean;
@@ -58,8 +58,8 @@ export interface Matcher extends Disposable {
 }
 
 /**
- * Loads the library. The package says `"type": "module"` and ships UMD, so neither `import` nor
- * `require` reads it: the file is compiled as CommonJS here.
+ * Loads the library. The package states `"type": "module"` but ships UMD, so neither `import` nor
+ * `require` can load it: the file is compiled as CommonJS here.
  */
 export function loadXgrammar(): Xgrammar {
   const file = createRequire(import.meta.url).resolve('@mlc-ai/web-xgrammar');
@@ -69,10 +69,10 @@ export function loadXgrammar(): Xgrammar {
 }
 
 /**
- * Catches the instance's memory as the library makes it, which it does with its first call: how
- * much is in use cannot be seen otherwise.
+ * Captures the instance's memory when the library creates it, at its first call: there is no other
+ * way to read its size.
  *
- * @returns bytes of the memory; 0 before the library has made it
+ * @returns a function that returns the size in bytes; 0 before the memory exists
  */
 export function watchMemory(): () => number {
   const host = WebAssembly as unknown as Instantiator;
@@ -95,10 +95,10 @@ interface Instantiator {
 const NOTHING = new Uint8Array(0);
 
 /**
- * What tokens write, in the library's symbols and in its byte-level notation. 0xff is in no text,
- * and its symbols are DEL's.
+ * The bytes of tokens, in the library's symbols and its byte-level notation. 0xff occurs in no
+ * text, and its symbols are used for DEL.
  *
- * @param tokens by id; empty: never allowed
+ * @param tokens bytes by token id; an empty one is never allowed
  */
 export const encodeVocabulary = (tokens: readonly Uint8Array[]): string[] =>
   tokens.map((bytes) =>

@@ -9,21 +9,21 @@ const SHRINKS_AT_MOST = 4;
 
 type Cutter = Pick<Tokenizer, 'longestToken' | 'dropsSpace'>;
 
-/** Tokens that a text has at least, whatever it says. */
+/** A lower bound on the number of tokens of a text, from its length alone. */
 function leastTokens(text: string, { longestToken, dropsSpace }: Cutter): number {
   const length = dropsSpace ? text.replaceAll(/\s+/g, '').length : text.length;
   return Math.ceil(length / SHRINKS_AT_MOST / longestToken);
 }
 
-/** False for a text that is longer than a context of longest tokens. */
+/** False for a text that is longer than `context` tokens of the longest kind. */
 export const mayFit = (text: string, tokenizer: Cutter, context: number): boolean =>
   leastTokens(text, tokenizer) <= context;
 
 /**
- * Refuses a text that cannot fit without cutting it into tokens: that takes seconds for megabytes,
- * and all streams of the server would wait.
+ * Refuses a text that cannot fit, without tokenizing it: tokenizing megabytes takes seconds, during
+ * which all streams of the server would wait.
  *
- * @param context tokens
+ * @param context length of the context in tokens
  * @throws OctavoError `context_length_exceeded`
  */
 export function assertMayFit(
@@ -37,8 +37,8 @@ export function assertMayFit(
 }
 
 /**
- * The same for a conversation, before its template writes it: that takes seconds for a hundred
- * thousand messages. Each of them is a token at least.
+ * The same for a conversation, before its template is rendered: that takes seconds for a hundred
+ * thousand messages. Each message is at least one token.
  *
  * @throws OctavoError `context_length_exceeded`
  */
@@ -55,11 +55,11 @@ function tooLong(least: number, context: number, param: string): OctavoError {
   return new OctavoError('context_length_exceeded', message, { param });
 }
 
-/** What is asked for together does not fit. */
+/** The error for a prompt and completion that do not fit together. */
 export function contextExceeded(options: {
   readonly context: number;
   readonly promptTokens: number;
-  /** For the completion; null: none is. */
+  /** Tokens asked for the completion; null when the request asks for none. */
   readonly wanted: number | null;
   readonly param: string;
 }): OctavoError {
@@ -73,7 +73,7 @@ export function contextExceeded(options: {
   });
 }
 
-/** A number as people write it: JavaScript would say 1e+300. */
+/** Formats a number without an exponent; JavaScript would write 1e+300. */
 function count(tokens: number): string {
   return Number.isSafeInteger(tokens) ? String(tokens) : `more than ${Number.MAX_SAFE_INTEGER}`;
 }

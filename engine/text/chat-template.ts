@@ -6,7 +6,7 @@ import { type Program, parseTemplate, runTemplate } from './python-jinja.js';
 import type { PromptText } from './spans.js';
 import { strftime } from './strftime.js';
 
-/** One turn, as templates expect it: the content is a text. Further fields are passed through. */
+/** One turn, as templates expect it: the content is a string. Other fields are passed through. */
 export interface TemplateMessage {
   readonly role: string;
   readonly content: string | null;
@@ -17,11 +17,11 @@ export interface RenderOptions {
   /** Function tools in OpenAI's form. */
   readonly tools?: readonly object[] | null;
   readonly addGenerationPrompt?: boolean;
-  /** Further variables, such as `enable_thinking`; none of `RESERVED_VARIABLES`. */
+  /** Other variables, such as `enable_thinking`; none of `RESERVED_VARIABLES`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-/** Variables of a template that are the server's to set. */
+/** Variables of templates that only the server may set. */
 export const RESERVED_VARIABLES: readonly string[] = [
   'messages',
   'tools',
@@ -31,8 +31,8 @@ export const RESERVED_VARIABLES: readonly string[] = [
 ];
 
 /**
- * What a conversation may hold: its parts, arguments of calls, variables. Each takes the library
- * some microseconds.
+ * Maximum number of values in a conversation: parts, arguments of calls, variables. Each costs some
+ * microseconds in the library.
  */
 const MAX_VALUES = 100_000;
 
@@ -45,13 +45,13 @@ const PROBE_TOOL = {
   },
 };
 
-/** What a template says by `raise_exception`. */
+/** Thrown by a template's `raise_exception`. */
 class Refusal extends Error {}
 
-/** Jinja's names, and Python's. */
+/** Jinja's names and Python's. */
 const CONSTANTS = { true: true, false: false, none: null, True: true, False: false, None: null };
 
-/** Python's. */
+/** Python's `range`. */
 function range(first: number, end?: number, step = 1): number[] {
   const [start, stop] = end === undefined ? [0, first] : [first, end];
   const length = Math.max(0, Math.ceil((stop - start) / step));
@@ -60,7 +60,7 @@ function range(first: number, end?: number, step = 1): number[] {
 
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
 export class ChatTemplate {
-  /** The text of all of it, for recognizing what a model is used to. */
+  /** The source of all its templates, for recognizing the forms that a model was trained on. */
   readonly source: string;
   readonly #template: Program;
   /** Some models have a second template for conversations with tools. */
@@ -70,9 +70,9 @@ export class ChatTemplate {
   #takesTools: boolean | null = null;
 
   /**
-   * @param path where the source is from, for the message
-   * @param toolSource what is used for requests with tools; null: the same
-   * @param clock today's date, which some templates write
+   * @param path the source's file, for messages
+   * @param toolSource template for requests with tools; null for the same
+   * @param clock gives today's date, which some templates write
    * @throws OctavoError `model_file_corrupt` when a source does not parse
    */
   constructor(
@@ -90,8 +90,8 @@ export class ChatTemplate {
   }
 
   /**
-   * Whether the template tells the model of tools: seen from what it writes, for templates may name
-   * `tools` and not show them.
+   * Whether the template shows tools to the model. Found by rendering, because a template may
+   * mention `tools` without showing them.
    */
   get takesTools(): boolean {
     this.#takesTools ??= this.#showsProbe();
@@ -108,8 +108,8 @@ export class ChatTemplate {
   }
 
   /**
-   * Why not even one user message can be written: the template uses what the library does not know.
-   * Null: it can, or refuses by intent.
+   * Why the template cannot render even one user message: it uses something that the library does
+   * not support. Null when it can, or when it refuses intentionally.
    */
   problem(): string | null {
     try {
@@ -122,8 +122,7 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt text of a conversation, up to where the assistant begins to speak unless told
-   * otherwise.
+   * The prompt text of a conversation; by default, it ends where the assistant's turn begins.
    *
    * @throws OctavoError `invalid_request` when the template refuses the messages
    *   (`raise_exception`)
@@ -133,7 +132,7 @@ export class ChatTemplate {
   }
 
   /**
-   * The same, with the parts of it that messages, tools and variables have written.
+   * The same, with the spans that come from messages, tools and variables.
    *
    * @throws OctavoError as `render`
    */
@@ -164,7 +163,7 @@ export class ChatTemplate {
     }
   }
 
-  /** A clock of ours, and a refusal that is told from what the library cannot do. */
+  /** Globals: our clock, and a refusal that can be distinguished from errors of the library. */
   #globals(): Record<string, unknown> {
     return {
       ...CONSTANTS,

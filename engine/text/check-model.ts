@@ -3,7 +3,7 @@ import { OctavoError } from '../errors.js';
 import type { ServedModel } from './served-model.js';
 
 /**
- * A prompt may hold any token of the tokenizer, so the model must know them all.
+ * Checks that the model knows all tokens of the tokenizer, because a prompt may contain any.
  *
  * @param vocabSize width of the logits
  * @throws OctavoError `model_file_corrupt` with both numbers
@@ -19,7 +19,7 @@ export function checkVocabulary(dir: string, model: ServedModel, vocabSize: numb
   );
 }
 
-/** What people should know of a model before they wonder: a line each. */
+/** Warnings about a model, for the user: one line each. */
 export function warningsOf(model: ServedModel, vocabSize: number): string[] {
   const warnings: string[] = [];
   const { eosTokenIds, chatTemplate } = model;

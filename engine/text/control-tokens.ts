@@ -3,9 +3,9 @@ import type { ChatTemplate } from './chat-template.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /**
- * Tokens that only a chat template may write into a chat: the special ones, and the marks of turns.
- * Not every tokenizer says that those are special (DeepSeek's `<｜User｜>` is not), so they are seen
- * from what the template writes around plain turns.
+ * Tokens that only a chat template may write into a chat: special tokens, and the marks of turns.
+ * Not every tokenizer marks the latter as special (DeepSeek's `<｜User｜>` is not), so they are found
+ * in what the template writes around plain turns.
  */
 export function controlTokens(
   tokenizer: Tokenizer,
@@ -21,8 +21,7 @@ export function controlTokens(
 }
 
 /**
- * Words and spaces are tokens of their own in some vocabularies: in a client's text, they are what
- * they always are.
+ * Some vocabularies have words and spaces as added tokens. In a client's text, these are ordinary.
  */
 const ORDINARY = /^[\p{L}\p{M}\p{N}\s▁Ġ]*$/u;
 
@@ -32,7 +31,7 @@ function tokensOfTurns(tokenizer: Tokenizer, template: ChatTemplate | null): rea
     const text = template?.render(turns, { addGenerationPrompt: false }) ?? '';
     return tokenizer.encode(text, { addSpecialTokens: false });
   } catch {
-    // A template that does not take plain turns has no marks for them.
+    // A template that refuses plain turns has no marks for them.
     return [];
   }
 }

@@ -1,8 +1,8 @@
 /**
- * How many values there are in a value of JSON, itself included: what it costs a chat template to
- * look through it.
+ * The number of values in a JSON value, including itself; it bounds the time that a chat template
+ * takes to read it.
  *
- * @param most counting ends there
+ * @param most counting stops at this number
  */
 export function countValues(value: unknown, most: number): number {
   const left: unknown[] = [value];

@@ -3,11 +3,11 @@ import { OctavoError } from '../errors.js';
 import { GREEDY, type SamplingParams } from '../sampling/sampling-params.js';
 import { readModelJson } from './model-files.js';
 
-/** How a model's texts end, and how they are sampled when a request says nothing. */
+/** Tokens that end a model's texts, and sampling defaults for requests that state nothing. */
 export interface GenerationConfig {
   readonly eosTokenIds: readonly number[];
   readonly defaultSampling: SamplingDefaults;
-  /** Longest output of requests that set no limit; null: what is left of the context. */
+  /** Maximum output in tokens of requests that set no limit; null for the rest of the context. */
   readonly defaultMaxTokens: number | null;
 }
 
@@ -40,7 +40,7 @@ const GenerationSchema = Type.Object({
   max_new_tokens: OptionalNumber({ minimum: 1, multipleOf: 1 }),
 });
 
-/** ONNX Runtime GenAI's own file. */
+/** ONNX Runtime GenAI's own configuration file. */
 const GenaiSchema = Type.Object({
   model: Type.Object({ eos_token_id: EosSchema }),
   search: Type.Optional(SamplingSchema),
@@ -48,8 +48,8 @@ const GenaiSchema = Type.Object({
 
 /**
  * Reads `config.json` and `generation_config.json`, and `genai_config.json`, which ONNX Runtime
- * GenAI's model builder writes instead of both. Ends of text are those of all of them, for some
- * know the end of a turn only; sampling is of the first that speaks of it.
+ * GenAI's model builder writes instead of both. The end tokens of all files are combined, because
+ * some name only the end of a turn; sampling comes from the first file that states it.
  *
  * @throws OctavoError `model_file_missing` when there is neither config.json nor genai_config.json;
  *   `model_file_corrupt`
@@ -74,7 +74,7 @@ export async function readGenerationConfig(dir: string): Promise<GenerationConfi
   };
 }
 
-/** Files that do not turn sampling on may still name temperatures, which mean nothing then. */
+/** Files that do not enable sampling may still state temperatures, which then have no effect. */
 function samplingDefaults(sampling: Static<typeof SamplingSchema>): SamplingDefaults {
   if (sampling.do_sample !== true) return NEUTRAL;
   return {

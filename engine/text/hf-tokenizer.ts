@@ -18,10 +18,10 @@ import {
 import type { Detokenizer, DetokenizerOptions, EncodeOptions, Tokenizer } from './tokenizer.js';
 
 /**
- * Loads `tokenizer.json` of a model directory. Each of its parts does what the Rust library does,
- * or the file is refused.
+ * Loads `tokenizer.json` of a model directory. Each part does what the Rust library does, or the
+ * file is refused.
  *
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: names the
  *   file
  */
 export async function loadTokenizer(dir: string): Promise<Tokenizer> {
@@ -57,7 +57,7 @@ class HfTokenizer implements Tokenizer {
   readonly #entries: readonly (string | undefined)[];
   readonly #idOf: ReadonlyMap<string, number>;
   readonly #special: ReadonlySet<number>;
-  /** What stands for words that nobody knows. */
+  /** The token for unknown words. */
   readonly #unknown: number | undefined;
   readonly #table: TokenTable;
 
@@ -69,7 +69,8 @@ class HfTokenizer implements Tokenizer {
     for (const { content, id } of added) idOf.set(content, id);
     const preTokenizer = partOf(file, 'pre_tokenizer', path);
     const postProcessor = partOf(file, 'post_processor', path);
-    // Of a text whose beginning was dropped, the Rust library takes no piece for the first.
+    // If the normalizer has removed the beginning of a text, the Rust library treats no piece as
+    // the first.
     const looksForFirst = /"prepend_scheme":"first"/.test(
       JSON.stringify(file.pre_tokenizer ?? null),
     );
@@ -99,7 +100,7 @@ class HfTokenizer implements Tokenizer {
   encode(text: string, options: EncodeOptions): TokenId[] {
     const ids: number[] = options.addSpecialTokens ? [...this.#frame.before] : [];
     const { guard = NO_GUARD } = options;
-    // Half a surrogate pair has no bytes.
+    // Half of a surrogate pair has no UTF-8.
     for (const section of this.#addedTokens.split(text.replace(/\p{Cs}/gu, '\uFFFD'), guard)) {
       if ('id' in section) {
         ids.push(section.id);
@@ -108,7 +109,7 @@ class HfTokenizer implements Tokenizer {
       const isClient = section.client.length > 0;
       for (const word of this.#preTokenize(section)) {
         const found = this.#model(word.text);
-        // Vocabularies have control tokens, too, and some models look there for whole words.
+        // Control tokens are also in the vocabulary, where some models look up whole words.
         const isForged =
           isClient && found.some((id) => guard.control.has(id) && id !== this.#unknown);
         const parts = isForged ? Array.from(word.text).flatMap(this.#model) : found;
@@ -147,7 +148,7 @@ class HfTokenizer implements Tokenizer {
   }
 }
 
-/** What older files leave unsaid. */
+/** The type of the model, which older files omit. */
 function typeOf(model: TokenizerFile['model']): string {
   if (Array.isArray(model.vocab)) return 'Unigram';
   return 'merges' in model ? 'BPE' : 'WordPiece';

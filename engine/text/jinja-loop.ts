@@ -1,8 +1,8 @@
 import type { RuntimeValue } from './python-text.js';
 
 /**
- * What a loop runs over: the items of a list, the keys of an object, the characters of a text;
- * nothing where nothing is defined.
+ * The items of a loop: those of a list, the keys of an object, the characters of a string; none for
+ * an undefined value.
  */
 export function itemsOf(
   iterable: RuntimeValue,
@@ -16,7 +16,7 @@ export function itemsOf(
   throw new TypeError(`it loops over ${type.replace('Value', '').toLowerCase()}`);
 }
 
-/** Values for the loop's variables, by name: one, or as many as an item has. */
+/** Values for the loop's variables, by name: the item itself, or its parts. */
 export function unpack(names: readonly string[], item: RuntimeValue): [string, RuntimeValue][] {
   if (names.length === 1) return [[names[0], item]];
   const { value } = item;
@@ -42,7 +42,7 @@ export function loopVariable(
     last: index === length - 1,
     length,
   });
-  // Not defined at the ends.
+  // Undefined at the first and the last item.
   const fields = loop.value as Map<string, RuntimeValue>;
   if (index > 0) fields.set('previtem', items[index - 1]);
   if (index < length - 1) fields.set('nextitem', items[index + 1]);

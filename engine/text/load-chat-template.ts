@@ -5,7 +5,7 @@ import { OctavoError } from '../errors.js';
 import { ChatTemplate } from './chat-template.js';
 import { readModelText } from './model-files.js';
 
-/** What `tokenizer_config.json` holds as `chat_template`: one, or several with names. */
+/** The field `chat_template` of `tokenizer_config.json`: one template, or several with names. */
 export type TemplateField =
   | string
   | readonly { readonly name: string; readonly template: string }[]
@@ -19,17 +19,18 @@ interface TemplateTexts {
 
 interface Source {
   readonly text: string;
-  /** For messages. */
+  /** File that it comes from, for messages. */
   readonly path: string;
 }
 
 /**
- * The chat template of a model: its own `default`, with `tool_use` for requests with tools where it
- * has that; or the one that `--chat-template` names, for all requests.
+ * The chat template of a model: its own `default`, and its `tool_use`, if any, for requests with
+ * tools. The one that `--chat-template` names replaces both.
  *
- * @param chosen a file, or the name of one of the model's own; null: as the model has it
+ * @param chosen a file, or the name of one of the model's own templates; null for the model's
+ *   default
  * @returns null when the model has none
- * @throws OctavoError `usage` for a choice that is neither; `model_file_corrupt`
+ * @throws OctavoError `usage` when `chosen` is neither; `model_file_corrupt`
  */
 export async function loadChatTemplate(
   dir: string,
@@ -57,7 +58,10 @@ export async function loadChatTemplate(
   );
 }
 
-/** By name. `chat_template.jinja` and the folder beside it are the newer places, and win. */
+/**
+ * Templates by name. `chat_template.jinja` and the folder next to it are newer places, and take
+ * precedence.
+ */
 async function templatesOf(dir: string, inConfig: TemplateField): Promise<Map<string, Source>> {
   const sources = new Map<string, Source>();
   const config = join(dir, 'tokenizer_config.json');

@@ -1,12 +1,12 @@
 const isSpace = (char: string): boolean => /\s/.test(char);
 
 /**
- * Finds a marker such as `<tool_call>` in a text that comes character by character. Held back is a
- * run of white space and a beginning of the marker behind it: white space before a marker belongs
- * to the marker.
+ * Finds a marker such as `<tool_call>` in a text that arrives character by character. Holds back
+ * white space and a following prefix of the marker: white space before a marker belongs to the
+ * marker.
  *
- * The marker's first character must not occur in it again: then a mismatch never hides another
- * beginning.
+ * The marker's first character must not occur in it again, so that a mismatch cannot hide another
+ * occurrence.
  */
 export class MarkerScanner {
   readonly #marker: string;
@@ -18,14 +18,14 @@ export class MarkerScanner {
     this.#marker = marker;
   }
 
-  /** The last marker with the white space before it, as it stood in the text. */
+  /** The last marker found, with the white space before it, exactly as in the text. */
   get found(): string {
     return this.#found;
   }
 
   /**
-   * @returns text that is no part of a marker; null once the marker is complete: the scanner then
-   *   begins anew
+   * @returns text that is not part of a marker; null when the marker is complete, after which the
+   *   scanner starts over
    */
   push(char: string): string | null {
     if (char === this.#marker[this.#matched]) {
@@ -42,7 +42,7 @@ export class MarkerScanner {
     return this.flush() + char;
   }
 
-  /** What is held back. */
+  /** Returns the text that is held back. */
   flush(): string {
     const held = this.#space + this.#marker.slice(0, this.#matched);
     this.#space = '';

@@ -7,7 +7,7 @@ import { OctavoError } from '../errors.js';
 /**
  * Reads a text file of a model directory.
  *
- * @returns null when the file is not there and need not be
+ * @returns null when an optional file is missing
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`
  */
 export async function readModelText(
@@ -34,10 +34,7 @@ export async function readModelText(
   }
 }
 
-/**
- * Reads a JSON file and checks the parts of it that `schema` names; see `readModelText` for what is
- * thrown.
- */
+/** Reads a JSON file and checks it against `schema`; throws as `readModelText` does. */
 export async function readModelJson<Schema extends TSchema>(
   dir: string,
   file: string,
@@ -66,7 +63,7 @@ export async function readModelJson<Schema extends TSchema>(
   return value as Static<Schema>;
 }
 
-/** A token in `tokenizer_config.json`: its text, or an object around it. */
+/** A token in `tokenizer_config.json`: its text, or an object with its text. */
 export const SpecialTokenSchema = Type.Union([
   Type.String(),
   Type.Object({ content: Type.String() }),

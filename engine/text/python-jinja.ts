@@ -6,7 +6,7 @@ import { pythonText, type RuntimeValue as Value } from './python-text.js';
 import { type PromptText, type Span, SpanWriter, spansWithin } from './spans.js';
 import { TextOrigins } from './text-origins.js';
 
-/** The part of the library that is used; its own declarations do not resolve under `nodenext`. */
+/** The part of the library that is used. Its own declarations do not resolve under `nodenext`. */
 interface Library {
   readonly Template: new (source: string) => { readonly parsed: Program };
   readonly Environment: new (parent?: Environment) => Environment;
@@ -15,13 +15,13 @@ interface Library {
   ) => {
     run(program: Program): Value;
     evaluate(node: Node | undefined, environment: Environment): Value;
-    /** What the statements of a body write; called for every body. */
+    /** Output of the statements of a body; called for every body. */
     evaluateBlock(statements: readonly Node[], environment: Environment): Value;
   };
 }
 
 interface Environment {
-  /** Declares a variable; plain values become the library's. */
+  /** Declares a variable; plain values are converted to the library's. */
   set(name: string, value: unknown): Value;
   setVariable(name: string, value: Value): Value;
   lookupVariable(name: string): Value;
@@ -29,16 +29,16 @@ interface Environment {
 
 const { Template, Environment, Interpreter } = library as unknown as Library;
 
-/** Nodes of the library's tree, as far as they are looked into. */
+/** Nodes of the library's syntax tree, with the fields that are read here. */
 interface Node {
   readonly type: string;
   readonly [field: string]: unknown;
 }
 
-/** A template that was parsed. */
+/** A parsed template. */
 export type Program = Node;
 
-/** Parts of statements that hold statements. */
+/** Fields of statements that contain statements. */
 const BODIES = ['body', 'alternate', 'defaultBlock'] as const;
 
 const EXPRESSIONS = new Set([
@@ -67,9 +67,9 @@ export function parseTemplate(source: string): Program {
 
 /**
  * @param variables `messages` are turns
- * @param fromClient names of the variables whose texts are the client's; only the role of a turn is
- *   not: that is one of a few words
- * @throws Error what the template, or one of the functions among the variables, throws
+ * @param fromClient names of the variables whose texts come from the client. A turn's role does not
+ *   count: it is one of a few fixed words
+ * @throws Error whatever the template, or a function among the variables, throws
  */
 export function runTemplate(
   program: Program,
@@ -92,10 +92,7 @@ export function runTemplate(
   return { text, client: origins.spansOf(written, text) };
 }
 
-/**
- * Marks what a template writes out (`{{ ... }}`), so that it is told from values inside of
- * expressions.
- */
+/** Marks output expressions (`{{ ... }}`), to distinguish them from values inside expressions. */
 function markBody(statement: Node): void {
   for (const name of BODIES) {
     const body: unknown = Reflect.get(statement, name);
@@ -108,9 +105,9 @@ function markBody(statement: Node): void {
 }
 
 /**
- * The library's interpreter, where it does as Python does: templates are written for Python, and
- * what differs would be other words in the prompt, without an error. Numbers without a fraction are
- * integers, even if JSON had them as `1.0`.
+ * The library's interpreter with Python's behavior: templates are written for Python, and any
+ * difference would silently change the prompt. Numbers without a fraction are integers, even if the
+ * JSON had `1.0`.
  */
 class PythonInterpreter extends Interpreter {
   readonly #origins: TextOrigins;
@@ -133,7 +130,7 @@ class PythonInterpreter extends Interpreter {
     return this.#written(written);
   }
 
-  /** Null: the library does it right. */
+  /** Evaluates nodes where the library differs from Python; null for all others. */
   #evaluateOurs(node: Node, environment: Environment): Value | null {
     const child = (name: string): Value => this.evaluate(node[name] as Node, environment);
     switch (node.type) {
@@ -172,7 +169,7 @@ class PythonInterpreter extends Interpreter {
   }
 
   /**
-   * Each turn has variables of its own, and what it has written before a break or a continue stays.
+   * Each iteration has its own variables, and keeps what it has written before a break or continue.
    */
   #loop(node: Node, environment: Environment): Value {
     const { type, lhs, test } = node['iterable'] as Node;
@@ -185,7 +182,7 @@ class PythonInterpreter extends Interpreter {
       return scope;
     };
     const all = itemsOf(iterable, runtime);
-    // Keys and characters are new texts.
+    // Keys and characters are new strings.
     for (const item of all) this.#origins.settle(item, this.#origins.holdsClient(iterable));
     const items = all.filter(
       (item) => !isFiltered || this.evaluate(test as Node, scopeOf(item)).__bool__().value,
@@ -200,7 +197,7 @@ class PythonInterpreter extends Interpreter {
     return this.#written(written);
   }
 
-  /** @returns `Break` or `Continue` where the statements were left by one */
+  /** @returns `Break` or `Continue` when one of them ended the statements */
   #write(
     statements: readonly Node[],
     environment: Environment,
@@ -227,14 +224,14 @@ class PythonInterpreter extends Interpreter {
     return this.#origins.set(runtime(text), spans);
   }
 
-  /** A text as it is; of anything else, Python's text. */
+  /** A string unchanged; any other value as Python's `str`. */
   #textOf(value: Value): Value {
     if (value.type === 'StringValue') return value;
     const text = pythonText(value);
     return this.#origins.set(runtime(text), this.#origins.spansOf(value, text));
   }
 
-  /** @param separator null: none */
+  /** @param separator null for none */
   #joined(texts: readonly Value[], separator: Value | null): Value {
     const written = new SpanWriter();
     for (const [index, value] of texts.entries()) {
@@ -254,8 +251,8 @@ class PythonInterpreter extends Interpreter {
   }
 
   /**
-   * Methods of texts that Python has in another way, or that may join texts of client and template;
-   * null for other calls.
+   * String methods that differ in Python, or that may join strings of client and template; null for
+   * other calls.
    */
   #method({ callee, args }: Node, environment: Environment): Value | null {
     const { type, computed, object, property } = callee as Node;
@@ -293,7 +290,7 @@ class PythonInterpreter extends Interpreter {
     return this.#piece(text, strippedSpan(String(text.value), 'strip', null));
   }
 
-  /** What no key can be is not there. */
+  /** A value that cannot be a key is undefined. */
   #member(node: Node, environment: Environment): Value | null {
     const property = node['property'] as Node;
     if (node['computed'] !== true || property.type === 'SliceExpression') return null;
@@ -303,7 +300,7 @@ class PythonInterpreter extends Interpreter {
   }
 }
 
-/** Something undefined is as an empty list. */
+/** Types that loops accept; an undefined value counts as an empty list. */
 const ITERABLE = new Set([
   'ArrayValue',
   'TupleValue',
@@ -312,7 +309,7 @@ const ITERABLE = new Set([
   'UndefinedValue',
 ]);
 
-/** The variables of a loop: one, or a tuple of them. */
+/** Names of a loop's variables: one, or a tuple. */
 const namesOf = ({ type, value }: Node): string[] =>
   type === 'TupleLiteral' ? (value as Node[]).flatMap(namesOf) : [String(value)];
 

@@ -1,10 +1,10 @@
 import { pythonText, type RuntimeValue as Value } from './python-text.js';
 
 /**
- * Operators that do otherwise in Python than in the library.
+ * Operators whose results differ between Python and the library.
  *
- * @returns undefined where the library does it right
- * @throws TypeError for what Python refuses
+ * @returns undefined where they do not differ
+ * @throws TypeError for operands that Python refuses
  */
 export function binary(operator: string, left: Value, right: Value): string | boolean | undefined {
   switch (operator) {
@@ -38,7 +38,7 @@ const KINDS: Readonly<Record<string, string>> = {
 
 const NUMBERS = new Set(['IntegerValue', 'FloatValue', 'BooleanValue']);
 
-/** By content, as Python compares. */
+/** Compares by content, as Python does. */
 function isEqual(left: Value, right: Value): boolean {
   if (NUMBERS.has(left.type) && NUMBERS.has(right.type)) {
     return Number(left.value) === Number(right.value);

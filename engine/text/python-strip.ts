@@ -1,8 +1,7 @@
 import type { Span } from './spans.js';
 
 /**
- * What Python takes for white space; JavaScript has a byte order mark among it, but no separators
- * of the ASCII kind.
+ * Python's white space. JavaScript's includes the byte order mark, but not the ASCII separators.
  */
 const SPACE = new Set(
   '\t\n\v\f\r \u001c\u001d\u001e\u001f\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000',
@@ -15,9 +14,9 @@ export function isStripMethod(name: unknown): name is StripMethod {
 }
 
 /**
- * What Python's `str.strip`, `lstrip` and `rstrip` leave of a text, in UTF-16 units.
+ * The span, in UTF-16 units, that Python's `str.strip`, `lstrip` and `rstrip` keep of a text.
  *
- * @param characters those that are taken from the ends; null: white space
+ * @param characters characters to remove at the ends; null for white space
  */
 export function strippedSpan(text: string, method: StripMethod, characters: string | null): Span {
   const taken = characters === null ? SPACE : new Set(characters);

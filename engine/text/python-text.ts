@@ -1,4 +1,4 @@
-/** A value as Jinja's interpreter has it. */
+/** A value of the Jinja interpreter. */
 export interface RuntimeValue {
   readonly type: string;
   readonly value: unknown;
@@ -6,7 +6,7 @@ export interface RuntimeValue {
   __bool__(): { readonly value: boolean };
 }
 
-/** Python's `str`; of something undefined, Jinja's. */
+/** Python's `str`; for an undefined value, Jinja's. */
 export function pythonText(value: RuntimeValue): string {
   if (value.type === 'UndefinedValue') return '';
   return value.type === 'StringValue' ? String(value.value) : pythonForm(value);
@@ -38,7 +38,7 @@ function pythonForm(value: RuntimeValue): string {
 
 const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** In single quotes, unless only these are inside. */
+/** In single quotes, unless the text contains single quotes only. */
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const inside = text

@@ -10,19 +10,19 @@ import { readModelJson, SpecialTokenSchema, specialTokenText } from './model-fil
 import type { PromptText } from './spans.js';
 import type { Tokenizer } from './tokenizer.js';
 
-/** All that the server knows of a model besides running it: names, text and defaults. */
+/** Everything about a model but running it: names, text and defaults. */
 export interface ServedModel {
-  /** The names it answers to; the first is the one in responses. */
+  /** Names under which requests may address it; responses use the first. */
   readonly names: readonly [string, ...string[]];
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
-  /** Those that a client's text cannot write in a chat; none with `--allow-special-tokens`. */
+  /** Tokens that a client's text cannot produce in a chat; none with `--allow-special-tokens`. */
   readonly controlTokens: ReadonlySet<TokenId>;
   /** Tokens that end a text. */
   readonly eosTokenIds: readonly TokenId[];
-  /** How requests are sampled that say nothing. */
+  /** Sampling of requests that state nothing. */
   readonly defaultSampling: SamplingDefaults;
-  /** Longest output of requests that set no limit; null: what is left of the context. */
+  /** Maximum output in tokens of requests that set no limit; null for the rest of the context. */
   readonly defaultMaxTokens: number | null;
 }
 
@@ -44,9 +44,9 @@ export interface ServedModelOptions {
 /**
  * Reads the text side of a model directory.
  *
- * @param names what the model is called; empty for the directory's own name
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`, naming the
- *   file; `usage` for a template that is not there
+ * @param names names of the model; empty for the directory's name
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`: names the
+ *   file; `usage` for a template that does not exist
  */
 export async function loadServedModel(
   dir: string,
@@ -82,10 +82,10 @@ export async function loadServedModel(
 }
 
 /**
- * The tokens of a prompt. Its template has written the special ones itself, and the client's text
- * stays text.
+ * The tokens of a prompt. The template has already written the special tokens, and the client's
+ * text cannot produce any.
  *
- * @param options as of the tokenizer
+ * @param options options of `Tokenizer.encode`
  */
 export function encodePrompt(
   { text, client }: PromptText,

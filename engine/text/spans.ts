@@ -1,16 +1,13 @@
-/** A part of a text, in UTF-16 units: from `start` up to, not including, `end`. */
+/** A part of a text, in UTF-16 units: from `start` to `end`, exclusive. */
 export interface Span {
   readonly start: number;
   readonly end: number;
 }
 
-/** In order; they neither overlap nor touch. */
+/** Spans in order that neither overlap nor touch. */
 export type Spans = readonly Span[];
 
-/**
- * A prompt, and which parts of it the client has written: in those, nothing counts as a control
- * token.
- */
+/** A prompt and the spans that the client wrote, in which no control tokens are recognized. */
 export interface PromptText {
   readonly text: string;
   readonly client: Spans;
@@ -21,7 +18,7 @@ export const NO_SPANS: Spans = [];
 export const wholeSpan = (length: number): Spans =>
   length === 0 ? NO_SPANS : [{ start: 0, end: length }];
 
-/** The parts of spans that lie in a piece of the text, counted from the beginning of that piece. */
+/** The parts of spans inside a piece of the text, relative to the beginning of the piece. */
 export function spansWithin(spans: Spans, start: number, end: number): Spans {
   const parts: Span[] = [];
   for (let i = firstBehind(spans, start); i < spans.length && spans[i].start < end; i++) {
@@ -32,13 +29,13 @@ export function spansWithin(spans: Spans, start: number, end: number): Spans {
   return parts;
 }
 
-/** Whether any unit of a piece of the text belongs to the spans. */
+/** Whether any unit of a piece of the text is inside a span. */
 export function touches(spans: Spans, start: number, end: number): boolean {
   const at = firstBehind(spans, start);
   return at < spans.length && spans[at].start < end;
 }
 
-/** Index of the first span that ends behind a place. */
+/** Index of the first span that ends after a place. */
 function firstBehind(spans: Spans, place: number): number {
   let [low, high] = [0, spans.length];
   while (low < high) {
@@ -49,7 +46,7 @@ function firstBehind(spans: Spans, place: number): number {
   return low;
 }
 
-/** Joins pieces of text and what is known of them. */
+/** Joins pieces of text and their spans. */
 export class SpanWriter {
   readonly #pieces: string[] = [];
   readonly #spans: Span[] = [];

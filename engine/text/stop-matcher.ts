@@ -1,21 +1,19 @@
-/**
- * What a piece of text leads to: text that may be shown, and whether a stop string has ended it.
- */
+/** Result of a piece of text: text that may be shown, and whether a stop string has ended it. */
 export interface StopResult {
   readonly text: string;
   readonly stopped: boolean;
-  /** The string that has. */
+  /** The stop string that ended the text; else null. */
   readonly stop: string | null;
 }
 
 /**
- * Finds stop strings in a text that comes in pieces. The first one to be complete wins, and of
- * those complete at the same character the longest, so that the result does not depend on how the
- * text was cut.
+ * Finds stop strings in a text that arrives in pieces. The first string to be complete wins; among
+ * strings complete at the same character, the longest does. So the result does not depend on how
+ * the text was split.
  *
- * Held back is the longest end of the text that is still the beginning of a stop string, never
- * more. Each string has its Knuth-Morris-Pratt automaton: one look at each character, however long
- * the strings are.
+ * Holds back the longest suffix of the text that is a prefix of a stop string, and no more. Each
+ * string has a Knuth-Morris-Pratt automaton, which reads each character once, however long the
+ * string is.
  */
 export class StopMatcher {
   readonly #automata: readonly StopAutomaton[];
@@ -28,9 +26,9 @@ export class StopMatcher {
   }
 
   /**
-   * Nothing may be pushed after a result that has stopped.
+   * Do not call it again after a result that has stopped.
    *
-   * @param mayStop false: strings that are complete with this piece are text
+   * @param mayStop false when stop strings that complete with this piece are ordinary text
    */
   push(piece: string, mayStop = true): StopResult {
     if (this.#automata.length === 0) return { text: piece, stopped: false, stop: null };
@@ -52,7 +50,7 @@ export class StopMatcher {
     return { text: text.slice(0, text.length - keep), stopped: false, stop: null };
   }
 
-  /** The text's end has come: what was held back is no stop string. */
+  /** Call at the end of the text: returns what was held back, which is no stop string. */
   flush(): string {
     const text = this.#held;
     this.#held = '';
@@ -63,8 +61,8 @@ export class StopMatcher {
 class StopAutomaton {
   readonly #stop: string;
   /**
-   * `failure[k]`: length of the longest proper beginning of the string that also ends its first k +
-   * 1 units.
+   * `failure[k]`: length of the longest proper prefix of the string that is also a suffix of its
+   * first k + 1 units.
    */
   readonly #failure: Uint32Array;
   #matched = 0;
@@ -83,14 +81,14 @@ class StopAutomaton {
     return this.#stop.length;
   }
 
-  /** Units of the string that the text so far ends with. */
+  /** Number of units of the string that the text so far ends with. */
   get matched(): number {
     return this.#matched;
   }
 
   /**
-   * @returns whether the string is complete with this unit; matching then goes on with the next one
-   *   that may overlap
+   * @returns whether the string is complete with this unit; matching then continues with
+   *   occurrences that overlap
    */
   advance(unit: number): boolean {
     while (this.#matched > 0 && this.#stop.charCodeAt(this.#matched) !== unit) {

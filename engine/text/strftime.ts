@@ -26,7 +26,7 @@ function dayOfYear(date: Date): number {
   return (midnight(date.getMonth(), date.getDate()) - midnight(0, 1)) / DAY_MS;
 }
 
-/** Year and week of ISO 8601: a week is of the year that its Thursday is in. */
+/** Year and week of ISO 8601: a week belongs to the year of its Thursday. */
 function isoWeek(date: Date): { year: number; week: number } {
   const thursday = new Date(date);
   thursday.setDate(date.getDate() + 4 - (date.getDay() || 7));
@@ -72,8 +72,8 @@ const DIRECTIVES: Readonly<Record<string, (date: Date) => string>> = {
 };
 
 /**
- * C's strftime in its own ("C") locale and the local time zone, with GNU's `%-d` for numbers
- * without padding.
+ * C's strftime in the "C" locale and the local time zone, with GNU's `%-d` for numbers without
+ * padding.
  */
 export function strftime(date: Date, format: string): string {
   return format.replaceAll(/%(-?)([a-zA-Z%])/g, (all, bare: string, letter: string) => {

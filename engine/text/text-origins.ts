@@ -2,24 +2,22 @@ import type { RuntimeValue as Value } from './python-text.js';
 import { NO_SPANS, type Spans, wholeSpan } from './spans.js';
 
 /**
- * Who has written the texts of one run of a template: the client, or the template.
+ * Tracks, during one run of a template, which strings come from the client and which from the
+ * template.
  *
- * A text is known from when it is given or first evaluated. One that an operation has made anew,
- * and that does not say which parts it is made of, belongs to the client as a whole if anything
- * that the operation has read holds text of the client. So an operation that nobody thought of may
- * keep a template from writing a control token, but never lets a client write one.
+ * A string's origin is recorded when it is given or first evaluated. If an operation creates a
+ * string and does not state the origins of its parts, the whole string counts as the client's when
+ * the operation has read any text of the client. So an operation that is not handled here may keep
+ * a template from writing a control token, but never lets a client write one.
  */
 export class TextOrigins {
   readonly #spans = new WeakMap<Value, Spans>();
-  /**
-   * Whether there is text of the client in a list or an object, or behind a function, that is
-   * known.
-   */
+  /** For each known list, object or function, whether it holds text of the client. */
   readonly #holding = new WeakMap<Value, boolean>();
-  /** What is evaluated now has read text of the client. */
+  /** Whether the present evaluation has read text of the client. */
   #hasRead = false;
 
-  /** Gives all of a value's texts to the client. */
+  /** Marks all strings of a value as the client's. */
   markClient(value: Value): void {
     if (value.type === 'StringValue') {
       this.#spans.set(value, wholeSpan(String(value.value).length));
@@ -29,18 +27,18 @@ export class TextOrigins {
     for (const child of childrenOf(value)) this.markClient(child);
   }
 
-  /** Gives one text to the template. */
+  /** Marks one string as the template's. */
   trust(value: Value): void {
     this.#spans.set(value, NO_SPANS);
   }
 
-  /** The client's parts of a text; of another value, of the text that is made of it. */
+  /** The client's spans of a string; for another value, those of its text. */
   spansOf(value: Value, text: string): Spans {
     if (value.type === 'StringValue') return this.#spans.get(value) ?? wholeSpan(text.length);
     return this.holdsClient(value) ? wholeSpan(text.length) : NO_SPANS;
   }
 
-  /** Says of a text that an operation has made which parts of it are the client's. */
+  /** Records which parts of a new string are the client's. */
   set(value: Value, spans: Spans): Value {
     this.#spans.set(value, spans);
     this.#hasRead ||= spans.length > 0;
@@ -49,11 +47,11 @@ export class TextOrigins {
 
   holdsClient(value: Value): boolean {
     if (value.type === 'StringValue') return this.#spans.get(value)?.length !== 0;
-    // What it holds may change.
+    // The content of a namespace may change.
     return value.type === 'NamespaceValue' || this.#holding.get(value) === true;
   }
 
-  /** Evaluates something, and settles whose its result is. */
+  /** Runs an evaluation and records the origin of its result. */
   during(evaluate: () => Value): Value {
     const before = this.#hasRead;
     this.#hasRead = false;
@@ -63,7 +61,7 @@ export class TextOrigins {
     return value;
   }
 
-  /** @param hasRead whether what made the value has read text of the client */
+  /** @param hasRead whether the operation that created the value has read text of the client */
   settle(value: Value, hasRead: boolean): void {
     if (value.type === 'StringValue') {
       if (this.#spans.has(value)) return;
@@ -71,7 +69,7 @@ export class TextOrigins {
       return;
     }
     if (value.type === 'NamespaceValue' || this.#holding.has(value)) return;
-    // A method of a text or an object reads that; the keys of a new object may be anybody's.
+    // A method reads its string or object; keys of a new object may come from the client, too.
     let holds = hasRead && (value.type === 'FunctionValue' || value.value instanceof Map);
     for (const child of childrenOf(value)) {
       this.settle(child, hasRead);

@@ -1,7 +1,7 @@
 /**
  * A regular expression for the texts in which a marker does not occur. The marker's first character
- * must not occur in it again; then a text is without the marker if each beginning of it goes on
- * with another character than the marker does:
+ * must not occur in it again. Then a text is free of the marker if each prefix of the marker in it
+ * is followed by another character than in the marker:
  *
  *     ( [^m0] | B* (B1 [^m0 m1] | B2 [^m0 m2] | ...) )* B*
  *

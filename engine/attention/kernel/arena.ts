@@ -5,16 +5,16 @@ const PAGE_BYTES = 65_536;
 export const MAX_MEMORY_BYTES = 65_535 * PAGE_BYTES;
 
 /**
- * A shared wasm memory that is handed out from its start and never taken back. It grows as needed;
- * the operating system commits a page when it is first touched, so a large pool costs nothing
- * before it is used.
+ * A shared wasm memory that is allocated from its start and never freed. It grows as needed. The
+ * operating system commits a page when it is first touched, so a large pool costs nothing before it
+ * is used.
  */
 export class Arena {
   readonly memory = reserveAddresses();
   // The first bytes stay unused: 0 means absent.
   #end = 1024;
 
-  /** @returns the byte offset of `bytes` bytes, aligned to a cache line, zero at first */
+  /** @returns the byte offset of `bytes` zeroed bytes, aligned to a cache line */
   allocate(bytes: number): number {
     const start = Math.ceil(this.#end / 64) * 64;
     const end = start + bytes;
@@ -25,7 +25,7 @@ export class Arena {
     return start;
   }
 
-  /** Grows the memory for what is allocated later: at least `bytes`, if there is room for them. */
+  /** Grows the memory for later allocations by at least `bytes`, if the limit allows it. */
   reserve(bytes: number): void {
     this.#growTo(Math.min(this.#end + bytes, MAX_MEMORY_BYTES));
   }

@@ -1,4 +1,5 @@
-// Compiles the kernel to one wasm file, here for the sources and in dist for the compiled package.
+// Compiles the kernel to one wasm file, written next to the sources and into dist for the compiled
+// package.
 import { cpSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';

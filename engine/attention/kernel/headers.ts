@@ -1,8 +1,8 @@
 import type { AttentionShape, KvDtype } from '../paged-attention.js';
 
 /**
- * Words of the layer header; the kernel's half is assembly/layout.ts. Pointers are byte offsets in
- * the layer's memory.
+ * Words of the layer header; assembly/layout.ts is the kernel's side of it. Pointers are byte
+ * offsets in the layer's memory.
  */
 const LAYER = {
   keyPages: 0,
@@ -44,7 +44,7 @@ export const HEADER_BYTES = 128;
 
 const FORMATS: Record<KvDtype, number> = { f32: 0, bf16: 1, int16: 2, int8: 3 };
 
-/** Where a layer's data lies in its memory; 0 stands for absent. */
+/** Offsets of a layer's data in its memory; 0 means absent. */
 export interface LayerPlaces {
   readonly keyPages: number;
   readonly valuePages: number;

@@ -1,5 +1,5 @@
-// A helper thread of the attention team: sleeps until a layer has tasks, takes tasks until none is
-// left. Plain JavaScript, because a worker of TypeScript sources would need a loader of its own.
+// A helper thread of the attention team: sleeps until a layer has tasks, then takes tasks until
+// none is left. Plain JavaScript, because a worker from TypeScript sources would need a loader.
 import { setFlagsFromString } from 'node:v8';
 import { workerData } from 'node:worker_threads';
 

@@ -5,10 +5,10 @@ import { bytesPerBlock, type PageLayout } from '../page-layout.js';
 import { MAX_MEMORY_BYTES } from './arena.js';
 import { layerBytes, PageMemory, type PlacedLayer, slotBytes } from './page-memory.js';
 
-/** Room in each memory for a step's arrays and the threads' scratch. */
+/** Space in each memory for a step's arrays and the threads' scratch. */
 const STEP_RESERVE_BYTES = 256 * 2 ** 20;
 
-/** Bytes of pages that one memory holds, at most. */
+/** Maximum bytes of pages in one memory. */
 export const MAX_PAGE_BYTES = MAX_MEMORY_BYTES - STEP_RESERVE_BYTES;
 
 /** The kernel's pages, in as many wasm memories as they need. */
@@ -19,7 +19,7 @@ export class KernelPages extends PartedBlockStore {
   readonly #numBlocks: number;
 
   /**
-   * @param maxBytes of pages in one memory
+   * @param maxBytes maximum bytes of pages in one memory
    * @throws OctavoError `usage` when one slot's pages do not fit into a memory
    */
   constructor(
@@ -38,8 +38,8 @@ export class KernelPages extends PartedBlockStore {
     }
     this.#memoryOf = memoryOf;
     this.bytesPerBlock = this.parts(0).reduce((sum, { byteLength }) => sum + byteLength, 0);
-    // Before there are other threads: a helper that is just starting may miss that a memory grows,
-    // and its kernel then takes the new part for out of bounds.
+    // Must happen before other threads start: a helper that is just starting may miss that a memory
+    // grows, and its kernel then treats the new part as out of bounds.
     for (const { arena } of this.memories) arena.reserve(STEP_RESERVE_BYTES);
   }
 
@@ -58,7 +58,7 @@ export class KernelPages extends PartedBlockStore {
   }
 }
 
-/** Which layers go into each memory: those of a slot together. */
+/** Distributes layers over memories; layers of one slot stay together. */
 function spread(
   { layers, numBlocks, kvDtype, blockSize, threads }: PagedAttentionConfig,
   layout: PageLayout,
@@ -86,7 +86,7 @@ function spread(
   return memories;
 }
 
-/** @param bytes of the slot whose pages do not fit */
+/** @param bytes size of the slot whose pages do not fit */
 function tooLarge(
   { layers, numBlocks, blockSize, kvDtype }: PagedAttentionConfig,
   layout: PageLayout,
@@ -102,6 +102,6 @@ function tooLarge(
   );
 }
 
-/** Rounded down: what is shown can be given. */
+/** Rounded down, so that the size shown is available. */
 const gib = (bytes: number): string =>
   `${(Math.floor((bytes / 2 ** 30) * 100) / 100).toFixed(2)}GiB`;

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { OctavoError } from '../../errors.js';
 
 /**
- * What the kernel exports; see assembly/index.ts. All pointers are byte offsets in the instance's
+ * Exports of the kernel; see assembly/index.ts. All pointers are byte offsets in the instance's
  * memory.
  */
 export interface KernelExports {
@@ -14,8 +14,8 @@ export interface KernelExports {
 
 /** Compiles the kernel; the module can be sent to other threads. */
 export function compileKernel(): WebAssembly.Module {
-  // Relaxed SIMD is behind a flag in Node 20 and on by default from 22 on, where the flag may be
-  // gone one day.
+  // Relaxed SIMD needs a flag in Node 20. It is on by default from 22 on, where the flag may be
+  // removed.
   if (Number(process.versions.node.split('.')[0]) < 22) {
     setFlagsFromString('--experimental-wasm-relaxed-simd');
   }

@@ -22,17 +22,17 @@ function pageScaleBytes(shape: AttentionShape, config: PagedAttentionConfig): nu
   return config.numBlocks * config.blockSize * shape.numKvHeads * scaleBytes(config.kvDtype);
 }
 
-/** All that a slot keeps in its memory for good. */
+/** Bytes that a slot permanently occupies in its memory. */
 export function slotBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
   return 2 * (pageBytes(shape, config) + pageScaleBytes(shape, config)) + 64 * 1024;
 }
 
-/** All that a layer keeps in its memory for good, besides its pages. */
+/** Bytes that a layer permanently occupies in its memory, besides its pages. */
 export function layerBytes(shape: AttentionShape): number {
   return shape.rotary ? 2 * shape.rotary.cos.byteLength : 0;
 }
 
-/** A layer, its slot among those of its memory, and its cache group. */
+/** A layer, its slot in its memory, and its cache group. */
 export interface PlacedLayer {
   readonly layer: number;
   readonly shape: AttentionShape;
@@ -40,7 +40,7 @@ export interface PlacedLayer {
   readonly group: number;
 }
 
-/** Where the pages of a slot begin, and those of its scales. */
+/** Offsets of a slot's pages and of their scales. */
 type SlotPlaces = Readonly<Record<(typeof REGIONS)[number], number>>;
 
 /** A step's arrays in this memory. */
@@ -51,7 +51,7 @@ interface PlacedStep {
   >;
   /** By cache group. */
   readonly tables: readonly { readonly tableStarts: number; readonly blockTables: number }[];
-  /** By size of the query groups. */
+  /** By the number of query heads in a group. */
   readonly tiles: ReadonlyMap<number, { readonly place: number; readonly count: number }>;
 }
 
@@ -59,14 +59,14 @@ interface PlacedStep {
 const REGIONS = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
 
 /**
- * The pages of some slots in one wasm memory, the layers that use them, and an instance of the
- * kernel over it. A pool larger than 4 GiB is spread over several memories.
+ * Pages of several slots in one wasm memory, the layers that use them, and an instance of the
+ * kernel on this memory. A pool larger than 4 GiB is spread over several memories.
  */
 export class PageMemory {
   readonly arena = new Arena();
   readonly #config: PagedAttentionConfig;
   /**
-   * By slot: any of its layers, whose pages are as large as those of the others, and the places of
+   * By slot: the shape of any of its layers, as all have pages of the same size, and the offsets of
    * the pages.
    */
   readonly #slots = new Map<number, { shape: AttentionShape; places: SlotPlaces }>();
@@ -109,7 +109,7 @@ export class PageMemory {
     this.#kernel.storeKeysAndValues(...this.#headers(layer, batch));
   }
 
-  /** Leaves the attention's tasks ready to be taken. */
+  /** Prepares the attention's tasks, for threads to take. */
   prepare(
     layer: number,
     batch: AttentionBatch,
@@ -129,8 +129,8 @@ export class PageMemory {
   }
 
   /**
-   * Every region of pages: where it begins and how long it is. All blocks have equal parts of each,
-   * in their order.
+   * Begin and size of every region of pages. Each region consists of equal parts for all blocks, in
+   * the order of their ids.
    */
   *regions(): Generator<{ readonly start: number; readonly bytes: number }> {
     for (const { shape, places } of this.#slots.values()) {
@@ -170,7 +170,7 @@ export class PageMemory {
     return [header, this.#stepHeader];
   }
 
-  /** @returns where its header is */
+  /** @returns offset of its header */
   #placeLayer({ shape, slot }: PlacedLayer): number {
     const { arena } = this;
     const config = this.#config;
@@ -204,7 +204,10 @@ export class PageMemory {
     };
   }
 
-  /** Copies what all layers of a step share, once, and finds room for what each of them brings. */
+  /**
+   * Copies once what all layers of a step share, and reserves space for what is copied for each
+   * layer.
+   */
   #placeStep(batch: AttentionBatch): PlacedStep {
     const shapes = [...this.#layers.values()].map(({ shape }) => shape);
     const tokens = batch.queryStarts[batch.numSequences];
@@ -248,7 +251,7 @@ export class PageMemory {
     };
   }
 
-  /** Places in a region that is reused from step to step and grows with the largest. */
+  /** Offsets in a region that is reused in every step and grows with the largest step. */
   #stepPlaces(sizes: readonly number[]): number[] {
     const padded = sizes.map((size) => Math.ceil(size / 64) * 64);
     const total = padded.reduce((a, b) => a + b, 0);
@@ -269,12 +272,12 @@ function groupSize(shape: AttentionShape): number {
   return shape.numHeads / shape.numKvHeads;
 }
 
-/** Memory that one thread works in; laid out by `attend` in assembly/attend.ts. */
+/** Bytes of a thread's scratch memory; `attend` in assembly/attend.ts defines its layout. */
 function scratchBytes(shape: AttentionShape, blockSize: number): number {
   const rows = maxRows(groupSize(shape));
   const tileBlocks = Math.max(1, Math.floor(128 / blockSize));
   const tileTokens = tileBlocks * blockSize;
-  // A block of float32, or a tile of int16.
+  // Space for a block of float32, or a tile of int16.
   const wide = Math.max(blockSize, tileTokens / 2) * shape.headSize;
   const words =
     2 * rows * shape.headSize + rows * tileTokens + 4 * rows + tileTokens + tileBlocks + wide;

@@ -1,22 +1,22 @@
 import type { AttentionBatch } from '../paged-attention.js';
 
 /**
- * Rows (queries times heads of a group) that a task takes on: enough to reuse a block that was
- * loaded, few enough for the cache.
+ * Rows (queries times heads of a group) of a task: enough to reuse each loaded block, few enough
+ * for the CPU's cache.
  */
 const ROWS_PER_TILE = 48;
 
 export const WORDS_PER_TILE = 3;
 
-/** Most rows of a task: a tile holds at least one query, whatever the group. */
+/** Maximum number of rows of a task: a tile holds at least one query, however large the group. */
 export function maxRows(group: number): number {
   return Math.max(group, Math.floor(ROWS_PER_TILE / group) * group);
 }
 
 /**
- * Cuts a batch into tiles of queries, `[sequence, first query, number of queries]` each, the costly
- * ones first so that no thread is left with a long one at the end. The cut depends on the batch
- * alone, never on the threads.
+ * Splits a batch into tiles of queries, `[sequence, first query, number of queries]`. The most
+ * expensive tiles come first, so that no thread has a long one left at the end. The split depends
+ * on the batch alone, never on the threads.
  */
 export function queryTiles(batch: AttentionBatch, group: number): Int32Array {
   const perTile = Math.max(1, Math.floor(ROWS_PER_TILE / group));

@@ -10,22 +10,22 @@ export const CONTROL = {
   group: 2,
   layer: 3,
   step: 4,
-  /** Set when helpers shall end. */
+  /** Set when helpers must end. */
   stop: 5,
   /** Set by a helper whose kernel threw. */
   failed: 6,
 } as const;
 
-/** A call's tasks take milliseconds; a helper that needs this long is dead. */
+/** Milliseconds after which a helper counts as dead. A call's tasks take a few. */
 export const DEAD_AFTER_MS = 10_000;
 
 /**
- * Helper threads that take tasks of the kernel beside the calling thread. They sleep between calls:
- * spinning would take cores from ONNX Runtime, which computes in between.
+ * Helper threads that take tasks of the kernel along with the calling thread. They sleep between
+ * calls: spinning would take cores from ONNX Runtime, which computes in between.
  */
 export class Team {
   readonly #control = new Int32Array(new SharedArrayBuffer(64));
-  /** For tests, which kill them. */
+  /** For tests, which end them. */
   readonly workers: readonly Worker[];
   readonly #deadAfterMs: number;
   #dead: string | null = null;
@@ -69,8 +69,8 @@ export class Team {
   }
 
   /**
-   * @throws OctavoError `engine_failed` when a helper threw or does not answer; the pages are then
-   *   in an unknown state
+   * @throws OctavoError `engine_failed` when a helper has thrown or does not answer; the content of
+   *   the pages is then undefined
    */
   finish(): void {
     const control = this.#control;
@@ -85,7 +85,7 @@ export class Team {
   }
 
   /**
-   * @throws OctavoError `engine_failed` when a helper is lost, also one that no call has needed
+   * @throws OctavoError `engine_failed` when a helper has ended, even if no call has needed it
    *   since
    */
   check(): void {

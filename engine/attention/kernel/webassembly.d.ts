@@ -1,4 +1,4 @@
-// The part of the WebAssembly API that the kernel's host uses: Node's types leave it to the DOM
+// The part of the WebAssembly API that the kernel's host uses. Node's types leave it to the DOM
 // library, which a server should not have in scope.
 declare namespace WebAssembly {
   interface MemoryDescriptor {

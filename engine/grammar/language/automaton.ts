@@ -2,13 +2,16 @@ import { OctavoError } from '../../errors.js';
 import { utf8Ranges } from './bytes.js';
 import type { Expression, Range } from './expression.js';
 
-/** Of one automaton, and of all in a grammar. */
+/** Maximum number of states of one automaton, and of all automata of a grammar together. */
 export const MAX_STATES = 20_000;
 
-/** Members of all sets that are met, again and again counted: a second for a grammar's patterns. */
+/**
+ * Maximum number of set members that are visited, counted at each visit: about a second for a
+ * grammar's patterns.
+ */
 const MAX_WORK = 2_000_000;
 
-/** What the automata of one grammar have cost up to now. */
+/** The work that the automata of one grammar have cost so far. */
 export interface Work {
   spent: number;
 }
@@ -22,7 +25,8 @@ export interface Automaton {
 }
 
 /**
- * A nondeterministic one while it is built (Thompson 1968): moves on bytes, and moves on nothing.
+ * A nondeterministic automaton under construction (Thompson 1968), with moves on bytes and empty
+ * moves.
  */
 class Fragments {
   readonly bytes: { readonly range: Range; readonly target: number }[][] = [];
@@ -34,7 +38,7 @@ class Fragments {
     return this.bytes.push([]) - 1;
   }
 
-  /** Adds the expression behind `from`. @returns where it ends */
+  /** Adds the expression after state `from`. @returns its final state */
   add(expression: Expression, from: number): number {
     switch (expression.kind) {
       case 'text':
@@ -103,7 +107,7 @@ class Fragments {
  * Subset construction (Rabin and Scott 1959).
  *
  * @param expression without rules
- * @param work of the grammar that it is for
+ * @param work of the grammar to which the automaton belongs
  * @throws OctavoError `invalid_request` when it grows too large
  */
 export function automatonOf(expression: Expression, work: Work = { spent: 0 }): Automaton {
@@ -155,7 +159,7 @@ function closure(members: readonly number[], empty: readonly (readonly number[])
   return [...seen].sort((a, b) => a - b);
 }
 
-/** Cuts overlapping moves at their bounds: ranges that are apart, each with all its targets. */
+/** Splits overlapping moves at their bounds, into disjoint ranges with all their targets. */
 function distinctRanges(
   moves: readonly { readonly range: Range; readonly target: number }[],
 ): { range: Range; targets: number[] }[] {

@@ -1,17 +1,19 @@
 import type { Range } from './expression.js';
 
-/** Ranges of bytes, one after the other: what the encodings of some code points have in common. */
+/** A sequence of byte ranges: the encodings of a set of code points. */
 export type ByteRanges = readonly Range[];
 
 const LAST_OF_LENGTH = [0x7f, 0x7ff, 0xffff, 0x10ffff];
 
-/** The UTF-8 of a range of code points, without surrogates, as few sequences of byte ranges. */
+/**
+ * The UTF-8 of a range of code points, without surrogates, as the fewest sequences of byte ranges.
+ */
 export function utf8Ranges([first, last]: Range): ByteRanges[] {
   const boundary = LAST_OF_LENGTH.find((limit) => first <= limit && limit < last);
   if (boundary !== undefined) {
     return [...utf8Ranges([first, boundary]), ...utf8Ranges([boundary + 1, last])];
   }
-  // Split so that, below some place, a range runs over all values of the continuation bytes.
+  // Splits the range so that continuation bytes take all their values.
   for (let bits = 6; bits <= (last > 0x7f ? 18 : 0); bits += 6) {
     const mask = (1 << bits) - 1;
     if (first >> bits === last >> bits) continue;
@@ -28,10 +30,10 @@ export function utf8Ranges([first, last]: Range): ByteRanges[] {
 }
 
 /**
- * The library reads character classes beyond ASCII wrongly (0.1.27: `[^é]` and `[а-я]` are any
- * character), and has no notation for bytes. So it never sees such bytes: each is spelled as two
- * symbols below 128, in its vocabulary and in its grammars alike. DEL begins such a pair; DEL
- * itself is the pair of 0xff, which is in no UTF-8.
+ * Encodes bytes for the library, which reads character classes beyond ASCII wrongly (0.1.27: `[^é]`
+ * and `[а-я]` match any character) and has no notation for bytes. It therefore never receives bytes
+ * above 127: each is written as two symbols below 128, in its vocabulary and in its grammars alike.
+ * DEL begins such a pair; DEL itself is written as the pair of 0xff, which does not occur in UTF-8.
  */
 export function toSymbols(bytes: Iterable<number>): number[] {
   const symbols: number[] = [];

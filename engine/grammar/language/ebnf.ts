@@ -44,7 +44,7 @@ class EbnfParser {
   readonly #param: string;
   #at = 0;
   #depth = 0;
-  /** Rules that are referred to, with the first place. */
+  /** Rules that are referred to, with the position of the first reference. */
   readonly #uses = new Map<string, number>();
 
   constructor(source: string, param: string) {
@@ -104,7 +104,7 @@ class EbnfParser {
     if (name === null) return null;
     this.#skip();
     if (this.#source.startsWith('::=', this.#at)) {
-      // The next rule begins.
+      // The next rule begins here.
       this.#at = start;
       return null;
     }
@@ -190,7 +190,7 @@ class EbnfParser {
     return match[0];
   }
 
-  /** White space and comments. */
+  /** Skips white space and comments. */
   #skip(): void {
     const space = /(?:\s|#[^\n]*)*/y;
     space.lastIndex = this.#at;

@@ -1,15 +1,16 @@
 /**
- * A grammar as a tree, in code points. All notations (JSON schemas, regular expressions, EBNF)
- * become this, and only this is printed for the grammar library: what it is given, it can compile.
+ * A grammar as a tree over code points. All notations (JSON schemas, regular expressions, EBNF) are
+ * converted to it, and only it is printed for the grammar library, so the library can compile
+ * whatever it receives.
  */
 export type Expression =
   | { readonly kind: 'text'; readonly text: string }
-  /** One code point of these ranges, which are sorted, apart, and without surrogates. */
+  /** One code point of these ranges, which are sorted, disjoint and free of surrogates. */
   | { readonly kind: 'class'; readonly ranges: readonly Range[] }
   | { readonly kind: 'sequence'; readonly items: readonly Expression[] }
   /** At least one. */
   | { readonly kind: 'choice'; readonly items: readonly Expression[] }
-  /** Between `min` and `max` times; null: without end. */
+  /** Between `min` and `max` times; null for no maximum. */
   | {
       readonly kind: 'repeat';
       readonly item: Expression;
@@ -17,13 +18,13 @@ export type Expression =
       readonly max: number | null;
     }
   | { readonly kind: 'rule'; readonly name: string }
-  /** The same language as the item, which has no rules: printed as an automaton. */
+  /** The language of the item, which refers to no rules; printed as an automaton. */
   | { readonly kind: 'regular'; readonly item: Expression };
 
 /** Code points, both ends included. */
 export type Range = readonly [first: number, last: number];
 
-/** Rules by name; the language is that of `root`. */
+/** Rules by name; the grammar's language is that of `root`. */
 export interface Grammar {
   readonly root: Expression;
   readonly rules: ReadonlyMap<string, Expression>;
@@ -44,7 +45,7 @@ export const rule = (name: string): Expression => ({ kind: 'rule', name });
 export const sequence = (...items: readonly Expression[]): Expression => sequenceOf(items);
 
 /**
- * The same of a list that a client made: as arguments of a call, too many do not fit on the stack.
+ * The same for a list from a client: spread as arguments, too many items would overflow the stack.
  */
 export function sequenceOf(items: readonly Expression[]): Expression {
   const flat = items.flatMap((item) => (item.kind === 'sequence' ? item.items : [item]));
@@ -55,7 +56,7 @@ export function sequenceOf(items: readonly Expression[]): Expression {
 
 export const choice = (...items: readonly Expression[]): Expression => choiceOf(items);
 
-/** As `sequenceOf`. */
+/** Takes a list, as `sequenceOf` does. */
 export function choiceOf(items: readonly Expression[]): Expression {
   const flat = items.flatMap((item) => (item.kind === 'choice' ? item.items : [item]));
   return flat.length === 1 ? flat[0] : { kind: 'choice', items: flat };
@@ -72,7 +73,7 @@ export const optional = (item: Expression): Expression => repeat(item, 0, 1);
 
 export const characters = (...ranges: readonly Range[]): Expression => charactersOf(ranges);
 
-/** As `sequenceOf`. */
+/** Takes a list, as `sequenceOf` does. */
 export const charactersOf = (ranges: readonly Range[]): Expression => ({
   kind: 'class',
   ranges: withoutSurrogates(union(ranges)),
@@ -80,7 +81,7 @@ export const charactersOf = (ranges: readonly Range[]): Expression => ({
 
 export const isEmpty = (item: Expression): boolean => item.kind === 'text' && item.text === '';
 
-/** Sorts ranges and joins those that touch. */
+/** Sorts ranges and joins adjacent ones. */
 export function union(ranges: readonly Range[]): Range[] {
   const sorted = ranges.toSorted((a, b) => a[0] - b[0]);
   const joined: [number, number][] = [];
@@ -92,7 +93,7 @@ export function union(ranges: readonly Range[]): Range[] {
   return joined;
 }
 
-/** All code points that are in none of the ranges. */
+/** All code points outside the ranges. */
 export function complement(ranges: readonly Range[]): Range[] {
   const result: Range[] = [];
   let next = 0;
@@ -104,7 +105,7 @@ export function complement(ranges: readonly Range[]): Range[] {
   return result;
 }
 
-/** Code points of `ranges` that are also in `others`. */
+/** The code points that are in both. */
 export const intersect = (ranges: readonly Range[], others: readonly Range[]): Range[] =>
   complement([...complement(ranges), ...complement(others)]);
 

@@ -10,7 +10,7 @@ import {
   text,
 } from './expression.js';
 
-/** What a JSON string cannot hold as it is: controls, the quote, the backslash. */
+/** Code points that a JSON string must escape: controls, the quote, the backslash. */
 const ESCAPED: Range[] = [
   [0x00, 0x1f],
   [0x22, 0x22],
@@ -18,9 +18,9 @@ const ESCAPED: Range[] = [
 ];
 
 /**
- * Text as it stands inside of a JSON string: characters that need it are escaped in the shortest
- * way, as JSON.stringify does it. Others stand for themselves, so that a grammar for the text is
- * exactly one for the string.
+ * A grammar for texts, as one for the insides of JSON strings: characters that need it are escaped
+ * in the shortest way, as JSON.stringify does. All others stand for themselves, so both grammars
+ * have exactly the same texts.
  */
 export function insideString(expression: Expression): Expression {
   switch (expression.kind) {
@@ -52,7 +52,7 @@ function escapedClass(ranges: readonly Range[]): Expression {
   return choiceOf(items);
 }
 
-/** Fewest and most code points of a text; null: without bound. Of patterns only. */
+/** Bounds of a text's length in code points; null for no maximum. For patterns only. */
 export function lengthBounds(expression: Expression): { min: number; max: number | null } {
   switch (expression.kind) {
     case 'text': {

@@ -2,17 +2,17 @@ import { automatonOf, type Work } from './automaton.js';
 import type { Expression } from './expression.js';
 import { parseRegex } from './regex.js';
 
-/** Patterns whose matchers are kept. */
+/** Number of patterns whose matchers are kept. */
 const MAX_KEPT = 200;
 
 const kept = new Map<string, (text: string) => boolean>();
 
 /**
- * Whether a text matches a client's pattern somewhere, in a time that grows with its length.
- * JavaScript's own way may take for ever.
+ * Whether a client's pattern matches anywhere in a text. Takes time linear in the text's length;
+ * JavaScript's own engine may take forever.
  *
- * @param where it stands, for the message
- * @param work of the schema: what its patterns have cost
+ * @param where the pattern's position, for the message
+ * @param work the work that the schema's patterns have cost
  * @throws OctavoError `invalid_request` for a pattern that is not regular, or too large
  */
 export function matchesPattern(pattern: string, text: string, where: string, work: Work): boolean {
@@ -25,7 +25,7 @@ export function matchesPattern(pattern: string, text: string, where: string, wor
   return matches(text);
 }
 
-/** @returns whether a text is of the language, as a whole */
+/** @returns a function that tells whether a whole text belongs to the language */
 export function matcherOf(expression: Expression, work?: Work): (text: string) => boolean {
   const { states } = automatonOf(expression, work);
   return (text) => {

@@ -3,14 +3,13 @@ import { PAIR, toSymbols, utf8Ranges } from './bytes.js';
 import type { Expression, Grammar, Range } from './expression.js';
 
 /**
- * Writes a grammar in the notation of the library (GBNF), over its symbols (see `toSymbols`). Every
- * symbol but letters and digits is escaped, so that nothing in it can mean something; rules are
- * numbered.
+ * Writes a grammar in the library's notation (GBNF), over its symbols (see `toSymbols`). All
+ * symbols but letters and digits are escaped, so that none is read as syntax; rules are numbered.
  *
- * What is regular becomes an automaton with one rule for a state, the next state at the end of each
- * alternative. Masks of such rules are known when the grammar is compiled. With `(a | b)*` the
- * library asks all tokens anew at each step: measured with 152k tokens and a JSON string, 0.3 ms
- * against 570 ms for a mask.
+ * A regular part becomes an automaton with one rule for each state; every alternative ends in the
+ * next state. The library computes masks of such rules when it compiles the grammar. With
+ * `(a | b)*`, it tests all tokens again at each step: measured with 152k tokens and a JSON string,
+ * 0.3 ms against 570 ms for a mask.
  */
 export function printGrammar({ root, rules }: Grammar): string {
   return new Printer([...rules.keys()]).printAll(root, rules);
@@ -67,7 +66,7 @@ class Printer {
     return isGroup ? `(${this.#print(item)})` : this.#print(item);
   }
 
-  /** @returns the rule of its first state */
+  /** @returns the rule of the automaton's first state */
   #printAutomaton(expression: Expression): string {
     const key = JSON.stringify(expression);
     const known = this.#automata.get(key);
@@ -93,7 +92,7 @@ class Printer {
 
 const symbolsOf = (ranges: readonly Range[]): string => symbolWays(ranges).join(' | ');
 
-/** One of some bytes, in symbols: those below 128 as a class, others as the second of a pair. */
+/** Any one byte of the ranges, in symbols: bytes below 128 as a class, others as pairs. */
 function symbolWays(ranges: readonly Range[]): string[] {
   const plain: Range[] = [];
   const paired: Range[] = [];

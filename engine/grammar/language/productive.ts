@@ -1,23 +1,23 @@
 import type { Expression, Grammar } from './expression.js';
 
-/** A place that has an end as soon as so many of the places that it waits for have one. */
+/** A part of the grammar that is known to end once `missing` more of its parts are. */
 interface Awaiting {
   missing: number;
-  /** Those that wait for this place. */
+  /** Parts that wait for this one. */
   waiters: Awaiting[];
-  /** The rule whose body it is. */
+  /** The rule of which it is the body. */
   readonly rule: string | null;
 }
 
 /**
- * A rule that no finite text can satisfy, because each of its ways leads to itself again: a model
- * that enters it never ends.
+ * Finds a rule that no finite text can satisfy, because each of its alternatives leads back to it:
+ * a model that enters it never ends.
  *
- * Each place counts what it still waits for, and tells those that wait for it when it is done
- * (Dowling and Gallier 1984, for Horn formulas): the time grows with the size of the grammar, in
+ * Each part counts the parts that it still waits for, and notifies its waiters when it is done
+ * (Dowling and Gallier 1984, for Horn formulas). The time is linear in the size of the grammar, in
  * whatever order its rules are written.
  *
- * @returns its name; null when every rule ends somewhere
+ * @returns its name; null when every rule has a finite text
  */
 export function findEndlessRule({ rules }: Grammar): string | null {
   const places = new Map<string, Awaiting>();
@@ -46,8 +46,8 @@ export function findEndlessRule({ rules }: Grammar): string | null {
 }
 
 /**
- * @returns whether the expression has an end for certain; otherwise `waiter` is told when it turns
- *   out to have one
+ * @returns whether the expression certainly ends; otherwise `waiter` is notified when that becomes
+ *   known
  */
 function waitFor(
   expression: Expression,
@@ -65,10 +65,11 @@ function waitFor(
       placeOf(expression.name).waiters.push(waiter);
       return false;
     case 'choice': {
-      // Any of them will do; one that is told twice is past zero.
+      // Any alternative suffices; a second notification takes the count below zero, which has no
+      // effect.
       const any: Awaiting = { missing: 1, waiters: [waiter], rule: null };
       const ways = expression.items.filter((item) => waitFor(item, any, placeOf));
-      // What the other ways come to must not be told as well.
+      // The other alternatives must not notify the waiter again.
       if (ways.length > 0) any.waiters = [];
       return ways.length > 0;
     }

@@ -14,7 +14,7 @@ import {
   text,
 } from './expression.js';
 
-/** A repetition of more is a mistake, or an attack. */
+/** A repetition of more times is a mistake, or an attack. */
 const MAX_REPEAT = 100_000;
 
 const DIGITS: Range[] = [[0x30, 0x39]];
@@ -65,12 +65,12 @@ export const ANY_CHARACTER = characters([0, 0x10ffff]);
 export const ANY_TEXT = repeat(ANY_CHARACTER, 0, null);
 
 /**
- * A regular expression of ECMA-262 (flag `u`) as a grammar. What is not regular, or not worth it,
- * is refused by name: look-around, back references, word boundaries, Unicode properties, anchors
- * inside.
+ * Converts a regular expression of ECMA-262 (flag `u`) to a grammar. What is not regular, or not
+ * supported, is refused by name: look-around, back references, word boundaries, Unicode properties,
+ * inner anchors.
  *
- * @param search `whole`: the whole text must match, as vLLM's `guided_regex` does it. `anywhere`: a
- *   part of it, as JSON Schema's `pattern` does it
+ * @param search `whole`: the whole text must match, as in vLLM's `guided_regex`. `anywhere`: a part
+ *   of it must, as in JSON Schema's `pattern`
  * @param param the request field, for messages
  * @throws OctavoError `invalid_request`
  */
@@ -93,7 +93,7 @@ export function parseRegex(
   return new RegexParser(source, search, param).parse();
 }
 
-/** Recursive descent over a pattern that the JavaScript engine has found well formed. */
+/** Recursive descent over a pattern that the JavaScript engine has accepted. */
 class RegexParser {
   readonly #characters: readonly string[];
   readonly #search: 'whole' | 'anywhere';
@@ -111,7 +111,10 @@ class RegexParser {
     return this.#alternatives(true);
   }
 
-  /** @param outer whether anchors may stand at the ends: nothing of the pattern is around it */
+  /**
+   * @param outer whether anchors are allowed at the ends, because nothing of the pattern surrounds
+   *   it
+   */
   #alternatives(outer: boolean): Expression {
     if (++this.#depth > 200) throw this.#refusal('more than 200 nested groups');
     const items = [this.#alternative(outer)];

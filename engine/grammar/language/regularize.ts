@@ -1,8 +1,8 @@
 import { type Expression, regular, sequenceOf } from './expression.js';
 
 /**
- * Marks the parts of a grammar that repeat something and have no rules, as large as they can be: as
- * automata their masks are known when the grammar is compiled.
+ * Marks the largest parts of a grammar that contain a repetition and refer to no rules. They are
+ * printed as automata, whose masks are computed when the grammar is compiled.
  */
 export function regularize(expression: Expression): Expression {
   if (isFree(expression)) return repeats(expression) ? regular(expression) : expression;

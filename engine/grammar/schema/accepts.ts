@@ -6,14 +6,14 @@ import { child, isObject, type Meet, type SchemaDocument } from './located.js';
 import { isEqual, itemMeet, type Kind, propertyMeet, type Shape, shapeOf } from './shape.js';
 
 /**
- * Whether a value is valid, by the keywords that are enforced. For constants of a schema, and to
- * tell alternatives apart; texts of a model are never checked with it.
+ * Whether a value is valid by the keywords that are enforced. Used for constants of a schema and to
+ * compare alternatives, never for texts of a model.
  */
 export function accepts(meet: Meet, value: unknown, document: SchemaDocument): boolean {
   return alternatives(meet, document).some((list) => acceptsList(list, value, document));
 }
 
-/** The same for a list that has been taken apart. */
+/** The same for a list whose references and alternatives are resolved. */
 export function acceptsList(list: Meet, value: unknown, document: SchemaDocument): boolean {
   const shape = shapeOf(list);
   if (!shape?.kinds.has(kindOf(value))) return false;
@@ -42,7 +42,7 @@ export function acceptsList(list: Meet, value: unknown, document: SchemaDocument
   );
 }
 
-/** What a property's name must be. */
+/** The schemas that hold for names of properties. */
 export const nameMeet = ({ parts }: Shape): Meet =>
   parts.flatMap(({ located, schema }) =>
     schema['propertyNames'] === undefined ? [] : [child(located, 'propertyNames')],

@@ -2,21 +2,20 @@ import type { OctavoError } from '../../errors.js';
 import { checkKeywords, schemaError } from './keywords.js';
 import { child, type Located, type Meet, type SchemaDocument } from './located.js';
 
-/** Alternatives of one value, over all `anyOf` of a schema together. */
+/** Maximum number of alternatives of one value, over all `anyOf` of a schema together. */
 const MAX_ALTERNATIVES = 200;
 
-/**
- * `anyOf` and `oneOf` inside of each other, references included: each of them is a call of its own.
- */
+/** Maximum nesting of `anyOf` and `oneOf`, references included: each level is a recursive call. */
 const MAX_DEPTH = 100;
 
 /**
- * Takes `$ref`, `allOf`, `anyOf` and `oneOf` apart: a value is valid when all schemas of one of the
- * lists hold by their own keywords. A list is a set of places in the document, so there are
- * finitely many of them, however the references run.
+ * Resolves `$ref`, `allOf`, `anyOf` and `oneOf` into lists: a value is valid when all schemas of
+ * one list accept it by their own keywords. A list is a set of places in the document, so there are
+ * finitely many lists, whatever the references.
  *
- * @param onExclusive told of each `oneOf`, with the lists of each branch: they must be proved apart
- * @param above the `anyOf` and `oneOf` around
+ * @param onExclusive receives each `oneOf` with the lists of its branches, which must be proved
+ *   disjoint
+ * @param above the surrounding `anyOf` and `oneOf`
  * @throws OctavoError `invalid_request`
  */
 export function alternatives(
@@ -35,7 +34,7 @@ export function alternatives(
       `more than ${MAX_DEPTH} alternatives inside of each other`,
     );
   }
-  // A queue that grows while it is read.
+  // The queue grows while it is read.
   for (const next of queue) {
     if (first.has(next.pointer)) continue;
     first.set(next.pointer, next);

@@ -5,10 +5,10 @@ import type { RuleContext } from './rule-context.js';
 import { itemMeet, prefixLength, type Shape } from './shape.js';
 import { uniqueItemsOf } from './unique-items.js';
 
-/** Items that are declared one by one, at most: each is a state of the grammar. */
+/** Maximum number of items that are declared one by one: each is a state of the grammar. */
 const MAX_ITEMS = 1000;
 
-/** An array of the shape. @returns null when there is none */
+/** Arrays of the shape. @returns null when no array is valid */
 export function arrayOf(shape: Shape, context: RuleContext): Expression | null {
   const { style } = context;
   const { minItems, maxItems, uniqueItems } = shape;
@@ -27,7 +27,7 @@ export function arrayOf(shape: Shape, context: RuleContext): Expression | null {
   const following =
     isOpen && (maxItems === null || maxItems > prefix) ? context.valueOf(rest) : null;
   let behind: Expression | null = following && repeatedItems(following, prefix, shape, style);
-  // From the last declared item to the first: each may end the array, or the next one follows.
+  // From the last declared item to the first: after each, the array ends or the next item follows.
   for (let index = prefix - 1; index >= 0; index--) {
     const item = context.valueOf(itemMeet(shape, index));
     const canEnd = index + 1 >= minItems;

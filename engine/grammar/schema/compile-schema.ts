@@ -17,13 +17,14 @@ const MAX_DEPTH = 100;
 const MAX_RULES = 20_000;
 
 /**
- * Turns JSON schemas into rules. Each rule stands for a set of places in a document whose schemas
- * all hold for one value (`allOf` and `$ref` add places, `anyOf` branches), so recursion ends where
- * a set is met again.
+ * Converts JSON schemas to rules. Each rule stands for a set of places in a document whose schemas
+ * all hold for one value (`allOf` and `$ref` add places, `anyOf` branches), so recursion ends when
+ * a set occurs again.
  *
- * The output is a subset of what is valid, never more: members in the order of their declaration,
- * bounded white space and numbers, and no members that nobody named. A schema that cannot be
- * written so is refused with the keyword and its JSON pointer.
+ * The output is always valid, but not every valid value can be output: members come in the order of
+ * their declaration, white space and numbers are bounded, and there are no undeclared members. A
+ * schema that cannot be written in this way is refused; the error names the keyword and its JSON
+ * pointer.
  */
 export class SchemaCompiler {
   readonly #rules: Map<string, Expression>;
@@ -31,8 +32,8 @@ export class SchemaCompiler {
   readonly #style: JsonStyle;
 
   /**
-   * @param rules gets the rules
-   * @param prefix of their names, so that several schemas fit into one grammar
+   * @param rules receives the rules
+   * @param prefix prefix of their names, so that one grammar can hold several schemas
    */
   constructor(rules: Map<string, Expression>, prefix: string, style: JsonStyle) {
     this.#rules = rules;
@@ -40,7 +41,7 @@ export class SchemaCompiler {
     this.#style = style;
   }
 
-  /** @throws OctavoError `invalid_request` that names the keyword and where it stands */
+  /** @throws OctavoError `invalid_request`: names the keyword and its place */
   compile(schema: unknown): Expression {
     const document = new SchemaDocument(schema);
     const compiler = new DocumentCompiler(document, this.#rules, this.#prefix, this.#style);
@@ -56,7 +57,7 @@ class DocumentCompiler implements RuleContext {
   readonly #rules: Map<string, Expression>;
   readonly #prefix: string;
   readonly #bySet = new Map<string, Expression | null>();
-  /** Rules that something refers to while they are still being written. */
+  /** Rules that are referred to while they are still being written. */
   readonly #awaited = new Set<string>();
   readonly #checked = new Set<string>();
   #depth = 0;
@@ -143,7 +144,7 @@ class DocumentCompiler implements RuleContext {
     const kinds = writtenKinds(shape);
     if (kinds.length === KINDS.length && shape.mentioned.size === 0) return this.style.value;
     const ways = kinds
-      // A number that may have a fraction may also have none: one way for both.
+      // A number that may have a fraction may also have none, so one rule serves both.
       .filter((kind) => kind !== 'integer' || !kinds.includes('fraction'))
       .map((kind) => this.#writeKind(kind, shape))
       .filter((way) => way !== null);

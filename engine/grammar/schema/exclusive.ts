@@ -4,19 +4,22 @@ import { schemaError } from './keywords.js';
 import { isObject, type Meet, type SchemaDocument } from './located.js';
 import { type Kind, propertyMeet, type Shape, shapeOf, writtenKinds } from './shape.js';
 
-/** Properties of properties that are looked at: recursive schemas have no end. */
+/** Depth to which properties of properties are compared: recursive schemas have no end. */
 const MAX_DEPTH = 3;
 
-/** Pairs of alternatives that are compared, over all `oneOf` of a schema: 10 us each. */
+/**
+ * Maximum number of pairs of alternatives that are compared, over all `oneOf` of a schema: 10 us
+ * each.
+ */
 const MAX_PAIRS = 40_000;
 
 /**
- * A value of `oneOf` must be valid in one alternative only. The output is written by one of them,
- * so the others must be known to refuse it.
+ * Checks that alternatives of a `oneOf` exclude each other: a value must be valid in only one. The
+ * output is written by one alternative, so the others must be known to refuse it.
  *
- * @param branches for each alternative, the lists that it stands for
- * @throws OctavoError `invalid_request` when two alternatives may be valid at once, as far as is
- *   known here
+ * @param branches for each alternative, its lists
+ * @throws OctavoError `invalid_request` unless all pairs of alternatives are proved to exclude each
+ *   other
  */
 export function checkExclusive(
   branches: readonly (readonly Meet[])[],
@@ -53,7 +56,7 @@ function areApart(
   );
 }
 
-/** Whether nothing that is written for `list` is valid for `other`. */
+/** Whether no value that is written for `list` is valid for `other`. */
 function excludes(list: Meet, other: Meet, document: SchemaDocument, depth: number): boolean {
   const written = shapeOf(list);
   const checked = shapeOf(other);
@@ -63,7 +66,7 @@ function excludes(list: Meet, other: Meet, document: SchemaDocument, depth: numb
       (value) => !acceptsList(list, value, document) || !acceptsList(other, value, document),
     );
   }
-  // The other direction of the same pair, which holds for both.
+  // The reverse direction of the same pair; excluding each other is symmetric.
   if (checked.values) return checked.values.every((value) => !acceptsList(list, value, document));
   return writtenKinds(written).every(
     (kind) => !checked.kinds.has(kind) || excludesKind(kind, written, checked, document, depth),
@@ -95,7 +98,7 @@ function excludesKind(
   );
 }
 
-/** Objects of the shape are closed, as written, and this name is not among them. */
+/** Whether objects that are written for the shape never have this property. */
 function neverHas(shape: Shape, name: string): boolean {
   const isNamed = (value: unknown): boolean => isObject(value) && Object.hasOwn(value, name);
   if (shape.required.includes(name) || nameMeet(shape).length > 0) return false;

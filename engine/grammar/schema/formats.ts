@@ -12,8 +12,8 @@ const CLOCK_DURATION =
 const DAY_DURATION =
   '(?:[0-9]{1,9}Y(?:[0-9]{1,9}M)?(?:[0-9]{1,9}D)?|[0-9]{1,9}M(?:[0-9]{1,9}D)?|[0-9]{1,9}D)';
 /**
- * Shorter than the standards allow: each position of a counted repetition costs time when the
- * grammar is compiled, one that repeats without end costs as much as one position.
+ * Shorter than the standards allow: each position of a counted repetition costs compile time, while
+ * an unbounded repetition costs as much as one position.
  */
 const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,14}[a-zA-Z0-9])?';
 const HOST = `${LABEL}(?:\\.${LABEL}){0,2}`;
@@ -23,7 +23,7 @@ const ATEXT = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]";
 const WORD = '[a-zA-Z0-9]+';
 const PATH = "[a-zA-Z0-9._~!$&'()*+,;=:@/-]*";
 
-/** The longest run of colon groups is replaced by `::`, which may stand in any place. */
+/** `::` may replace one run of groups, at any position. */
 const IPV6 = [
   `(?:${GROUP}:){7}${GROUP}`,
   ...[1, 2, 3, 4, 5, 6].map((n) => `(?:${GROUP}:){${n}}(?::${GROUP}){1,${7 - n}}`),
@@ -32,7 +32,7 @@ const IPV6 = [
   '::',
 ].join('|');
 
-/** What each `format` means here: a regular part of what the standard allows. */
+/** The regular expression for each `format`: a subset of what its standard allows. */
 export const FORMATS: Readonly<Record<string, string>> = {
   date: DATE,
   time: `${CLOCK}${ZONE}`,
@@ -49,7 +49,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
 const parsed = new Map<string, Expression>();
 const matchers = new Map<string, (text: string) => boolean>();
 
-/** @returns undefined for a format that is not known */
+/** @returns undefined for an unknown format */
 export function formatExpression(format: string): Expression | undefined {
   if (!Object.hasOwn(FORMATS, format)) return undefined;
   const known = parsed.get(format) ?? parseRegex(FORMATS[format], 'whole', 'format');
@@ -57,7 +57,7 @@ export function formatExpression(format: string): Expression | undefined {
   return known;
 }
 
-/** True also for a format that is not known: it is refused where strings are written. */
+/** True for an unknown format, too: that is refused where strings are written. */
 export function matchesFormat(format: string, text: string): boolean {
   const expression = formatExpression(format);
   if (!expression) return true;

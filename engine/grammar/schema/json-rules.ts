@@ -14,15 +14,15 @@ import {
 import { ANY_NUMBER } from './numbers.js';
 
 /**
- * What stands between the parts of JSON, and the rules of JSON without a schema that are written
- * so.
+ * White space between the parts of JSON, and names of the rules for JSON without a schema in this
+ * style.
  */
 export interface JsonStyle {
-  /** With what is behind it. */
+  /** The colon and the white space after it. */
   readonly colon: Expression;
-  /** Between two members. */
+  /** The comma and the white space after it. */
   readonly comma: Expression;
-  /** Inside of brackets that are not empty. */
+  /** White space inside brackets that are not empty. */
   readonly edge: Expression;
   readonly value: Expression;
   readonly object: Expression;
@@ -39,9 +39,9 @@ const MAX_INDENT = 24;
 const LINE = sequence(text('\n'), repeat(text(' '), 0, MAX_INDENT));
 
 /**
- * A model must be able to write JSON as it has learned to (`{"a": 1}`, or one member a line), and
- * must not be able to write white space for ever: each place takes at most one space, or one line
- * end with an indent.
+ * A model must be able to write JSON as it was trained to (`{"a": 1}`, or one member on each line),
+ * but not white space without end: each place takes at most one space, or one line end with an
+ * indent.
  */
 export const SPACED: JsonStyle = {
   colon: sequence(text(':'), optional(text(' '))),
@@ -50,7 +50,7 @@ export const SPACED: JsonStyle = {
   ...namesOf(''),
 };
 
-/** As JSON.stringify writes it: no white space but in strings. */
+/** As JSON.stringify writes it: white space occurs only in strings. */
 export const COMPACT: JsonStyle = {
   colon: text(':'),
   comma: text(','),
@@ -58,7 +58,7 @@ export const COMPACT: JsonStyle = {
   ...namesOf('compact_'),
 };
 
-/** @param members what stands in the brackets; `canBeEmpty`: or nothing */
+/** @param members content of the brackets; with `canBeEmpty`, it may also be absent */
 export function bracketed(
   open: '{' | '[',
   members: Expression | null,
@@ -78,7 +78,7 @@ export const inQuotes = (inside: Expression): Expression => sequence(text('"'), 
 export const PLAIN_CHARACTER = characters([0x20, 0x21], [0x23, 0x5b], [0x5d, 0x10ffff]);
 
 const HEX = characters([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
-/** `\uXXXX` of one code point: half of a surrogate pair is no text. */
+/** `\uXXXX` of one code point, never half of a surrogate pair. */
 const UNICODE_ESCAPE = choice(
   sequence(
     characters([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]),
@@ -106,11 +106,11 @@ const SHORT_ESCAPE = characters(
 const ESCAPE = sequence(text('\\'), choice(SHORT_ESCAPE, sequence(text('u'), UNICODE_ESCAPE)));
 
 export const STRING = rule('string');
-/** One code point of a string, in whatever way it is written. */
+/** One code point of a string, escaped or not. */
 const CHARACTER = choice(PLAIN_CHARACTER, ESCAPE);
 /**
- * The same without `\\uXXXX`, for strings whose length counts: each place of such a string has
- * states of its own.
+ * The same without `\\uXXXX`, for strings of bounded length: each position of such a string has its
+ * own states.
  */
 export const COUNTED_CHARACTER = choice(PLAIN_CHARACTER, sequence(text('\\'), SHORT_ESCAPE));
 export const NUMBER = rule('number');
@@ -131,7 +131,7 @@ function rulesOf(style: JsonStyle, prefix: string): [string, Expression][] {
   ];
 }
 
-/** JSON without a schema. A grammar takes the rules that it uses. */
+/** Rules for JSON without a schema. A grammar includes those that it uses. */
 export const JSON_RULES: ReadonlyMap<string, Expression> = new Map([
   ['string', regular(inQuotes(repeat(CHARACTER, 0, null)))],
   ['number', regular(ANY_NUMBER)],
@@ -144,7 +144,7 @@ function required(expression: Expression | null): Expression {
   return expression;
 }
 
-/** Of one list or object in a value that is known. */
+/** Maximum number of items of one list or object in a constant. */
 export const MAX_LITERAL_ITEMS = 10_000;
 
 /** More than that in one of its lists or objects. */
@@ -154,7 +154,7 @@ export function isTooLong(value: unknown): boolean {
   return items.length > MAX_LITERAL_ITEMS || items.some(isTooLong);
 }
 
-/** A value that is known, written with the white space that all JSON has. */
+/** A constant, with the style's white space. */
 export function literal(value: unknown, style: JsonStyle): Expression {
   if (Array.isArray(value)) {
     if (value.length === 0) return text('[]');

@@ -1,10 +1,10 @@
 import { OctavoError } from '../../errors.js';
 
 /**
- * What is done with each keyword of JSON Schema (drafts 7 and 2020-12). `enforced`: the output
- * always follows it. `limited`: enforced for the values that the note names, any other is refused.
- * `annotation`: says nothing about what is valid. Every keyword that is not here is refused, too.
- * docs/structured-output.md has this table, and a test holds the two together.
+ * The support of each keyword of JSON Schema (drafts 7 and 2020-12). `enforced`: the output always
+ * follows it. `limited`: enforced for the values that the note names; others are refused.
+ * `annotation`: does not affect validity. Keywords that are missing here are refused, too.
+ * docs/structured-output.md has the same table; a test compares the two.
  */
 export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: string]>> = {
   type: ['enforced', 'a name or a list of names'],
@@ -102,8 +102,8 @@ export const KEYWORDS: Readonly<Record<string, readonly [role: Role, note: strin
 type Role = 'enforced' | 'limited' | 'annotation' | 'refused';
 
 /**
- * @throws OctavoError `invalid_request` that names the first keyword that cannot be enforced, and
- *   where it stands
+ * @throws OctavoError `invalid_request`: names the first keyword that cannot be enforced, and its
+ *   place
  */
 export function checkKeywords(schema: object | boolean, pointer: string): void {
   if (typeof schema === 'boolean') return;
@@ -115,7 +115,7 @@ export function checkKeywords(schema: object | boolean, pointer: string): void {
   }
 }
 
-/** @param pointer where, as a JSON pointer; the empty one is the schema itself */
+/** @param pointer the place, as a JSON pointer; the empty one is the schema itself */
 export function schemaError(pointer: string, problem: string): OctavoError {
   const where = pointer === '' ? '' : ` at ${pointer}`;
   return new OctavoError('invalid_request', `the JSON schema${where}: ${problem}`, {

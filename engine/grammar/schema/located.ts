@@ -3,10 +3,7 @@ import { schemaError } from './keywords.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-/**
- * A schema inside of the client's document, with its JSON pointer: two with the same pointer are
- * the same.
- */
+/** A schema in the client's document, identified by its JSON pointer. */
 export interface Located {
   readonly schema: JsonObject | boolean;
   readonly pointer: string;
@@ -15,19 +12,22 @@ export interface Located {
 /** Schemas that all hold for one value. */
 export type Meet = readonly Located[];
 
-/** Everything of a schema but where its parts lead to. */
+/** The client's document: resolves references, and counts the work spent on it. */
 export class SchemaDocument {
   readonly root: Located;
-  /** Alternatives that were compared with each other. */
+  /** Number of pairs of alternatives that were compared. */
   pairs = 0;
-  /** What its patterns have cost, where values of its own are matched. */
+  /** Work spent on matching the schema's own values against its patterns. */
   readonly work: Work = { spent: 0 };
 
   constructor(schema: unknown) {
     this.root = locate(schema, '');
   }
 
-  /** @throws OctavoError `invalid_request` when the reference is not local, or leads nowhere */
+  /**
+   * @throws OctavoError `invalid_request` when the reference is not local, or its target does not
+   *   exist
+   */
   resolve(reference: unknown, from: string): Located {
     const at = `${from}/$ref`;
     if (typeof reference !== 'string') throw schemaError(at, 'must be a string');
@@ -53,7 +53,7 @@ export class SchemaDocument {
   }
 }
 
-/** A schema of a keyword's value. */
+/** Takes a keyword's value as a schema. */
 export function locate(schema: unknown, pointer: string): Located {
   if (typeof schema === 'boolean') return { schema, pointer };
   if (!isObject(schema)) throw schemaError(pointer, 'must be an object, true or false');

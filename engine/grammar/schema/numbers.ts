@@ -11,16 +11,16 @@ import {
 import { digitsOf } from './decimal.js';
 
 /**
- * Numbers have bounded length: JSON has no limit, but what reads it has. 18 digits are an integer
- * of 64 bits, and no number of these is infinite for JavaScript.
+ * Maximum number of digits. JSON has no limit, but its readers have: 18 digits fit an integer of 64
+ * bits, and no such number is infinite in JavaScript.
  */
 const INTEGER_DIGITS = 18;
 const FRACTION_DIGITS = 15;
 const EXPONENT_DIGITS = 2;
 
 /**
- * Up to 15 significant digits, two decimals are two different doubles: then `<` of decimals is `<`
- * of what is parsed.
+ * Decimals of up to 15 significant digits are distinct doubles, so comparing the decimals equals
+ * comparing the parsed numbers.
  */
 export const EXACT_DIGITS = 15;
 
@@ -110,7 +110,7 @@ function naturalsBetween(low: bigint, high: bigint | null, mostDigits: number): 
   return choiceOf(items);
 }
 
-/** Digit strings between two of the same length. */
+/** Digit strings between two others, all of the same length. */
 function sameLength(low: string, high: string): Expression {
   const count = low.length;
   if (/^0*$/.test(low) && /^9*$/.test(high)) return repeat(ANY_DIGIT, count, count);
@@ -157,8 +157,8 @@ export function numbersBetween(
 }
 
 /**
- * Decimals from zero up. The integer part is strictly between those of the bounds, or equal to one
- * and the fraction decides.
+ * Non-negative decimals. The integer part lies strictly between those of the bounds, or equals one
+ * of them and the fraction decides.
  */
 function decimalsBetween(low: Bound, high: Bound | null, places: number): Expression | null {
   const [lowWhole, lowFraction] = digitsOf(low.value);
@@ -189,15 +189,15 @@ function decimalsBetween(low: Bound, high: Bound | null, places: number): Expres
   return items.length === 0 ? null : choiceOf(items);
 }
 
-/** Digits behind the point, without zeros at the end. */
+/** Digits after the decimal point, without trailing zeros. */
 interface FractionBound {
   readonly digits: string;
   readonly isExclusive: boolean;
 }
 
 /**
- * Digit strings behind the point between two bounds, null where there is none; the empty string,
- * which is zero, apart.
+ * Digit strings after the decimal point between two bounds; null when there are none. The empty
+ * string, which is zero, is returned separately.
  */
 function fractions(
   least: FractionBound | null,
@@ -236,8 +236,8 @@ function fractions(
 
 /**
  * @param places digits behind the point that must be possible
- * @returns a bound that cannot be written out exactly: with more digits, two decimals may be one
- *   double. Null: all can
+ * @returns a bound that cannot be enforced exactly, because with more digits two decimals may be
+ *   the same double; null when all can
  */
 export function inexactBound<B extends Bound>(
   { min, max }: { readonly min: B | null; readonly max: B | null },

@@ -19,22 +19,23 @@ import { child, isObject } from './located.js';
 import type { RuleContext } from './rule-context.js';
 import { propertyMeet, type Shape } from './shape.js';
 
-/** Members that are declared one by one, at most: each is a state of the grammar. */
+/** Maximum number of declared members: each is a state of the grammar. */
 const MAX_MEMBERS = 1000;
 
 /**
- * Characters of a declared name that others are told from, at most: each is a state of the grammar.
+ * Maximum length of a declared name that other names are distinguished from: each character is a
+ * state of the grammar.
  */
 const MAX_NAME = 200;
 
-/** Names and values of members that are not declared one by one. */
+/** Names and values of undeclared members. */
 interface OtherMembers {
   readonly member: Expression;
 }
 
 /**
- * An object of the shape: declared members in their order, then others. @returns null when there is
- * none
+ * Objects of the shape: declared members in their order, then others. @returns null when no object
+ * is valid
  */
 export function objectOf(shape: Shape, context: RuleContext): Expression | null {
   const { minProperties, maxProperties, required } = shape;
@@ -65,16 +66,16 @@ function declaredNames(shape: Shape): string[] {
 }
 
 /**
- * The members of an object in order. A state is the next declared member and how many there are
- * before it, as far as that matters, so that the grammar grows with the product of both and not
- * with the number of subsets.
+ * The members of an object in order. A state is the next declared member and the number of members
+ * before it (capped), so the grammar grows with the product of both and not with the number of
+ * subsets.
  */
 class MemberList {
   readonly #shape: Shape;
   readonly #names: readonly string[];
   readonly #others: OtherMembers | null;
   readonly #context: RuleContext;
-  /** Counts above it are all the same. */
+  /** Counts above it are equivalent. */
   readonly #cap: number;
   readonly #values: readonly (Expression | null)[];
   readonly #states = new Map<string, Expression | null>();
@@ -98,8 +99,8 @@ class MemberList {
   }
 
   /**
-   * Members from `index` on, when there are `count` before it: at least one in all. Null: no way
-   * on.
+   * Members from `index` on, after `count` earlier ones; the object has at least one member. Null
+   * when it cannot be completed.
    */
   from(index: number, count: number): Expression | null {
     const key = `${index} ${count}`;
@@ -157,8 +158,8 @@ function otherMembers(
   const rules = shape.parts.flatMap(({ located, schema }) =>
     schema['additionalProperties'] === undefined ? [] : [child(located, 'additionalProperties')],
   );
-  // Closed unless it is said otherwise: what the client named is what it wants. An object without
-  // any name is any object.
+  // Objects are closed unless the schema says otherwise. An object schema without any name allows
+  // any object.
   if (rules.length === 0 && names.length > 0) return null;
   const value = context.valueOf(rules);
   if (!value) return null;
@@ -204,9 +205,9 @@ function membersByPattern(shape: Shape, context: RuleContext): OtherMembers | nu
 }
 
 /**
- * A name that is none of these: read again, the last of two members of the same name wins, and a
- * declared one would have escaped its schema. Without escapes in it, each name has one spelling
- * only, and a trie of the names tells them apart.
+ * Names other than these: parsers take the last of two members of the same name, so a repeated
+ * declared member would escape its schema. Without escapes, each name has only one spelling, and a
+ * trie of the names excludes them.
  */
 function nameExcept(names: readonly string[]): Expression {
   const root = new Trie();
@@ -214,7 +215,7 @@ function nameExcept(names: readonly string[]): Expression {
   return regular(inQuotes(root.others()));
 }
 
-/** What a JSON string can hold without an escape. */
+/** Code points that a JSON string must escape. */
 const UNPLAIN: Range[] = [
   [0x00, 0x1f],
   [0x22, 0x22],
@@ -236,7 +237,7 @@ class Trie {
     next.add(name.slice(1));
   }
 
-  /** All texts that are not a name from here on. */
+  /** All texts that complete no name from here on. */
   others(): Expression {
     const taken = [...this.#children.keys()].map(
       (c): Range => [c.codePointAt(0) ?? 0, c.codePointAt(0) ?? 0],
@@ -245,7 +246,7 @@ class Trie {
       sequence(charactersOf(complement([...UNPLAIN, ...taken])), repeat(PLAIN, 0, null)),
     ];
     for (const [character, next] of this.#children) {
-      // A name with a character that needs an escape cannot be spelled here.
+      // A name with a character that needs an escape cannot be written here.
       if (!UNPLAIN.some(([first, last]) => inRange(character, first, last))) {
         ways.push(sequence(text(character), next.others()));
       }

@@ -12,7 +12,7 @@ import {
 } from './located.js';
 import type { Bound } from './numbers.js';
 
-/** `fraction` is a number that is not an integer: `number` allows both. */
+/** `fraction` is a number that is not an integer; the type `number` allows both. */
 export type Kind = 'null' | 'boolean' | 'integer' | 'fraction' | 'string' | 'array' | 'object';
 
 export const KINDS: readonly Kind[] = [
@@ -25,16 +25,16 @@ export const KINDS: readonly Kind[] = [
   'null',
 ];
 
-/** Values of one `enum`, at most. As many as choices. */
+/** Maximum number of values of one `enum`; the same as for choices. */
 const MAX_VALUES = 10_000;
 
-/** All that a list of schemas says by its own keywords, together. */
+/** The combined keywords of a list of schemas. */
 export interface Shape {
-  /** Kinds that `type` leaves. */
+  /** Kinds that `type` allows. */
   readonly kinds: ReadonlySet<Kind>;
-  /** Kinds that some keyword speaks of. */
+  /** Kinds that some keyword concerns. */
   readonly mentioned: ReadonlySet<Kind>;
-  /** What `enum` and `const` leave; null: anything. */
+  /** Values that `enum` and `const` allow; null for any. */
   readonly values: readonly unknown[] | null;
   readonly min: LocatedBound | null;
   readonly max: LocatedBound | null;
@@ -50,13 +50,13 @@ export interface Shape {
   readonly minProperties: number;
   readonly maxProperties: number | null;
   readonly required: readonly string[];
-  /** The schemas that the list is made of. */
+  /** The schemas of the list. */
   readonly parts: readonly { readonly located: Located; readonly schema: JsonObject }[];
-  /** A pointer for messages. */
+  /** JSON pointer for messages. */
   readonly pointer: string;
 }
 
-/** A bound, and where it stands. */
+/** A bound and its place. */
 interface LocatedBound extends Bound {
   readonly pointer: string;
 }
@@ -66,7 +66,7 @@ export interface LocatedDecimal extends Decimal {
   readonly pointer: string;
 }
 
-/** A string's value for a keyword, and where it stands. */
+/** A keyword's string value and its place. */
 export interface Constraint {
   readonly value: string;
   readonly pointer: string;
@@ -107,10 +107,9 @@ const KINDS_OF_KEYWORD: Readonly<Record<string, readonly Kind[]>> = {
 };
 
 /**
- * @param list the own keywords of these, without what they refer to
+ * @param list schemas whose own keywords are combined, without those they refer to
  * @returns null when one of them is `false`
- * @throws OctavoError `invalid_request` for a keyword whose value makes no sense, or cannot be
- *   enforced
+ * @throws OctavoError `invalid_request` for a keyword whose value is invalid or cannot be enforced
  */
 export function shapeOf(list: Meet): Shape | null {
   if (list.some(({ schema }) => schema === false)) return null;
@@ -182,8 +181,8 @@ export function shapeOf(list: Meet): Shape | null {
 }
 
 /**
- * What a schema without `type` means when it is to be written: the kinds that its keywords speak
- * of, as people mean it. A value of another kind would be valid, too, and is not written.
+ * The kinds that are written for a schema without `type`: those that its keywords concern, as
+ * authors of schemas mean it. Values of other kinds would be valid, too, but are not written.
  */
 export function writtenKinds({ kinds, mentioned, parts }: Shape): Kind[] {
   const isTyped = parts.some(({ schema }) => schema['type'] !== undefined);
@@ -214,7 +213,7 @@ function common(a: readonly unknown[], b: readonly unknown[]): unknown[] {
   return a.filter((value) => plain.has(value) || objects.some((other) => isEqual(value, other)));
 }
 
-/** Equality of JSON values: the order of an object's members does not matter. */
+/** Equality of JSON values, whatever the order of an object's members. */
 export function isEqual(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) || Array.isArray(b)) {
     if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
@@ -226,7 +225,7 @@ export function isEqual(a: unknown, b: unknown): boolean {
   return keys.every((key) => Object.hasOwn(b, key) && isEqual(a[key], b[key]));
 }
 
-/** Reads keywords of one schema, and checks that their values make sense. */
+/** Reads keywords of one schema, and checks that their values are valid. */
 class KeywordReader {
   readonly #schema: JsonObject;
   readonly #pointer: string;
@@ -316,8 +315,8 @@ class KeywordReader {
 }
 
 /**
- * What the parts of a shape say of one property: those that declare it, and `additionalProperties`
- * of those that do not.
+ * The schemas that the parts of a shape have for one property: its declarations, and
+ * `additionalProperties` of the parts that do not declare it.
  */
 export function propertyMeet(shape: Shape, name: string, { work }: SchemaDocument): Meet {
   return shape.parts.flatMap(({ located, schema }) => {
@@ -340,7 +339,7 @@ export function propertyMeet(shape: Shape, name: string, { work }: SchemaDocumen
   });
 }
 
-/** What the parts of a shape say of the item at `index`. */
+/** The schemas that the parts of a shape have for the item at `index`. */
 export function itemMeet(shape: Shape, index: number): Meet {
   return shape.parts.flatMap(({ located, schema }) => {
     const prefix = prefixOf(schema);

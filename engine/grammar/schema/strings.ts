@@ -7,7 +7,7 @@ import { schemaError } from './keywords.js';
 import { quote } from './located.js';
 import type { Constraint, Shape } from './shape.js';
 
-/** A string of the shape. @returns null when there is none */
+/** Strings of the shape. @returns null when no string is valid */
 export function stringOf(shape: Shape): Expression | null {
   const { minLength, maxLength, patterns, formats } = shape;
   if (maxLength !== null && maxLength < minLength) return null;
@@ -43,8 +43,8 @@ function formatOf({ value, pointer }: Constraint): Expression {
 }
 
 /**
- * Lengths beside a pattern: nothing to do where it implies them, and simple where it repeats one
- * character.
+ * Combines length bounds with a pattern: nothing to do where the pattern implies them, and simple
+ * where it repeats one character.
  */
 function withLength(
   language: Expression,

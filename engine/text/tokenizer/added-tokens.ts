@@ -3,17 +3,17 @@ import type { Guard } from '../tokenizer.js';
 import type { Normalizer } from './normalizers.js';
 import type { Piece } from './split.js';
 
-/** A token that is found in the text itself, before any model sees it. */
+/** A token that is found in the text itself, before the model runs. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly special: boolean;
-  /** No letter, digit or underscore may stand beside it. */
+  /** No letter, digit or underscore may be next to it. */
   readonly singleWord: boolean;
-  /** White space on its left, or right, is taken with it. */
+  /** White space on its left, or right, belongs to it. */
   readonly lstrip: boolean;
   readonly rstrip: boolean;
-  /** It is looked for in the normalized text, in its own normalized form. */
+  /** Whether it is searched, in its normalized form, in the normalized text. */
   readonly normalized: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface AddedToken {
 export type Section = Passage | { readonly id: number };
 
 interface Passage extends Piece {
-  /** Parts of it in which no control token is recognized. */
+  /** Spans in which no control token is recognized. */
   readonly client: Spans;
 }
 
@@ -32,8 +32,8 @@ const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /\p{White_Space}/u;
 
 /**
- * Finds added tokens in texts: those that are written as they are first, then the others in what
- * normalization made of the rest.
+ * Finds added tokens in texts: first those that are matched literally, then, in the normalized
+ * rest, the others.
  */
 export class AddedTokens {
   readonly #plain: TokenTrie;
@@ -50,7 +50,7 @@ export class AddedTokens {
     }
   }
 
-  /** Cuts a text at its added tokens and normalizes what lies between. */
+  /** Splits a text at its added tokens, and normalizes the parts in between. */
   split(text: string, { client, control }: Guard): Section[] {
     return cut({ text, opens: true, client }, this.#plain, control).flatMap((section) => {
       if ('id' in section) return [section];
@@ -63,9 +63,9 @@ export class AddedTokens {
     const whole = this.#normalize(text);
     if (client.length === 0 || this.#normalized.isEmpty) return { ...section, text: whole, client };
     if (whole === text) return section;
-    // Run by run, so that it is known where each comes to stand. What a normalizer does at the ends
-    // of a text (a prefix, stripping) it must do at the ends of the whole only: a letter stands
-    // there for the neighbors.
+    // Normalizes run by run, to know where each run ends up. What a normalizer does at the ends of
+    // a text (a prefix, stripping) must happen only at the ends of the whole, so a letter takes the
+    // place of the adjacent runs.
     const ends = [...client.flatMap(({ start, end }) => [start, end]), text.length];
     const written = new SpanWriter();
     let start = 0;
@@ -75,7 +75,7 @@ export class AddedTokens {
       written.push(run, isClient && run !== '' ? [{ start: 0, end: run.length }] : NO_SPANS);
       start = end;
     }
-    // Stripping may go on beyond a run.
+    // Stripping may extend beyond a run.
     const at = Math.max(0, written.text.indexOf(whole));
     const joined = written.text.includes(whole) ? whole : written.text;
     const spans = spansWithin(written.spans, at, at + joined.length);
@@ -92,7 +92,7 @@ export class AddedTokens {
   }
 }
 
-/** A letter that no normalizer changes or joins with what stands beside it. */
+/** A letter that no normalizer changes, or joins with adjacent characters. */
 const NEIGHBOR = 'x';
 
 function cut(
@@ -101,7 +101,7 @@ function cut(
   control: ReadonlySet<number>,
 ): Section[] {
   const sections: Section[] = [];
-  /** End of the last token that was found, with the white space that it took. */
+  /** End of the last token found, including its white space. */
   let done = 0;
   const takeText = (end: number): void => {
     if (end <= done) return;
@@ -134,7 +134,7 @@ function cut(
 }
 
 function standsInWord(text: string, start: number, end: number): boolean {
-  // Two units are one character at most.
+  // A character has at most two units.
   return (
     WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) ||
     WORD_AT_START.test(text.slice(end, end + 2))
@@ -146,7 +146,7 @@ interface Node {
   added: AddedToken | null;
 }
 
-/** Models have up to thousands of added tokens. By UTF-16 units. */
+/** A trie over UTF-16 units: models have up to thousands of added tokens. */
 class TokenTrie {
   readonly #root: Node = { next: new Map(), added: null };
 
@@ -165,7 +165,7 @@ class TokenTrie {
     node.added ??= added;
   }
 
-  /** @param accepts whether a token may stand here; it ends before `end` */
+  /** @param accepts whether a token that ends before `end` is allowed here */
   longestAt(
     text: string,
     start: number,

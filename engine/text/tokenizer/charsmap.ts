@@ -1,13 +1,11 @@
-/**
- * Units that are looked at together: Node's segmenter takes time by the square of a text's length.
- */
+/** Units that are segmented at a time: Node's segmenter takes time quadratic in a text's length. */
 const WINDOW = 512;
 
 const HIGH_SURROGATE = /[\uD800-\uDBFF]/;
 
 /**
- * SentencePiece's compiled table of normalization: a double-array trie (Aoe 1989, in the layout of
- * the library darts-clone) from UTF-8 to offsets into a block of texts that end with a zero.
+ * SentencePiece's compiled normalization table: a double-array trie (Aoe 1989, in the layout of the
+ * library darts-clone) that maps UTF-8 to offsets into a block of zero-terminated texts.
  */
 export class Charsmap {
   readonly #units: Uint32Array;
@@ -26,8 +24,8 @@ export class Charsmap {
   }
 
   /**
-   * Graphemes of a few bytes have entries of their own (a letter with its accent); otherwise
-   * characters are looked up.
+   * Short graphemes have their own entries (a letter with its accent); otherwise each character is
+   * looked up.
    */
   normalize(text: string): string {
     let result = '';
@@ -40,7 +38,8 @@ export class Charsmap {
   }
 
   /**
-   * Where one grapheme begins, nothing before it matters to those that follow (Unicode, annex 29).
+   * At the beginning of a grapheme, earlier text does not affect later graphemes (Unicode, annex
+   * 29).
    */
   *#graphemesOf(text: string): Generator<string> {
     let size = WINDOW;
@@ -49,7 +48,7 @@ export class Charsmap {
       if (HIGH_SURROGATE.test(text[end - 1] ?? '')) end++;
       const window = this.#graphemes.segment(text.slice(start, end));
       const segments = Array.from(window, ({ segment }) => segment);
-      // The last one may go on behind the window.
+      // The last grapheme may continue after the window.
       if (end < text.length) segments.pop();
       size = segments.length === 0 ? size * 2 : WINDOW;
       for (const segment of segments) {
@@ -59,7 +58,7 @@ export class Charsmap {
     }
   }
 
-  /** The text of the shortest entry that `key` begins with. */
+  /** The text of the shortest entry that is a prefix of `key`. */
   #lookUp(key: string): string | null {
     let position = 0;
     let unit = this.#units[0] ?? 0;

@@ -2,8 +2,8 @@ import * as library from '@huggingface/tokenizers';
 import { OctavoError } from '../../errors.js';
 
 /**
- * Oniguruma's expressions in JavaScript's words: what the library does best. Its declarations do
- * not resolve under `nodenext`.
+ * The part of the library that is used: it converts Oniguruma's expressions to JavaScript's. Its
+ * declarations do not resolve under `nodenext`.
  */
 interface Library {
   readonly SplitPreTokenizer: new (config: {
@@ -16,16 +16,15 @@ interface Library {
 const { SplitPreTokenizer } = library as unknown as Library;
 
 /**
- * One part of a tokenizer.json (`{"type": "Metaspace", ...}`), read field by field. What is not
- * known is refused: a part that is left out, or done in another way, gives wrong tokens without a
- * word.
+ * One part of a tokenizer.json (`{"type": "Metaspace", ...}`), read field by field. Anything
+ * unknown is refused: a part that is skipped, or done in another way, silently gives wrong tokens.
  */
 export class Component {
   readonly type: string;
   readonly #fields: Readonly<Record<string, unknown>>;
   readonly #where: string;
 
-  /** @param where file and part, for messages */
+  /** @param where names file and part, for messages */
   constructor(json: unknown, where: string) {
     this.#fields = isObject(json) ? json : {};
     this.#where = where;
@@ -34,7 +33,7 @@ export class Component {
     this.type = type;
   }
 
-  /** @param standard what a field means that is not there; without it the field must be there */
+  /** @param standard default of a missing field; without it, the field is required */
   text(name: string, standard?: string): string {
     const value = this.#fields[name] ?? standard;
     if (typeof value === 'string') return value;
@@ -67,7 +66,7 @@ export class Component {
     return value.map((part) => new Component(part, this.#where));
   }
 
-  /** The field `pattern`, global and by code points. */
+  /** The field `pattern` as a global expression over code points. */
   pattern(): RegExp {
     const pattern = isObject(this.#fields['pattern']) ? this.#fields['pattern'] : {};
     const { String: text, Regex: source } = pattern;
@@ -82,7 +81,7 @@ export class Component {
     }
   }
 
-  /** The error for a kind of part, or a use of it, that is not known. */
+  /** The error for an unknown kind of part, or an unknown use of it. */
   unsupported(what = ''): OctavoError {
     const use = what === '' ? '' : ` ${what}`;
     return new OctavoError(
@@ -92,7 +91,7 @@ export class Component {
   }
 }
 
-/** Matches a text as it stands. */
+/** An expression that matches a text literally. */
 export function literal(text: string): RegExp {
   return new RegExp(text.replaceAll(/[.*+?^${}()|[\]\\/]/g, '\\$&'), 'gu');
 }

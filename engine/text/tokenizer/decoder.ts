@@ -1,13 +1,13 @@
 import { bytesOfToken } from '../byte-level.js';
 import type { Component } from './component.js';
 
-/** What tokens write, in UTF-8. */
+/** UTF-8 bytes of tokens. */
 export interface TokenWriter {
-  /** Inside of a text. */
+  /** Bytes of a token inside a text. */
   readonly inside: (token: string) => Uint8Array;
   /**
-   * Where nothing was written before: SentencePiece's first word loses the space that was put
-   * before it. The same function where that makes no difference.
+   * Bytes of the first token: SentencePiece's first word loses the space before it. The same
+   * function as `inside` when there is no difference.
    */
   readonly opening: (token: string) => Uint8Array;
 }
@@ -15,11 +15,11 @@ export interface TokenWriter {
 type Step = (written: string | Uint8Array, opens: boolean) => string | Uint8Array;
 
 /**
- * The decoders of tokenizer.json work on all tokens of a text. But what each token writes depends
- * only on whether it is the first, and that is all that a stream can know. Decoders that look
- * further are refused.
+ * The decoders of tokenizer.json work on all tokens of a text. In those supported here, a token's
+ * bytes depend only on whether it is the first, which a stream knows. Decoders that depend on more
+ * are refused.
  *
- * @param part null: the tokens are words
+ * @param part null when tokens are whole words
  * @throws OctavoError `model_unsupported`
  */
 export function createWriter(part: Component | null): TokenWriter {
@@ -30,7 +30,7 @@ export function createWriter(part: Component | null): TokenWriter {
     return typeof written === 'string' ? Buffer.from(written) : written;
   };
   const inside = (token: string): Uint8Array => write(token, false);
-  // A step that looks takes two arguments.
+  // A step that depends on the position takes two arguments.
   const isLooking = steps.some((step) => step.length > 1);
   return { inside, opening: isLooking ? (token) => write(token, true) : inside };
 }
@@ -51,8 +51,8 @@ function stepsOf(part: Component): Step[] {
 }
 
 /**
- * From `Fuse` on a step sees the text as one. Of that only its beginning is known while it is
- * written.
+ * After `Fuse`, a step works on the whole text, of which only the beginning is known while
+ * streaming.
  */
 function fusedStep(part: Component): Step[] {
   if (part.type === 'Fuse') return [];
@@ -100,7 +100,7 @@ function byteOf(written: string | Uint8Array): Uint8Array | null {
   return match?.[1] === undefined ? null : Uint8Array.of(Number.parseInt(match[1], 16));
 }
 
-/** Takes a Strip's content from one end of what is written, as often as it says at most. */
+/** Removes a Strip's content from one end, at most as often as the part states. */
 function stripper(
   part: Component,
   end: 'start' | 'stop',
@@ -119,7 +119,7 @@ function stripper(
   };
 }
 
-/** English marks and endings, drawn to the word before them. */
+/** English punctuation and endings that are attached to the word before them. */
 const CLEANED: readonly (readonly [string, string])[] = [
   [' .', '.'],
   [' ?', '?'],
@@ -148,7 +148,9 @@ function wordPiece(part: Component): Step[] {
   ];
 }
 
-/** Where bytes come here, a space is looked for: half a character, read as Latin-1, is none. */
+/**
+ * For bytes, this is used only to find spaces; a partial character, read as Latin-1, contains none.
+ */
 function asText(written: string | Uint8Array): string {
   return typeof written === 'string' ? written : Buffer.from(written).toString('latin1');
 }

@@ -1,11 +1,11 @@
 import * as library from '@huggingface/tokenizers';
 import type { Component } from './component.js';
 
-/** The tokens of one word, as a pre-tokenizer has cut it. */
+/** Returns the tokens of one word from a pre-tokenizer. */
 export type WordModel = (word: string) => number[];
 
 /**
- * The part of the library's models that is used; its own declarations do not resolve under
+ * The part of the library's models that is used. Its own declarations do not resolve under
  * `nodenext`.
  */
 interface LibraryModel {
@@ -21,7 +21,7 @@ interface Library {
 const { BPE, Unigram, WordPiece } = library as unknown as Library;
 
 /**
- * The algorithm that makes tokens of words.
+ * The algorithm that splits words into tokens.
  *
  * @param idOf the model's vocabulary
  * @throws OctavoError `model_unsupported`
@@ -60,8 +60,8 @@ function bpe(part: Component, json: unknown, idOf: ReadonlyMap<string, number>):
 }
 
 /**
- * Kudo 2018. Characters that nobody knows become their bytes, where there are tokens for these, or
- * one unknown token together.
+ * Kudo 2018. Unknown characters become byte tokens, if the vocabulary has these, or else one
+ * unknown token for a run.
  */
 function unigram(part: Component, json: unknown, idOf: ReadonlyMap<string, number>): WordModel {
   const unknown = part.has('unk_id') ? part.integer('unk_id') : null;
@@ -91,7 +91,7 @@ function unigram(part: Component, json: unknown, idOf: ReadonlyMap<string, numbe
   };
 }
 
-/** Ids of `<0x00>` to `<0xFF>`; null unless all are there. */
+/** Ids of `<0x00>` to `<0xFF>`; null unless all exist. */
 export function byteTokens(idOf: ReadonlyMap<string, number>): number[] | null {
   const ids = Array.from({ length: 256 }, (_, byte) =>
     idOf.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),

@@ -1,7 +1,7 @@
 import { Charsmap } from './charsmap.js';
 import type { Component } from './component.js';
 
-/** Rewrites a text before it is cut. */
+/** Rewrites a text before it is split. */
 export type Normalizer = (text: string) => string;
 
 /** @throws OctavoError `model_unsupported`, `model_file_corrupt` */
@@ -21,7 +21,7 @@ export function createNormalizer(part: Component): Normalizer {
     case 'Replace': {
       const pattern = part.pattern();
       const content = part.text('content');
-      // A function: "$" means nothing in the content.
+      // A function, so that "$" in the content has no special meaning.
       return (text) => text.replace(pattern, () => content);
     }
     case 'Prepend': {
@@ -49,20 +49,20 @@ function strip(left: boolean, right: boolean): Normalizer {
   return (text) => {
     const rest = left ? text.replace(/^\p{White_Space}+/u, '') : text;
     if (!right) return rest;
-    // Not a pattern: that would be tried at each space of the text.
+    // No regular expression: that would be tried at each space of the text.
     let end = rest.length;
     while (end > 0 && /\p{White_Space}/u.test(rest[end - 1])) end--;
     return rest.slice(0, end);
   };
 }
 
-/** Character by character: the last sigma of a Greek word is as the others. */
+/** Character by character, so that a final Greek sigma is lowered like any other. */
 const lowercase: Normalizer = (text) => Array.from(text, (char) => char.toLowerCase()).join('');
 
 const NMT_SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/gu;
 const NMT_KEPT = /[\0\u0080-\u008E\u0090-\u009E]/u;
 
-/** What SentencePiece's `nmt` rules do. */
+/** SentencePiece's `nmt` rules. */
 const nmt: Normalizer = (text) =>
   text
     .replace(NMT_SPACES, ' ')

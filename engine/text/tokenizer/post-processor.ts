@@ -1,6 +1,6 @@
 import { type Component, isObject } from './component.js';
 
-/** The special tokens that stand around a text. */
+/** The special tokens around a text. */
 export interface Frame {
   readonly before: readonly number[];
   readonly after: readonly number[];
@@ -12,7 +12,7 @@ export const NO_FRAME: Frame = { before: [], after: [] };
 export function readFrame(part: Component): Frame {
   switch (part.type) {
     case 'ByteLevel':
-      // It moves offsets only.
+      // It changes offsets only.
       return NO_FRAME;
     case 'Sequence':
       return part

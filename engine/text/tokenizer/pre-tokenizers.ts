@@ -2,7 +2,7 @@ import { characterOf } from '../byte-level.js';
 import { type Component, literal } from './component.js';
 import { type Cut, cutPiece, type Piece, type SplitBehavior } from './split.js';
 
-/** Cuts a piece into smaller ones; no token goes across their borders. */
+/** Splits a piece into smaller ones; no token crosses their borders. */
 export type PreTokenizer = (piece: Piece) => Piece[];
 
 const BEHAVIORS: readonly string[] = [
@@ -20,8 +20,8 @@ const WORDS =
   /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
 
 /**
- * GPT-2's (Radford et al. 2019), with white space as Unicode has it; JavaScript's `\s` has a byte
- * order mark, but no U+0085.
+ * GPT-2's pattern (Radford et al. 2019) with Unicode's white space. JavaScript's `\s` includes the
+ * byte order mark, but not U+0085.
  */
 const GPT2 =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
@@ -81,7 +81,7 @@ function behaviorOf(part: Component, standard?: SplitBehavior): SplitBehavior {
 
 function metaspace(part: Component): PreTokenizer {
   const mark = part.text('replacement', '▁');
-  // What older files say instead of a scheme.
+  // Older files state this flag instead of a scheme.
   const before = part.flag('add_prefix_space', true) ? 'always' : 'never';
   const scheme = part.text('prepend_scheme', before);
   if (!['always', 'first', 'never'].includes(scheme)) {

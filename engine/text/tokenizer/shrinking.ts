@@ -1,7 +1,7 @@
 import { Component, isObject } from './component.js';
 import { byteTokens } from './models.js';
 
-/** Parts that keep each character of a text, or make a few of one, but never drop any. */
+/** Parts that keep or multiply characters of a text, but never drop any. */
 const KEEPING = new Set([
   'NFC',
   'NFD',
@@ -22,8 +22,8 @@ interface TokenizerParts {
 }
 
 /**
- * Whether a text of many characters must give many tokens: nothing drops characters, and none of
- * them are unknown.
+ * Whether a long text must have many tokens: no part drops characters, and no run of unknown
+ * characters becomes one token.
  */
 export function knowsLongestToken(
   file: TokenizerParts,
@@ -61,8 +61,8 @@ export function keepsCharacters(part: unknown): boolean {
 }
 
 /**
- * GPT-4's expression and its kin take any character, be it alone; so what lies between their
- * matches, and is dropped, is nothing.
+ * GPT-4's expression and similar ones match every character, so nothing between their matches is
+ * dropped.
  */
 function matchesAnything(pattern: RegExp): boolean {
   const whole = new RegExp(`^(?:${pattern.source})$`, 'u');

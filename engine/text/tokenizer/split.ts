@@ -1,11 +1,11 @@
-/** A piece of a text on its way to becoming words. */
+/** A piece of a text that is being split into words. */
 export interface Piece {
   readonly text: string;
-  /** It begins where the whole text begins. */
+  /** Whether it begins at the beginning of the whole text. */
   readonly opens: boolean;
 }
 
-/** What becomes of the matches of a pattern, in the words of tokenizer.json. */
+/** What happens to the matches of a pattern, in the terms of tokenizer.json. */
 export type SplitBehavior =
   | 'Removed'
   | 'Isolated'
@@ -16,7 +16,7 @@ export type SplitBehavior =
 export interface Cut {
   readonly pattern: RegExp;
   readonly behavior: SplitBehavior;
-  /** What lies between the matches counts as the matches, and the matches as what lies between. */
+  /** Swaps matches and the parts between them. */
   readonly invert?: boolean;
 }
 
@@ -26,7 +26,7 @@ interface Span {
   isMatch: boolean;
 }
 
-/** Cuts a piece at the matches of a pattern. Empty pieces are left out. */
+/** Splits a piece at the matches of a pattern. Empty pieces are left out. */
 export function cutPiece({ text, opens }: Piece, { pattern, behavior, invert }: Cut): Piece[] {
   const spans = spansOf(text, pattern);
   if (invert === true) for (const span of spans) span.isMatch = !span.isMatch;
@@ -35,7 +35,7 @@ export function cutPiece({ text, opens }: Piece, { pattern, behavior, invert }: 
     .map(({ start, end }) => ({ text: text.slice(start, end), opens: opens && start === 0 }));
 }
 
-/** Matches and what lies between them: together the whole text. */
+/** Matches and the parts between them; together they are the whole text. */
 function spansOf(text: string, pattern: RegExp): Span[] {
   const spans: Span[] = [];
   let end = 0;

@@ -1,19 +1,19 @@
 import type { ByteTable } from '../byte-level.js';
 import type { TokenWriter } from './decoder.js';
 
-/** What each token of a vocabulary writes. */
+/** Bytes of each token of a vocabulary. */
 export interface TokenTable {
-  /** Inside of a text. */
+  /** Bytes inside a text. */
   readonly inside: ByteTable;
-  /** At its beginning; the same table where that is no other. */
+  /** Bytes at the beginning of a text; the same table when there is no difference. */
   readonly opening: ByteTable;
-  /** Bytes of the longest, 1 at least. */
+  /** Length of the longest token in bytes, at least 1. */
   readonly longest: number;
 }
 
 /**
- * @param entries of the vocabulary, by id
- * @param plain ids of entries that are written as they stand
+ * @param entries entries of the vocabulary, by id
+ * @param plain ids of entries that are written literally
  */
 export function tabulate(
   entries: readonly (string | undefined)[],

@@ -11,7 +11,7 @@ const Part = Type.Optional(Type.Unknown());
 
 const TokenizerFileSchema = Type.Object({
   model: Type.Object({
-    /** Old files leave it out. */
+    /** Old files omit it. */
     type: Type.Optional(Type.String()),
     unk_id: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
     unk_token: Type.Optional(Type.Union([Type.String(), Type.Null()])),
@@ -42,15 +42,12 @@ const TokenizerFileSchema = Type.Object({
 
 export type TokenizerFile = Static<typeof TokenizerFileSchema>;
 
-/**
- * What tokens are called and what they write: the part of a tokenizer.json that text and grammars
- * share.
- */
+/** Names and bytes of tokens: the part of a tokenizer.json that text and grammars share. */
 export interface Vocabulary {
-  /** Of the model alone, without added tokens. */
+  /** The model's own entries, without added tokens. */
   readonly ofModel: ReadonlyMap<string, number>;
   readonly added: readonly AddedToken[];
-  /** By id, as they stand in the file; undefined where an id has none. */
+  /** Entries by id, in the file's spelling; undefined where an id has none. */
   readonly entries: readonly (string | undefined)[];
   readonly special: ReadonlySet<number>;
   readonly normalizer: Component | null;
@@ -65,8 +62,8 @@ export async function readTokenizerFile(dir: string): Promise<TokenizerFile> {
 }
 
 /**
- * @throws OctavoError `model_unsupported`, `model_file_corrupt`; @param path of the file, for
- *   messages
+ * @param path path of the file, for messages
+ * @throws OctavoError `model_unsupported`, `model_file_corrupt`
  */
 export function readVocabulary(file: TokenizerFile, path: string): Vocabulary {
   const { vocab } = file.model;
@@ -86,7 +83,7 @@ export function readVocabulary(file: TokenizerFile, path: string): Vocabulary {
   }));
   const entries: (string | undefined)[] = [];
   for (const [token, id] of ofModel) entries[id] = token;
-  // They are shown as they are found.
+  // Added tokens are shown literally.
   for (const { content, id, normalized } of added) {
     entries[id] = normalized ? normalize(content) : content;
   }
@@ -98,7 +95,7 @@ export function readVocabulary(file: TokenizerFile, path: string): Vocabulary {
   return { ofModel, added, entries, special, normalizer, normalize, table };
 }
 
-/** A part of the pipeline; null where the file has none. */
+/** A part of the pipeline; null when the file has none. */
 export function partOf(
   file: TokenizerFile,
   name: 'normalizer' | 'pre_tokenizer' | 'post_processor' | 'decoder',
@@ -111,10 +108,10 @@ export function partOf(
 const NOTHING = new Uint8Array(0);
 
 /**
- * What each token writes inside of a text, for a grammar that holds the text as it is shown. Empty:
- * a token that a grammar never allows, because it is special or no entry of the vocabulary.
+ * Bytes of each token inside a text, for grammars, which constrain the text as it is shown. Empty
+ * for tokens that a grammar never allows: special ones, and ids without an entry.
  *
- * @param size of the logits
+ * @param size number of logits
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
 export async function readTokenBytes(dir: string, size: number): Promise<readonly Uint8Array[]> {

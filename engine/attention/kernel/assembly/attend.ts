@@ -9,15 +9,15 @@ import { updateSoftmax } from './softmax';
 import { addTileOfFloats, addTileOfIntegers, scoreTileOfFloats, scoreTileOfIntegers } from './tiles';
 
 /**
- * One task: the queries of one tile, all heads of one KV head's group, over the whole context, with
- * an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022, FlashAttention, algorithm 1): no
- * buffer grows with the context.
+ * One task: the queries of one tile, for all heads of one KV head's group, over the whole context,
+ * with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022, FlashAttention, algorithm
+ * 1), so that no buffer grows with the context.
  *
- * The context is cut at multiples of the tile, wherever a window or a query begins: what a row's
- * sums are added up from depends on its position alone, so a prompt has the same bits however it is
- * cut into steps.
+ * The context is split at multiples of the tile, wherever a window or a query begins. The order in
+ * which a row's sums are added depends on its position alone, so a prompt gives the same bits
+ * however it is split into steps.
  *
- * @param scratch this thread's own memory: see `scratchBytes` of the host
+ * @param scratch this thread's own memory; its size is `scratchBytes` of the host
  */
 export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratch: usize): void {
   const headSize = load<i32>(layer, LAYER_HEAD_SIZE);
@@ -63,7 +63,7 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
   for (let begin = firstToken / blockSize; begin < numBlocks;) {
     const end = min((begin / blocksPerTile + 1) * blocksPerTile, numBlocks);
     const count = (end - begin) * blockSize;
-    // With more queries each page is used for longer than it takes to come.
+    // With more queries, computing on a page takes longer than loading the next one.
     if (numQueries == 1) store<i32>(pieces, touch(layer, table, begin, end, kvHead));
     if (integers) {
       scoreTileOfIntegers(layer, table, begin, end, kvHead, queries, queryScales, rows, scores, scoreStride, pieces, wide);

@@ -25,7 +25,7 @@ export function scoreFloats(
 
 /**
  * output[r][d] += sum over t of weights[r][t] * values[t][d], for the first `tokens` tokens of a
- * block. Slots behind them may hold anything, and are not read.
+ * block. Later slots may hold anything, and are not read.
  *
  * @param values float32 `[blockSize][headSize]`
  */
@@ -95,7 +95,7 @@ function panel16(
   }
 }
 
-/** The same for the four columns that a panel of 16 leaves over. */
+/** The same for four remaining columns, when they are fewer than a panel of 16. */
 // @ts-ignore: decorator
 @inline
 function panel4(

@@ -8,8 +8,8 @@ export function elementSize(format: i32): usize {
 }
 
 /**
- * Integers with a scale for each token and head, multiplied as integers: two neighbors of a sum lie
- * side by side in the pages.
+ * Whether pages hold integers with a scale for each token and head. They are multiplied as
+ * integers: two adjacent terms of a sum are adjacent in the pages.
  */
 // @ts-ignore: decorator
 @inline
@@ -20,7 +20,7 @@ export function isInteger(format: i32): bool {
 /**
  * Widens `count` (a multiple of 8) floats of a page to float32, once for all rows that read them.
  *
- * @returns where the float32 numbers are: the page itself when it holds them already
+ * @returns address of the float32 numbers: the page itself when it already holds float32
  */
 export function widenFloats(page: usize, format: i32, count: i32, scratch: usize): usize {
   if (format == FORMAT_F32) return page;
@@ -28,7 +28,7 @@ export function widenFloats(page: usize, format: i32, count: i32, scratch: usize
   const zero = i32x4.splat(0);
   for (let out = scratch; out < end; out += 32) {
     const x = v128.load(page);
-    // Zeros below, the number above.
+    // Zeros in the lower half, the number in the upper half.
     v128.store(out, i16x8.shuffle(zero, x, 0, 8, 1, 9, 2, 10, 3, 11));
     v128.store(out, i16x8.shuffle(zero, x, 4, 12, 5, 13, 6, 14, 7, 15), 16);
     page += 16;
@@ -37,7 +37,7 @@ export function widenFloats(page: usize, format: i32, count: i32, scratch: usize
 }
 
 /**
- * Widens `count` (a multiple of 16) integers of a page to int16. @returns where they are, as above
+ * Widens `count` (a multiple of 16) integers of a page to int16. @returns their address, as above
  */
 export function widenIntegers(page: usize, format: i32, count: i32, scratch: usize): usize {
   if (format == FORMAT_INT16) return page;

@@ -3,16 +3,16 @@ import { LAYER_NUM_KV_HEADS, STEP_NEXT_TASK, STEP_NUM_TILES } from './layout';
 import { storeStep } from './store';
 
 /**
- * Writes the step's K and V into the pages. One thread, before anyone attends: a step may read what
- * it has just written.
+ * Writes the step's K and V into the pages. Called by one thread before any thread attends: a step
+ * may read what it has just written.
  */
 export function storeKeysAndValues(layer: usize, step: usize): void {
   storeStep(layer, step);
 }
 
 /**
- * Takes tasks, one query tile and KV head each, until none is left. Any number of threads, each
- * with its own scratch.
+ * Takes tasks, each one query tile and KV head, until none is left. Any number of threads may call
+ * it at once, each with its own scratch.
  */
 export function attendTasks(layer: usize, step: usize, scratch: usize): void {
   const kvHeads = load<i32>(layer, LAYER_NUM_KV_HEADS);
@@ -24,10 +24,7 @@ export function attendTasks(layer: usize, step: usize, scratch: usize): void {
   }
 }
 
-/**
- * Sums `bytes` of memory by vector loads and does nothing else: the measure of what memory can
- * deliver.
- */
+/** Sums `bytes` of memory by vector loads, to measure the memory's bandwidth. */
 export function readMemory(start: usize, bytes: usize): f32 {
   let a = f32x4.splat(0), b = a, c = a, d = a;
   const end = start + bytes;

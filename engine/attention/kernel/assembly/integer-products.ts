@@ -35,8 +35,8 @@ export function scoreIntegers(
  * output[r] += sum over t of weights[r][t] * values[t], over the blocks of a tile.
  *
  * @param pieces addresses of the blocks' values, int16 `[blockSize / 2][headSize][2]`
- * @param lastPairs pairs of tokens of the last block that are read; a token without a partner has
- *   one of weight 0
+ * @param lastPairs pairs of tokens of the last block that are read; an odd token is paired with one
+ *   of weight 0
  * @param weights int16, rows `weightStride` bytes apart
  */
 export function accumulateIntegers(
@@ -120,7 +120,10 @@ function finish16(out: usize, scale: v128, columnScales: usize, s0: v128, s1: v1
   finish4(out + 48, scale, columnScales + 48, s3, add);
 }
 
-/** Sums become float32: added to what is there, or times the columns' scales in its place. */
+/**
+ * Converts sums to float32 and adds them to the output, or stores them multiplied by the columns'
+ * scales.
+ */
 // @ts-ignore: decorator
 @inline
 function finish4(out: usize, scale: v128, columnScales: usize, sums: v128, add: bool): void {
@@ -128,7 +131,7 @@ function finish4(out: usize, scale: v128, columnScales: usize, sums: v128, add: 
   v128.store(out, add ? f32x4.relaxed_madd(x, scale, v128.load(out)) : f32x4.mul(f32x4.mul(x, scale), v128.load(columnScales)));
 }
 
-/** The same for the four columns that a panel of 16 leaves over. */
+/** The same for four remaining columns, when they are fewer than a panel of 16. */
 // @ts-ignore: decorator
 @inline
 function panel4(

@@ -1,7 +1,7 @@
-// Two headers of 32-bit words, written by the host and read here. The host's half is ../headers.ts:
-// change both.
+// Layout of two headers of 32-bit words, which the host writes and the kernel reads. ../headers.ts
+// has the host's side of it: change both together.
 
-/** One layer: where its pages are and what its attention computes. */
+/** Header of a layer: where its pages are and what its attention computes. */
 // @ts-ignore: decorator
 @inline export const LAYER_KEY_PAGES: usize = 0;
 // @ts-ignore: decorator
@@ -39,7 +39,7 @@
 // @ts-ignore: decorator
 @inline export const LAYER_INTERLEAVED: usize = 68;
 
-/** One step: the ragged batch, and the arrays of the layer that is being computed. */
+/** Header of a step: the ragged batch, and the arrays of the layer that is being computed. */
 // @ts-ignore: decorator
 @inline export const STEP_QUERY_STARTS: usize = 0;
 // @ts-ignore: decorator
@@ -63,7 +63,7 @@
 @inline export const STEP_TILES: usize = 36;
 // @ts-ignore: decorator
 @inline export const STEP_NUM_TILES: usize = 40;
-/** The next task that nobody has taken; atomic. */
+/** Index of the next free task; atomic. */
 // @ts-ignore: decorator
 @inline export const STEP_NEXT_TASK: usize = 44;
 
@@ -76,8 +76,6 @@
 // @ts-ignore: decorator
 @inline export const FORMAT_INT8: i32 = 3;
 
-/**
- * Tokens of the context that are scored before the running softmax is brought up to date, at least.
- */
+/** Minimum number of context tokens that are scored before the running softmax is updated. */
 // @ts-ignore: decorator
 @inline export const TILE_TOKENS: i32 = 128;

@@ -7,9 +7,9 @@ export const LOG2_E: f32 = 1.44269504088896341;
 /**
  * 2^x for four floats, none above 126: x = n + r with |r| <= 1/2, then a polynomial of degree 5 in
  * r (least relative error among those with 2^0 = 1, by Lawson's reweighted least squares), and n
- * added to its exponent. Relative error below 2e-7. Below -126 it is no longer exact, and from -127
- * on down it is 0: 1 less 127 in the exponent. (Not next to 0: a masked token must not even decide
- * a tie of rounding.)
+ * added to its exponent. Relative error below 2e-7. Below -126 it is no longer accurate, and at
+ * -127 and below it is 0: the exponent of 1 minus 127. (It must be exactly 0: a masked token must
+ * not even decide a rounding tie.)
  */
 // @ts-ignore: decorator
 @inline
@@ -22,7 +22,7 @@ export function exp2(x: v128): v128 {
   p = f32x4.relaxed_madd(p, r, f32x4.splat(2.402224243e-1));
   p = f32x4.relaxed_madd(p, r, f32x4.splat(6.931470037e-1));
   p = f32x4.relaxed_madd(p, r, f32x4.splat(1.0));
-  // The shift leaves n alone: the rounder's own bits fall out at the top.
+  // The shift keeps only n: the bits of the rounder itself are shifted out at the top.
   return i32x4.add(p, i32x4.shl(rounded, 23));
 }
 
@@ -30,7 +30,7 @@ export function exp2(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function tanh4(x: v128): v128 {
-  // From 9.01 on it is 1 in float32.
+  // From 9.01 on, tanh is 1 in float32.
   const bounded = f32x4.relaxed_min(x, f32x4.splat(20));
   const e = exp2(f32x4.mul(bounded, f32x4.splat(2 * LOG2_E)));
   return f32x4.sub(f32x4.splat(1), f32x4.div(f32x4.splat(2), f32x4.add(e, f32x4.splat(1))));
@@ -49,8 +49,8 @@ export function exp2Of(x: f32): f32 {
   return first(exp2(f32x4.splat(x)));
 }
 
-// Horizontal results stand in all four lanes. They are made by shuffles: the scalar maximum of
-// WebAssembly is branches on x86, and nobody can predict which of two scores is larger.
+// Horizontal results are in all four lanes. They use shuffles, because WebAssembly's scalar maximum
+// compiles to branches on x86, and which of two scores is larger is unpredictable.
 
 // @ts-ignore: decorator
 @inline

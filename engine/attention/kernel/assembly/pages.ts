@@ -7,7 +7,7 @@ import {
 // Where the pages of a sequence are. A page holds one block of one KV head; its index is the same
 // for K, V and their scales.
 
-/** Where the block table of a sequence begins: tables lie end to end. */
+/** Address of a sequence's block table; tables are stored end to end. */
 // @ts-ignore: decorator
 @inline
 export function tableOf(step: usize, sequence: i32): usize {
@@ -22,21 +22,21 @@ export function pageOf(layer: usize, table: usize, block: i32, kvHead: i32): usi
   return <usize>(load<i32>(table + (<usize>block << 2)) * load<i32>(layer, LAYER_NUM_KV_HEADS) + kvHead);
 }
 
-/** Numbers of a page. */
+/** Number of elements of a page. */
 // @ts-ignore: decorator
 @inline
 export function pageSize(layer: usize): i32 {
   return load<i32>(layer, LAYER_HEAD_SIZE) * load<i32>(layer, LAYER_BLOCK_SIZE);
 }
 
-/** Where a page begins among the pages that a word of the layer's header points to. */
+/** Address of a page, in the pages that a word of the layer's header points to. */
 // @ts-ignore: decorator
 @inline
 export function addressOf(layer: usize, pages: usize, page: usize): usize {
   return <usize>load<u32>(layer + pages) + page * <usize>pageSize(layer) * elementSize(load<i32>(layer, LAYER_FORMAT));
 }
 
-/** Where the scales of a page begin: one float32 for each slot. */
+/** Address of a page's scales: one float32 for each slot. */
 // @ts-ignore: decorator
 @inline
 export function scalesOf(layer: usize, scales: usize, page: usize): usize {
@@ -44,11 +44,11 @@ export function scalesOf(layer: usize, scales: usize, page: usize): usize {
 }
 
 /**
- * Reads a word of every cache line of the tile's pages, in turn, so that they are all on their way
- * at once. Read one after the other, each page of 2 or 4 KiB waits for memory anew: too short for
- * the hardware to see what comes next, and WebAssembly cannot prefetch.
+ * Reads a word of every cache line of the tile's pages, so that all of them are loaded
+ * concurrently. If pages of 2 or 4 KiB were read one after the other, each would wait for memory:
+ * they are too short for the hardware prefetcher, and WebAssembly has no prefetch instruction.
  *
- * @returns something that depends on all of them, lest the loads be dropped
+ * @returns a value that depends on all loads, so that the compiler keeps them
  */
 export function touch(layer: usize, table: usize, begin: i32, end: i32, kvHead: i32): i32 {
   const pageBytes = addressOf(layer, LAYER_KEY_PAGES, 1) - addressOf(layer, LAYER_KEY_PAGES, 0);
@@ -62,7 +62,10 @@ export function touch(layer: usize, table: usize, begin: i32, end: i32, kvHead: 
   return all;
 }
 
-/** Slots that were never written weigh nothing, but their scale may be anything: it becomes 0. */
+/**
+ * Slots that were never written have weight 0, but their scale may be anything, so it is replaced
+ * by 0.
+ */
 export function loadValueScales(
   layer: usize, table: usize, begin: i32, end: i32, kvHead: i32, written: i32, valueScales: usize,
 ): void {

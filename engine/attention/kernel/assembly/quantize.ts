@@ -1,8 +1,8 @@
 import { FORMAT_INT16 } from './layout';
 import { first, horizontalMax, horizontalSum, roundToInt } from './math';
 
-// How float32 rows become the integers that integer-products.ts multiplies; the bounds are
-// explained there.
+// Quantizes float32 rows to the integers that integer-products.ts multiplies; it explains the
+// bounds.
 
 /** Euclidean norm of a row of Q, and of a row of K in int16 pages. */
 const NORM: f32 = 32767;
@@ -12,13 +12,13 @@ const LARGEST_INT16_VALUE: f32 = 8191;
 const LARGEST_INT8: f32 = 127;
 
 const LARGEST_WEIGHT: f32 = 32767;
-/** 250,000 * 8,191 < 2^31, with room for what rounding adds. */
+/** 250,000 * 8,191 < 2^31, with room for rounding. */
 const LARGEST_WEIGHT_SUM: f32 = 250_000;
 
-/** Scales and sums below it stand for nothing: their inverse would be no float. */
+/** Smaller scales and sums count as 0: their inverse would overflow. */
 const SMALLEST: f32 = 1e-30;
 
-/** Factor that makes floats integers of a scale. */
+/** Factor from floats to integers of a scale; 0 for a scale of 0. */
 // @ts-ignore: decorator
 @inline
 export function inverseOf(scale: f32): f32 {
@@ -35,7 +35,7 @@ export function valueScale(row: usize, headSize: i32, format: i32): f32 {
   return largestOf(row, headSize) / (format == FORMAT_INT16 ? LARGEST_INT16_VALUE : LARGEST_INT8);
 }
 
-/** Makes a float32 row of Q int16, in place. @returns its scale */
+/** Quantizes a float32 row of Q to int16, in place. @returns its scale */
 export function quantizeQuery(row: usize, headSize: i32): f32 {
   const scale = normOf(row, headSize) / NORM;
   narrow(row, <usize>headSize << 2, f32x4.splat(inverseOf(scale)));
@@ -43,8 +43,8 @@ export function quantizeQuery(row: usize, headSize: i32): f32 {
 }
 
 /**
- * Makes a row of weights (times the scales of V) int16, in place, as large as sums of 32 bits
- * allow: a weight is off by at most 1/65,534 of the row's largest, or 1/500,000 of their sum.
+ * Quantizes a row of weights (times the scales of V) to int16, in place, as finely as 32-bit sums
+ * allow: the error of a weight is at most 1/65,534 of the row's largest, or 1/500,000 of their sum.
  *
  * @returns the scale
  */
@@ -75,8 +75,8 @@ function largestOf(row: usize, count: i32): f32 {
 }
 
 /**
- * Makes float32 numbers times `factor` int16, in place, eight at a time: what follows the last four
- * may be read, never used.
+ * Converts float32 numbers times `factor` to int16, in place, eight at a time. It may read beyond
+ * the last four, but does not use what it reads.
  */
 // @ts-ignore: decorator
 @inline

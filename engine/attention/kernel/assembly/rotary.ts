@@ -1,8 +1,8 @@
 import { LAYER_COS, LAYER_INTERLEAVED, LAYER_ROTARY_DIM, LAYER_SIN } from './layout';
 
 /**
- * Rotates one head of float32 numbers in place to its position, if the layer rotates (Su et al.
- * 2021, RoFormer).
+ * Applies the rotary embedding of a position to one head of float32 numbers, in place, if the layer
+ * has one (Su et al. 2021, RoFormer).
  */
 export function rotate(layer: usize, head: usize, position: i32): void {
   const cos = load<u32>(layer, LAYER_COS);

@@ -6,14 +6,18 @@ import { LOG2_E } from './math';
 import { quantizeQuery } from './quantize';
 import { rotate } from './rotary';
 
-// The beginning and the end of a task's rows; row = query * group + head of the group.
+// Prepares and finishes a task's rows; row = query * group + head of the group.
 
-/** Stands for "has seen nothing": finite, so that no difference of two of them is NaN. */
+/**
+ * Running maximum of a row without scores so far. Finite, so that the difference of two of them is
+ * not NaN.
+ */
 const NOTHING_SEEN: f32 = -1e30;
 
 /**
  * Copies the tile's queries, rotated and scaled: scaling them once saves scaling every score. For
- * pages of integers they become int16 in place, `queryScales` are what they lose.
+ * integer pages, they are then quantized to int16 in place, and `queryScales` receives their
+ * scales.
  */
 export function loadQueries(
   layer: usize, step: usize, firstRow: i32, numQueries: i32, group: i32, kvHead: i32, firstPosition: i32, queries: usize,
@@ -28,8 +32,8 @@ export function loadQueries(
   for (let i = 0; i < numQueries; i++) {
     let source = <usize>load<u32>(step, STEP_QUERY) + <usize>((firstRow + i) * heads + kvHead * group) * rowBytes;
     for (let h = 0; h < group; h++) {
-      // Not memory.copy: it checks the size that this thread knows of the memory, which may have
-      // grown since.
+      // Not memory.copy: that checks against the memory size known to this thread, although the
+      // memory may have grown since.
       for (let d: usize = 0; d < rowBytes; d += 16) v128.store(target + d, v128.load(source + d));
       rotate(layer, target, firstPosition + i);
       for (let d: usize = 0; d < rowBytes; d += 16) v128.store(target + d, f32x4.mul(v128.load(target + d), scale));
@@ -40,7 +44,7 @@ export function loadQueries(
   }
 }
 
-/** A sink is a logit that was seen before all others and has no value. */
+/** Starts with the sink, a logit that precedes all others and has no value. */
 export function beginRows(layer: usize, numQueries: i32, group: i32, kvHead: i32, maxima: usize, sums: usize): void {
   const sinks = <usize>load<u32>(layer, LAYER_SINKS);
   for (let row = 0; row < numQueries * group; row++) {

@@ -2,15 +2,15 @@ import { LAYER_ALIBI, LAYER_HEAD_SIZE, LAYER_SOFTCAP, LAYER_WINDOW } from './lay
 import { exp2, exp2Of, first, horizontalMax, horizontalSum, LOG2_E, tanh4 } from './math';
 import { narrowWeights } from './quantize';
 
-/** A score that weighs nothing against any other; finite, as `NOTHING_SEEN`, and far below it. */
+/** A score with weight 0 next to any other. Finite, like `NOTHING_SEEN`, and far below it. */
 const MASKED: f32 = -3e38;
 
 /**
- * Turns the scores of `count` tokens from `firstToken` on into weights, and brings each row's
- * running maximum, sum and output up to date. Scores are in units of ln 2.
+ * Converts the scores of `count` tokens from `firstToken` on to weights, and updates each row's
+ * running maximum, sum and output. Scores are in units of ln 2.
  *
- * @param valueScales factors of the tokens' values, or 0; with them, weights become int16 that hold
- *   these factors too
+ * @param valueScales factors of the tokens' values, or 0. With them, weights become int16 that
+ *   include these factors
  * @param weightScales receives the scale of each row's integers
  */
 export function updateSoftmax(
@@ -51,7 +51,7 @@ export function updateSoftmax(
   }
 }
 
-/** Scores less `shift` become weights. @returns their sum */
+/** Converts scores minus `shift` to weights. @returns their sum */
 // @ts-ignore: decorator
 @inline
 function weigh(s: usize, bytes: usize, shift: v128): f32 {
@@ -66,7 +66,7 @@ function weigh(s: usize, bytes: usize, shift: v128): f32 {
 
 /**
  * The same, times scales, as int16 in the first half of the row. @returns the sum of the weights
- * alone
+ * without scales
  */
 // @ts-ignore: decorator
 @inline
@@ -103,8 +103,8 @@ function lean(s: usize, bytes: usize, slope: f32, firstDistance: f32): void {
 }
 
 /**
- * Hides the future, what lies before the window, and slots that were never written: whatever is in
- * them.
+ * Masks later tokens, tokens before the window, and slots that were never written, whatever they
+ * hold.
  */
 function mask(s: usize, bytes: usize, firstToken: i32, lowest: i32, position: i32): void {
   let token = i32x4.add(i32x4.splat(firstToken), i32x4(0, 1, 2, 3));

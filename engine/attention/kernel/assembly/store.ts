@@ -10,10 +10,10 @@ import { inverseOf, keyScale, valueScale } from './quantize';
 import { rotate } from './rotary';
 
 /**
- * Writes the step's K and V into their slots. Pages of floats are `[headSize][blockSize]` for K, so
- * that 16 tokens of one dimension are four vectors, and `[blockSize][headSize]` for V. In pages of
- * integers two neighbors of a sum lie side by side: dimensions of K,
- * `[headSize / 2][blockSize][2]`, and tokens of V, `[blockSize / 2][headSize][2]`.
+ * Writes the step's K and V into their slots. Float pages are `[headSize][blockSize]` for K, so
+ * that 16 tokens of one dimension are four vectors, and `[blockSize][headSize]` for V. In integer
+ * pages, two adjacent terms of a sum are adjacent: dimensions of K, `[headSize / 2][blockSize][2]`,
+ * and tokens of V, `[blockSize / 2][headSize][2]`.
  */
 export function storeStep(layer: usize, step: usize): void {
   const numSequences = load<i32>(step, STEP_NUM_SEQUENCES);

@@ -4,8 +4,8 @@ import { accumulateIntegers, scoreIntegers } from './integer-products';
 import { LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_KEY_SCALES, LAYER_VALUE_PAGES } from './layout';
 import { addressOf, pageOf, pageSize, scalesOf } from './pages';
 
-// The two products over a tile of the context, blocks `begin` to `end` of a sequence, whose pages
-// lie anywhere.
+// The two matmuls over a tile of the context: blocks `begin` to `end` of a sequence, whose pages
+// may be anywhere.
 
 export function scoreTileOfFloats(
   layer: usize, table: usize, begin: i32, end: i32, kvHead: i32, queries: usize, rows: i32, scores: usize, scoreStride: usize,
