@@ -1,7 +1,7 @@
-/** Longest piece of other people's input that a message repeats, in UTF-16 units. */
+/** Maximum length of client input that a message repeats, in UTF-16 units. */
 export const MAX_ECHO = 200;
 
-/** Cuts input that goes into a message, without leaving half of a surrogate pair. */
+/** Shortens input for a message, without splitting a surrogate pair. */
 export function clip(text: string, limit = MAX_ECHO): string {
   if (text.length <= limit) return text;
   return `${text.slice(0, limit - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;

@@ -1,17 +1,18 @@
-/** Time as Octavo sees it; tests put their own in. */
+/** Source of time; tests inject their own. */
 export interface Clock {
   /** Monotonic, milliseconds. */
   now(): number;
   /** Seconds since 1970. */
   unixSeconds(): number;
   /**
-   * Calls `action` once after `ms` of real time, unless cancelled. Does not keep the process alive.
+   * Calls `action` once after `ms` milliseconds of real time, unless cancelled. Does not keep the
+   * process alive.
    */
   startTimer(action: () => void, ms: number): Timer;
 }
 
 export interface Timer {
-  /** Begins anew, also after the action has been called. */
+  /** Starts the delay again, even after the action has been called. */
   restart(): void;
   cancel(): void;
 }

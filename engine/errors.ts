@@ -1,7 +1,6 @@
 /**
- * The one table of errors. `status` and `type` are what an API client sees, `exitCode` what the
- * shell sees when the error ends the process. A `code` of null appears as null in the API's error
- * body.
+ * The one table of errors. API clients receive `status` and `type`; `exitCode` is the process' exit
+ * code when the error ends it. A `code` of null appears as null in the API's error body.
  */
 export const ERRORS = {
   usage: { status: 500, type: 'server_error', code: null, exitCode: 2 },
@@ -111,18 +110,18 @@ interface ErrorEntry {
 
 export type ErrorName = keyof typeof ERRORS;
 
-/** An error that people see: what is wrong, where, and what is allowed, in one line. */
+/** An error for users: one line that says what is wrong, where, and what is allowed. */
 export class OctavoError extends Error {
   override readonly name = 'OctavoError';
   readonly kind: ErrorName;
   /**
-   * The API's code for it; null where it has none. `kind` tells all errors apart. A property:
-   * frameworks put codes of their own here.
+   * The API's code; null when it has none. `kind` identifies the error. An own property, because
+   * frameworks set and read codes under this name.
    */
   readonly code: string | null;
   /** The request field, flag or file at fault. */
   readonly param: string | null;
-  /** After which the same request may succeed; null: the error says nothing about it. */
+  /** Seconds after which the same request may succeed; null when unknown. */
   readonly retryAfterSeconds: number | null;
 
   constructor(

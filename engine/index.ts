@@ -1,4 +1,4 @@
-// What programs import: `import { createEngine } from 'octavo'`.
+// The library's entry point: `import { createEngine } from 'octavo'`.
 export { type ErrorName, OctavoError } from './errors.js';
 export type { Message } from './generation/message.js';
 export type { Answer } from './library/answer.js';

@@ -1,16 +1,21 @@
 /**
- * Levels of arrays and objects in what clients send. Reading JSON has no such limit, but what walks
- * through it afterwards recurses: templates, schemas, JSON.stringify. All of them manage several
- * times as many.
+ * Maximum depth of arrays and objects in client input. Parsing JSON has no such limit, but
+ * templates, schemas and JSON.stringify recurse over the result. All of them support several times
+ * this depth.
  */
 export const MAX_NESTING = 500;
 
-/** @returns the keys that lead to a first place that is nested too deeply; null: there is none */
+/**
+ * @returns the keys that lead to the first place that is nested too deeply; null when there is none
+ */
 export function tooDeepPath(value: unknown): string[] | null {
   return reversedPath(value, 1)?.toReversed() ?? null;
 }
 
-/** Recursive, for it stops at the limit; without allocation, for bodies have millions of values. */
+/**
+ * Recursive, because it stops at the limit. Allocates nothing, because bodies may have millions of
+ * values.
+ */
 function reversedPath(value: unknown, depth: number): string[] | null {
   if (typeof value !== 'object' || value === null) return null;
   if (depth > MAX_NESTING) return [];

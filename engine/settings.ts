@@ -8,14 +8,13 @@ import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
 import { TOOL_CALL_PARSERS } from './tools/formats.js';
 
 /**
- * Which commands take the setting: all that run a model (`engine`), or only the one that serves it
- * to many.
+ * The commands that take the setting: all that run a model (`engine`), or only `serve` (`server`).
  */
 export type Scope = 'engine' | 'server';
 
 /**
- * In which order `--help` and docs/flags.md show the settings; each group is written together
- * below.
+ * The order in which `--help` and docs/flags.md show the settings; the settings of a group are
+ * declared together below.
  */
 export const SETTING_GROUPS = [
   'Model',
@@ -32,18 +31,18 @@ export interface Extra {
   readonly description: string;
   readonly group: SettingGroup;
   readonly scope: Scope;
-  /** What stands for the value in `--help`. */
+  /** Placeholder for the value in `--help`. */
   readonly value?: string;
   /** `bytes` values are written as 2GiB, 512MiB or a plain number. */
   readonly unit?: 'bytes';
-  /** What a text may be, where more is asked than that it is not empty. */
+  /** Allowed texts, when the condition is more than not being empty. */
   readonly allowed?: string;
 }
 
 export const extra = (options: Extra): Extra => options;
 
 /**
- * What an engine is started with: by flags, by environment variables (`server/config`), or by a
+ * Settings of an engine, given by flags, by environment variables (`server/config`), or by a
  * program that uses the library. Bounds and defaults are the same for all of them.
  */
 export const ENGINE_SETTINGS = {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 export interface CpuSources {
-  /** Processors that the scheduler may put us on. */
+  /** Processors that the operating system may run this process on. */
   readonly parallelism: number;
   /** @returns the file's text, or null when there is none */
   readonly read: (path: string) => string | null;
@@ -20,19 +20,20 @@ const SYSTEM: CpuSources = {
 };
 
 /**
- * Processors that a container may really use: `docker run --cpus 2` leaves all of them visible and
- * limits the time on them, and more threads than that are stopped in the middle of a step. Node
- * looks at the limit from version 22 on only.
+ * Processors that a container may use in fact: `docker run --cpus 2` leaves all of them visible but
+ * limits the time on them, and with more threads, some are stopped in the middle of a step. Node
+ * respects the limit only from version 22 on. Without control groups (other systems than Linux),
+ * this is Node's own number.
  */
 export function availableCpus(sources: CpuSources = SYSTEM): number {
   const limit = cgroupLimit(sources.read);
   return Math.max(1, Math.min(sources.parallelism, Math.floor(limit)));
 }
 
-/** Processors' worth of time that the control group gets; Infinity without a limit. */
+/** Processor time of the control group, in processors; Infinity without a limit. */
 function cgroupLimit(read: CpuSources['read']): number {
-  // Version 2: "200000 100000", or "max 100000". In a container this is the root of what is
-  // visible.
+  // Version 2: "200000 100000", or "max 100000". In a container, this path is the container's own
+  // group.
   const both = read('/sys/fs/cgroup/cpu.max')?.trim().split(/\s+/);
   if (both) return share(both[0], both[1]);
   const quota = read('/sys/fs/cgroup/cpu/cpu.cfs_quota_us');

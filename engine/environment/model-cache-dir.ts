@@ -2,8 +2,8 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 
 /**
- * Where rewritten models are kept unless a flag says otherwise, by the XDG base directory
- * specification: a relative XDG_CACHE_HOME counts as none.
+ * Default directory of rewritten models, by the XDG base directory specification: a relative
+ * XDG_CACHE_HOME is ignored.
  */
 export function modelCacheDir(
   chosen: string | undefined,

@@ -8,29 +8,29 @@ import { claimPartial, type Owner } from './partial-file.js';
 import { isFile } from './repository-cache.js';
 import { delayMs, MAX_DELAY_MS } from './retry-delay.js';
 
-/** Requests in a row that bring nothing new. */
+/** Consecutive requests without progress after which a download is given up. */
 const FRUITLESS = 5;
 const POLL_MS = 500;
 
 export interface DownloadObserver {
-  /** Bytes of the file that are here, of all. */
+  /** Receives the bytes downloaded so far, and in total. */
   progress(done: number, total: number): void;
-  /** Another process downloads the same: it is waited for. Called once. */
+  /** Called once when another process downloads the same file and this one waits. */
   waiting(): void;
 }
 
-/** Why a request ended before its file did, and how long the server wants to be left alone. */
+/** Why a request ended before its file did, and the delay that the server asks for. */
 interface Interruption {
   readonly reason: string;
   readonly askedMs: number;
 }
 
 /**
- * Brings a file to `blob`, whole and verified: goes on where an earlier attempt, of this process or
- * a dead one, was cut off; waits when another process downloads the same.
+ * Downloads a file to `blob`, complete and verified. Resumes an earlier attempt of this process or
+ * a dead one; waits when another process downloads the same file.
  *
- * @throws OctavoError `hub_*`; what has come by then is kept for the next attempt, unless it is
- *   wrong
+ * @throws OctavoError `hub_*`; the part received so far is kept for the next attempt, unless it is
+ *   damaged
  */
 export async function downloadBlob(
   client: HubClient,
@@ -44,7 +44,7 @@ export async function downloadBlob(
     for (let polls = 0; !(await isFile(blob)); polls++) {
       const partial = await claimPartial(blob, owner, client.wait);
       if (partial !== null) {
-        // Another process may have finished between the two looks.
+        // Another process may have finished between the two checks.
         if (await isFile(blob)) return await rm(partial, { force: true });
         return await complete(client, file, partial, blob, observer);
       }
@@ -71,8 +71,8 @@ async function complete(
     await download.resumeAt(size <= file.size ? size : 0, partial);
     const resumed = download.received > 0;
     await download.run();
-    // What was there may be damaged, so once more from the beginning; a second time, the hub sends
-    // something wrong.
+    // The resumed part may have been damaged, so the download starts once more from the beginning.
+    // If it fails again, the hub's content is wrong.
     if (!download.isRight && resumed) {
       await download.resumeAt(0, partial);
       await download.run();
@@ -91,7 +91,7 @@ async function complete(
   await rename(partial, blob);
 }
 
-/** A file's bytes on their way to the disk, with the hash of all that came so far. */
+/** Writes a file's bytes to disk, and hashes all that were received so far. */
 class Download {
   readonly #client: HubClient;
   readonly #file: RemoteFile;
@@ -116,7 +116,7 @@ class Download {
     return this.#hash.copy().digest('hex') === this.#file.etag;
   }
 
-  /** Takes the first `size` bytes of the partial file as received. */
+  /** Treats the first `size` bytes of the partial file as received. */
   async resumeAt(size: number, partial: string): Promise<void> {
     await this.#handle.truncate(size);
     this.#hash = newHash(this.#file);
@@ -128,10 +128,11 @@ class Download {
     }
   }
 
-  /** Until all bytes are here. */
+  /** Runs until all bytes are received. */
   async run(): Promise<void> {
     const { size, url } = this.#file;
-    // A server without ranges begins again each time: what counts is what was never reached before.
+    // A server without ranges starts over each time, so only bytes beyond the furthest position
+    // count as progress.
     let furthest = this.#received;
     let fruitless = 0;
     this.#observer.progress(this.#received, size);
@@ -156,7 +157,7 @@ class Download {
     try {
       const opened = await this.#client.open(this.#file, this.#received);
       if (!('response' in opened)) {
-        // Nothing is behind what is here, says the server: then something else is here.
+        // The server has no bytes after the partial file: the partial file is of something else.
         if (opened.status === 416) await this.#startAgain();
         return opened;
       }
@@ -166,13 +167,13 @@ class Download {
       for await (const chunk of response.body ?? []) await this.#take(chunk as Uint8Array);
       return { reason: 'the connection ended', askedMs: 0 };
     } catch (error) {
-      // The disk will not be better next time.
+      // A disk error will occur again next time.
       if (error instanceof OctavoError || isDiskError(error)) throw error;
       return { reason: networkReason(error), askedMs: 0 };
     }
   }
 
-  /** Others see by a partial file's time that its process lives. */
+  /** Other processes see from a partial file's time that its process is running. */
   async #touch(): Promise<void> {
     const now = new Date();
     await this.#handle.utimes(now, now);
@@ -211,7 +212,7 @@ class Download {
   }
 }
 
-/** Of large files, the hub gives the SHA-256; of others, the id that git gives to the content. */
+/** For large files, the hub states the SHA-256; for others, git's id of the content. */
 function newHash({ etag, size }: RemoteFile): Hash {
   if (etag.length === 64) return createHash('sha256');
   return createHash('sha1').update(`blob ${size}\0`);

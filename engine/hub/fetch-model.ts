@@ -11,9 +11,9 @@ import type { HubSettings } from './hub-settings.js';
 import { type Owner, THIS_PROCESS } from './partial-file.js';
 import { RepositoryCache } from './repository-cache.js';
 
-/** What a model needs beside its weights. */
+/** Files that a model needs besides its weights. */
 const REQUIRED = ['tokenizer.json', 'tokenizer_config.json'];
-/** One of them: ONNX Runtime GenAI's model builder writes the second alone. */
+/** One of these is needed: ONNX Runtime GenAI's model builder writes only the second. */
 const CONFIGS = ['config.json', 'genai_config.json'];
 const WANTED = new Set([
   ...REQUIRED,
@@ -25,11 +25,11 @@ const WANTED = new Set([
   'chat_template.json',
 ]);
 
-/** What people see of a download. */
+/** Receives the progress of a download. */
 export interface FetchObserver {
-  /** One line. */
+  /** One line for the user. */
   log(line: string): void;
-  /** Bytes of a file. */
+  /** Bytes of a file so far, and in total. */
   progress(file: string, done: number, total: number): void;
 }
 
@@ -41,9 +41,9 @@ export interface FetchOptions extends HubClientOptions {
 }
 
 /**
- * The directory of a hub's model, with the files that serving it needs: configuration, tokenizer,
- * the ONNX file of one number format and its external data. What is in the cache is not downloaded
- * again; a hub that cannot be reached does not matter when all is there.
+ * Returns the directory of a hub's model with the files that serving it needs: configuration,
+ * tokenizer, the ONNX file of one number format and its external data. Files in the cache are not
+ * downloaded again; if all are there, the hub need not be reachable.
  *
  * @throws OctavoError `hub_*`, `model_file_missing`, `model_file_corrupt`
  */
@@ -56,7 +56,7 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
   const client = new HubClient(settings, id, options);
   try {
     const cached = await cachedModel(cache, id, dtype, '').catch(() => null);
-    // Who has the model need not wait long for a network that is not there.
+    // With the model in the cache, the start should not wait long for a missing network.
     const listing = await client.list(cached === null ? undefined : 1).catch((error: unknown) => {
       if (error instanceof OctavoError && error.kind === 'hub_unreachable') return error;
       throw error;
@@ -89,7 +89,9 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
   }
 }
 
-/** The files of one commit, one after the other: the line is full with one. */
+/**
+ * Downloads the files of one commit, one after the other: one file alone uses the whole bandwidth.
+ */
 class Fetch {
   readonly #client: HubClient;
   readonly #cache: RepositoryCache;
@@ -121,7 +123,7 @@ class Fetch {
   }
 }
 
-/** @throws OctavoError `model_file_missing`: what is in the repository, and what would be needed */
+/** @throws OctavoError `model_file_missing`: names what is in the repository, and what is needed */
 function chooseOnnx(files: ReadonlySet<string>, dtype: Dtype | 'auto', id: HubId): string {
   const variants = variantsAmong(files);
   const chosen = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
@@ -148,7 +150,7 @@ function shorten(names: readonly string[]): string {
 }
 
 /**
- * Paths in the repository of a model's external data.
+ * Paths of a model's external data in the repository.
  *
  * @throws OctavoError `model_file_corrupt` for a name that leaves the model's directory
  */
@@ -164,8 +166,8 @@ function dataFiles(dir: string, onnx: string): string[] {
 }
 
 /**
- * @throws OctavoError `hub_unreachable`: which file is not in the cache, and why it cannot be
- *   fetched
+ * @throws OctavoError `hub_unreachable`: names the file that is not in the cache, and why it cannot
+ *   be fetched
  */
 async function cachedModel(
   cache: RepositoryCache,
@@ -198,7 +200,7 @@ async function cachedModel(
   throw new OctavoError('hub_unreachable', what);
 }
 
-/** Paths inside a snapshot, as deep as models have them. */
+/** Paths inside a snapshot, to the depth that models use. */
 async function filesOf(dir: string): Promise<Set<string>> {
   const files = new Set<string>();
   for (const folder of ['', 'onnx/']) {

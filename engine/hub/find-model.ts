@@ -8,19 +8,19 @@ import { type FetchObserver, fetchModel } from './fetch-model.js';
 import { parseHubId } from './hub-id.js';
 import { readHubSettings } from './hub-settings.js';
 
-/** Where a model is, and what it is called by those who named it. */
+/** A model's directory, and the names it is served under. */
 export interface FoundModel {
   readonly dir: string;
-  /** The directory's own name; of a hub's model `owner/name`, and `name` too. */
+  /** The directory's name; for a model of the hub, `owner/name` and `name`. */
   readonly names: readonly [string, ...string[]];
 }
 
 /**
  * Finds what `--model` names: a directory, or else a model of the hub, which is downloaded.
  *
- * @param flag how it was given, for the message
- * @throws OctavoError `usage` for what can be neither, `model_unsupported` for models in other
- *   formats; what `fetchModel` throws
+ * @param flag the flag that named it, for messages
+ * @throws OctavoError `usage` when the name can be neither, `model_unsupported` for models in other
+ *   formats; also what `fetchModel` throws
  */
 export async function findModel(
   text: string,

@@ -7,37 +7,37 @@ import type { HubSettings } from './hub-settings.js';
 import { askedDelayMs, delayMs, isTemporary, MAX_DELAY_MS } from './retry-delay.js';
 
 /**
- * Silence that ends a request; what is there of a file is kept, and the next request goes on behind
- * it.
+ * Milliseconds without data after which a request is ended. The part of the file is kept, and the
+ * next request resumes after it.
  */
 const SILENCE_MS = 30_000;
 const ATTEMPTS = 5;
 const MAX_REDIRECTS = 5;
 
-/** A revision's commit, and the paths of all of its files. */
+/** A revision's commit, and the paths of all its files. */
 export interface RepositoryListing {
   readonly commit: string;
   readonly files: ReadonlySet<string>;
 }
 
-/** What a file must be when it is here. */
+/** Properties by which a downloaded file is verified. */
 export interface RemoteFile {
   readonly url: string;
   /**
-   * SHA-256 of the content for large files (64 hex digits), the id of the git blob for others (40):
-   * also its name in the cache.
+   * SHA-256 of the content for large files (64 hex digits), the git blob's id for others (40
+   * digits). It is also the file's name in the cache.
    */
   readonly etag: string;
   readonly size: number;
 }
 
 export interface HubClientOptions {
-  /** Waits between two attempts, in milliseconds. */
+  /** Waits between two attempts. */
   readonly wait?: (ms: number) => Promise<void>;
   readonly silenceMs?: number;
 }
 
-/** A file's bytes, or why they do not come now and how long the server wants to be left alone. */
+/** A file's bytes, or why they are not available now and the delay that the server asks for. */
 export type OpenedFile =
   | { readonly response: Response }
   | { readonly reason: string; readonly status: number; readonly askedMs: number };
@@ -45,8 +45,8 @@ export type OpenedFile =
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * The few routes of the hub that a download needs. Tokens go to the hub alone, never to where it
- * redirects.
+ * The few routes of the hub that a download needs. Tokens are sent to the hub only, never to
+ * targets of its redirects.
  */
 export class HubClient {
   readonly #settings: HubSettings;
@@ -66,8 +66,8 @@ export class HubClient {
   }
 
   /**
-   * @param attempts how often a hub that does not answer is asked
-   * @throws OctavoError `hub_*`: why the hub does not give it
+   * @param attempts number of attempts when the hub does not answer
+   * @throws OctavoError `hub_*`: says why the hub refuses
    */
   async list(attempts = ATTEMPTS): Promise<RepositoryListing> {
     const { repo, revision } = this.#id;
@@ -91,14 +91,14 @@ export class HubClient {
       const { headers } = response;
       const linked = headers.get('x-linked-etag');
       const next = redirectOf(response, url);
-      // A renamed repository, or a mirror that sends on. Where a file's storage is, nothing tells
-      // of the repository any more.
+      // Follows redirects of a renamed repository or a mirror. A redirect to the file's storage no
+      // longer carries the repository's headers.
       if (next !== null && linked === null) {
         url = next;
         continue;
       }
       const etag = (linked ?? headers.get('etag') ?? '').replace(/^W\/|"/g, '');
-      // The length of a redirect is that of its own text.
+      // The content length of a redirect is that of its own body.
       const size = headers.get('x-linked-size') ?? (next === null && headers.get('content-length'));
       if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(etag) || !/^\d+$/.test(size || '')) {
         const what = `${url}: the hub names no hash or size of the file; it cannot be verified`;
@@ -110,20 +110,21 @@ export class HubClient {
   }
 
   /**
-   * A file's content from a byte on: status 206, or 200 with the whole file from a server that
-   * knows no ranges. One attempt; the caller knows what it has got and asks for the rest.
+   * A file's content from a byte on: status 206, or 200 with the whole file from a server without
+   * ranges. Makes one attempt; the caller asks for the rest.
    *
-   * @throws OctavoError `hub_*` for an answer that will not change; anything else is the network
+   * @throws OctavoError `hub_*` for an answer that will not change; other errors come from the
+   *   network
    */
   async open(file: RemoteFile, from: number): Promise<OpenedFile> {
     const range: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {};
     const headers = { ...this.#headers(file.url), ...range };
-    // Across origins, fetch drops the authorization.
+    // fetch removes the authorization when a redirect leaves the origin.
     const response = await fetch(file.url, { headers, dispatcher: this.#dispatcher });
     if (response.ok) return { response };
     await response.body?.cancel();
     const { status } = response;
-    // Storage refuses a link that has become too old; the hub makes a new one for each request.
+    // Storage refuses expired links; the hub creates a new one for each request.
     const elsewhere = originOf(response.url) !== originOf(file.url);
     if (!elsewhere && !isTemporary(status) && status !== 416) {
       throw hubRefusal(response, file.url, this.#id, this.#settings);
@@ -148,7 +149,7 @@ export class HubClient {
           redirect: method === 'HEAD' ? 'manual' : 'follow',
           dispatcher: this.#dispatcher,
         });
-        // A body that is cut off is one more reason to ask again.
+        // A truncated body is another reason to retry.
         const text = await response.text();
         if (response.ok || (response.status >= 300 && response.status < 400)) {
           return { response, text };
@@ -177,7 +178,7 @@ export class HubClient {
     const known = token !== null && originOf(url) === originOf(endpoint);
     return {
       'user-agent': 'octavo',
-      // Compressed, neither ranges nor lengths would mean the file's bytes.
+      // With compression, ranges and lengths would not refer to the file's bytes.
       'accept-encoding': 'identity',
       ...(known && { authorization: `Bearer ${token.value}` }),
     };
@@ -196,7 +197,7 @@ function originOf(url: string): string {
   return new URL(url).origin;
 }
 
-/** Where a redirect leads; null for any other answer. */
+/** Target of a redirect; null for any other answer. */
 function redirectOf(response: Response, url: string): string | null {
   const location = response.headers.get('location');
   if (response.ok || location === null || !URL.canParse(location, url)) return null;
@@ -204,7 +205,7 @@ function redirectOf(response: Response, url: string): string | null {
   return next.protocol === 'https:' || next.protocol === 'http:' ? next.href : null;
 }
 
-/** What undici hides behind "fetch failed", or deeper. */
+/** The cause that undici wraps in "fetch failed", at any depth. */
 export function networkReason(error: unknown): string {
   let cause = error;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;

@@ -5,7 +5,7 @@ const CONNECT_MS = 10_000;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where a process's environment sends requests; empty texts for nowhere. */
+/** Proxies that the environment states; empty strings for none. */
 export interface ProxySettings {
   readonly httpProxy: string;
   readonly httpsProxy: string;
@@ -13,10 +13,10 @@ export interface ProxySettings {
 }
 
 /**
- * Reads `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` as curl and newer versions of Node do: small
- * letters win. Node 20 itself knows none of them.
+ * Reads `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` as curl and newer versions of Node do:
+ * lower-case names take precedence. Node 20 itself supports none of them.
  *
- * @throws OctavoError `usage` for a proxy that is no URL of the two kinds
+ * @throws OctavoError `usage` for a proxy that is no http or https URL
  */
 export function readProxySettings(environment: Environment): ProxySettings {
   const read = (name: string): string => {
@@ -34,7 +34,7 @@ export function readProxySettings(environment: Environment): ProxySettings {
   };
 }
 
-/** @param silenceMs how long a connection may bring nothing */
+/** @param silenceMs milliseconds that a connection may stay without data */
 export function hubDispatcher(proxies: ProxySettings, silenceMs: number): Dispatcher {
   const limits = {
     headersTimeout: silenceMs,
@@ -42,6 +42,6 @@ export function hubDispatcher(proxies: ProxySettings, silenceMs: number): Dispat
     connect: { timeout: CONNECT_MS },
   };
   if (proxies.httpProxy === '' && proxies.httpsProxy === '') return new Agent(limits);
-  // Plain http is forwarded, not tunnelled: many proxies tunnel to port 443 alone.
+  // Plain http is forwarded, not tunneled: many proxies tunnel only to port 443.
   return new EnvHttpProxyAgent({ ...limits, ...proxies, proxyTunnel: false });
 }

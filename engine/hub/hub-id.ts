@@ -15,7 +15,7 @@ export function parseHubId(text: string): HubId | null {
   const revision = at < 0 ? 'main' : text.slice(at + 1);
   const parts = repo.split('/');
   const named = parts.length === 2 && parts.every((part) => PART.test(part));
-  // These would leave the cache's directories, or be two repositories under one of its names.
+  // These would leave the cache's directories, or give two repositories the same directory.
   if (!named || /--|\.\./.test(repo)) return null;
   if (!REVISION.test(revision) || revision.split('/').some((part) => /^\.+$/.test(part))) {
     return null;

@@ -5,8 +5,8 @@ import type { HubId } from './hub-id.js';
 import type { HubSettings } from './hub-settings.js';
 
 /**
- * Why the hub does not give something: its `x-error-code` says what a status alone does not, as
- * private models hide behind 401.
+ * The error for a refusal of the hub. Its `x-error-code` says more than the status: private and
+ * missing models both answer 401.
  */
 export function hubRefusal(
   response: Response,

@@ -7,16 +7,16 @@ import { type Environment, type ProxySettings, readProxySettings } from './hub-d
 
 export interface HubToken {
   readonly value: string;
-  /** Where it was found, for messages. */
+  /** Where the token was found, for messages. */
   readonly source: string;
 }
 
-/** What the environment says of the hub, under the names that the hub's own tools read. */
+/** Settings of the hub from the environment, under the names that the hub's own tools use. */
 export interface HubSettings {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
   readonly token: HubToken | null;
-  /** Where repositories are kept; shared with the hub's other tools. */
+  /** Directory of repositories; shared with the hub's other tools. */
   readonly cacheDir: string;
   readonly offline: boolean;
   readonly proxies: ProxySettings;
@@ -42,7 +42,7 @@ function isTrue(text: string | undefined): boolean {
   return /^(?:1|true|yes|on)$/i.test(text ?? '');
 }
 
-/** Shells expand `~`; files of variables do not. */
+/** Expands `~`, which shells do, but files of environment variables do not. */
 function expand(path: string | undefined): string | null {
   if (!path) return null;
   return /^~(?=[/\\]|$)/.test(path) ? join(homedir(), path.slice(1)) : path;
@@ -63,7 +63,7 @@ function endpointOf(text: string): string {
   throw new OctavoError('usage', `HF_ENDPOINT ${clip(text)}: ${allowed}`, { param: 'HF_ENDPOINT' });
 }
 
-/** The environment's, or what `hf auth login` has left. */
+/** The token of the environment, or else the one that `hf auth login` stored. */
 async function findToken(environment: Environment, home: string): Promise<HubToken | null> {
   if (isTrue(environment['HF_HUB_DISABLE_IMPLICIT_TOKEN'])) return null;
   for (const name of ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN']) {
@@ -74,7 +74,7 @@ async function findToken(environment: Environment, home: string): Promise<HubTok
   return asToken(await readFile(file, 'utf8').catch(() => ''), file);
 }
 
-/** Never repeats the token: messages go into logs. */
+/** Error messages never contain the token, because they are logged. */
 function asToken(text: string | undefined, source: string): HubToken | null {
   const value = text?.trim() ?? '';
   if (value === '') return null;

@@ -4,16 +4,16 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
 /**
- * A download touches its file at least once a minute, or has given up: half a minute of silence, at
- * most one of waiting.
+ * Age of a partial file after which its process counts as dead. A running download touches its file
+ * at least once a minute.
  */
 const STALE_MS = 2 * 60_000;
-/** Long enough for one that began at the same time to see that it must step back. */
+/** Milliseconds in which a download that began at the same time notices this one. */
 const SETTLE_MS = 200;
 
-/** A process that downloads, as its partial files' names say it. */
+/** A downloading process, as the names of its partial files state it. */
 export interface Owner {
-  /** Where the process ids of this one mean something. */
+  /** The host on which its process id is valid. */
   readonly host: string;
   readonly pid: number;
 }
@@ -25,8 +25,8 @@ export const THIS_PROCESS: Owner = {
 };
 
 /**
- * Containers that use their host's network share its name, but not its process ids: Linux numbers
- * their worlds.
+ * Containers that use their host's network share its name, but not its process ids; Linux gives
+ * each namespace of process ids a number. On other systems, this is empty.
  */
 function pidNamespace(): string {
   try {
@@ -37,11 +37,11 @@ function pidNamespace(): string {
 }
 
 /**
- * The part of a blob that is here, `<blob>.<host>.<pid>.incomplete`: its name says who writes to
- * it, so that two processes never write to one file. A renaming, which only one of two can do,
- * takes over what a dead process has left.
+ * Claims the partial file of a blob, `<blob>.<host>.<pid>.incomplete`. Its name states the process
+ * that writes to it, so that two processes never write to one file. The file of a dead process is
+ * taken over by renaming it, which only one process can do.
  *
- * @returns the file to go on with, its own or taken over, perhaps empty; null while another process
+ * @returns the file to continue, its own or taken over, possibly empty; null while another process
  *   downloads the same blob
  */
 export async function claimPartial(
@@ -55,7 +55,8 @@ export async function claimPartial(
     if (!(await isAbandoned(file, owner))) return null;
   }
   for (const file of others) {
-    // The first will do. One that another process has taken in the meantime is gone.
+    // Takes the first that can be renamed; one that another process has just taken no longer
+    // exists.
     const taken = await rename(file, own).then(
       () => true,
       () => false,
@@ -63,8 +64,8 @@ export async function claimPartial(
     if (taken) return own;
   }
   await (await open(own, 'a')).close();
-  // Two that began together may see each other now: the first by name stays, and goes on unless the
-  // other had not seen it.
+  // Two processes that began together see each other now: the first by name continues, and the
+  // other steps back.
   let rivals = await partialsOf(blob, own);
   if (rivals.length > 0 && rivals.every((file) => own < file)) {
     await wait(SETTLE_MS);

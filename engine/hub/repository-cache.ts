@@ -4,14 +4,14 @@ import { dirname, join, relative } from 'node:path';
 import type { HubId } from './hub-id.js';
 
 /**
- * One repository in the cache that the hub's tools share:
+ * One repository in the cache that all tools of the hub share:
  *
  *     models--owner--name/
  *       refs/main                    the commit of a branch or tag, as it was last seen
  *       blobs/<etag>                 content, once
  *       snapshots/<commit>/<path>    symbolic links to blobs: the files of a commit by name
  *
- * A file appears under its final name only when it is whole. So whatever has a name is right.
+ * A file gets its final name only when it is complete, so every file with a final name is valid.
  */
 export class RepositoryCache {
   readonly #dir: string;
@@ -32,7 +32,9 @@ export class RepositoryCache {
     return join(this.blobsDir, etag);
   }
 
-  /** The commit of a revision as of the last time online; null when it has never been asked for. */
+  /**
+   * The commit of a revision when the hub was last reached; null when it has never been asked for.
+   */
   async commitOf({ revision }: HubId): Promise<string | null> {
     const text = await readFile(join(this.#dir, 'refs', revision), 'utf8').catch(() => '');
     if (/^[0-9a-f]{40}$/.test(text.trim())) return text.trim();
@@ -40,8 +42,7 @@ export class RepositoryCache {
   }
 
   /**
-   * A cache that cannot be written keeps the commit that it has: the next start offline takes that
-   * one.
+   * If the cache cannot be written, its old commit stays, and the next offline start uses that one.
    */
   async saveCommit(id: HubId, commit: string): Promise<void> {
     if ((await this.commitOf(id)) === commit) return;
@@ -63,15 +64,15 @@ export class RepositoryCache {
     return isFile(join(this.snapshotDir(commit), path));
   }
 
-  /** Gives a blob its name in a snapshot. */
+  /** Links a blob into a snapshot under its file name. */
   async place(commit: string, path: string, etag: string): Promise<void> {
     const file = join(this.snapshotDir(commit), path);
     await mkdir(dirname(file), { recursive: true });
-    // Under a name of our own first: another process may do the same, and a link to nothing may
-    // stand there.
+    // The link is created under a temporary name first: another process may do the same, and a
+    // dangling link may be there.
     const draft = `${file}.${randomUUID()}`;
     await symlink(relative(dirname(file), this.blob(etag)), draft).catch(async (error: unknown) => {
-      // Windows keeps symbolic links for those who may.
+      // On Windows, symbolic links need a privilege.
       if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
       await link(this.blob(etag), draft);
     });

@@ -1,7 +1,7 @@
 /**
- * Something the model says: read it part by part (`for await`), or wait for all of it (`await`,
- * `result()`). It begins when it is first asked for, and is read once. Leaving a `for await` early
- * ends the model's work for it.
+ * A model's answer. Read it part by part (`for await`), or wait for the whole (`await`,
+ * `result()`). Generation starts when it is first read, and it can be iterated once. Leaving a
+ * `for await` early ends the model's work for it.
  */
 export class Answer<Part, Result> implements AsyncIterable<Part>, PromiseLike<Result> {
   readonly #run: () => AsyncGenerator<Part, Result>;
@@ -10,25 +10,25 @@ export class Answer<Part, Result> implements AsyncIterable<Part>, PromiseLike<Re
   #reject!: (error: unknown) => void;
   #begun = false;
 
-  /** @param run called once; what it returns is the result */
+  /** @param run called once; its return value is the result */
   constructor(run: () => AsyncGenerator<Part, Result>) {
     this.#run = run;
     this.#settled = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Who reads the parts gets the error from them, and need not ask for the result.
+    // A caller that iterates gets the error there, and need not read the result.
     this.#settled.catch(() => undefined);
   }
 
-  /** @throws Error when it is read already */
+  /** @throws Error when it has been iterated already */
   [Symbol.asyncIterator](): AsyncGenerator<Part, void> {
     if (this.#begun) throw new Error('an answer can be read once; result() has all of it');
     this.#begun = true;
     return this.#read();
   }
 
-  /** All of it; also while, or after, its parts are read. */
+  /** The whole answer; also while, or after, its parts are read. */
   async result(): Promise<Result> {
     if (!this.#begun) for await (const _part of this);
     return this.#settled;
@@ -47,7 +47,7 @@ export class Answer<Part, Result> implements AsyncIterable<Part>, PromiseLike<Re
   async *#read(): AsyncGenerator<Part, void> {
     let isOver = false;
     try {
-      // By hand: a loop would lose what the generator returns.
+      // Not `for await`: that would lose the generator's return value.
       const parts = this.#run();
       try {
         for (;;) {
@@ -60,7 +60,7 @@ export class Answer<Part, Result> implements AsyncIterable<Part>, PromiseLike<Re
           yield value;
         }
       } finally {
-        // It ends the work: whoever has left waits for that, and no longer.
+        // Ends the work when the caller leaves early, and waits until that is done.
         if (!isOver) await parts.return(undefined as Result);
       }
     } catch (error) {

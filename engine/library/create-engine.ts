@@ -12,22 +12,22 @@ import { OctavoEngine } from './octavo-engine.js';
 import { checkOptions } from './options.js';
 
 /**
- * How an engine is started: the settings of the flags (docs/flags.md), by their names in
- * JavaScript, with the same defaults.
+ * Options of an engine: the settings of the flags (docs/flags.md) in camel case, with the same
+ * defaults.
  */
 export interface CreateEngineOptions extends Partial<Omit<EngineSettings, 'servedModelName'>> {
-  /** What the model is called; absent: its directory's name, or the hub's. */
+  /** Names of the model; default: its directory's name, or its name on the hub. */
   readonly servedModelName?: string | readonly string[];
-  /** Told, a line at a time, what is done and what is odd. Absent: nothing is written. */
+  /** Receives progress and warnings, one line at a time. Default: nothing is logged. */
   readonly log?: (line: string) => void;
-  /** Bytes of what takes a while: a file that is downloaded, weights that are rewritten. */
+  /** Receives the bytes done and in total of long work: a download, or rewriting weights. */
   readonly progress?: (what: string, done: number, total: number) => void;
 }
 
 const ignore = (): void => undefined;
 
 /**
- * Loads a model and starts its engine, in threads of its own.
+ * Loads a model and starts its engine in separate threads.
  *
  *     await using engine = await createEngine();
  *     const messages = [{ role: 'user', content: 'Hello' }];
@@ -35,7 +35,7 @@ const ignore = (): void => undefined;
  *
  * @param options `model` is a directory, or `owner/name[@revision]` on the hub; absent: the
  *   embedded octavo-tiny
- * @throws OctavoError what keeps the model from being served, or which option is not allowed
+ * @throws OctavoError when the model cannot be served, or an option is not allowed
  */
 export async function createEngine(options: CreateEngineOptions = {}): Promise<OctavoEngine> {
   const { log = ignore, progress = ignore, ...given } = options;
@@ -74,7 +74,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
 
 type Given = Omit<CreateEngineOptions, 'log' | 'progress'>;
 
-/** @throws OctavoError `invalid_request`: which option, and what is allowed */
+/** @throws OctavoError `invalid_request`: names the option and what is allowed */
 function engineSettings(given: Given): EngineSettings & { readonly kvMetricsSampleRate: number } {
   const { servedModelName = [], ...others } = given;
   const names = typeof servedModelName === 'string' ? [servedModelName] : servedModelName;

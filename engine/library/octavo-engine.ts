@@ -38,7 +38,7 @@ import {
   OutputCollector,
 } from './results.js';
 
-/** What an engine is made of; a server is built on the same parts. */
+/** The parts of an engine; a server uses the same parts. */
 export interface EngineParts {
   readonly port: Engine;
   readonly model: ServedModel;
@@ -47,7 +47,7 @@ export interface EngineParts {
   readonly settings: EngineSettings & { readonly kvMetricsSampleRate: number };
 }
 
-/** A prompt on its way to the engine. */
+/** A prompt as it is submitted. */
 interface Prompt {
   readonly tokenIds: readonly TokenId[];
   readonly field: 'messages' | 'prompt';
@@ -56,24 +56,24 @@ interface Prompt {
   readonly newCallId: () => string;
 }
 
-/** The name under which the threads that compile grammars know a program's requests. */
+/** The client name of a program's requests, for fair use of the grammar threads. */
 const CLIENT = 'library';
 
 const UNOBSERVED = { output: () => undefined, end: () => undefined };
 
-/** Of an engine that a program has made: for the server's side of this package. */
+/** Parts of an engine that a program created; for `octavo/server`. */
 export const partsOf = (engine: OctavoEngine): EngineParts => OctavoEngine.partsOf(engine);
 
 /**
- * A model that runs in this process, in threads of its own. All that is asked at the same time is
- * computed together (continuous batching), and common beginnings of prompts once (prefix caching).
- * Close it, or the process does not end.
+ * A model that runs in this process, in separate threads. Concurrent requests are computed together
+ * (continuous batching), and common prefixes of prompts once (prefix caching). Close it, or the
+ * process does not end.
  */
 export class OctavoEngine {
   readonly #parts: EngineParts;
   #closing: Promise<void> | null = null;
 
-  /** Use `createEngine`. */
+  /** Internal: use `createEngine`. */
   constructor(parts: EngineParts) {
     this.#parts = parts;
   }
@@ -87,7 +87,7 @@ export class OctavoEngine {
     return this.#parts.model.names[0];
   }
 
-  /** Longest prompt plus output, in tokens. */
+  /** Maximum length of prompt plus output, in tokens. */
   get contextLength(): number {
     return this.#parts.port.info.maxModelLength;
   }
@@ -97,7 +97,7 @@ export class OctavoEngine {
     return this.#parts.port.info.hiddenSize;
   }
 
-  /** The newest figures; they may be one step old. */
+  /** The latest figures; they may be one step old. */
   get stats(): EngineStats {
     return this.#parts.port.stats;
   }
@@ -105,7 +105,7 @@ export class OctavoEngine {
   /**
    * The model's answer to a conversation.
    *
-   * @throws OctavoError when it is read: `invalid_request`, `context_length_exceeded`,
+   * @throws OctavoError when the answer is read: `invalid_request`, `context_length_exceeded`,
    *   `engine_failed`; the reason of an aborted signal
    */
   chat(messages: readonly Message[], options: ChatOptions = {}): Answer<ChatPart, ChatResult> {
@@ -132,10 +132,10 @@ export class OctavoEngine {
   }
 
   /**
-   * Goes on with a text, as it stands. Several are computed together; parts come as they are made,
-   * and say of which they are.
+   * Continues a text without a chat template. Several prompts are computed together; parts arrive
+   * as they are generated, with the index of their prompt.
    *
-   * @throws OctavoError when it is read: as `chat`
+   * @throws OctavoError when the answer is read: as `chat`
    */
   generate(prompt: string, options?: GenerateOptions): Answer<GeneratePart, GenerateResult>;
   generate(
@@ -233,8 +233,8 @@ export class OctavoEngine {
   }
 
   /**
-   * A text's tokens; the tokenizer adds its own, such as a beginning of sequence, unless told
-   * otherwise.
+   * A text's tokens. By default, the tokenizer adds its special tokens, such as a beginning of
+   * sequence.
    */
   tokenize(text: string, options: { readonly addSpecialTokens?: boolean } = {}): number[] {
     const { addSpecialTokens = true } = options;
@@ -250,7 +250,7 @@ export class OctavoEngine {
     return this.#parts.model.tokenizer.decode(ids, { skipSpecialTokens });
   }
 
-  /** Ends what runs, and the engine's threads. Idempotent. */
+  /** Ends running requests and the engine's threads. Idempotent. */
   close(): Promise<void> {
     const { grammars, port } = this.#parts;
     this.#closing ??= grammars.close().then(() => port.close());
@@ -320,7 +320,7 @@ export class OctavoEngine {
     return { prompt: planned, checks };
   }
 
-  /** All prompts at once; what is new as it comes, with the index of its prompt. */
+  /** Runs all prompts at once; yields new output as it arrives, with the index of its prompt. */
   async *#run(
     prompts: readonly Prompt[],
     checks: readonly GrammarCheck[],
@@ -420,10 +420,10 @@ export class OctavoEngine {
   }
 }
 
-/** Work that ends with the caller's signal, or when nobody reads it any more. */
+/** A signal that is aborted by the caller's signal, or when the caller stops reading. */
 function follow(signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
   const own = new AbortController();
-  // Each prompt of a batch listens: many are no leak.
+  // Each prompt of a batch adds a listener, so many are no leak.
   setMaxListeners(0, own.signal);
   const abort = (): void => own.abort(signal?.reason);
   if (signal?.aborted) abort();

@@ -6,12 +6,14 @@ import type { FieldGrammar } from '../generation/output-constraint.js';
 import type { GrammarSpec } from '../protocol/request.js';
 import type { Tool, ToolChoice } from '../tools/tool-plan.js';
 
-/** What an output must be. */
+/** The form that an output must have. */
 export type ResponseFormat =
   | { readonly type: 'text' }
   /** Any JSON object. */
   | { readonly type: 'json_object' }
-  /** JSON that follows a schema: draft 2020-12, as far as docs/structured-output.md says. */
+  /**
+   * JSON that follows a schema of draft 2020-12, within the limits in docs/structured-output.md.
+   */
   | { readonly type: 'json_schema'; readonly schema: object | boolean }
   /** A regular expression for the whole text. */
   | { readonly type: 'regex'; readonly pattern: string }
@@ -20,13 +22,16 @@ export type ResponseFormat =
   /** An EBNF grammar in GBNF notation, with a rule `root`. */
   | { readonly type: 'grammar'; readonly grammar: string };
 
-/** How texts are generated. What is absent is as the model's `generation_config.json` has it. */
+/**
+ * How texts are generated. Absent options have the defaults of the model's
+ * `generation_config.json`.
+ */
 export interface GenerateOptions {
-  /** Tokens of each output, at most; absent: what is left of the context. */
+  /** Maximum number of tokens of each output; default: the rest of the context. */
   readonly maxTokens?: number;
-  /** The model cannot end before so many tokens. */
+  /** Minimum number of tokens before the model can end. */
   readonly minTokens?: number;
-  /** 0 takes the likeliest token each time. */
+  /** 0 always takes the most likely token. */
   readonly temperature?: number;
   readonly topP?: number;
   /** 0 keeps all. */
@@ -36,21 +41,24 @@ export interface GenerateOptions {
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
   readonly repetitionPenalty?: number;
-  /** Token ids to what is added to their logits, -100 to 100. */
+  /** By token id, the number from -100 to 100 that is added to its logit. */
   readonly logitBias?: Readonly<Record<number, number>>;
-  /** The same seed and request give the same text; absent: another one each time. 0 to 2^53 - 1. */
+  /**
+   * 0 to 2^53 - 1. The same seed and request give the same text; default: a new seed for each
+   * request.
+   */
   readonly seed?: number;
-  /** Texts that end an output; they are not part of it. */
+  /** Texts that end an output; they are not included in it. */
   readonly stop?: string | readonly string[];
   readonly stopTokenIds?: readonly number[];
-  /** The model cannot end an output by itself. */
+  /** Whether end-of-text tokens are ignored, so that the model cannot end an output. */
   readonly ignoreEos?: boolean;
   readonly responseFormat?: ResponseFormat;
-  /** Smaller is earlier, with the scheduling policy `priority`. */
+  /** With the scheduling policy `priority`, smaller numbers run earlier. */
   readonly priority?: number;
   /** Only requests with the same salt share cached prefixes. */
   readonly cacheSalt?: string;
-  /** Ends the work; the answer then fails with the signal's reason. */
+  /** Aborts the work; the answer then fails with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -58,16 +66,16 @@ export interface ChatOptions extends GenerateOptions {
   /** Functions that the model may call. */
   readonly tools?: readonly Tool[];
   readonly toolChoice?: ToolChoice;
-  /** False: one call at most. */
+  /** False allows at most one call. */
   readonly parallelToolCalls?: boolean;
-  /** Further variables of the chat template, such as `enable_thinking`. */
+  /** Other variables of the chat template, such as `enable_thinking`. */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
 }
 
 export interface EmbedOptions {
-  /** The last token's hidden state, or the mean of all; absent: as the engine was started. */
+  /** The last token's hidden state, or the mean of all tokens'; default: the engine's setting. */
   readonly pooling?: 'last' | 'mean';
-  /** Keeps so many components (Matryoshka representations). */
+  /** Number of leading components to keep (Matryoshka representations). */
   readonly dimensions?: number;
   readonly signal?: AbortSignal;
 }
@@ -86,7 +94,7 @@ const FORMATS: Readonly<Record<string, TSchema>> = {
   grammar: Format('grammar', { grammar: Type.String() }),
 };
 
-/** Bounds as in the API. */
+/** The same bounds as in the API. */
 const GENERATE_FIELDS: Record<string, TSchema> = {
   maxTokens: Count(1),
   minTokens: Count(0),
@@ -154,7 +162,7 @@ export const checkChatOptions = (options: ChatOptions): void => checkOptions(opt
 export const checkEmbedOptions = (options: EmbedOptions): void =>
   checkOptions(options, EMBED_FIELDS);
 
-/** @throws OctavoError `invalid_request` for a form that lacks something */
+/** @throws OctavoError `invalid_request` for an incomplete format */
 export function grammarOfFormat(format: ResponseFormat | undefined): FieldGrammar | null {
   if (format === undefined || format.type === 'text') return null;
   const [problem] = Compile(FORMATS[format.type]).Errors(format);

@@ -1,14 +1,14 @@
 import type { TextOutput } from '../generation/generate-text.js';
 import type { MessageEvent } from '../generation/message-reader.js';
 
-/** Tokens that a request took. */
+/** Numbers of tokens of a request. */
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly totalTokens: number;
-  /** Of the prompt's, those whose keys and values were cached. */
+  /** Prompt tokens whose keys and values were cached. */
   readonly cachedTokens: number;
-  /** Of the completion's, those of the reasoning. */
+  /** Completion tokens that are reasoning. */
   readonly reasoningTokens: number;
 }
 
@@ -16,39 +16,37 @@ export interface Usage {
 export interface ToolCall {
   readonly id: string;
   readonly type: 'function';
-  /** Arguments are JSON text, as the model wrote it. */
+  /** Arguments are JSON text, exactly as the model wrote it. */
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls';
 
-/** What is new in an output. */
+/** New output of a prompt. */
 export interface GeneratePart {
-  /** Which of the prompts it is of. */
+  /** Index of the prompt. */
   readonly index: number;
   readonly text: string;
 }
 
-/** What is new in an answer. */
+/** A new part of an answer. */
 export interface ChatPart {
-  /** May be empty, when there is only reasoning, or pieces of a call. */
+  /** May be empty when the part holds only reasoning or pieces of a call. */
   readonly text: string;
   readonly reasoning: string;
-  /** Calls that are complete now. */
+  /** Calls that this part completes. */
   readonly toolCalls: readonly ToolCall[];
 }
 
 export interface GenerateResult {
   readonly text: string;
   readonly finishReason: 'stop' | 'length';
-  /**
-   * The stop text, or the stop token of the request, that has ended it; null: nothing of the kind.
-   */
+  /** The stop text or the request's stop token that ended it; null when neither did. */
   readonly stopReason: string | number | null;
   readonly usage: Usage;
 }
 
-/** What the model said, to be put behind the conversation so far. */
+/** The model's message, to append to the conversation. */
 export interface AssistantMessage {
   readonly role: 'assistant';
   readonly content: string | null;
@@ -62,7 +60,7 @@ export interface ChatResult extends Omit<GenerateResult, 'finishReason'> {
   readonly message: AssistantMessage;
 }
 
-/** One output, as it comes together. */
+/** Assembles one output from its parts. */
 export class OutputCollector {
   readonly #promptTokens: number;
   readonly #newCallId: () => string;
@@ -81,7 +79,7 @@ export class OutputCollector {
     this.#newCallId = newCallId;
   }
 
-  /** @returns what is new */
+  /** @returns the new part */
   take(output: TextOutput): ChatPart {
     this.#tokens += output.tokens;
     this.#reasoningTokens += output.reasoningTokens;

@@ -3,10 +3,10 @@ import type { ImportedModel } from '../importer/imported-model.js';
 import type { ModelConfig } from './model-config.js';
 
 /**
- * Graph and config.json must be of one model: one beside the other by mistake would answer
+ * Checks that graph and config.json belong to the same model; otherwise, its answers would be
  * nonsense.
  *
- * @throws OctavoError `model_file_corrupt`: which number the graph has, and which the file says
+ * @throws OctavoError `model_file_corrupt`: states the graph's number and the file's
  */
 export function checkConfig(config: ModelConfig, model: ImportedModel): void {
   const { sites, vocabSize, report } = model;
@@ -19,14 +19,14 @@ export function checkConfig(config: ModelConfig, model: ImportedModel): void {
   };
   expect('num_hidden_layers', sites.length, config.numLayers);
   for (const { numHeads } of sites) expect('num_attention_heads', numHeads, config.numHeads);
-  // Families with layers of two kinds state the heads of one of them.
+  // Families with two kinds of layers state the number of heads of one kind.
   if (!sites.some(({ numKvHeads }) => numKvHeads === config.numKvHeads)) {
     expect('num_key_value_heads', sites[0].numKvHeads, config.numKvHeads);
   }
   if (!sites.some(({ headSize }) => headSize === config.headSize)) {
     expect('a head_size in genai_config.json of', sites[0].headSize, config.headSize);
   }
-  // Tables are padded to round sizes in some exports, never cut.
+  // Some exports pad tables to round sizes; none shorten them.
   if (config.vocabSize !== null && vocabSize < config.vocabSize) {
     expect('vocab_size', vocabSize, config.vocabSize);
   }

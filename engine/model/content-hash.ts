@@ -7,22 +7,22 @@ import { externalFiles } from '../importer/external-files.js';
 import { makeDirectory } from '../importer/quantize/model-cache.js';
 
 export interface ContentHashOptions {
-  /** Where hashes of files are remembered; null: nowhere. */
+  /** Directory in which hashes of files are kept; null for none. */
   readonly cacheDir: string | null;
-  /** Ends the work; the promise rejects with its reason. */
+  /** Aborts the work; the promise rejects with its reason. */
   readonly signal: AbortSignal;
-  /** Hashes files, in hexadecimal, in their order; absent: a thread does. */
+  /** Hashes files, in hexadecimal and in order; default: in a thread. */
   readonly hashFiles?: HashFiles;
 }
 
 export type HashFiles = (paths: readonly string[], signal: AbortSignal) => Promise<string[]>;
 
-/** A file, and what tells that it was not written since: its content is hashed once. */
+/** A file, with what shows that it has not been written since its content was hashed. */
 interface FileState {
   readonly path: string;
   readonly size: string;
   readonly modified: string;
-  /** Also moves when a file is written and its time set back. */
+  /** Changes even when a file is written and its modification time is set back. */
   readonly changed: string;
   readonly inode: string;
 }
@@ -32,15 +32,15 @@ interface RememberedHash extends FileState {
 }
 
 /**
- * SHA-256 of what an ONNX model is: its file and its external data. Models of equal content have
- * equal hashes wherever they lie, and two of equal size do not. The files are read in pieces in a
- * thread of their own, while the caller imports the model; what was hashed once is remembered by
- * path, size, times and inode.
+ * SHA-256 of an ONNX model's content: its file and its external data. Models of equal content have
+ * equal hashes wherever they are stored; models that merely have equal sizes do not. A separate
+ * thread reads the files in pieces while the caller imports the model. Hashes are kept by path,
+ * size, times and inode.
  *
  * @param file the ONNX file
  * @returns hexadecimal
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`: a file that cannot be read, or is
- *   none
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt` when a file cannot be read, or is
+ *   no file
  */
 export async function contentHash(file: string, options: ContentHashOptions): Promise<string> {
   const { cacheDir, signal, hashFiles = hashInThread } = options;
@@ -64,7 +64,7 @@ export async function contentHash(file: string, options: ContentHashOptions): Pr
   }
   const fresh = made.values();
   const hashes = known.map((sha256) => sha256 ?? fresh.next().value);
-  // The names are in the model's file already.
+  // The names need not be hashed: the model's file contains them.
   return hash('sha256', JSON.stringify(hashes));
 }
 
@@ -94,14 +94,17 @@ async function recall(cacheDir: string | null, state: FileState): Promise<string
   try {
     found = JSON.parse(await readFile(rememberedAt(cacheDir, state), 'utf8')) as typeof found;
   } catch {
-    // Not there, or cut short: it is hashed again.
+    // Missing or truncated: the file is hashed again.
     return null;
   }
   const isSame = Object.entries(state).every(([key, value]) => found[key as 'path'] === value);
   return isSame && /^[0-9a-f]{64}$/.test(found.sha256 ?? '') ? (found.sha256 ?? null) : null;
 }
 
-/** A directory that cannot be written costs the time of hashing at each start, and nothing else. */
+/**
+ * If the directory cannot be written, files are hashed again at each start, and nothing else
+ * happens.
+ */
 async function remember(cacheDir: string, entry: RememberedHash): Promise<void> {
   const path = rememberedAt(cacheDir, entry);
   const partial = `${path}.${process.pid}`;

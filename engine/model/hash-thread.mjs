@@ -1,5 +1,5 @@
-// A thread that hashes files: SHA-256 of each, read in pieces. It is plain JavaScript, so that it
-// runs beside the sources and in `dist` alike, and starts in milliseconds.
+// A thread that computes the SHA-256 of files, reading them in pieces. Plain JavaScript, so that it
+// runs from the sources and from `dist` alike, and starts in milliseconds.
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';

@@ -2,28 +2,30 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OctavoError } from '../errors.js';
 
-/** What the engine reads from a model's `config.json`. The graph tells the rest, and must agree. */
+/**
+ * What the engine reads from a model's `config.json`. The rest comes from the graph, which must
+ * agree.
+ */
 export interface ModelConfig {
-  /** For messages. */
+  /** Path of the file, for messages. */
   readonly file: string;
-  /** Longest prompt plus output that the model was made for. */
+  /** Maximum length of prompt plus output that the model was trained for. */
   readonly maxPositionEmbeddings: number;
-  /** Null where the file does not say; the next ones too. */
+  /** Null when the file does not state it; so are the next ones. */
   readonly hiddenSize: number | null;
   readonly numLayers: number | null;
   readonly numHeads: number | null;
   readonly numKvHeads: number | null;
   readonly vocabSize: number | null;
   /**
-   * As genai_config.json states it. (In config.json, families mean different things by such a
-   * number.)
+   * From genai_config.json only: in config.json, families use such a number for different things.
    */
   readonly headSize: number | null;
 }
 
 /**
- * Families name sizes differently: Llama and most others first, then GPT-2, MPT, BLOOM, and ONNX
- * Runtime GenAI.
+ * Names of sizes in different families: first Llama's and most others', then GPT-2's, MPT's,
+ * BLOOM's and ONNX Runtime GenAI's.
  */
 const KEYS = {
   length: [
@@ -42,8 +44,8 @@ const KEYS = {
 } as const;
 
 /**
- * ALiBi has no table of positions, so that these families state no length: what they were trained
- * with.
+ * Training lengths of families that use ALiBi: they have no table of positions, and state no
+ * length.
  */
 const TRAINED_LENGTH = new Map([
   ['bloom', 2048],
@@ -51,7 +53,7 @@ const TRAINED_LENGTH = new Map([
 ]);
 
 /**
- * @throws OctavoError `model_file_missing`, `model_file_corrupt`: which file, and what is wrong
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`: names the file and what is wrong
  *   with it
  */
 export async function readModelConfig(modelDir: string): Promise<ModelConfig> {
@@ -83,7 +85,7 @@ interface Sizes {
   readonly config: Record<string, unknown>;
 }
 
-/** ONNX Runtime GenAI's model builder writes a genai_config.json and leaves config.json out. */
+/** ONNX Runtime GenAI's model builder writes genai_config.json and no config.json. */
 async function readSizes(modelDir: string): Promise<Sizes> {
   const file = join(modelDir, 'config.json');
   const genai = join(modelDir, 'genai_config.json');
@@ -93,7 +95,7 @@ async function readSizes(modelDir: string): Promise<Sizes> {
     return { file: genai, config: { ...decoder, ...outer } };
   }
   const outer = parseObject(file, text ?? (await readText(file)));
-  // Models of text and images keep the sizes of the text part apart.
+  // Models of text and images state the sizes of their text part separately.
   const inner = outer['text_config'];
   return { file, config: isObject(inner) ? { ...outer, ...inner } : outer };
 }

@@ -4,8 +4,8 @@ import type { Dtype } from '../importer/variants.js';
 import { type ModelConfig, readModelConfig } from './model-config.js';
 
 /**
- * Reads config.json. One that lacks what every decoder's has may be of a model that is none
- * (Mamba's states no length): then what the graph is refused for is the better reason.
+ * Reads config.json. If it lacks what every decoder's has, the model may be no decoder (Mamba's
+ * states no length); then the reason why the graph is refused is the better message.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */

@@ -1,4 +1,4 @@
-/** What `--reasoning-parser` takes. */
+/** Values of `--reasoning-parser`. */
 export const REASONING_PARSERS = ['none', 'think'] as const;
 
 export type ReasoningParserName = (typeof REASONING_PARSERS)[number];

@@ -5,16 +5,16 @@ import { textWithout } from '../text/text-without.js';
 const OPEN = '<think>';
 const CLOSE = '</think>';
 
-/** Texts that some tokenizers have as special tokens; the parser needs to see them. */
+/** Texts that are special tokens in some tokenizers; the parser needs them in the text. */
 export const THINK_MARKERS: readonly string[] = [OPEN, CLOSE];
 
-/** What closes the reasoning that a prompt has opened, in the form in which templates write it. */
+/** The text that closes reasoning which the prompt has opened, as templates write it. */
 export const CLOSE_THINKING = `\n${CLOSE}\n\n`;
 
 /**
- * Reasoning as a part of a grammar's text, of which the answer is the rest.
+ * The reasoning part of a grammar; the answer follows it.
  *
- * @param open whether the prompt has opened it; otherwise the model may think or not
+ * @param open whether the prompt has opened it; otherwise, reasoning is optional
  */
 export function thinkingParts(open: boolean): StructurePart[] {
   const thought: StructurePart[] = [
@@ -32,7 +32,7 @@ export interface ThinkPiece {
 }
 
 /**
- * Whether a prompt ends with the tag that opens reasoning, so that the output begins inside of it
+ * Whether a prompt ends with the tag that opens reasoning, so that the output begins inside it
  * (DeepSeek R1, Qwen 3 thinking).
  */
 export function opensThinking(prompt: string): boolean {
@@ -40,16 +40,16 @@ export function opensThinking(prompt: string): boolean {
 }
 
 /**
- * Tells reasoning from the answer in a text that comes in pieces:
+ * Separates reasoning from the answer in a text that arrives in pieces:
  * `<think> reasoning </think> answer`. Only a tag at the very beginning opens reasoning; later ones
- * are text. White space beside the tags belongs to them. Reasoning that is never closed is
- * reasoning to its end.
+ * are text. White space next to the tags belongs to them. If it is never closed, all text is
+ * reasoning.
  */
 export class ThinkParser {
   readonly #open = new MarkerScanner(OPEN);
   readonly #close = new MarkerScanner(CLOSE);
   #state: 'opening' | 'thinking' | 'closed' | 'answer';
-  /** Nothing but white space has come since the opening tag. */
+  /** Whether only white space has arrived since the opening tag. */
   #atStart = true;
   #text = '';
   #pieces: ThinkPiece[] = [];
@@ -59,7 +59,7 @@ export class ThinkParser {
     this.#state = options.open ? 'thinking' : 'opening';
   }
 
-  /** `opening`: it is not known yet whether there is reasoning at all. */
+  /** `opening` means that it is not known yet whether there is reasoning. */
   get state(): 'opening' | 'thinking' | 'closed' | 'answer' {
     return this.#state;
   }
@@ -101,7 +101,7 @@ export class ThinkParser {
     }
   }
 
-  /** Text read in one state must not be taken for another's. */
+  /** Text that was read in one state must not be counted in another. */
   #enter(state: 'thinking' | 'closed' | 'answer'): void {
     if (this.#state === 'thinking') this.#emit('reasoning');
     this.#state = state;

@@ -1,7 +1,7 @@
 /**
- * The largest logits of a row, ranked: falling, and the lower id first among equals. A prefix of
- * the ranking of the whole vocabulary, so everything that only concerns the most likely tokens can
- * be decided from it.
+ * The largest logits of a row in falling order; among equals, the lower id comes first. They are a
+ * prefix of the ranking of the whole vocabulary, which suffices for every decision that concerns
+ * only the most likely tokens.
  */
 export interface Candidates {
   /** At least one. */
@@ -10,7 +10,7 @@ export interface Candidates {
   readonly ids: Int32Array;
   /** `[count]` at least. */
   readonly logits: Float32Array;
-  /** Whether this is the whole vocabulary: nothing follows. */
+  /** Whether this is the whole vocabulary. */
   readonly complete: boolean;
 }
 
@@ -32,11 +32,11 @@ export class LogitRanker {
   #otherIds = new Int32Array(0);
   #logits = new Float32Array(0);
 
-  /** The `count` largest logits of a row; all of them if it has no more. */
+  /** The `count` largest logits of a row, or all if it has fewer. */
   largest(row: Float32Array, count: number): Candidates {
     const bits = new Int32Array(row.buffer, row.byteOffset, row.length);
     const wanted = Math.min(count, row.length);
-    // Where most of the row is wanted, sorting all of it is faster.
+    // When most of the row is asked for, sorting all of it is faster.
     const bound = 8 * wanted >= row.length ? 0 : this.#lowerBound(bits, wanted);
     this.#reserve(row.length);
     let found = 0;
@@ -56,7 +56,7 @@ export class LogitRanker {
     };
   }
 
-  /** A key that at least `count` of the logits reach, and few more. */
+  /** A key that at least `count` of the logits reach, and not many more. */
   #lowerBound(bits: Int32Array, count: number): number {
     this.#bins.fill(0);
     for (let id = 0; id < bits.length; id++) this.#bins[orderedKey(bits[id]) >>> 16] += 1;
@@ -66,8 +66,8 @@ export class LogitRanker {
   }
 
   /**
-   * Falling keys. Stable, so that the ids of equals go on rising. (A typed array's own sort took 90
-   * ms for all.)
+   * Sorts by falling key. Stable, so that ids of equals stay in rising order. (A typed array's own
+   * sort took 90 ms for a whole row.)
    */
   #sort(length: number): void {
     const places = this.#digits;
@@ -101,7 +101,7 @@ export class LogitRanker {
   }
 }
 
-/** A float32's bits as an unsigned number in the same order; -0 counts as 0. */
+/** Maps a float32's bits to an unsigned number with the same order; -0 counts as 0. */
 function orderedKey(bits: number): number {
   if (bits === -0x80000000) return 0x80000000;
   return (bits ^ ((bits >> 31) | 0x80000000)) >>> 0;

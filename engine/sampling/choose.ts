@@ -2,19 +2,18 @@ import type { Candidates } from './candidates.js';
 import { minPEnd, sum, topKEnd, topPEnd, typicalRange } from './filters.js';
 import type { SamplingParams } from './sampling-params.js';
 
-/** The candidates do not decide: what comes after them in the ranking matters too. */
+/** Returned when the candidates do not decide, because lower ranks matter, too. */
 export const UNDECIDED = -1;
 
 /**
- * Chooses among ranked candidates: filters, then the inverse transform in the order of ranks. The
- * answer depends on the row's logits alone, never on how many candidates there are: too few are
- * never silently taken for all.
+ * Chooses among ranked candidates: applies the filters, then the inverse transform in the order of
+ * ranks. The result depends only on the row's logits, never on the number of candidates: when they
+ * are too few, it is `UNDECIDED`.
  *
  * @param draw in [0, 1)
- * @param total sum over the whole vocabulary of `exp((logit - largest) / temperature)`; only read
- *   if `needsTotal(params)`. With NaN, for not known, candidates of which that is needed do not
- *   decide
- * @param weights memory for as many numbers as there are candidates; afterwards their
+ * @param total sum over the whole vocabulary of `exp((logit - largest) / temperature)`; read only
+ *   if `needsTotal(params)`. NaN when unknown: the result is then `UNDECIDED` if the sum is needed
+ * @param weights memory for one number for each candidate; receives
  *   `exp((logit - largest) / temperature)`
  * @returns a rank, or `UNDECIDED`
  */
@@ -33,7 +32,7 @@ export function chooseRank(
   }
   let start = 0;
   let end = topKEnd(count, topK);
-  // Closed: nothing after `end` can be chosen, so the mass is known without `total`.
+  // Closed: no rank after `end` can be chosen, so the mass is known without `total`.
   let closed = candidates.complete || (topK > 0 && topK <= count);
   if (minP > 0) {
     const kept = minPEnd(weights, end, minP);
@@ -62,7 +61,7 @@ export function chooseRank(
 }
 
 /**
- * Whether the probability of what the candidates leave out matters: without a filter that ends the
+ * Whether the probability of ranks beyond the candidates matters, because no filter ends the
  * ranking by itself.
  */
 export function needsTotal({ temperature, topK, minP, typicalP }: SamplingParams): boolean {
@@ -70,8 +69,8 @@ export function needsTotal({ temperature, topK, minP, typicalP }: SamplingParams
 }
 
 /**
- * Rounding may leave a crumb of the draw after the last weight: it goes to a token that can really
- * occur.
+ * Rounding can carry the draw past the last weight; then the last candidate with a non-zero weight
+ * is chosen.
  */
 function lastPossible(weights: Float64Array, start: number, end: number): number {
   let last = end - 1;

@@ -1,16 +1,16 @@
 import type { Candidates } from './candidates.js';
 
-/** Below this share of a row's mass, subtracting the rest of it would leave too few digits. */
+/** Below this fraction of the row's mass, subtraction would lose too much precision. */
 const LEAST_REST = 0.1;
 
 /**
- * The head of a row's ranking after a few of its logits were changed, from the head before: ranking
- * 151,936 logits again takes 0.5 ms. Whatever was not changed and is not in `head` stays below its
- * last candidate, so what ranks above that is known.
+ * Updates the head of a row's ranking after a few logits have changed: ranking 151,936 logits again
+ * takes 0.5 ms. Unchanged logits that are not in `head` are still below its last candidate, so the
+ * ranks above that are known.
  *
  * @param row the logits before, `edited` those after
  * @param touched every token whose logit may have changed
- * @returns at most as many candidates as `head` has; maybe none
+ * @returns at most as many candidates as `head` has, possibly none
  */
 export function editedCandidates(
   head: Candidates,
@@ -30,7 +30,7 @@ export function editedCandidates(
     if (edited[id] > least || (edited[id] === least && id <= leastId) || head.complete)
       ids.push(id);
   }
-  // Nearly sorted; a hundred or two.
+  // One or two hundred ids, nearly sorted.
   ids.sort((a, b) => edited[b] - edited[a] || a - b);
   const count = Math.min(ids.length, head.count);
   return {
@@ -42,11 +42,10 @@ export function editedCandidates(
 }
 
 /**
- * The sum of `exp((logit - largest) / temperature)` after the change, from the sum before
- * (`total`).
+ * Updates the sum of `exp((logit - largest) / temperature)` (`total`) after the change.
  *
  * @param before largest logit before, `after` the largest one after
- * @returns NaN when the sum must be taken anew: the change has taken away nearly all there was
+ * @returns NaN when the sum must be computed again, because the change removed nearly all of it
  */
 export function editedTotal(
   total: number,

@@ -1,12 +1,13 @@
 // Each filter narrows a range of ranks. `weights` are the candidates' probabilities by rank,
-// falling, times any one factor; a filter sees what the ones before it have left.
+// falling, up to a common factor. Filters apply in order, each to the range that the one before it
+// has kept.
 
-/** The first `topK` ranks; 0 keeps all. @returns the end of the range */
+/** Keeps the first `topK` ranks; 0 keeps all. @returns the end of the range */
 export function topKEnd(end: number, topK: number): number {
   return topK > 0 ? Math.min(end, topK) : end;
 }
 
-/** Ranks at least `minP` times as likely as the first. @returns the end of the range */
+/** Keeps ranks at least `minP` times as likely as the first. @returns the end of the range */
 export function minPEnd(weights: Float64Array, end: number, minP: number): number {
   const least = minP * weights[0];
   let kept = 1;
@@ -15,9 +16,9 @@ export function minPEnd(weights: Float64Array, end: number, minP: number): numbe
 }
 
 /**
- * The ranks whose surprise, `-log p`, is nearest the entropy, until their mass reaches `typicalP`;
- * of two equally near ones the likelier comes first. Surprise grows with the rank, so they are
- * neighbors: the range grows from where the entropy lies.
+ * Keeps the ranks whose surprise, `-log p`, is nearest the entropy, until their mass reaches
+ * `typicalP`; of two equally near ranks, the likelier comes first. Surprise grows with the rank, so
+ * the kept ranks are contiguous, and the range grows from the rank at the entropy.
  */
 export function typicalRange(
   weights: Float64Array,

@@ -1,12 +1,12 @@
 import type { TokenId } from '../../scheduler/ids.js';
 
-/** Leaves only the tokens whose bit is set (`TokenConstraint.mask`). Changes `logits` in place. */
+/** Keeps only the tokens whose bit is set (`TokenConstraint.mask`). Changes `logits` in place. */
 export function applyMask(logits: Float32Array, mask: Int32Array): void {
   for (let word = 0; word < mask.length; word++) {
     const bits = mask[word];
     if (bits === -1) continue;
     const end = Math.min(32 * word + 32, logits.length);
-    // In most grammars most words are empty.
+    // In most grammars, most words are zero.
     if (bits === 0) {
       logits.fill(Number.NEGATIVE_INFINITY, 32 * word, end);
       continue;
@@ -18,8 +18,8 @@ export function applyMask(logits: Float32Array, mask: Int32Array): void {
 }
 
 /**
- * Takes the stop tokens away, unless nothing else is left: a grammar that has reached its end
- * allows only them, and ends the text before its least length. Changes `logits` in place.
+ * Masks the stop tokens, unless no other token is allowed: a grammar at its end allows only these,
+ * even before the minimum length. Changes `logits` in place.
  */
 export function banStopTokens(logits: Float32Array, stopTokenIds: readonly TokenId[]): void {
   const kept = stopTokenIds.map((token) => logits[token]);

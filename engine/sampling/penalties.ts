@@ -1,10 +1,10 @@
 import type { SamplingParams } from './sampling-params.js';
 
-/** What the penalties look at. */
+/** The tokens that penalties depend on. */
 export interface TokenHistory {
-  /** Tokens of the prompt; only the repetition penalty looks at them. */
+  /** Tokens of the prompt; only the repetition penalty uses them. */
   readonly prompt: ReadonlySet<number>;
-  /** How often each token stands in the output. */
+  /** Number of occurrences of each token in the output. */
   readonly output: ReadonlyMap<number, number>;
 }
 
@@ -20,8 +20,8 @@ export function applyLogitBias(logits: Float32Array, bias: SamplingParams['logit
 }
 
 /**
- * Changes `logits` in place: first the repetition penalty, over prompt and output, then the two
- * that see only the output.
+ * Changes `logits` in place: first by the repetition penalty, over prompt and output, then by the
+ * two penalties over the output.
  */
 export function applyPenalties(
   logits: Float32Array,
@@ -41,7 +41,7 @@ export function applyPenalties(
   }
 }
 
-/** Less likely for a penalty above 1, whatever the logit's sign. */
+/** A penalty above 1 makes the token less likely, whatever the logit's sign. */
 function repeat(logits: Float32Array, token: number, penalty: number): void {
   logits[token] = logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty;
 }

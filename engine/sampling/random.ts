@@ -2,7 +2,7 @@
 export const PHILOX_WORDS = 4;
 
 const MULTIPLIERS = [0xd2511f53, 0xcd9e8d57] as const;
-/** What the key grows by in each round: the golden ratio, and the square root of 3 less 1. */
+/** Increments of the key in each round: the golden ratio, and the square root of 3 minus 1. */
 const WEYL = [0x9e3779b9, 0xbb67ae85] as const;
 const ROUNDS = 10;
 
@@ -27,25 +27,25 @@ export function philox(counter: readonly number[], key: readonly number[]): Uint
   return Uint32Array.of(a, b, c, d);
 }
 
-/** Seeds are integers from 0 up to and without this: as many as JavaScript's numbers tell apart. */
+/**
+ * Seeds are integers from 0 to this limit, exclusive: those that JavaScript's numbers represent
+ * exactly.
+ */
 export const SEED_LIMIT = 2 ** 53;
 
 /**
  * A uniform number in [0, 1), of 53 bits, from a seed and a counter. A request's n-th token draws
- * the same number whatever ran beside it, and after a preemption too.
+ * the same number in any batch, and after a preemption, too.
  *
- * @param seed 0 to `SEED_LIMIT - 1`: both words are the key
- * @param counter a safe integer, not negative
+ * @param seed 0 to `SEED_LIMIT - 1`; its two words are the key
+ * @param counter a non-negative safe integer
  */
 export function uniform(seed: number, counter: number): number {
   const block = philox([counter >>> 0, upperWord(counter), 0, 0], [seed >>> 0, upperWord(seed)]);
   return ((block[0] >>> 5) * 2 ** 26 + (block[1] >>> 6)) / 2 ** 53;
 }
 
-/**
- * The seed of the `index`-th sequence of a request: `seed + index`, and after the last seed the
- * first.
- */
+/** The seed of the `index`-th sequence of a request: `seed + index`, modulo `SEED_LIMIT`. */
 export function seedOf(seed: number, index: number): number {
   const left = SEED_LIMIT - seed;
   return index < left ? seed + index : index - left;

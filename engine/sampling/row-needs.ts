@@ -2,30 +2,33 @@ import { needsTotal } from './choose.js';
 import { MAX_RANKED } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
 
-/** What a choice needs of its row of logits, known before the row is. */
+/** What a choice needs from its row of logits; determined before the row is computed. */
 export interface RowNeeds {
-  /** How many of the largest logits. */
+  /** Number of largest logits. */
   readonly ranked: number;
-  /** The row itself, in any case. */
+  /** Whether the whole row is needed in any case. */
   readonly whole: boolean;
-  /** The row's sum, and the row itself unless its largest logits decide; null: no sum is needed. */
+  /**
+   * Asks for the row's sum, and for the whole row unless its largest logits decide; null when no
+   * sum is needed.
+   */
   readonly unless: Decision | null;
 }
 
 /**
- * When the largest logits decide: they have more than `neededMass`, or the last has less than
- * `closingRatio` of the first.
+ * The largest logits decide when they have more than `neededMass`, or the last has less than
+ * `closingRatio` times the first's probability.
  */
 export interface Decision {
   readonly neededMass: number;
   readonly closingRatio: number;
 }
 
-/** More than there is: only the other condition can decide. */
+/** More than the total mass, so that only the other condition can decide. */
 const ALL_MASS = 2;
 /**
- * The graph works in float32: in doubt, a row comes out that is then not needed, never the other
- * way round.
+ * The graph computes in float32. The margin makes it return a row that is then not needed, but
+ * never the reverse.
  */
 const MARGIN = 1e-5;
 
@@ -39,15 +42,15 @@ export function rowNeeds(params: SamplingParams, draw: number): RowNeeds {
     return { ranked: MAX_RANKED, whole: false, unless };
   }
   if (!needsTotal(params)) return WHOLE_ROW;
-  // Without top-p the draw says how far down the ranking the choice goes.
+  // Without top-p, the draw determines how far down the ranking the choice can be.
   const mass = topP < 1 ? topP : draw;
   const unless = { neededMass: mass * (1 + MARGIN) + MARGIN, closingRatio: 0 };
   return { ranked: MAX_RANKED, whole: false, unless };
 }
 
 /**
- * After edits of single tokens: the head of the ranking and the sum are corrected, with the row at
- * hand for what they do not decide.
+ * Needs when single tokens' logits are edited: the head of the ranking and the sum are corrected,
+ * and the row is kept for cases that they do not decide.
  */
 export function editedRowNeeds(params: SamplingParams): RowNeeds {
   const unless = needsTotal(params) ? { neededMass: -1, closingRatio: 0 } : null;
@@ -56,7 +59,7 @@ export function editedRowNeeds(params: SamplingParams): RowNeeds {
 
 export const WHOLE_ROW: RowNeeds = { ranked: 1, whole: true, unless: null };
 
-/** What several choices from one row need. They differ in nothing but their draws and edits. */
+/** The needs of several choices from one row, which differ only in their draws and edits. */
 export function joinNeeds(all: readonly RowNeeds[]): RowNeeds {
   const decisions = all.flatMap(({ unless }) => unless ?? []);
   return {

@@ -4,26 +4,27 @@ import { chooseRank, needsTotal, UNDECIDED } from './choose.js';
 import type { SamplingParams } from './sampling-params.js';
 
 /**
- * Candidates that are ranked at first: a power of two that holds the nucleus of most distributions.
+ * Number of candidates that are ranked at first: a power of two that covers the nucleus of most
+ * distributions.
  */
 export const MAX_RANKED = 128;
-/** How many times more when they do not decide. */
+/** Factor by which more are ranked when these do not decide. */
 const GROWTH = 16;
 
 /**
- * Chooses tokens from logits by temperature and filters. It has no state but memory that it reuses:
- * the same logits, parameters and draw always give the same token.
+ * Chooses tokens from logits by temperature and filters. Its only state is reused memory: the same
+ * logits, parameters and draw always give the same token.
  */
 export class Sampler {
   readonly #ranker = new LogitRanker();
   #weights = new Float64Array(MAX_RANKED);
 
   /**
-   * From the head of a ranking alone.
+   * Chooses from the head of a ranking alone.
    *
    * @param draw uniform in [0, 1)
    * @param total see `chooseRank`
-   * @returns null when the whole row must be seen; then `fromRow` gives the token
+   * @returns null when the whole row is needed; then use `fromRow`
    */
   fromCandidates(
     candidates: Candidates,
@@ -37,9 +38,9 @@ export class Sampler {
   }
 
   /**
-   * From a row `[vocabSize]`, which is only read.
+   * Chooses from a row `[vocabSize]`, which is not changed.
    *
-   * @param known the total, see `chooseRank`; NaN: it is computed when it is needed
+   * @param known the total, see `chooseRank`; NaN to compute it when needed
    */
   fromRow(
     row: Float32Array,
@@ -65,10 +66,10 @@ export class Sampler {
   }
 
   /**
-   * Goes on behind the candidates in the order of ids: without filters any fixed order gives the
+   * Continues after the candidates in the order of ids: without filters, any fixed order gives the
    * same distribution, and ranking a whole vocabulary takes long.
    *
-   * @param target mass to walk from the first candidate on
+   * @param target mass at which to stop, counted from the first candidate
    */
   #fromTail(
     row: Float32Array,
@@ -93,7 +94,7 @@ export class Sampler {
   }
 }
 
-/** The first of the largest, so that ties never depend on chance. */
+/** The token with the largest logit; the lowest id among equals, so that ties are deterministic. */
 export function argMax(logits: Float32Array): TokenId {
   let best = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;

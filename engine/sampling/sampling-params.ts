@@ -1,8 +1,7 @@
 import type { TokenId } from '../../scheduler/ids.js';
 
 /**
- * How the next token is chosen from the logits. The fields apply in the order in which they stand
- * here.
+ * How the next token is chosen from the logits. The fields apply in the order of this declaration.
  */
 export interface SamplingParams {
   /** Added to the logits of single tokens. */
@@ -12,11 +11,11 @@ export interface SamplingParams {
    * 2019, CTRL, section 4.1); 1 is neutral.
    */
   readonly repetitionPenalty: number;
-  /** Subtracted once for each time a token stands in the output; 0 is neutral. */
+  /** Subtracted once for each occurrence of a token in the output; 0 is neutral. */
   readonly frequencyPenalty: number;
-  /** Subtracted from the logits of tokens that stand in the output; 0 is neutral. */
+  /** Subtracted from the logits of tokens that occur in the output; 0 is neutral. */
   readonly presencePenalty: number;
-  /** Divides the logits; 0 is greedy, and then nothing below matters. */
+  /** Divides the logits; 0 is greedy, and the fields below have no effect then. */
   readonly temperature: number;
   /** Keeps the `topK` most likely tokens; 0 keeps all. */
   readonly topK: number;
@@ -26,8 +25,8 @@ export interface SamplingParams {
    */
   readonly minP: number;
   /**
-   * Keeps the tokens whose surprise is nearest the entropy, up to this mass (Meister et al. 2023,
-   * locally typical sampling); 1 keeps all.
+   * Keeps the tokens whose surprise is nearest to the entropy, up to this mass (Meister et al.
+   * 2023, locally typical sampling); 1 keeps all.
    */
   readonly typicalP: number;
   /**
@@ -36,11 +35,10 @@ export interface SamplingParams {
    */
   readonly topP: number;
   /**
-   * 0 to `SEED_LIMIT - 1`. It fixes the random number of each token: the same seed, request and
-   * logits give the same tokens. Logits are the same bits alone and in any batch where the model's
-   * products are of integers (W8A8, exports in 8 bits). Where they are of float32, their last bits
-   * may depend on how many rows a step has, so that a choice between two nearly equal tokens may
-   * fall otherwise.
+   * 0 to `SEED_LIMIT - 1`. It determines the random number of each token: the same seed, request
+   * and logits give the same tokens. With integer matmuls (W8A8, 8-bit exports), logits have the
+   * same bits alone and in any batch. With float32 matmuls, their last bits may depend on the
+   * number of rows of a step, which can change a choice between two nearly equal tokens.
    */
   readonly seed: number;
 }

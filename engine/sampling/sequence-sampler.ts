@@ -10,8 +10,8 @@ import type { SamplingParams } from './sampling-params.js';
 import type { TokenConstraint } from './token-constraint.js';
 
 /**
- * Below it, a temperature is taken for 0: the quotients would leave float32. (vLLM draws the line
- * there too.)
+ * Lower temperatures count as 0, because the quotients would overflow float32. (vLLM uses the same
+ * bound.)
  */
 const LEAST_TEMPERATURE = 1e-5;
 
@@ -19,36 +19,35 @@ export interface SequenceSamplerOptions {
   readonly params: SamplingParams;
   readonly promptTokenIds: readonly TokenId[];
   readonly stopTokenIds: readonly TokenId[];
-  /** Stop tokens are not chosen before so many tokens are there. */
+  /** Stop tokens are masked until this many tokens have been generated. */
   readonly minTokens: number;
-  /** Owned from now on. */
+  /** The sampler owns and disposes it. */
   readonly constraint: TokenConstraint | null;
 }
 
-/** What is known of one row of the model's logits. */
+/** The results for one row of the model's logits. */
 export interface RowLogits {
   readonly candidates: Candidates;
-  /** See `chooseRank`; null where it was not asked for. */
+  /** See `chooseRank`; null when it was not asked for. */
   readonly total: number | null;
-  /** `[vocabSize]`, only read; null where the candidates are enough. */
+  /** `[vocabSize]`, read only; null when the candidates are enough. */
   readonly row: Float32Array | null;
 }
 
 /**
- * One completion's way of choosing: its parameters, and what it remembers of its own tokens. It
- * depends on nothing else, so neither the batch nor a preemption nor its siblings change what it
- * chooses.
+ * Chooses the tokens of one sequence by its parameters and its own tokens so far. It depends on
+ * nothing else, so neither the batch nor a preemption nor its siblings change its choices.
  */
 export class SequenceSampler {
   readonly params: SamplingParams;
   readonly #stopTokenIds: readonly TokenId[];
   readonly #minTokens: number;
   readonly #constraint: TokenConstraint | null;
-  /** Only kept for penalties. */
+  /** Kept only when there are penalties. */
   readonly #history: { readonly prompt: Set<number>; readonly output: Map<number, number> } | null;
-  /** Tokens whose logits are edited, but for the mask. */
+  /** Tokens whose logits are edited, not counting the mask. */
   readonly #touched: Set<number>;
-  /** Index of the next token: with the seed it fixes the random number. */
+  /** Index of the next token; together with the seed, it determines the random number. */
   #generated = 0;
 
   constructor(options: SequenceSamplerOptions) {
@@ -67,7 +66,7 @@ export class SequenceSampler {
     ]);
   }
 
-  /** Whether `choose` answers at once; see `TokenConstraint.isReady`. */
+  /** Whether `choose` returns at once; see `TokenConstraint.isReady`. */
   isReady(patience = 0): boolean {
     return this.#constraint?.isReady(patience) ?? true;
   }
@@ -82,9 +81,9 @@ export class SequenceSampler {
   }
 
   /**
-   * What a choice needs of its row.
+   * What a choice needs from its row.
    *
-   * @param ahead tokens that will be accepted before it
+   * @param ahead number of tokens that will be accepted before it
    */
   needs(ahead = 0): RowNeeds {
     if (!this.#editsLogits(ahead)) return rowNeeds(this.params, this.#draw(ahead));
@@ -92,10 +91,10 @@ export class SequenceSampler {
   }
 
   /**
-   * The next token, from the model's logits. Changes nothing: the same call gives the same token
-   * until one is accepted.
+   * Chooses the next token from the model's logits. Changes no state: the same call returns the
+   * same token until one is accepted.
    *
-   * @param logits what `needs` asked for
+   * @param logits the results that `needs` asked for
    * @param edited memory for another row
    */
   choose(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
@@ -104,7 +103,7 @@ export class SequenceSampler {
       : this.#choose(sampler, logits);
   }
 
-  /** The sequence goes on with this token. */
+  /** Appends this token to the sequence. */
   accept(token: TokenId): void {
     this.#generated += 1;
     this.#constraint?.accept(token);
@@ -114,7 +113,7 @@ export class SequenceSampler {
     }
   }
 
-  /** To be called once, when the completion has ended. */
+  /** Call once, when the sequence has ended. */
   dispose(): void {
     this.#constraint?.dispose();
   }
@@ -123,7 +122,7 @@ export class SequenceSampler {
     return uniform(this.params.seed, this.#generated + ahead);
   }
 
-  /** Whether a token is chosen from other logits than the model's. */
+  /** Whether the model's logits are edited before the choice. */
   #editsLogits(ahead: number): boolean {
     return (
       this.#history !== null ||
@@ -158,7 +157,7 @@ export class SequenceSampler {
     if (this.#history) applyPenalties(edited, this.#history, this.params);
     if (mask) applyMask(edited, mask);
     if (this.#bansStopTokens(0)) banStopTokens(edited, this.#stopTokenIds);
-    // A mask may change most of the row; the rest changes a few tokens.
+    // A mask may change most of the row; the other edits change a few tokens.
     if (mask) return sampler.fromRow(edited, this.params, this.#draw(0));
     return this.#chooseTouched(sampler, logits, row, edited);
   }

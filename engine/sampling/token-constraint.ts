@@ -1,38 +1,39 @@
 import type { TokenId } from '../../scheduler/ids.js';
 
 /**
- * Says which tokens may come next in one completion: a grammar's state, seen by the sampler. `mask`
- * belongs to the tokens accepted so far, less those that were rolled back.
+ * Constrains the next token of one sequence: the sampler's view of a grammar's state. `mask` is for
+ * the tokens accepted so far, without those that were rolled back.
  */
 export interface TokenConstraint {
   /**
-   * Whether `mask` answers at once. A mask that another thread computes may be late.
+   * Whether `mask` returns at once. A mask that another thread computes may be late.
    *
-   * @param patience milliseconds that the caller's thread may be blocked for; absent: not at all
+   * @param patience milliseconds for which the caller's thread may be blocked; default 0
    */
   isReady(patience?: number): boolean;
   /**
-   * Resolves once `isReady`; a mask that never comes becomes a failure in the end, and is then
-   * ready.
+   * Resolves once `isReady`. A mask that never arrives becomes a failure after a timeout, which
+   * counts as ready.
    */
   whenReady(): Promise<void>;
   /**
    * `[ceil(vocabSize / 32)]` words; bit `t & 31` of word `t >>> 5` is set when token `t` may come
-   * next. Null: any may. The constraint's memory, valid until the next call. At least one bit is
-   * set: at its end a grammar allows the stop tokens. Blocks the thread unless `isReady`.
+   * next. Null when any token may. The memory belongs to the constraint and is valid until the next
+   * call. At least one bit is set: at its end, a grammar allows the stop tokens. Blocks the thread
+   * unless `isReady`.
    */
   mask(): Int32Array | null;
   /**
-   * The completion goes on with a token that the mask allowed. Several may follow one another
-   * without a look at the masks between them.
+   * Appends a token that the mask allows. Several tokens may be accepted without reading the masks
+   * in between.
    */
   accept(token: TokenId): void;
   /**
-   * Takes the last tokens back: the mask is again the one that stood before them.
+   * Takes the last tokens back: the mask is again the one from before them.
    *
-   * @throws RangeError when fewer were accepted
+   * @throws RangeError when fewer tokens were accepted
    */
   rollback(count: number): void;
-  /** Called once, when the completion has ended, whatever ended it. */
+  /** Called once, when the sequence has ended for whatever reason. */
   dispose(): void;
 }

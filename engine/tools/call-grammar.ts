@@ -4,9 +4,9 @@ import type { OfferedTool } from './tool-format.js';
 import type { ToolPlan } from './tool-plan.js';
 
 /**
- * Calls and nothing else.
+ * A grammar of calls only.
  *
- * @param written with which the prompt already begins the first call
+ * @param written the beginning of the first call, which is already in the prompt
  */
 export function onlyCalls(plan: ToolPlan, written: string): StructurePart[] {
   const { begin, separator, end } = plan.format.language;
@@ -28,8 +28,8 @@ export function onlyCalls(plan: ToolPlan, written: string): StructurePart[] {
 }
 
 /**
- * Calls that follow the schemas of the `strict` functions, or another answer; text stays free where
- * `answer` is null.
+ * Calls that follow the schemas of `strict` functions, or another answer; when `answer` is null,
+ * the text is free.
  */
 export function callsOrAnswer(
   plan: ToolPlan,
@@ -41,7 +41,9 @@ export function callsOrAnswer(
   return [{ kind: 'alternatives', of: [answer ?? alone, [...before, ...onlyCalls(plan, '')]] }];
 }
 
-/** What may be at fault when a grammar of calls is refused: each function's arguments. */
+/**
+ * The parts that may be the reason when a grammar of calls is refused: each function's arguments.
+ */
 export const callSuspects = ({ offered, mode, compact }: ToolPlan): Suspect[] =>
   offered.map((tool) => ({
     spec: argumentsOf(tool, mode !== 'auto', compact),
@@ -49,7 +51,7 @@ export const callSuspects = ({ offered, mode, compact }: ToolPlan): Suspect[] =>
     param: 'tools',
   }));
 
-/** @param skip so many characters of the call are in the prompt */
+/** @param skip number of characters of the call that are already in the prompt */
 function oneCall({ format, offered, mode, compact }: ToolPlan, skip: number): StructurePart {
   const of = offered.map((tool) => {
     const { before, after } = format.language.call(tool.name);

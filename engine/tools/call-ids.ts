@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 
 const hex = (): string => randomUUID().replaceAll('-', '');
 
-/** OpenAI's form. */
+/** An id in OpenAI's form. */
 export function newCallId(): string {
   return `call_${hex()}`;
 }
 
-/** Mistral's chat templates refuse ids that are not nine letters and digits. */
+/** An id of nine letters and digits: Mistral's chat templates refuse all others. */
 export function newShortCallId(): string {
   return hex().slice(0, 9);
 }

@@ -1,48 +1,48 @@
 import { JsonValueScanner } from './json-value-scanner.js';
 import type { ToolEvents } from './tool-events.js';
 
-/** The keys under which models write the arguments. */
+/** Keys under which models write the arguments. */
 const ARGUMENT_KEYS: ReadonlySet<unknown> = new Set(['arguments', 'parameters']);
 
-/** Whether more of the object must come, it is complete, or it is no call. */
+/** Whether the object is incomplete, complete, or no call. */
 export type CallState = 'open' | 'done' | 'malformed';
 
 type Expected = 'object' | 'firstKey' | 'key' | 'colon' | 'value' | 'comma';
 
 /**
- * Reads one call in its commonest form, `{"name": "...", "arguments": {...}}`, character by
+ * Reads one call in its most common form, `{"name": "...", "arguments": {...}}`, character by
  * character. The call begins as soon as its name and the first character of its arguments are
- * known, in whatever order they come; other keys are skipped. Arguments may be an object, or a
- * string that holds one (some models quote it).
+ * known, in either order; other keys are skipped. Arguments may be an object, or a string that
+ * contains one (some models quote it).
  */
 export class CallObject {
   readonly #events: ToolEvents;
   readonly #isName: (name: string) => boolean;
   #expected: Expected = 'object';
-  /** The value or key under way, and its text where it is needed. */
+  /** The value or key that is being read, and its text if it is needed. */
   #scanner: JsonValueScanner | null = null;
   #text = '';
   #key: unknown = null;
   #name: string | null = null;
-  /** Arguments that came before the name. */
+  /** Arguments that precede the name. */
   #early: string | null = null;
   #begun = false;
-  /** The value under way is the arguments of a call that has begun. */
+  /** Whether the value being read is the arguments of a call that has begun. */
   #streaming = false;
   #raw = '';
 
-  /** @param isName which names are calls at all */
+  /** @param isName tells which names are names of functions */
   constructor(events: ToolEvents, isName: (name: string) => boolean) {
     this.#events = events;
     this.#isName = isName;
   }
 
-  /** Whether the call has been passed on; nothing can make it content any more. */
+  /** Whether the call has been passed on, so that it can no longer become content. */
   get begun(): boolean {
     return this.#begun;
   }
 
-  /** All that has been read, while the call has not begun. */
+  /** All text read so far, while the call has not begun. */
   get raw(): string {
     return this.#raw;
   }
@@ -51,7 +51,7 @@ export class CallObject {
     return this.#scanner?.inString === true;
   }
 
-  /** After `malformed` the character has not been read: it belongs to what follows. */
+  /** After `malformed`, the character was not consumed: it belongs to the following text. */
   push(char: string): CallState {
     const state = this.#advance(char);
     if (state !== 'malformed' && !this.#begun) this.#raw += char;
@@ -125,7 +125,7 @@ export class CallObject {
     else if (!this.#begun) this.#text += char;
   }
 
-  /** @returns whether the value fits */
+  /** @returns whether the value is valid there */
   #endValue(): boolean {
     this.#scanner = null;
     if (this.#streaming) {
@@ -142,7 +142,7 @@ export class CallObject {
     return this.#key !== undefined;
   }
 
-  /** Keeps a value that the call is made of. */
+  /** Stores a value that belongs to the call. */
   #keep(): boolean {
     if (this.#key === 'name') {
       const name = parse(this.#text);
@@ -160,7 +160,7 @@ export class CallObject {
     return true;
   }
 
-  /** Passes on a call whose arguments are known already. */
+  /** Passes on a call whose arguments are already known. */
   #pass(text: string): void {
     this.#announce();
     this.#streaming = false;
@@ -174,7 +174,7 @@ export class CallObject {
   }
 }
 
-/** @returns undefined for what is no JSON */
+/** @returns undefined when the text is no JSON */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -14,8 +14,8 @@ const OPEN = '<tool_call>';
 const CLOSE = '</tool_call>';
 
 /**
- * The form of Hermes 2 Pro, Qwen 2.5, Qwen 3, and octavo-tiny; calls follow each other, and text
- * may stand around them:
+ * The form of Hermes 2 Pro, Qwen 2.5, Qwen 3 and octavo-tiny. Calls follow one another, and text
+ * may surround them:
  *
  *     <tool_call>
  *     {"name": "get_weather", "arguments": {"city": "Paris"}}
@@ -45,7 +45,7 @@ class HermesParser implements ToolCallParser {
   readonly #close = new MarkerScanner(CLOSE);
   #state: 'text' | 'call' | 'closing' = 'text';
   #call = this.#newCall();
-  /** What stood before the call's object: content, if the object is none. */
+  /** Text before the call's object; it becomes content if the object is no call. */
   #lead = '';
   #calls = 0;
 
@@ -58,7 +58,7 @@ class HermesParser implements ToolCallParser {
     switch (this.#state) {
       case 'text': {
         const held = this.#open.flush();
-        // White space behind the last call is no text.
+        // White space after the last call is not content.
         if (this.#calls === 0 || held.trim() !== '') this.#events.content(held);
         break;
       }
@@ -93,8 +93,8 @@ class HermesParser implements ToolCallParser {
   }
 
   #takeCall(char: string): void {
-    // No JSON has this character outside of its strings: the model has closed a call whose brackets
-    // do not match.
+    // JSON has this character only in strings: the model has closed a call whose brackets do not
+    // match.
     const broken = char === '<' && this.#call.begun && !this.#call.inString;
     const state = broken ? 'malformed' : this.#call.push(char);
     if (state === 'open') return;
@@ -110,12 +110,12 @@ class HermesParser implements ToolCallParser {
   }
 
   #takeClosing(char: string): void {
-    // Small models close one bracket too many.
+    // Small models often write one closing bracket too many.
     if (char === '}') return;
     const text = this.#close.push(char);
     if (text === '') return;
     this.#state = 'text';
-    // The closing tag may be missing; what stands there instead is text, or the next call.
+    // The closing tag may be missing; then the text in its place is content, or the next call.
     if (text !== null) for (const missed of text + this.#close.flush()) this.#take(missed);
   }
 

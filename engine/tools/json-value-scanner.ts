@@ -1,12 +1,12 @@
 /**
- * Where a character stands: inside the value, its last one, behind it (numbers and words end so),
- * or in no value at all.
+ * Position of a character: inside the value, its last one, after it (how numbers and literals end),
+ * or in no value.
  */
 export type Place = 'inside' | 'last' | 'behind' | 'malformed';
 
 /**
- * Follows one JSON value character by character, to find its end. It tells brackets from strings
- * and no more: whether the value is right JSON is for its reader to say.
+ * Follows one JSON value character by character, to find its end. It distinguishes brackets and
+ * strings only; the reader of the value checks that it is valid JSON.
  */
 export class JsonValueScanner {
   #form: 'none' | 'word' | 'string' | 'container' = 'none';

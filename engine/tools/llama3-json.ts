@@ -7,13 +7,13 @@ import type { OfferedTool, ToolCallParser, ToolEvent, ToolFormat } from './tool-
 const PYTHON_TAG = '<|python_tag|>';
 
 /**
- * The JSON form of Llama 3.1 and later: the message is the call, bare or behind a tag, and further
+ * The JSON form of Llama 3.1 and later: the message is the call, bare or after a tag, and further
  * calls follow after a semicolon:
  *
  *     <|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}}; {"name": ...}
  *
- * Nothing marks a bare call but its form. So only an object that stands at the message's beginning,
- * behind the tag or behind another call, and that names an offered tool, is one.
+ * A bare call has no mark. So only an object at the beginning of the message, after the tag or
+ * after another call counts as a call, and only if it names an offered tool.
  */
 export const LLAMA3_JSON: ToolFormat = {
   name: 'llama3_json',
@@ -36,7 +36,7 @@ class Llama3JsonParser implements ToolCallParser {
   readonly #names: ReadonlySet<string>;
   #state: 'gap' | 'call' | 'text' = 'gap';
   #call = this.#newCall();
-  /** In a gap: what stands before a call. It is content, unless a call follows. */
+  /** Text between calls; it becomes content unless a call follows. */
   #gap = '';
   #calls = 0;
 

@@ -24,7 +24,7 @@ const MISTRAL = {
 };
 
 /**
- * Mistral's forms. Both are read, whichever a template writes:
+ * Mistral's two forms. Both are read, whichever the template writes:
  *
  *     [TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris"}}, ...]
  *     [TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}[TOOL_CALLS]...
@@ -61,9 +61,9 @@ class MistralParser implements ToolCallParser {
   readonly #events = new ToolEvents();
   readonly #marker = new MarkerScanner(TOOL_CALLS);
   #state: 'text' | 'marked' | 'list' | 'object' | 'arguments' = 'text';
-  /** What has been read since the marker; content, if no call comes of it. */
+  /** Text since the marker; it becomes content if no call follows. */
   #lead = '';
-  /** Behind the marker: the name and what follows it, up to the arguments. */
+  /** Text after the marker, up to the arguments: the name and what follows it. */
   #head = '';
   #call = this.#newCall();
   #arguments = new JsonValueScanner();
@@ -79,7 +79,7 @@ class MistralParser implements ToolCallParser {
     const held = this.#marker.flush() + (this.#state === 'list' ? this.#lead : '');
     if (begun) this.#events.end();
     else if (this.#state === 'marked' || this.#state === 'object') this.#giveUp();
-    // Commas and white space behind the last call are no text.
+    // Commas and white space after the last call are not content.
     else if (this.#calls === 0 || !/^[\s,]*$/.test(held)) this.#events.content(held);
     return this.#events.take();
   }
@@ -162,7 +162,7 @@ class MistralParser implements ToolCallParser {
     this.#state = next;
   }
 
-  /** What stands behind the marker is no call. */
+  /** The text after the marker is no call: it becomes content. */
   #giveUp(): void {
     this.#events.content(this.#lead);
     if (this.#state === 'marked') this.#events.content(this.#head);
@@ -179,7 +179,7 @@ class MistralParser implements ToolCallParser {
 /** Name, id and tag before the arguments. */
 const HEAD = /^\s*([\w-]{1,64})\s*(?:\[CALL_ID\]\s*[\w-]{1,64}\s*)?(?:\[ARGS\]\s*)?$/;
 
-/** Whether a text can be, or become, what stands before the arguments. */
+/** Whether a text is, or can become, what precedes the arguments. */
 function isHead(text: string): boolean {
   const [name = '', ...rest] = text.trim().split(/(?=\[)/);
   if (!/^[\w-]{0,64}$/.test(name.trim())) return false;

@@ -1,6 +1,6 @@
 import type { ToolEvent } from './tool-format.js';
 
-/** Collects the events of one push; neighboring pieces of the same kind become one. */
+/** Collects the events of one push; adjacent events of the same kind are joined. */
 export class ToolEvents {
   #events: ToolEvent[] = [];
 
@@ -20,7 +20,7 @@ export class ToolEvents {
     this.#events.push({ kind: 'end' });
   }
 
-  /** What has been collected since the last time. */
+  /** Returns the events since the last call. */
   take(): ToolEvent[] {
     const events = this.#events;
     this.#events = [];

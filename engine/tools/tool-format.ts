@@ -1,56 +1,56 @@
-/** What a text with tool calls says, in order. */
+/** Events of a text with tool calls, in order. */
 export type ToolEvent =
   | { readonly kind: 'content'; readonly text: string }
-  /** A call begins; its name is whole. */
+  /** A call begins; its name is complete. */
   | { readonly kind: 'call'; readonly name: string }
-  /** More of the last call's arguments: JSON text, as the model wrote it. */
+  /** A further piece of the last call's arguments: JSON text, as the model wrote it. */
   | { readonly kind: 'arguments'; readonly text: string }
-  /** The last call is complete, or cut off by the text's end. */
+  /** The last call is complete, or the text ended inside it. */
   | { readonly kind: 'end' };
 
 /**
- * Reads a text that comes in pieces. However it is cut, the events say the same, save that
- * `content` and `arguments` come in other pieces. Held back is what may still become a call; what
- * turns out to be none is content, and nothing of it is lost.
+ * Reads a text that arrives in pieces. However it is split, the events are the same, except that
+ * `content` and `arguments` come in other pieces. Text that may still become a call is held back;
+ * if it does not, it becomes content, and no text is lost.
  *
- * A call that has begun cannot be taken back: arguments are passed on as they come, so they are
+ * A call that has begun cannot be taken back: arguments are passed on as they arrive, so they are
  * JSON only if the model wrote JSON.
  */
 export interface ToolCallParser {
   push(piece: string): ToolEvent[];
-  /** The text's end has come; call it once. */
+  /** Call once, at the end of the text. */
   flush(): ToolEvent[];
 }
 
-/** A function that a request offers, as far as its calls go. */
+/** A function that a request offers to the model. */
 export interface OfferedTool {
   readonly name: string;
   /** JSON schema of the arguments, an object. */
   readonly parameters: object;
-  /** The arguments must follow the schema also where the model is free to call or not. */
+  /** Whether arguments must follow the schema even when the model may choose not to call. */
   readonly strict: boolean;
 }
 
-/** Calls as the model writes them, for a grammar: `begin (call (separator call)*) end`. */
+/** The syntax of calls, for grammars: `begin (call (separator call)*) end`. */
 export interface CallLanguage {
-  /** Regular expressions for what stands in place of calls, and before them. */
+  /** Regular expressions for text instead of calls, and before calls. */
   readonly textAlone: string;
   readonly textBefore: string;
   readonly begin: string;
   readonly end: string;
   readonly separator: string;
-  /** The text of one call around its arguments. */
+  /** The text of one call before and after its arguments. */
   call(name: string): { readonly before: string; readonly after: string };
 }
 
 /** One way in which models write tool calls. */
 export interface ToolFormat {
   readonly name: string;
-  /** Texts that some tokenizers have as special tokens; the parser needs to see them. */
+  /** Texts that are special tokens in some tokenizers; the parser needs them in the text. */
   readonly markers: readonly string[];
   readonly language: CallLanguage;
   createParser(tools: readonly OfferedTool[]): ToolCallParser;
-  /** An id that the model's chat template accepts when the call comes back. */
+  /** An id that the model's chat template accepts in later turns. */
   newCallId(): string;
 }
 

@@ -10,9 +10,9 @@ export interface Tool {
   readonly function: {
     readonly name: string;
     readonly description?: string | null;
-    /** JSON schema of the arguments; without it the function takes none. */
+    /** JSON schema of the arguments; absent when the function takes none. */
     readonly parameters?: object | null;
-    /** The arguments must follow the schema also where the model is free to call or not. */
+    /** Whether arguments must follow the schema even when the model may choose not to call. */
     readonly strict?: boolean | null;
   };
 }
@@ -35,39 +35,38 @@ export type ToolChoice =
       };
     };
 
-/** What a request says of tools, in OpenAI's fields. */
+/** A request's fields about tools, in OpenAI's form. */
 export interface ToolFields {
   readonly tools?: readonly Tool[] | null;
   readonly tool_choice?: ToolChoice | null;
-  /** False: one call at most. */
+  /** False allows at most one call. */
   readonly parallel_tool_calls?: boolean | null;
 }
 
-/** What a request's tools mean for its prompt and its output. */
+/** The consequences of a request's tools for its prompt and its output. */
 export interface ToolPlan {
   readonly format: ToolFormat;
-  /** The tools that may be called, as the request has them: for the chat template. */
+  /** The tools that may be called, in the request's form, for the chat template. */
   readonly shown: readonly object[];
   readonly offered: readonly OfferedTool[];
   /**
-   * `auto`: the model decides; `required`: at least one call must come; `named`: exactly one, of
-   * the only tool offered.
+   * `auto`: the model decides; `required`: at least one call; `named`: exactly one call of the only
+   * tool offered.
    */
   readonly mode: 'auto' | 'required' | 'named';
   readonly maxCalls: number;
-  /** Arguments that follow a grammar have no white space. */
+  /** Whether arguments that follow a grammar are written without white space. */
   readonly compact: boolean;
 }
 
 /**
- * Checks the fields about tools, and says what follows from them.
+ * Checks the fields about tools, and derives a plan from them.
  *
- * Tools that may not be called are not shown to the model either: what it does not know it cannot
- * call.
+ * Tools that may not be called are not shown to the model, so that it cannot call them.
  *
  * @param format null when the server does not read calls
- * @param compact arguments that follow a grammar have no white space
- * @returns null when nothing may be called
+ * @param compact whether arguments that follow a grammar are written without white space
+ * @returns null when no tool may be called
  * @throws OctavoError `invalid_request`
  */
 export function planTools(
@@ -100,7 +99,7 @@ export function planTools(
   const allowed = tools.filter((tool) => names === null || names.has(tool.function.name));
   return {
     format,
-    // Templates look into the parameters, also of functions that have none.
+    // Templates read the parameters even of functions without any.
     shown: allowed.map((tool) => ({
       ...tool,
       function: { ...tool.function, parameters: parametersOf(tool) },
@@ -137,12 +136,14 @@ function checkTools(tools: readonly Tool[]): void {
 }
 
 /**
- * All tools together. The template that shows them to the model runs on the thread that serves
- * HTTP, and takes some 15 us for a value: as much as it may keep others waiting.
+ * Maximum number of values in all tools together. The template that shows them runs on the thread
+ * that serves HTTP, and takes some 15 us for each value, during which other requests wait.
  */
 const MAX_VALUES = 10_000;
 
-/** More values than these take the template some milliseconds: such requests take turns. */
+/**
+ * Above this number of values, the template takes some milliseconds, so such requests take turns.
+ */
 const MANY_VALUES = 300;
 
 export const areLarge = (tools: readonly object[] | null | undefined): boolean =>
@@ -159,7 +160,7 @@ export function assertFewValues(tools: readonly object[]): void {
 
 interface Choice {
   readonly mode: ToolPlan['mode'] | 'none';
-  /** Tools that may be called; null: all. */
+  /** Names of the tools that may be called; null for all. */
   readonly names: ReadonlySet<string> | null;
 }
 

@@ -5,14 +5,14 @@ import type { StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 import { TRACE_VERSION, type TraceEvent } from './step-trace.js';
 
-/** Where this code answers otherwise than the trace says. */
+/** The first difference between this code's results and a trace. */
 export interface TraceDifference {
-  /** From 1. */
+  /** Line number, from 1. */
   readonly line: number;
   readonly event: TraceEvent['event'];
   /**
-   * The first place in the answer that differs, as `sequences[0].numComputed`; empty: the answer
-   * itself.
+   * The first place in the result that differs, such as `sequences[0].numComputed`; empty for the
+   * result itself.
    */
   readonly at: string;
   readonly traced: unknown;
@@ -23,11 +23,11 @@ export interface ReplayResult {
   readonly runs: number;
   readonly requests: number;
   readonly steps: number;
-  /** Null when every answer is the same; nothing behind it was replayed. */
+  /** Null when all results are the same. Later events were not replayed. */
   readonly difference: TraceDifference | null;
 }
 
-/** One run of a trace, on a scheduler of its own. */
+/** One run of a trace, on its own scheduler. */
 class Run {
   readonly #scheduler: Scheduler;
   readonly #cache: KvCacheManager;
@@ -45,7 +45,7 @@ class Run {
     this.#scheduler = new Scheduler(scheduler, this.#cache);
   }
 
-  /** @returns the scheduler's answer */
+  /** @returns the scheduler's result */
   call(event: Exclude<TraceEvent, { event: 'start' }>): unknown {
     const scheduler = this.#scheduler;
     switch (event.event) {
@@ -76,7 +76,7 @@ class Run {
 }
 
 /**
- * Makes the calls of a trace again, and compares every answer with the one that was given then.
+ * Repeats the calls of a trace, and compares every result with the recorded one.
  *
  * @throws OctavoError `usage` for a line that is no event of a trace
  */
@@ -127,10 +127,10 @@ interface Place {
   readonly replayed: unknown;
 }
 
-/** @returns where the answers differ; an error that is thrown now differs from every answer */
+/** @returns the place of the difference; an error that is thrown now differs from every result */
 function replayEvent(run: Run, event: Exclude<TraceEvent, { event: 'start' }>): Place | null {
   try {
-    // As it would have been written.
+    // In the form in which it is written.
     const answer = JSON.parse(JSON.stringify(run.call(event))) as unknown;
     if (event.event === 'apply') run.checkIntegrity();
     return firstDifference(event.answer, answer, '');

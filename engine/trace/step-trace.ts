@@ -13,25 +13,25 @@ import type { RequestSpec } from '../../scheduler/sequence.js';
 import type { SequenceOutput, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 
-/** What decides in a cache, without those who watch it. */
+/** The part of a cache's configuration that affects decisions, without observers. */
 export interface TracedCacheConfig
   extends Pick<KvCacheConfig, 'numBlocks' | 'blockSize' | 'enablePrefixCaching' | 'groups'> {
-  /** Absent in traces of before there was a choice: `lru`. */
+  /** Absent in traces from before the policy could be chosen: `lru`. */
   readonly eviction?: EvictionPolicyName;
 }
 
-/** A cache whose decisions can be told: its eviction policy has a name. */
+/** A cache whose decisions can be traced, because its eviction policy has a name. */
 export interface NamedCacheConfig extends KvCacheConfig {
   readonly eviction?: EvictionPolicyName;
 }
 
 /**
- * One call of the scheduler or its cache, with the answer that it gave. Plain data, one JSON line
- * each: a trace holds all that a scheduler decides by, so the same code gives the same answers to
- * the same calls.
+ * One call of the scheduler or its cache, with its result, as plain data: one JSON line each. A
+ * trace contains everything that a scheduler decides by, so the same code returns the same results
+ * for the same calls.
  */
 export type TraceEvent =
-  /** Begins a run; a file may hold several, when an engine was started again. */
+  /** Begins a run; a file has several when the engine was restarted. */
   | {
       readonly event: 'start';
       readonly version: typeof TRACE_VERSION;
@@ -47,9 +47,9 @@ export type TraceEvent =
   | { readonly event: 'resetPrefixCache'; readonly answer: boolean }
   | {
       readonly event: 'schedule';
-      /** What was guessed, in the order in which it was asked for. */
+      /** Proposed tokens, in the order of the requests for them. */
       readonly proposals: readonly (readonly TokenId[])[];
-      /** Sequences that were left out. */
+      /** Sequences that were left out of the step. */
       readonly held: readonly SequenceId[];
       readonly answer: StepPlan | null;
     }
@@ -61,12 +61,15 @@ export type TraceEvent =
 
 export const TRACE_VERSION = 2;
 
-/** Takes an event; it is read before the call returns, so that it may hold what changes later. */
+/**
+ * Receives an event, and reads it before returning, so the event may refer to data that changes
+ * later.
+ */
 export type TraceWriter = (event: TraceEvent) => void;
 
 /**
- * Appends events to a file, each on its line and at once: when the process dies, the last one is
- * there. The file is open until the thread ends.
+ * Appends events to a file, one line each, without buffering: if the process dies, the last event
+ * is in the file. The file stays open until the thread ends.
  *
  * @throws OctavoError `usage` when the file cannot be opened
  */
@@ -86,7 +89,9 @@ export function openTrace(path: string): TraceWriter {
   };
 }
 
-/** A scheduler and its cache. @param write told of all that they decide; null: nobody is */
+/**
+ * Creates a scheduler and its cache. @param write receives all that they decide; null for no trace
+ */
 export function createScheduler(
   config: SchedulerConfig,
   cacheConfig: NamedCacheConfig,
@@ -100,7 +105,7 @@ export function createScheduler(
   return { cache, scheduler: new TracedScheduler(config, cacheConfig, cache, write) };
 }
 
-/** A cache that tells of the one change that is made beside its scheduler. */
+/** A cache that records the one change that is made without its scheduler. */
 class TracedCache extends KvCacheManager {
   readonly #write: TraceWriter;
 
@@ -116,7 +121,7 @@ class TracedCache extends KvCacheManager {
   }
 }
 
-/** A scheduler that tells of every call that may change what it decides. */
+/** A scheduler that records every call that may change its decisions. */
 class TracedScheduler extends Scheduler {
   readonly #write: TraceWriter;
 
@@ -138,8 +143,8 @@ class TracedScheduler extends Scheduler {
   }
 
   override add(spec: RequestSpec): Refusal | null {
-    // With the salt as the trace has it: block hashes are the same in a replay, and a policy may
-    // decide by them.
+    // Uses the salt as written in the trace, so that block hashes are the same in a replay: a
+    // policy may decide by them.
     const told = specOf(spec);
     const answer = super.add(told);
     this.#write({ event: 'add', spec: told, answer });
@@ -181,7 +186,7 @@ class TracedScheduler extends Scheduler {
   }
 }
 
-/** Callers hand over more than the scheduler reads. */
+/** Callers pass more fields than the scheduler reads. */
 function configOf(config: SchedulerConfig): SchedulerConfig {
   const { policy, maxNumSeqs, maxNumBatchedTokens, longPrefillThreshold } = config;
   const { maxModelLength, switchLengths, modelFingerprint } = config;
@@ -206,7 +211,7 @@ function specOf(spec: RequestSpec): RequestSpec {
     stopTokenIds,
     priority,
     arrivalTime,
-    // A secret; equal ones stay equal.
+    // The salt is a secret, so a digest is written; equal salts stay equal.
     cacheSalt:
       cacheSalt === null ? null : createHash('sha256').update(cacheSalt).digest('base64url'),
     ...(adapter !== undefined && { adapter }),

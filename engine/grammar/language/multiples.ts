@@ -9,10 +9,10 @@ import {
 } from './expression.js';
 import { Remainders } from './remainders.js';
 
-/** States that are looked at: a tenth of a second. */
+/** Maximum number of states that are visited, in about a tenth of a second. */
 const MAX_SEEN = 20_000;
 
-/** States that are left, which the library compiles one by one. */
+/** Maximum number of states of the result, which the library compiles one by one. */
 const MAX_LEFT = 2000;
 
 const MAX_MODULUS = 10n ** 12n;
@@ -22,8 +22,8 @@ const POINT = 0x2e;
 const MINUS = 0x2d;
 
 /**
- * What is read: a place of the automaton of all numbers, the digits behind the point (-1: no point
- * yet), and a remainder.
+ * State after reading some digits: a state of the automaton of all numbers, the number of digits
+ * after the decimal point (-1 before the point), and a remainder.
  */
 interface State {
   readonly at: number;
@@ -32,16 +32,17 @@ interface State {
 }
 
 /**
- * Those of some numbers that are multiples of a decimal: the product of their automaton with one
- * that knows remainders. Numbers have bounded length, so it has no cycles, and states with equal
- * ways become one from the last digit to the first (Revuz 1992, "Minimisation of acyclic
- * deterministic automata in linear time").
+ * The multiples of a decimal among some numbers: the product of the numbers' automaton with an
+ * automaton of remainders. Numbers have bounded length, so it has no cycles, and equivalent states
+ * are merged from the last digit to the first (Revuz 1992, "Minimisation of acyclic deterministic
+ * automata in linear time").
  *
  * @param numbers decimals without exponent, regular, of bounded length
  * @param of `units / 10 ** scale`
- * @param define makes a rule of an expression
- * @param work what automata of the whole grammar have cost
- * @returns null when there is none; 'too many' when it takes more states than are supported
+ * @param define defines a rule for an expression
+ * @param work work that the automata of the whole grammar have cost
+ * @returns null when there are no multiples; 'too many' when it needs more states than are
+ *   supported
  */
 export function multiplesAmong(
   numbers: Expression,

@@ -1,11 +1,11 @@
 /**
- * What must be known of the digits read so far to tell whether a decimal number will be a multiple
- * of `modulus / 10 ** scale`: the remainder of the number so far, in units of `10 ** -scale`.
- * Numbers have at most `scale` digits behind the point.
+ * Decides, digit by digit, whether a decimal number is a multiple of `modulus / 10 ** scale`, from
+ * the remainder of the digits so far, in units of `10 ** -scale`. Numbers have at most `scale`
+ * digits after the decimal point.
  */
 export class Remainders {
   readonly #modulus: number;
-  /** Units of the last digit before the point, and of each digit behind it. */
+  /** Units of the last digit before the decimal point, and of each digit after it. */
   readonly #weights: readonly number[];
   readonly #scale: number;
   readonly #alike = new Map<string, number>();
@@ -13,7 +13,7 @@ export class Remainders {
 
   /**
    * @param modulus above zero, at most 1e12: ten times a remainder must be an exact double
-   * @param scale digits behind the point
+   * @param scale digits after the decimal point
    */
   constructor(modulus: number, scale: number) {
     this.#modulus = modulus;
@@ -24,8 +24,8 @@ export class Remainders {
   }
 
   /**
-   * @param place of the digit: 0 before the point, 1 for the first behind it
-   * @returns the remainder with one more digit; null when it is one digit too many
+   * @param place position of the digit: 0 before the decimal point, 1 for the first after it
+   * @returns the remainder with one more digit; null when there is no room for the digit
    */
   next(remainder: number, digit: number, place: number): number | null {
     if (place > this.#scale) return null;
@@ -35,9 +35,9 @@ export class Remainders {
   }
 
   /**
-   * Many remainders of an integer say the same of all that may follow, if 2 or 5 divide the
-   * modulus: of 1,000 only the last zeros count, and 4 of 1,000 remainders differ. Two are alike
-   * when with no more digits, one more, two and so on the same digits lead to a multiple.
+   * If 2 or 5 divides the modulus, many remainders of an integer are equivalent: for 1,000, only
+   * trailing zeros count, and only 4 of 1,000 remainders differ. Two remainders are equivalent when
+   * the same further digits, of any number, lead to a multiple.
    */
   #firstAlike(remainder: number): number {
     const known = this.#first.get(remainder);

@@ -1,11 +1,11 @@
-/** A number as its shortest decimal has it: `units / 10 ** scale`, with the smallest scale. */
+/** A number from its shortest decimal: `units / 10 ** scale`, with the smallest scale. */
 export interface Decimal {
   readonly units: bigint;
   readonly scale: number;
 }
 
 /**
- * Whole part and fraction of a number's magnitude, as its shortest decimal has them: 1.50e1 is
+ * Integer part and fraction of a number's magnitude, from its shortest decimal: 1.50e1 is
  * `[15n, '']`.
  */
 export function digitsOf(value: number): [whole: bigint, fraction: string] {
@@ -26,14 +26,15 @@ export function decimalOf(value: number): Decimal {
 }
 
 /**
- * By the decimals that people write: 0.3 is a multiple of 0.1, though the doubles of both are not.
+ * Compares decimals as they are written: 0.3 is a multiple of 0.1, although that is not true of the
+ * two doubles.
  */
 export function isMultiple(value: number, of: Decimal): boolean {
   const [a, b] = unitsOf(decimalOf(value), of);
   return a % b === 0n;
 }
 
-/** The smallest decimal that is a multiple of both, which are above zero. */
+/** The smallest decimal that is a multiple of both; both must be above zero. */
 export function leastCommonMultiple(one: Decimal, other: Decimal): Decimal {
   const [a, b] = unitsOf(one, other);
   let units = (a / greatestCommonDivisor(a, b)) * b;
@@ -45,7 +46,7 @@ export function leastCommonMultiple(one: Decimal, other: Decimal): Decimal {
   return { units, scale };
 }
 
-/** Both in units of the finer scale. */
+/** Both numbers in units of the finer scale. */
 function unitsOf(one: Decimal, other: Decimal): [bigint, bigint] {
   const scale = Math.max(one.scale, other.scale);
   return [

@@ -5,11 +5,11 @@ import type { RuleContext } from './rule-context.js';
 import { isEqual, type Shape, shapeOf, writtenKinds } from './shape.js';
 
 /**
- * All values that are written for a schema, each once: of `enum` and `const`, booleans, null, and
- * integers between two bounds.
+ * All values that are written for a schema, each once: those of `enum` and `const`, booleans, null,
+ * and integers between two bounds.
  *
- * @param most values of interest
- * @returns null when there are more, or when they cannot be told one by one
+ * @param most maximum number of values
+ * @returns null when there are more, or when they cannot be enumerated
  */
 export function finiteValues(
   meet: Meet,
@@ -49,7 +49,7 @@ function valuesOfKinds(shape: Shape, most: number): unknown[] | null {
 function integersOf({ min, max, multipleOf }: Shape, most: number): number[] | null {
   if (!min || !max) return null;
   const first = Math.ceil(min.value);
-  // With `multipleOf` fewer are valid, of a range that is still looked at as a whole.
+  // With `multipleOf`, fewer are valid, but the whole range is still searched.
   const length = Math.floor(max.value) - first + 1;
   if (length > (multipleOf ? most * 100 : most + 2)) return null;
   return Array.from({ length: Math.max(0, length) }, (_, index) => first + index);

@@ -24,7 +24,10 @@ const EXPONENT_DIGITS = 2;
  */
 export const EXACT_DIGITS = 15;
 
-/** Behind the point of a number with bounds, unless its bounds or `multipleOf` have more. */
+/**
+ * Digits after the decimal point of a number with bounds, unless its bounds or `multipleOf` have
+ * more.
+ */
 const BOUNDED_FRACTION_DIGITS = 6;
 
 export interface Bound {
@@ -61,10 +64,10 @@ export const ANY_NUMBER = sequence(
 );
 
 /**
- * Integers within bounds, digit by digit.
+ * Integers within bounds, as digits.
  *
- * @param count digits of an integer that has no bound, at most
- * @returns null when there is none
+ * @param count maximum number of digits of an unbounded integer
+ * @returns null when there are none
  */
 export function integersBetween(
   { min, max }: Bounds,
@@ -129,10 +132,11 @@ function sameLength(low: string, high: string): Expression {
 }
 
 /**
- * Decimal numbers within bounds, without exponent; any number when there are none.
+ * Decimal numbers within bounds, without exponent; any number when there are no bounds.
  *
- * @param places digits behind the point that must be possible; null: what bounds leave
- * @returns null when there is none
+ * @param places digits after the decimal point that must be possible; null for those that bounds
+ *   leave
+ * @returns null when there are none
  */
 export function numbersBetween(
   { min, max }: Bounds,
@@ -235,7 +239,7 @@ function fractions(
 }
 
 /**
- * @param places digits behind the point that must be possible
+ * @param places digits after the decimal point that must be possible
  * @returns a bound that cannot be enforced exactly, because with more digits two decimals may be
  *   the same double; null when all can
  */
