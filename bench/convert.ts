@@ -28,7 +28,7 @@ interface Conversion {
   readonly nbits: boolean;
 }
 
-/** Most memory that this process has ever had, in bytes. */
+/** Peak memory of this process, in bytes. */
 function peakMemory(): number {
   return 1024 * process.resourceUsage().maxRSS;
 }

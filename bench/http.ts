@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
+import { assertLinux } from './lib/processor-shares.js';
 import { type Cell, median, publish } from './lib/report.js';
 
-// What the HTTP side costs: the real server in front of an engine that computes nothing, and the
-// main thread's share when a real engine runs beside it. Server and client are processes of their
-// own and share the machine.
+// The cost of the HTTP side: the real server in front of an engine that computes nothing, and the
+// main thread's share when a real engine runs, too. Server and client are separate processes and
+// share the machine.
+
+assertLinux();
 
 const CONNECTIONS = 64;
 const SECONDS = Number(process.argv[2] ?? 5);
@@ -167,8 +170,8 @@ for (const route of ['/v1/completions', '/v1/chat/completions']) {
 await scripted.stop();
 
 const real = await BenchServer.start('worker');
-// Hot, so that it writes on and on: behind the end of its text, the model says end-of-text, which
-// has no chunk.
+// At a high temperature, so that the model does not stop: after the end of its text, it would
+// generate end-of-text tokens, which have no chunk.
 const { rate, cpu, step, merged } = await streaming(real, '/v1/completions', 32, 2);
 await real.stop();
 const stepMs = stepMilliseconds();

@@ -11,8 +11,8 @@ import { loadSegments } from '../engine/runner/segment-session.js';
 import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 
-// What it takes to make a model ready: a hash of its files (in a thread, beside the rest), reading
-// and rewriting its graph, sessions, and a look at whether tokens of different sequences mix.
+// The time to prepare a model: hashing its files (in a thread, concurrently), reading and rewriting
+// its graph, creating sessions, and checking that tokens of different sequences do not mix.
 
 const TIMES = 5;
 /** Tables of rotations are made for no more, as in the other measurements. */

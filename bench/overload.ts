@@ -8,8 +8,8 @@ import { type LoadState, newLoadState, runLoad } from './serve/run-load.js';
 import { summarize } from './serve/statistics.js';
 import { Workload } from './serve/workload.js';
 
-// What 20 times the load that fits does to the admitted requests: the compiled server with its
-// default limits and the embedded model, and clients that come at their times, whether the server
+// The effect of 20 times the sustainable load on admitted requests: the compiled server with its
+// default limits and the embedded model, and clients that send at given times, whether the server
 // keeps up or not.
 
 const SECONDS = Number(process.argv[2] ?? 12);

@@ -11,8 +11,8 @@ import {
 import { OrtProfile } from './lib/ort-profile.js';
 import { type Cell, median, publish, type Report } from './lib/report.js';
 
-// What a step's time goes to, operator by operator: ONNX Runtime's own profile of all segments.
-// Other than bench:step, which measures whole steps and disturbs nothing.
+// A step's time by operator, from ONNX Runtime's own profile of all segments. Profiling disturbs
+// the measurement; bench:step measures whole steps without it.
 
 const CONTEXT = 512;
 /** Steps of each kind that are looked at. */

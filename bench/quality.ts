@@ -13,9 +13,9 @@ import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type Cell, publish } from './lib/report.js';
 
-// What int8 products and small pages cost in quality, on the embedded model: held-out questions
-// with one right answer, and the perplexity of held-out text. Made by
-// models/octavo-tiny/training/quality_samples.py.
+// The effect of int8 matmuls and small pages on quality, with the embedded model: held-out
+// questions with one right answer, and the perplexity of held-out text.
+// models/octavo-tiny/training/quality_samples.py generates both.
 
 interface Sample {
   readonly task: string;

@@ -11,8 +11,8 @@ import { type Cell, median, publish } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
 
-// What a decode step costs by what its completions want of the logits. One layer and the LM head
-// are enough to see it. The kinds take turns, so that a busy machine slows all of them.
+// The cost of a decode step by kind of sampling. One layer and the LM head are enough to measure
+// it. The kinds take turns, so that other load on the machine slows all of them.
 
 const shape = (process.argv[2] ?? 'qwen2.5-0.5b-head') as ShapeName;
 if (!(shape in SHAPES))

@@ -11,8 +11,8 @@ import { Scheduler } from '../scheduler/scheduler.js';
 import type { StepPlan } from '../scheduler/step-plan.js';
 import { type Cell, median, publish } from './lib/report.js';
 
-// What a decode step costs beside the model: a scripted one answers at once, so that all time is
-// Octavo's own JavaScript.
+// The cost of a decode step without the model: a scripted model answers at once, so that all time
+// is Octavo's own JavaScript.
 
 const SEQUENCES = [1, 32, 256, 1024];
 const CONTEXT = 512;

@@ -13,8 +13,7 @@ import {
 } from './lib/bench-engine.js';
 import { type Cell, median, publish, type Report } from './lib/report.js';
 
-// Where the time of a step goes, and what three of the engine's ideas cost or save: the cut, the
-// prefix cache, paging.
+// The time of a step by phase, and what the cut, the prefix cache and paging cost or save.
 
 const model = benchModelFromArgv();
 /** Steps, at least, over which a median is taken; contexts are then around the stated length. */

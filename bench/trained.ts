@@ -9,9 +9,8 @@ import { type Cell, publish } from './lib/report.js';
 import { trainedModel } from './models/trained-model.js';
 import type { Summary } from './serve/statistics.js';
 
-// A trained model as people run it: SmolLM2-135M-Instruct with its 4-bit weights, loaded by
-// `octavo bench serve` as any server would be. Prompts have nothing in common, and the prefix cache
-// would find nothing in them.
+// A trained model under load: SmolLM2-135M-Instruct with its 4-bit weights, loaded by
+// `octavo bench serve`. Prompts have nothing in common, so the prefix cache finds nothing.
 
 const [INPUT, OUTPUT] = [128, 64];
 const CLIENTS = [1, 8, 32] as const;

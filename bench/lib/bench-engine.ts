@@ -24,11 +24,11 @@ export interface BenchModel {
   readonly directory: string;
   /** For the name of the results: what differs from the plain model. */
   readonly variant: readonly string[];
-  /** For people. */
+  /** Description for the report. */
   readonly description: string;
 }
 
-/** Makes the model if need be. @throws Error for a word that is not allowed, with those that are */
+/** Creates the model if necessary. @throws Error for an unknown argument; lists those allowed */
 export function benchModelFromArgv(): BenchModel {
   const { values: flags, positionals } = parseArgs({
     allowPositionals: true,

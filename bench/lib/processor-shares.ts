@@ -1,6 +1,15 @@
 import { readFileSync } from 'node:fs';
 
-// Who has the processors while something is measured; Linux only.
+// Shares of processor time during a measurement.
+
+/** @throws Error on other systems than Linux, for measurements that read /proc */
+export function assertLinux(): void {
+  if (process.platform !== 'linux') {
+    throw new Error(
+      `this measurement reads /proc, so it runs on Linux only, not on ${process.platform}`,
+    );
+  }
+}
 
 /**
  * Clock ticks that all processors have worked since the system's start, and that they have been
@@ -15,7 +24,7 @@ function processorTicks(): { busy: number; all: number } {
   return { busy: all - ticks[3] - ticks[4], all };
 }
 
-/** Of a process with all its threads. */
+/** Clock ticks of a process with all its threads. */
 function ticksOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -26,12 +35,13 @@ function ticksOf(pid: number): number {
 export interface ProcessorShares {
   /** This process: the client. */
   readonly client: number;
-  /** What neither the server nor the client has taken. */
+  /** Share of all other processes. */
   readonly foreign: number;
 }
 
-/** Begins to look. @returns what ends it */
+/** Starts measuring; Linux only. @returns a function that ends it */
 export function processorShares(server: number): () => ProcessorShares {
+  assertLinux();
   const look = () => ({
     ...processorTicks(),
     server: ticksOf(server),

@@ -1,7 +1,7 @@
 import { uniform } from '../../engine/sampling/random.js';
 import type { Load, LoadOutcome, Turn } from './protocol.js';
 
-/** A load's recipe; prompts are made anew for each round, so that no cache knows them. */
+/** A load's recipe. Prompts are new in each round, so that no cache has them. */
 export interface LoadRecipe {
   readonly name: string;
   /** Measured in every round; the others once. */
@@ -38,8 +38,8 @@ const plain = (concurrency: number, prompt: number): LoadRecipe => ({
 });
 
 /**
- * Before anything is measured, the same for all: code that is compiled as it runs, memory and files
- * that are touched for the first time.
+ * Runs before anything is measured, the same for all: it compiles code, and touches memory and
+ * files for the first time.
  */
 export const WARM_UP: LoadRecipe = { ...plain(1, 512), name: 'warm-up', conversations: 2 };
 
@@ -95,8 +95,8 @@ export function makeLoad(recipe: LoadRecipe, vocab: number, seed: number, sequen
     return recipe.prompts.map((length): Turn => {
       history.push(...ids(length));
       const prompt = [...history];
-      // The client edits the answers, the same for all peers: nobody knows their tokens, not even
-      // who has generated others.
+      // The client edits the answers in the same way for all peers, so that no cache has their
+      // tokens, not even that of the peer that generated them.
       history.push(...ids(recipe.maxTokens));
       return { prompt, maxTokens: recipe.maxTokens };
     });

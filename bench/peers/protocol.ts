@@ -5,8 +5,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /**
- * What all peers are asked to do. Conversations begin in order, `concurrency` at a time; a turn's
- * prompt holds all before it.
+ * A load for all peers. Conversations begin in order, `concurrency` at a time; a turn's prompt
+ * contains all earlier turns.
  */
 export interface Load {
   readonly name: string;

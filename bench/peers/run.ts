@@ -11,14 +11,14 @@ import { Driver, type Load, type LoadOutcome } from './protocol.js';
 import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
 import { VARIANTS, type Variant } from './variants.js';
 
-// Octavo and what people use today, on one machine, in turn: each variant in a process of its own,
-// never two at once, the same requests for all. Every round starts its variants anew, in the
-// opposite order.
+// Compares Octavo with other engines on one machine, in turn: each variant runs in its own process,
+// never two at once, with the same requests. Every round starts all variants again, in the opposite
+// order.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const MAX_ROUNDS = 3;
 
-/** How long the loads of no target take, in rounds. */
+/** Time that the loads without a target take, in rounds. */
 const REST_OF_ROUND = 1.8;
 
 const { values: options } = parseArgs({
@@ -170,7 +170,7 @@ for (; rounds < (options.quick ? 1 : MAX_ROUNDS); rounds++) {
   if (!fits(contenders, 1.1)) break;
   await round(rounds, contenders, core);
 }
-// What no target hangs on, once, as time allows: more prompt tokens than a round has.
+// Loads without a target run once, as time allows: they have more prompt tokens than a whole round.
 const skipped: string[] = [];
 for (const variant of contenders) {
   if (options.quick || fits([variant], REST_OF_ROUND)) await runVariant(variant, rest, rounds);

@@ -18,10 +18,9 @@ export interface BenchServeResult {
 }
 
 /**
- * Loads an OpenAI-compatible endpoint and takes its measure. Writes the files that the options
- * name.
+ * Loads an OpenAI-compatible endpoint and measures it. Writes the files that the options name.
  *
- * @param signal ends the run early; the result is then what there is
+ * @param signal ends the run early; the result then covers what has been measured
  * @param onStart called before the first request that counts
  * @throws OctavoError `endpoint_unusable` when the model's name cannot be asked for, or when the
  *   warm-up fails
@@ -52,7 +51,7 @@ export async function benchServe(
   return { summary, markdown };
 }
 
-/** Prompts behind those of the run: what they leave in a prefix cache, the run does not find. */
+/** Uses other prompts than the run, so that the run finds nothing of them in a prefix cache. */
 async function warmUp(
   { warmup, count }: BenchServeOptions,
   client: StreamingClient,
@@ -98,7 +97,7 @@ async function firstModel({ url, apiKey }: BenchServeOptions['endpoint']): Promi
   }
 }
 
-/** Errors of several addresses have a code and no message. */
+/** Errors for several addresses have a code and no message. */
 function errorCode(error: Error): string {
   return (error as NodeJS.ErrnoException).code ?? error.name;
 }

@@ -6,7 +6,7 @@ import type { Prompt } from './workload.js';
 /** What happened to one request. Times are milliseconds of the monotonic clock. */
 export interface RequestResult {
   readonly sentAt: number;
-  /** First output: text, or the end when a model says nothing. Null: there was none. */
+  /** Time of the first output: text, or the end of an empty answer. Null when there was none. */
   readonly firstTokenAt: number | null;
   readonly endedAt: number;
   /** Between chunks with output. */
@@ -14,16 +14,16 @@ export interface RequestResult {
   readonly text: string;
   readonly promptTokens: number;
   readonly outputTokens: number;
-  /** What was asked for, at most. */
+  /** The requested maximum. */
   readonly maxTokens: number;
-  /** As far as the server tells. */
+  /** Cached prompt tokens, if the server reports them. */
   readonly cachedTokens: number;
   /** Where the counts of tokens come from; chunks are a guess, for servers without usage. */
   readonly countedBy: 'usage' | 'chunks';
   readonly finishReason: string | null;
   /** Kind of the error; null: the answer is complete. `cut` is no error, the run was ended. */
   readonly error: string | null;
-  /** What the server, or the network, said about the error. */
+  /** The error message of the server or the network. */
   readonly errorDetail: string | null;
 }
 
@@ -144,7 +144,7 @@ function promptFields(prompt: Prompt): object {
   }
 }
 
-/** What a stream has brought so far. */
+/** The state of a stream so far. */
 class StreamRecord {
   readonly #now: () => number;
   readonly #onOutput: () => void;
@@ -215,7 +215,7 @@ class StreamRecord {
     for (const { text, delta, finish_reason: finish } of chunk.choices ?? []) {
       const piece = text ?? delta?.content ?? '';
       this.#text += piece;
-      // A model that reasons speaks from its first thought on.
+      // Reasoning counts as output.
       if (piece !== '' || (delta?.reasoning_content ?? '') !== '') this.#output();
       if (typeof finish === 'string') {
         this.#finishReason = finish;

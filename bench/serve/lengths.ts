@@ -3,7 +3,7 @@ import type { RandomStream } from './random-stream.js';
 
 /** Lengths whose logarithm is normal, within limits. */
 export interface LengthDistribution {
-  /** Of the lengths that are drawn, the limits considered. */
+  /** Mean of the lengths that are drawn, within the limits. */
   readonly mean: number;
   /** Standard deviation of the logarithm; 0: every length is the mean. */
   readonly spread: number;
@@ -36,7 +36,7 @@ const DATASETS: Readonly<Record<DatasetName, Lengths>> = {
   },
 };
 
-/** The data set's lengths with what the options change about them. */
+/** The data set's lengths, as changed by the options. */
 export function lengthsOf(
   options: Pick<WorkloadOptions, 'dataset' | 'inputLength' | 'outputLength' | 'lengthSpread'>,
 ): Lengths {
@@ -53,10 +53,10 @@ export function lengthsOf(
   };
 }
 
-/** Draws lengths; what lies outside of the limits is drawn again. */
+/** Draws lengths; those outside the limits are drawn again. */
 export class LengthSampler {
   readonly #distribution: LengthDistribution;
-  /** Mean of the logarithm, such that lengths within the limits have the wanted mean. */
+  /** Mean of the logarithm for which lengths within the limits have the stated mean. */
   readonly #location: number;
 
   constructor(distribution: LengthDistribution) {

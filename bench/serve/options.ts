@@ -1,8 +1,6 @@
 export type EndpointKind = 'completions' | 'chat';
 
-/**
- * When requests are sent: at times of their own (open loop), or as earlier ones end (closed loop).
- */
+/** When requests are sent: at given times (open loop), or as earlier ones end (closed loop). */
 export type Arrivals =
   | { readonly kind: 'poisson' | 'fixed'; readonly perSecond: number }
   | { readonly kind: 'closed'; readonly concurrency: number };
@@ -29,7 +27,7 @@ export interface WorkloadOptions {
   readonly seed: number;
 }
 
-/** Where requests go, and what they say besides the prompt. */
+/** Where requests are sent, and their fields besides the prompt. */
 export interface EndpointOptions {
   /** Without `/v1`. */
   readonly url: string;
@@ -39,7 +37,7 @@ export interface EndpointOptions {
   readonly temperature: number;
   /** vLLM's field, which OpenAI does not have: sent only when true. */
   readonly ignoreEos: boolean;
-  /** More fields of the body; they win. */
+  /** More fields of the body; they take precedence. */
   readonly extraBody: Readonly<Record<string, unknown>>;
   /** Milliseconds that one request may take. */
   readonly timeoutMs: number;
@@ -70,7 +68,7 @@ export interface BenchServeOptions {
   readonly count: number;
   /** Sent first, one after another, and not counted. */
   readonly warmup: number;
-  /** The run is cut after so many milliseconds. */
+  /** Milliseconds after which the run is ended. */
   readonly durationMs: number;
   readonly goodput: GoodputLimits;
   readonly files: {

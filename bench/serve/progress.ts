@@ -4,7 +4,7 @@ import { LatencyHistogram } from './statistics.js';
 
 const EVERY_MS = 250;
 
-/** One line on a terminal that is written anew while the run lasts. */
+/** One line on a terminal that is updated during the run. */
 export class Progress {
   readonly #state: LoadState;
   readonly #total: number;

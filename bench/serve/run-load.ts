@@ -74,7 +74,7 @@ async function runOpen(
   await Promise.all(running);
 }
 
-/** So many conversations at a time, each followed by the next. */
+/** Runs `concurrency` conversations at a time, each followed by the next. */
 async function runClosed(options: LoadOptions, start: number, concurrency: number): Promise<void> {
   const { count, signal, workload, now } = options;
   let next = 0;

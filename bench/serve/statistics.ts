@@ -16,7 +16,7 @@ export interface Latency {
 export const LATENCIES = ['ttft', 'itl', 'tpot', 'e2e', 'lag'] as const;
 export type LatencyName = (typeof LATENCIES)[number];
 
-/** What a run came to. Latencies and tokens are those of complete answers. */
+/** Summary of a run. Latencies and tokens are those of complete answers. */
 export interface Summary {
   /** From the first request's time to the last end; seconds. */
   readonly durationSeconds: number;
@@ -28,14 +28,14 @@ export interface Summary {
     readonly cut: number;
     /** How many of each kind. */
     readonly errors: Readonly<Record<string, number>>;
-    /** What was said about the first of each kind. */
+    /** The message of the first error of each kind. */
     readonly errorDetails: Readonly<Record<string, string>>;
   };
   readonly tokens: {
     readonly input: number;
     readonly cachedInput: number;
     readonly output: number;
-    /** What complete answers might have had: their `max_tokens`. */
+    /** Sum of the `max_tokens` of complete answers. */
     readonly asked: number;
     /** Complete answers that the model ended before that. */
     readonly endedEarly: number;
