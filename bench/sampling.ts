@@ -1,5 +1,5 @@
-import { wholeRowsOf } from '../engine/decoding/row-query.js';
-import { RowQueryBuilder } from '../engine/decoding/row-query-builder.js';
+import { fullRowsOf } from '../engine/decoding/logits-query.js';
+import { LogitsQueryBuilder } from '../engine/decoding/logits-query-builder.js';
 import { argMax, Sampler } from '../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../engine/sampling/sequence-sampler.js';
@@ -95,30 +95,30 @@ function sequencesOf(batch: number, params: Partial<SamplingParams>): SequenceSa
  */
 async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<number[]> {
   const sequences = sequencesOf(plan.numTokens, params);
-  const builder = new RowQueryBuilder(vocabSize);
+  const builder = new LogitsQueryBuilder(vocabSize);
   sequences.forEach((sequence, row) => {
-    const { ranked, whole, unless } = sequence.needs();
-    builder.addLogits(row, ranked);
-    if (whole) builder.addWhole(row);
-    if (unless) builder.addSum(row, sequence.params.temperature, unless);
+    const { topK, fullRow, unless } = sequence.needs();
+    builder.addLogits(row, topK);
+    if (fullRow) builder.addFullRow(row);
+    if (unless) builder.addSoftmaxSum(row, sequence.params.temperature, unless);
   });
   const query = builder.build();
   const answer = await runner.execute(plan, query);
-  const { ranked } = query;
+  const { topK } = query;
   const start = performance.now();
   sequences.forEach((sequence, s) => {
     const candidates = {
-      count: ranked,
-      ids: answer.topIds.subarray(s * ranked, (s + 1) * ranked),
-      logits: answer.topLogits.subarray(s * ranked, (s + 1) * ranked),
+      count: topK,
+      ids: answer.topIds.subarray(s * topK, (s + 1) * topK),
+      logits: answer.topLogits.subarray(s * topK, (s + 1) * topK),
       complete: false,
     };
-    const f = answer.wholeRows.indexOf(s);
-    const row = f < 0 ? null : answer.wholeLogits.subarray(f * vocabSize, (f + 1) * vocabSize);
-    const total = answer.totals.length > 0 ? answer.totals[s] : null;
+    const f = answer.fullRows.indexOf(s);
+    const row = f < 0 ? null : answer.fullLogits.subarray(f * vocabSize, (f + 1) * vocabSize);
+    const total = answer.softmaxSums.length > 0 ? answer.softmaxSums[s] : null;
     sequence.accept(sequence.choose(sampler, { candidates, total, row }, edited));
   });
-  return [runner.timings.segments, performance.now() - start, answer.wholeRows.length];
+  return [runner.timings.segments, performance.now() - start, answer.fullRows.length];
 }
 
 /**
@@ -126,10 +126,10 @@ async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<nu
  * the largest.
  */
 async function wholeStep(plan: StepPlan): Promise<number[]> {
-  const { wholeLogits } = await runner.execute(plan, wholeRowsOf(plan));
+  const { fullLogits } = await runner.execute(plan, fullRowsOf(plan));
   const start = performance.now();
   for (let s = 0; s < plan.numTokens; s++) {
-    argMax(wholeLogits.subarray(s * vocabSize, (s + 1) * vocabSize));
+    argMax(fullLogits.subarray(s * vocabSize, (s + 1) * vocabSize));
   }
   return [runner.timings.segments, performance.now() - start, plan.numTokens];
 }

@@ -1,6 +1,6 @@
 import { EngineCore } from '../engine/core/engine-core.js';
 import type { ModelRunner } from '../engine/core/model-runner.js';
-import type { RowAnswer, RowQuery } from '../engine/decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../engine/decoding/logits-query.js';
 import { PLAIN_REQUEST } from '../engine/protocol/request.js';
 import { buildStepBatch } from '../engine/runner/step-batch.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
@@ -26,17 +26,17 @@ class ScriptedRunner implements ModelRunner {
   readonly timings = { segments: 0, attention: 0 };
   buildMs = 0;
 
-  execute(plan: StepPlan, { logitRows, ranked }: RowQuery): Promise<RowAnswer> {
+  execute(plan: StepPlan, { logitRows, topK }: LogitsQuery): Promise<LogitsResult> {
     const start = performance.now();
     buildStepBatch(plan);
     this.buildMs = performance.now() - start;
     return Promise.resolve({
-      topLogits: new Float32Array(logitRows.length * ranked),
-      topIds: new Int32Array(logitRows.length * ranked).fill(7),
+      topLogits: new Float32Array(logitRows.length * topK),
+      topIds: new Int32Array(logitRows.length * topK).fill(7),
       targetLogits: new Float32Array(logitRows.length),
-      totals: new Float32Array(0),
-      wholeRows: new Int32Array(0),
-      wholeLogits: new Float32Array(0),
+      softmaxSums: new Float32Array(0),
+      fullRows: new Int32Array(0),
+      fullLogits: new Float32Array(0),
       hidden: new Float32Array(0),
     });
   }

@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { KernelAttention } from '../../engine/attention/kernel-attention.js';
-import { wholeRowsOf } from '../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';
@@ -66,7 +66,7 @@ async function cut(): Promise<() => Promise<unknown>> {
     };
     const plan = { sequences: [sequence], numTokens: count, blockCopies: [] };
     // What a greedy step asks. (The uncut graph copies its row of logits out.)
-    return runner.execute(plan, { ...wholeRowsOf(plan), whole: [] });
+    return runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
   };
   await run(0, context);
   return () => run(context, 1);

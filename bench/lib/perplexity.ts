@@ -1,5 +1,5 @@
 import type { ModelRunner } from '../../engine/core/model-runner.js';
-import { wholeRowsOf } from '../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import type { BlockId } from '../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';
@@ -50,12 +50,12 @@ export async function perplexity(
       });
       const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
       const plan = { sequences, numTokens, blockCopies: [] };
-      const { wholeLogits } = await runner.execute(plan, wholeRowsOf(plan));
+      const { fullLogits } = await runner.execute(plan, fullRowsOf(plan));
       let row = 0;
       live.forEach(({ text, place }, index) => {
         done[place] += sequences[index].tokenIds.length;
         if (sequences[index].sampledFor.length === 0) return;
-        const own = wholeLogits.subarray(row * vocabSize, (row + 1) * vocabSize);
+        const own = fullLogits.subarray(row * vocabSize, (row + 1) * vocabSize);
         surprise -= logProbability(own, text.tokens[done[place]]);
         count += 1;
         row += 1;

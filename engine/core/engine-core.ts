@@ -3,10 +3,10 @@ import type { SequenceId } from '../../scheduler/ids.js';
 import type { Propose, Refusal, Scheduler } from '../../scheduler/scheduler.js';
 import type { SequenceOutput, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decoder, SampledSequence } from '../decoding/decoder.js';
+import type { LogitsQuery } from '../decoding/logits-query.js';
+import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
 import { PromptReading } from '../decoding/prompt-reading.js';
 import { PromptRows } from '../decoding/prompt-rows.js';
-import type { RowQuery } from '../decoding/row-query.js';
-import { RowQueryBuilder } from '../decoding/row-query-builder.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
@@ -14,7 +14,7 @@ import type { CompletionOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport, StepTimings } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
-import { MAX_RANKED } from '../sampling/sampler.js';
+import { MAX_TOP_K } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { ModelRunner } from './model-runner.js';
@@ -204,8 +204,8 @@ export class EngineCore {
   }
 
   /** Asks for what the plan's sequences need of its rows. @param start of the step */
-  #ask(plan: StepPlan, prompts: PromptReading, start: number): RowQuery {
-    const builder = new RowQueryBuilder(this.#dependencies.vocabSize);
+  #ask(plan: StepPlan, prompts: PromptReading, start: number): LogitsQuery {
+    const builder = new LogitsQueryBuilder(this.#dependencies.vocabSize);
     let firstRow = 0;
     for (const sequence of plan.sequences) {
       const live = this.#find(sequence.id);
@@ -276,8 +276,8 @@ export class EngineCore {
       ['logprobs', request.logprobs],
       ['prompt_logprobs', request.promptLogprobs],
     ] as const) {
-      if ((count ?? 0) <= MAX_RANKED) continue;
-      const message = `${param}: at most ${MAX_RANKED} of the most likely tokens, not ${count}`;
+      if ((count ?? 0) <= MAX_TOP_K) continue;
+      const message = `${param}: at most ${MAX_TOP_K} of the most likely tokens, not ${count}`;
       throw new OctavoError('invalid_request', message, { param });
     }
   }

@@ -1,5 +1,5 @@
 import type { StepPlan } from '../../scheduler/step-plan.js';
-import type { RowAnswer, RowQuery } from '../decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 
 export interface RunnerTimings {
   /** Inside ONNX Runtime. */
@@ -18,7 +18,7 @@ export interface ModelRunner {
    *
    * One call at a time. A rejection is final: the pages are then in an unknown state.
    */
-  execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer>;
+  execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult>;
   /** Where the last step's time went; milliseconds. */
   readonly timings: RunnerTimings;
   /** Ends helper threads and sessions. Idempotent. */

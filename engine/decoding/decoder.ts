@@ -3,7 +3,7 @@ import type { Propose } from '../../scheduler/scheduler.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { TokenLogprobs } from '../protocol/outputs.js';
 import type { SequenceSampler } from '../sampling/sequence-sampler.js';
-import type { RowQueryBuilder } from './row-query-builder.js';
+import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 
 /** What decides about one sequence. */
@@ -33,7 +33,7 @@ export interface Decoder {
    * @param sampled one for each of `sequence.sampledFor`
    */
   ask(
-    builder: RowQueryBuilder,
+    builder: LogitsQueryBuilder,
     sequence: ScheduledSequence,
     firstRow: number,
     sampled: readonly SampledSequence[],

@@ -1,6 +1,6 @@
 import type { ScheduledSequence } from '../../scheduler/step-plan.js';
+import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { PromptRows } from './prompt-rows.js';
-import type { RowQueryBuilder } from './row-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 import { tokenLogprobs } from './token-logprobs.js';
 
@@ -20,7 +20,7 @@ export class PromptReading {
 
   /** @param firstRow the step's row of the first of `sequence.tokenIds` */
   ask(
-    builder: RowQueryBuilder,
+    builder: LogitsQueryBuilder,
     rows: PromptRows,
     sequence: ScheduledSequence,
     firstRow: number,
@@ -32,7 +32,7 @@ export class PromptReading {
     this.#shares.push({
       rows,
       firstRow: builder.numLogitRows,
-      firstSum: builder.numSums,
+      firstSum: builder.numSoftmaxSums,
       numLogits: logits.end - logits.start,
       firstHidden: builder.numHiddenRows,
       numHidden: hidden.end - hidden.start,
@@ -40,7 +40,7 @@ export class PromptReading {
     for (let position = logits.start; position < logits.end; position++) {
       const row = firstRow + position - numComputed;
       const number = builder.addLogits(row, rows.numLogprobs, rows.tokenAfter(position));
-      builder.addSum(number, 1);
+      builder.addSoftmaxSum(number, 1);
     }
     for (let position = hidden.start; position < hidden.end; position++) {
       builder.addHidden(firstRow + position - numComputed);
@@ -53,7 +53,7 @@ export class PromptReading {
         const row = firstRow + i;
         const candidates = answer.candidates(row);
         const count = Math.min(rows.numLogprobs, candidates.count);
-        const total = answer.total(firstSum + i);
+        const total = answer.softmaxSum(firstSum + i);
         rows.addLogprobs(tokenLogprobs(answer.targetLogit(row), candidates, total, count));
       }
       if (numHidden > 0) rows.addHidden(answer.hidden(firstHidden, numHidden), numHidden);

@@ -6,7 +6,7 @@ import { joinNeeds } from '../sampling/row-needs.js';
 import { Sampler } from '../sampling/sampler.js';
 import type { RowLogits, SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { Decision, Decoder, SampledSequence } from './decoder.js';
-import type { RowQueryBuilder } from './row-query-builder.js';
+import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 import { tokenLogprobs } from './token-logprobs.js';
 
@@ -85,7 +85,7 @@ export class SamplingDecoder implements Decoder {
   }
 
   ask(
-    builder: RowQueryBuilder,
+    builder: LogitsQueryBuilder,
     sequence: ScheduledSequence,
     firstRow: number,
     sampled: readonly SampledSequence[],
@@ -134,7 +134,7 @@ export class SamplingDecoder implements Decoder {
       tokenIds.push(token);
       if (plainSum !== null) {
         const count = Math.min(numLogprobs ?? 0, logits.candidates.count);
-        const total = answer.total(plainSum);
+        const total = answer.softmaxSum(plainSum);
         scored.push(tokenLogprobs(logitOf(token, logits), logits.candidates, total, count));
       }
       if (token !== proposals[tokenIds.length - 1] || sampler.isStop(token)) break;
@@ -157,7 +157,7 @@ const NONE: ReadonlySet<SequenceId> = new Set();
 
 /** @param ahead tokens that are chosen before this row's */
 function askRow(
-  builder: RowQueryBuilder,
+  builder: LogitsQueryBuilder,
   sampled: readonly SampledSequence[],
   lastRow: number,
   ahead: number,
@@ -168,10 +168,11 @@ function askRow(
     sampled.length === 1
       ? sampler.needs(ahead)
       : joinNeeds(sampled.map((s) => s.sampler.needs(ahead)));
-  const row = builder.addLogits(lastRow, Math.max(needs.ranked, numLogprobs ?? 0));
-  if (needs.whole) builder.addWhole(row);
-  const sum = needs.unless ? builder.addSum(row, temperature, needs.unless) : null;
-  const plain = (): number => (sum !== null && temperature === 1 ? sum : builder.addSum(row, 1));
+  const row = builder.addLogits(lastRow, Math.max(needs.topK, numLogprobs ?? 0));
+  if (needs.fullRow) builder.addFullRow(row);
+  const sum = needs.unless ? builder.addSoftmaxSum(row, temperature, needs.unless) : null;
+  const plain = (): number =>
+    sum !== null && temperature === 1 ? sum : builder.addSoftmaxSum(row, 1);
   return { row, sum, plainSum: numLogprobs === null ? null : plain() };
 }
 

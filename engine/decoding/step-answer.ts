@@ -1,22 +1,22 @@
 import type { Candidates } from '../sampling/candidates.js';
 import type { RowLogits } from '../sampling/sequence-sampler.js';
-import type { RowAnswer, RowQuery } from './row-query.js';
+import type { LogitsQuery, LogitsResult } from './logits-query.js';
 
 /** The model's answer to a step's query, by row. Numbers of rows and sums are those that the query's builder gave. */
 export class StepAnswer {
-  readonly #query: RowQuery;
-  readonly #answer: RowAnswer;
+  readonly #query: LogitsQuery;
+  readonly #answer: LogitsResult;
   readonly #vocabSize: number;
   /** Rows that came out whole. */
-  readonly #whole = new Map<number, Float32Array>();
+  readonly #fullRows = new Map<number, Float32Array>();
 
-  constructor(query: RowQuery, answer: RowAnswer, vocabSize: number) {
+  constructor(query: LogitsQuery, answer: LogitsResult, vocabSize: number) {
     this.#query = query;
     this.#answer = answer;
     this.#vocabSize = vocabSize;
-    answer.wholeRows.forEach((row, index) => {
+    answer.fullRows.forEach((row, index) => {
       const from = index * vocabSize;
-      this.#whole.set(row, answer.wholeLogits.subarray(from, from + vocabSize));
+      this.#fullRows.set(row, answer.fullLogits.subarray(from, from + vocabSize));
     });
   }
 
@@ -24,24 +24,24 @@ export class StepAnswer {
   logits(row: number, sum: number | null): RowLogits {
     return {
       candidates: this.candidates(row),
-      total: sum === null ? null : this.total(sum),
-      row: this.#whole.get(row) ?? null,
+      total: sum === null ? null : this.softmaxSum(sum),
+      row: this.#fullRows.get(row) ?? null,
     };
   }
 
   candidates(row: number): Candidates {
-    const { ranked } = this.#query;
-    const [from, to] = [row * ranked, (row + 1) * ranked];
+    const { topK } = this.#query;
+    const [from, to] = [row * topK, (row + 1) * topK];
     return {
-      count: ranked,
+      count: topK,
       ids: this.#answer.topIds.subarray(from, to),
       logits: this.#answer.topLogits.subarray(from, to),
-      complete: ranked === this.#vocabSize,
+      complete: topK === this.#vocabSize,
     };
   }
 
-  total(sum: number): number {
-    return this.#answer.totals[sum];
+  softmaxSum(sum: number): number {
+    return this.#answer.softmaxSums[sum];
   }
 
   targetLogit(row: number): number {

@@ -73,11 +73,11 @@ export const STEP_INPUT = {
   /** int64 `[H]`: the rows, among T, whose hidden state is returned. */
   hiddenRows: 'octavo.hidden_rows',
   /** int64 `[1]`: K, the number of largest logits that are returned for each of the S rows. */
-  ranked: 'octavo.ranked',
+  topK: 'octavo.top_k',
   /** int64 `[1, S, 1]`: tokens whose logits are returned whatever their rank. */
   targetIds: 'octavo.target_ids',
   /** int64: rows, among S, that are returned whole in any case. */
-  wholeRows: 'octavo.whole_rows',
+  fullRows: 'octavo.full_rows',
   /**
    * int64 `[M]`: rows, among S, whose probabilities are summed. A row may occur twice, for two
    * temperatures.
@@ -89,12 +89,12 @@ export const STEP_INPUT = {
    * float32 `[1, M, 1]`: the row is returned whole unless its top K have more than this probability
    * ...
    */
-  neededMasses: 'octavo.needed_masses',
+  coverMasses: 'octavo.cover_masses',
   /**
    * float32 `[1, M, 1]`: ... or the last of them has less than this fraction of the first's
    * probability.
    */
-  closingRatios: 'octavo.closing_ratios',
+  cutoffRatios: 'octavo.cutoff_ratios',
   /** uint8 `[T]`, all 128: zero points of quantized activations. Read only by quantized models. */
   zeroPoints: 'octavo.zero_points',
 } as const;
@@ -124,9 +124,9 @@ export const STEP_OUTPUT = {
   /** float32 `[1, M, 1]`: probability of the row's largest logit at the temperature. */
   largestProbabilities: 'octavo.largest_probabilities',
   /** int32 `[F]`: the rows, among S, that are returned whole. */
-  wholeRows: 'octavo.whole_rows_out',
+  fullRows: 'octavo.full_rows_out',
   /** float32 `[1, F, vocabSize]` */
-  wholeLogits: 'octavo.whole_logits',
+  fullLogits: 'octavo.full_logits',
   /** float32 `[1, H, hiddenSize]`: input of the LM head. */
   hidden: 'octavo.hidden',
 } as const;

@@ -2,12 +2,12 @@ import { Tensor } from 'onnxruntime-node';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
-import type { RowAnswer, RowQuery } from '../decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 import type { AttentionSite, ImportedModel } from '../importer/imported-model.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Lifetimes, lifetimes } from './lifetimes.js';
+import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
 import { checkRows } from './row-check/check-rows.js';
-import { joinAnswers, piecesOf, readAnswer, rowTensors } from './row-tensors.js';
 import { type LoadedSegment, loadSegments } from './segment-session.js';
 import { buildStepBatch } from './step-batch.js';
 import { stepTensors, ZeroPoints } from './step-tensors.js';
@@ -79,7 +79,7 @@ export class SegmentRunner implements ModelRunner {
     return this.#timings;
   }
 
-  async execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
+  async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     for (const copy of plan.blockCopies) this.#attention.pages.copy(copy.from, copy.to);
     const batch = buildStepBatch(plan);
     this.#attention.beginStep(batch.attention);
@@ -96,7 +96,7 @@ export class SegmentRunner implements ModelRunner {
       attention += this.#now() - computed;
     }
     const start = this.#now();
-    const answers: RowAnswer[] = [];
+    const answers: LogitsResult[] = [];
     // In the middle of a long prompt nothing is asked, and nothing else reads what the last segment computes.
     for (const piece of piecesOf(query, this.#maxLogitRows)) {
       for (const [name, tensor] of rowTensors(piece)) tensors.set(name, tensor);

@@ -7,7 +7,7 @@ import type { SamplingParams } from './sampling-params.js';
  * Number of candidates that are ranked at first: a power of two that covers the nucleus of most
  * distributions.
  */
-export const MAX_RANKED = 128;
+export const MAX_TOP_K = 128;
 /** Factor by which more are ranked when these do not decide. */
 const GROWTH = 16;
 
@@ -17,7 +17,7 @@ const GROWTH = 16;
  */
 export class Sampler {
   readonly #ranker = new LogitRanker();
-  #weights = new Float64Array(MAX_RANKED);
+  #weights = new Float64Array(MAX_TOP_K);
 
   /**
    * Chooses from the head of a ranking alone.
@@ -49,7 +49,7 @@ export class Sampler {
     known: number = Number.NaN,
   ): TokenId {
     if (params.temperature === 0) return argMax(row);
-    let count = params.topK > 0 ? params.topK : MAX_RANKED;
+    let count = params.topK > 0 ? params.topK : MAX_TOP_K;
     let total = known;
     for (;;) {
       const candidates = this.#ranker.largest(row, count);

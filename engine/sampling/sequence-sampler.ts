@@ -4,7 +4,7 @@ import { editedCandidates, editedTotal } from './edited-candidates.js';
 import { applyMask, banStopTokens } from './masks.js';
 import { applyLogitBias, applyPenalties, hasPenalties } from './penalties.js';
 import { uniform } from './random.js';
-import { editedRowNeeds, type RowNeeds, rowNeeds, WHOLE_ROW } from './row-needs.js';
+import { editedRowNeeds, FULL_ROW, type RowNeeds, rowNeeds } from './row-needs.js';
 import type { Sampler } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
 import type { TokenConstraint } from './token-constraint.js';
@@ -87,7 +87,7 @@ export class SequenceSampler {
    */
   needs(ahead = 0): RowNeeds {
     if (!this.#editsLogits(ahead)) return rowNeeds(this.params, this.#draw(ahead));
-    return this.#constraint ? WHOLE_ROW : editedRowNeeds(this.params);
+    return this.#constraint ? FULL_ROW : editedRowNeeds(this.params);
   }
 
   /**

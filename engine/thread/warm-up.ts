@@ -2,7 +2,7 @@ import type { BlockId } from '../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
 import type { ModelRunner } from '../core/model-runner.js';
-import { wholeRowsOf } from '../decoding/row-query.js';
+import { fullRowsOf } from '../decoding/logits-query.js';
 
 export interface LargestStep {
   readonly tokens: number;
@@ -22,7 +22,7 @@ export interface LargestStep {
  */
 export async function warmUp(runner: ModelRunner, largest: LargestStep): Promise<void> {
   const plan = largestPlan(largest);
-  await runner.execute(plan, { ...wholeRowsOf(plan), whole: [] });
+  await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
 }
 
 /** All sequences write into the same blocks: what stands there afterwards is of no use anyway. */

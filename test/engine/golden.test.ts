@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
-import { wholeRowsOf } from '../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { LoadedEngine } from '../../engine/thread/load-engine.js';
@@ -116,8 +116,8 @@ async function logitsAfter(
     scheduler,
     runner: {
       execute: async (plan, query) => {
-        const answer = await runner.execute(plan, { ...query, ...wholeRowsOf(plan) });
-        if (answer.wholeLogits.length > 0) logits = answer.wholeLogits;
+        const answer = await runner.execute(plan, { ...query, ...fullRowsOf(plan) });
+        if (answer.fullLogits.length > 0) logits = answer.fullLogits;
         return answer;
       },
       timings: runner.timings,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
-import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../../engine/decoding/logits-query.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import { Sampler } from '../../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../../engine/sampling/sampling-params.js';
@@ -9,8 +9,8 @@ import { SequenceSampler } from '../../engine/sampling/sequence-sampler.js';
 import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
+import { wholeRow } from '../support/logits-result.js';
 import { goldenPrompts, loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';
-import { wholeRow } from '../support/row-answer.js';
 
 const STYLES: readonly Partial<SamplingParams>[] = [
   {},
@@ -55,23 +55,23 @@ class WholeRows implements ModelRunner {
     return this.#runner.timings;
   }
 
-  async execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
+  async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     const answer = await this.#runner.execute(plan, query);
     this.asked += query.logitRows.length;
-    this.whole += answer.wholeRows.length;
+    this.whole += answer.fullRows.length;
     // The same step once more: K and V are written where they are already.
     const all = query.logitRows.map((_, s) => s);
-    const { wholeLogits } = await this.#runner.execute(
+    const { fullLogits } = await this.#runner.execute(
       { ...plan, blockCopies: [] },
       {
         ...query,
-        whole: all,
-        sums: { rows: [], temperatures: [], neededMasses: [], closingRatios: [] },
+        fullRows: all,
+        softmaxSums: { rows: [], temperatures: [], coverMasses: [], cutoffRatios: [] },
       },
     );
     const sampled = plan.sequences.filter(({ sampledFor }) => sampledFor.length > 0);
     sampled.forEach(({ sampledFor }, s) => {
-      const row = wholeLogits.slice(s * this.#vocabSize, (s + 1) * this.#vocabSize);
+      const row = fullLogits.slice(s * this.#vocabSize, (s + 1) * this.#vocabSize);
       for (const id of sampledFor) this.rows.set(id, [...(this.rows.get(id) ?? []), row]);
     });
     return answer;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
-import { wholeRowsOf } from '../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';
@@ -73,8 +73,8 @@ describe('octavo-tiny in W8A8', () => {
   async function step(...sequences: readonly ScheduledSequence[]): Promise<Float32Array[]> {
     const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
     const plan = { sequences, numTokens, blockCopies: [] };
-    const { wholeLogits } = await runner.execute(plan, wholeRowsOf(plan));
-    return sequences.map((_, s) => wholeLogits.slice(s * vocabSize, (s + 1) * vocabSize));
+    const { fullLogits } = await runner.execute(plan, fullRowsOf(plan));
+    return sequences.map((_, s) => fullLogits.slice(s * vocabSize, (s + 1) * vocabSize));
   }
 
   it('gives a request the same bits alone and in any batch', { timeout: 60_000 }, async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { wholeRowsOf } from '../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { CoreHarness } from '../support/core-harness.js';
@@ -71,9 +71,9 @@ describe('proposals', () => {
 describe('forks and drops', () => {
   /** Computes a plan, and says which token each of its sequences would be followed by. */
   async function execute(h: CoreHarness, plan: StepPlan): Promise<number[]> {
-    const { wholeLogits } = await h.model.execute(plan, wholeRowsOf(plan));
+    const { fullLogits } = await h.model.execute(plan, fullRowsOf(plan));
     return plan.sequences.map((_, row) => {
-      const logits = wholeLogits.subarray(row * VOCAB, (row + 1) * VOCAB);
+      const logits = fullLogits.subarray(row * VOCAB, (row + 1) * VOCAB);
       return logits.indexOf(Math.max(...logits));
     });
   }

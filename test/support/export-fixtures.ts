@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
-import { wholeRowsOf } from '../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import { importModel } from '../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import type { QuantizeModelOptions } from '../../engine/importer/quantize/quantize-model.js';
@@ -113,11 +113,11 @@ export class ExportRunner {
       const sequences = open.map((state) => state.next(chunk));
       const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
       const plan = { sequences, numTokens, blockCopies: [] };
-      const { wholeLogits } = await this.#runner.execute(plan, wholeRowsOf(plan));
+      const { fullLogits } = await this.#runner.execute(plan, fullRowsOf(plan));
       const sampled = open.filter((_, i) => sequences[i].sampledFor.length > 0);
       const vocab = this.model.vocabSize;
       sampled.forEach((state, i) => {
-        state.take(wholeLogits.slice(i * vocab, (i + 1) * vocab));
+        state.take(fullLogits.slice(i * vocab, (i + 1) * vocab));
       });
     }
     return states.map((state) => state.result());

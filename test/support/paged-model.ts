@@ -1,9 +1,9 @@
 import type { ModelRunner } from '../../engine/core/model-runner.js';
-import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../../engine/decoding/logits-query.js';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { NO_BLOCK } from '../../kvcache/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
-import { answerRows } from './row-answer.js';
+import { answerRows } from './logits-result.js';
 
 const POISON = -1;
 /** More than the largest token. */
@@ -27,7 +27,7 @@ export interface PagedModelOptions {
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];
-  readonly queries: RowQuery[] = [];
+  readonly queries: LogitsQuery[] = [];
   readonly timings = { segments: 0, attention: 0 };
   readonly #pages: Int32Array;
   readonly #blockSize: number;
@@ -44,7 +44,7 @@ export class PagedModel implements ModelRunner {
     this.#vocabSize = options.vocabSize;
   }
 
-  execute(plan: StepPlan, query: RowQuery): Promise<RowAnswer> {
+  execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     this.steps.push(plan);
     this.queries.push(query);
     const size = this.#blockSize;

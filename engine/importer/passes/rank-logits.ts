@@ -29,7 +29,7 @@ export function rankLogits(graph: Graph): void {
   graph.addNodes(
     ...ranking(),
     ...sums(),
-    ...wholeRows(),
+    ...fullRows(),
     op('GatherElements', [LOGITS, IN.targetIds], OUT.targetLogits, { axis: 2 }),
     op('Gather', [kept.input[0], IN.hiddenRows], OUT.hidden, { axis: 1 }),
   );
@@ -42,10 +42,10 @@ const AXIS = 'octavo.axis';
 const FLAT = 'octavo.flat';
 
 function addInputs(graph: Graph): void {
-  for (const name of [IN.hiddenRows, IN.ranked, IN.targetIds, IN.wholeRows, IN.sumRows]) {
+  for (const name of [IN.hiddenRows, IN.topK, IN.targetIds, IN.fullRows, IN.sumRows]) {
     graph.addInput(name, Type.INT64);
   }
-  for (const name of [IN.inverseTemperatures, IN.neededMasses, IN.closingRatios]) {
+  for (const name of [IN.inverseTemperatures, IN.coverMasses, IN.cutoffRatios]) {
     graph.addInput(name, Type.FLOAT);
   }
   const constants = { [FIRST]: [0n], [LAST]: [-1n], [FLAT]: [-1n] };
@@ -66,7 +66,7 @@ function addInputs(graph: Graph): void {
 function ranking(): NodeProto[] {
   const ids = 'octavo.top_ids_int64';
   return [
-    makeNode('TopK', 'octavo/TopK', [LOGITS, IN.ranked], [OUT.topLogits, ids], { axis: 2 }),
+    makeNode('TopK', 'octavo/TopK', [LOGITS, IN.topK], [OUT.topLogits, ids], { axis: 2 }),
     op('Cast', [ids], OUT.topIds, { to: Type.INT32 }),
   ];
 }
@@ -100,7 +100,7 @@ function sums(): NodeProto[] {
  * K of a sum row decide when they have more than the needed mass, or when the last of them is less
  * likely than the first by more than the closing ratio.
  */
-function wholeRows(): NodeProto[] {
+function fullRows(): NodeProto[] {
   const names = {
     top: 'octavo.sum_top',
     shifted: 'octavo.top_shifted',
@@ -117,17 +117,17 @@ function wholeRows(): NodeProto[] {
     op('Gather', [names.cumulated, LAST], 'octavo.top_sum', { axis: 2 }),
     op('Mul', ['octavo.top_sum', OUT.largestProbabilities], 'octavo.top_mass'),
     op('Gather', [names.weights, LAST], 'octavo.last_ratio', { axis: 2 }),
-    op('Greater', ['octavo.top_mass', IN.neededMasses], 'octavo.has_mass'),
-    op('Less', ['octavo.last_ratio', IN.closingRatios], 'octavo.is_closed'),
+    op('Greater', ['octavo.top_mass', IN.coverMasses], 'octavo.has_mass'),
+    op('Less', ['octavo.last_ratio', IN.cutoffRatios], 'octavo.is_closed'),
     op('Or', ['octavo.has_mass', 'octavo.is_closed'], 'octavo.decided'),
     op('Reshape', ['octavo.decided', FLAT], 'octavo.decided_flat'),
     op('Not', ['octavo.decided_flat'], 'octavo.undecided'),
     op('NonZero', ['octavo.undecided'], 'octavo.undecided_sums'),
     op('Reshape', ['octavo.undecided_sums', FLAT], 'octavo.undecided_flat'),
     op('Gather', [IN.sumRows, 'octavo.undecided_flat'], 'octavo.undecided_rows', { axis: 0 }),
-    op('Concat', [IN.wholeRows, 'octavo.undecided_rows'], 'octavo.whole_rows_int64', { axis: 0 }),
-    op('Cast', ['octavo.whole_rows_int64'], OUT.wholeRows, { to: Type.INT32 }),
-    op('Gather', [LOGITS, 'octavo.whole_rows_int64'], OUT.wholeLogits, { axis: 1 }),
+    op('Concat', [IN.fullRows, 'octavo.undecided_rows'], 'octavo.full_rows_int64', { axis: 0 }),
+    op('Cast', ['octavo.full_rows_int64'], OUT.fullRows, { to: Type.INT32 }),
+    op('Gather', [LOGITS, 'octavo.full_rows_int64'], OUT.fullLogits, { axis: 1 }),
   ];
 }
 

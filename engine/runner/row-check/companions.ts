@@ -1,7 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
-import type { RowQuery } from '../../decoding/row-query.js';
+import type { LogitsQuery } from '../../decoding/logits-query.js';
 import type { AttentionSite } from '../../importer/imported-model.js';
 import type { Rows } from './token-rows.js';
 
@@ -69,14 +69,14 @@ export function inCompany(options: CompanyOptions): Company {
 }
 
 /** Whole logits and hidden states of all rows. */
-export function everyRow(numTokens: number): RowQuery {
+export function everyRow(numTokens: number): LogitsQuery {
   const rows = Array.from({ length: numTokens }, (_, row) => row);
   return {
     logitRows: rows,
-    ranked: 1,
-    targets: rows.map(() => 0),
-    whole: rows,
-    sums: { rows: [], temperatures: [], neededMasses: [], closingRatios: [] },
+    topK: 1,
+    targetIds: rows.map(() => 0),
+    fullRows: rows,
+    softmaxSums: { rows: [], temperatures: [], coverMasses: [], cutoffRatios: [] },
     hiddenRows: rows,
   };
 }

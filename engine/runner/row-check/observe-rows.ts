@@ -1,7 +1,7 @@
 import type { Tensor } from 'onnxruntime-node';
 import { OctavoError } from '../../errors.js';
 import { type ImportedModel, STEP_OUTPUT } from '../../importer/imported-model.js';
-import { rowTensors } from '../row-tensors.js';
+import { rowTensors } from '../logits-tensors.js';
 import type { LoadedSegment } from '../segment-session.js';
 import { buildStepBatch } from '../step-batch.js';
 import { stepTensors, ZeroPoints } from '../step-tensors.js';
@@ -83,7 +83,7 @@ export async function* observeRows(
 
 /** Ranks and chosen logits follow from whole ones. */
 function wanted({ outputs }: LoadedSegment, isLast: boolean): readonly string[] {
-  return isLast ? [STEP_OUTPUT.hidden, STEP_OUTPUT.wholeLogits] : outputs;
+  return isLast ? [STEP_OUTPUT.hidden, STEP_OUTPUT.fullLogits] : outputs;
 }
 
 class Run {

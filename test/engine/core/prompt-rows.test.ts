@@ -63,7 +63,7 @@ describe('what requests read of their prompts', () => {
 
   it('is asked once: no row of a prompt is computed for its logits again', async () => {
     const h = await runMixed({ numBlocks: 400 });
-    const rows = h.model.queries.reduce((n, { sums }) => n + sums.rows.length, 0);
+    const rows = h.model.queries.reduce((n, { softmaxSums }) => n + softmaxSums.rows.length, 0);
     expect(rows).toBe(prompts.reduce((n, { length }) => n + length - 1, 0));
   });
 

@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
-import { wholeRowsOf } from '../../../engine/decoding/row-query.js';
+import { fullRowsOf } from '../../../engine/decoding/logits-query.js';
 import { MICROSOFT } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../../engine/importer/imported-model.js';
@@ -62,7 +62,7 @@ async function withRunner<T>(
   }
   const runner = await SegmentRunner.create(model, attention, { threads: 1 });
   try {
-    return await use(async (step) => (await runner.execute(step, wholeRowsOf(step))).wholeLogits);
+    return await use(async (step) => (await runner.execute(step, fullRowsOf(step))).fullLogits);
   } finally {
     await runner.dispose();
   }

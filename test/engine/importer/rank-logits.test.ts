@@ -1,14 +1,14 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
-import { type RowQuery, wholeRowsOf } from '../../../engine/decoding/row-query.js';
+import { fullRowsOf, type LogitsQuery } from '../../../engine/decoding/logits-query.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import { SegmentRunner } from '../../../engine/runner/segment-runner.js';
 import { uniform } from '../../../engine/sampling/random.js';
 import type { BlockId } from '../../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
+import { answerRows } from '../../support/logits-result.js';
 import { modelDir } from '../../support/model-dir.js';
-import { answerRows } from '../../support/row-answer.js';
 import { TINY, tinyDecoder } from '../../support/tiny-decoder.js';
 
 const VOCAB = 300;
@@ -30,7 +30,7 @@ const prompt: StepPlan = {
   numTokens: TOKENS,
   blockCopies: [],
 };
-const NOTHING: RowQuery = { ...wholeRowsOf(prompt), logitRows: [], targets: [], whole: [] };
+const NOTHING: LogitsQuery = { ...fullRowsOf(prompt), logitRows: [], targetIds: [], fullRows: [] };
 const all = Array.from({ length: TOKENS }, (_, row) => row);
 
 /** Tokens 150 to 299 have the weights of tokens 0 to 149: every logit is there twice. */
@@ -70,20 +70,20 @@ async function createRunner(bytes: Uint8Array, maxLogitBytes?: number): Promise<
 async function setUp() {
   const bytes = twins();
   const runner = await createRunner(bytes);
-  const query = { ...NOTHING, logitRows: all, targets: all, whole: all, hiddenRows: all };
-  const { wholeLogits, hidden } = await runner.execute(prompt, query);
+  const query = { ...NOTHING, logitRows: all, targetIds: all, fullRows: all, hiddenRows: all };
+  const { fullLogits, hidden } = await runner.execute(prompt, query);
   const row = (values: Float32Array, width: number, at: number): Float32Array =>
     values.subarray(at * width, (at + 1) * width);
   return {
     runner,
     pieces: await createRunner(bytes, 5 * VOCAB * 4),
-    logits: (at: number) => row(wholeLogits, VOCAB, at),
+    logits: (at: number) => row(fullLogits, VOCAB, at),
     hidden: (at: number) => row(hidden, TINY.hidden, at),
   };
 }
 
 /** Some rows, sums and whole rows, drawn from a seed. */
-function randomQuery(seed: number): RowQuery {
+function randomQuery(seed: number): LogitsQuery {
   let counter = 0;
   const random = (): number => uniform(seed, counter++);
   const logitRows = all.filter(() => random() < 0.4);
@@ -91,14 +91,14 @@ function randomQuery(seed: number): RowQuery {
   const rows = numbers.flatMap((s) => Array.from({ length: Math.floor(3 * random()) }, () => s));
   return {
     logitRows,
-    ranked: [1, 20, 128, VOCAB][seed % 4],
-    targets: logitRows.map(() => Math.floor(VOCAB * random())),
-    whole: numbers.filter(() => random() < 0.2),
-    sums: {
+    topK: [1, 20, 128, VOCAB][seed % 4],
+    targetIds: logitRows.map(() => Math.floor(VOCAB * random())),
+    fullRows: numbers.filter(() => random() < 0.2),
+    softmaxSums: {
       rows,
       temperatures: rows.map(() => 0.2 + 2 * random()),
-      neededMasses: rows.map(() => random()),
-      closingRatios: rows.map(() => (random() < 0.3 ? random() : 0)),
+      coverMasses: rows.map(() => random()),
+      cutoffRatios: rows.map(() => (random() < 0.3 ? random() : 0)),
     },
     hiddenRows: all.filter(() => random() < 0.2),
   };
@@ -115,13 +115,13 @@ describe('the end of the graph', () => {
       expect(answer.topIds).toEqual(expected.topIds);
       expect(answer.targetLogits).toEqual(expected.targetLogits);
       expect(answer.hidden).toEqual(expected.hidden);
-      answer.totals.forEach((total, m) => {
-        expect(Math.abs(total / expected.totals[m] - 1)).toBeLessThan(2e-6);
+      answer.softmaxSums.forEach((total, m) => {
+        expect(Math.abs(total / expected.softmaxSums[m] - 1)).toBeLessThan(2e-6);
       });
-      const sorted = [...answer.wholeRows].sort((a, b) => a - b);
-      expect(sorted).toEqual([...expected.wholeRows].sort((a, b) => a - b));
-      answer.wholeRows.forEach((s, f) => {
-        const row = answer.wholeLogits.subarray(f * VOCAB, (f + 1) * VOCAB);
+      const sorted = [...answer.fullRows].sort((a, b) => a - b);
+      expect(sorted).toEqual([...expected.fullRows].sort((a, b) => a - b));
+      answer.fullRows.forEach((s, f) => {
+        const row = answer.fullLogits.subarray(f * VOCAB, (f + 1) * VOCAB);
         expect(row).toEqual(logits(query.logitRows[s]));
       });
     }
@@ -132,8 +132,8 @@ describe('the end of the graph', () => {
     const { topIds, topLogits } = await runner.execute(prompt, {
       ...NOTHING,
       logitRows: [7],
-      targets: [0],
-      ranked: VOCAB,
+      targetIds: [0],
+      topK: VOCAB,
     });
     for (let rank = 0; rank < VOCAB; rank += 2) {
       expect(topLogits[rank]).toBe(topLogits[rank + 1]);

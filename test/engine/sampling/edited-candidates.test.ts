@@ -6,7 +6,7 @@ import { Sampler, totalWeight } from '../../../engine/sampling/sampler.js';
 import { GREEDY, type SamplingParams } from '../../../engine/sampling/sampling-params.js';
 import { SequenceSampler } from '../../../engine/sampling/sequence-sampler.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import { wholeRow } from '../../support/row-answer.js';
+import { wholeRow } from '../../support/logits-result.js';
 
 const VOCAB = 400;
 /** Some logits are equal, so that ties are met. */

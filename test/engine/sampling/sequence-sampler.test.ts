@@ -9,7 +9,7 @@ import type { TokenConstraint } from '../../../engine/sampling/token-constraint.
 import type { TokenId } from '../../../scheduler/ids.js';
 import { chiSquare } from '../../support/chi-square.js';
 import { type Context, exactDistribution } from '../../support/exact-distribution.js';
-import { wholeRow } from '../../support/row-answer.js';
+import { wholeRow } from '../../support/logits-result.js';
 
 const LOGITS = Float32Array.from([1.5, -0.3, 0.8, 2.1, 0.8, -4, 0.1, 1.1, -1.2, 0.4]);
 const ROW = wholeRow(LOGITS);

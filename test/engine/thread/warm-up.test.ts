@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelRunner } from '../../../engine/core/model-runner.js';
-import type { RowQuery } from '../../../engine/decoding/row-query.js';
+import type { LogitsQuery } from '../../../engine/decoding/logits-query.js';
 import { type LargestStep, warmUp } from '../../../engine/thread/warm-up.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
 
 /** The one step that is run. */
-async function stepOf(largest: LargestStep): Promise<{ plan: StepPlan; query: RowQuery }> {
-  const steps: { plan: StepPlan; query: RowQuery }[] = [];
+async function stepOf(largest: LargestStep): Promise<{ plan: StepPlan; query: LogitsQuery }> {
+  const steps: { plan: StepPlan; query: LogitsQuery }[] = [];
   const runner: ModelRunner = {
     execute(plan, query) {
       steps.push({ plan, query });
@@ -34,7 +34,7 @@ describe('the first step', () => {
     expect(plan.numTokens).toBe(100);
     expect(sizes(plan)).toEqual([15, 15, 14, 14, 14, 14, 14]);
     expect(query.logitRows).toHaveLength(7);
-    expect(query.whole).toEqual([]);
+    expect(query.fullRows).toEqual([]);
     for (const { blockTables } of plan.sequences) expect(blockTables).toEqual([[0, 1, 2, 3]]);
   });
 

@@ -1,4 +1,4 @@
-import type { RowAnswer, RowQuery } from '../../engine/decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../../engine/decoding/logits-query.js';
 import type { RowLogits } from '../../engine/sampling/sequence-sampler.js';
 
 /**
@@ -8,35 +8,35 @@ import type { RowLogits } from '../../engine/sampling/sequence-sampler.js';
  * @param hidden state of a row of the step
  */
 export function answerRows(
-  query: RowQuery,
+  query: LogitsQuery,
   logits: (row: number) => Float32Array,
   hidden: (row: number) => readonly number[],
-): RowAnswer {
-  const { logitRows, ranked, targets, sums } = query;
+): LogitsResult {
+  const { logitRows, topK, targetIds, softmaxSums: asked } = query;
   const rows = logitRows.map(logits);
   const rankings = rows.map((row) => [...row.keys()].sort((a, b) => row[b] - row[a] || a - b));
-  const totals: number[] = [];
+  const softmaxSums: number[] = [];
   const undecided: number[] = [];
-  sums.rows.forEach((s, m) => {
+  asked.rows.forEach((s, m) => {
     const weight = (id: number): number =>
-      Math.exp((rows[s][id] - rows[s][rankings[s][0]]) / sums.temperatures[m]);
+      Math.exp((rows[s][id] - rows[s][rankings[s][0]]) / asked.temperatures[m]);
     const total = rankings[s].reduce((t, id) => t + weight(id), 0);
-    totals.push(total);
-    const top = rankings[s].slice(0, ranked).map(weight);
+    softmaxSums.push(total);
+    const top = rankings[s].slice(0, topK).map(weight);
     const mass = top.reduce((a, b) => a + b, 0) / total;
-    const decided = mass > sums.neededMasses[m] || (top.at(-1) as number) < sums.closingRatios[m];
+    const decided = mass > asked.coverMasses[m] || (top.at(-1) as number) < asked.cutoffRatios[m];
     if (!decided) undecided.push(s);
   });
-  const wholeRows = [...query.whole, ...undecided];
+  const fullRows = [...query.fullRows, ...undecided];
   return {
     topLogits: Float32Array.from(
-      rankings.flatMap((ids, s) => ids.slice(0, ranked).map((id) => rows[s][id])),
+      rankings.flatMap((ids, s) => ids.slice(0, topK).map((id) => rows[s][id])),
     ),
-    topIds: Int32Array.from(rankings.flatMap((ids) => ids.slice(0, ranked))),
-    targetLogits: Float32Array.from(targets, (target, s) => rows[s][target]),
-    totals: Float32Array.from(totals),
-    wholeRows: Int32Array.from(wholeRows),
-    wholeLogits: Float32Array.from(wholeRows.flatMap((s) => Array.from(rows[s]))),
+    topIds: Int32Array.from(rankings.flatMap((ids) => ids.slice(0, topK))),
+    targetLogits: Float32Array.from(targetIds, (target, s) => rows[s][target]),
+    softmaxSums: Float32Array.from(softmaxSums),
+    fullRows: Int32Array.from(fullRows),
+    fullLogits: Float32Array.from(fullRows.flatMap((s) => Array.from(rows[s]))),
     hidden: Float32Array.from(query.hiddenRows.flatMap(hidden)),
   };
 }

@@ -1,18 +1,18 @@
 import type { Decision } from '../sampling/row-needs.js';
-import type { RowQuery } from './row-query.js';
+import type { LogitsQuery } from './logits-query.js';
 
 /** Collects what a step's completions want of its rows. Rows are added in rising order. */
-export class RowQueryBuilder {
+export class LogitsQueryBuilder {
   readonly #vocabSize: number;
   readonly #logitRows: number[] = [];
-  readonly #targets: number[] = [];
-  readonly #whole: number[] = [];
+  readonly #targetIds: number[] = [];
+  readonly #fullRows: number[] = [];
   readonly #sumRows: number[] = [];
   readonly #temperatures: number[] = [];
-  readonly #neededMasses: number[] = [];
-  readonly #closingRatios: number[] = [];
+  readonly #coverMasses: number[] = [];
+  readonly #cutoffRatios: number[] = [];
   readonly #hiddenRows: number[] = [];
-  #ranked = 1;
+  #topK = 1;
 
   constructor(vocabSize: number) {
     this.#vocabSize = vocabSize;
@@ -22,7 +22,7 @@ export class RowQueryBuilder {
     return this.#logitRows.length;
   }
 
-  get numSums(): number {
+  get numSoftmaxSums(): number {
     return this.#sumRows.length;
   }
 
@@ -31,24 +31,24 @@ export class RowQueryBuilder {
   }
 
   /** @returns the number of the row among those with logits, for the calls that follow */
-  addLogits(row: number, ranked: number, target = 0): number {
-    this.#ranked = Math.max(this.#ranked, ranked);
-    this.#targets.push(target);
+  addLogits(row: number, topK: number, target = 0): number {
+    this.#topK = Math.max(this.#topK, topK);
+    this.#targetIds.push(target);
     return this.#logitRows.push(row) - 1;
   }
 
   /** For the row added last. */
-  addWhole(logitRow: number): void {
-    this.#whole.push(logitRow);
+  addFullRow(logitRow: number): void {
+    this.#fullRows.push(logitRow);
   }
 
   /**
    * For the row added last: its sum, and the row itself unless that decides. @returns the sum's number
    */
-  addSum(logitRow: number, temperature: number, unless: Decision = DECIDED): number {
+  addSoftmaxSum(logitRow: number, temperature: number, unless: Decision = DECIDED): number {
     this.#temperatures.push(temperature);
-    this.#neededMasses.push(unless.neededMass);
-    this.#closingRatios.push(unless.closingRatio);
+    this.#coverMasses.push(unless.coverMass);
+    this.#cutoffRatios.push(unless.cutoffRatio);
     return this.#sumRows.push(logitRow) - 1;
   }
 
@@ -56,17 +56,17 @@ export class RowQueryBuilder {
     this.#hiddenRows.push(row);
   }
 
-  build(): RowQuery {
+  build(): LogitsQuery {
     return {
       logitRows: this.#logitRows,
-      ranked: Math.min(this.#ranked, this.#vocabSize),
-      targets: this.#targets,
-      whole: this.#whole,
-      sums: {
+      topK: Math.min(this.#topK, this.#vocabSize),
+      targetIds: this.#targetIds,
+      fullRows: this.#fullRows,
+      softmaxSums: {
         rows: this.#sumRows,
         temperatures: this.#temperatures,
-        neededMasses: this.#neededMasses,
-        closingRatios: this.#closingRatios,
+        coverMasses: this.#coverMasses,
+        cutoffRatios: this.#cutoffRatios,
       },
       hiddenRows: this.#hiddenRows,
     };
@@ -74,4 +74,4 @@ export class RowQueryBuilder {
 }
 
 /** Whatever the mass. */
-const DECIDED: Decision = { neededMass: -1, closingRatio: 0 };
+const DECIDED: Decision = { coverMass: -1, cutoffRatio: 0 };

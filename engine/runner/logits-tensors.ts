@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import type { RowAnswer, RowQuery } from '../decoding/row-query.js';
+import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 import { STEP_INPUT, STEP_OUTPUT } from '../importer/imported-model.js';
 import { int64 } from './step-batch.js';
 import { floats, int32s, type Tensors, take } from './tensors.js';
@@ -9,8 +9,8 @@ import { floats, int32s, type Tensors, take } from './tensors.js';
 /**
  * A query as several, each of at most `maxRows` rows of logits; none when nothing is asked.
  */
-export function piecesOf(query: RowQuery, maxRows: number): RowQuery[] {
-  const { logitRows, targets, whole, sums, hiddenRows } = query;
+export function piecesOf(query: LogitsQuery, maxRows: number): LogitsQuery[] {
+  const { logitRows, targetIds, fullRows, softmaxSums, hiddenRows } = query;
   const size = logitRows.length;
   if (size <= maxRows) return size + hiddenRows.length > 0 ? [query] : [];
   return Array.from({ length: Math.ceil(size / maxRows) }, (_, index) => {
@@ -18,17 +18,17 @@ export function piecesOf(query: RowQuery, maxRows: number): RowQuery[] {
     const end = start + maxRows;
     const inside = (row: number): boolean => row >= start && row < end;
     const column = (values: readonly number[]): number[] =>
-      values.filter((__, i) => inside(sums.rows[i]));
+      values.filter((__, i) => inside(softmaxSums.rows[i]));
     return {
       logitRows: logitRows.slice(start, end),
-      ranked: query.ranked,
-      targets: targets.slice(start, end),
-      whole: whole.filter(inside).map((row) => row - start),
-      sums: {
-        rows: column(sums.rows).map((row) => row - start),
-        temperatures: column(sums.temperatures),
-        neededMasses: column(sums.neededMasses),
-        closingRatios: column(sums.closingRatios),
+      topK: query.topK,
+      targetIds: targetIds.slice(start, end),
+      fullRows: fullRows.filter(inside).map((row) => row - start),
+      softmaxSums: {
+        rows: column(softmaxSums.rows).map((row) => row - start),
+        temperatures: column(softmaxSums.temperatures),
+        coverMasses: column(softmaxSums.coverMasses),
+        cutoffRatios: column(softmaxSums.cutoffRatios),
       },
       hiddenRows: index === 0 ? hiddenRows : [],
     };
@@ -39,10 +39,10 @@ export function piecesOf(query: RowQuery, maxRows: number): RowQuery[] {
  * A query without rows of logits computes one nevertheless, which `readAnswer` drops: on zero rows, TopK divides by zero and ends the process
  * (ONNX Runtime 1.30).
  */
-export function rowTensors(query: RowQuery): [string, Tensor][] {
-  const { sums } = query;
+export function rowTensors(query: LogitsQuery): [string, Tensor][] {
+  const { softmaxSums } = query;
   const logitRows = query.logitRows.length > 0 ? query.logitRows : [0];
-  const targets = query.targets.length > 0 ? query.targets : [0];
+  const targetIds = query.targetIds.length > 0 ? query.targetIds : [0];
   const ints = (name: string, values: readonly number[], dims = [values.length]) =>
     [name, new Tensor('int64', int64(values), dims)] as [string, Tensor];
   const perSum = (name: string, values: readonly number[]) =>
@@ -53,38 +53,38 @@ export function rowTensors(query: RowQuery): [string, Tensor][] {
   return [
     ints(STEP_INPUT.sampleRows, logitRows),
     ints(STEP_INPUT.hiddenRows, query.hiddenRows),
-    ints(STEP_INPUT.ranked, [query.ranked]),
-    ints(STEP_INPUT.targetIds, targets, [1, targets.length, 1]),
-    ints(STEP_INPUT.wholeRows, query.whole),
-    ints(STEP_INPUT.sumRows, sums.rows),
+    ints(STEP_INPUT.topK, [query.topK]),
+    ints(STEP_INPUT.targetIds, targetIds, [1, targetIds.length, 1]),
+    ints(STEP_INPUT.fullRows, query.fullRows),
+    ints(STEP_INPUT.sumRows, softmaxSums.rows),
     perSum(
       STEP_INPUT.inverseTemperatures,
-      sums.temperatures.map((temperature) => 1 / temperature),
+      softmaxSums.temperatures.map((temperature) => 1 / temperature),
     ),
-    perSum(STEP_INPUT.neededMasses, sums.neededMasses),
-    perSum(STEP_INPUT.closingRatios, sums.closingRatios),
+    perSum(STEP_INPUT.coverMasses, softmaxSums.coverMasses),
+    perSum(STEP_INPUT.cutoffRatios, softmaxSums.cutoffRatios),
   ];
 }
 
 /** ONNX Runtime has copied the outputs into new memory: nobody else has it. */
-export function readAnswer(tensors: Tensors, { logitRows, ranked }: RowQuery): RowAnswer {
+export function readAnswer(tensors: Tensors, { logitRows, topK }: LogitsQuery): LogitsResult {
   const numRows = logitRows.length;
   const float = (name: string): Float32Array => floats(take(tensors, name));
   return {
-    topLogits: float(STEP_OUTPUT.topLogits).subarray(0, numRows * ranked),
-    topIds: int32s(take(tensors, STEP_OUTPUT.topIds)).subarray(0, numRows * ranked),
+    topLogits: float(STEP_OUTPUT.topLogits).subarray(0, numRows * topK),
+    topIds: int32s(take(tensors, STEP_OUTPUT.topIds)).subarray(0, numRows * topK),
     targetLogits: float(STEP_OUTPUT.targetLogits).subarray(0, numRows),
-    totals: float(STEP_OUTPUT.largestProbabilities).map((p) => 1 / p),
-    wholeRows: int32s(take(tensors, STEP_OUTPUT.wholeRows)),
-    wholeLogits: float(STEP_OUTPUT.wholeLogits),
+    softmaxSums: float(STEP_OUTPUT.largestProbabilities).map((p) => 1 / p),
+    fullRows: int32s(take(tensors, STEP_OUTPUT.fullRows)),
+    fullLogits: float(STEP_OUTPUT.fullLogits),
     hidden: float(STEP_OUTPUT.hidden),
   };
 }
 
 /** Answers to the pieces of a query, as one. */
-export function joinAnswers(answers: readonly RowAnswer[], maxRows: number): RowAnswer {
+export function joinAnswers(answers: readonly LogitsResult[], maxRows: number): LogitsResult {
   if (answers.length === 1) return answers[0];
-  const join = (part: (answer: RowAnswer) => Float32Array): Float32Array => {
+  const join = (part: (answer: LogitsResult) => Float32Array): Float32Array => {
     const parts = answers.map(part);
     const joined = new Float32Array(parts.reduce((n, { length }) => n + length, 0));
     let offset = 0;
@@ -98,11 +98,11 @@ export function joinAnswers(answers: readonly RowAnswer[], maxRows: number): Row
     topLogits: join(({ topLogits }) => topLogits),
     topIds: Int32Array.from(answers.flatMap(({ topIds }) => [...topIds])),
     targetLogits: join(({ targetLogits }) => targetLogits),
-    totals: join(({ totals }) => totals),
-    wholeRows: Int32Array.from(
-      answers.flatMap(({ wholeRows }, piece) => [...wholeRows].map((row) => row + piece * maxRows)),
+    softmaxSums: join(({ softmaxSums }) => softmaxSums),
+    fullRows: Int32Array.from(
+      answers.flatMap(({ fullRows }, piece) => [...fullRows].map((row) => row + piece * maxRows)),
     ),
-    wholeLogits: join(({ wholeLogits }) => wholeLogits),
+    fullLogits: join(({ fullLogits }) => fullLogits),
     hidden: join(({ hidden }) => hidden),
   };
 }
