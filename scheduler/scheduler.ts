@@ -7,9 +7,9 @@ import { chunkSize, preemptionVictim, rankOf, type SchedulingPolicy } from './po
 import { type RequestSpec, Sequence, type SequenceProgress } from './sequence.js';
 import { SequenceQueues } from './sequence-queues.js';
 import type {
+  AppliedUpdate,
   FinishReason,
   ScheduledSequence,
-  SequenceOutput,
   SequenceUpdate,
   StepPlan,
 } from './step-plan.js';
@@ -173,8 +173,8 @@ export class Scheduler {
    * @param updates one for each of the plan's `sampledFor`, in their order
    * @returns what each of them got, and which are finished (those are gone from here)
    */
-  apply(plan: StepPlan, updates: readonly SequenceUpdate[]): SequenceOutput[] {
-    const outputs: SequenceOutput[] = [];
+  apply(plan: StepPlan, updates: readonly SequenceUpdate[]): AppliedUpdate[] {
+    const outputs: AppliedUpdate[] = [];
     const sampled: Sequence[] = [];
     for (const [index, { id, tokenIds, numProposed, sampledFor }] of plan.sequences.entries()) {
       const sequence = this.#planned[index];
@@ -346,7 +346,7 @@ export class Scheduler {
   }
 
   /** Appends what was decided for a sequence, up to what ends it, and lets it go then. */
-  #accept(sequence: Sequence, id: SequenceId, decided: readonly TokenId[]): SequenceOutput {
+  #accept(sequence: Sequence, id: SequenceId, decided: readonly TokenId[]): AppliedUpdate {
     const tokenIds: TokenId[] = [];
     let finishReason = this.#finishReason(sequence, undefined);
     for (const token of decided) {
@@ -366,7 +366,10 @@ export class Scheduler {
     }
     // It was scheduled, or its parent was.
     const cachedTokens = sequence.cachedTokens as number;
-    return { id, tokenIds, finishReason, cachedTokens };
+    const output = { id, tokenIds, finishReason, cachedTokens };
+    return finishReason === 'stop'
+      ? { ...output, stopToken: tokenIds[tokenIds.length - 1] }
+      : output;
   }
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {

@@ -57,13 +57,16 @@ export interface SequenceUpdate {
   readonly drop?: boolean;
 }
 
-export type FinishReason = 'stop' | 'length' | 'abort';
+/** Why a sequence has ended by itself: a stop token, or as many tokens as it may have. */
+export type FinishReason = 'stop' | 'length';
 
-/** What a step meant for one sequence. */
-export interface SequenceOutput {
+/** An update as it was applied: up to what has ended the sequence. */
+export interface AppliedUpdate {
   readonly id: SequenceId;
   readonly tokenIds: readonly TokenId[];
   readonly finishReason: FinishReason | null;
+  /** The stop token that has ended the sequence: the last of `tokenIds`. Absent: none has. */
+  readonly stopToken?: TokenId;
   /** Prompt tokens that were found in the prefix cache when the request was first scheduled. */
   readonly cachedTokens: number;
 }

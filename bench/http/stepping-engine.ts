@@ -1,11 +1,13 @@
-import type { Engine, EngineOutput } from '../../engine/client/engine-port.js';
+import type { Engine } from '../../engine/client/engine-port.js';
 import { OutputQueue } from '../../engine/client/output-queue.js';
 import type { EngineInfo } from '../../engine/protocol/options.js';
+import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import type { EngineStats } from '../../engine/protocol/reports.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
-import type { TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 
-interface Completion {
+interface RunningSequence {
+  readonly id: SequenceId;
   readonly queue: OutputQueue;
   left: number;
   /** The server has taken all outputs and waits for the next. */
@@ -13,9 +15,8 @@ interface Completion {
 }
 
 /**
- * An engine that computes nothing: every turn of the event loop is a step, and gives a token to
- * each completion whose reader waits. A token is never merged with the next, as it would be for a
- * slow reader, so that every token costs what it costs.
+ * An engine that computes nothing: every turn of the event loop is a step, and gives a token to each sequence whose reader
+ * waits. A token is never merged with the next, as it would be for a slow reader, so that every token costs what it costs.
  */
 export class SteppingEngine implements Engine {
   readonly info: EngineInfo;
@@ -28,7 +29,7 @@ export class SteppingEngine implements Engine {
     steps: 0,
   };
   readonly state = 'ready';
-  readonly #running = new Set<Completion>();
+  readonly #running = new Set<RunningSequence>();
   readonly #token: TokenId;
   #scheduled = false;
 
@@ -53,8 +54,8 @@ export class SteppingEngine implements Engine {
     return () => undefined;
   }
 
-  submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<EngineOutput>[] {
-    return request.ids.map(() => this.#run(request.maxTokens, signal));
+  submit(request: EngineRequest, signal?: AbortSignal): AsyncIterable<SequenceOutput>[] {
+    return request.ids.map((id) => this.#run(id, request.maxTokens, signal));
   }
 
   /** The server reads as fast as it can here. */
@@ -69,22 +70,27 @@ export class SteppingEngine implements Engine {
     return Promise.resolve();
   }
 
-  async *#run(maxTokens: number, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
-    const completion: Completion = { queue: new OutputQueue(), left: maxTokens, waiting: false };
+  async *#run(
+    id: SequenceId,
+    maxTokens: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<SequenceOutput> {
+    const queue = new OutputQueue();
+    const sequence: RunningSequence = { id, queue, left: maxTokens, waiting: false };
     const abort = (): void =>
-      completion.queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
+      sequence.queue.push({ id, tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
     signal?.addEventListener('abort', abort, { once: true });
-    this.#running.add(completion);
+    this.#running.add(sequence);
     try {
       for (;;) {
-        completion.waiting = true;
+        sequence.waiting = true;
         this.#schedule();
-        const output = await completion.queue.next();
+        const output = await sequence.queue.next();
         yield output;
         if (output.finishReason !== null) return;
       }
     } finally {
-      this.#running.delete(completion);
+      this.#running.delete(sequence);
       signal?.removeEventListener('abort', abort);
     }
   }
@@ -99,13 +105,14 @@ export class SteppingEngine implements Engine {
   }
 
   #step(): void {
-    for (const completion of this.#running) {
-      if (!completion.waiting) continue;
-      completion.waiting = false;
-      completion.left--;
-      completion.queue.push({
+    for (const sequence of this.#running) {
+      if (!sequence.waiting) continue;
+      sequence.waiting = false;
+      sequence.left--;
+      sequence.queue.push({
+        id: sequence.id,
         tokenIds: [this.#token],
-        finishReason: completion.left === 0 ? 'length' : null,
+        finishReason: sequence.left === 0 ? 'length' : null,
         cachedTokens: 0,
       });
     }

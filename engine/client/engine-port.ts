@@ -1,6 +1,6 @@
-import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { EngineInfo } from '../protocol/options.js';
-import type { FirstTokenTimes, TokenLogprobs } from '../protocol/outputs.js';
+import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 
@@ -30,12 +30,12 @@ export interface Engine {
   /** While `restarting`, and from `failed` on, which is final, new requests are refused; those in flight have been told. */
   readonly state: 'ready' | 'restarting' | 'failed';
   /**
-   * Runs a request. Each of its completions (`request.ids`) is a stream of its own. Outputs come in order, as the steps end,
-   * and the last one has a finish reason. Ending the iteration early (`break`) or aborting `signal` stops the completion within
+   * Runs a request. Each of its sequences (`request.ids`) is a stream of its own. Outputs come in order, as the steps end,
+   * and the last one has a finish reason. Ending the iteration early (`break`) or aborting `signal` stops the sequence within
    * one step and frees its blocks; after an aborted signal the iteration ends with the finish reason `abort`.
    *
    * The request runs from now on, so every stream must be iterated or the signal be aborted. Outputs that nobody reads yet are
-   * kept: at most `maxTokens` tokens a completion, with all that was asked for of each. Who wants less kept pauses the completions.
+   * kept: at most `maxTokens` tokens a sequence, with all that was asked for of each. Who wants less kept pauses the sequences.
    *
    * @param meter told of what is kept
    * @returns one stream for each id, in their order
@@ -46,9 +46,9 @@ export interface Engine {
     request: EngineRequest,
     signal?: AbortSignal,
     meter?: OutputMeter,
-  ): readonly AsyncIterable<EngineOutput>[];
+  ): readonly AsyncIterable<SequenceOutput>[];
   /**
-   * Computes nothing more for these completions until `resume`, from the next step on; others get their share meanwhile. Those that have
+   * Computes nothing more for these sequences until `resume`, from the next step on; others get their share meanwhile. Those that have
    * ended, or do not run yet, are left out: whoever still gets outputs asks again.
    */
   pause(ids: readonly SequenceId[]): void;
@@ -65,20 +65,4 @@ export interface OutputMeter {
   add(bytes: number): void;
   /** They have been read, or thrown away. */
   release(bytes: number): void;
-}
-
-export interface EngineOutput {
-  /** New token ids since the last output; may be empty in the final one after an abort. */
-  readonly tokenIds: readonly TokenId[];
-  readonly finishReason: 'stop' | 'length' | 'abort' | null;
-  /** Prompt tokens whose K and V came from the prefix cache; known from the first output on. */
-  readonly cachedTokens: number;
-  /** With the first output that has tokens. */
-  readonly times?: FirstTokenTimes;
-  /** One for each of `tokenIds`; absent unless asked for. */
-  readonly logprobs?: readonly TokenLogprobs[];
-  /** One for each prompt token but the first, with the first output of the request's first completion; absent unless asked for. */
-  readonly promptLogprobs?: readonly TokenLogprobs[];
-  /** `[hiddenSize]`, not normalized; with the one output of a request that has `pooling`. */
-  readonly embedding?: Float32Array;
 }

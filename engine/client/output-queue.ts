@@ -1,7 +1,7 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { OctavoError } from '../errors.js';
-import type { TokenLogprobs } from '../protocol/outputs.js';
-import type { EngineOutput, OutputMeter } from './engine-port.js';
+import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { OutputMeter } from './engine-port.js';
 import { outputBytes } from './output-size.js';
 
 /** What a reader gets at once, at most: it becomes one piece of text, and one event. */
@@ -9,19 +9,19 @@ const PIECE_BYTES = 64 * 2 ** 10;
 
 /** Outputs that wait, as one. Its arrays are its own: they grow. */
 interface Pending {
-  readonly head: Omit<EngineOutput, 'tokenIds' | 'logprobs'>;
+  readonly head: Omit<SequenceOutput, 'tokenIds' | 'logprobs'>;
   readonly tokenIds: TokenId[];
   readonly logprobs: TokenLogprobs[];
 }
 
 /**
- * Outputs of one request on their way from the engine to a reader. Outputs that wait are merged into one: a slow
+ * Outputs of one sequence on their way from the engine to a reader. Outputs that wait are merged into one: a slow
  * reader costs token ids, not objects.
  */
 export class OutputQueue {
   readonly #meter: OutputMeter | null;
   /** The only one that waits, as it came: with a quick reader there is never another. */
-  #single: EngineOutput | null = null;
+  #single: SequenceOutput | null = null;
   #pending: Pending | null = null;
   #finished = false;
   /** Of what was handed out last: the reader has it in its hands until it asks for more. */
@@ -36,7 +36,7 @@ export class OutputQueue {
   }
 
   /** After the final output, nothing more is taken in. */
-  push(output: EngineOutput): void {
+  push(output: SequenceOutput): void {
     if (this.#finished) return;
     this.#finished = output.finishReason !== null;
     if (this.#pending) append(this.#pending, output);
@@ -55,7 +55,7 @@ export class OutputQueue {
   }
 
   /** One reader at a time. */
-  async next(): Promise<EngineOutput> {
+  async next(): Promise<SequenceOutput> {
     this.#release(this.#handedOut);
     if (!this.#single && !this.#pending && !this.#error) {
       await new Promise<void>((resolve) => {
@@ -83,7 +83,7 @@ export class OutputQueue {
     if (bytes > 0) this.#meter?.release(bytes);
   }
 
-  #take(): EngineOutput | null {
+  #take(): SequenceOutput | null {
     const single = this.#single ?? (this.#pending && whole(this.#pending));
     if (!single) return null;
     this.#single = null;
@@ -92,42 +92,45 @@ export class OutputQueue {
       this.#pending = null;
       return single;
     }
-    const { tokenIds, logprobs, cachedTokens, finishReason, ...first } = single;
+    const { tokenIds, logprobs, stopToken, ...head } = single;
+    const { id, cachedTokens, finishReason } = head;
+    const end = { id, cachedTokens, finishReason };
     this.#pending = {
-      head: { cachedTokens, finishReason },
+      head: stopToken === undefined ? end : { ...end, stopToken },
       tokenIds: tokenIds.slice(count),
       logprobs: logprobs?.slice(count) ?? [],
     };
-    const begin = {
-      ...first,
-      tokenIds: tokenIds.slice(0, count),
-      cachedTokens,
-      finishReason: null,
-    };
+    const begin = { ...head, tokenIds: tokenIds.slice(0, count), finishReason: null };
     return logprobs ? { ...begin, logprobs: logprobs.slice(0, count) } : begin;
   }
 }
 
 /** How many of an output's tokens a reader gets at once; at least one. */
-function piece({ tokenIds, logprobs = [], finishReason, cachedTokens }: EngineOutput): number {
+function piece({
+  id,
+  tokenIds,
+  logprobs = [],
+  finishReason,
+  cachedTokens,
+}: SequenceOutput): number {
   if (tokenIds.length <= 1) return tokenIds.length;
   const one = { tokenIds: tokenIds.slice(0, 1), logprobs: logprobs.slice(0, 1) };
-  return Math.ceil(PIECE_BYTES / outputBytes({ ...one, finishReason, cachedTokens }));
+  return Math.ceil(PIECE_BYTES / outputBytes({ ...one, id, finishReason, cachedTokens }));
 }
 
-function merged(earlier: EngineOutput, later: EngineOutput): Pending {
+function merged(earlier: SequenceOutput, later: SequenceOutput): Pending {
   const { tokenIds, logprobs = [], ...head } = earlier;
   const pending = { head, tokenIds: [...tokenIds], logprobs: [...logprobs] };
   append(pending, later);
   return pending;
 }
 
-function append(pending: Pending, { tokenIds, logprobs, ...head }: EngineOutput): void {
+function append(pending: Pending, { tokenIds, logprobs, ...head }: SequenceOutput): void {
   Object.assign(pending.head, head);
   for (const id of tokenIds) pending.tokenIds.push(id);
   for (const scores of logprobs ?? []) pending.logprobs.push(scores);
 }
 
-function whole({ head, tokenIds, logprobs }: Pending): EngineOutput {
+function whole({ head, tokenIds, logprobs }: Pending): SequenceOutput {
   return logprobs.length === 0 ? { ...head, tokenIds } : { ...head, tokenIds, logprobs };
 }

@@ -1,5 +1,4 @@
-import type { TokenLogprobs } from '../protocol/outputs.js';
-import type { EngineOutput } from './engine-port.js';
+import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 
 /** A token id, and its text on the way to the client. */
 const TOKEN_BYTES = 16;
@@ -16,7 +15,7 @@ export function outputBytes({
   logprobs,
   promptLogprobs,
   embedding,
-}: EngineOutput): number {
+}: SequenceOutput): number {
   return (
     tokenIds.length * TOKEN_BYTES +
     (logprobs ? scoreBytes(logprobs) : 0) +

@@ -1,20 +1,21 @@
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { OctavoError } from '../errors.js';
 import type { EngineInfo } from '../protocol/options.js';
+import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
-import type { Engine, EngineOutput, OutputMeter } from './engine-port.js';
+import type { Engine, OutputMeter } from './engine-port.js';
 import { assertEngineReady } from './engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
-export interface MortalEngine extends Engine {
+export interface RestartableEngine extends Engine {
   /** Resolves when nothing of the engine lives any more: to null after `close`, or to why it has failed. */
   readonly ended: Promise<OctavoError | null>;
 }
 
 export interface RestartingEngineOptions {
   /** Makes another engine of the same kind. */
-  readonly create: () => Promise<MortalEngine>;
+  readonly create: () => Promise<RestartableEngine>;
   /** How many engines may fail before the whole fails. */
   readonly restarts: number;
   readonly onFailure: (reason: OctavoError) => void;
@@ -30,7 +31,7 @@ export class RestartingEngine implements Engine {
   readonly #options: RestartingEngineOptions;
   readonly #listeners = new Set<(report: StepReport) => void>();
   readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
-  #engine: MortalEngine;
+  #engine: RestartableEngine;
   /** Set while somebody watches. */
   #unwatch: (() => void) | null = null;
   #left: number;
@@ -40,7 +41,7 @@ export class RestartingEngine implements Engine {
   /** Ends when the present restart does. */
   #restart: Promise<void> = Promise.resolve();
 
-  constructor(first: MortalEngine, options: RestartingEngineOptions) {
+  constructor(first: RestartableEngine, options: RestartingEngineOptions) {
     this.#options = options;
     this.#left = options.restarts;
     this.#engine = first;
@@ -83,7 +84,7 @@ export class RestartingEngine implements Engine {
     request: EngineRequest,
     signal?: AbortSignal,
     meter?: OutputMeter,
-  ): readonly AsyncIterable<EngineOutput>[] {
+  ): readonly AsyncIterable<SequenceOutput>[] {
     if (this.state === 'restarting') return request.ids.map(refused);
     return this.#engine.submit(request, signal, meter);
   }
@@ -107,7 +108,7 @@ export class RestartingEngine implements Engine {
     await this.#engine.close();
   }
 
-  #adopt(engine: MortalEngine): void {
+  #adopt(engine: RestartableEngine): void {
     this.#engine = engine;
     engine.onStep((report) => {
       for (const listen of this.#listeners) listen(report);
@@ -129,7 +130,7 @@ export class RestartingEngine implements Engine {
     this.#unwatch = null;
   }
 
-  async #replaceWhenEnded(engine: MortalEngine): Promise<void> {
+  async #replaceWhenEnded(engine: RestartableEngine): Promise<void> {
     const reason = await engine.ended;
     if (reason === null || this.#closing) return;
     this.#options.onFailure(reason);
@@ -151,8 +152,8 @@ export class RestartingEngine implements Engine {
   }
 }
 
-/** The stream of a completion that cannot run now. */
-function refused(): AsyncIterable<EngineOutput> {
+/** The stream of a sequence that cannot run now. */
+function refused(): AsyncIterable<SequenceOutput> {
   const next = async (): Promise<never> => assertEngineReady({ state: 'restarting' }) as never;
   return { [Symbol.asyncIterator]: () => ({ next }) };
 }

@@ -4,11 +4,12 @@ import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
+import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
-import type { EngineOutput, OutputMeter } from './engine-port.js';
+import type { OutputMeter } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
-import type { MortalEngine } from './restarting-engine.js';
+import type { RestartableEngine } from './restarting-engine.js';
 
 export type WorkerEngineOptions = EngineOptions;
 
@@ -22,7 +23,7 @@ export type WorkerEngineOptions = EngineOptions;
 export async function createWorkerEngine(
   options: WorkerEngineOptions,
   onConversion: ConversionProgress = () => undefined,
-): Promise<MortalEngine> {
+): Promise<RestartableEngine> {
   // The same line runs from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
   const entry = fromSources ? '../thread/worker-dev.mjs' : '../thread/worker.js';
@@ -57,11 +58,11 @@ function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise
 }
 
 /** The engine port over a worker thread's messages. */
-class WorkerEngine implements MortalEngine {
+class WorkerEngine implements RestartableEngine {
   readonly info: EngineInfo;
   readonly ended: Promise<OctavoError | null>;
   readonly #worker: Worker;
-  /** Completions that the engine works on. */
+  /** Of the sequences that the engine works on. */
   readonly #queues = new Map<SequenceId, OutputQueue>();
   /** Callers who wait for an answer, in the order of their commands. */
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
@@ -111,7 +112,7 @@ class WorkerEngine implements MortalEngine {
     request: EngineRequest,
     signal?: AbortSignal,
     meter?: OutputMeter,
-  ): AsyncIterable<EngineOutput>[] {
+  ): AsyncIterable<SequenceOutput>[] {
     const queues = request.ids.map((id) => {
       const queue = new OutputQueue(meter);
       if (this.#failure) queue.fail(this.#failure);
@@ -144,18 +145,26 @@ class WorkerEngine implements MortalEngine {
     await this.ended;
   }
 
-  /** One completion's outputs. The signal counts from now on, also if nobody iterates. */
-  #outputs(id: SequenceId, queue: OutputQueue, signal?: AbortSignal): AsyncGenerator<EngineOutput> {
+  /** One sequence's outputs. The signal counts from now on, also if nobody iterates. */
+  #outputs(
+    id: SequenceId,
+    queue: OutputQueue,
+    signal?: AbortSignal,
+  ): AsyncGenerator<SequenceOutput> {
     const abort = (): void => {
       this.#abort(id);
-      queue.push({ tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
+      queue.push({ id, tokenIds: [], finishReason: 'abort', cachedTokens: 0 });
     };
     if (signal?.aborted) abort();
     else signal?.addEventListener('abort', abort, { once: true });
     return this.#read(id, queue, () => signal?.removeEventListener('abort', abort));
   }
 
-  async *#read(id: SequenceId, queue: OutputQueue, done: () => void): AsyncGenerator<EngineOutput> {
+  async *#read(
+    id: SequenceId,
+    queue: OutputQueue,
+    done: () => void,
+  ): AsyncGenerator<SequenceOutput> {
     try {
       for (;;) {
         const output = await queue.next();
@@ -169,7 +178,7 @@ class WorkerEngine implements MortalEngine {
     }
   }
 
-  /** Nothing, when the completion has ended already. */
+  /** Nothing, when the sequence has ended already. */
   #abort(id: SequenceId): void {
     if (this.#queues.delete(id)) this.#send({ type: 'abort', id });
   }
@@ -188,9 +197,9 @@ class WorkerEngine implements MortalEngine {
       case 'step':
         this.#stats = message.stats;
         if (message.report) for (const listen of this.#stepListeners) listen(message.report);
-        for (const { id, ...output } of message.outputs) {
-          this.#queues.get(id)?.push(output);
-          if (output.finishReason !== null) this.#queues.delete(id);
+        for (const output of message.outputs) {
+          this.#queues.get(output.id)?.push(output);
+          if (output.finishReason !== null) this.#queues.delete(output.id);
         }
         break;
       case 'refused':

@@ -1,7 +1,7 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Propose, Refusal, Scheduler } from '../../scheduler/scheduler.js';
-import type { SequenceOutput, StepPlan } from '../../scheduler/step-plan.js';
+import type { AppliedUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decoder, SampledSequence } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
@@ -10,7 +10,7 @@ import { PromptRows } from '../decoding/prompt-rows.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
-import type { CompletionOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport, StepTimings } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
@@ -171,7 +171,7 @@ export class EngineCore {
    * @returns null when nothing could run, whatever work there is: that changes only by a command, or when what sequences
    *   wait for is there (`whenReady`)
    */
-  async step(): Promise<CompletionOutput[] | null> {
+  async step(): Promise<SequenceOutput[] | null> {
     const { scheduler, runner, now, vocabSize, cache } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule(this.#decoder.propose, this.#decoder.held());
@@ -222,15 +222,16 @@ export class EngineCore {
 
   /** Adds to an output what the scheduler knows nothing of, and lets a finished sequence go. */
   #complete(
-    output: SequenceOutput,
+    output: AppliedUpdate,
     now: number,
     logprobs?: readonly TokenLogprobs[],
-  ): CompletionOutput {
+  ): SequenceOutput {
     const { id, finishReason, tokenIds } = output;
     const live = this.#find(id);
-    const prompt = live.promptRows?.takeResults();
-    const firstToken = live.hasBegun ? undefined : live.times.firstToken(now);
+    const isFirst = !live.hasBegun;
     live.hasBegun = true;
+    const prompt = isFirst ? live.promptRows?.results : undefined;
+    const firstToken = isFirst ? live.times.firstToken(now) : undefined;
     if (finishReason !== null) this.#forget(id);
     if (!logprobs && !prompt && !firstToken) return output;
     // To its reader, an embedding is complete, not cut off.

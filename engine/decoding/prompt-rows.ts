@@ -1,8 +1,8 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { CompletionOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineRequest, Pooling } from '../protocol/request.js';
 
-export type PromptResults = Pick<CompletionOutput, 'promptLogprobs' | 'embedding'>;
+export type PromptResults = Pick<SequenceOutput, 'promptLogprobs' | 'embedding'>;
 
 /** Positions `start` to `end - 1` of a prompt. */
 export interface Positions {
@@ -23,7 +23,7 @@ export class PromptRows {
   /** Of the hidden states of the first `#pooled` tokens. */
   #sum = new Float64Array(0);
   #pooled = 0;
-  #taken = false;
+  #results: PromptResults | null = null;
 
   constructor({ promptTokenIds, promptLogprobs, pooling }: EngineRequest) {
     this.#prompt = promptTokenIds;
@@ -74,15 +74,14 @@ export class PromptRows {
     this.#pooled += count;
   }
 
-  /** What goes with the request's first output, when its prompt is computed; nothing after that. */
-  takeResults(): PromptResults | null {
-    if (this.#taken) return null;
-    this.#taken = true;
-    return {
+  /** What the request gets of its prompt, once that is computed: the same object for all its sequences. */
+  get results(): PromptResults {
+    this.#results ??= {
       ...(this.#numLogprobs !== null && { promptLogprobs: this.#logprobs }),
       ...(this.#pooling !== null && {
         embedding: Float32Array.from(this.#sum, (sum) => sum / this.#pooled),
       }),
     };
+    return this.#results;
   }
 }

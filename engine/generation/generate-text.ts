@@ -1,6 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { EngineOutput } from '../client/engine-port.js';
-import type { FirstTokenTimes, TokenLogprobs } from '../protocol/outputs.js';
+import type { FinishReason } from '../../scheduler/step-plan.js';
+import type { FirstTokenTimes, SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineRequest } from '../protocol/request.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { HeldTokens, type ScoredToken } from './held-tokens.js';
@@ -11,8 +11,11 @@ import {
   NO_PARSERS,
 } from './message-reader.js';
 
-/** An engine request, and what of its text is shown. */
-export interface TextRequest extends EngineRequest, TextOptions {}
+/** One prompt of an API request: what the engine does with it, and how its choices are shown. */
+export interface TextRequest {
+  readonly engine: EngineRequest;
+  readonly text: TextOptions;
+}
 
 export interface TextOptions {
   /** None of them empty. */
@@ -25,31 +28,31 @@ export interface TextOptions {
   readonly minTokens: number;
   /** Special tokens give no text. */
   readonly skipSpecialTokens: boolean;
-  /** Tokens that the text goes on behind; none for a text of its own, such as a chat's answer. */
-  readonly before: readonly TokenId[];
+  /** Prompt tokens that the output continues; empty for a text of its own, such as a chat's answer. */
+  readonly prefixTokenIds: readonly TokenId[];
   /** See `DetokenizerOptions.opens`: false for a text that a grammar holds. */
   readonly opens?: boolean;
-  /** Of the completion nothing is shown: only the prompt was wanted. */
+  /** Nothing of the output is shown: only the prompt was wanted. */
   readonly promptOnly: boolean;
   /** What else the text is read for; null: it is all content. */
   readonly message: MessageForm | null;
 }
 
-/** How a completion ends, for those who count. */
-export type EndReason = 'stop' | 'length' | 'abort' | 'error';
+/** How a sequence ends, for those who count. */
+export type EndReason = FinishReason | 'abort' | 'error';
 
-/** Follows one completion. */
-export interface CompletionObserver {
+/** Follows one sequence. */
+export interface SequenceObserver {
   output(tokens: number, cachedTokens: number, times?: FirstTokenTimes): void;
   /** Called once, whatever happens. */
   end(reason: EndReason): void;
 }
 
-/** How the text of a request's completions is read. */
+/** How the text of a request's choices is read. */
 export interface MessageForm {
   /** Special tokens whose text the parsers need. */
   readonly shownTokens: ReadonlySet<TokenId>;
-  /** Called for each completion: parsers hold its state. */
+  /** Called for each choice: parsers hold its state. */
   createParsers(): MessageParsers;
 }
 
@@ -60,19 +63,22 @@ export const PLAIN_TEXT: TextOptions = {
   includeStop: false,
   minTokens: 0,
   skipSpecialTokens: true,
-  before: [],
+  prefixTokenIds: [],
   promptOnly: false,
   message: null,
 };
 
-export interface TextOutput {
+/** What is new in one choice: tokens of a sequence as text. */
+export interface ChoiceDelta {
+  /** Of the choice, among all of an API request. */
+  readonly index: number;
   /** New content; may be empty while some is held back. */
   readonly text: string;
   /** The same with all that is no content, in order. */
   readonly events: readonly MessageEvent[];
   /** Of `tokens`, those of the reasoning. */
   readonly reasoningTokens: number;
-  /** Tokens generated since the last output, the stop token included. */
+  /** Tokens generated since the last delta, the stop token included. */
   readonly tokens: number;
   /** The same as ids. */
   readonly tokenIds: readonly TokenId[];
@@ -80,38 +86,52 @@ export interface TextOutput {
   readonly logprobSum: number;
   /** Tokens whose text is now shown, in their order; none unless log-probabilities were asked for. */
   readonly scored: readonly ScoredToken[];
-  /** Of each prompt token but the first, with the first output; absent unless asked for. */
+  /** Of each prompt token but the first, with the first delta; absent unless asked for. */
   readonly promptLogprobs?: readonly TokenLogprobs[];
-  readonly finishReason: 'stop' | 'length' | 'abort' | null;
+  readonly finishReason: FinishReason | null;
   /** The stop string, or the stop token that the request names, that has ended the text; null: nothing of the kind has. */
   readonly stopReason: string | TokenId | null;
   readonly cachedTokens: number;
-  /** With the first output that has tokens. */
+  /** With the first delta that has tokens. */
   readonly times?: FirstTokenTimes;
 }
 
+/** Whose text it is, and who follows. */
+export interface ChoiceContext {
+  /** Of the choice, among all of an API request. */
+  readonly index: number;
+  /** Aborts the sequence; the same that the engine was given. */
+  readonly signal: AbortSignal;
+  readonly observer: SequenceObserver;
+}
+
 /**
- * Turns the tokens of one completion into text. A stop string ends the engine's work, too: tokens behind it are
- * neither shown nor counted, even if the engine was already further.
+ * Turns the tokens of one sequence into the text of a choice. A stop string ends the engine's work, too:
+ * tokens behind it are neither shown nor counted, even if the engine was already further.
  *
- * @throws OctavoError what the engine throws
+ * @throws OctavoError what the engine throws; the signal's reason once that is aborted
  */
 export async function* generateText(
-  outputs: AsyncIterable<EngineOutput>,
+  outputs: AsyncIterable<SequenceOutput>,
   tokenizer: Tokenizer,
   options: TextOptions,
-  observer: CompletionObserver,
-): AsyncGenerator<TextOutput, void> {
+  { index, signal, observer }: ChoiceContext,
+): AsyncGenerator<ChoiceDelta, void> {
   const text = options.promptOnly ? new NoText() : new VisibleText(tokenizer, options);
   // A reader that leaves early does what a disconnect does.
   let end: EndReason = 'abort';
-  let last: TextOutput | null = null;
+  let last: ChoiceDelta | null = null;
   try {
     for await (const output of outputs) {
-      last = output.times ? { ...text.take(output), times: output.times } : text.take(output);
+      const { tokenIds, cachedTokens, times, finishReason } = output;
+      if (finishReason === 'abort') {
+        observer.output(0, cachedTokens);
+        throw signal.reason;
+      }
+      const shown = text.take({ ...output, finishReason });
+      last = times ? { index, ...shown, times } : { index, ...shown };
       // A token that is not shown has been generated all the same.
-      const tokens = options.promptOnly ? output.tokenIds.length : last.tokens;
-      observer.output(tokens, last.cachedTokens, output.times);
+      observer.output(options.promptOnly ? tokenIds.length : last.tokens, cachedTokens, times);
       if (last.finishReason !== null) {
         end = last.finishReason;
         break;
@@ -121,14 +141,19 @@ export async function* generateText(
     // Yielded after the loop: the engine has stopped by then, however slow the reader is.
     if (last !== null && last.finishReason !== null) yield last;
   } catch (error) {
-    end = 'error';
+    if (!signal.aborted || error !== signal.reason) end = 'error';
     throw error;
   } finally {
     observer.end(end);
   }
 }
 
-/** What of one completion's tokens is shown, and when. */
+/** An output that is no abort. */
+type TextPart = SequenceOutput & { readonly finishReason: FinishReason | null };
+
+type Shown = Omit<ChoiceDelta, 'index'>;
+
+/** What of one sequence's tokens is shown, and when. */
 class VisibleText {
   readonly #options: TextOptions;
   readonly #detokenizer: ReturnType<Tokenizer['createDetokenizer']>;
@@ -139,19 +164,19 @@ class VisibleText {
   #shown = 0;
 
   constructor(tokenizer: Tokenizer, options: TextOptions) {
-    const { skipSpecialTokens, before, message, opens = true } = options;
+    const { skipSpecialTokens, prefixTokenIds, message, opens = true } = options;
     this.#options = options;
     this.#detokenizer = tokenizer.createDetokenizer({
       skipSpecialTokens,
-      before,
+      before: prefixTokenIds,
       opens,
       ...(message ? { shown: message.shownTokens } : {}),
     });
     this.#reader = new MessageReader(options, message?.createParsers() ?? NO_PARSERS);
   }
 
-  take(output: EngineOutput): TextOutput {
-    const { tokenIds, logprobs, cachedTokens, promptLogprobs } = output;
+  take(output: TextPart): Shown {
+    const { tokenIds, logprobs, cachedTokens, promptLogprobs, stopToken } = output;
     const reader = this.#reader;
     const reasoningBefore = reader.reasoningTokens;
     let { finishReason } = output;
@@ -162,7 +187,7 @@ class VisibleText {
       tokens++;
       this.#generated++;
       logprobSum += scores?.logprob ?? 0;
-      const isStopToken = finishReason === 'stop' && tokens === tokenIds.length;
+      const isStopToken = stopToken !== undefined && tokens === tokenIds.length;
       if (isStopToken && !this.#options.includeStop) break;
       const piece = this.#detokenizer.push(id);
       if (scores) this.#held.add(id, scores, piece);
@@ -173,12 +198,8 @@ class VisibleText {
       reader.flush(this.#detokenizer.flush(), this.#mayStop);
     }
     if (reader.stopped) finishReason = 'stop';
-    const last = tokenIds.at(-1);
     const isNamed =
-      finishReason === 'stop' &&
-      !reader.stopped &&
-      last !== undefined &&
-      this.#options.namedStops.includes(last);
+      !reader.stopped && stopToken !== undefined && this.#options.namedStops.includes(stopToken);
     const events = reader.take();
     const text = contentOf(events);
     this.#shown += text.length;
@@ -191,7 +212,7 @@ class VisibleText {
       logprobSum,
       scored: this.#takeScored(finishReason !== null && !reader.stopped),
       finishReason,
-      stopReason: isNamed ? last : reader.stopString,
+      stopReason: isNamed ? stopToken : reader.stopString,
       cachedTokens,
     };
     return promptLogprobs ? { ...shown, promptLogprobs } : shown;
@@ -214,7 +235,7 @@ function contentOf(events: readonly MessageEvent[]): string {
 
 /** Of a prompt that is only computed. */
 class NoText {
-  take({ cachedTokens, promptLogprobs, finishReason }: EngineOutput): TextOutput {
+  take({ cachedTokens, promptLogprobs, finishReason }: TextPart): Shown {
     const shown = {
       text: '',
       events: [],

@@ -1,5 +1,5 @@
 import { engineOptions } from '../client/engine-options.js';
-import { type MortalEngine, RestartingEngine } from '../client/restarting-engine.js';
+import { type RestartableEngine, RestartingEngine } from '../client/restarting-engine.js';
 import { createWorkerEngine } from '../client/worker-engine.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
@@ -52,7 +52,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     allowSpecialTokens: settings.allowSpecialTokens,
   });
   const start = engineOptions(settings, dir);
-  const create = (): Promise<MortalEngine> =>
+  const create = (): Promise<RestartableEngine> =>
     createWorkerEngine(start, (done, total) => progress('rewriting weights', done, total));
   const port = new RestartingEngine(await create(), {
     create,

@@ -52,7 +52,7 @@ interface Prompt {
   readonly tokenIds: readonly TokenId[];
   readonly field: 'messages' | 'prompt';
   readonly grammar: GrammarSpec | null;
-  readonly text: Pick<TextOptions, 'message' | 'before'>;
+  readonly text: Pick<TextOptions, 'message' | 'prefixTokenIds'>;
   readonly newCallId: () => string;
 }
 
@@ -281,7 +281,7 @@ export class OctavoEngine {
       tokenIds,
       field: 'prompt',
       grammar,
-      text: { message: null, before: tokenIds },
+      text: { message: null, prefixTokenIds: tokenIds },
       newCallId,
     };
   }
@@ -314,7 +314,7 @@ export class OctavoEngine {
       tokenIds: encodePrompt(prompt, model),
       field: 'messages',
       grammar,
-      text: { message, before: [] },
+      text: { message, prefixTokenIds: [] },
       newCallId: () => tools?.format.newCallId() ?? newCallId(),
     };
     return { prompt: planned, checks };
@@ -349,11 +349,10 @@ export class OctavoEngine {
             namedStops: stopTokenIds as readonly TokenId[],
             minTokens: request.minTokens,
           },
-          UNOBSERVED,
+          { index, signal: work.signal, observer: UNOBSERVED },
         ),
       );
       for await (const { index, value } of mergeStreams(streams)) {
-        if (value.finishReason === 'abort') throw work.signal.reason;
         yield { index, part: collectors[index].take(value) };
       }
       return collectors;

@@ -1,4 +1,4 @@
-import type { TextOutput } from '../generation/generate-text.js';
+import type { ChoiceDelta } from '../generation/generate-text.js';
 import type { MessageEvent } from '../generation/message-reader.js';
 
 /** Numbers of tokens of a request. */
@@ -79,12 +79,12 @@ export class OutputCollector {
     this.#newCallId = newCallId;
   }
 
-  /** @returns the new part */
-  take(output: TextOutput): ChatPart {
+  /** @returns what is new */
+  take(output: ChoiceDelta): ChatPart {
     this.#tokens += output.tokens;
     this.#reasoningTokens += output.reasoningTokens;
     this.#cachedTokens = output.cachedTokens;
-    if (output.finishReason !== null && output.finishReason !== 'abort') {
+    if (output.finishReason !== null) {
       this.#finishReason = output.finishReason;
       this.#stopReason = output.stopReason;
     }

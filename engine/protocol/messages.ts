@@ -1,7 +1,7 @@
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { ErrorRecord } from '../errors.js';
 import type { EngineInfo } from './options.js';
-import type { CompletionOutput } from './outputs.js';
+import type { SequenceOutput } from './outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from './reports.js';
 import type { EngineRequest } from './request.js';
 
@@ -22,7 +22,7 @@ export type EngineMessage =
   | { readonly type: 'ready'; readonly info: EngineInfo; readonly stats: EngineStats }
   | {
       readonly type: 'step';
-      readonly outputs: readonly CompletionOutput[];
+      readonly outputs: readonly SequenceOutput[];
       readonly stats: EngineStats;
       /** Null when there was no step, only news of the figures. */
       readonly report: StepReport | null;

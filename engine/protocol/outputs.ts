@@ -1,5 +1,5 @@
 import type { TokenId } from '../../scheduler/ids.js';
-import type { SequenceOutput } from '../../scheduler/step-plan.js';
+import type { AppliedUpdate, FinishReason } from '../../scheduler/step-plan.js';
 
 /**
  * Log-probabilities at one place of a sequence: of the model's own distribution, before biases, penalties and temperature. Columns,
@@ -13,19 +13,23 @@ export interface TokenLogprobs {
   readonly topLogprobs: readonly number[];
 }
 
-/** What a step meant for one completion. */
-export interface CompletionOutput extends SequenceOutput {
+/** What is new of one sequence: what a step has made of it, or that it was aborted. */
+export interface SequenceOutput extends Omit<AppliedUpdate, 'finishReason'> {
+  readonly finishReason: FinishReason | 'abort' | null;
   /** With the first output that has tokens. */
   readonly times?: FirstTokenTimes;
   /** One for each of `tokenIds`; absent unless asked for. */
   readonly logprobs?: readonly TokenLogprobs[];
-  /** With the first output of a request's first completion: one for each prompt token but the first. Absent unless asked for. */
+  /**
+   * One for each prompt token but the first; absent unless asked for. Like the embedding, it is a result
+   * of the request: the first output of each of its sequences has it, and all have the same one.
+   */
   readonly promptLogprobs?: readonly TokenLogprobs[];
   /** `[hiddenSize]`, not normalized; with the one output of a request that has `pooling`. */
   readonly embedding?: Float32Array;
 }
 
-/** How long a completion's first token took, in milliseconds on the engine's clock. */
+/** How long a sequence's first token took, in milliseconds on the engine's clock. */
 export interface FirstTokenTimes {
   /** From its arrival to its first step. */
   readonly queued: number;

@@ -3,7 +3,7 @@ import type { EngineCore } from '../core/engine-core.js';
 import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
 import { OctavoError, toErrorRecord } from '../errors.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
-import type { CompletionOutput } from '../protocol/outputs.js';
+import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { GrammarGate } from './grammar-gate.js';
@@ -154,7 +154,7 @@ export class EngineLoop {
   }
 
   /** Ends completions whose grammar is lost; what this step gave them was chosen without it. */
-  #withoutFailed(outputs: CompletionOutput[]): CompletionOutput[] {
+  #withoutFailed(outputs: SequenceOutput[]): SequenceOutput[] {
     const failures = this.#gate.takeFailures();
     for (const { id, finishReason } of outputs) {
       if (finishReason !== null) this.#gate.forget(id);

@@ -10,7 +10,7 @@ import {
   type SchedulerConfig,
 } from '../../scheduler/scheduler.js';
 import type { RequestSpec } from '../../scheduler/sequence.js';
-import type { SequenceOutput, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
+import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 
 /** The part of a cache's configuration that affects decisions, without observers. */
@@ -56,7 +56,7 @@ export type TraceEvent =
   | {
       readonly event: 'apply';
       readonly updates: readonly SequenceUpdate[];
-      readonly answer: readonly SequenceOutput[];
+      readonly answer: readonly AppliedUpdate[];
     };
 
 export const TRACE_VERSION = 2;
@@ -174,7 +174,7 @@ class TracedScheduler extends Scheduler {
     return answer;
   }
 
-  override apply(plan: StepPlan, updates: readonly SequenceUpdate[]): SequenceOutput[] {
+  override apply(plan: StepPlan, updates: readonly SequenceUpdate[]): AppliedUpdate[] {
     const answer = super.apply(plan, updates);
     this.#write({ event: 'apply', updates, answer });
     return answer;

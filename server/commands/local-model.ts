@@ -130,12 +130,21 @@ export class LocalModel {
     };
     const rate = new Rate();
     const [tokens] = this.#engine.submit(request, signal);
-    const outputs = generateText(tokens, model.tokenizer, { ...PLAIN_TEXT, before }, UNOBSERVED);
+    const outputs = generateText(
+      tokens,
+      model.tokenizer,
+      { ...PLAIN_TEXT, prefixTokenIds: before },
+      { index: 0, signal, observer: UNOBSERVED },
+    );
     let whole = '';
-    for await (const { text, tokens: count } of outputs) {
-      rate.add(count);
-      whole += text;
-      if (text !== '') await write(text);
+    try {
+      for await (const { text, tokens: count } of outputs) {
+        rate.add(count);
+        whole += text;
+        if (text !== '') await write(text);
+      }
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
     }
     return { text: whole, summary: rate.summary() };
   }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
 import { engineOptions } from '../../engine/client/engine-options.js';
-import { type MortalEngine, RestartingEngine } from '../../engine/client/restarting-engine.js';
+import { type RestartableEngine, RestartingEngine } from '../../engine/client/restarting-engine.js';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
@@ -62,7 +62,7 @@ async function loadAndServe(
   });
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
-  const create = (): Promise<MortalEngine> =>
+  const create = (): Promise<RestartableEngine> =>
     createWorkerEngine(engineOptions(settings, modelDir), progress);
   const first = await create().catch((error: unknown) => {
     redis?.disconnect();

@@ -1,5 +1,5 @@
 import type { Clock } from '../../engine/clock.js';
-import type { CompletionObserver, EndReason } from '../../engine/generation/generate-text.js';
+import type { EndReason, SequenceObserver } from '../../engine/generation/generate-text.js';
 import {
   buckets125,
   COMPLETIONS,
@@ -45,7 +45,7 @@ export class RequestMetrics {
   }
 
   /** @returns one observer for each completion. What concerns the prompt is booked once, with the first one that begins. */
-  observe(request: ObservedRequest): CompletionObserver[] {
+  observe(request: ObservedRequest): SequenceObserver[] {
     const m = this.#metrics;
     m.completions.observe(request.completions);
     m.maxTokens.observe(request.maxTokens);
@@ -81,7 +81,7 @@ export class RequestMetrics {
   #completion(
     request: ObservedRequest,
     shared: { begun: boolean; open: number; longest: number },
-  ): CompletionObserver {
+  ): SequenceObserver {
     const m = this.#metrics;
     const { promptTokens, arrivedAt } = request;
     let generated = 0;

@@ -1,7 +1,7 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { OctavoError } from '../../engine/errors.js';
-import type { CompletionObserver } from '../../engine/generation/generate-text.js';
+import type { SequenceObserver } from '../../engine/generation/generate-text.js';
 import { addEngineMetrics } from './engine-metrics.js';
 import { type Counter, MetricRegistry } from './metric-registry.js';
 import { type ObservedRequest, RequestMetrics, type TokenListener } from './request-metrics.js';
@@ -97,7 +97,7 @@ export class ServerMetrics {
     };
   }
 
-  observe(request: ObservedRequest): CompletionObserver[] {
+  observe(request: ObservedRequest): SequenceObserver[] {
     return this.#requests.observe(request);
   }
 }

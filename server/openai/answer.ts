@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { TextRequest } from '../../engine/generation/generate-text.js';
+import type { ChoiceDelta, TextRequest } from '../../engine/generation/generate-text.js';
 import type { ScoredToken } from '../../engine/generation/held-tokens.js';
 import type { MessageEvent } from '../../engine/generation/message-reader.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AppContext, GenerationRecord } from '../app-context.js';
-import { type ChoiceOutput, pauseUnread, runRequests, untilBegun } from '../generation/run.js';
+import { pauseUnread, runRequests, untilBegun } from '../generation/run.js';
 import { runInFlight, streamFailure } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
@@ -32,7 +32,7 @@ export interface Choice {
   readonly events: MessageEvent[];
   tokens: number;
   readonly tokenIds: TokenId[];
-  /** See `TextOutput`; the same for the following two. */
+  /** See `ChoiceDelta`; the same for the following two. */
   logprobSum: number;
   readonly scored: ScoredToken[];
   promptLogprobs: readonly TokenLogprobs[] | null;
@@ -48,8 +48,8 @@ export interface AnswerFormat {
   readonly openingHead?: object;
   /** Chunks that go out before anything is generated. */
   opening(): object[][];
-  /** Chunks for one output, as their `choices`; none while text is held back. */
-  chunks(output: ChoiceOutput): object[][];
+  /** Chunks for one delta, as their `choices`; none while text is held back. */
+  chunks(delta: ChoiceDelta): object[][];
   /** The whole answer of a request that does not stream. */
   whole(choices: readonly Choice[], usage: Usage): object;
 }
@@ -81,12 +81,13 @@ export async function answer(
 ): Promise<object | undefined> {
   const { requests, format, record } = options;
   record.stream = options.stream;
-  return runInFlight(context, request, reply, record, costOf(requests), async (running) => {
-    await context.grammars.check(options.checks, requests[0].client, running.controller.signal);
+  const prompts = requests.map(({ engine }) => engine);
+  return runInFlight(context, request, reply, record, costOf(prompts), async (running) => {
+    await context.grammars.check(options.checks, prompts[0].client, running.controller.signal);
     if (options.stream) pauseUnread(context, requests, running);
     const outputs = runRequests(context, requests, request.arrivedAt, running, record);
     if (!options.stream) {
-      const count = requests.reduce((sum, { ids }) => sum + ids.length, 0);
+      const count = prompts.reduce((sum, { ids }) => sum + ids.length, 0);
       return collect(outputs, count, format, record);
     }
     const shown = options.checks.length > 0 ? await untilBegun(outputs) : outputs;
@@ -97,7 +98,7 @@ export async function answer(
 }
 
 async function collect(
-  outputs: AsyncIterable<ChoiceOutput>,
+  outputs: AsyncIterable<ChoiceDelta>,
   count: number,
   format: AnswerFormat,
   record: GenerationRecord,
@@ -134,7 +135,7 @@ async function stream(
   context: AppContext,
   reply: FastifyReply,
   sse: SseStream,
-  outputs: AsyncIterable<ChoiceOutput>,
+  outputs: AsyncIterable<ChoiceDelta>,
   format: AnswerFormat,
   record: GenerationRecord,
   options: StreamOptions | null,

@@ -1,8 +1,9 @@
 import type { Static, TObject } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { TextRequest } from '../../engine/generation/generate-text.js';
-import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
+import { choiceIndex } from '../../engine/generation/choice-index.js';
+import type { TextOptions, TextRequest } from '../../engine/generation/generate-text.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { AppContext } from '../app-context.js';
 import type { CommonSchema } from './fields/request-fields.js';
@@ -50,10 +51,11 @@ export function checkCommonFields(body: CommonFields, context: AppContext, schem
 /** What the fields of one endpoint ask of the engine. */
 export interface EngineWishes
   extends Partial<
-    Pick<TextRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'message' | 'client'>
+    Pick<EngineRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'client'> &
+      Pick<TextOptions, 'message'>
   > {
-  /** Completions of each prompt; otherwise the field `n`. */
-  readonly completions?: number;
+  /** Sequences of each prompt; otherwise the field `n`. */
+  readonly n?: number;
   /** The text goes on behind the prompt's; otherwise it is a text of its own. */
   readonly continuesPrompt?: boolean;
 }
@@ -69,7 +71,7 @@ export function planRequests(
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
   context: AppContext,
-  { completions = body.n ?? 1, continuesPrompt = false, ...wishes }: EngineWishes = {},
+  { n = body.n ?? 1, continuesPrompt = false, message = null, ...wishes }: EngineWishes = {},
 ): TextRequest[] {
   const sampling = samplingParams(body, context);
   const stop = body.stop ?? [];
@@ -77,13 +79,13 @@ export function planRequests(
   const minTokens = body.min_tokens ?? 0;
   return prompts.map(({ tokenIds, maxTokens }, index) => {
     if (minTokens > maxTokens) {
-      const message = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;
-      throw new OctavoError('invalid_request', message, { param: 'min_tokens' });
+      const problem = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;
+      throw new OctavoError('invalid_request', problem, { param: 'min_tokens' });
     }
-    return {
+    const engine = {
       ids: Array.from(
-        { length: completions },
-        (_, choice) => `${id}-${index * completions + choice}` as SequenceId,
+        { length: n },
+        (_, choice) => `${id}-${choiceIndex(index, choice, n)}` as SequenceId,
       ),
       promptTokenIds: tokenIds,
       maxTokens,
@@ -94,17 +96,21 @@ export function planRequests(
       sampling,
       priority: body.priority ?? 0,
       cacheSalt: body.cache_salt ?? null,
+      ...wishes,
+    };
+    const text = {
       stop: typeof stop === 'string' ? [stop] : stop,
       namedStops: ((body.stop_token_ids ?? []) as TokenId[]).filter(
         (token) => !eos.includes(token),
       ),
       includeStop: body.include_stop_str_in_output === true,
+      minTokens,
       skipSpecialTokens: body.skip_special_tokens !== false,
-      before: continuesPrompt ? tokenIds : [],
-      opens: (wishes.grammar ?? null) === null,
+      prefixTokenIds: continuesPrompt ? tokenIds : [],
+      opens: engine.grammar === null,
       promptOnly: maxTokens === 0,
-      message: null,
-      ...wishes,
+      message,
     };
+    return { engine, text };
   });
 }

@@ -78,10 +78,10 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
             model,
             system_fingerprint: context.fingerprint,
           },
-          echoes: requests.map(({ promptTokenIds }, index) =>
-            body.echo === true ? echoOf(body.prompt, index, promptTokenIds, tokenizer) : NO_ECHO,
+          echoes: prompts.map(({ tokenIds }, index) =>
+            body.echo === true ? echoOf(body.prompt, index, tokenIds, tokenizer) : NO_ECHO,
           ),
-          prompts: requests.map(({ promptTokenIds }) => promptTokenIds),
+          prompts: encoded,
           n: body.n ?? 1,
           bestOf: candidates(body),
           logprobs: body.logprobs ?? null,
@@ -115,7 +115,7 @@ function checkCompletionFields(body: CompletionBody): void {
   }
 }
 
-/** Completions that are generated for each prompt. */
+/** Sequences that are generated for each prompt. */
 function candidates(body: CompletionBody): number {
   return body.best_of ?? body.n ?? 1;
 }
@@ -124,12 +124,12 @@ function engineWishes(body: CompletionBody): EngineWishes {
   const asked = body.logprobs ?? null;
   const ofPrompt = [body.prompt_logprobs, body.echo === true ? asked : null];
   const promptLogprobs = Math.max(...ofPrompt.map((count) => count ?? -1));
-  const completions = candidates(body);
+  const n = candidates(body);
   return {
-    completions,
+    n,
     continuesPrompt: true,
     // Candidates are compared by them.
-    logprobs: asked ?? (completions > (body.n ?? 1) ? 0 : null),
+    logprobs: asked ?? (n > (body.n ?? 1) ? 0 : null),
     promptLogprobs: promptLogprobs < 0 ? null : promptLogprobs,
   };
 }

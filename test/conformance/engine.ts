@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Engine, EngineOutput } from '../../engine/client/engine-port.js';
+import type { Engine } from '../../engine/client/engine-port.js';
+import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { plainRequest } from '../support/plain-request.js';
 import { eventually } from '../support/test-server.js';
@@ -27,8 +28,8 @@ export function describeEngine(name: string, create: () => Promise<Engine>): voi
       });
     }
 
-    async function read(stream: AsyncIterable<EngineOutput>): Promise<EngineOutput[]> {
-      const outputs: EngineOutput[] = [];
+    async function read(stream: AsyncIterable<SequenceOutput>): Promise<SequenceOutput[]> {
+      const outputs: SequenceOutput[] = [];
       for await (const output of stream) outputs.push(output);
       return outputs;
     }

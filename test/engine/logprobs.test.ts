@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../engine/protocol/options.js';
-import type { CompletionOutput, TokenLogprobs } from '../../engine/protocol/outputs.js';
+import type { SequenceOutput, TokenLogprobs } from '../../engine/protocol/outputs.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import {
@@ -45,7 +45,7 @@ async function expectLogprobs(
   });
 }
 
-const generated = (outputs: readonly CompletionOutput[]): TokenLogprobs[] =>
+const generated = (outputs: readonly SequenceOutput[]): TokenLogprobs[] =>
   outputs.flatMap(({ logprobs }) => logprobs ?? []);
 
 async function withEngine(
@@ -122,7 +122,9 @@ describe('log-probabilities', () => {
           const [first, ...later] = outputs.get(ids[0]) ?? [];
           expect(first.cachedTokens).toBe(0);
           await expectLogprobs(uncut, promptTokenIds, 1, first.promptLogprobs ?? [], i % 4);
-          const others = [...later, ...(outputs.get(ids[1]) ?? [])];
+          const [sibling, ...siblingLater] = outputs.get(ids[1]) ?? [];
+          expect(sibling.promptLogprobs).toBe(first.promptLogprobs);
+          const others = [...later, ...siblingLater];
           expect(others.every(({ promptLogprobs }) => promptLogprobs === undefined)).toBe(true);
         }
       });
@@ -152,7 +154,9 @@ describe('log-probabilities', () => {
         const outputs = await runAll(engine, [tinyRequest([name, `${name}2`], prompt, more)]);
         const [first] = outputs.get(name) ?? [];
         expect(outputs.get(name)).toHaveLength(1);
-        expect(outputs.get(`${name}2`)).toMatchObject([{ tokenIds: [], finishReason: 'length' }]);
+        const [second] = outputs.get(`${name}2`) ?? [];
+        expect(second).toMatchObject({ tokenIds: [], finishReason: 'length' });
+        expect(second?.promptLogprobs).toBe(first?.promptLogprobs);
         expect(first).toMatchObject({ tokenIds: [], finishReason: 'length' });
         await expectLogprobs(uncut, prompt, 1, first?.promptLogprobs ?? [], 2);
       }

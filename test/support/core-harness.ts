@@ -1,5 +1,5 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
-import type { CompletionOutput } from '../../engine/protocol/outputs.js';
+import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
@@ -40,9 +40,9 @@ export class CoreHarness {
   /** Completed and partial texts by request. */
   readonly texts = new Map<string, number[]>();
   /** First outputs. */
-  readonly first = new Map<string, CompletionOutput>();
+  readonly first = new Map<string, SequenceOutput>();
   /** Last outputs. */
-  readonly finished = new Map<string, CompletionOutput>();
+  readonly finished = new Map<string, SequenceOutput>();
   readonly #checkEvery: number;
   #time = 0;
   #steps = 0;
@@ -110,12 +110,12 @@ export class CoreHarness {
     this.core.add(request, constraints);
   }
 
-  async step(): Promise<CompletionOutput[]> {
+  async step(): Promise<SequenceOutput[]> {
     return (await this.#tryStep()) ?? [];
   }
 
   /** @returns null when nothing could run */
-  async #tryStep(): Promise<CompletionOutput[] | null> {
+  async #tryStep(): Promise<SequenceOutput[] | null> {
     const outputs = await this.core.step();
     if (!outputs) return null;
     for (const output of outputs) {

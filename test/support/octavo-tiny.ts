@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { EngineOptions } from '../../engine/protocol/options.js';
-import type { CompletionOutput } from '../../engine/protocol/outputs.js';
+import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import {
   type EngineSurroundings,
@@ -64,8 +64,8 @@ export function tinyRequest(
 export async function runAll(
   { core }: Pick<LoadedEngine, 'core'>,
   requests: readonly EngineRequest[],
-): Promise<Map<string, CompletionOutput[]>> {
-  const outputs = new Map<string, CompletionOutput[]>();
+): Promise<Map<string, SequenceOutput[]>> {
+  const outputs = new Map<string, SequenceOutput[]>();
   for (const request of requests) {
     core.add(request);
     for (const id of request.ids) outputs.set(id, []);
@@ -76,5 +76,5 @@ export async function runAll(
   return outputs;
 }
 
-export const tokensOf = (outputs: readonly CompletionOutput[] | undefined): TokenId[] =>
+export const tokensOf = (outputs: readonly SequenceOutput[] | undefined): TokenId[] =>
   (outputs ?? []).flatMap(({ tokenIds }) => tokenIds);

@@ -1,8 +1,12 @@
-import type { Engine, EngineOutput, OutputMeter } from '../../engine/client/engine-port.js';
+import type { Engine, OutputMeter } from '../../engine/client/engine-port.js';
 import { OutputQueue } from '../../engine/client/output-queue.js';
 import type { OctavoError } from '../../engine/errors.js';
 import type { EngineInfo } from '../../engine/protocol/options.js';
-import type { FirstTokenTimes, TokenLogprobs } from '../../engine/protocol/outputs.js';
+import type {
+  FirstTokenTimes,
+  SequenceOutput,
+  TokenLogprobs,
+} from '../../engine/protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../../engine/protocol/reports.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import { seedOf } from '../../engine/sampling/random.js';
@@ -42,7 +46,7 @@ export function standardScores(id: TokenId, top: number): TokenLogprobs {
   };
 }
 
-/** One completion of a request. */
+/** One sequence of a request. */
 export interface SubmittedRequest {
   readonly id: SequenceId;
   readonly request: EngineRequest;
@@ -122,12 +126,10 @@ export class ScriptedEngine implements Engine {
     request: EngineRequest,
     signal?: AbortSignal,
     meter?: OutputMeter,
-  ): AsyncIterable<EngineOutput>[] {
+  ): AsyncIterable<SequenceOutput>[] {
     return request.ids.map((id, index) => {
       const seed = seedOf(request.sampling.seed, index);
-      // The prompt is scored once, with the first completion.
-      const promptLogprobs = index === 0 ? request.promptLogprobs : null;
-      const own = { ...request, promptLogprobs, sampling: { ...request.sampling, seed } };
+      const own = { ...request, sampling: { ...request.sampling, seed } };
       const outputs = this.#run(id, own, signal);
       return this.#runsAhead ? this.#ahead(id, outputs, signal, meter) : outputs;
     });
@@ -136,10 +138,10 @@ export class ScriptedEngine implements Engine {
   /** Reads the outputs into a queue, from now on. */
   #ahead(
     id: SequenceId,
-    outputs: AsyncIterable<EngineOutput>,
+    outputs: AsyncIterable<SequenceOutput>,
     signal?: AbortSignal,
     meter?: OutputMeter,
-  ): AsyncIterable<EngineOutput> {
+  ): AsyncIterable<SequenceOutput> {
     const queue = new OutputQueue(meter);
     const pump = async (): Promise<void> => {
       for await (const output of outputs) {
@@ -160,7 +162,7 @@ export class ScriptedEngine implements Engine {
     id: SequenceId,
     request: EngineRequest,
     signal?: AbortSignal,
-  ): AsyncGenerator<EngineOutput> {
+  ): AsyncGenerator<SequenceOutput> {
     const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
     const script = this.#script(request);
@@ -183,9 +185,13 @@ export class ScriptedEngine implements Engine {
         entry.taken++;
         if (last && finish !== null) entry.ended = 'finished';
         yield {
+          id,
           tokenIds: step as TokenId[],
           finishReason: last ? finish : null,
           cachedTokens,
+          ...(last && finish === 'stop' && step.length > 0
+            ? { stopToken: step.at(-1) as TokenId }
+            : {}),
           ...(index === 0 && times ? { times } : {}),
           ...(last && embedding ? { embedding } : {}),
           ...(logprobs === null ? {} : { logprobs: scored(step, logprobs) }),
@@ -201,7 +207,7 @@ export class ScriptedEngine implements Engine {
       }
       await aborted;
       entry.ended = 'aborted';
-      yield { tokenIds: [], finishReason: 'abort', cachedTokens };
+      yield { id, tokenIds: [], finishReason: 'abort', cachedTokens };
     } finally {
       entry.ended ??= 'left';
     }
@@ -212,7 +218,7 @@ export class ScriptedEngine implements Engine {
   }
 }
 
-async function* readQueue(queue: OutputQueue): AsyncGenerator<EngineOutput> {
+async function* readQueue(queue: OutputQueue): AsyncGenerator<SequenceOutput> {
   try {
     for (;;) {
       const output = await queue.next();

@@ -1,3 +1,4 @@
+import { byPrompt } from '../../../engine/generation/choice-index.js';
 import type { Choice } from '../answer.js';
 
 /**
@@ -6,13 +7,9 @@ import type { Choice } from '../answer.js';
  */
 export function bestOf(candidates: readonly Choice[], perPrompt: number, n: number): Choice[] {
   if (perPrompt === n) return [...candidates];
-  const best: Choice[] = [];
-  for (let start = 0; start < candidates.length; start += perPrompt) {
-    const ofPrompt = candidates.slice(start, start + perPrompt);
-    ofPrompt.sort((a, b) => score(b) - score(a));
-    best.push(...ofPrompt.slice(0, n));
-  }
-  return best;
+  return byPrompt(candidates, perPrompt).flatMap((of) =>
+    of.sort((a, b) => score(b) - score(a)).slice(0, n),
+  );
 }
 
 /** An empty completion says nothing that could be unlikely. */

@@ -1,3 +1,4 @@
+import { promptOf } from '../../../engine/generation/choice-index.js';
 import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';
@@ -15,7 +16,7 @@ export interface CompletionFormatOptions {
   readonly prompts: readonly (readonly TokenId[])[];
   /** Choices of each prompt. */
   readonly n: number;
-  /** Completions of which they are chosen. */
+  /** Candidates of which they are chosen. */
   readonly bestOf: number;
   /** Likeliest tokens at each place; null: no log-probabilities. */
   readonly logprobs: number | null;
@@ -30,19 +31,18 @@ export interface CompletionFormatOptions {
 export function completionFormat(options: CompletionFormatOptions): AnswerFormat {
   const { head, echoes, prompts, n, logprobs, promptLogprobs, tokenizer, writer } = options;
   const begun = new Set<number>();
-  const promptOf = (index: number): number => Math.floor(index / n);
   const idsOf = (tokenIds: readonly TokenId[]): object =>
     options.showIds ? { token_ids: tokenIds } : {};
   /** With the first chunk of a choice, or the whole of it. */
   const promptIdsOf = (index: number): object =>
-    options.showIds ? { prompt_token_ids: prompts[promptOf(index)] } : {};
+    options.showIds ? { prompt_token_ids: prompts[promptOf(index, n)] } : {};
   const words = (tokens: readonly PlacedToken[]): object | null =>
     logprobs === null ? null : writer.completion(tokens, logprobs);
   const promptTokens = (echo: Echo, scores: readonly TokenLogprobs[]): PlacedToken[] =>
     logprobs === null ? [] : placeTokens(echo, scores, tokenizer);
   const wholeChoice = (completion: Choice, index: number): object => {
     const { text, scored, tokenIds, finishReason, stopReason } = completion;
-    const prompt = promptOf(index);
+    const prompt = promptOf(index, n);
     const echo = echoes[prompt];
     const scores = completion.promptLogprobs ?? [];
     const tokens = [...promptTokens(echo, scores), ...shifted(scored, echo.characters)];
@@ -61,7 +61,7 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
     opening: () => [],
     chunks: (output) => {
       const { index, text, scored, tokenIds, finishReason, stopReason } = output;
-      const echo = echoes[promptOf(index)];
+      const echo = echoes[promptOf(index, n)];
       const isFirst = !begun.has(index);
       begun.add(index);
       const chunks: object[][] = [];

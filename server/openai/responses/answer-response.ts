@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { scoreBytes } from '../../../engine/client/output-size.js';
 import type { OctavoError } from '../../../engine/errors.js';
-import type { TextRequest } from '../../../engine/generation/generate-text.js';
+import type { ChoiceDelta, TextRequest } from '../../../engine/generation/generate-text.js';
 import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { GrammarCheck } from '../../../engine/grammar/check-messages.js';
 import type { AppContext, GenerationRecord } from '../../app-context.js';
-import { type ChoiceOutput, pauseUnread, runRequests, untilBegun } from '../../generation/run.js';
+import { pauseUnread, runRequests, untilBegun } from '../../generation/run.js';
 import { type Running, runInFlight, streamFailure } from '../../generation/run-in-flight.js';
 import { errorBody } from '../../http/errors.js';
 import { SseStream } from '../../http/sse.js';
@@ -50,11 +50,11 @@ export async function answerResponse(
 ): Promise<ResponseObject | undefined> {
   const { record } = options;
   record.stream = options.stream;
-  const cost = costOf([options.request]);
+  const cost = costOf([options.request.engine]);
   return runInFlight(context, request, reply, record, cost, async (running) => {
     const { arrivedAt } = request;
     const { checks, request: planned } = options;
-    await context.grammars.check(checks, planned.client, running.controller.signal);
+    await context.grammars.check(checks, planned.engine.client, running.controller.signal);
     if (options.stream) pauseUnread(context, [planned], running);
     const outputs = runRequests(context, [planned], arrivedAt, running, record);
     if (options.stream) {
@@ -77,12 +77,12 @@ export async function answerResponse(
 
 type FinalStatus = 'completed' | 'incomplete';
 
-const statusOf = ({ finishReason }: ChoiceOutput): FinalStatus =>
+const statusOf = ({ finishReason }: ChoiceDelta): FinalStatus =>
   finishReason === 'length' ? 'incomplete' : 'completed';
 
 function grow(
   items: OutputItems,
-  { events, text, scored, finishReason }: ChoiceOutput,
+  { events, text, scored, finishReason }: ChoiceDelta,
   { newCallId, writeLogprobs }: AnswerOptions,
 ): ResponseEvent[] {
   if (writeLogprobs !== null) return items.text(text, writeLogprobs(scored));
@@ -109,7 +109,7 @@ async function stream(
   context: AppContext,
   reply: FastifyReply,
   running: Running,
-  outputs: AsyncIterable<ChoiceOutput>,
+  outputs: AsyncIterable<ChoiceDelta>,
   options: AnswerOptions,
 ): Promise<void> {
   const { head, record } = options;

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { OutputQueue } from '../../../engine/client/output-queue.js';
 import { OctavoError } from '../../../engine/errors.js';
-import type { TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { standardScores } from '../../support/scripted-engine.js';
 
 const output = (ids: number[], finishReason: 'length' | null = null) => ({
+  id: 's' as SequenceId,
   tokenIds: ids as TokenId[],
   finishReason,
   cachedTokens: 3,

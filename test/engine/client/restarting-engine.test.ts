@@ -1,5 +1,8 @@
 import { expect, it } from 'vitest';
-import { type MortalEngine, RestartingEngine } from '../../../engine/client/restarting-engine.js';
+import {
+  type RestartableEngine,
+  RestartingEngine,
+} from '../../../engine/client/restarting-engine.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { SequenceId } from '../../../scheduler/ids.js';
 import { bytesOf } from '../../support/byte-model.js';
@@ -7,7 +10,7 @@ import { plainRequest } from '../../support/plain-request.js';
 import { ScriptedEngine } from '../../support/scripted-engine.js';
 import { eventually } from '../../support/test-server.js';
 
-class Mortal extends ScriptedEngine implements MortalEngine {
+class Mortal extends ScriptedEngine implements RestartableEngine {
   #end: (reason: OctavoError | null) => void = () => undefined;
   readonly ended = new Promise<OctavoError | null>((resolve) => {
     this.#end = resolve;

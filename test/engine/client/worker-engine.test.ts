@@ -1,9 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Engine, EngineOutput } from '../../../engine/client/engine-port.js';
+import type { Engine } from '../../../engine/client/engine-port.js';
 import { createWorkerEngine } from '../../../engine/client/worker-engine.js';
 import type { EngineOptions } from '../../../engine/protocol/options.js';
+import type { SequenceOutput } from '../../../engine/protocol/outputs.js';
 import type { EngineRequest } from '../../../engine/protocol/request.js';
 import { GREEDY } from '../../../engine/sampling/sampling-params.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
@@ -52,7 +53,7 @@ function request(ids: readonly string[], more: Partial<EngineRequest> = {}): Eng
   });
 }
 
-async function tokensOf(outputs: AsyncIterable<EngineOutput>): Promise<TokenId[]> {
+async function tokensOf(outputs: AsyncIterable<SequenceOutput>): Promise<TokenId[]> {
   const tokens: TokenId[] = [];
   for await (const output of outputs) tokens.push(...output.tokenIds);
   return tokens;
@@ -62,7 +63,7 @@ const idle = (engine: Engine) => (): boolean =>
   engine.stats.running === 0 && engine.stats.usedBlocks === 0;
 
 describe('the engine in its thread', () => {
-  it('gives each of n completions what it gives the same seed alone', async () => {
+  it('gives each of n sequences what it gives the same seed alone', async () => {
     const { engine } = await start();
     const together = await Promise.all(engine.submit(request(['a', 'b', 'c'])).map(tokensOf));
     for (const [i, expected] of together.entries()) {
@@ -74,7 +75,29 @@ describe('the engine in its thread', () => {
     await eventually(idle(engine), 'all blocks are free');
   });
 
-  it('stops a completion that nobody reads any more, and one whose signal is aborted', async () => {
+  it('gives the results of a prompt once over the border, to all sequences of its request', async () => {
+    const { engine } = await start();
+    const streams = engine.submit(request(['a', 'b', 'c'], { promptLogprobs: 1 }));
+    const firsts = await Promise.all(
+      streams.map(async (stream) => {
+        for await (const output of stream) return output.promptLogprobs;
+        return undefined;
+      }),
+    );
+    expect(firsts[0]).toHaveLength(3);
+    for (const logprobs of firsts) expect(logprobs).toBe(firsts[0]);
+  });
+
+  it('says which token was the stop token', async () => {
+    const { engine } = await start();
+    const [token] = await tokensOf(engine.submit(request(['free'], { maxTokens: 1 }))[0]);
+    const [stream] = engine.submit(request(['stopped'], { stopTokenIds: [token] }));
+    const ends = [];
+    for await (const { finishReason, stopToken } of stream) ends.push({ finishReason, stopToken });
+    expect(ends.at(-1)).toEqual({ finishReason: 'stop', stopToken: token });
+  });
+
+  it('stops a sequence that nobody reads any more, and one whose signal is aborted', async () => {
     const { engine } = await start();
     const [left] = engine.submit(request(['left'], { maxTokens: 1500 }));
     for await (const output of left) {

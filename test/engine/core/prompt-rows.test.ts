@@ -54,7 +54,8 @@ describe('what requests read of their prompts', () => {
       const first = h.first.get(`logs${i}.a`)?.promptLogprobs;
       expect(first?.map(({ logprob }) => logprob)).toEqual(logprobs);
       expect(first?.every(({ topIds }) => topIds.length === 3)).toBe(true);
-      expect(h.first.get(`logs${i}.b`)).not.toHaveProperty('promptLogprobs');
+      // A result of the request: the same object, not another one.
+      expect(h.first.get(`logs${i}.b`)?.promptLogprobs).toBe(first);
       expect(h.texts.get(`text${i}`)).toEqual(expectedText(prompt, 12, VOCAB));
       expect(h.texts.get(`logs${i}.b`)).toEqual(expectedText(prompt, 4, VOCAB));
     });

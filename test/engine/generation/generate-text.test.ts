@@ -1,17 +1,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { EngineOutput } from '../../../engine/client/engine-port.js';
 import {
+  type ChoiceDelta,
   generateText,
   PLAIN_TEXT,
   type TextOptions,
-  type TextOutput,
 } from '../../../engine/generation/generate-text.js';
 import { countCharacters } from '../../../engine/generation/held-tokens.js';
-import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
+import type { SequenceOutput, TokenLogprobs } from '../../../engine/protocol/outputs.js';
 import { ByteLevelDetokenizer } from '../../../engine/text/byte-level.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';
-import type { TokenId } from '../../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 
 /** Tokens of several characters, of parts of characters, and one without text. */
 const VOCABULARY = ['a', 'b', 'ab', 'bab', 'ba a', ' ', '', '🐙b', 'é'].map((text) =>
@@ -32,6 +31,7 @@ const tokenizer: Tokenizer = {
 };
 
 const observer = { output: () => undefined, end: () => undefined };
+const context = { index: 0, signal: new AbortController().signal, observer };
 
 /** Scores that tell the places apart. */
 const scoresAt = (place: number): TokenLogprobs => ({
@@ -43,11 +43,12 @@ const scoresAt = (place: number): TokenLogprobs => ({
 async function generate(
   steps: readonly (readonly number[])[],
   options: Partial<TextOptions>,
-): Promise<TextOutput[]> {
-  async function* engine(): AsyncGenerator<EngineOutput> {
+): Promise<ChoiceDelta[]> {
+  async function* engine(): AsyncGenerator<SequenceOutput> {
     let place = 0;
     for (const [index, step] of steps.entries()) {
       yield {
+        id: 's' as SequenceId,
         tokenIds: step as TokenId[],
         finishReason: index === steps.length - 1 ? 'length' : null,
         cachedTokens: 0,
@@ -55,9 +56,9 @@ async function generate(
       };
     }
   }
-  const outputs: TextOutput[] = [];
+  const outputs: ChoiceDelta[] = [];
   const all = { ...PLAIN_TEXT, ...options };
-  for await (const output of generateText(engine(), tokenizer, all, observer)) outputs.push(output);
+  for await (const output of generateText(engine(), tokenizer, all, context)) outputs.push(output);
   return outputs;
 }
 
@@ -137,6 +138,7 @@ test('of a prompt only, there is an end and no text', async () => {
   const outputs = await generate([[]], { promptOnly: true });
   expect(outputs).toEqual([
     {
+      index: 0,
       text: '',
       events: [],
       tokens: 0,
