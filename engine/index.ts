@@ -9,6 +9,7 @@ export type {
   EmbedOptions,
   GenerateOptions,
   ResponseFormat,
+  Several,
 } from './library/options.js';
 export type {
   AssistantMessage,
@@ -17,6 +18,8 @@ export type {
   FinishReason,
   GeneratePart,
   GenerateResult,
+  LikelyToken,
+  TokenLogprob,
   ToolCall,
   Usage,
 } from './library/results.js';

@@ -1,26 +1,10 @@
-import { randomInt, randomUUID } from 'node:crypto';
-import { setMaxListeners } from 'node:events';
-import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { Engine } from '../client/engine-port.js';
+import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
-import { renderMessages } from '../generation/chat-messages.js';
-import { generateText, PLAIN_TEXT, type TextOptions } from '../generation/generate-text.js';
-import { mergeStreams } from '../generation/merge-streams.js';
 import type { Message } from '../generation/message.js';
-import type { MessageForms } from '../generation/message-form.js';
-import { truncateAndNormalize } from '../generation/normalize.js';
-import { outputBudget } from '../generation/output-budget.js';
-import type { GrammarCheck } from '../grammar/check-messages.js';
-import type { GrammarChecker } from '../grammar/grammar-checker.js';
 import type { EngineStats } from '../protocol/reports.js';
-import { type GrammarSpec, PLAIN_REQUEST } from '../protocol/request.js';
-import { GREEDY, type SamplingParams } from '../sampling/sampling-params.js';
-import type { EngineSettings } from '../settings.js';
-import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
-import { encodePrompt, type ServedModel } from '../text/served-model.js';
-import { newCallId } from '../tools/call-ids.js';
-import { planTools } from '../tools/tool-plan.js';
 import { Answer } from './answer.js';
+import { embedTexts } from './embeddings.js';
+import type { EngineParts } from './engine-parts.js';
 import {
   type ChatOptions,
   checkChatOptions,
@@ -28,38 +12,18 @@ import {
   checkGenerateOptions,
   type EmbedOptions,
   type GenerateOptions,
-  grammarOfFormat,
+  type Several,
 } from './options.js';
-import {
-  type ChatPart,
-  type ChatResult,
-  type GeneratePart,
-  type GenerateResult,
+import { chatPrompt, type PromptPlan, textPrompts } from './prompts.js';
+import type {
+  ChatPart,
+  ChatResult,
+  ChoicePart,
+  GeneratePart,
+  GenerateResult,
   OutputCollector,
 } from './results.js';
-
-/** The parts of an engine; a server uses the same parts. */
-export interface EngineParts {
-  readonly port: Engine;
-  readonly model: ServedModel;
-  readonly forms: MessageForms;
-  readonly grammars: GrammarChecker;
-  readonly settings: EngineSettings & { readonly kvMetricsSampleRate: number };
-}
-
-/** A prompt as it is submitted. */
-interface Prompt {
-  readonly tokenIds: readonly TokenId[];
-  readonly field: 'messages' | 'prompt';
-  readonly grammar: GrammarSpec | null;
-  readonly text: Pick<TextOptions, 'message' | 'prefixTokenIds'>;
-  readonly newCallId: () => string;
-}
-
-/** The client name of a program's requests, for fair use of the grammar threads. */
-const CLIENT = 'library';
-
-const UNOBSERVED = { output: () => undefined, end: () => undefined };
+import { runPrompts } from './run.js';
 
 /** Parts of an engine that a program created; for `octavo/server`. */
 export const partsOf = (engine: OctavoEngine): EngineParts => OctavoEngine.partsOf(engine);
@@ -103,82 +67,81 @@ export class OctavoEngine {
   }
 
   /**
-   * The model's answer to a conversation.
+   * The model's answer to a conversation; with the option `n`, so many answers.
    *
-   * @throws OctavoError when the answer is read: `invalid_request`, `context_length_exceeded`,
-   *   `engine_failed`; the reason of an aborted signal
+   * @throws OctavoError when it is read: `invalid_request`, `context_length_exceeded`, `engine_failed`;
+   *   the reason of an aborted signal
    */
-  chat(messages: readonly Message[], options: ChatOptions = {}): Answer<ChatPart, ChatResult> {
-    return new Answer(() => this.#chat(messages, options));
-  }
-
-  async *#chat(
+  chat(messages: readonly Message[], options: Several<ChatOptions>): Answer<ChatPart, ChatResult[]>;
+  chat(messages: readonly Message[], options?: ChatOptions): Answer<ChatPart, ChatResult>;
+  chat(
     messages: readonly Message[],
-    options: ChatOptions,
-  ): AsyncGenerator<ChatPart, ChatResult> {
-    checkChatOptions(options);
-    const { prompt, checks } = this.#chatPrompt(messages, options);
-    const parts = this.#run([prompt], checks, options);
-    try {
-      for (;;) {
-        const { done, value } = await parts.next();
-        if (done === true) return value[0].said();
-        const { text, reasoning, toolCalls } = value.part;
-        if (text !== '' || reasoning !== '' || toolCalls.length > 0) yield value.part;
-      }
-    } finally {
-      await parts.return([]);
-    }
+    options: ChatOptions & { readonly n?: number } = {},
+  ): Answer<ChatPart, ChatResult> | Answer<ChatPart, ChatResult[]> {
+    const plan = (): PromptPlan => {
+      checkChatOptions(options);
+      return chatPrompt(messages, options, this.#parts);
+    };
+    const part = (all: ChoicePart): ChatPart | null => {
+      const { choice, text, reasoning, toolCalls, logprobs } = all;
+      const isEmpty = text === '' && reasoning === '' && toolCalls.length === 0 && !logprobs;
+      return isEmpty ? null : { choice, text, reasoning, toolCalls, ...(logprobs && { logprobs }) };
+    };
+    const result = ([choices]: OutputCollector[][]): ChatResult[] =>
+      choices.map((collector) => collector.message());
+    if (options.n !== undefined) return this.#answer(plan, options, part, result);
+    return this.#answer(plan, options, part, (all) => result(all)[0]);
   }
 
   /**
-   * Continues a text without a chat template. Several prompts are computed together; parts arrive
-   * as they are generated, with the index of their prompt.
+   * Goes on with a text, as it stands; with the option `n`, in so many ways. Several texts are computed
+   * together; parts come as they are made, and say of which prompt they are.
    *
    * @throws OctavoError when the answer is read: as `chat`
    */
+  generate(
+    prompt: string,
+    options: Several<GenerateOptions>,
+  ): Answer<GeneratePart, GenerateResult[]>;
   generate(prompt: string, options?: GenerateOptions): Answer<GeneratePart, GenerateResult>;
+  generate(
+    prompts: readonly string[],
+    options: Several<GenerateOptions>,
+  ): Answer<GeneratePart, GenerateResult[][]>;
   generate(
     prompts: readonly string[],
     options?: GenerateOptions,
   ): Answer<GeneratePart, GenerateResult[]>;
   generate(
     given: string | readonly string[],
-    options: GenerateOptions = {},
-  ): Answer<GeneratePart, GenerateResult> | Answer<GeneratePart, GenerateResult[]> {
-    if (typeof given !== 'string') return new Answer(() => this.#generate(given, options));
-    const generate = this.#generate.bind(this);
-    return new Answer(async function* () {
-      const [result] = yield* generate([given], options);
-      return result;
-    });
-  }
-
-  async *#generate(
-    texts: readonly string[],
-    options: GenerateOptions,
-  ): AsyncGenerator<GeneratePart, GenerateResult[]> {
-    checkGenerateOptions(options);
-    const wish = grammarOfFormat(options.responseFormat);
-    const checks = wish ? [{ ...wish, suspects: [] }] : [];
-    const prompts = texts.map((text) => this.#textPrompt(text, wish?.spec ?? null));
-    const parts = this.#run(prompts, checks, options);
-    try {
-      for (;;) {
-        const { done, value } = await parts.next();
-        if (done === true) return value.map((collector) => collector.generated());
-        if (value.part.text !== '') yield { index: value.index, text: value.part.text };
-      }
-    } finally {
-      await parts.return([]);
-    }
+    options: GenerateOptions & { readonly n?: number } = {},
+  ):
+    | Answer<GeneratePart, GenerateResult>
+    | Answer<GeneratePart, GenerateResult[]>
+    | Answer<GeneratePart, GenerateResult[][]> {
+    const plan = (): PromptPlan => {
+      checkGenerateOptions(options);
+      return textPrompts(typeof given === 'string' ? [given] : given, options, this.#parts);
+    };
+    const part = ({ prompt, choice, text, logprobs }: ChoicePart): GeneratePart | null =>
+      text === '' && !logprobs
+        ? null
+        : { index: prompt, choice, text, ...(logprobs && { logprobs }) };
+    const results = (all: OutputCollector[][]): GenerateResult[][] =>
+      all.map((choices) => choices.map((collector) => collector.output()));
+    const isOne = typeof given === 'string';
+    const isSeveral = options.n !== undefined;
+    if (isOne && isSeveral) return this.#answer(plan, options, part, (all) => results(all)[0]);
+    if (isOne) return this.#answer(plan, options, part, (all) => results(all)[0][0]);
+    if (isSeveral) return this.#answer(plan, options, part, results);
+    return this.#answer(plan, options, part, (all) => results(all).map(([first]) => first));
   }
 
   /**
    * Vectors of length 1, one for each text.
    *
-   * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason
-   *   of an aborted signal
+   * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of an
+   *   aborted signal
    */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
@@ -187,49 +150,10 @@ export class OctavoEngine {
     options: EmbedOptions = {},
   ): Promise<Float32Array | Float32Array[]> {
     checkEmbedOptions(options);
-    const { port, settings } = this.#parts;
-    const { dimensions = this.embeddingSize, pooling = settings.pooling } = options;
-    if (dimensions > this.embeddingSize) {
-      const message = `dimensions is ${dimensions}, but the model's embeddings have ${this.embeddingSize}`;
-      throw new OctavoError('invalid_request', message, { param: 'dimensions' });
-    }
-    const texts = typeof given === 'string' ? [given] : given;
-    const prompts = texts.map((text) => {
-      const tokenIds = this.#encode(text);
-      const needs = { promptTokens: tokenIds.length, asked: null, standard: 0 } as const;
-      outputBudget({ ...needs, context: this.contextLength + 1, param: 'prompt' });
-      return tokenIds;
-    });
     this.#assertOpen();
-    const work = follow(options.signal);
-    const streams = prompts.map(
-      (promptTokenIds) =>
-        port.submit(
-          {
-            ids: [newId()],
-            promptTokenIds,
-            maxTokens: 0,
-            stopTokenIds: [],
-            ...PLAIN_REQUEST,
-            sampling: GREEDY,
-            pooling,
-          },
-          work.signal,
-        )[0],
-    );
-    const read = async (outputs: (typeof streams)[number]): Promise<Float32Array> => {
-      for await (const { embedding, finishReason } of outputs) {
-        if (finishReason === 'abort') throw work.signal.reason;
-        if (embedding) return truncateAndNormalize(embedding, dimensions);
-      }
-      throw new Error('the engine gave no embedding');
-    };
-    try {
-      const vectors = await Promise.all(streams.map(read));
-      return typeof given === 'string' ? vectors[0] : vectors;
-    } finally {
-      work.end();
-    }
+    if (typeof given !== 'string') return embedTexts(given, options, this.#parts);
+    const [vector] = await embedTexts([given], options, this.#parts);
+    return vector;
   }
 
   /**
@@ -266,201 +190,31 @@ export class OctavoEngine {
     if (this.#closing) throw new OctavoError('draining', 'the engine is closed');
   }
 
-  #encode(text: string): TokenId[] {
-    const { tokenizer } = this.#parts.model;
-    if (typeof text !== 'string') {
-      throw new OctavoError('invalid_request', 'a prompt must be a string', { param: 'prompt' });
-    }
-    assertMayFit(text, tokenizer, this.contextLength, 'prompt');
-    return tokenizer.encode(text, { addSpecialTokens: true });
-  }
-
-  #textPrompt(text: string, grammar: GrammarSpec | null): Prompt {
-    const tokenIds = this.#encode(text);
-    return {
-      tokenIds,
-      field: 'prompt',
-      grammar,
-      text: { message: null, prefixTokenIds: tokenIds },
-      newCallId,
-    };
-  }
-
-  #chatPrompt(
-    messages: readonly Message[],
-    options: ChatOptions,
-  ): { prompt: Prompt; checks: readonly GrammarCheck[] } {
-    const { model, forms, settings } = this.#parts;
-    assertMessages(messages);
-    assertFewEnough(messages.length, this.contextLength, 'messages');
-    const tools = planTools(
-      {
-        tools: options.tools ?? null,
-        tool_choice: options.toolChoice ?? null,
-        parallel_tool_calls: options.parallelToolCalls ?? null,
-      },
-      model.chatTemplate,
-      forms.tools,
-      settings.disableAnyWhitespace,
-    );
-    const rendered = renderMessages(messages, model, {
-      tools: tools?.shown ?? null,
-      ...(options.templateVariables && { variables: options.templateVariables }),
-    });
-    const wish = grammarOfFormat(options.responseFormat);
-    const { prompt, message, grammar, checks } = forms.plan(rendered, tools, wish);
-    assertMayFit(prompt.text, model.tokenizer, this.contextLength, 'messages');
-    const planned: Prompt = {
-      tokenIds: encodePrompt(prompt, model),
-      field: 'messages',
-      grammar,
-      text: { message, prefixTokenIds: [] },
-      newCallId: () => tools?.format.newCallId() ?? newCallId(),
-    };
-    return { prompt: planned, checks };
-  }
-
-  /** Runs all prompts at once; yields new output as it arrives, with the index of its prompt. */
-  async *#run(
-    prompts: readonly Prompt[],
-    checks: readonly GrammarCheck[],
-    options: GenerateOptions,
-  ): AsyncGenerator<{ index: number; part: ChatPart }, OutputCollector[]> {
-    this.#assertOpen();
-    const { port, model, grammars } = this.#parts;
-    const requests = prompts.map((prompt) => this.#request(prompt, options));
-    const collectors = prompts.map(
-      ({ tokenIds, newCallId: id }) => new OutputCollector(tokenIds.length, id),
-    );
-    const work = follow(options.signal);
-    try {
-      work.signal.throwIfAborted();
-      await grammars.check(checks, CLIENT, work.signal);
-      const { stop = [], stopTokenIds = [] } = options;
-      const streams = requests.map((request, index) =>
-        generateText(
-          port.submit(request, work.signal)[0],
-          model.tokenizer,
-          {
-            ...PLAIN_TEXT,
-            ...prompts[index].text,
-            opens: request.grammar === null,
-            stop: typeof stop === 'string' ? [stop] : stop,
-            namedStops: stopTokenIds as readonly TokenId[],
-            minTokens: request.minTokens,
-          },
-          { index, signal: work.signal, observer: UNOBSERVED },
-        ),
-      );
-      for await (const { index, value } of mergeStreams(streams)) {
-        yield { index, part: collectors[index].take(value) };
+  /**
+   * @param plan what is asked of the engine; called when the answer is first asked for something
+   * @param part what the reader sees of a part; null: nothing
+   */
+  #answer<Part, Result>(
+    plan: () => PromptPlan,
+    options: GenerateOptions & { readonly n?: number },
+    part: (part: ChoicePart) => Part | null,
+    result: (all: OutputCollector[][]) => Result,
+  ): Answer<Part, Result> {
+    const run = async function* (this: OctavoEngine): AsyncGenerator<Part, Result> {
+      const planned = plan();
+      this.#assertOpen();
+      const parts = runPrompts(planned, options, this.#parts);
+      try {
+        for (;;) {
+          const { done, value } = await parts.next();
+          if (done === true) return result(value);
+          const shown = part(value);
+          if (shown !== null) yield shown;
+        }
+      } finally {
+        await parts.return([]);
       }
-      return collectors;
-    } finally {
-      work.end();
-    }
-  }
-
-  #request({ tokenIds, field, grammar }: Prompt, options: GenerateOptions) {
-    const { model, port } = this.#parts;
-    const { minTokens = 0, stopTokenIds = [], ignoreEos = false } = options;
-    const maxTokens = outputBudget({
-      promptTokens: tokenIds.length,
-      asked: options.maxTokens ?? null,
-      standard: model.defaultMaxTokens ?? this.contextLength,
-      context: this.contextLength,
-      param: field,
-    });
-    if (minTokens > maxTokens) {
-      const message = `minTokens is ${minTokens}, but at most ${maxTokens} can be generated`;
-      throw new OctavoError('invalid_request', message, { param: 'minTokens' });
-    }
-    assertTokens(stopTokenIds, port.info.vocabSize, 'stopTokenIds');
-    const ends = ignoreEos ? [] : model.eosTokenIds;
-    return {
-      ids: [newId()],
-      promptTokenIds: tokenIds,
-      maxTokens,
-      stopTokenIds: [...new Set([...ends, ...(stopTokenIds as readonly TokenId[])])],
-      ...PLAIN_REQUEST,
-      minTokens,
-      grammar,
-      eosTokenIds: model.eosTokenIds,
-      sampling: this.#sampling(options),
-      priority: options.priority ?? 0,
-      cacheSalt: options.cacheSalt ?? null,
-      client: CLIENT,
     };
+    return new Answer(run.bind(this));
   }
-
-  #sampling(options: GenerateOptions): SamplingParams {
-    const standard = this.#parts.model.defaultSampling;
-    const biases = Object.entries(options.logitBias ?? {}).map(([id, bias]): [TokenId, number] => [
-      Number(id) as TokenId,
-      bias,
-    ]);
-    assertTokens(
-      biases.map(([id]) => id),
-      this.#parts.port.info.vocabSize,
-      'logitBias',
-    );
-    return {
-      logitBias: biases,
-      repetitionPenalty: options.repetitionPenalty ?? standard.repetitionPenalty,
-      frequencyPenalty: options.frequencyPenalty ?? standard.frequencyPenalty,
-      presencePenalty: options.presencePenalty ?? standard.presencePenalty,
-      temperature: options.temperature ?? standard.temperature,
-      topK: options.topK ?? standard.topK,
-      minP: options.minP ?? standard.minP,
-      typicalP: options.typicalP ?? standard.typicalP,
-      topP: options.topP ?? standard.topP,
-      seed: options.seed ?? randomInt(2 ** 32),
-    };
-  }
-}
-
-/** A signal that is aborted by the caller's signal, or when the caller stops reading. */
-function follow(signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
-  const own = new AbortController();
-  // Each prompt of a batch adds a listener, so many are no leak.
-  setMaxListeners(0, own.signal);
-  const abort = (): void => own.abort(signal?.reason);
-  if (signal?.aborted) abort();
-  signal?.addEventListener('abort', abort, { once: true });
-  return {
-    signal: own.signal,
-    end: () => {
-      signal?.removeEventListener('abort', abort);
-      own.abort();
-    },
-  };
-}
-
-const newId = (): SequenceId => randomUUID() as SequenceId;
-
-const ROLES: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
-
-function assertMessages(messages: readonly Message[]): void {
-  const refuse = (param: string, what: string): never => {
-    throw new OctavoError('invalid_request', `${param} ${what}`, { param });
-  };
-  if (!Array.isArray(messages) || messages.length === 0) {
-    refuse('messages', 'must be a list of at least one message');
-  }
-  for (const [index, message] of messages.entries()) {
-    if (!ROLES.includes(message?.role)) {
-      refuse(`messages[${index}].role`, `must be one of ${ROLES.join(', ')}`);
-    }
-    const { content = null } = message;
-    if (content !== null && typeof content !== 'string' && !Array.isArray(content)) {
-      refuse(`messages[${index}].content`, 'must be a text, or a list of parts with text');
-    }
-  }
-}
-
-function assertTokens(ids: readonly number[], vocabSize: number, param: string): void {
-  const alien = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (alien === undefined) return;
-  const message = `${param}: ${alien} is not in the vocabulary of ${vocabSize} tokens`;
-  throw new OctavoError('invalid_request', message, { param });
 }

@@ -4,6 +4,7 @@ import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import type { FieldGrammar } from '../generation/output-constraint.js';
 import type { GrammarSpec } from '../protocol/request.js';
+import { MAX_TOP_K } from '../sampling/sampler.js';
 import type { Tool, ToolChoice } from '../tools/tool-plan.js';
 
 /** The form that an output must have. */
@@ -54,13 +55,18 @@ export interface GenerateOptions {
   /** Whether end-of-text tokens are ignored, so that the model cannot end an output. */
   readonly ignoreEos?: boolean;
   readonly responseFormat?: ResponseFormat;
-  /** With the scheduling policy `priority`, smaller numbers run earlier. */
+  /** With each token its log-probability, and those of so many of the likeliest at its place. */
+  readonly logprobs?: number;
+  /** Smaller is earlier, with the scheduling policy `priority`. */
   readonly priority?: number;
   /** Only requests with the same salt share cached prefixes. */
   readonly cacheSalt?: string;
   /** Aborts the work; the answer then fails with the signal's reason. */
   readonly signal?: AbortSignal;
 }
+
+/** The same, `n` times of each prompt: the result is then a list. Sampled with `seed`, `seed + 1`, ... */
+export type Several<Options> = Options & { readonly n: number };
 
 export interface ChatOptions extends GenerateOptions {
   /** Functions that the model may call. */
@@ -114,6 +120,8 @@ const GENERATE_FIELDS: Record<string, TSchema> = {
   responseFormat: Type.Object({ type: Type.Enum(Object.keys(FORMATS)) }),
   priority: Type.Integer(),
   cacheSalt: Type.String({ minLength: 1, maxLength: 1024 }),
+  n: Type.Integer({ minimum: 1, maximum: 128 }),
+  logprobs: Type.Integer({ minimum: 0, maximum: MAX_TOP_K }),
   signal: Type.Unknown(),
 };
 

@@ -1,5 +1,9 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import type { FinishReason as SequenceFinishReason } from '../../scheduler/step-plan.js';
 import type { ChoiceDelta } from '../generation/generate-text.js';
+import type { ScoredToken } from '../generation/held-tokens.js';
 import type { MessageEvent } from '../generation/message-reader.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 
 /** Numbers of tokens of a request. */
 export interface Usage {
@@ -20,29 +24,60 @@ export interface ToolCall {
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
-export type FinishReason = 'stop' | 'length' | 'tool_calls';
+export type FinishReason = SequenceFinishReason | 'tool_calls';
+
+/** A token, and how likely the model found it: of its own distribution, before biases, penalties and temperature. */
+export interface LikelyToken {
+  readonly tokenId: number;
+  /** With U+FFFD for a part of a character. */
+  readonly text: string;
+  readonly logprob: number;
+}
+
+/** A token of an output, with the likeliest ones at its place. */
+export interface TokenLogprob extends LikelyToken {
+  /** As many as the option `logprobs` says, the likeliest first. */
+  readonly top: readonly LikelyToken[];
+}
 
 /** New output of a prompt. */
 export interface GeneratePart {
   /** Index of the prompt. */
   readonly index: number;
+  /** Which of the `n` outputs of that prompt. */
+  readonly choice: number;
+  /** May be empty, when there are only log-probabilities. */
   readonly text: string;
+  /** Of the tokens whose text begins in `text`; absent unless asked for. */
+  readonly logprobs?: readonly TokenLogprob[];
 }
 
 /** A new part of an answer. */
 export interface ChatPart {
-  /** May be empty when the part holds only reasoning or pieces of a call. */
+  /** Which of the `n` answers it is of. */
+  readonly choice: number;
+  /** May be empty, when there is only reasoning, or pieces of a call. */
   readonly text: string;
   readonly reasoning: string;
   /** Calls that this part completes. */
   readonly toolCalls: readonly ToolCall[];
+  /** Of new tokens, those of reasoning and calls too; absent unless asked for. */
+  readonly logprobs?: readonly TokenLogprob[];
+}
+
+/** What is new in any choice of any prompt. */
+export interface ChoicePart extends ChatPart {
+  readonly prompt: number;
 }
 
 export interface GenerateResult {
   readonly text: string;
-  readonly finishReason: 'stop' | 'length';
-  /** The stop text or the request's stop token that ended it; null when neither did. */
+  readonly finishReason: SequenceFinishReason;
+  /** The stop text, or the stop token of the request, that has ended it; null: nothing of the kind. */
   readonly stopReason: string | number | null;
+  /** Of each token; null unless asked for. */
+  readonly logprobs: readonly TokenLogprob[] | null;
+  /** With `n`, each output counts the prompt that they share. */
   readonly usage: Usage;
 }
 
@@ -60,45 +95,68 @@ export interface ChatResult extends Omit<GenerateResult, 'finishReason'> {
   readonly message: AssistantMessage;
 }
 
-/** Assembles one output from its parts. */
+/** One choice, as it comes together. */
 export class OutputCollector {
   readonly #promptTokens: number;
   readonly #newCallId: () => string;
+  readonly #tokenizer: Pick<Tokenizer, 'decode'>;
+  readonly #logprobs: TokenLogprob[] | null;
   #text = '';
   #reasoning = '';
   #calls: ToolCall[] = [];
   #open: { name: string; arguments: string } | null = null;
-  #finishReason: 'stop' | 'length' | null = null;
+  #finishReason: SequenceFinishReason | null = null;
   #stopReason: string | number | null = null;
   #tokens = 0;
   #reasoningTokens = 0;
   #cachedTokens = 0;
 
-  constructor(promptTokens: number, newCallId: () => string) {
-    this.#promptTokens = promptTokens;
-    this.#newCallId = newCallId;
+  constructor(options: {
+    readonly promptTokens: number;
+    readonly newCallId: () => string;
+    readonly tokenizer: Pick<Tokenizer, 'decode'>;
+    readonly hasLogprobs: boolean;
+  }) {
+    this.#promptTokens = options.promptTokens;
+    this.#newCallId = options.newCallId;
+    this.#tokenizer = options.tokenizer;
+    this.#logprobs = options.hasLogprobs ? [] : null;
   }
 
   /** @returns what is new */
-  take(output: ChoiceDelta): ChatPart {
-    this.#tokens += output.tokens;
-    this.#reasoningTokens += output.reasoningTokens;
-    this.#cachedTokens = output.cachedTokens;
-    if (output.finishReason !== null) {
-      this.#finishReason = output.finishReason;
-      this.#stopReason = output.stopReason;
+  take(delta: ChoiceDelta): Omit<ChatPart, 'choice'> {
+    this.#tokens += delta.tokens;
+    this.#reasoningTokens += delta.reasoningTokens;
+    this.#cachedTokens = delta.cachedTokens;
+    if (delta.finishReason !== null) {
+      this.#finishReason = delta.finishReason;
+      this.#stopReason = delta.stopReason;
     }
     const [length, reasoned, calls] = [
       this.#text.length,
       this.#reasoning.length,
       this.#calls.length,
     ];
-    for (const event of output.events) this.#read(event);
-    return {
+    for (const event of delta.events) this.#read(event);
+    const part = {
       text: this.#text.slice(length),
       reasoning: this.#reasoning.slice(reasoned),
       toolCalls: this.#calls.slice(calls),
     };
+    if (this.#logprobs === null || delta.scored.length === 0) return part;
+    const logprobs = delta.scored.map((token) => this.#scored(token));
+    this.#logprobs.push(...logprobs);
+    return { ...part, logprobs };
+  }
+
+  #scored({ id, logprobs: { logprob, topIds, topLogprobs } }: ScoredToken): TokenLogprob {
+    const top = topIds.map((topId, rank) => this.#likely(topId, topLogprobs[rank]));
+    return { ...this.#likely(id, logprob), top };
+  }
+
+  #likely(tokenId: TokenId, logprob: number): LikelyToken {
+    const text = this.#tokenizer.decode([tokenId], { skipSpecialTokens: false });
+    return { tokenId, text, logprob };
   }
 
   #read(event: MessageEvent): void {
@@ -123,7 +181,8 @@ export class OutputCollector {
     }
   }
 
-  generated(): GenerateResult {
+  /** @returns all of it, as a text */
+  output(): GenerateResult {
     const usage = {
       promptTokens: this.#promptTokens,
       completionTokens: this.#tokens,
@@ -135,12 +194,14 @@ export class OutputCollector {
       text: this.#text,
       finishReason: this.#finishReason ?? 'stop',
       stopReason: this.#stopReason,
+      logprobs: this.#logprobs,
       usage,
     };
   }
 
-  said(): ChatResult {
-    const plain = this.generated();
+  /** @returns all of it, as a message */
+  message(): ChatResult {
+    const plain = this.output();
     const calls = this.#calls;
     const hasCalls = calls.length > 0;
     const isCall = hasCalls && plain.finishReason === 'stop';

@@ -64,6 +64,51 @@ describe('the library', () => {
     expect(cut.text).not.toContain(stop);
   });
 
+  it('gives n outputs of each prompt, as seed, seed + 1, ... do', async () => {
+    const options = { temperature: 1, seed: 11, maxTokens: 8 };
+    const alone = [];
+    for (const seed of [11, 12, 13]) alone.push(await engine.generate('The', { ...options, seed }));
+    const texts = alone.map(({ text }) => text);
+    expect(new Set(texts).size).toBeGreaterThan(1);
+    const answer = engine.generate(['The', 'Once'], { ...options, n: 3 });
+    const parts = [0, 1].map(() => ['', '', '']);
+    for await (const { index, choice, text } of answer) parts[index][choice] += text;
+    expect(parts[0]).toEqual(texts);
+    const all = await answer.result();
+    expect(all.map((choices) => choices.map(({ text }) => text))).toEqual(parts);
+    const several = await engine.generate('The', { ...options, n: 2 });
+    expect(several.map(({ text }) => text)).toEqual(texts.slice(0, 2));
+    const said = await engine.chat(HELLO, { ...options, n: 2 });
+    const first = await engine.chat(HELLO, options);
+    expect(said.map(({ message }) => message.role)).toEqual(['assistant', 'assistant']);
+    expect(said[0].text).toBe(first.text);
+    expect(await failure(engine.chat(HELLO, { n: 0 }))).toMatchObject({ param: 'n' });
+  });
+
+  it('says how likely each token was, and the likeliest beside it', async () => {
+    const options = { temperature: 0, maxTokens: 6, logprobs: 2 };
+    const answer = engine.generate('The cat', options);
+    const parts = [];
+    for await (const { logprobs } of answer) parts.push(...(logprobs ?? []));
+    const { text, logprobs, usage } = await answer.result();
+    expect(parts).toEqual(logprobs);
+    expect(logprobs).toHaveLength(usage.completionTokens);
+    expect(engine.detokenize(logprobs?.map(({ tokenId }) => tokenId) ?? [])).toContain(text.trim());
+    for (const { top, ...token } of logprobs ?? []) {
+      expect(top[0]).toEqual(token);
+      expect(top).toHaveLength(2);
+      expect(top[1].logprob).toBeLessThanOrEqual(token.logprob);
+      expect(token.logprob).toBeLessThanOrEqual(0);
+    }
+    const [said] = await engine.chat(HELLO, { ...options, logprobs: 0, n: 1 });
+    expect(said.logprobs?.every(({ top }) => top.length === 0)).toBe(true);
+    expect((await engine.generate('The', { maxTokens: 1 })).logprobs).toBeNull();
+    expect(await failure(engine.generate('x', { logprobs: 129 }))).toMatchObject({
+      kind: 'invalid_request',
+      param: 'logprobs',
+    });
+  });
+
   it('holds an output to a schema', async () => {
     const schema = {
       type: 'object',

@@ -1,0 +1,57 @@
+import { OctavoError } from '../errors.js';
+import { truncateAndNormalize } from '../generation/normalize.js';
+import { outputBudget } from '../generation/output-budget.js';
+import { PLAIN_REQUEST } from '../protocol/request.js';
+import { GREEDY } from '../sampling/sampling-params.js';
+import type { EngineParts } from './engine-parts.js';
+import type { EmbedOptions } from './options.js';
+import { encodeText } from './prompts.js';
+import { newId } from './requests.js';
+import { beginWork } from './run.js';
+
+/**
+ * @returns vectors of length 1, one for each text
+ * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of an aborted signal
+ */
+export async function embedTexts(
+  texts: readonly string[],
+  options: EmbedOptions,
+  parts: EngineParts,
+): Promise<Float32Array[]> {
+  const { port, settings } = parts;
+  const { hiddenSize, maxModelLength } = port.info;
+  const { dimensions = hiddenSize, pooling = settings.pooling } = options;
+  if (dimensions > hiddenSize) {
+    const message = `dimensions is ${dimensions}, but the model's embeddings have ${hiddenSize}`;
+    throw new OctavoError('invalid_request', message, { param: 'dimensions' });
+  }
+  const prompts = texts.map((text) => {
+    const tokenIds = encodeText(text, parts);
+    // Nothing is generated, so a prompt may fill the context.
+    const needs = { promptTokens: tokenIds.length, asked: null, standard: 0 } as const;
+    outputBudget({ ...needs, context: maxModelLength + 1, param: 'prompt' });
+    return tokenIds;
+  });
+  const { signal, end } = beginWork(options.signal);
+  const embed = async (promptTokenIds: (typeof prompts)[number]): Promise<Float32Array> => {
+    const request = {
+      ids: [newId()],
+      promptTokenIds,
+      maxTokens: 0,
+      stopTokenIds: [],
+      ...PLAIN_REQUEST,
+      sampling: GREEDY,
+      pooling,
+    };
+    for await (const { embedding, finishReason } of port.submit(request, signal)[0]) {
+      if (finishReason === 'abort') throw signal.reason;
+      if (embedding) return truncateAndNormalize(embedding, dimensions);
+    }
+    throw new Error('the engine gave no embedding');
+  };
+  try {
+    return await Promise.all(prompts.map(embed));
+  } finally {
+    end();
+  }
+}

@@ -1,0 +1,14 @@
+import type { Engine } from '../client/engine-port.js';
+import type { MessageForms } from '../generation/message-form.js';
+import type { GrammarChecker } from '../grammar/grammar-checker.js';
+import type { EngineSettings } from '../settings.js';
+import type { ServedModel } from '../text/served-model.js';
+
+/** What an engine is made of; a server is built on the same parts. */
+export interface EngineParts {
+  readonly port: Engine;
+  readonly model: ServedModel;
+  readonly forms: MessageForms;
+  readonly grammars: GrammarChecker;
+  readonly settings: EngineSettings & { readonly kvMetricsSampleRate: number };
+}

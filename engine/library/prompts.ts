@@ -1,0 +1,127 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import { OctavoError } from '../errors.js';
+import { renderMessages } from '../generation/chat-messages.js';
+import type { TextOptions } from '../generation/generate-text.js';
+import type { Message } from '../generation/message.js';
+import type { GrammarCheck } from '../grammar/check-messages.js';
+import type { GrammarSpec } from '../protocol/request.js';
+import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
+import { encodePrompt } from '../text/served-model.js';
+import { newCallId } from '../tools/call-ids.js';
+import { planTools } from '../tools/tool-plan.js';
+import type { EngineParts } from './engine-parts.js';
+import { type ChatOptions, type GenerateOptions, grammarOfFormat } from './options.js';
+
+/** A prompt on its way to the engine. */
+export interface Prompt {
+  readonly tokenIds: readonly TokenId[];
+  /** Where it comes from, for errors. */
+  readonly field: 'messages' | 'prompt';
+  readonly grammar: GrammarSpec | null;
+  /** How its outputs are read. */
+  readonly text: Pick<TextOptions, 'message' | 'prefixTokenIds'>;
+  readonly newCallId: () => string;
+}
+
+/** Prompts of one call, and what must be known of their grammar before anything runs. */
+export interface PromptPlan {
+  readonly prompts: readonly Prompt[];
+  readonly checks: readonly GrammarCheck[];
+}
+
+/** @throws OctavoError `invalid_request`, `context_length_exceeded` */
+export function encodeText(
+  text: string,
+  { model, port }: Pick<EngineParts, 'model' | 'port'>,
+): TokenId[] {
+  const { tokenizer } = model;
+  if (typeof text !== 'string') {
+    throw new OctavoError('invalid_request', 'a prompt must be a string', { param: 'prompt' });
+  }
+  assertMayFit(text, tokenizer, port.info.maxModelLength, 'prompt');
+  return tokenizer.encode(text, { addSpecialTokens: true });
+}
+
+/**
+ * Texts that are continued as they stand.
+ *
+ * @throws OctavoError `invalid_request`, `context_length_exceeded`
+ */
+export function textPrompts(
+  texts: readonly string[],
+  { responseFormat }: GenerateOptions,
+  parts: EngineParts,
+): PromptPlan {
+  const format = grammarOfFormat(responseFormat);
+  const prompts = texts.map((text): Prompt => {
+    const tokenIds = encodeText(text, parts);
+    return {
+      tokenIds,
+      field: 'prompt',
+      grammar: format?.spec ?? null,
+      text: { message: null, prefixTokenIds: tokenIds },
+      newCallId,
+    };
+  });
+  return { prompts, checks: format ? [{ ...format, suspects: [] }] : [] };
+}
+
+/**
+ * A conversation that the model is to answer.
+ *
+ * @throws OctavoError `invalid_request`, `context_length_exceeded`
+ */
+export function chatPrompt(
+  messages: readonly Message[],
+  options: ChatOptions,
+  { model, forms, port, settings }: EngineParts,
+): PromptPlan {
+  const { maxModelLength } = port.info;
+  assertMessages(messages);
+  assertFewEnough(messages.length, maxModelLength, 'messages');
+  const tools = planTools(
+    {
+      tools: options.tools ?? null,
+      tool_choice: options.toolChoice ?? null,
+      parallel_tool_calls: options.parallelToolCalls ?? null,
+    },
+    model.chatTemplate,
+    forms.tools,
+    settings.disableAnyWhitespace,
+  );
+  const rendered = renderMessages(messages, model, {
+    tools: tools?.shown ?? null,
+    ...(options.templateVariables && { variables: options.templateVariables }),
+  });
+  const format = grammarOfFormat(options.responseFormat);
+  const { prompt, message, grammar, checks } = forms.plan(rendered, tools, format);
+  assertMayFit(prompt.text, model.tokenizer, maxModelLength, 'messages');
+  const planned: Prompt = {
+    tokenIds: encodePrompt(prompt, model),
+    field: 'messages',
+    grammar,
+    text: { message, prefixTokenIds: [] },
+    newCallId: () => tools?.format.newCallId() ?? newCallId(),
+  };
+  return { prompts: [planned], checks };
+}
+
+const ROLES: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
+
+function assertMessages(messages: readonly Message[]): void {
+  const refuse = (param: string, what: string): never => {
+    throw new OctavoError('invalid_request', `${param} ${what}`, { param });
+  };
+  if (!Array.isArray(messages) || messages.length === 0) {
+    refuse('messages', 'must be a list of at least one message');
+  }
+  for (const [index, message] of messages.entries()) {
+    if (!ROLES.includes(message?.role)) {
+      refuse(`messages[${index}].role`, `must be one of ${ROLES.join(', ')}`);
+    }
+    const { content = null } = message;
+    if (content !== null && typeof content !== 'string' && !Array.isArray(content)) {
+      refuse(`messages[${index}].content`, 'must be a text, or a list of parts with text');
+    }
+  }
+}

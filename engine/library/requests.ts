@@ -1,0 +1,100 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import { OctavoError } from '../errors.js';
+import { PLAIN_TEXT, type TextRequest } from '../generation/generate-text.js';
+import { outputBudget } from '../generation/output-budget.js';
+import { PLAIN_REQUEST } from '../protocol/request.js';
+import type { SamplingParams } from '../sampling/sampling-params.js';
+import type { EngineParts } from './engine-parts.js';
+import type { GenerateOptions } from './options.js';
+import type { Prompt } from './prompts.js';
+
+/** The name under which the threads that compile grammars know a program's requests. */
+export const CLIENT = 'library';
+
+export const newId = (): SequenceId => randomUUID() as SequenceId;
+
+/**
+ * What a prompt's options mean for the engine and for its text.
+ *
+ * @throws OctavoError `context_length_exceeded`, `invalid_request`
+ */
+export function textRequest(
+  { tokenIds, field, grammar, text }: Prompt,
+  options: GenerateOptions & { readonly n?: number },
+  { model, port }: Pick<EngineParts, 'model' | 'port'>,
+): TextRequest {
+  const { vocabSize, maxModelLength } = port.info;
+  const { n = 1, minTokens = 0, stop = [], ignoreEos = false } = options;
+  const stopTokenIds = (options.stopTokenIds ?? []) as readonly TokenId[];
+  const maxTokens = outputBudget({
+    promptTokens: tokenIds.length,
+    asked: options.maxTokens ?? null,
+    standard: model.defaultMaxTokens ?? maxModelLength,
+    context: maxModelLength,
+    param: field,
+  });
+  if (minTokens > maxTokens) {
+    const message = `minTokens is ${minTokens}, but at most ${maxTokens} can be generated`;
+    throw new OctavoError('invalid_request', message, { param: 'minTokens' });
+  }
+  assertTokens(stopTokenIds, vocabSize, 'stopTokenIds');
+  const engine = {
+    ids: Array.from({ length: n }, newId),
+    promptTokenIds: tokenIds,
+    maxTokens,
+    stopTokenIds: [...new Set([...(ignoreEos ? [] : model.eosTokenIds), ...stopTokenIds])],
+    ...PLAIN_REQUEST,
+    minTokens,
+    logprobs: options.logprobs ?? null,
+    grammar,
+    eosTokenIds: model.eosTokenIds,
+    sampling: samplingParams(options, model.defaultSampling, vocabSize),
+    priority: options.priority ?? 0,
+    cacheSalt: options.cacheSalt ?? null,
+    client: CLIENT,
+  };
+  return {
+    engine,
+    text: {
+      ...PLAIN_TEXT,
+      ...text,
+      opens: grammar === null,
+      stop: typeof stop === 'string' ? [stop] : stop,
+      namedStops: stopTokenIds,
+      minTokens,
+    },
+  };
+}
+
+function samplingParams(
+  options: GenerateOptions,
+  standard: EngineParts['model']['defaultSampling'],
+  vocabSize: number,
+): SamplingParams {
+  const logitBias = Object.entries(options.logitBias ?? {}).map(([id, bias]): [TokenId, number] => [
+    Number(id) as TokenId,
+    bias,
+  ]);
+  const biased = logitBias.map(([id]) => id);
+  assertTokens(biased, vocabSize, 'logitBias');
+  return {
+    logitBias,
+    repetitionPenalty: options.repetitionPenalty ?? standard.repetitionPenalty,
+    frequencyPenalty: options.frequencyPenalty ?? standard.frequencyPenalty,
+    presencePenalty: options.presencePenalty ?? standard.presencePenalty,
+    temperature: options.temperature ?? standard.temperature,
+    topK: options.topK ?? standard.topK,
+    minP: options.minP ?? standard.minP,
+    typicalP: options.typicalP ?? standard.typicalP,
+    topP: options.topP ?? standard.topP,
+    seed: options.seed ?? randomInt(2 ** 32),
+  };
+}
+
+function assertTokens(ids: readonly number[], vocabSize: number, param: string): void {
+  const alien = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (alien === undefined) return;
+  const message = `${param}: ${alien} is not in the vocabulary of ${vocabSize} tokens`;
+  throw new OctavoError('invalid_request', message, { param });
+}
