@@ -1,6 +1,8 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { Propose, Refusal, Scheduler } from '../../scheduler/scheduler.js';
+import type { Refusal } from '../../scheduler/limits.js';
+import type { Scheduler } from '../../scheduler/scheduler.js';
+import type { Propose } from '../../scheduler/step-builder.js';
 import type { AppliedUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decoder, SampledSequence } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';

@@ -1,5 +1,5 @@
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { Propose } from '../../scheduler/scheduler.js';
+import type { Propose } from '../../scheduler/step-builder.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { TokenLogprobs } from '../protocol/outputs.js';
 import type { SequenceSampler } from '../sampling/sequence-sampler.js';

@@ -1,5 +1,5 @@
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { Propose } from '../../scheduler/scheduler.js';
+import { PROPOSE_NOTHING, type Propose } from '../../scheduler/step-builder.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { TokenLogprobs } from '../protocol/outputs.js';
 import { joinNeeds } from '../sampling/row-needs.js';
@@ -64,7 +64,7 @@ export class SamplingDecoder implements Decoder {
   /** Milliseconds that this step may still wait. */
   #patience = 0;
 
-  constructor({ vocabSize, propose = () => [], now }: SamplingDecoderOptions) {
+  constructor({ vocabSize, propose = PROPOSE_NOTHING, now }: SamplingDecoderOptions) {
     this.#edited = new Float32Array(vocabSize);
     this.propose = propose;
     this.#now = now;
@@ -105,13 +105,15 @@ export class SamplingDecoder implements Decoder {
     const logprobs = new Map<SequenceId, readonly TokenLogprobs[]>();
     this.#patience = MASK_PATIENCE_MS;
     for (const asked of this.#asked) {
-      for (const [index, id] of asked.sampledFor.entries()) {
-        const { sampler, numLogprobs } = asked.sampled[index];
-        const scored: TokenLogprobs[] = [];
-        const tokenIds = this.#tokensOf(asked, asked.sampled[index], answer, scored);
+      const { sampledFor, sampled } = asked;
+      for (let i = 0; i < sampledFor.length; i++) {
+        const id = sampledFor[i];
+        const { sampler, numLogprobs } = sampled[i];
+        const scored: TokenLogprobs[] | null = numLogprobs === null ? null : [];
+        const tokenIds = this.#tokensOf(asked, sampled[i], answer, scored);
         updates.push({ id, tokenIds });
         if (tokenIds.length === 0) this.#held.set(id, { sampler, ready: sampler.whenReady() });
-        if (numLogprobs !== null) logprobs.set(id, scored);
+        if (scored !== null) logprobs.set(id, scored);
       }
     }
     this.#asked = [];
@@ -123,7 +125,7 @@ export class SamplingDecoder implements Decoder {
     { rows, proposals }: AskedSequence,
     { sampler, numLogprobs }: SampledSequence,
     answer: StepAnswer,
-    scored: TokenLogprobs[],
+    scored: TokenLogprobs[] | null,
   ): TokenId[] {
     const tokenIds: TokenId[] = [];
     for (const { row, sum, plainSum } of rows) {
@@ -132,7 +134,7 @@ export class SamplingDecoder implements Decoder {
       const token = sampler.choose(this.#sampler, logits, this.#edited);
       sampler.accept(token);
       tokenIds.push(token);
-      if (plainSum !== null) {
+      if (plainSum !== null && scored !== null) {
         const count = Math.min(numLogprobs ?? 0, logits.candidates.count);
         const total = answer.softmaxSum(plainSum);
         scored.push(tokenLogprobs(logitOf(token, logits), logits.candidates, total, count));
@@ -171,9 +173,9 @@ function askRow(
   const row = builder.addLogits(lastRow, Math.max(needs.topK, numLogprobs ?? 0));
   if (needs.fullRow) builder.addFullRow(row);
   const sum = needs.unless ? builder.addSoftmaxSum(row, temperature, needs.unless) : null;
-  const plain = (): number =>
-    sum !== null && temperature === 1 ? sum : builder.addSoftmaxSum(row, 1);
-  return { row, sum, plainSum: numLogprobs === null ? null : plain() };
+  if (numLogprobs === null) return { row, sum, plainSum: null };
+  const isPlain = sum !== null && temperature === 1;
+  return { row, sum, plainSum: isPlain ? sum : builder.addSoftmaxSum(row, 1) };
 }
 
 /** The model's own logit of a token that was chosen: edits may have lifted it from anywhere in the row. */

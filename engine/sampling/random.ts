@@ -1,36 +1,57 @@
 /** Words of a Philox counter, and of one block of its output. */
 export const PHILOX_WORDS = 4;
 
-const MULTIPLIERS = [0xd2511f53, 0xcd9e8d57] as const;
-/** Increments of the key in each round: the golden ratio, and the square root of 3 minus 1. */
-const WEYL = [0x9e3779b9, 0xbb67ae85] as const;
+const MULTIPLIER_0 = 0xd2511f53;
+const MULTIPLIER_1 = 0xcd9e8d57;
+/** What the key grows by in each round: the golden ratio, and the square root of 3 less 1. */
+const WEYL_0 = 0x9e3779b9;
+const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
 
 /**
  * Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3",
- * SC'11): a block of random words is a function of a counter and a key, without any state.
+ * SC'11): a block of random words is a function of a counter and a key, without any state. It runs for
+ * every sampled token, so it makes no objects.
  *
  * @param counter four uint32
  * @param key two uint32
- * @returns four uint32, which belong to the caller
+ * @param block gets four uint32
  */
-export function philox(counter: readonly number[], key: readonly number[]): Uint32Array {
-  let [a, b, c, d] = counter;
-  let [first, second] = key;
+export function philox(
+  counter: ArrayLike<number>,
+  key: ArrayLike<number>,
+  block: Uint32Array,
+): void {
+  let a = counter[0];
+  let b = counter[1];
+  let c = counter[2];
+  let d = counter[3];
+  let first = key[0];
+  let second = key[1];
   for (let round = 0; round < ROUNDS; round++) {
-    const [m0, m1] = MULTIPLIERS;
-    const [high0, high1] = [highProduct(m0, a), highProduct(m1, c)];
-    [a, b, c, d] = [high1 ^ b ^ first, Math.imul(m1, c), high0 ^ d ^ second, Math.imul(m0, a)];
-    first = (first + WEYL[0]) | 0;
-    second = (second + WEYL[1]) | 0;
+    const high0 = highProduct(MULTIPLIER_0, a);
+    const low0 = Math.imul(MULTIPLIER_0, a);
+    const high1 = highProduct(MULTIPLIER_1, c);
+    const low1 = Math.imul(MULTIPLIER_1, c);
+    a = high1 ^ b ^ first;
+    b = low1;
+    c = high0 ^ d ^ second;
+    d = low0;
+    first = (first + WEYL_0) | 0;
+    second = (second + WEYL_1) | 0;
   }
-  return Uint32Array.of(a, b, c, d);
+  block[0] = a;
+  block[1] = b;
+  block[2] = c;
+  block[3] = d;
 }
 
-/**
- * Seeds are integers from 0 to this limit, exclusive: those that JavaScript's numbers represent
- * exactly.
- */
+/** Memory of one call of `uniform`. */
+const COUNTER = new Uint32Array(PHILOX_WORDS);
+const KEY = new Uint32Array(2);
+const BLOCK = new Uint32Array(PHILOX_WORDS);
+
+/** Seeds are integers from 0 up to and without this: as many as JavaScript's numbers tell apart. */
 export const SEED_LIMIT = 2 ** 53;
 
 /**
@@ -41,8 +62,12 @@ export const SEED_LIMIT = 2 ** 53;
  * @param counter a non-negative safe integer
  */
 export function uniform(seed: number, counter: number): number {
-  const block = philox([counter >>> 0, upperWord(counter), 0, 0], [seed >>> 0, upperWord(seed)]);
-  return ((block[0] >>> 5) * 2 ** 26 + (block[1] >>> 6)) / 2 ** 53;
+  COUNTER[0] = counter;
+  COUNTER[1] = upperWord(counter);
+  KEY[0] = seed;
+  KEY[1] = upperWord(seed);
+  philox(COUNTER, KEY, BLOCK);
+  return ((BLOCK[0] >>> 5) * 2 ** 26 + (BLOCK[1] >>> 6)) / 2 ** 53;
 }
 
 /** The seed of the `index`-th sequence of a request: `seed + index`, modulo `SEED_LIMIT`. */

@@ -32,10 +32,12 @@ const ALL_MASS = 2;
  */
 const MARGIN = 1e-5;
 
+const LARGEST_LOGIT: RowNeeds = { topK: 1, fullRow: false, unless: null };
+
 /** @param draw the choice's random number */
 export function rowNeeds(params: SamplingParams, draw: number): RowNeeds {
   const { temperature, topK, minP, topP } = params;
-  if (temperature === 0) return { topK: 1, fullRow: false, unless: null };
+  if (temperature === 0) return LARGEST_LOGIT;
   if (topK > 0 && topK <= MAX_TOP_K) return { topK, fullRow: false, unless: null };
   if (minP > 0) {
     const unless = { coverMass: ALL_MASS, cutoffRatio: minP * (1 - MARGIN) };

@@ -49,6 +49,9 @@ export class SequenceSampler {
   readonly #touched: Set<number>;
   /** Index of the next token; together with the seed, it determines the random number. */
   #generated = 0;
+  /** The last random number that was drawn, and for which token: a step wants it twice. */
+  #drawn = 0;
+  #drawnFor = -1;
 
   constructor(options: SequenceSamplerOptions) {
     const { params } = options;
@@ -118,8 +121,15 @@ export class SequenceSampler {
     this.#constraint?.dispose();
   }
 
+  /** Greedy choices do not read it. */
   #draw(ahead: number): number {
-    return uniform(this.params.seed, this.#generated + ahead);
+    if (this.params.temperature === 0) return 0;
+    const index = this.#generated + ahead;
+    if (index !== this.#drawnFor) {
+      this.#drawn = uniform(this.params.seed, index);
+      this.#drawnFor = index;
+    }
+    return this.#drawn;
   }
 
   /** Whether the model's logits are edited before the choice. */

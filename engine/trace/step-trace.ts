@@ -3,13 +3,10 @@ import { openSync, writeSync } from 'node:fs';
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import {
-  type Propose,
-  type Refusal,
-  Scheduler,
-  type SchedulerConfig,
-} from '../../scheduler/scheduler.js';
+import type { Refusal, SchedulerConfig } from '../../scheduler/limits.js';
+import { Scheduler } from '../../scheduler/scheduler.js';
 import type { RequestSpec } from '../../scheduler/sequence.js';
+import type { Propose } from '../../scheduler/step-builder.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 

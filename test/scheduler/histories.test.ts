@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { EVICTION_POLICIES } from '../../kvcache/eviction/create-eviction.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { Propose } from '../../scheduler/scheduler.js';
+import type { Propose } from '../../scheduler/step-builder.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText, nextToken } from '../support/paged-model.js';
 

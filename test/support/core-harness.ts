@@ -8,7 +8,9 @@ import type { CacheGroup } from '../../kvcache/cache-group.js';
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { Propose, Scheduler, SchedulerConfig } from '../../scheduler/scheduler.js';
+import type { SchedulerConfig } from '../../scheduler/limits.js';
+import type { Scheduler } from '../../scheduler/scheduler.js';
+import type { Propose } from '../../scheduler/step-builder.js';
 import { PagedModel } from './paged-model.js';
 import { historyOf } from './sequences.js';
 

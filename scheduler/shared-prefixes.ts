@@ -1,0 +1,44 @@
+import { rootHash } from '../kvcache/block-hash.js';
+import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
+import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
+import type { SchedulerConfig } from './limits.js';
+import type { RequestSpec, Sequence } from './sequence.js';
+
+/** The cached prefix of the sequence that waits first, and what it was found by. */
+interface Lookup {
+  readonly blocks: SequenceBlocks;
+  readonly version: number;
+  readonly prefix: CachedPrefix | null;
+}
+
+/** With whom a sequence may share blocks, and what of it is in the cache already. */
+export class SharedPrefixes {
+  readonly #config: SchedulerConfig;
+  readonly #cache: KvCacheManager;
+  #lookup: Lookup | null = null;
+
+  constructor(config: SchedulerConfig, cache: KvCacheManager) {
+    this.#config = config;
+    this.#cache = cache;
+  }
+
+  /** @param length of the sequence, which decides with whom it can share */
+  newBlocks({ cacheSalt, adapter = null, contents }: RequestSpec, length: number): SequenceBlocks {
+    const { modelFingerprint, switchLengths } = this.#config;
+    const lengthClass = switchLengths.filter((limit) => length > limit).length;
+    const root = rootHash({ modelFingerprint, adapter, cacheSalt, lengthClass });
+    return this.#cache.newSequence(root, contents);
+  }
+
+  /** Looked up again only when the cache has changed: the first in line may wait for many steps. */
+  cachedPrefix({ spec, numGenerated, blocks, tokens }: Sequence): CachedPrefix | null {
+    if (spec.computesWholePrompt && numGenerated === 0) return null;
+    const { version } = this.#cache.pool;
+    if (this.#lookup?.blocks !== blocks || this.#lookup.version !== version) {
+      const prefix = this.#cache.findCachedPrefix(blocks, tokens);
+      this.#lookup = { blocks, version, prefix };
+    }
+    return this.#lookup.prefix;
+  }
+}

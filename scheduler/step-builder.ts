@@ -1,0 +1,120 @@
+import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
+import type { SequenceId, TokenId } from './ids.js';
+import type { SchedulerConfig } from './limits.js';
+import { chunkSize } from './policies.js';
+import type { Sequence } from './sequence.js';
+import type { SequenceQueues } from './sequence-queues.js';
+import type { ScheduledSequence, StepPlan } from './step-plan.js';
+
+/**
+ * Guesses how a sequence goes on, at most `most` tokens; none is always right. The step computes them
+ * behind the last known token, and what is decided of its rows says how many were right.
+ */
+export type Propose = (id: SequenceId, most: number) => readonly TokenId[];
+
+const NO_TOKENS: readonly TokenId[] = [];
+
+/** Guesses nothing. */
+export const PROPOSE_NOTHING: Propose = () => NO_TOKENS;
+
+/** A plan in the making: sequences get pieces of it while tokens and blocks last. */
+export class StepBuilder {
+  readonly #config: SchedulerConfig;
+  readonly #cache: KvCacheManager;
+  readonly #queues: SequenceQueues;
+  readonly #propose: Propose;
+  readonly #scheduled: ScheduledSequence[] = [];
+  readonly #planned: Sequence[] = [];
+  readonly #blockCopies: BlockCopy[] = [];
+  #budget: number;
+
+  constructor(
+    config: SchedulerConfig,
+    cache: KvCacheManager,
+    queues: SequenceQueues,
+    propose: Propose,
+  ) {
+    this.#config = config;
+    this.#cache = cache;
+    this.#queues = queues;
+    this.#propose = propose;
+    this.#budget = config.maxNumBatchedTokens;
+  }
+
+  /** Whether the step may have more tokens. */
+  get hasBudget(): boolean {
+    return this.#budget > 0;
+  }
+
+  /** Those of the plan, in its order. */
+  get planned(): readonly Sequence[] {
+    return this.#planned;
+  }
+
+  /** @returns null when nothing was taken */
+  plan(): StepPlan | null {
+    if (this.#scheduled.length === 0) return null;
+    const numTokens = this.#config.maxNumBatchedTokens - this.#budget;
+    return { sequences: this.#scheduled, numTokens, blockCopies: this.#blockCopies };
+  }
+
+  /**
+   * Puts the next piece of a sequence into the step. Proposals are given up, and the paused lose their
+   * blocks, before it fails.
+   *
+   * @returns false, with nothing changed, when blocks are missing
+   */
+  take(sequence: Sequence, prefix: CachedPrefix | null): boolean {
+    const { tokens, blocks, spec } = sequence;
+    // All are computed where nothing could be decided after the last one: its row is wanted again.
+    const done = sequence.numComputed + (prefix?.numTokens ?? 0);
+    const computed = Math.min(done, tokens.length - 1);
+    const { longPrefillThreshold } = this.#config;
+    const known = chunkSize(tokens.length - computed, this.#budget, longPrefillThreshold);
+    const end = computed + known;
+    const samples = end === tokens.length && spec.maxTokens > 0;
+    let proposed = samples ? this.#proposalsFor(sequence, this.#budget - known) : NO_TOKENS;
+    let copies = this.#cache.reserve(blocks, computed, end + proposed.length, prefix);
+    if (!copies && proposed.length > 0) {
+      proposed = NO_TOKENS;
+      copies = this.#cache.reserve(blocks, computed, end, prefix);
+    }
+    while (!copies && this.#queues.reclaimFromPaused()) {
+      copies = this.#cache.reserve(blocks, computed, end, prefix);
+    }
+    if (!copies) return false;
+    this.#cache.commit(blocks, tokens, end);
+    sequence.numComputed = computed;
+    this.#budget -= known + proposed.length;
+    this.#planned.push(sequence);
+    for (const copy of copies) this.#blockCopies.push(copy);
+    const tokenIds = tokens.slice(computed, end);
+    for (const token of proposed) tokenIds.push(token);
+    this.#scheduled.push({
+      id: sequence.ids[0],
+      tokenIds,
+      numProposed: proposed.length,
+      numComputed: computed,
+      sequenceLength: tokens.length,
+      blockTables: blocks.tables,
+      adapter: spec.adapter ?? null,
+      sampledFor: samples ? sequence.ids.slice() : [],
+    });
+    return true;
+  }
+
+  /** @param budget tokens that the step has room for */
+  #proposalsFor({ spec, ids, tokens, numGenerated }: Sequence, budget: number): readonly TokenId[] {
+    if (this.#propose === PROPOSE_NOTHING || ids.length > 1) return NO_TOKENS;
+    // All rows of the step are computed as those of a sequence of the present length.
+    const untilSwitch = this.#config.switchLengths.find((limit) => limit >= tokens.length);
+    const most = Math.min(
+      budget,
+      // Behind the accepted ones one more token is always chosen.
+      spec.maxTokens - numGenerated - 1,
+      (untilSwitch ?? Number.POSITIVE_INFINITY) - tokens.length,
+    );
+    return most > 0 ? this.#propose(ids[0], most).slice(0, most) : NO_TOKENS;
+  }
+}

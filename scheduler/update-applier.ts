@@ -1,0 +1,114 @@
+import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { SequenceId, TokenId } from './ids.js';
+import type { SchedulerConfig } from './limits.js';
+import type { Sequence } from './sequence.js';
+import type { SequenceQueues } from './sequence-queues.js';
+import type { SharedPrefixes } from './shared-prefixes.js';
+import type { AppliedUpdate, FinishReason, SequenceUpdate, StepPlan } from './step-plan.js';
+
+/** Takes the results of a step in: sequences grow, fork and end. */
+export class UpdateApplier {
+  readonly #config: SchedulerConfig;
+  readonly #cache: KvCacheManager;
+  readonly #queues: SequenceQueues;
+  readonly #prefixes: SharedPrefixes;
+
+  constructor(
+    config: SchedulerConfig,
+    cache: KvCacheManager,
+    queues: SequenceQueues,
+    prefixes: SharedPrefixes,
+  ) {
+    this.#config = config;
+    this.#cache = cache;
+    this.#queues = queues;
+    this.#prefixes = prefixes;
+  }
+
+  /**
+   * @param planned the plan's sequences, in its order
+   * @param updates see `Scheduler.apply`
+   */
+  apply(
+    plan: StepPlan,
+    planned: readonly Sequence[],
+    updates: readonly SequenceUpdate[],
+  ): AppliedUpdate[] {
+    const applied: AppliedUpdate[] = [];
+    const sampled = this.#advance(plan, planned, applied);
+    if (updates.length !== sampled.length) {
+      throw new Error(`${sampled.length} sequences of the plan get tokens, ${updates.length} did`);
+    }
+    for (let i = 0; i < updates.length; i++) this.#applyOne(sampled[i], updates[i], applied);
+    return applied;
+  }
+
+  /**
+   * Counts what the step has computed, and ends the sequences that want no more than their prompt.
+   *
+   * @returns those that get tokens, each after its siblings have left it
+   */
+  #advance(plan: StepPlan, planned: readonly Sequence[], applied: AppliedUpdate[]): Sequence[] {
+    const sampled: Sequence[] = [];
+    for (let i = 0; i < plan.sequences.length; i++) {
+      const { id, tokenIds, numProposed, sampledFor } = plan.sequences[i];
+      const sequence = planned[i];
+      if (sequence?.ids[0] !== id) throw new Error(`the last plan has no ${id} there`);
+      sequence.numComputed += tokenIds.length - numProposed;
+      if (sampledFor.length > 0) sampled.push(sequence);
+      for (let k = 1; k < sampledFor.length; k++) {
+        sampled.push(this.#queues.fork(sequence, sampledFor[k]));
+      }
+      this.#queues.parkIfPaused(sequence);
+      if (sampledFor.length > 0) continue;
+      this.#cache.truncate(sequence.blocks, sequence.numComputed);
+      const ends = sequence.spec.maxTokens === 0 && sequence.numComputed === sequence.tokens.length;
+      // A copy: each that ends leaves the list.
+      if (ends) applied.push(...sequence.ids.slice().map((each) => this.#grow(sequence, each, [])));
+    }
+    return sampled;
+  }
+
+  #applyOne(sequence: Sequence, update: SequenceUpdate, applied: AppliedUpdate[]): void {
+    const { id, tokenIds, forks, drop = false } = update;
+    if (sequence.ids[0] !== id) throw new Error(`the update of ${id} is that of another sequence`);
+    // Before the tokens: they are the parent's alone.
+    const children = forks?.map((fork) => this.#queues.fork(sequence, fork.id));
+    if (drop) this.#queues.remove(id);
+    else if (tokenIds.length > 0) applied.push(this.#grow(sequence, id, tokenIds));
+    for (const [i, fork] of forks?.entries() ?? []) {
+      applied.push(this.#grow((children as Sequence[])[i], fork.id, fork.tokenIds));
+    }
+  }
+
+  /** Appends what was decided for a sequence, up to what ends it, and lets it go then. */
+  #grow(sequence: Sequence, id: SequenceId, decided: readonly TokenId[]): AppliedUpdate {
+    const tokenIds: TokenId[] = [];
+    let finishReason = this.#finishReason(sequence, undefined);
+    for (const token of decided) {
+      sequence.tokens.push(token);
+      tokenIds.push(token);
+      finishReason = this.#finishReason(sequence, token);
+      if (finishReason !== null) break;
+    }
+    if (finishReason !== null) {
+      this.#queues.remove(id);
+    } else if (this.#config.switchLengths.includes(sequence.tokens.length - 1)) {
+      const { spec, tokens } = sequence;
+      this.#queues.restart(sequence, this.#prefixes.newBlocks(spec, tokens.length));
+    } else if (!sequence.blocks.isEmpty) {
+      // All of them but the last were proposals, which the step has computed.
+      sequence.numComputed += decided.length - 1;
+      this.#cache.truncate(sequence.blocks, sequence.numComputed);
+    }
+    // It was scheduled, or its parent was.
+    const cachedTokens = sequence.cachedTokens as number;
+    if (finishReason !== 'stop') return { id, tokenIds, finishReason, cachedTokens };
+    return { id, tokenIds, finishReason, stopToken: tokenIds[tokenIds.length - 1], cachedTokens };
+  }
+
+  #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {
+    if (last !== undefined && sequence.spec.stopTokenIds.includes(last)) return 'stop';
+    return sequence.numGenerated >= sequence.spec.maxTokens ? 'length' : null;
+  }
+}
