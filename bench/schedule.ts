@@ -18,8 +18,9 @@ const SEQUENCES = [1, 32, 256, 1024];
 const CONTEXT = 512;
 const BLOCK_SIZE = 16;
 /**
- * Tokens of a step, at most, as servers have it. All prompts in one step would teach V8, which sees all
- * that they make survive, to put the objects of every later step into its old space (pretenuring).
+ * Tokens of a step, at most, as servers have it. All prompts in one step would teach V8, which sees
+ * all that they make survive, to put the objects of every later step into its old space
+ * (pretenuring).
  */
 const BATCHED_TOKENS = 8192;
 /** Steps with all sequences, of which the first half warms up. */

@@ -15,8 +15,9 @@ interface RunningSequence {
 }
 
 /**
- * An engine that computes nothing: every turn of the event loop is a step, and gives a token to each sequence whose reader
- * waits. A token is never merged with the next, as it would be for a slow reader, so that every token costs what it costs.
+ * An engine that computes nothing: every turn of the event loop is a step, and gives a token to
+ * each sequence whose reader waits. A token is never merged with the next, as it would be for a
+ * slow reader, so that every token costs what it costs.
  */
 export class SteppingEngine implements Engine {
   readonly info: EngineInfo;

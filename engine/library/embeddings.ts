@@ -11,7 +11,8 @@ import { beginWork } from './run.js';
 
 /**
  * @returns vectors of length 1, one for each text
- * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of an aborted signal
+ * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of
+ *   an aborted signal
  */
 export async function embedTexts(
   texts: readonly string[],

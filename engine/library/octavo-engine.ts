@@ -69,8 +69,8 @@ export class OctavoEngine {
   /**
    * The model's answer to a conversation; with the option `n`, so many answers.
    *
-   * @throws OctavoError when it is read: `invalid_request`, `context_length_exceeded`, `engine_failed`;
-   *   the reason of an aborted signal
+   * @throws OctavoError when it is read: `invalid_request`, `context_length_exceeded`,
+   *   `engine_failed`; the reason of an aborted signal
    */
   chat(messages: readonly Message[], options: Several<ChatOptions>): Answer<ChatPart, ChatResult[]>;
   chat(messages: readonly Message[], options?: ChatOptions): Answer<ChatPart, ChatResult>;
@@ -94,8 +94,8 @@ export class OctavoEngine {
   }
 
   /**
-   * Goes on with a text, as it stands; with the option `n`, in so many ways. Several texts are computed
-   * together; parts come as they are made, and say of which prompt they are.
+   * Goes on with a text, as it stands; with the option `n`, in so many ways. Several texts are
+   * computed together; parts come as they are made, and say of which prompt they are.
    *
    * @throws OctavoError when the answer is read: as `chat`
    */
@@ -140,8 +140,8 @@ export class OctavoEngine {
   /**
    * Vectors of length 1, one for each text.
    *
-   * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason of an
-   *   aborted signal
+   * @throws OctavoError `invalid_request`, `context_length_exceeded`, `engine_failed`; the reason
+   *   of an aborted signal
    */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;

@@ -57,7 +57,7 @@ export interface GenerateOptions {
   readonly responseFormat?: ResponseFormat;
   /** With each token its log-probability, and those of so many of the likeliest at its place. */
   readonly logprobs?: number;
-  /** Smaller is earlier, with the scheduling policy `priority`. */
+  /** With the scheduling policy `priority`, smaller numbers run earlier. */
   readonly priority?: number;
   /** Only requests with the same salt share cached prefixes. */
   readonly cacheSalt?: string;
@@ -65,7 +65,10 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The same, `n` times of each prompt: the result is then a list. Sampled with `seed`, `seed + 1`, ... */
+/**
+ * The same, `n` times for each prompt: the result is then a list. Choice `i` samples with
+ * `seed + i`.
+ */
 export type Several<Options> = Options & { readonly n: number };
 
 export interface ChatOptions extends GenerateOptions {

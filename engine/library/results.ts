@@ -26,7 +26,10 @@ export interface ToolCall {
 
 export type FinishReason = SequenceFinishReason | 'tool_calls';
 
-/** A token, and how likely the model found it: of its own distribution, before biases, penalties and temperature. */
+/**
+ * A token and its log-probability in the model's own distribution, before biases, penalties and
+ * temperature.
+ */
 export interface LikelyToken {
   readonly tokenId: number;
   /** With U+FFFD for a part of a character. */
@@ -56,7 +59,7 @@ export interface GeneratePart {
 export interface ChatPart {
   /** Which of the `n` answers it is of. */
   readonly choice: number;
-  /** May be empty, when there is only reasoning, or pieces of a call. */
+  /** May be empty when the part holds only reasoning or pieces of a call. */
   readonly text: string;
   readonly reasoning: string;
   /** Calls that this part completes. */
@@ -73,7 +76,7 @@ export interface ChoicePart extends ChatPart {
 export interface GenerateResult {
   readonly text: string;
   readonly finishReason: SequenceFinishReason;
-  /** The stop text, or the stop token of the request, that has ended it; null: nothing of the kind. */
+  /** The stop text or the request's stop token that ended it; null when neither did. */
   readonly stopReason: string | number | null;
   /** Of each token; null unless asked for. */
   readonly logprobs: readonly TokenLogprob[] | null;
@@ -95,7 +98,7 @@ export interface ChatResult extends Omit<GenerateResult, 'finishReason'> {
   readonly message: AssistantMessage;
 }
 
-/** One choice, as it comes together. */
+/** Assembles one choice from its parts. */
 export class OutputCollector {
   readonly #promptTokens: number;
   readonly #newCallId: () => string;

@@ -3,15 +3,15 @@ export const PHILOX_WORDS = 4;
 
 const MULTIPLIER_0 = 0xd2511f53;
 const MULTIPLIER_1 = 0xcd9e8d57;
-/** What the key grows by in each round: the golden ratio, and the square root of 3 less 1. */
+/** Increments of the key in each round: the golden ratio, and the square root of 3 minus 1. */
 const WEYL_0 = 0x9e3779b9;
 const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
 
 /**
  * Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3",
- * SC'11): a block of random words is a function of a counter and a key, without any state. It runs for
- * every sampled token, so it makes no objects.
+ * SC'11): a block of random words is a function of a counter and a key, without any state. It runs
+ * for every sampled token, so it makes no objects.
  *
  * @param counter four uint32
  * @param key two uint32
@@ -51,7 +51,10 @@ const COUNTER = new Uint32Array(PHILOX_WORDS);
 const KEY = new Uint32Array(2);
 const BLOCK = new Uint32Array(PHILOX_WORDS);
 
-/** Seeds are integers from 0 up to and without this: as many as JavaScript's numbers tell apart. */
+/**
+ * Seeds are integers from 0 to this limit, exclusive: those that JavaScript's numbers represent
+ * exactly.
+ */
 export const SEED_LIMIT = 2 ** 53;
 
 /**
