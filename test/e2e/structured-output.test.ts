@@ -44,10 +44,10 @@ describe('structured output, with the embedded model and the official client', (
     const texts = (choices: OpenAI.ChatCompletion.Choice[]): (string | null)[] =>
       choices.map((c) => c.message.content);
     const people = { temperature: 1, n: 4, response_format: schema };
-    const peopleAlone = await ask('Hello!', people);
+    const peopleAlone = await ask(question, people);
     const [neighbor, peopleTogether, color, word, any] = await Promise.all([
       ask('Tell me a story about an owl.', { temperature: 0.8 }),
-      ask('Hello!', people),
+      ask(question, people),
       ask('What colour is grass?', { guided_choice: ['red', 'green'], temperature: 0 }),
       ask('Hello!', { structured_outputs: { regex: '[a-c]{4}-\\d{2}' }, temperature: 1 }),
       ask('Hello!', { response_format: { type: 'json_object' }, temperature: 1 }),
@@ -69,7 +69,7 @@ describe('structured output, with the embedded model and the official client', (
 
     const stream = await api.chat.completions.create({
       model: 'octavo-tiny',
-      messages: [{ role: 'user', content: 'Hello!' }],
+      messages: [{ role: 'user', content: question }],
       stream: true,
       response_format: schema as never,
     });

@@ -102,7 +102,7 @@ describe('choices from the head of a ranking and from whole rows', () => {
     const outputs = await runAll({ core }, requests);
     // Both ways were taken.
     expect(spy.whole).toBeGreaterThan(60);
-    expect(spy.whole).toBeLessThan(spy.asked / 2);
+    expect(spy.asked - spy.whole).toBeGreaterThan(60);
     const sampler = new Sampler();
     const edited = new Float32Array(info.vocabSize);
     for (const request of requests) {

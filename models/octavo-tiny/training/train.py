@@ -2,8 +2,8 @@
 Trains octavo-tiny on the CPU, from a seed, in three stages (corpus/mixture.py says what each of them reads).
 
     python train.py --steps 4200 --bf16 --out checkpoints/skills
-    python train.py --stage 2 --from checkpoints/skills/last.pt --steps 1000 --bf16 --out checkpoints/first-words
-    python train.py --stage 3 --from checkpoints/first-words/last.pt --steps 900 --bf16 --out checkpoints
+    python train.py --stage 2 --from checkpoints/skills/last.pt --steps 1000 --out checkpoints/first-words
+    python train.py --stage 3 --from checkpoints/first-words/last.pt --steps 700 --out checkpoints
 
 The first begins with nothing: short rows of mixed tasks come first, and rows of the whole context join in later, when the
 model can already copy. The others begin with the weights of the one before, from a checkpoint or from an exported
