@@ -12,7 +12,7 @@ const UNIT = [
     '{keywords,languages,productive,sizes}',
     '{candidates,random}',
     '{merge-streams,message-reader,output-budget,output-items,reasoning}',
-    '{queue,output-memory,rate-limiter}',
+    '{queue,output-lengths,output-memory,rate-limiter,waiting-time}',
     '{formats,parsers}',
   ].map((names) => `test/{engine,server}/**/${names}.test.ts`),
 ];

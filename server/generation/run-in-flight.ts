@@ -7,6 +7,7 @@ import { toOctavoError } from '../http/errors.js';
 import { closedBecause } from '../http/in-flight.js';
 import type { Cost } from '../limits/cost.js';
 import type { OutputAccount } from '../limits/output-memory.js';
+import type { Progress } from '../limits/slot-forecast.js';
 
 /** A request at work. */
 export interface Running {
@@ -35,15 +36,19 @@ export async function runInFlight<Result>(
   assertEngineReady(context.engine);
   const controller = context.inFlight.begin();
   const timer = abortInTime(context, request.arrivedAt, controller);
-  const waits = (): boolean => record.ttftMs === null;
   const output = openOutput(context, reply, controller);
+  const progress = (): Progress => ({
+    firstTokenAt: record.ttftMs === null ? null : request.arrivedAt + record.ttftMs,
+    tokens: record.completionTokens,
+    isPaused: output.isPaused,
+  });
   try {
-    const admitted = await context.admission.admit(request, reply, cost, waits);
+    const admitted = await context.admission.admit(request, reply, cost, progress);
     abortOnDisconnect(reply, controller);
     try {
       return await work({ controller, output });
     } finally {
-      admitted.end(record.promptTokens + record.completionTokens, record.queueMs);
+      admitted.end(record.promptTokens + record.completionTokens, record);
     }
   } finally {
     timer?.cancel();

@@ -5,6 +5,7 @@ import { clientOf } from './client.js';
 import type { Cost } from './cost.js';
 import { type EngineLoad, Queue, type QueuedRequest, type QueueLimits } from './queue.js';
 import type { Budget, RateLimiter } from './rate-limiter.js';
+import type { Progress, SlotTimes } from './slot-forecast.js';
 
 export interface AdmissionOptions {
   readonly queue: QueueLimits;
@@ -28,10 +29,8 @@ export interface AdmissionOptions {
 export interface Admitted {
   /**
    * Called once, when it has ended: what it did not use of its tokens is given back, in the background.
-   *
-   * @param queuedMs how long it waited for its slot; null: it never got one
    */
-  end(usedTokens: number, queuedMs: number | null): void;
+  end(usedTokens: number, times: SlotTimes): void;
 }
 
 /** Decides which requests may run now: size, queue, and each client's budget of requests and tokens. */
@@ -48,21 +47,21 @@ export class Admission {
    * What can be said before a request's body is read: a server that is overloaded must not parse and tokenize what it refuses. The
    * exact check is `admit`.
    *
-   * @throws OctavoError `overloaded` when no request, however small, would be let in
+   * @throws OctavoError `overloaded` when no request of this client, however small, would be let in
    */
-  assertRoom(): void {
-    this.#queue.assertRoom();
+  assertRoom(request: FastifyRequest): void {
+    this.#queue.assertRoom(clientOf(request, this.#options.keyed));
   }
 
   /**
-   * @param waits whether the request still waits for its first token
+   * @param progress of the request, asked until it has ended
    * @throws OctavoError `context_length_exceeded`, `overloaded`, `rate_limited`
    */
   async admit(
     request: FastifyRequest,
     reply: FastifyReply,
     cost: Cost,
-    waits: () => boolean,
+    progress: () => Progress,
   ): Promise<Admitted> {
     const { maxPromptTokens, requests, tokens } = this.#options;
     if (maxPromptTokens > 0 && cost.longestPrompt > maxPromptTokens) {
@@ -71,22 +70,23 @@ export class Admission {
         `the prompt has ${cost.longestPrompt} tokens; this server takes at most ${maxPromptTokens}`,
       );
     }
+    const client = clientOf(request, this.#options.keyed);
     const { promptTokens, sequences } = cost;
-    const queued: QueuedRequest = { promptTokens, sequences, waits };
+    const maxTokens = cost.maxTokens / sequences;
+    const queued: QueuedRequest = { client, promptTokens, sequences, maxTokens, progress };
     this.#queue.enter(queued);
     try {
-      const client = clientOf(request, this.#options.keyed);
       await this.#charge(requests, 'requests', client, 1, reply);
       const charged = cost.promptTokens + cost.maxTokens;
       await this.#charge(tokens, 'tokens', client, charged, reply);
       return {
-        end: (usedTokens, queuedMs) => {
-          this.#queue.leave(queued, queuedMs);
+        end: (usedTokens, times) => {
+          this.#queue.leave(queued, times);
           void this.#refund(client, charged - usedTokens);
         },
       };
     } catch (error) {
-      this.#queue.leave(queued, null);
+      this.#queue.leave(queued, { queueMs: null, prefillMs: null });
       throw error;
     }
   }

@@ -109,6 +109,11 @@ export class OutputAccount implements OutputMeter {
     return this.#unread + this.#kept;
   }
 
+  /** Whether the stream waits for its client. */
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
   /** The answer goes out as it comes; before this, and without it, it is kept until the end. */
   stream(controls: StreamControls): void {
     this.#controls = controls;

@@ -1,10 +1,28 @@
 import { OctavoError } from '../../engine/errors.js';
+import {
+  type Forecast,
+  type ForecastRequest,
+  SlotForecast,
+  type SlotTimes,
+} from './slot-forecast.js';
 
 /** A client is never told to stay away for longer: the official clients ignore more. */
 const MAX_RETRY_AFTER_S = 60;
 
-/** Sequences that means are taken over, at least. */
+/** Sequences that the mean of those that run is taken over, at least. */
 const MIN_SAMPLES = 8;
+
+/** A forecast is good for so long, as long as no request comes or goes: under overload it is asked for thousands of times a second. */
+const FORECAST_MS = 20;
+
+/** A client that has so many times as much waiting as is free gets no more. */
+const SHARE_OF_FREE = 3;
+
+/** Of the requests that are let in, so many may wait for longer than the limit. */
+const LATE_SHARE = 0.01;
+
+/** Of the limit: the margin at first, at most, and how far one wait moves it. */
+const [FIRST_MARGIN, MOST_MARGIN, MARGIN_STEP] = [0.15, 0.5, 0.02];
 
 export interface QueueLimits {
   /** Requests that wait for their first token; 0: any number. */
@@ -24,38 +42,37 @@ export interface EngineLoad {
 }
 
 /** A request in the queue's books. */
-export interface QueuedRequest {
+export interface QueuedRequest extends ForecastRequest {
   readonly promptTokens: number;
-  /** Slots that it takes. */
-  readonly sequences: number;
-  /** False from its first token on. */
-  readonly waits: () => boolean;
 }
 
 /**
  * Bounds the work that waits for a first token. Under a load that is too large an unbounded queue grows until every
  * client has given up and the server computes answers for none; a bounded one keeps the latency of the admitted.
  *
- * The bound that matters by itself is one of time. While all slots are taken, sequences leave at the rate slots over
- * mean holding time (Little's law), so what is ahead in the queue says how long a request would wait. Both are means
- * over the sequences that ended last, not over time: sequences that end together do not disturb them.
+ * The bound that matters by itself is one of time: a request is let in when its slot can be expected to become free in
+ * time (`SlotForecast`).
+ *
+ * No client can take all of it. One gets no more once it has three times as much waiting as is free (dynamic thresholds, Choudhury and Hahne 1998):
+ * one client alone fills three quarters, two fill three sevenths each, and whoever comes newly finds room. The room that is kept
+ * costs no throughput, since a shorter queue keeps the slots as busy.
  */
 export class Queue {
   readonly #limits: QueueLimits;
   readonly #load: () => EngineLoad;
   readonly #now: () => number;
   readonly #random: () => number;
-  /** Requests that have not ended, and when they entered. */
+  readonly #forecast: SlotForecast;
+  /** Requests that have not ended, in the order in which they came, and for how many seconds each was expected to wait; 0: unknown. */
   readonly #alive = new Map<QueuedRequest, number>();
-  /** Of all those requests. */
-  #sequences = 0;
   /**
    * Sequences that run while others wait: fewer than may where the KV cache, or the tokens of a step, hold no more.
    */
   #slots: number;
-  /** How long a sequence holds its slot. Until something is measured, as many may wait as can run. */
-  #holdingSeconds: number;
   #samples = 0;
+  /** Seconds by which waits exceed what was expected, but for one in a hundred. */
+  #margin: number;
+  #latest: (Forecast & { readonly madeAt: number }) | null = null;
 
   /**
    * @param load of the engine, at most a step old
@@ -70,7 +87,9 @@ export class Queue {
   ) {
     this.#limits = limits;
     this.#slots = limits.slots;
-    this.#holdingSeconds = limits.maxSeconds;
+    this.#margin = FIRST_MARGIN * limits.maxSeconds;
+    // Until something is measured, as many may wait as can run.
+    this.#forecast = new SlotForecast(now, limits.maxSeconds);
     this.#load = load;
     this.#now = now;
     this.#random = random;
@@ -78,8 +97,7 @@ export class Queue {
 
   /** How long a request that arrived now would wait for a slot, in seconds. */
   get expectedSeconds(): number {
-    const ahead = Math.max(0, this.#sequences - this.#slots + 1);
-    return (ahead / this.#slots) * this.#holdingSeconds;
+    return this.#look().seconds;
   }
 
   /**
@@ -88,20 +106,20 @@ export class Queue {
    * @throws OctavoError `overloaded`, with the limit that is reached
    */
   enter(request: QueuedRequest): void {
-    this.assertRoom(request.promptTokens);
-    this.#alive.set(request, this.#now());
-    this.#sequences += request.sequences;
+    this.assertRoom(request.client, request.promptTokens);
+    this.#alive.set(request, this.#isFounded ? this.expectedSeconds : 0);
+    this.#latest = null;
   }
 
-  /** @param queuedMs how long it waited for its slot; null: it never got one */
-  leave(request: QueuedRequest, queuedMs: number | null): void {
-    const enteredAt = this.#alive.get(request);
-    if (enteredAt === undefined) return;
+  leave(request: QueuedRequest, times: SlotTimes): void {
+    const expected = this.#alive.get(request);
+    if (expected === undefined) return;
     this.#alive.delete(request);
-    this.#sequences -= request.sequences;
-    if (queuedMs === null) return;
-    const seconds = (this.#now() - enteredAt - queuedMs) / 1000;
-    for (let i = 0; i < request.sequences; i++) this.#measure(Math.max(0, seconds));
+    this.#latest = null;
+    if (times.queueMs === null) return;
+    this.#judge(expected, times.queueMs / 1000);
+    this.#forecast.ended(request, times, this.#slots);
+    for (let i = 0; i < request.sequences; i++) this.#measureSlots();
   }
 
   /**
@@ -110,42 +128,88 @@ export class Queue {
    * @param promptTokens of the request that would enter; the shortest prompt has one
    * @throws OctavoError `overloaded`, with the limit that is reached
    */
-  assertRoom(promptTokens = 1): void {
-    const { maxRequests, maxTokens, maxSeconds } = this.#limits;
-    // A request that finds none waiting is let in, however long the running ones take.
-    if (maxSeconds > 0 && this.#sequences > this.#slots) {
-      const seconds = this.expectedSeconds;
-      if (seconds > maxSeconds) {
-        throw this.#overloaded(
-          `a request would wait about ${seconds.toPrecision(2)} s for its turn; at most ${maxSeconds} s are allowed`,
-        );
+  assertRoom(client: string, promptTokens = 1): void {
+    if (this.#limits.maxSeconds > 0) this.#assertTime(client);
+    const { maxRequests, maxTokens } = this.#limits;
+    if (maxRequests === 0 && maxTokens === 0) return;
+    const all = { requests: 0, tokens: 0 };
+    const own = { requests: 0, tokens: 0 };
+    for (const other of this.#alive.keys()) {
+      if (other.progress().firstTokenAt !== null) continue;
+      for (const sum of other.client === client ? [all, own] : [all]) {
+        sum.requests += 1;
+        sum.tokens += other.promptTokens;
       }
     }
-    if (maxRequests === 0 && maxTokens === 0) return;
-    let requests = 0;
-    let tokens = 0;
-    for (const other of this.#alive.keys()) {
-      if (!other.waits()) continue;
-      requests += 1;
-      tokens += other.promptTokens;
+    if (maxRequests > 0 && all.requests >= maxRequests) {
+      throw this.#overloaded(`${all.requests} requests wait already; at most ${maxRequests} may`);
     }
-    if (maxRequests > 0 && requests >= maxRequests) {
-      throw this.#overloaded(`${requests} requests wait already; at most ${maxRequests} may`);
+    // One that finds none waiting is let in, whatever its size.
+    if (maxTokens > 0 && all.requests > 0 && all.tokens + promptTokens > maxTokens) {
+      throw this.#overloaded(`${all.tokens} prompt tokens wait already; at most ${maxTokens} may`);
     }
-    // Likewise, whatever its size.
-    if (maxTokens > 0 && requests > 0 && tokens + promptTokens > maxTokens) {
-      throw this.#overloaded(`${tokens} prompt tokens wait already; at most ${maxTokens} may`);
-    }
+    if (maxRequests > 0) this.#assertShare(own.requests, own.requests, maxRequests - all.requests);
+    if (maxTokens > 0) this.#assertShare(own.requests, own.tokens, maxTokens - all.tokens);
   }
 
-  /** Plain means at first, then ones that follow the load within about as many sequences as may run. */
-  #measure(holdingSeconds: number): void {
+  #assertTime(client: string): void {
+    const { seconds, waiting, waitingOf, room } = this.#look();
+    // A request that finds none waiting is let in, however long the running ones take.
+    if (waiting === 0) return;
+    const { maxSeconds } = this.#limits;
+    if (room === 0) {
+      throw this.#overloaded(
+        `a request would wait about ${seconds.toPrecision(2)} s for its turn; at most ${maxSeconds} s are allowed`,
+      );
+    }
+    const own = waitingOf.get(client) ?? 0;
+    this.#assertShare(own, own, room);
+  }
+
+  /**
+   * @param taken by the client, of what is bounded
+   * @param free in the same unit
+   */
+  #assertShare(requests: number, taken: number, free: number): void {
+    if (taken < SHARE_OF_FREE * free) return;
+    throw this.#overloaded(
+      `${requests} of the same client wait already, which is its share of the queue`,
+    );
+  }
+
+  #look(): Forecast {
+    const now = this.#now();
+    if (this.#latest === null || now - this.#latest.madeAt > FORECAST_MS) {
+      const inTime = this.#limits.maxSeconds - (this.#isFounded ? this.#margin : 0);
+      const forecast = this.#forecast.look(this.#alive.keys(), this.#slots, inTime);
+      this.#latest = { ...forecast, madeAt: now };
+    }
+    return this.#latest;
+  }
+
+  /** Whether a generation has ended: what is foretold from the first few, the shortest, says nothing about how good forecasts are. */
+  get #isFounded(): boolean {
+    return this.#samples >= this.#limits.slots;
+  }
+
+  /**
+   * What is foretold is a mean, and some waits are longer. How much longer all but a few are is learned from them, as a quantile by
+   * stochastic approximation (Robbins and Monro 1951).
+   */
+  #judge(expected: number, waited: number): void {
+    const { maxSeconds } = this.#limits;
+    if (expected === 0 || expected > maxSeconds) return;
+    const isLonger = waited - expected > this.#margin;
+    const step = MARGIN_STEP * maxSeconds * (Number(isLonger) - LATE_SHARE);
+    this.#margin = Math.min(MOST_MARGIN * maxSeconds, Math.max(0, this.#margin + step));
+  }
+
+  /** A plain mean at first, then one that follows the load within about as many sequences as may run. */
+  #measureSlots(): void {
     this.#samples = Math.min(this.#samples + 1, Math.max(MIN_SAMPLES, this.#limits.slots));
     const { running, waiting } = this.#load();
     const slots = waiting > 0 ? Math.max(1, running) : this.#limits.slots;
-    const weight = 1 / this.#samples;
-    this.#slots += weight * (slots - this.#slots);
-    this.#holdingSeconds += weight * (holdingSeconds - this.#holdingSeconds);
+    this.#slots += (slots - this.#slots) / this.#samples;
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import type { AppContext } from '../app-context.js';
 
 /**
@@ -8,9 +9,9 @@ import type { AppContext } from '../app-context.js';
 export function refuseEarly({
   inFlight,
   admission,
-}: Pick<AppContext, 'inFlight' | 'admission'>): () => Promise<void> {
-  return async () => {
+}: Pick<AppContext, 'inFlight' | 'admission'>): (request: FastifyRequest) => Promise<void> {
+  return async (request) => {
     inFlight.assertAdmitting();
-    admission.assertRoom();
+    admission.assertRoom(request);
   };
 }

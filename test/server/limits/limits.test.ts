@@ -81,6 +81,31 @@ describe('the expected wait', () => {
   });
 });
 
+describe('a client that takes all it can get', () => {
+  it('leaves room for others: clients are keys', async () => {
+    const engine = silent();
+    const server = await startTestServer(engine, {
+      apiKeys: ['one', 'two'],
+      settings: { maxQueuedRequests: 4 },
+    });
+    const ask = (key: string): Promise<Response | null> =>
+      server
+        .post(COMPLETIONS, { prompt: 'x' }, { authorization: `Bearer ${key}` })
+        .catch(() => null);
+    const admitted = [ask('one'), ask('one'), ask('one')];
+    await eventually(() => engine.submitted.length === 3, 'three of them wait');
+    const refused = await ask('one');
+    expect(refused?.status).toBe(503);
+    expect(refused && (await errorOf(refused)).message).toContain(
+      '3 of the same client wait already, which is its share of the queue',
+    );
+    admitted.push(ask('two'));
+    await eventually(() => engine.submitted.length === 4, 'the other one waits, too');
+    server.app.server.closeAllConnections();
+    await Promise.all(admitted);
+  });
+});
+
 describe('overload', () => {
   it('is refused before the body: 20 times what fits, and nothing of it is parsed or tokenized', async () => {
     let open = (): void => undefined;
@@ -102,7 +127,8 @@ describe('overload', () => {
     };
     const server = await startTestServer(engine, {
       model: { ...byteModel, tokenizer: counting },
-      settings: { maxQueuedRequests: 10 },
+      // Of which one client has three quarters.
+      settings: { maxQueuedRequests: 13 },
     });
     const ask = async (path: string, body: unknown): Promise<number> => {
       const response = await server.post(path, body);
