@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { startOctavo } from './lib/octavo-server.js';
 import { type ProcessorShares, processorShares } from './lib/processor-shares.js';
@@ -186,6 +187,9 @@ await once(child, 'exit');
 
 const of = (factor: number, value: (figures: Figures) => number): number =>
   median(rounds[factor].map(value));
+/** What the server makes of the processors that the client leaves to it. */
+const perProcessorSecond = ({ tokensPerSecond, server }: Figures): number =>
+  tokensPerSecond / (server * availableParallelism());
 /** Medians of the ratios of each round. */
 const ratio = (value: (figures: Figures) => number): number =>
   median(rounds[OVERLOAD].map((figures, i) => value(figures) / value(rounds[FULL][i])));
@@ -225,8 +229,10 @@ publish({
         'inter-token p99 ms',
         '/health p99 ms',
         'client late p99 ms',
-        'processors taken by the client',
+        'processors taken by the server',
+        'by the client',
         'by others',
+        'tokens per processor second of the server',
       ],
       rows: LOADS.map((factor) => [
         `${factor} x`,
@@ -240,8 +246,10 @@ publish({
         of(factor, ({ itl }) => itl.p99),
         of(factor, ({ healthP99 }) => healthP99),
         of(factor, ({ lagP99 }) => lagP99),
+        `${(100 * of(factor, ({ server }) => server)).toFixed(0)} %`,
         `${(100 * of(factor, ({ client }) => client)).toFixed(0)} %`,
         `${(100 * of(factor, ({ foreign }) => foreign)).toFixed(0)} %`,
+        of(factor, perProcessorSecond),
       ]),
     },
     {
@@ -249,6 +257,7 @@ publish({
       columns: ['', 'peak', 'overload', 'ratio', 'of the rounds'],
       rows: [
         compare('tokens/s (target: 0.9 or more)', ({ tokensPerSecond }) => tokensPerSecond),
+        compare('tokens per processor second of the server', perProcessorSecond),
         compare('TTFT p50 ms', ({ ttft }) => ttft.p50),
         compare('TTFT p99 ms (target: 2,500 or less)', ({ ttft }) => ttft.p99),
         compare('time per token p50 ms', ({ tpot }) => tpot.p50),

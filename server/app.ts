@@ -7,12 +7,13 @@ import type { AppContext } from './app-context.js';
 import { EndedRequests } from './dashboard/ended-requests.js';
 import { fingerprintOf } from './fingerprint.js';
 import { createKeyCheck } from './http/auth.js';
+import { BodyMemory } from './http/body-memory.js';
 import { BrokenRequests } from './http/broken-requests.js';
 import { Connections, serveHalfClosed } from './http/connections.js';
 import { sendError, toOctavoError } from './http/errors.js';
 import { InFlight } from './http/in-flight.js';
 import { collectMethods, noRoute } from './http/known-routes.js';
-import { answerExpectations, readJsonBodies, readOn } from './http/request-bodies.js';
+import { answerExpectations, boundBodies, readJsonBodies, readOn } from './http/request-bodies.js';
 import {
   assertOneHost,
   assertPlainBody,
@@ -38,6 +39,9 @@ import type { RequestTracer } from './tracing/request-tracer.js';
 
 /** How often slow senders are looked for. */
 const RECEIVE_CHECK_MS = 1000;
+
+/** Bodies of the largest size that may be received at a time, in memory. */
+const BODIES_AT_ONCE = 8;
 
 export type App = FastifyInstance;
 
@@ -133,6 +137,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   broken.watch(app);
   answerExpectations(app, settings.maxBodySize);
   app.removeContentTypeParser('text/plain');
+  boundBodies(app, new BodyMemory(BODIES_AT_ONCE * settings.maxBodySize));
   readJsonBodies(app);
   app.setValidatorCompiler(({ schema }) => compileValidator(schema as TSchema));
 

@@ -18,11 +18,16 @@ export async function startOctavo(root: string, flags: readonly string[]): Promi
   process.once('exit', () => child.kill('SIGKILL'));
   const url = await new Promise<string>((resolve, reject) => {
     let output = '';
-    child.stdout.on('data', (chunk: Buffer) => {
+    const look = (chunk: Buffer): void => {
       output += chunk.toString();
       const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
-      if (found) resolve(found[1]);
-    });
+      if (!found) return;
+      // From here on comes a line for each request: kept, they would cost the client more than its
+      // requests.
+      child.stdout.off('data', look).resume();
+      resolve(found[1]);
+    };
+    child.stdout.on('data', look);
     child.once('exit', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
   });
   return { child, url };

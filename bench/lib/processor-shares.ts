@@ -35,6 +35,7 @@ function ticksOf(pid: number): number {
 export interface ProcessorShares {
   /** This process: the client. */
   readonly client: number;
+  readonly server: number;
   /** Share of all other processes. */
   readonly foreign: number;
 }
@@ -52,7 +53,8 @@ export function processorShares(server: number): () => ProcessorShares {
     const after = look();
     const all = after.all - before.all;
     const client = after.client - before.client;
-    const own = after.server - before.server + client;
-    return { client: client / all, foreign: (after.busy - before.busy - own) / all };
+    const own = after.server - before.server;
+    const foreign = after.busy - before.busy - own - client;
+    return { client: client / all, server: own / all, foreign: foreign / all };
   };
 }

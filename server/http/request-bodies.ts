@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
+import type { BodyMemory } from './body-memory.js';
 
 /**
- * Reads bodies as Fastify does, but for two things: a route that takes no body may be sent none, whatever the content type says (the
- * official Python client sends one with every DELETE), and a key that JavaScript's objects do not bear is named.
+ * Reads bodies as Fastify does, but for two things: a route that takes no body may be sent none,
+ * whatever the content type says (the official Python client sends one with every DELETE), and a
+ * key that JavaScript's objects do not bear is named.
  */
 export function readJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
@@ -17,6 +19,22 @@ export function readJsonBodies(app: FastifyInstance): void {
     void parse(request, body as string, (error, value) => {
       done(error === null ? null : (forbiddenKey(body as string) ?? error), value);
     });
+  });
+}
+
+/**
+ * Bounds what the bodies of all connections take while they are received. To be called after all
+ * other hooks are added.
+ */
+export function boundBodies(app: FastifyInstance, memory: BodyMemory): void {
+  // Not async: Fastify must begin to read in the same turn, or it would miss what is counted here.
+  app.addHook('preParsing', (_request, _reply, payload, done) => {
+    // Fastify gives up a body whose stream fails; the connection stays, for the answer.
+    const account = memory.open((error) => void payload.emit('error', error));
+    payload.on('data', (chunk: Buffer) => account.add(chunk.length));
+    const close = (): void => account.close();
+    for (const event of ['end', 'error', 'close']) payload.once(event, close);
+    done(null, payload);
   });
 }
 
@@ -44,9 +62,10 @@ function forbiddenKey(body: string): OctavoError | null {
 }
 
 /**
- * `Expect: 100-continue`: a client that asks whether it should send its body is told so once the request is let in and its length is not
- * too large. One that is refused gets the answer instead, and its connection ends: nobody knows whether the body still comes.
- * Other expectations are ignored, as RFC 9110 allows.
+ * `Expect: 100-continue`: a client that asks whether it should send its body is told so once the
+ * request is let in and its length is not too large. One that is refused gets the answer instead,
+ * and its connection ends: nobody knows whether the body still comes. Other expectations are
+ * ignored, as RFC 9110 allows.
  *
  * @param maxBodySize bytes
  */
@@ -72,8 +91,9 @@ export function answerExpectations(app: FastifyInstance, maxBodySize: number): v
 const MAX_DISCARDED = 64 * 2 ** 20;
 
 /**
- * Lets a client finish sending a body that is refused. If the connection were closed at once, the client would still write to it, see a
- * broken network instead of the answer, and send all of it again. A body without a length, or a larger one, is not worth it.
+ * Lets a client finish sending a body that is refused. If the connection were closed at once, the
+ * client would still write to it, see a broken network instead of the answer, and send all of it
+ * again. A body without a length, or a larger one, is not worth it.
  */
 export function readOn(request: FastifyRequest, reply: FastifyReply): void {
   const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);

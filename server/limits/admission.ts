@@ -28,12 +28,15 @@ export interface AdmissionOptions {
 /** A request that was let in. */
 export interface Admitted {
   /**
-   * Called once, when it has ended: what it did not use of its tokens is given back, in the background.
+   * Called once, when it has ended: what it did not use of its tokens is given back, in the
+   * background.
    */
   end(usedTokens: number, times: SlotTimes): void;
 }
 
-/** Decides which requests may run now: size, queue, and each client's budget of requests and tokens. */
+/**
+ * Decides which requests may run now: size, queue, and each client's budget of requests and tokens.
+ */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #queue: Queue;
@@ -44,8 +47,8 @@ export class Admission {
   }
 
   /**
-   * What can be said before a request's body is read: a server that is overloaded must not parse and tokenize what it refuses. The
-   * exact check is `admit`.
+   * What can be said before a request's body is read: a server that is overloaded must not parse
+   * and tokenize what it refuses. The exact check is `admit`.
    *
    * @throws OctavoError `overloaded` when no request of this client, however small, would be let in
    */
@@ -123,7 +126,10 @@ export class Admission {
     if (tokens) await this.#ask(() => tokens.refund(client, amount));
   }
 
-  /** A counter that does not answer must not stop the service: the request is let in uncounted, and the log says so. */
+  /**
+   * A counter that does not answer must not stop the service: the request is let in uncounted, and
+   * the log says so.
+   */
   async #ask<Answer>(question: () => Promise<Answer>): Promise<Answer | null> {
     try {
       return await question();

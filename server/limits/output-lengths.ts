@@ -17,9 +17,10 @@ interface Step {
 }
 
 /**
- * How long outputs become, learned from those that ended last. An output that was stopped by its own limit says only that it would have
- * been longer, so the share of outputs that reach a length is estimated as Kaplan and Meier do (1958) for lives that were not watched to
- * their end. Requests with other limits, and those that the model ends itself, can then be told apart.
+ * How long outputs become, learned from those that ended last. An output that was stopped by its
+ * own limit says only that it would have been longer, so the share of outputs that reach a length
+ * is estimated as Kaplan and Meier do (1958) for lives that were not watched to their end. Requests
+ * with other limits, and those that the model ends itself, can then be told apart.
  */
 export class OutputLengths {
   /** The oldest first. */

@@ -12,7 +12,10 @@ const MAX_RETRY_AFTER_S = 60;
 /** Sequences that the mean of those that run is taken over, at least. */
 const MIN_SAMPLES = 8;
 
-/** A forecast is good for so long, as long as no request comes or goes: under overload it is asked for thousands of times a second. */
+/**
+ * A forecast is good for so long, as long as no request comes or goes: under overload it is asked
+ * for thousands of times a second.
+ */
 const FORECAST_MS = 20;
 
 /** A client that has so many times as much waiting as is free gets no more. */
@@ -47,15 +50,17 @@ export interface QueuedRequest extends ForecastRequest {
 }
 
 /**
- * Bounds the work that waits for a first token. Under a load that is too large an unbounded queue grows until every
- * client has given up and the server computes answers for none; a bounded one keeps the latency of the admitted.
+ * Bounds the work that waits for a first token. Under a load that is too large an unbounded queue
+ * grows until every client has given up and the server computes answers for none; a bounded one
+ * keeps the latency of the admitted.
  *
- * The bound that matters by itself is one of time: a request is let in when its slot can be expected to become free in
- * time (`SlotForecast`).
+ * The bound that matters by itself is one of time: a request is let in when its slot can be
+ * expected to become free in time (`SlotForecast`).
  *
- * No client can take all of it. One gets no more once it has three times as much waiting as is free (dynamic thresholds, Choudhury and Hahne 1998):
- * one client alone fills three quarters, two fill three sevenths each, and whoever comes newly finds room. The room that is kept
- * costs no throughput, since a shorter queue keeps the slots as busy.
+ * No client can take all of it. One gets no more once it has three times as much waiting as is free
+ * (dynamic thresholds, Choudhury and Hahne 1998): one client alone fills three quarters, two fill
+ * three sevenths each, and whoever comes newly finds room. The room that is kept costs no
+ * throughput, since a shorter queue keeps the slots as busy.
  */
 export class Queue {
   readonly #limits: QueueLimits;
@@ -63,10 +68,14 @@ export class Queue {
   readonly #now: () => number;
   readonly #random: () => number;
   readonly #forecast: SlotForecast;
-  /** Requests that have not ended, in the order in which they came, and for how many seconds each was expected to wait; 0: unknown. */
+  /**
+   * Requests that have not ended, in the order in which they came, and for how many seconds each
+   * was expected to wait; 0: unknown.
+   */
   readonly #alive = new Map<QueuedRequest, number>();
   /**
-   * Sequences that run while others wait: fewer than may where the KV cache, or the tokens of a step, hold no more.
+   * Sequences that run while others wait: fewer than may where the KV cache, or the tokens of a
+   * step, hold no more.
    */
   #slots: number;
   #samples = 0;
@@ -187,14 +196,17 @@ export class Queue {
     return this.#latest;
   }
 
-  /** Whether a generation has ended: what is foretold from the first few, the shortest, says nothing about how good forecasts are. */
+  /**
+   * Whether a generation has ended: what is foretold from the first few, the shortest, says nothing
+   * about how good forecasts are.
+   */
   get #isFounded(): boolean {
     return this.#samples >= this.#limits.slots;
   }
 
   /**
-   * What is foretold is a mean, and some waits are longer. How much longer all but a few are is learned from them, as a quantile by
-   * stochastic approximation (Robbins and Monro 1951).
+   * What is foretold is a mean, and some waits are longer. How much longer all but a few are is
+   * learned from them, as a quantile by stochastic approximation (Robbins and Monro 1951).
    */
   #judge(expected: number, waited: number): void {
     const { maxSeconds } = this.#limits;
@@ -204,7 +216,10 @@ export class Queue {
     this.#margin = Math.min(MOST_MARGIN * maxSeconds, Math.max(0, this.#margin + step));
   }
 
-  /** A plain mean at first, then one that follows the load within about as many sequences as may run. */
+  /**
+   * A plain mean at first, then one that follows the load within about as many sequences as may
+   * run.
+   */
   #measureSlots(): void {
     this.#samples = Math.min(this.#samples + 1, Math.max(MIN_SAMPLES, this.#limits.slots));
     const { running, waiting } = this.#load();
@@ -213,14 +228,21 @@ export class Queue {
   }
 
   /**
-   * Clients that were refused together must not come back together: the time to stay away is drawn between the
-   * expected wait and twice of it.
+   * Clients that were refused together must not come back together: the time to stay away is drawn
+   * between the expected wait and twice of it.
    */
   #overloaded(what: string): OctavoError {
     const wait = Math.max(1, Math.ceil(this.expectedSeconds));
     const jitter = Math.floor(this.#random() * (wait + 1));
-    return new OctavoError('overloaded', `the server is overloaded: ${what}`, {
-      retryAfterSeconds: Math.min(MAX_RETRY_AFTER_S, wait + jitter),
-    });
+    // Its stack is shown nowhere, and taking it costs a tenth of the whole refusal.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    try {
+      return new OctavoError('overloaded', `the server is overloaded: ${what}`, {
+        retryAfterSeconds: Math.min(MAX_RETRY_AFTER_S, wait + jitter),
+      });
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
   }
 }

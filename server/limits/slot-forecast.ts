@@ -41,15 +41,19 @@ export interface Forecast {
   readonly waiting: number;
   /** Of those, each client's. */
   readonly waitingOf: ReadonlyMap<string, number>;
-  /** Sequences that could come now and get a slot in time: counted until they are more than a third of those that wait. */
+  /**
+   * Sequences that could come now and get a slot in time: counted until they are more than a third
+   * of those that wait.
+   */
   readonly room: number;
 }
 
 /**
- * Foretells when slots become free. A mean rate does not do: sequences that begin together end together, so those that come right after
- * them wait for a whole generation. Instead each sequence that runs is expected to end when it has got the tokens that it still lacks, at
- * the pace at which sequences get them now. Each that waits takes the slot that becomes free first, in the order of arrival, and holds it
- * for a prefill and an output of the length that is to be expected of it.
+ * Foretells when slots become free. A mean rate does not do: sequences that begin together end
+ * together, so those that come right after them wait for a whole generation. Instead each sequence
+ * that runs is expected to end when it has got the tokens that it still lacks, at the pace at which
+ * sequences get them now. Each that waits takes the slot that becomes free first, in the order of
+ * arrival, and holds it for a prefill and an output of the length that is to be expected of it.
  */
 export class SlotForecast {
   readonly #now: () => number;
@@ -65,7 +69,10 @@ export class SlotForecast {
   /** What running requests had when they were looked at last, and when that was. */
   #seen = new Map<ForecastRequest, number>();
   #seenAt = 0;
-  /** Of sequences, since the pace was taken: seconds in which they were to get tokens, and the tokens that they got. */
+  /**
+   * Of sequences, since the pace was taken: seconds in which they were to get tokens, and the
+   * tokens that they got.
+   */
   #seconds = 0;
   #tokens = 0;
 

@@ -6,7 +6,10 @@ import { Queue, type QueuedRequest, type QueueLimits } from '../../server/limits
 export interface Stream {
   readonly client: string;
   readonly perSecond: number;
-  /** Output tokens: how many the model makes of it, and how many the client allows. `draw` is uniform in [0, 1). */
+  /**
+   * Output tokens: how many the model makes of it, and how many the client allows. `draw` is
+   * uniform in [0, 1).
+   */
   readonly output: (draw: number) => { readonly tokens: number; readonly maxTokens: number };
 }
 
@@ -41,8 +44,9 @@ const [STEP_MS, SEQUENCE_MS, PROMPT_MS] = [2, 0.13, 4];
 const PROMPTS = 8;
 
 /**
- * A queue in front of an engine that runs in steps, on a clock of its own: each step gives every sequence a token. Prompts are computed in
- * the step in which they get their slots, and make it longer.
+ * A queue in front of an engine that runs in steps, on a clock of its own: each step gives every
+ * sequence a token. Prompts are computed in the step in which they get their slots, and make it
+ * longer.
  *
  * @param streams all begin at once, which is when sequences begin together
  * @param warmMs what enters before is not counted
@@ -116,9 +120,8 @@ export function simulate(
     }
     ms = until;
     for (const entry of begun) [entry.firstTokenAt, entry.prefillMs] = [ms, stepMs];
-    for (const entry of [...running]) {
-      entry.tokens += 1;
-      if (entry.tokens < entry.length) continue;
+    for (const entry of running) entry.tokens += 1;
+    for (const entry of running.filter(({ tokens, length }) => tokens >= length)) {
       running.splice(running.indexOf(entry), 1);
       queue.leave(entry.request, {
         queueMs: entry.admission.waited,

@@ -58,7 +58,10 @@ class Setting {
     entry.tokens = entry.sequences;
   }
 
-  /** It ends now, with all its tokens, having held its slot for `heldMs`, of which none went into the prompt. */
+  /**
+   * It ends now, with all its tokens, having held its slot for `heldMs`, of which none went into
+   * the prompt.
+   */
   end(entry: Entry, heldMs: number): void {
     entry.firstTokenAt ??= this.ms - heldMs;
     entry.tokens = (TOKENS + 1) * entry.sequences;
@@ -128,7 +131,10 @@ describe('by number', () => {
 describe('by time', () => {
   const LIMITS = { maxSeconds: 2, slots: 4 };
 
-  /** Four slots that are held for `heldMs` each, measured; all are taken by requests without a token yet, and none waits. */
+  /**
+   * Four slots that are held for `heldMs` each, measured; all are taken by requests without a token
+   * yet, and none waits.
+   */
   function measured(heldMs: number, load: EngineLoad = { running: 4, waiting: 1 }, random = 0) {
     const setting = new Setting(LIMITS, random);
     setting.load = load;
