@@ -3,6 +3,7 @@ import { MAX_NESTING, tooDeepPath } from '../nesting.js';
 import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
 import type { ServedModel } from '../text/served-model.js';
 import { type PromptText, spansWithin } from '../text/spans.js';
+import { assertRolesAreShown } from './custom-roles.js';
 import type { CallOfMessage, Message } from './message.js';
 
 export interface MessageOptions extends RenderOptions {
@@ -13,8 +14,8 @@ export interface MessageOptions extends RenderOptions {
 /**
  * The prompt's text for a conversation, with the parts that are the client's.
  *
- * @throws OctavoError `invalid_request` when the model has no chat template, its template refuses the messages, or the last one cannot
- * be continued
+ * @throws OctavoError `invalid_request` when the model has no chat template, its template refuses
+ *   the messages, or the last one cannot be continued
  */
 export function renderMessages(
   messages: readonly Message[],
@@ -32,11 +33,15 @@ export function renderMessages(
   const names = namesOfCalls(all);
   const turns = all.map((message, index) => toTemplateMessage(message, index, names));
   const prompt = model.chatTemplate.renderPrompt(turns, options);
+  assertRolesAreShown(turns, model.chatTemplate, options);
   const last = turns.at(-1);
   return continuesFinal && last ? behindText(prompt, last) : prompt;
 }
 
-/** A prompt without what the template writes behind the last message's text. As with transformers, white space at its end may go. */
+/**
+ * A prompt without what the template writes behind the last message's text. As with transformers,
+ * white space at its end may go.
+ */
 function behindText(
   { text, client }: PromptText,
   { content, tool_calls }: TemplateMessage,
@@ -55,7 +60,10 @@ function behindText(
   return { text: text.slice(0, end), client: spansWithin(client, 0, end) };
 }
 
-/** Calls in OpenAI's older form (`function_call`, and a result with the role `function`) in the newer one, with ids that all templates take. */
+/**
+ * Calls in OpenAI's older form (`function_call`, and a result with the role `function`) in the
+ * newer one, with ids that all templates take.
+ */
 function withToolCalls(messages: readonly Message[]): readonly Message[] {
   let id = '';
   return messages.map((message, index): Message => {
@@ -68,7 +76,10 @@ function withToolCalls(messages: readonly Message[]): readonly Message[] {
   });
 }
 
-/** The function behind each call id. Some templates want the name of a result, which OpenAI's clients do not send. */
+/**
+ * The function behind each call id. Some templates want the name of a result, which OpenAI's
+ * clients do not send.
+ */
 function namesOfCalls(messages: readonly Message[]): ReadonlyMap<string, string> {
   const calls = messages.flatMap((message) => message.tool_calls ?? []);
   return new Map(calls.flatMap(({ id, function: { name } }) => (id ? [[id, name]] : [])));

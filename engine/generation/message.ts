@@ -6,7 +6,8 @@ export interface CallOfMessage {
 
 /** A message of any role: what the schema allows, and its forms in one. */
 export interface Message {
-  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool' | 'function';
+  /** One of OpenAI's, or another one that the model's chat template writes. */
+  readonly role: string;
   readonly content?:
     | string
     | readonly (

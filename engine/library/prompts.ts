@@ -6,6 +6,7 @@ import type { Message } from '../generation/message.js';
 import type { GrammarCheck } from '../grammar/check-messages.js';
 import type { GrammarSpec } from '../protocol/request.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
+import { KNOWN_ROLES, MAX_ROLE_LENGTH } from '../text/roles.js';
 import { encodePrompt } from '../text/served-model.js';
 import { newCallId } from '../tools/call-ids.js';
 import { planTools } from '../tools/tool-plan.js';
@@ -106,8 +107,6 @@ export function chatPrompt(
   return { prompts: [planned], checks };
 }
 
-const ROLES: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
-
 function assertMessages(messages: readonly Message[]): void {
   const refuse = (param: string, what: string): never => {
     throw new OctavoError('invalid_request', `${param} ${what}`, { param });
@@ -116,8 +115,10 @@ function assertMessages(messages: readonly Message[]): void {
     refuse('messages', 'must be a list of at least one message');
   }
   for (const [index, message] of messages.entries()) {
-    if (!ROLES.includes(message?.role)) {
-      refuse(`messages[${index}].role`, `must be one of ${ROLES.join(', ')}`);
+    const role: unknown = message?.role;
+    if (typeof role !== 'string' || role === '' || role.length > MAX_ROLE_LENGTH) {
+      const known = KNOWN_ROLES.join(', ');
+      refuse(`messages[${index}].role`, `must be one of ${known}, or another short name`);
     }
     const { content = null } = message;
     if (content !== null && typeof content !== 'string' && !Array.isArray(content)) {

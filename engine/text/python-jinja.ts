@@ -3,6 +3,7 @@ import { itemsOf, loopVariable, unpack } from './jinja-loop.js';
 import { binary } from './python-operators.js';
 import { isStripMethod, strippedSpan } from './python-strip.js';
 import { pythonText, type RuntimeValue as Value } from './python-text.js';
+import { isKnownRole } from './roles.js';
 import { type PromptText, type Span, SpanWriter, spansWithin } from './spans.js';
 import { TextOrigins } from './text-origins.js';
 
@@ -68,7 +69,7 @@ export function parseTemplate(source: string): Program {
 /**
  * @param variables `messages` are turns
  * @param fromClient names of the variables whose texts come from the client. A turn's role does not
- *   count: it is one of a few fixed words
+ *   count if it is one of the few words that all clients use
  * @throws Error whatever the template, or a function among the variables, throws
  */
 export function runTemplate(
@@ -85,7 +86,7 @@ export function runTemplate(
   const { value: turns } = environment.lookupVariable('messages');
   for (const { value: turn } of turns as Value[]) {
     const role = (turn as Map<string, Value>).get('role');
-    if (role) origins.trust(role);
+    if (role && isKnownRole(String(role.value))) origins.trust(role);
   }
   const written = new PythonInterpreter(environment, origins).run(program);
   const text = String(written.value);

@@ -21,7 +21,8 @@ interface Problem {
 /**
  * Compiles a schema into a check for Fastify.
  *
- * @returns a function that returns the value, or an OctavoError `invalid_request` that names the field
+ * @returns a function that returns the value, or an OctavoError `invalid_request` that names the
+ *   field
  */
 export function compileValidator(
   schema: TSchema,
@@ -42,7 +43,9 @@ function tooDeep(path: readonly string[]): OctavoError {
   return new OctavoError('invalid_request', message, { param });
 }
 
-/** The part of a path that the schema knows: the field in which a value of the client's own begins. */
+/**
+ * The part of a path that the schema knows: the field in which a value of the client's own begins.
+ */
 function fieldPath(schema: TSchema, path: readonly string[]): readonly string[] {
   let forms = formsOf(schema);
   const length = path.findIndex((key) => {
@@ -62,8 +65,8 @@ function innerForms(form: TSchema, key: string): TSchema[] {
 }
 
 /**
- * Of the problems, the deepest says most: in a union of forms it belongs to the form that fits best. Alternatives at one place
- * are joined: "must be string or array".
+ * Of the problems, the deepest says most: in a union of forms it belongs to the form that fits
+ * best. Alternatives at one place are joined: "must be string or array".
  */
 function describe(problems: readonly Problem[], schema: TSchema): OctavoError {
   if (problems.length === 0) {
@@ -95,7 +98,8 @@ function describe(problems: readonly Problem[], schema: TSchema): OctavoError {
       param: fields[0],
     });
   }
-  // A value of the right type breaks a rule of that type; the types it might have had do not matter then.
+  // A value of the right type breaks a rule of that type; the types it might have had do not matter
+  // then.
   const ofType = here.filter(({ keyword }) => keyword === 'type');
   const rule = here.find(({ keyword }) => keyword !== 'type');
   const message = rule ? ruleMessage(rule, here) : `must be ${typeNames(ofType)}`;
@@ -112,12 +116,13 @@ function excludingFields(schema: TSchema): OctavoError {
 }
 
 /**
- * Of several forms, told apart by a constant field such as `type`, only those with the value's own constant are of interest, if there
- * are any.
+ * Of several forms, told apart by a constant field such as `type`, only those with the value's own
+ * constant are of interest, if there are any.
  */
 function withoutAlienForms(problems: readonly Problem[]): readonly Problem[] {
   const aliens = problems.flatMap(({ keyword, schemaPath, instancePath }) => {
-    const form = keyword === 'const' ? FORM.exec(schemaPath) : null;
+    // A form for all other values says by a pattern which ones it is not for.
+    const form = keyword === 'const' || keyword === 'pattern' ? FORM.exec(schemaPath) : null;
     return form ? [{ form: form[0], union: form[1], at: parentOf(instancePath) }] : [];
   });
   const isAlien = (problem: Problem): boolean =>
@@ -181,8 +186,9 @@ function paramName(path: readonly string[]): string {
 }
 
 /**
- * A schema whose fields that may be lists of several kinds allow only the kind that is meant: the one, or ones, that the first item of
- * the value fits. Without it, a list of texts that is too long would be blamed for not being a list of numbers.
+ * A schema whose fields that may be lists of several kinds allow only the kind that is meant: the
+ * one, or ones, that the first item of the value fits. Without it, a list of texts that is too long
+ * would be blamed for not being a list of numbers.
  */
 export function narrowLists(schema: TSchema, value: unknown): TSchema {
   if (!IsObject(schema) || typeof value !== 'object' || value === null) return schema;
@@ -206,8 +212,9 @@ const MAX_MEMBERS = 2000;
 const MAX_VALUES = 20_000;
 
 /**
- * Enough of a refused value to say what is wrong with it: the validator looks at all of it, with some 10 us for each part, and bodies
- * have millions of them. Lists and objects keep their beginning, and at least one item.
+ * Enough of a refused value to say what is wrong with it: the validator looks at all of it, with
+ * some 10 us for each part, and bodies have millions of them. Lists and objects keep their
+ * beginning, and at least one item.
  */
 export function excerptOf(value: unknown): unknown {
   let left = MAX_VALUES;

@@ -76,7 +76,7 @@ const BAD: readonly LoadItem[] = [
   completion('a negative length', 'x', { max_tokens: -1 }),
   completion('an unknown model', 'x', { model: 'none' }),
   completion('too long', 'x', { max_tokens: 1_000_000 }),
-  chat('no such role', 'x', { messages: [{ role: 'nobody', content: 'x' }] }),
+  chat('no role', 'x', { messages: [{ role: '', content: 'x' }] }),
   answer('an unknown response', 'x', { previous_response_id: 'resp_none' }),
   chat('a schema that is none', 'x', { guided_json: { type: 'nothing' } }),
 ];

@@ -86,6 +86,69 @@ describe('an answer can be sent back', () => {
   );
 });
 
+describe("a role of the client's own", () => {
+  const history = [{ role: 'narrator', content: 'Night falls.', name: 'n' }, ...messages];
+
+  test('is written by a template that takes any', async () => {
+    const engine = saying('x');
+    const { post } = await startTestServer(engine, { model: toolModel });
+    expect((await post(CHAT, { messages: history })).status).toBe(200);
+    expect(promptOf(engine)).toBe('<narrator n>Night falls.<user>Hi<assistant>');
+    expect((await post('/tokenize', { messages: history })).status).toBe(200);
+  });
+
+  test.each<[string, string, string]>([
+    [
+      'leaves them out',
+      "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+      'messages[0].role "narrator": the model\'s chat template leaves out messages of this role',
+    ],
+    [
+      'refuses them',
+      "{% for m in messages %}{% if m.role != 'user' %}{{ raise_exception('No ' ~ m.role) }}{% endif %}{{ m.content }}{% endfor %}",
+      "the model's chat template refuses the messages: No narrator",
+    ],
+  ])('is a 400 where the template %s', async (_, source, words) => {
+    const chatTemplate = new ChatTemplate(source, 'test', { bosToken: '', eosToken: '' });
+    const server = await startTestServer(saying('x'), { model: { ...byteModel, chatTemplate } });
+    const error = await refusalOf(server, CHAT, { messages: history });
+    expect(error.message).toContain(words);
+    expect((await server.post(CHAT, { messages })).status).toBe(200);
+  });
+
+  test('has no control tokens in it, whatever the template writes around it', () => {
+    const source = '{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}';
+    const template = new ChatTemplate(source, 'test', { bosToken: '', eosToken: '' });
+    const spans = (role: string) => template.renderPrompt([{ role, content: 'x' }]).client;
+    expect(spans('user')).toEqual([{ start: 8, end: 9 }]);
+    expect(spans('end')).toEqual([
+      { start: 2, end: 5 },
+      { start: 7, end: 8 },
+    ]);
+  });
+
+  test.each<[unknown, string, string]>([
+    [5, 'messages[0].role', 'messages[0].role must be string'],
+    ['', 'messages[0].role', 'messages[0].role must not be empty'],
+    ['r'.repeat(65), 'messages[0].role', 'messages[0].role'],
+    [undefined, 'messages[0].role', 'missing required field messages[0].role'],
+  ])('%j is none', async (role, param, words) => {
+    const server = await startTestServer(saying('x'), { model: toolModel });
+    const error = await refusalOf(server, CHAT, { messages: [{ role, content: 'x' }] });
+    expect(error.param).toBe(param);
+    expect(error.message).toContain(words);
+  });
+
+  test('of 17 is one too many', async () => {
+    const server = await startTestServer(saying('x'), { model: toolModel });
+    const many = Array.from({ length: 17 }, (__, i) => ({ role: `r${i}`, content: 'x' }));
+    const error = await refusalOf(server, CHAT, { messages: many });
+    expect(error.message).toBe(
+      'messages[16].role is one role of your own too many: at most 16 are supported',
+    );
+  });
+});
+
 test('a result in the older form gets the id of the call before it', async () => {
   const engine = saying('x');
   const { post } = await startTestServer(engine, { model: toolModel });

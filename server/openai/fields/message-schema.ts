@@ -1,4 +1,5 @@
-import { Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
+import { KNOWN_ROLES, MAX_ROLE_LENGTH } from '../../../engine/text/roles.js';
 import { Nullable } from './request-fields.js';
 
 const TextPart = Type.Object({ type: Type.Literal('text'), text: Type.String() });
@@ -13,13 +14,21 @@ const ToolCall = Type.Object({
 });
 
 /** A message of anyone but the model. */
-const told = <Role extends string>(role: Role) =>
+const told = <Role extends TSchema>(role: Role) =>
   Type.Object({
-    role: Type.Literal(role),
+    role,
     content: Type.Union([Type.String(), Type.Array(TextPart)]),
     name: Nullable(Type.String()),
     tool_call_id: Nullable(Type.String()),
   });
+
+/** For models that know more roles; whether the template writes them is seen when it does. */
+const OtherRole = Type.String({
+  minLength: 1,
+  maxLength: MAX_ROLE_LENGTH,
+  pattern: `^(?!(?:${KNOWN_ROLES.join('|')})$)`,
+  description: "a role of the client's own, if the model's chat template writes its messages",
+});
 
 const Said = Type.Union([Type.String(), Type.Array(Type.Union([TextPart, RefusalPart]))]);
 const ToolCalls = Type.Array(ToolCall);
@@ -49,12 +58,13 @@ const Assistant = [
 
 export const MessagesSchema = Type.Array(
   Type.Union([
-    told('system'),
-    told('developer'),
-    told('user'),
-    told('tool'),
-    told('function'),
+    told(Type.Literal('system')),
+    told(Type.Literal('developer')),
+    told(Type.Literal('user')),
+    told(Type.Literal('tool')),
+    told(Type.Literal('function')),
     ...Assistant,
+    told(OtherRole),
   ]),
   { minItems: 1 },
 );
