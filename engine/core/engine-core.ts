@@ -1,26 +1,24 @@
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { Refusal } from '../../scheduler/limits.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { Propose } from '../../scheduler/step-builder.js';
 import type { AppliedUpdate, StepPlan } from '../../scheduler/step-plan.js';
-import type { Decoder, SampledSequence } from '../decoding/decoder.js';
+import type { Decoder } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
 import { PromptReading } from '../decoding/prompt-reading.js';
 import { PromptRows } from '../decoding/prompt-rows.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
-import { OctavoError } from '../errors.js';
 import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport, StepTimings } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
-import { MAX_TOP_K } from '../sampling/sampler.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
+import { checkRequest, refusalError } from './check-request.js';
+import { type LiveSequence, RequestTimes, sequenceOutput } from './live-sequence.js';
 import type { ModelRunner } from './model-runner.js';
-import { RequestTimes } from './request-times.js';
 
 /** Waiting requests in a snapshot, at most. */
 const MOST_WAITING_SHOWN = 64;
@@ -34,16 +32,6 @@ export interface EngineCoreDependencies {
   readonly now: () => number;
   /** Guesses how sequences go on; absent: nothing is guessed. */
   readonly propose?: Propose;
-}
-
-/** A live sequence, as the engine core knows it. */
-interface LiveSequence extends SampledSequence {
-  /** Shared by the sequences of a request; null when only the next token is read of its rows. */
-  readonly promptRows: PromptRows | null;
-  /** Shared, too. */
-  readonly times: RequestTimes;
-  /** Its first output has gone out. */
-  hasBegun: boolean;
 }
 
 /**
@@ -95,12 +83,12 @@ export class EngineCore {
    * @throws OctavoError when the request can never run: what is wrong with it, and the limit
    */
   add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
-    const { scheduler, now } = this.#dependencies;
+    const { scheduler, now, vocabSize } = this.#dependencies;
     const promptRows =
       request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
     const arrivalTime = now();
     try {
-      this.#check(request);
+      checkRequest(request, vocabSize);
       const refusal = scheduler.add({
         ...request,
         maxTokens: request.pooling === null ? request.maxTokens : 0,
@@ -222,29 +210,15 @@ export class EngineCore {
     return builder.build();
   }
 
-  /** Adds to an output what the scheduler knows nothing of, and lets a finished sequence go. */
+  /** Adds to an update what the scheduler knows nothing of, and lets a finished sequence go. */
   #complete(
-    output: AppliedUpdate,
+    update: AppliedUpdate,
     now: number,
-    logprobs?: readonly TokenLogprobs[],
+    logprobs: readonly TokenLogprobs[] | undefined,
   ): SequenceOutput {
-    const { id, finishReason, tokenIds } = output;
-    const live = this.#find(id);
-    const isFirst = !live.hasBegun;
-    live.hasBegun = true;
-    const prompt = isFirst ? live.promptRows?.results : undefined;
-    const firstToken = isFirst ? live.times.firstToken(now) : undefined;
-    if (finishReason !== null) this.#forget(id);
-    if (!logprobs && !prompt && !firstToken) return output;
-    // To its reader, an embedding is complete, not cut off.
-    const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
-    return {
-      ...output,
-      ...(logprobs && { logprobs: logprobs.slice(0, tokenIds.length) }),
-      ...prompt,
-      ...pooled,
-      ...(firstToken && { times: firstToken }),
-    };
+    const output = sequenceOutput(update, this.#find(update.id), now, logprobs);
+    if (output.finishReason !== null) this.#forget(update.id);
+    return output;
   }
 
   #find(id: SequenceId): LiveSequence {
@@ -257,55 +231,5 @@ export class EngineCore {
     this.#live.get(id)?.sampler.dispose();
     this.#decoder.forget(id);
     this.#live.delete(id);
-  }
-
-  /** @throws OctavoError when a token id of the request is none of the model's, or more is wanted of a row than comes out */
-  #check(request: EngineRequest): void {
-    const { vocabSize } = this.#dependencies;
-    const check = (param: string, ids: readonly number[]): void => {
-      const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-      if (foreign === undefined) return;
-      throw new OctavoError(
-        'invalid_request',
-        `${param}: token id ${foreign} is outside the vocabulary (0 to ${vocabSize - 1})`,
-        { param },
-      );
-    };
-    check('prompt', request.promptTokenIds);
-    check('stop_token_ids', request.stopTokenIds);
-    const biased = request.sampling.logitBias.map(([token]) => token);
-    check('logit_bias', biased);
-    for (const [param, count] of [
-      ['logprobs', request.logprobs],
-      ['prompt_logprobs', request.promptLogprobs],
-    ] as const) {
-      if ((count ?? 0) <= MAX_TOP_K) continue;
-      const message = `${param}: at most ${MAX_TOP_K} of the most likely tokens, not ${count}`;
-      throw new OctavoError('invalid_request', message, { param });
-    }
-  }
-}
-
-function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {
-  const prompt = request.promptTokenIds.length;
-  switch (refusal.reason) {
-    case 'empty-prompt':
-      return new OctavoError('invalid_request', 'prompt: must hold at least one token', {
-        param: 'prompt',
-      });
-    case 'duplicate-id':
-      return new OctavoError('internal', `request id ${request.ids.join(', ')} is in use`);
-    case 'context':
-      return new OctavoError(
-        'context_length_exceeded',
-        `This model's maximum context length is ${refusal.limit} tokens. However, you requested ${refusal.tokens} tokens ` +
-          `(${prompt} in the prompt, ${request.maxTokens} in the completion).`,
-      );
-    case 'pool':
-      return new OctavoError(
-        'context_length_exceeded',
-        `The KV cache has ${refusal.limit} blocks. The request needs ${refusal.blocks} ` +
-          `(${prompt} tokens in the prompt, ${request.maxTokens} in the completion).`,
-      );
   }
 }

@@ -1,8 +1,18 @@
 import type { GrammarConstraint, GrammarRequest, GrammarSource } from '../core/grammar-source.js';
 import { OctavoError } from '../errors.js';
-import { compilingShareOf, countByClient, inTurn, shareOf } from './fair-share.js';
+import { inTurn } from './fair-share.js';
 import { GrammarThreadHost } from './grammar-thread-host.js';
 import type { GrammarThreadOptions } from './messages.js';
+import {
+  forgetUnused,
+  type Job,
+  type Member,
+  match,
+  nextToCompile,
+  PoolMembers,
+  takesAlong,
+  usersOf,
+} from './pool-members.js';
 
 export interface GrammarPoolOptions extends GrammarThreadOptions {
   /** Maximum number of threads; each takes some 40 MB with 152k tokens. */
@@ -23,8 +33,6 @@ export const GRAMMAR_DEFAULTS = {
   compileTimeoutMs: 30_000,
 } as const;
 
-/** Maximum number of grammars that one thread keeps. */
-const MAX_GRAMMARS = 64;
 /** Maximum number of waiting grammars that are compiled in one batch when threads are scarce. */
 const MAX_BATCH = 8;
 const PATIENCE_MS = 500;
@@ -33,34 +41,6 @@ const PATIENCE_MS = 500;
  * the thread's other grammars are kept.
  */
 const LAST_MS = 250;
-
-/** A request that waits for its grammar. */
-interface Job {
-  readonly key: string;
-  readonly client: string;
-  readonly request: GrammarRequest;
-  readonly signal: AbortSignal;
-  readonly resolve: (constraints: readonly GrammarConstraint[]) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** A thread and its present work. */
-interface Member {
-  readonly host: GrammarThreadHost;
-  /** Jobs that are compiled one after the other; null when none is. */
-  batch: Job[] | null;
-  /** The job whose grammar is being compiled; null between two jobs. */
-  compiling: Job | null;
-  /**
-   * Takes no more requests until its matchers are gone, because other requests wait for a thread.
-   */
-  isDraining: boolean;
-  /**
-   * All clients of what it compiles have left: the thread is ended unless the compilation finishes
-   * within `LAST_MS`.
-   */
-  isGivenUp: boolean;
-}
 
 /**
  * Assigns grammars to grammar threads. Each thread has one instance of the library. A compiled
@@ -86,12 +66,15 @@ interface Member {
  */
 export class GrammarPool implements GrammarSource {
   readonly #options: GrammarPoolOptions;
-  readonly #members = new Set<Member>();
+  readonly #patienceMs: number;
+  readonly #members: PoolMembers;
   #queue: Job[] = [];
   #isClosed = false;
 
   constructor(options: GrammarPoolOptions) {
     this.#options = options;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#members = new PoolMembers(options.maxThreads);
   }
 
   /** For tests and metrics. */
@@ -121,11 +104,8 @@ export class GrammarPool implements GrammarSource {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const job of this.#queue.splice(0)) {
-      job.reject(new OctavoError('draining', 'the engine is closing'));
-    }
     const members = [...this.#members];
-    for (const job of members.flatMap(({ batch }) => batch ?? [])) {
+    for (const job of [...this.#queue.splice(0), ...members.flatMap(({ batch }) => batch ?? [])]) {
       job.reject(new OctavoError('draining', 'the engine is closing'));
     }
     await Promise.all(members.map(({ host }) => host.close()));
@@ -147,39 +127,20 @@ export class GrammarPool implements GrammarSource {
   #place(): void {
     if (this.#queue.length === 0) return;
     const waiting = this.#queue.filter(({ signal }) => !signal.aborted);
-    let busy = this.#threadsByClient();
+    let busy = this.#members.threadsByClient();
     const placed = new Set<Job>();
     for (const job of inTurn(waiting, busy)) {
-      if (!this.#placeJob(job, this.#isWithinShare(job.client, busy))) continue;
+      if (!this.#placeJob(job, this.#members.isWithinShare(job.client, busy))) continue;
       placed.add(job);
-      busy = this.#threadsByClient();
+      busy = this.#members.threadsByClient();
     }
     this.#queue = waiting.filter((job) => !placed.has(job));
-    if (this.#queue.length > 0) this.#drainOne(this.#queue);
-  }
-
-  /**
-   * The number of threads that each client occupies: those that compile for it, or whose matchers
-   * are all its own.
-   */
-  #threadsByClient(): Map<string, number> {
-    return countByClient([...this.#members].flatMap((member) => usersOf(member)));
-  }
-
-  #isWithinShare(client: string, busy: ReadonlyMap<string, number>): boolean {
-    const { maxThreads } = this.#options;
-    const compiling = [...this.#members].filter(
-      (member) => member.batch !== null && usersOf(member).includes(client),
-    );
-    return (
-      (busy.get(client) ?? 0) < shareOf(maxThreads) &&
-      compiling.length < compilingShareOf(maxThreads)
-    );
+    if (this.#queue.length > 0) this.#members.drainOne(this.#queue);
   }
 
   #placeJob(job: Job, isWithinShare: boolean): boolean {
     const members = [...this.#members];
-    const willing = members.filter((member) => this.#takesAlong(member, job));
+    const willing = members.filter((member) => takesAlong(member, job, this.#patienceMs));
     const joined =
       willing.find(({ batch }) => batch?.some(({ key }) => key === job.key)) ??
       willing.find(({ host }) => host.grammars.has(job.key));
@@ -191,7 +152,7 @@ export class GrammarPool implements GrammarSource {
       ({ host, batch, isDraining }) => batch === null && !isDraining && host.grammars.has(job.key),
     );
     if (holder) {
-      void this.#match(holder, job);
+      void match(holder, job);
       return true;
     }
     const free = isWithinShare
@@ -203,7 +164,7 @@ export class GrammarPool implements GrammarSource {
     }
     // When no thread is free, a thread that has just begun to compile accepts a few more jobs;
     // later it accepts only its own client's.
-    const isLast = !isWithinShare || members.length >= this.#options.maxThreads;
+    const isLast = !isWithinShare || this.#members.isFull;
     const withRoom = willing.find(
       (member) =>
         (member.batch?.length ?? 0) < MAX_BATCH &&
@@ -214,15 +175,8 @@ export class GrammarPool implements GrammarSource {
     return true;
   }
 
-  /** Whether the job may join the batch that the thread is compiling. */
-  #takesAlong({ host, batch, compiling, isGivenUp }: Member, job: Job): boolean {
-    if (batch === null || isGivenUp) return false;
-    const isOwn = compiling?.client === job.client || compiling?.key === job.key;
-    return isOwn || host.compilingMs < this.#patienceMs;
-  }
-
   #spawn(): Member | null {
-    if (this.#members.size >= this.#options.maxThreads) return null;
+    if (this.#members.isFull) return null;
     const member: Member = {
       host: new GrammarThreadHost(this.#options, () => this.#onIdle(member)),
       batch: null,
@@ -232,27 +186,6 @@ export class GrammarPool implements GrammarSource {
     };
     this.#members.add(member);
     return member;
-  }
-
-  /**
-   * Drains a thread that the jobs may use: their clients must be within their shares, or the thread
-   * is one of their own.
-   */
-  #drainOne(jobs: readonly Job[]): void {
-    const members = [...this.#members].filter(({ batch }) => batch === null);
-    if (members.length === 0 || members.some(({ isDraining }) => isDraining)) return;
-    const busy = this.#threadsByClient();
-    const useful = members.filter((member) =>
-      jobs.some(
-        ({ client }) => this.#isWithinShare(client, busy) || usersOf(member).includes(client),
-      ),
-    );
-    if (useful.length === 0) return;
-    useful.reduce((a, b) => (b.host.live < a.host.live ? b : a)).isDraining = true;
-  }
-
-  get #patienceMs(): number {
-    return this.#options.patienceMs ?? PATIENCE_MS;
   }
 
   /** When a compilation takes long, jobs of other clients in its batch look for another thread. */
@@ -275,13 +208,17 @@ export class GrammarPool implements GrammarSource {
   async #compile(member: Member, batch: Job[]): Promise<void> {
     const { host } = member;
     member.batch = batch;
-    for (let job = this.#toCompile(member); job; job = this.#toCompile(member)) {
+    for (let job = nextToCompile(member); job; job = nextToCompile(member)) {
       const { key } = job;
       member.compiling = job;
       const watch = setInterval(() => this.#separate(member), this.#patienceMs).unref();
       try {
         await host.compile(key, job.request.spec, this.#options.compileTimeoutMs);
-        this.#forgetSome(host, new Set(member.batch.map((other) => other.key)));
+        forgetUnused(
+          host,
+          new Set(member.batch.map((other) => other.key)),
+          this.#options.threadMemoryBytes,
+        );
       } catch (error) {
         // The rest of the batch goes on without the failed grammar.
         for (const same of member.batch.filter((other) => other.key === key)) same.reject(error);
@@ -296,33 +233,8 @@ export class GrammarPool implements GrammarSource {
     const jobs = member.batch;
     member.batch = null;
     if (host.hasEnded) this.#queue.unshift(...jobs);
-    else await Promise.all(jobs.map((job) => this.#match(member, job)));
+    else await Promise.all(jobs.map((job) => match(member, job)));
     this.#onIdle(member);
-  }
-
-  /** The next job of a batch whose grammar is not compiled yet. */
-  #toCompile({ host, batch }: Member): Job | undefined {
-    return batch?.find(({ key, signal }) => !signal.aborted && !host.grammars.has(key));
-  }
-
-  async #match({ host }: Member, job: Job): Promise<void> {
-    if (job.signal.aborted) return;
-    try {
-      const constraints = await host.match(job.key, job.request);
-      if (job.signal.aborted) for (const constraint of constraints) constraint.dispose();
-      else job.resolve(constraints);
-    } catch (error) {
-      job.reject(error);
-    }
-  }
-
-  /** A thread's memory never shrinks, but freed memory is used again. */
-  #forgetSome(host: GrammarThreadHost, keep: ReadonlySet<string>): void {
-    const { threadMemoryBytes } = this.#options;
-    for (const [key, { live }] of host.grammars) {
-      if (host.memoryBytes <= threadMemoryBytes && host.grammars.size <= MAX_GRAMMARS) return;
-      if (live === 0 && !keep.has(key)) host.forget(key);
-    }
   }
 
   #onIdle(member: Member): void {
@@ -336,12 +248,4 @@ export class GrammarPool implements GrammarSource {
     member.isDraining = false;
     if (!this.#isClosed) this.#place();
   }
-}
-
-/** The clients for whom a thread works alone; empty when it is free or several clients use it. */
-function usersOf({ host, batch, compiling }: Member): string[] {
-  if (batch !== null)
-    return [(compiling ?? batch[0])?.client].filter((client) => client !== undefined);
-  const [first, ...others] = host.clients;
-  return first === undefined || others.length > 0 ? [] : [first];
 }

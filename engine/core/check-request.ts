@@ -1,0 +1,62 @@
+import type { Refusal } from '../../scheduler/limits.js';
+import { OctavoError } from '../errors.js';
+import type { EngineRequest } from '../protocol/request.js';
+import { MAX_TOP_K } from '../sampling/sampler.js';
+import { contextExceeded } from '../text/assert-may-fit.js';
+
+// What can be wrong with a request of the engine, whoever made it: token ids, numbers of
+// log-probabilities, and what the scheduler says of its length.
+
+/**
+ * @throws OctavoError `invalid_request` for a token id that is none of the model's, and for more
+ *   log-probabilities than there are
+ */
+export function checkRequest(request: EngineRequest, vocabSize: number): void {
+  assertTokens('prompt', request.promptTokenIds, vocabSize);
+  assertTokens('stop_token_ids', request.stopTokenIds, vocabSize);
+  const biased = request.sampling.logitBias.map(([token]) => token);
+  assertTokens('logit_bias', biased, vocabSize);
+  for (const [param, count] of [
+    ['logprobs', request.logprobs],
+    ['prompt_logprobs', request.promptLogprobs],
+  ] as const) {
+    if ((count ?? 0) <= MAX_TOP_K) continue;
+    const message = `${param}: at most ${MAX_TOP_K} of the most likely tokens, not ${count}`;
+    throw new OctavoError('invalid_request', message, { param });
+  }
+}
+
+function assertTokens(param: string, ids: readonly number[], vocabSize: number): void {
+  const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (foreign === undefined) return;
+  const range = `the vocabulary (0 to ${vocabSize - 1})`;
+  const message = `${param}: token id ${foreign} is outside ${range}`;
+  throw new OctavoError('invalid_request', message, { param });
+}
+
+/** The error for a request that the scheduler refuses. */
+export function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {
+  const { ids, maxTokens } = request;
+  const promptTokens = request.promptTokenIds.length;
+  switch (refusal.reason) {
+    case 'empty-prompt': {
+      const message = 'prompt: must hold at least one token';
+      return new OctavoError('invalid_request', message, { param: 'prompt' });
+    }
+    case 'duplicate-id':
+      return new OctavoError('internal', `a sequence id of ${ids.join(', ')} is in use`);
+    case 'context':
+      return contextExceeded({
+        context: refusal.limit,
+        promptTokens,
+        wanted: maxTokens,
+        param: 'prompt',
+      });
+    case 'pool':
+      return new OctavoError(
+        'context_length_exceeded',
+        `The KV cache has ${refusal.limit} blocks. The request needs ${refusal.blocks} ` +
+          `(${promptTokens} tokens in the prompt, ${maxTokens} in the completion).`,
+      );
+  }
+}

@@ -1,0 +1,60 @@
+import type { AppliedUpdate } from '../../scheduler/step-plan.js';
+import type { SampledSequence } from '../decoding/decoder.js';
+import type { PromptRows } from '../decoding/prompt-rows.js';
+import type { FirstTokenTimes, SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
+
+/** A live sequence, as the engine core knows it. */
+export interface LiveSequence extends SampledSequence {
+  /** Shared by the sequences of a request; null when only the next token is read of its rows. */
+  readonly promptRows: PromptRows | null;
+  /** Shared, too. */
+  readonly times: RequestTimes;
+  /** Its first output has gone out. */
+  hasBegun: boolean;
+}
+
+/** When a request arrived and began to run, on the engine's clock. Shared by its sequences. */
+export class RequestTimes {
+  readonly #arrivedAt: number;
+  #begunAt: number | null = null;
+
+  constructor(arrivedAt: number) {
+    this.#arrivedAt = arrivedAt;
+  }
+
+  /** At the beginning of each of its steps: the first one counts, also after a preemption. */
+  begin(now: number): void {
+    this.#begunAt ??= now;
+  }
+
+  /** Of a sequence's first token. */
+  firstToken(now: number): FirstTokenTimes {
+    const begunAt = this.#begunAt ?? now;
+    return { queued: begunAt - this.#arrivedAt, prefill: now - begunAt };
+  }
+}
+
+/**
+ * Adds to an update what the scheduler knows nothing of: log-probabilities, and with a sequence's first
+ * output the results of the prompt and the time that it took.
+ */
+export function sequenceOutput(
+  update: AppliedUpdate,
+  live: LiveSequence,
+  now: number,
+  logprobs: readonly TokenLogprobs[] | undefined,
+): SequenceOutput {
+  const isFirst = !live.hasBegun;
+  live.hasBegun = true;
+  if (!logprobs && !isFirst) return update;
+  const prompt = isFirst ? live.promptRows?.results : undefined;
+  // To its reader, an embedding is complete, not cut off.
+  const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
+  return {
+    ...update,
+    ...(logprobs && { logprobs: logprobs.slice(0, update.tokenIds.length) }),
+    ...prompt,
+    ...pooled,
+    ...(isFirst && { times: live.times.firstToken(now) }),
+  };
+}
