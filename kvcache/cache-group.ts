@@ -3,18 +3,25 @@
  *
  * - `full`: K and V of all tokens.
  * - `sliding-window`: K and V of what a query still sees: itself and the `window - 1` tokens before it.
+ * - `recurrent`: one state that stands for all tokens so far (Mamba, Gu and Dao 2023; gated
+ *   DeltaNet, Yang et al. 2025). A block of such a group holds one state of all its layers, so a
+ *   block must be at least that large. A sequence needs its last state only. While it computes a
+ *   prompt, it leaves a state behind, a checkpoint, at the end of every `checkpointBlocks`-th block
+ *   and at the end of each step: a cached prefix ends where there is one.
  */
 export type CacheGroup =
   | { readonly kind: 'full' }
-  | { readonly kind: 'sliding-window'; readonly window: number };
+  | { readonly kind: 'sliding-window'; readonly window: number }
+  | { readonly kind: 'recurrent'; readonly checkpointBlocks: number };
 
 export const FULL_ATTENTION: CacheGroup = { kind: 'full' };
 
 /**
  * Leading blocks of a table that no token from `numComputed` on reads:
  *
- *     tokens   |<-- expired -->|<-- window - 1 -->| numComputed
- *     blocks   [   ][   ][   ] [   ][   ][   ][   ]
+ *     tokens      |<-- expired -->|<-- window - 1 -->| numComputed
+ *     window      [   ][   ][   ] [   ][   ][   ][   ]
+ *     recurrent   [   ][   ][   ] [   ][   ][   ][ * ]    *: the state, all others are expired
  */
 export function numExpiredBlocks(
   group: CacheGroup,
@@ -22,7 +29,19 @@ export function numExpiredBlocks(
   blockSize: number,
 ): number {
   if (group.kind === 'full') return 0;
+  if (group.kind === 'recurrent') return Math.max(0, Math.ceil(numComputed / blockSize) - 1);
   return Math.floor(Math.max(0, numComputed - group.window + 1) / blockSize);
+}
+
+/**
+ * Whether a step that computes tokens up to the end of a table, or into its last block, writes into
+ * block `index`: a recurrent state only where a checkpoint is wanted, and at the end.
+ *
+ * @param length of the table at the end of the step
+ */
+export function isWritten(group: CacheGroup, index: number, length: number): boolean {
+  if (group.kind !== 'recurrent') return true;
+  return index === length - 1 || (index + 1) % group.checkpointBlocks === 0;
 }
 
 /**
@@ -39,6 +58,11 @@ export function maxHeldBlocks(
 ): number {
   const all = Math.ceil(numTokens / blockSize);
   if (group.kind === 'full') return all;
+  const ofStep = Math.ceil(stepTokens / blockSize);
+  if (group.kind === 'recurrent') {
+    // The states that the step begins and ends with, and the checkpoints between them.
+    return Math.min(all, 2 + Math.ceil((ofStep - 1) / group.checkpointBlocks));
+  }
   // The window and the step may both begin in the middle of a block.
   return Math.min(all, Math.ceil((group.window - 1 + stepTokens) / blockSize) + 1);
 }

@@ -2,7 +2,13 @@ import type { ContentKey } from './block-hash.js';
 import type { BlockHistory } from './block-history.js';
 import { type BlockMap, blockMap } from './block-map.js';
 import { BlockPool } from './block-pool.js';
-import { type CacheGroup, FULL_ATTENTION, maxHeldBlocks, numExpiredBlocks } from './cache-group.js';
+import {
+  type CacheGroup,
+  FULL_ATTENTION,
+  isWritten,
+  maxHeldBlocks,
+  numExpiredBlocks,
+} from './cache-group.js';
 import { createEviction, type EvictionPolicyName } from './eviction/create-eviction.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
@@ -48,11 +54,13 @@ export class KvCacheManager {
   readonly history: BlockHistory;
   /** Whether lookups find anything. */
   readonly enablePrefixCaching: boolean;
+  readonly #hasStates: boolean;
 
   constructor(config: KvCacheConfig) {
     const { numBlocks, history, eviction = 'lru' } = config;
     this.blockSize = config.blockSize;
     this.groups = config.groups ?? [FULL_ATTENTION];
+    this.#hasStates = this.groups.some(({ kind }) => kind === 'recurrent');
     this.history = history;
     this.enablePrefixCaching = config.enablePrefixCaching;
     this.pool = new BlockPool({
@@ -82,6 +90,15 @@ export class KvCacheManager {
     );
   }
 
+  /**
+   * Whether the last token of a sequence can be computed once more over the same blocks. A
+   * recurrent state has taken it in already, and does not go back: the sequence must be released
+   * and looked up again, which takes it to a checkpoint.
+   */
+  get canComputeAgain(): boolean {
+    return !this.#hasStates;
+  }
+
   /** A sequence without blocks. @param contents see `SequenceBlocks` */
   newSequence(root: BlockHash, contents: readonly ContentKey[] = []): SequenceBlocks {
     return new SequenceBlocks(root, this.groups.length, contents);
@@ -100,11 +117,13 @@ export class KvCacheManager {
   }
 
   /**
-   * Makes room for K and V of the sequence's first `numTokens` tokens, of which the step will write those from
-   * `numComputed` on. `prefix` (from `findCachedPrefix`, only for a sequence without blocks) becomes the beginning of
-   * its tables; its blocks are taken before any is allocated, so that they are never their own victims. Shared blocks
-   * that the step would write into are replaced: by a copy, where they hold earlier tokens.
+   * Makes room for K and V of the sequence's first `numTokens` tokens, of which the step will write
+   * those from `numComputed` on. `prefix` (from `findCachedPrefix`, only for a sequence without
+   * blocks) becomes the beginning of its tables; its blocks are taken before any is allocated, so
+   * that they are never their own victims. Shared blocks that the step would write into are
+   * replaced: by a copy, where they hold earlier tokens, or the state behind them.
    *
+   * @param numProposed the last ones of `numTokens` are a guess: no recurrent state is stored
    * @returns the copies that the step must begin with, or null when there are too few blocks; then nothing has changed
    */
   reserve(
@@ -112,15 +131,18 @@ export class KvCacheManager {
     numComputed: number,
     numTokens: number,
     prefix: CachedPrefix | null = null,
+    numProposed = 0,
   ): BlockCopy[] | null {
     const { pool } = this;
-    const length = this.blocksFor(numTokens);
     let missing = 0;
     let revived = 0;
     const shared: { group: number; index: number }[] = [];
     for (const [group, table] of sequence.tables.entries()) {
       const hits = prefix?.tables[group] ?? [];
-      missing += Math.max(0, length - table.length - hits.length);
+      const length = this.#tableLength(group, numTokens, numProposed);
+      for (let index = table.length + hits.length; index < length; index++) {
+        if (isWritten(this.groups[group], index, length)) missing += 1;
+      }
       for (const block of hits) {
         if (block !== NO_BLOCK && pool.refCount(block) === 0) revived += 1;
       }
@@ -138,8 +160,13 @@ export class KvCacheManager {
       return index * this.blockSize < numComputed ? [copy] : [];
     });
     for (const [group, table] of sequence.tables.entries()) {
-      while (table.length < length) table.push(this.#allocate(sequence, group, table.length));
+      const length = this.#tableLength(group, numTokens, numProposed);
+      for (let index = table.length; index < length; index++) {
+        const written = isWritten(this.groups[group], index, length);
+        table.push(written ? this.#allocate(sequence, group, index) : NO_BLOCK);
+      }
     }
+    sequence.numKnown = numTokens - numProposed;
     return copies;
   }
 
@@ -147,8 +174,10 @@ export class KvCacheManager {
    * Makes the full blocks among the first `numTokens` tokens findable. Only for tokens that are final: a proposal that may
    * be rejected must not be among them.
    *
-   * Called when slots are reserved, not when they are written: a sequence scheduled later in the same step may hit these
-   * blocks, because a step stores K and V of a layer for all its tokens before that layer's attention reads any.
+   * Called when slots are reserved, not when they are written: a sequence scheduled later in the
+   * same step may hit these blocks, because a step stores K and V of a layer for all its tokens
+   * before that layer's attention reads any, and computes the states of a recurrent layer in the
+   * order of the plan.
    */
   commit(sequence: SequenceBlocks, tokens: readonly number[], numTokens: number): void {
     if (!this.enablePrefixCaching) return;
@@ -165,21 +194,26 @@ export class KvCacheManager {
   /**
    * Gives back the slots behind the first `numTokens` tokens, and the blocks that no token from there on reads.
    * Not between `reserve` and the end of that step.
+   *
+   * @returns the tokens that need not be computed again: `numTokens`, or with recurrent groups
+   *   those before the proposals that were accepted, because no state of theirs was kept
    */
-  truncate(sequence: SequenceBlocks, numTokens: number): void {
+  truncate(sequence: SequenceBlocks, numTokens: number): number {
     const length = this.blocksFor(numTokens);
+    const computed = this.#hasStates ? Math.min(numTokens, sequence.numKnown) : numTokens;
     if (sequence.numCommitted * this.blockSize > numTokens) {
       throw new Error(`${sequence.numCommitted} blocks are committed, ${numTokens} tokens remain`);
     }
     for (const [g, table] of sequence.tables.entries()) {
       while (table.length > length) this.pool.release(table.pop() as BlockId);
-      const expired = numExpiredBlocks(this.groups[g], numTokens, this.blockSize);
+      const expired = numExpiredBlocks(this.groups[g], computed, this.blockSize);
       for (; sequence.numExpired[g] < expired; sequence.numExpired[g]++) {
         const index = sequence.numExpired[g];
-        this.pool.release(table[index]);
+        if (table[index] !== NO_BLOCK) this.pool.release(table[index]);
         table[index] = NO_BLOCK;
       }
     }
+    return computed;
   }
 
   /** A sequence that shares all blocks of `parent`, full and partial. */
@@ -187,6 +221,7 @@ export class KvCacheManager {
     const child = this.newSequence(parent.root, parent.contents);
     child.hashes.push(...parent.hashes);
     child.numCommitted = parent.numCommitted;
+    child.numKnown = parent.numKnown;
     for (const [g, table] of parent.tables.entries()) {
       child.numExpired[g] = parent.numExpired[g];
       child.tables[g].push(...table);
@@ -207,6 +242,7 @@ export class KvCacheManager {
     for (const table of sequence.tables) table.length = 0;
     sequence.numExpired.fill(0);
     sequence.numCommitted = 0;
+    sequence.numKnown = 0;
   }
 
   /** Forgets all cached prefixes. Refused (false) while blocks are in use. */
@@ -229,7 +265,9 @@ export class KvCacheManager {
     for (const { tables, numExpired } of sequences) {
       for (const [g, table] of tables.entries()) {
         for (const [index, block] of table.entries()) {
-          if ((block === NO_BLOCK) !== index < numExpired[g]) {
+          const isExpired = index < numExpired[g];
+          const mayLack = isExpired || !isWritten(this.groups[g], index, table.length);
+          if (block === NO_BLOCK ? !mayLack : isExpired) {
             throw new Error(`table ${g} has block ${block} at ${index}, ${numExpired[g]} expired`);
           }
           if (block !== NO_BLOCK) users.set(block, (users.get(block) ?? 0) + 1);
@@ -255,6 +293,12 @@ export class KvCacheManager {
       }
     }
     sequence.numCommitted = prefix.numTokens / this.blockSize;
+  }
+
+  /** Entries of a group's table once the step is reserved. */
+  #tableLength(group: number, numTokens: number, numProposed: number): number {
+    const keepsProposals = this.groups[group].kind !== 'recurrent';
+    return this.blocksFor(keepsProposals ? numTokens : numTokens - numProposed);
   }
 
   #replaceShared(sequence: SequenceBlocks, group: number, index: number): BlockCopy {

@@ -4,7 +4,7 @@ import { type CacheGroup, numExpiredBlocks } from './cache-group.js';
 import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
 import type { SequenceBlocks } from './sequence-blocks.js';
 
-/** The longest beginning of a sequence whose K and V are cached in every group. */
+/** The longest beginning of a sequence that every group has cached: K and V, or its state. */
 export interface CachedPrefix {
   /** A multiple of the block size. */
   readonly numTokens: number;
@@ -30,10 +30,11 @@ export function hashAt(
 
 /**
  * A group with full attention needs all blocks of a prefix. A sliding window needs only those that the first token
- * behind the prefix still sees:
+ * behind the prefix still sees, a recurrent layer only the state at its end:
  *
- *     full     [x][x][x][x][x][x]
- *     window   [ ][ ][ ][ ][x][x]   a prefix of 6 blocks, though 4 are not cached in this group
+ *     full        [x][x][x][x][x][x]
+ *     window      [ ][ ][ ][ ][x][x]   a prefix of 6 blocks, though 4 are not cached in this group
+ *     recurrent   [ ][ ][x][ ][ ][x]   without the last one, the prefix would have 3 blocks
  *
  * @param mostBlocks that the prefix may have
  */
@@ -52,11 +53,11 @@ export function findCachedPrefix(
     while (hits < length && at(g, hits) !== undefined) hits += 1;
     length = hits;
   }
-  const windows = groups.flatMap((group, g) =>
+  const others = groups.flatMap((group, g) =>
     group.kind === 'full' ? [] : [{ group, run: runsOf(length, (index) => at(g, index)) }],
   );
   const isServed = (blocks: number): boolean =>
-    windows.every(
+    others.every(
       ({ group, run }) =>
         run[blocks] >= blocks - numExpiredBlocks(group, blocks * blockSize, blockSize),
     );

@@ -10,12 +10,20 @@ import type { BlockHash, BlockId } from './ids.js';
  *     hashes         hashes[0]         hashes[1]
  */
 export class SequenceBlocks {
-  /** `[group][index]`; `NO_BLOCK` where the window of a group has moved on. */
+  /**
+   * `[group][index]`; `NO_BLOCK` where the window or the state of a group has moved on. A table of
+   * a recurrent group ends with the block of the last state, and has holes where none was kept.
+   */
   readonly tables: readonly BlockId[][];
   /** Chain hashes of the leading full blocks, computed so far. They outlive the blocks: tokens do not change. */
   readonly hashes: BlockHash[] = [];
   /** Leading full blocks that were offered to the cache already. */
   numCommitted = 0;
+  /**
+   * Leading tokens that are final: those of the last step without its proposals. Recurrent states
+   * end with them.
+   */
+  numKnown = 0;
   /** `[group]`: leading entries that are `NO_BLOCK`. */
   readonly numExpired: number[];
   readonly root: BlockHash;

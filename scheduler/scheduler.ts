@@ -139,6 +139,12 @@ export class Scheduler {
     for (let i = 0; i < running.length && step.hasBudget; i++) {
       const sequence = running[i];
       if (held.size > 0 && sequence.ids.some((id) => held.has(id))) continue;
+      if (sequence.numComputed === sequence.tokens.length && !this.#cache.canComputeAgain) {
+        // It waits now, and is admitted behind a checkpoint, in this step if there is room.
+        this.#queues.restart(sequence, sequence.blocks);
+        i -= 1;
+        continue;
+      }
       while (!step.take(sequence, null)) {
         const victim = preemptionVictim(running);
         this.#queues.preempt(victim);

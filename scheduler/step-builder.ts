@@ -75,7 +75,8 @@ export class StepBuilder {
     const end = computed + known;
     const samples = end === tokens.length && spec.maxTokens > 0;
     let proposed = samples ? this.#proposalsFor(sequence, this.#budget - known) : NO_TOKENS;
-    let copies = this.#cache.reserve(blocks, computed, end + proposed.length, prefix);
+    const most = end + proposed.length;
+    let copies = this.#cache.reserve(blocks, computed, most, prefix, proposed.length);
     if (!copies && proposed.length > 0) {
       proposed = NO_TOKENS;
       copies = this.#cache.reserve(blocks, computed, end, prefix);

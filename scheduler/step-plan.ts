@@ -32,7 +32,15 @@ export interface ScheduledSequence {
   readonly numComputed: number;
   /** All tokens that the sequence has now, prompt and generated, computed or not; proposals are not counted. */
   readonly sequenceLength: number;
-  /** `[group]`: covers `numComputed + tokenIds.length` tokens; `NO_BLOCK` where no token reads any more. */
+  /**
+   * `[group]`: covers `numComputed + tokenIds.length` tokens; `NO_BLOCK` where no token reads any
+   * more.
+   *
+   * The table of a recurrent group ends with the known tokens. The step begins with the state in
+   * the block of token `numComputed - 1`, and leaves the state behind each block's last known token
+   * in that block, where the table has one. Sequences in order: one may begin with a state that an
+   * earlier one leaves behind in the same step.
+   */
   readonly blockTables: readonly (readonly BlockId[])[];
   /** The adapter that computes these tokens; null: the model alone. */
   readonly adapter: string | null;

@@ -98,8 +98,8 @@ export class UpdateApplier {
       this.#queues.restart(sequence, this.#prefixes.newBlocks(spec, tokens.length));
     } else if (!sequence.blocks.isEmpty) {
       // All of them but the last were proposals, which the step has computed.
-      sequence.numComputed += decided.length - 1;
-      this.#cache.truncate(sequence.blocks, sequence.numComputed);
+      const computed = sequence.numComputed + decided.length - 1;
+      sequence.numComputed = this.#cache.truncate(sequence.blocks, computed);
     }
     // It was scheduled, or its parent was.
     const cachedTokens = sequence.cachedTokens as number;

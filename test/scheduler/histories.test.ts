@@ -42,11 +42,19 @@ const config = fc.record({
   eviction: fc.constantFrom(...EVICTION_POLICIES),
   /** Beyond these, the model computes a sequence otherwise: nothing that was written before may be read. */
   switchLengths: fc.constantFrom([], [16], [12, 30]),
-  /** Layers that see all of the past, alone or beside ones that do not. */
+  /**
+   * Layers that see all of the past, alone or beside ones that do not, or that keep a state of it.
+   */
   groups: fc.constantFrom<readonly CacheGroup[]>(
     [FULL_ATTENTION],
     [FULL_ATTENTION, { kind: 'sliding-window', window: 6 }],
     [FULL_ATTENTION, { kind: 'sliding-window', window: 1 }, { kind: 'sliding-window', window: 13 }],
+    [FULL_ATTENTION, { kind: 'recurrent', checkpointBlocks: 1 }],
+    [
+      FULL_ATTENTION,
+      { kind: 'sliding-window', window: 6 },
+      { kind: 'recurrent', checkpointBlocks: 3 },
+    ],
   ),
   /** Tokens that are guessed at a time, at most; some of the guesses are wrong. */
   mostProposed: fc.constantFrom(0, 0, 2, 5),

@@ -44,6 +44,22 @@ describe('proposals', () => {
     expect(steps[3].sequences[0].numProposed).toBe(5);
   });
 
+  it('are given up where blocks are missing', async () => {
+    // Two prompts of two blocks; the fifth block goes to the first one's proposals.
+    const propose = () => range(0, 4) as TokenId[];
+    const h = new CoreHarness({ vocabSize: VOCAB, blockSize: 4, numBlocks: 5, propose });
+    const prompts = [range(0, 7), range(20, 7)];
+    for (const [i, prompt] of prompts.entries()) h.add(`${i}`, prompt, 6);
+    await h.step();
+    await h.step();
+    const [, { sequences }] = h.model.steps;
+    expect(sequences.map(({ numProposed }) => numProposed)).toEqual([4, 0]);
+    await h.runToEnd();
+    for (const [i, prompt] of prompts.entries()) {
+      expect(h.texts.get(`${i}`)).toEqual(expectedText(prompt, 6, VOCAB));
+    }
+  });
+
   it('never reach beyond the end of the request', async () => {
     const { text, expected, steps } = await run(true, 100);
     expect(text).toEqual(expected);

@@ -18,18 +18,31 @@ export interface PagedModelOptions {
   readonly switchLengths?: readonly number[];
 }
 
+/** What a recurrent layer has kept of a sequence's first tokens. */
+interface State {
+  readonly numTokens: number;
+  readonly mind: number;
+  /** On which side of the switch lengths the sequence was. */
+  readonly lengthClass: number;
+}
+
 /**
  * A language model for tests: its next token is a hash of the whole context, and it reads that
  * context back from pages, as attention does: from those of the first group, and it compares what
  * the windows of the others still see. A wrong block table, a missed copy, a hit on foreign content
  * or an unwritten slot changes the text or throws. So does a page that was written while its
  * sequence was on the other side of a switch length.
+ *
+ * A recurrent group keeps the hash itself, as the state behind some tokens: the next token is made
+ * of it, so that a state of other tokens changes the text.
  */
 export class PagedModel implements ModelRunner {
   readonly steps: StepPlan[] = [];
   readonly queries: LogitsQuery[] = [];
   readonly timings = { segments: 0, attention: 0 };
   readonly #pages: Int32Array;
+  /** By block. */
+  readonly #states: (State | undefined)[] = [];
   readonly #blockSize: number;
   readonly #vocabSize: number;
   readonly #groups: readonly CacheGroup[];
@@ -50,9 +63,11 @@ export class PagedModel implements ModelRunner {
     const size = this.#blockSize;
     for (const { from, to } of plan.blockCopies) {
       this.#pages.copyWithin(to * size, from * size, (from + 1) * size);
+      this.#states[to] = this.#states[from];
     }
     for (const { tokenIds, numComputed, sequenceLength, blockTables } of plan.sequences) {
       for (const [g, table] of blockTables.entries()) {
+        if (this.#groups[g].kind === 'recurrent') continue;
         tokenIds.forEach((token, i) => {
           this.#pages[this.#slot(table, numComputed + i)] = this.#keyOf(token, sequenceLength, g);
         });
@@ -61,7 +76,13 @@ export class PagedModel implements ModelRunner {
     const contexts = plan.sequences.flatMap((sequence) =>
       sequence.tokenIds.map((_, i) => () => this.#read(sequence, sequence.numComputed + i)),
     );
-    const logits = (row: number): Float32Array => modelLogits(contexts[row](), this.#vocabSize);
+    // In the order of the plan: a sequence may begin with a state that an earlier one leaves behind
+    // in this step.
+    const minds = plan.sequences.flatMap((sequence) => this.#recur(sequence));
+    const logits = (row: number): Float32Array => {
+      const context = contexts[row]();
+      return logitsOf(minds[row] ?? mind(context), this.#vocabSize);
+    };
     return Promise.resolve(answerRows(query, logits, (row) => modelHidden(contexts[row]())));
   }
 
@@ -75,6 +96,7 @@ export class PagedModel implements ModelRunner {
       this.#tokenAt(blockTables[0], i, sequenceLength, 0),
     );
     for (const [g, group] of this.#groups.entries()) {
+      if (group.kind === 'recurrent') continue;
       const window = group.kind === 'full' ? position + 1 : group.window;
       for (let i = Math.max(0, position - window + 1); i <= position; i++) {
         const token = this.#tokenAt(blockTables[g], i, sequenceLength, g);
@@ -82,6 +104,39 @@ export class PagedModel implements ModelRunner {
       }
     }
     return context;
+  }
+
+  /**
+   * Takes the step's tokens into the state of the recurrent group, and stores it where the table
+   * has a block.
+   *
+   * @returns the state behind each token; none without a recurrent group
+   */
+  #recur({ blockTables, tokenIds, numComputed, numProposed, sequenceLength }: ScheduledSequence) {
+    const size = this.#blockSize;
+    const group = this.#groups.findIndex(({ kind }) => kind === 'recurrent');
+    if (group < 0) return [];
+    const table = blockTables[group];
+    const lengthClass = this.#lengthClass(sequenceLength);
+    let numTokens = numComputed;
+    let state = NEW_MIND;
+    if (numTokens > 0) {
+      const stored = this.#states[table[Math.ceil(numTokens / size) - 1]];
+      if (stored?.numTokens !== numTokens || stored.lengthClass !== lengthClass) {
+        throw new Error(`there is no state behind ${numTokens} tokens`);
+      }
+      state = stored.mind;
+    }
+    const numKnown = numTokens + tokenIds.length - numProposed;
+    return tokenIds.map((token) => {
+      state = next(state, token);
+      numTokens += 1;
+      const block = table[Math.ceil(numTokens / size) - 1];
+      const isStored = numTokens === numKnown || (numTokens < numKnown && numTokens % size === 0);
+      if (isStored && block !== NO_BLOCK)
+        this.#states[block] = { numTokens, mind: state, lengthClass };
+      return state;
+    });
   }
 
   #tokenAt(table: readonly number[], position: number, sequenceLength: number, group: number) {
@@ -94,8 +149,11 @@ export class PagedModel implements ModelRunner {
 
   /** What is written for a token: its keys differ by group, and on each side of a switch length. */
   #keyOf(token: number, sequenceLength: number, group: number): number {
-    const { length } = this.#switchLengths.filter((limit) => sequenceLength > limit);
-    return token + CLASSES * (length + 16 * group);
+    return token + CLASSES * (this.#lengthClass(sequenceLength) + 16 * group);
+  }
+
+  #lengthClass(sequenceLength: number): number {
+    return this.#switchLengths.filter((limit) => sequenceLength > limit).length;
   }
 
   #slot(table: readonly number[], position: number): number {
@@ -106,11 +164,17 @@ export class PagedModel implements ModelRunner {
   }
 }
 
+const NEW_MIND = 0x811c9dc5;
+
+function next(state: number, token: number): number {
+  return Math.imul(state ^ token, 0x01000193) >>> 0;
+}
+
 /** The model's whole mind: FNV-1a over the context. */
 function mind(context: readonly number[]): number {
-  let h = 0x811c9dc5;
-  for (const token of context) h = Math.imul(h ^ token, 0x01000193) >>> 0;
-  return h;
+  let state = NEW_MIND;
+  for (const token of context) state = next(state, token);
+  return state;
 }
 
 /** The likeliest token after a context. */
@@ -120,7 +184,10 @@ export function nextToken(context: readonly number[], vocabSize: number): number
 
 /** Logits after a context: 1 for the next token, something below for the others. */
 export function modelLogits(context: readonly number[], vocabSize: number): Float32Array {
-  const h = mind(context);
+  return logitsOf(mind(context), vocabSize);
+}
+
+function logitsOf(h: number, vocabSize: number): Float32Array {
   const logits = Float32Array.from({ length: vocabSize }, (_, t) => Math.sin(h * 0.01 + t * t) / 2);
   logits[h % vocabSize] = 1;
   return logits;
