@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { availableCpus } from './engine/environment/available-cpus.js';
-import { availableMemory, workerCount } from './test/support/worker-count.js';
+import { availableMemory } from './engine/environment/available-memory.js';
+import { workerCount } from './test/support/worker-count.js';
 
 /** Pure logic: no thread, no model, no socket. All of it runs in seconds. */
 const UNIT = [
@@ -46,7 +47,7 @@ export default defineConfig({
     // Engine tests run real worker threads and ONNX sessions: separate processes keep a native
     // crash inside one file.
     pool: 'forks',
-    maxWorkers: workerCount(availableCpus(), availableMemory()),
+    maxWorkers: workerCount(availableCpus(), availableMemory().bytes),
     testTimeout: 30_000,
     hookTimeout: 30_000,
     reporters: ['default', './test/support/summary-reporter.ts'],

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { EVICTION_POLICIES } from '../kvcache/eviction/create-eviction.js';
 import { KV_DTYPES } from './attention/paged-attention.js';
 import { availableCpus } from './environment/available-cpus.js';
+import { defaultKvCacheBytes } from './environment/available-memory.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
 import { DTYPES } from './importer/variants.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
@@ -173,7 +174,8 @@ export const ENGINE_SETTINGS = {
   }),
   kvCacheMemory: Type.Integer({
     ...extra({
-      description: 'memory of the KV cache: 2GiB, 512MiB or bytes (default: 1GiB)',
+      description:
+        'memory of the KV cache: 2GiB, 512MiB or bytes (default: a quarter of the memory that there is, 1GiB at most)',
       group: 'KV cache',
       scope: 'engine',
       value: 'size',
@@ -181,7 +183,7 @@ export const ENGINE_SETTINGS = {
     }),
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
-    default: 2 ** 30,
+    default: defaultKvCacheBytes(),
   }),
   kvDtype: Type.Enum([...KV_DTYPES], {
     ...extra({

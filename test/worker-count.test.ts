@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { availableMemory, workerCount } from './support/worker-count.js';
+import { workerCount } from './support/worker-count.js';
 
 const GIB = 2 ** 30;
 
@@ -13,10 +13,5 @@ describe('workers of the test run', () => {
     [64, 2, 2],
   ])('%i processors and %i GiB: %i', (cpus, gib, expected) => {
     expect(workerCount(cpus, gib * GIB)).toBe(expected);
-  });
-
-  it('knows the memory of this machine', () => {
-    expect(availableMemory()).toBeGreaterThan(GIB);
-    expect(Number.isSafeInteger(availableMemory())).toBe(true);
   });
 });

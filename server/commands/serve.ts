@@ -4,6 +4,7 @@ import { engineOptions } from '../../engine/client/engine-options.js';
 import { type RestartableEngine, RestartingEngine } from '../../engine/client/restarting-engine.js';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
+import { availableMemory } from '../../engine/environment/available-memory.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
@@ -18,6 +19,7 @@ import { createLogger } from '../logger.js';
 import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { addresses } from './addresses.js';
+import { cacheLine } from './cache-line.js';
 import { conversionProgress } from './conversion-progress.js';
 import { servedModelFiles } from './served-model-files.js';
 
@@ -77,6 +79,7 @@ async function loadAndServe(
   closeEngine = () => engine.close();
   const grammars = new GrammarChecker();
   const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
+  logger.info(`octavo: ${cacheLine(settings, engine.info, availableMemory())}`);
   const [variant, ...rewrites] = modelNotes;
   if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
   for (const note of rewrites) logger.debug(`octavo: model: ${note}`);

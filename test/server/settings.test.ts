@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
+import { defaultKvCacheBytes } from '../../engine/environment/available-memory.js';
 import { SETTING_GROUPS } from '../../engine/settings.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import { nearest } from '../../server/config/nearest.js';
@@ -14,7 +15,7 @@ test('defaults', () => {
     maxNumSeqs: 64,
     maxNumBatchedTokens: 512,
     blockSize: 16,
-    kvCacheMemory: 2 ** 30,
+    kvCacheMemory: defaultKvCacheBytes(),
     kvDtype: 'f32',
     enablePrefixCaching: true,
     apiKey: [],

@@ -1,5 +1,3 @@
-import { totalmem } from 'node:os';
-
 /** Processes that a machine's memory carries: an engine test with a model may take this much. */
 const BYTES_PER_WORKER = 4 * 2 ** 30;
 /** The smallest machine that we test on has two processors. */
@@ -12,10 +10,4 @@ const FEWEST = 2;
 export function workerCount(cpus: number, memoryBytes: number): number {
   const byMemory = Math.floor(memoryBytes / BYTES_PER_WORKER);
   return Math.max(FEWEST, Math.min(Math.floor(cpus / 2), byMemory));
-}
-
-/** Bytes that this process may use: the container's share where there is one. */
-export function availableMemory(): number {
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

@@ -1,0 +1,16 @@
+import type { AvailableMemory } from '../../engine/environment/available-memory.js';
+import type { EngineInfo } from '../../engine/protocol/options.js';
+import type { Settings } from '../config/settings.js';
+
+/** What the log says of the KV cache at start, beside the memory by which its default is chosen. */
+export function cacheLine(
+  { kvCacheMemory, kvDtype }: Pick<Settings, 'kvCacheMemory' | 'kvDtype'>,
+  { numBlocks, blockSize }: Pick<EngineInfo, 'numBlocks' | 'blockSize'>,
+  memory: AvailableMemory,
+): string {
+  const cache = `KV cache: ${mib(kvCacheMemory)}, ${numBlocks} blocks of ${blockSize} tokens, ${kvDtype}`;
+  const whose = memory.isLimited ? "the cgroup's limit" : "the machine's memory";
+  return `${cache}; ${whose} is ${mib(memory.bytes)}`;
+}
+
+const mib = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)}MiB`;
