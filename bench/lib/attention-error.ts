@@ -34,7 +34,7 @@ function outputsOf(attention: PagedAttention): Float32Array {
     blockTables: [joinTables([Array.from({ length: blocks }, (_, i) => i)])],
   });
   const output = new Float32Array(query.length);
-  attention.write(0, key, value);
+  attention.store(0, key, value);
   attention.attend(0, query, output);
   return output;
 }

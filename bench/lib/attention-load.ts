@@ -101,7 +101,7 @@ function makeStep(load: Load, blocks: number): (attention: KernelAttention) => v
   return (attention) => {
     attention.beginStep(batch);
     for (let layer = 0; layer < LAYERS; layer++) {
-      attention.write(layer, key, value);
+      attention.store(layer, key, value);
       attention.attend(layer, query, output);
     }
   };

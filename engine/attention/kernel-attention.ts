@@ -3,8 +3,8 @@ import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
 import { compileKernel } from './kernel/module.js';
 import { DEAD_AFTER_MS, Team } from './kernel/team.js';
 import type { PagedAttentionConfig } from './page-layout.js';
-import { fullLayout } from './page-layout.js';
-import type { AttentionBatch, PagedAttention } from './paged-attention.js';
+import { fullLayout, type PageLayout } from './page-layout.js';
+import { type AttentionBatch, type PagedAttention, selectPages } from './paged-attention.js';
 
 /**
  * Work of a call, in multiplications, below which waking a helper costs more than it saves: for 24
@@ -27,6 +27,7 @@ export interface KernelOptions {
 export class KernelAttention implements PagedAttention {
   readonly pages: KernelPages;
   readonly #config: PagedAttentionConfig;
+  readonly #layout: PageLayout;
   /** For tests, which end its threads. */
   readonly team: Team | null;
   #batch: AttentionBatch | null = null;
@@ -36,8 +37,13 @@ export class KernelAttention implements PagedAttention {
     checkSizes(config);
     this.#config = config;
     const module = compileKernel();
-    const layout = config.layout ?? fullLayout(config.layers);
-    this.pages = new KernelPages(module, config, layout, options.maxMemoryBytes ?? MAX_PAGE_BYTES);
+    this.#layout = config.layout ?? fullLayout(config.layers);
+    this.pages = new KernelPages(
+      module,
+      config,
+      this.#layout,
+      options.maxMemoryBytes ?? MAX_PAGE_BYTES,
+    );
     const { memories } = this.pages;
     const helpers = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
     this.team =
@@ -56,15 +62,18 @@ export class KernelAttention implements PagedAttention {
     this.#batch = batch;
   }
 
-  write(layer: number, key: Float32Array, value: Float32Array): void {
-    this.pages.memories[this.pages.memoryOf(layer)].write(layer, this.#begun(), key, value);
+  store(layer: number, key: Float32Array, value: Float32Array): void {
+    this.pages.memories[this.pages.memoryOf(layer)].store(layer, this.#begun(), key, value);
   }
 
   attend(layer: number, query: Float32Array, output: Float32Array): void {
     const batch = this.#begun();
     const index = this.pages.memoryOf(layer);
     const memory = this.pages.memories[index];
-    const { output: place, tasks, layerHeader, stepHeader } = memory.prepare(layer, batch, query);
+    const tables = batch.blockTables[this.#layout.layers[layer].group];
+    const selection = selectPages(this.#config.selector, { layer, batch, tables, query });
+    const prepared = memory.prepare(layer, batch, query, selection);
+    const { output: place, tasks, layerHeader, stepHeader } = prepared;
     const helped = this.team && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
     if (helped) this.team.begin(index, layerHeader, stepHeader);
     memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));

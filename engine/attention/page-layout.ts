@@ -1,5 +1,11 @@
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
-import { type AttentionLayer, ELEMENT_BYTES, type KvDtype, scaleBytes } from './paged-attention.js';
+import {
+  type AttentionLayer,
+  ELEMENT_BYTES,
+  type KvDtype,
+  type PageSelector,
+  scaleBytes,
+} from './paged-attention.js';
 
 /**
  * Where a layer's pages are: their slot in a block, and the cache group whose block table refers to
@@ -157,4 +163,6 @@ export interface PagedAttentionConfig {
   readonly kvDtype: KvDtype;
   /** Number of threads that work on one call, including the calling one. */
   readonly threads: number;
+  /** Chooses the pages that are read; absent: all of them. */
+  readonly selector?: PageSelector;
 }

@@ -115,10 +115,36 @@ export function joinTables(tables: readonly (readonly number[])[]): BlockTables 
   return { starts, blocks };
 }
 
+/** What a layer is about to read in a step. */
+export interface PageRequest {
+  readonly layer: number;
+  readonly batch: AttentionBatch;
+  /** Those of the layer's group. */
+  readonly tables: BlockTables;
+  /** `[T, numHeads * headSize]`, not rotated where the layer itself rotates. */
+  readonly query: Float32Array;
+}
+
 /**
- * Attention over a paged KV cache. Each layer of a step has two phases: `write` stores the step's K
- * and V into the pages, `attend` reads the context of the step's queries. A layer that reads
- * another layer's pages has the second phase only.
+ * Chooses the pages that a layer reads, step by step and by its queries: of a long context most
+ * pages weigh next to nothing (Tang et al. 2024, Quest). Pages that are not chosen are not touched,
+ * so they need not be in memory. What a query would have seen there is left out of its softmax, as
+ * if it were masked.
+ */
+export interface PageSelector {
+  /**
+   * @returns for each entry of `tables.blocks`, 1 where the page is read; null: all of them. It
+   *   stays unchanged until the next call. Pages with tokens of this step are read in any case, so
+   *   that a query sees itself at least
+   */
+  select(request: PageRequest): Uint8Array | null;
+}
+
+/**
+ * Attention over a paged KV cache. Each layer of a step has three phases: `store` writes the step's
+ * K and V into the pages; then `attend` lets the `PageSelector`, if there is one, select what is
+ * read, and reads the context of the step's queries. A layer that reads another layer's pages
+ * stores nothing.
  *
  * All calls are synchronous and must come from one thread; an implementation may use helper threads
  * inside a call. Arrays that are passed in are read only during the call.
@@ -135,15 +161,35 @@ export interface PagedAttention {
    * @param key `[T, numKvHeads * headSize]`
    * @param value `[T, numKvHeads * headSize]`
    */
-  write(layer: number, key: Float32Array, value: Float32Array): void;
+  store(layer: number, key: Float32Array, value: Float32Array): void;
   /**
-   * Computes the attention output. Call it after `write`: a sequence may attend to blocks that
+   * Computes the attention output. Call it after `store`: a sequence may attend to blocks that
    * another one fills in the same step.
    *
    * @param query `[T, numHeads * headSize]`
    * @param output `[T, numHeads * headSize]`, written completely
+   * @throws Error when what the selector returns has another length than the layer's block tables
    */
   attend(layer: number, query: Float32Array, output: Float32Array): void;
   /** Ends helper threads and frees the pages. Idempotent. */
   dispose(): Promise<void>;
+}
+
+/**
+ * Asks the selector, if there is one.
+ *
+ * @throws Error for a selection of another length than the tables
+ */
+export function selectPages(
+  selector: PageSelector | undefined,
+  request: PageRequest,
+): Uint8Array | null {
+  const selection = selector?.select(request) ?? null;
+  const { length } = request.tables.blocks;
+  if (selection && selection.length !== length) {
+    throw new Error(
+      `layer ${request.layer}: ${selection.length} pages are selected from, ${length} there are`,
+    );
+  }
+  return selection;
 }

@@ -2,7 +2,12 @@ import { PartedBlockStore } from './block-store.js';
 import { roundKey, roundValue } from './kv-rounding.js';
 import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout, type PageLayout } from './page-layout.js';
-import type { AttentionBatch, PagedAttention } from './paged-attention.js';
+import {
+  type AttentionBatch,
+  type BlockTables,
+  type PagedAttention,
+  selectPages,
+} from './paged-attention.js';
 import { rotateHead } from './rotary.js';
 
 /** Pages of one slot, each `[numBlocks, numKvHeads, blockSize, headSize]`. */
@@ -59,7 +64,7 @@ export class ReferenceAttention implements PagedAttention {
     this.#batch = batch;
   }
 
-  write(layer: number, key: Float32Array, value: Float32Array): void {
+  store(layer: number, key: Float32Array, value: Float32Array): void {
     const batch = this.#begun();
     const { numKvHeads, headSize, rotary } = this.#config.layers[layer];
     const pages = this.pages.slots[this.#layout.layers[layer].slot];
@@ -83,14 +88,18 @@ export class ReferenceAttention implements PagedAttention {
   attend(layer: number, query: Float32Array, output: Float32Array): void {
     const batch = this.#begun();
     const shape = this.#config.layers[layer];
+    const tables = batch.blockTables[this.#layout.layers[layer].group];
+    const selection = selectPages(this.#config.selector, { layer, batch, tables, query });
     for (let s = 0; s < batch.numSequences; s++) {
+      const sees = (position: number): boolean =>
+        selection === null || this.#isSelected(selection, tables, batch, s, position);
       for (const { row, position } of queries(batch, s)) {
         for (let head = 0; head < shape.numHeads; head++) {
           const start = (row * shape.numHeads + head) * shape.headSize;
           const q = query.slice(start, start + shape.headSize);
           if (shape.rotary) rotateHead(q, shape.rotary, position);
           const out = output.subarray(start, start + shape.headSize);
-          this.#attendRow(layer, batch, s, head, position, q, out);
+          this.#attendRow(layer, batch, s, head, position, sees, q, out);
         }
       }
     }
@@ -111,6 +120,7 @@ export class ReferenceAttention implements PagedAttention {
     s: number,
     head: number,
     position: number,
+    sees: (position: number) => boolean,
     query: Float32Array,
     output: Float32Array,
   ): void {
@@ -122,6 +132,7 @@ export class ReferenceAttention implements PagedAttention {
     const scores = new Float64Array(position - first + 1);
     let max = sinks ? sinks[head] : Number.NEGATIVE_INFINITY;
     for (let p = first; p <= position; p++) {
+      if (!sees(p)) continue;
       const slot = this.#slot(layer, batch, s, kvHead, p);
       let score = 0;
       for (let d = 0; d < headSize; d++) score += query[d] * pages.key[slot + d];
@@ -134,12 +145,30 @@ export class ReferenceAttention implements PagedAttention {
     let sum = sinks ? Math.exp(sinks[head] - max) : 0;
     const result = new Float64Array(headSize);
     for (let p = first; p <= position; p++) {
+      if (!sees(p)) continue;
       const weight = Math.exp(scores[p - first] - max);
       sum += weight;
       const slot = this.#slot(layer, batch, s, kvHead, p);
       for (let d = 0; d < headSize; d++) result[d] += weight * pages.value[slot + d];
     }
     for (let d = 0; d < headSize; d++) output[d] = result[d] / sum;
+  }
+
+  /**
+   * Whether the page of a position is read: because it was chosen, or because it holds tokens of
+   * the step.
+   */
+  #isSelected(
+    selection: Uint8Array,
+    { starts }: BlockTables,
+    { queryStarts, contextLengths }: AttentionBatch,
+    s: number,
+    position: number,
+  ): boolean {
+    const { blockSize } = this.#config;
+    const past = contextLengths[s] - (queryStarts[s + 1] - queryStarts[s]);
+    const place = Math.floor(position / blockSize);
+    return place >= Math.floor(past / blockSize) || selection[starts[s] + place] !== 0;
   }
 
   /** Index of a position's row in a layer's pages. */

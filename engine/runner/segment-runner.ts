@@ -131,7 +131,7 @@ export class SegmentRunner implements ModelRunner {
     const read = (name: string): Float32Array => floats(take(tensors, name));
     // A layer over another one's pages has none of its own.
     if (site.key !== null && site.value !== null) {
-      this.#attention.write(site.layer, read(site.key), read(site.value));
+      this.#attention.store(site.layer, read(site.key), read(site.value));
     }
     this.#attention.attend(site.layer, read(site.query), output);
     return new Tensor('float32', output, [1, numTokens, width]);

@@ -38,6 +38,7 @@ const STEP = {
   tiles: 9,
   numTiles: 10,
   nextTask: 11,
+  selection: 12,
 } as const;
 
 export const HEADER_BYTES = 128;

@@ -49,6 +49,8 @@ interface PlacedStep {
   readonly places: Readonly<
     Record<'queryStarts' | 'contextLengths' | 'query' | 'key' | 'value' | 'output', number>
   >;
+  /** Room for what a selector chooses of the largest tables; no room without a selector. */
+  readonly selection: number;
   /** By cache group. */
   readonly tables: readonly { readonly tableStarts: number; readonly blockTables: number }[];
   /** By the number of query heads in a group. */
@@ -102,27 +104,33 @@ export class PageMemory {
   }
 
   /** Writes K and V of a layer into the pages. */
-  write(layer: number, batch: AttentionBatch, key: Float32Array, value: Float32Array): void {
+  store(layer: number, batch: AttentionBatch, key: Float32Array, value: Float32Array): void {
     const { places } = this.#placedStep(batch);
     this.arena.floats(places.key, key.length).set(key);
     this.arena.floats(places.value, value.length).set(value);
     this.#kernel.storeKeysAndValues(...this.#headers(layer, batch));
   }
 
-  /** Prepares the attention's tasks, for threads to take. */
+  /**
+   * Prepares the attention's tasks, for threads to take.
+   *
+   * @param selection pages to read; null: all
+   */
   prepare(
     layer: number,
     batch: AttentionBatch,
     query: Float32Array,
+    selection: Uint8Array | null,
   ): {
     readonly output: number;
     readonly tasks: number;
     readonly layerHeader: number;
     readonly stepHeader: number;
   } {
-    const { places, tiles } = this.#placedStep(batch);
+    const { places, tiles, selection: selectionPlace } = this.#placedStep(batch);
     this.arena.floats(places.query, query.length).set(query);
-    const [layerHeader, stepHeader] = this.#headers(layer, batch);
+    if (selection) this.arena.bytes(selectionPlace, selection.length).set(selection);
+    const [layerHeader, stepHeader] = this.#headers(layer, batch, selection ? selectionPlace : 0);
     const { shape } = this.#layer(layer);
     const tasks = (tiles.get(groupSize(shape))?.count ?? 0) * shape.numKvHeads;
     return { output: places.output, tasks, layerHeader, stepHeader };
@@ -154,8 +162,12 @@ export class PageMemory {
     return this.#step;
   }
 
-  /** Writes the step's header for a layer. */
-  #headers(layer: number, batch: AttentionBatch): readonly [layer: number, step: number] {
+  /** Writes the step's header for a layer. @param selection where it lies; 0: all pages are read */
+  #headers(
+    layer: number,
+    batch: AttentionBatch,
+    selection = 0,
+  ): readonly [layer: number, step: number] {
     const { shape, group, header } = this.#layer(layer);
     const { places, tables, tiles } = this.#placedStep(batch);
     const { place, count } = tiles.get(groupSize(shape)) ?? { place: 0, count: 0 };
@@ -166,6 +178,7 @@ export class PageMemory {
       tiles: place,
       numTiles: count,
       nextTask: 0,
+      selection,
     });
     return [header, this.#stepHeader];
   }
@@ -230,14 +243,16 @@ export class PageMemory {
       keys,
       keys,
       queries,
+      this.#config.selector ? Math.max(...batch.blockTables.map(({ blocks }) => blocks.length)) : 0,
     ]);
     arrays.forEach((array, i) => this.arena.ints(at[i], array.length).set(array));
-    const [query, key, value, output] = at.slice(arrays.length);
+    const [query, key, value, output, selection] = at.slice(arrays.length);
     const [queryStarts, contextLengths] = at;
     const firstTile = 2 + tables.length;
     return {
       batch,
       places: { queryStarts, contextLengths, query, key, value, output },
+      selection,
       tables: batch.blockTables.map((_, group) => ({
         tableStarts: at[2 + 2 * group],
         blockTables: at[3 + 2 * group],

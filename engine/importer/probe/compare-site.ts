@@ -53,11 +53,11 @@ export function compareSite(
   const [pastKey, key] = caches('key', keySize);
   const [pastValue, value] = caches('value', valueSize);
   attention.beginStep(batch(0, past));
-  if (past > 0) attention.write(0, pastKey, pastValue);
+  if (past > 0) attention.store(0, pastKey, pastValue);
   attention.beginStep(batch(past, length));
   const expected = new Float32Array(length * numHeads * headSize);
   const query = rows(site.query, site.queryLayout, numHeads, keySize);
-  attention.write(0, key, value);
+  attention.store(0, key, value);
   attention.attend(0, query, expected);
   const raw = result.get(site.output)?.data as Float32Array;
   const tokens = site.outputLayout === 'tokens' ? raw : byToken(raw, numHeads, valueSize);

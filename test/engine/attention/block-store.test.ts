@@ -59,7 +59,7 @@ function decode(
     blockTables: tables.map((table) => joinTables([table])),
   });
   const output = new Float32Array(length * 64);
-  attention.write(layer, numbers(length * 32, seed), numbers(length * 32, seed + 1));
+  attention.store(layer, numbers(length * 32, seed), numbers(length * 32, seed + 1));
   attention.attend(layer, numbers(length * 64, seed + 2), output);
   return output;
 }

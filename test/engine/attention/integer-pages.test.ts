@@ -31,7 +31,7 @@ function attend(
     blockTables: [joinTables([Array.from({ length: blocks }, (_, i) => i)])],
   });
   const output = new Float32Array(query.length);
-  attention.write(0, key, value);
+  attention.store(0, key, value);
   attention.attend(0, query, output);
   return output;
 }

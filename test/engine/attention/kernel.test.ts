@@ -9,35 +9,8 @@ import {
   type KvDtype,
   type PagedAttention,
 } from '../../../engine/attention/paged-attention.js';
-import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { type AttentionCase, attentionCase, numbers } from '../../support/attention-cases.js';
-
-/**
- * Every byte of the pages becomes NaN (of integers the scales do): an unwritten or foreign slot
- * must be seen.
- */
-function poisonedKernel(
-  config: PagedAttentionConfig,
-  options: KernelOptions = {},
-): KernelAttention {
-  const kernel = new KernelAttention(config, options);
-  for (const { arena, regions } of kernel.pages.memories.map((memory) => ({
-    arena: memory.arena,
-    regions: memory.regions(),
-  }))) {
-    for (const { start, bytes } of regions) arena.bytes(start, bytes).fill(0xff);
-  }
-  return kernel;
-}
-
-function poisonedReference(config: PagedAttentionConfig): ReferenceAttention {
-  const reference = new ReferenceAttention(config);
-  for (const { key, value } of reference.pages.slots) {
-    key.fill(Number.NaN);
-    value.fill(Number.NaN);
-  }
-  return reference;
-}
+import { poisonedKernel, poisonedReference } from '../../support/poisoned-attention.js';
 
 /** Outputs of all steps and layers, in order. */
 function run(attention: PagedAttention, { config, steps }: AttentionCase): Float32Array[] {
@@ -47,7 +20,7 @@ function run(attention: PagedAttention, { config, steps }: AttentionCase): Float
       const output = new Float32Array(numTokens * numHeads * headSize).fill(Number.NaN);
       const fresh = (offset: number): Float32Array =>
         numbers(numTokens * numKvHeads * headSize, seed + offset + layer);
-      if (pagesOf === undefined) attention.write(layer, fresh(100), fresh(200));
+      if (pagesOf === undefined) attention.store(layer, fresh(100), fresh(200));
       attention.attend(layer, numbers(numTokens * numHeads * headSize, seed + layer), output);
       return output;
     });
@@ -156,7 +129,7 @@ function runPart(
       (before + length) * heads * headSize,
     );
   const output = new Float32Array(length * numHeads * headSize);
-  kernel.write(0, part(numKvHeads, 103), part(numKvHeads, 203));
+  kernel.store(0, part(numKvHeads, 103), part(numKvHeads, 203));
   kernel.attend(0, part(numHeads, 3), output);
   return output;
 }

@@ -3,7 +3,7 @@ import {
   LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_NUM_HEADS, LAYER_NUM_KV_HEADS, LAYER_WINDOW,
   STEP_CONTEXT_LENGTHS, STEP_QUERY_STARTS, STEP_TILES, TILE_TOKENS,
 } from './layout';
-import { loadValueScales, tableOf, touch } from './pages';
+import { findBlock, loadValueScales, selectionOf, tableOf, touch } from './pages';
 import { beginRows, loadQueries, storeOutput } from './rows';
 import { updateSoftmax } from './softmax';
 import { addTileOfFloats, addTileOfIntegers, scoreTileOfFloats, scoreTileOfIntegers } from './tiles';
@@ -59,9 +59,17 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
   const window = load<i32>(layer, LAYER_WINDOW);
   const firstToken = window > 0 ? max(0, firstPosition - window + 1) : 0;
   const numBlocks = lastPosition / blockSize + 1;
+  const selection = selectionOf(step, sequence);
+  const ownBlock = (firstPosition - firstQuery) / blockSize;
 
   for (let begin = firstToken / blockSize; begin < numBlocks;) {
-    const end = min((begin / blocksPerTile + 1) * blocksPerTile, numBlocks);
+    let end = min((begin / blocksPerTile + 1) * blocksPerTile, numBlocks);
+    if (selection != 0) {
+      // What is read of a tile, in runs of blocks that follow one another.
+      begin = findBlock(selection, begin, end, ownBlock, true);
+      if (begin == end) continue;
+      end = findBlock(selection, begin, end, ownBlock, false);
+    }
     const count = (end - begin) * blockSize;
     // With more queries, computing on a page takes longer than loading the next one.
     if (numQueries == 1) store<i32>(pieces, touch(layer, table, begin, end, kvHead));

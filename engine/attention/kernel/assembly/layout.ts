@@ -66,6 +66,9 @@
 /** Index of the next free task; atomic. */
 // @ts-ignore: decorator
 @inline export const STEP_NEXT_TASK: usize = 44;
+/** A byte beside each entry of the block tables, 1 where a page is read; no pointer: all are. */
+// @ts-ignore: decorator
+@inline export const STEP_SELECTION: usize = 48;
 
 // @ts-ignore: decorator
 @inline export const FORMAT_F32: i32 = 0;

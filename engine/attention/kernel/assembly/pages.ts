@@ -1,7 +1,7 @@
 import { elementSize } from './formats';
 import {
   LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_NUM_KV_HEADS, LAYER_VALUE_PAGES, LAYER_VALUE_SCALES,
-  STEP_BLOCK_TABLES, STEP_TABLE_STARTS,
+  STEP_BLOCK_TABLES, STEP_SELECTION, STEP_TABLE_STARTS,
 } from './layout';
 
 // Where the pages of a sequence are. A page holds one block of one KV head; its index is the same
@@ -13,6 +13,27 @@ import {
 export function tableOf(step: usize, sequence: i32): usize {
   const start = load<u32>(<usize>load<u32>(step, STEP_TABLE_STARTS) + (<usize>sequence << 2));
   return <usize>load<u32>(step, STEP_BLOCK_TABLES) + (<usize>start << 2);
+}
+
+/** Where the selection of a sequence's pages begins; 0: all are read. */
+// @ts-ignore: decorator
+@inline
+export function selectionOf(step: usize, sequence: i32): usize {
+  const selection = <usize>load<u32>(step, STEP_SELECTION);
+  if (selection == 0) return 0;
+  return selection + <usize>load<u32>(<usize>load<u32>(step, STEP_TABLE_STARTS) + (<usize>sequence << 2));
+}
+
+/**
+ * @param own the first block with tokens of this step: from there on, all are read
+ * @returns the first of the blocks `begin` to `end - 1` that is read, or that is not; `end` when
+ *   there is none
+ */
+export function findBlock(selection: usize, begin: i32, end: i32, own: i32, isRead: bool): i32 {
+  for (let b = begin; b < end; b++) {
+    if ((b >= own || load<u8>(selection + <usize>b) != 0) == isRead) return b;
+  }
+  return end;
 }
 
 /** Index of the page of a sequence's block and a KV head. */
