@@ -29,7 +29,7 @@ export function renderMessages(
       { param: 'messages' },
     );
   }
-  const all = withToolCalls(messages);
+  const all = withToolCalls(messages.map(withOwnFields));
   const names = namesOfCalls(all);
   const turns = all.map((message, index) => toTemplateMessage(message, index, names));
   const prompt = model.chatTemplate.renderPrompt(turns, options);
@@ -58,6 +58,16 @@ function behindText(
   const whole = (content ?? '').trimStart();
   const end = start + (text.startsWith(whole, start) ? whole : words).length;
   return { text: text.slice(0, end), client: spansWithin(client, 0, end) };
+}
+
+/**
+ * Only the assistant calls and thinks. In a message of anyone else these fields are unknown ones:
+ * they are ignored, whatever is in them.
+ */
+function withOwnFields(message: Message): Message {
+  if (message.role === 'assistant') return message;
+  const { role, content = null, name = null, tool_call_id: callId = null } = message;
+  return { role, content, name, tool_call_id: callId };
 }
 
 /**
