@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { BlockHash } from './ids.js';
 
-/** What two sequences must share, beside their tokens, to share blocks. */
+/** What two sequences must have in common, besides their tokens, to share blocks. */
 export interface CacheScope {
   /** Identifies weights and page format: K and V of another model are never a hit. */
   readonly modelFingerprint: string;
@@ -9,13 +9,17 @@ export interface CacheScope {
   readonly adapter: string | null;
   /** A tenant's secret: only sequences with the same salt hit each other's blocks. */
   readonly cacheSalt: string | null;
-  /** Which of a model's ways to compute a sequence, where that depends on its length: K and V differ; 0 where it does not. */
+  /**
+   * For models that compute K and V differently by a sequence's length: the class of its length.
+   * Else 0.
+   */
   readonly lengthClass: number;
 }
 
 /**
- * Content that some tokens stand for, such as an image's: the ids of its placeholder tokens are the same for every
- * image, so the content's own hash must enter the hashes of the blocks that hold them.
+ * Content that some tokens stand for, such as an image's: the ids of its placeholder tokens are the
+ * same for every image, so the content's own hash must enter the hashes of the blocks that hold
+ * them.
  */
 export interface ContentKey {
   /** Tokens `start` to `end - 1` of the sequence stand for the content. */
@@ -26,8 +30,9 @@ export interface ContentKey {
 }
 
 /**
- * The parent of every first block. The scope enters here once, and reaches all later blocks through the chain.
- * Encoded as JSON, so that no two scopes run together whatever their strings hold.
+ * The parent of every first block. The scope enters here once, and reaches all later blocks through
+ * the chain. Encoded as JSON, so that no two scopes have the same encoding, whatever their strings
+ * contain.
  */
 export function rootHash(scope: CacheScope): BlockHash {
   const keys = [scope.modelFingerprint, scope.adapter, scope.cacheSalt, scope.lengthClass];
@@ -35,10 +40,12 @@ export function rootHash(scope: CacheScope): BlockHash {
 }
 
 /**
- * SHA-256(parent, token ids as uint32, contents): the identity of a full block's content *and* of all that precedes
- * it. A cryptographic hash, because a collision would answer one user with another's context.
+ * SHA-256(parent, token ids as uint32, contents): the identity of a full block's content *and* of
+ * all that precedes it. A cryptographic hash, because a collision would answer one user with
+ * another's context.
  *
- * @param contents of the whole sequence; those that reach into the block count, each with its place relative to it
+ * @param contents contents of the whole sequence; those that overlap the block are hashed, with
+ *   their place relative to it
  */
 export function blockHash(
   parent: BlockHash,
@@ -50,7 +57,7 @@ export function blockHash(
   const keys = contents
     .filter((content) => content.start < end && content.end > start)
     .map((content) => [content.start - start, content.end - start, content.key]);
-  // The tokens have a fixed size, so what follows them cannot be taken for one.
+  // The tokens have a fixed size, so the keys after them cannot be mistaken for tokens.
   const suffix = keys.length > 0 ? Buffer.from(JSON.stringify(keys)) : null;
   const parentBytes = 32;
   const input = Buffer.allocUnsafe(parentBytes + (end - start) * 4 + (suffix?.length ?? 0));

@@ -29,13 +29,16 @@ export interface BlockPlace {
   readonly parent: BlockId;
 }
 
-/** No more of a kind are kept between two `takeSamples` calls: they are samples anyway. */
+/**
+ * Maximum number of samples of one kind between two `takeSamples` calls; further ones are dropped.
+ */
 const MAX_PENDING = 256;
 
 /**
- * What has happened to each block since it was allocated, until it is allocated again: also while it is free and its
- * content is cached. Maps, metrics and eviction policies read this one history. It is recorded always, because it cannot
- * be reconstructed when a reader comes. It costs seven numbers and a reference for each block.
+ * What has happened to each block from one allocation to the next, also while it is free and its
+ * content is cached. Maps, metrics and eviction policies read this one history. It is always
+ * recorded, because it cannot be reconstructed when a reader connects. It costs seven numbers and a
+ * reference for each block.
  */
 export class BlockHistory {
   readonly #options: BlockHistoryOptions;
@@ -77,7 +80,10 @@ export class BlockHistory {
     return this.#parents[block] as BlockId;
   }
 
-  /** What a lookup finds in it; null while it is not cached. The same content has the same hash whenever it returns. */
+  /**
+   * Hash of its content, by which lookups find it; null while it is not cached. Equal content
+   * always has the same hash.
+   */
   content(block: BlockId): BlockHash | null {
     return this.#contents[block];
   }
@@ -87,7 +93,7 @@ export class BlockHistory {
     return this.#allocatedAt[block];
   }
 
-  /** When it was last allocated, hit, or given back by its last user. */
+  /** When it was last allocated, hit, or released by its last user. */
   usedAt(block: BlockId): number {
     return this.#usedAt[block];
   }
@@ -139,7 +145,7 @@ export class BlockHistory {
     this.#contents.fill(null);
   }
 
-  /** What has come together since the last call; null when there is nothing. */
+  /** Samples since the last call; null when there are none. */
   takeSamples(): ResidencySamples | null {
     if (this.#lifetimes.length + this.#gaps.length === 0) return null;
     const samples = {

@@ -2,7 +2,7 @@ import type { BlockHistory } from './block-history.js';
 import type { BlockPool } from './block-pool.js';
 import { type BlockId, NO_BLOCK } from './ids.js';
 
-/** What a block is to a reader of the whole pool; the index is its number in a map. */
+/** States of a block; a map stores their indexes. */
 export const BLOCK_STATES = ['free', 'cached', 'used', 'shared'] as const;
 
 const FREE = 0;
@@ -14,7 +14,7 @@ const SHARED = 3;
 export interface BlockMap {
   /** Indexes of `BLOCK_STATES`. */
   readonly states: Uint8Array;
-  /** Place in its sequence, 0 for the first tokens; -1 for free blocks. */
+  /** Index in its sequence's table, 0 for the first tokens; -1 for free blocks. */
   readonly positions: Int32Array;
   /** The block before it in its sequence when it was allocated; -1 for first and free blocks. */
   readonly parents: Int32Array;

@@ -3,20 +3,20 @@ import { compareRank } from './policies.js';
 import type { Sequence } from './sequence.js';
 
 /**
- * Sequences that no reader wants to go on for now: they are not scheduled. They keep their blocks until a sequence that
- * runs, or waits to, needs them. A sequence that still computes the prompt of others is only marked.
+ * Paused sequences, which are not scheduled. They keep their blocks until a running or waiting
+ * sequence needs them. A sequence that still computes the prompt of others is only marked.
  */
 export class PausedSequences {
   readonly #ids = new Set<SequenceId>();
   /** In order of service. */
   readonly #parked: Sequence[] = [];
 
-  /** Sequences that are set aside. */
+  /** Number of sequences that are set aside. */
   get size(): number {
     return this.#parked.length;
   }
 
-  /** Also one whose prompt is still computed for others. */
+  /** Marks a sequence as paused, even while its prompt is computed for others. */
   mark(id: SequenceId): void {
     this.#ids.add(id);
   }
@@ -26,12 +26,12 @@ export class PausedSequences {
     return this.#ids.delete(id);
   }
 
-  /** Whether all sequences that it stands for are paused: none has a use for its next token. */
+  /** Whether all sequences that it stands for are paused, so that its next token is not needed. */
   covers(sequence: Sequence): boolean {
     return this.#ids.size > 0 && sequence.ids.every((id) => this.#ids.has(id));
   }
 
-  /** Sets a sequence aside, blocks and all. */
+  /** Sets a sequence aside with its blocks. */
   park(sequence: Sequence): void {
     let index = this.#parked.length;
     while (index > 0 && compareRank(sequence, this.#parked[index - 1]) < 0) index -= 1;
@@ -46,7 +46,7 @@ export class PausedSequences {
     return true;
   }
 
-  /** The next to lose its blocks: of those that have any, the one that is served last. */
+  /** The next to lose its blocks: the last in order of service that has any. */
   lastWithBlocks(): Sequence | undefined {
     return this.#parked.findLast(({ blocks }) => !blocks.isEmpty);
   }
@@ -56,7 +56,10 @@ export class PausedSequences {
     return this.#parked.values();
   }
 
-  /** @throws Error when a mark belongs to no live sequence, or a sequence that computes for others is set aside */
+  /**
+   * @throws Error when a mark has no live sequence, or a sequence that computes for others is set
+   *   aside
+   */
   checkIntegrity(live: ReadonlyMap<SequenceId, Sequence>): void {
     for (const id of this.#ids) {
       if (!live.has(id)) throw new Error(`${id} is paused and not here`);

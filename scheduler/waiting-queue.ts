@@ -1,9 +1,9 @@
 import { compareRank, type Ranked } from './policies.js';
 
 /**
- * Requests in order of service: a binary heap that knows where each of its items is, so that an abort in the
- * middle of a long line costs O(log n). A preempted request needs no special way to the front: its rank is smaller
- * than that of all who arrived after it.
+ * Requests in order of service: a binary heap that knows the place of each item, so that an abort
+ * in the middle of a long queue costs O(log n). A preempted request needs no special treatment: its
+ * rank is smaller than that of all later requests.
  */
 export class WaitingQueue<R extends Ranked> {
   readonly #heap: R[] = [];

@@ -1,4 +1,4 @@
-// What programs with a server of their own import: `import { octavo } from 'octavo/server'`.
+// Entry point for programs with their own server: `import { octavo } from 'octavo/server'`.
 export { type OctavoPluginOptions, octavo } from './mount/fastify-plugin.js';
 export {
   createFetchHandler,

@@ -2,10 +2,10 @@ import { type Logger, pino, stdTimeFunctions } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 
 /**
- * Lines for people when they watch (a terminal), JSON for machines otherwise. A reader that goes away (`octavo serve | head`) ends the log,
- * not the server: those whose requests run have nothing to do with it. A disk that is full loses lines until it has room again.
+ * Writes readable lines on a terminal, and JSON otherwise. A reader that closes the pipe
+ * (`octavo serve | head`) ends the log, not the server. While the disk is full, lines are lost.
  *
- * @param warn told once when the log cannot be written
+ * @param warn called once when the log cannot be written
  */
 export function createLogger(
   level: string,

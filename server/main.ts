@@ -30,7 +30,7 @@ export async function main(): Promise<number> {
   }
 }
 
-/** One line for people; the stack only for those who asked for details. */
+/** Prints one line for the user, and the stack with `--log-level debug`. */
 function report(error: unknown, verbose: boolean): number {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`octavo: ${message.replaceAll(/\s*\p{Cc}+\s*/gu, ' ')}\n`);
@@ -38,7 +38,7 @@ function report(error: unknown, verbose: boolean): number {
   return error instanceof OctavoError ? error.entry.exitCode : 1;
 }
 
-/** As far as it is known when something goes wrong. */
+/** The log level, as far as it is known when an error occurs. */
 function logLevel(program: Command): unknown {
   const options = program.commands.map((command) => command.opts<Options>()['logLevel']);
   return options.flat().find((level) => level !== undefined) ?? process.env['OCTAVO_LOG_LEVEL'];

@@ -19,7 +19,8 @@ const INSPECT_SETTINGS = new Set<string>(['dtype', 'quantize', 'quantizeNbits', 
 const settingsOf = (options: Options): Settings => loadSettings(flagTexts(options), process.env);
 
 /**
- * The commands and their flags. What a command runs is loaded when it runs: `--help` and errors of usage need neither model nor server.
+ * The commands and their flags. What a command runs is loaded when it runs: `--help` and errors of
+ * usage need neither model nor server.
  *
  * @param finish told the exit code by the command that ran
  */

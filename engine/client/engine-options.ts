@@ -2,12 +2,12 @@ import { modelCacheDir } from '../environment/model-cache-dir.js';
 import type { EngineSettings } from '../settings.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
-/** The settings of an engine, and one of the metrics about it. */
+/** The settings of an engine, and the setting of its cache metrics. */
 export interface StartSettings extends EngineSettings {
   readonly kvMetricsSampleRate: number;
 }
 
-/** What an engine's thread is started with, of settings as flags and the library have them. */
+/** Converts settings, as flags and the library have them, to the options of the engine's thread. */
 export function engineOptions(settings: StartSettings, modelDir: string): WorkerEngineOptions {
   const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
   return {

@@ -5,26 +5,29 @@ import type { TokenConstraint } from '../sampling/token-constraint.js';
 
 export interface GrammarRequest {
   readonly spec: GrammarSpec;
-  /** Whose share of the threads it takes. */
+  /** The client whose share of the threads is used. */
   readonly client: string;
-  /** Completions: each has a state of its own. */
+  /** Number of sequences; each has its own state. */
   readonly count: number;
   /** Tokens that end a text; all of them are allowed exactly where the grammar may end. */
   readonly stopTokenIds: readonly TokenId[];
-  /** The model's own; at least one. */
+  /** The model's own end tokens; at least one. */
   readonly eosTokenIds: readonly TokenId[];
-  /** The text ends only where it cannot go on (`ignore_eos`), instead of anywhere where it may end. */
+  /**
+   * Whether the text ends only where it cannot continue (`ignore_eos`), instead of wherever it may
+   * end.
+   */
   readonly isLongest: boolean;
 }
 
 /**
- * Turns grammars into constraints for the sampler, off the step loop. Implementations: threads with the grammar library, and scripted
- * ones in tests.
+ * Compiles grammars to constraints for the sampler, outside the step loop. Implementations: threads
+ * with the grammar library, and scripted ones in tests.
  */
 export interface GrammarSource {
   /**
-   * @returns one constraint for each completion, whose first mask is known
-   * @throws OctavoError `invalid_request` when the grammar does not compile, and what of it
+   * @returns one constraint for each sequence, once its first mask is known
+   * @throws OctavoError `invalid_request` when the grammar does not compile; names the reason
    */
   constrain(request: GrammarRequest, signal: AbortSignal): Promise<readonly GrammarConstraint[]>;
   /** Ends its threads. Idempotent. */
@@ -33,8 +36,8 @@ export interface GrammarSource {
 
 export interface GrammarConstraint extends TokenConstraint {
   /**
-   * Set by `mask` when there is none, for whatever reason. `mask` gives null then, and the completion must not go on: what it gets after that
-   * is not what was asked for.
+   * Set by `mask` when it cannot provide a mask, for whatever reason. `mask` then returns null, and
+   * the sequence must end: further tokens would not follow the grammar.
    */
   readonly failure: OctavoError | null;
 }

@@ -5,9 +5,9 @@ import type { Candidates } from '../sampling/candidates.js';
 /**
  * A log-softmax at a few places of a row.
  *
- * @param logit of the token that stands there
- * @param total sum over the vocabulary of `exp(logit - largest)`
- * @param count how many of the most likely tokens
+ * @param logit the logit of the token at this position
+ * @param total the sum over the vocabulary of `exp(logit - largest)`
+ * @param count number of most likely tokens
  */
 export function tokenLogprobs(
   logit: number,

@@ -5,24 +5,25 @@ import type { TokenLogprobs } from '../protocol/outputs.js';
 export interface ScoredToken {
   readonly id: TokenId;
   readonly logprobs: TokenLogprobs;
-  /** Where its text begins, in characters (code points) from the beginning of the completion. */
+  /** Where its text begins, in code points from the beginning of the output. */
   readonly offset: number;
 }
 
 /**
- * Tokens that wait for their text. A token goes out once text from where it begins is shown, so that
+ * Tokens that wait for their text. A token is released once text from its beginning on is shown, so
+ * that
  *
- * - tokens that share a character go out with that character,
- * - a token whose end is held back as a possible stop string goes out with its beginning,
- * - tokens inside a stop string never go out.
+ * - tokens that share a character are released with that character,
+ * - a token whose end is held back as a possible stop string is released with its beginning,
+ * - tokens inside a stop string are never released.
  */
 export class HeldTokens {
-  /** In their order; `start` in UTF-16 units, never falling. */
+  /** In order; `start` is in UTF-16 units and never falls. */
   #held: { readonly start: number; readonly token: ScoredToken }[] = [];
   #length = 0;
   #characters = 0;
 
-  /** @param text what the detokenizer gave for the token; '' while a character is incomplete */
+  /** @param text the detokenizer's text for the token; '' while a character is incomplete */
   add(id: TokenId, logprobs: TokenLogprobs, text: string): void {
     const token = { id, logprobs, offset: this.#characters };
     this.#held.push({ start: this.#length, token });
@@ -36,7 +37,7 @@ export class HeldTokens {
     return this.#take(end < 0 ? this.#held.length : end);
   }
 
-  /** The rest, when all text is shown. */
+  /** Releases the rest, when all text is shown. */
   flush(): ScoredToken[] {
     return this.#take(this.#held.length);
   }
@@ -46,7 +47,7 @@ export class HeldTokens {
   }
 }
 
-/** Code points, as OpenAI counts offsets. */
+/** Number of code points, in which OpenAI counts offsets. */
 export function countCharacters(text: string): number {
   let count = text.length;
   for (let i = 1; i < text.length; i++) {

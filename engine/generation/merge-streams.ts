@@ -1,19 +1,22 @@
 /**
- * Reads several streams at once and yields their values as they come, each with its stream's index. At most one value of
- * each stream is read ahead, so that a slow reader slows the streams down.
+ * Reads several streams at once and yields their values as they arrive, each with its stream's
+ * index. At most one value of each stream is read ahead, so that a slow reader slows the streams
+ * down.
  *
- * Whoever stops reading must also make the streams end (abort them): those with a read under way cannot be closed otherwise.
+ * A caller that stops reading must also abort the streams: a stream with a pending read cannot be
+ * closed otherwise.
  */
 export async function* mergeStreams<Value>(
   streams: readonly AsyncIterable<Value>[],
 ): AsyncGenerator<{ index: number; value: Value }, void> {
   if (streams.length === 1) {
-    // Most requests: no race, which would cost six promises a token.
+    // The common case avoids a race, which would cost six promises for each token.
     for await (const value of streams[0]) yield { index: 0, value };
     return;
   }
   const iterators = streams.map((stream) => stream[Symbol.asyncIterator]());
-  // In the order in which they came: a race over all that is pending would cost each value as much as there are streams.
+  // Settled reads in order of arrival: a race over all pending reads would make the cost of each
+  // value grow with the number of streams.
   let settled: Settled<Value>[] = [];
   let wake = (): void => undefined;
   const settle = (read: Settled<Value>): void => {
@@ -23,7 +26,7 @@ export async function* mergeStreams<Value>(
   const read = (index: number): void =>
     void iterators[index].next().then(
       (result) => settle({ index, result }),
-      // Thrown when its turn has come.
+      // Thrown when it is its turn.
       (error: unknown) => settle({ index, error }),
     );
   for (const index of iterators.keys()) read(index);
@@ -51,7 +54,7 @@ export async function* mergeStreams<Value>(
   }
 }
 
-/** A read that is over: with a result, or else with what was thrown. */
+/** A settled read: a result or an error. */
 interface Settled<Value> {
   readonly index: number;
   readonly result?: IteratorResult<Value, unknown>;
@@ -62,6 +65,6 @@ async function closeQuietly(iterator: AsyncIterator<unknown>): Promise<void> {
   try {
     await iterator.return?.();
   } catch {
-    // The error that ended the merge has been thrown already.
+    // The error that ended the merge has already been thrown.
   }
 }

@@ -19,23 +19,23 @@ import type { MessageForm } from './generate-text.js';
 import type { FieldGrammar } from './output-constraint.js';
 import { outputConstraint } from './output-constraint.js';
 
-/** What a request's messages and tools mean for the engine. */
+/** The consequences of a request's messages and tools for the engine. */
 export interface MessagePlan {
   readonly prompt: PromptText;
-  /** Null: the text is content from end to end. */
+  /** Null when all text is content. */
   readonly message: MessageForm | null;
   readonly grammar: GrammarSpec | null;
-  /** What must be known of the grammar before anything runs. */
+  /** Checks of the grammar that must pass before the request runs. */
   readonly checks: readonly GrammarCheck[];
 }
 
-/** How the model's messages are read. Chosen once for a server. */
+/** How the model's messages are parsed. Chosen once for a model. */
 export class MessageForms {
   readonly tools: ToolFormat | null;
   readonly reasoning: ReasoningParserName;
   readonly #model: ServedModel;
   readonly #seen: boolean;
-  /** Markers that the tokenizer has as tokens of their own. */
+  /** Markers that are special tokens of the tokenizer. */
   readonly #shownTokens: ReadonlySet<TokenId>;
 
   constructor(
@@ -57,7 +57,7 @@ export class MessageForms {
     this.#shownTokens = new Set(ids.filter((id) => id !== undefined));
   }
 
-  /** For the log: what was chosen, and how. */
+  /** Describes the choice for the log. */
   describe(): string {
     const calls = `tool calls are read as ${this.tools?.name ?? 'text'}`;
     const how = this.#seen ? ' (auto, by the chat template)' : '';
@@ -65,15 +65,16 @@ export class MessageForms {
   }
 
   /**
-   * What must be written, and how it is read.
+   * Plans what the model must write, and how it is parsed.
    *
-   * A grammar cannot choose special tokens. So if the marker that begins a forced call is one, it is written into the prompt; and
-   * where thinking could not be ended, or would come before that marker, the prompt closes it.
+   * A grammar cannot choose special tokens. So if the marker that begins a forced call is one, it
+   * is written into the prompt. Where thinking could not be ended, or would precede that marker,
+   * the prompt closes it.
    *
-   * @param rendered the prompt as the chat template has it
-   * @param tools null: nothing may be called, so nothing is a call
-   * @param answer what the answer must follow, if the model does not call; null: nothing
-   * @throws OctavoError `invalid_request` for wishes that do not go together
+   * @param rendered the prompt as the chat template wrote it
+   * @param tools null when no tool may be called, so that nothing is parsed as a call
+   * @param answer grammar of an answer without calls; null for none
+   * @throws OctavoError `invalid_request` for options that exclude each other
    */
   plan(
     rendered: PromptText,

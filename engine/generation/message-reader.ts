@@ -5,19 +5,20 @@ import type { ToolCallParser, ToolEvent } from '../tools/tool-format.js';
 /** A part of an assistant's message, in the order in which it was written. */
 export type MessageEvent = ToolEvent | { readonly kind: 'reasoning'; readonly text: string };
 
-/** What the text of a completion is read for, besides its stop strings. */
+/** Parsers of a sequence's text, besides its stop strings. */
 export interface MessageParsers {
   readonly think: ThinkParser | null;
   readonly tools: ToolCallParser | null;
-  /** The completion ends behind so many calls. */
+  /** Number of calls after which the sequence ends. */
   readonly maxCalls: number;
 }
 
 export const NO_PARSERS: MessageParsers = { think: null, tools: null, maxCalls: Infinity };
 
 /**
- * Reads one completion's text: reasoning first, then tool calls, and stop strings in what is left. So a stop string ends the answer
- * only, never the reasoning or a call's arguments, of whose form clients know nothing.
+ * Parses one sequence's text: first reasoning, then tool calls, and stop strings in the rest. So a
+ * stop string ends only the answer, never reasoning or a call's arguments, whose form clients do
+ * not know.
  */
 export class MessageReader {
   readonly #parsers: MessageParsers;
@@ -28,7 +29,7 @@ export class MessageReader {
   #stopped = false;
   #stopString: string | null = null;
   #mayStop = true;
-  /** Tokens before it is known whether they are reasoning. */
+  /** Number of tokens of which it is not known yet whether they are reasoning. */
   #undecidedTokens = 0;
   #reasoningTokens = 0;
 
@@ -41,17 +42,20 @@ export class MessageReader {
     this.#matcher = this.#newMatcher();
   }
 
-  /** A stop string, or the last call that is allowed, has ended the message: nothing may be pushed any more. */
+  /**
+   * Whether a stop string, or the last allowed call, has ended the message. Do not push any more
+   * then.
+   */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** The stop string that has ended the message, if one has. */
+  /** The stop string that ended the message, or null. */
   get stopString(): string | null {
     return this.#stopString;
   }
 
-  /** Tokens of the reasoning so far, its tags included. */
+  /** Number of reasoning tokens so far, including the tags. */
   get reasoningTokens(): number {
     return this.#reasoningTokens;
   }
@@ -59,7 +63,7 @@ export class MessageReader {
   /**
    * Takes the text of one token, which may be empty.
    *
-   * @param mayStop false: stop strings that are complete with it are text
+   * @param mayStop false when stop strings that complete with it are ordinary text
    */
   push(piece: string, mayStop: boolean): void {
     this.#mayStop = mayStop;
@@ -73,7 +77,7 @@ export class MessageReader {
     }
   }
 
-  /** The text's end has come. @param piece what the detokenizer still held back */
+  /** Call at the end of the text. @param piece text that the detokenizer still held back */
   flush(piece: string, mayStop: boolean): void {
     this.#mayStop = mayStop;
     const { think, tools } = this.#parsers;
@@ -85,7 +89,7 @@ export class MessageReader {
     if (!this.#stopped) this.#showHeld();
   }
 
-  /** What has been read since the last time; neighboring pieces of a kind are one. */
+  /** Returns the events since the last call; adjacent pieces of one kind are joined. */
   take(): MessageEvent[] {
     const events = this.#events;
     this.#events = [];
@@ -130,7 +134,7 @@ export class MessageReader {
     }
   }
 
-  /** A stop string does not reach over a call. */
+  /** A stop string cannot span a call. */
   #showHeld(): void {
     this.#show({ kind: 'content', text: this.#matcher.flush() });
     this.#matcher = this.#newMatcher();

@@ -1,6 +1,6 @@
 /**
- * Keeps the first `dimensions` components (Kusupati et al. 2022, Matryoshka representations) and scales them to length 1.
- * A zero vector stays zero.
+ * Keeps the first `dimensions` components (Kusupati et al. 2022, Matryoshka representations) and
+ * scales them to length 1. A zero vector stays zero.
  */
 export function truncateAndNormalize(embedding: Float32Array, dimensions: number): Float32Array {
   const cut = embedding.slice(0, dimensions);

@@ -2,10 +2,12 @@ import { OctavoError } from '../errors.js';
 import { contextExceeded } from '../text/assert-may-fit.js';
 
 /**
- * How many tokens may be generated.
+ * The number of tokens that may be generated.
  *
- * @param asked what the client wants, if it says so: that must fit. `standard` is only cut to what is left
- * @throws OctavoError `context_length_exceeded` with both numbers; `invalid_request` for an empty prompt
+ * @param asked the client's limit, which must fit. `standard`, used when there is none, is reduced
+ *   to the rest of the context
+ * @throws OctavoError `context_length_exceeded` with both numbers; `invalid_request` for an empty
+ *   prompt
  */
 export function outputBudget(options: {
   readonly promptTokens: number;

@@ -3,7 +3,7 @@ import type { GrammarSpec, StructurePart } from '../protocol/request.js';
 import { callsOrAnswer, onlyCalls } from '../tools/call-grammar.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 
-/** What a request wants its output to be like, and the field that says so. */
+/** The grammar that a request's output must follow, and the field that states it. */
 export interface FieldGrammar {
   readonly spec: GrammarSpec;
   readonly field: string;
@@ -11,17 +11,21 @@ export interface FieldGrammar {
 
 export interface OutputConstraint {
   readonly grammar: GrammarSpec;
-  /** The same as parts of a text before which the model may think; null: before this grammar nothing can stand. */
+  /**
+   * The same as parts of a text that reasoning may precede; null when nothing can precede this
+   * grammar.
+   */
   readonly thinkable: readonly StructurePart[] | null;
 }
 
 /**
- * What one completion must follow: calls if they are forced; else the answer's grammar, or calls where there are tools; else, with
- * `strict` tools, free text or calls.
+ * The grammar of one sequence: calls if they are forced; else the answer's grammar, or calls if
+ * there are tools; else, with `strict` tools, free text or calls.
  *
- * @param marker a special token with which calls begin, so that a grammar cannot choose them freely; '' otherwise
+ * @param marker the special token with which calls begin, which a grammar cannot choose; '' when
+ *   there is none
  * @returns null when the output is free
- * @throws OctavoError `invalid_request` for wishes that do not go together
+ * @throws OctavoError `invalid_request` for options that exclude each other
  */
 export function outputConstraint(
   tools: ToolPlan | null,
@@ -50,7 +54,7 @@ const ofParts = (parts: readonly StructurePart[]): OutputConstraint => ({
   thinkable: parts,
 });
 
-/** @returns null for a grammar that is a text of its own */
+/** @returns null for a grammar that must be the whole text */
 function partsOf(spec: GrammarSpec): readonly StructurePart[] | null {
   switch (spec.kind) {
     case 'structure':

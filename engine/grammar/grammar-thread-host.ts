@@ -93,8 +93,9 @@ export class GrammarThreadHost implements MatcherHost {
   }
 
   /**
-   * Compiles a grammar. Call it for one grammar at a time, and only while `live` is 0. @throws
-   * OctavoError `invalid_request`; the thread may have ended, too
+   * Compiles a grammar. Call it for one grammar at a time, and only while `live` is 0.
+   *
+   * @throws OctavoError `invalid_request`; the thread may have ended, too
    */
   async compile(key: string, spec: GrammarSpec, timeoutMs: number): Promise<void> {
     // The time for loading does not count.

@@ -48,7 +48,9 @@ export class MaskSlot {
   }
 
   /**
-   * Sleeps until a step is done, for at most this many milliseconds. @returns whether it is done
+   * Sleeps until a step is done, for at most this many milliseconds.
+   *
+   * @returns whether it is done
    */
   wait(step: number, milliseconds: number): boolean {
     for (;;) {

@@ -3,7 +3,7 @@ import type { SchedulingPolicy } from '../../scheduler/policies.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { Dtype } from '../importer/variants.js';
 
-/** Everything an engine thread is started with. Plain data: it crosses a thread border. */
+/** Options of an engine thread. Plain data, because it crosses a thread boundary. */
 export interface EngineOptions {
   /** Directory in the layout of a Hugging Face ONNX model. */
   readonly modelDir: string;
@@ -12,49 +12,52 @@ export interface EngineOptions {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly kvCacheBytes: number;
-  /** Which of the directory's ONNX files; without it, the one that `auto` prefers. */
+  /** Which of the directory's ONNX files is used; default `auto`. */
   readonly dtype?: Dtype | 'auto';
   readonly kvDtype: KvDtype;
-  /** Null: what the model was made for. */
+  /** Null for the model's own context length. */
   readonly maxModelLength: number | null;
-  /** For ONNX Runtime and the attention alike, the engine thread included. */
+  /** Number of threads of ONNX Runtime, and of the attention including the engine thread. */
   readonly threads: number;
   readonly enablePrefixCaching: boolean;
-  /** Which cached block is reused first. */
+  /** The order in which cached blocks are reused. */
   readonly evictionPolicy: EvictionPolicyName;
   readonly schedulingPolicy: SchedulingPolicy;
-  /** Tokens of one prompt in one step, at most; 0 leaves it to the budget. */
+  /** Maximum number of tokens of one prompt in one step; 0 for no limit but the step's budget. */
   readonly longPrefillThreshold: number;
-  /** Share of the KV blocks whose lives are measured, 0 to 1. */
+  /** Fraction of KV blocks that are sampled for metrics, 0 to 1. */
   readonly kvMetricsSampleRate: number;
-  /** File to which every decision of the scheduler is appended; absent: none. */
+  /** File to which every decision of the scheduler is appended; absent for none. */
   readonly traceSteps?: string;
-  /** Where hashes of the model's files are remembered; absent: they are hashed at each start. */
+  /** Directory in which hashes of the model's files are kept; absent to hash them at each start. */
   readonly hashCacheDir?: string;
-  /** Absent: weights are multiplied as the model has them. */
+  /** Absent to use the model's weights as they are. */
   readonly quantize?: EngineQuantization;
 }
 
-/** W8A8: products of int8 weights and activations. */
+/** W8A8: matmuls of int8 weights and activations. */
 export interface EngineQuantization {
   readonly kind: 'w8a8';
-  /** Weights that are packed in 2, 4 or 8 bits too (MatMulNBits). */
+  /** Whether weights that are packed in 2, 4 or 8 bits (MatMulNBits) are quantized, too. */
   readonly nbits: boolean;
-  /** Where rewritten models are kept. */
+  /** Directory of rewritten models. */
   readonly cacheDir: string;
 }
 
-/** What the engine has come to, once the model is loaded. */
+/** Facts about an engine with a loaded model. */
 export interface EngineInfo {
   readonly vocabSize: number;
   /** Width of the hidden states, and of embeddings. */
   readonly hiddenSize: number;
-  /** Longest prompt plus output, in tokens. */
+  /** Maximum length of prompt plus output, in tokens. */
   readonly maxModelLength: number;
   readonly blockSize: number;
   readonly numBlocks: number;
-  /** Tokens of one step, at most: what was asked for, or what the model's graph takes if that is less. */
+  /**
+   * Maximum number of tokens of one step: the option's value, or the limit of the model's graph if
+   * that is lower.
+   */
   readonly maxNumBatchedTokens: number;
-  /** Lines for the log: first which file was loaded and why, then what the importer did to it. */
+  /** Lines for the log: the file that was loaded and why, then what the importer did. */
   readonly modelNotes?: readonly string[];
 }

@@ -2,11 +2,11 @@ import type { ResidencySamples } from '../../kvcache/block-history.js';
 import type { BlockMap } from '../../kvcache/block-map.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 
-/** The newest figures of an engine; sent with every step. */
+/** The latest figures of an engine; sent with every step. */
 export interface EngineStats {
   readonly running: number;
   readonly waiting: number;
-  /** Neither running nor waiting, until their readers have read. */
+  /** Sequences that neither run nor wait until their readers have read. */
   readonly paused: number;
   /** Since the start. */
   readonly preemptions: number;
@@ -15,34 +15,43 @@ export interface EngineStats {
   readonly steps: number;
 }
 
-/** Milliseconds of a step by phase; what is left of `total` is JavaScript around ONNX Runtime's calls. */
+/**
+ * Milliseconds of a step by phase; the rest of `total` is JavaScript around the calls of ONNX
+ * Runtime.
+ */
 export interface StepTimings {
-  /** Planning, and asking what completions need of the rows. */
+  /** Planning, and building the query of the rows. */
   readonly schedule: number;
   /** Inside ONNX Runtime. */
   readonly segments: number;
-  /** Between the segments: writing K and V, and attending. */
+  /** Between the segments: writing K and V, and attention. */
   readonly attention: number;
-  /** Sampling, and taking the results in. */
+  /** Sampling, and applying the results. */
   readonly sample: number;
   readonly total: number;
 }
 
-/** One step, for those who watch. */
+/** A report of one step, for listeners. */
 export interface StepReport {
-  /** Computed in it, over all sequences. */
+  /** Number of tokens computed, over all sequences. */
   readonly numTokens: number;
   readonly timings: StepTimings;
-  /** What became known since the last step; null when nothing did. */
+  /** Block lifetimes that became known since the last step; null for none. */
   readonly residency: ResidencySamples | null;
 }
 
-/** Blocks and requests between two steps, for those who watch. */
+/** Blocks and requests between two steps, for listeners. */
 export interface EngineSnapshot {
-  /** When it was taken, milliseconds on the engine's clock; `blocks` and `requests` use the same. */
+  /**
+   * When it was taken, in milliseconds on the engine's clock, which `blocks` and `requests` use,
+   * too.
+   */
   readonly time: number;
   readonly stats: EngineStats;
   readonly blocks: BlockMap;
-  /** All that run or are paused; of those that wait, the first. A request whose grammar is being compiled is in `stats` only. */
+  /**
+   * All running and paused requests, and the first of those that wait. Requests whose grammar is
+   * being compiled are in `stats` only.
+   */
   readonly requests: readonly SequenceProgress[];
 }

@@ -1,19 +1,23 @@
 import type { AttentionSite, Segment } from '../importer/imported-model.js';
 import { siteInputs } from '../importer/recognizers/recognizer.js';
 
-/** What of a step's tensors is read for the last time where. */
+/** Where each of a step's tensors is read for the last time. */
 export interface Lifetimes {
-  /** By segment: outputs of earlier segments that no one reads after it. */
+  /** By segment: outputs of earlier segments that are not read after it. */
   readonly afterSegment: readonly (readonly string[])[];
-  /** By site: outputs of segments that no one reads after it. */
+  /** By site: outputs of segments that are not read after it. */
   readonly afterSite: readonly (readonly string[])[];
-  /** By site: whether only the next segment reads its output, so that the next site may write over it. */
+  /**
+   * By site: whether only the next segment reads its output, so that the next site may overwrite
+   * it.
+   */
   readonly isLent: readonly boolean[];
 }
 
 /**
- * Lifetimes of what segments compute, in the order segment 0, site 0, segment 1, ... Outputs that neither a segment nor a site reads are the
- * step's answer and outlive it. What sites compute is the runner's own memory.
+ * Lifetimes of segments' outputs, in the order segment 0, site 0, segment 1, ... Outputs that
+ * neither a segment nor a site reads are the step's answer and outlive it. Outputs of sites are in
+ * the runner's own memory.
  */
 export function lifetimes(
   segments: readonly Pick<Segment, 'inputs' | 'outputs'>[],

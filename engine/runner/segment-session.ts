@@ -7,13 +7,13 @@ export interface LoadedSegment extends Pick<Segment, 'inputs' | 'outputs'> {
   readonly session: InferenceSession;
 }
 
-/** What of a model a session needs beside the segment itself. */
+/** What a session needs from the model besides its segment. */
 export type SessionContext = Pick<ImportedModel, 'weightsDir' | 'saturates'>;
 
 /**
  * All segments of a model, ready to run.
  *
- * @param threads ONNX Runtime's inside one operator
+ * @param threads threads of ONNX Runtime inside one operator
  * @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment
  */
 export async function loadSegments(
@@ -29,7 +29,9 @@ export async function loadSegments(
   return segments;
 }
 
-/** @param asWritten nodes run as the graph has them, for looking at each */
+/**
+ * @param asWritten runs nodes without ONNX Runtime's graph optimizations, to observe each of them
+ */
 export async function createSession(
   segment: Pick<Segment, 'index' | 'model'>,
   { weightsDir, saturates }: SessionContext,
@@ -41,11 +43,13 @@ export async function createSession(
     graphOptimizationLevel: asWritten ? 'disabled' : 'all',
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // A pattern is one block of memory for each number of tokens that was ever in a step: with 512 tokens a step it held another
-    // gigabyte, was made anew in the second step of a size, and no step was quicker for it.
+    // A memory pattern is a block of memory for each number of tokens that a step ever had. With
+    // 512 tokens in a step, it took another gigabyte, was created again in the second step of a
+    // size, and made no step faster.
     enableMemPattern: false,
-    // Every session has its own pool, and an idle pool that spins takes the cores from the segment that runs:
-    // 24 segments took 280 to 400 ms a pass with spinning and 19 to 23 ms without, on two cores.
+    // Every session has its own thread pool, and an idle pool that spins takes the cores from the
+    // running segment: on two cores, a pass of 24 segments took 280 to 400 ms with spinning and 19
+    // to 23 ms without.
     extra: {
       session: {
         force_spinning_stop: '1',

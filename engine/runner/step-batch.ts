@@ -1,19 +1,19 @@
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import { type AttentionBatch, joinTables } from '../attention/paged-attention.js';
 
-/** A plan as the arrays that the graph and the attention read. */
+/** A plan as arrays that the graph and the attention read. */
 export interface StepBatch {
   readonly numTokens: number;
   /** `[T]` int64 */
   readonly inputIds: BigInt64Array;
-  /** `[T]` int64: each token's place in its sequence. */
+  /** `[T]` int64: each token's position in its sequence. */
   readonly positionIds: BigInt64Array;
-  /** `[T]` int64: how long each token's sequence is, tokens of later steps included. */
+  /** `[T]` int64: length of each token's sequence, including tokens of later steps. */
   readonly sequenceLengths: BigInt64Array;
   readonly attention: AttentionBatch;
 }
 
-/** Lays the plan's sequences end to end, without padding. */
+/** Concatenates the plan's sequences, without padding. */
 export function buildStepBatch(plan: StepPlan): StepBatch {
   const { sequences, numTokens } = plan;
   const inputIds = new Int64Writer(numTokens);
@@ -49,14 +49,17 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
   };
 }
 
-/** Small non-negative numbers as int64. */
+/** Converts small non-negative numbers to int64. */
 export function int64(values: readonly number[]): BigInt64Array {
   const writer = new Int64Writer(values.length);
   for (const value of values) writer.push(value);
   return writer.array;
 }
 
-/** Fills an int64 array with small non-negative numbers by their low words, without making a BigInt of each. */
+/**
+ * Fills an int64 array with small non-negative numbers by writing their low words, without a BigInt
+ * for each.
+ */
 class Int64Writer {
   readonly array: BigInt64Array;
   readonly #words: Int32Array;

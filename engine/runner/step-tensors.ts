@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-node';
 import { STEP_INPUT } from '../importer/imported-model.js';
 import type { StepBatch } from './step-batch.js';
 
-/** Bytes of 128 for as many rows as are asked for: the same for every step, because ONNX Runtime only reads them. */
+/** Bytes of 128 for any number of rows. Steps share them, because ONNX Runtime only reads them. */
 export class ZeroPoints {
   #bytes = new Uint8Array(0);
 
@@ -12,7 +12,7 @@ export class ZeroPoints {
   }
 }
 
-/** What a step feeds to the segments, by name. */
+/** The tensors that a step feeds to the segments, by name. */
 export function stepTensors(batch: StepBatch, zeroPoints: ZeroPoints): Map<string, Tensor> {
   const row = [1, batch.numTokens];
   return new Map<string, Tensor>([

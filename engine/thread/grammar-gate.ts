@@ -3,21 +3,21 @@ import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js
 import type { OctavoError } from '../errors.js';
 import type { EngineRequest } from '../protocol/request.js';
 
-/** A request whose grammar is compiled, or refused. */
+/** A request whose grammar has been compiled or refused. */
 export type Admission =
   | { readonly request: EngineRequest; readonly constraints: readonly GrammarConstraint[] }
   | { readonly request: EngineRequest; readonly error: unknown };
 
 /** A request whose grammar is being compiled. */
 interface Waiting {
-  /** Completions that nobody has aborted. */
+  /** Sequences that have not been aborted. */
   readonly ids: Set<SequenceId>;
   readonly controller: AbortController;
 }
 
 /**
- * Where requests with a grammar wait until it is compiled, and where their constraints are watched afterwards. Nothing of it runs between two
- * steps but the taking of what is ready.
+ * Holds requests until their grammar is compiled, and monitors their constraints afterwards. Only
+ * `takeReady` and `takeFailures` run on the step path.
  */
 export class GrammarGate {
   readonly #source: GrammarSource;
@@ -26,13 +26,13 @@ export class GrammarGate {
   readonly #admitted = new Map<SequenceId, GrammarConstraint>();
   #ready: (() => Admission | null)[] = [];
 
-  /** @param onReady called when `takeReady` has something new */
+  /** @param onReady called when `takeReady` has new results */
   constructor(source: GrammarSource, onReady: () => void) {
     this.#source = source;
     this.#onReady = onReady;
   }
 
-  /** Completions that wait. */
+  /** Number of sequences that wait. */
   get numWaiting(): number {
     return this.#waiting.size;
   }
@@ -71,7 +71,7 @@ export class GrammarGate {
     );
   }
 
-  /** @returns false when the completion does not wait here */
+  /** @returns false when the sequence does not wait here */
   abort(id: SequenceId): boolean {
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;
@@ -81,14 +81,14 @@ export class GrammarGate {
     return true;
   }
 
-  /** Between two steps: what has been compiled since the last time. */
+  /** Call between two steps: returns what has been compiled since the last call. */
   takeReady(): Admission[] {
     const ready = this.#ready;
     this.#ready = [];
     return ready.map((take) => take()).filter((admission) => admission !== null);
   }
 
-  /** After a step: completions whose constraint has failed. Each is told once. */
+  /** Call after a step: returns sequences whose constraint has failed, each once. */
   takeFailures(): { id: SequenceId; error: OctavoError }[] {
     const failures: { id: SequenceId; error: OctavoError }[] = [];
     for (const [id, { failure }] of this.#admitted) {
@@ -99,7 +99,7 @@ export class GrammarGate {
     return failures;
   }
 
-  /** A completion has ended: its constraint is nobody's concern. */
+  /** Stops monitoring a sequence that has ended. */
   forget(id: SequenceId): void {
     this.#admitted.delete(id);
   }

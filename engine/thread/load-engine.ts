@@ -29,21 +29,23 @@ export interface LoadedEngine {
   readonly runner: ModelRunner;
   readonly scheduler: Scheduler;
   readonly cache: KvCacheManager;
-  /** Tells models and page formats apart; a part of every block's hash. */
+  /** Identifies model and page format; a part of every block's hash. */
   readonly modelFingerprint: string;
 }
 
-/** What an engine takes from its surroundings; absent, the process' own. */
+/** Sources of time and randomness; by default the process' own. */
 export interface EngineSurroundings {
   /** Monotonic, milliseconds. */
   readonly now?: () => number;
-  /** Uniform in [0, 1): which blocks are sampled for metrics. Tokens do not depend on it. */
+  /**
+   * Uniform in [0, 1); selects the blocks that are sampled for metrics. Tokens do not depend on it.
+   */
   readonly random?: () => number;
   /** Called while weights are rewritten for the model cache. */
   readonly onConversion?: ConversionProgress;
 }
 
-/** Builds an engine from a model directory: import, pages, sessions, a first step, scheduler. */
+/** Creates an engine from a model directory: import, pages, sessions, a warm-up step, scheduler. */
 export async function loadEngine(
   options: EngineOptions,
   surroundings: EngineSurroundings = {},
@@ -54,7 +56,7 @@ export async function loadEngine(
   const hashing = new AbortController();
   // A thread hashes the files while this one imports them.
   const content = contentHash(file, { cacheDir, signal: hashing.signal });
-  // What is wrong with the files, the import says better.
+  // The import reports errors of the files better.
   content.catch(() => undefined);
   try {
     return await build(options, surroundings, config, content);
@@ -63,7 +65,7 @@ export async function loadEngine(
   }
 }
 
-/** @param content hash of the model's files */
+/** @param content the hash of the model's files */
 async function build(
   options: EngineOptions,
   surroundings: EngineSurroundings,
@@ -142,7 +144,10 @@ async function build(
   return { core, info, runner, scheduler, cache, modelFingerprint };
 }
 
-/** @throws OctavoError `kv_pool_too_small`, `usage`: sizes that cannot serve one request, with the numbers */
+/**
+ * @throws OctavoError `kv_pool_too_small`, `usage` when the sizes cannot serve one request; states
+ *   the numbers
+ */
 function sizeEngine(
   options: EngineOptions,
   model: ImportedModel,
@@ -193,9 +198,10 @@ function sizeEngine(
 }
 
 /**
- * Blocks of another model, or in another format, must never be a hit; those of the same model may be, wherever it lies.
+ * Blocks of another model or format must never be a cache hit; those of the same model may be,
+ * wherever it is stored.
  *
- * @param content hash of the model's files, before anything was rewritten
+ * @param content the hash of the model's files, before any rewriting
  */
 function fingerprint(content: string, model: ImportedModel, options: EngineOptions): string {
   const { rewrites, weights } = model.report;

@@ -3,10 +3,11 @@ import { OctavoError } from '../errors.js';
 const GIB = 2 ** 30;
 
 /**
- * What lies in memory for certain must fit into what the process may use. Beyond that the system ends it, without a word, on the day on
- * which the cache is full.
+ * Checks that weights and cache fit into the memory that the process may use. Otherwise, the system
+ * would kill the process without a message once the cache is full.
  *
- * @param limit bytes that the system allows the process (a cgroup's limit); 0, or more than there is: no limit
+ * @param limit bytes that the system allows the process (a cgroup's limit); 0, or more than the
+ *   machine has, means no limit
  * @throws OctavoError `system_limit`
  */
 export function assertWithinMemory(

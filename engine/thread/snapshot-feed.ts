@@ -1,6 +1,6 @@
 import type { EngineSnapshot } from '../protocol/reports.js';
 
-/** Milliseconds between two snapshots, at least. */
+/** Minimum milliseconds between two snapshots. */
 const INTERVAL_MS = 250;
 
 export interface SnapshotFeedOptions {
@@ -11,8 +11,9 @@ export interface SnapshotFeedOptions {
 }
 
 /**
- * Takes snapshots of an engine while somebody watches, at most four a second, and none when nothing has changed. It has no timer:
- * whoever drives the engine calls it between two steps, the only time at which blocks and requests agree.
+ * Takes snapshots of an engine while they are on: at most four a second, and none without changes.
+ * It has no timer: the engine's loop calls it between two steps, the only time at which blocks and
+ * requests are consistent.
  */
 export class SnapshotFeed {
   readonly #options: SnapshotFeedOptions;
@@ -24,18 +25,18 @@ export class SnapshotFeed {
     this.#options = options;
   }
 
-  /** @param on also when it is on already: somebody new has come, who has seen nothing yet */
+  /** @param on true also when it is already on: a new listener has seen no snapshot yet */
   watch(on: boolean): void {
     this.#watched = on;
     this.#changed = on;
   }
 
-  /** Blocks or requests are not what they were. */
+  /** Call when blocks or requests have changed. */
   touch(): void {
     this.#changed = true;
   }
 
-  /** Milliseconds until a snapshot is due, 0 or less when it is; null when none is wanted. */
+  /** Milliseconds until a snapshot is due, 0 or less when it is due; null when none is needed. */
   get dueIn(): number | null {
     if (!this.#watched || !this.#changed) return null;
     return this.#lastAt + INTERVAL_MS - this.#options.now();

@@ -1,5 +1,5 @@
-// Runs the engine's thread from TypeScript sources: `new Worker('worker.ts')` does not pass through a loader that
-// the main thread has registered. Compiled code starts worker.js directly.
+// Runs the engine's thread from TypeScript sources: `new Worker('worker.ts')` does not use a loader
+// that the main thread has registered. Compiled code starts worker.js directly.
 import { register } from 'tsx/esm/api';
 
 register();

@@ -6,13 +6,13 @@ import type { EngineOptions } from '../protocol/options.js';
 import { EngineLoop } from './engine-loop.js';
 import { loadEngine } from './load-engine.js';
 
-// The engine's thread: ONNX Runtime and the attention block it for milliseconds at a time, which is why
-// HTTP and text live elsewhere.
+// The engine's thread. ONNX Runtime and the attention block it for milliseconds at a time, so HTTP
+// and text run in another thread.
 
 const port = parentPort;
 if (!port) throw new Error('the engine runs in a worker thread');
 const send = (message: EngineMessage): void => {
-  // A map of the blocks is a megabyte: it moves, everything else is copied.
+  // A snapshot's map of the blocks is a megabyte, so it is transferred; everything else is copied.
   const columns = message.type === 'snapshot' ? Object.values(message.snapshot.blocks) : [];
   port.postMessage(
     message,

@@ -3,9 +3,10 @@ import type { BlockId } from '../ids.js';
 const NOT_QUEUED = -1;
 
 /**
- * Blocks by rank: a binary min-heap over typed arrays that knows where each block is, so that a hit takes one out of the
- * middle in O(log n). Of equal ranks, the block that came first goes first: a sequence gives its blocks back last first,
- * so the tail of a chain goes before its head.
+ * Blocks by rank: a binary min-heap over typed arrays that knows where each block is, so that a hit
+ * takes one out of the middle in O(log n). Among equal ranks, the block that was added first is
+ * taken first: a sequence releases its last block first, so the tail of a chain is reused before
+ * its head.
  */
 export class BlockHeap {
   /** Blocks; entry 0 has the smallest rank. */
@@ -13,7 +14,7 @@ export class BlockHeap {
   /** By block: its index in the heap. */
   readonly #places: Int32Array;
   readonly #ranks: Float64Array;
-  /** By block: when it came, counted in blocks. */
+  /** By block: the number of blocks added before it. */
   readonly #arrivals: Float64Array;
   #size = 0;
   #arrived = 0;
@@ -34,7 +35,7 @@ export class BlockHeap {
     return this.#places[block] !== NOT_QUEUED;
   }
 
-  /** The rank with which the block came last. */
+  /** The rank with which the block was last added. */
   rank(block: BlockId): number {
     return this.#ranks[block];
   }

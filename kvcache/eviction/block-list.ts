@@ -3,8 +3,9 @@ import type { BlockId } from '../ids.js';
 const NOT_QUEUED = -1;
 
 /**
- * Blocks in an order: an intrusive doubly linked list over two typed arrays. A prefix hit takes a free block out of
- * the middle, so a deque would cost O(n) where this costs O(1), and no node is ever allocated.
+ * Blocks in an order: an intrusive doubly linked list over two typed arrays. A prefix hit takes a
+ * free block out of the middle, so a deque would cost O(n) where this costs O(1), and no node is
+ * ever allocated.
  *
  * Slot `capacity` is the sentinel: its `next` is the head, its `previous` the tail.
  */

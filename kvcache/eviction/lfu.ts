@@ -6,14 +6,15 @@ import type { EvictionPolicy } from './eviction-policy.js';
 const WITHOUT_CONTENT = Number.NEGATIVE_INFINITY;
 
 /**
- * Least frequently used first, with dynamic ageing (LFU-DA, Arlitt et al. 2000): a block's rank is the number of
- * sequences that have used its content plus the rank of the last block that was given up. So what was popular once goes
- * in the end, when newer content has been used about as often since.
+ * Least frequently used first, with dynamic aging (LFU-DA, Arlitt et al. 2000): a block's rank is
+ * the number of sequences that have used its content, plus the rank of the last block that was
+ * evicted. So content that was popular once is evicted in the end, when newer content has been used
+ * about as often since.
  */
 export class LfuEviction implements EvictionPolicy {
   readonly #history: BlockHistory;
   readonly #heap: BlockHeap;
-  /** Rank of the last block that was given up with its content. */
+  /** Rank of the last block that was evicted with its content. */
   #age = 0;
 
   constructor(numBlocks: number, history: BlockHistory) {

@@ -3,8 +3,8 @@ import { BlockList } from './block-list.js';
 import type { EvictionPolicy } from './eviction-policy.js';
 
 /**
- * Least recently used first, as vLLM has it. Blocks without content are worthless and go before all others. A sequence
- * gives its blocks back last first, so of one chain the tail goes before the head.
+ * Least recently used first, as in vLLM. Blocks without content are reused before all others. A
+ * sequence releases its last block first, so the tail of a chain is reused before its head.
  */
 export class LruEviction implements EvictionPolicy {
   /** Head: reused next. */

@@ -3,13 +3,14 @@ import type { BlockId } from '../ids.js';
 import { BlockList } from './block-list.js';
 import type { EvictionPolicy } from './eviction-policy.js';
 
-/** Share of the pool that content which was used again may fill. */
+/** Fraction of the pool for content that has been used more than once. */
 const PROTECTED_SHARE = 0.8;
 
 /**
- * Segmented LRU (Karedla et al. 1994): content that only one sequence has used is on probation, and goes before all that
- * was used again. So a flood of prompts that never return takes nothing but the places of its like. Content that was
- * used again fills a bounded share of the pool; beyond it, the least recently used of it is put on probation once more.
+ * Segmented LRU (Karedla et al. 1994): content that only one sequence has used is on probation, and
+ * is evicted before all content that was used again. So a flood of prompts that never return evicts
+ * only its own kind. Content that was used again fills a bounded fraction of the pool; beyond it,
+ * its least recently used blocks return to probation.
  */
 export class SegmentedLruEviction implements EvictionPolicy {
   readonly #history: BlockHistory;

@@ -1,11 +1,11 @@
 /**
- * Where a browser and a client find the server: for people who watch the start.
+ * Addresses of the page and the API, shown on the terminal at the start.
  *
  * @param url as it listens, e.g. `http://0.0.0.0:8000`
  */
 export function addresses(url: string): string {
   const { port, hostname } = new URL(url);
-  // All addresses of the machine: this one works in its own browser.
+  // When the server listens on all addresses, this one works in the machine's own browser.
   const isAny = hostname === '0.0.0.0' || hostname === '[::]';
   const base = isAny ? `http://localhost:${port}` : url;
   return [

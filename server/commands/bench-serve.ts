@@ -5,8 +5,8 @@ import { Progress } from '../../bench/serve/progress.js';
 const INTERRUPTED = 130;
 
 /**
- * `octavo bench serve`: loads an endpoint and prints what it measured. Ctrl-C ends the run and prints what there is, a second one
- * ends the process.
+ * `octavo bench serve`: loads an endpoint and prints what it measured. Ctrl-C ends the run and
+ * prints what there is, a second one ends the process.
  *
  * @returns the exit code: 1 when no request succeeded
  */

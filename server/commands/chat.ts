@@ -12,7 +12,8 @@ const HELP = `  /help            what there is
   Ctrl-C stops the answer, Ctrl-D leaves. A line that ends with \\ goes on in the next one.`;
 
 /**
- * `octavo chat`: a conversation on the terminal, without a server. In a pipe, each line is a message, and only answers are printed.
+ * `octavo chat`: a conversation on the terminal, without a server. In a pipe, each line is a
+ * message, and only answers are printed.
  *
  * @returns the exit code
  */
@@ -20,7 +21,7 @@ export async function chat(options: GenerateOptions, settings: Settings): Promis
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   const local = await LocalModel.load(settings, log);
   try {
-    // A model without a chat template is told at once, not after the first message.
+    // Reports a model without a chat template at once, not after the first message.
     local.encodeChat([{ role: 'user', content: 'x' }]);
     return await new Conversation(local, options).run();
   } finally {
@@ -106,7 +107,7 @@ class Conversation {
         process.stderr.write(`\u001b[2m${answer.summary}\u001b[22m\n`);
       }
     } catch (error) {
-      // What only this message meets does not end the conversation.
+      // An error of one message does not end the conversation.
       if (!(error instanceof OctavoError) || error.entry.type !== 'invalid_request_error')
         throw error;
       const advice = error.kind === 'context_length_exceeded' ? '; /clear begins anew' : '';
@@ -117,7 +118,7 @@ class Conversation {
   }
 }
 
-/** Lines of standard input, one at a time; what is typed meanwhile waits. */
+/** Reads lines of standard input, one at a time; lines typed meanwhile are queued. */
 class Lines {
   readonly #reader: Interface;
   readonly #waiting: string[] = [];
@@ -142,7 +143,7 @@ class Lines {
       this.#ended = true;
       this.#give(null);
     });
-    // At the prompt, Ctrl-C takes back what was typed.
+    // At the prompt, Ctrl-C clears the line.
     this.#reader.on('SIGINT', () => {
       process.stdout.write(this.#reader.line === '' ? '\n(Ctrl-D leaves)\n' : '^C\n');
       this.#reader.write(null, { ctrl: true, name: 'e' });
@@ -174,7 +175,7 @@ class Lines {
   #give(line: string | null): void {
     const take = this.#take;
     this.#take = null;
-    // While an answer is printed, the terminal is an ordinary one, and Ctrl-C a signal.
+    // While an answer is printed, the terminal is in its normal mode, so Ctrl-C sends a signal.
     if (this.#isTerminal && !this.#ended) process.stdin.setRawMode(false);
     take?.(line);
   }

@@ -8,8 +8,8 @@ import { StandardOutput } from './standard-output.js';
 const INTERRUPTED = 130;
 
 /**
- * `octavo generate`: streams one completion to stdout. Ctrl-C ends it after what has been printed, and so does a reader who has enough
- * (`octavo generate ... | head`).
+ * `octavo generate`: streams one completion to stdout. Ctrl-C ends it, and so does a reader that
+ * closes the pipe (`octavo generate ... | head`).
  *
  * @param given the prompt; `-` or none is read from standard input
  * @returns the exit code
@@ -48,7 +48,7 @@ export async function generate(
 /**
  * All of standard input, without the line's end that `echo` adds.
  *
- * @throws OctavoError `usage` when nobody said that it is to be typed, or nothing came
+ * @throws OctavoError `usage` on a terminal without `-`, or for empty input
  */
 async function readPrompt(given: '-' | undefined): Promise<string> {
   if (given === undefined && process.stdin.isTTY) {

@@ -13,7 +13,10 @@ import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { downloadObserver } from './conversion-progress.js';
 
-/** What only shows when the model runs: a model that is inspected without an error is one that is served. */
+/**
+ * Finds errors that show only when the model runs, so that a model that passes inspection can be
+ * served.
+ */
 async function tryRows(model: ImportedModel): Promise<void> {
   const segments = await loadSegments(model, availableParallelism());
   try {
@@ -23,7 +26,10 @@ async function tryRows(model: ImportedModel): Promise<void> {
   }
 }
 
-/** `octavo inspect`: prints what was recognized in a model's graph, and what `--quantize` would rewrite. */
+/**
+ * `octavo inspect`: prints what was recognized in a model's graph, and what `--quantize` would
+ * rewrite.
+ */
 export async function inspect(
   modelName: string,
   settings: Pick<Settings, 'dtype' | 'quantize' | 'quantizeNbits'>,

@@ -1,13 +1,13 @@
 type Terminal = Pick<NodeJS.WriteStream, 'isTTY' | 'write'> & { readonly columns?: number };
 
 const WIDTH = 30;
-/** Less than this is done before anybody could read how far it is. */
+/** Smaller totals finish before a bar could be read, so none is shown. */
 const SMALL = 1e6;
 
 /** Bytes that are done of something that takes a while: `total` is known from the start. */
 export type ShowProgress = (what: string, done: number, total: number) => void;
 
-/** A bar for people who watch, a line for each tenth otherwise. */
+/** A bar on a terminal; otherwise, a line for each tenth. */
 export function progressBar(terminal: Terminal, log: (line: string) => void): ShowProgress {
   let last = '';
   return (what, done, total) => {
@@ -26,7 +26,7 @@ export function progressBar(terminal: Terminal, log: (line: string) => void): Sh
     const end = isDone ? '\n' : '';
     const state = `${String(step).padStart(3)} %  ${size}`;
     const columns = terminal.columns ?? 120;
-    // A line that wraps cannot be written over: what does not fit goes, the bar first.
+    // A wrapped line cannot be overwritten, so what does not fit is left out, first the bar.
     const line = [`${what} [${bar}] ${state}`, `${what} ${state}`].find(
       (text) => text.length < columns,
     );

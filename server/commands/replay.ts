@@ -5,7 +5,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { type ReplayResult, replayTrace } from '../../engine/trace/replay.js';
 
 /**
- * `octavo replay`: makes the decisions of a traced scheduler again, and says where this program decides otherwise.
+ * `octavo replay`: repeats the decisions of a traced scheduler, and reports the first that differs.
  *
  * @returns the exit code: 0 when every decision is the same
  */

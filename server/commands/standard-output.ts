@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 
-/** As a shell shows a program that a broken pipe has ended: 128 plus SIGPIPE. */
+/** Exit code of a program that a broken pipe has ended: 128 plus SIGPIPE. */
 const BROKEN_PIPE = 141;
 
-/** Text to stdout at its reader's pace, until the reader leaves. */
+/** Writes text to stdout at the reader's pace, until the reader closes the pipe. */
 export class StandardOutput {
   #error: NodeJS.ErrnoException | null = null;
 
-  /** @param onBroken told once when nothing can be written any more */
+  /** @param onBroken called once when nothing can be written any more */
   constructor(onBroken: () => void = () => undefined) {
     process.stdout.on('error', (error) => {
       if (this.#error === null) onBroken();
@@ -22,13 +22,13 @@ export class StandardOutput {
   /** Resolves when there is room for more. */
   async write(text: string): Promise<void> {
     if (text === '' || process.stdout.write(text)) return;
-    // An error has been noted by then.
+    // The error handler has recorded the error by then.
     await once(process.stdout, 'drain').catch(() => undefined);
   }
 
   /**
    * @returns 0, or the code for a reader who has left
-   * @throws what else kept the text from being written
+   * @throws any other error of writing
    */
   exitCode(): number {
     if (this.#error === null) return 0;

@@ -4,10 +4,12 @@ import { OctavoError } from '../../engine/errors.js';
 import type { Settings } from './settings.js';
 
 /**
- * Adds the keys of `--api-key-file` to those of `--api-key`. A file keeps keys out of the process list and of the environment, and is what
- * Docker, Kubernetes and systemd give a secret as. One key a line; empty lines and lines that begin with # are none.
+ * Adds the keys of `--api-key-file` to those of `--api-key`. A file keeps keys out of the process
+ * list and of the environment, and is what Docker, Kubernetes and systemd give a secret as. One key
+ * a line; empty lines and lines that begin with # are none.
  *
- * @throws OctavoError `usage` for a file that cannot be read, or has no key: a server that was to be closed must not be open
+ * @throws OctavoError `usage` for a file that cannot be read, or has no key: the server must not
+ *   start without the keys it was to have
  */
 export function withKeysOfFile(settings: Settings): Settings {
   const { apiKeyFile: path } = settings;

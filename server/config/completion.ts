@@ -6,7 +6,10 @@ export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
 export type Shell = (typeof SHELLS)[number];
 
-/** One command: the words that lead to it, what may follow, and the values that are known of its flags. */
+/**
+ * One command: the words that lead to it, what may follow, and the values that are known of its
+ * flags.
+ */
 interface CommandWords {
   /** Without `octavo`: '', 'serve', 'bench serve'. */
   readonly path: string;
@@ -18,8 +21,9 @@ interface CommandWords {
 type Values = readonly string[] | null;
 
 /**
- * A script that completes commands, flags and the values of choices: `source <(octavo completion bash)`. It holds all words, so that no
- * process is started at a press of Tab; another version of Octavo has another script.
+ * A script that completes commands, flags and the values of choices:
+ * `source <(octavo completion bash)`. It holds all words, so that no process is started at a press
+ * of Tab; another version of Octavo has another script.
  */
 export function completionScript(shell: Shell, program: Command): string {
   const commands = listCommands(program);
@@ -69,7 +73,9 @@ complete -o default -F _octavo octavo
 `;
 }
 
-/** After a flag with known values come those; after another that takes one, the shell's own: files. */
+/**
+ * After a flag with known values come those; after another that takes one, the shell's own: files.
+ */
 function valueCases(commands: readonly CommandWords[]): string[] {
   return commands.flatMap(({ path, flags }) => {
     const lines = [];

@@ -14,7 +14,10 @@ import {
 /** Texts given on the command line, unparsed, by setting. */
 export type FlagTexts = Partial<Record<SettingName, string[]>>;
 
-/** Adds the flags of all settings (`all`) or of those that concern the engine to a command, in their groups. */
+/**
+ * Adds the flags of all settings (`all`) or of those that concern the engine to a command, in their
+ * groups.
+ */
 export function addSettingFlags(command: Command, scope: 'engine' | 'all'): void {
   for (const [name, schema] of listSettings(scope)) addSettingFlag(command, name, schema);
 }
@@ -54,7 +57,10 @@ export function flagTexts(options: Record<string, unknown>): FlagTexts {
   return texts;
 }
 
-/** Rewrites a complaint of commander into our one line; help and version output pass through as null. */
+/**
+ * Rewrites a complaint of commander into our one line; help and version output pass through as
+ * null.
+ */
 export function usageError(error: CommanderError, command: Command): OctavoError | null {
   if (error.exitCode === 0) return null;
   const quoted = clip(/'([^']*)'/.exec(error.message)?.[1] ?? '');

@@ -12,8 +12,8 @@ import {
 import { SERVICE_ADDRESS } from './unknown-variables.js';
 
 /**
- * Merges flags over environment variables over defaults. In a variable, the values of a repeatable setting
- * are separated by commas. An empty variable counts as not set.
+ * Merges flags over environment variables over defaults. In a variable, the values of a repeatable
+ * setting are separated by commas. An empty variable counts as not set.
  *
  * @throws OctavoError `usage` for the first bad value, naming its flag or variable
  */

@@ -1,4 +1,6 @@
-/** The candidate that differs from `word` by the fewest edits, if it is close enough to be a slip. */
+/**
+ * The candidate that differs from `word` by the fewest edits, if it is close enough to be a slip.
+ */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   // Longer input cannot be near any flag, and the distance costs length times length.
   if (word.length > 64) return null;

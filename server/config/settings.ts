@@ -11,8 +11,8 @@ import {
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /**
- * Every setting of Octavo. Flags, environment variables, defaults, validation and `--help` are derived from it:
- * `maxNumSeqs` is `--max-num-seqs` and `OCTAVO_MAX_NUM_SEQS`.
+ * Every setting of Octavo. Flags, environment variables, defaults, validation and `--help` are
+ * derived from it: `maxNumSeqs` is `--max-num-seqs` and `OCTAVO_MAX_NUM_SEQS`.
  */
 export const SettingsSchema = Type.Object({
   ...ENGINE_SETTINGS,

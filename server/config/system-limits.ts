@@ -1,29 +1,34 @@
 import { readFileSync } from 'node:fs';
 import { OctavoError } from '../../engine/errors.js';
 
-/** What the system allows this process; infinite where it says nothing. */
+/** Limits of the system for this process; Infinity when unknown. */
 export interface SystemLimits {
   readonly openFiles: number;
   /** Bytes. */
   readonly addressSpace: number;
 }
 
-/** Modules are files, and are read side by side. */
+/** Minimum number of open files: modules are files, and are read concurrently. */
 const FEWEST_FILES = 200;
 
-/** Files of the process that are no connections: modules, threads, the model, the log. */
+/** Open files that are no connections: modules, threads, the model, the log. */
 const OWN_FILES = 60;
 
 /** Connections beyond `--max-connections`: the reserve, and those that are being closed. */
 const EXTRA_CONNECTIONS = 320;
 
-/** V8 reserves addresses, not memory, for each memory of WebAssembly, so that it need not check bounds. */
+/**
+ * Minimum address space: V8 reserves addresses, not memory, for each WebAssembly memory, to avoid
+ * bounds checks.
+ */
 const LEAST_ADDRESSES = 24 * 2 ** 30;
 
 /** Commands that run a model. */
 const ENGINE_COMMANDS: ReadonlySet<string | undefined> = new Set(['serve', 'generate', 'chat']);
 
-/** As Linux tells them; other systems tell nothing that Node can read. */
+/**
+ * Reads the limits on Linux. On other systems, Node cannot read them, and they count as infinite.
+ */
 export function readSystemLimits(path = '/proc/self/limits'): SystemLimits {
   let text = '';
   try {
@@ -38,7 +43,7 @@ export function readSystemLimits(path = '/proc/self/limits'): SystemLimits {
   return { openFiles: soft('Max open files'), addressSpace: soft('Max address space') };
 }
 
-/** @returns OctavoError `system_limit` when the command cannot even start, else null */
+/** @returns OctavoError `system_limit` when the command cannot start; else null */
 export function tooLittleFor(
   command: string | undefined,
   { openFiles, addressSpace }: SystemLimits,
@@ -58,10 +63,10 @@ export function tooLittleFor(
   );
 }
 
-/** The connections that can be had of those that are wanted; at least one. */
+/** The number of possible connections, at most `wanted` and at least one. */
 export function connectionsWithin({ openFiles }: SystemLimits, wanted: number): number {
   const possible = openFiles - OWN_FILES - EXTRA_CONNECTIONS;
-  // So few are not worth the full reserve: most of them are for clients.
+  // With so few, the reserve is smaller than usual: most of them are for clients.
   const few = Math.floor((openFiles - OWN_FILES) / 2);
   return Math.max(1, Math.min(wanted, Math.max(possible, few)));
 }

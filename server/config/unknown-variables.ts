@@ -3,18 +3,22 @@ import { environmentName, listSettings } from './settings.js';
 
 const PREFIX = 'OCTAVO_';
 
-/** Of the benchmarks and tests of the repository. */
+/** Variables of the repository's benchmarks and tests. */
 const TOOLS = /^OCTAVO_(BENCH|SOAK|TEST)_/;
 
-/** What Kubernetes sets in every container of a namespace that has a service called octavo, or octavo-something. */
+/**
+ * What Kubernetes sets in every container of a namespace that has a service called octavo, or
+ * octavo-something.
+ */
 const SERVICE_LINKS = /^OCTAVO_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
 
 /** The value of such a variable whose name could be a setting's: OCTAVO_PORT. */
 export const SERVICE_ADDRESS = /^(tcp|udp|sctp):\/\//;
 
 /**
- * Names variables that look like a setting and are none. A line each and no error: whoever sets variables for a group of programs, as
- * Kubernetes does, must not keep the server from starting.
+ * Warns of variables that look like a setting but are none, one line each. They are no error:
+ * variables that are set for a group of programs, as in Kubernetes, must not keep the server from
+ * starting.
  */
 export function warnOfUnknownVariables(
   environment: Readonly<Record<string, string | undefined>>,

@@ -1,8 +1,9 @@
 import type { BlockMap } from '../../kvcache/block-map.js';
 
 /**
- * Blocks that follow each other and were allocated together: first block, count, state, place of the first in its sequence (the next ones
- * have the next places; -1: none has), allocation time, parent of the first (each other's is the block before it).
+ * Blocks that follow each other and were allocated together: first block, count, state, place of
+ * the first in its sequence (the next ones have the next places; -1: none has), allocation time,
+ * parent of the first (each other's is the block before it).
  */
 export type BlockRun = readonly [
   first: number,

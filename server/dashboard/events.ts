@@ -46,6 +46,8 @@ export interface SnapshotEvent {
 
 export interface RequestEvent extends Omit<SequenceProgress, 'arrivalTime'> {
   readonly arrivedAt: number;
-  /** So many entries of the block table that the reader has stay; `blocks` are those that follow. */
+  /**
+   * So many entries of the block table that the reader has stay; `blocks` are those that follow.
+   */
   readonly kept: number;
 }

@@ -14,8 +14,8 @@ export interface Percentiles {
 }
 
 /**
- * Percentiles of the durations of the last seconds: a histogram with logarithmic buckets for each second, in a ring. Its memory does
- * not depend on how many come.
+ * Percentiles of the durations of the last seconds: a histogram with logarithmic buckets for each
+ * second, in a ring. Its memory does not depend on how many come.
  */
 export class LatencyWindow {
   readonly #slices: Uint32Array[];

@@ -1,21 +1,22 @@
 import type { Clock, Timer } from '../../engine/clock.js';
 
-/** How the process does. */
+/** Figures of the process. */
 export interface ProcessFigures {
   /** Resident memory and V8's heap in use, in bytes. */
   readonly rss: number;
   readonly heap: number;
   /** Processor time of all threads since the start, in seconds. */
   readonly cpuSeconds: number;
-  /** The longest that the event loop kept a timer waiting since the last look, in milliseconds. */
+  /** The longest delay of a timer by the event loop since the last reading, in milliseconds. */
   readonly loopDelay: number;
 }
 
 const TICK_MS = 100;
 
 /**
- * Looks at this process. The event loop's delay is measured by a timer of its own: Node's histogram forgets, when it is reset, the
- * interval in which that happens, and so a block of seconds. What is measured is short by a tick at most.
+ * Reads figures of this process. The event loop's delay is measured by a separate timer: when
+ * Node's histogram is reset, it loses the interval of the reset, and with it a block of seconds.
+ * The measured delay is short by at most one tick.
  */
 export class ProcessProbe {
   readonly #clock: Clock;
@@ -33,7 +34,7 @@ export class ProcessProbe {
   }
 
   read(): ProcessFigures {
-    // A timer of somebody else may be the first that runs after a block.
+    // Another timer may be the first to run after a block.
     this.#note();
     const loopDelay = this.#longest;
     this.#longest = 0;

@@ -3,13 +3,19 @@ import { REJECTIONS } from '../metrics/server-metrics.js';
 /** Seconds of the past that the server keeps, a sample each. */
 export const HISTORY_SECONDS = 900;
 
-/** What a sample says, in the order of its numbers. NaN (JSON: null): nothing of the kind has happened. */
+/**
+ * What a sample says, in the order of its numbers. NaN (JSON: null): nothing of the kind has
+ * happened.
+ */
 export const SAMPLE_FIELDS = [
   /** Milliseconds on the server's clock, at the end of the sample's second. */
   'time',
   /** Since the sample before. */
   'seconds',
-  /** Tokens since then: generated, of prompts that began to run, and of those the ones found in the prefix cache. */
+  /**
+   * Tokens since then: generated, of prompts that began to run, and of those the ones found in the
+   * prefix cache.
+   */
   'generated',
   'prompt',
   'cached',
@@ -33,7 +39,10 @@ export const SAMPLE_FIELDS = [
   'usedBlocks',
   /** Since the sample before. */
   'preemptions',
-  /** HTTP answers: of the API with a status below 400, and all with one of 4xx, of 5xx; clients that left before theirs. */
+  /**
+   * HTTP answers: of the API with a status below 400, and all with one of 4xx, of 5xx; clients that
+   * left before theirs.
+   */
   'succeeded',
   'clientErrors',
   'serverErrors',
@@ -49,10 +58,15 @@ export const SAMPLE_FIELDS = [
 
 export type SampleField = (typeof SAMPLE_FIELDS)[number];
 
-/** Numbers in the order of `SAMPLE_FIELDS`, rounded to what a page can show: they are sent as they are. */
+/**
+ * Numbers in the order of `SAMPLE_FIELDS`, rounded to what a page can show: they are sent as they
+ * are.
+ */
 export type Sample = readonly number[];
 
-/** Five digits are more than a chart shows, and a third of the bytes. Times and memory stay whole. */
+/**
+ * Five digits are more than a chart shows, and a third of the bytes. Times and memory stay whole.
+ */
 export function toSample(values: Readonly<Record<SampleField, number>>): Sample {
   return SAMPLE_FIELDS.map((field) => {
     const value = values[field];

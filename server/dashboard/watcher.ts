@@ -7,8 +7,8 @@ import type { RequestEvent, SnapshotEvent } from './events.js';
 export type SendEvent = (name: string, data: object) => Promise<void>;
 
 /**
- * One reader of the feed: gets of each snapshot what it does not have. While it is slow, what comes meanwhile is left out, not collected:
- * it holds two snapshots at most, the one that it knows and the newest.
+ * One reader of the feed, which gets the changes of each snapshot. For a slow reader, snapshots are
+ * skipped, not queued: at most two are held, the one that the reader has and the newest.
  */
 export class Watcher {
   readonly #send: SendEvent;
@@ -28,7 +28,9 @@ export class Watcher {
     });
   }
 
-  /** @param make called when it can be sent; not at all when a newer one of its name comes before */
+  /**
+   * @param make called when it can be sent; not at all when a newer one of its name comes before
+   */
   event(name: string, make: () => object): void {
     this.#next.set(name, make);
     if (!this.#sending) void this.#drain();

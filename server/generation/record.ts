@@ -19,13 +19,16 @@ export function newRecord(id: string, model: string): GenerationRecord {
   };
 }
 
-/** The first completion's times stand for the request. */
+/** The times of the first sequence are used for the request. */
 export function noteTimes(record: GenerationRecord, times: FirstTokenTimes): void {
   record.queueMs ??= times.queued;
   record.prefillMs ??= times.prefill;
 }
 
-/** Keeps the prompts for the log as the model reads them, special tokens included: only where somebody has asked for that. */
+/**
+ * Keeps the prompts for the log as the model reads them, including special tokens; only with
+ * `--log-prompts`.
+ */
 export function notePrompts(
   { settings, model }: Pick<AppContext, 'settings' | 'model'>,
   requests: readonly { readonly promptTokenIds: readonly TokenId[] }[],

@@ -2,13 +2,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 
-/** Everything else needs a key, so that a new route is guarded unless someone decides otherwise. */
+/** All other routes need a key, so that a new route is guarded by default. */
 const OPEN_ROUTES: ReadonlySet<string> = new Set([
   '/health',
   '/metrics',
   '/version',
   '/openapi.json',
-  // Pages hold no data; what they show is asked for with the key.
+  // Pages contain no data; they request it with the key.
   '/',
   '/dashboard',
   '/docs',
@@ -16,9 +16,10 @@ const OPEN_ROUTES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Makes the check for a set of keys; without keys everything is open.
+ * Creates the check for a set of keys; without keys, all routes are open.
  *
- * @returns a function that gives the key's fingerprint, or null where none is needed; throws OctavoError `invalid_api_key`
+ * @returns a function that gives the key's fingerprint, or null where none is needed; throws
+ *   OctavoError `invalid_api_key`
  */
 export function createKeyCheck(
   keys: readonly string[],
@@ -30,7 +31,8 @@ export function createKeyCheck(
     if (given === null) {
       throw new OctavoError('invalid_api_key', 'no API key: send authorization: Bearer <key>');
     }
-    // Digests have one length, and all are compared: the time tells nothing about any key.
+    // Digests have the same length, and all are compared, so the time reveals nothing about any
+    // key.
     const candidate = digest(given);
     const matches = digests.filter((known) => timingSafeEqual(known, candidate));
     if (matches.length === 0) throw new OctavoError('invalid_api_key', 'the API key is not valid');
@@ -38,7 +40,7 @@ export function createKeyCheck(
   };
 }
 
-/** Enough to tell a server's keys apart in its log, and too little to find one that was drawn at random. */
+/** Enough to distinguish a server's keys in its log, and too little to guess a random key. */
 function fingerprint(keyDigest: Buffer): string {
   return keyDigest.toString('hex', 0, 4);
 }

@@ -13,8 +13,9 @@ const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\s?]+)\S* HTTP\/1\.[01]\
 const LONGEST_LINE = 8192;
 
 /**
- * Answers what is not a request: bytes that are no HTTP, too many headers, a sender that stopped in the middle. Then the connection
- * ends. What was asked before on the same connection gets its answers first.
+ * Answers what is not a valid request: bytes that are no HTTP, too many headers, a sender that
+ * stopped in the middle. Then the connection ends. Earlier requests on the same connection get
+ * their answers first.
  */
 export class BrokenRequests {
   readonly #connections: Connections;
@@ -39,7 +40,7 @@ export class BrokenRequests {
   readonly answer = (error: Error, socket: Socket): void => {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-    // What follows on a broken connection is no request either.
+    // Anything that follows on a broken connection is ignored.
     if (this.#broken.has(socket)) return;
     this.#broken.add(socket);
     // A request that has not arrived whole is what is broken: this is its answer.

@@ -5,19 +5,19 @@ import type { Clock } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
 import { errorResponse } from './errors.js';
 
-/** Connections beyond the limit, for those who watch the server. */
+/** Connections beyond the limit, for monitoring. */
 const RESERVE = 64;
 
 /** What the reserve answers. */
 const RESERVED_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 
-/** A connection that has been silent for so long may be closed for a newer one. */
+/** Milliseconds of silence after which a connection may be closed for a newer one. */
 const IDLE_MS = 1000;
 
 /** Time for a client to read the last answer and to close its side. */
 const LINGER_MS = 2000;
 
-/** Connections that are ended and wait for that, at most. */
+/** Maximum number of ended connections that wait to be closed. */
 const MOST_LINGERING = 256;
 
 interface Connection {
@@ -35,14 +35,16 @@ export interface ConnectionsOptions {
 }
 
 /**
- * The server's connections: who may have one, and that each is given back.
+ * The server's connections: limits their number, and makes sure that each is closed.
  *
- *     within the limit | everything is served; when all are taken, the one that has been silent longest makes room
+ *     within the limit | everything is served; when all are taken, the one that has been
+ *                        silent longest makes room
  *     reserve (64)     | /health and /metrics are served, all else is refused with 503
  *     ended (256)      | got their last answer; closed when the client closes, or after two seconds
  *
- * So neither silent clients nor busy ones keep others, or those who watch, from a server that could answer. (Node's own `maxConnections`
- * would close connections without a word, and clients would see a broken network.)
+ * So neither silent nor busy clients keep other clients, or monitoring, from the server. (Node's
+ * own `maxConnections` would close connections without an answer, which clients see as a network
+ * error.)
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
@@ -63,7 +65,8 @@ export class Connections {
     const begin = (request: IncomingMessage, response: ServerResponse): void =>
       this.#begin(request.socket, response);
     server.prependListener('request', begin);
-    // Node's timer starts anew whenever the socket takes bytes, and fires when it has not for the server's `timeout`.
+    // Node restarts its timer whenever the socket transfers bytes; it fires after the server's
+    // `timeout` without any.
     server.on('timeout', (socket: Socket) => this.#silent(socket));
   }
 
@@ -72,7 +75,7 @@ export class Connections {
     return [...(this.#all.get(socket)?.open ?? [])];
   }
 
-  /** Whether the connection has had its last answer: what still comes on it is no request. */
+  /** Whether the connection has had its last answer; later bytes on it are no request. */
   isEnded(socket: Socket): boolean {
     return this.#ended.has(socket);
   }
@@ -88,17 +91,17 @@ export class Connections {
     if (!RESERVED_ROUTES.has(request.routeOptions.url ?? '')) throw this.#overloaded();
   }
 
-  /** Ends a connection, with last words. It is closed soon, whatever the client does. */
+  /** Ends a connection after a last text. It is closed soon, whatever the client does. */
   end(socket: Socket, text?: string): void {
     if (this.#ended.has(socket)) return;
     if (!socket.writable) return void socket.destroy();
     this.#leave(socket);
     this.#ended.add(socket);
-    // A socket that HTTP has let go (CONNECT) has nobody else who listens.
+    // A socket that HTTP has detached (CONNECT) has no other listener.
     socket.on('error', () => undefined);
     if (text === undefined) socket.end();
     else socket.end(text);
-    // Closed at once, with bytes of the client unread, it would take back the answer.
+    // If it were closed at once, with unread bytes of the client, the answer would be lost.
     socket.resume();
     const timer = this.#options.clock.startTimer(() => socket.destroy(), LINGER_MS);
     socket.once('close', () => timer.cancel());
@@ -135,14 +138,17 @@ export class Connections {
   #admitToReserve(socket: Socket): void {
     if (this.#reserve.size >= RESERVE) {
       const silent = [...this.#reserve].find((reserved) => this.#idle.has(reserved));
-      // All of it at work: the newcomer is the one that is refused.
+      // When all of the reserve is busy, the new connection is refused.
       if (!silent) return this.#evict(socket);
       this.#evict(silent);
     }
     this.#reserve.add(socket);
   }
 
-  /** One that has been served knows that connections end; to a new one, its request is answered before it has come. */
+  /**
+   * Prefers a connection that has been served: its client expects connections to end. A new
+   * connection would get an answer before its request.
+   */
   #evict(socket: Socket): void {
     const isNew = this.#all.get(socket)?.requests === 0;
     if (!isNew) return this.end(socket);
@@ -164,7 +170,7 @@ export class Connections {
     });
   }
 
-  /** It holds no place any more; the first of the reserve gets a place that is free. */
+  /** Frees the connection's place, which the first of the reserve gets. */
   #leave(socket: Socket): void {
     this.#idle.delete(socket);
     if (this.#reserve.delete(socket) || this.#ended.has(socket)) return;
@@ -190,19 +196,20 @@ export class Connections {
   }
 }
 
-/** How often a client that has closed its side is asked whether it is still there. */
+/** Interval at which a client that has closed its side is probed. */
 const PROBE_MS = 2000;
 
-/** The answer to a probe is seen by the next one only: the socket is not read any more. */
+/** The result of a probe shows only at the next write, because the socket is not read any more. */
 const SECOND_PROBE_MS = 50;
 
-/** Emitted by responses whose headers are sent: to write something that means nothing. */
+/** Emitted on responses whose headers are sent, to write bytes without meaning. */
 export const PROBE = 'octavo:probe';
 
 /**
- * Lets a client close its side and still get its answer (`nc -N`). To the server that looks like a client that has left: only what is
- * sent to it tells them apart, because a client that has left answers with a reset. So an interim response (102, RFC 9110 section
- * 15.2) goes out while the answer has not begun. HTTP/1.0 has none: there, who closes has left.
+ * Lets a client close its side and still get its answer (`nc -N`). To the server that looks like a
+ * client that has left: only what is sent to it tells them apart, because a client that has left
+ * answers with a reset. So an interim response (102, RFC 9110 section 15.2) goes out while the
+ * answer has not begun. HTTP/1.0 has none: there, a client that closes its side counts as gone.
  */
 export function serveHalfClosed(server: Server, connections: Connections, clock: Clock): void {
   // Node knows it, and TypeScript does not.

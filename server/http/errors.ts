@@ -3,13 +3,13 @@ import type { FastifyError, FastifyReply } from 'fastify';
 import { clip } from '../../engine/clip.js';
 import { type ErrorName, OctavoError } from '../../engine/errors.js';
 
-/** Long enough for the server's own words around 200 characters of input. */
+/** Long enough for the server's own text around 200 characters of input. */
 const MAX_MESSAGE = 1000;
 
-/** Where an error does not know better. */
+/** Default of errors without their own value. */
 const RETRY_AFTER_SECONDS = 1;
 
-/** What an API client sees of an error. */
+/** An error as API clients receive it. */
 export interface ErrorBody {
   readonly error: {
     readonly message: string;
@@ -25,7 +25,7 @@ export function errorBody(error: OctavoError): ErrorBody {
   return { error: { message: publicMessage(error), type, param, code } };
 }
 
-/** Errors of our own making may name paths and internals; those go to the log only. */
+/** Internal errors may name paths and internals, which go to the log only. */
 function publicMessage(error: OctavoError): string {
   if (error.entry.status !== 500) return clip(error.message, MAX_MESSAGE);
   return error.kind === 'engine_failed'
@@ -40,7 +40,7 @@ export function sendError(reply: FastifyReply, error: OctavoError): void {
   void reply.code(status).send(errorBody(error));
 }
 
-/** Gives errors of Fastify and of anything else their place in the table. */
+/** Maps errors of Fastify and of other code to the table. */
 export function toOctavoError(error: unknown): OctavoError {
   if (error instanceof OctavoError) return error;
   const { code, statusCode } = error as Partial<FastifyError>;
@@ -68,7 +68,7 @@ const FASTIFY_ERRORS: Readonly<Record<string, [ErrorName, string]>> = {
   ],
 };
 
-/** An error as the last answer of a connection on which there is no request to answer: all its bytes. */
+/** The bytes of an error response for a connection without a request to answer. */
 export function errorResponse(
   error: OctavoError,
   headers: Readonly<Record<string, string>> = {},

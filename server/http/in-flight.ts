@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { FastifyReply } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 
-/** The generating requests that are alive, and whether new ones are taken in. */
+/** The generating requests in flight, and whether new ones are admitted. */
 export class InFlight {
   readonly #controllers = new Set<AbortController>();
   #draining = false;
@@ -12,7 +12,7 @@ export class InFlight {
     return this.#draining;
   }
 
-  /** Refuses new requests from now on. */
+  /** Refuses all later requests. */
   drain(): void {
     this.#draining = true;
   }
@@ -25,12 +25,12 @@ export class InFlight {
   /**
    * Registers a request; each `begin` needs its `end`.
    *
-   * @returns what aborts the request, by whomever
+   * @returns the controller that aborts the request
    */
   begin(): AbortController {
     this.assertAdmitting();
     const controller = new AbortController();
-    // Each sequence of a batch listens: many are no leak.
+    // Each sequence of a batch adds a listener, so many are no leak.
     setMaxListeners(0, controller.signal);
     this.#controllers.add(controller);
     return controller;
@@ -41,7 +41,7 @@ export class InFlight {
     if (this.#controllers.size === 0) this.#onIdle?.();
   }
 
-  /** Resolves when no request is alive. */
+  /** Resolves when no request is in flight. */
   async idle(): Promise<void> {
     if (this.#controllers.size === 0) return;
     await new Promise<void>((resolve) => {
@@ -49,13 +49,13 @@ export class InFlight {
     });
   }
 
-  /** Every request alive ends with this error. */
+  /** Ends every request in flight with this error. */
   abortAll(reason: OctavoError): void {
     for (const controller of this.#controllers) controller.abort(reason);
   }
 }
 
-/** Does work for a client that may leave meanwhile: the signal is aborted then. */
+/** Does work for a client; the signal is aborted when the client leaves. */
 export async function whileConnected<Result>(
   reply: FastifyReply,
   work: (signal: AbortSignal) => Promise<Result>,
@@ -71,7 +71,10 @@ export async function whileConnected<Result>(
   }
 }
 
-/** Why a connection has ended before its answer was sent: the server says so when it was the server. */
+/**
+ * Why a connection ended before its answer was sent: the server's own error, or the client has
+ * left.
+ */
 export function closedBecause({ raw }: Pick<FastifyReply, 'raw'>): OctavoError {
   const reason = raw.errored ?? raw.socket?.errored;
   if (reason instanceof OctavoError) return reason;

@@ -5,15 +5,16 @@ import { errorBody } from './errors.js';
 
 /** Holds the port while the model is loaded. */
 export interface LoadingServer {
-  /** Where it listens: with port 0, the one that it was given. */
+  /** The port; with port 0, the one that the system assigned. */
   readonly port: number;
-  /** Frees the port; further calls change nothing. */
+  /** Frees the port. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Answers everything with 503 until the server itself can take over, so that who asks for `/health` learns that it is being started, and
- * who gave a port that is in use need not wait for the model to be told.
+ * Answers every request with 503 until the server itself takes over, so that probes of `/health`
+ * get 503 instead of a refused connection, and a port in use is reported before the model is
+ * loaded.
  *
  * @throws OctavoError `port_in_use`; `usage` when the address cannot be used
  */
@@ -24,7 +25,7 @@ export async function startLoadingServer(host: string, port: number): Promise<Lo
     response.writeHead(error.entry.status, {
       'content-type': 'application/json; charset=utf-8',
       'retry-after': '1',
-      // The next request must meet the server that comes after this one.
+      // The client's next request must reach the server that follows this one.
       connection: 'close',
     });
     response.end(body);
@@ -43,7 +44,9 @@ export async function startLoadingServer(host: string, port: number): Promise<Lo
   return { port: address.port, close: () => (closed ??= close()) };
 }
 
-/** What a failed `listen` means for the one who chose host and port; what it cannot explain comes back as it is. */
+/**
+ * Converts an error of `listen` to one about host and port; unknown errors are returned unchanged.
+ */
 export function listenError(error: unknown, host: string, port: number): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE') {

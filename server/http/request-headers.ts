@@ -4,7 +4,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 
-/** Names that a browser never takes from somebody else's name server. */
+/** Names that a browser always resolves to this machine, without a name server. */
 export function isLoopbackName(name: string): boolean {
   return (
     name === 'localhost' ||
@@ -15,12 +15,12 @@ export function isLoopbackName(name: string): boolean {
 }
 
 /**
- * Makes the check of Host headers. A page of any site can have its own name lead to this machine (DNS rebinding), and then reads the
- * answers as its own: the name in the Host header is all that gives it away.
+ * Creates the check of Host headers. A site can resolve its own name to this machine (DNS
+ * rebinding), so that its pages can read our answers; only the name in the Host header reveals it.
  *
  * @param host where the server listens: on a loopback address, only loopback names are served
- * @param allowed further names, with `*.` in front for all names below, or `*` for any; given for another address, only they and
- *   loopback names are served
+ * @param allowed further names, with `*.` in front for all names below, or `*` for any; given for
+ *   another address, only they and loopback names are served
  * @returns a function that throws OctavoError `host_not_allowed`
  */
 export function createHostCheck(
@@ -32,7 +32,7 @@ export function createHostCheck(
   if (names.has('*') || (!isLocal && names.size === 0)) return () => undefined;
   const domains = [...names].flatMap((name) => (name.startsWith('*.') ? [name.slice(1)] : []));
   return (header) => {
-    // HTTP/1.0 needs none; no browser speaks it.
+    // HTTP/1.0 does not require one, and no browser uses it.
     if (header === undefined) return;
     const name = nameOf(header);
     if (isLoopbackName(name) || names.has(name)) return;
@@ -64,7 +64,7 @@ export function assertOneHost({ rawHeaders, httpVersion }: IncomingMessage): voi
 }
 
 /**
- * A body that is packed would be parsed as it stands, or fail in a way that nobody understands.
+ * A compressed body would be parsed as is, or fail with an unrelated error.
  *
  * @throws OctavoError `unsupported_media_type`
  */

@@ -6,19 +6,20 @@ import { PROBE } from './connections.js';
 
 const PING_AFTER_MS = 15_000;
 
-/** What a client that reads at all needs to take the last event. */
+/** Milliseconds in which a client that reads at all receives the last event. */
 const LAST_WORDS_MS = 5000;
 
-/** Of a stream that belongs to a request. */
+/** The request that a stream belongs to. */
 export interface SseOwner {
-  /** Who waits for a slow reader waits no longer when it is aborted. */
+  /** When it is aborted, waiting for a slow reader ends. */
   readonly controller: AbortController;
-  /** Told of what the socket has not taken yet. */
+  /** Counts what the socket has not taken yet. */
   readonly output: OutputMeter;
 }
 
 /**
- * A stream of server-sent events. Takes the reply over from Fastify: nothing else may write to it afterwards.
+ * A stream of server-sent events. Takes over the reply from Fastify; no other code may write to it
+ * afterwards.
  */
 export class SseStream {
   readonly #raw: FastifyReply['raw'];
@@ -35,7 +36,7 @@ export class SseStream {
       ...(reply.getHeaders() as OutgoingHttpHeaders),
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
-      // Proxies of the nginx kind collect a response unless they are told not to.
+      // Proxies such as nginx buffer a response unless this header forbids it.
       'x-accel-buffering': 'no',
     });
     this.#raw.flushHeaders();
@@ -48,8 +49,8 @@ export class SseStream {
    * Sends one event.
    *
    * @param name for clients that tell events apart by the `event` line
-   * @returns once the socket takes more: a caller that waits for it never piles up memory for a slow reader. Returns at
-   * once when the client is gone.
+   * @returns once the socket takes more, so a caller that waits does not accumulate memory for a
+   *   slow reader. Returns at once when the client is gone.
    */
   async send(data: object, name?: string): Promise<void> {
     if (this.#closed) return;
@@ -58,14 +59,17 @@ export class SseStream {
     if (!this.#raw.write(`${head}data: ${JSON.stringify(data)}\n\n`)) await this.#drained();
   }
 
-  /** As `send`, for data that is JSON already, in one line: a stream's chunks differ in a few places only. */
+  /**
+   * As `send`, for data that is JSON already, in one line: a stream's chunks differ in a few places
+   * only.
+   */
   async sendJson(json: string): Promise<void> {
     if (this.#closed) return;
     this.#pingTimer.restart();
     if (!this.#raw.write(`data: ${json}\n\n`)) await this.#drained();
   }
 
-  /** Ends the stream, with the marker that says it is complete. */
+  /** Ends the stream with the marker of a complete one. */
   done(): void {
     this.#pingTimer.cancel();
     if (!this.#closed) this.#raw.end('data: [DONE]\n\n');
@@ -82,7 +86,7 @@ export class SseStream {
     this.#pingTimer.cancel();
     if (this.#closed) return;
     this.#raw.end(`data: ${JSON.stringify(errorBody)}\n\n`);
-    // It may be that nobody reads, which would hold the connection for ever.
+    // If the client does not read, the connection would stay open forever.
     const timer = this.#clock.startTimer(() => this.#raw.destroy(), LAST_WORDS_MS);
     this.#raw.once('close', () => timer.cancel());
   }

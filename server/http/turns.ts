@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 
 /**
- * Long work in short turns: between two of them the event loop serves everybody else. One for a request's work.
+ * Splits a request's long work into short turns, between which the event loop serves other
+ * requests.
  */
 export class Turns {
   readonly #unitsPerTurn: number;
@@ -9,8 +10,8 @@ export class Turns {
   #units = 0;
 
   /**
-   * @param unitsPerTurn how much may be done before others get their turn
-   * @param isOver when nobody waits for the result any more
+   * @param unitsPerTurn amount of work in one turn
+   * @param isOver tells whether the result is no longer needed
    */
   constructor(unitsPerTurn: number, isOver: () => boolean = () => false) {
     this.#unitsPerTurn = unitsPerTurn;
@@ -18,7 +19,7 @@ export class Turns {
   }
 
   /**
-   * Called before each piece of the work.
+   * Call before each piece of work.
    *
    * @param units the size of the piece
    * @returns false when the rest need not be done
@@ -34,13 +35,13 @@ export class Turns {
 }
 
 /**
- * Pieces of work of many requests, each of which holds the thread for a while: one in each turn of the event loop, in the order of arrival.
- * However many come at once, everybody else waits for one of them at most.
+ * Queues pieces of work that block the thread for a while: one runs in each turn of the event loop,
+ * in order of arrival. However many arrive at once, other requests wait for at most one of them.
  */
 export class OneByOne {
   #last: Promise<void> = Promise.resolve();
 
-  /** Resolves when it is the caller's turn. What it does then, it does at once. */
+  /** Resolves when it is the caller's turn; the caller must then do its work synchronously. */
   turn(): Promise<void> {
     this.#last = this.#last.then(() => setImmediate());
     return this.#last;

@@ -3,10 +3,10 @@ import type { FastifyRequest } from 'fastify';
 import { bearerToken } from '../http/auth.js';
 
 /**
- * Who asks, for whatever is shared between clients: told apart by their keys, which were checked; else by their addresses. Keys are not
- * stored: a digest stands for them.
+ * Identifies the client of a request, for everything that clients share: by its checked key, or
+ * else by its address. A key is not stored; a digest is used instead.
  *
- * @param keyed whether the server asks for keys
+ * @param keyed whether the server requires keys
  */
 export function clientOf(request: Pick<FastifyRequest, 'headers' | 'ip'>, keyed: boolean): string {
   const token = keyed ? bearerToken(request) : null;

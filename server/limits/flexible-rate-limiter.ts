@@ -17,7 +17,10 @@ export function memoryRateLimiter(name: string, limit: number): RateLimiter {
   );
 }
 
-/** A budget per minute that all processes with the same Redis share. Rejects when Redis does not answer. */
+/**
+ * A budget per minute that all processes with the same Redis share. Rejects when Redis does not
+ * answer.
+ */
 export function redisRateLimiter(name: string, limit: number, redis: Redis): RateLimiter {
   return new FlexibleRateLimiter(
     limit,
@@ -45,7 +48,8 @@ class FlexibleRateLimiter implements RateLimiter {
       return { ...this.#budget(await this.#limiter.consume(client, amount)), allowed: true };
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
-      // The package counts what it refuses, too; a client that asks too early would never get in again.
+      // The package counts what it refuses, too; a client that asks too early would never get in
+      // again.
       await this.#limiter.reward(client, amount);
       const { resetMs } = this.#budget(refusal);
       const consumed = refusal.consumedPoints - amount;

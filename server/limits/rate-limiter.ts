@@ -8,8 +8,8 @@ export interface Budget {
 }
 
 /**
- * Counts what each client takes in a window of time. Implementations: in this process, and in Redis for several of them; both are
- * held to one suite of tests.
+ * Counts what each client takes in a window of time. Implementations: in this process, and in Redis
+ * for several of them; both are held to one suite of tests.
  */
 export interface RateLimiter {
   readonly limit: number;
@@ -20,6 +20,6 @@ export interface RateLimiter {
    * @returns the budget, and whether the charge was made; when not, nothing was charged
    */
   charge(client: string, amount: number): Promise<Budget & { readonly allowed: boolean }>;
-  /** Gives a part of an earlier charge back, if its window still lasts. */
+  /** Refunds a part of an earlier charge, if its window has not ended. */
   refund(client: string, amount: number): Promise<void>;
 }

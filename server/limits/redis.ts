@@ -2,11 +2,11 @@ import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { OctavoError } from '../../engine/errors.js';
 
-/** A command that takes this long has failed: a request waits for it. */
+/** Milliseconds after which a command has failed, because a request waits for it. */
 const COMMAND_TIMEOUT_MS = 1000;
 
 /**
- * Connects, and stays connected: a connection that is lost later is taken up again, and commands meanwhile fail at once.
+ * Connects, and reconnects whenever the connection is lost; commands fail at once meanwhile.
  *
  * @throws OctavoError `redis_unreachable` when there is no answer now
  */

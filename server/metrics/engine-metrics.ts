@@ -5,7 +5,10 @@ import type { MetricRegistry } from './metric-registry.js';
 
 const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
 
-/** Gauges and histograms of the engine itself: its queues, its cache, its steps. Follows the engine from now on. */
+/**
+ * Gauges and histograms of the engine itself: its queues, its cache, its steps. Follows the engine
+ * from now on.
+ */
 export function addEngineMetrics(
   registry: MetricRegistry,
   engine: Engine,
@@ -80,8 +83,8 @@ export function addEngineMetrics(
 }
 
 /**
- * Counters of what Octavo does not do: there is no tier behind the prefix cache, and nothing is speculated. vLLM's dashboards
- * ask for them, and the true answer is 0.
+ * Counters of what Octavo does not do: there is no tier behind the prefix cache, and nothing is
+ * speculated. vLLM's dashboards ask for them, and the true answer is 0.
  */
 function addUnusedCounters(registry: MetricRegistry): void {
   const unused = {

@@ -4,26 +4,27 @@ import { errorBody, toOctavoError } from '../http/errors.js';
 import { MountedServer, type MountOptions } from './mounted-server.js';
 
 export interface OctavoPluginOptions extends MountOptions {
-  /** Fastify's own: where the API is, such as `/llm`. */
+  /** Fastify's own option: path of the API, such as `/llm`. */
   readonly prefix?: string;
 }
 
 /**
- * A Fastify plugin: the whole API and its pages beside the routes of another server.
+ * A Fastify plugin: the whole API and its pages next to the routes of another server.
  *
  *     app.register(octavo, { prefix: '/llm' });
  *
- * Octavo's routes live in a Fastify of their own, to which requests are handed as they came. So neither side sees the other's parsers,
- * validators, decorators, error handlers or documentation; the other's `onRequest` hooks run before, and may refuse.
+ * Octavo's routes are in a separate Fastify instance, which receives the requests unchanged. So
+ * neither side has the other's parsers, validators, decorators, error handlers or documentation.
+ * The other server's `onRequest` hooks run first, and may refuse a request.
  *
- * The model is loaded meanwhile: until then requests are answered with 503. To know earlier that it cannot be served, make the engine
- * yourself (`await createEngine(...)`) and give that.
+ * While the model is loaded, requests are answered with 503. To find out first whether it can be
+ * served, create the engine yourself (`await createEngine(...)`) and pass it.
  */
 export async function octavo(app: FastifyInstance, options: OctavoPluginOptions): Promise<void> {
   const { prefix: _fastifysOwn, ...given } = options;
   const mountPath = app.prefix.replace(/\/$/, '');
   const server = new MountedServer(given, mountPath, app.log as Logger);
-  // Bodies are left in the socket: who answers reads them.
+  // Bodies stay in the socket for Octavo's instance to read.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   const handle = (request: FastifyRequest, reply: FastifyReply): void => {
@@ -53,13 +54,13 @@ function pass(
   }
   const { raw } = request;
   reply.hijack();
-  // What hooks have set so far, such as CORS.
+  // Headers that hooks have set so far, such as CORS.
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) reply.raw.setHeader(name, value);
   }
   const outside = raw.url ?? '/';
   raw.url = within(outside, mountPath);
-  // The other server's log is to show what its client asked for.
+  // The other server's log must show the original address.
   const restore = (): void => {
     raw.url = outside;
   };
@@ -68,7 +69,7 @@ function pass(
   inner.routing(raw, reply.raw);
 }
 
-/** An address without the path that it is mounted at. */
+/** An address without the mount path. */
 export function within(url: string, mountPath: string): string {
   if (!url.startsWith(mountPath)) return url;
   const rest = url.slice(mountPath.length);

@@ -8,16 +8,16 @@ import { within } from './fastify-plugin.js';
 import { MountedServer, type MountOptions } from './mounted-server.js';
 
 export interface FetchHandlerOptions extends MountOptions {
-  /** Where the API is, such as `/llm`: it is cut from the addresses. */
+  /** Path of the API, such as `/llm`, which is removed from addresses. */
   readonly prefix?: string;
 }
 
 /** Answers web-standard requests with the whole API. */
 export interface FetchHandler {
   (request: Request): Promise<Response>;
-  /** Loads the model now, not with the first request. */
+  /** Loads the model now, instead of at the first request. */
   ready(): Promise<void>;
-  /** Lets what runs finish, and ends an engine that the handler has made. */
+  /** Lets running requests finish, and closes an engine that the handler created. */
   close(): Promise<void>;
 }
 
@@ -34,10 +34,12 @@ const OF_CONNECTION: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The API as a function of requests, for routers of the web's own interface (Hono, Next.js, ...): answers stream, and an aborted
- * request, or one whose answer is cancelled, ends its work. The model is loaded with the first request, which waits for it.
+ * The API as a function of requests, for routers of the web's own interface (Hono, Next.js, ...):
+ * answers stream, and an aborted request, or one whose answer is cancelled, ends its work. The
+ * model is loaded with the first request, which waits for it.
  *
- * @throws OctavoError, from each request: `invalid_request` for options that are not allowed; what keeps the model from being loaded
+ * @throws OctavoError, from each request: `invalid_request` for options that are not allowed; what
+ *   keeps the model from being loaded
  */
 export function createFetchHandler(given: OctavoEngine | FetchHandlerOptions = {}): FetchHandler {
   const options = given instanceof OctavoEngine ? { engine: given } : given;
@@ -69,7 +71,7 @@ function noteResponses(app: App): void {
   });
 }
 
-/** A body, or as much of one that is too large as it takes to be refused. */
+/** The body, or enough of one that is too large for it to be refused. */
 async function readBody(request: Request, limit: number): Promise<Buffer | null> {
   if (!request.body) return null;
   const chunks: Uint8Array[] = [];

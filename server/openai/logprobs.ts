@@ -94,8 +94,8 @@ export class LogprobWriter {
   }
 
   /**
-   * The likeliest tokens and the one that was chosen. Of tokens that read alike (parts of characters) the chosen one stays,
-   * or the likeliest.
+   * The likeliest tokens and the one that was chosen. Of tokens that read alike (parts of
+   * characters) the chosen one stays, or the likeliest.
    */
   #topByName(
     id: TokenId,

@@ -6,8 +6,8 @@ import { OPERATIONS, type Operation } from './operations.js';
 import { ErrorSchema } from './schemas.js';
 
 /**
- * Adds `/openapi.json`, which the page `/docs` shows. The document is put together when it is first asked for, from the schemas
- * that validate requests.
+ * Adds `/openapi.json`, which the page `/docs` shows. The document is put together when it is first
+ * asked for, from the schemas that validate requests.
  *
  * Routes must be added in a plugin that is registered after this call: only those are seen.
  */

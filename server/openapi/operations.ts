@@ -16,7 +16,9 @@ import {
   VersionAnswer,
 } from './schemas.js';
 
-/** What the document says of a route besides its request, which the route's own schemas describe. */
+/**
+ * What the document says of a route besides its request, which the route's own schemas describe.
+ */
 export interface Operation {
   readonly tag: 'generation' | 'responses' | 'models and tokens' | 'operations';
   readonly summary: string;
@@ -29,8 +31,8 @@ export interface Operation {
 }
 
 /**
- * Every route, by method and path. Answers are described for readers only: nothing is checked or left out by these schemas when the
- * server answers. A test compares them with what it does answer.
+ * Every route, by method and path. Answers are described for readers only: nothing is checked or
+ * left out by these schemas when the server answers. A test compares them with what it does answer.
  */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /v1/chat/completions': {

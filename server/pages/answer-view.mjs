@@ -2,7 +2,10 @@
 import { make } from './elements.mjs';
 import { showMarkdown } from './markdown.mjs';
 
-/** One answer, while it is written and afterwards: reasoning, text, tool calls, and a line of figures. */
+/**
+ * One answer, while it is written and afterwards: reasoning, text, tool calls, and a line of
+ * figures.
+ */
 export class AnswerView {
   root = make('article', 'message assistant writing');
   #text = make('div', 'text');

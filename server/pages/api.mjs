@@ -96,7 +96,8 @@ export async function* events(response) {
 }
 
 /**
- * Shows a form that asks for the key. The form has an input, and a `.key-error` for what to say when there was a key already.
+ * Shows a form that asks for the key. The form has an input, and a `.key-error` for what to say
+ * when there was a key already.
  *
  * @param {HTMLElement} form
  * @param {AbortSignal} [signal] ends the asking, too

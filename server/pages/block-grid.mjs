@@ -1,6 +1,8 @@
 // Where blocks are drawn: a cell for each, or for so many that a cell can still be seen.
 
-/** CSS pixels of a cell's side: smaller ones cannot be told apart, larger ones look like a table. */
+/**
+ * CSS pixels of a cell's side: smaller ones cannot be told apart, larger ones look like a table.
+ */
 const SMALLEST = 10;
 const LARGEST = 48;
 

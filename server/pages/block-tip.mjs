@@ -1,10 +1,18 @@
 /** @import { BlockMap } from './block-map.mjs' */
 import { age, count } from './formats.mjs';
 
-/** What the tip needs to know besides the map. */
-/** @typedef {{ blockSize: () => number, now: () => number, holdersOf: (block: number) => string[] }} Facts */
+/**
+ * What the tip needs besides the map.
+ *
+ * @typedef {{
+ *   blockSize: () => number, now: () => number, holdersOf: (block: number) => string[]
+ * }} Facts
+ */
 
-/** Says what is in the cell of a map under the pointer, or under a cursor that the arrow keys move; and marks its chain. */
+/**
+ * Says what is in the cell of a map under the pointer, or under a cursor that the arrow keys move;
+ * and marks its chain.
+ */
 export class BlockTip {
   #map;
   #tip;

@@ -5,7 +5,8 @@ import uPlot from './uplot.mjs';
 /** @typedef {(number | null)[]} Column */
 
 /**
- * What a chart shows: the label and the color's name of each series (stacked ones from the bottom up), and how a value is written.
+ * What a chart shows: the label and the color's name of each series (stacked ones from the bottom
+ * up), and how a value is written.
  *
  * @typedef {object} ChartOptions
  * @property {string} title

@@ -31,7 +31,7 @@ addThemeToggle(element('theme'));
 followToolChoice();
 copyCodeBlocks(messages);
 
-// On a narrow screen the conversation needs the place, until somebody asks for the parameters.
+// On a narrow screen, the parameters are hidden until the user opens them.
 const narrow = matchMedia('(max-width: 860px)');
 const showParameters = () => {
   elementOf('parameters', HTMLDetailsElement).open = !narrow.matches;

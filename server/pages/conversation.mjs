@@ -31,7 +31,9 @@ export class Conversation {
     localStorage.removeItem(KEY);
   }
 
-  /** @returns {boolean} false: it is longer than the browser keeps, and what it has kept is older */
+  /**
+   * @returns {boolean} false: it is longer than the browser keeps, and what it has kept is older
+   */
   keep() {
     try {
       localStorage.setItem(KEY, JSON.stringify(this.turns));
@@ -41,7 +43,11 @@ export class Conversation {
     }
   }
 
-  /** As the API takes it. A question that got no answer is left out: roles take turns. @returns {Message[]} */
+  /**
+   * As the API takes it. A question that got no answer is left out: roles take turns.
+   *
+   * @returns {Message[]}
+   */
   get messages() {
     /** @type {Message[]} */
     const messages = [];

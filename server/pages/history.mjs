@@ -36,7 +36,11 @@ export class History {
     return sample ? this.#read(sample, field) : null;
   }
 
-  /** Seconds that the samples of the last `seconds` cover: fewer after a start. @param {number} seconds */
+  /**
+   * Seconds that the samples of the last `seconds` cover: fewer after a start.
+   *
+   * @param {number} seconds
+   */
   covered(seconds) {
     return this.sum('seconds', seconds);
   }

@@ -3,19 +3,20 @@ import { make } from './elements.mjs';
 import { lexer } from './marked.mjs';
 
 /**
- * Markdown as elements. `marked` only cuts the text into tokens; what becomes of each is decided here, with `createElement` and text
- * nodes: there is no way from a text to HTML. HTML within it is shown as it was written, links go to http, https and mail only, and an
- * image is a link, so that nothing is loaded from elsewhere.
+ * Markdown as elements. `marked` only cuts the text into tokens; what becomes of each is decided
+ * here, with `createElement` and text nodes: there is no way from a text to HTML. HTML within it is
+ * shown as it was written, links go to http, https and mail only, and an image is a link, so that
+ * nothing is loaded from elsewhere.
  */
 
-/** Deeper than anybody writes: more is shown as it was written. */
+/** Maximum depth; deeper parts are shown as source text. */
 const MAX_DEPTH = 16;
 
 const LINK = /^(https?:\/\/|mailto:)/i;
 
 /**
- * Shows a text that may grow. Blocks whose text has not changed stay as they are, so that a long answer costs no more with each word, and
- * a selection holds.
+ * Shows a text that may grow. Blocks whose text has not changed stay as they are, so that a long
+ * answer costs no more with each word, and a selection holds.
  *
  * @param {HTMLElement} root
  * @param {string} text
@@ -43,7 +44,8 @@ function tokensOf(text) {
   try {
     return lexer(text, { gfm: true, breaks: true }).filter(({ type }) => type !== 'space');
   } catch (error) {
-    // Thousands of nested quotes or lists are more than the stack holds: they are shown as they were written.
+    // Thousands of nested quotes or lists are more than the stack holds: they are shown as they
+    // were written.
     if (error instanceof RangeError) return [{ type: 'raw', raw: text }];
     throw error;
   }

@@ -19,7 +19,11 @@ export function actionButton(label, action) {
  */
 export const copyButton = (text) => actionButton('Copy', (button) => void copy(text(), button));
 
-/** Code blocks come and go while an answer is written: one listener is for all of them. @param {HTMLElement} root */
+/**
+ * Code blocks come and go while an answer is written: one listener is for all of them.
+ *
+ * @param {HTMLElement} root
+ */
 export function copyCodeBlocks(root) {
   root.addEventListener('click', ({ target }) => {
     if (!(target instanceof HTMLButtonElement) || !target.matches('.copy')) return;

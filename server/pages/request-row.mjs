@@ -15,7 +15,10 @@ export function shortId(id) {
   return choice === '-0' ? hex : hex + choice;
 }
 
-/** A request in the table, with a bar: cached, computed and generated tokens of all that it may have. */
+/**
+ * A request in the table, with a bar: cached, computed and generated tokens of all that it may
+ * have.
+ */
 export class RequestRow {
   item = make('tr', '');
   #badge = make('span', 'badge');

@@ -10,18 +10,20 @@ const ENDED = 50;
 /** Milliseconds over which a request's speed is measured. */
 const SPEED_MS = 2000;
 
-/** Ends that nobody has to look into; a client may leave when it likes. */
+/** Normal ends of requests; a client may leave at any time. */
 const FINE = new Set(['stop', 'length', 'tool_calls', 'abort', 'client_closed']);
 
 /**
  * A row's values, as they are sorted.
  *
- * @typedef {{ id: string, state: string, age: number, prompt: number, output: number, rate: number | null }} Values
+ * @typedef {{
+ *   id: string, state: string, age: number, prompt: number, output: number, rate: number | null
+ * }} Values
  */
 
 /**
- * The requests that wait, run or are paused, and below them those that ended last. In order of service, or as a click on a column's head
- * says.
+ * The requests that wait, run or are paused, and below them those that ended last. In order of
+ * service, or as a click on a column's head says.
  */
 export class RequestTable {
   #live;
@@ -46,8 +48,10 @@ export class RequestTable {
   #sorting;
 
   /**
-   * @param {{ columns: HTMLElement, live: HTMLElement, ended: HTMLElement, empty: HTMLElement }} places
-   * @param {(blocks: number[]) => void} onPoint called with a request's blocks when somebody points at it, and with none afterwards
+   * @param {{ columns: HTMLElement, live: HTMLElement, ended: HTMLElement, empty: HTMLElement }}
+   *   places
+   * @param {(blocks: number[]) => void} onPoint called with a request's blocks while the pointer is
+   *   on it, and with none afterwards
    */
   constructor({ columns, live, ended, empty }, onPoint) {
     this.#live = live;
@@ -78,7 +82,8 @@ export class RequestTable {
   }
 
   /**
-   * Requests in order of service; of a block table only what has changed: `kept` entries stay, `blocks` follow.
+   * Requests in order of service; of a block table only what has changed: `kept` entries stay,
+   * `blocks` follow.
    *
    * @param {readonly RequestEvent[]} requests
    * @param {number} time on the engine's clock

@@ -4,7 +4,12 @@ import { make } from './elements.mjs';
 /** Deeper, a document that contains itself would not end. */
 const MAX_DEPTH = 12;
 
-/** What is not null of a schema that may be null. @param {Schema} schema @returns {{ parts: readonly Schema[], nullable: boolean }} */
+/**
+ * What is not null of a schema that may be null.
+ *
+ * @param {Schema} schema
+ * @returns {{ parts: readonly Schema[], nullable: boolean }}
+ */
 function alternatives(schema) {
   const parts = schema.anyOf ?? schema.oneOf ?? [schema];
   const rest = parts.filter(({ type }) => type !== 'null');
@@ -63,7 +68,12 @@ function range(least, most, unit = '') {
   return '';
 }
 
-/** Objects that a schema is made of, also within arrays. @param {Schema} schema @returns {Schema[]} */
+/**
+ * Objects that a schema is made of, also within arrays.
+ *
+ * @param {Schema} schema
+ * @returns {Schema[]}
+ */
 function objectsOf(schema) {
   return alternatives(schema).parts.flatMap((part) => {
     if (part.anyOf || part.oneOf) return objectsOf(part);

@@ -18,7 +18,8 @@ const EXAMPLES = {
 };
 
 /**
- * A form that sends a request and shows the answer as it comes, and the same request for a terminal.
+ * A form that sends a request and shows the answer as it comes, and the same request for a
+ * terminal.
  *
  * @param {string} method
  * @param {string} path

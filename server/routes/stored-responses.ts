@@ -6,7 +6,7 @@ import type { Item } from '../openai/responses/items.js';
 import type { OwnResponses, StoredResponse } from '../openai/responses/response-store.js';
 import type { TypedApp } from './typed-app.js';
 
-/** Tells clients apart by their keys. */
+/** Identifies clients by their keys. */
 type Asker = Pick<FastifyRequest, 'headers'>;
 
 const Id = Type.Object({ id: Type.String() });

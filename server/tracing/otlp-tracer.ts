@@ -43,7 +43,8 @@ export function tracesUrl(
 }
 
 /**
- * Sends a trace of each request to a collector, by OTLP over HTTP. OpenTelemetry's packages are optional, and loaded only here.
+ * Sends a trace of each request to a collector, by OTLP over HTTP. OpenTelemetry's packages are
+ * optional, and loaded only here.
  *
  * @throws OctavoError `tracing_unavailable` when they are not installed
  */

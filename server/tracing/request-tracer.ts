@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 
-/** A request that has ended, as its log line knows it. */
+/** A request that has ended, with the data of its log line. */
 export interface EndedRequest {
   readonly request: FastifyRequest;
   /** As it was registered. */
@@ -11,14 +11,20 @@ export interface EndedRequest {
   readonly now: number;
 }
 
-/** Turns requests into traces. Nothing is done while a request runs: spans are made of its record, once it has ended. */
+/**
+ * Converts requests to traces. It does nothing while a request runs: spans are created from its
+ * record once it has ended.
+ */
 export interface RequestTracer {
   /**
    * Must not throw.
    *
-   * @returns the trace's id (32 hexadecimal digits), or null for a route that generates nothing, or a trace that is not sampled
+   * @returns the trace's id (32 hexadecimal digits), or null for a route that generates nothing, or
+   *   a trace that is not sampled
    */
   trace(ended: EndedRequest): string | null;
-  /** Sends what is left. A collector that does not answer is given up after the exporter's timeout. */
+  /**
+   * Sends what is left. A collector that does not answer is given up after the exporter's timeout.
+   */
   close(): Promise<void>;
 }

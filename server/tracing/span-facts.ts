@@ -6,7 +6,10 @@ export interface SpanFacts {
   readonly start: number;
   readonly end: number;
   readonly attributes: Readonly<Record<string, string | number | boolean | string[]>>;
-  /** Whether the server is to blame: as for HTTP, what a client did wrong is told by `error.type` alone. */
+  /**
+   * Whether the server is to blame: as for HTTP, what a client did wrong is told by `error.type`
+   * alone.
+   */
   readonly failed: boolean;
 }
 
@@ -18,7 +21,10 @@ const OPERATIONS: Readonly<Record<string, string>> = {
   '/v1/embeddings': 'embeddings',
 };
 
-/** Request fields that have an attribute of their own. Texts are not among them, nor anything that holds some. */
+/**
+ * Request fields that have an attribute of their own. Texts are not among them, nor anything that
+ * holds some.
+ */
 const FIELDS = {
   'gen_ai.request.max_tokens': ['max_completion_tokens', 'max_tokens', 'max_output_tokens'],
   'gen_ai.request.temperature': ['temperature'],
@@ -31,8 +37,8 @@ const FIELDS = {
 } as const;
 
 /**
- * What a request's span says, by OpenTelemetry's semantic conventions for generative AI (gen_ai.*) and HTTP servers, and its parts: queue,
- * prefill and decode, as far as it came.
+ * What a request's span says, by OpenTelemetry's semantic conventions for generative AI (gen_ai.*)
+ * and HTTP servers, and its parts: queue, prefill and decode, as far as it came.
  *
  * @returns null for a route that generates nothing
  */
@@ -73,7 +79,10 @@ export function spanFacts(
   return { span, parts: parts(ended) };
 }
 
-/** The engine tells how long a request waited and was prefilled; both end with its first token, or with its embedding. */
+/**
+ * The engine tells how long a request waited and was prefilled; both end with its first token, or
+ * with its embedding.
+ */
 function parts({ request }: EndedRequest): SpanFacts[] {
   const { generation, arrivedAt } = request;
   if (!generation) return [];

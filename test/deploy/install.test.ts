@@ -17,7 +17,7 @@ const { packages } = read('package-lock.json') as { packages: Record<string, Loc
 /**
  * The package's script fetches hundreds of megabytes for CUDA, from a server that many machines
  * cannot reach, and the CPU needs none of them. Newer versions of npm ask `allowScripts`, older
- * ones run what the lock file says has a script: npm writes that line anew with each new version of
+ * ones run what the lock file says has a script: npm rewrites that line with each new version of
  * the package, and it must be taken out again.
  */
 it("runs no install script of onnxruntime-node's", () => {

@@ -141,7 +141,8 @@ describe('octavo serve, with the embedded model and the official client', () => 
     await run(0, 1000);
     const half = await resident();
     await run(1000, 2000);
-    // Pages of the cache are committed as they are first used: what 1,000 requests newly touch stays below this.
+    // Pages of the cache are committed as they are first used: what 1,000 requests newly touch
+    // stays below this.
     expect((await resident()) - half).toBeLessThan(48 * 2 ** 20);
     expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   });

@@ -118,7 +118,8 @@ it('a disk that takes no more ends a download with a line, and the next start go
   timeout: 60_000,
 }, async () => {
   const { hub, env } = await startHub();
-  // A limit on files (in blocks of 512 or 1024 bytes) is what a test can have without a disk of its own.
+  // A limit on files (in blocks of 512 or 1024 bytes) is what a test can have without a disk of its
+  // own.
   const limited = octavoThrough('ulimit -f 4000; exec "$@"', ['inspect', MODEL], env);
   const { code, stderr } = await finished(limited);
   expect(code).toBe(1);

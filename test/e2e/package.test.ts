@@ -21,7 +21,10 @@ const run = promisify(execFile);
 let project: string;
 let paths: string[];
 
-/** An empty project with the tarball in it, and its dependencies, which are here already: no network is asked. */
+/**
+ * An empty project with the tarball in it, and its dependencies, which are here already: no network
+ * is asked.
+ */
 beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), 'octavo-package-'));
   const flags = ['--ignore-scripts', '--json', '--pack-destination', project];

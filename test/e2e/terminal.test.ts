@@ -29,7 +29,8 @@ describe('octavo generate', () => {
   });
 
   it('takes a system message', async () => {
-    // A template that asks what the system message says, so that the small model shows that it was there.
+    // A template that asks what the system message says, so that the small model shows that it was
+    // there.
     const template = join(modelDir({}), 'system.jinja');
     const turns = '<|user|>{{ messages[0].content }}<|end|><|assistant|>';
     writeFileSync(template, `{{ bos_token }}${turns}`);

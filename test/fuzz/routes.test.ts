@@ -174,8 +174,9 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 /**
- * Sends bodies to a route: valid ones, each spoilt in up to two places. @returns how often each
- * status came
+ * Sends bodies to a route: valid ones, each spoilt in up to two places.
+ *
+ * @returns how often each status came
  */
 async function fuzz(
   server: TestServer & { engine: ScriptedEngine },

@@ -93,7 +93,8 @@ describe('a sliding window', () => {
     const cache = manager(20);
     const tokens = range(0, 21);
     cache.release(compute(cache, tokens, 21));
-    // Reused first: what is free longest. Of the window group the last block is lost, of the full one none.
+    // Reused first: what is free longest. Of the window group the last block is lost, of the full
+    // one none.
     const [, window] = cache.findCachedPrefix(cache.newSequence(rootOf()), tokens)?.tables ?? [];
     const last = window[4];
     const others: SequenceBlocks[] = [];

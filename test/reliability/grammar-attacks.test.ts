@@ -4,12 +4,15 @@ import { processorShares } from '../../bench/lib/processor-shares.js';
 import { eventually } from '../support/eventually.js';
 import { metric, type RunningServer, startSharedOctavo } from '../support/octavo-process.js';
 
-// What one client can do to all others with grammars and tools: one key attacks, another one asks for something small. Quiet, /health
-// takes milliseconds and the small things tens of them.
+// What one client can do to all others with grammars and tools: one key attacks, another one asks
+// for something small. Quiet, /health takes milliseconds and the small things tens of them.
 const MAX_HEALTH_MS = 1000;
 const MAX_CHAT_MS = 2000;
 const MAX_GRAMMAR_MS = 5000;
-/** Where others take more of the processors than this, some of the waiting is theirs: bounds are so many times as long. */
+/**
+ * Where others take more of the processors than this, some of the waiting is theirs: bounds are so
+ * many times as long.
+ */
 const FOREIGN_SHARE = 0.2;
 const BUSY_FACTOR = 6;
 
@@ -76,7 +79,7 @@ async function healthDuring<Result>(
   const watching = watch();
   try {
     const result = await work;
-    // The last one may have come while nobody looked.
+    // The last one may have arrived between two checks.
     await new Promise((resolve) => setTimeout(resolve, 50));
     return { result, healthMs, factor: shares().foreign < FOREIGN_SHARE ? 1 : BUSY_FACTOR };
   } finally {

@@ -6,20 +6,23 @@ import { metric, startOctavo } from '../support/octavo-process.js';
 import { MISFORTUNES, type Misfortune } from './misfortunes.js';
 
 const SECONDS = 15;
-/** Longer, where the machine is slow: until somebody's output has been held. */
+/** Longer on a slow machine: until some client's output has been held back. */
 const MOST_SECONDS = 90;
-/** Of JavaScript, in MiB: a small container. Nobody's output may kill it. */
+/** JavaScript's heap in MiB, as in a small container. No client's output may exhaust it. */
 const HEAP = 128;
 /** The connections that all of them together want to hold are four times as many. */
 const CONNECTIONS = 200;
-/** Milliseconds. Where others take more of the processors than the share, only what stands still can be told. */
+/**
+ * Milliseconds. Where others take more of the processors than the share, only what stands still can
+ * be told.
+ */
 const BOUNDS = { health: 500, chat: 3000 };
 const BUSY_BOUNDS = { health: 15_000, chat: 20_000 };
 const FOREIGN_SHARE = 0.2;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Repeats a misfortune until it is told to stop. @returns how often it happened */
+/** Repeats one kind of bad client until `isOver`. @returns how often it ran */
 async function repeat(
   misfortune: Misfortune,
   port: number,
@@ -64,7 +67,8 @@ const percentile = (values: readonly number[], share: number): number =>
 it('misfortunes of all kinds at once: memory, connections and latencies stay within bounds', {
   timeout: 180_000,
 }, async () => {
-  // There is a seat for everybody: this is about what is kept for clients, not about the queue.
+  // There is a slot for every request: the test is about memory kept for clients, not about the
+  // queue.
   const flags = '--threads 1 --kv-cache-memory 64MiB'.split(' ');
   const { child, url } = await startOctavo(flags, {
     NODE_OPTIONS: `--max-old-space-size=${HEAP}`,
@@ -81,7 +85,7 @@ it('misfortunes of all kinds at once: memory, connections and latencies stay wit
     const seconds = (performance.now() - start) / 1000;
     return seconds > MOST_SECONDS || (seconds > SECONDS && most.paused > 0);
   };
-  // Who watches comes anew each time. Who chats was there first, and stays.
+  // The health probe connects each time. The chatting client was there first, and stays.
   const health = ask(100, isOver, async () => {
     const { statusCode, body } = await request(`${url}/health`, { reset: true });
     await body.dump();

@@ -1,6 +1,9 @@
 import { connect, type Socket } from 'node:net';
 
-/** What a client does to the server, again and again, until it is over. Each of them alone once stopped everybody. */
+/**
+ * What a bad client does to the server, again and again, until the test is over. Each kind alone
+ * once stopped all other clients.
+ */
 export interface Misfortune {
   readonly name: string;
   /** Milliseconds between two of them. */

@@ -119,7 +119,8 @@ describe.skipIf(!canUnshare())('in namespaces of its own', () => {
     const child = start('unshare', ['-rm', 'sh', '-c', script, process.execPath, CLI, dir]);
     const output = collect(child);
     expect(await once(child, 'close')).toEqual([1, null]);
-    // One line. What `find` prints of files left behind would be others; hashes of the model's files are whole, and may stay.
+    // One line. What `find` prints of files left behind would be others; hashes of the model's
+    // files are whole, and may stay.
     expect(output.stderr).toMatch(
       /^octavo: the rewritten model .* cannot be kept in .*: the disk is full; .*\n$/,
     );

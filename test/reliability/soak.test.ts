@@ -12,17 +12,27 @@ const SECONDS = Number(process.env['OCTAVO_SOAK_SECONDS'] ?? 15);
 const WINDOWS = 10;
 const CLIENTS = 12;
 const MAX_DELAY_MS = 50;
-/** Where others take more of the processors than this, the delay is theirs as well: only a loop that stands still can be told. */
+/**
+ * Where others take more of the processors than this, the delay is theirs as well: only a loop that
+ * stands still can be told.
+ */
 const FOREIGN_SHARE = 0.2;
 const BUSY_DELAY_MS = 1000;
 /** What may come and go in the heaps with what a thread happens to keep. */
 const HEAP_NOISE = 2 ** 20;
-/** The allocators of libc and V8 give pages back when they like: of the whole process, peaks are compared. */
+/**
+ * The allocators of libc and V8 give pages back when they like: of the whole process, peaks are
+ * compared.
+ */
 const PEAK_NOISE = 16 * 2 ** 20;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Sends one request and reads its answer as the misfortune has it. @returns null when the client has left */
+/**
+ * Sends one request and reads its answer, or behaves as the drawn kind of bad client.
+ *
+ * @returns null when the client has left
+ */
 async function send(
   url: string,
   { path, body }: LoadItem,
@@ -74,7 +84,10 @@ function prober(child: ChildProcess): () => Promise<Probe> {
   };
 }
 
-/** Least squares: how much the values rise over all of them, and how far they scatter around the line. */
+/**
+ * Least squares: how much the values rise over all of them, and how far they scatter around the
+ * line.
+ */
 function trend(values: readonly number[]): { rise: number; scatter: number } {
   const n = values.length;
   const meanX = (n - 1) / 2;
@@ -101,7 +114,8 @@ const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
 it('mixed loads with misfortunes: every text as alone, nothing left behind', {
   timeout: (SECONDS + 90) * 1000,
 }, async () => {
-  // Small, so that requests also wait, share, evict and are preempted; what is kept for clients is full after a moment.
+  // Small, so that requests also wait, share, evict and are preempted; what is kept for clients is
+  // full after a moment.
   const { child, url } = await startOctavo(
     '--threads 1 --max-num-seqs 16 --kv-cache-memory 12MiB --max-stored-responses 20'.split(' '),
     { NODE_OPTIONS: `--import ${new URL('../support/soak-probe.mjs', import.meta.url).href}` },

@@ -91,7 +91,8 @@ describe('Scheduler', () => {
     h.add('b', [...prompt, ...expectedText(prompt, 4, h.vocabSize)], 1);
     h.add('c', prompt, 1);
     await h.runToEnd();
-    // Blocks of 4 tokens, each from a sequence of its own length: 12 and 8 tokens, of which one is computed in any case.
+    // Blocks of 4 tokens, each from a sequence of its own length: 12 and 8 tokens, of which one is
+    // computed in any case.
     expect(h.finished.get('b')?.cachedTokens).toBe(8);
     expect(h.finished.get('c')?.cachedTokens).toBe(4);
   });

@@ -2,7 +2,10 @@ import { expect, it } from 'vitest';
 import { uniform } from '../../engine/sampling/random.js';
 import { CoreHarness } from '../support/core-harness.js';
 
-/** Lengths as in ShareGPT (Kwon et al. 2023, section 6.1): log-normal, prompts of 161 and outputs of 338 tokens in the mean. */
+/**
+ * Lengths as in ShareGPT (Kwon et al. 2023, section 6.1): log-normal, prompts of 161 and outputs of
+ * 338 tokens in the mean.
+ */
 function length(mean: number, index: number, salt: number): number {
   const sigma = 0.9;
   const [u, v] = [uniform(salt, 2 * index), uniform(salt, 2 * index + 1)];

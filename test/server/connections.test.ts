@@ -15,7 +15,7 @@ const messages = [{ role: 'user', content: 'Hi' }];
 const hanging = (): ScriptedEngine =>
   new ScriptedEngine(() => ({ steps: [bytesOf('a')], finish: null }));
 
-/** A request over a connection of its own, whose answer nobody reads yet. */
+/** A request over a separate connection, whose answer is not read yet. */
 async function open(
   port: number,
   body: object,

@@ -10,7 +10,7 @@ import { eventually, startTestServer, stopTestServers } from '../support/test-se
 
 afterEach(stopTestServers);
 
-/** Time passes only when somebody says so; timers run when it has. */
+/** Time passes only when a test advances it; due timers run then. */
 class ManualClock implements Clock {
   #now = 1000;
   readonly #timers = new Set<{ due: number; action: () => void }>();

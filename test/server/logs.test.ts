@@ -153,7 +153,7 @@ describe('prompts and keys', () => {
     expect(response.status).toBe(200);
     await eventually(() => log.includes('"msg":"request"'), 'the line');
     expect(log).toMatch(/"prompts":\["[^"]*a secret prompt"\]/);
-    // Nobody asked for the answer.
+    // The log does not contain the answer, which was not asked for.
     const { choices } = (await response.json()) as { choices: { text: string }[] };
     expect(log).not.toContain(JSON.stringify(choices[0].text));
   });

@@ -6,7 +6,8 @@ import type { TemplateMessage } from '../../engine/text/chat-template.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import type { TokenId } from '../../scheduler/ids.js';
 
-// Golden files made by models/octavo-tiny/training/golden.py with Python's tokenizers and transformers.
+// Golden files made by models/octavo-tiny/training/golden.py with Python's tokenizers and
+// transformers.
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const golden = (name: string): unknown =>
   JSON.parse(readFileSync(path(`../fixtures/octavo-tiny/${name}`), 'utf8'));

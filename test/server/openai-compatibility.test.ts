@@ -39,7 +39,8 @@ function statusOf(
   unsupported: NeutralValues = UNSUPPORTED_FIELDS,
 ): string {
   const own: unknown = schema.properties[field];
-  // An endpoint may do something with a field that others ignore; it then has a schema of its own for it.
+  // An endpoint may do something with a field that others ignore; it then has a schema of its own
+  // for it.
   const ignored = Object.entries(IGNORED_FIELDS).find(([name]) => name === field)?.[1];
   if (ignored !== undefined && (own === undefined || own === ignored)) return 'ignored';
   if (own !== undefined) return 'yes';

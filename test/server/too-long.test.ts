@@ -11,7 +11,7 @@ const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url))
 const megabytes = 'word '.repeat(1_000_000);
 const manyMessages = Array.from({ length: 100_000 }, () => ({ role: 'user', content: 'a' }));
 
-// Cutting 5 MB into tokens takes seconds on the thread that serves everybody.
+// Tokenizing 5 MB takes seconds on the thread that serves all requests.
 test.each<[string, object, string]>([
   ['/v1/completions', { prompt: megabytes }, 'prompt'],
   ['/v1/embeddings', { input: ['x', megabytes] }, 'input'],

@@ -20,7 +20,7 @@ const scored = { messages, logprobs: true, top_logprobs: 20 };
 /** More than the buffers of two sockets hold: about 2 KB of JSON for each token. */
 const MANY = 12_000;
 
-/** Writes many tokens, whether anybody reads or not. */
+/** Generates many tokens, whether they are read or not. */
 const eager = (tokens = MANY): ScriptedEngine =>
   new ScriptedEngine(
     ({ maxTokens }) => ({
@@ -111,7 +111,7 @@ test('a stream that stands still ends when its time is over', async () => {
   await eventually(() => engine.alive.length === 0, 'all choices have ended');
   const line = (): object | undefined => server.log.find(({ msg }) => msg === 'request');
   expect(line()).toBeUndefined();
-  // Nobody has read its last event.
+  // Its last event has not been read.
   fire(4, 5);
   await eventually(() => line() !== undefined, 'the connection is closed');
   expect(line()).toMatchObject({ error: 'generation_timeout' });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 
-/** A browser without a window that asks nobody for anything, and what went wrong in its pages. */
+/** A browser without a window or background requests, and the errors of its pages. */
 export interface TestBrowser {
   readonly context: BrowserContext;
   /** Errors of the console and of scripts, and requests to other hosts than `allowed`. */

@@ -32,7 +32,7 @@ export function externalize(model: ModelProto, location: string): { onnx: Buffer
   return { onnx: Buffer.from(toBinary(ModelProtoSchema, model)), data: Buffer.concat(parts) };
 }
 
-/** What the hub would have of a model that nobody runs: a decoder with 80 KB of external data. */
+/** A model as the hub would have it, which is never run: a decoder with 80 KB of external data. */
 export function smallRepository(location = 'model.onnx_data'): HubRepository {
   const { onnx, data } = externalize(tinyDecoder().build(), location);
   return {

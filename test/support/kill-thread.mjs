@@ -3,7 +3,7 @@
 // the first thread's, the second's; those behind the list live.
 //
 // The exception is thrown in the thread itself. `terminate()` from outside is no crash that
-// happens: if it comes while ONNX Runtime computes, that throws where nobody can catch it, and the
+// happens: if it comes while ONNX Runtime computes, that throws an uncatchable exception, and the
 // process is gone.
 import { syncBuiltinESMExports } from 'node:module';
 import threads from 'node:worker_threads';

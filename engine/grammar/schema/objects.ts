@@ -34,8 +34,9 @@ interface OtherMembers {
 }
 
 /**
- * Objects of the shape: declared members in their order, then others. @returns null when no object
- * is valid
+ * Objects of the shape: declared members in their order, then others.
+ *
+ * @returns null when no object is valid
  */
 export function objectOf(shape: Shape, context: RuleContext): Expression | null {
   const { minProperties, maxProperties, required } = shape;

@@ -5,18 +5,21 @@ import { findMixer, type Mixer } from './find-mixer.js';
 import { type Comparison, type Observation, observeRows } from './observe-rows.js';
 
 /**
- * Which difference, as a share of a row's largest number, is more than rounding. With as many rows, kernels do the same, but for experts that get other
- * rows beside a token's: no graph of the fixtures differed by more than 1e-6, and a scale for a whole step differed by 1.4 and more. With fewer
- * rows, other kernels run, which may round an 8-bit activation to another number: 0.05 at most.
+ * Differences, relative to a row's largest number, that exceed rounding. With the same number of
+ * rows, kernels compute the same, except for experts, which get other rows along with a token's: no
+ * graph of the fixtures differed by more than 1e-6, and a scale for a whole step differed by 1.4
+ * and more. With fewer rows, other kernels run, which may round an 8-bit activation to another
+ * number: by 0.05 at most.
  */
 const TOLERANCE: Readonly<Record<Comparison, number>> = { 'others changed': 1e-3, alone: 0.2 };
 
 /**
- * A step is one row of tokens of many sequences, so that outside of attention nothing may pass from one token to another. Whether something does
- * is seen by running the segments, whatever nodes they have: a few tokens beside others, beside very different others, and alone. It takes
- * five passes of at most six tokens.
+ * Checks that tokens of different sequences do not mix. A step is one row of tokens of many
+ * sequences, so outside of attention no token may affect another. The segments are run, whatever
+ * nodes they have, with a few tokens next to others, next to very different others, and alone. That
+ * takes five passes of at most six tokens.
  *
- * @throws OctavoError `model_unsupported`: which node lets a sequence feel its neighbors, and what to do
+ * @throws OctavoError `model_unsupported`: names the node that mixes sequences, and what to do
  */
 export async function checkRows(
   model: ImportedModel,

@@ -11,19 +11,23 @@ import { createSession, type SessionContext } from '../segment-session.js';
 import type { Observation, SegmentRun } from './observe-rows.js';
 import { difference, takeRows, tokenPlace } from './token-rows.js';
 
-/** Where rows of other sequences come in. */
+/** Where rows of other sequences affect the result. */
 export interface Mixer {
-  /** What it makes differs, and what it reads does not. */
+  /** A node whose output differs although its inputs do not. */
   readonly node: NodeProto;
-  /** The first node whose row of the watched sequence differs; the same one, or one that reads what `node` makes. */
+  /**
+   * The first node whose rows of the observed sequence differ: the same node, or one that reads the
+   * output of `node`.
+   */
   readonly victim: NodeProto;
 }
 
 /**
- * Runs a segment once more, node by node as it is written, and looks where a difference begins.
+ * Runs a segment again, node by node as written, and finds where a difference begins.
  *
- * @param tolerance from which on a difference is one
- * @returns null when no node shows it, as when only a fused form of several nodes mixes rows
+ * @param tolerance smallest difference that counts
+ * @returns null when no node shows it, for instance when only a fused form of several nodes mixes
+ *   rows
  */
 export async function findMixer(
   model: Pick<ImportedModel, 'segments'> & SessionContext,
@@ -46,7 +50,7 @@ export async function findMixer(
       output.some((name) => changes.inRows(name) > tolerance),
     );
     if (!victim) return null;
-    // (Sizes differ when a sequence is alone: that is no fault by itself.)
+    // (Sizes differ when a sequence is alone, which is not an error.)
     if (seen.comparison === 'alone') return { node: victim, victim };
     return { node: origin(model.segments, victim, nodes, seen.segment, changes), victim };
   } finally {
@@ -54,7 +58,7 @@ export async function findMixer(
   }
 }
 
-/** Makes all tensors outputs. ONNX Runtime finds their types out. */
+/** Makes all tensors outputs; ONNX Runtime infers their types. */
 function giveAll(proto: ModelProto, nodes: readonly NodeProto[]): void {
   const stated = new Set(proto.graph?.output.map(({ name }) => name));
   const names = nodes.flatMap(({ output }) => output.filter((name) => name !== ''));
@@ -62,9 +66,9 @@ function giveAll(proto: ModelProto, nodes: readonly NodeProto[]): void {
   proto.graph?.output.push(...missing.map((name) => create(ValueInfoProtoSchema, { name })));
 }
 
-/** By how much a tensor changes with the others; 0 where it is not known to. */
+/** How much a tensor changes with the other sequences; 0 when unknown. */
 interface Changes {
-  /** In the rows of the watched sequence. */
+  /** In the rows of the observed sequence. */
   readonly inRows: (tensor: string) => number;
   /** In a tensor that has no rows. */
   readonly shared: (tensor: string) => number;
@@ -93,7 +97,10 @@ async function changesIn(
   return { inRows: (name) => change(name, true), shared: (name) => change(name, false) };
 }
 
-/** Back through what changes without having rows, as the one largest position of a step, to where it is made. */
+/**
+ * Goes back through tensors that change but have no rows, such as the largest position of a step,
+ * to the node that computes them.
+ */
 function origin(
   segments: readonly Segment[],
   victim: NodeProto,
@@ -111,7 +118,10 @@ function origin(
   }
 }
 
-/** What begins a tensor that an earlier segment has made: back to the step's inputs, as far as they are read there. */
+/**
+ * The first node of a tensor that an earlier segment computes: back to the step's inputs, if they
+ * are read there.
+ */
 function makerBefore(segments: readonly Segment[], tensor: string): NodeProto | undefined {
   const source = segments.find(({ outputs }) => outputs.includes(tensor));
   const nodes = source ? (fromBinary(ModelProtoSchema, source.model).graph?.node ?? []) : [];

@@ -8,16 +8,17 @@ export interface Rows {
   readonly total: number;
 }
 
-/** Where a tensor has its tokens: `unit` entries of `axis` for each. */
+/** The place of tokens in a tensor: `unit` entries along `axis` for each. */
 export interface TokenPlace {
   readonly axis: number;
   readonly unit: number;
 }
 
 /**
- * Where the tokens lie, by the sizes that one tensor has in two steps.
+ * Finds the tokens' place from a tensor's sizes in two steps.
  *
- * @returns null when it has the same size in both, undefined when its sizes are not those of the tokens, as of a list of chosen ones
+ * @returns null when both sizes are equal; undefined when the sizes do not follow the tokens, as
+ *   for a list of selected ones
  */
 export function tokenPlace(
   a: readonly number[],
@@ -42,7 +43,7 @@ export function numbersOf(tensor: Tensor): Numbers {
   throw new Error(`a tensor of ${tensor.type}`);
 }
 
-/** The runs of numbers, start and end, that belong to some rows. */
+/** Ranges of elements that belong to some rows. */
 function* runs(
   dims: readonly number[],
   { axis, unit }: TokenPlace,
@@ -56,7 +57,7 @@ function* runs(
   }
 }
 
-/** Some rows of a tensor as a tensor of their own. */
+/** Copies some rows of a tensor into a new tensor. */
 export function takeRows(tensor: Tensor, place: TokenPlace, rows: Rows): Tensor {
   const source = numbersOf(tensor);
   const dims = tensor.dims.map((size, axis) =>
@@ -72,7 +73,7 @@ export function takeRows(tensor: Tensor, place: TokenPlace, rows: Rows): Tensor 
   return new Tensor(tensor.type, data as never, dims);
 }
 
-/** Puts rows, as `takeRows` gives them, into a tensor. */
+/** Writes rows from `takeRows` into a tensor. */
 export function putRows(tensor: Tensor, place: TokenPlace, rows: Rows, given: Tensor): void {
   const target = numbersOf(tensor);
   const source = numbersOf(given);
@@ -83,7 +84,10 @@ export function putRows(tensor: Tensor, place: TokenPlace, rows: Rows, given: Te
   }
 }
 
-/** The largest difference between two tensors of one size, as a share of the largest number in the first. */
+/**
+ * The largest difference between two tensors of equal size, relative to the largest number of the
+ * first.
+ */
 export function difference(a: Tensor, b: Tensor): number {
   const [x, y] = [numbersOf(a), numbersOf(b)];
   if (x.length !== y.length) return Number.POSITIVE_INFINITY;

@@ -2,7 +2,7 @@ import type { MessageEvent } from '../../../engine/generation/message-reader.js'
 import { newCallId } from '../../../engine/tools/call-ids.js';
 import type { ToolPlan } from '../../../engine/tools/tool-plan.js';
 
-/** How a choice ended in the words of chat completions. */
+/** How a choice ended, in the terms of chat completions. */
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'function_call';
 
 export interface ToolCallWords {
@@ -22,8 +22,9 @@ export function toolCallWords(plan: ToolPlan | null, older: boolean): ToolCallWo
 }
 
 /**
- * Words one choice's events as deltas. Calls are numbered by `index`; the first delta of each has its id and name, the others
- * pieces of its arguments. Reasoning goes under both of the names that clients know: DeepSeek's and vLLM's.
+ * Serializes one choice's events as deltas. Calls are numbered by `index`; the first delta of each
+ * has its id and name, the others pieces of its arguments. Reasoning goes under both of the names
+ * that clients know: DeepSeek's and vLLM's.
  */
 export class MessageDeltas {
   readonly #words: ToolCallWords;
@@ -72,7 +73,9 @@ function endOf(
   return older ? 'function_call' : 'tool_calls';
 }
 
-/** The whole message of one choice; `content` is null when the message is calls or reasoning only. */
+/**
+ * The whole message of one choice; `content` is null when the message is calls or reasoning only.
+ */
 export function wholeMessage(
   events: readonly MessageEvent[],
   reason: 'stop' | 'length' | null,

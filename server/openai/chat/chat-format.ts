@@ -13,7 +13,7 @@ export interface ChatFormatOptions {
   };
   readonly n: number;
   readonly toolCalls: ToolCallWords;
-  /** Likeliest tokens at each place; null: no log-probabilities. */
+  /** Number of most likely tokens at each position; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
   readonly promptTokenIds: readonly TokenId[];
@@ -22,7 +22,7 @@ export interface ChatFormatOptions {
   readonly writer: LogprobWriter;
 }
 
-/** How chat completions word their answer. */
+/** The wire format of chat completions. */
 export function chatFormat(options: ChatFormatOptions): AnswerFormat {
   const { shared, n, toolCalls, logprobs, promptLogprobs, promptTokenIds, writer } = options;
   const ofPrompt = options.showIds ? { prompt_token_ids: promptTokenIds } : {};

@@ -51,7 +51,8 @@ export function placeTokens(
     return begin;
   });
   end += countCharacters(detokenizer.flush());
-  // What a tokenizer adds in front (a beginning of sequence) does not stand in the text that was sent.
+  // What a tokenizer adds in front (a beginning of sequence) does not stand in the text that was
+  // sent.
   const added = Math.max(0, end - characters);
   return tokenIds.map((id, i) => {
     const place = { id, offset: Math.max(0, begins[i] - added) };

@@ -2,7 +2,8 @@ import { OctavoError } from '../../../engine/errors.js';
 import type { ChatToolFields, FunctionFields } from './tool-fields.js';
 
 /**
- * The fields about tools, with OpenAI's older ones (`functions`, `function_call`) in the form of the newer.
+ * The fields about tools, with OpenAI's older ones (`functions`, `function_call`) in the form of
+ * the newer.
  *
  * @throws OctavoError `invalid_request` for both at once
  */

@@ -10,7 +10,10 @@ const Choices = Type.Array(Type.String(), { minItems: 1, maxItems: 10_000 });
 const optional = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
 
-/** What the output must be like: OpenAI's field, vLLM's older ones and its newer one. At most one of them may be used. */
+/**
+ * What the output must be like: OpenAI's field, vLLM's older ones and its newer one. At most one of
+ * them may be used.
+ */
 export const STRUCTURED_OUTPUT_FIELDS = {
   response_format: optional(
     Type.Object({

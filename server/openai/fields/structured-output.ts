@@ -11,7 +11,8 @@ type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
 const UNSUPPORTED_OPTIONS = ['structural_tag', 'whitespace_pattern'];
 
 /**
- * What a request wants its output to be like; null: nothing. Whether that can be enforced is not known yet: nothing of it is read here.
+ * What a request wants its output to be like; null: nothing. Whether that can be enforced is not
+ * known yet: nothing of it is read here.
  *
  * @throws OctavoError `invalid_request` for two wishes at once; its `param` is the field
  */

@@ -17,8 +17,9 @@ export function knowsEffort(template: ChatTemplate | null): boolean {
 }
 
 /**
- * Variables for the chat template. `reasoning_effort: none` also says `enable_thinking: false`, which is what Qwen's templates
- * know; `chat_template_kwargs` wins. As in vLLM, a template does not read variables that it does not know: then an effort has no effect.
+ * Variables for the chat template. `reasoning_effort: none` also says `enable_thinking: false`,
+ * which is what Qwen's templates know; `chat_template_kwargs` wins. As in vLLM, a template does not
+ * read variables that it does not know: then an effort has no effect.
  *
  * @throws OctavoError `invalid_request` for a variable that is the server's
  */

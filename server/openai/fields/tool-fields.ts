@@ -44,7 +44,9 @@ export const ToolFieldsSchema = Type.Object(TOOL_FIELDS);
 
 export type ChatToolFields = Static<typeof ToolFieldsSchema>;
 
-/** OpenAI's older words for the same: each function is a tool, and an answer has one call at most. */
+/**
+ * OpenAI's older words for the same: each function is a tool, and an answer has one call at most.
+ */
 export const FUNCTION_FIELDS = {
   functions: Nullable(Type.Array(FunctionSchema, { minItems: 1, maxItems: MAX_TOOLS })),
   function_call: Nullable(

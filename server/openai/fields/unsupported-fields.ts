@@ -19,8 +19,9 @@ const isTextOnly = (value: unknown): boolean =>
   Array.isArray(value) && value.length === 1 && value[0] === 'text';
 
 /**
- * Fields that clients know and that would change the answer, each with the values that ask for nothing. Any other value is
- * refused by endpoints whose schema does not have the field: an answer that silently ignores a wish is a wrong answer.
+ * Fields that clients know and that would change the answer, each with the values that ask for
+ * nothing. Any other value is refused by endpoints whose schema does not have the field: an answer
+ * that silently ignores a wish is a wrong answer.
  */
 export const UNSUPPORTED_FIELDS: NeutralValues = {
   // OpenAI's
@@ -57,7 +58,8 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
 /**
  * @param schema of the endpoint: its own fields are its own affair
  * @param unsupported fields with the values that ask for nothing
- * @throws OctavoError `invalid_request` that names the first field that is asked for and not supported
+ * @throws OctavoError `invalid_request` that names the first field that is asked for and not
+ *   supported
  */
 export function refuseUnsupported(
   body: object,

@@ -5,10 +5,11 @@ import type { TokenId } from '../../../scheduler/ids.js';
 import type { FunctionCallItem, Item } from './items.js';
 
 /**
- * The messages that a chat template knows. Calls join the assistant's message before them: templates expect one message a turn. And
- * instructions and what a developer says behind them are one system message, for many templates refuse a second one.
+ * The messages that a chat template knows. Calls join the assistant's message before them:
+ * templates expect one message a turn. And instructions and what a developer says behind them are
+ * one system message, for many templates refuse a second one.
  *
- * @throws OctavoError `invalid_request` for the output of a call that nobody made
+ * @throws OctavoError `invalid_request` for the output of a call that is not in the conversation
  */
 export function toMessages(instructions: string | null, items: readonly Item[]): Message[] {
   const messages: Message[] = [];
@@ -78,11 +79,13 @@ const toCall = (item: FunctionCallItem) => ({
 });
 
 /**
- * Encodes a conversation, without its beginning if it is too long and may be cut (`truncation: auto`). It is cut before a user's
- * message only: no output loses its call. At least the last one stays.
+ * Encodes a conversation, without its beginning if it is too long and may be cut
+ * (`truncation: auto`). It is cut before a user's message only: no output loses its call. At least
+ * the last one stays.
  *
  * @param room most tokens that the prompt may have
- * @param encode may be called for any end of `items`; fewer items give fewer tokens. Null: so many that they were not even counted
+ * @param encode may be called for any end of `items`; fewer items give fewer tokens. Null: so many
+ *   that they were not even counted
  * @returns null when `encode` gives nothing else
  */
 export function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId[] }>(
@@ -95,7 +98,8 @@ export function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId
   let prompt = encode(items);
   if (fits(prompt)) return prompt;
   const starts = turnStarts(items);
-  // Binary search for the first start that fits: encoding a long conversation once for each of its turns would be too slow.
+  // Binary search for the first start that fits: encoding a long conversation once for each of its
+  // turns would be too slow.
   let [low, high] = [0, starts.length - 1];
   while (low <= high) {
     const middle = (low + high) >>> 1;

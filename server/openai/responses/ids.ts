@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 
-/** OpenAI's prefixes: a response, a message, a function call and its output, a piece of reasoning. */
+/**
+ * OpenAI's prefixes: a response, a message, a function call and its output, a piece of reasoning.
+ */
 export type IdPrefix = 'resp' | 'msg' | 'fc' | 'fco' | 'rs';
 
-/** Not to be guessed: who knows a response's id may read it. */
+/** Must be unguessable: the id grants read access. */
 export function newItemId(prefix: IdPrefix): string {
   return `${prefix}_${randomUUID().replaceAll('-', '')}`;
 }

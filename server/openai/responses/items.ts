@@ -108,7 +108,9 @@ export type OutputItem =
   | FunctionCallItem
   | ReasoningItem;
 
-/** One thing that was said in a conversation, in OpenAI's form; never changed once it is complete. */
+/**
+ * One thing that was said in a conversation, in OpenAI's form; never changed once it is complete.
+ */
 export type Item = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem;
 
 export function outputText(text: string, logprobs: readonly object[] = []): OutputTextPart {

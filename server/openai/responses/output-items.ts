@@ -21,8 +21,8 @@ type Growing =
     };
 
 /**
- * The items of a response while they grow, one at a time. Every call returns the events that a stream tells it with, so that the items
- * of a streamed answer and of a whole one cannot differ.
+ * The items of a response while they grow, one at a time. Every call returns the events that a
+ * stream tells it with, so that the items of a streamed answer and of a whole one cannot differ.
  */
 export class OutputItems {
   readonly #done: OutputItem[] = [];

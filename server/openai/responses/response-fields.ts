@@ -83,7 +83,10 @@ export const ResponseSchema = Type.Object({
 
 export type ResponseBody = Static<typeof ResponseSchema>;
 
-/** Like `UNSUPPORTED_FIELDS`, of this API only. Some are fields of chats, which have other names here. */
+/**
+ * Like `UNSUPPORTED_FIELDS`, of this API only. Some are fields of chats, which have other names
+ * here.
+ */
 export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
   background: oneOf(false),
   context_management: isEmptyList,
@@ -101,8 +104,8 @@ export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
 };
 
 /**
- * `include` asks for log-probabilities, or for more of what is never there: results of tools that the server runs, encrypted reasoning
- * (the reasoning itself is an item of the output).
+ * `include` asks for log-probabilities, or for more of what is never there: results of tools that
+ * the server runs, encrypted reasoning (the reasoning itself is an item of the output).
  */
 const LOGPROBS = 'message.output_text.logprobs';
 
@@ -111,7 +114,10 @@ export function topLogprobs({ include, top_logprobs: top }: ResponseBody): numbe
   return include?.includes(LOGPROBS) === true ? (top ?? 0) : null;
 }
 
-/** @throws OctavoError `invalid_request` that names the first field, or the part of one, that is asked for and not supported */
+/**
+ * @throws OctavoError `invalid_request` that names the first field, or the part of one, that is
+ *   asked for and not supported
+ */
 export function checkResponseFields(body: ResponseBody): void {
   refuseUnsupported(body, ResponseSchema, UNSUPPORTED_RESPONSE_FIELDS);
   const refuse = (param: string, allowed: string): never => {

@@ -51,7 +51,10 @@ export interface ResponseState {
 
 export type ResponseObject = ReturnType<typeof responseObject>;
 
-/** A response in OpenAI's form. Parts of it that Octavo never fills have the value that stands for nothing. */
+/**
+ * A response in OpenAI's form. Parts of it that Octavo never fills have the value that stands for
+ * nothing.
+ */
 export function responseObject(head: ResponseHead, state: ResponseState) {
   return {
     object: 'response' as const,

@@ -13,13 +13,16 @@ export interface ResponseStoreLimits {
   readonly maxBytes: number;
 }
 
-/** The part of a store that one client sees: another's response is as one that never was. */
+/** One client's view of the store: other clients' responses do not exist for it. */
 export interface OwnResponses {
   /** Counts as a use. */
   get(id: string): StoredResponse | undefined;
   /** An item of any response's output, while a conversation that has it is kept. */
   item(id: string): Item | undefined;
-  /** Keeps a response, and gives up the oldest ones of anyone for it. One that is larger than the limit is not kept. */
+  /**
+   * Keeps a response, and drops the oldest ones of any client for it. A response larger than the
+   * limit is not kept.
+   */
   put(stored: StoredResponse): void;
   /** @returns false when there is none */
   delete(id: string): boolean;
@@ -40,16 +43,16 @@ interface KnownItem {
 /**
  * Keeps the responses that were used last, in memory.
  *
- * A response is charged for its whole conversation. Turns share the items that they have in common, so the true size of a long
- * conversation is smaller: the limit holds in any case.
+ * A response is charged for its whole conversation. Turns share the items that they have in common,
+ * so the true size of a long conversation is smaller: the limit holds in any case.
  */
 export class ResponseStore {
   readonly #limits: ResponseStoreLimits;
   /** In the order of use, the oldest first. */
   readonly #entries = new Map<string, Entry>();
   /**
-   * Items that the server made: it chose their ids, so that nobody knows them whom it has not told. Those of clients may have any id,
-   * also one of somebody else's item.
+   * Items that the server created with unguessable ids, which only their clients know. Items from
+   * clients may have any id, even that of another client's item.
    */
   readonly #items = new Map<string, KnownItem>();
   #bytes = 0;
@@ -116,5 +119,7 @@ export class ResponseStore {
   }
 }
 
-/** Strings take at most two bytes a UTF-16 unit; objects take about as much as their punctuation. */
+/**
+ * Strings take at most two bytes a UTF-16 unit; objects take about as much as their punctuation.
+ */
 const sizeOf = (value: object): number => 2 * JSON.stringify(value).length;

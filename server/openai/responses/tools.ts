@@ -21,9 +21,10 @@ const FunctionTool = Type.Object({
 });
 
 /**
- * Tools of OpenAI that are no functions: what its own servers run (`web_search`), and forms of calls that models here do not write
- * (`custom`, `namespace`). Clients offer them to every model. The model is not told of them, so it never calls them, and the response's
- * `tools` has only those that it was told of.
+ * Tools of OpenAI that are no functions: what its own servers run (`web_search`), and forms of
+ * calls that models here do not write (`custom`, `namespace`). Clients offer them to every model.
+ * The model is not told of them, so it never calls them, and the response's `tools` has only those
+ * that it was told of.
  */
 const OTHER_TOOL_TYPES = [
   'apply_patch',
@@ -48,7 +49,10 @@ const OtherTool = Type.Object({
   type: Type.Union(OTHER_TOOL_TYPES.map((type) => Type.Literal(type))),
 });
 
-/** Request fields about tools. Chats have the same ones, but with the parts of a function one level deeper. */
+/**
+ * Request fields about tools. Chats have the same ones, but with the parts of a function one level
+ * deeper.
+ */
 export const RESPONSE_TOOL_FIELDS = {
   /** Empty is the same as absent, unlike in chats: clients of this API send it so. */
   tools: Nullable(Type.Array(Type.Union([FunctionTool, OtherTool]), { maxItems: MAX_TOOLS })),
@@ -113,7 +117,8 @@ export function shownTools(body: Fields): object[] {
 }
 
 /**
- * Does what checks fields in the form of chats, and names them in the message as clients of this API know them.
+ * Does what checks fields in the form of chats, and names them in the message as clients of this
+ * API know them.
  *
  * @throws OctavoError what `check` throws
  */

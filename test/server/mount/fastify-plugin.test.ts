@@ -20,7 +20,7 @@ afterEach(async () => {
 
 afterAll(() => engine.close());
 
-/** Somebody's own server: with parsers, hooks, decorators and errors that Octavo knows nothing of. */
+/** A user's own server, with parsers, hooks, decorators and errors that Octavo does not know. */
 function host(): FastifyInstance {
   const app = fastify();
   app.removeAllContentTypeParsers();

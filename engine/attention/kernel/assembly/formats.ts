@@ -37,7 +37,9 @@ export function widenFloats(page: usize, format: i32, count: i32, scratch: usize
 }
 
 /**
- * Widens `count` (a multiple of 16) integers of a page to int16. @returns their address, as above
+ * Widens `count` (a multiple of 16) integers of a page to int16.
+ *
+ * @returns their address, as above
  */
 export function widenIntegers(page: usize, format: i32, count: i32, scratch: usize): usize {
   if (format == FORMAT_INT16) return page;

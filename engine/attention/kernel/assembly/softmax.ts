@@ -65,8 +65,9 @@ function weigh(s: usize, bytes: usize, shift: v128): f32 {
 }
 
 /**
- * The same, times scales, as int16 in the first half of the row. @returns the sum of the weights
- * without scales
+ * The same, times scales, as int16 in the first half of the row.
+ *
+ * @returns the sum of the weights without scales
  */
 // @ts-ignore: decorator
 @inline
