@@ -90,8 +90,9 @@ function sequencesOf(batch: number, params: Partial<SamplingParams>): SequenceSa
 }
 
 /**
- * One step. @returns milliseconds inside ONNX Runtime, and of choosing, and how many rows came out
- * whole
+ * One step.
+ *
+ * @returns milliseconds inside ONNX Runtime, and of choosing, and how many rows came out whole
  */
 async function step(plan: StepPlan, params: Partial<SamplingParams>): Promise<number[]> {
   const sequences = sequencesOf(plan.numTokens, params);

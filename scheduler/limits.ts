@@ -2,27 +2,30 @@ import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SchedulingPolicy } from './policies.js';
 import type { RequestSpec } from './sequence.js';
 
-/** What a scheduler is made with: the bounds of its steps and of its sequences. */
+/** Configuration of a scheduler: the bounds of its steps and of its sequences. */
 export interface SchedulerConfig {
   readonly policy: SchedulingPolicy;
-  /** Sequences that run at the same time, at most. */
+  /** Maximum number of running sequences. */
   readonly maxNumSeqs: number;
-  /** Tokens of one step, at most. */
+  /** Maximum number of tokens of one step. */
   readonly maxNumBatchedTokens: number;
-  /** Tokens of one prompt in one step, at most; 0 leaves it to the budget. */
+  /** Maximum number of tokens of one prompt in one step; 0 means no limit but the budget. */
   readonly longPrefillThreshold: number;
-  /** Longest prompt plus output. */
+  /** Maximum length of prompt plus output. */
   readonly maxModelLength: number;
   /**
-   * The model computes all tokens of a sequence that is longer than one of these lengths otherwise than
-   * those of a shorter one (LongRoPE's factors). Rising; none for most models.
+   * Lengths, rising, beyond which the model computes all tokens of a sequence differently
+   * (LongRoPE's factors). Empty for most models.
    */
   readonly switchLengths: readonly number[];
   /** Identifies model and page format in block hashes. */
   readonly modelFingerprint: string;
 }
 
-/** Why a request can never run, whatever else finishes. Plain data: the caller words the error. */
+/**
+ * Why a request can never run, whatever other requests do. Plain data: the caller writes the
+ * message.
+ */
 export type Refusal =
   | { readonly reason: 'empty-prompt' }
   | { readonly reason: 'duplicate-id' }
@@ -38,7 +41,7 @@ export function refusalOf(
   if (promptTokenIds.length === 0) return { reason: 'empty-prompt' };
   const tokens = promptTokenIds.length + maxTokens;
   if (tokens > maxModelLength) return { reason: 'context', tokens, limit: maxModelLength };
-  // The last token is sampled but never computed, so it needs no place.
+  // The last token is sampled but never computed, so it needs no slot.
   const stored = maxTokens > 0 ? tokens - 1 : tokens;
   const blocks = cache.maxHeldBlocks(stored, maxNumBatchedTokens);
   const limit = cache.pool.numBlocks;

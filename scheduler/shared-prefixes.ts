@@ -5,14 +5,14 @@ import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SchedulerConfig } from './limits.js';
 import type { RequestSpec, Sequence } from './sequence.js';
 
-/** The cached prefix of the sequence that waits first, and what it was found by. */
+/** The cached prefix of the first waiting sequence, and the state for which it was found. */
 interface Lookup {
   readonly blocks: SequenceBlocks;
   readonly version: number;
   readonly prefix: CachedPrefix | null;
 }
 
-/** With whom a sequence may share blocks, and what of it is in the cache already. */
+/** Determines which sequences may share blocks, and finds cached prefixes. */
 export class SharedPrefixes {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
@@ -23,7 +23,9 @@ export class SharedPrefixes {
     this.#cache = cache;
   }
 
-  /** @param length of the sequence, which decides with whom it can share */
+  /**
+   * @param length length of the sequence, which determines the sequences it can share blocks with
+   */
   newBlocks({ cacheSalt, adapter = null, contents }: RequestSpec, length: number): SequenceBlocks {
     const { modelFingerprint, switchLengths } = this.#config;
     const lengthClass = switchLengths.filter((limit) => length > limit).length;
@@ -31,7 +33,10 @@ export class SharedPrefixes {
     return this.#cache.newSequence(root, contents);
   }
 
-  /** Looked up again only when the cache has changed: the first in line may wait for many steps. */
+  /**
+   * Looked up again only when the cache has changed, because the first waiting sequence may wait
+   * for many steps.
+   */
   cachedPrefix({ spec, numGenerated, blocks, tokens }: Sequence): CachedPrefix | null {
     if (spec.computesWholePrompt && numGenerated === 0) return null;
     const { version } = this.#cache.pool;

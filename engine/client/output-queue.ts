@@ -4,10 +4,10 @@ import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { OutputMeter } from './engine-port.js';
 import { outputBytes } from './output-size.js';
 
-/** What a reader gets at once, at most: it becomes one piece of text, and one event. */
+/** Maximum bytes that a reader gets at once, as one piece of text and one event. */
 const PIECE_BYTES = 64 * 2 ** 10;
 
-/** Outputs that wait, as one. Its arrays are its own: they grow. */
+/** Waiting outputs, merged into one. It owns its arrays, which grow. */
 interface Pending {
   readonly head: Omit<SequenceOutput, 'tokenIds' | 'logprobs'>;
   readonly tokenIds: TokenId[];
@@ -15,27 +15,29 @@ interface Pending {
 }
 
 /**
- * Outputs of one sequence on their way from the engine to a reader. Outputs that wait are merged into one: a slow
- * reader costs token ids, not objects.
+ * Outputs of one sequence on their way from the engine to a reader. Outputs that wait are merged
+ * into one: a slow reader costs token ids, not objects.
  */
 export class OutputQueue {
   readonly #meter: OutputMeter | null;
-  /** The only one that waits, as it came: with a quick reader there is never another. */
+  /** The only waiting output, unmerged: with a fast reader there is never a second one. */
   #single: SequenceOutput | null = null;
   #pending: Pending | null = null;
   #finished = false;
-  /** Of what was handed out last: the reader has it in its hands until it asks for more. */
+  /**
+   * Bytes of the output handed out last, which count as unread until the reader asks for the next.
+   */
   #handedOut = 0;
   #bytes = 0;
   #error: OctavoError | null = null;
   #wake: (() => void) | null = null;
 
-  /** @param meter counts what is not read: an output is until the reader asks for the next */
+  /** @param meter counts unread bytes; an output is unread until the reader asks for the next */
   constructor(meter?: OutputMeter) {
     this.#meter = meter ?? null;
   }
 
-  /** After the final output, nothing more is taken in. */
+  /** After the final output, pushes are ignored. */
   push(output: SequenceOutput): void {
     if (this.#finished) return;
     this.#finished = output.finishReason !== null;
@@ -48,13 +50,13 @@ export class OutputQueue {
     this.#meter?.add(bytes);
   }
 
-  /** Ends the queue with an error, after what is pending. */
+  /** Ends the queue with an error, after pending outputs. */
   fail(error: OctavoError): void {
     this.#error ??= error;
     this.#wake?.();
   }
 
-  /** One reader at a time. */
+  /** Must not be called by two readers at once. */
   async next(): Promise<SequenceOutput> {
     this.#release(this.#handedOut);
     if (!this.#single && !this.#pending && !this.#error) {
@@ -69,7 +71,7 @@ export class OutputQueue {
     return output;
   }
 
-  /** The reader has gone: nothing is unread any more, whatever still comes. */
+  /** Call when the reader has left: nothing counts as unread any more, including later outputs. */
   close(): void {
     this.#finished = true;
     this.#single = null;
@@ -105,7 +107,7 @@ export class OutputQueue {
   }
 }
 
-/** How many of an output's tokens a reader gets at once; at least one. */
+/** The number of an output's tokens that a reader gets at once, at least one. */
 function piece({
   id,
   tokenIds,

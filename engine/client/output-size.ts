@@ -1,15 +1,17 @@
 import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 
-/** A token id, and its text on the way to the client. */
+/** A token id and its text. */
 const TOKEN_BYTES = 16;
 
-/** In JSON, one token with its log-probability and bytes. In memory it is less until it is written, and about that much then. */
+/**
+ * One token with its log-probability and bytes, in JSON. Before it is serialized, it takes less.
+ */
 const SCORE_BYTES = 100;
 
-/** In JSON, one component of a vector. */
+/** One component of a vector, in JSON. */
 const COMPONENT_BYTES = 20;
 
-/** What an output takes on its way to the client, about. */
+/** Approximate bytes that an output occupies until it is sent. */
 export function outputBytes({
   tokenIds,
   logprobs,
@@ -25,6 +27,6 @@ export function outputBytes({
 }
 
 export function scoreBytes(scores: readonly TokenLogprobs[]): number {
-  // All of a request have as many: it asked for them.
+  // All tokens of a request have the same number of alternatives.
   return scores.length * (1 + (scores[0]?.topIds.length ?? 0)) * SCORE_BYTES;
 }

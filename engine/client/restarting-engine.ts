@@ -9,36 +9,39 @@ import { assertEngineReady } from './engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
 export interface RestartableEngine extends Engine {
-  /** Resolves when nothing of the engine lives any more: to null after `close`, or to why it has failed. */
+  /**
+   * Resolves once the engine's thread has ended: to null after `close`, or to the reason of its
+   * failure.
+   */
   readonly ended: Promise<OctavoError | null>;
 }
 
 export interface RestartingEngineOptions {
-  /** Makes another engine of the same kind. */
+  /** Creates another engine of the same kind. */
   readonly create: () => Promise<RestartableEngine>;
-  /** How many engines may fail before the whole fails. */
+  /** Number of failed engines that are replaced before the failure is final. */
   readonly restarts: number;
   readonly onFailure: (reason: OctavoError) => void;
   readonly onRestartFailed: (error: unknown) => void;
 }
 
 /**
- * Puts a new engine in the place of one that has failed, with an empty cache. Requests that were in flight have been told by the old one;
- * those that come while the new one is loaded are refused with 503. When the last restart is used up, or one does not succeed,
- * the failure is final.
+ * Replaces a failed engine by a new one with an empty cache. The old engine fails the requests in
+ * flight; requests that arrive while the new one is loaded are refused with 503. When no restart is
+ * left, or a restart fails, the failure is final.
  */
 export class RestartingEngine implements Engine {
   readonly #options: RestartingEngineOptions;
   readonly #listeners = new Set<(report: StepReport) => void>();
   readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
   #engine: RestartableEngine;
-  /** Set while somebody watches. */
+  /** Set while there are listeners of snapshots. */
   #unwatch: (() => void) | null = null;
   #left: number;
   #restarts = 0;
   #restarting = false;
   #closing = false;
-  /** Ends when the present restart does. */
+  /** Resolves when the present restart has ended. */
   #restart: Promise<void> = Promise.resolve();
 
   constructor(first: RestartableEngine, options: RestartingEngineOptions) {
@@ -61,7 +64,7 @@ export class RestartingEngine implements Engine {
   }
 
   get state(): Engine['state'] {
-    // Between the failure and the thread's end nothing is replaced yet, but it will be.
+    // After the failure and before the thread's end, the engine is not replaced yet, but will be.
     const dying = this.#engine.state === 'failed' && this.#left > 0;
     return this.#restarting || dying ? 'restarting' : this.#engine.state;
   }
@@ -117,7 +120,7 @@ export class RestartingEngine implements Engine {
     void this.#replaceWhenEnded(engine);
   }
 
-  /** Anew for each watcher, so that the newest one gets a snapshot, too. */
+  /** Subscribes again for each new listener, so that it gets a snapshot, too. */
   #watchEngine(): void {
     this.#stopWatching();
     this.#unwatch = this.#engine.watch((snapshot) => {

@@ -14,17 +14,17 @@ import type { RestartableEngine } from './restarting-engine.js';
 export type WorkerEngineOptions = EngineOptions;
 
 /**
- * Starts an engine in a thread of its own.
+ * Starts an engine in a separate thread.
  *
  * @param onConversion called while weights are rewritten for the model cache
  * @returns once the model is loaded
- * @throws OctavoError what kept the model from being loaded
+ * @throws OctavoError why the model cannot be loaded
  */
 export async function createWorkerEngine(
   options: WorkerEngineOptions,
   onConversion: ConversionProgress = () => undefined,
 ): Promise<RestartableEngine> {
-  // The same line runs from the sources (tests) and from dist.
+  // Works from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
   const entry = fromSources ? '../thread/worker-dev.mjs' : '../thread/worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
@@ -37,7 +37,10 @@ export async function createWorkerEngine(
   return new WorkerEngine(worker, first.info, first.stats);
 }
 
-/** The message that ends the loading. One listener for all: between two, a message could be missed. */
+/**
+ * Waits for the message that ends the loading. One listener for all messages, because one could be
+ * missed between two listeners.
+ */
 function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise<EngineMessage> {
   return new Promise((resolve, reject) => {
     const settle = (): void => {
@@ -52,7 +55,7 @@ function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise
       const what = `the engine thread ended with code ${code} while loading`;
       reject(new OctavoError('engine_failed', what));
     };
-    // 'error' is an exception outside the worker's own handling.
+    // 'error' is an exception that the worker did not handle itself.
     worker.on('message', receive).once('error', reject).once('exit', ended);
   });
 }
@@ -64,7 +67,7 @@ class WorkerEngine implements RestartableEngine {
   readonly #worker: Worker;
   /** Of the sequences that the engine works on. */
   readonly #queues = new Map<SequenceId, OutputQueue>();
-  /** Callers who wait for an answer, in the order of their commands. */
+  /** Callers that wait for an answer, in the order of their commands. */
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
     [];
   readonly #stepListeners = new Set<(report: StepReport) => void>();
@@ -223,7 +226,7 @@ class WorkerEngine implements RestartableEngine {
     }
   }
 
-  /** The thread is gone: everyone who waits must hear of it. */
+  /** Fails all that wait, because the thread has ended. */
   #fail(reason: string): void {
     this.#failure ??= this.#closing
       ? new OctavoError('draining', 'the server is shutting down')

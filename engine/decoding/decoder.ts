@@ -6,31 +6,35 @@ import type { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 
-/** What decides about one sequence. */
+/** What the decoder knows about one sequence. */
 export interface SampledSequence {
   readonly sampler: SequenceSampler;
-  /** How many of the most likely tokens come with each chosen one; null: no log-probabilities. */
+  /**
+   * Number of most likely tokens that are returned with each chosen one; null for no
+   * log-probabilities.
+   */
   readonly numLogprobs: number | null;
 }
 
 /**
- * Decides how sequences go on. For each step the engine core calls, in this order: `held` and `propose` while the step is
- * planned, `ask` once for each sequence of the plan, and `decide` with what the model has answered.
+ * Decides how sequences continue. For each step, the engine core calls, in this order: `held` and
+ * `propose` while it plans the step, `ask` once for each sequence of the plan, and `decide` with
+ * the model's answer.
  *
- * Implementations: sampling. Beam search decides by forks and drops.
+ * Implementation: sampling. Beam search would decide by forks and drops.
  */
 export interface Decoder {
-  /** Guesses the next tokens of a sequence; see `Propose`. */
+  /** Proposes the next tokens of a sequence; see `Propose`. */
   readonly propose: Propose;
-  /** Sequences about which nothing could be decided, and still cannot: the next step is made without them. */
+  /** Sequences that cannot be decided yet; the next step leaves them out. */
   held(): ReadonlySet<SequenceId>;
-  /** Resolves when one of those that are held can go on. To be called while there is one. */
+  /** Resolves when one of the held sequences can continue. Call it only while there is one. */
   whenReady(): Promise<void>;
   /**
-   * Asks for what the decision about a sequence takes.
+   * Adds to the query what the decision about a sequence needs.
    *
-   * @param firstRow the step's row of the first of `sequence.tokenIds`
-   * @param sampled one for each of `sequence.sampledFor`
+   * @param firstRow the step's row of `sequence.tokenIds[0]`
+   * @param sampled one entry for each of `sequence.sampledFor`
    */
   ask(
     builder: LogitsQueryBuilder,
@@ -38,9 +42,12 @@ export interface Decoder {
     firstRow: number,
     sampled: readonly SampledSequence[],
   ): void;
-  /** Decides all that was asked since the last call. One update for each of the plan's `sampledFor`, in the plan's order. */
+  /**
+   * Decides everything asked for since the last call. Returns one update for each of the plan's
+   * `sampledFor`, in the plan's order.
+   */
   decide(answer: StepAnswer): Decision;
-  /** A sequence has ended. */
+  /** Call when a sequence has ended. */
   forget(id: SequenceId): void;
 }
 

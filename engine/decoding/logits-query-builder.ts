@@ -1,7 +1,7 @@
 import type { Decision } from '../sampling/row-needs.js';
 import type { LogitsQuery } from './logits-query.js';
 
-/** Collects what a step's completions want of its rows. Rows are added in rising order. */
+/** Collects what a step's sequences need from its rows. Rows must be added in rising order. */
 export class LogitsQueryBuilder {
   readonly #vocabSize: number;
   readonly #logitRows: number[] = [];
@@ -30,20 +30,22 @@ export class LogitsQueryBuilder {
     return this.#hiddenRows.length;
   }
 
-  /** @returns the number of the row among those with logits, for the calls that follow */
+  /** @returns the row's number among those with logits, for later calls */
   addLogits(row: number, topK: number, target = 0): number {
     this.#topK = Math.max(this.#topK, topK);
     this.#targetIds.push(target);
     return this.#logitRows.push(row) - 1;
   }
 
-  /** For the row added last. */
+  /** Asks for the whole row; call it for the row added last. */
   addFullRow(logitRow: number): void {
     this.#fullRows.push(logitRow);
   }
 
   /**
-   * For the row added last: its sum, and the row itself unless that decides. @returns the sum's number
+   * Asks for the sum of the row added last, and for the whole row unless `unless` decides.
+   *
+   * @returns the sum's number
    */
   addSoftmaxSum(logitRow: number, temperature: number, unless: Decision = DECIDED): number {
     this.#temperatures.push(temperature);
@@ -73,5 +75,5 @@ export class LogitsQueryBuilder {
   }
 }
 
-/** Whatever the mass. */
+/** Always decides, whatever the mass. */
 const DECIDED: Decision = { coverMass: -1, cutoffRatio: 0 };

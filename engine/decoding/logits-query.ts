@@ -1,53 +1,56 @@
 import type { StepPlan } from '../../scheduler/step-plan.js';
 
 /**
- * What the model is asked for of a step's rows, beyond K and V. A step has a row for each token, 0 to
- * T - 1, in the plan's order. Columns, as the graph reads them. Numbers in `softmaxSums` and `fullRows`
- * count the S rows of `logitRows`, not the step's.
+ * What is asked of a step's rows, besides storing K and V. A step has a row for each token, 0 to
+ * T - 1, in the plan's order. The fields are columns, as the graph reads them. Row numbers in
+ * `softmaxSums` and `fullRows` index the S rows of `logitRows`, not the step's.
  */
 export interface LogitsQuery {
   /** `[S]` rows whose logits are computed, rising. */
   readonly logitRows: readonly number[];
-  /** K: how many of the largest logits of each come out; 1 to `vocabSize`. */
+  /** K: the number of largest logits that are returned for each row; 1 to `vocabSize`. */
   readonly topK: number;
-  /** `[S]` a token for each, whose logit comes out whatever its rank; 0 where none is wanted. */
+  /**
+   * `[S]` a token for each row whose logit is returned whatever its rank; 0 when none is needed.
+   */
   readonly targetIds: readonly number[];
-  /** Those whose logits all come out in any case, rising. */
+  /** Rows that are returned whole in any case, rising. */
   readonly fullRows: readonly number[];
   readonly softmaxSums: SoftmaxSumRows;
-  /** `[H]` rows whose hidden state comes out, rising. */
+  /** `[H]` rows whose hidden state is returned, rising. */
   readonly hiddenRows: readonly number[];
 }
 
 /**
- * Rows whose softmax denominator is taken, `[M]` each: the sum of `exp((logit - largest) / temperature)`
- * over the vocabulary. All logits of such a row come out too, unless its K largest decide: they cover
- * more than `coverMass` of the probability (top-p, or the draw where top-p is off), or the last of them
- * has less than `cutoffRatio` times the probability of the first (min-p).
+ * Rows whose softmax denominator is computed, `[M]` each: the sum of
+ * `exp((logit - largest) / temperature)` over the vocabulary. Such a row is also returned whole,
+ * unless its K largest logits decide: they cover more than `coverMass` of the probability (top-p,
+ * or the draw where top-p is off), or the last of them has less than `cutoffRatio` times the
+ * probability of the first (min-p).
  */
 export interface SoftmaxSumRows {
-  /** Rising, of S; a row may stand here twice, for two temperatures. */
+  /** Rows among S, rising; a row may occur twice, for two temperatures. */
   readonly rows: readonly number[];
   readonly temperatures: readonly number[];
   readonly coverMasses: readonly number[];
   readonly cutoffRatios: readonly number[];
 }
 
-/** Belongs to the caller, who may keep it or write into it. */
+/** The caller owns it, and may keep it or write into it. */
 export interface LogitsResult {
   /** `[S, K]` falling. */
   readonly topLogits: Float32Array;
-  /** `[S, K]` of equal logits, the lower id comes first. */
+  /** `[S, K]`; among equal logits, the lower id comes first. */
   readonly topIds: Int32Array;
   /** `[S]` */
   readonly targetLogits: Float32Array;
   /** `[M]` */
   readonly softmaxSums: Float32Array;
-  /** `[F]` rows, of S, whose logits all came out; in no order. */
+  /** `[F]` rows among S that were returned whole, in any order. */
   readonly fullRows: Int32Array;
   /** `[F, vocabSize]` */
   readonly fullLogits: Float32Array;
-  /** `[H, hiddenSize]` what enters the LM head. */
+  /** `[H, hiddenSize]` input of the LM head. */
   readonly hidden: Float32Array;
 }
 

@@ -4,7 +4,9 @@ import type { PromptRows } from './prompt-rows.js';
 import type { StepAnswer } from './step-answer.js';
 import { tokenLogprobs } from './token-logprobs.js';
 
-/** What one sequence has asked of its prompt's rows: `count` of each from the first one's number on. */
+/**
+ * What one sequence asked of its prompt's rows: `count` results from the number of its first one.
+ */
 interface PromptShare {
   readonly rows: PromptRows;
   readonly firstRow: number;
@@ -14,11 +16,14 @@ interface PromptShare {
   readonly numHidden: number;
 }
 
-/** Reads log-probabilities and hidden states of one step's prompts; their requests keep them until their first output. */
+/**
+ * Reads log-probabilities and hidden states of one step's prompts. Each request keeps them until
+ * its first output.
+ */
 export class PromptReading {
   readonly #shares: PromptShare[] = [];
 
-  /** @param firstRow the step's row of the first of `sequence.tokenIds` */
+  /** @param firstRow the step's row of `sequence.tokenIds[0]` */
   ask(
     builder: LogitsQueryBuilder,
     rows: PromptRows,

@@ -11,16 +11,16 @@ export interface Positions {
 }
 
 /**
- * What a request wants of its prompt's rows, taken piece by piece as the prompt is computed. A piece that is computed again after a
- * preemption is not read again.
+ * Collects what a request asks of its prompt's rows, piece by piece as the prompt is computed. A
+ * piece that is computed again after a preemption is not read again.
  */
 export class PromptRows {
   readonly #prompt: readonly TokenId[];
   readonly #numLogprobs: number | null;
   readonly #pooling: Pooling | null;
-  /** One for each prompt token but the first, as far as they are known. */
+  /** One for each prompt token except the first, as far as they have been computed. */
   readonly #logprobs: TokenLogprobs[] = [];
-  /** Of the hidden states of the first `#pooled` tokens. */
+  /** Sum of the hidden states of the first `#pooled` tokens. */
   #sum = new Float64Array(0);
   #pooled = 0;
   #results: PromptResults | null = null;
@@ -31,24 +31,27 @@ export class PromptRows {
     this.#pooling = pooling;
   }
 
-  /** How many of the most likely tokens are wanted at each place. */
+  /** Number of most likely tokens that are asked for at each position. */
   get numLogprobs(): number {
     return this.#numLogprobs ?? 0;
   }
 
-  /** Whether the rows of all prompt tokens are read, cached or not. */
+  /** Whether the rows of all prompt tokens are read, so that cached ones must be computed, too. */
   get readsAll(): boolean {
     return this.#numLogprobs !== null || this.#pooling === 'mean';
   }
 
-  /** Which rows' logits to compute when the tokens from `start` to `end - 1` are: they tell of the tokens after them. */
+  /**
+   * The positions whose logits are needed when tokens `start` to `end - 1` are computed. Logits at
+   * a position are about the token after it.
+   */
   wantedLogits(start: number, end: number): Positions {
     if (this.#numLogprobs === null) return { start, end: start };
     const from = Math.max(start, this.#logprobs.length);
     return { start: from, end: Math.max(from, Math.min(end, this.#prompt.length - 1)) };
   }
 
-  /** The token that a row's logits tell of. */
+  /** The token that the logits at a position are about. */
   tokenAfter(position: number): TokenId {
     return this.#prompt[position + 1];
   }
@@ -57,7 +60,7 @@ export class PromptRows {
     this.#logprobs.push(logprobs);
   }
 
-  /** Which rows' hidden states to take out when the tokens from `start` to `end - 1` are computed. */
+  /** The positions whose hidden states are needed when tokens `start` to `end - 1` are computed. */
   wantedHidden(start: number, end: number): Positions {
     const last = this.#prompt.length;
     const first = this.#pooling === 'last' ? last - 1 : this.#pooled;
@@ -66,7 +69,7 @@ export class PromptRows {
     return { start: from, end: Math.max(from, Math.min(end, last)) };
   }
 
-  /** @param hidden `[n, hiddenSize]` of the rows that were wanted, in their order */
+  /** @param hidden `[n, hiddenSize]` of the rows that were asked for, in order */
   addHidden(hidden: Float32Array, count: number): void {
     const size = hidden.length / count;
     if (this.#pooled === 0) this.#sum = new Float64Array(size);
@@ -74,7 +77,10 @@ export class PromptRows {
     this.#pooled += count;
   }
 
-  /** What the request gets of its prompt, once that is computed: the same object for all its sequences. */
+  /**
+   * What the request gets of its prompt, once that is computed: the same object for all its
+   * sequences.
+   */
   get results(): PromptResults {
     this.#results ??= {
       ...(this.#numLogprobs !== null && { promptLogprobs: this.#logprobs }),

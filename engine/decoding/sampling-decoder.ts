@@ -10,17 +10,20 @@ import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 import { tokenLogprobs } from './token-logprobs.js';
 
-/** What was asked of one row. */
+/** What was asked for one row. */
 interface AskedRow {
-  /** Among the rows with logits. */
+  /** The row's number among those with logits. */
   readonly row: number;
-  /** Number of the sum at the sampling temperature; null without. */
+  /** Number of the sum at the sampling temperature; null when there is none. */
   readonly sum: number | null;
-  /** Number of the sum at temperature 1; null when no log-probabilities are wanted. */
+  /** Number of the sum at temperature 1; null when no log-probabilities are asked for. */
   readonly plainSum: number | null;
 }
 
-/** The last rows of one sequence of the plan: of its last known token, and of each proposal behind it. */
+/**
+ * The last rows of one sequence of the plan: those of its last known token and of each proposal
+ * after it.
+ */
 interface AskedSequence {
   readonly sampledFor: readonly SequenceId[];
   readonly sampled: readonly SampledSequence[];
@@ -28,30 +31,31 @@ interface AskedSequence {
   readonly rows: readonly AskedRow[];
 }
 
-/** A sequence that waits for its constraint. */
+/** A sequence that waits for its constraint's mask. */
 interface HeldSequence {
   readonly sampler: SequenceSampler;
   readonly ready: Promise<void>;
 }
 
 /**
- * Milliseconds that one step may wait for masks, of all its sequences together. A mask is usually there before the model's
- * answer; a sequence whose mask is not is left out of the steps until it is, and the others do not wait for it.
+ * Milliseconds that one step may wait for the masks of all its sequences together. A mask usually
+ * arrives before the model's answer. A sequence whose mask is late is left out of steps until it
+ * arrives, so that the others do not wait for it.
  */
 export const MASK_PATIENCE_MS = 10;
 
 export interface SamplingDecoderOptions {
   readonly vocabSize: number;
-  /** Absent: nothing is guessed. */
+  /** Absent for no proposals. */
   readonly propose?: Propose;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
 
 /**
- * Samples one token after another. A proposal is accepted while it equals what is chosen from the row before it: with
- * a random number fixed by seed and place, the text is the same with and without proposals, at any temperature, with
- * and without a constraint.
+ * Samples one token after another. A proposed token is accepted if it equals the token chosen from
+ * the row before it. As seed and position determine the random number, the text is the same with
+ * and without proposals, at any temperature, with and without a constraint.
  */
 export class SamplingDecoder implements Decoder {
   readonly propose: Propose;
@@ -61,7 +65,7 @@ export class SamplingDecoder implements Decoder {
   readonly #now: () => number;
   readonly #held = new Map<SequenceId, HeldSequence>();
   #asked: AskedSequence[] = [];
-  /** Milliseconds that this step may still wait. */
+  /** Milliseconds that the present step may still wait. */
   #patience = 0;
 
   constructor({ vocabSize, propose = PROPOSE_NOTHING, now }: SamplingDecoderOptions) {
@@ -120,7 +124,7 @@ export class SamplingDecoder implements Decoder {
     return { updates, logprobs };
   }
 
-  /** @returns none when the first mask is late */
+  /** @returns an empty list when the first mask is late */
   #tokensOf(
     { rows, proposals }: AskedSequence,
     { sampler, numLogprobs }: SampledSequence,
@@ -144,7 +148,7 @@ export class SamplingDecoder implements Decoder {
     return tokenIds;
   }
 
-  /** Waits for a mask as long as this step may. @returns whether it is there */
+  /** Waits for a mask for as long as this step may. @returns whether it has arrived */
   #awaits(sampler: SequenceSampler): boolean {
     if (sampler.isReady()) return true;
     if (this.#patience <= 0) return false;
@@ -157,7 +161,7 @@ export class SamplingDecoder implements Decoder {
 
 const NONE: ReadonlySet<SequenceId> = new Set();
 
-/** @param ahead tokens that are chosen before this row's */
+/** @param ahead number of tokens that are chosen before this row's */
 function askRow(
   builder: LogitsQueryBuilder,
   sampled: readonly SampledSequence[],
@@ -178,7 +182,7 @@ function askRow(
   return { row, sum, plainSum: isPlain ? sum : builder.addSoftmaxSum(row, 1) };
 }
 
-/** The model's own logit of a token that was chosen: edits may have lifted it from anywhere in the row. */
+/** The model's own logit of a chosen token, which may have any rank, because edits can raise it. */
 function logitOf(token: number, { candidates, row }: RowLogits): number {
   if (row) return row[token];
   return candidates.logits[candidates.ids.indexOf(token)];

@@ -2,12 +2,15 @@ import type { Candidates } from '../sampling/candidates.js';
 import type { RowLogits } from '../sampling/sequence-sampler.js';
 import type { LogitsQuery, LogitsResult } from './logits-query.js';
 
-/** The model's answer to a step's query, by row. Numbers of rows and sums are those that the query's builder gave. */
+/**
+ * The model's answer to a step's query, by row. Numbers of rows and sums are those that the query's
+ * builder returned.
+ */
 export class StepAnswer {
   readonly #query: LogitsQuery;
   readonly #answer: LogitsResult;
   readonly #vocabSize: number;
-  /** Rows that came out whole. */
+  /** Rows that were returned whole. */
   readonly #fullRows = new Map<number, Float32Array>();
 
   constructor(query: LogitsQuery, answer: LogitsResult, vocabSize: number) {
@@ -20,7 +23,7 @@ export class StepAnswer {
     });
   }
 
-  /** @param sum null: none was asked for */
+  /** @param sum null when none was asked for */
   logits(row: number, sum: number | null): RowLogits {
     return {
       candidates: this.candidates(row),

@@ -1,5 +1,5 @@
-// An API request holds prompts, and n choices of each. Choices are numbered through all prompts, those of
-// the first prompt first.
+// An API request holds prompts, and n choices of each. Choices are numbered through all prompts,
+// those of the first prompt first.
 
 /** @param n choices of each prompt */
 export const choiceIndex = (prompt: number, choice: number, n: number): number =>

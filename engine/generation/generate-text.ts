@@ -18,23 +18,25 @@ export interface TextRequest {
 }
 
 export interface TextOptions {
-  /** None of them empty. */
+  /** Stop strings, none of them empty. */
   readonly stop: readonly string[];
-  /** Stop tokens that the request itself names: of one that ends the text, the answer tells. */
+  /** Stop tokens that the request names; the answer reports the one that ends the text. */
   readonly namedStops: readonly TokenId[];
-  /** Leaves the stop string, or the stop token's text, in the output. */
+  /** Whether the output includes the stop string, or the stop token's text. */
   readonly includeStop: boolean;
-  /** Stop strings that are complete with one of so many first tokens are text. */
+  /** Stop strings that complete within this many first tokens are ordinary text. */
   readonly minTokens: number;
-  /** Special tokens give no text. */
+  /** Whether special tokens have no text. */
   readonly skipSpecialTokens: boolean;
-  /** Prompt tokens that the output continues; empty for a text of its own, such as a chat's answer. */
+  /**
+   * Prompt tokens that the output continues; empty for a text of its own, such as a chat's answer.
+   */
   readonly prefixTokenIds: readonly TokenId[];
-  /** See `DetokenizerOptions.opens`: false for a text that a grammar holds. */
+  /** See `DetokenizerOptions.opens`: false for a text under a grammar. */
   readonly opens?: boolean;
   /** Nothing of the output is shown: only the prompt was wanted. */
   readonly promptOnly: boolean;
-  /** What else the text is read for; null: it is all content. */
+  /** How the text is parsed into content, reasoning and calls; null when all of it is content. */
   readonly message: MessageForm | null;
 }
 
@@ -44,7 +46,7 @@ export type EndReason = FinishReason | 'abort' | 'error';
 /** Follows one sequence. */
 export interface SequenceObserver {
   output(tokens: number, cachedTokens: number, times?: FirstTokenTimes): void;
-  /** Called once, whatever happens. */
+  /** Called exactly once. */
   end(reason: EndReason): void;
 }
 
@@ -56,7 +58,7 @@ export interface MessageForm {
   createParsers(): MessageParsers;
 }
 
-/** All text until a stop token. */
+/** All text up to a stop token. */
 export const PLAIN_TEXT: TextOptions = {
   stop: [],
   namedStops: [],
@@ -72,24 +74,24 @@ export const PLAIN_TEXT: TextOptions = {
 export interface ChoiceDelta {
   /** Of the choice, among all of an API request. */
   readonly index: number;
-  /** New content; may be empty while some is held back. */
+  /** New content; may be empty while text is held back. */
   readonly text: string;
-  /** The same with all that is no content, in order. */
+  /** All new events in order: content, reasoning and calls. */
   readonly events: readonly MessageEvent[];
-  /** Of `tokens`, those of the reasoning. */
+  /** How many of `tokens` are reasoning. */
   readonly reasoningTokens: number;
   /** Tokens generated since the last delta, the stop token included. */
   readonly tokens: number;
-  /** The same as ids. */
+  /** Their ids. */
   readonly tokenIds: readonly TokenId[];
-  /** Sum of the log-probabilities of these tokens; 0 unless they were asked for. */
+  /** Sum of these tokens' log-probabilities; 0 unless they were asked for. */
   readonly logprobSum: number;
-  /** Tokens whose text is now shown, in their order; none unless log-probabilities were asked for. */
+  /** Tokens whose text is now shown, in order; empty unless log-probabilities were asked for. */
   readonly scored: readonly ScoredToken[];
   /** Of each prompt token but the first, with the first delta; absent unless asked for. */
   readonly promptLogprobs?: readonly TokenLogprobs[];
   readonly finishReason: FinishReason | null;
-  /** The stop string, or the stop token that the request names, that has ended the text; null: nothing of the kind has. */
+  /** The stop string, or the request's stop token, that ended the text; null when neither did. */
   readonly stopReason: string | TokenId | null;
   readonly cachedTokens: number;
   /** With the first delta that has tokens. */
@@ -106,8 +108,8 @@ export interface ChoiceContext {
 }
 
 /**
- * Turns the tokens of one sequence into the text of a choice. A stop string ends the engine's work, too:
- * tokens behind it are neither shown nor counted, even if the engine was already further.
+ * Turns the tokens of one sequence into the text of a choice. A stop string ends the engine's work,
+ * too: tokens behind it are neither shown nor counted, even if the engine was already further.
  *
  * @throws OctavoError what the engine throws; the signal's reason once that is aborted
  */
@@ -118,7 +120,7 @@ export async function* generateText(
   { index, signal, observer }: ChoiceContext,
 ): AsyncGenerator<ChoiceDelta, void> {
   const text = options.promptOnly ? new NoText() : new VisibleText(tokenizer, options);
-  // A reader that leaves early does what a disconnect does.
+  // A reader that leaves early has the same effect as a disconnect.
   let end: EndReason = 'abort';
   let last: ChoiceDelta | null = null;
   try {
@@ -130,7 +132,7 @@ export async function* generateText(
       }
       const shown = text.take({ ...output, finishReason });
       last = times ? { index, ...shown, times } : { index, ...shown };
-      // A token that is not shown has been generated all the same.
+      // A token that is not shown was still generated.
       observer.output(options.promptOnly ? tokenIds.length : last.tokens, cachedTokens, times);
       if (last.finishReason !== null) {
         end = last.finishReason;
@@ -138,7 +140,7 @@ export async function* generateText(
       }
       yield last;
     }
-    // Yielded after the loop: the engine has stopped by then, however slow the reader is.
+    // Yielded after the loop, when the engine has stopped, however slow the reader is.
     if (last !== null && last.finishReason !== null) yield last;
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) end = 'error';
@@ -222,7 +224,10 @@ class VisibleText {
     return this.#generated > this.#options.minTokens;
   }
 
-  /** A text that is read for calls or reasoning is not shown as it stands: its tokens go out as they come. */
+  /**
+   * A text that is parsed for calls or reasoning is not shown literally, so its tokens are passed
+   * on as they arrive.
+   */
   #takeScored(isWhole: boolean): ScoredToken[] {
     if (isWhole || this.#options.message !== null) return this.#held.flush();
     return this.#held.release(this.#shown);
@@ -233,7 +238,7 @@ function contentOf(events: readonly MessageEvent[]): string {
   return events.map((event) => (event.kind === 'content' ? event.text : '')).join('');
 }
 
-/** Of a prompt that is only computed. */
+/** For a prompt that is only computed. */
 class NoText {
   take({ cachedTokens, promptLogprobs, finishReason }: TextPart): Shown {
     const shown = {

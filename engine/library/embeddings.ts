@@ -28,7 +28,7 @@ export async function embedTexts(
   }
   const prompts = texts.map((text) => {
     const tokenIds = encodeText(text, parts);
-    // Nothing is generated, so a prompt may fill the context.
+    // Nothing is generated, so a prompt may fill the whole context.
     const needs = { promptTokens: tokenIds.length, asked: null, standard: 0 } as const;
     outputBudget({ ...needs, context: maxModelLength + 1, param: 'prompt' });
     return tokenIds;

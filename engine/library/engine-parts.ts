@@ -4,7 +4,7 @@ import type { GrammarChecker } from '../grammar/grammar-checker.js';
 import type { EngineSettings } from '../settings.js';
 import type { ServedModel } from '../text/served-model.js';
 
-/** What an engine is made of; a server is built on the same parts. */
+/** The parts of an engine; a server uses the same parts. */
 export interface EngineParts {
   readonly port: Engine;
   readonly model: ServedModel;

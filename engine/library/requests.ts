@@ -9,13 +9,13 @@ import type { EngineParts } from './engine-parts.js';
 import type { GenerateOptions } from './options.js';
 import type { Prompt } from './prompts.js';
 
-/** The name under which the threads that compile grammars know a program's requests. */
+/** The client name of a program's requests, for fair use of the grammar threads. */
 export const CLIENT = 'library';
 
 export const newId = (): SequenceId => randomUUID() as SequenceId;
 
 /**
- * What a prompt's options mean for the engine and for its text.
+ * Converts a prompt's options to those of the engine and of its text.
  *
  * @throws OctavoError `context_length_exceeded`, `invalid_request`
  */

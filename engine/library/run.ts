@@ -13,7 +13,7 @@ const UNOBSERVED = { output: () => undefined, end: () => undefined };
 /**
  * Runs all choices of all prompts at once.
  *
- * @returns `[prompt][choice]`; what is new comes before, as it is made
+ * @returns `[prompt][choice]`; new output is yielded before, as it is generated
  * @throws OctavoError what the engine throws, or the reason of an aborted signal
  */
 export async function* runPrompts(
@@ -52,13 +52,16 @@ export async function* runPrompts(
   }
 }
 
-/** Work that ends with the caller's signal, or when its reader leaves. To be ended in any case. */
+/**
+ * Work that ends with the caller's signal, or when its reader leaves. The caller must end it in any
+ * case.
+ */
 export function beginWork(given: AbortSignal | undefined): {
   readonly signal: AbortSignal;
   readonly end: () => void;
 } {
   const own = new AbortController();
-  // Each sequence listens: many are no leak.
+  // Each sequence adds a listener, so many are no leak.
   setMaxListeners(0, own.signal);
   const abort = (): void => own.abort(given?.reason);
   if (given?.aborted) abort();

@@ -2,13 +2,14 @@ import type { TokenId } from '../../scheduler/ids.js';
 import type { AppliedUpdate, FinishReason } from '../../scheduler/step-plan.js';
 
 /**
- * Log-probabilities at one place of a sequence: of the model's own distribution, before biases, penalties and temperature. Columns,
- * because messages with thousands of small objects are slow.
+ * Log-probabilities at one position of a sequence, of the model's own distribution, before biases,
+ * penalties and temperature. Stored as columns, because messages with thousands of small objects
+ * are slow.
  */
 export interface TokenLogprobs {
-  /** Of the token that stands there. */
+  /** Log-probability of the token at this position. */
   readonly logprob: number;
-  /** The most likely tokens, the likeliest first. */
+  /** The most likely tokens, in falling order. */
   readonly topIds: readonly TokenId[];
   readonly topLogprobs: readonly number[];
 }
@@ -16,22 +17,23 @@ export interface TokenLogprobs {
 /** What is new of one sequence: what a step has made of it, or that it was aborted. */
 export interface SequenceOutput extends Omit<AppliedUpdate, 'finishReason'> {
   readonly finishReason: FinishReason | 'abort' | null;
-  /** With the first output that has tokens. */
+  /** Present in the first output that has tokens. */
   readonly times?: FirstTokenTimes;
   /** One for each of `tokenIds`; absent unless asked for. */
   readonly logprobs?: readonly TokenLogprobs[];
   /**
-   * One for each prompt token but the first; absent unless asked for. Like the embedding, it is a result
-   * of the request: the first output of each of its sequences has it, and all have the same one.
+   * One for each prompt token but the first; absent unless asked for. Like the embedding, it is a
+   * result of the request: the first output of each of its sequences has it, and all have the same
+   * one.
    */
   readonly promptLogprobs?: readonly TokenLogprobs[];
-  /** `[hiddenSize]`, not normalized; with the one output of a request that has `pooling`. */
+  /** `[hiddenSize]`, not normalized; in the only output of a request with `pooling`. */
   readonly embedding?: Float32Array;
 }
 
 /** How long a sequence's first token took, in milliseconds on the engine's clock. */
 export interface FirstTokenTimes {
-  /** From its arrival to its first step. */
+  /** From the request's arrival to its first step. */
   readonly queued: number;
   /** From the beginning of its first step to its first token. */
   readonly prefill: number;

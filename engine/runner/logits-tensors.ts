@@ -4,10 +4,10 @@ import { STEP_INPUT, STEP_OUTPUT } from '../importer/imported-model.js';
 import { int64 } from './step-batch.js';
 import { floats, int32s, type Tensors, take } from './tensors.js';
 
-// A row query as the last segment's inputs, and its outputs as an answer.
+// Converts a row query to the last segment's inputs, and its outputs to an answer.
 
 /**
- * A query as several, each of at most `maxRows` rows of logits; none when nothing is asked.
+ * Splits a query into several, each with at most `maxRows` rows of logits; none for an empty query.
  */
 export function piecesOf(query: LogitsQuery, maxRows: number): LogitsQuery[] {
   const { logitRows, targetIds, fullRows, softmaxSums, hiddenRows } = query;
@@ -36,8 +36,8 @@ export function piecesOf(query: LogitsQuery, maxRows: number): LogitsQuery[] {
 }
 
 /**
- * A query without rows of logits computes one nevertheless, which `readAnswer` drops: on zero rows, TopK divides by zero and ends the process
- * (ONNX Runtime 1.30).
+ * For a query without rows of logits, one row is computed and dropped by `readAnswer`: on zero
+ * rows, TopK divides by zero and ends the process (ONNX Runtime 1.30).
  */
 export function rowTensors(query: LogitsQuery): [string, Tensor][] {
   const { softmaxSums } = query;
@@ -66,7 +66,7 @@ export function rowTensors(query: LogitsQuery): [string, Tensor][] {
   ];
 }
 
-/** ONNX Runtime has copied the outputs into new memory: nobody else has it. */
+/** ONNX Runtime copies outputs into new memory, so the answer owns it. */
 export function readAnswer(tensors: Tensors, { logitRows, topK }: LogitsQuery): LogitsResult {
   const numRows = logitRows.length;
   const float = (name: string): Float32Array => floats(take(tensors, name));
@@ -81,7 +81,7 @@ export function readAnswer(tensors: Tensors, { logitRows, topK }: LogitsQuery): 
   };
 }
 
-/** Answers to the pieces of a query, as one. */
+/** Joins the answers to the pieces of a query. */
 export function joinAnswers(answers: readonly LogitsResult[], maxRows: number): LogitsResult {
   if (answers.length === 1) return answers[0];
   const join = (part: (answer: LogitsResult) => Float32Array): Float32Array => {

@@ -9,7 +9,7 @@ import type { EngineRequest } from '../protocol/request.js';
 import { GrammarGate } from './grammar-gate.js';
 import { SnapshotFeed } from './snapshot-feed.js';
 
-/** An engine that has had nothing to do for so long checks its own books, once. */
+/** Idle time in milliseconds after which the engine verifies its invariants once. */
 const IDLE_CHECK_MS = 1000;
 
 export interface EngineLoopOptions {
@@ -19,8 +19,8 @@ export interface EngineLoopOptions {
 }
 
 /**
- * Drives an `EngineCore`: commands come in at any time and take effect between two steps; each step's outputs go out
- * in one message for all sequences.
+ * Drives an `EngineCore`. Commands arrive at any time and take effect between two steps; each
+ * step's outputs are sent in one message for all sequences.
  */
 export class EngineLoop {
   readonly #core: EngineCore;
@@ -31,10 +31,13 @@ export class EngineLoop {
   readonly #snapshots: SnapshotFeed;
   #wake: (() => void) | null = null;
   #closed = false;
-  /** The figures have changed since the last message with them. */
+  /** Whether the figures have changed since they were last sent. */
   #hasNews = false;
 
-  /** @param grammars for requests with a grammar, which wait beside the loop until it is compiled; closed with the loop */
+  /**
+   * @param grammars compiles the grammars of requests, which wait outside the loop meanwhile;
+   *   closed with the loop
+   */
   constructor(
     core: EngineCore,
     send: (message: EngineMessage) => void,
@@ -52,15 +55,15 @@ export class EngineLoop {
     });
   }
 
-  /** Takes a command; it has its effect before the next step. */
+  /** Accepts a command; it takes effect before the next step. */
   post(command: EngineCommand): void {
     this.#inbox.push(command);
     this.#wake?.();
   }
 
   /**
-   * Runs until a `close` command; sleeps while nothing can run. Rejects when a step does, or when the idle engine's blocks and requests
-   * contradict each other: both are final.
+   * Runs until a `close` command; sleeps while nothing can run. Rejects when a step does, or when
+   * the idle engine's blocks and requests are inconsistent; both are final.
    */
   async run(): Promise<void> {
     try {
@@ -125,7 +128,7 @@ export class EngineLoop {
     }
   }
 
-  /** Blocks may be free now: whoever watches must not have to wait for the next request's step. */
+  /** Blocks may have become free: listeners must not have to wait for the next request's step. */
   #tellNews(): void {
     if (!this.#hasNews) return;
     this.#hasNews = false;
@@ -153,7 +156,7 @@ export class EngineLoop {
     }
   }
 
-  /** Ends completions whose grammar is lost; what this step gave them was chosen without it. */
+  /** Ends sequences whose grammar has failed; their outputs of this step were chosen without it. */
   #withoutFailed(outputs: SequenceOutput[]): SequenceOutput[] {
     const failures = this.#gate.takeFailures();
     for (const { id, finishReason } of outputs) {
@@ -182,7 +185,7 @@ export class EngineLoop {
           reject(error);
         }
       }, this.#idleCheckMs);
-      // The last change before the sleep came too soon after a snapshot.
+      // The last change before the sleep may be too close to the previous snapshot.
       const due = this.#snapshots.dueIn;
       // Timers may be a millisecond early.
       if (due !== null) picture = setTimeout(() => this.#snapshots.sendIfDue(), Math.ceil(due) + 1);
@@ -193,7 +196,7 @@ export class EngineLoop {
   }
 }
 
-/** Whatever goes wrong with a grammar is the request's misfortune, not the engine's. */
+/** A grammar error fails its request, never the engine. */
 function knownError(error: unknown): OctavoError {
   if (error instanceof OctavoError) return error;
   const message = error instanceof Error ? error.message : String(error);

@@ -7,25 +7,26 @@ import { fullRowsOf } from '../decoding/logits-query.js';
 export interface LargestStep {
   readonly tokens: number;
   readonly sequences: number;
-  /** Tokens that one sequence may have. */
+  /** Maximum length of a sequence, in tokens. */
   readonly maxModelLength: number;
   readonly blockSize: number;
-  /** Of layers that share block tables. */
+  /** Number of cache groups. */
   readonly numGroups: number;
 }
 
 /**
- * Runs the largest step that will ever be scheduled, once: ONNX Runtime then has the memory for all others, and a machine without that
- * memory is found out before anyone waits. The first prompt of 512 tokens took 1.5 times as long without it (Qwen2.5-0.5B's shape).
+ * Runs the largest step that can be scheduled, once. ONNX Runtime then has the memory for all
+ * steps, and a machine without enough memory is noticed before requests arrive. Without it, the
+ * first prompt of 512 tokens took 1.5 times as long (Qwen2.5-0.5B's shape).
  *
- * To be called before the first request: it writes into blocks that nobody has yet, and leaves nothing behind that is ever read.
+ * Call it before the first request: it overwrites arbitrary blocks.
  */
 export async function warmUp(runner: ModelRunner, largest: LargestStep): Promise<void> {
   const plan = largestPlan(largest);
   await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
 }
 
-/** All sequences write into the same blocks: what stands there afterwards is of no use anyway. */
+/** All sequences write into the same blocks, because their content is not used. */
 function largestPlan(largest: LargestStep): StepPlan {
   const { maxModelLength, blockSize, numGroups } = largest;
   const count = Math.min(largest.sequences, largest.tokens);

@@ -11,7 +11,7 @@ import type { MetricRegistry } from './metric-registry.js';
 
 const END_REASONS: readonly EndReason[] = ['stop', 'length', 'abort', 'error'];
 
-/** What is known of an engine request when it is submitted. */
+/** An engine request, at its submission. */
 export interface ObservedRequest {
   /** When the HTTP request came in, by the monotonic clock. */
   readonly arrivedAt: number;
@@ -22,7 +22,7 @@ export interface ObservedRequest {
   readonly maxTokens: number;
 }
 
-/** Hears of tokens when the metrics do. Times are in seconds. */
+/** Listens to tokens along with the metrics. Times are in seconds. */
 export interface TokenListener {
   /** A prompt that began to run. */
   prompt(tokens: number, cachedTokens: number): void;
@@ -44,7 +44,10 @@ export class RequestMetrics {
     for (const reason of END_REASONS) this.#metrics.success.inc({ finished_reason: reason }, 0);
   }
 
-  /** @returns one observer for each completion. What concerns the prompt is booked once, with the first one that begins. */
+  /**
+   * @returns one observer for each completion. What concerns the prompt is booked once, with the
+   *   first one that begins.
+   */
   observe(request: ObservedRequest): SequenceObserver[] {
     const m = this.#metrics;
     m.completions.observe(request.completions);
@@ -53,7 +56,7 @@ export class RequestMetrics {
     return Array.from({ length: request.completions }, () => this.#completion(request, shared));
   }
 
-  /** @returns what ends it */
+  /** @returns a function that removes the listener */
   listen(listener: TokenListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

@@ -8,8 +8,8 @@ import { tokenizerDir } from '../support/tokenizer-fixtures.js';
 
 afterEach(stopTestServers);
 
-// A SentencePiece tokenizer drops the space before the first word of a text. A grammar holds all bytes of
-// its tokens, so a text that follows one is shown with that space.
+// A SentencePiece tokenizer drops the space before the first word of a text. A grammar holds all
+// bytes of its tokens, so a text that follows one is shown with that space.
 it('shows the bytes that a grammar held, from the first token on', async () => {
   const tokenizer = await loadTokenizer(tokenizerDir('llama2'));
   const steps = tokenizer.encode('{"a": 1}', { addSpecialTokens: false }).map((id) => [id]);

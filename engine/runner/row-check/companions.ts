@@ -7,10 +7,13 @@ import type { Rows } from './token-rows.js';
 
 const OWN = 2;
 const BESIDE = 2;
-/** What attention gives for sequences that are far out: where a scale is shared by a step, nothing is left of a quiet one's digits. */
+/**
+ * Magnitude of the attention's outputs for the other sequences: where a step shares a scale, small
+ * numbers lose all precision.
+ */
 const LOUD = 1000;
 
-/** A step with the watched sequence in it, and what attention is said to give. */
+/** A step with the observed sequence in it, and made-up outputs of attention. */
 export interface Company {
   readonly plan: StepPlan;
   /** Of the watched sequence. */
@@ -23,16 +26,17 @@ type Distance = 'near' | 'far';
 export interface CompanyOptions {
   /** Of the watched sequence. */
   readonly own: Distance;
-  /** Null: it is alone. */
+  /** Null when it is alone. */
   readonly others: Distance | null;
   readonly vocabSize: number;
-  /** Longest sequence that is served, in tokens. */
+  /** Length of the longest sequence that is served, in tokens. */
   readonly servedLength: number;
 }
 
 /**
- * A step of three sequences, the watched one in the middle, so that it would feel those before it and those behind it. The others
- * differ in all that sequences can differ in: tokens, positions, lengths, and how large their numbers are.
+ * A step of three sequences, with the observed one in the middle, so that an effect of earlier and
+ * of later ones shows. The others differ in every respect: tokens, positions, lengths, and
+ * magnitude of numbers.
  */
 export function inCompany(options: CompanyOptions): Company {
   const { own, others, servedLength } = options;
@@ -40,7 +44,7 @@ export function inCompany(options: CompanyOptions): Company {
   const watched: Part = {
     seed: 1,
     count: OWN,
-    // (Where angles of rotations are neither tiny nor whole turns.)
+    // (A position at which rotary angles are neither tiny nor full turns.)
     past: own === 'near' ? Math.min(37, far(OWN)) : far(OWN),
     loudness: 1,
   };
@@ -120,7 +124,10 @@ function attended(site: AttentionSite, parts: readonly Part[], total: number): T
   return new Tensor('float32', data, [1, total, width]);
 }
 
-/** Numbers from -1 to 1 with a fixed seed; not for cryptography: Numerical Recipes' linear congruence. */
+/**
+ * Random numbers from -1 to 1 with a fixed seed: the linear congruential generator of Numerical
+ * Recipes.
+ */
 function noise(seed: number): () => number {
   let state = Math.imul(seed, 2654435761) >>> 0;
   return () => {

@@ -9,17 +9,20 @@ import { take } from '../tensors.js';
 import { type Company, everyRow, inCompany } from './companions.js';
 import { difference, putRows, type TokenPlace, takeRows, tokenPlace } from './token-rows.js';
 
-/** How the others differ: their numbers (in as many rows), or that they are there at all (ONNX Runtime's kernels differ, too). */
+/**
+ * How the other sequences differ: in their numbers (with the same number of rows), or by being
+ * absent (ONNX Runtime's kernels then differ, too).
+ */
 export type Comparison = 'others changed' | 'alone';
 
-/** What became of the watched sequence's rows of one tensor. */
+/** The difference in the observed sequence's rows of one tensor. */
 export interface Observation {
   readonly segment: number;
   readonly tensor: string;
   readonly comparison: Comparison;
-  /** The largest difference, as a share of the rows' largest number. */
+  /** The largest difference, relative to the rows' largest number. */
   readonly difference: number;
-  /** What was fed to the segment in both runs, and in one of the sequence alone. */
+  /** Inputs of the segment in both runs, and in a run of the sequence alone. */
   readonly inputs: Readonly<Record<'base' | 'other' | 'alone', SegmentRun>>;
 }
 
@@ -31,11 +34,11 @@ export interface SegmentRun {
 type ObservedModel = Pick<ImportedModel, 'sites' | 'vocabSize' | 'servedLength'>;
 
 /**
- * Runs the segments as steps do, with made-up attention between them, on rows of one sequence beside others that are near, beside
- * others that are far, and alone. Each segment gets the same rows of that sequence in all runs, so that small differences do not grow
- * from layer to layer.
+ * Runs the segments as steps do, with made-up outputs of attention, on rows of one sequence: next
+ * to similar sequences, next to very different ones, and alone. Each segment gets the same rows of
+ * that sequence in all runs, so that small differences do not grow from layer to layer.
  *
- * @returns one for each output of a segment and comparison, in the order of the graph
+ * @returns an observation for each output of a segment and comparison, in the order of the graph
  */
 export async function* observeRows(
   model: ObservedModel,
@@ -47,7 +50,8 @@ export async function* observeRows(
     const [base, other] = (['near', 'far'] as const).map(
       (others) => new Run(inCompany({ ...model, own, others })),
     );
-    // Once: it shows what has to do with being there at all, and where tensors have their tokens.
+    // Runs once: it shows the effect of other sequences' presence, and which axis of a tensor has
+    // the tokens.
     const alone = own === 'near' ? new Run(inCompany({ ...model, own, others: null })) : null;
     const runs = alone ? [base, other, alone] : [base, other];
     for (const [index, segment] of segments.entries()) {
@@ -121,7 +125,7 @@ class Run {
     for (const name of outputs) this.#tensors.set(name, results[name]);
   }
 
-  /** What a step of this kind would end in: better told now than when the first such request comes. */
+  /** The error of such a step, which is better reported now than at the first such request. */
   #refusal(cause: unknown): OctavoError {
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     const { sequences } = this.company.plan;

@@ -18,7 +18,7 @@ export interface CompletionFormatOptions {
   readonly n: number;
   /** Candidates of which they are chosen. */
   readonly bestOf: number;
-  /** Likeliest tokens at each place; null: no log-probabilities. */
+  /** Number of most likely tokens at each position; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
   /** Tokens are shown as ids, too (vLLM's `return_token_ids`). */
@@ -27,7 +27,7 @@ export interface CompletionFormatOptions {
   readonly writer: LogprobWriter;
 }
 
-/** How plain completions word their answer. */
+/** The wire format of plain completions. */
 export function completionFormat(options: CompletionFormatOptions): AnswerFormat {
   const { head, echoes, prompts, n, logprobs, promptLogprobs, tokenizer, writer } = options;
   const begun = new Set<number>();
