@@ -38,14 +38,14 @@ export interface Engine {
    */
   readonly state: 'ready' | 'restarting' | 'failed';
   /**
-   * Runs a request. Each of its sequences (`request.ids`) is a stream of its own. Outputs come in
-   * order, as the steps end, and the last one has a finish reason. Ending the iteration early
-   * (`break`) or aborting `signal` stops the sequence within one step and frees its blocks; after
-   * an aborted signal the iteration ends with the finish reason `abort`.
+   * Runs a request. Each of its sequences (`request.ids`) is a separate stream. Outputs arrive in
+   * order, as steps end, and the last one has a finish reason. Leaving the iteration early
+   * (`break`) or aborting `signal` ends the sequence within one step and frees its blocks; after an
+   * abort, the iteration ends with the finish reason `abort`.
    *
-   * The request runs from now on, so every stream must be iterated or the signal be aborted.
-   * Outputs that nobody reads yet are kept: at most `maxTokens` tokens a sequence, with all that
-   * was asked for of each. Who wants less kept pauses the sequences.
+   * The request runs from now on, so every stream must be iterated or the signal be aborted. Unread
+   * outputs are kept: at most `maxTokens` tokens for each sequence, with everything that was asked
+   * for. To keep less, pause the sequences.
    *
    * @param meter counts what is kept
    * @returns one stream for each id, in their order
@@ -59,8 +59,8 @@ export interface Engine {
   ): readonly AsyncIterable<SequenceOutput>[];
   /**
    * Computes nothing more for these sequences until `resume`, from the next step on; others get
-   * their share meanwhile. Those that have ended, or do not run yet, are left out: whoever still
-   * gets outputs asks again.
+   * their share meanwhile. Sequences that have ended, or do not run yet, are ignored: a caller that
+   * still gets outputs must call again.
    */
   pause(ids: readonly SequenceId[]): void;
   resume(ids: readonly SequenceId[]): void;

@@ -148,7 +148,7 @@ class WorkerEngine implements RestartableEngine {
     await this.ended;
   }
 
-  /** One sequence's outputs. The signal counts from now on, also if nobody iterates. */
+  /** One sequence's outputs. The signal takes effect at once, even before iteration begins. */
   #outputs(
     id: SequenceId,
     queue: OutputQueue,
@@ -181,7 +181,7 @@ class WorkerEngine implements RestartableEngine {
     }
   }
 
-  /** Nothing, when the sequence has ended already. */
+  /** Does nothing when the sequence has already ended. */
   #abort(id: SequenceId): void {
     if (this.#queues.delete(id)) this.#send({ type: 'abort', id });
   }

@@ -40,10 +40,10 @@ export interface TextOptions {
   readonly message: MessageForm | null;
 }
 
-/** How a sequence ends, for those who count. */
+/** How a sequence ends, for metrics. */
 export type EndReason = FinishReason | 'abort' | 'error';
 
-/** Follows one sequence. */
+/** Observes one sequence. */
 export interface SequenceObserver {
   output(tokens: number, cachedTokens: number, times?: FirstTokenTimes): void;
   /** Called exactly once. */
@@ -155,7 +155,7 @@ type TextPart = SequenceOutput & { readonly finishReason: FinishReason | null };
 
 type Shown = Omit<ChoiceDelta, 'index'>;
 
-/** What of one sequence's tokens is shown, and when. */
+/** Decides which text of one sequence's tokens is shown, and when. */
 class VisibleText {
   readonly #options: TextOptions;
   readonly #detokenizer: ReturnType<Tokenizer['createDetokenizer']>;

@@ -31,7 +31,7 @@ export interface SequenceOutput extends Omit<AppliedUpdate, 'finishReason'> {
   readonly embedding?: Float32Array;
 }
 
-/** How long a sequence's first token took, in milliseconds on the engine's clock. */
+/** Durations until a sequence's first token, in milliseconds on the engine's clock. */
 export interface FirstTokenTimes {
   /** From the request's arrival to its first step. */
   readonly queued: number;

@@ -10,7 +10,8 @@ const LENGTH = 12;
 /**
  * What every engine promises its callers. To be called with each.
  *
- * @param create an engine whose texts run to `maxTokens`, and that goes on while nobody reads
+ * @param create an engine whose texts run to `maxTokens`, and that continues while its outputs are
+ *   not read
  */
 export function describeEngine(name: string, create: () => Promise<Engine>): void {
   describe(`${name}, as any engine`, () => {

@@ -175,7 +175,7 @@ class Sequence {
 
   take(logits: Float32Array): void {
     this.#rows.push(logits);
-    // Computed anew, as the scheduler does.
+    // Computed again, as the scheduler does.
     if (this.#switchLengths.includes(this.#tokens.length)) this.#computed = 0;
     this.#tokens.push(logits.indexOf(logits.reduce((a, b) => Math.max(a, b))));
   }

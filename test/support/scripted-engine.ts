@@ -78,8 +78,8 @@ export class ScriptedEngine implements Engine {
   readonly #runsAhead: boolean;
 
   /**
-   * @param runsAhead as a real engine does: steps go on while nobody reads. Otherwise each waits
-   *   for its reader
+   * @param runsAhead as a real engine does: steps continue while outputs are not read. Otherwise
+   *   each waits for its reader
    */
   constructor(
     script: (request: EngineRequest) => Script,

@@ -62,10 +62,7 @@ async function generate(
   return outputs;
 }
 
-/**
- * Where each token's text begins in the text of all, by the plain way: decoding every beginning
- * anew.
- */
+/** Where each token's text begins in the whole text, by decoding every prefix. */
 function beginsOf(ids: readonly number[]): { text: string; begins: number[] } {
   const decode = (count: number, flush: boolean): string => {
     const detokenizer = new ByteLevelDetokenizer(VOCABULARY);
