@@ -15,8 +15,8 @@ interface Pending {
 }
 
 /**
- * Outputs of one sequence on their way from the engine to a reader. Outputs that wait are merged
- * into one: a slow reader costs token ids, not objects.
+ * Outputs of one sequence between the engine and their reader. Waiting outputs are merged into one,
+ * so a slow reader costs token ids, not objects.
  */
 export class OutputQueue {
   readonly #meter: OutputMeter | null;

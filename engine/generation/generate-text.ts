@@ -28,13 +28,11 @@ export interface TextOptions {
   readonly minTokens: number;
   /** Whether special tokens have no text. */
   readonly skipSpecialTokens: boolean;
-  /**
-   * Prompt tokens that the output continues; empty for a text of its own, such as a chat's answer.
-   */
+  /** Prompt tokens that the output continues; empty for chats. */
   readonly prefixTokenIds: readonly TokenId[];
   /** See `DetokenizerOptions.opens`: false for a text under a grammar. */
   readonly opens?: boolean;
-  /** Nothing of the output is shown: only the prompt was wanted. */
+  /** Whether only the prompt is computed, and no output is shown. */
   readonly promptOnly: boolean;
   /** How the text is parsed into content, reasoning and calls; null when all of it is content. */
   readonly message: MessageForm | null;
@@ -50,7 +48,7 @@ export interface SequenceObserver {
   end(reason: EndReason): void;
 }
 
-/** How the text of a request's choices is read. */
+/** How the text of a request's choices is parsed. */
 export interface MessageForm {
   /** Special tokens whose text the parsers need. */
   readonly shownTokens: ReadonlySet<TokenId>;
@@ -70,9 +68,9 @@ export const PLAIN_TEXT: TextOptions = {
   message: null,
 };
 
-/** What is new in one choice: tokens of a sequence as text. */
+/** New text of one choice, from new tokens of its sequence. */
 export interface ChoiceDelta {
-  /** Of the choice, among all of an API request. */
+  /** Index of the choice among all choices of an API request. */
   readonly index: number;
   /** New content; may be empty while text is held back. */
   readonly text: string;
@@ -88,28 +86,29 @@ export interface ChoiceDelta {
   readonly logprobSum: number;
   /** Tokens whose text is now shown, in order; empty unless log-probabilities were asked for. */
   readonly scored: readonly ScoredToken[];
-  /** Of each prompt token but the first, with the first delta; absent unless asked for. */
+  /** For each prompt token except the first, in the first delta; absent unless asked for. */
   readonly promptLogprobs?: readonly TokenLogprobs[];
   readonly finishReason: FinishReason | null;
   /** The stop string, or the request's stop token, that ended the text; null when neither did. */
   readonly stopReason: string | TokenId | null;
   readonly cachedTokens: number;
-  /** With the first delta that has tokens. */
+  /** Present in the first delta that has tokens. */
   readonly times?: FirstTokenTimes;
 }
 
-/** Whose text it is, and who follows. */
+/** The choice that a text belongs to, and its observer. */
 export interface ChoiceContext {
-  /** Of the choice, among all of an API request. */
+  /** Index of the choice among all choices of an API request. */
   readonly index: number;
-  /** Aborts the sequence; the same that the engine was given. */
+  /** Aborts the sequence; the engine has the same signal. */
   readonly signal: AbortSignal;
   readonly observer: SequenceObserver;
 }
 
 /**
- * Turns the tokens of one sequence into the text of a choice. A stop string ends the engine's work,
- * too: tokens behind it are neither shown nor counted, even if the engine was already further.
+ * Converts the tokens of one sequence to the text of a choice. A stop string ends the engine's
+ * work, too: tokens after it are neither shown nor counted, even if the engine has already computed
+ * some.
  *
  * @throws OctavoError what the engine throws; the signal's reason once that is aborted
  */
@@ -150,7 +149,7 @@ export async function* generateText(
   }
 }
 
-/** An output that is no abort. */
+/** An output other than an abort. */
 type TextPart = SequenceOutput & { readonly finishReason: FinishReason | null };
 
 type Shown = Omit<ChoiceDelta, 'index'>;

@@ -37,9 +37,9 @@ export interface LikelyToken {
   readonly logprob: number;
 }
 
-/** A token of an output, with the likeliest ones at its place. */
+/** A token of an output, with the most likely tokens at its position. */
 export interface TokenLogprob extends LikelyToken {
-  /** As many as the option `logprobs` says, the likeliest first. */
+  /** As many as the option `logprobs` states, in falling order. */
   readonly top: readonly LikelyToken[];
 }
 
@@ -126,7 +126,7 @@ export class OutputCollector {
     this.#logprobs = options.hasLogprobs ? [] : null;
   }
 
-  /** @returns what is new */
+  /** @returns the new part */
   take(delta: ChoiceDelta): Omit<ChatPart, 'choice'> {
     this.#tokens += delta.tokens;
     this.#reasoningTokens += delta.reasoningTokens;

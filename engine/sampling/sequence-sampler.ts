@@ -49,7 +49,7 @@ export class SequenceSampler {
   readonly #touched: Set<number>;
   /** Index of the next token; together with the seed, it determines the random number. */
   #generated = 0;
-  /** The last random number that was drawn, and for which token: a step wants it twice. */
+  /** The last random number and the token it was drawn for, because a step uses it twice. */
   #drawn = 0;
   #drawnFor = -1;
 
