@@ -4,7 +4,7 @@ export interface CallOfMessage {
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
-/** A message of any role: what the schema allows, and its forms in one. */
+/** A message of any role: the union of the forms that the schema allows. */
 export interface Message {
   /** One of OpenAI's, or another one that the model's chat template writes. */
   readonly role: string;

@@ -4,9 +4,9 @@ import { OctavoError } from '../../engine/errors.js';
 import type { BodyMemory } from './body-memory.js';
 
 /**
- * Reads bodies as Fastify does, but for two things: a route that takes no body may be sent none,
- * whatever the content type says (the official Python client sends one with every DELETE), and a
- * key that JavaScript's objects do not bear is named.
+ * Reads bodies as Fastify does, with two differences: for a route without a body, an empty body is
+ * accepted whatever the content type (the official Python client sends one with every DELETE); and
+ * errors name a key that is forbidden in JavaScript objects.
  */
 export function readJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
@@ -63,9 +63,9 @@ function forbiddenKey(body: string): OctavoError | null {
 
 /**
  * `Expect: 100-continue`: a client that asks whether it should send its body is told so once the
- * request is let in and its length is not too large. One that is refused gets the answer instead,
- * and its connection ends: nobody knows whether the body still comes. Other expectations are
- * ignored, as RFC 9110 allows.
+ * request is let in and its length is not too large. A refused client gets the answer instead, and
+ * its connection ends, because the body may or may not follow. Other expectations are ignored, as
+ * RFC 9110 allows.
  *
  * @param maxBodySize bytes
  */
@@ -87,13 +87,13 @@ export function answerExpectations(app: FastifyInstance, maxBodySize: number): v
   });
 }
 
-/** Bytes of a refused body that are read and thrown away, at most. */
+/** Maximum bytes of a refused body that are read and discarded. */
 const MAX_DISCARDED = 64 * 2 ** 20;
 
 /**
- * Lets a client finish sending a body that is refused. If the connection were closed at once, the
- * client would still write to it, see a broken network instead of the answer, and send all of it
- * again. A body without a length, or a larger one, is not worth it.
+ * Lets a client finish sending a refused body. If the connection were closed at once, the client's
+ * next write would fail, and it would see a network error instead of the answer, and retry. This is
+ * not done for larger bodies, or without a length.
  */
 export function readOn(request: FastifyRequest, reply: FastifyReply): void {
   const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);

@@ -186,9 +186,9 @@ function paramName(path: readonly string[]): string {
 }
 
 /**
- * A schema whose fields that may be lists of several kinds allow only the kind that is meant: the
- * one, or ones, that the first item of the value fits. Without it, a list of texts that is too long
- * would be blamed for not being a list of numbers.
+ * Narrows a schema: fields that may be lists of several kinds keep only the kinds that the value's
+ * first item fits. Otherwise, the error for a list of texts that is too long would say that it is
+ * no list of numbers.
  */
 export function narrowLists(schema: TSchema, value: unknown): TSchema {
   if (!IsObject(schema) || typeof value !== 'object' || value === null) return schema;
@@ -212,9 +212,9 @@ const MAX_MEMBERS = 2000;
 const MAX_VALUES = 20_000;
 
 /**
- * Enough of a refused value to say what is wrong with it: the validator looks at all of it, with
- * some 10 us for each part, and bodies have millions of them. Lists and objects keep their
- * beginning, and at least one item.
+ * Truncates a refused value, keeping enough to describe the error: the validator takes some 10 us
+ * for each part of a value, and bodies may have millions. Lists and objects keep their beginning,
+ * and at least one item.
  */
 export function excerptOf(value: unknown): unknown {
   let left = MAX_VALUES;

@@ -9,13 +9,13 @@ import type { Progress, SlotTimes } from './slot-forecast.js';
 
 export interface AdmissionOptions {
   readonly queue: QueueLimits;
-  /** Tokens of one prompt; 0: what the context holds. */
+  /** Maximum tokens of one prompt; 0 for the context's length. */
   readonly maxPromptTokens: number;
-  /** A client's requests per minute; null: any number. */
+  /** Limits a client's requests per minute; null for no limit. */
   readonly requests: RateLimiter | null;
-  /** A client's tokens per minute, prompts and outputs; null: any number. */
+  /** Limits a client's tokens per minute, prompts and outputs; null for no limit. */
   readonly tokens: RateLimiter | null;
-  /** Clients are told apart by their keys, which were checked; else by their addresses. */
+  /** Whether clients are identified by their checked keys; otherwise by their addresses. */
   readonly keyed: boolean;
   readonly logger: Logger;
   readonly load: () => EngineLoad;
@@ -25,7 +25,7 @@ export interface AdmissionOptions {
   readonly random: () => number;
 }
 
-/** A request that was let in. */
+/** An admitted request. */
 export interface Admitted {
   /**
    * Called once, when it has ended: what it did not use of its tokens is given back, in the
@@ -47,8 +47,8 @@ export class Admission {
   }
 
   /**
-   * What can be said before a request's body is read: a server that is overloaded must not parse
-   * and tokenize what it refuses. The exact check is `admit`.
+   * Check before a request's body is read: an overloaded server must not parse and tokenize what it
+   * refuses. The exact check is `admit`.
    *
    * @throws OctavoError `overloaded` when no request of this client, however small, would be let in
    */
@@ -127,8 +127,8 @@ export class Admission {
   }
 
   /**
-   * A counter that does not answer must not stop the service: the request is let in uncounted, and
-   * the log says so.
+   * If the counter does not answer, service continues: the request is admitted without being
+   * counted, and the log says so.
    */
   async #ask<Answer>(question: () => Promise<Answer>): Promise<Answer | null> {
     try {

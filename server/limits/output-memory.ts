@@ -8,32 +8,41 @@ export interface OutputLimits {
   readonly total: number;
 }
 
-/** What the owner of an answer does about it. */
+/** Callbacks of an answer's owner. */
 export interface OutputOwner {
-  /** The answer cannot go on: it ends with this error. Called once. */
+  /** Ends the answer with this error. Called once. */
   end(error: OctavoError): void;
 }
 
-/** How a stream is held and let go. Whoever still writes is told again: calls while it is held already change nothing. */
+/**
+ * Pauses and resumes a stream. `pause` is called again while the stream still produces output; a
+ * repeated call must have no effect.
+ */
 export interface StreamControls {
   pause(): void;
   resume(): void;
 }
 
-/** Of the total, what one answer that must be whole before it can be sent may take. */
+/** Fraction of the total for one answer that is sent whole. */
 const WHOLE_SHARE = 1 / 4;
 
-/** What streams may fill before they pause: a pause takes a step to have its effect. */
+/**
+ * Fraction of the total that streams may fill before they pause; a pause takes effect after a step.
+ */
 const STREAM_SHARE = 3 / 4;
 
-/** A stream goes on when its client has read so far: at each output it would do so for one token, and stop again. */
+/**
+ * A stream resumes when this fraction is unread. Otherwise, it would resume for one token and pause
+ * again at each output.
+ */
 const RESUME_SHARE = 1 / 2;
 
 /**
- * Memory of answers on their way to clients: from the engine's outputs to what the sockets have not taken. A stream pauses when its client
- * does not read. What it may have waiting is at most as much as is free (Choudhury and Hahne 1998, dynamic thresholds), so that many
- * streams that nobody reads share the memory and leave some of it to those who read. Answers that must be whole cannot pause: of those
- * that have too much, the largest ends with an error.
+ * Memory of unsent answers, from the engine's outputs to what the sockets have not taken. A stream
+ * pauses when its client does not read. It may have at most as much waiting as is free (Choudhury
+ * and Hahne 1998, dynamic thresholds), so that many unread streams share the memory and leave some
+ * to streams that are read. Answers that are sent whole cannot pause: when they take too much, the
+ * largest ends with an error.
  */
 export class OutputMemory {
   readonly #limits: OutputLimits;
@@ -49,7 +58,9 @@ export class OutputMemory {
     return this.#used;
   }
 
-  /** One for each API request; its owner closes it when nothing of the answer is left. */
+  /**
+   * Opens an account for an API request; the owner closes it when all of the answer has been sent.
+   */
   open(owner: OutputOwner): OutputAccount {
     const account = new OutputAccount(owner, {
       perStream: () =>
@@ -83,14 +94,14 @@ export class OutputMemory {
 }
 
 interface Bank {
-  /** What a stream may have waiting now. */
+  /** The bytes that a stream may have waiting now. */
   perStream(): number;
   readonly perWhole: number;
   changed(bytes: number): void;
   closed(): void;
 }
 
-/** What one answer takes. */
+/** The memory of one answer. */
 export class OutputAccount implements OutputMeter {
   readonly #owner: OutputOwner;
   readonly #bank: Bank;
@@ -114,7 +125,7 @@ export class OutputAccount implements OutputMeter {
     return this.#paused;
   }
 
-  /** The answer goes out as it comes; before this, and without it, it is kept until the end. */
+  /** Marks the answer as a stream. Otherwise, it is kept until the end. */
   stream(controls: StreamControls): void {
     this.#controls = controls;
   }
@@ -142,7 +153,7 @@ export class OutputAccount implements OutputMeter {
     this.#controls.resume();
   }
 
-  /** Something stays in memory until the answer is over. */
+  /** Counts memory that is kept until the answer ends. */
   keep(bytes: number): void {
     if (this.#closed) return;
     this.#kept += bytes;
@@ -157,14 +168,14 @@ export class OutputAccount implements OutputMeter {
     );
   }
 
-  /** The answer has too much: it is over, and what it had does not count any more. */
+  /** Ends an answer that takes too much; its memory no longer counts. */
   end(error: OctavoError): void {
     if (this.#closed) return;
     this.close();
     this.#owner.end(error);
   }
 
-  /** Nothing of the answer is left. Idempotent. */
+  /** Closes the account when all of the answer has been sent. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

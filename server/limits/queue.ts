@@ -6,7 +6,7 @@ import {
   type SlotTimes,
 } from './slot-forecast.js';
 
-/** A client is never told to stay away for longer: the official clients ignore more. */
+/** Maximum `Retry-After`: the official clients ignore larger values. */
 const MAX_RETRY_AFTER_S = 60;
 
 /** Sequences that the mean of those that run is taken over, at least. */
@@ -28,23 +28,23 @@ const LATE_SHARE = 0.01;
 const [FIRST_MARGIN, MOST_MARGIN, MARGIN_STEP] = [0.15, 0.5, 0.02];
 
 export interface QueueLimits {
-  /** Requests that wait for their first token; 0: any number. */
+  /** Maximum number of requests that wait for their first token; 0 for no limit. */
   readonly maxRequests: number;
-  /** Prompt tokens of those requests together; 0: any number. */
+  /** Maximum prompt tokens of these requests together; 0 for no limit. */
   readonly maxTokens: number;
-  /** Seconds that a request may be expected to wait for a slot; 0: any time. */
+  /** Maximum expected wait for a slot, in seconds; 0 for no limit. */
   readonly maxSeconds: number;
   /** Sequences that may run at the same time. */
   readonly slots: number;
 }
 
-/** Sequences in the engine's hands. */
+/** Numbers of sequences in the engine. */
 export interface EngineLoad {
   readonly running: number;
   readonly waiting: number;
 }
 
-/** A request in the queue's books. */
+/** A request that the queue counts. */
 export interface QueuedRequest extends ForecastRequest {
   readonly promptTokens: number;
 }
@@ -110,7 +110,7 @@ export class Queue {
   }
 
   /**
-   * Takes a request into the books; each `enter` needs its `leave`.
+   * Counts a request; each `enter` needs a `leave`.
    *
    * @throws OctavoError `overloaded`, with the limit that is reached
    */
@@ -132,7 +132,7 @@ export class Queue {
   }
 
   /**
-   * Changes nothing, and costs little: it is asked for every request under overload.
+   * Changes no state, and is cheap, because it is called for every request under overload.
    *
    * @param promptTokens of the request that would enter; the shortest prompt has one
    * @throws OctavoError `overloaded`, with the limit that is reached
@@ -163,7 +163,7 @@ export class Queue {
 
   #assertTime(client: string): void {
     const { seconds, waiting, waitingOf, room } = this.#look();
-    // A request that finds none waiting is let in, however long the running ones take.
+    // A request is admitted when none waits, however long the running ones take.
     if (waiting === 0) return;
     const { maxSeconds } = this.#limits;
     if (room === 0) {
@@ -228,8 +228,8 @@ export class Queue {
   }
 
   /**
-   * Clients that were refused together must not come back together: the time to stay away is drawn
-   * between the expected wait and twice of it.
+   * Clients that were refused together must not return together, so the delay is drawn between the
+   * expected wait and twice that.
    */
   #overloaded(what: string): OctavoError {
     const wait = Math.max(1, Math.ceil(this.expectedSeconds));

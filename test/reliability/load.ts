@@ -120,7 +120,10 @@ interface Body {
   readonly data?: readonly { readonly embedding: readonly number[] }[];
 }
 
-/** What an answer says, in one form for streams and whole answers: choices with all their text, calls and reasons. */
+/**
+ * What an answer says, in one form for streams and whole answers: choices with all their text,
+ * calls and reasons.
+ */
 export function contentOf({ path }: LoadItem, text: string, stream: boolean): string {
   if (path === '/v1/responses') return responseOf(text, stream);
   const bodies = stream ? eventsOf(text) : [JSON.parse(text) as Body];
