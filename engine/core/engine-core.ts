@@ -20,7 +20,7 @@ import { checkRequest, refusalError } from './check-request.js';
 import { type LiveSequence, RequestTimes, sequenceOutput } from './live-sequence.js';
 import type { ModelRunner } from './model-runner.js';
 
-/** Waiting requests in a snapshot, at most. */
+/** Maximum number of waiting requests in a snapshot. */
 const MOST_WAITING_SHOWN = 64;
 
 export interface EngineCoreDependencies {
@@ -30,13 +30,13 @@ export interface EngineCoreDependencies {
   readonly cache: KvCacheManager;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
-  /** Guesses how sequences go on; absent: nothing is guessed. */
+  /** Proposes the next tokens of sequences; absent for no proposals. */
   readonly propose?: Propose;
 }
 
 /**
- * Ties scheduler, model and sampler together. It has no thread and no loop of its own: whoever owns it calls
- * `step()` while there is work, and adds and aborts between two steps.
+ * Connects scheduler, model and sampler. It has no thread or loop: its owner calls `step()` while
+ * there is work, and all other methods between two steps.
  */
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
@@ -55,7 +55,7 @@ export class EngineCore {
     return this.#dependencies.scheduler.hasWork;
   }
 
-  /** Where the last step's time went. */
+  /** The last step's time by phase. */
   get timings(): StepTimings {
     return this.#timings;
   }
@@ -78,9 +78,10 @@ export class EngineCore {
   }
 
   /**
-   * @param constraints what each completion must follow, in the order of `request.ids`; none: nothing. They belong to the core from now
-   *   on, also when it throws: each is disposed of when its completion has ended, whatever ended it
-   * @throws OctavoError when the request can never run: what is wrong with it, and the limit
+   * @param constraints the constraint of each sequence, in the order of `request.ids`; empty for
+   *   none. The core takes ownership, even when it throws, and disposes each when its sequence has
+   *   ended
+   * @throws OctavoError when the request can never run; states the reason and the limit
    */
   add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
     const { scheduler, now, vocabSize } = this.#dependencies;
@@ -110,13 +111,13 @@ export class EngineCore {
     });
   }
 
-  /** Between two steps. @returns false when the completion has ended already */
+  /** Call between two steps. @returns false when the sequence has already ended */
   abort(id: SequenceId): boolean {
     this.#forget(id);
     return this.#dependencies.scheduler.abort(id);
   }
 
-  /** Between two steps. Completions that have ended are left out. */
+  /** Call between two steps. Sequences that have ended are ignored. */
   pause(ids: readonly SequenceId[]): void {
     for (const id of ids) this.#dependencies.scheduler.pause(id);
   }
@@ -126,12 +127,12 @@ export class EngineCore {
     for (const id of ids) this.#dependencies.scheduler.resume(id);
   }
 
-  /** Between two steps. @returns false, with nothing changed, while blocks are in use */
+  /** Call between two steps. @returns false, without any change, while blocks are in use */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
   }
 
-  /** Between two steps. The caller owns its memory. */
+  /** Call between two steps. The caller owns the snapshot. */
   snapshot(): EngineSnapshot {
     const { scheduler, cache, now } = this.#dependencies;
     return {
@@ -142,7 +143,7 @@ export class EngineCore {
     };
   }
 
-  /** Between two steps. @throws Error when requests, queues and blocks contradict each other */
+  /** Call between two steps. @throws Error when requests, queues and blocks are inconsistent */
   checkIntegrity(): void {
     this.#dependencies.scheduler.checkIntegrity();
     if (!this.hasWork && this.#live.size > 0) {
@@ -150,16 +151,19 @@ export class EngineCore {
     }
   }
 
-  /** Lets go of everything that completions hold outside the cache. For an engine that has failed, or is closed. */
+  /**
+   * Frees everything that sequences hold outside the cache. For an engine that has failed or is
+   * closed.
+   */
   dispose(): void {
     for (const id of this.#live.keys()) this.#forget(id);
   }
 
   /**
-   * One step. A rejection is final: the engine must be thrown away.
+   * Runs one step. After a rejection, the engine must not be used any more.
    *
-   * @returns null when nothing could run, whatever work there is: that changes only by a command, or when what sequences
-   *   wait for is there (`whenReady`)
+   * @returns null when nothing can run, although there may be work: that changes only by a command,
+   *   or when `whenReady` resolves
    */
   async step(): Promise<SequenceOutput[] | null> {
     const { scheduler, runner, now, vocabSize, cache } = this.#dependencies;
@@ -188,12 +192,17 @@ export class EngineCore {
     return outputs;
   }
 
-  /** Resolves when a sequence that was left out of steps can go on; never while there is none. */
+  /**
+   * Resolves when a sequence that was left out of steps can continue; never while there is none.
+   */
   whenReady(): Promise<void> {
     return this.#decoder.whenReady();
   }
 
-  /** Asks for what the plan's sequences need of its rows. @param start of the step */
+  /**
+   * Builds the query of the rows that the plan's sequences need. @param start time at which the
+   * step began
+   */
   #ask(plan: StepPlan, prompts: PromptReading, start: number): LogitsQuery {
     const builder = new LogitsQueryBuilder(this.#dependencies.vocabSize);
     let firstRow = 0;

@@ -3,13 +3,13 @@ import type { SampledSequence } from '../decoding/decoder.js';
 import type { PromptRows } from '../decoding/prompt-rows.js';
 import type { FirstTokenTimes, SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 
-/** A live sequence, as the engine core knows it. */
+/** The engine core's record of a live sequence. */
 export interface LiveSequence extends SampledSequence {
-  /** Shared by the sequences of a request; null when only the next token is read of its rows. */
+  /** Shared by the sequences of a request; null when nothing of the prompt's rows is asked for. */
   readonly promptRows: PromptRows | null;
   /** Shared, too. */
   readonly times: RequestTimes;
-  /** Its first output has gone out. */
+  /** Whether its first output has been returned. */
   hasBegun: boolean;
 }
 
@@ -22,7 +22,10 @@ export class RequestTimes {
     this.#arrivedAt = arrivedAt;
   }
 
-  /** At the beginning of each of its steps: the first one counts, also after a preemption. */
+  /**
+   * Called at the beginning of each of its steps; only the first call counts, even after a
+   * preemption.
+   */
   begin(now: number): void {
     this.#begunAt ??= now;
   }
@@ -35,8 +38,8 @@ export class RequestTimes {
 }
 
 /**
- * Adds to an update what the scheduler knows nothing of: log-probabilities, and with a sequence's first
- * output the results of the prompt and the time that it took.
+ * Adds to an update what the scheduler knows nothing of: log-probabilities, and with a sequence's
+ * first output the results of the prompt and the time that it took.
  */
 export function sequenceOutput(
   update: AppliedUpdate,
@@ -48,7 +51,7 @@ export function sequenceOutput(
   live.hasBegun = true;
   if (!logprobs && !isFirst) return update;
   const prompt = isFirst ? live.promptRows?.results : undefined;
-  // To its reader, an embedding is complete, not cut off.
+  // A request for an embedding ends normally, not by its length.
   const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
   return {
     ...update,

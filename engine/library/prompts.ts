@@ -13,10 +13,10 @@ import { planTools } from '../tools/tool-plan.js';
 import type { EngineParts } from './engine-parts.js';
 import { type ChatOptions, type GenerateOptions, grammarOfFormat } from './options.js';
 
-/** A prompt on its way to the engine. */
+/** A prompt as it is submitted. */
 export interface Prompt {
   readonly tokenIds: readonly TokenId[];
-  /** Where it comes from, for errors. */
+  /** The option that it comes from, for errors. */
   readonly field: 'messages' | 'prompt';
   readonly grammar: GrammarSpec | null;
   /** How its outputs are read. */
@@ -24,7 +24,7 @@ export interface Prompt {
   readonly newCallId: () => string;
 }
 
-/** Prompts of one call, and what must be known of their grammar before anything runs. */
+/** Prompts of one call, and the checks of their grammar that must pass before anything runs. */
 export interface PromptPlan {
   readonly prompts: readonly Prompt[];
   readonly checks: readonly GrammarCheck[];
@@ -44,7 +44,7 @@ export function encodeText(
 }
 
 /**
- * Texts that are continued as they stand.
+ * Texts that are continued without a chat template.
  *
  * @throws OctavoError `invalid_request`, `context_length_exceeded`
  */
@@ -68,7 +68,7 @@ export function textPrompts(
 }
 
 /**
- * A conversation that the model is to answer.
+ * A conversation for the model to answer.
  *
  * @throws OctavoError `invalid_request`, `context_length_exceeded`
  */
