@@ -1,6 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
 import { loadTokenizer } from '../../engine/text/hf-tokenizer.js';
-import type { TokenId } from '../../scheduler/ids.js';
 import { byteModel } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../support/test-server.js';
@@ -25,7 +24,7 @@ it('shows the bytes that a grammar held, from the first token on', async () => {
     });
     return choices[0].message.content;
   };
-  const held = Buffer.concat(steps.flat().map((id) => tokenizer.bytesOf(id as TokenId)));
+  const held = Buffer.concat(steps.flat().map((id) => tokenizer.bytesOf(id)));
   expect(await answer('text')).toBe('{"a": 1}');
   expect(await answer('json_object')).toBe(held.toString());
   expect(held.toString()).toBe(' {"a": 1}');
