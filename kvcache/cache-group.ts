@@ -1,8 +1,10 @@
 /**
- * What a group of layers keeps of a sequence's past. All layers of a group share its block tables.
+ * Which keys and values of a sequence a group of layers keeps. All layers of a group share its
+ * block tables.
  *
  * - `full`: K and V of all tokens.
- * - `sliding-window`: K and V of what a query still sees: itself and the `window - 1` tokens before it.
+ * - `sliding-window`: K and V in the window of a query: itself and the `window - 1` tokens before
+ *   it.
  * - `recurrent`: one state that stands for all tokens so far (Mamba, Gu and Dao 2023; gated
  *   DeltaNet, Yang et al. 2025). A block of such a group holds one state of all its layers, so a
  *   block must be at least that large. A sequence needs its last state only. While it computes a
@@ -45,10 +47,10 @@ export function isWritten(group: CacheGroup, index: number, length: number): boo
 }
 
 /**
- * Blocks that a sequence holds at one time, at most.
+ * Maximum number of blocks that a sequence holds at one time.
  *
- * @param numTokens its length in the end
- * @param stepTokens of it that one step computes, at most
+ * @param numTokens its final length
+ * @param stepTokens maximum number of its tokens in one step
  */
 export function maxHeldBlocks(
   group: CacheGroup,
@@ -63,6 +65,6 @@ export function maxHeldBlocks(
     // The states that the step begins and ends with, and the checkpoints between them.
     return Math.min(all, 2 + Math.ceil((ofStep - 1) / group.checkpointBlocks));
   }
-  // The window and the step may both begin in the middle of a block.
+  // Window and step may both begin in the middle of a block.
   return Math.min(all, Math.ceil((group.window - 1 + stepTokens) / blockSize) + 1);
 }

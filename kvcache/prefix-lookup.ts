@@ -12,7 +12,7 @@ export interface CachedPrefix {
   readonly tables: readonly (readonly BlockId[])[];
 }
 
-/** Chain hash of the full block `index`; remembered in the sequence. */
+/** Chain hash of the full block `index`; stored in the sequence. */
 export function hashAt(
   sequence: SequenceBlocks,
   tokens: readonly number[],
@@ -29,14 +29,14 @@ export function hashAt(
 }
 
 /**
- * A group with full attention needs all blocks of a prefix. A sliding window needs only those that the first token
- * behind the prefix still sees, a recurrent layer only the state at its end:
+ * A group with full attention needs all blocks of a prefix. A sliding window needs only those that
+ * the first token behind the prefix still sees, a recurrent layer only the state at its end:
  *
  *     full        [x][x][x][x][x][x]
  *     window      [ ][ ][ ][ ][x][x]   a prefix of 6 blocks, though 4 are not cached in this group
  *     recurrent   [ ][ ][x][ ][ ][x]   without the last one, the prefix would have 3 blocks
  *
- * @param mostBlocks that the prefix may have
+ * @param mostBlocks maximum number of blocks of the prefix
  */
 export function findCachedPrefix(
   pool: BlockPool,
@@ -70,7 +70,7 @@ export function findCachedPrefix(
   return { numTokens, tables };
 }
 
-/** Entry `n`: how many blocks in a row are cached up to block `n - 1`. */
+/** Entry `n`: number of consecutive cached blocks that end with block `n - 1`. */
 function runsOf(length: number, at: (index: number) => BlockId | undefined): Int32Array {
   const runs = new Int32Array(length + 1);
   for (let i = 0; i < length; i++) runs[i + 1] = at(i) === undefined ? 0 : runs[i] + 1;

@@ -12,9 +12,10 @@ import { UpdateApplier } from './update-applier.js';
 const NONE_HELD: ReadonlySet<SequenceId> = new Set();
 
 /**
- * Continuous batching (Yu et al. 2022, Orca, section 4.1) over paged blocks (Kwon et al. 2023, section 4): each step takes
- * the running sequences first, decodes and unfinished prompts alike, then admits what waits while budget, sequences and
- * blocks last. `schedule()` decides, `apply()` takes the results in; between the two nothing else may be called.
+ * Continuous batching (Yu et al. 2022, Orca, section 4.1) over paged blocks (Kwon et al. 2023,
+ * section 4): each step first continues the running sequences, decodes and unfinished prompts
+ * alike, and then admits waiting ones while budget, seats and blocks last. `schedule()` decides,
+ * `apply()` applies the results; no other method may be called between the two.
  */
 export class Scheduler {
   readonly #config: SchedulerConfig;
@@ -22,7 +23,7 @@ export class Scheduler {
   readonly #queues: SequenceQueues;
   readonly #prefixes: SharedPrefixes;
   readonly #applier: UpdateApplier;
-  /** Of the last plan, in its order: `apply` does not look them up by their names. */
+  /** Sequences of the last plan, in its order, so that `apply` need not look them up by id. */
   #planned: readonly Sequence[] = [];
 
   constructor(config: SchedulerConfig, cache: KvCacheManager) {
@@ -41,7 +42,7 @@ export class Scheduler {
     return this.#queues.numWaiting;
   }
 
-  /** Sequences that are set aside, see `pause`. */
+  /** Number of sequences that are set aside, see `pause`. */
   get numPaused(): number {
     return this.#queues.numPaused;
   }
@@ -51,12 +52,12 @@ export class Scheduler {
     return this.#queues.numPreemptions;
   }
 
-  /** Whether anything is alive; it may all be paused. */
+  /** Whether there are live sequences; all of them may be paused. */
   get hasWork(): boolean {
     return !this.#queues.isEmpty;
   }
 
-  /** Queues a request, or says at once why it can never run. */
+  /** Queues a request, or returns why it can never run. */
   add(spec: RequestSpec): Refusal | null {
     if (spec.ids.some((id) => this.#queues.find(id))) return { reason: 'duplicate-id' };
     const refusal = refusalOf(spec, this.#config, this.#cache);
@@ -68,23 +69,27 @@ export class Scheduler {
     return null;
   }
 
-  /** Lets a sequence go, between two steps. @returns false when it is not, or no longer, here */
+  /** Removes a sequence, between two steps. @returns false when it is not live */
   abort(id: SequenceId): boolean {
     return this.#queues.remove(id);
   }
 
   /**
-   * Computes nothing more for a sequence until `resume`, between two steps. While its prompt is computed for others, it only
-   * takes no part in what follows. Its blocks stay until a sequence that runs, or waits to, needs them: then it is as if
-   * preempted. Twice is once.
+   * Stops computing a sequence until `resume`; call it between two steps. While its prompt is
+   * computed for others, it is only left out of what follows. It keeps its blocks until a running
+   * or waiting sequence needs them, and is then preempted. Idempotent.
    *
-   * @returns false when it is not, or no longer, here
+   * @returns false when it is not live
    */
   pause(id: SequenceId): boolean {
     return this.#queues.pause(id);
   }
 
-  /** Lets a sequence go on, between two steps, where it stood in line. @returns false when it was not paused */
+  /**
+   * Resumes a sequence at its old place in the order of service; call it between two steps.
+   *
+   * @returns false when it was not paused
+   */
   resume(id: SequenceId): boolean {
     return this.#queues.resume(id);
   }
@@ -92,26 +97,27 @@ export class Scheduler {
   /**
    * The next step, or null when nothing can run.
    *
-   * @param propose absent: nothing is guessed
-   * @param held running sequences that are left out of this step. They keep their place and, while they can, their blocks
+   * @param propose absent for no proposals
+   * @param held running sequences that are left out of this step. They keep their place, and their
+   *   blocks unless others need them
    */
   schedule(
     propose: Propose = PROPOSE_NOTHING,
     held: ReadonlySet<SequenceId> = NONE_HELD,
   ): StepPlan | null {
     const step = new StepBuilder(this.#config, this.#cache, this.#queues, propose);
-    // After a preemption none is admitted: the blocks that were won back belong to those that run.
+    // After a preemption, none is admitted: the freed blocks are for running sequences.
     if (this.#continueRunning(step, held)) this.#admitWaiting(step);
     this.#planned = step.planned;
     return step.plan();
   }
 
   /**
-   * Takes the results of a plan in.
+   * Applies the results of a plan.
    *
-   * @param plan the last one
-   * @param updates one for each of the plan's `sampledFor`, in their order
-   * @returns what each of them got, and which are finished (those are gone from here)
+   * @param plan the last plan
+   * @param updates one for each of the plan's `sampledFor`, in order
+   * @returns the output of each, and which are finished; finished sequences are removed
    */
   apply(plan: StepPlan, updates: readonly SequenceUpdate[]): AppliedUpdate[] {
     const planned = this.#planned;
@@ -120,15 +126,19 @@ export class Scheduler {
   }
 
   /**
-   * Those that run, those that are paused, then those that wait, in order of service. Not between `schedule` and `apply`.
+   * Running, then paused, then waiting sequences, in order of service. Do not call it between
+   * `schedule` and `apply`.
    *
-   * @param mostWaiting the rest of the line is left out
+   * @param mostWaiting maximum number of waiting sequences
    */
   progress(mostWaiting: number): SequenceProgress[] {
     return this.#queues.progress(mostWaiting);
   }
 
-  /** @throws Error when sequences, queues and blocks contradict each other. Not between `schedule` and `apply`. */
+  /**
+   * @throws Error when sequences, queues and blocks are inconsistent. Do not call it between
+   *   `schedule` and `apply`.
+   */
   checkIntegrity(): void {
     this.#queues.checkIntegrity();
   }
@@ -159,7 +169,7 @@ export class Scheduler {
       const sequence = this.#queues.nextWaiting();
       if (!sequence) return;
       const prefix = this.#prefixes.cachedPrefix(sequence);
-      // What the paused lose stays cached: the prefix remains one.
+      // Blocks taken from paused sequences stay cached, so the prefix stays valid.
       if (!step.take(sequence, prefix)) return;
       sequence.cachedTokens ??= prefix?.numTokens ?? 0;
       this.#queues.admit(sequence);

@@ -8,17 +8,17 @@ import type { SequenceQueues } from './sequence-queues.js';
 import type { ScheduledSequence, StepPlan } from './step-plan.js';
 
 /**
- * Guesses how a sequence goes on, at most `most` tokens; none is always right. The step computes them
- * behind the last known token, and what is decided of its rows says how many were right.
+ * Proposes at most `most` next tokens of a sequence; it may always return none. The step computes
+ * them after the last known token, and the decision about its rows accepts some of them.
  */
 export type Propose = (id: SequenceId, most: number) => readonly TokenId[];
 
 const NO_TOKENS: readonly TokenId[] = [];
 
-/** Guesses nothing. */
+/** Proposes nothing. */
 export const PROPOSE_NOTHING: Propose = () => NO_TOKENS;
 
-/** A plan in the making: sequences get pieces of it while tokens and blocks last. */
+/** A plan under construction: sequences get pieces of it while tokens and blocks last. */
 export class StepBuilder {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
@@ -42,17 +42,17 @@ export class StepBuilder {
     this.#budget = config.maxNumBatchedTokens;
   }
 
-  /** Whether the step may have more tokens. */
+  /** Whether more tokens fit into the step. */
   get hasBudget(): boolean {
     return this.#budget > 0;
   }
 
-  /** Those of the plan, in its order. */
+  /** The plan's sequences, in its order. */
   get planned(): readonly Sequence[] {
     return this.#planned;
   }
 
-  /** @returns null when nothing was taken */
+  /** @returns null for an empty plan */
   plan(): StepPlan | null {
     if (this.#scheduled.length === 0) return null;
     const numTokens = this.#config.maxNumBatchedTokens - this.#budget;
@@ -60,14 +60,15 @@ export class StepBuilder {
   }
 
   /**
-   * Puts the next piece of a sequence into the step. Proposals are given up, and the paused lose their
-   * blocks, before it fails.
+   * Adds the next piece of a sequence to the step. Before it fails, proposals are dropped, and
+   * paused sequences lose their blocks.
    *
-   * @returns false, with nothing changed, when blocks are missing
+   * @returns false, without any change, when blocks are missing
    */
   take(sequence: Sequence, prefix: CachedPrefix | null): boolean {
     const { tokens, blocks, spec } = sequence;
-    // All are computed where nothing could be decided after the last one: its row is wanted again.
+    // When all tokens are computed, no decision was possible after the last one, and its row is
+    // needed again.
     const done = sequence.numComputed + (prefix?.numTokens ?? 0);
     const computed = Math.min(done, tokens.length - 1);
     const { longPrefillThreshold } = this.#config;
@@ -105,14 +106,14 @@ export class StepBuilder {
     return true;
   }
 
-  /** @param budget tokens that the step has room for */
+  /** @param budget number of tokens that still fit into the step */
   #proposalsFor({ spec, ids, tokens, numGenerated }: Sequence, budget: number): readonly TokenId[] {
     if (this.#propose === PROPOSE_NOTHING || ids.length > 1) return NO_TOKENS;
-    // All rows of the step are computed as those of a sequence of the present length.
+    // All rows of the step are computed for the sequence's present length.
     const untilSwitch = this.#config.switchLengths.find((limit) => limit >= tokens.length);
     const most = Math.min(
       budget,
-      // Behind the accepted ones one more token is always chosen.
+      // After the accepted tokens, one more is always chosen.
       spec.maxTokens - numGenerated - 1,
       (untilSwitch ?? Number.POSITIVE_INFINITY) - tokens.length,
     );

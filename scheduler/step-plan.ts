@@ -11,26 +11,35 @@ export interface StepPlan {
   readonly sequences: readonly ScheduledSequence[];
   /** Tokens of all sequences together: the rows of every linear layer. */
   readonly numTokens: number;
-  /** To be done in this order before anything is written. */
+  /** Must be done in this order, before anything is written. */
   readonly blockCopies: readonly BlockCopy[];
 }
 
 /**
  * A piece of one sequence:
  *
- *     tokens  |<-- numComputed: in the cache -->|<----- computed in this step ----->|<-- later steps -->|
- *                                               |<-- known -->|<-- numProposed -->|
+ *     tokens  |<-- numComputed -->|<----- computed in this step ----->|<-- later steps -->|
+ *                                 |<-- known -->|<-- numProposed -->|
+ *
+ * K and V of the first `numComputed` tokens are in the cache.
  */
 export interface ScheduledSequence {
-  /** Of a sequence that stands for several, while their common prompt is computed: the first. */
+  /**
+   * The sequence's id; the first id of a sequence that stands for several while their common prompt
+   * is computed.
+   */
   readonly id: SequenceId;
   /** The tokens that are computed in this step; at least one is known. */
   readonly tokenIds: readonly TokenId[];
-  /** The last ones of `tokenIds` that are a guess: they follow the sequence's last known token. */
+  /** Number of proposed tokens at the end of `tokenIds`, after the sequence's last known token. */
   readonly numProposed: number;
-  /** Tokens whose K and V are in the cache already: also the position of the first of `tokenIds`. */
+  /**
+   * Number of tokens whose K and V are already in the cache; also the position of `tokenIds[0]`.
+   */
   readonly numComputed: number;
-  /** All tokens that the sequence has now, prompt and generated, computed or not; proposals are not counted. */
+  /**
+   * Number of all tokens of the sequence, prompt and generated, computed or not, without proposals.
+   */
   readonly sequenceLength: number;
   /**
    * `[group]`: covers `numComputed + tokenIds.length` tokens; `NO_BLOCK` where no token reads any
@@ -42,26 +51,30 @@ export interface ScheduledSequence {
    * earlier one leaves behind in the same step.
    */
   readonly blockTables: readonly (readonly BlockId[])[];
-  /** The adapter that computes these tokens; null: the model alone. */
+  /** The adapter that computes these tokens; null for the model alone. */
   readonly adapter: string | null;
   /**
-   * The sequences that get tokens from this step's last `numProposed + 1` rows: none in the middle of a prompt, else the
-   * sequence itself, and with it its siblings when the prompt that they share is done.
+   * The sequences that get tokens from this step's last `numProposed + 1` rows: none in the middle
+   * of a prompt, else the sequence itself, and with it its siblings when the prompt that they share
+   * is done.
    */
   readonly sampledFor: readonly SequenceId[];
 }
 
-/** What was decided for a sequence of the plan. */
+/** The decision for a sequence of the plan. */
 export interface SequenceUpdate {
   readonly id: SequenceId;
   /**
-   * The tokens that follow: the proposals that were accepted, in order, and one that was chosen from the row of the last of them.
-   * Empty: nothing could be decided yet, and a later step computes the row of its last token again.
+   * The next tokens: the accepted proposals in order, and one token that was chosen from the row of
+   * the last of them. Empty when no decision was possible yet; a later step then computes the row
+   * of the last token again.
    */
   readonly tokenIds: readonly TokenId[];
-  /** New sequences that continue this one as it was before `tokenIds`, each with tokens of its own. */
+  /**
+   * New sequences that continue this one as it was before `tokenIds`, each with tokens of its own.
+   */
   readonly forks?: readonly Pick<SequenceUpdate, 'id' | 'tokenIds'>[];
-  /** It ends here, without an output: a beam that was given up. */
+  /** Whether the sequence ends without an output, like a dropped beam. */
   readonly drop?: boolean;
 }
 

@@ -6,7 +6,7 @@ import type { SequenceQueues } from './sequence-queues.js';
 import type { SharedPrefixes } from './shared-prefixes.js';
 import type { AppliedUpdate, FinishReason, SequenceUpdate, StepPlan } from './step-plan.js';
 
-/** Takes the results of a step in: sequences grow, fork and end. */
+/** Applies the results of a step: sequences grow, fork and end. */
 export class UpdateApplier {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
@@ -44,9 +44,9 @@ export class UpdateApplier {
   }
 
   /**
-   * Counts what the step has computed, and ends the sequences that want no more than their prompt.
+   * Counts what the step has computed, and ends the sequences that need only their prompt.
    *
-   * @returns those that get tokens, each after its siblings have left it
+   * @returns the sequences that get tokens, after their siblings have been split off
    */
   #advance(plan: StepPlan, planned: readonly Sequence[], applied: AppliedUpdate[]): Sequence[] {
     const sampled: Sequence[] = [];
@@ -63,7 +63,7 @@ export class UpdateApplier {
       if (sampledFor.length > 0) continue;
       this.#cache.truncate(sequence.blocks, sequence.numComputed);
       const ends = sequence.spec.maxTokens === 0 && sequence.numComputed === sequence.tokens.length;
-      // A copy: each that ends leaves the list.
+      // A copy, because sequences that end leave the list.
       if (ends) applied.push(...sequence.ids.slice().map((each) => this.#grow(sequence, each, [])));
     }
     return sampled;
@@ -72,7 +72,7 @@ export class UpdateApplier {
   #applyOne(sequence: Sequence, update: SequenceUpdate, applied: AppliedUpdate[]): void {
     const { id, tokenIds, forks, drop = false } = update;
     if (sequence.ids[0] !== id) throw new Error(`the update of ${id} is that of another sequence`);
-    // Before the tokens: they are the parent's alone.
+    // Forks come before the tokens, which are only the parent's.
     const children = forks?.map((fork) => this.#queues.fork(sequence, fork.id));
     if (drop) this.#queues.remove(id);
     else if (tokenIds.length > 0) applied.push(this.#grow(sequence, id, tokenIds));
@@ -81,7 +81,7 @@ export class UpdateApplier {
     }
   }
 
-  /** Appends what was decided for a sequence, up to what ends it, and lets it go then. */
+  /** Appends the decided tokens of a sequence up to the one that ends it, and then removes it. */
   #grow(sequence: Sequence, id: SequenceId, decided: readonly TokenId[]): AppliedUpdate {
     const tokenIds: TokenId[] = [];
     let finishReason = this.#finishReason(sequence, undefined);
@@ -97,11 +97,11 @@ export class UpdateApplier {
       const { spec, tokens } = sequence;
       this.#queues.restart(sequence, this.#prefixes.newBlocks(spec, tokens.length));
     } else if (!sequence.blocks.isEmpty) {
-      // All of them but the last were proposals, which the step has computed.
+      // All but the last were proposals, which the step has computed.
       const computed = sequence.numComputed + decided.length - 1;
       sequence.numComputed = this.#cache.truncate(sequence.blocks, computed);
     }
-    // It was scheduled, or its parent was.
+    // Not null, because it was scheduled, or its parent was.
     const cachedTokens = sequence.cachedTokens as number;
     if (finishReason !== 'stop') return { id, tokenIds, finishReason, cachedTokens };
     return { id, tokenIds, finishReason, stopToken: tokenIds[tokenIds.length - 1], cachedTokens };

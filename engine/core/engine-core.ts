@@ -200,8 +200,9 @@ export class EngineCore {
   }
 
   /**
-   * Builds the query of the rows that the plan's sequences need. @param start time at which the
-   * step began
+   * Builds the query of the rows that the plan's sequences need.
+   *
+   * @param start time at which the step began
    */
   #ask(plan: StepPlan, prompts: PromptReading, start: number): LogitsQuery {
     const builder = new LogitsQueryBuilder(this.#dependencies.vocabSize);

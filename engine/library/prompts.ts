@@ -19,7 +19,7 @@ export interface Prompt {
   /** The option that it comes from, for errors. */
   readonly field: 'messages' | 'prompt';
   readonly grammar: GrammarSpec | null;
-  /** How its outputs are read. */
+  /** How its outputs are parsed. */
   readonly text: Pick<TextOptions, 'message' | 'prefixTokenIds'>;
   readonly newCallId: () => string;
 }

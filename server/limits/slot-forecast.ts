@@ -1,6 +1,6 @@
 import { OutputLengths } from './output-lengths.js';
 
-/** Sequences that means are taken over, at least. */
+/** Minimum number of sequences in a mean. */
 const MIN_SAMPLES = 8;
 
 /** The pace follows the load within so many tokens of each slot. */

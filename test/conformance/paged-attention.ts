@@ -107,8 +107,9 @@ function selectorOf(choice: Choice): PageSelector {
 }
 
 /**
- * Runs a case, and beside it attention with a mask. @param afterStep with the batch of the step
- * that has ended
+ * Runs a case, and beside it attention with a mask.
+ *
+ * @param afterStep with the batch of the step that has ended
  */
 async function compare(
   attention: PagedAttention,

@@ -40,7 +40,10 @@ const config = fc.record({
   longPrefillThreshold: fc.constantFrom(0, 7),
   enablePrefixCaching: fc.boolean(),
   eviction: fc.constantFrom(...EVICTION_POLICIES),
-  /** Beyond these, the model computes a sequence otherwise: nothing that was written before may be read. */
+  /**
+   * Beyond these, the model computes a sequence otherwise: nothing that was written before may be
+   * read.
+   */
   switchLengths: fc.constantFrom([], [16], [12, 30]),
   /**
    * Layers that see all of the past, alone or beside ones that do not, or that keep a state of it.
@@ -66,8 +69,9 @@ function prompt(family: number, length: number): number[] {
 }
 
 describe('any history of requests', () => {
-  // Arrivals, aborts, pauses, forks, preemptions, hits: whatever happens, each completed text is what the model says alone, nobody gets a
-  // token while paused, the paused starve nobody, integrity holds after every step (the harness checks), and in the end no block is in use.
+  // Arrivals, aborts, pauses, forks, preemptions, hits: whatever happens, each completed text is
+  // what the model says alone, nobody gets a token while paused, the paused starve nobody,
+  // integrity holds after every step (the harness checks), and in the end no block is in use.
   it('gives each request its own text and all blocks back', async () => {
     await fc.assert(
       fc.asyncProperty(config, fc.array(event, { maxLength: 40 }), async (settings, events) => {
@@ -97,7 +101,8 @@ describe('any history of requests', () => {
           [...expected.keys()][n % expected.size] as SequenceId | undefined;
         const expectPaused = (): void => {
           for (const [id, length] of paused) {
-            // The last row of a prompt that is computed for a sibling gives all of them their first token.
+            // The last row of a prompt that is computed for a sibling gives all of them their first
+            // token.
             const mayBegin = length === 0 && written(id) === 1 && siblings.has(id);
             expect([id, written(id)]).toEqual([id, mayBegin ? 1 : length]);
           }

@@ -22,7 +22,7 @@ const MODEL = 'model.onnx';
 const WEIGHTS = 'weights.bin';
 
 export interface QuantizeModelOptions extends QuantizeScope {
-  /** Where rewritten models are kept. */
+  /** Directory of rewritten models. */
   readonly cacheDir: string;
   /** Called while weights are converted; not called when the cache has them. */
   readonly onProgress?: ConversionProgress;
