@@ -11,22 +11,11 @@ const FOREIGN = /(^|\/)(node_modules|fixtures|results|generated|onnx_pb\.ts|uPlo
  * Folders whose comments are not held to width and idioms yet. The list may only become shorter.
  */
 const NOT_YET: readonly string[] = [
-  'engine/client/',
-  'engine/core/',
-  'engine/decoding/',
-  'engine/generation/',
-  'engine/protocol/',
-  'engine/runner/',
-  'engine/thread/',
+  'engine/protocol/request.ts',
+  'engine/runner/segment-runner.ts',
   'kvcache/',
   'scheduler/',
   'server/',
-  'test/conformance/',
-  'test/engine/',
-  'test/reliability/',
-  'test/scheduler/',
-  'test/server/',
-  'test/support/',
 ];
 
 const WIDTH = 100;

@@ -4,12 +4,12 @@ import type { EngineRequest } from '../protocol/request.js';
 import { MAX_TOP_K } from '../sampling/sampler.js';
 import { contextExceeded } from '../text/assert-may-fit.js';
 
-// What can be wrong with a request of the engine, whoever made it: token ids, numbers of
-// log-probabilities, and what the scheduler says of its length.
+// Checks of a request to the engine, whatever its source: token ids, numbers of log-probabilities,
+// and the scheduler's limits of its length.
 
 /**
- * @throws OctavoError `invalid_request` for a token id that is none of the model's, and for more
- *   log-probabilities than there are
+ * @throws OctavoError `invalid_request` for a token id outside the vocabulary, and for more
+ *   log-probabilities than the model returns
  */
 export function checkRequest(request: EngineRequest, vocabSize: number): void {
   assertTokens('prompt', request.promptTokenIds, vocabSize);

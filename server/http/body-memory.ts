@@ -17,8 +17,8 @@ export interface BodyAccount {
 /**
  * Memory of bodies that are being received, over all connections. What counts is what has come, not
  * what was announced: a client that sends nothing takes nothing from others. When they are too much
- * together the largest ends, so that whoever sends a lot, slowly, over many connections does not
- * keep out a chat of a few kilobytes.
+ * together the largest ends, so that a client that sends a lot, slowly, over many connections does
+ * not keep out a chat of a few kilobytes.
  */
 export class BodyMemory {
   readonly #total: number;

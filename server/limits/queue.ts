@@ -59,8 +59,8 @@ export interface QueuedRequest extends ForecastRequest {
  *
  * No client can take all of it. One gets no more once it has three times as much waiting as is free
  * (dynamic thresholds, Choudhury and Hahne 1998): one client alone fills three quarters, two fill
- * three sevenths each, and whoever comes newly finds room. The room that is kept costs no
- * throughput, since a shorter queue keeps the slots as busy.
+ * three sevenths each, and a new client finds room. The reserved room costs no throughput, since a
+ * shorter queue keeps the slots as busy.
  */
 export class Queue {
   readonly #limits: QueueLimits;

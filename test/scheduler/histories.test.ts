@@ -69,8 +69,8 @@ function prompt(family: number, length: number): number[] {
 }
 
 describe('any history of requests', () => {
-  // Arrivals, aborts, pauses, forks, preemptions, hits: whatever happens, each completed text is
-  // what the model says alone, nobody gets a token while paused, the paused starve nobody,
+  // Arrivals, aborts, pauses, forks, preemptions, hits: after any of these, each completed text is
+  // what the model gives alone, no paused sequence gets a token, paused sequences starve no others,
   // integrity holds after every step (the harness checks), and in the end no block is in use.
   it('gives each request its own text and all blocks back', async () => {
     await fc.assert(
@@ -135,7 +135,7 @@ describe('any history of requests', () => {
         }
         await h.runWhilePossible(20_000);
         expectPaused();
-        // Nobody else has waited for the paused.
+        // No other sequence has waited for the paused ones.
         for (const id of expected.keys()) {
           const ends = h.finished.has(id) || aborted.has(id) || paused.has(id);
           expect([id, ends]).toEqual([id, true]);

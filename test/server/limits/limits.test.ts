@@ -144,7 +144,7 @@ describe('overload', () => {
       ['/v1/chat/completions', { messages: [{ role: 'user', content: 'y' }] }],
       ['/v1/responses', { input: 'y' }],
       ['/v1/embeddings', { input: 'y' }],
-      // What would be a 400 if anybody looked at it.
+      // A body that would be a 400 if it were parsed.
       [COMPLETIONS, '{"prompt": '],
     ];
     const flood = Array.from({ length: 190 }, (_, i) => ask(...others[i % others.length]));
