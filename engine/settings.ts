@@ -219,7 +219,7 @@ export const ENGINE_SETTINGS = {
       scope: 'server',
       value: 'policy',
     }),
-    default: 'lru',
+    default: 'predicted',
   }),
   maxNumSeqs: Type.Integer({
     ...extra({

@@ -24,7 +24,8 @@ export interface BlockPoolOptions {
  */
 export class BlockPool {
   readonly numBlocks: number;
-  readonly #free: EvictionPolicy;
+  /** Holds the free blocks; only the pool changes it. */
+  readonly eviction: EvictionPolicy;
   readonly #history: BlockHistory;
   readonly #refCounts: Int32Array;
   readonly #hashes: (BlockHash | null)[];
@@ -38,21 +39,21 @@ export class BlockPool {
       throw new Error(`a block pool needs at least one block, got ${numBlocks}`);
     }
     this.numBlocks = numBlocks;
-    this.#free = options.eviction;
+    this.eviction = options.eviction;
     this.#history = options.history;
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
     this.#cached = Array.from({ length: numGroups }, () => new Map<BlockHash, BlockId>());
     // The first ones are reused first.
-    for (let id = numBlocks - 1; id >= 0; id--) this.#free.add(id as BlockId, false);
+    for (let id = numBlocks - 1; id >= 0; id--) this.eviction.add(id as BlockId, false);
   }
 
   get numFree(): number {
-    return this.#free.size;
+    return this.eviction.size;
   }
 
   get numUsed(): number {
-    return this.numBlocks - this.#free.size;
+    return this.numBlocks - this.eviction.size;
   }
 
   /** Blocks that a lookup can find, used or free. */
@@ -79,7 +80,7 @@ export class BlockPool {
 
   /** In the order of reuse. */
   freeBlocks(): BlockId[] {
-    return [...this.#free];
+    return [...this.eviction];
   }
 
   /**
@@ -87,7 +88,7 @@ export class BlockPool {
    * @throws Error when none is free: callers ask `numFree` first, so that an allocation fails whole
    */
   allocate(place: BlockPlace): BlockId {
-    const block = this.#free.takeNext();
+    const block = this.eviction.takeNext();
     const hash = this.#hashes[block];
     if (hash) {
       this.#cached[this.#history.group(block)].delete(hash);
@@ -101,7 +102,7 @@ export class BlockPool {
 
   /** One more user of a block that is used or free with its content intact. */
   touch(block: BlockId): void {
-    if (this.#refCounts[block] === 0) this.#free.remove(block);
+    if (this.#refCounts[block] === 0) this.eviction.remove(block);
     this.#history.reused(block);
     this.#refCounts[block] += 1;
   }
@@ -113,7 +114,7 @@ export class BlockPool {
     this.#refCounts[block] = count;
     if (count > 0) return;
     this.#history.released(block);
-    this.#free.add(block, this.#hashes[block] !== null);
+    this.eviction.add(block, this.#hashes[block] !== null);
   }
 
   /**
@@ -140,20 +141,20 @@ export class BlockPool {
     this.#history.reset();
     // The policy hears that they hold nothing any more.
     for (const block of this.freeBlocks().reverse()) {
-      this.#free.remove(block);
-      this.#free.add(block, false);
+      this.eviction.remove(block);
+      this.eviction.add(block, false);
     }
     return true;
   }
 
   /** @throws Error that names the first contradiction between counts, policy and hash table. */
   checkIntegrity(): void {
-    this.#free.checkIntegrity();
+    this.eviction.checkIntegrity();
     for (let id = 0; id < this.numBlocks; id++) {
       const block = id as BlockId;
       const count = this.refCount(block);
       if (count < 0) throw new Error(`block ${block} has the count ${count}`);
-      if ((count === 0) !== this.#free.has(block)) {
+      if ((count === 0) !== this.eviction.has(block)) {
         throw new Error(`block ${block} has the count ${count} and is free: ${count !== 0}`);
       }
       const hash = this.hashOf(block);

@@ -13,7 +13,7 @@ import { createEviction, type EvictionPolicyName } from './eviction/create-evict
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
 import { type CachedPrefix, findCachedPrefix, hashAt } from './prefix-lookup.js';
-import { SequenceBlocks } from './sequence-blocks.js';
+import { NO_REUSE_HINT, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
 
 /** All pages of `from` must be copied to `to` before the step writes anything. */
 export interface BlockCopy {
@@ -57,8 +57,8 @@ export class KvCacheManager {
   readonly #hasStates: boolean;
 
   constructor(config: KvCacheConfig) {
-    const { numBlocks, history, eviction = 'lru' } = config;
-    this.blockSize = config.blockSize;
+    const { numBlocks, blockSize, history, eviction = 'lru' } = config;
+    this.blockSize = blockSize;
     this.groups = config.groups ?? [FULL_ATTENTION];
     this.#hasStates = this.groups.some(({ kind }) => kind === 'recurrent');
     this.history = history;
@@ -67,7 +67,9 @@ export class KvCacheManager {
       numBlocks,
       numGroups: this.groups.length,
       eviction:
-        typeof eviction === 'string' ? createEviction(eviction, numBlocks, history) : eviction,
+        typeof eviction === 'string'
+          ? createEviction(eviction, { numBlocks, blockSize, history })
+          : eviction,
       history,
     });
   }
@@ -100,8 +102,12 @@ export class KvCacheManager {
   }
 
   /** A sequence without blocks. @param contents see `SequenceBlocks` */
-  newSequence(root: BlockHash, contents: readonly ContentKey[] = []): SequenceBlocks {
-    return new SequenceBlocks(root, this.groups.length, contents);
+  newSequence(
+    root: BlockHash,
+    contents: readonly ContentKey[] = [],
+    reuse: ReuseHint = NO_REUSE_HINT,
+  ): SequenceBlocks {
+    return new SequenceBlocks(root, this.groups.length, contents, reuse);
   }
 
   /**
@@ -218,7 +224,7 @@ export class KvCacheManager {
 
   /** A sequence that shares all blocks of `parent`, full and partial. */
   fork(parent: SequenceBlocks): SequenceBlocks {
-    const child = this.newSequence(parent.root, parent.contents);
+    const child = this.newSequence(parent.root, parent.contents, parent.reuse);
     child.hashes.push(...parent.hashes);
     child.numCommitted = parent.numCommitted;
     child.numKnown = parent.numKnown;
@@ -230,8 +236,13 @@ export class KvCacheManager {
     return child;
   }
 
-  /** Lets all blocks go, last first, so that the tail of a chain is evicted before its head. */
-  release(sequence: SequenceBlocks): void {
+  /**
+   * Lets all blocks go, last first, so that the tail of a chain is evicted before its head.
+   *
+   * @param returns the sequence will be computed again: it was preempted
+   */
+  release(sequence: SequenceBlocks, returns = false): void {
+    this.pool.eviction.releasing?.(sequence, returns);
     const longest = Math.max(...sequence.tables.map(({ length }) => length));
     for (let index = longest - 1; index >= 0; index--) {
       for (const table of sequence.tables) {

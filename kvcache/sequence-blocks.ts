@@ -1,6 +1,16 @@
 import type { ContentKey } from './block-hash.js';
 import type { BlockHash, BlockId } from './ids.js';
 
+/** What a request says about the future of its prefix. */
+export interface ReuseHint {
+  /** Requests with the same key are likely to begin alike; null: it says nothing. */
+  readonly key: string | null;
+  /** Its prefix is to be kept for later requests. */
+  readonly isRetained: boolean;
+}
+
+export const NO_REUSE_HINT: ReuseHint = { key: null, isRetained: false };
+
 /**
  * One sequence's blocks: entry `i` of each group's table holds K and V of its tokens `i * blockSize` to
  * `(i + 1) * blockSize - 1`, in the layers of that group. Owned by the sequence; only the `KvCacheManager` changes it.
@@ -28,14 +38,21 @@ export class SequenceBlocks {
   readonly numExpired: number[];
   readonly root: BlockHash;
   readonly contents: readonly ContentKey[];
+  readonly reuse: ReuseHint;
 
   /**
    * @param root hash of the scope in which blocks are shared
    * @param contents that placeholder tokens stand for, in the order of their tokens
    */
-  constructor(root: BlockHash, numGroups: number, contents: readonly ContentKey[] = []) {
+  constructor(
+    root: BlockHash,
+    numGroups: number,
+    contents: readonly ContentKey[] = [],
+    reuse: ReuseHint = NO_REUSE_HINT,
+  ) {
     this.root = root;
     this.contents = contents;
+    this.reuse = reuse;
     this.tables = Array.from({ length: numGroups }, () => []);
     this.numExpired = Array.from({ length: numGroups }, () => 0);
   }

@@ -123,7 +123,7 @@ export class SequenceQueues {
 
   /** What was computed of a sequence is of no use to it any more: as `preempt`, but `blocks` are looked up from now on. */
   restart(sequence: Sequence, blocks: SequenceBlocks): void {
-    this.#loseBlocks(sequence);
+    this.#loseBlocks(sequence, false);
     sequence.blocks = blocks;
     const index = this.#running.indexOf(sequence);
     if (index < 0) return;
@@ -160,7 +160,7 @@ export class SequenceQueues {
   reclaimFromPaused(): boolean {
     const victim = this.#paused.lastWithBlocks();
     if (!victim) return false;
-    this.#loseBlocks(victim);
+    this.#loseBlocks(victim, true);
     return true;
   }
 
@@ -207,13 +207,17 @@ export class SequenceQueues {
   }
 
   #wait(sequence: Sequence): void {
-    this.#loseBlocks(sequence);
+    this.#loseBlocks(sequence, true);
     this.#waiting.push(sequence);
   }
 
-  /** Its tokens stay: when it is admitted again, most of its blocks are usually still cached. */
-  #loseBlocks(sequence: Sequence): void {
-    this.#cache.release(sequence.blocks);
+  /**
+   * Its tokens stay: when it is admitted again, most of its blocks are usually still cached.
+   *
+   * @param returns it will ask for these blocks again
+   */
+  #loseBlocks(sequence: Sequence, returns: boolean): void {
+    this.#cache.release(sequence.blocks, returns);
     sequence.numComputed = 0;
   }
 

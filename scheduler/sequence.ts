@@ -1,6 +1,6 @@
 import type { ContentKey } from '../kvcache/block-hash.js';
 import { type BlockId, NO_BLOCK } from '../kvcache/ids.js';
-import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
+import type { ReuseHint, SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { Ranked } from './policies.js';
 
@@ -18,6 +18,8 @@ export interface RequestSpec {
   readonly arrivalTime: number;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
+  /** What it says about who will ask for its prefix again; absent: nothing. */
+  readonly reuse?: ReuseHint;
   /** The adapter that computes K and V; null or absent: the model alone. */
   readonly adapter?: string | null;
   /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */

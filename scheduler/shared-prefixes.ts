@@ -26,11 +26,12 @@ export class SharedPrefixes {
   /**
    * @param length length of the sequence, which determines the sequences it can share blocks with
    */
-  newBlocks({ cacheSalt, adapter = null, contents }: RequestSpec, length: number): SequenceBlocks {
+  newBlocks(spec: RequestSpec, length: number): SequenceBlocks {
+    const { cacheSalt, adapter = null, contents, reuse } = spec;
     const { modelFingerprint, switchLengths } = this.#config;
     const lengthClass = switchLengths.filter((limit) => length > limit).length;
     const root = rootHash({ modelFingerprint, adapter, cacheSalt, lengthClass });
-    return this.#cache.newSequence(root, contents);
+    return this.#cache.newSequence(root, contents, reuse);
   }
 
   /**

@@ -61,6 +61,10 @@ export interface GenerateOptions {
   readonly priority?: number;
   /** Only requests with the same salt share cached prefixes. */
   readonly cacheSalt?: string;
+  /** Requests with one key begin alike, with the eviction policy `predicted`. */
+  readonly promptCacheKey?: string;
+  /** `24h`: the prefix is kept for later requests, with the eviction policy `predicted`. */
+  readonly promptCacheRetention?: 'in_memory' | '24h';
   /** Aborts the work; the answer then fails with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -123,6 +127,8 @@ const GENERATE_FIELDS: Record<string, TSchema> = {
   responseFormat: Type.Object({ type: Type.Enum(Object.keys(FORMATS)) }),
   priority: Type.Integer(),
   cacheSalt: Type.String({ minLength: 1, maxLength: 1024 }),
+  promptCacheKey: Type.String({ minLength: 1, maxLength: 1024 }),
+  promptCacheRetention: Type.Enum(['in_memory', '24h']),
   n: Type.Integer({ minimum: 1, maximum: 128 }),
   logprobs: Type.Integer({ minimum: 0, maximum: MAX_TOP_K }),
   signal: Type.Unknown(),

@@ -52,6 +52,10 @@ export function textRequest(
     sampling: samplingParams(options, model.defaultSampling, vocabSize),
     priority: options.priority ?? 0,
     cacheSalt: options.cacheSalt ?? null,
+    reuse: {
+      key: options.promptCacheKey ?? null,
+      isRetained: options.promptCacheRetention === '24h',
+    },
     client: CLIENT,
   };
   return {

@@ -1,3 +1,4 @@
+import { NO_REUSE_HINT, type ReuseHint } from '../../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 
@@ -30,6 +31,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
+  /** What it says about who will ask for its prefix again; only eviction by `predicted` reads it. */
+  readonly reuse: ReuseHint;
   /** Who asks: clients share the threads that compile grammars. Only read with a grammar. */
   readonly client: string;
 }
@@ -44,6 +47,7 @@ export const PLAIN_REQUEST = {
   pooling: null,
   priority: 0,
   cacheSalt: null,
+  reuse: NO_REUSE_HINT,
   client: '',
 } as const satisfies Partial<EngineRequest>;
 

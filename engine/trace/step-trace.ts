@@ -200,7 +200,7 @@ function configOf(config: SchedulerConfig): SchedulerConfig {
 
 function specOf(spec: RequestSpec): RequestSpec {
   const { ids, promptTokenIds, maxTokens, stopTokenIds, priority, arrivalTime } = spec;
-  const { cacheSalt, adapter, contents, computesWholePrompt } = spec;
+  const { cacheSalt, reuse, adapter, contents, computesWholePrompt } = spec;
   return {
     ids,
     promptTokenIds,
@@ -208,11 +208,15 @@ function specOf(spec: RequestSpec): RequestSpec {
     stopTokenIds,
     priority,
     arrivalTime,
-    // The salt is a secret, so a digest is written; equal salts stay equal.
-    cacheSalt:
-      cacheSalt === null ? null : createHash('sha256').update(cacheSalt).digest('base64url'),
+    // Salt and key are secrets, so digests are written; equal ones stay equal.
+    cacheSalt: digest(cacheSalt),
+    ...(reuse !== undefined && { reuse: { ...reuse, key: digest(reuse.key) } }),
     ...(adapter !== undefined && { adapter }),
     ...(contents !== undefined && { contents }),
     computesWholePrompt,
   };
+}
+
+function digest(secret: string | null): string | null {
+  return secret === null ? null : createHash('sha256').update(secret).digest('base64url');
 }

@@ -1,4 +1,5 @@
 import type { BlockId } from '../ids.js';
+import type { SequenceBlocks } from '../sequence-blocks.js';
 
 /**
  * Orders the free blocks: which of them is reused next, and with it which cached content is lost first. A policy
@@ -12,6 +13,13 @@ export interface EvictionPolicy {
   /** Free blocks. */
   readonly size: number;
   has(block: BlockId): boolean;
+  /**
+   * A sequence is about to give back all its blocks; those that no other one uses become free right afterwards, last first.
+   * Absent: the policy does not care whose they are.
+   *
+   * @param returns it will ask for them again: it was preempted
+   */
+  releasing?(sequence: SequenceBlocks, returns: boolean): void;
   /**
    * A block has become free.
    *

@@ -35,7 +35,7 @@ export class SegmentedLruEviction implements EvictionPolicy {
   }
 
   add(block: BlockId, isCached: boolean): void {
-    if (this.#protected.has(block)) throw new Error(`block ${block} is free already`);
+    if (this.has(block)) throw new Error(`block ${block} is free already`);
     if (!isCached) this.#probation.pushHead(block);
     else if (this.#history.uses(block) === 1) this.#probation.pushTail(block);
     else this.#protect(block);
@@ -64,7 +64,6 @@ export class SegmentedLruEviction implements EvictionPolicy {
   }
 
   #protect(block: BlockId): void {
-    if (this.#probation.has(block)) throw new Error(`block ${block} is free already`);
     this.#protected.pushTail(block);
     while (this.#protected.size > this.#mostProtected) {
       this.#probation.pushTail(this.#protected.popHead());

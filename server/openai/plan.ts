@@ -96,6 +96,10 @@ export function planRequests(
       sampling,
       priority: body.priority ?? 0,
       cacheSalt: body.cache_salt ?? null,
+      reuse: {
+        key: body.prompt_cache_key ?? null,
+        isRetained: body.prompt_cache_retention === '24h',
+      },
       ...wishes,
     };
     const text = {

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BlockHistory } from '../../kvcache/block-history.js';
 import type { EvictionPolicy } from '../../kvcache/eviction/eviction-policy.js';
-import { type BlockHash, type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
+import { type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
-import { historyOf, rootOf } from '../support/sequences.js';
+import { contentHash, historyOf, rootOf } from '../support/sequences.js';
 
 const BLOCKS = 8;
 const operation = fc.record({
@@ -61,7 +61,7 @@ export function describeEvictionPolicy(
               else {
                 history.allocated(id, { group: 0, position, parent: NO_BLOCK }, false);
                 for (let use = 1; use < uses; use++) history.reused(id);
-                if (isCached) history.cached(id, `content of ${block}` as BlockHash);
+                if (isCached) history.cached(id, contentHash(`${block}`));
                 policy.add(id, isCached);
               }
               free.add(block);
@@ -84,7 +84,7 @@ export function describeEvictionPolicy(
           for (const [block, isCached] of cached.entries()) {
             const id = block as BlockId;
             history.allocated(id, { group: 0, position: 0, parent: NO_BLOCK }, false);
-            if (isCached) history.cached(id, `content of ${block}` as BlockHash);
+            if (isCached) history.cached(id, contentHash(`${block}`));
             policy.add(id, isCached);
           }
           const taken = cached.map(() => cached[policy.takeNext()]);

@@ -370,6 +370,7 @@ describe('tools that are no functions', () => {
     const { post } = await startTestServer(engine, { model: toolModel });
     const response = await post('/v1/responses', CODEX);
     expect(response.status).toBe(200);
+    expect(engine.submitted[0]?.request.reuse).toEqual({ key: 'k', isRetained: false });
     const text = await response.text();
     const [, last = '{}'] = /^event: response\.completed\ndata: (.*)$/m.exec(text) ?? [];
     const { response: done } = JSON.parse(last) as { response: { tools: { name: string }[] } };

@@ -36,6 +36,8 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
       stop_token_ids: [9],
       priority: -3,
       cache_salt: 's',
+      prompt_cache_key: 'k',
+      prompt_cache_retention: '24h',
     });
     expect(response.status).toBe(200);
     expect(engine.submitted[0]?.request).toMatchObject({
@@ -59,6 +61,7 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
       stopTokenIds: [EOS, 9],
       priority: -3,
       cacheSalt: 's',
+      reuse: { key: 'k', isRetained: true },
       logprobs: null,
       promptLogprobs: null,
     });
@@ -101,6 +104,7 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
   test.each<[Record<string, unknown>, string, RegExp]>([
     [{ top_k: -2 }, 'top_k', />= -1/],
     [{ top_k: 1.5 }, 'top_k', /integer/],
+    [{ prompt_cache_retention: '1h' }, 'prompt_cache_retention', /24h/],
     [{ min_p: 1.1 }, 'min_p', /<= 1/],
     [{ typical_p: 0 }, 'typical_p', /> 0/],
     [{ presence_penalty: 2.1 }, 'presence_penalty', /<= 2/],
@@ -141,8 +145,6 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
       metadata: { a: 'b' },
       store: true,
       service_tier: 'auto',
-      prompt_cache_key: 'k',
-      prompt_cache_retention: '24h',
       spaces_between_special_tokens: false,
       bad_words: [],
       verbosity: 'medium',

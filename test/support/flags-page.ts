@@ -16,6 +16,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   chatTemplate: '[chat templates](models.md#chat-templates)',
   allowSpecialTokens: '[special tokens in texts](models.md#special-tokens-in-texts)',
   toolCallParser: '[tools](tools.md)',
+  evictionPolicy: '[policies](scheduling-and-memory.md#eviction)',
   kvDtype: '[formats and their errors](attention.md#layout)',
   maxQueuedRequests: '[limits](limits.md)',
   maxQueueTime: '[limits](limits.md)',

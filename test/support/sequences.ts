@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { rootHash } from '../../kvcache/block-hash.js';
 import { BlockHistory } from '../../kvcache/block-history.js';
 import type { BlockHash } from '../../kvcache/ids.js';
@@ -20,6 +21,11 @@ export function newSequence(
   numGroups = 1,
 ): SequenceBlocks {
   return new SequenceBlocks(rootOf(cacheSalt, modelFingerprint), numGroups);
+}
+
+/** A block's hash, as that of any content. */
+export function contentHash(name: string): BlockHash {
+  return hash('sha256', name, 'base64') as BlockHash;
 }
 
 /** A history that samples nothing. */

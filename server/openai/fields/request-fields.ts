@@ -57,8 +57,6 @@ export const IGNORED_FIELDS = {
   metadata: Nullable(Type.Record(Type.String(), Type.String())),
   store: Nullable(Type.Boolean()),
   service_tier: Nullable(Type.String()),
-  prompt_cache_key: Nullable(Type.String()),
-  prompt_cache_retention: Nullable(Type.String()),
   /** How long answers are to be: no model that is served here is told. */
   verbosity: Nullable(Type.Enum(['low', 'medium', 'high'])),
   /** Speaks of tokenizers that put spaces between; none that is loaded here does. */
@@ -81,6 +79,10 @@ export const COMMON_FIELDS = {
   priority: Nullable(Int64),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
+  /** Requests with one key begin alike; without effect unless the server runs with --eviction-policy predicted. */
+  prompt_cache_key: Nullable(Type.String({ maxLength: 1024 })),
+  /** 24h: the prefix is kept for later requests; without effect unless the server runs with --eviction-policy predicted. */
+  prompt_cache_retention: Nullable(Type.Enum(['in_memory', 'in-memory', '24h'])),
   ...STRUCTURED_OUTPUT_FIELDS,
   ...IGNORED_FIELDS,
 };
