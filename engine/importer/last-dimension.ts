@@ -1,7 +1,6 @@
-import { constantInts } from './constant-ints.js';
 import { type Graph, intAttribute } from './graph.js';
+import { constantInts, PACKED_PRODUCTS } from './graph-queries.js';
 import type { NodeProto } from './onnx/onnx_pb.js';
-import { PACKED_PRODUCTS } from './packed-products.js';
 
 /** Operators whose first output has the same last dimension as their first input. */
 const KEEPING = new Set([

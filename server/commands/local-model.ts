@@ -4,27 +4,18 @@ import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { OctavoError } from '../../engine/errors.js';
 import { generateText, PLAIN_TEXT } from '../../engine/generation/generate-text.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
-import { type GrammarSpec, PLAIN_REQUEST } from '../../engine/protocol/request.js';
+import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { TemplateMessage } from '../../engine/text/chat-template.js';
 import { checkVocabulary } from '../../engine/text/check-model.js';
 import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import type { AnswerOptions } from '../config/generate-flags.js';
 import type { Settings } from '../config/settings.js';
 import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { conversionProgress } from './conversion-progress.js';
 import { servedModelFiles } from './served-model-files.js';
 
 type WorkerEngine = Awaited<ReturnType<typeof createWorkerEngine>>;
-
-/** How one answer is made, as far as the flags say. */
-export interface AnswerOptions {
-  readonly maxTokens: number | null;
-  readonly temperature: number | null;
-  /** Null: another one each time. */
-  readonly seed: number | null;
-  /** What the text must follow; null: nothing. */
-  readonly grammar: GrammarSpec | null;
-}
 
 /** What the answer took: for a line at its end. */
 export interface Answer {

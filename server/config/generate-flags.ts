@@ -3,8 +3,17 @@ import type { Command } from 'commander';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { GrammarSpec } from '../../engine/protocol/request.js';
-import type { AnswerOptions } from '../commands/local-model.js';
 import { type NumberFlag, parseNumber } from './number-flag.js';
+
+/** How one answer is made, as far as the flags say. */
+export interface AnswerOptions {
+  readonly maxTokens: number | null;
+  readonly temperature: number | null;
+  /** Null: another one each time. */
+  readonly seed: number | null;
+  /** What the text must follow; null: nothing. */
+  readonly grammar: GrammarSpec | null;
+}
 
 /** What the flags say of the answer, or of a conversation's answers. */
 export interface GenerateOptions extends AnswerOptions {

@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type Graph, makeNode } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
 import {
   type NodeProto,
@@ -7,6 +8,7 @@ import {
   TensorProtoSchema,
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
+import { type PositionalPart, positionalPart } from '../positional-part.js';
 import {
   type LengthTensor,
   observeLengthTensors,
@@ -18,7 +20,6 @@ import {
 import { Probe } from '../probe/probe.js';
 import { sliceGraph } from '../probe/subgraph.js';
 import type { RecognizedSite } from '../recognizers/recognizer.js';
-import { type PositionalPart, positionalPart } from './positional-part.js';
 
 /**
  * Graphs of LongRoPE (Ding et al. 2024) choose short or long factors by the largest position of the
@@ -177,10 +178,10 @@ function choice(
   made: NodeProto[],
 ): string {
   const shape = `octavo.tokens_${axis}_of_${rank}`;
-  const sizes = Array.from({ length: rank }, (_, i) => (i === axis ? -1n : 1n));
-  const dims = [BigInt(rank)];
-  graph.addInitializer(
-    create(TensorProtoSchema, { name: shape, dims, dataType: Type.INT64, int64Data: sizes }),
+  addInt64s(
+    graph,
+    shape,
+    Array.from({ length: rank }, (_, i) => (i === axis ? -1 : 1)),
   );
   return switches.reduce((below, limit, i) => {
     const at = (what: string): string => `${name}/octavo.beyond_${limit}.${what}`;

@@ -1,13 +1,9 @@
-import { create } from '@bufbuild/protobuf';
 import type { Tensor } from 'onnxruntime-node';
 import { elementTypes } from '../element-types.js';
 import { type Graph, makeNode } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
-import {
-  type NodeProto,
-  TensorProtoSchema,
-  TensorProto_DataType as Type,
-} from '../onnx/onnx_pb.js';
+import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { Probe, type ProbeStep } from '../probe/probe.js';
 import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';
 import { SITE } from '../recognizers/replace-site.js';
@@ -111,12 +107,11 @@ function sourceOf(
     seen.every(({ values }, i) => values.join() === expected(steps[i]).join());
   const base = `${name}/octavo.step`;
   if (seen.every((other) => same(seen[0], other))) {
-    return constant(graph, base, seen[0].dims, seen[0].values);
+    return addInt64s(graph, base, seen[0].values, seen[0].dims);
   }
-  const shape = (): string =>
-    constant(graph, `${base}.dims`, [seen[0].dims.length], openDims(seen));
+  const shape = (): string => addInt64s(graph, `${base}.dims`, openDims(seen));
   if (all(({ length }) => [length])) {
-    const axis = constant(graph, `${base}.axis`, [1], [1]);
+    const axis = addInt64s(graph, `${base}.axis`, [1]);
     made.push(makeNode('Shape', `${base}.ids`, [STEP_INPUT.inputIds], [`${base}.ids`]));
     made.push(makeNode('Gather', `${base}.length`, [`${base}.ids`, axis], [`${base}.length`]));
     made.push(makeNode('Reshape', base, [`${base}.length`, shape()], [base]));
@@ -129,7 +124,7 @@ function sourceOf(
   made.push(makeNode('Reshape', base, [STEP_INPUT.positionIds, shape()], [base]));
   if (first === 0) return base;
   const shifted = `${base}.shifted`;
-  const offset = constant(graph, `${base}.offset`, [1], [first]);
+  const offset = addInt64s(graph, `${base}.offset`, [first]);
   made.push(makeNode('Add', shifted, [base, offset], [shifted]));
   return shifted;
 }
@@ -139,20 +134,4 @@ function openDims(seen: readonly Seen[]): number[] {
   return seen[0].dims.map((size, axis) =>
     seen.every(({ dims }) => dims[axis] === size) ? size : -1,
   );
-}
-
-function constant(
-  graph: Graph,
-  name: string,
-  dims: readonly number[],
-  values: readonly number[],
-): string {
-  const tensor = create(TensorProtoSchema, {
-    name,
-    dataType: Type.INT64,
-    dims: dims.map(BigInt),
-    int64Data: values.map(BigInt),
-  });
-  graph.addInitializer(tensor);
-  return name;
 }

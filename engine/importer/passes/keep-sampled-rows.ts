@@ -1,8 +1,8 @@
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, makeNode, shapeOf } from '../graph.js';
+import { PACKED_PRODUCTS } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
-import { PACKED_PRODUCTS } from '../packed-products.js';
 import { beforeSelection } from './select-no-rows.js';
 
 /**

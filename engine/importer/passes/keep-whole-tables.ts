@@ -1,7 +1,6 @@
-import { constantInts } from '../constant-ints.js';
 import { type Graph, intAttribute } from '../graph.js';
+import { constantInts, readersOf } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { readersOf } from '../readers.js';
 
 /** Operators between a table and the look-up that do not move its rows. */
 const KEEPING_ROWS = new Set(['Cast', 'Identity', 'Squeeze']);

@@ -1,11 +1,7 @@
-import { create } from '@bufbuild/protobuf';
 import { type Graph, makeNode } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT as IN, LOGITS, STEP_OUTPUT as OUT } from '../imported-model.js';
-import {
-  type NodeProto,
-  TensorProtoSchema,
-  TensorProto_DataType as Type,
-} from '../onnx/onnx_pb.js';
+import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 
 /**
  * Appends to the graph what samplers need instead of all logits, which are megabytes in each step:
@@ -48,16 +44,11 @@ function addInputs(graph: Graph): void {
   for (const name of [IN.inverseTemperatures, IN.coverMasses, IN.cutoffRatios]) {
     graph.addInput(name, Type.FLOAT);
   }
-  const constants = { [FIRST]: [0n], [LAST]: [-1n], [FLAT]: [-1n] };
-  for (const [name, int64Data] of Object.entries(constants)) {
-    graph.addInitializer(
-      create(TensorProtoSchema, { name, dims: [1n], dataType: Type.INT64, int64Data }),
-    );
-  }
+  addInt64s(graph, FIRST, [0]);
+  addInt64s(graph, LAST, [-1]);
+  addInt64s(graph, FLAT, [-1]);
   // CumSum requires a scalar for its axis.
-  graph.addInitializer(
-    create(TensorProtoSchema, { name: AXIS, dims: [], dataType: Type.INT64, int64Data: [2n] }),
-  );
+  addInt64s(graph, AXIS, [2], []);
 }
 
 /**

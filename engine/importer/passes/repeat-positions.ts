@@ -1,7 +1,6 @@
-import { create } from '@bufbuild/protobuf';
 import { type Graph, makeNode, shapeOf } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
-import { TensorProto_DataType, TensorProtoSchema } from '../onnx/onnx_pb.js';
 
 /** Time, height and width. */
 const ROWS = 3;
@@ -25,14 +24,7 @@ export function repeatPositions(graph: Graph): void {
       if (name === positions) node.input[index] = rows;
     });
   }
-  graph.addInitializer(
-    create(TensorProtoSchema, {
-      name: `${row}.dims`,
-      dataType: TensorProto_DataType.INT64,
-      dims: [3n],
-      int64Data: [1n, 1n, -1n],
-    }),
-  );
+  addInt64s(graph, `${row}.dims`, [1, 1, -1]);
   graph.addNodes(
     makeNode('Reshape', row, [positions, `${row}.dims`], [row]),
     makeNode('Concat', rows, Array<string>(ROWS).fill(row), [rows], { axis: 0 }),

@@ -1,8 +1,8 @@
 import { type Graph, MICROSOFT, makeNode } from '../graph.js';
+import { readersOf } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { readersOf } from '../readers.js';
-import { RowQuantizer } from './row-quantizer.js';
+import { RowQuantizer } from '../quantize/row-quantizer.js';
 
 /**
  * 8-bit exports quantize an activation with one scale for the whole tensor. In a row of many

@@ -1,5 +1,5 @@
-import { constantInts } from '../constant-ints.js';
 import { type Graph, intAttribute } from '../graph.js';
+import { constantInts } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /**

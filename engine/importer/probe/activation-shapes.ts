@@ -1,7 +1,7 @@
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import { PACKED_PRODUCTS } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { PACKED_PRODUCTS } from '../packed-products.js';
 
 /** Placeholders in a shape for the number of tokens of the step, and of those before it. */
 export const STEP_LENGTH = -1;

@@ -5,7 +5,7 @@ import {
   joinTables,
 } from '../../attention/paged-attention.js';
 import { ReferenceAttention } from '../../attention/reference-attention.js';
-import type { HeadLayout, SiteCandidate } from '../recognizers/candidate.js';
+import type { HeadLayout, SiteCandidate } from '../site-candidate.js';
 import type { Sizes } from './near-run.js';
 import type { ProbeStep } from './probe.js';
 

@@ -1,6 +1,6 @@
 import type { Tensor } from 'onnxruntime-node';
 import type { Graph } from '../graph.js';
-import type { SiteCandidate } from '../recognizers/candidate.js';
+import type { SiteCandidate } from '../site-candidate.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';
 

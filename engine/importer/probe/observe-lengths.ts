@@ -3,7 +3,7 @@ import type { Tensor } from 'onnxruntime-node';
 import { elementTypes } from '../element-types.js';
 import { STEP_INPUT } from '../imported-model.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import type { PositionalPart } from '../passes/positional-part.js';
+import type { PositionalPart } from '../positional-part.js';
 import { byteLength } from '../tensor-data.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
 import { sliceGraph } from './subgraph.js';

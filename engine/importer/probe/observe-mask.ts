@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import type { SiteCandidate } from '../recognizers/candidate.js';
+import type { SiteCandidate } from '../site-candidate.js';
 import { classifyMask, type MaskRows, type ObservedMask } from './classify-mask.js';
 import type { Near, Sizes } from './near-run.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';

@@ -2,7 +2,7 @@ import type { AttentionShape } from '../../attention/paged-attention.js';
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import { type Graph, shapeOf } from '../graph.js';
-import type { Factor, SiteCandidate } from '../recognizers/candidate.js';
+import type { Factor, SiteCandidate } from '../site-candidate.js';
 import { readFloats } from '../tensor-data.js';
 import { compareSite } from './compare-site.js';
 import { type Near, runNear, type Sizes } from './near-run.js';

@@ -1,6 +1,6 @@
 import type { Graph } from '../graph.js';
+import { readersOf } from '../graph-queries.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { readersOf } from '../readers.js';
 import type { Product } from './find-products.js';
 
 /**

@@ -1,7 +1,6 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { quantizeProducts, type WeightTensors } from '../passes/quantize-products.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
 import type { Embedding, Product, QuantizePlan, WeightSource } from './find-products.js';
@@ -13,6 +12,7 @@ import {
   quantizeColumns,
   quantizeRows,
 } from './quantize-matrix.js';
+import { quantizeProducts, type WeightTensors } from './quantize-products.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 

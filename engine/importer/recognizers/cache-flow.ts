@@ -1,6 +1,6 @@
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import { readersOf } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { readersOf } from '../readers.js';
 
 /**
  * Past and fresh keys, or values, that are joined by a Concat along the tokens, or by an attention

@@ -1,10 +1,10 @@
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import { type Graph, intAttribute } from '../graph.js';
+import { PACKED_PRODUCTS } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { PACKED_PRODUCTS } from '../packed-products.js';
+import type { Factor, SiteCandidate } from '../site-candidate.js';
 import type { CacheFlow, JoinedCache } from './cache-flow.js';
-import type { Factor, SiteCandidate } from './candidate.js';
 import { headCount } from './head-count.js';
 import { guardsBehind } from './row-guards.js';
 

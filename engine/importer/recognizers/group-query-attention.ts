@@ -1,4 +1,3 @@
-import { create } from '@bufbuild/protobuf';
 import type { RotaryEmbedding } from '../../attention/paged-attention.js';
 import {
   floatAttribute,
@@ -8,12 +7,8 @@ import {
   makeNode,
   shapeOf,
 } from '../graph.js';
-import {
-  type NodeProto,
-  type TensorProto,
-  TensorProto_DataType,
-  TensorProtoSchema,
-} from '../onnx/onnx_pb.js';
+import { addInt64s } from '../graph-queries.js';
+import { type NodeProto, type TensorProto } from '../onnx/onnx_pb.js';
 import { readFloats } from '../tensor-data.js';
 import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';
 import type { AttentionRecognizer, RecognizedSite } from './recognizer.js';
@@ -137,14 +132,7 @@ function splitPacked(graph: Graph, node: NodeProto, sizes: readonly number[]): v
   const packed = inputOf(node, 'query');
   const outputs = ['query', 'key', 'value'].map((part) => `${packed}/octavo.${part}`);
   const split = `${packed}/octavo.split`;
-  graph.addInitializer(
-    create(TensorProtoSchema, {
-      name: split,
-      dataType: TensorProto_DataType.INT64,
-      dims: [3n],
-      int64Data: sizes.map(BigInt),
-    }),
-  );
+  addInt64s(graph, split, sizes);
   // The node reads the parts, too, so that the graph keeps its meaning for later passes.
   node.input.splice(0, outputs.length, ...outputs);
   graph.addNodes(makeNode('Split', split, [packed, split], outputs, { axis: -1 }));

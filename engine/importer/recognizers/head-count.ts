@@ -1,7 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import { PACKED_PRODUCTS } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
-import { PACKED_PRODUCTS } from '../packed-products.js';
 import type { CacheFlow } from './cache-flow.js';
 
 /** Operators that may be between attention and its output projection. */

@@ -2,8 +2,8 @@ import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import { floatAttribute, type Graph, intAttribute, MICROSOFT } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { SiteCandidate } from '../site-candidate.js';
 import type { CacheFlow } from './cache-flow.js';
-import type { SiteCandidate } from './candidate.js';
 import { guardsBehind } from './row-guards.js';
 
 /** Inputs of com.microsoft.MultiHeadAttention, by position. */

@@ -1,13 +1,8 @@
-import { clone, create } from '@bufbuild/protobuf';
+import { clone } from '@bufbuild/protobuf';
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, MICROSOFT, makeNode, shapeOf } from '../graph.js';
-import {
-  type NodeProto,
-  TensorProto_DataType,
-  TensorProtoSchema,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
-} from '../onnx/onnx_pb.js';
+import { addInt64s } from '../graph-queries.js';
+import { type NodeProto, type ValueInfoProto, ValueInfoProtoSchema } from '../onnx/onnx_pb.js';
 
 /** Inputs of com.microsoft.Attention and com.microsoft.MultiHeadAttention, by position. */
 const FUSED = { input: 0, weights: 1, bias: 2, mask: 3, past: 4, attentionBias: 5, pastLength: 6 };
@@ -114,24 +109,12 @@ function cut(
   size: number,
   axis: number,
 ): NodeProto[] {
-  const axes = int64(graph, `${parts[0]}.axis`, axis);
+  const axes = addInt64s(graph, `${parts[0]}.axis`, [axis]);
   return parts.map((part, index) => {
-    const start = int64(graph, `${part}.start`, index * size);
-    const end = int64(graph, `${part}.end`, (index + 1) * size);
+    const start = addInt64s(graph, `${part}.start`, [index * size]);
+    const end = addInt64s(graph, `${part}.end`, [(index + 1) * size]);
     return makeNode('Slice', part, [from, start, end, axes], [part]);
   });
-}
-
-function int64(graph: Graph, name: string, value: number): string {
-  graph.addInitializer(
-    create(TensorProtoSchema, {
-      name,
-      dataType: TensorProto_DataType.INT64,
-      dims: [1n],
-      int64Data: [BigInt(value)],
-    }),
-  );
-  return name;
 }
 
 /** Adds an input for one half of a packed past, without its first dimension. */

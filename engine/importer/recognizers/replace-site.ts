@@ -1,14 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import { type Graph, makeNode } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
   type NodeProto,
-  TensorProto_DataType,
-  TensorProtoSchema,
 } from '../onnx/onnx_pb.js';
 import type { ObservedSite } from '../probe/observe-site.js';
-import type { HeadLayout, SiteCandidate } from './candidate.js';
+import type { HeadLayout, SiteCandidate } from '../site-candidate.js';
 import type { RecognizedSite } from './recognizer.js';
 
 /** Operator of the placeholder nodes for attention, at which the graph is cut. */
@@ -67,9 +66,9 @@ function widen(
   [from, to]: readonly [from: number, to: number],
 ): NodeProto[] {
   const base = `${name}/octavo.wide`;
-  const pads = int64(graph, `${base}.pads`, [0, 0, 0, 0, 0, 0, 0, to - from]);
-  const split = int64(graph, `${base}.split`, [1, -1, heads, from]);
-  const rows = int64(graph, `${base}.rows`, [1, -1, heads * to]);
+  const pads = addInt64s(graph, `${base}.pads`, [0, 0, 0, 0, 0, 0, 0, to - from]);
+  const split = addInt64s(graph, `${base}.split`, [1, -1, heads, from]);
+  const rows = addInt64s(graph, `${base}.rows`, [1, -1, heads * to]);
   return [
     makeNode('Reshape', `${base}.heads`, [name, split], [`${base}.heads`]),
     makeNode('Pad', `${base}.padded`, [`${base}.heads`, pads], [`${base}.padded`]),
@@ -86,9 +85,9 @@ function cutHeads(
   [from, to]: readonly [from: number, to: number],
 ): NodeProto[] {
   const base = `${output}/octavo.narrow`;
-  const split = int64(graph, `${base}.split`, [1, -1, heads, from]);
-  const bounds = [0, to, 3].map((value, i) => int64(graph, `${base}.bound${i}`, [value]));
-  const rows = int64(graph, `${base}.rows`, [1, -1, heads * to]);
+  const split = addInt64s(graph, `${base}.split`, [1, -1, heads, from]);
+  const bounds = [0, to, 3].map((value, i) => addInt64s(graph, `${base}.bound${i}`, [value]));
+  const rows = addInt64s(graph, `${base}.rows`, [1, -1, heads * to]);
   return [
     makeNode('Reshape', `${base}.heads`, [name, split], [`${base}.heads`]),
     makeNode('Slice', `${base}.cut`, [`${base}.heads`, ...bounds], [`${base}.cut`]),
@@ -99,14 +98,14 @@ function cutHeads(
 /** `[1, H, T, D]` or `[H, T, D]` to `[1, T, H * D]`. */
 function toTokens(graph: Graph, name: string, heads: number, headSize: number): NodeProto[] {
   const base = `${name}/octavo.tokens`;
-  const rows = int64(graph, `${base}.rows`, [1, -1, heads * headSize]);
+  const rows = addInt64s(graph, `${base}.rows`, [1, -1, heads * headSize]);
   const maker = graph.producer(name);
   const perm = maker?.attribute.find((a) => a.name === 'perm')?.ints.map(Number);
   // Usually the graph has just moved it there from [1, T, H, D].
   if (maker?.opType === 'Transpose' && perm?.join() === '0,2,1,3') {
     return [makeNode('Reshape', base, [maker.input[0], rows], [base])];
   }
-  const three = int64(graph, `${base}.heads`, [heads, -1, headSize]);
+  const three = addInt64s(graph, `${base}.heads`, [heads, -1, headSize]);
   return [
     makeNode('Reshape', `${base}.split`, [name, three], [`${base}.split`]),
     swap(`${base}.swap`, `${base}.split`, `${base}.swap`),
@@ -126,7 +125,7 @@ function toHeads(
   const perm = rank === 3 ? [1, 0, 2] : [0, 2, 1, 3];
   const split = `${to}/octavo.split`;
   return [
-    makeNode('Reshape', split, [from, int64(graph, `${split}.dims`, dims)], [split]),
+    makeNode('Reshape', split, [from, addInt64s(graph, `${split}.dims`, dims)], [split]),
     transpose(`${to}/octavo.swap`, split, to, perm),
   ];
 }
@@ -145,16 +144,4 @@ function transpose(name: string, from: string, to: string, perm: readonly number
     }),
   );
   return node;
-}
-
-function int64(graph: Graph, name: string, values: readonly number[]): string {
-  graph.addInitializer(
-    create(TensorProtoSchema, {
-      name,
-      dataType: TensorProto_DataType.INT64,
-      dims: [BigInt(values.length)],
-      int64Data: values.map(BigInt),
-    }),
-  );
-  return name;
 }

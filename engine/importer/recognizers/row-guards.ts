@@ -1,7 +1,7 @@
 import type { Graph } from '../graph.js';
+import type { RowGuard } from '../site-candidate.js';
 import { readFloats } from '../tensor-data.js';
 import { type CacheFlow, MOVES } from './cache-flow.js';
-import type { RowGuard } from './candidate.js';
 
 /**
  * Finds the guards between attention and its projection by following the output through nodes that

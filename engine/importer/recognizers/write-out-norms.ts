@@ -1,11 +1,10 @@
 import { create } from '@bufbuild/protobuf';
 import { type Graph, makeNode } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
   type NodeProto,
-  TensorProto_DataType,
-  TensorProtoSchema,
 } from '../onnx/onnx_pb.js';
 import { INPUTS, inputOf, unsupported } from './group-query-options.js';
 
@@ -84,20 +83,13 @@ function norm(
     }),
   );
   return [
-    makeNode('Reshape', heads, [from, int64(graph, `${heads}.dims`, [0, -1, headSize])], [heads]),
+    makeNode(
+      'Reshape',
+      heads,
+      [from, addInt64s(graph, `${heads}.dims`, [0, -1, headSize])],
+      [heads],
+    ),
     node,
-    makeNode('Reshape', flat, [flat, int64(graph, `${flat}.dims`, [0, -1, width])], [to]),
+    makeNode('Reshape', flat, [flat, addInt64s(graph, `${flat}.dims`, [0, -1, width])], [to]),
   ];
-}
-
-function int64(graph: Graph, name: string, values: readonly number[]): string {
-  graph.addInitializer(
-    create(TensorProtoSchema, {
-      name,
-      dataType: TensorProto_DataType.INT64,
-      dims: [BigInt(values.length)],
-      int64Data: values.map(BigInt),
-    }),
-  );
-  return name;
 }

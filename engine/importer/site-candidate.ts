@@ -1,4 +1,4 @@
-import type { NodeProto } from '../onnx/onnx_pb.js';
+import type { NodeProto } from './onnx/onnx_pb.js';
 
 /**
  * Layout of a tensor's heads, for a batch of one: `heads` is `[1, H, T, D]` or `[H, T, D]`,

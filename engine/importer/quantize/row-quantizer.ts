@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type Graph, MICROSOFT, makeNode } from '../graph.js';
+import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
 import {
   AttributeProto_AttributeType,
@@ -61,10 +62,7 @@ export class RowQuantizer {
       const number = { name, dims: [], dataType: Type.FLOAT, floatData: [value] };
       graph.addInitializer(create(TensorProtoSchema, number));
     }
-    for (const name of [LAST_AXIS, FLAT]) {
-      const number = { name, dims: [1n], dataType: Type.INT64, int64Data: [-1n] };
-      graph.addInitializer(create(TensorProtoSchema, number));
-    }
+    for (const name of [LAST_AXIS, FLAT]) addInt64s(graph, name, [-1]);
   }
 
   /** Quantizes an activation once for all its readers. New nodes are added to `nodes`. */

@@ -1,7 +1,7 @@
 import { type Graph, makeNode } from '../graph.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { carriedScales } from '../quantize/carried-scales.js';
-import type { Embedding, Product, QuantizePlan } from '../quantize/find-products.js';
+import { carriedScales } from './carried-scales.js';
+import type { Embedding, Product, QuantizePlan } from './find-products.js';
 import { type QuantizedRows, RowQuantizer } from './row-quantizer.js';
 
 /** int8 weights and their scales, one for each output channel. */

@@ -1,7 +1,7 @@
-import type { Graph } from '../graph.js';
-import { LOGITS, STEP_INPUT } from '../imported-model.js';
-import type { NodeProto } from '../onnx/onnx_pb.js';
-import type { RecognizedSite } from '../recognizers/recognizer.js';
+import type { Graph } from './graph.js';
+import { LOGITS, STEP_INPUT } from './imported-model.js';
+import type { NodeProto } from './onnx/onnx_pb.js';
+import type { RecognizedSite } from './recognizers/recognizer.js';
 
 /**
  * The part of a graph that depends only on positions and on the step's size, and on no token or
