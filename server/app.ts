@@ -1,11 +1,12 @@
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
-import { MessageForms } from '../engine/generation/message-form.js';
-import type { AppContext } from './app-context.js';
+import type { Clock } from '../engine/clock.js';
+import type { Settings } from './config/settings.js';
 import { EndedRequests } from './dashboard/ended-requests.js';
-import { fingerprintOf } from './fingerprint.js';
+import type { RequestHost } from './generation/run-in-flight.js';
 import { createKeyCheck } from './http/auth.js';
 import { BodyMemory } from './http/body-memory.js';
 import { BrokenRequests } from './http/broken-requests.js';
@@ -23,9 +24,11 @@ import {
 import { logWhenDone } from './http/request-log.js';
 import { OneByOne } from './http/turns.js';
 import { compileValidator } from './http/validation.js';
-import { createAdmission } from './limits/create-admission.js';
+import { clientOf } from './limits/client.js';
+import { createRateLimits } from './limits/create-admission.js';
 import { OutputMemory } from './limits/output-memory.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
+import { createModelService, type ModelParts, Models } from './models.js';
 import { addApiDocs } from './openapi/api-docs.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
@@ -45,20 +48,14 @@ const BODIES_AT_ONCE = 8;
 
 export type App = FastifyInstance;
 
-export interface AppOptions
-  extends Omit<
-    AppContext,
-    | 'metrics'
-    | 'endedRequests'
-    | 'messageForms'
-    | 'largeTools'
-    | 'inFlight'
-    | 'createdAt'
-    | 'admission'
-    | 'outputMemory'
-    | 'fingerprint'
-    | 'tracer'
-  > {
+export interface AppOptions {
+  /** The first one answers requests that name none. */
+  readonly models: readonly [ModelParts, ...ModelParts[]];
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** A new Uint32, for requests without a seed. */
+  readonly randomSeed: () => number;
   /** The caller closes it; absent: nothing is traced. */
   readonly tracer?: RequestTracer | null;
   /** Where clients' budgets are counted; null: in this process. The caller closes it. */
@@ -70,44 +67,46 @@ export interface AppOptions
 export interface BuiltApp {
   readonly app: App;
   readonly inFlight: InFlight;
-  readonly messageForms: MessageForms;
+  readonly models: Models;
 }
 
-/** Builds the HTTP side of a server; the caller listens, drains and closes. The engine stays the caller's. */
+/** Builds the HTTP side of a server; the caller listens, drains and closes. The engines stay the caller's. */
 export function buildApp(options: AppOptions): BuiltApp {
-  const { engine, model, clock, logger, settings, mountPath = '' } = options;
-  const metrics = new ServerMetrics({
-    engine,
-    modelName: model.names[0],
+  const { clock, logger, settings, randomSeed, mountPath = '' } = options;
+  const shared = {
+    settings,
+    rateLimits: createRateLimits(settings, options.redis),
+    logger,
     clock,
-    prefixCaching: settings.enablePrefixCaching,
-    prefix: settings.metricsPrefix,
-  });
-  const messageForms = new MessageForms(model, options.settings);
+    random: () => randomSeed() / 2 ** 32,
+  };
+  const [first, ...others] = options.models;
+  const models = new Models([
+    createModelService(first, shared),
+    ...others.map((parts) => createModelService(parts, shared)),
+  ]);
+  const metrics = new ServerMetrics(
+    models.all.map((service) => service.metrics),
+    settings.metricsPrefix,
+  );
   const inFlight = new InFlight();
-  const context: AppContext = {
-    ...options,
-    metrics,
-    endedRequests: new EndedRequests(),
-    messageForms,
-    largeTools: new OneByOne(),
+  const endedRequests = new EndedRequests();
+  const hasKeys = settings.apiKey.length > 0;
+  const host: RequestHost = {
+    clock,
+    logger,
     inFlight,
-    admission: createAdmission(
-      settings,
-      options.redis,
-      logger,
-      () => engine.stats,
-      () => clock.now(),
-      () => options.randomSeed() / 2 ** 32,
-    ),
     outputMemory: new OutputMemory({
       perStream: settings.maxUnreadOutput,
       total: settings.maxOutputMemory,
     }),
-    tracer: options.tracer ?? null,
-    fingerprint: fingerprintOf(model.names[0], engine.info, settings),
-    createdAt: clock.unixSeconds(),
+    largeTools: new OneByOne(),
+    clientOf: (request) => clientOf(request, hasKeys),
+    randomSeed,
+    requestTimeout: settings.requestTimeout,
+    logPrompts: settings.logPrompts,
   };
+  const ended = { logger, metrics, clock, tracer: options.tracer ?? null, endedRequests };
   const connections = new Connections({
     limit: settings.maxConnections,
     clock,
@@ -152,7 +151,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     if (connections.isEnded(request.raw.socket)) return reply.hijack();
     request.arrivedAt = clock.now();
     reply.header('x-request-id', request.id);
-    logWhenDone(context, request, reply);
+    logWhenDone(ended, request, reply);
     connections.assertServed(request, reply);
     assertOneHost(request.raw);
     checkHost(request.headers.host);
@@ -175,17 +174,18 @@ export function buildApp(options: AppOptions): BuiltApp {
     throw noRoute(request.method, request.url.split('?')[0] ?? '', methods);
   });
 
-  addApiDocs(app, { hasKeys: settings.apiKey.length > 0, mountPath });
+  addApiDocs(app, { hasKeys, mountPath });
   void app.register(async (scope) => {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
-    addChatRoute(routes, context);
-    addCompletionsRoute(routes, context);
-    addEmbeddingsRoute(routes, context);
-    addModelRoutes(routes, context);
-    addResponseRoutes(routes, context);
-    addTokenizeRoutes(routes, context);
-    addOperationsRoutes(routes, context);
-    addPageRoutes(routes, context, mountPath);
+    addChatRoute(routes, models, host);
+    addCompletionsRoute(routes, models, host);
+    addEmbeddingsRoute(routes, models, host);
+    addModelRoutes(routes, models, clock.unixSeconds());
+    addResponseRoutes(routes, models, host, settings);
+    addTokenizeRoutes(routes, models, host.largeTools);
+    addOperationsRoutes(routes, models, metrics, inFlight);
+    const dashboard = { clock, service: models.first, metrics, endedRequests, inFlight };
+    addPageRoutes(routes, dashboard, mountPath);
   });
-  return { app, inFlight, messageForms };
+  return { app, inFlight, models };
 }

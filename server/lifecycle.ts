@@ -6,7 +6,7 @@ import type { App } from './app.js';
 import type { InFlight } from './http/in-flight.js';
 import { listenError } from './http/listen.js';
 
-/** How often the engine is asked whether it still lives. */
+/** How often engines are asked whether they still live. */
 const HEALTH_CHECK_MS = 250;
 
 /** Time for aborted requests to send their last words. */
@@ -15,7 +15,7 @@ const GRACE_MS = 500;
 export interface LifecycleOptions {
   readonly app: App;
   readonly inFlight: InFlight;
-  readonly engine: Engine;
+  readonly engines: readonly Engine[];
   readonly logger: Logger;
   readonly clock: Clock;
   readonly host: string;
@@ -41,7 +41,7 @@ export interface RunningServer {
  * @throws OctavoError `port_in_use`; `usage` when the address cannot be used
  */
 export async function startServer(options: LifecycleOptions): Promise<RunningServer> {
-  const { app, engine, logger, clock } = options;
+  const { app, engines, logger, clock } = options;
   const url = await listen(app, options.host, options.port);
   logger.info(`octavo: serving ${options.modelName} on ${url}`);
   let settle = ignore;
@@ -62,7 +62,7 @@ export async function startServer(options: LifecycleOptions): Promise<RunningSer
     );
   };
   const watch = clock.startTimer(() => {
-    if (engine.state !== 'failed') {
+    if (engines.every(({ state }) => state !== 'failed')) {
       watch.restart();
       return;
     }
@@ -98,14 +98,14 @@ export async function drain(
 }
 
 async function close(options: LifecycleOptions): Promise<void> {
-  const { app, engine, logger, clock } = options;
+  const { app, engines, logger, clock } = options;
   await drain(options);
   const closing = app.close();
   // Answers are complete now; only connections that are kept open, or read by nobody, remain.
   const kill = clock.startTimer(() => app.server.closeAllConnections(), GRACE_MS);
   await closing;
   kill.cancel();
-  await engine.close();
+  await Promise.all(engines.map((engine) => engine.close()));
   logger.info('octavo: stopped');
 }
 

@@ -40,9 +40,7 @@ function mainThreadNanoseconds(): number {
 const logger = pino({ level: 'silent' });
 const { app, inFlight } = buildApp({
   redis: null,
-  engine,
-  model,
-  grammars: new GrammarChecker(),
+  models: [{ engine, model, grammars: new GrammarChecker(), settings }],
   settings,
   logger,
   clock: systemClock,
@@ -51,7 +49,7 @@ const { app, inFlight } = buildApp({
 const server = await startServer({
   app,
   inFlight,
-  engine,
+  engines: [engine],
   logger,
   clock: systemClock,
   host: settings.host,

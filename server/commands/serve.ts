@@ -91,10 +91,8 @@ async function loadAndServe(
   try {
     checkVocabulary(modelDir, model, vocabSize);
     for (const warning of warningsOf(model, vocabSize)) logger.warn(`octavo: ${warning}`);
-    const { app, inFlight, messageForms } = buildApp({
-      engine,
-      model,
-      grammars,
+    const { app, inFlight, models } = buildApp({
+      models: [{ engine, model, grammars, settings }],
       settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
       redis,
       tracer,
@@ -102,12 +100,12 @@ async function loadAndServe(
       clock: systemClock,
       randomSeed: () => randomInt(2 ** 32),
     });
-    logger.info(`octavo: ${messageForms.describe()}`);
+    logger.info(`octavo: ${models.first.forms.describe()}`);
     await loading.close();
     const server = await startServer({
       app,
       inFlight,
-      engine,
+      engines: [engine],
       logger,
       clock: systemClock,
       host: settings.host,

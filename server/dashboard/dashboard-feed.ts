@@ -1,8 +1,10 @@
 import type { FastifyReply } from 'fastify';
-import type { Timer } from '../../engine/clock.js';
+import type { Clock, Timer } from '../../engine/clock.js';
 import { packageVersion } from '../../engine/environment/package-root.js';
-import type { AppContext } from '../app-context.js';
 import { SseStream } from '../http/sse.js';
+import type { ServerMetrics } from '../metrics/server-metrics.js';
+import type { ModelService } from '../models.js';
+import type { EndedRequests } from './ended-requests.js';
 import type { FiguresEvent, ServerEvent } from './events.js';
 import { ProcessProbe } from './process-probe.js';
 import { Ring } from './ring.js';
@@ -12,12 +14,20 @@ import { Watcher } from './watcher.js';
 
 const SAMPLE_MS = 1000;
 
+/** What the dashboard shows: one model, and the server around it. */
+export interface DashboardSources {
+  readonly clock: Clock;
+  readonly service: ModelService;
+  readonly metrics: ServerMetrics;
+  readonly endedRequests: EndedRequests;
+}
+
 /**
  * The dashboard's past and its streams. A sample is taken each second, whether anybody watches or not; snapshots of blocks and requests
  * only while somebody does.
  */
 export class DashboardFeed {
-  readonly #context: AppContext;
+  readonly #sources: DashboardSources;
   readonly #probe: ProcessProbe;
   readonly #sampler: Sampler;
   readonly #samples = new Ring<Sample>(HISTORY_SECONDS);
@@ -25,11 +35,11 @@ export class DashboardFeed {
   /** What tells each stream's reader the news. */
   readonly #streams = new Map<SseStream, () => void>();
 
-  constructor(context: AppContext) {
-    const { clock, engine, metrics } = context;
-    this.#context = context;
+  constructor(sources: DashboardSources) {
+    const { clock, service, metrics } = sources;
+    this.#sources = sources;
     this.#probe = new ProcessProbe(clock);
-    this.#sampler = new Sampler(engine, metrics, clock, () => this.#probe.read());
+    this.#sampler = new Sampler(service, metrics, clock, () => this.#probe.read());
     this.#timer = clock.startTimer(() => {
       this.#samples.add(this.#sampler.take());
       for (const tell of this.#streams.values()) tell();
@@ -39,7 +49,7 @@ export class DashboardFeed {
 
   /** Takes the reply over: it is a stream until its reader leaves, or the server closes. */
   add(reply: FastifyReply): void {
-    const { clock, engine } = this.#context;
+    const { clock, service } = this.#sources;
     const stream = new SseStream(reply, clock);
     const watcher = new Watcher((name, data) => stream.send(data, name));
     const news = this.#newsForOne();
@@ -47,7 +57,7 @@ export class DashboardFeed {
     this.#streams.set(stream, tell);
     watcher.event('server', () => this.#server());
     tell();
-    const unwatch = engine.watch((snapshot) => watcher.snapshot(snapshot));
+    const unwatch = service.engine.watch((snapshot) => watcher.snapshot(snapshot));
     reply.raw.once('close', () => {
       unwatch();
       this.#streams.delete(stream);
@@ -64,11 +74,11 @@ export class DashboardFeed {
 
   /** Gives at each call what its reader does not have yet: at first all that is kept. */
   #newsForOne(): () => FiguresEvent {
-    const { endedRequests, engine } = this.#context;
+    const { endedRequests, service } = this.#sources;
     let [samples, ended] = [0, 0];
     return () => {
       const event = {
-        state: engine.state,
+        state: service.engine.state,
         samples: this.#samples.since(samples),
         ended: endedRequests.since(ended),
       };
@@ -79,11 +89,12 @@ export class DashboardFeed {
   }
 
   #server(): ServerEvent {
-    const { engine, model, settings, clock } = this.#context;
+    const { service, clock } = this.#sources;
+    const { engine, settings } = service;
     const { numBlocks, blockSize } = engine.info;
     const { maxNumSeqs, kvDtype } = settings;
     return {
-      model: model.names[0],
+      model: service.name,
       version: packageVersion(),
       numBlocks,
       blockSize,

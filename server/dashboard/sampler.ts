@@ -2,6 +2,7 @@ import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { StepReport } from '../../engine/protocol/reports.js';
 import { REJECTIONS, type ServerMetrics } from '../metrics/server-metrics.js';
+import type { ModelService } from '../models.js';
 import { LatencyWindow } from './latency-window.js';
 import type { ProcessFigures } from './process-probe.js';
 import { type Sample, type SampleField, toSample } from './sample.js';
@@ -40,7 +41,7 @@ export class Sampler {
   #last: { time: number; preemptions: number; cpuSeconds: number };
 
   constructor(
-    engine: Engine,
+    { engine, metrics: ofModel }: Pick<ModelService, 'engine' | 'metrics'>,
     metrics: ServerMetrics,
     clock: Clock,
     readProcess: () => ProcessFigures,
@@ -53,7 +54,7 @@ export class Sampler {
     const counts = this.#counts;
     this.#stops = [
       engine.onStep((report) => this.#step(report)),
-      metrics.listen({
+      ofModel.listen({
         prompt: (tokens, cachedTokens) => {
           counts.prompt += tokens;
           counts.cached += cachedTokens;
@@ -63,6 +64,8 @@ export class Sampler {
           counts.generated += tokens;
           if (between > 0) this.#itl.add(seconds, between, clock.now() / 1000);
         },
+      }),
+      metrics.listen({
         answered: (status, ofApi) => {
           if (status === 499) counts.left += 1;
           else if (status >= 500) counts.serverErrors += 1;

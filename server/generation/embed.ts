@@ -1,10 +1,10 @@
 import { PLAIN_REQUEST, type Pooling } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
-import { notePrompts, noteTimes } from './record.js';
-import type { Running } from './run-in-flight.js';
+import type { ModelService } from '../models.js';
+import { type GenerationRecord, notePrompts, noteTimes } from '../request-record.js';
+import type { RequestHost, Running } from './run-in-flight.js';
 
 export interface EmbedOptions {
   readonly id: string;
@@ -24,16 +24,16 @@ export interface EmbedOptions {
  * @throws OctavoError what the engine throws, or the reason with which the controller was aborted
  */
 export async function embed(
-  context: AppContext,
+  { clock, logPrompts }: RequestHost,
+  { engine, metrics, model }: ModelService,
   options: EmbedOptions,
   { controller, output }: Running,
 ): Promise<Float32Array[]> {
   const { record, arrivedAt } = options;
-  notePrompts(
-    context,
-    options.prompts.map((promptTokenIds) => ({ promptTokenIds })),
-    record,
-  );
+  if (logPrompts) {
+    const prompts = options.prompts.map((promptTokenIds) => ({ promptTokenIds }));
+    notePrompts(model.tokenizer, prompts, record);
+  }
   record.promptTokens = options.prompts.reduce((sum, { length }) => sum + length, 0);
   const submitted = options.prompts.map((promptTokenIds, index) => {
     const request = {
@@ -49,7 +49,7 @@ export async function embed(
     };
     return {
       promptTokenIds,
-      outputs: context.engine.submit(request, controller.signal, output)[0],
+      outputs: engine.submit(request, controller.signal, output)[0],
     };
   });
   const read = async ({ promptTokenIds, outputs }: (typeof submitted)[number]) => {
@@ -58,13 +58,13 @@ export async function embed(
       if (times) noteTimes(record, times);
       if (!embedding) continue;
       record.cachedTokens += cachedTokens;
-      context.metrics.countEmbedding(arrivedAt, promptTokenIds.length, cachedTokens);
+      metrics.countEmbedding(arrivedAt, promptTokenIds.length, cachedTokens);
       return embedding;
     }
     throw new Error('the engine gave no embedding');
   };
   const embeddings = await Promise.all(submitted.map(read));
   record.finishReason = 'stop';
-  record.generatedMs = context.clock.now() - arrivedAt;
+  record.generatedMs = clock.now() - arrivedAt;
   return embeddings;
 }

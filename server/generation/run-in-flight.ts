@@ -1,13 +1,34 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import { assertEngineReady } from '../../engine/client/engine-state.js';
-import type { Timer } from '../../engine/clock.js';
+import type { Clock, Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
-import { closedBecause } from '../http/in-flight.js';
+import { closedBecause, type InFlight } from '../http/in-flight.js';
+import type { OneByOne } from '../http/turns.js';
 import type { Cost } from '../limits/cost.js';
-import type { OutputAccount } from '../limits/output-memory.js';
+import type { OutputAccount, OutputMemory } from '../limits/output-memory.js';
 import type { Progress } from '../limits/slot-forecast.js';
+import type { ModelService } from '../models.js';
+import type { GenerationRecord } from '../request-record.js';
+
+/** What all requests at work share, whichever model they ask. */
+export interface RequestHost {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly inFlight: InFlight;
+  readonly outputMemory: OutputMemory;
+  /** For requests whose tools take the template long. */
+  readonly largeTools: OneByOne;
+  /** Who asks, where clients are told apart. */
+  readonly clientOf: (request: FastifyRequest) => string;
+  /** A new Uint32, for requests without a seed. */
+  readonly randomSeed: () => number;
+  /** How long a request may take, in seconds; 0: any time. */
+  readonly requestTimeout: number;
+  /** Whether a request's record keeps its prompts. */
+  readonly logPrompts: boolean;
+}
 
 /** A request at work. */
 export interface Running {
@@ -25,7 +46,8 @@ export interface Running {
  * @throws OctavoError `draining`, `engine_failed`, what admission refuses (`server/limits`), and what `work` throws
  */
 export async function runInFlight<Result>(
-  context: AppContext,
+  host: RequestHost,
+  { engine, admission }: Pick<ModelService, 'engine' | 'admission'>,
   request: FastifyRequest,
   reply: FastifyReply,
   record: GenerationRecord,
@@ -33,17 +55,17 @@ export async function runInFlight<Result>(
   work: (running: Running) => Promise<Result>,
 ): Promise<Result> {
   request.generation = record;
-  assertEngineReady(context.engine);
-  const controller = context.inFlight.begin();
-  const timer = abortInTime(context, request.arrivedAt, controller);
-  const output = openOutput(context, reply, controller);
+  assertEngineReady(engine);
+  const controller = host.inFlight.begin();
+  const timer = abortInTime(host, request.arrivedAt, controller);
+  const output = openOutput(host, reply, controller);
   const progress = (): Progress => ({
     firstTokenAt: record.ttftMs === null ? null : request.arrivedAt + record.ttftMs,
     tokens: record.completionTokens,
     isPaused: output.isPaused,
   });
   try {
-    const admitted = await context.admission.admit(request, reply, cost, progress);
+    const admitted = await admission.admit(request, reply, cost, progress);
     abortOnDisconnect(reply, controller);
     try {
       return await work({ controller, output });
@@ -54,13 +76,13 @@ export async function runInFlight<Result>(
     timer?.cancel();
     // Streams with a read under way end only so; for those at their end it changes nothing.
     controller.abort();
-    context.inFlight.end(controller);
+    host.inFlight.end(controller);
   }
 }
 
 /** Of an answer that is sent whole, the socket may hold some when the request has ended. */
 function openOutput(
-  { outputMemory }: AppContext,
+  { outputMemory }: RequestHost,
   { raw }: FastifyReply,
   controller: AbortController,
 ): OutputAccount {
@@ -78,11 +100,10 @@ function openOutput(
 
 /** A request that takes too long ends with an error, and its blocks are free for others. */
 function abortInTime(
-  { settings, clock }: AppContext,
+  { requestTimeout, clock }: RequestHost,
   arrivedAt: number,
   controller: AbortController,
 ): Timer | null {
-  const { requestTimeout } = settings;
   if (requestTimeout === 0) return null;
   const error = new OctavoError(
     'generation_timeout',
@@ -101,7 +122,7 @@ function abortOnDisconnect(reply: FastifyReply, controller: AbortController): vo
 
 /** Books an error that comes after the answer has begun, when no status can tell it any more. */
 export function streamFailure(
-  context: AppContext,
+  logger: Logger,
   reply: FastifyReply,
   record: GenerationRecord,
   error: unknown,
@@ -109,7 +130,7 @@ export function streamFailure(
   const known = toOctavoError(error);
   reply.request.failure = known;
   if (known.entry.status === 500) {
-    context.logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
+    logger.error({ err: error, requestId: reply.request.id }, 'stream failed');
   }
   if (record.finishReason !== 'abort') record.finishReason = 'error';
   return known;

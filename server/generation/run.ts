@@ -5,14 +5,14 @@ import {
   type TextRequest,
 } from '../../engine/generation/generate-text.js';
 import { mergeStreams } from '../../engine/generation/merge-streams.js';
-import type { AppContext, GenerationRecord } from '../app-context.js';
 import { toOctavoError } from '../http/errors.js';
-import { notePrompts, noteTimes } from './record.js';
-import type { Running } from './run-in-flight.js';
+import type { ModelService } from '../models.js';
+import { type GenerationRecord, notePrompts, noteTimes } from '../request-record.js';
+import type { RequestHost, Running } from './run-in-flight.js';
 
 /** From now on, the sequences of the requests compute no more than their client reads. To be called before they run. */
 export function pauseUnread(
-  { engine }: AppContext,
+  { engine }: Pick<ModelService, 'engine'>,
   requests: readonly TextRequest[],
   { output }: Running,
 ): void {
@@ -22,15 +22,15 @@ export function pauseUnread(
 
 /** The text of all choices as it comes, booked in the record. */
 export async function* runRequests(
-  context: AppContext,
+  { clock, logPrompts }: RequestHost,
+  { engine, metrics, model }: ModelService,
   requests: readonly TextRequest[],
   arrivedAt: number,
   { controller, output: meter }: Running,
   record: GenerationRecord,
 ): AsyncGenerator<ChoiceDelta, void> {
-  const { engine, metrics, model, clock } = context;
   const prompts = requests.map((request) => request.engine);
-  notePrompts(context, prompts, record);
+  if (logPrompts) notePrompts(model.tokenizer, prompts, record);
   record.promptTokens = prompts.reduce((sum, { promptTokenIds }) => sum + promptTokenIds.length, 0);
   const { signal } = controller;
   const n = prompts[0].ids.length;

@@ -1,5 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AppContext, GenerationRecord } from '../app-context.js';
+import type { Logger } from 'pino';
+import type { Clock } from '../../engine/clock.js';
+import type { ServerMetrics } from '../metrics/server-metrics.js';
+import type { GenerationRecord } from '../request-record.js';
+import type { RequestTracer } from '../tracing/request-tracer.js';
 import { closedBecause } from './in-flight.js';
 
 /** Asked every few seconds by machines. */
@@ -7,12 +11,27 @@ const QUIET_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 
 const CLIENT_CLOSED = 499;
 
+/** Who hears of a request that has ended. */
+export interface LogContext {
+  readonly logger: Logger;
+  readonly metrics: Pick<ServerMetrics, 'countHttp'>;
+  readonly clock: Clock;
+  /** Null: nothing is traced. */
+  readonly tracer: RequestTracer | null;
+  readonly endedRequests: {
+    note(
+      record: GenerationRecord,
+      ended: { arrivedAt: number; now: number; status: number; failure: string | null },
+    ): void;
+  };
+}
+
 /**
  * Counts, traces and logs a request when its response has left, or its connection has ended: one line each. Hijacked replies pass
  * here, too, which Fastify's own hook does not see. Keys are never logged, and texts only with `--log-prompts`.
  */
 export function logWhenDone(
-  context: Pick<AppContext, 'logger' | 'metrics' | 'clock' | 'tracer' | 'endedRequests'>,
+  context: LogContext,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {

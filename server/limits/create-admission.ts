@@ -18,24 +18,42 @@ export type LimitSettings = Pick<
   | 'rateLimitTokens'
 >;
 
+/** What each client may ask for in a minute, whichever model it asks. Null: any number. */
+export interface RateLimits {
+  readonly requests: RateLimiter | null;
+  readonly tokens: RateLimiter | null;
+}
+
+/** @param redis where clients are counted; null: in this process */
+export function createRateLimits(
+  settings: Pick<LimitSettings, 'rateLimitRequests' | 'rateLimitTokens'>,
+  redis: Redis | null,
+): RateLimits {
+  const limiter = (name: string, limit: number): RateLimiter | null => {
+    if (limit === 0) return null;
+    return redis ? redisRateLimiter(name, limit, redis) : memoryRateLimiter(name, limit);
+  };
+  return {
+    requests: limiter('requests', settings.rateLimitRequests),
+    tokens: limiter('tokens', settings.rateLimitTokens),
+  };
+}
+
 /**
- * @param redis where clients are counted; null: in this process
+ * Of one model: its queue is its own.
+ *
  * @param load of the engine, at most a step old
  * @param now monotonic clock, milliseconds
  * @param random uniform in [0, 1)
  */
 export function createAdmission(
   settings: LimitSettings,
-  redis: Redis | null,
+  limits: RateLimits,
   logger: Logger,
   load: () => EngineLoad,
   now: () => number,
   random: () => number,
 ): Admission {
-  const limiter = (name: string, limit: number): RateLimiter | null => {
-    if (limit === 0) return null;
-    return redis ? redisRateLimiter(name, limit, redis) : memoryRateLimiter(name, limit);
-  };
   return new Admission({
     queue: {
       maxRequests: settings.maxQueuedRequests,
@@ -44,8 +62,7 @@ export function createAdmission(
       slots: settings.maxNumSeqs,
     },
     maxPromptTokens: settings.maxPromptTokens,
-    requests: limiter('requests', settings.rateLimitRequests),
-    tokens: limiter('tokens', settings.rateLimitTokens),
+    ...limits,
     keyed: settings.apiKey.length > 0,
     logger,
     load,

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
-import type { AppContext } from '../app-context.js';
+import type { InFlight } from '../http/in-flight.js';
+import type { Admission } from './admission.js';
 
 /**
  * A hook for routes that generate: says no before the body is read, parsed and tokenized, with the
@@ -10,7 +11,10 @@ import type { AppContext } from '../app-context.js';
 export function refuseEarly({
   inFlight,
   admission,
-}: Pick<AppContext, 'inFlight' | 'admission'>): (request: FastifyRequest) => Promise<void> {
+}: {
+  readonly inFlight: Pick<InFlight, 'assertAdmitting'>;
+  readonly admission: Pick<Admission, 'assertRoom'>;
+}): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     inFlight.assertAdmitting();
     admission.assertRoom(request);

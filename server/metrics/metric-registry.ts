@@ -13,6 +13,10 @@ export class MetricRegistry {
   constructor(prefix: string, labels: Readonly<Record<string, string>>) {
     this.#prefix = prefix;
     this.#registry.setDefaultLabels(labels);
+  }
+
+  /** The process and Node's own figures: once for a server. */
+  collectProcess(): void {
     collectDefaultMetrics({ register: this.#registry });
     this.gauge(
       'process_memory_limit_bytes',
@@ -96,4 +100,20 @@ export class MetricRegistry {
   #name(name: string): string {
     return /^(http|process|nodejs)_/.test(name) ? name : `${this.#prefix}:${name}`;
   }
+}
+
+/**
+ * Registries as one text. The samples of a metric stand together under its head, as the format
+ * wants it, whichever registries they are from.
+ */
+export async function renderAll(registries: readonly MetricRegistry[]): Promise<string> {
+  const samples = new Map<string, string[]>();
+  for (const text of await Promise.all(registries.map((registry) => registry.render()))) {
+    for (const metric of text.trim().split(/\n+(?=# HELP )/)) {
+      const [help, type, ...lines] = metric.split('\n');
+      const head = `${help}\n${type}`;
+      samples.set(head, [...(samples.get(head) ?? []), ...lines]);
+    }
+  }
+  return [...samples].map(([head, lines]) => [head, ...lines, ''].join('\n')).join('\n');
 }

@@ -1,18 +1,6 @@
-import type { Engine } from '../../engine/client/engine-port.js';
-import type { Clock } from '../../engine/clock.js';
 import type { OctavoError } from '../../engine/errors.js';
-import type { SequenceObserver } from '../../engine/generation/generate-text.js';
-import { addEngineMetrics } from './engine-metrics.js';
-import { type Counter, MetricRegistry } from './metric-registry.js';
-import { type ObservedRequest, RequestMetrics, type TokenListener } from './request-metrics.js';
-
-export interface ServerMetricsOptions {
-  readonly engine: Engine;
-  readonly modelName: string;
-  readonly clock: Clock;
-  readonly prefixCaching: boolean;
-  readonly prefix: string;
-}
+import { type Counter, MetricRegistry, renderAll } from './metric-registry.js';
+import type { ModelMetrics } from './model-metrics.js';
 
 /** Errors that turn a request away before it runs, though it is well formed. */
 export const REJECTIONS = [
@@ -28,26 +16,28 @@ const isRejection = (kind: OctavoError['kind']): kind is Rejection =>
   (REJECTIONS as readonly string[]).includes(kind);
 
 /** Hears of what the metrics count, when they do. */
-export interface MetricsListener extends TokenListener {
+export interface HttpListener {
   /** @param ofApi of a route that does the server's work, not of one that shows how it does */
   answered(status: number, ofApi: boolean): void;
   rejected(reason: Rejection): void;
 }
 
-/** All that `/metrics` shows, with vLLM's names so that its dashboards work. */
+/**
+ * All that `/metrics` shows, with vLLM's names so that its dashboards work: of HTTP and the process here, and of each model by its own
+ * metrics. What concerns the whole server has the model's labels where one model is served, and none where there are several.
+ */
 export class ServerMetrics {
   readonly #registry: MetricRegistry;
-  readonly #requests: RequestMetrics;
+  readonly #models: readonly ModelMetrics[];
   readonly #http: Counter;
   readonly #rejections: Counter;
-  readonly #listeners = new Set<MetricsListener>();
+  readonly #listeners = new Set<HttpListener>();
 
-  constructor(options: ServerMetricsOptions) {
-    const { engine, modelName, clock, prefixCaching, prefix } = options;
-    this.#registry = new MetricRegistry(prefix, { model_name: modelName, engine: '0' });
-    addEngineMetrics(this.#registry, engine, { prefixCaching });
-    const { maxModelLength } = engine.info;
-    this.#requests = new RequestMetrics(this.#registry, clock, { maxModelLength, prefixCaching });
+  /** @param prefix see `MetricRegistry` */
+  constructor(models: readonly ModelMetrics[], prefix: string) {
+    this.#models = models;
+    this.#registry = new MetricRegistry(prefix, models.length === 1 ? models[0].labels : {});
+    this.#registry.collectProcess();
     this.#rejections = this.#registry.counter(
       'admission_rejections',
       'Requests that were turned away before they ran',
@@ -67,7 +57,7 @@ export class ServerMetrics {
   }
 
   async render(): Promise<string> {
-    return this.#registry.render();
+    return renderAll([this.#registry, ...this.#models.map(({ registry }) => registry)]);
   }
 
   countHttp(method: string, route: string, status: number): void {
@@ -83,21 +73,9 @@ export class ServerMetrics {
     for (const listener of this.#listeners) listener.rejected(kind);
   }
 
-  countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
-    this.#requests.countEmbedding(arrivedAt, promptTokens, cachedTokens);
-  }
-
   /** @returns what ends it */
-  listen(listener: MetricsListener): () => void {
-    const stop = this.#requests.listen(listener);
+  listen(listener: HttpListener): () => void {
     this.#listeners.add(listener);
-    return () => {
-      stop();
-      this.#listeners.delete(listener);
-    };
-  }
-
-  observe(request: ObservedRequest): SequenceObserver[] {
-    return this.#requests.observe(request);
+    return () => void this.#listeners.delete(listener);
   }
 }

@@ -102,11 +102,11 @@ export class MountedServer {
     this.#shutdownTimeout = settings.shutdownTimeout;
     this.#logger = logger ?? pino({ level: 'silent' });
     const build = (made: OctavoEngine): BuiltApp => {
+      const { port, model, grammars, settings: itsSettings } = partsOf(made);
+      const all = { ...settings, ...itsSettings };
       const built = buildApp({
-        engine: partsOf(made).port,
-        model: partsOf(made).model,
-        grammars: partsOf(made).grammars,
-        settings: { ...settings, ...partsOf(made).settings },
+        models: [{ engine: port, model, grammars, settings: all }],
+        settings: all,
         redis: null,
         logger: this.#logger,
         clock: systemClock,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import type { Static } from 'typebox';
 import type { ChoiceDelta, TextRequest } from '../../engine/generation/generate-text.js';
 import type { ScoredToken } from '../../engine/generation/held-tokens.js';
@@ -7,12 +8,13 @@ import type { MessageEvent } from '../../engine/generation/message-reader.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { AppContext, GenerationRecord } from '../app-context.js';
 import { pauseUnread, runRequests, untilBegun } from '../generation/run.js';
-import { runInFlight, streamFailure } from '../generation/run-in-flight.js';
+import { type RequestHost, runInFlight, streamFailure } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
 import { SseStream } from '../http/sse.js';
 import { costOf } from '../limits/cost.js';
+import type { ModelService } from '../models.js';
+import type { GenerationRecord } from '../request-record.js';
 import type { StreamOptionsSchema } from './fields/request-fields.js';
 
 type StreamOptions = Static<typeof StreamOptionsSchema>;
@@ -65,7 +67,8 @@ export function newId(prefix: string): string {
  * @throws OctavoError what the engine throws, unless the stream has begun: the error is then its last event
  */
 export async function answer(
-  context: AppContext,
+  host: RequestHost,
+  service: ModelService,
   request: FastifyRequest,
   reply: FastifyReply,
   options: {
@@ -82,17 +85,17 @@ export async function answer(
   const { requests, format, record } = options;
   record.stream = options.stream;
   const prompts = requests.map(({ engine }) => engine);
-  return runInFlight(context, request, reply, record, costOf(prompts), async (running) => {
-    await context.grammars.check(options.checks, prompts[0].client, running.controller.signal);
-    if (options.stream) pauseUnread(context, requests, running);
-    const outputs = runRequests(context, requests, request.arrivedAt, running, record);
+  return runInFlight(host, service, request, reply, record, costOf(prompts), async (running) => {
+    await service.grammars.check(options.checks, prompts[0].client, running.controller.signal);
+    if (options.stream) pauseUnread(service, requests, running);
+    const outputs = runRequests(host, service, requests, request.arrivedAt, running, record);
     if (!options.stream) {
       const count = prompts.reduce((sum, { ids }) => sum + ids.length, 0);
       return collect(outputs, count, format, record);
     }
     const shown = options.checks.length > 0 ? await untilBegun(outputs) : outputs;
-    const sse = new SseStream(reply, context.clock, running);
-    await stream(context, reply, sse, shown, format, record, options.streamOptions);
+    const sse = new SseStream(reply, host.clock, running);
+    await stream(host.logger, reply, sse, shown, format, record, options.streamOptions);
     return undefined;
   });
 }
@@ -132,7 +135,7 @@ const newChoice = (): Choice => ({
 });
 
 async function stream(
-  context: AppContext,
+  logger: Logger,
   reply: FastifyReply,
   sse: SseStream,
   outputs: AsyncIterable<ChoiceDelta>,
@@ -157,7 +160,7 @@ async function stream(
     if (includeUsage) await send([], true);
     sse.done();
   } catch (error) {
-    sse.fail(errorBody(streamFailure(context, reply, record, error)));
+    sse.fail(errorBody(streamFailure(logger, reply, record, error)));
   }
 }
 

@@ -1,31 +1,21 @@
 import type { Static, TObject } from 'typebox';
-import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { choiceIndex } from '../../engine/generation/choice-index.js';
 import type { TextOptions, TextRequest } from '../../engine/generation/generate-text.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { AppContext } from '../app-context.js';
+import type { ModelService } from '../models.js';
 import type { CommonSchema } from './fields/request-fields.js';
 import { samplingParams } from './fields/sampling-fields.js';
 import { refuseUnsupported } from './fields/unsupported-fields.js';
 
 type CommonFields = Static<typeof CommonSchema>;
 
-/** @throws OctavoError `model_not_found` */
-export function checkModel(model: string | null | undefined, context: AppContext): void {
-  if (model === undefined || model === null || context.model.names.includes(model)) return;
-  throw new OctavoError('model_not_found', `the model '${clip(model)}' does not exist`, {
-    param: 'model',
-  });
-}
-
 /**
  * @param schema the endpoint's own: what it knows is not refused as unsupported
- * @throws OctavoError `model_not_found`, or `invalid_request` for fields that do not go together
+ * @throws OctavoError `invalid_request` for fields that do not go together
  */
-export function checkCommonFields(body: CommonFields, context: AppContext, schema: TObject): void {
-  checkModel(body.model, context);
+export function checkCommonFields(body: CommonFields, vocabSize: number, schema: TObject): void {
   if (body.stream_options && body.stream !== true) {
     throw new OctavoError('invalid_request', 'stream_options is allowed only with stream: true', {
       param: 'stream_options',
@@ -37,7 +27,6 @@ export function checkCommonFields(body: CommonFields, context: AppContext, schem
     });
   }
   refuseUnsupported(body, schema);
-  const { vocabSize } = context.engine.info;
   const alien = body.stop_token_ids?.find((id) => id >= vocabSize);
   if (alien !== undefined) {
     throw new OctavoError(
@@ -70,12 +59,17 @@ export function planRequests(
   id: string,
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
-  context: AppContext,
+  { engine: { info }, model }: Pick<ModelService, 'engine' | 'model'>,
+  randomSeed: () => number,
   { n = body.n ?? 1, continuesPrompt = false, message = null, ...wishes }: EngineWishes = {},
 ): TextRequest[] {
-  const sampling = samplingParams(body, context);
+  const sampling = samplingParams(body, {
+    defaults: model.defaultSampling,
+    vocabSize: info.vocabSize,
+    randomSeed,
+  });
   const stop = body.stop ?? [];
-  const eos = body.ignore_eos === true ? [] : context.model.eosTokenIds;
+  const eos = body.ignore_eos === true ? [] : model.eosTokenIds;
   const minTokens = body.min_tokens ?? 0;
   return prompts.map(({ tokenIds, maxTokens }, index) => {
     if (minTokens > maxTokens) {
@@ -91,7 +85,7 @@ export function planRequests(
       maxTokens,
       stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
       ...PLAIN_REQUEST,
-      eosTokenIds: context.model.eosTokenIds,
+      eosTokenIds: model.eosTokenIds,
       minTokens,
       sampling,
       priority: body.priority ?? 0,

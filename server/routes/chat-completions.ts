@@ -5,10 +5,9 @@ import { outputBudget } from '../../engine/generation/output-budget.js';
 import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
 import { encodePrompt } from '../../engine/text/served-model.js';
 import { areLarge, planTools } from '../../engine/tools/tool-plan.js';
-import type { AppContext } from '../app-context.js';
-import { newRecord } from '../generation/record.js';
-import { clientOf } from '../limits/client.js';
+import type { RequestHost } from '../generation/run-in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
+import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
 import { toolCallWords } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
@@ -21,6 +20,7 @@ import { TEMPLATE_FIELDS, templateVariables } from '../openai/fields/template-va
 import { FUNCTION_FIELDS, TOOL_FIELDS } from '../openai/fields/tool-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { checkCommonFields, planRequests } from '../openai/plan.js';
+import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
 export const ChatSchema = Type.Object({
@@ -37,37 +37,33 @@ export const ChatSchema = Type.Object({
   return_token_ids: Nullable(Type.Boolean()),
 });
 
-export function addChatRoute(app: TypedApp, context: AppContext): void {
+export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): void {
   app.post(
     '/v1/chat/completions',
     {
       schema: { body: ChatSchema },
-      onRequest: refuseEarly(context),
+      onRequest: refuseEarly({ inFlight: host.inFlight, admission: models }),
     },
     async (request, reply) => {
       const { body } = request;
-      checkCommonFields(body, context, ChatSchema);
+      const service = models.get(body.model);
+      const { model: served, engine, forms } = service;
+      checkCommonFields(body, engine.info.vocabSize, ChatSchema);
       const logprobs = wantedLogprobs(body);
-      const { model: served, engine, messageForms } = context;
       const { maxModelLength } = engine.info;
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
       const toolFields = toolFieldsOf(body);
-      if (areLarge(toolFields.tools)) await context.largeTools.turn();
+      if (areLarge(toolFields.tools)) await host.largeTools.turn();
       const tools = withOlderNames(body, () =>
-        planTools(
-          toolFields,
-          served.chatTemplate,
-          messageForms.tools,
-          isCompact(body, context.settings),
-        ),
+        planTools(toolFields, served.chatTemplate, forms.tools, isCompact(body, service.settings)),
       );
       const rendered = renderMessages(body.messages, served, {
         ...endingOf(body),
         tools: tools?.shown ?? null,
         variables: templateVariables(body, served.chatTemplate),
       });
-      const wish = grammarOf(body, context.settings);
-      const { prompt, message, grammar, checks } = messageForms.plan(rendered, tools, wish);
+      const wish = grammarOf(body, service.settings);
+      const { prompt, message, grammar, checks } = forms.plan(rendered, tools, wish);
       assertMayFit(prompt.text, served.tokenizer, maxModelLength, 'messages');
       const tokenIds = encodePrompt(prompt, served);
       const maxTokens = outputBudget({
@@ -79,20 +75,20 @@ export function addChatRoute(app: TypedApp, context: AppContext): void {
       });
       const id = newId('chatcmpl');
       const model = body.model ?? served.names[0];
-      const created = context.clock.unixSeconds();
+      const created = host.clock.unixSeconds();
       const promptLogprobs = body.prompt_logprobs ?? null;
-      return answer(context, request, reply, {
-        requests: planRequests(id, [{ tokenIds, maxTokens }], body, context, {
+      return answer(host, service, request, reply, {
+        requests: planRequests(id, [{ tokenIds, maxTokens }], body, service, host.randomSeed, {
           logprobs,
           promptLogprobs,
           message,
           grammar,
-          client: clientOf(request, context.settings.apiKey.length > 0),
+          client: host.clientOf(request),
           continuesPrompt: body.continue_final_message === true,
         }),
         checks,
         format: chatFormat({
-          shared: { id, created, model, system_fingerprint: context.fingerprint },
+          shared: { id, created, model, system_fingerprint: service.fingerprint },
           n: body.n ?? 1,
           toolCalls: toolCallWords(tools, usesFunctions(body)),
           logprobs,

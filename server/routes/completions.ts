@@ -1,10 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
-import type { AppContext } from '../app-context.js';
-import { newRecord } from '../generation/record.js';
-import { clientOf } from '../limits/client.js';
+import type { RequestHost } from '../generation/run-in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
+import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
 import { completionFormat } from '../openai/completions/completion-format.js';
 import { echoOf, NO_ECHO } from '../openai/completions/echo.js';
@@ -13,6 +12,7 @@ import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.
 import { grammarOf } from '../openai/fields/structured-output.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { checkCommonFields, type EngineWishes, planRequests } from '../openai/plan.js';
+import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
 /** OpenAI's. */
@@ -34,40 +34,42 @@ export const CompletionSchema = Type.Object({
 
 type CompletionBody = Static<typeof CompletionSchema>;
 
-export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
+export function addCompletionsRoute(app: TypedApp, models: Models, host: RequestHost): void {
   app.post(
     '/v1/completions',
     {
       schema: { body: CompletionSchema },
-      onRequest: refuseEarly(context),
+      onRequest: refuseEarly({ inFlight: host.inFlight, admission: models }),
     },
     async (request, reply) => {
       const { body } = request;
-      checkCommonFields(body, context, CompletionSchema);
+      const service = models.get(body.model);
+      const { engine } = service;
+      checkCommonFields(body, engine.info.vocabSize, CompletionSchema);
       checkCompletionFields(body);
-      const { tokenizer } = context.model;
+      const { tokenizer } = service.model;
       const encoding = { param: 'prompt', addSpecialTokens: body.add_special_tokens !== false };
-      const encoded = await encodePrompts(body.prompt, context, encoding, reply);
+      const encoded = await encodePrompts(body.prompt, service, encoding, reply);
       const prompts = encoded.map((tokenIds) => ({
         tokenIds,
         maxTokens: outputBudget({
           promptTokens: tokenIds.length,
           asked: body.max_completion_tokens ?? body.max_tokens ?? null,
           standard: STANDARD_MAX_TOKENS,
-          context: context.engine.info.maxModelLength,
+          context: engine.info.maxModelLength,
           param: 'prompt',
         }),
       }));
       const id = newId('cmpl');
-      const model = body.model ?? context.model.names[0];
-      const created = context.clock.unixSeconds();
-      const grammar = grammarOf(body, context.settings);
-      const requests = planRequests(id, prompts, body, context, {
+      const model = body.model ?? service.name;
+      const created = host.clock.unixSeconds();
+      const grammar = grammarOf(body, service.settings);
+      const requests = planRequests(id, prompts, body, service, host.randomSeed, {
         ...engineWishes(body),
         grammar: grammar?.spec ?? null,
-        client: clientOf(request, context.settings.apiKey.length > 0),
+        client: host.clientOf(request),
       });
-      return answer(context, request, reply, {
+      return answer(host, service, request, reply, {
         requests,
         checks: grammar ? [{ ...grammar, suspects: [] }] : [],
         format: completionFormat({
@@ -76,7 +78,7 @@ export function addCompletionsRoute(app: TypedApp, context: AppContext): void {
             object: 'text_completion',
             created,
             model,
-            system_fingerprint: context.fingerprint,
+            system_fingerprint: service.fingerprint,
           },
           echoes: prompts.map(({ tokenIds }, index) =>
             body.echo === true ? echoOf(body.prompt, index, tokenIds, tokenizer) : NO_ECHO,

@@ -5,17 +5,16 @@ import { OctavoError } from '../../engine/errors.js';
 import { truncateAndNormalize } from '../../engine/generation/normalize.js';
 import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { AppContext } from '../app-context.js';
 import { embed } from '../generation/embed.js';
-import { newRecord } from '../generation/record.js';
-import { runInFlight } from '../generation/run-in-flight.js';
+import { type RequestHost, runInFlight } from '../generation/run-in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
+import type { ModelService, Models } from '../models.js';
 import { newId } from '../openai/answer.js';
 import { encodePrompts, FilledPromptSchema } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
-import { checkModel } from '../openai/plan.js';
+import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
 const { model, user, priority, cache_salt } = COMMON_FIELDS;
@@ -32,33 +31,34 @@ export const EmbeddingSchema = Type.Object({
   cache_salt,
 });
 
-export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
+export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestHost): void {
   app.post(
     '/v1/embeddings',
     {
       schema: { body: EmbeddingSchema },
-      onRequest: refuseEarly(context),
+      onRequest: refuseEarly({ inFlight: host.inFlight, admission: models }),
     },
     async (request, reply) => {
       const { body } = request;
-      checkModel(body.model, context);
+      const service = models.get(body.model);
       refuseUnsupported(body, EmbeddingSchema);
-      const { hiddenSize } = context.engine.info;
+      const { hiddenSize } = service.engine.info;
       const dimensions = body.dimensions ?? hiddenSize;
       if (dimensions > hiddenSize) {
         const message = `dimensions: ${dimensions} is more than the model has, ${hiddenSize}`;
         throw new OctavoError('invalid_request', message, { param: 'dimensions' });
       }
-      const prompts = await encodeInput(body, context, reply);
+      const prompts = await encodeInput(body, service, reply);
       const cost = costOf(prompts.map((promptTokenIds) => ({ promptTokenIds })));
-      const record = newRecord(newId('embd'), body.model ?? context.model.names[0]);
-      const embeddings = await runInFlight(context, request, reply, record, cost, (running) =>
+      const record = newRecord(newId('embd'), body.model ?? service.name);
+      const embeddings = await runInFlight(host, service, request, reply, record, cost, (running) =>
         embed(
-          context,
+          host,
+          service,
           {
             id: record.id,
             prompts,
-            pooling: context.settings.pooling,
+            pooling: service.settings.pooling,
             priority: body.priority ?? 0,
             cacheSalt: body.cache_salt ?? null,
             arrivedAt: request.arrivedAt,
@@ -85,14 +85,14 @@ export function addEmbeddingsRoute(app: TypedApp, context: AppContext): void {
 /** @throws OctavoError `invalid_request` for an empty input, `context_length_exceeded` for one that does not fit */
 async function encodeInput(
   body: Static<typeof EmbeddingSchema>,
-  context: AppContext,
+  service: ModelService,
   reply: FastifyReply,
 ): Promise<TokenId[][]> {
   const { input } = body;
-  const { maxModelLength } = context.engine.info;
+  const { maxModelLength } = service.engine.info;
   const batch = typeof input !== 'string' && typeof input[0] !== 'number';
   const encoding = { param: 'input', addSpecialTokens: body.add_special_tokens !== false };
-  const prompts = await encodePrompts(input, context, encoding, reply);
+  const prompts = await encodePrompts(input, service, encoding, reply);
   prompts.forEach(({ length }, index) => {
     const param = batch ? `input[${index}]` : 'input';
     // Special tokens alone do not make a text.

@@ -1,18 +1,20 @@
 import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { AppContext } from '../app-context.js';
+import type { Models } from '../models.js';
 import type { TypedApp } from './typed-app.js';
 
-export function addModelRoutes(app: TypedApp, context: AppContext): void {
-  const { model, engine, createdAt } = context;
-  const entries = model.names.map((id) => ({
-    id,
-    object: 'model',
-    created: createdAt,
-    owned_by: 'octavo',
-    max_model_len: engine.info.maxModelLength,
-  }));
+/** @param createdAt when the server was started, seconds since 1970 */
+export function addModelRoutes(app: TypedApp, models: Models, createdAt: number): void {
+  const entries = models.all.flatMap(({ model, engine }) =>
+    model.names.map((id) => ({
+      id,
+      object: 'model',
+      created: createdAt,
+      owned_by: 'octavo',
+      max_model_len: engine.info.maxModelLength,
+    })),
+  );
 
   app.get('/v1/models', async () => ({ object: 'list', data: entries }));
 

@@ -1,18 +1,24 @@
 import { assertEngineReady } from '../../engine/client/engine-state.js';
 import { packageVersion } from '../../engine/environment/package-root.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { AppContext } from '../app-context.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
+import type { InFlight } from '../http/in-flight.js';
+import type { ServerMetrics } from '../metrics/server-metrics.js';
+import type { Models } from '../models.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Routes for those who run the server: no key needed, except for /metrics and the like being reachable at all. */
-export function addOperationsRoutes(app: TypedApp, context: AppContext): void {
+export function addOperationsRoutes(
+  app: TypedApp,
+  models: Models,
+  metrics: ServerMetrics,
+  inFlight: InFlight,
+): void {
   const version = packageVersion();
 
   app.get('/health', async (_request, reply) => {
-    const { engine, inFlight } = context;
     try {
-      assertEngineReady(engine);
+      for (const { engine } of models.all) assertEngineReady(engine);
       inFlight.assertAdmitting();
       return { status: 'ok' };
     } catch (error) {
@@ -23,12 +29,14 @@ export function addOperationsRoutes(app: TypedApp, context: AppContext): void {
   });
 
   app.get('/metrics', async (_request, reply) => {
-    const text = await context.metrics.render();
-    return reply.type(context.metrics.contentType).send(text);
+    const text = await metrics.render();
+    return reply.type(metrics.contentType).send(text);
   });
 
   app.post('/reset_prefix_cache', async (_request, reply) => {
-    if (await context.engine.resetPrefixCache()) return reply.code(200).send({ status: 'ok' });
+    const resets = models.all.map(({ engine }) => engine.resetPrefixCache());
+    const done = await Promise.all(resets);
+    if (done.every(Boolean)) return reply.code(200).send({ status: 'ok' });
     throw new OctavoError(
       'prefix_cache_in_use',
       'the prefix cache cannot be reset while requests hold blocks; try again when none runs',

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { AppContext } from '../app-context.js';
-import { DashboardFeed } from '../dashboard/dashboard-feed.js';
+import { DashboardFeed, type DashboardSources } from '../dashboard/dashboard-feed.js';
+import type { InFlight } from '../http/in-flight.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Beside this folder, from the sources and from `dist`. */
@@ -39,9 +39,13 @@ interface PageFile {
  *
  * @param mountPath what goes before every address; '' for a server at the root
  */
-export function addPageRoutes(app: TypedApp, context: AppContext, mountPath: string): void {
+export function addPageRoutes(
+  app: TypedApp,
+  dashboard: DashboardSources & { readonly inFlight: InFlight },
+  mountPath: string,
+): void {
   const files = readPages(mountPath);
-  const feed = new DashboardFeed(context);
+  const feed = new DashboardFeed(dashboard);
   app.addHook('preClose', async () => feed.close());
 
   const hidden = { schema: { hide: true } };
@@ -69,7 +73,7 @@ export function addPageRoutes(app: TypedApp, context: AppContext, mountPath: str
     },
   );
   app.get('/dashboard/events', hidden, async (_request, reply) => {
-    context.inFlight.assertAdmitting();
+    dashboard.inFlight.assertAdmitting();
     feed.add(reply);
   });
 }

@@ -4,12 +4,12 @@ import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { ChatTemplate } from '../../engine/text/chat-template.js';
 import { newCallId } from '../../engine/tools/call-ids.js';
 import { areLarge } from '../../engine/tools/tool-plan.js';
-import type { AppContext } from '../app-context.js';
-import { newRecord } from '../generation/record.js';
+import type { Settings } from '../config/settings.js';
+import type { RequestHost } from '../generation/run-in-flight.js';
 import { bearerToken } from '../http/auth.js';
 import { whileConnected } from '../http/in-flight.js';
-import { clientOf } from '../limits/client.js';
 import { refuseEarly } from '../limits/refuse-early.js';
+import type { ModelService, Models } from '../models.js';
 import { knowsEffort } from '../openai/fields/template-variables.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { planRequests } from '../openai/plan.js';
@@ -24,11 +24,19 @@ import {
 import type { ResponseHead } from '../openai/responses/response-object.js';
 import { type OwnResponses, ResponseStore } from '../openai/responses/response-store.js';
 import { shownTools } from '../openai/responses/tools.js';
+import { newRecord } from '../request-record.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
 import type { TypedApp } from './typed-app.js';
 
-export function addResponseRoutes(app: TypedApp, context: AppContext): void {
-  const { settings } = context;
+/** How long answers are kept, and for whom. */
+type ResponseSettings = Pick<Settings, 'apiKey' | 'maxStoredResponses' | 'storedResponsesMemory'>;
+
+export function addResponseRoutes(
+  app: TypedApp,
+  models: Models,
+  host: RequestHost,
+  settings: ResponseSettings,
+): void {
   const store = new ResponseStore({
     maxResponses: settings.maxStoredResponses,
     maxBytes: settings.storedResponsesMemory,
@@ -42,37 +50,46 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     '/v1/responses',
     {
       schema: { body: ResponseSchema },
-      onRequest: refuseEarly(context),
+      onRequest: refuseEarly({ inFlight: host.inFlight, admission: models }),
     },
     async (request, reply) => {
       const { body } = request;
+      const service = models.get(body.model);
+      const { model: served, engine } = service;
       const responses = responsesOf(request);
-      if (areLarge(body.tools)) await context.largeTools.turn();
-      const { input, prompt, tools } = prepareResponse(body, context, responses);
+      if (areLarge(body.tools)) await host.largeTools.turn();
+      const { input, prompt, tools } = prepareResponse(body, service, responses);
       const { tokenIds, message, grammar, checks } = prompt;
       const top = topLogprobs(body);
       if (top !== null && message !== null) {
         const text = 'include: log-probabilities are of texts only, without tools or reasoning';
         throw new OctavoError('invalid_request', text, { param: 'include' });
       }
-      const writer = new LogprobWriter(context.model.tokenizer, { asIds: false });
+      const writer = new LogprobWriter(served.tokenizer, { asIds: false });
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_output_tokens ?? null,
-        standard: context.model.defaultMaxTokens ?? context.engine.info.maxModelLength,
-        context: context.engine.info.maxModelLength,
+        standard: served.defaultMaxTokens ?? engine.info.maxModelLength,
+        context: engine.info.maxModelLength,
         param: 'input',
       });
       const id = newItemId('resp');
       const { stream_options: _options, ...common } = body;
-      const [planned] = planRequests(id, [{ tokenIds, maxTokens }], common, context, {
-        message,
-        grammar,
-        client: clientOf(request, settings.apiKey.length > 0),
-        logprobs: top,
-      });
-      const head = headOf(id, body, context);
-      return answerResponse(context, request, reply, {
+      const [planned] = planRequests(
+        id,
+        [{ tokenIds, maxTokens }],
+        common,
+        service,
+        host.randomSeed,
+        {
+          message,
+          grammar,
+          client: host.clientOf(request),
+          logprobs: top,
+        },
+      );
+      const head = headOf(id, body, service, host.clock.unixSeconds());
+      return answerResponse(host, service, request, reply, {
         request: planned,
         checks,
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
@@ -91,11 +108,12 @@ export function addResponseRoutes(app: TypedApp, context: AppContext): void {
     '/v1/responses/input_tokens',
     { schema: { body: ResponseSchema } },
     async (request, reply) => {
-      if (areLarge(request.body.tools)) await context.largeTools.turn();
-      const { prompt } = prepareResponse(request.body, context, responsesOf(request));
-      const client = clientOf(request, settings.apiKey.length > 0);
+      if (areLarge(request.body.tools)) await host.largeTools.turn();
+      const service = models.get(request.body.model);
+      const { prompt } = prepareResponse(request.body, service, responsesOf(request));
+      const client = host.clientOf(request);
       await whileConnected(reply, (signal) =>
-        context.grammars.check(prompt.checks, client, signal),
+        service.grammars.check(prompt.checks, client, signal),
       );
       return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
     },
@@ -108,12 +126,16 @@ function effortOf({ reasoning }: ResponseBody, template: ChatTemplate | null): s
   return effort === 'none' || knowsEffort(template) ? effort : null;
 }
 
-function headOf(id: string, body: ResponseBody, context: AppContext): ResponseHead {
-  const { model, clock } = context;
+function headOf(
+  id: string,
+  body: ResponseBody,
+  { model, name }: ModelService,
+  createdAt: number,
+): ResponseHead {
   return {
     id,
-    created_at: clock.unixSeconds(),
-    model: body.model ?? model.names[0],
+    created_at: createdAt,
+    model: body.model ?? name,
     instructions: body.instructions ?? null,
     max_output_tokens: body.max_output_tokens ?? null,
     max_tool_calls: body.max_tool_calls ?? null,

@@ -6,8 +6,8 @@ import { encodePrompt, type ServedModel } from '../../engine/text/served-model.j
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import { areLarge, assertFewValues } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import type { AppContext } from '../app-context.js';
-import { Turns } from '../http/turns.js';
+import { type OneByOne, Turns } from '../http/turns.js';
+import type { Models } from '../models.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { ENDING_OF_PROMPT, endingOf } from '../openai/fields/prompt-ending.js';
 import { checkTokenIds } from '../openai/fields/prompt-input.js';
@@ -15,7 +15,6 @@ import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
 import { TEMPLATE_FIELDS, templateVariables } from '../openai/fields/template-variables.js';
 import { TOOL_FIELDS } from '../openai/fields/tool-fields.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
-import { checkModel } from '../openai/plan.js';
 import type { TypedApp } from './typed-app.js';
 
 const FIELDS = {
@@ -48,13 +47,11 @@ export const DetokenizeSchema = Type.Object({
   tokens: Type.Array(Type.Integer({ minimum: 0 })),
 });
 
-export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
-  const { model, engine } = context;
-
+export function addTokenizeRoutes(app: TypedApp, models: Models, largeTools: OneByOne): void {
   app.post('/tokenize', { schema: { body: TokenizeSchema } }, async ({ body }) => {
-    checkModel(body.model, context);
+    const { model, engine } = models.get(body.model);
     refuseUnsupported(body, TokenizeSchema);
-    if (areLarge(body.tools)) await context.largeTools.turn();
+    if (areLarge(body.tools)) await largeTools.turn();
     const tokens = encodeEither(body, model, engine.info.maxModelLength);
     return {
       count: tokens.length,
@@ -66,8 +63,8 @@ export function addTokenizeRoutes(app: TypedApp, context: AppContext): void {
   });
 
   app.post('/detokenize', { schema: { body: DetokenizeSchema } }, async ({ body }) => {
-    checkModel(body.model, context);
-    const ids = checkTokenIds(body.tokens, context, 'tokens');
+    const { model, engine } = models.get(body.model);
+    const ids = checkTokenIds(body.tokens, engine.info.vocabSize, 'tokens');
     return { prompt: await decodeInTurns(ids, model.tokenizer) };
   });
 }

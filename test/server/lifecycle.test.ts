@@ -23,11 +23,10 @@ const nothing = (): void => undefined;
 
 async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, port = 0) {
   const logger = pino({ level: 'silent' });
+  const settings = loadSettings({}, {});
   const { app, inFlight } = buildApp({
-    engine,
-    model: byteModel,
-    grammars: new GrammarChecker(),
-    settings: loadSettings({}, {}),
+    models: [{ engine, model: byteModel, grammars: new GrammarChecker(), settings }],
+    settings,
     redis: null,
     logger,
     clock: systemClock,
@@ -36,7 +35,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const server = await startServer({
     app,
     inFlight,
-    engine,
+    engines: [engine],
     logger,
     clock: systemClock,
     host: '127.0.0.1',

@@ -30,6 +30,8 @@ export interface TestServer {
 
 export interface TestServerOptions {
   readonly model?: ServedModel;
+  /** Further models of the same server. */
+  readonly more?: readonly { readonly engine: Engine; readonly model: ServedModel }[];
   readonly apiKeys?: string[];
   readonly clock?: Clock;
   readonly settings?: Partial<Settings>;
@@ -56,11 +58,15 @@ export async function startTestServer(
   );
   const apiKey = options.apiKeys ?? [];
   const settings = { ...loadSettings({}, {}), apiKey, ...options.settings };
-  const { app, inFlight } = buildApp({
-    engine,
-    model: options.model ?? byteModel,
-    settings,
+  const more = (options.more ?? []).map(({ engine: other, model }) => ({
+    engine: other,
+    model,
     grammars,
+    settings,
+  }));
+  const { app, inFlight } = buildApp({
+    models: [{ engine, model: options.model ?? byteModel, grammars, settings }, ...more],
+    settings,
     redis: options.redis ?? null,
     tracer: options.tracer ?? null,
     logger,

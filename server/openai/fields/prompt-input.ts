@@ -3,9 +3,9 @@ import { type Static, type TString, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
 import { assertMayFit } from '../../../engine/text/assert-may-fit.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { AppContext } from '../../app-context.js';
 import { closedBecause } from '../../http/in-flight.js';
 import { Turns } from '../../http/turns.js';
+import type { ModelService } from '../../models.js';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
 
@@ -35,21 +35,21 @@ const UNITS_PER_TURN = 16_384;
  */
 export async function encodePrompts(
   prompt: Static<typeof PromptSchema>,
-  context: AppContext,
+  { engine, model }: Pick<ModelService, 'engine' | 'model'>,
   options: { readonly param: string; readonly addSpecialTokens?: boolean },
   reply: Pick<FastifyReply, 'raw'>,
 ): Promise<TokenId[][]> {
   const { param, addSpecialTokens = true } = options;
-  const { tokenizer } = context.model;
-  const assertFits = (text: string): void =>
-    assertMayFit(text, tokenizer, context.engine.info.maxModelLength, param);
+  const { tokenizer } = model;
+  const { maxModelLength, vocabSize } = engine.info;
+  const assertFits = (text: string): void => assertMayFit(text, tokenizer, maxModelLength, param);
   const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens });
   if (typeof prompt === 'string') {
     assertFits(prompt);
     return [encode(prompt)];
   }
   const [first] = prompt;
-  if (typeof first === 'number') return [checkTokenIds(prompt as number[], context, param)];
+  if (typeof first === 'number') return [checkTokenIds(prompt as number[], vocabSize, param)];
   const parts = prompt as (string | number[])[];
   for (const part of parts) if (typeof part === 'string') assertFits(part);
   const turns = new Turns(UNITS_PER_TURN, () => reply.raw.destroyed);
@@ -57,18 +57,13 @@ export async function encodePrompts(
   for (const [index, part] of parts.entries()) {
     if (!(await turns.next(part.length))) throw closedBecause(reply);
     const isText = typeof part === 'string';
-    prompts.push(isText ? encode(part) : checkTokenIds(part, context, `${param}[${index}]`));
+    prompts.push(isText ? encode(part) : checkTokenIds(part, vocabSize, `${param}[${index}]`));
   }
   return prompts;
 }
 
 /** @throws OctavoError `invalid_request` for an id outside the vocabulary */
-export function checkTokenIds(
-  ids: readonly number[],
-  context: Pick<AppContext, 'engine'>,
-  param: string,
-): TokenId[] {
-  const { vocabSize } = context.engine.info;
+export function checkTokenIds(ids: readonly number[], vocabSize: number, param: string): TokenId[] {
   const alien = ids.find((id) => id >= vocabSize);
   if (alien !== undefined) {
     const message = `${param}: ${alien} is not in the vocabulary of ${vocabSize} tokens`;

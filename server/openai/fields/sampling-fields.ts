@@ -2,8 +2,8 @@ import type { Static } from 'typebox';
 import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { SamplingParams } from '../../../engine/sampling/sampling-params.js';
+import type { SamplingDefaults } from '../../../engine/text/generation-config.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { AppContext } from '../../app-context.js';
 import type { CommonSchema } from './request-fields.js';
 
 type SamplingFields = Pick<
@@ -25,11 +25,21 @@ type SamplingFields = Pick<
  *
  * @throws OctavoError `invalid_request` for a biased token that is none
  */
-export function samplingParams(body: SamplingFields, context: AppContext): SamplingParams {
-  const { defaultSampling: standard } = context.model;
-  const seed = body.seed ?? context.randomSeed();
+export function samplingParams(
+  body: SamplingFields,
+  {
+    defaults: standard,
+    vocabSize,
+    randomSeed,
+  }: {
+    readonly defaults: SamplingDefaults;
+    readonly vocabSize: number;
+    readonly randomSeed: () => number;
+  },
+): SamplingParams {
+  const seed = body.seed ?? randomSeed();
   return {
-    logitBias: logitBias(body.logit_bias ?? {}, context.engine.info.vocabSize),
+    logitBias: logitBias(body.logit_bias ?? {}, vocabSize),
     repetitionPenalty: body.repetition_penalty ?? standard.repetitionPenalty,
     frequencyPenalty: body.frequency_penalty ?? standard.frequencyPenalty,
     presencePenalty: body.presence_penalty ?? standard.presencePenalty,

@@ -1,15 +1,22 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { scoreBytes } from '../../../engine/client/output-size.js';
+import type { Clock } from '../../../engine/clock.js';
 import type { OctavoError } from '../../../engine/errors.js';
 import type { ChoiceDelta, TextRequest } from '../../../engine/generation/generate-text.js';
 import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { GrammarCheck } from '../../../engine/grammar/check-messages.js';
-import type { AppContext, GenerationRecord } from '../../app-context.js';
 import { pauseUnread, runRequests, untilBegun } from '../../generation/run.js';
-import { type Running, runInFlight, streamFailure } from '../../generation/run-in-flight.js';
+import {
+  type RequestHost,
+  type Running,
+  runInFlight,
+  streamFailure,
+} from '../../generation/run-in-flight.js';
 import { errorBody } from '../../http/errors.js';
 import { SseStream } from '../../http/sse.js';
 import { costOf } from '../../limits/cost.js';
+import type { ModelService } from '../../models.js';
+import type { GenerationRecord } from '../../request-record.js';
 import { usageOf } from '../answer.js';
 import { OutputItems, type ResponseEvent } from './output-items.js';
 import {
@@ -43,7 +50,8 @@ export interface AnswerOptions {
  * @throws OctavoError what the engine throws, unless the stream has begun: it then ends with `response.failed`
  */
 export async function answerResponse(
-  context: AppContext,
+  host: RequestHost,
+  service: ModelService,
   request: FastifyRequest,
   reply: FastifyReply,
   options: AnswerOptions,
@@ -51,15 +59,15 @@ export async function answerResponse(
   const { record } = options;
   record.stream = options.stream;
   const cost = costOf([options.request.engine]);
-  return runInFlight(context, request, reply, record, cost, async (running) => {
+  return runInFlight(host, service, request, reply, record, cost, async (running) => {
     const { arrivedAt } = request;
     const { checks, request: planned } = options;
-    await context.grammars.check(checks, planned.engine.client, running.controller.signal);
-    if (options.stream) pauseUnread(context, [planned], running);
-    const outputs = runRequests(context, [planned], arrivedAt, running, record);
+    await service.grammars.check(checks, planned.engine.client, running.controller.signal);
+    if (options.stream) pauseUnread(service, [planned], running);
+    const outputs = runRequests(host, service, [planned], arrivedAt, running, record);
     if (options.stream) {
       const shown = checks.length > 0 ? await untilBegun(outputs) : outputs;
-      await stream(context, reply, running, shown, options);
+      await stream(host, reply, running, shown, options);
       return undefined;
     }
     const items = new OutputItems();
@@ -69,7 +77,7 @@ export async function answerResponse(
       status = statusOf(output);
     }
     items.end(status);
-    const response = finish(context, options, items, status);
+    const response = finish(host.clock, options, items, status);
     options.keep(response);
     return response;
   });
@@ -106,14 +114,14 @@ function grow(
 }
 
 async function stream(
-  context: AppContext,
+  host: RequestHost,
   reply: FastifyReply,
   running: Running,
   outputs: AsyncIterable<ChoiceDelta>,
   options: AnswerOptions,
 ): Promise<void> {
   const { head, record } = options;
-  const sse = new SseStream(reply, context.clock, running);
+  const sse = new SseStream(reply, host.clock, running);
   let sequence = 0;
   const send = async (...events: ResponseEvent[]): Promise<void> => {
     for (const { type, ...fields } of events) {
@@ -135,11 +143,11 @@ async function stream(
       status = statusOf(output);
     }
     await send(...items.end(status));
-    const response = finish(context, options, items, status);
+    const response = finish(host.clock, options, items, status);
     options.keep(response);
     await send({ type: `response.${status}`, response });
   } catch (error) {
-    const known = streamFailure(context, reply, record, error);
+    const known = streamFailure(host.logger, reply, record, error);
     const failed = { ...BEGUN, status: 'failed', error: responseError(known) } as const;
     await send({
       type: 'response.failed',
@@ -157,7 +165,7 @@ const BEGUN: Omit<ResponseState, 'status'> = {
 };
 
 function finish(
-  context: AppContext,
+  clock: Clock,
   { head, record }: AnswerOptions,
   items: OutputItems,
   status: FinalStatus,
@@ -167,7 +175,7 @@ function finish(
     output: items.items,
     usage: responseUsage(usageOf(record)),
     error: null,
-    completed_at: status === 'completed' ? context.clock.unixSeconds() : null,
+    completed_at: status === 'completed' ? clock.unixSeconds() : null,
   });
 }
 

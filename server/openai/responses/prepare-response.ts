@@ -6,7 +6,7 @@ import { assertFewEnough, assertMayFit, mayFit } from '../../../engine/text/asse
 import { encodePrompt } from '../../../engine/text/served-model.js';
 import { planTools, type ToolPlan } from '../../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { AppContext } from '../../app-context.js';
+import type { ModelService } from '../../models.js';
 import { grammarOf, isCompact } from '../fields/structured-output.js';
 import { templateVariables } from '../fields/template-variables.js';
 import { checkCommonFields } from '../plan.js';
@@ -40,22 +40,26 @@ export interface Prepared {
  */
 export function prepareResponse(
   body: ResponseBody,
-  context: AppContext,
+  service: ModelService,
   responses: OwnResponses,
 ): Prepared {
   const { stream_options: options, ...common } = body;
-  checkCommonFields(options ? { ...common, stream_options: {} } : common, context, ResponseSchema);
+  checkCommonFields(
+    options ? { ...common, stream_options: {} } : common,
+    service.engine.info.vocabSize,
+    ResponseSchema,
+  );
   checkResponseFields(body);
-  return withOwnNames(() => prepare(body, context, responses));
+  return withOwnNames(() => prepare(body, service, responses));
 }
 
-function prepare(body: ResponseBody, context: AppContext, responses: OwnResponses): Prepared {
-  const { model, messageForms, engine } = context;
+function prepare(body: ResponseBody, service: ModelService, responses: OwnResponses): Prepared {
+  const { model, forms, engine, settings } = service;
   const tools = planTools(
     toChatTools(body),
     model.chatTemplate,
-    messageForms.tools,
-    isCompact(body, context.settings),
+    forms.tools,
+    isCompact(body, settings),
   );
   const variables = templateVariables(
     {
@@ -66,7 +70,7 @@ function prepare(body: ResponseBody, context: AppContext, responses: OwnResponse
   );
   const asked = grammarOf(
     { ...body, response_format: toChatFormat(body.text?.format ?? null) },
-    context.settings,
+    settings,
   );
   // Checked later, when names of chats are no longer replaced.
   const answer = asked && { ...asked, field: ownName(asked.field) };
@@ -80,7 +84,7 @@ function prepare(body: ResponseBody, context: AppContext, responses: OwnResponse
       tools: tools?.shown ?? null,
       variables,
     });
-    return messageForms.plan(rendered, tools, answer);
+    return forms.plan(rendered, tools, answer);
   };
   const encode = (planned: MessagePlan): Prompt => ({
     ...planned,

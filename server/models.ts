@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Engine } from '../engine/client/engine-port.js';
+import { clip } from '../engine/clip.js';
+import type { Clock } from '../engine/clock.js';
+import { packageVersion } from '../engine/environment/package-root.js';
+import { OctavoError } from '../engine/errors.js';
+import { MessageForms } from '../engine/generation/message-form.js';
+import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
+import type { EngineInfo } from '../engine/protocol/options.js';
+import type { EngineSettings } from '../engine/settings.js';
+import type { ServedModel } from '../engine/text/served-model.js';
+import type { Settings } from './config/settings.js';
+import type { Admission } from './limits/admission.js';
+import { createAdmission, type RateLimits } from './limits/create-admission.js';
+import { ModelMetrics } from './metrics/model-metrics.js';
+
+/** What the caller has made of a model: its engine, its text, and what both were started with. They stay the caller's. */
+export interface ModelParts {
+  readonly engine: Engine;
+  readonly model: ServedModel;
+  /** Where grammars are checked: never on this thread. */
+  readonly grammars: GrammarChecker;
+  readonly settings: EngineSettings;
+}
+
+/** A model as the server serves it: everything by which the answers of two models differ. */
+export interface ModelService extends ModelParts {
+  /** The first of the names that the model answers to: the one in answers, metrics and logs. */
+  readonly name: string;
+  /** How its messages are written and read. */
+  readonly forms: MessageForms;
+  readonly admission: Admission;
+  readonly metrics: ModelMetrics;
+  /** OpenAI's `system_fingerprint`: another one when the same request may be answered otherwise. */
+  readonly fingerprint: string;
+}
+
+/** What the models of one server share. */
+export interface SharedByModels {
+  readonly settings: Settings;
+  /** Of clients, whichever model they ask. */
+  readonly rateLimits: RateLimits;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export function createModelService(parts: ModelParts, shared: SharedByModels): ModelService {
+  const { engine, model, settings } = parts;
+  const { clock, logger } = shared;
+  return {
+    ...parts,
+    name: model.names[0],
+    forms: new MessageForms(model, settings),
+    admission: createAdmission(
+      { ...shared.settings, ...settings },
+      shared.rateLimits,
+      logger,
+      () => engine.stats,
+      () => clock.now(),
+      shared.random,
+    ),
+    metrics: new ModelMetrics({
+      engine,
+      modelName: model.names[0],
+      clock,
+      prefixCaching: settings.enablePrefixCaching,
+      prefix: shared.settings.metricsPrefix,
+    }),
+    fingerprint: fingerprintOf(model.names[0], engine.info, settings),
+  };
+}
+
+/** The models of a server, by all of their names. */
+export class Models {
+  /** In the order in which they were registered. */
+  readonly all: readonly [ModelService, ...ModelService[]];
+  readonly #byName = new Map<string, ModelService>();
+
+  /** @throws Error for a name that two models have */
+  constructor(all: readonly [ModelService, ...ModelService[]]) {
+    this.all = all;
+    for (const service of all) {
+      for (const name of service.model.names) {
+        if (this.#byName.has(name)) throw new Error(`two models are called ${name}`);
+        this.#byName.set(name, service);
+      }
+    }
+  }
+
+  /** Of requests that name none. */
+  get first(): ModelService {
+    return this.all[0];
+  }
+
+  /**
+   * The model that a request names.
+   *
+   * @param name absent, or null: the first model
+   * @throws OctavoError `model_not_found`
+   */
+  get(name: string | null | undefined): ModelService {
+    if (name === undefined || name === null) return this.first;
+    const found = this.#byName.get(name);
+    if (found) return found;
+    throw new OctavoError('model_not_found', `the model '${clip(name)}' does not exist`, {
+      param: 'model',
+    });
+  }
+
+  /**
+   * What can be said before the body, and with it the model, is known. As `Admission.assertRoom`, for all models.
+   *
+   * @throws OctavoError `overloaded` when none of them has room
+   */
+  assertRoom(...asker: Parameters<Admission['assertRoom']>): void {
+    let refusal: unknown = null;
+    for (const { admission } of this.all) {
+      try {
+        admission.assertRoom(...asker);
+        return;
+      } catch (error) {
+        refusal ??= error;
+      }
+    }
+    throw refusal;
+  }
+}
+
+/** A text that changes when what computes the answers does: the version, the model, its number formats, its template. */
+function fingerprintOf(model: string, info: EngineInfo, settings: EngineSettings): string {
+  const { dtype, kvDtype, quantize, quantizeNbits, chatTemplate, allowSpecialTokens } = settings;
+  const all = {
+    version: packageVersion(),
+    model,
+    vocabulary: info.vocabSize,
+    dtype,
+    kvDtype,
+    quantize,
+    quantizeNbits,
+    chatTemplate,
+    allowSpecialTokens,
+  };
+  const digest = createHash('sha256').update(JSON.stringify(all)).digest('hex');
+  return `fp_${digest.slice(0, 10)}`;
+}
