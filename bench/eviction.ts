@@ -8,7 +8,8 @@ import { TRACES } from './eviction/traces.js';
 import { type Cell, publish } from './lib/report.js';
 import { RandomStream } from './serve/random-stream.js';
 
-// Which policy keeps what will be asked for again: traces without a model, on the real cache, against the optimum.
+// Which policy keeps what will be asked for again: traces without a model, on the real cache,
+// against the optimum.
 
 const SEED = 1;
 /** Of the different blocks that a trace asks for. */
@@ -61,7 +62,10 @@ function run(trace: Trace): void {
   }
 }
 
-/** Over all traces and sizes: how near to the optimum each policy comes, and how often it beats LRU where that matters. */
+/**
+ * Over all traces and sizes: how near to the optimum each policy comes, and how often it beats LRU
+ * where that matters.
+ */
 function summary(): Cell[][] {
   const lru = EVICTION_POLICIES.indexOf('lru');
   const poor = comparisons.filter(({ shares }) => shares[lru] < GOOD);

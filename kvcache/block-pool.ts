@@ -6,21 +6,22 @@ export interface BlockPoolOptions {
   readonly numBlocks: number;
   /** Groups of layers: a hash is found in its own group only. */
   readonly numGroups: number;
-  /** Empty: the pool fills it. */
+  /** Must be empty: the pool fills it. */
   readonly eviction: EvictionPolicy;
   readonly history: BlockHistory;
 }
 
 /**
- * All blocks of the KV cache: who uses them (reference counts), what they hold (hashes), and which is reused next.
+ * All blocks of the KV cache: their users (reference counts), their content (hashes), and which is
+ * reused next.
  *
  *     allocate          cache            release (last user)           allocate
  *     free, no hash --> used --> used, hashed --> free, hashed --> (hash forgotten) used
  *                                     ^                 |
  *                                     +------ touch ----+   a hit takes it back
  *
- * A block is in the eviction policy exactly when its count is 0. The pages themselves belong to the attention; here
- * they are numbers.
+ * A block is in the eviction policy exactly when its count is 0. The attention owns the pages;
+ * here, blocks are only numbers.
  */
 export class BlockPool {
   readonly numBlocks: number;
@@ -44,7 +45,7 @@ export class BlockPool {
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
     this.#cached = Array.from({ length: numGroups }, () => new Map<BlockHash, BlockId>());
-    // The first ones are reused first.
+    // Blocks with low numbers are used first.
     for (let id = numBlocks - 1; id >= 0; id--) this.eviction.add(id as BlockId, false);
   }
 
@@ -61,7 +62,7 @@ export class BlockPool {
     return this.#cached.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Changes whenever a lookup may give another answer than before. */
+  /** Changes whenever the result of a lookup may change. */
   get version(): number {
     return this.#version;
   }
@@ -84,8 +85,9 @@ export class BlockPool {
   }
 
   /**
-   * Takes the free block that the policy gives up next; its old content is forgotten now, and not before. Its count is 1.
-   * @throws Error when none is free: callers ask `numFree` first, so that an allocation fails whole
+   * Takes the next free block from the policy, with count 1. Its old content is dropped only now.
+   * @throws Error when none is free: callers check `numFree` first, so that an allocation fails as
+   *   a whole
    */
   allocate(place: BlockPlace): BlockId {
     const block = this.eviction.takeNext();
@@ -100,14 +102,14 @@ export class BlockPool {
     return block;
   }
 
-  /** One more user of a block that is used or free with its content intact. */
+  /** Adds a user to a block that is in use, or free with its content intact. */
   touch(block: BlockId): void {
     if (this.#refCounts[block] === 0) this.eviction.remove(block);
     this.#history.reused(block);
     this.#refCounts[block] += 1;
   }
 
-  /** One user less. The last one's leaving frees the block. */
+  /** Removes a user. The block becomes free when the last one leaves. */
   release(block: BlockId): void {
     const count = this.refCount(block) - 1;
     if (count < 0) throw new Error(`block ${block} was released more often than it was taken`);
@@ -118,8 +120,9 @@ export class BlockPool {
   }
 
   /**
-   * Makes a full block in use findable. When equal content is cached already (two sequences computed it side
-   * by side), the older block stays the one that is found, and this one stays unhashed.
+   * Lets lookups find a full block that is in use. When equal content is already cached (two
+   * sequences computed it at the same time), lookups keep finding the older block, and this one
+   * stays unhashed.
    */
   cache(block: BlockId, hash: BlockHash): void {
     if (this.refCount(block) === 0) throw new Error(`block ${block} is free: it cannot be hashed`);
@@ -132,14 +135,14 @@ export class BlockPool {
     this.#version += 1;
   }
 
-  /** Forgets all cached content. Refused (false) while blocks are in use. */
+  /** Drops all cached content. Returns false, without any change, while blocks are in use. */
   resetCache(): boolean {
     if (this.numUsed > 0) return false;
     for (const cached of this.#cached) cached.clear();
     this.#hashes.fill(null);
     this.#version += 1;
     this.#history.reset();
-    // The policy hears that they hold nothing any more.
+    // Tells the policy that the blocks have no content any more.
     for (const block of this.freeBlocks().reverse()) {
       this.eviction.remove(block);
       this.eviction.add(block, false);

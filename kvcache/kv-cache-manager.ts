@@ -26,26 +26,28 @@ export interface KvCacheConfig {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly enablePrefixCaching: boolean;
-  /** Of layers that share block tables; absent: one group with full attention. */
+  /** Groups of layers that share block tables; default: one group with full attention. */
   readonly groups?: readonly CacheGroup[];
-  /** Follows all blocks. */
+  /** Records the history of all blocks. */
   readonly history: BlockHistory;
   /**
-   * Which free block is reused next: a policy by its name, or one of the caller's own, which may read the history. Absent:
-   * the least recently used.
+   * Which free block is reused next: the name of a policy, or the caller's own policy, which may
+   * read the history. Default: the least recently used.
    */
   readonly eviction?: EvictionPolicyName | EvictionPolicy;
 }
 
 /**
- * Gives sequences their blocks, finds what is cached of them, and shares what can be shared. For each step of a
- * sequence the caller reserves slots, commits the tokens that it knows, and says afterwards how far the sequence has
- * come:
+ * Allocates blocks for sequences, finds their cached prefixes, and shares blocks. For each step of
+ * a sequence, the caller reserves slots, commits the known tokens, and truncates rejected proposals
+ * afterwards:
  *
  *     tokens   |<-- computed -->|<-- known, computed now -->|<-- proposed -->|
  *     slots    |<--------------------- reserve ----------------------------->|
- *     hashes   |<------------------- commit ---------------->|                    never of a proposal
- *     after    |<---------------------- computed ---------------->|<truncate>|    some proposals were rejected
+ *     hashes   |<------------------- commit ---------------->|
+ *     after    |<---------------------- computed ---------------->|<truncate>|
+ *
+ * Proposals are never committed; here, some of them were rejected.
  */
 export class KvCacheManager {
   readonly blockSize: number;
@@ -74,16 +76,16 @@ export class KvCacheManager {
     });
   }
 
-  /** Blocks of one group that hold `numTokens` tokens. */
+  /** Number of blocks of one group for `numTokens` tokens. */
   blocksFor(numTokens: number): number {
     return Math.ceil(numTokens / this.blockSize);
   }
 
   /**
-   * Blocks of all groups that a sequence holds at one time, at most.
+   * Maximum number of blocks of all groups that a sequence holds at one time.
    *
-   * @param numTokens its length in the end
-   * @param stepTokens of it that one step computes, at most
+   * @param numTokens its final length
+   * @param stepTokens maximum number of its tokens in one step
    */
   maxHeldBlocks(numTokens: number, stepTokens: number): number {
     return this.groups.reduce(
@@ -111,8 +113,8 @@ export class KvCacheManager {
   }
 
   /**
-   * The longest cached prefix of `tokens`, to hand to `reserve`; null when there is none. At least the last token is left
-   * to compute: without it there would be no logits to sample from.
+   * The longest cached prefix of `tokens`, to pass to `reserve`; null when there is none. At least
+   * the last token remains to be computed: otherwise, there would be no logits to sample from.
    */
   findCachedPrefix(sequence: SequenceBlocks, tokens: readonly number[]): CachedPrefix | null {
     if (!this.enablePrefixCaching) return null;
@@ -130,7 +132,8 @@ export class KvCacheManager {
    * replaced: by a copy, where they hold earlier tokens, or the state behind them.
    *
    * @param numProposed the last ones of `numTokens` are a guess: no recurrent state is stored
-   * @returns the copies that the step must begin with, or null when there are too few blocks; then nothing has changed
+   * @returns the copies that must precede the step; null, without any change, when there are too
+   *   few blocks
    */
   reserve(
     sequence: SequenceBlocks,
@@ -162,7 +165,7 @@ export class KvCacheManager {
     if (prefix) this.#takePrefix(sequence, prefix);
     const copies = shared.flatMap(({ group, index }) => {
       const copy = this.#replaceShared(sequence, group, index);
-      // What lies behind `numComputed` is written anyway.
+      // Slots after `numComputed` are written anyway.
       return index * this.blockSize < numComputed ? [copy] : [];
     });
     for (const [group, table] of sequence.tables.entries()) {
@@ -177,8 +180,8 @@ export class KvCacheManager {
   }
 
   /**
-   * Makes the full blocks among the first `numTokens` tokens findable. Only for tokens that are final: a proposal that may
-   * be rejected must not be among them.
+   * Lets lookups find the full blocks among the first `numTokens` tokens. These must be final: no
+   * proposal that may be rejected.
    *
    * Called when slots are reserved, not when they are written: a sequence scheduled later in the
    * same step may hit these blocks, because a step stores K and V of a layer for all its tokens
@@ -198,8 +201,8 @@ export class KvCacheManager {
   }
 
   /**
-   * Gives back the slots behind the first `numTokens` tokens, and the blocks that no token from there on reads.
-   * Not between `reserve` and the end of that step.
+   * Releases the slots after the first `numTokens` tokens, and blocks that no later token reads. Do
+   * not call it between `reserve` and the end of that step.
    *
    * @returns the tokens that need not be computed again: `numTokens`, or with recurrent groups
    *   those before the proposals that were accepted, because no state of theirs was kept
@@ -237,7 +240,7 @@ export class KvCacheManager {
   }
 
   /**
-   * Lets all blocks go, last first, so that the tail of a chain is evicted before its head.
+   * Releases all blocks, the last first, so that the tail of a chain is evicted before its head.
    *
    * @param returns the sequence will be computed again: it was preempted
    */
@@ -256,19 +259,19 @@ export class KvCacheManager {
     sequence.numKnown = 0;
   }
 
-  /** Forgets all cached prefixes. Refused (false) while blocks are in use. */
+  /** Drops all cached prefixes. Returns false, without any change, while blocks are in use. */
   resetPrefixCache(): boolean {
     return this.pool.resetCache();
   }
 
-  /** All blocks as they are now. */
+  /** The present state of all blocks. */
   map(): BlockMap {
     return blockMap(this.pool, this.history);
   }
 
   /**
-   * @param sequences every live one's blocks
-   * @throws Error when the pool contradicts itself, or its counts do not match the tables
+   * @param sequences the blocks of every live sequence
+   * @throws Error when the pool is inconsistent, or its counts do not match the tables
    */
   checkIntegrity(sequences: Iterable<SequenceBlocks>): void {
     this.pool.checkIntegrity();
@@ -321,7 +324,7 @@ export class KvCacheManager {
     return { from, to };
   }
 
-  /** A new block for a place of a table. */
+  /** Allocates a block for an entry of a table. */
   #allocate(sequence: SequenceBlocks, group: number, position: number): BlockId {
     const parent = position === 0 ? NO_BLOCK : sequence.tables[group][position - 1];
     return this.pool.allocate({ group, position, parent });

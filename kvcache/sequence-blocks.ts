@@ -12,8 +12,9 @@ export interface ReuseHint {
 export const NO_REUSE_HINT: ReuseHint = { key: null, isRetained: false };
 
 /**
- * One sequence's blocks: entry `i` of each group's table holds K and V of its tokens `i * blockSize` to
- * `(i + 1) * blockSize - 1`, in the layers of that group. Owned by the sequence; only the `KvCacheManager` changes it.
+ * One sequence's blocks: entry `i` of each group's table holds K and V of its tokens
+ * `i * blockSize` to `(i + 1) * blockSize - 1`, in the layers of that group. Owned by the sequence;
+ * only the `KvCacheManager` changes it.
  *
  *     tokens    |<-- committed -->|<-- committed -->|<- partial ->|<- reserved ->|
  *     table     |     (expired)   |    table[1]     |         table[2]           |
@@ -25,16 +26,19 @@ export class SequenceBlocks {
    * a recurrent group ends with the block of the last state, and has holes where none was kept.
    */
   readonly tables: readonly BlockId[][];
-  /** Chain hashes of the leading full blocks, computed so far. They outlive the blocks: tokens do not change. */
+  /**
+   * Chain hashes of the leading full blocks, as far as computed. They outlive the blocks, because
+   * tokens do not change.
+   */
   readonly hashes: BlockHash[] = [];
-  /** Leading full blocks that were offered to the cache already. */
+  /** Number of leading full blocks that were already committed to the cache. */
   numCommitted = 0;
   /**
    * Leading tokens that are final: those of the last step without its proposals. Recurrent states
    * end with them.
    */
   numKnown = 0;
-  /** `[group]`: leading entries that are `NO_BLOCK`. */
+  /** `[group]`: number of leading entries that are `NO_BLOCK`. */
   readonly numExpired: number[];
   readonly root: BlockHash;
   readonly contents: readonly ContentKey[];
@@ -42,7 +46,7 @@ export class SequenceBlocks {
 
   /**
    * @param root hash of the scope in which blocks are shared
-   * @param contents that placeholder tokens stand for, in the order of their tokens
+   * @param contents contents that placeholder tokens stand for, in the order of their tokens
    */
   constructor(
     root: BlockHash,

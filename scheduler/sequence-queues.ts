@@ -7,7 +7,7 @@ import { Sequence, type SequenceProgress } from './sequence.js';
 import { WaitingQueue } from './waiting-queue.js';
 
 /**
- * Where every live sequence is, and what happens to its blocks when it moves:
+ * The state of every live sequence, and what happens to its blocks when that changes:
  *
  *     waiting (no blocks)  --admit-->  running  --pause-->  paused (keeps its blocks while it can)
  *              ^                          |                    |
@@ -56,7 +56,7 @@ export class SequenceQueues {
     return this.#running.length < this.#maxRunning;
   }
 
-  /** Number of the next sequence, in order of creation. */
+  /** The number of the next sequence, in order of creation. */
   nextOrder(): number {
     return this.#created++;
   }
@@ -76,13 +76,16 @@ export class SequenceQueues {
     this.#waiting.push(sequence);
   }
 
-  /** A waiting sequence that has got its blocks runs from now on. */
+  /** Moves a waiting sequence, which now has blocks, to the running ones. */
   admit(sequence: Sequence): void {
     this.#waiting.remove(sequence);
     this.#run(sequence);
   }
 
-  /** Gives one of the sequences that `parent` stands for, or a new one, a life of its own; it shares all blocks. */
+  /**
+   * Splits off one of the sequences that `parent` stands for, or creates a new one; it shares all
+   * blocks.
+   */
   fork(parent: Sequence, id: SequenceId): Sequence {
     const place = parent.ids.indexOf(id);
     if (place >= 0) parent.ids.splice(place, 1);
@@ -114,14 +117,17 @@ export class SequenceQueues {
     return true;
   }
 
-  /** Its blocks go to others; it waits at its old place in the order of service. */
+  /** Releases a sequence's blocks; it waits at its old place in the order of service. */
   preempt(sequence: Sequence): void {
     this.#running.splice(this.#running.indexOf(sequence), 1);
     this.#preemptions += 1;
     this.#wait(sequence);
   }
 
-  /** What was computed of a sequence is of no use to it any more: as `preempt`, but `blocks` are looked up from now on. */
+  /**
+   * Preempts a sequence whose computed tokens are no longer valid; its prefix is looked up for
+   * `blocks` from now on.
+   */
   restart(sequence: Sequence, blocks: SequenceBlocks): void {
     this.#loseBlocks(sequence, false);
     sequence.blocks = blocks;
@@ -150,13 +156,17 @@ export class SequenceQueues {
     return true;
   }
 
-  /** To be called whenever the ids that a sequence stands for have become fewer. */
+  /** Call whenever a sequence stands for fewer ids than before. */
   parkIfPaused(sequence: Sequence): void {
     if (!this.#paused.covers(sequence) || !this.#dequeue(sequence)) return;
     this.#paused.park(sequence);
   }
 
-  /** Takes the blocks of the paused sequence that is served last. @returns false when none has any */
+  /**
+   * Releases the blocks of the paused sequence that is last in order of service.
+   *
+   * @returns false when none has blocks
+   */
   reclaimFromPaused(): boolean {
     const victim = this.#paused.lastWithBlocks();
     if (!victim) return false;
@@ -164,7 +174,7 @@ export class SequenceQueues {
     return true;
   }
 
-  /** @param mostWaiting the rest of the line is left out */
+  /** @param mostWaiting maximum number of waiting sequences */
   progress(mostWaiting: number): SequenceProgress[] {
     const waiting = [...this.#waiting].sort(compareRank).slice(0, mostWaiting);
     return [
@@ -174,7 +184,7 @@ export class SequenceQueues {
     ];
   }
 
-  /** @throws Error when sequences, queues and blocks contradict each other */
+  /** @throws Error when sequences, queues and blocks are inconsistent */
   checkIntegrity(): void {
     const live = new Set(this.#live.values());
     const queued = [...this.#running, ...this.#paused, ...this.#waiting];

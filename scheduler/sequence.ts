@@ -4,15 +4,18 @@ import type { ReuseHint, SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { Ranked } from './policies.js';
 
-/** What a caller asks for: one prompt, and one or more sequences that continue it. */
+/** A request: one prompt, and one or more sequences that continue it. */
 export interface RequestSpec {
   /** One id for each sequence; at least one. The prompt is computed once for all of them. */
   readonly ids: readonly SequenceId[];
   readonly promptTokenIds: readonly TokenId[];
-  /** Of each sequence; with 0, the request ends as soon as its prompt is computed. */
+  /**
+   * Maximum number of tokens of each sequence; with 0, the request ends as soon as its prompt is
+   * computed.
+   */
   readonly maxTokens: number;
   readonly stopTokenIds: readonly TokenId[];
-  /** Smaller is earlier; without effect unless the priority policy is on. */
+  /** Smaller numbers run earlier; used only by the priority policy. */
   readonly priority: number;
   /** Milliseconds on the scheduler's clock. */
   readonly arrivalTime: number;
@@ -20,15 +23,18 @@ export interface RequestSpec {
   readonly cacheSalt: string | null;
   /** What it says about who will ask for its prefix again; absent: nothing. */
   readonly reuse?: ReuseHint;
-  /** The adapter that computes K and V; null or absent: the model alone. */
+  /** The adapter that computes K and V; null or absent for the model alone. */
   readonly adapter?: string | null;
   /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */
   readonly contents?: readonly ContentKey[];
-  /** The rows of all prompt tokens are read, so each must be computed once, cached or not. */
+  /**
+   * Whether the rows of all prompt tokens are read, so that each must be computed once, even if
+   * cached.
+   */
   readonly computesWholePrompt: boolean;
 }
 
-/** How far a sequence is. Plain data, a copy. */
+/** Progress of a sequence, as a copy in plain data. */
 export interface SequenceProgress {
   /** The sequences that it stands for: more than one while their common prompt is computed. */
   readonly ids: readonly SequenceId[];
@@ -42,21 +48,23 @@ export interface SequenceProgress {
   readonly cachedTokens: number | null;
   /** On the scheduler's clock. */
   readonly arrivalTime: number;
-  /** Of all groups of layers. */
+  /** Its blocks of all groups. */
   readonly blocks: readonly BlockId[];
 }
 
-/** The scheduler's unit: a prompt and what was generated after it. Only the scheduler changes it. */
+/**
+ * The scheduler's unit: a prompt and what was generated after it. Only the scheduler changes it.
+ */
 export class Sequence implements Ranked {
   readonly spec: RequestSpec;
   /**
-   * The sequences that this one stands for: all of its request while their common prompt is computed, itself alone
-   * after they have forked.
+   * The sequences that this one stands for: all of its request while their common prompt is
+   * computed, itself alone after they have forked.
    */
   readonly ids: SequenceId[];
   /** Prompt and generated tokens; K and V of the first `numComputed` are in the cache. */
   readonly tokens: TokenId[];
-  /** Another object once the sequence has passed a switch length. */
+  /** Replaced by another object when the sequence passes a switch length. */
   blocks: SequenceBlocks;
   readonly rank: number;
   readonly order: number;

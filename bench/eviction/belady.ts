@@ -31,8 +31,9 @@ export function nextUse(uses: readonly number[], from: number): number {
 }
 
 /**
- * The optimum of the hit rate (Belady 1966): gives up what is asked for last. Whoever asks for a block asks for all before
- * it, so what follows a block is never asked for earlier, and goes first: the optimum respects that prefixes are hit.
+ * The optimum of the hit rate (Belady 1966): evicts the block that is needed last. A request for a
+ * block needs all blocks before it, so blocks after it are never needed earlier, and are evicted
+ * first: the optimum keeps prefixes intact.
  */
 export class BeladyEviction implements EvictionPolicy {
   readonly #history: BlockHistory;

@@ -6,8 +6,8 @@ import { nextUse } from './belady.js';
 import type { Trace } from './trace.js';
 
 /**
- * Bits that are right but for a share of them: a content comes back when the optimum would still have it at its next use.
- * Sequences are released in the order of their requests.
+ * Bits that are right but for a share of them: a content comes back when the optimum would still
+ * have it at its next use. Sequences are released in the order of their requests.
  */
 export class OracleBits implements ReusePredictor {
   readonly #trace: Trace;

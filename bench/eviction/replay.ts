@@ -14,7 +14,10 @@ export const EVEN_CONTEXT = 8192;
 export interface ReplayScore {
   /** Share of all prompt tokens that was cached. */
   readonly hitRate: number;
-  /** Share of the computation of all prompts that was saved: a token's grows with what stands before it. */
+  /**
+   * Share of the computation of all prompts that was saved: a token's grows with what stands before
+   * it.
+   */
   readonly saved: number;
   /** `[request]`: blocks that were hit. */
   readonly hits: Int32Array;

@@ -3,7 +3,10 @@ import type { BlockHash } from '../../kvcache/ids.js';
 
 export const BLOCK_SIZE = 16;
 
-/** Tokens that belong together, such as a document: those of one name are the same wherever they stand. */
+/**
+ * Tokens that belong together, such as a document: those of one name are the same wherever they
+ * stand.
+ */
 export interface Segment {
   readonly name: string;
   readonly tokens: number;

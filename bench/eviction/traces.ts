@@ -118,7 +118,7 @@ export function agents(seed: number): Trace {
   );
 }
 
-/** Questions about documents: some at once, some when somebody returns to it. */
+/** Questions about documents: some at once, some when a user returns to one. */
 export function documents(seed: number): Trace {
   const trace = new TraceBuilder();
   const random = new RandomStream(seed, 'prompt', 3);
@@ -169,7 +169,10 @@ export function floods(seed: number): Trace {
   );
 }
 
-/** A batch job that reads the same documents in the same order again and again, beside a little chat. */
+/**
+ * A batch job that reads the same documents in the same order again and again, beside a little
+ * chat.
+ */
 export function scans(seed: number): Trace {
   const trace = new TraceBuilder();
   const random = new RandomStream(seed, 'prompt', 5);

@@ -7,12 +7,14 @@ import { assertRolesAreShown } from './custom-roles.js';
 import type { CallOfMessage, Message } from './message.js';
 
 export interface MessageOptions extends RenderOptions {
-  /** The prompt ends where the last message ends, so that the model goes on with that. */
+  /**
+   * Whether the prompt ends where the last message ends, so that the model continues that message.
+   */
   readonly continuesFinal?: boolean;
 }
 
 /**
- * The prompt's text for a conversation, with the parts that are the client's.
+ * The prompt's text for a conversation, with the client's spans.
  *
  * @throws OctavoError `invalid_request` when the model has no chat template, its template refuses
  *   the messages, or the last one cannot be continued
@@ -39,8 +41,8 @@ export function renderMessages(
 }
 
 /**
- * A prompt without what the template writes behind the last message's text. As with transformers,
- * white space at its end may go.
+ * Removes what the template writes after the last message's text. As in transformers, trailing
+ * white space may be removed.
  */
 function behindText(
   { text, client }: PromptText,
@@ -71,8 +73,8 @@ function withOwnFields(message: Message): Message {
 }
 
 /**
- * Calls in OpenAI's older form (`function_call`, and a result with the role `function`) in the
- * newer one, with ids that all templates take.
+ * Converts calls in OpenAI's older form (`function_call`, and a result with the role `function`) to
+ * the newer one, with ids that all templates accept.
  */
 function withToolCalls(messages: readonly Message[]): readonly Message[] {
   let id = '';
@@ -87,8 +89,8 @@ function withToolCalls(messages: readonly Message[]): readonly Message[] {
 }
 
 /**
- * The function behind each call id. Some templates want the name of a result, which OpenAI's
- * clients do not send.
+ * The function of each call id. Some templates need the function's name with a result, which
+ * OpenAI's clients do not send.
  */
 function namesOfCalls(messages: readonly Message[]): ReadonlyMap<string, string> {
   const calls = messages.flatMap((message) => message.tool_calls ?? []);
@@ -104,7 +106,7 @@ function toTemplateMessage(
   const reasoning = message.reasoning_content ?? message.reasoning;
   const name = message.name ?? (callId ? names.get(callId) : undefined);
   return {
-    // Templates know the older name of the role only.
+    // Templates only know the role's older name.
     role: role === 'developer' ? 'system' : role,
     content: textOf(message),
     ...(name ? { name } : {}),
@@ -120,14 +122,14 @@ function toTemplateMessage(
   };
 }
 
-/** What was said; templates know of no refusals. */
+/** The message's text; templates have no notion of refusals. */
 function textOf({ content, refusal }: Message): string {
   if (typeof content === 'string') return content;
   if (!content) return refusal ?? '';
   return content.map((part) => (part.type === 'text' ? part.text : part.refusal)).join('');
 }
 
-/** Clients send arguments as a JSON text; templates print them as the object they are. */
+/** Clients send arguments as JSON text; templates expect an object. */
 function withParsedArguments(call: CallOfMessage, at: string): object {
   const given = parsed(call.function.arguments);
   if (tooDeepPath(given)) {
@@ -139,7 +141,7 @@ function withParsedArguments(call: CallOfMessage, at: string): object {
 }
 
 function parsed(text: string): unknown {
-  // What clients send for a function without parameters.
+  // Clients send an empty text for a function without parameters.
   if (text.trim() === '') return {};
   try {
     return JSON.parse(text) as unknown;

@@ -3,41 +3,56 @@ import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 
 export interface EngineRequest {
-  /** One id for each completion; their common prompt is computed once. Completion `i` samples with `seed + i`. */
+  /**
+   * One id for each sequence; their common prompt is computed once. Sequence `i` samples with
+   * `seed + i`.
+   */
   readonly ids: readonly SequenceId[];
   /** At least one token. */
   readonly promptTokenIds: readonly TokenId[];
-  /** Of each completion; with 0, only the prompt is computed. Without effect when `pooling` is set. */
+  /**
+   * Maximum number of tokens of each sequence; with 0, only the prompt is computed. Ignored when
+   * `pooling` is set.
+   */
   readonly maxTokens: number;
-  /** A token of this list ends a completion with `stop`. It is the last id of the final output. */
+  /** A token of this list ends a sequence with `stop`. It is the last id of the final output. */
   readonly stopTokenIds: readonly TokenId[];
-  /** Stop tokens are not chosen before so many tokens are there. */
+  /** Stop tokens are masked until this many tokens have been generated. */
   readonly minTokens: number;
   readonly sampling: SamplingParams;
-  /** With each generated token, its log-probability and those of so many most likely ones; null: none. */
+  /**
+   * Number of most likely tokens that are returned with each generated token's log-probability;
+   * null for none.
+   */
   readonly logprobs: number | null;
-  /** The same for the prompt's tokens; null: none. */
+  /** The same for the prompt's tokens; null for none. */
   readonly promptLogprobs: number | null;
-  /** What the output must follow; null: nothing. */
+  /** Grammar of the output; null for none. */
   readonly grammar: GrammarSpec | null;
   /**
-   * The tokens with which the model ends a text; only read with a grammar, which needs one to end. When none of them is a stop token of the
-   * request (`ignore_eos`), the text ends only where the grammar cannot go on.
+   * The model's end tokens; read only with a grammar, which needs one to end. When none of them is
+   * a stop token of the request (`ignore_eos`), the text ends only where the grammar cannot
+   * continue.
    */
   readonly eosTokenIds: readonly TokenId[];
-  /** The prompt's embedding is wanted instead of tokens: its last token's, or the mean of all; null generates. */
+  /**
+   * Asks for the prompt's embedding instead of tokens: the last token's, or the mean of all; null
+   * to generate.
+   */
   readonly pooling: Pooling | null;
-  /** Smaller is earlier. */
+  /** Smaller numbers run earlier. */
   readonly priority: number;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
-  /** What it says about who will ask for its prefix again; only eviction by `predicted` reads it. */
+  /**
+   * What it says about who will ask for its prefix again; only eviction by `predicted` reads it.
+   */
   readonly reuse: ReuseHint;
-  /** Who asks: clients share the threads that compile grammars. Only read with a grammar. */
+  /** The client; clients share the threads that compile grammars. Read only with a grammar. */
   readonly client: string;
 }
 
-/** What a request says that wants nothing but tokens. */
+/** Defaults of a plain generation request. */
 export const PLAIN_REQUEST = {
   minTokens: 0,
   logprobs: null,
@@ -54,8 +69,8 @@ export const PLAIN_REQUEST = {
 export type Pooling = 'last' | 'mean';
 
 /**
- * A language for the output, in the client's words. The text ends where the grammar does: with one of the request's stop tokens, which are
- * chosen nowhere else.
+ * A grammar for the output, as the client states it. The text ends where the grammar does: with one
+ * of the request's stop tokens, which are chosen nowhere else.
  */
 export type GrammarSpec =
   | JsonSchemaSpec
@@ -64,7 +79,7 @@ export type GrammarSpec =
   | { readonly kind: 'regex' | 'ebnf'; readonly source: string }
   /** One of these texts; at least one. */
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
-  /** Pieces one after the other: what is around JSON in a tool call, for instance. */
+  /** A sequence of pieces: for instance JSON and the text around it in a tool call. */
   | { readonly kind: 'structure'; readonly parts: readonly StructurePart[] };
 
 export interface JsonSchemaSpec extends JsonForm {
@@ -79,16 +94,17 @@ export interface JsonObjectSpec extends JsonForm {
 }
 
 interface JsonForm {
-  /** Without white space between its parts. Otherwise the model may write it, within bounds. */
+  /** Forbids white space between parts. Otherwise, the model may write some, within bounds. */
   readonly compact?: boolean;
 }
 
 /**
- * A piece of a structured text. A call of one of two functions, in the way of Hermes, once or several times:
+ * A piece of a structured text. For example, one or more calls of two functions in Hermes' form:
  *
  *     { kind: 'repeat', min: 1, max: null, separator: '\n', parts: [
  *       { kind: 'alternatives', of: [
- *         [{ kind: 'literal', text: '<tool_call>{"name": "a", "arguments": ' }, { kind: 'json-schema', source: schemaOfA },
+ *         [{ kind: 'literal', text: '<tool_call>{"name": "a", "arguments": ' },
+ *          { kind: 'json-schema', source: schemaOfA },
  *          { kind: 'literal', text: '}</tool_call>' }],
  *         [...the same for b],
  *       ] },
@@ -100,7 +116,7 @@ export type StructurePart =
   | { readonly kind: 'regex'; readonly source: string }
   | JsonSchemaSpec
   | JsonObjectSpec
-  /** One of several lists of parts; at least one list. */
+  /** One of several lists of parts. */
   | { readonly kind: 'alternatives'; readonly of: readonly (readonly StructurePart[])[] }
   | {
       readonly kind: 'repeat';
@@ -108,6 +124,6 @@ export type StructurePart =
       /** Text between two repetitions; may be empty. */
       readonly separator: string;
       readonly min: number;
-      /** Null: as often as the model likes. */
+      /** Null for no maximum. */
       readonly max: number | null;
     };

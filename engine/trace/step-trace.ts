@@ -87,7 +87,9 @@ export function openTrace(path: string): TraceWriter {
 }
 
 /**
- * Creates a scheduler and its cache. @param write receives all that they decide; null for no trace
+ * Creates a scheduler and its cache.
+ *
+ * @param write receives all that they decide; null for no trace
  */
 export function createScheduler(
   config: SchedulerConfig,

@@ -5,9 +5,9 @@ import { BlockHeap } from './block-heap.js';
 const LEAST = Number.NEGATIVE_INFINITY;
 
 /**
- * Free blocks by rank, the smallest first, such that no block goes before what follows it in a sequence: without it, what
- * follows would never be found. A block's rank is therefore at least that of each block that became free behind it.
- * Blocks without content go before all others.
+ * Free blocks by rank, the smallest first, such that no block goes before what follows it in a
+ * sequence: without it, what follows would never be found. A block's rank is therefore at least
+ * that of each block that became free behind it. Blocks without content go before all others.
  */
 export class ChainHeap {
   readonly #history: BlockHistory;
@@ -56,7 +56,11 @@ export class ChainHeap {
     return block;
   }
 
-  /** Gives each block with content another rank of its own. O(n log n). @param order in which they became free */
+  /**
+   * Gives each block with content another rank of its own. O(n log n).
+   *
+   * @param order in which they became free
+   */
   rankAgain(ownRank: (block: BlockId) => number, order: (block: BlockId) => number): void {
     const cached = [...this.#heap].filter((block) => this.rank(block) !== LEAST);
     cached.sort((a, b) => order(a) - order(b));

@@ -10,13 +10,15 @@ const WEIGHTS = [0, 0.25, 1, 4, 16];
 const FIRST_WEIGHT = 2;
 
 /**
- * Recency plus weight times computation saved per byte, after Marconi (Pan et al. 2024). All blocks have the same size, so
- * what counts is what it costs to compute a block again, and how often that was asked for of late: a block's rank is
+ * Recency plus weight times computation saved per byte, after Marconi (Pan et al. 2024). All blocks
+ * have the same size, so what counts is what it costs to compute a block again, and how often that
+ * was asked for of late: a block's rank is
  *
  *     the time of its last use + weight x pool size x (uses of late - 1) x cost of its tokens
  *
- * with time counted in blocks given back. So content that saved much survives a flood of content that saved nothing, for a
- * time that the weight decides; the weight is tuned on the server's own trace (`ShadowTuner`).
+ * with time counted in blocks given back. So content that saved much survives a flood of content
+ * that saved nothing, for a time that the weight decides; the weight is tuned on the server's own
+ * trace (`ShadowTuner`).
  */
 export class CostAwareEviction implements EvictionPolicy {
   readonly #history: BlockHistory;

@@ -7,7 +7,7 @@ import { LruEviction } from './lru.js';
 import { PredictedEviction } from './predicted.js';
 import { SegmentedLruEviction } from './slru.js';
 
-/** Names of the policies, as settings and traces have them. */
+/** Names of the policies, in settings and traces. */
 export const EVICTION_POLICIES = ['lru', 'slru', 'lfu', 'cost-aware', 'predicted'] as const;
 
 export type EvictionPolicyName = (typeof EVICTION_POLICIES)[number];
@@ -22,9 +22,9 @@ export interface EvictionParts {
 }
 
 /**
- * Context at which a token's attention costs as much as all else of it: 2 x layers x heads x head size operations for each
- * token before it, against 2 for each weight. About that of Qwen2.5-0.5B; other models have the same order of magnitude,
- * and `cost-aware` needs no more.
+ * Context at which a token's attention costs as much as all else of it: 2 x layers x heads x head
+ * size operations for each token before it, against 2 for each weight. About that of Qwen2.5-0.5B;
+ * other models have the same order of magnitude, and `cost-aware` needs no more.
  */
 const EVEN_CONTEXT = 8192;
 

@@ -10,7 +10,10 @@ for (const [value, character] of [
   SIXES[character.charCodeAt(0)] = value;
 }
 
-/** A uniform number of 30 bits from the five characters of a hash that begin at `start`: hashes are random already. */
+/**
+ * A uniform number of 30 bits from the five characters of a hash that begin at `start`: hashes are
+ * random already.
+ */
 export function hashBits(hash: BlockHash, start: number): number {
   let bits = 0;
   for (let i = start; i < start + 5; i++) bits = bits * 64 + SIXES[hash.charCodeAt(i) & 127];
@@ -18,9 +21,10 @@ export function hashBits(hash: BlockHash, start: number): number {
 }
 
 /**
- * How often each content was used of late, in a memory that does not grow with the number of contents: a count-min sketch
- * (Cormode and Muthukrishnan 2005) whose counts are halved now and then, as TinyLFU has it (Einziger et al. 2017). It
- * knows contents that were given up long ago, too. Counts are never too small, but for the halving.
+ * How often each content was used of late, in a memory that does not grow with the number of
+ * contents: a count-min sketch (Cormode and Muthukrishnan 2005) whose counts are halved now and
+ * then, as TinyLFU has it (Einziger et al. 2017). It knows contents that were given up long ago,
+ * too. Counts are never too small, but for the halving.
  */
 export class FrequencySketch {
   readonly #counts: Uint8Array;

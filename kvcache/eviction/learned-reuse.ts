@@ -46,17 +46,21 @@ interface Watched {
 }
 
 /**
- * Learns which contents come back. Each content that is given back is watched until it is given back again, or until as many
- * others as the pool holds a few times were: then it is lost. The outcomes are counted by groups of requests (those with
- * the same `prompt_cache_key`, those with the same first block, all), by the place in the sequence and by whether the
- * content had come back before. Of the groups that know enough, the narrowest one decides.
+ * Learns which contents come back. Each content that is given back is watched until it is given
+ * back again, or until as many others as the pool holds a few times were: then it is lost. The
+ * outcomes are counted by groups of requests (those with the same `prompt_cache_key`, those with
+ * the same first block, all), by the place in the sequence and by whether the content had come back
+ * before. Of the groups that know enough, the narrowest one decides.
  */
 export class LearnedReuse implements ReusePredictor {
   readonly #window: number;
   readonly #tuner: ShadowTuner;
   #time = 0;
   readonly #watched = new Map<BlockHash, Watched>();
-  /** In the order in which they were given back; those that were given back again since are there twice. */
+  /**
+   * In the order in which they were given back; those that were given back again since are there
+   * twice.
+   */
   #order: Watched[] = [];
   /** Index in `order` of the first one that may still be watched. */
   #oldest = 0;
@@ -131,7 +135,10 @@ export class LearnedReuse implements ReusePredictor {
   }
 }
 
-/** Of contents of this kind, what share comes back, as the narrowest group knows that knows enough; 1 when none does. */
+/**
+ * Of contents of this kind, what share comes back, as the narrowest group knows that knows enough;
+ * 1 when none does.
+ */
 function shareOf(groups: readonly Outcomes[], kind: number): number {
   for (let i = groups.length - 1; i >= 0; i--) {
     const share = groups[i].share(kind);

@@ -8,21 +8,22 @@ import type { EvictionPolicy } from './eviction-policy.js';
 export interface ReusePredictor {
   /**
    * @param returns the sequence itself will go on: it was preempted
-   * @returns `[index]`: 1 when the content of its block `index` will be asked for again, 0 when it is safe to discard; one
-   * for each committed block
+   * @returns `[index]`: 1 when the content of its block `index` will be asked for again, 0 when it
+   *   is safe to discard; one for each committed block
    */
   predict(sequence: SequenceBlocks, returns: boolean): Uint8Array;
 }
 
 /**
- * Eviction by one predicted bit for each block that becomes free (Antoniadis et al. 2023, Paging with Succinct
- * Predictions): what is safe to discard goes before all that will come back. Of the former, what became free last goes
- * first, so that a scan takes its own places and what is older waits for the chance that its bit was wrong; of the latter,
- * the least recently used.
+ * Eviction by one predicted bit for each block that becomes free (Antoniadis et al. 2023, Paging
+ * with Succinct Predictions): what is safe to discard goes before all that will come back. Of the
+ * former, what became free last goes first, so that a scan takes its own places and what is older
+ * waits for the chance that its bit was wrong; of the latter, the least recently used.
  *
- * Phases bound the damage of wrong bits, as in marking algorithms. A phase ends when as many contents were given up as the
- * pool has blocks. Content that was given up by its bit and is there again in the same phase was predicted wrongly: for
- * the rest of this phase and the next one, its bits are not believed.
+ * Phases bound the damage of wrong bits, as in marking algorithms. A phase ends when as many
+ * contents were given up as the pool has blocks. Content that was given up by its bit and is there
+ * again in the same phase was predicted wrongly: for the rest of this phase and the next one, its
+ * bits are not believed.
  */
 export class PredictedEviction implements EvictionPolicy {
   readonly #history: BlockHistory;

@@ -9,7 +9,9 @@ const MARGIN = 1.02;
 /** What is left of old savings after each choice. */
 const DECAY = 0.8;
 
-/** A cache that holds nothing but the names of contents, and counts what its hits would have saved. */
+/**
+ * A cache that holds nothing but the names of contents, and counts what its hits would have saved.
+ */
 class ShadowCache {
   /** Computation saved, of late. */
   saved = 0;
@@ -40,9 +42,10 @@ class ShadowCache {
 }
 
 /**
- * Chooses a setting by what each would have saved on the server's own trace: for each there is a shadow cache that sees the
- * same uses. Shadows are miniatures (Waldspurger et al. 2017): they see a sample of the contents, chosen by hash, and hold
- * the same share of the blocks, so that their cost does not grow with the pool.
+ * Chooses a setting by what each would have saved on the server's own trace: for each there is a
+ * shadow cache that sees the same uses. Shadows are miniatures (Waldspurger et al. 2017): they see
+ * a sample of the contents, chosen by hash, and hold the same share of the blocks, so that their
+ * cost does not grow with the pool.
  */
 export class ShadowTuner {
   readonly #period: number;
@@ -73,7 +76,8 @@ export class ShadowTuner {
    *
    * @param rankOf by setting: in its cache, the smallest rank goes first
    * @param cost of computing it again
-   * @returns whether another setting is chosen now: at most once in as many uses as the pool has blocks
+   * @returns whether another setting is chosen now: at most once in as many uses as the pool has
+   *   blocks
    */
   access(content: BlockHash, rankOf: (setting: number) => number, cost: number): boolean {
     if (hashBits(content, 20) % this.#sampling === 0) {

@@ -11,7 +11,10 @@ describeEvictionPolicy(
   (numBlocks, history) => new CostAwareEviction(numBlocks, history, costOf),
 );
 
-/** A policy of which each block holds one content, and a call that uses contents one after the other. */
+/**
+ * A policy of which each block holds one content, and a call that uses contents one after the
+ * other.
+ */
 function cacheOf(numBlocks: number) {
   const history = historyOf(numBlocks);
   const policy = new CostAwareEviction(numBlocks, history, costOf);

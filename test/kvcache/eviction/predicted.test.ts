@@ -21,7 +21,10 @@ describeEvictionPolicy('PredictedEviction, bits of all kinds', (n, history) => {
   return new PredictedEviction(n, history, mixed);
 });
 
-/** A cache of `numBlocks`, and a call that runs a sequence of some blocks alone: how many of them were hits. */
+/**
+ * A cache of `numBlocks`, and a call that runs a sequence of some blocks alone: how many of them
+ * were hits.
+ */
 function cacheOf(numBlocks: number, predictor: ReusePredictor) {
   const history = historyOf(numBlocks);
   const eviction = new PredictedEviction(numBlocks, history, predictor);
