@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
 import type { Clock } from '../engine/clock.js';
 import type { Settings } from './config/settings.js';
-import { EndedRequests } from './dashboard/ended-requests.js';
+import { EndedRequests } from './dashboard/history.js';
 import type { RequestHost } from './generation/run-in-flight.js';
 import { createKeyCheck } from './http/auth.js';
 import { BodyMemory } from './http/body-memory.js';

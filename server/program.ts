@@ -2,13 +2,12 @@ import { Command, Option } from 'commander';
 import { clip } from '../engine/clip.js';
 import { packageVersion } from '../engine/environment/package-root.js';
 import { OctavoError } from '../engine/errors.js';
-import { withKeysOfFile } from './config/api-key-file.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
 import { completionScript, SHELLS } from './config/completion.js';
 import { addSettingFlag, addSettingFlags, flagTexts, unknownCommand } from './config/flags.js';
 import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
-import { loadSettings } from './config/load-settings.js';
+import { loadSettings, withKeysOfFile } from './config/load-settings.js';
 import { listSettings, type Settings } from './config/settings.js';
 
 type Options = Record<string, unknown>;

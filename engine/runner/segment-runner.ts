@@ -4,14 +4,12 @@ import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 import type { AttentionSite, ImportedModel } from '../importer/imported-model.js';
-import { freeBuffers } from './free-buffers.js';
-import { type Lifetimes, lifetimes } from './lifetimes.js';
+import { freeBuffers, type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
 import { checkRows } from './row-check/check-rows.js';
 import { type LoadedSegment, loadSegments } from './segment-session.js';
 import { buildStepBatch } from './step-batch.js';
-import { stepTensors, ZeroPoints } from './step-tensors.js';
-import { floats, take } from './tensors.js';
+import { floats, stepTensors, take, ZeroPoints } from './tensors.js';
 
 export interface SegmentRunnerOptions {
   /** ONNX Runtime's threads inside one operator. */

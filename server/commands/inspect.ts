@@ -9,9 +9,9 @@ import { checkConfig } from '../../engine/model/check-config.js';
 import { readServableConfig } from '../../engine/model/servable-config.js';
 import { checkRows } from '../../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../../engine/runner/segment-session.js';
+import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
-import { warnOfUnknownVariables } from '../config/unknown-variables.js';
-import { downloadObserver } from './conversion-progress.js';
+import { downloadObserver } from './progress-bar.js';
 
 /**
  * Finds errors that show only when the model runs, so that a model that passes inspection can be

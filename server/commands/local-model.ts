@@ -10,9 +10,9 @@ import { checkVocabulary } from '../../engine/text/check-model.js';
 import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { AnswerOptions } from '../config/generate-flags.js';
+import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
-import { warnOfUnknownVariables } from '../config/unknown-variables.js';
-import { conversionProgress } from './conversion-progress.js';
+import { conversionProgress } from './progress-bar.js';
 import { servedModelFiles } from './served-model-files.js';
 
 type WorkerEngine = Awaited<ReturnType<typeof createWorkerEngine>>;

@@ -1,3 +1,6 @@
+import type { FetchObserver } from '../../engine/hub/fetch-model.js';
+import type { ConversionProgress } from '../../engine/importer/quantize/convert-weights.js';
+
 type Terminal = Pick<NodeJS.WriteStream, 'isTTY' | 'write'> & { readonly columns?: number };
 
 const WIDTH = 30;
@@ -41,4 +44,20 @@ function unitOf(total: number): { readonly name: string; readonly bytes: number 
 
 function inUnitOf(total: number, size: number): string {
   return (size / unitOf(total).bytes).toFixed(2);
+}
+
+export function conversionProgress(
+  terminal: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>,
+  log: (line: string) => void,
+): ConversionProgress {
+  const show = progressBar(terminal, log);
+  return (done, total) => show('rewriting weights as w8a8', done, total);
+}
+
+export function downloadObserver(
+  terminal: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>,
+  log: (line: string) => void,
+): FetchObserver {
+  const show = progressBar(terminal, log);
+  return { log, progress: (file, done, total) => show(`downloading ${file}`, done, total) };
 }

@@ -9,9 +9,9 @@ import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import { buildApp } from '../app.js';
+import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
 import { connectionsWithin, readSystemLimits } from '../config/system-limits.js';
-import { warnOfUnknownVariables } from '../config/unknown-variables.js';
 import { type LoadingServer, startLoadingServer } from '../http/listen.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
@@ -20,7 +20,7 @@ import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { addresses } from './addresses.js';
 import { cacheLine } from './cache-line.js';
-import { conversionProgress } from './conversion-progress.js';
+import { conversionProgress } from './progress-bar.js';
 import { servedModelFiles } from './served-model-files.js';
 
 /**

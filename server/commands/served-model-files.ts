@@ -1,7 +1,7 @@
 import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import type { Settings } from '../config/settings.js';
-import { downloadObserver } from './conversion-progress.js';
+import { downloadObserver } from './progress-bar.js';
 
 /** @throws OctavoError see `findModel` */
 export function servedModelFiles(

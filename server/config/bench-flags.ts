@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { NumberFlag } from './number-flag.js';
+import type { NumberFlag } from './flags.js';
 
 // The flags of `octavo bench serve`; bench-options.ts reads them.
 

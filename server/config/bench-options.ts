@@ -7,7 +7,7 @@ import {
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { CHOICES, DEFAULT_CONCURRENCY, DEFAULT_URL, NUMBERS } from './bench-flags.js';
-import { parseNumber } from './number-flag.js';
+import { parseNumber } from './flags.js';
 
 type Given = string | undefined;
 

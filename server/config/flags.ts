@@ -1,7 +1,6 @@
 import { type Command, type CommanderError, Option } from 'commander';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { nearest } from './nearest.js';
 import {
   environmentName,
   flagName,
@@ -114,4 +113,59 @@ function defaultNote(schema: Omit<SettingSchema, 'description' | 'group'>): stri
   }
   const among = schema.enum ? `: ${schema.enum.join(', ')}` : '';
   return `${among} (default: ${JSON.stringify(value).replaceAll('"', '')})`;
+}
+
+/** A flag of one command that takes a number; settings of the server are in settings.ts. */
+export interface NumberFlag {
+  readonly flag: string;
+  readonly integer: boolean;
+  readonly minimum: number;
+  readonly maximum: number;
+  readonly description: string;
+}
+
+/**
+ * @returns null when the flag is not given
+ * @throws OctavoError `usage`
+ */
+export function parseNumber(flag: NumberFlag, text: unknown): number | null {
+  if (typeof text !== 'string') return null;
+  const form = flag.integer ? /^\d+$/ : /^\d+(\.\d+)?$/;
+  const value = form.test(text) ? Number(text) : Number.NaN;
+  if (value >= flag.minimum && value <= flag.maximum) return value;
+  const kind = flag.integer ? 'an integer' : 'a number';
+  throw new OctavoError(
+    'usage',
+    `${flag.flag} ${clip(text)}: must be ${kind} from ${flag.minimum} to ${flag.maximum}`,
+    { param: flag.flag },
+  );
+}
+
+/**
+ * The candidate that differs from `word` by the fewest edits, if it is close enough to be a slip.
+ */
+export function nearest(word: string, candidates: readonly string[]): string | null {
+  // Longer input cannot be near any flag, and the distance costs length times length.
+  if (word.length > 64) return null;
+  let best: string | null = null;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word, candidate);
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Insertions, deletions and replacements that turn one text into the other (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j] + 1, next[j - 1] + 1));
+    }
+    row = next;
+  }
+  return row[b.length];
 }

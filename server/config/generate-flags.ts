@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import type { GrammarSpec } from '../../engine/protocol/request.js';
-import { type NumberFlag, parseNumber } from './number-flag.js';
+import { type NumberFlag, parseNumber } from './flags.js';
 
 /** How one answer is made, as far as the flags say. */
 export interface AnswerOptions {

@@ -1,9 +1,22 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 import type { Settings } from '../config/settings.js';
-import type { BlockRun } from './block-runs.js';
-import type { EndedRequest } from './ended-requests.js';
+import type { EndedRequest } from './history.js';
 import type { Sample, SampleField } from './sample.js';
+
+/**
+ * Blocks that follow each other and were allocated together: first block, count, state, place of
+ * the first in its sequence (the next ones have the next places; -1: none has), allocation time,
+ * parent of the first (each other's is the block before it).
+ */
+export type BlockRun = readonly [
+  first: number,
+  count: number,
+  state: number,
+  position: number,
+  bornAt: number,
+  parent: number,
+];
 
 /** The events of `/dashboard/events` and their data. */
 export interface DashboardEvents {

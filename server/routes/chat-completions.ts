@@ -11,13 +11,22 @@ import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
 import { toolCallWords } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
-import { toolFieldsOf, usesFunctions, withOlderNames } from '../openai/fields/function-fields.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
-import { ENDING_OF_PROMPT, endingOf } from '../openai/fields/prompt-ending.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf, isCompact } from '../openai/fields/structured-output.js';
-import { TEMPLATE_FIELDS, templateVariables } from '../openai/fields/template-variables.js';
-import { FUNCTION_FIELDS, TOOL_FIELDS } from '../openai/fields/tool-fields.js';
+import {
+  ENDING_OF_PROMPT,
+  endingOf,
+  TEMPLATE_FIELDS,
+  templateVariables,
+} from '../openai/fields/template-fields.js';
+import {
+  FUNCTION_FIELDS,
+  TOOL_FIELDS,
+  toolFieldsOf,
+  usesFunctions,
+  withOlderNames,
+} from '../openai/fields/tool-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { checkCommonFields, planRequests } from '../openai/plan.js';
 import { newRecord } from '../request-record.js';

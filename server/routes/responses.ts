@@ -10,7 +10,7 @@ import { bearerToken } from '../http/auth.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { ModelService, Models } from '../models.js';
-import { knowsEffort } from '../openai/fields/template-variables.js';
+import { knowsEffort } from '../openai/fields/template-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { planRequests } from '../openai/plan.js';
 import { answerResponse } from '../openai/responses/answer-response.js';

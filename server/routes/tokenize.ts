@@ -9,10 +9,14 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { type OneByOne, Turns } from '../http/turns.js';
 import type { Models } from '../models.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
-import { ENDING_OF_PROMPT, endingOf } from '../openai/fields/prompt-ending.js';
 import { checkTokenIds } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
-import { TEMPLATE_FIELDS, templateVariables } from '../openai/fields/template-variables.js';
+import {
+  ENDING_OF_PROMPT,
+  endingOf,
+  TEMPLATE_FIELDS,
+  templateVariables,
+} from '../openai/fields/template-fields.js';
 import { TOOL_FIELDS } from '../openai/fields/tool-fields.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
 import type { TypedApp } from './typed-app.js';

@@ -15,7 +15,7 @@ import { DockerfileParser } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
-import { warnOfUnknownVariables } from '../../server/config/unknown-variables.js';
+import { warnOfUnknownVariables } from '../../server/config/load-settings.js';
 import { hasProgram } from '../support/debian-programs.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

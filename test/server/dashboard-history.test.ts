@@ -1,8 +1,8 @@
 import { afterEach, expect, it } from 'vitest';
 import type { Clock, Timer } from '../../engine/clock.js';
 import type { FiguresEvent, ServerEvent } from '../../server/dashboard/events.js';
+import { Ring } from '../../server/dashboard/history.js';
 import { ProcessProbe } from '../../server/dashboard/process-probe.js';
-import { Ring } from '../../server/dashboard/ring.js';
 import { HISTORY_SECONDS, type SampleField } from '../../server/dashboard/sample.js';
 import { bytesOf } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';

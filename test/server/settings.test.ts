@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { defaultKvCacheBytes } from '../../engine/environment/available-memory.js';
 import { SETTING_GROUPS } from '../../engine/settings.js';
+import { nearest } from '../../server/config/flags.js';
 import { loadSettings } from '../../server/config/load-settings.js';
-import { nearest } from '../../server/config/nearest.js';
 import { listSettings } from '../../server/config/settings.js';
 
 test('defaults', () => {

@@ -4,8 +4,7 @@ import { type ImportedModel, STEP_OUTPUT } from '../../importer/imported-model.j
 import { rowTensors } from '../logits-tensors.js';
 import type { LoadedSegment } from '../segment-session.js';
 import { buildStepBatch } from '../step-batch.js';
-import { stepTensors, ZeroPoints } from '../step-tensors.js';
-import { take } from '../tensors.js';
+import { stepTensors, take, ZeroPoints } from '../tensors.js';
 import { type Company, everyRow, inCompany } from './companions.js';
 import { difference, putRows, type TokenPlace, takeRows, tokenPlace } from './token-rows.js';
 

@@ -1,11 +1,10 @@
-import { promptOf } from '../../../engine/generation/choice-index.js';
+import { byPrompt, promptOf } from '../../../engine/generation/choice-index.js';
 import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { AnswerFormat, Choice } from '../answer.js';
 import type { LogprobWriter, PlacedToken } from '../logprobs.js';
-import { bestOf } from './best-of.js';
 import { type Echo, placeTokens } from './echo.js';
 
 export interface CompletionFormatOptions {
@@ -99,3 +98,20 @@ const choice = (
 
 const shifted = (tokens: readonly ScoredToken[], characters: number): ScoredToken[] =>
   tokens.map((token) => ({ ...token, offset: token.offset + characters }));
+
+/**
+ * Of each prompt's candidates keeps the `n` with the highest log-probability per token, best first;
+ * equal ones keep their order. Where there is nothing to choose, all of them do: choice `i` is then
+ * the one of seed + `i`.
+ */
+export function bestOf(candidates: readonly Choice[], perPrompt: number, n: number): Choice[] {
+  if (perPrompt === n) return [...candidates];
+  return byPrompt(candidates, perPrompt).flatMap((of) =>
+    of.sort((a, b) => score(b) - score(a)).slice(0, n),
+  );
+}
+
+/** An empty completion says nothing that could be unlikely. */
+function score({ logprobSum, tokens }: Choice): number {
+  return tokens === 0 ? 0 : logprobSum / tokens;
+}

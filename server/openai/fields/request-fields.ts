@@ -1,5 +1,5 @@
 import { type TSchema, Type } from 'typebox';
-import { STRUCTURED_OUTPUT_FIELDS } from './structured-output-fields.js';
+import { STRUCTURED_OUTPUT_FIELDS } from './structured-output.js';
 
 /** Optional, and null counts as absent: clients send both. */
 export const Nullable = <Schema extends TSchema>(schema: Schema) =>

@@ -8,7 +8,7 @@ import { planTools, type ToolPlan } from '../../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { ModelService } from '../../models.js';
 import { grammarOf, isCompact } from '../fields/structured-output.js';
-import { templateVariables } from '../fields/template-variables.js';
+import { templateVariables } from '../fields/template-fields.js';
 import { checkCommonFields } from '../plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { type Item, toItems } from './items.js';

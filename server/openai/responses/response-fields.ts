@@ -2,8 +2,8 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
 import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
 import { COMMON_FIELDS, Count, Nullable } from '../fields/request-fields.js';
-import type { StructuredOutputSchema } from '../fields/structured-output-fields.js';
-import { TEMPLATE_FIELDS } from '../fields/template-variables.js';
+import type { StructuredOutputSchema } from '../fields/structured-output.js';
+import { TEMPLATE_FIELDS } from '../fields/template-fields.js';
 import {
   isEmptyList,
   type NeutralValues,

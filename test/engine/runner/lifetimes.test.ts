@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { freeBuffers } from '../../../engine/runner/free-buffers.js';
-import { lifetimes } from '../../../engine/runner/lifetimes.js';
+import { freeBuffers, lifetimes } from '../../../engine/runner/lifetimes.js';
 
 describe('lifetimes', () => {
   const segments = [

@@ -2,8 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { withKeysOfFile } from '../../../server/config/api-key-file.js';
-import { loadSettings } from '../../../server/config/load-settings.js';
+import { loadSettings, withKeysOfFile } from '../../../server/config/load-settings.js';
 import { runOctavo, startOctavo } from '../../support/octavo-process.js';
 
 function keyFile(text: string): string {
