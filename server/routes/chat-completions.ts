@@ -1,9 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
-import { renderMessages } from '../../engine/generation/chat-messages.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
-import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
-import { encodePrompt } from '../../engine/text/served-model.js';
+import { assertFewEnough } from '../../engine/text/assert-may-fit.js';
 import { areLarge, planTools } from '../../engine/tools/tool-plan.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
@@ -11,6 +9,7 @@ import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
 import { toolCallWords } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
+import { encodeFitting, planChat } from '../openai/chat/chat-prompt.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf, isCompact } from '../openai/fields/structured-output.js';
@@ -66,15 +65,13 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
       const tools = withOlderNames(body, () =>
         planTools(toolFields, served.chatTemplate, forms.tools, isCompact(body, service.settings)),
       );
-      const rendered = renderMessages(body.messages, served, {
+      const { prompt, message, grammar, checks } = planChat(body.messages, service, {
         ...endingOf(body),
-        tools: tools?.shown ?? null,
+        tools,
         variables: templateVariables(body, served.chatTemplate),
+        answer: grammarOf(body, service.settings),
       });
-      const wish = grammarOf(body, service.settings);
-      const { prompt, message, grammar, checks } = forms.plan(rendered, tools, wish);
-      assertMayFit(prompt.text, served.tokenizer, maxModelLength, 'messages');
-      const tokenIds = encodePrompt(prompt, served);
+      const tokenIds = encodeFitting(prompt, service, 'messages');
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,

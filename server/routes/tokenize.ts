@@ -2,12 +2,12 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { renderMessages } from '../../engine/generation/chat-messages.js';
 import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
-import { encodePrompt, type ServedModel } from '../../engine/text/served-model.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
 import { areLarge, assertFewValues } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { type OneByOne, Turns } from '../http/turns.js';
-import type { Models } from '../models.js';
+import type { ModelService, Models } from '../models.js';
+import { encodeFitting } from '../openai/chat/chat-prompt.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { checkTokenIds } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
@@ -53,10 +53,11 @@ export const DetokenizeSchema = Type.Object({
 
 export function addTokenizeRoutes(app: TypedApp, models: Models, largeTools: OneByOne): void {
   app.post('/tokenize', { schema: { body: TokenizeSchema } }, async ({ body }) => {
-    const { model, engine } = models.get(body.model);
+    const service = models.get(body.model);
+    const { model, engine } = service;
     refuseUnsupported(body, TokenizeSchema);
     if (areLarge(body.tools)) await largeTools.turn();
-    const tokens = encodeEither(body, model, engine.info.maxModelLength);
+    const tokens = encodeEither(body, service);
     return {
       count: tokens.length,
       max_model_len: engine.info.maxModelLength,
@@ -97,9 +98,9 @@ async function decodeInTurns(ids: readonly TokenId[], tokenizer: Tokenizer): Pro
  */
 function encodeEither(
   body: Static<typeof TokenizeSchema>,
-  model: ServedModel,
-  context: number,
+  { model, engine }: Pick<ModelService, 'model' | 'engine'>,
 ): TokenId[] {
+  const { maxModelLength: context } = engine.info;
   const { prompt, messages } = body;
   if (typeof prompt === 'string' && messages) {
     throw new OctavoError('invalid_request', 'give either prompt or messages, not both', {
@@ -122,6 +123,6 @@ function encodeEither(
     ...endingOf(body),
     variables: templateVariables(body, model.chatTemplate),
   });
-  assertMayFit(rendered.text, model.tokenizer, context, 'messages');
-  return encodePrompt(rendered, model, { addSpecialTokens: body.add_special_tokens === true });
+  const addSpecialTokens = body.add_special_tokens === true;
+  return encodeFitting(rendered, { model, engine }, 'messages', { addSpecialTokens });
 }

@@ -1,12 +1,12 @@
 import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
-import { renderMessages } from '../../../engine/generation/chat-messages.js';
 import type { MessagePlan } from '../../../engine/generation/message-form.js';
-import { assertFewEnough, assertMayFit, mayFit } from '../../../engine/text/assert-may-fit.js';
+import { assertFewEnough, mayFit } from '../../../engine/text/assert-may-fit.js';
 import { encodePrompt } from '../../../engine/text/served-model.js';
 import { planTools, type ToolPlan } from '../../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { ModelService } from '../../models.js';
+import { encodeFitting, planChat } from '../chat/chat-prompt.js';
 import { grammarOf, isCompact } from '../fields/structured-output.js';
 import { templateVariables } from '../fields/template-fields.js';
 import { checkCommonFields } from '../plan.js';
@@ -79,29 +79,20 @@ function prepare(body: ResponseBody, service: ModelService, responses: OwnRespon
     ...toItems(body.input, (id) => responses.item(id)),
   ];
   const { maxModelLength } = engine.info;
-  const plan = (items: readonly Item[]): MessagePlan => {
-    const rendered = renderMessages(toMessages(body.instructions ?? null, items), model, {
-      tools: tools?.shown ?? null,
-      variables,
-    });
-    return forms.plan(rendered, tools, answer);
-  };
-  const encode = (planned: MessagePlan): Prompt => ({
-    ...planned,
-    tokenIds: encodePrompt(planned.prompt, model),
-  });
+  const plan = (items: readonly Item[]): MessagePlan =>
+    planChat(toMessages(body.instructions ?? null, items), service, { tools, variables, answer });
   const encodeWhole = (items: readonly Item[]): Prompt => {
     assertFewEnough(writtenItems(items), maxModelLength, 'input');
     const planned = plan(items);
-    assertMayFit(planned.prompt.text, model.tokenizer, maxModelLength, 'input');
-    return encode(planned);
+    return { ...planned, tokenIds: encodeFitting(planned.prompt, service, 'input') };
   };
   if (body.truncation !== 'auto') return { input, prompt: encodeWhole(input), tools };
   const room = maxModelLength - (body.max_output_tokens ?? 1);
   const cut = encodeToFit(input, room, (items) => {
     if (writtenItems(items) > maxModelLength) return null;
     const planned = plan(items);
-    return mayFit(planned.prompt.text, model.tokenizer, maxModelLength) ? encode(planned) : null;
+    if (!mayFit(planned.prompt.text, model.tokenizer, maxModelLength)) return null;
+    return { ...planned, tokenIds: encodePrompt(planned.prompt, model) };
   });
   const prompt = cut ?? encodeWhole(input.slice(turnStarts(input).at(-1) ?? 0));
   return { input, prompt, tools };
