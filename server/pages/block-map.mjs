@@ -1,4 +1,4 @@
-/** @import { BlockRun } from '../dashboard/block-runs.js' */
+/** @import { BlockRun } from '../dashboard/events.js' */
 /** @import { Grid } from './block-grid.mjs' */
 import { gridFor } from './block-grid.mjs';
 import { color, onTheme } from './theme.mjs';

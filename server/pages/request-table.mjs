@@ -1,5 +1,5 @@
 /** @import { RequestEvent } from '../dashboard/events.js' */
-/** @import { EndedRequest } from '../dashboard/ended-requests.js' */
+/** @import { EndedRequest } from '../dashboard/history.js' */
 import { make } from './elements.mjs';
 import { age, perSecond } from './formats.mjs';
 import { RequestRow, shortId } from './request-row.mjs';
