@@ -40,7 +40,7 @@ import { addResponseRoutes } from './routes/responses.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import type { RequestTracer } from './tracing/request-tracer.js';
 
-/** How often slow senders are looked for. */
+/** Interval of the check for slow senders. */
 const RECEIVE_CHECK_MS = 1000;
 
 /** Bodies of the largest size that may be received at a time, in memory. */
@@ -56,11 +56,14 @@ export interface AppOptions {
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
-  /** The caller closes it; absent: nothing is traced. */
+  /** The caller closes it; absent for no tracing. */
   readonly tracer?: RequestTracer | null;
-  /** Where clients' budgets are counted; null: in this process. The caller closes it. */
+  /** Counts clients' budgets; null to count them in this process. The caller closes it. */
   readonly redis: Redis | null;
-  /** Where clients find it when another server passes requests on, such as `/llm`; requests come without it. */
+  /**
+   * Path prefix under which clients reach it through another server, such as `/llm`; requests
+   * arrive without it.
+   */
   readonly mountPath?: string;
 }
 
@@ -70,7 +73,10 @@ export interface BuiltApp {
   readonly models: Models;
 }
 
-/** Builds the HTTP side of a server; the caller listens, drains and closes. The engines stay the caller's. */
+/**
+ * Builds the HTTP side of a server; the caller listens, drains and closes. The engines stay the
+ * caller's.
+ */
 export function buildApp(options: AppOptions): BuiltApp {
   const { clock, logger, settings, randomSeed, mountPath = '' } = options;
   const shared = {
@@ -116,7 +122,7 @@ export function buildApp(options: AppOptions): BuiltApp {
   const app = fastify({
     bodyLimit: settings.maxBodySize,
     genReqId: requestId,
-    // While draining, a request still gets our own 503, and those in flight are finished.
+    // While draining, new requests get our own 503, and running ones are finished.
     return503OnClosing: false,
     clientErrorHandler: broken.answer,
     connectionTimeout: settings.unreadTimeout * 1000,
@@ -124,7 +130,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     http: {
       headersTimeout: settings.receiveTimeout * 1000,
       connectionsCheckingInterval: RECEIVE_CHECK_MS,
-      // Node's own answer to a request without it has no body.
+      // Node's own response to a request without a Host header has no body.
       requireHostHeader: false,
     },
     frameworkErrors: (error, _request, reply) => {

@@ -9,7 +9,7 @@ import { listenError } from './http/listen.js';
 /** How often engines are asked whether they still live. */
 const HEALTH_CHECK_MS = 250;
 
-/** Time for aborted requests to send their last words. */
+/** Time for aborted requests to send their last event. */
 const GRACE_MS = 500;
 
 export interface LifecycleOptions {
@@ -28,15 +28,15 @@ export interface LifecycleOptions {
 export interface RunningServer {
   /** The address for clients, e.g. `http://127.0.0.1:8000`. */
   readonly url: string;
-  /** Drains and closes; further calls change nothing. */
+  /** Drains and closes. Idempotent. */
   stop(): void;
   /** The process's exit code, once all is closed: 0 after `stop`, 1 after the engine has failed. */
   readonly ended: Promise<number>;
 }
 
 /**
- * Listens, and ends in order: refuse new work with 503, let what runs finish within the timeout, abort the rest, close
- * the server, then the engine.
+ * Listens, and ends in order: refuse new work with 503, let what runs finish within the timeout,
+ * abort the rest, close the server, then the engine.
  *
  * @throws OctavoError `port_in_use`; `usage` when the address cannot be used
  */
@@ -74,7 +74,7 @@ export async function startServer(options: LifecycleOptions): Promise<RunningSer
 
 const ignore = (_code: number): void => undefined;
 
-/** Takes in no more, lets what runs finish within the timeout, and aborts the rest. */
+/** Refuses new requests, lets running ones finish within the timeout, and aborts the rest. */
 export async function drain(
   options: Pick<LifecycleOptions, 'inFlight' | 'logger' | 'clock' | 'shutdownTimeoutSeconds'>,
 ): Promise<void> {
@@ -101,7 +101,8 @@ async function close(options: LifecycleOptions): Promise<void> {
   const { app, engines, logger, clock } = options;
   await drain(options);
   const closing = app.close();
-  // Answers are complete now; only connections that are kept open, or read by nobody, remain.
+  // All answers are complete now; only idle connections, and those whose clients do not read,
+  // remain.
   const kill = clock.startTimer(() => app.server.closeAllConnections(), GRACE_MS);
   await closing;
   kill.cancel();

@@ -15,7 +15,10 @@ import type { Admission } from './limits/admission.js';
 import { createAdmission, type RateLimits } from './limits/create-admission.js';
 import { ModelMetrics } from './metrics/model-metrics.js';
 
-/** What the caller has made of a model: its engine, its text, and what both were started with. They stay the caller's. */
+/**
+ * What the caller has made of a model: its engine, its text, and what both were started with. They
+ * stay the caller's.
+ */
 export interface ModelParts {
   readonly engine: Engine;
   readonly model: ServedModel;
@@ -111,7 +114,8 @@ export class Models {
   }
 
   /**
-   * What can be said before the body, and with it the model, is known. As `Admission.assertRoom`, for all models.
+   * What can be said before the body, and with it the model, is known. As `Admission.assertRoom`,
+   * for all models.
    *
    * @throws OctavoError `overloaded` when none of them has room
    */
@@ -129,7 +133,10 @@ export class Models {
   }
 }
 
-/** A text that changes when what computes the answers does: the version, the model, its number formats, its template. */
+/**
+ * A text that changes when what computes the answers does: the version, the model, its number
+ * formats, its template.
+ */
 function fingerprintOf(model: string, info: EngineInfo, settings: EngineSettings): string {
   const { dtype, kvDtype, quantize, quantizeNbits, chatTemplate, allowSpecialTokens } = settings;
   const all = {

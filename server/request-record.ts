@@ -3,7 +3,10 @@ import type { FirstTokenTimes } from '../engine/protocol/outputs.js';
 import type { Tokenizer } from '../engine/text/tokenizer.js';
 import type { TokenId } from '../scheduler/ids.js';
 
-/** What a request's log line and trace say about the work it caused; filled while it runs. Times are in milliseconds. */
+/**
+ * What a request's log line and trace say about the work it caused; filled while it runs. Times are
+ * in milliseconds.
+ */
 export interface GenerationRecord {
   id: string;
   model: string;
@@ -12,7 +15,10 @@ export interface GenerationRecord {
   completionTokens: number;
   cachedTokens: number;
   reasoningTokens: number;
-  /** From the arrival at the engine to the first step, and from there to the first token: of the completion that was first. */
+  /**
+   * From the arrival at the engine to the first step, and from there to the first token: of the
+   * completion that was first.
+   */
   queueMs: number | null;
   prefillMs: number | null;
   /** From the arrival at the server to the first token, and to the last. */
@@ -30,7 +36,10 @@ declare module 'fastify' {
     generation: GenerationRecord | null;
     /** What ended it, if that was no success. */
     failure: OctavoError | null;
-    /** First 8 hexadecimal digits of the SHA-256 of the key that it was sent with; null where no key is asked for. */
+    /**
+     * First 8 hexadecimal digits of the SHA-256 of the key that it was sent with; null where no key
+     * is asked for.
+     */
     keyFingerprint: string | null;
   }
 }

@@ -21,14 +21,15 @@ export interface SegmentRunnerOptions {
 }
 
 /**
- * Logits of one run of the last segment, at most: a prompt whose log-probabilities are wanted has a row for each token, and 512 rows of
- * 151,936 would be 311 MB, more than once. (Each run computes what follows the last attention again, for all tokens of the step.)
+ * Logits of one run of the last segment, at most: a prompt whose log-probabilities are wanted has a
+ * row for each token, and 512 rows of 151,936 would be 311 MB, more than once. (Each run computes
+ * what follows the last attention again, for all tokens of the step.)
  */
 const MAX_LOGIT_BYTES = 64 * 2 ** 20;
 
 /**
- * Runs an imported model: segment, attention, segment, attention, ..., ranked logits. The attention is owned by the runner
- * from its creation on.
+ * Runs an imported model: segment, attention, segment, attention, ..., ranked logits. The attention
+ * is owned by the runner from its creation on.
  */
 export class SegmentRunner implements ModelRunner {
   readonly #segments: readonly LoadedSegment[];
@@ -57,7 +58,10 @@ export class SegmentRunner implements ModelRunner {
     this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
   }
 
-  /** @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment, or tokens of different sequences would mix */
+  /**
+   * @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment, or tokens of
+   *   different sequences would mix
+   */
   static async create(
     model: ImportedModel,
     attention: PagedAttention,
@@ -95,7 +99,8 @@ export class SegmentRunner implements ModelRunner {
     }
     const start = this.#now();
     const answers: LogitsResult[] = [];
-    // In the middle of a long prompt nothing is asked, and nothing else reads what the last segment computes.
+    // In the middle of a long prompt nothing is asked, and nothing else reads what the last segment
+    // computes.
     for (const piece of piecesOf(query, this.#maxLogitRows)) {
       for (const [name, tensor] of rowTensors(piece)) tensors.set(name, tensor);
       await this.#run(this.#segments[this.#sites.length], tensors);

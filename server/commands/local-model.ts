@@ -17,10 +17,10 @@ import { servedModelFiles } from './served-model-files.js';
 
 type WorkerEngine = Awaited<ReturnType<typeof createWorkerEngine>>;
 
-/** What the answer took: for a line at its end. */
+/** An answer, with figures for the line after it. */
 export interface Answer {
   readonly text: string;
-  /** Tokens, tokens a second, and how long the first took. */
+  /** Number of tokens, tokens per second, and time to the first token. */
   readonly summary: string;
 }
 
@@ -36,8 +36,8 @@ export class LocalModel {
   }
 
   /**
-   * @param log told, a line at a time, what is done and what is odd
-   * @throws OctavoError what is wrong with the model or the settings
+   * @param log receives progress and warnings, one line at a time
+   * @throws OctavoError for errors of the model or the settings
    */
   static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
     warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
@@ -65,7 +65,7 @@ export class LocalModel {
     return this.#engine.info.maxModelLength;
   }
 
-  /** The tokens of a text that is continued as it stands. */
+  /** The tokens of a text that is continued without a chat template. */
   encode(text: string): readonly TokenId[] {
     return this.#model.tokenizer.encode(text, { addSpecialTokens: true });
   }
@@ -83,11 +83,13 @@ export class LocalModel {
   }
 
   /**
-   * Generates until the model ends, the tokens are used up, or the signal says so.
+   * Generates until the model ends, the token limit is reached, or the signal is aborted.
    *
-   * @param before the tokens that the text goes on behind; none for an answer
-   * @param write called with each piece; the next is computed meanwhile, and read when this has come back
-   * @throws OctavoError `context_length_exceeded`, `invalid_request` for a grammar, and what the engine throws
+   * @param before prompt tokens that the text continues; empty for an answer
+   * @param write called with each piece; the next is computed meanwhile, and read after this call
+   *   resolves
+   * @throws OctavoError `context_length_exceeded`, `invalid_request` for a grammar, and what the
+   *   engine throws
    */
   async answer(
     promptTokenIds: readonly TokenId[],
@@ -147,7 +149,7 @@ export class LocalModel {
 
 const UNOBSERVED = { output: () => undefined, end: () => undefined };
 
-/** Tokens per second, from the first token on: the prompt's time would blur it. */
+/** Tokens per second from the first token on, without the time of the prompt. */
 class Rate {
   readonly #startedAt = performance.now();
   #firstAt: number | null = null;

@@ -24,8 +24,8 @@ import { conversionProgress } from './progress-bar.js';
 import { servedModelFiles } from './served-model-files.js';
 
 /**
- * `octavo serve`: serves until SIGTERM or SIGINT. A second signal, or one that comes while the model is loaded, ends the process at once,
- * by that signal: a shell shows 128 plus its number.
+ * `octavo serve`: serves until SIGTERM or SIGINT. A second signal, or one that comes while the
+ * model is loaded, ends the process at once, by that signal: a shell shows 128 plus its number.
  *
  * @returns the exit code
  */
@@ -48,7 +48,7 @@ async function loadAndServe(
   logger: Logger,
   loading: LoadingServer,
 ): Promise<number> {
-  // Until something is served there is nothing to finish.
+  // Before the server runs, there are no requests to finish.
   let stop: (() => void) | null = null;
   let closeEngine = (): Promise<void> => Promise.resolve();
   onSignals((signal, isFirst) => {
@@ -124,7 +124,7 @@ async function loadAndServe(
   }
 }
 
-/** What the system allows; fewer than asked for are said. */
+/** The number of connections that the system allows; warns when it is lower than configured. */
 function possibleConnections({ maxConnections }: Settings, logger: Logger): number {
   const limits = readSystemLimits();
   const possible = connectionsWithin(limits, maxConnections);
@@ -136,7 +136,7 @@ function possibleConnections({ maxConnections }: Settings, logger: Logger): numb
   return possible;
 }
 
-/** Also into a pipe whose reader is gone. */
+/** Must not fail when stderr is a pipe without a reader. */
 function warnOnStderr(line: string): void {
   process.stderr.once('error', () => undefined);
   process.stderr.write(`${line}\n`);
@@ -169,17 +169,19 @@ function onSignals(handle: (signal: Signal, isFirst: boolean) => void): void {
   process.on('SIGTERM', () => listen('SIGTERM'));
 }
 
-/** The longest step that is waited for before the process ends by `process.exit`. */
+/** Milliseconds to wait for the running step before `process.exit`. */
 const LAST_STEP_MS = 2000;
 
 /**
- * Ends by the signal itself, which a shell shows as 128 plus its number. `process.exit` would stop the engine's thread first, and if ONNX
- * Runtime computes there, that throws where nobody can catch it: the process would abort.
+ * Ends the process by the signal itself, which a shell shows as 128 plus its number. `process.exit`
+ * would stop the engine's thread first; if ONNX Runtime is computing there, that throws an
+ * uncatchable exception, and the process aborts.
  */
 function endAtOnce(signal: Signal, closeEngine: () => Promise<void>): void {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-  // Still here: the system spares the first process of a container. Its engine ends by itself, between two steps.
+  // Still running: the system ignores the signal for the first process of a container. Its engine
+  // ends by itself, between two steps.
   const exit = (): never => process.exit(EXIT_CODES[signal]);
   setTimeout(exit, LAST_STEP_MS);
   void closeEngine().then(exit, exit);

@@ -23,8 +23,8 @@ export interface DashboardSources {
 }
 
 /**
- * The dashboard's past and its streams. A sample is taken each second, whether anybody watches or not; snapshots of blocks and requests
- * only while somebody does.
+ * The dashboard's history and its streams. A sample is taken each second, with or without readers;
+ * snapshots of blocks and requests are taken only while there are readers.
  */
 export class DashboardFeed {
   readonly #sources: DashboardSources;
@@ -32,7 +32,7 @@ export class DashboardFeed {
   readonly #sampler: Sampler;
   readonly #samples = new Ring<Sample>(HISTORY_SECONDS);
   readonly #timer: Timer;
-  /** What tells each stream's reader the news. */
+  /** For each stream, sends the new samples to its reader. */
   readonly #streams = new Map<SseStream, () => void>();
 
   constructor(sources: DashboardSources) {
@@ -47,7 +47,7 @@ export class DashboardFeed {
     }, SAMPLE_MS);
   }
 
-  /** Takes the reply over: it is a stream until its reader leaves, or the server closes. */
+  /** Takes over the reply, which is a stream until its reader leaves or the server closes. */
   add(reply: FastifyReply): void {
     const { clock, service } = this.#sources;
     const stream = new SseStream(reply, clock);
@@ -72,7 +72,10 @@ export class DashboardFeed {
     for (const stream of this.#streams.keys()) stream.end();
   }
 
-  /** Gives at each call what its reader does not have yet: at first all that is kept. */
+  /**
+   * Returns a function that gives, at each call, what the reader does not have yet; first the whole
+   * history.
+   */
   #newsForOne(): () => FiguresEvent {
     const { endedRequests, service } = this.#sources;
     let [samples, ended] = [0, 0];

@@ -30,20 +30,22 @@ export interface RequestHost {
   readonly logPrompts: boolean;
 }
 
-/** A request at work. */
+/** A running request. */
 export interface Running {
-  /** Aborts it, by whomever. */
+  /** Aborts it. */
   readonly controller: AbortController;
   /** Counts its answer until that is sent. */
   readonly output: OutputAccount;
 }
 
 /**
- * Does the engine work of one API request. While it runs the request counts as in flight; a client that leaves, or a server that
- * ends, aborts it through the controller's signal.
+ * Runs the engine work of one API request. Meanwhile, the request counts as in flight; a client
+ * that leaves, or a server that ends, aborts it through the controller's signal.
  *
- * @param work what it starts must end when the signal is aborted: that also happens when `work` has ended
- * @throws OctavoError `draining`, `engine_failed`, what admission refuses (`server/limits`), and what `work` throws
+ * @param work must end everything it starts when the signal is aborted, which also happens when
+ *   `work` has ended
+ * @throws OctavoError `draining`, `engine_failed`, what admission refuses (`server/limits`), and
+ *   what `work` throws
  */
 export async function runInFlight<Result>(
   host: RequestHost,
@@ -74,7 +76,7 @@ export async function runInFlight<Result>(
     }
   } finally {
     timer?.cancel();
-    // Streams with a read under way end only so; for those at their end it changes nothing.
+    // Ends streams with a pending read; has no effect on streams that have ended.
     controller.abort();
     host.inFlight.end(controller);
   }
@@ -98,7 +100,7 @@ function openOutput(
   return output;
 }
 
-/** A request that takes too long ends with an error, and its blocks are free for others. */
+/** Ends a request that takes too long with an error, which frees its blocks. */
 function abortInTime(
   { requestTimeout, clock }: RequestHost,
   arrivedAt: number,
@@ -116,7 +118,7 @@ function abortInTime(
 function abortOnDisconnect(reply: FastifyReply, controller: AbortController): void {
   const abort = (): void => controller.abort(closedBecause(reply));
   if (reply.raw.destroyed) abort();
-  // After a complete answer this comes too, and changes nothing.
+  // Also emitted after a complete answer, without effect.
   else reply.raw.once('close', abort);
 }
 

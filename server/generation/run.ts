@@ -10,7 +10,10 @@ import type { ModelService } from '../models.js';
 import { type GenerationRecord, notePrompts, noteTimes } from '../request-record.js';
 import type { RequestHost, Running } from './run-in-flight.js';
 
-/** From now on, the sequences of the requests compute no more than their client reads. To be called before they run. */
+/**
+ * From now on, the sequences of the requests compute no more than their client reads. To be called
+ * before they run.
+ */
 export function pauseUnread(
   { engine }: Pick<ModelService, 'engine'>,
   requests: readonly TextRequest[],
@@ -72,7 +75,8 @@ export async function* runRequests(
 }
 
 /**
- * Waits for the first output, so that what goes wrong before it still has a status of its own: a grammar that cannot be compiled.
+ * Waits for the first output, so that what goes wrong before it still has a status of its own: a
+ * grammar that cannot be compiled.
  *
  * @throws what goes wrong
  */

@@ -6,7 +6,7 @@ import type { GenerationRecord } from '../request-record.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { closedBecause } from './in-flight.js';
 
-/** Asked every few seconds by machines. */
+/** Routes that monitoring requests every few seconds. */
 const QUIET_ROUTES: ReadonlySet<string> = new Set(['/health', '/metrics']);
 
 const CLIENT_CLOSED = 499;
@@ -27,8 +27,9 @@ export interface LogContext {
 }
 
 /**
- * Counts, traces and logs a request when its response has left, or its connection has ended: one line each. Hijacked replies pass
- * here, too, which Fastify's own hook does not see. Keys are never logged, and texts only with `--log-prompts`.
+ * Counts, traces and logs a request when its response has left, or its connection has ended: one
+ * line each. Hijacked replies pass here, too, which Fastify's own hook does not see. Keys are never
+ * logged, and texts only with `--log-prompts`.
  */
 export function logWhenDone(
   context: LogContext,

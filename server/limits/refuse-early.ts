@@ -3,8 +3,8 @@ import type { InFlight } from '../http/in-flight.js';
 import type { Admission } from './admission.js';
 
 /**
- * A hook for routes that generate: says no before the body is read, parsed and tokenized, with the
- * least that a refusal can cost.
+ * A hook for generating routes that refuses before the body is read, parsed and tokenized, at the
+ * least possible cost.
  *
  * @returns a function that throws OctavoError `draining`, `overloaded`
  */

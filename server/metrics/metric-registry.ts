@@ -4,12 +4,14 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 export type { Counter, Gauge, Histogram } from 'prom-client';
 
-/** The one place that knows the metrics library. Every instance has a registry of its own. */
+/** The only user of the metrics library. Every instance has its own registry. */
 export class MetricRegistry {
   readonly #registry = new Registry();
   readonly #prefix: string;
 
-  /** @param prefix stands before the colon of each name, but not of Node's own and HTTP's metrics */
+  /**
+   * @param prefix stands before the colon of each name, but not of Node's own and HTTP's metrics
+   */
   constructor(prefix: string, labels: Readonly<Record<string, string>>) {
     this.#prefix = prefix;
     this.#registry.setDefaultLabels(labels);
@@ -38,7 +40,7 @@ export class MetricRegistry {
     return this.#registry.metrics();
   }
 
-  /** A gauge that is read when somebody asks. */
+  /** A gauge that is read when `/metrics` is requested. */
   gauge(name: string, help: string, read: () => number): Gauge {
     return new Gauge({
       name: this.#name(name),
@@ -50,7 +52,7 @@ export class MetricRegistry {
     });
   }
 
-  /** A gauge whose news is in its labels; its value is 1. */
+  /** A gauge with its information in labels; its value is 1. */
   info(name: string, help: string, labels: Readonly<Record<string, string>>): void {
     const labelNames = Object.keys(labels);
     new Gauge({ name: this.#name(name), help, labelNames, registers: [this.#registry] }).set(
@@ -69,7 +71,7 @@ export class MetricRegistry {
     });
   }
 
-  /** A counter that somebody else counts, and that is read when somebody asks. */
+  /** A counter that is kept elsewhere, and read when `/metrics` is requested. */
   readCounter(name: string, help: string, read: () => number): void {
     new Counter({
       name: `${this.#name(name)}_total`,

@@ -13,7 +13,10 @@ export interface ModelMetricsOptions {
   readonly prefix: string;
 }
 
-/** What `/metrics` shows of one model: its engine, its requests and their tokens, with its name as a label. */
+/**
+ * What `/metrics` shows of one model: its engine, its requests and their tokens, with its name as a
+ * label.
+ */
 export class ModelMetrics {
   readonly registry: MetricRegistry;
   /** On all metrics of this model. `engine` is vLLM's: a model has one here. */

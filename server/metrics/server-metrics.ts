@@ -2,7 +2,7 @@ import type { OctavoError } from '../../engine/errors.js';
 import { type Counter, MetricRegistry, renderAll } from './metric-registry.js';
 import type { ModelMetrics } from './model-metrics.js';
 
-/** Errors that turn a request away before it runs, though it is well formed. */
+/** Errors that refuse a well-formed request before it runs. */
 export const REJECTIONS = [
   'draining',
   'overloaded',
@@ -15,7 +15,7 @@ type Rejection = (typeof REJECTIONS)[number];
 const isRejection = (kind: OctavoError['kind']): kind is Rejection =>
   (REJECTIONS as readonly string[]).includes(kind);
 
-/** Hears of what the metrics count, when they do. */
+/** Listens to the events that the metrics count. */
 export interface HttpListener {
   /** @param ofApi of a route that does the server's work, not of one that shows how it does */
   answered(status: number, ofApi: boolean): void;
@@ -23,8 +23,9 @@ export interface HttpListener {
 }
 
 /**
- * All that `/metrics` shows, with vLLM's names so that its dashboards work: of HTTP and the process here, and of each model by its own
- * metrics. What concerns the whole server has the model's labels where one model is served, and none where there are several.
+ * All that `/metrics` shows, with vLLM's names so that its dashboards work: of HTTP and the process
+ * here, and of each model by its own metrics. What concerns the whole server has the model's labels
+ * where one model is served, and none where there are several.
  */
 export class ServerMetrics {
   readonly #registry: MetricRegistry;
@@ -43,7 +44,7 @@ export class ServerMetrics {
       'Requests that were turned away before they ran',
       ['reason'],
     );
-    // A counter that begins with its first event shows no growth by it.
+    // Starts counters at 0: a counter that appears with its first event shows no increase.
     for (const reason of REJECTIONS) this.#rejections.inc({ reason }, 0);
     this.#http = this.#registry.counter(
       'http_requests',
@@ -65,7 +66,7 @@ export class ServerMetrics {
     for (const listener of this.#listeners) listener.answered(status, route.startsWith('/v1/'));
   }
 
-  /** Counts an error if it turned a request away. */
+  /** Counts an error if it refused a request. */
   countRejection(error: OctavoError): void {
     const { kind } = error;
     if (!isRejection(kind)) return;
@@ -73,7 +74,7 @@ export class ServerMetrics {
     for (const listener of this.#listeners) listener.rejected(kind);
   }
 
-  /** @returns what ends it */
+  /** @returns a function that removes the listener */
   listen(listener: HttpListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

@@ -10,7 +10,9 @@ import { type App, type BuiltApp, buildApp } from '../app.js';
 import { type Settings, SettingsSchema } from '../config/settings.js';
 import { drain } from '../lifecycle.js';
 
-/** Settings of the server that mean something inside of another one. Bounds and defaults are those of the flags. */
+/**
+ * Settings of the server that apply inside another one. Bounds and defaults are those of the flags.
+ */
 export type MountSettings = Partial<
   Pick<
     Settings,
@@ -54,14 +56,17 @@ const MOUNT_SETTINGS: readonly (keyof MountSettings)[] = [
   'metricsPrefix',
 ];
 
-/** The engine that is served (it stays the caller's), or how to make one: of the embedded model, without options. */
+/**
+ * The engine to serve (which the caller owns), or options to create one; without options, the
+ * embedded model's.
+ */
 export interface MountOptions extends MountSettings, CreateEngineOptions {
   readonly engine?: OctavoEngine;
 }
 
 /** The whole API and its pages, to be reached through another server. */
 export class MountedServer {
-  /** Resolves when requests are served; rejects with what keeps the engine from being loaded. */
+  /** Resolves when requests are served; rejects with the reason why the engine cannot be loaded. */
   readonly ready: Promise<App>;
   /** Bytes of a request's body. */
   readonly maxBodySize: number;
@@ -73,8 +78,9 @@ export class MountedServer {
   #closing: Promise<void> | null = null;
 
   /**
-   * @param mountPath where it is reached, such as `/llm`; '' at the root. Requests come without it
-   * @param logger null: nothing is logged
+   * @param mountPath path at which it is reached, such as `/llm`; '' at the root. Requests arrive
+   *   without it
+   * @param logger null for no logging
    * @param prepare called with the app before it is ready
    * @throws OctavoError `invalid_request` for options that are not allowed
    */
@@ -117,14 +123,14 @@ export class MountedServer {
       return built;
     };
     this.ready = this.#start(engine ?? null, { ...ofEngine, ...watchers(log, progress) }, build);
-    // Requests are told; whoever waits for `ready` is, too.
+    // Requests and callers that await `ready` get the error.
     this.ready.catch(() => undefined);
   }
 
   /**
-   * What answers requests.
+   * The app that answers requests.
    *
-   * @throws OctavoError `loading`, or what has kept the engine from being loaded
+   * @throws OctavoError `loading`, or the reason why the engine cannot be loaded
    */
   get app(): App {
     if (this.#failure) throw this.#failure;
@@ -132,7 +138,10 @@ export class MountedServer {
     return this.#built.app;
   }
 
-  /** Takes in no more, lets what runs finish within the shutdown timeout, and ends an engine that it has made. Idempotent. */
+  /**
+   * Refuses new requests, lets running ones finish within the shutdown timeout, and closes an
+   * engine that it created. Idempotent.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -19,7 +19,7 @@ import type { StreamOptionsSchema } from './fields/request-fields.js';
 
 type StreamOptions = Static<typeof StreamOptionsSchema>;
 
-/** Token counts of a request as the API shows them. */
+/** Token counts of a request, in the API's form. */
 export interface Usage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
@@ -28,7 +28,7 @@ export interface Usage {
   readonly completion_tokens_details: { readonly reasoning_tokens: number };
 }
 
-/** All of one choice. */
+/** One complete choice. */
 export interface Choice {
   text: string;
   readonly events: MessageEvent[];
@@ -42,13 +42,13 @@ export interface Choice {
   stopReason: string | TokenId | null;
 }
 
-/** How an endpoint words its answer. */
+/** The wire format of an endpoint's answer. */
 export interface AnswerFormat {
   /** Parts that all chunks share: id, object, created, model. */
   readonly head: object;
-  /** What only the chunks of the opening say, beside the head. */
+  /** Fields that only the opening chunks have, besides the head. */
   readonly openingHead?: object;
-  /** Chunks that go out before anything is generated. */
+  /** Chunks that are sent before anything is generated. */
   opening(): object[][];
   /** Chunks for one delta, as their `choices`; none while text is held back. */
   chunks(delta: ChoiceDelta): object[][];
@@ -61,10 +61,12 @@ export function newId(prefix: string): string {
 }
 
 /**
- * Runs the choices of one API request and answers it, as a stream or whole. A client that leaves aborts all of them.
+ * Runs the choices of one API request and answers it, as a stream or whole. A client that leaves
+ * aborts all of them.
  *
  * @returns the body of the answer, or undefined when it has been streamed
- * @throws OctavoError what the engine throws, unless the stream has begun: the error is then its last event
+ * @throws OctavoError what the engine throws, unless the stream has begun: the error is then its
+ *   last event
  */
 export async function answer(
   host: RequestHost,
@@ -74,7 +76,7 @@ export async function answer(
   options: {
     /** One for each prompt; usage counts a prompt once. */
     readonly requests: readonly TextRequest[];
-    /** Of the grammar that they share. */
+    /** Checks of the grammar that they share. */
     readonly checks: readonly GrammarCheck[];
     readonly format: AnswerFormat;
     readonly stream: boolean;
@@ -145,7 +147,7 @@ async function stream(
 ): Promise<void> {
   const includeUsage = options?.include_usage === true;
   const isContinuous = options?.continuous_usage_stats === true;
-  // The same in all chunks of a stream, so written once.
+  // The same in all chunks of a stream, so serialized once.
   const head = JSON.stringify(format.head).slice(1, -1);
   const send = (choices: object[], withUsage: boolean, more: object = {}): Promise<void> => {
     const usage = withUsage ? usageOf(record) : null;

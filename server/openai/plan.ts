@@ -53,7 +53,8 @@ export interface EngineWishes
  * One engine request for each prompt.
  *
  * @param prompts `maxTokens` 0 wants the prompt's log-probabilities only
- * @throws OctavoError `invalid_request` for a bias on a token that is none, and for more tokens at least than at most
+ * @throws OctavoError `invalid_request` for a bias on a token that is none, and for more tokens at
+ *   least than at most
  */
 export function planRequests(
   id: string,

@@ -82,7 +82,10 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
   );
 }
 
-/** @throws OctavoError `invalid_request` for an empty input, `context_length_exceeded` for one that does not fit */
+/**
+ * @throws OctavoError `invalid_request` for an empty input, `context_length_exceeded` for one that
+ *   does not fit
+ */
 async function encodeInput(
   body: Static<typeof EmbeddingSchema>,
   service: ModelService,

@@ -7,7 +7,7 @@ import type { ServerMetrics } from '../metrics/server-metrics.js';
 import type { Models } from '../models.js';
 import type { TypedApp } from './typed-app.js';
 
-/** Routes for those who run the server: no key needed, except for /metrics and the like being reachable at all. */
+/** Routes for operators. */
 export function addOperationsRoutes(
   app: TypedApp,
   models: Models,
@@ -22,7 +22,7 @@ export function addOperationsRoutes(
       inFlight.assertAdmitting();
       return { status: 'ok' };
     } catch (error) {
-      // Not ready, for whatever reason, is 503 to those who ask for health.
+      // For health checks, any state other than ready is a 503.
       reply.header('retry-after', '1');
       return reply.code(503).send(errorBody(toOctavoError(error)));
     }

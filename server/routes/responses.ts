@@ -41,7 +41,10 @@ export function addResponseRoutes(
     maxResponses: settings.maxStoredResponses,
     maxBytes: settings.storedResponsesMemory,
   });
-  /** With keys, a response is private to the key that made it. Without, there is nobody to tell from others. */
+  /**
+   * With keys, a response is private to the key that created it. Without keys, clients cannot be
+   * distinguished.
+   */
   const responsesOf = (request: Pick<FastifyRequest, 'headers'>): OwnResponses =>
     store.of(settings.apiKey.length === 0 ? '' : (bearerToken(request) ?? ''));
   addStoredResponseRoutes(app, responsesOf);

@@ -25,7 +25,10 @@ const FIELDS = {
   model: COMMON_FIELDS.model,
   prompt: Nullable(Type.String()),
   messages: Nullable(MessagesSchema),
-  /** By default for a prompt, but not for messages: chat templates write the special tokens themselves. */
+  /**
+   * By default for a prompt, but not for messages: chat templates write the special tokens
+   * themselves.
+   */
   add_special_tokens: Nullable(Type.Boolean()),
   return_token_strs: Nullable(Type.Boolean()),
   /** With messages, like the following; see chat completions. */
@@ -92,9 +95,11 @@ async function decodeInTurns(ids: readonly TokenId[], tokenizer: Tokenizer): Pro
 }
 
 /**
- * As with the endpoints that generate, a text or a conversation must be one that might fit the context.
+ * As with the endpoints that generate, a text or a conversation must be one that might fit the
+ * context.
  *
- * @throws OctavoError `invalid_request` unless there is either a prompt or messages, `context_length_exceeded`
+ * @throws OctavoError `invalid_request` unless there is either a prompt or messages,
+ *   `context_length_exceeded`
  */
 function encodeEither(
   body: Static<typeof TokenizeSchema>,

@@ -31,7 +31,8 @@ const UNITS_PER_TURN = 16_384;
  *
  * @param options `param` is the field that the prompts came in
  * @param reply of the request: when its client has left, the rest is not done
- * @throws OctavoError `invalid_request` for an id outside the vocabulary, `context_length_exceeded`, `client_closed`
+ * @throws OctavoError `invalid_request` for an id outside the vocabulary,
+ *   `context_length_exceeded`, `client_closed`
  */
 export async function encodePrompts(
   prompt: Static<typeof PromptSchema>,

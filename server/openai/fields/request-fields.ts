@@ -9,7 +9,10 @@ export const Nullable = <Schema extends TSchema>(schema: Schema) =>
 export const Count = (minimum: number) =>
   Type.Integer({ minimum, maximum: Number.MAX_SAFE_INTEGER });
 
-/** OpenAI's and vLLM's int64. Beyond 2^53, JSON's numbers come rounded to the nearest that JavaScript has. */
+/**
+ * OpenAI's and vLLM's int64. Beyond 2^53, JSON's numbers come rounded to the nearest that
+ * JavaScript has.
+ */
 const Int64 = Type.Integer({ minimum: -(2 ** 63), maximum: 2 ** 63 });
 
 const StopString = Type.String({ minLength: 1 });
@@ -30,7 +33,7 @@ const SAMPLING_FIELDS = {
   typical_p: Nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
   presence_penalty: Nullable(Type.Number({ minimum: -2, maximum: 2 })),
   frequency_penalty: Nullable(Type.Number({ minimum: -2, maximum: 2 })),
-  /** Far from 1 it only overflows: nobody means it. */
+  /** Bounded, because larger penalties overflow float32. */
   repetition_penalty: Nullable(Type.Number({ minimum: 0.01, maximum: 100 })),
   /** Keys are token ids. */
   logit_bias: Nullable(Type.Record(Type.String(), Type.Number({ minimum: -100, maximum: 100 }))),
@@ -71,17 +74,27 @@ export const COMMON_FIELDS = {
   ...SAMPLING_FIELDS,
   ...ENDING_FIELDS,
   n: Nullable(Type.Integer({ minimum: 1, maximum: 128 })),
-  /** vLLM's: log-probabilities of the prompt's tokens, with so many of the likeliest at each place. */
+  /**
+   * vLLM's: log-probabilities of the prompt's tokens, with so many of the likeliest at each place.
+   */
   prompt_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   /** vLLM's: log-probabilities name tokens as `token_id:7`. */
   return_tokens_as_token_ids: Nullable(Type.Boolean()),
-  /** Smaller is earlier; without effect unless the server runs with --scheduling-policy priority. */
+  /**
+   * Smaller is earlier; without effect unless the server runs with --scheduling-policy priority.
+   */
   priority: Nullable(Int64),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
-  /** Requests with one key begin alike; without effect unless the server runs with --eviction-policy predicted. */
+  /**
+   * Requests with one key begin alike; without effect unless the server runs with --eviction-policy
+   * predicted.
+   */
   prompt_cache_key: Nullable(Type.String({ maxLength: 1024 })),
-  /** 24h: the prefix is kept for later requests; without effect unless the server runs with --eviction-policy predicted. */
+  /**
+   * 24h: the prefix is kept for later requests; without effect unless the server runs with
+   * --eviction-policy predicted.
+   */
   prompt_cache_retention: Nullable(Type.Enum(['in_memory', 'in-memory', '24h'])),
   ...STRUCTURED_OUTPUT_FIELDS,
   ...IGNORED_FIELDS,

@@ -53,7 +53,10 @@ export function samplingParams(
   };
 }
 
-/** A seed for any int64: all that JavaScript's numbers hold exactly are their own; the upper bits of others are mixed in. */
+/**
+ * A seed for any int64: all that JavaScript's numbers hold exactly are their own; the upper bits of
+ * others are mixed in.
+ */
 function foldSeed(seed: number): number {
   if (Number.isSafeInteger(seed) && seed >= 0) return seed;
   const bits = BigInt.asUintN(64, BigInt(seed));

@@ -39,7 +39,10 @@ export interface AnswerOptions {
   readonly newCallId: () => string;
   /** Null: no log-probabilities are shown. Of answers that are text from end to end only. */
   readonly writeLogprobs: ((tokens: readonly ScoredToken[]) => object[]) | null;
-  /** Called with the finished response before the client sees it, so that it can be continued at once. */
+  /**
+   * Called with the finished response before the client sees it, so that it can be continued at
+   * once.
+   */
   readonly keep: (response: ResponseObject) => void;
 }
 
@@ -47,7 +50,8 @@ export interface AnswerOptions {
  * Generates a response and answers with it: whole, or as named events with sequence numbers.
  *
  * @returns the response, or undefined when it has been streamed
- * @throws OctavoError what the engine throws, unless the stream has begun: it then ends with `response.failed`
+ * @throws OctavoError what the engine throws, unless the stream has begun: it then ends with
+ *   `response.failed`
  */
 export async function answerResponse(
   host: RequestHost,
