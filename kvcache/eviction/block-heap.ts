@@ -6,7 +6,8 @@ const NOT_QUEUED = -1;
  * Blocks by rank: a binary min-heap over typed arrays that knows where each block is, so that a hit
  * takes one out of the middle in O(log n). Among equal ranks, the block that was added first is
  * taken first: a sequence releases its last block first, so the tail of a chain is reused before
- * its head.
+ * its head. Blocks without content (rank -Infinity) go in the opposite order, as a stack: the
+ * memory that was used last is used again first, and a new pool gives its blocks from 0 on.
  */
 export class BlockHeap {
   /** Blocks; entry 0 has the smallest rank. */
@@ -14,7 +15,7 @@ export class BlockHeap {
   /** By block: its index in the heap. */
   readonly #places: Int32Array;
   readonly #ranks: Float64Array;
-  /** By block: the number of blocks added before it. */
+  /** By block: the number of blocks added before it; negative for one without content. */
   readonly #arrivals: Float64Array;
   #size = 0;
   #arrived = 0;
@@ -43,7 +44,8 @@ export class BlockHeap {
   push(block: BlockId, rank: number): void {
     if (this.has(block)) throw new Error(`block ${block} is in the heap already`);
     this.#ranks[block] = rank;
-    this.#arrivals[block] = this.#arrived++;
+    const arrival = this.#arrived++;
+    this.#arrivals[block] = rank === Number.NEGATIVE_INFINITY ? -arrival : arrival;
     this.#put(block, this.#size);
     this.#size += 1;
     this.#rise(block);

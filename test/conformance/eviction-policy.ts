@@ -93,6 +93,13 @@ export function describeEvictionPolicy(
       );
     });
 
+    it('gives blocks without content as a stack: what was used last is used again first', () => {
+      const policy = create(BLOCKS, historyOf(BLOCKS));
+      const ids = Array.from({ length: BLOCKS }, (_, i) => i as BlockId);
+      for (const id of ids) policy.add(id, false);
+      expect(ids.map(() => policy.takeNext())).toEqual(ids.toReversed());
+    });
+
     it('keeps no block of a chain beyond the one before it, and none in use is taken', () => {
       fc.assert(
         fc.property(fc.array(request, { maxLength: 40 }), (requests) => {
