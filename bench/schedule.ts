@@ -5,6 +5,7 @@ import { PLAIN_REQUEST } from '../engine/protocol/request.js';
 import { buildStepBatch } from '../engine/runner/step-batch.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import { BlockHistory } from '../kvcache/block-history.js';
+import { createEviction } from '../kvcache/eviction/create-eviction.js';
 import { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { Scheduler } from '../scheduler/scheduler.js';
@@ -63,6 +64,8 @@ async function measure(numSequences: number): Promise<Cell[]> {
     blockSize: BLOCK_SIZE,
     enablePrefixCaching: true,
     history,
+    // The server's default.
+    eviction: createEviction('predicted', { numBlocks, blockSize: BLOCK_SIZE, history }),
   });
   const scheduler = new Scheduler(
     {
