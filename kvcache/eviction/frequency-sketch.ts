@@ -2,13 +2,10 @@ import type { BlockHash } from '../ids.js';
 
 const ROWS = 4;
 const MOST = 15;
-/** Bits of six that a base64 character stands for, by its character code. */
+const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+/** By character code: the six bits that a base64 character stands for. */
 const SIXES = new Uint8Array(128);
-for (const [value, character] of [
-  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
-].entries()) {
-  SIXES[character.charCodeAt(0)] = value;
-}
+for (let value = 0; value < BASE64.length; value++) SIXES[BASE64.charCodeAt(value)] = value;
 
 /**
  * A uniform number of 30 bits from the five characters of a hash that begin at `start`: hashes are
