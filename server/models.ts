@@ -61,7 +61,10 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
       { ...shared.settings, ...settings },
       shared.rateLimits,
       logger,
-      () => engine.stats,
+      () => ({
+        ...engine.stats,
+        memoryInUse: engine.stats.usedBlocks / engine.info.numBlocks,
+      }),
       () => clock.now(),
       shared.random,
     ),

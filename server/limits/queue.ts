@@ -21,6 +21,9 @@ const FORECAST_MS = 20;
 /** A client that has so many times as much waiting as is free gets no more. */
 const SHARE_OF_FREE = 3;
 
+/** Share of the blocks in use from which on sequences may wait for memory. */
+const FULL = 0.5;
+
 /** Of the requests that are let in, so many may wait for longer than the limit. */
 const LATE_SHARE = 0.01;
 
@@ -38,10 +41,14 @@ export interface QueueLimits {
   readonly slots: number;
 }
 
-/** Numbers of sequences in the engine. */
+/** What the engine has to do. */
 export interface EngineLoad {
+  /** Sequences. */
   readonly running: number;
+  /** Sequences. */
   readonly waiting: number;
+  /** Share of the KV cache's blocks that sequences hold, 0 to 1. */
+  readonly memoryInUse: number;
 }
 
 /** A request that the queue counts. */
@@ -74,8 +81,7 @@ export class Queue {
    */
   readonly #alive = new Map<QueuedRequest, number>();
   /**
-   * Sequences that run while others wait: fewer than may where the KV cache, or the tokens of a
-   * step, hold no more.
+   * Sequences that run while others wait: fewer than may where the KV cache holds no more.
    */
   #slots: number;
   #samples = 0;
@@ -222,8 +228,10 @@ export class Queue {
    */
   #measureSlots(): void {
     this.#samples = Math.min(this.#samples + 1, Math.max(MIN_SAMPLES, this.#limits.slots));
-    const { running, waiting } = this.#load();
-    const slots = waiting > 0 ? Math.max(1, running) : this.#limits.slots;
+    const { running, waiting, memoryInUse } = this.#load();
+    // Where sequences have just ended together, others wait for the next step, not for a slot.
+    const isFull = waiting > 0 && memoryInUse >= FULL;
+    const slots = isFull ? Math.max(1, running) : this.#limits.slots;
     this.#slots += (slots - this.#slots) / this.#samples;
   }
 

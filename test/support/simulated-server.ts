@@ -61,7 +61,7 @@ export function simulate(
   let ms = 0;
   const running: Running[] = [];
   const waiting: Running[] = [];
-  const load = () => ({ running: running.length, waiting: waiting.length });
+  const load = () => ({ running: running.length, waiting: waiting.length, memoryInUse: 0.9 });
   const queue = new Queue(limits, load, () => ms, draw);
   const outcome = { admitted: [] as Admission[], refused: [] as Outcome['refused'][number][] };
   let [busy, time] = [0, 0];

@@ -17,11 +17,14 @@ interface Entry extends QueuedRequest {
 /** What a request may generate, and generates. */
 const TOKENS = 100;
 
+/** All run that may, and one waits for memory. */
+const BUSY: EngineLoad = { running: 4, waiting: 1, memoryInUse: 0.9 };
+
 /** A queue with a clock of its own, in front of an engine whose load is set by hand. */
 class Setting {
   readonly queue: Queue;
   ms = 0;
-  load: EngineLoad = { running: 0, waiting: 0 };
+  load: EngineLoad = { running: 0, waiting: 0, memoryInUse: 0 };
 
   constructor(limits: Partial<QueueLimits>, random = 0) {
     this.queue = new Queue(
@@ -135,7 +138,7 @@ describe('by time', () => {
    * Four slots that are held for `heldMs` each, measured; all are taken by requests without a token
    * yet, and none waits.
    */
-  function measured(heldMs: number, load: EngineLoad = { running: 4, waiting: 1 }, random = 0) {
+  function measured(heldMs: number, load: EngineLoad = BUSY, random = 0) {
     const setting = new Setting(LIMITS, random);
     setting.load = load;
     for (let i = 0; i < 40; i++) {
@@ -242,9 +245,16 @@ describe('by time', () => {
   });
 
   it('knows that fewer run than may where the cache holds no more', () => {
-    const { queue } = measured(400, { running: 2, waiting: 9 });
+    const { queue } = measured(400, { running: 2, waiting: 9, memoryInUse: 0.9 });
     // Two run, two wait.
     expect(queue.expectedSeconds).toBeCloseTo(0.8, 1);
+  });
+
+  it('does not take sequences that end together for a lack of slots', () => {
+    const { queue } = measured(400, { running: 1, waiting: 3, memoryInUse: 0.1 });
+    expect(queue.expectedSeconds).toBeCloseTo(0.4, 1);
+    // The next one is the first to wait.
+    queue.assertRoom('client');
   });
 
   it('follows a load that changes', () => {
