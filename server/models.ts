@@ -61,10 +61,10 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
       { ...shared.settings, ...settings },
       shared.rateLimits,
       logger,
-      () => ({
-        ...engine.stats,
-        memoryInUse: engine.stats.usedBlocks / engine.info.numBlocks,
-      }),
+      () => {
+        const { running, waiting, usedBlocks } = engine.stats;
+        return { running, waiting, memoryInUse: usedBlocks / engine.info.numBlocks };
+      },
       () => clock.now(),
       shared.random,
     ),

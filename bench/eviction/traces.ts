@@ -73,6 +73,20 @@ export function chat(seed: number): Trace {
   );
 }
 
+/** Request `i`: a question behind a text that others share, and its answer; both come once. */
+function ask(
+  trace: TraceBuilder,
+  random: RandomStream,
+  i: number,
+  text: Segment,
+  questionTokens: number,
+  key?: string,
+): void {
+  const question = { name: `question ${i}`, tokens: questionTokens };
+  const answer = { name: `answer ${i}`, tokens: length(random, 120, 0.7, 600) };
+  trace.add([text, question], answer, key);
+}
+
 /** Applications whose long system prompts all their users share; questions are asked once. */
 export function systemPrompts(seed: number): Trace {
   const trace = new TraceBuilder();
@@ -83,9 +97,7 @@ export function systemPrompts(seed: number): Trace {
   }));
   for (let i = 0; i < 2500; i++) {
     const system = prompts[zipf(random, prompts.length, 0.8)];
-    const question = { name: `question ${i}`, tokens: length(random, 120, 0.8, 1500) };
-    const answer = { name: `answer ${i}`, tokens: length(random, 120, 0.7, 600) };
-    trace.add([system, question], answer, system.name);
+    ask(trace, random, i, system, length(random, 120, 0.8, 1500), system.name);
   }
   return trace.build('system prompts', '80 system prompts of 900 tokens, chosen by Zipf (0.8)');
 }
@@ -134,9 +146,7 @@ export function documents(seed: number): Trace {
     }
     const pick = random.integer(0, open.length);
     const { document } = open[pick];
-    const question = { name: `question ${i}`, tokens: length(random, 40, 0.6, 300) };
-    const answer = { name: `answer ${i}`, tokens: length(random, 120, 0.7, 600) };
-    trace.add([document, question], answer);
+    ask(trace, random, i, document, length(random, 40, 0.6, 300));
     open[pick].left -= 1;
     if (open[pick].left <= 0) open.splice(pick, 1);
   }
@@ -158,9 +168,7 @@ export function floods(seed: number): Trace {
       trace.add([once], { name: `answer ${i}`, tokens: length(random, 40, 0.6, 200) });
     } else {
       const system = prompts[zipf(random, prompts.length, 0.6)];
-      const question = { name: `question ${i}`, tokens: length(random, 100, 0.8, 1000) };
-      const answer = { name: `answer ${i}`, tokens: length(random, 120, 0.7, 600) };
-      trace.add([system, question], answer, system.name);
+      ask(trace, random, i, system, length(random, 100, 0.8, 1000), system.name);
     }
   }
   return trace.build(

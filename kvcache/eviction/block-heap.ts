@@ -2,12 +2,15 @@ import type { BlockId } from '../ids.js';
 
 const NOT_QUEUED = -1;
 
+/** Rank of blocks without content: before all others. */
+export const WITHOUT_CONTENT = Number.NEGATIVE_INFINITY;
+
 /**
  * Blocks by rank: a binary min-heap over typed arrays that knows where each block is, so that a hit
  * takes one out of the middle in O(log n). Among equal ranks, the block that was added first is
  * taken first: a sequence releases its last block first, so the tail of a chain is reused before
- * its head. Blocks without content (rank -Infinity) go in the opposite order, as a stack: the
- * memory that was used last is used again first, and a new pool gives its blocks from 0 on.
+ * its head. Blocks without content go in the opposite order, as a stack: the memory that was used
+ * last is used again first, and a new pool gives its blocks from 0 on.
  */
 export class BlockHeap {
   /** Blocks; entry 0 has the smallest rank. */
@@ -42,13 +45,11 @@ export class BlockHeap {
   }
 
   push(block: BlockId, rank: number): void {
-    if (this.has(block)) throw new Error(`block ${block} is in the heap already`);
-    this.#ranks[block] = rank;
-    const arrival = this.#arrived++;
-    this.#arrivals[block] = rank === Number.NEGATIVE_INFINITY ? -arrival : arrival;
-    this.#put(block, this.#size);
-    this.#size += 1;
-    this.#rise(block);
+    this.#add(block, rank, this.#arrived++);
+  }
+
+  pushEmpty(block: BlockId): void {
+    this.#add(block, WITHOUT_CONTENT, -this.#arrived++);
   }
 
   popMin(): BlockId {
@@ -89,6 +90,15 @@ export class BlockHeap {
     }
     const queued = this.#places.reduce((sum, place) => sum + Number(place !== NOT_QUEUED), 0);
     if (queued !== this.#size) throw new Error(`${queued} blocks queued, size says ${this.#size}`);
+  }
+
+  #add(block: BlockId, rank: number, arrival: number): void {
+    if (this.has(block)) throw new Error(`block ${block} is in the heap already`);
+    this.#ranks[block] = rank;
+    this.#arrivals[block] = arrival;
+    this.#put(block, this.#size);
+    this.#size += 1;
+    this.#rise(block);
   }
 
   #isBefore(a: number, b: number): boolean {

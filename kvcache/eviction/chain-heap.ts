@@ -1,8 +1,6 @@
 import type { BlockHistory } from '../block-history.js';
 import { type BlockId, NO_BLOCK } from '../ids.js';
-import { BlockHeap } from './block-heap.js';
-
-const LEAST = Number.NEGATIVE_INFINITY;
+import { BlockHeap, WITHOUT_CONTENT } from './block-heap.js';
 
 /**
  * Free blocks by rank, the smallest first, such that no block goes before what follows it in a
@@ -18,7 +16,7 @@ export class ChainHeap {
   constructor(numBlocks: number, history: BlockHistory) {
     this.#history = history;
     this.#heap = new BlockHeap(numBlocks);
-    this.#behind = new Float64Array(numBlocks).fill(LEAST);
+    this.#behind = new Float64Array(numBlocks).fill(WITHOUT_CONTENT);
   }
 
   get size(): number {
@@ -35,7 +33,7 @@ export class ChainHeap {
   }
 
   pushEmpty(block: BlockId): void {
-    this.#heap.push(block, LEAST);
+    this.#heap.pushEmpty(block);
   }
 
   push(block: BlockId, ownRank: number): void {
@@ -52,7 +50,7 @@ export class ChainHeap {
   /** The content of the block ends. */
   popMin(): BlockId {
     const block = this.#heap.popMin();
-    this.#behind[block] = LEAST;
+    this.#behind[block] = WITHOUT_CONTENT;
     return block;
   }
 
@@ -62,9 +60,9 @@ export class ChainHeap {
    * @param order in which they became free
    */
   rankAgain(ownRank: (block: BlockId) => number, order: (block: BlockId) => number): void {
-    const cached = [...this.#heap].filter((block) => this.rank(block) !== LEAST);
+    const cached = [...this.#heap].filter((block) => this.rank(block) !== WITHOUT_CONTENT);
     cached.sort((a, b) => order(a) - order(b));
-    this.#behind.fill(LEAST);
+    this.#behind.fill(WITHOUT_CONTENT);
     for (const block of cached) this.#heap.remove(block);
     for (const block of cached) this.push(block, ownRank(block));
   }

@@ -3,8 +3,6 @@ import type { BlockId } from '../ids.js';
 import { BlockHeap } from './block-heap.js';
 import type { EvictionPolicy } from './eviction-policy.js';
 
-const WITHOUT_CONTENT = Number.NEGATIVE_INFINITY;
-
 /**
  * Least frequently used first, with dynamic aging (LFU-DA, Arlitt et al. 2000): a block's rank is
  * the number of sequences that have used its content, plus the rank of the last block that was
@@ -31,7 +29,8 @@ export class LfuEviction implements EvictionPolicy {
   }
 
   add(block: BlockId, isCached: boolean): void {
-    this.#heap.push(block, isCached ? this.#age + this.#history.uses(block) : WITHOUT_CONTENT);
+    if (isCached) this.#heap.push(block, this.#age + this.#history.uses(block));
+    else this.#heap.pushEmpty(block);
   }
 
   remove(block: BlockId): void {
