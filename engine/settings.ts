@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { EVICTION_POLICIES } from '../kvcache/eviction/create-eviction.js';
+import { SCHEDULING_POLICIES } from '../scheduler/policies/scheduling-policy.js';
 import { KV_DTYPES } from './attention/paged-attention.js';
 import { availableCpus } from './environment/available-cpus.js';
 import { defaultKvCacheBytes } from './environment/available-memory.js';
@@ -241,14 +242,27 @@ export const ENGINE_SETTINGS = {
     maximum: 1_048_576,
     default: 512,
   }),
-  schedulingPolicy: Type.Enum(['fcfs', 'priority'], {
+  schedulingPolicy: Type.Enum([...SCHEDULING_POLICIES], {
     ...extra({
-      description: 'order of service: arrival, or the request field "priority" first',
+      description:
+        'order of service: arrival, the request field "priority", equal shares, the shortest expected output, the longest cached prefix',
       group: 'Scheduling',
       scope: 'server',
       value: 'policy',
     }),
     default: 'fcfs',
+  }),
+  admissionQuantile: Type.Number({
+    ...extra({
+      description:
+        'share of outputs for which the blocks suffice that are kept free at admission, learned from earlier ones; 0: none are kept',
+      group: 'Scheduling',
+      scope: 'server',
+      value: 'share',
+    }),
+    minimum: 0,
+    maximum: 0.99,
+    default: 0,
   }),
   longPrefillTokenThreshold: Type.Integer({
     ...extra({

@@ -1,10 +1,16 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
-import type { SchedulingPolicy } from './policies.js';
+import type { SchedulingPolicyName } from './policies/scheduling-policy.js';
 import type { RequestSpec } from './sequence.js';
 
 /** Configuration of a scheduler: the bounds of its steps and of its sequences. */
 export interface SchedulerConfig {
-  readonly policy: SchedulingPolicy;
+  readonly policy: SchedulingPolicyName;
+  /**
+   * A sequence is admitted when there are blocks for what it and the running ones will still need,
+   * each at this quantile of its predicted length, less than 1; 0, or absent: when there are blocks
+   * for its first step.
+   */
+  readonly admissionQuantile?: number;
   /** Maximum number of running sequences. */
   readonly maxNumSeqs: number;
   /** Maximum number of tokens of one step. */

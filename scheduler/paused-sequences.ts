@@ -1,5 +1,5 @@
 import type { SequenceId } from './ids.js';
-import { compareRank } from './policies.js';
+import { compareRank } from './policies/rank.js';
 import type { Sequence } from './sequence.js';
 
 /**

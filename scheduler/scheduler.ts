@@ -1,7 +1,11 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SequenceId } from './ids.js';
 import { type Refusal, refusalOf, type SchedulerConfig } from './limits.js';
-import { preemptionVictim, rankOf } from './policies.js';
+import { createPolicy } from './policies/create-policy.js';
+import { preemptionVictim } from './policies/rank.js';
+import type { SchedulingPolicy } from './policies/scheduling-policy.js';
+import { BlockForecast } from './prediction/block-forecast.js';
+import { LearnedLengths, type LengthPredictor } from './prediction/length-predictor.js';
 import { type RequestSpec, Sequence, type SequenceProgress } from './sequence.js';
 import { SequenceQueues } from './sequence-queues.js';
 import { SharedPrefixes } from './shared-prefixes.js';
@@ -20,17 +24,30 @@ const NONE_HELD: ReadonlySet<SequenceId> = new Set();
 export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
+  readonly #policy: SchedulingPolicy;
+  /** Null when neither the policy nor admission predicts. */
+  readonly #predictor: LengthPredictor | null;
   readonly #queues: SequenceQueues;
   readonly #prefixes: SharedPrefixes;
   readonly #applier: UpdateApplier;
   /** Sequences of the last plan, in its order, so that `apply` need not look them up by id. */
   #planned: readonly Sequence[] = [];
 
-  constructor(config: SchedulerConfig, cache: KvCacheManager) {
+  /** @param predictor of lengths; default: they are learned. Unused where nothing predicts */
+  constructor(
+    config: SchedulerConfig,
+    cache: KvCacheManager,
+    predictor: LengthPredictor = new LearnedLengths(cache.blockSize),
+  ) {
     this.#config = config;
     this.#cache = cache;
-    this.#queues = new SequenceQueues(cache, config.maxNumSeqs);
     this.#prefixes = new SharedPrefixes(config, cache);
+    this.#policy = createPolicy(config.policy, { config, prefixes: this.#prefixes, predictor });
+    const predicts = config.policy === 'shortest' || (config.admissionQuantile ?? 0) > 0;
+    this.#predictor = predicts ? predictor : null;
+    this.#queues = new SequenceQueues(cache, config.maxNumSeqs, this.#policy, (sequence) =>
+      this.#predictor?.ended(sequence),
+    );
     this.#applier = new UpdateApplier(config, cache, this.#queues, this.#prefixes);
   }
 
@@ -62,10 +79,9 @@ export class Scheduler {
     if (spec.ids.some((id) => this.#queues.find(id))) return { reason: 'duplicate-id' };
     const refusal = refusalOf(spec, this.#config, this.#cache);
     if (refusal) return refusal;
-    const rank = rankOf(this.#config.policy, spec.arrivalTime, spec.priority);
-    const place = { rank, order: this.#queues.nextOrder() };
     const blocks = this.#prefixes.newBlocks(spec, spec.promptTokenIds.length);
-    this.#queues.add(new Sequence(spec, spec.ids, spec.promptTokenIds, place, blocks));
+    const order = this.#queues.nextOrder();
+    this.#queues.add(new Sequence(spec, spec.ids, spec.promptTokenIds, order, blocks));
     return null;
   }
 
@@ -105,7 +121,7 @@ export class Scheduler {
     propose: Propose = PROPOSE_NOTHING,
     held: ReadonlySet<SequenceId> = NONE_HELD,
   ): StepPlan | null {
-    const step = new StepBuilder(this.#config, this.#cache, this.#queues, propose);
+    const step = new StepBuilder(this.#config, this.#cache, this.#queues, this.#policy, propose);
     // After a preemption, none is admitted: the freed blocks are for running sequences.
     if (this.#continueRunning(step, held)) this.#admitWaiting(step);
     this.#planned = step.planned;
@@ -155,7 +171,7 @@ export class Scheduler {
         i -= 1;
         continue;
       }
-      while (!step.take(sequence, null)) {
+      while (!step.take(sequence, null, running.length - 1 - i)) {
         const victim = preemptionVictim(running);
         this.#queues.preempt(victim);
         if (victim === sequence) return false;
@@ -165,14 +181,28 @@ export class Scheduler {
   }
 
   #admitWaiting(step: StepBuilder): void {
+    if (this.#queues.numWaiting === 0) return;
+    const forecast = this.#forecast();
     while (step.hasBudget && this.#queues.hasRoom) {
       const sequence = this.#queues.nextWaiting();
       if (!sequence) return;
       const prefix = this.#prefixes.cachedPrefix(sequence);
+      // One that finds none running has all blocks, whatever is predicted.
+      const isAlone = this.#queues.running.length === 0;
+      if (forecast !== null && !isAlone && !forecast.fits(sequence, prefix)) return;
       // Blocks taken from paused sequences stay cached, so the prefix stays valid.
       if (!step.take(sequence, prefix)) return;
       sequence.cachedTokens ??= prefix?.numTokens ?? 0;
       this.#queues.admit(sequence);
+      forecast?.admitted(sequence);
     }
+  }
+
+  /** Null where admission does not predict. */
+  #forecast(): BlockForecast | null {
+    const { admissionQuantile: quantile = 0, maxNumBatchedTokens: stepTokens } = this.#config;
+    const [cache, predictor] = [this.#cache, this.#predictor];
+    if (quantile === 0 || predictor === null) return null;
+    return new BlockForecast({ cache, predictor, quantile, stepTokens }, this.#queues.running);
   }
 }

@@ -2,9 +2,9 @@ import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SequenceId } from './ids.js';
 import { PausedSequences } from './paused-sequences.js';
-import { compareRank } from './policies.js';
+import { compareRank } from './policies/rank.js';
+import type { SchedulingPolicy } from './policies/scheduling-policy.js';
 import { Sequence, type SequenceProgress } from './sequence.js';
-import { WaitingQueue } from './waiting-queue.js';
 
 /**
  * The state of every live sequence, and what happens to its blocks when that changes:
@@ -19,16 +19,26 @@ export class SequenceQueues {
   readonly #cache: KvCacheManager;
   readonly #maxRunning: number;
   readonly #live = new Map<SequenceId, Sequence>();
-  readonly #waiting = new WaitingQueue<Sequence>();
+  /** Holds the waiting sequences, and ranks all of them. */
+  readonly #policy: SchedulingPolicy;
+  readonly #onEnd: (sequence: Sequence) => void;
   /** In order of service, so that the last one is the first to be preempted. */
   readonly #running: Sequence[] = [];
   readonly #paused = new PausedSequences();
   #created = 0;
   #preemptions = 0;
 
-  constructor(cache: KvCacheManager, maxRunning: number) {
+  /** @param onEnd a sequence has ended, or was aborted */
+  constructor(
+    cache: KvCacheManager,
+    maxRunning: number,
+    policy: SchedulingPolicy,
+    onEnd: (sequence: Sequence) => void,
+  ) {
     this.#cache = cache;
     this.#maxRunning = maxRunning;
+    this.#policy = policy;
+    this.#onEnd = onEnd;
   }
 
   get running(): readonly Sequence[] {
@@ -36,7 +46,7 @@ export class SequenceQueues {
   }
 
   get numWaiting(): number {
-    return this.#waiting.size;
+    return this.#policy.size;
   }
 
   get numPaused(): number {
@@ -67,18 +77,18 @@ export class SequenceQueues {
 
   /** The waiting sequence that is served next. */
   nextWaiting(): Sequence | undefined {
-    return this.#waiting.peek();
+    return this.#policy.next();
   }
 
   /** Queues a new sequence. */
   add(sequence: Sequence): void {
     for (const id of sequence.ids) this.#live.set(id, sequence);
-    this.#waiting.push(sequence);
+    this.#policy.add(sequence);
   }
 
   /** Moves a waiting sequence, which now has blocks, to the running ones. */
   admit(sequence: Sequence): void {
-    this.#waiting.remove(sequence);
+    this.#policy.remove(sequence);
     this.#run(sequence);
   }
 
@@ -90,9 +100,10 @@ export class SequenceQueues {
     const place = parent.ids.indexOf(id);
     if (place >= 0) parent.ids.splice(place, 1);
     else if (this.#live.has(id)) throw new Error(`${id} is alive already`);
-    const { spec, tokens, rank } = parent;
+    const { spec, tokens } = parent;
     const blocks = this.#cache.fork(parent.blocks);
-    const child = new Sequence(spec, [id], tokens, { rank, order: this.nextOrder() }, blocks);
+    const child = new Sequence(spec, [id], tokens, this.nextOrder(), blocks);
+    child.rank = parent.rank;
     child.numComputed = parent.numComputed;
     child.cachedTokens = parent.cachedTokens;
     this.#live.set(id, child);
@@ -114,12 +125,13 @@ export class SequenceQueues {
     }
     if (!this.#dequeue(sequence)) this.#paused.unpark(sequence);
     this.#cache.release(sequence.blocks);
+    this.#onEnd(sequence);
     return true;
   }
 
   /** Releases a sequence's blocks; it waits at its old place in the order of service. */
   preempt(sequence: Sequence): void {
-    this.#running.splice(this.#running.indexOf(sequence), 1);
+    this.#stop(this.#running.indexOf(sequence));
     this.#preemptions += 1;
     this.#wait(sequence);
   }
@@ -133,8 +145,8 @@ export class SequenceQueues {
     sequence.blocks = blocks;
     const index = this.#running.indexOf(sequence);
     if (index < 0) return;
-    this.#running.splice(index, 1);
-    this.#waiting.push(sequence);
+    this.#stop(index);
+    this.#policy.add(sequence);
   }
 
   /** @returns false when it is not, or no longer, here */
@@ -151,7 +163,7 @@ export class SequenceQueues {
     const sequence = this.#live.get(id);
     if (!sequence || !this.#paused.unmark(id)) return false;
     if (!this.#paused.unpark(sequence)) return true;
-    if (sequence.blocks.isEmpty) this.#waiting.push(sequence);
+    if (sequence.blocks.isEmpty) this.#policy.add(sequence);
     else this.#runOrWait(sequence);
     return true;
   }
@@ -176,7 +188,7 @@ export class SequenceQueues {
 
   /** @param mostWaiting maximum number of waiting sequences */
   progress(mostWaiting: number): SequenceProgress[] {
-    const waiting = [...this.#waiting].sort(compareRank).slice(0, mostWaiting);
+    const waiting = [...this.#policy].sort(compareRank).slice(0, mostWaiting);
     return [
       ...this.#running.map((sequence) => sequence.progress('running')),
       ...[...this.#paused].map((sequence) => sequence.progress('paused')),
@@ -187,18 +199,19 @@ export class SequenceQueues {
   /** @throws Error when sequences, queues and blocks are inconsistent */
   checkIntegrity(): void {
     const live = new Set(this.#live.values());
-    const queued = [...this.#running, ...this.#paused, ...this.#waiting];
+    const queued = [...this.#running, ...this.#paused, ...this.#policy];
     if (queued.length !== live.size || queued.some((sequence) => !live.has(sequence))) {
       throw new Error(`${live.size} live sequences, ${queued.length} in the queues`);
     }
     if (this.#running.some((s, i) => i > 0 && compareRank(this.#running[i - 1], s) >= 0)) {
       throw new Error('the running sequences are not in order of service');
     }
-    for (const sequence of [...this.#running, ...this.#waiting]) {
+    for (const sequence of [...this.#running, ...this.#policy]) {
       if (this.#paused.covers(sequence)) throw new Error(`${sequence.ids[0]} is paused and queued`);
     }
     this.#paused.checkIntegrity(this.#live);
-    for (const { blocks, ids } of this.#waiting) {
+    this.#policy.checkIntegrity?.();
+    for (const { blocks, ids } of this.#policy) {
       if (!blocks.isEmpty) throw new Error(`${ids[0]} waits and holds blocks`);
     }
     this.#cache.checkIntegrity(queued.map(({ blocks }) => blocks));
@@ -211,14 +224,21 @@ export class SequenceQueues {
   }
 
   #run(sequence: Sequence): void {
+    this.#policy.started?.(sequence);
     let index = this.#running.length;
     while (index > 0 && compareRank(sequence, this.#running[index - 1]) < 0) index -= 1;
     this.#running.splice(index, 0, sequence);
   }
 
+  /** @param index in `running` */
+  #stop(index: number): void {
+    const [sequence] = this.#running.splice(index, 1);
+    this.#policy.stopped?.(sequence);
+  }
+
   #wait(sequence: Sequence): void {
     this.#loseBlocks(sequence, true);
-    this.#waiting.push(sequence);
+    this.#policy.add(sequence);
   }
 
   /**
@@ -234,8 +254,8 @@ export class SequenceQueues {
   /** @returns false when it neither runs nor waits */
   #dequeue(sequence: Sequence): boolean {
     const index = this.#running.indexOf(sequence);
-    if (index < 0) return this.#waiting.remove(sequence);
-    this.#running.splice(index, 1);
+    if (index < 0) return this.#policy.remove(sequence);
+    this.#stop(index);
     return true;
   }
 }

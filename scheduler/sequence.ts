@@ -2,7 +2,7 @@ import type { ContentKey } from '../kvcache/block-hash.js';
 import { type BlockId, NO_BLOCK } from '../kvcache/ids.js';
 import type { ReuseHint, SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from './ids.js';
-import type { Ranked } from './policies.js';
+import type { Ranked } from './policies/rank.js';
 
 /** A request: one prompt, and one or more sequences that continue it. */
 export interface RequestSpec {
@@ -15,8 +15,12 @@ export interface RequestSpec {
    */
   readonly maxTokens: number;
   readonly stopTokenIds: readonly TokenId[];
-  /** Smaller numbers run earlier; used only by the priority policy. */
+  /** Smaller numbers run earlier; used only by the policy `priority`. */
   readonly priority: number;
+  /** Whose request it is: the policy `fair` gives all tenants the same share. Absent: one's. */
+  readonly tenant?: string;
+  /** What asks for the output, such as an endpoint: tells outputs of different lengths apart. */
+  readonly route?: string;
   /** Milliseconds on the scheduler's clock. */
   readonly arrivalTime: number;
   /** Only requests with the same salt share cached blocks. */
@@ -66,7 +70,8 @@ export class Sequence implements Ranked {
   readonly tokens: TokenId[];
   /** Replaced by another object when the sequence passes a switch length. */
   blocks: SequenceBlocks;
-  readonly rank: number;
+  /** Only the scheduling policy sets it; not a number before the first time. */
+  rank = Number.NaN;
   readonly order: number;
   numComputed = 0;
   /** Prompt tokens found in the prefix cache when it was first scheduled; null before that. */
@@ -76,13 +81,12 @@ export class Sequence implements Ranked {
     spec: RequestSpec,
     ids: readonly SequenceId[],
     tokens: readonly TokenId[],
-    { rank, order }: Ranked,
+    order: number,
     blocks: SequenceBlocks,
   ) {
     this.spec = spec;
     this.ids = [...ids];
     this.tokens = [...tokens];
-    this.rank = rank;
     this.order = order;
     this.blocks = blocks;
   }

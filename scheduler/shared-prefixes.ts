@@ -1,8 +1,10 @@
 import { rootHash } from '../kvcache/block-hash.js';
+import type { BlockHash } from '../kvcache/ids.js';
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
-import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
+import { type CachedPrefix, hashAt } from '../kvcache/prefix-lookup.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SchedulerConfig } from './limits.js';
+import type { PrefixSource } from './policies/longest-prefix.js';
 import type { RequestSpec, Sequence } from './sequence.js';
 
 /** The cached prefix of the first waiting sequence, and the state for which it was found. */
@@ -13,7 +15,7 @@ interface Lookup {
 }
 
 /** Determines which sequences may share blocks, and finds cached prefixes. */
-export class SharedPrefixes {
+export class SharedPrefixes implements PrefixSource {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
   #lookup: Lookup | null = null;
@@ -32,6 +34,18 @@ export class SharedPrefixes {
     const lengthClass = switchLengths.filter((limit) => length > limit).length;
     const root = rootHash({ modelFingerprint, adapter, cacheSalt, lengthClass });
     return this.#cache.newSequence(root, contents, reuse);
+  }
+
+  cachedTokens(sequence: Sequence): number {
+    return this.cachedPrefix(sequence)?.numTokens ?? 0;
+  }
+
+  missingBlock({ spec, numGenerated, blocks, tokens }: Sequence, cached: number): BlockHash | null {
+    const { blockSize, enablePrefixCaching } = this.#cache;
+    const isWhole = spec.computesWholePrompt && numGenerated === 0;
+    // The last token is computed in any case.
+    if (!enablePrefixCaching || isWhole || cached + blockSize >= tokens.length) return null;
+    return hashAt(blocks, tokens, cached / blockSize, blockSize);
   }
 
   /**

@@ -2,7 +2,7 @@ import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { SchedulerConfig } from './limits.js';
-import { chunkSize } from './policies.js';
+import type { SchedulingPolicy } from './policies/scheduling-policy.js';
 import type { Sequence } from './sequence.js';
 import type { SequenceQueues } from './sequence-queues.js';
 import type { ScheduledSequence, StepPlan } from './step-plan.js';
@@ -23,6 +23,7 @@ export class StepBuilder {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
   readonly #queues: SequenceQueues;
+  readonly #policy: SchedulingPolicy;
   readonly #propose: Propose;
   readonly #scheduled: ScheduledSequence[] = [];
   readonly #planned: Sequence[] = [];
@@ -33,11 +34,13 @@ export class StepBuilder {
     config: SchedulerConfig,
     cache: KvCacheManager,
     queues: SequenceQueues,
+    policy: SchedulingPolicy,
     propose: Propose,
   ) {
     this.#config = config;
     this.#cache = cache;
     this.#queues = queues;
+    this.#policy = policy;
     this.#propose = propose;
     this.#budget = config.maxNumBatchedTokens;
   }
@@ -63,16 +66,19 @@ export class StepBuilder {
    * Adds the next piece of a sequence to the step. Before it fails, proposals are dropped, and
    * paused sequences lose their blocks.
    *
+   * @param behind running sequences that come after it in this step: a token is left for each, so
+   *   that none of them stops for a long prompt before it
    * @returns false, without any change, when blocks are missing
    */
-  take(sequence: Sequence, prefix: CachedPrefix | null): boolean {
+  take(sequence: Sequence, prefix: CachedPrefix | null, behind = 0): boolean {
     const { tokens, blocks, spec } = sequence;
     // When all tokens are computed, no decision was possible after the last one, and its row is
     // needed again.
     const done = sequence.numComputed + (prefix?.numTokens ?? 0);
     const computed = Math.min(done, tokens.length - 1);
     const { longPrefillThreshold } = this.#config;
-    const known = chunkSize(tokens.length - computed, this.#budget, longPrefillThreshold);
+    const budget = Math.max(1, this.#budget - behind);
+    const known = chunkSize(tokens.length - computed, budget, longPrefillThreshold);
     const end = computed + known;
     const samples = end === tokens.length && spec.maxTokens > 0;
     let proposed = samples ? this.#proposalsFor(sequence, this.#budget - known) : NO_TOKENS;
@@ -86,7 +92,10 @@ export class StepBuilder {
       copies = this.#cache.reserve(blocks, computed, end, prefix);
     }
     if (!copies) return false;
+    const committed = blocks.numCommitted;
     this.#cache.commit(blocks, tokens, end);
+    this.#policy.cached?.(blocks, committed);
+    this.#policy.computing?.(sequence, computed, end);
     sequence.numComputed = computed;
     this.#budget -= known + proposed.length;
     this.#planned.push(sequence);
@@ -119,4 +128,13 @@ export class StepBuilder {
     );
     return most > 0 ? this.#propose(ids[0], most).slice(0, most) : NO_TOKENS;
   }
+}
+
+/**
+ * Number of a prompt's pending tokens that one step computes; a threshold of 0 means no limit but
+ * the budget.
+ */
+function chunkSize(pending: number, budget: number, longPrefillThreshold: number): number {
+  const limit = longPrefillThreshold > 0 ? Math.min(budget, longPrefillThreshold) : budget;
+  return Math.min(pending, limit);
 }

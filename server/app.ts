@@ -24,7 +24,7 @@ import {
 import { logWhenDone } from './http/request-log.js';
 import { OneByOne } from './http/turns.js';
 import { compileValidator } from './http/validation.js';
-import { clientOf } from './limits/client.js';
+import { clientOf, tenantOf } from './limits/client.js';
 import { createRateLimits } from './limits/create-admission.js';
 import { OutputMemory } from './limits/output-memory.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
@@ -108,6 +108,10 @@ export function buildApp(options: AppOptions): BuiltApp {
     }),
     largeTools: new OneByOne(),
     clientOf: (request) => clientOf(request, hasKeys),
+    shareOf: (request, { safety_identifier, user }) => {
+      const client = clientOf(request, hasKeys);
+      return { client, tenant: tenantOf(client, safety_identifier ?? user, settings.fairShareBy) };
+    },
     randomSeed,
     requestTimeout: settings.requestTimeout,
     logPrompts: settings.logPrompts,

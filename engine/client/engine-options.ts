@@ -24,6 +24,7 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     enablePrefixCaching: settings.enablePrefixCaching,
     evictionPolicy: settings.evictionPolicy,
     schedulingPolicy: settings.schedulingPolicy,
+    admissionQuantile: settings.admissionQuantile,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
     ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),

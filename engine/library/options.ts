@@ -59,6 +59,8 @@ export interface GenerateOptions {
   readonly logprobs?: number;
   /** With the scheduling policy `priority`, smaller numbers run earlier. */
   readonly priority?: number;
+  /** Whose request it is: with the scheduling policy `fair`, all users get the same share. */
+  readonly user?: string;
   /** Only requests with the same salt share cached prefixes. */
   readonly cacheSalt?: string;
   /** Requests with one key begin alike, with the eviction policy `predicted`. */
@@ -126,6 +128,7 @@ const GENERATE_FIELDS: Record<string, TSchema> = {
   ignoreEos: Type.Boolean(),
   responseFormat: Type.Object({ type: Type.Enum(Object.keys(FORMATS)) }),
   priority: Type.Integer(),
+  user: Type.String({ maxLength: 1024 }),
   cacheSalt: Type.String({ minLength: 1, maxLength: 1024 }),
   promptCacheKey: Type.String({ minLength: 1, maxLength: 1024 }),
   promptCacheRetention: Type.Enum(['in_memory', '24h']),

@@ -56,6 +56,7 @@ export function textRequest(
       key: options.promptCacheKey ?? null,
       isRetained: options.promptCacheRetention === '24h',
     },
+    tenant: options.user ?? '',
     client: CLIENT,
   };
   return {

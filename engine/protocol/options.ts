@@ -1,5 +1,5 @@
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
-import type { SchedulingPolicy } from '../../scheduler/policies.js';
+import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-policy.js';
 import type { KvDtype } from '../attention/paged-attention.js';
 import type { Dtype } from '../importer/variants.js';
 
@@ -22,7 +22,9 @@ export interface EngineOptions {
   readonly enablePrefixCaching: boolean;
   /** The order in which cached blocks are reused. */
   readonly evictionPolicy: EvictionPolicyName;
-  readonly schedulingPolicy: SchedulingPolicy;
+  readonly schedulingPolicy: SchedulingPolicyName;
+  /** Of predicted lengths, by which sequences are admitted, less than 1; absent, or 0: by none. */
+  readonly admissionQuantile?: number;
   /** Maximum number of tokens of one prompt in one step; 0 for no limit but the step's budget. */
   readonly longPrefillThreshold: number;
   /** Fraction of KV blocks that are sampled for metrics, 0 to 1. */

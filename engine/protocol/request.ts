@@ -48,6 +48,10 @@ export interface EngineRequest {
    * What it says about who will ask for its prefix again; only eviction by `predicted` reads it.
    */
   readonly reuse: ReuseHint;
+  /** Whose request it is, for the policy `fair` and for predicted lengths. */
+  readonly tenant: string;
+  /** What asks for it, such as an endpoint, for predicted lengths. */
+  readonly route: string;
   /** The client; clients share the threads that compile grammars. Read only with a grammar. */
   readonly client: string;
 }
@@ -63,6 +67,8 @@ export const PLAIN_REQUEST = {
   priority: 0,
   cacheSalt: null,
   reuse: NO_REUSE_HINT,
+  tenant: '',
+  route: '',
   client: '',
 } as const satisfies Partial<EngineRequest>;
 

@@ -117,6 +117,7 @@ async function build(
   const { cache, scheduler } = createScheduler(
     {
       policy: options.schedulingPolicy,
+      admissionQuantile: options.admissionQuantile ?? 0,
       maxNumSeqs: options.maxNumSeqs,
       maxNumBatchedTokens: info.maxNumBatchedTokens,
       longPrefillThreshold: options.longPrefillThreshold,

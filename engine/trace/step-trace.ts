@@ -188,9 +188,10 @@ class TracedScheduler extends Scheduler {
 /** Callers pass more fields than the scheduler reads. */
 function configOf(config: SchedulerConfig): SchedulerConfig {
   const { policy, maxNumSeqs, maxNumBatchedTokens, longPrefillThreshold } = config;
-  const { maxModelLength, switchLengths, modelFingerprint } = config;
+  const { maxModelLength, switchLengths, modelFingerprint, admissionQuantile } = config;
   return {
     policy,
+    ...(admissionQuantile !== undefined && { admissionQuantile }),
     maxNumSeqs,
     maxNumBatchedTokens,
     longPrefillThreshold,
@@ -202,7 +203,7 @@ function configOf(config: SchedulerConfig): SchedulerConfig {
 
 function specOf(spec: RequestSpec): RequestSpec {
   const { ids, promptTokenIds, maxTokens, stopTokenIds, priority, arrivalTime } = spec;
-  const { cacheSalt, reuse, adapter, contents, computesWholePrompt } = spec;
+  const { cacheSalt, reuse, adapter, contents, computesWholePrompt, tenant, route } = spec;
   return {
     ids,
     promptTokenIds,
@@ -210,7 +211,9 @@ function specOf(spec: RequestSpec): RequestSpec {
     stopTokenIds,
     priority,
     arrivalTime,
-    // Salt and key are secrets, so digests are written; equal ones stay equal.
+    ...(route !== undefined && { route }),
+    // Salt, key and tenant are secrets, so digests are written; equal ones stay equal.
+    ...(tenant !== undefined && { tenant: digest(tenant) }),
     cacheSalt: digest(cacheSalt),
     ...(reuse !== undefined && { reuse: { ...reuse, key: digest(reuse.key) } }),
     ...(adapter !== undefined && { adapter }),
@@ -219,6 +222,8 @@ function specOf(spec: RequestSpec): RequestSpec {
   };
 }
 
+function digest(secret: string): string;
+function digest(secret: string | null): string | null;
 function digest(secret: string | null): string | null {
   return secret === null ? null : createHash('sha256').update(secret).digest('base64url');
 }

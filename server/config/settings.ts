@@ -16,6 +16,16 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
  */
 export const SettingsSchema = Type.Object({
   ...ENGINE_SETTINGS,
+  fairShareBy: Type.Enum(['key', 'user'], {
+    ...extra({
+      description:
+        'with --scheduling-policy fair: equal shares for keys (addresses, without keys), or for the users that each names',
+      group: 'Scheduling',
+      scope: 'server',
+      value: 'who',
+    }),
+    default: 'key',
+  }),
   host: Type.String({
     ...extra({
       description: 'address to listen on',

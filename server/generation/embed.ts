@@ -12,6 +12,8 @@ export interface EmbedOptions {
   readonly pooling: Pooling;
   readonly priority: number;
   readonly cacheSalt: string | null;
+  /** Whose share of the engine they take. */
+  readonly tenant: string;
   readonly arrivedAt: number;
   /** Filled while the prompts are computed. */
   readonly record: GenerationRecord;
@@ -46,6 +48,7 @@ export async function embed(
       pooling: options.pooling,
       priority: options.priority,
       cacheSalt: options.cacheSalt,
+      tenant: options.tenant,
     };
     return {
       promptTokenIds,

@@ -12,6 +12,21 @@ import type { Progress } from '../limits/slot-forecast.js';
 import type { ModelService } from '../models.js';
 import type { GenerationRecord } from '../request-record.js';
 
+/** Whose requests these are. */
+export interface Share {
+  /** Who asks, where clients are told apart. */
+  readonly client: string;
+  /** Whom the scheduling policy `fair` gives a share: the client, or one of its users. */
+  readonly tenant: string;
+}
+
+/** What the body of a request says of the user for whom the client asks. */
+export interface UserFields {
+  readonly user?: string | null;
+  /** OpenAI's newer name of `user`. */
+  readonly safety_identifier?: string | null;
+}
+
 /** What all requests at work share, whichever model they ask. */
 export interface RequestHost {
   readonly clock: Clock;
@@ -22,6 +37,8 @@ export interface RequestHost {
   readonly largeTools: OneByOne;
   /** Who asks, where clients are told apart. */
   readonly clientOf: (request: FastifyRequest) => string;
+  /** Whose share of the engine a request takes. */
+  readonly shareOf: (request: FastifyRequest, body: UserFields) => Share;
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
   /** How long a request may take, in seconds; 0: any time. */

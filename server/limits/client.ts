@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import type { Settings } from '../config/settings.js';
 import { bearerToken } from '../http/auth.js';
 
 /**
@@ -12,4 +13,18 @@ export function clientOf(request: Pick<FastifyRequest, 'headers' | 'ip'>, keyed:
   const token = keyed ? bearerToken(request) : null;
   if (token === null) return `address:${request.ip}`;
   return `key:${createHash('sha256').update(token).digest('base64')}`;
+}
+
+/**
+ * Whose share of the engine a request takes: its client's, or that of one of the client's users.
+ *
+ * @param user what the client calls the user; absent: the client's requests without one share
+ */
+export function tenantOf(
+  client: string,
+  user: string | null | undefined,
+  by: Settings['fairShareBy'],
+): string {
+  if (by === 'key' || typeof user !== 'string') return client;
+  return `${client} user:${createHash('sha256').update(user).digest('base64')}`;
 }

@@ -1,4 +1,4 @@
-import { OutputLengths } from './output-lengths.js';
+import { OutputLengths } from '../../scheduler/prediction/output-lengths.js';
 
 /** Minimum number of sequences in a mean. */
 const MIN_SAMPLES = 8;

@@ -40,7 +40,7 @@ export function checkCommonFields(body: CommonFields, vocabSize: number, schema:
 /** What the fields of one endpoint ask of the engine. */
 export interface EngineWishes
   extends Partial<
-    Pick<EngineRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'client'> &
+    Pick<EngineRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'client' | 'tenant' | 'route'> &
       Pick<TextOptions, 'message'>
   > {
   /** Sequences of each prompt; otherwise the field `n`. */

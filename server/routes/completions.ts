@@ -67,7 +67,8 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       const requests = planRequests(id, prompts, body, service, host.randomSeed, {
         ...engineWishes(body),
         grammar: grammar?.spec ?? null,
-        client: host.clientOf(request),
+        ...host.shareOf(request, body),
+        route: 'completions',
       });
       return answer(host, service, request, reply, {
         requests,

@@ -17,7 +17,7 @@ import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
 import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
-const { model, user, priority, cache_salt } = COMMON_FIELDS;
+const { model, user, safety_identifier, priority, cache_salt } = COMMON_FIELDS;
 
 export const EmbeddingSchema = Type.Object({
   model,
@@ -27,6 +27,7 @@ export const EmbeddingSchema = Type.Object({
   dimensions: Nullable(Count(1)),
   add_special_tokens: Nullable(Type.Boolean()),
   user,
+  safety_identifier,
   priority,
   cache_salt,
 });
@@ -61,6 +62,7 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
             pooling: service.settings.pooling,
             priority: body.priority ?? 0,
             cacheSalt: body.cache_salt ?? null,
+            tenant: host.shareOf(request, body).tenant,
             arrivedAt: request.arrivedAt,
             record,
           },

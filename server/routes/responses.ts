@@ -87,7 +87,8 @@ export function addResponseRoutes(
         {
           message,
           grammar,
-          client: host.clientOf(request),
+          ...host.shareOf(request, body),
+          route: 'responses',
           logprobs: top,
         },
       );

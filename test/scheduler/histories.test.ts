@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { EVICTION_POLICIES } from '../../kvcache/eviction/create-eviction.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import { SCHEDULING_POLICIES } from '../../scheduler/policies/scheduling-policy.js';
 import type { Propose } from '../../scheduler/step-builder.js';
 import { CoreHarness } from '../support/core-harness.js';
 import { expectedText, nextToken } from '../support/paged-model.js';
@@ -16,6 +17,7 @@ const arrival = fc.record({
   maxTokens: fc.integer({ min: 1, max: 20 }),
   completions: fc.integer({ min: 1, max: 3 }),
   priority: fc.nat({ max: 2 }),
+  tenant: fc.constantFrom('a', 'b'),
   salt: fc.constantFrom(null, 'tenant'),
 });
 const event = fc.oneof(
@@ -32,7 +34,8 @@ const event = fc.oneof(
   },
 );
 const config = fc.record({
-  policy: fc.constantFrom('fcfs' as const, 'priority' as const),
+  policy: fc.constantFrom(...SCHEDULING_POLICIES),
+  admissionQuantile: fc.constantFrom(0, 0, 0.5, 0.9),
   numBlocks: fc.integer({ min: 15, max: 40 }),
   blockSize: fc.constantFrom(4, 5),
   maxNumSeqs: fc.integer({ min: 1, max: 6 }),
@@ -111,7 +114,11 @@ describe('any history of requests', () => {
           if (e.kind === 'arrive') {
             const ids = Array.from({ length: e.completions }, (_, k) => `${i}.${k}`);
             const tokens = prompt(e.family, e.length);
-            h.add(ids, tokens, e.maxTokens, { priority: e.priority, cacheSalt: e.salt });
+            h.add(ids, tokens, e.maxTokens, {
+              priority: e.priority,
+              cacheSalt: e.salt,
+              tenant: e.tenant,
+            });
             if (ids.length > 1) for (const id of ids) siblings.add(id);
             for (const id of ids) prompts.set(id, tokens);
             for (const id of ids) expected.set(id, expectedText(tokens, e.maxTokens, VOCAB));

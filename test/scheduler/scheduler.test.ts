@@ -174,32 +174,13 @@ describe('Scheduler', () => {
     expect(() => h.add('a', range(0, 3), 1)).toThrow(/in use/);
   });
 
-  it('priority: an urgent request overtakes, and the urgent never starve the rest', async () => {
+  it('priority: an urgent request overtakes', async () => {
     const h = new CoreHarness({ policy: 'priority', maxNumSeqs: 1 });
     h.add('patient', range(0, 5), 1, { priority: 2 });
     h.add('urgent', range(0, 5), 1, { priority: 0 });
     await h.runToEnd();
     expect([...h.finished.keys()]).toEqual(['urgent', 'patient']);
   });
-
-  it.each(['fcfs', 'priority'] as const)(
-    'no request starves under sustained load: %s',
-    async (policy) => {
-      // A clock of one second per arrival; a priority step is worth ten.
-      let time = 0;
-      const h = new CoreHarness({ policy, maxNumSeqs: 2, numBlocks: 16 });
-      const add = h.scheduler.add.bind(h.scheduler);
-      h.scheduler.add = (spec) => add({ ...spec, arrivalTime: (time += 1000) });
-      h.add('victim', range(0, 9), 3, { priority: 3 });
-      let steps = 0;
-      // More urgent work arrives than can be served, for ever.
-      for (let i = 0; !h.finished.has('victim'); i++) {
-        h.add(`u${i}`, range(i % 7, 9), 5, { priority: 0 });
-        await h.step();
-        expect(++steps).toBeLessThan(400);
-      }
-    },
-  );
 });
 
 describe('Scheduler, paused', () => {

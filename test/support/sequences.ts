@@ -3,6 +3,8 @@ import { rootHash } from '../../kvcache/block-hash.js';
 import { BlockHistory } from '../../kvcache/block-history.js';
 import type { BlockHash } from '../../kvcache/ids.js';
 import { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import { type RequestSpec, Sequence } from '../../scheduler/sequence.js';
 
 /** Token ids `from`, `from + 1`, ... */
 export function range(from: number, length: number): number[] {
@@ -31,4 +33,26 @@ export function contentHash(name: string): BlockHash {
 /** A history that samples nothing. */
 export function historyOf(numBlocks: number, now: () => number = () => 0): BlockHistory {
   return new BlockHistory({ numBlocks, now, sampleRate: 0, random: () => 0 });
+}
+
+/** A sequence of the scheduler without blocks, whose prompt has tokens of its own. */
+export function sequenceOf(
+  order: number,
+  promptTokens: number,
+  more: Partial<RequestSpec> = {},
+): Sequence {
+  const id = `sequence-${order}` as SequenceId;
+  const promptTokenIds = range(1000 * order, promptTokens) as TokenId[];
+  const spec = {
+    ids: [id],
+    promptTokenIds,
+    maxTokens: 16,
+    stopTokenIds: [],
+    priority: 0,
+    arrivalTime: 0,
+    cacheSalt: null,
+    computesWholePrompt: false,
+    ...more,
+  };
+  return new Sequence(spec, spec.ids, spec.promptTokenIds, order, newSequence());
 }

@@ -55,8 +55,6 @@ const ENDING_FIELDS = {
 
 /** Without effect on the answer, here as with OpenAI or vLLM; only their types are checked. */
 export const IGNORED_FIELDS = {
-  user: Nullable(Type.String()),
-  safety_identifier: Nullable(Type.String()),
   metadata: Nullable(Type.Record(Type.String(), Type.String())),
   store: Nullable(Type.Boolean()),
   service_tier: Nullable(Type.String()),
@@ -84,6 +82,12 @@ export const COMMON_FIELDS = {
    * Smaller is earlier; without effect unless the server runs with --scheduling-policy priority.
    */
   priority: Nullable(Int64),
+  /**
+   * For whom the client asks; without effect unless the server runs with --scheduling-policy fair
+   * and --fair-share-by user. The newer name wins.
+   */
+  user: Nullable(Type.String()),
+  safety_identifier: Nullable(Type.String()),
   /** Only requests with the same salt share cached prefixes. */
   cache_salt: Nullable(Type.String({ minLength: 1, maxLength: 1024 })),
   /**

@@ -11,6 +11,8 @@ import {
   type EvictionPolicyName,
 } from '../../../kvcache/eviction/create-eviction.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
+import type { SchedulerConfig } from '../../../scheduler/limits.js';
+import { SCHEDULING_POLICIES } from '../../../scheduler/policies/scheduling-policy.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateConstraint } from '../../support/late-constraint.js';
 import { expectedText } from '../../support/paged-model.js';
@@ -19,7 +21,10 @@ import { range } from '../../support/sequences.js';
 /**
  * A run with hits, forks, proposals, preemptions, pauses, aborts, refusals and a reset; its lines.
  */
-async function traceOfRun(eviction: EvictionPolicyName = 'lru'): Promise<string[]> {
+async function traceOfRun(
+  eviction: EvictionPolicyName = 'lru',
+  scheduling: Partial<SchedulerConfig> = {},
+): Promise<string[]> {
   const lines: string[] = [];
   const h: CoreHarness = new CoreHarness({
     numBlocks: 16,
@@ -27,6 +32,7 @@ async function traceOfRun(eviction: EvictionPolicyName = 'lru'): Promise<string[
     groups: [FULL_ATTENTION, { kind: 'sliding-window', window: 6 }],
     switchLengths: [24],
     eviction,
+    ...scheduling,
     trace: (event) => void lines.push(JSON.stringify(event)),
     propose: (id, most) =>
       id === 'b'
@@ -35,8 +41,8 @@ async function traceOfRun(eviction: EvictionPolicyName = 'lru'): Promise<string[
             .slice(0, Math.min(most, 3)) as TokenId[])
         : [],
   });
-  h.add('a', range(0, 12), 14, { cacheSalt: 'secret of a tenant' });
-  h.add('b', range(3, 8), 12);
+  h.add('a', range(0, 12), 14, { cacheSalt: 'secret of a tenant', tenant: 'secret of a tenant' });
+  h.add('b', range(3, 8), 12, { route: 'chat', priority: 1 });
   h.add(['x', 'y', 'z'], range(0, 10), 6, { sampling: { ...GREEDY, temperature: 1, seed: 7 } });
   for (let i = 0; i < 4; i++) await h.step();
   h.core.pause(['a', 'x'] as SequenceId[]);
@@ -51,7 +57,7 @@ async function traceOfRun(eviction: EvictionPolicyName = 'lru'): Promise<string[
   h.add('d', range(20, 10), 20);
   h.add('e', range(31, 10), 20);
   await h.runToEnd();
-  expect(h.scheduler.numPreemptions).toBeGreaterThan(0);
+  if (!scheduling.admissionQuantile) expect(h.scheduler.numPreemptions).toBeGreaterThan(0);
   expect(h.texts.get('b')).toEqual(expectedText(range(3, 8), 12, h.vocabSize));
   return lines;
 }
@@ -91,6 +97,13 @@ describe('a trace of steps', () => {
       });
     },
   );
+
+  it.each(SCHEDULING_POLICIES)('makes every decision again, scheduling by %s', async (policy) => {
+    for (const admissionQuantile of [0, 0.5]) {
+      const lines = await traceOfRun('lru', { policy, admissionQuantile });
+      expect(await replayTrace(lines)).toMatchObject({ requests: 7, difference: null });
+    }
+  });
 
   it('leaves out what waits for a mask, as the run did', async () => {
     const lines: string[] = [];

@@ -1,9 +1,8 @@
-import { compareRank, type Ranked } from './policies.js';
+import { compareRank, type Ranked } from './rank.js';
 
 /**
- * Requests in order of service: a binary heap that knows the place of each item, so that an abort
- * in the middle of a long queue costs O(log n). A preempted request needs no special treatment: its
- * rank is smaller than that of all later requests.
+ * Items by rank: a binary heap that knows the place of each item, so that an abort in the middle of
+ * a long queue costs O(log n). The rank of an item must not change while it is here.
  */
 export class WaitingQueue<R extends Ranked> {
   readonly #heap: R[] = [];

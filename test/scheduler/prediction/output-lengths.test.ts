@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { OutputLengths } from '../../../server/limits/output-lengths.js';
+import { OutputLengths } from '../../../scheduler/prediction/output-lengths.js';
 
 function learned(outputs: readonly (readonly [tokens: number, maxTokens: number])[]) {
   const lengths = new OutputLengths();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareRank, preemptionVictim, type Ranked } from '../../scheduler/policies.js';
-import { WaitingQueue } from '../../scheduler/waiting-queue.js';
+import { compareRank, preemptionVictim, type Ranked } from '../../../scheduler/policies/rank.js';
+import { WaitingQueue } from '../../../scheduler/policies/waiting-queue.js';
 
 describe('WaitingQueue', () => {
   it('serves in the order of ranks, whatever leaves from its middle', () => {

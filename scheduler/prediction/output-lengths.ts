@@ -36,6 +36,28 @@ export class OutputLengths {
     this.#isStale = true;
   }
 
+  /** Number of outputs that the estimate rests on. */
+  get count(): number {
+    return this.#ended.length;
+  }
+
+  /**
+   * The length that outputs exceed in at most the share `1 - quantile` of all cases.
+   *
+   * @param tokens that an output has
+   * @param quantile more than 0, less than 1
+   * @returns more than `tokens`, and `maxTokens` at most
+   */
+  quantile(tokens: number, maxTokens: number, quantile: number): number {
+    const reached = this.#stepAt(tokens).share;
+    // As in `remaining`: what has lasted may well last as long again.
+    if (reached === 0) return Math.min(maxTokens, 2 * tokens);
+    // Shares are products, which are rounded.
+    const most = reached * (1 - quantile) + 1e-9;
+    const found = this.#steps.find((step) => step.tokens > tokens && step.share <= most);
+    return Math.min(maxTokens, found?.tokens ?? maxTokens);
+  }
+
   /**
    * @param tokens that an output has
    * @returns how many more it is expected to get; none beyond `maxTokens`

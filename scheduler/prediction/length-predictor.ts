@@ -1,0 +1,89 @@
+import { hashAt } from '../../kvcache/prefix-lookup.js';
+import type { Sequence } from '../sequence.js';
+import { OutputLengths } from './output-lengths.js';
+
+/** Predicts how many tokens sequences generate. */
+export interface LengthPredictor {
+  /** Tokens that a sequence which has just arrived is expected to generate. */
+  expected(sequence: Sequence): number;
+  /**
+   * The number of tokens that a sequence does not exceed with the given probability, as far as it
+   * has come.
+   *
+   * @param quantile more than 0, less than 1
+   */
+  quantile(sequence: Sequence, quantile: number): number;
+  /** A sequence has ended, or was given up. */
+  ended(sequence: Sequence): void;
+}
+
+/** With fewer outcomes, a group says nothing. */
+const ENOUGH = 8;
+/** Groups that are remembered, those that were used last. */
+const MOST_GROUPS = 1024;
+
+/**
+ * Learns lengths as sequences end: those of the same first block (a system prompt), tenant, route
+ * and `max_tokens` are alike. Of the groups that a sequence belongs to, the narrowest that knows
+ * enough decides; until one does, an output is taken to become as long as it may.
+ *
+ * O(1) a sequence: a group looks back on a fixed number of outputs.
+ */
+export class LearnedLengths implements LengthPredictor {
+  readonly #blockSize: number;
+  readonly #groups = new Map<string, OutputLengths>();
+
+  /** @param blockSize tokens of a block */
+  constructor(blockSize: number) {
+    this.#blockSize = blockSize;
+  }
+
+  /** Of requests that are alike, at different widths. */
+  get numGroups(): number {
+    return this.#groups.size;
+  }
+
+  expected(sequence: Sequence): number {
+    const { maxTokens } = sequence.spec;
+    return this.#lengthsOf(sequence)?.remaining(0, maxTokens) ?? maxTokens;
+  }
+
+  quantile(sequence: Sequence, quantile: number): number {
+    const { numGenerated, spec } = sequence;
+    const lengths = this.#lengthsOf(sequence);
+    return lengths?.quantile(numGenerated, spec.maxTokens, quantile) ?? spec.maxTokens;
+  }
+
+  ended(sequence: Sequence): void {
+    const { numGenerated, spec } = sequence;
+    // One that never ran says nothing, and neither does a request that could not have an output.
+    if (numGenerated === 0 || spec.maxTokens === 0) return;
+    for (const name of this.#namesOf(sequence)) {
+      const group = this.#groups.get(name) ?? new OutputLengths();
+      group.add(numGenerated, spec.maxTokens);
+      this.#groups.delete(name);
+      this.#groups.set(name, group);
+    }
+    for (const oldest of this.#groups.keys()) {
+      if (this.#groups.size <= MOST_GROUPS) break;
+      this.#groups.delete(oldest);
+    }
+  }
+
+  #lengthsOf(sequence: Sequence): OutputLengths | undefined {
+    return this.#namesOf(sequence)
+      .map((name) => this.#groups.get(name))
+      .find((group) => group !== undefined && group.count >= ENOUGH);
+  }
+
+  /** Of its groups, the narrowest first. As JSON, so that no two groups have the same name. */
+  #namesOf({ spec, blocks }: Sequence): string[] {
+    const { promptTokenIds, tenant = '', route = '', maxTokens } = spec;
+    const first =
+      promptTokenIds.length < this.#blockSize
+        ? 'short'
+        : hashAt(blocks, promptTokenIds, 0, this.#blockSize);
+    const all = [route, maxTokens, tenant, first];
+    return [4, 3, 2, 0].map((length) => JSON.stringify(all.slice(0, length)));
+  }
+}
