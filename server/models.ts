@@ -72,7 +72,7 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
       engine,
       modelName: model.names[0],
       clock,
-      prefixCaching: settings.enablePrefixCaching,
+      settings,
       prefix: shared.settings.metricsPrefix,
     }),
     fingerprint: fingerprintOf(model.names[0], engine.info, settings),

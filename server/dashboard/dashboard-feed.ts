@@ -95,7 +95,7 @@ export class DashboardFeed {
     const { service, clock } = this.#sources;
     const { engine, settings } = service;
     const { numBlocks, blockSize } = engine.info;
-    const { maxNumSeqs, kvDtype } = settings;
+    const { maxNumSeqs, kvDtype, evictionPolicy, schedulingPolicy } = settings;
     return {
       model: service.name,
       version: packageVersion(),
@@ -103,6 +103,8 @@ export class DashboardFeed {
       blockSize,
       maxNumSeqs,
       kvDtype,
+      evictionPolicy,
+      schedulingPolicy,
       time: Math.round(clock.now()),
       fields: SAMPLE_FIELDS,
     };

@@ -35,6 +35,8 @@ export interface ServerEvent {
   readonly blockSize: number;
   readonly maxNumSeqs: number;
   readonly kvDtype: Settings['kvDtype'];
+  readonly evictionPolicy: Settings['evictionPolicy'];
+  readonly schedulingPolicy: Settings['schedulingPolicy'];
   /** The server's clock now, milliseconds. */
   readonly time: number;
   /** What the numbers of a sample are, in their order. */

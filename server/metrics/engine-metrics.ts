@@ -1,9 +1,16 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { StepReport } from '../../engine/protocol/reports.js';
+import type { EngineSettings } from '../../engine/settings.js';
 import { BLOCK_SECONDS, STEP_SECONDS, STEP_TOKENS } from './buckets.js';
 import type { MetricRegistry } from './metric-registry.js';
 
 const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
+
+/** Of the settings that the engine was started with: those that metrics show. */
+export type ShownSettings = Pick<
+  EngineSettings,
+  'enablePrefixCaching' | 'evictionPolicy' | 'schedulingPolicy' | 'admissionQuantile'
+>;
 
 /**
  * Gauges and histograms of the engine itself: its queues, its cache, its steps. Follows the engine
@@ -12,7 +19,7 @@ const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
 export function addEngineMetrics(
   registry: MetricRegistry,
   engine: Engine,
-  options: { readonly prefixCaching: boolean },
+  settings: ShownSettings,
 ): void {
   const { info } = engine;
   registry.gauge(
@@ -34,7 +41,12 @@ export function addEngineMetrics(
   registry.info('cache_config_info', 'How the KV cache is set up, in the labels', {
     block_size: String(info.blockSize),
     num_blocks: String(info.numBlocks),
-    enable_prefix_caching: String(options.prefixCaching),
+    enable_prefix_caching: String(settings.enablePrefixCaching),
+    eviction_policy: settings.evictionPolicy,
+  });
+  registry.info('scheduler_config_info', 'How requests are scheduled, in the labels', {
+    policy: settings.schedulingPolicy,
+    admission_quantile: String(settings.admissionQuantile),
   });
   registry.info('engine_sleep_state', 'The engine never sleeps: it is always awake', {
     sleep_state: 'awake',

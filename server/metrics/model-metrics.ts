@@ -1,7 +1,7 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { SequenceObserver } from '../../engine/generation/generate-text.js';
-import { addEngineMetrics } from './engine-metrics.js';
+import { addEngineMetrics, type ShownSettings } from './engine-metrics.js';
 import { MetricRegistry } from './metric-registry.js';
 import { type ObservedRequest, RequestMetrics, type TokenListener } from './request-metrics.js';
 
@@ -9,7 +9,7 @@ export interface ModelMetricsOptions {
   readonly engine: Engine;
   readonly modelName: string;
   readonly clock: Clock;
-  readonly prefixCaching: boolean;
+  readonly settings: ShownSettings;
   readonly prefix: string;
 }
 
@@ -23,12 +23,15 @@ export class ModelMetrics {
   readonly labels: Readonly<Record<string, string>>;
   readonly #requests: RequestMetrics;
 
-  constructor({ engine, modelName, clock, prefixCaching, prefix }: ModelMetricsOptions) {
+  constructor({ engine, modelName, clock, settings, prefix }: ModelMetricsOptions) {
     this.labels = { model_name: modelName, engine: '0' };
     this.registry = new MetricRegistry(prefix, this.labels);
-    addEngineMetrics(this.registry, engine, { prefixCaching });
+    addEngineMetrics(this.registry, engine, settings);
     const { maxModelLength } = engine.info;
-    this.#requests = new RequestMetrics(this.registry, clock, { maxModelLength, prefixCaching });
+    this.#requests = new RequestMetrics(this.registry, clock, {
+      maxModelLength,
+      prefixCaching: settings.enablePrefixCaching,
+    });
   }
 
   countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {

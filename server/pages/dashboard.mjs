@@ -65,6 +65,8 @@ const handlers = {
     map.resize(data.numBlocks);
     table.clear();
     element('model').hidden = false;
+    show('eviction', `evicted by ${data.evictionPolicy}`);
+    show('scheduling', `served by ${data.schedulingPolicy}`);
     show('model', `${data.model} · ${data.kvDtype} · blocks of ${data.blockSize}`);
   },
 
