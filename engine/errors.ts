@@ -13,6 +13,7 @@ export const ERRORS = {
   hub_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   hub_download_failed: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   redis_unreachable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  kv_events_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   tracing_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_cache_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   system_limit: { status: 500, type: 'server_error', code: null, exitCode: 1 },

@@ -1,4 +1,5 @@
 import type { BlockHistory, BlockPlace } from './block-history.js';
+import type { CacheEventLog } from './cache-events.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import type { BlockHash, BlockId } from './ids.js';
 
@@ -9,6 +10,8 @@ export interface BlockPoolOptions {
   /** Must be empty: the pool fills it. */
   readonly eviction: EvictionPolicy;
   readonly history: BlockHistory;
+  /** Is told of content that lookups do not find any more; absent for none. */
+  readonly events?: CacheEventLog;
 }
 
 /**
@@ -28,6 +31,7 @@ export class BlockPool {
   /** Holds the free blocks; only the pool changes it. */
   readonly eviction: EvictionPolicy;
   readonly #history: BlockHistory;
+  readonly #events: CacheEventLog | null;
   readonly #refCounts: Int32Array;
   readonly #hashes: (BlockHash | null)[];
   /** `[group]` */
@@ -42,6 +46,7 @@ export class BlockPool {
     this.numBlocks = numBlocks;
     this.eviction = options.eviction;
     this.#history = options.history;
+    this.#events = options.events ?? null;
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
     this.#cached = Array.from({ length: numGroups }, () => new Map<BlockHash, BlockId>());
@@ -93,7 +98,9 @@ export class BlockPool {
     const block = this.eviction.takeNext();
     const hash = this.#hashes[block];
     if (hash) {
-      this.#cached[this.#history.group(block)].delete(hash);
+      const group = this.#history.group(block);
+      this.#cached[group].delete(hash);
+      this.#events?.removed(group, hash);
       this.#hashes[block] = null;
       this.#version += 1;
     }
@@ -123,22 +130,26 @@ export class BlockPool {
    * Lets lookups find a full block that is in use. When equal content is already cached (two
    * sequences computed it at the same time), lookups keep finding the older block, and this one
    * stays unhashed.
+   *
+   * @returns whether lookups find content that they did not find before
    */
-  cache(block: BlockId, hash: BlockHash): void {
+  cache(block: BlockId, hash: BlockHash): boolean {
     if (this.refCount(block) === 0) throw new Error(`block ${block} is free: it cannot be hashed`);
     if (this.#hashes[block] !== null) throw new Error(`block ${block} is hashed already`);
     const cached = this.#cached[this.#history.group(block)];
-    if (cached.has(hash)) return;
+    if (cached.has(hash)) return false;
     cached.set(hash, block);
     this.#hashes[block] = hash;
     this.#history.cached(block, hash);
     this.#version += 1;
+    return true;
   }
 
   /** Drops all cached content. Returns false, without any change, while blocks are in use. */
   resetCache(): boolean {
     if (this.numUsed > 0) return false;
     for (const cached of this.#cached) cached.clear();
+    this.#events?.cleared();
     this.#hashes.fill(null);
     this.#version += 1;
     this.#history.reset();

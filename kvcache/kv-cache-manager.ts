@@ -2,6 +2,7 @@ import type { ContentKey } from './block-hash.js';
 import type { BlockHistory } from './block-history.js';
 import { type BlockMap, blockMap } from './block-map.js';
 import { BlockPool } from './block-pool.js';
+import type { CacheEventLog, EventScope } from './cache-events.js';
 import {
   type CacheGroup,
   FULL_ATTENTION,
@@ -13,7 +14,7 @@ import { createEviction, type EvictionPolicyName } from './eviction/create-evict
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
 import { type CachedPrefix, findCachedPrefix, hashAt } from './prefix-lookup.js';
-import { NO_REUSE_HINT, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
+import { NO_REUSE_HINT, NO_SCOPE, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
 
 /** All pages of `from` must be copied to `to` before the step writes anything. */
 export interface BlockCopy {
@@ -35,6 +36,8 @@ export interface KvCacheConfig {
    * read the history. Default: the least recently used.
    */
   readonly eviction?: EvictionPolicyName | EvictionPolicy;
+  /** Is told of every change in what lookups find; absent for none. */
+  readonly events?: CacheEventLog;
 }
 
 /**
@@ -56,6 +59,8 @@ export class KvCacheManager {
   readonly history: BlockHistory;
   /** Whether lookups find anything. */
   readonly enablePrefixCaching: boolean;
+  /** Null when nothing reads events. */
+  readonly events: CacheEventLog | null;
   readonly #hasStates: boolean;
 
   constructor(config: KvCacheConfig) {
@@ -65,6 +70,7 @@ export class KvCacheManager {
     this.#hasStates = this.groups.some(({ kind }) => kind === 'recurrent');
     this.history = history;
     this.enablePrefixCaching = config.enablePrefixCaching;
+    this.events = config.events ?? null;
     this.pool = new BlockPool({
       numBlocks,
       numGroups: this.groups.length,
@@ -73,6 +79,7 @@ export class KvCacheManager {
           ? createEviction(eviction, { numBlocks, blockSize, history })
           : eviction,
       history,
+      ...(config.events && { events: config.events }),
     });
   }
 
@@ -108,8 +115,9 @@ export class KvCacheManager {
     root: BlockHash,
     contents: readonly ContentKey[] = [],
     reuse: ReuseHint = NO_REUSE_HINT,
+    scope: EventScope = NO_SCOPE,
   ): SequenceBlocks {
-    return new SequenceBlocks(root, this.groups.length, contents, reuse);
+    return new SequenceBlocks(root, this.groups.length, contents, reuse, scope);
   }
 
   /**
@@ -194,8 +202,9 @@ export class KvCacheManager {
     for (; sequence.numCommitted < full; sequence.numCommitted++) {
       const index = sequence.numCommitted;
       const hash = hashAt(sequence, tokens, index, this.blockSize);
-      for (const table of sequence.tables) {
-        if (table[index] !== NO_BLOCK) this.pool.cache(table[index], hash);
+      for (const [group, table] of sequence.tables.entries()) {
+        if (table[index] === NO_BLOCK || !this.pool.cache(table[index], hash)) continue;
+        this.events?.stored(group, index, sequence, tokens);
       }
     }
   }
@@ -227,7 +236,8 @@ export class KvCacheManager {
 
   /** A sequence that shares all blocks of `parent`, full and partial. */
   fork(parent: SequenceBlocks): SequenceBlocks {
-    const child = this.newSequence(parent.root, parent.contents, parent.reuse);
+    const { root, contents, reuse, scope } = parent;
+    const child = this.newSequence(root, contents, reuse, scope);
     child.hashes.push(...parent.hashes);
     child.numCommitted = parent.numCommitted;
     child.numKnown = parent.numKnown;

@@ -1,4 +1,5 @@
 import type { ContentKey } from './block-hash.js';
+import type { EventScope } from './cache-events.js';
 import type { BlockHash, BlockId } from './ids.js';
 
 /** What a request says about the future of its prefix. */
@@ -10,6 +11,8 @@ export interface ReuseHint {
 }
 
 export const NO_REUSE_HINT: ReuseHint = { key: null, isRetained: false };
+
+export const NO_SCOPE: EventScope = { adapter: null, cacheSalt: null };
 
 /**
  * One sequence's blocks: entry `i` of each group's table holds K and V of its tokens
@@ -43,20 +46,24 @@ export class SequenceBlocks {
   readonly root: BlockHash;
   readonly contents: readonly ContentKey[];
   readonly reuse: ReuseHint;
+  readonly scope: EventScope;
 
   /**
    * @param root hash of the scope in which blocks are shared
    * @param contents contents that placeholder tokens stand for, in the order of their tokens
+   * @param scope what events say of its blocks; `root` is the hash of it and more
    */
   constructor(
     root: BlockHash,
     numGroups: number,
     contents: readonly ContentKey[] = [],
     reuse: ReuseHint = NO_REUSE_HINT,
+    scope: EventScope = NO_SCOPE,
   ) {
     this.root = root;
     this.contents = contents;
     this.reuse = reuse;
+    this.scope = scope;
     this.tables = Array.from({ length: numGroups }, () => []);
     this.numExpired = Array.from({ length: numGroups }, () => 0);
   }

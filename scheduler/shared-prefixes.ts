@@ -33,7 +33,7 @@ export class SharedPrefixes implements PrefixSource {
     const { modelFingerprint, switchLengths } = this.#config;
     const lengthClass = switchLengths.filter((limit) => length > limit).length;
     const root = rootHash({ modelFingerprint, adapter, cacheSalt, lengthClass });
-    return this.#cache.newSequence(root, contents, reuse);
+    return this.#cache.newSequence(root, contents, reuse, { adapter, cacheSalt });
   }
 
   cachedTokens(sequence: Sequence): number {

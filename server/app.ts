@@ -24,6 +24,7 @@ import {
 import { logWhenDone } from './http/request-log.js';
 import { OneByOne } from './http/turns.js';
 import { compileValidator } from './http/validation.js';
+import type { KvEventSource } from './kv-events/zmq-publisher.js';
 import { clientOf, tenantOf } from './limits/client.js';
 import { createRateLimits } from './limits/create-admission.js';
 import { OutputMemory } from './limits/output-memory.js';
@@ -33,6 +34,7 @@ import { addApiDocs } from './openapi/api-docs.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
+import { addLoadRoutes } from './routes/load.js';
 import { addModelRoutes } from './routes/models.js';
 import { addOperationsRoutes } from './routes/operations.js';
 import { addPageRoutes } from './routes/pages.js';
@@ -60,6 +62,8 @@ export interface AppOptions {
   readonly tracer?: RequestTracer | null;
   /** Counts clients' budgets; null to count them in this process. The caller closes it. */
   readonly redis: Redis | null;
+  /** Where the models' KV events are published; absent for nowhere. */
+  readonly kvEvents?: KvEventSource | null;
   /**
    * Path prefix under which clients reach it through another server, such as `/llm`; requests
    * arrive without it.
@@ -194,6 +198,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addResponseRoutes(routes, models, host, settings);
     addTokenizeRoutes(routes, models, host.largeTools);
     addOperationsRoutes(routes, models, metrics, inFlight);
+    addLoadRoutes(routes, models, inFlight, options.kvEvents ?? null);
     const dashboard = { clock, service: models.first, metrics, endedRequests, inFlight };
     addPageRoutes(routes, dashboard, mountPath);
   });

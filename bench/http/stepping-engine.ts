@@ -51,6 +51,10 @@ export class SteppingEngine implements Engine {
     return () => undefined;
   }
 
+  onCacheEvents(): () => void {
+    return () => undefined;
+  }
+
   watch(): () => void {
     return () => undefined;
   }

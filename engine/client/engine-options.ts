@@ -2,9 +2,11 @@ import { modelCacheDir } from '../environment/model-cache-dir.js';
 import type { EngineSettings } from '../settings.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
-/** The settings of an engine, and the setting of its cache metrics. */
+/** The settings of an engine, and those of a server that its cache must know. */
 export interface StartSettings extends EngineSettings {
   readonly kvMetricsSampleRate: number;
+  /** When set, changes of the prefix cache are published there. */
+  readonly kvEventsEndpoint?: string;
 }
 
 /** Converts settings, as flags and the library have them, to the options of the engine's thread. */
@@ -22,6 +24,7 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,
     enablePrefixCaching: settings.enablePrefixCaching,
+    cacheEvents: settings.kvEventsEndpoint !== undefined,
     evictionPolicy: settings.evictionPolicy,
     schedulingPolicy: settings.schedulingPolicy,
     admissionQuantile: settings.admissionQuantile,

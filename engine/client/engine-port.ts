@@ -1,3 +1,4 @@
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { EngineInfo } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
@@ -24,6 +25,13 @@ export interface Engine {
    * @returns what ends it
    */
   onStep(listener: (report: StepReport) => void): () => void;
+  /**
+   * Calls `listener` with every later change of the prefix cache, in order: after each step that
+   * made some. Only engines that were started with `cacheEvents` have any. It must not throw.
+   *
+   * @returns what ends it
+   */
+  onCacheEvents(listener: (events: readonly CacheEvent[]) => void): () => void;
   /**
    * Calls `listener` with blocks and requests, soon and then after changes, at most four times a
    * second. Snapshots are taken only while there are listeners. They are shared, so listeners must

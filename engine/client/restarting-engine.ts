@@ -1,3 +1,4 @@
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { OctavoError } from '../errors.js';
 import type { EngineInfo } from '../protocol/options.js';
@@ -33,6 +34,7 @@ export interface RestartingEngineOptions {
 export class RestartingEngine implements Engine {
   readonly #options: RestartingEngineOptions;
   readonly #listeners = new Set<(report: StepReport) => void>();
+  readonly #cacheListeners = new Set<(events: readonly CacheEvent[]) => void>();
   readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
   #engine: RestartableEngine;
   /** Set while there are listeners of snapshots. */
@@ -72,6 +74,12 @@ export class RestartingEngine implements Engine {
   onStep(listener: (report: StepReport) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /** When an engine is replaced, its cache is gone: listeners get `cleared`. */
+  onCacheEvents(listener: (events: readonly CacheEvent[]) => void): () => void {
+    this.#cacheListeners.add(listener);
+    return () => void this.#cacheListeners.delete(listener);
   }
 
   watch(listener: (snapshot: EngineSnapshot) => void): () => void {
@@ -116,8 +124,13 @@ export class RestartingEngine implements Engine {
     engine.onStep((report) => {
       for (const listen of this.#listeners) listen(report);
     });
+    engine.onCacheEvents((events) => this.#tellCacheEvents(events));
     if (this.#watchers.size > 0) this.#watchEngine();
     void this.#replaceWhenEnded(engine);
+  }
+
+  #tellCacheEvents(events: readonly CacheEvent[]): void {
+    for (const listen of this.#cacheListeners) listen(events);
   }
 
   /** Subscribes again for each new listener, so that it gets a snapshot, too. */
@@ -137,6 +150,7 @@ export class RestartingEngine implements Engine {
     const reason = await engine.ended;
     if (reason === null || this.#closing) return;
     this.#options.onFailure(reason);
+    this.#tellCacheEvents([{ type: 'cleared' }]);
     if (this.#left > 0) this.#restart = this.#replace();
   }
 

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
@@ -71,6 +72,7 @@ class WorkerEngine implements RestartableEngine {
   readonly #resets: { resolve: (done: boolean) => void; reject: (error: OctavoError) => void }[] =
     [];
   readonly #stepListeners = new Set<(report: StepReport) => void>();
+  readonly #cacheListeners = new Set<(events: readonly CacheEvent[]) => void>();
   readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
   #stats: EngineStats;
   #failure: OctavoError | null = null;
@@ -99,6 +101,11 @@ class WorkerEngine implements RestartableEngine {
   onStep(listener: (report: StepReport) => void): () => void {
     this.#stepListeners.add(listener);
     return () => void this.#stepListeners.delete(listener);
+  }
+
+  onCacheEvents(listener: (events: readonly CacheEvent[]) => void): () => void {
+    this.#cacheListeners.add(listener);
+    return () => void this.#cacheListeners.delete(listener);
   }
 
   watch(listener: (snapshot: EngineSnapshot) => void): () => void {
@@ -213,6 +220,9 @@ class WorkerEngine implements RestartableEngine {
         break;
       case 'prefixCacheReset':
         this.#resets.shift()?.resolve(message.done);
+        break;
+      case 'cacheEvents':
+        for (const listen of this.#cacheListeners) listen(message.events);
         break;
       case 'snapshot':
         for (const listen of this.#watchers) listen(message.snapshot);

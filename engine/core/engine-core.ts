@@ -1,3 +1,4 @@
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
@@ -130,6 +131,14 @@ export class EngineCore {
   /** Call between two steps. @returns false, without any change, while blocks are in use */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
+  }
+
+  /**
+   * Changes of the prefix cache since the last call; null for none. Call between two steps: a block
+   * is stored when its step has ended.
+   */
+  takeCacheEvents(): readonly CacheEvent[] | null {
+    return this.#dependencies.cache.events?.take() ?? null;
   }
 
   /** Call between two steps. The caller owns the snapshot. */

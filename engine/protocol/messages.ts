@@ -1,3 +1,4 @@
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { ErrorRecord } from '../errors.js';
 import type { EngineInfo } from './options.js';
@@ -40,6 +41,8 @@ export type EngineMessage =
   | { readonly type: 'refused'; readonly ids: readonly SequenceId[]; readonly error: ErrorRecord }
   /** Answers `resetPrefixCache`, in the order of the commands. */
   | { readonly type: 'prefixCacheReset'; readonly done: boolean }
+  /** Changes of the prefix cache: after each step, or reset, that made some. */
+  | { readonly type: 'cacheEvents'; readonly events: readonly CacheEvent[] }
   /** Sent while snapshots are on, never within a step. */
   | { readonly type: 'snapshot'; readonly snapshot: EngineSnapshot }
   /** Final: the thread ends after it. */

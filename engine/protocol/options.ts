@@ -20,6 +20,8 @@ export interface EngineOptions {
   /** Number of threads of ONNX Runtime, and of the attention including the engine thread. */
   readonly threads: number;
   readonly enablePrefixCaching: boolean;
+  /** Whether changes of the prefix cache are sent to the engine's listeners; absent for not. */
+  readonly cacheEvents?: boolean;
   /** The order in which cached blocks are reused. */
   readonly evictionPolicy: EvictionPolicyName;
   readonly schedulingPolicy: SchedulingPolicyName;

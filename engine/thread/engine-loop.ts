@@ -81,6 +81,7 @@ export class EngineLoop {
         const outputs = this.#withoutFailed(stepped);
         this.#send({ type: 'step', outputs, stats: this.#stats, report: this.#core.report });
         this.#hasNews = false;
+        this.#sendCacheEvents();
         this.#snapshots.touch();
       }
     } finally {
@@ -117,6 +118,7 @@ export class EngineLoop {
           break;
         case 'resetPrefixCache':
           this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });
+          this.#sendCacheEvents();
           break;
         case 'watch':
           this.#snapshots.watch(command.on);
@@ -126,6 +128,11 @@ export class EngineLoop {
           break;
       }
     }
+  }
+
+  #sendCacheEvents(): void {
+    const events = this.#core.takeCacheEvents();
+    if (events) this.#send({ type: 'cacheEvents', events });
   }
 
   /** Blocks may have become free: listeners must not have to wait for the next request's step. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { BlockHistory } from '../../kvcache/block-history.js';
+import { CacheEventLog } from '../../kvcache/cache-events.js';
 import { maxHeldBlocks } from '../../kvcache/cache-group.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
@@ -132,6 +133,7 @@ async function build(
       eviction: options.evictionPolicy,
       groups: layout.groups,
       history,
+      ...(options.cacheEvents && { events: new CacheEventLog(options.blockSize, layout.groups) }),
     },
     trace,
   );

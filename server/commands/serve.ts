@@ -13,6 +13,7 @@ import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
 import { connectionsWithin, readSystemLimits } from '../config/system-limits.js';
 import { type LoadingServer, startLoadingServer } from '../http/listen.js';
+import { startKvEvents } from '../kv-events/start-kv-events.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
@@ -63,11 +64,13 @@ async function loadAndServe(
     allowSpecialTokens: settings.allowSpecialTokens,
   });
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
+  const kvEvents = await startKvEvents(settings, logger);
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
   const create = (): Promise<RestartableEngine> =>
     createWorkerEngine(engineOptions(settings, modelDir), progress);
   const first = await create().catch((error: unknown) => {
     redis?.disconnect();
+    void kvEvents?.close();
     throw error;
   });
   const engine = new RestartingEngine(first, {
@@ -76,6 +79,7 @@ async function loadAndServe(
     onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
   });
+  engine.onCacheEvents((events) => kvEvents?.publish(events));
   closeEngine = () => engine.close();
   const grammars = new GrammarChecker();
   const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
@@ -95,6 +99,7 @@ async function loadAndServe(
       models: [{ engine, model, grammars, settings }],
       settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
       redis,
+      kvEvents: kvEvents?.source ?? null,
       tracer,
       logger,
       clock: systemClock,
@@ -120,6 +125,7 @@ async function loadAndServe(
     redis?.disconnect();
     await grammars.close();
     await engine.close();
+    await kvEvents?.close();
     await tracer?.close();
   }
 }

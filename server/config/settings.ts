@@ -10,6 +10,9 @@ import {
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
+/** Hosts may be `*`, and ports `*` or 0, for any. */
+const ZMQ_ADDRESS = '^@?(tcp://[^/\\s]+:(\\d+|\\*)|ipc://\\S+)$';
+
 /**
  * Every setting of Octavo. Flags, environment variables, defaults, validation and `--help` are
  * derived from it: `maxNumSeqs` is `--max-num-seqs` and `OCTAVO_MAX_NUM_SEQS`.
@@ -25,6 +28,52 @@ export const SettingsSchema = Type.Object({
       value: 'who',
     }),
     default: 'key',
+  }),
+  kvEventsEndpoint: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'ZeroMQ address for KV events: tcp://*:5557 binds, @tcp://127.0.0.1:5557 too, tcp://host:5557 connects (default: none)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'address',
+        allowed: 'tcp://host:port or ipc://path, with @ before it to bind',
+      }),
+      pattern: ZMQ_ADDRESS,
+    }),
+  ),
+  kvEventsReplayEndpoint: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'ZeroMQ address to bind, where readers ask for events they missed (default: none)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'address',
+        allowed: 'tcp://host:port or ipc://path',
+      }),
+      pattern: ZMQ_ADDRESS,
+    }),
+  ),
+  kvEventsTopic: Type.String({
+    ...extra({
+      description:
+        "first frame of KV events, which readers subscribe to; llm-d's: kv@pod@model (default: empty)",
+      group: 'KV cache',
+      scope: 'server',
+      value: 'text',
+    }),
+    default: '',
+  }),
+  kvEventsBufferSteps: Type.Integer({
+    ...extra({
+      description: 'batches of KV events that are kept for readers that missed them',
+      group: 'KV cache',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
   }),
   host: Type.String({
     ...extra({

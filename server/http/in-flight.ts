@@ -8,6 +8,11 @@ export class InFlight {
   #draining = false;
   #onIdle: (() => void) | null = null;
 
+  /** Requests that have begun and not ended. */
+  get size(): number {
+    return this.#controllers.size;
+  }
+
   get draining(): boolean {
     return this.#draining;
   }

@@ -41,6 +41,8 @@ export function addEngineMetrics(
   registry.info('cache_config_info', 'How the KV cache is set up, in the labels', {
     block_size: String(info.blockSize),
     num_blocks: String(info.numBlocks),
+    // What the Gateway API's endpoint picker reads; there is no GPU.
+    num_gpu_blocks: String(info.numBlocks),
     enable_prefix_caching: String(settings.enablePrefixCaching),
     eviction_policy: settings.evictionPolicy,
   });

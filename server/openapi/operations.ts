@@ -10,6 +10,7 @@ import {
 import {
   DetokenizeAnswer,
   EmbeddingsAnswer,
+  LOAD_ANSWERS,
   MODEL_ANSWERS,
   StatusAnswer,
   TokenizeAnswer,
@@ -108,6 +109,51 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'operations',
     summary: '200 while the server takes requests',
     answer: StatusAnswer,
+  },
+  'GET /health_generate': {
+    tag: 'operations',
+    summary: '200 when the engine computes: a token for the probe, or a step of other requests',
+    answer: StatusAnswer,
+  },
+  'GET /load': {
+    tag: 'operations',
+    summary: 'Number of requests in flight (vLLM)',
+    answer: LOAD_ANSWERS.vllm,
+  },
+  'GET /v1/loads': {
+    tag: 'operations',
+    summary: 'Requests, and the tokens that blocks in use have room for (SGLang)',
+    answer: LOAD_ANSWERS.sglang,
+  },
+  'GET /get_load': {
+    tag: 'operations',
+    summary: 'The same, shorter (SGLang, older)',
+    answer: LOAD_ANSWERS.short,
+  },
+  'GET /server_info': {
+    tag: 'operations',
+    summary: 'What the server was started with, as far as routers ask (SGLang)',
+    answer: LOAD_ANSWERS.server,
+  },
+  'GET /get_server_info': {
+    tag: 'operations',
+    summary: 'The same, under its older name',
+    answer: LOAD_ANSWERS.server,
+  },
+  'GET /model_info': {
+    tag: 'operations',
+    summary: 'What the model can do (SGLang)',
+    answer: LOAD_ANSWERS.model,
+  },
+  'GET /get_model_info': {
+    tag: 'operations',
+    summary: 'The same, under its older name',
+    answer: LOAD_ANSWERS.model,
+  },
+  'GET /kv_event_sources': {
+    tag: 'operations',
+    summary: 'Where KV events are published (vLLM)',
+    answer: LOAD_ANSWERS.kvEvents,
   },
   'GET /metrics': { tag: 'operations', summary: 'Figures for Prometheus', answer: null },
   'POST /reset_prefix_cache': {

@@ -60,6 +60,66 @@ export const TokenizeAnswer = Type.Object({
 
 export const DetokenizeAnswer = Type.Object({ prompt: Type.String() });
 
+const LoadOfRank = Type.Object({
+  dp_rank: Type.Literal(0),
+  num_running_reqs: Count,
+  num_waiting_reqs: Count,
+  num_total_reqs: Count,
+  num_used_tokens: Count,
+  max_total_num_tokens: Count,
+  token_usage: Type.Number({ minimum: 0, maximum: 1 }),
+  max_running_requests: Count,
+});
+
+/** What routers ask: `server/routes/load.ts`. */
+export const LOAD_ANSWERS = {
+  vllm: Type.Object({ server_load: Count }),
+  sglang: Type.Object({
+    timestamp: Type.String(),
+    dp_rank_count: Type.Literal(1),
+    loads: Type.Array(LoadOfRank),
+  }),
+  short: Type.Array(
+    Type.Object({
+      dp_rank: Type.Literal(0),
+      num_reqs: Count,
+      num_waiting_reqs: Count,
+      num_tokens: Count,
+    }),
+  ),
+  server: Type.Object({
+    model_id: Type.String(),
+    served_model_name: Type.String(),
+    version: Type.String(),
+    context_length: Count,
+    kv_block_size: Count,
+    max_total_tokens: Count,
+    max_running_requests: Count,
+    tp_size: Type.Literal(1),
+    pp_size: Type.Literal(1),
+    dp_size: Type.Literal(1),
+    is_embedding: Type.Literal(false),
+  }),
+  model: Type.Object({
+    model_path: Type.String(),
+    is_generation: Type.Literal(true),
+    has_image_understanding: Type.Literal(false),
+    has_audio_understanding: Type.Literal(false),
+  }),
+  kvEvents: Type.Record(
+    Type.String(),
+    Type.Object({
+      enable_kv_cache_events: Type.Literal(true),
+      publisher: Type.Literal('zmq'),
+      endpoint: Type.String(),
+      replay_endpoint: OrNull(Type.String()),
+      buffer_steps: Count,
+      hwm: Count,
+      topic: Type.String(),
+    }),
+  ),
+};
+
 export const StatusAnswer = Type.Object({ status: Type.Literal('ok') });
 
 export const VersionAnswer = Type.Object({ version: Type.String() });

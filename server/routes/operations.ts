@@ -1,11 +1,17 @@
+import type { FastifyReply } from 'fastify';
 import { assertEngineReady } from '../../engine/client/engine-state.js';
 import { packageVersion } from '../../engine/environment/package-root.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import { probe } from '../generation/probe.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import type { InFlight } from '../http/in-flight.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
 import type { Models } from '../models.js';
 import type { TypedApp } from './typed-app.js';
+
+/** How long `/health_generate` waits for a token, as SGLang's does. */
+const PROBE_MS = 20_000;
 
 /** Routes for operators. */
 export function addOperationsRoutes(
@@ -16,15 +22,28 @@ export function addOperationsRoutes(
 ): void {
   const version = packageVersion();
 
+  const assertReady = (): void => {
+    for (const { engine } of models.all) assertEngineReady(engine);
+    inFlight.assertAdmitting();
+  };
+
   app.get('/health', async (_request, reply) => {
     try {
-      for (const { engine } of models.all) assertEngineReady(engine);
-      inFlight.assertAdmitting();
+      assertReady();
       return { status: 'ok' };
     } catch (error) {
-      // For health checks, any state other than ready is a 503.
-      reply.header('retry-after', '1');
-      return reply.code(503).send(errorBody(toOctavoError(error)));
+      return unhealthy(reply, error);
+    }
+  });
+
+  app.get('/health_generate', async (_request, reply) => {
+    try {
+      assertReady();
+      const token = 0 as TokenId;
+      await Promise.all(models.all.map(({ engine }) => probe(engine, token, PROBE_MS)));
+      return { status: 'ok' };
+    } catch (error) {
+      return unhealthy(reply, error);
     }
   });
 
@@ -44,4 +63,10 @@ export function addOperationsRoutes(
   });
 
   app.get('/version', async () => ({ version }));
+}
+
+/** For health checks, any state other than ready is a 503. */
+function unhealthy(reply: FastifyReply, error: unknown): FastifyReply {
+  reply.header('retry-after', '1');
+  return reply.code(503).send(errorBody(toOctavoError(error)));
 }

@@ -187,7 +187,20 @@ describe('answers are as the document says', () => {
     await check('DELETE /v1/responses/:id', `/v1/responses/${id}`);
   });
 
-  test.each(['/v1/models', '/health', '/version'])('GET %s', async (path) => {
+  test.each([
+    '/v1/models',
+    '/health',
+    '/health_generate',
+    '/version',
+    '/load',
+    '/v1/loads',
+    '/get_load',
+    '/server_info',
+    '/get_server_info',
+    '/model_info',
+    '/get_model_info',
+    '/kv_event_sources',
+  ])('GET %s', async (path) => {
     const { url } = await startTestServer(engine());
     expectFits(OPERATIONS[`GET ${path}`]?.answer, await (await fetch(url + path)).json());
   });

@@ -4,7 +4,8 @@ import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
-import type { CacheGroup } from '../../kvcache/cache-group.js';
+import { CacheEventLog } from '../../kvcache/cache-events.js';
+import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
@@ -21,6 +22,8 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly enablePrefixCaching?: boolean;
   readonly groups?: readonly CacheGroup[];
   readonly eviction?: EvictionPolicyName;
+  /** Whether changes of the prefix cache are logged. */
+  readonly cacheEvents?: boolean;
   /** Guesses how sequences go on. */
   readonly propose?: Propose;
   /** Told of all that the scheduler decides. */
@@ -71,6 +74,9 @@ export class CoreHarness {
         ...(config.groups && { groups: config.groups }),
         ...(config.eviction && { eviction: config.eviction }),
         history: historyOf(numBlocks, () => this.#time),
+        ...(config.cacheEvents && {
+          events: new CacheEventLog(blockSize, config.groups ?? [FULL_ATTENTION]),
+        }),
       },
       config.trace ?? null,
     );

@@ -10,6 +10,7 @@ import type {
 import type { EngineSnapshot, EngineStats, StepReport } from '../../engine/protocol/reports.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import { seedOf } from '../../engine/sampling/random.js';
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 
 /**
@@ -72,6 +73,7 @@ export class ScriptedEngine implements Engine {
   closed = false;
   readonly submitted: SubmittedRequest[] = [];
   readonly stepListeners = new Set<(report: StepReport) => void>();
+  readonly cacheListeners = new Set<(events: readonly CacheEvent[]) => void>();
   readonly watchers = new Set<(snapshot: EngineSnapshot) => void>();
   readonly paused = new Set<SequenceId>();
   readonly #script: (request: EngineRequest) => Script;
@@ -107,6 +109,11 @@ export class ScriptedEngine implements Engine {
   onStep(listener: (report: StepReport) => void): () => void {
     this.stepListeners.add(listener);
     return () => void this.stepListeners.delete(listener);
+  }
+
+  onCacheEvents(listener: (events: readonly CacheEvent[]) => void): () => void {
+    this.cacheListeners.add(listener);
+    return () => void this.cacheListeners.delete(listener);
   }
 
   watch(listener: (snapshot: EngineSnapshot) => void): () => void {

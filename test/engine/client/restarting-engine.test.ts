@@ -98,6 +98,23 @@ it('closes the engine that is being made, too', async () => {
   expect(made[1].closed).toBe(true);
 });
 
+it('tells readers of the cache that it is gone, and then what the new engine caches', async () => {
+  const { engine, made, failures, next } = setUp();
+  const seen: string[] = [];
+  const stop = engine.onCacheEvents((events) => seen.push(...events.map(({ type }) => type)));
+  const removed = { type: 'removed', group: 0, hashes: [] } as const;
+  for (const listen of made[0].cacheListeners) listen([removed]);
+  made[0].fail();
+  await eventually(() => failures.length === 1, 'the failure is told');
+  next(new Mortal());
+  await eventually(() => engine.state === 'ready', 'the new engine is there');
+  for (const listen of made[1].cacheListeners) listen([removed]);
+  expect(seen).toEqual(['removed', 'cleared', 'removed']);
+  stop();
+  for (const listen of made[1].cacheListeners) listen([removed]);
+  expect(seen).toHaveLength(3);
+});
+
 it('keeps those who watch over a restart', async () => {
   const { engine, made, failures, next } = setUp();
   const seen: number[] = [];

@@ -97,6 +97,29 @@ describe('EngineLoop', () => {
     await ended;
   });
 
+  it('sends the changes of the prefix cache after each step, and after a reset at once', async () => {
+    const harness = new CoreHarness({ cacheEvents: true });
+    const { loop, ended, until, sent } = start(harness);
+    loop.post({ type: 'submit', request: request('a', [1, 2, 3, 4, 5, 6], 4) });
+    await until(() =>
+      sent.some((m) => m.type === 'step' && m.outputs.at(-1)?.finishReason === 'length'),
+    );
+    loop.post({ type: 'resetPrefixCache' });
+    await until(() => sent.some(({ type }) => type === 'prefixCacheReset'));
+    const events = sent.flatMap((m) => (m.type === 'cacheEvents' ? [m.events] : []));
+    // Blocks of 4: one of the prompt, one that the answer fills.
+    expect(events).toMatchObject([
+      [{ type: 'stored', index: 0, tokenIds: [1, 2, 3, 4] }],
+      [{ type: 'stored', index: 1 }],
+      [{ type: 'cleared' }],
+    ]);
+    // The step is over by then.
+    const types = sent.map(({ type }) => type);
+    expect(types.indexOf('cacheEvents')).toBe(types.indexOf('step') + 1);
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
   it('invariant 12: checks its books when it is idle, and ends when they are wrong', async () => {
     const harness = new CoreHarness();
     const { loop, ended, until, outputs } = start(harness, NO_GRAMMARS, { idleCheckMs: 1 });

@@ -42,6 +42,10 @@ describe.skipIf(!hasProgram('bash'))('bash completes', () => {
     expect(offered('serve', '--kv-')).toEqual([
       '--kv-cache-memory',
       '--kv-dtype',
+      '--kv-events-endpoint',
+      '--kv-events-replay-endpoint',
+      '--kv-events-topic',
+      '--kv-events-buffer-steps',
       '--kv-metrics-sample-rate',
     ]);
     expect(offered('generate', '--po')).toEqual([]);
