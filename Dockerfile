@@ -10,7 +10,11 @@ COPY engine ./engine
 COPY server ./server
 COPY bench/serve ./bench/serve
 COPY deploy/keep-runtime.mjs ./deploy/
-RUN npm ci && npm prune --omit=dev --ignore-scripts && node deploy/keep-runtime.mjs node_modules
+# What KV events need is installed for tests only, elsewhere: here it stays, in the locked versions.
+RUN npm ci && mkdir /kv-events \
+  && cp -r --parents node_modules/zeromq node_modules/cmake-ts node_modules/@msgpack /kv-events \
+  && npm prune --omit=dev --ignore-scripts && cp -r /kv-events/node_modules . \
+  && node deploy/keep-runtime.mjs node_modules
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \

@@ -54,10 +54,20 @@ describe('Dockerfile', () => {
     onTestFinished(() => rmSync(join(modules, '..'), { recursive: true }));
     const binaries = 'onnxruntime-node/bin/napi-v6';
     const mine = `${binaries}/${process.platform}/${process.arch}/binding.node`;
-    const kept = [mine, 'a/index.js', 'a/LICENSE.md', 'b/sourcemap.js', 'b/node_modules/c/d.js'];
+    const ofZeromq = `zeromq/build/${process.platform}/${process.arch}/node/addon.node`;
+    const kept = [
+      mine,
+      ofZeromq,
+      'zeromq/build/manifest.json',
+      'a/index.js',
+      'a/LICENSE.md',
+      'b/sourcemap.js',
+      'b/node_modules/c/d.js',
+    ];
     const gone = [
       `${binaries}/${process.platform}/other/binding.node`,
       `${binaries}/beos/${process.arch}/binding.node`,
+      `zeromq/build/beos/${process.arch}/node/addon.node`,
       'a/index.js.map',
       'a/index.d.ts',
       'b/node_modules/c/index.d.cts',
@@ -85,6 +95,9 @@ describe('Dockerfile', () => {
   it('is pruned of files that the installed packages really have', () => {
     const platforms = readdirSync(`${ROOT}/node_modules/onnxruntime-node/bin/napi-v6`);
     expect(platforms).toEqual(expect.arrayContaining(['darwin', 'linux', 'win32']));
+    expect(readdirSync(`${ROOT}/node_modules/zeromq/build`)).toEqual(
+      expect.arrayContaining(['darwin', 'linux', 'win32']),
+    );
   });
 
   it('runs as nobody special, says whether it is healthy, and keeps models in a volume', () => {
@@ -112,6 +125,8 @@ describe.skipIf(!hasProgram('docker-compose'))('docker-compose.yml', () => {
     readonly environment?: Record<string, string>;
     readonly secrets?: readonly { readonly source: string }[];
     readonly volumes?: readonly string[];
+    readonly command?: readonly string[];
+    readonly networks?: Record<string, { readonly aliases?: readonly string[] }>;
     readonly depends_on?: Record<string, { readonly condition: string }>;
   }
 
@@ -160,6 +175,32 @@ describe.skipIf(!hasProgram('docker-compose'))('docker-compose.yml', () => {
     const [secret] = octavo?.secrets ?? [];
     expect(octavo?.environment?.['OCTAVO_API_KEY_FILE']).toBe(`/run/secrets/${secret?.source}`);
     expect(octavo?.environment?.['OCTAVO_API_KEY']).toBeUndefined();
+  });
+
+  it('has three replicas behind a router that knows all of them', () => {
+    const all = services('deploy/compose.replicas.yml');
+    const replicas = Object.keys(all).filter((name) => /^octavo-\d$/.test(name));
+    expect(replicas).toHaveLength(3);
+    const { router, prometheus } = all;
+    expect(router?.command?.filter((word) => word.startsWith('http'))).toEqual(
+      replicas.map((name) => `http://${name}:8000`),
+    );
+    expect(Object.keys(router?.depends_on ?? {})).toEqual(replicas);
+    for (const [name, { restart, mem_limit, cpus, logging }] of Object.entries(all)) {
+      const bounds = { restart, mem_limit, cpus, log: logging?.options?.['max-size'] };
+      expect([name, Object.values(bounds).filter((bound) => bound === undefined)]).toEqual([
+        name,
+        [],
+      ]);
+    }
+    expect(unknownIn(all['octavo-1']?.environment ?? {})).toEqual([]);
+    // Prometheus asks for the name that all replicas have.
+    const config = readFileSync(`${ROOT}/deploy/prometheus/replicas.yml`, 'utf8');
+    expect(prometheus?.command).toContain('--config.file=/etc/prometheus/replicas.yml');
+    const [name] = /names: \["(\w+)"\]/.exec(config)?.slice(1) ?? [];
+    for (const replica of replicas) {
+      expect(all[replica]?.networks?.['default']?.aliases).toEqual([name]);
+    }
   });
 
   it('sets variables that there are', () => {
