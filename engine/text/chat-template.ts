@@ -2,7 +2,7 @@ import { clip } from '../clip.js';
 import { type Clock, systemClock } from '../clock.js';
 import { OctavoError } from '../errors.js';
 import { countValues } from './count-values.js';
-import { type Program, parseTemplate, runTemplate } from './python-jinja.js';
+import { type Program, parseTemplate, runTemplate } from './jinja-program.js';
 import type { PromptText } from './spans.js';
 import { strftime } from './strftime.js';
 

@@ -1,23 +1,20 @@
-import { pythonText, type RuntimeValue as Value } from './python-text.js';
+import type { RuntimeValue as Value } from './python-text.js';
 
 /**
- * Operators whose results differ between Python and the library.
+ * Operators whose results differ between Python and the library, except those that join texts.
  *
  * @returns undefined where they do not differ
  * @throws TypeError for operands that Python refuses
  */
-export function binary(operator: string, left: Value, right: Value): string | boolean | undefined {
+export function binary(operator: string, left: Value, right: Value): boolean | undefined {
   switch (operator) {
     case '==':
       return isEqual(left, right);
     case '!=':
       return !isEqual(left, right);
-    case '~':
-      return pythonText(left) + pythonText(right);
     case '+': {
       const isText = (value: Value): boolean => value.type === 'StringValue';
-      if (isText(left) && isText(right)) return String(left.value) + String(right.value);
-      if (!isText(left) && !isText(right)) return undefined;
+      if (isText(left) === isText(right)) return undefined;
       const other = isText(left) ? right : left;
       throw new TypeError(`it adds ${KINDS[other.type] ?? 'something else'} to a text`);
     }

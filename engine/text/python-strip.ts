@@ -38,3 +38,13 @@ export function strippedSpan(text: string, method: StripMethod, characters: stri
   }
   return { start, end };
 }
+
+/** The span of the first, or else the last, piece of a text that is split at a separator. */
+export function endOfSplit(text: string, separator: string, isFirst: boolean): Span {
+  let at = text.indexOf(separator);
+  if (isFirst) return { start: 0, end: at < 0 ? text.length : at };
+  // From the left, because separators may overlap.
+  let start = 0;
+  for (; at >= 0; at = text.indexOf(separator, start)) start = at + separator.length;
+  return { start, end: text.length };
+}

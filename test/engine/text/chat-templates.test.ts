@@ -58,3 +58,16 @@ describe.each(NAMES)('the chat template %s', (name) => {
     },
   );
 });
+
+it.each([
+  ["{{ 'a--b--c'.split('--')[0] }}", 'a'],
+  ["{{ 'a--b--c'.split('--')[-1] }}", 'c'],
+  ["{{ 'a--b--c'.split('--')[1] }}", 'b'],
+  ["{{ 'a'.split('--')[0] + 'a'.split('--')[-1] }}", 'aa'],
+  // Separators are found from the left.
+  ["{{ 'aaa'.split('aa')[-1] }}", 'a'],
+  ["{{ 'a b'.split()[-1] }}", 'b'],
+])('%s is %s', (source, text) => {
+  const template = new ChatTemplate(source, 'test', { bosToken: '', eosToken: '' });
+  expect(template.render([])).toBe(text);
+});
