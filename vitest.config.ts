@@ -19,7 +19,9 @@ const UNIT = [
 ];
 
 /** They measure delays: each has the machine to itself, after all others. */
-const ALONE = ['test/reliability/grammar-attacks.test.ts', 'test/reliability/soak.test.ts'];
+const ALONE = ['grammar-attacks', 'prompt-attacks', 'soak'].map(
+  (name) => `test/reliability/${name}.test.ts`,
+);
 
 interface Project {
   readonly name: string;

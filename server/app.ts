@@ -22,7 +22,6 @@ import {
   requestId,
 } from './http/request-headers.js';
 import { logWhenDone } from './http/request-log.js';
-import { OneByOne } from './http/turns.js';
 import { compileValidator } from './http/validation.js';
 import type { KvEventSource } from './kv-events/zmq-publisher.js';
 import { clientOf, tenantOf } from './limits/client.js';
@@ -110,7 +109,6 @@ export function buildApp(options: AppOptions): BuiltApp {
       perStream: settings.maxUnreadOutput,
       total: settings.maxOutputMemory,
     }),
-    largeTools: new OneByOne(),
     clientOf: (request) => clientOf(request, hasKeys),
     shareOf: (request, { safety_identifier, user }) => {
       const client = clientOf(request, hasKeys);
@@ -196,7 +194,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addEmbeddingsRoute(routes, models, host);
     addModelRoutes(routes, models, clock.unixSeconds());
     addResponseRoutes(routes, models, host, settings);
-    addTokenizeRoutes(routes, models, host.largeTools);
+    addTokenizeRoutes(routes, models, host.clientOf);
     addOperationsRoutes(routes, models, metrics, inFlight);
     addLoadRoutes(routes, models, inFlight, options.kvEvents ?? null);
     const dashboard = { clock, service: models.first, metrics, endedRequests, inFlight };

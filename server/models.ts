@@ -6,6 +6,7 @@ import type { Clock } from '../engine/clock.js';
 import { packageVersion } from '../engine/environment/package-root.js';
 import { OctavoError } from '../engine/errors.js';
 import { MessageForms } from '../engine/generation/message-form.js';
+import type { PromptMaker } from '../engine/generation/prompts/prompt-maker.js';
 import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
 import type { EngineInfo } from '../engine/protocol/options.js';
 import type { EngineSettings } from '../engine/settings.js';
@@ -22,6 +23,8 @@ import { ModelMetrics } from './metrics/model-metrics.js';
 export interface ModelParts {
   readonly engine: Engine;
   readonly model: ServedModel;
+  /** Renders and tokenizes; what is large, never on this thread. */
+  readonly prompts: PromptMaker;
   /** Where grammars are checked: never on this thread. */
   readonly grammars: GrammarChecker;
   readonly settings: EngineSettings;

@@ -5,6 +5,7 @@ import { engineOptions } from '../../engine/client/engine-options.js';
 import type { Engine } from '../../engine/client/engine-port.js';
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
+import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import { buildApp } from '../../server/app.js';
@@ -40,7 +41,15 @@ function mainThreadNanoseconds(): number {
 const logger = pino({ level: 'silent' });
 const { app, inFlight } = buildApp({
   redis: null,
-  models: [{ engine, model, grammars: new GrammarChecker(), settings }],
+  models: [
+    {
+      engine,
+      model,
+      prompts: new PromptThreads(model, MODEL),
+      grammars: new GrammarChecker(),
+      settings,
+    },
+  ],
   settings,
   logger,
   clock: systemClock,

@@ -21,10 +21,10 @@ export interface MessageOptions extends RenderOptions {
  */
 export function renderMessages(
   messages: readonly Message[],
-  model: ServedModel,
+  { chatTemplate }: Pick<ServedModel, 'chatTemplate'>,
   { continuesFinal = false, ...options }: MessageOptions = {},
 ): PromptText {
-  if (model.chatTemplate === null) {
+  if (chatTemplate === null) {
     throw new OctavoError(
       'invalid_request',
       'the model has no chat template: use /v1/completions, or give the server one by --chat-template',
@@ -34,8 +34,8 @@ export function renderMessages(
   const all = withToolCalls(messages.map(withOwnFields));
   const names = namesOfCalls(all);
   const turns = all.map((message, index) => toTemplateMessage(message, index, names));
-  const prompt = model.chatTemplate.renderPrompt(turns, options);
-  assertRolesAreShown(turns, model.chatTemplate, options);
+  const prompt = chatTemplate.renderPrompt(turns, options);
+  assertRolesAreShown(turns, chatTemplate, options);
   const last = turns.at(-1);
   return continuesFinal && last ? behindText(prompt, last) : prompt;
 }

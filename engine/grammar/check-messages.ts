@@ -28,12 +28,7 @@ export interface CheckCommand {
   readonly checks: readonly GrammarCheck[];
 }
 
-export type CheckReply =
-  /** The thread has loaded; the budget starts now. */
-  | { readonly type: 'ready' }
-  /**
-   * The grammar's sizes, sent before anything is built: for the error's message, if building takes
-   * too long.
-   */
-  | { readonly type: 'measured'; readonly sizes: string }
-  | { readonly type: 'checked'; readonly error: ErrorRecord | null };
+export interface CheckVerdict {
+  /** Null when all grammars can be enforced. */
+  readonly refusal: ErrorRecord | null;
+}

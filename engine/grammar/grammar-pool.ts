@@ -1,6 +1,6 @@
 import type { GrammarConstraint, GrammarRequest, GrammarSource } from '../core/grammar-source.js';
 import { OctavoError } from '../errors.js';
-import { inTurn } from './fair-share.js';
+import { inTurn } from '../job-pool/fair-share.js';
 import { GrammarThreadHost } from './grammar-thread-host.js';
 import type { GrammarThreadOptions } from './messages.js';
 import {

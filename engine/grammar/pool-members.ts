@@ -1,5 +1,5 @@
 import type { GrammarConstraint, GrammarRequest } from '../core/grammar-source.js';
-import { compilingShareOf, countByClient, shareOf } from './fair-share.js';
+import { compilingShareOf, countByClient, shareOf } from '../job-pool/fair-share.js';
 import type { GrammarThreadHost } from './grammar-thread-host.js';
 
 /** Maximum number of grammars that one thread keeps. */

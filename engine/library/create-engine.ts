@@ -3,6 +3,7 @@ import { type RestartableEngine, RestartingEngine } from '../client/restarting-e
 import { createWorkerEngine } from '../client/worker-engine.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
+import { PromptThreads } from '../generation/prompts/prompt-threads.js';
 import { GrammarChecker } from '../grammar/grammar-checker.js';
 import { findModel } from '../hub/find-model.js';
 import { ENGINE_SETTINGS, type EngineSettings } from '../settings.js';
@@ -65,7 +66,9 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     const notes = [...(port.info.modelNotes ?? []), ...warningsOf(model, port.info.vocabSize)];
     for (const note of notes) log(note);
     const forms = new MessageForms(model, settings);
-    return new OctavoEngine({ port, model, forms, grammars: new GrammarChecker(), settings });
+    const prompts = new PromptThreads(model, dir);
+    const grammars = new GrammarChecker();
+    return new OctavoEngine({ port, model, forms, prompts, grammars, settings });
   } catch (error) {
     await port.close();
     throw error;

@@ -1,3 +1,4 @@
+import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
 import { truncateAndNormalize } from '../generation/normalize.js';
 import { outputBudget } from '../generation/output-budget.js';
@@ -6,7 +7,7 @@ import { GREEDY } from '../sampling/sampling-params.js';
 import type { EngineParts } from './engine-parts.js';
 import type { EmbedOptions } from './options.js';
 import { encodeText } from './prompts.js';
-import { newId } from './requests.js';
+import { askerOf, newId } from './requests.js';
 import { beginWork } from './run.js';
 
 /**
@@ -26,13 +27,14 @@ export async function embedTexts(
     const message = `dimensions is ${dimensions}, but the model's embeddings have ${hiddenSize}`;
     throw new OctavoError('invalid_request', message, { param: 'dimensions' });
   }
-  const prompts = texts.map((text) => {
-    const tokenIds = encodeText(text, parts);
+  const prompts: TokenId[][] = [];
+  for (const text of texts) {
+    const tokenIds = await encodeText(text, parts, askerOf(options));
     // Nothing is generated, so a prompt may fill the whole context.
     const needs = { promptTokens: tokenIds.length, asked: null, standard: 0 } as const;
     outputBudget({ ...needs, context: maxModelLength + 1, param: 'prompt' });
-    return tokenIds;
-  });
+    prompts.push(tokenIds);
+  }
   const { signal, end } = beginWork(options.signal);
   const embed = async (promptTokenIds: (typeof prompts)[number]): Promise<Float32Array> => {
     const request = {

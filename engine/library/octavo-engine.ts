@@ -15,6 +15,7 @@ import {
   type Several,
 } from './options.js';
 import { chatPrompt, type PromptPlan, textPrompts } from './prompts.js';
+import { askerOf } from './requests.js';
 import type {
   ChatPart,
   ChatResult,
@@ -78,9 +79,9 @@ export class OctavoEngine {
     messages: readonly Message[],
     options: ChatOptions & { readonly n?: number } = {},
   ): Answer<ChatPart, ChatResult> | Answer<ChatPart, ChatResult[]> {
-    const plan = (): PromptPlan => {
+    const plan = (): Promise<PromptPlan> => {
       checkChatOptions(options);
-      return chatPrompt(messages, options, this.#parts);
+      return chatPrompt(messages, options, this.#parts, askerOf(options));
     };
     const part = (all: ChoicePart): ChatPart | null => {
       const { choice, text, reasoning, toolCalls, logprobs } = all;
@@ -119,9 +120,10 @@ export class OctavoEngine {
     | Answer<GeneratePart, GenerateResult>
     | Answer<GeneratePart, GenerateResult[]>
     | Answer<GeneratePart, GenerateResult[][]> {
-    const plan = (): PromptPlan => {
+    const plan = (): Promise<PromptPlan> => {
       checkGenerateOptions(options);
-      return textPrompts(typeof given === 'string' ? [given] : given, options, this.#parts);
+      const texts = typeof given === 'string' ? [given] : given;
+      return textPrompts(texts, options, this.#parts, askerOf(options));
     };
     const part = ({ prompt, choice, text, logprobs }: ChoicePart): GeneratePart | null =>
       text === '' && !logprobs
@@ -176,8 +178,8 @@ export class OctavoEngine {
 
   /** Ends running requests and the engine's threads. Idempotent. */
   close(): Promise<void> {
-    const { grammars, port } = this.#parts;
-    this.#closing ??= grammars.close().then(() => port.close());
+    const { grammars, prompts, port } = this.#parts;
+    this.#closing ??= Promise.all([grammars.close(), prompts.close()]).then(() => port.close());
     return this.#closing;
   }
 
@@ -195,13 +197,13 @@ export class OctavoEngine {
    * @param part what the reader sees of a part; null: nothing
    */
   #answer<Part, Result>(
-    plan: () => PromptPlan,
+    plan: () => Promise<PromptPlan>,
     options: GenerateOptions & { readonly n?: number },
     part: (part: ChoicePart) => Part | null,
     result: (all: OutputCollector[][]) => Result,
   ): Answer<Part, Result> {
     const run = async function* (this: OctavoEngine): AsyncGenerator<Part, Result> {
-      const planned = plan();
+      const planned = await plan();
       this.#assertOpen();
       const parts = runPrompts(planned, options, this.#parts);
       try {

@@ -1,13 +1,13 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
-import { renderMessages } from '../generation/chat-messages.js';
 import type { TextOptions } from '../generation/generate-text.js';
 import type { Message } from '../generation/message.js';
 import type { GrammarCheck } from '../grammar/check-messages.js';
+import type { Asker } from '../job-pool/job-pool.js';
 import type { GrammarSpec } from '../protocol/request.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { KNOWN_ROLES, MAX_ROLE_LENGTH } from '../text/roles.js';
-import { encodePrompt } from '../text/served-model.js';
+import { NO_SPANS } from '../text/spans.js';
 import { newCallId } from '../tools/call-ids.js';
 import { planTools } from '../tools/tool-plan.js';
 import type { EngineParts } from './engine-parts.js';
@@ -31,16 +31,18 @@ export interface PromptPlan {
 }
 
 /** @throws OctavoError `invalid_request`, `context_length_exceeded` */
-export function encodeText(
+export async function encodeText(
   text: string,
-  { model, port }: Pick<EngineParts, 'model' | 'port'>,
-): TokenId[] {
+  { model, port, prompts }: Pick<EngineParts, 'model' | 'port' | 'prompts'>,
+  asker: Asker,
+): Promise<TokenId[]> {
   const { tokenizer } = model;
   if (typeof text !== 'string') {
     throw new OctavoError('invalid_request', 'a prompt must be a string', { param: 'prompt' });
   }
   assertMayFit(text, tokenizer, port.info.maxModelLength, 'prompt');
-  return tokenizer.encode(text, { addSpecialTokens: true });
+  const encoding = { addSpecialTokens: true, param: 'prompt' };
+  return prompts.encode({ text, client: NO_SPANS }, encoding, asker);
 }
 
 /**
@@ -48,22 +50,24 @@ export function encodeText(
  *
  * @throws OctavoError `invalid_request`, `context_length_exceeded`
  */
-export function textPrompts(
+export async function textPrompts(
   texts: readonly string[],
   { responseFormat }: GenerateOptions,
   parts: EngineParts,
-): PromptPlan {
+  asker: Asker,
+): Promise<PromptPlan> {
   const format = grammarOfFormat(responseFormat);
-  const prompts = texts.map((text): Prompt => {
-    const tokenIds = encodeText(text, parts);
-    return {
+  const prompts: Prompt[] = [];
+  for (const text of texts) {
+    const tokenIds = await encodeText(text, parts, asker);
+    prompts.push({
       tokenIds,
       field: 'prompt',
       grammar: format?.spec ?? null,
       text: { message: null, prefixTokenIds: tokenIds },
       newCallId,
-    };
-  });
+    });
+  }
   return { prompts, checks: format ? [{ ...format, suspects: [] }] : [] };
 }
 
@@ -72,11 +76,12 @@ export function textPrompts(
  *
  * @throws OctavoError `invalid_request`, `context_length_exceeded`
  */
-export function chatPrompt(
+export async function chatPrompt(
   messages: readonly Message[],
   options: ChatOptions,
-  { model, forms, port, settings }: EngineParts,
-): PromptPlan {
+  { model, forms, port, prompts, settings }: EngineParts,
+  asker: Asker,
+): Promise<PromptPlan> {
   const { maxModelLength } = port.info;
   assertMessages(messages);
   assertFewEnough(messages.length, maxModelLength, 'messages');
@@ -90,15 +95,16 @@ export function chatPrompt(
     forms.tools,
     settings.disableAnyWhitespace,
   );
-  const rendered = renderMessages(messages, model, {
+  const rendering = {
     tools: tools?.shown ?? null,
     ...(options.templateVariables && { variables: options.templateVariables }),
-  });
+  };
+  const rendered = await prompts.render(messages, rendering, asker);
   const format = grammarOfFormat(options.responseFormat);
   const { prompt, message, grammar, checks } = forms.plan(rendered, tools, format);
   assertMayFit(prompt.text, model.tokenizer, maxModelLength, 'messages');
   const planned: Prompt = {
-    tokenIds: encodePrompt(prompt, model),
+    tokenIds: await prompts.encode(prompt, { addSpecialTokens: false, param: 'messages' }, asker),
     field: 'messages',
     grammar,
     text: { message, prefixTokenIds: [] },

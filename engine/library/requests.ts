@@ -3,6 +3,7 @@ import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
 import { PLAIN_TEXT, type TextRequest } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/output-budget.js';
+import type { Asker } from '../job-pool/job-pool.js';
 import { PLAIN_REQUEST } from '../protocol/request.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 import type { EngineParts } from './engine-parts.js';
@@ -11,6 +12,12 @@ import type { Prompt } from './prompts.js';
 
 /** The client name of a program's requests, for fair use of the grammar threads. */
 export const CLIENT = 'library';
+
+/** Whose work is done for a program's request: it is given up when the signal is aborted. */
+export const askerOf = ({ signal }: { readonly signal?: AbortSignal }): Asker => ({
+  client: CLIENT,
+  signal: signal ?? new AbortController().signal,
+});
 
 export const newId = (): SequenceId => randomUUID() as SequenceId;
 

@@ -13,6 +13,16 @@ export interface TemplateMessage {
   readonly [field: string]: unknown;
 }
 
+/** What a template is made of: plain data. */
+export interface TemplateSource {
+  readonly source: string;
+  /** The source's file, for messages. */
+  readonly path: string;
+  readonly tokens: { readonly bosToken: string; readonly eosToken: string };
+  /** Template for requests with tools; null for the same. */
+  readonly toolSource: string | null;
+}
+
 export interface RenderOptions {
   /** Function tools in OpenAI's form. */
   readonly tools?: readonly object[] | null;
@@ -60,8 +70,8 @@ function range(first: number, end?: number, step = 1): number[] {
 
 /** A chat template in the Hugging Face form (Jinja), parsed once. */
 export class ChatTemplate {
-  /** The source of all its templates, for recognizing the forms that a model was trained on. */
-  readonly source: string;
+  /** From this, another thread can make the same template. */
+  readonly origin: TemplateSource;
   readonly #template: Program;
   /** Some models have a second template for conversations with tools. */
   readonly #toolTemplate: Program;
@@ -78,15 +88,26 @@ export class ChatTemplate {
   constructor(
     source: string,
     path: string,
-    tokens: { bosToken: string; eosToken: string },
+    tokens: TemplateSource['tokens'],
     toolSource: string | null = null,
     clock: Pick<Clock, 'unixSeconds'> = systemClock,
   ) {
-    this.source = source + (toolSource ?? '');
+    this.origin = { source, path, tokens, toolSource };
     this.#template = parse(source, path);
     this.#toolTemplate = toolSource === null ? this.#template : parse(toolSource, path);
     this.#clock = clock;
     this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
+  }
+
+  /** @throws OctavoError as the constructor */
+  static of({ source, path, tokens, toolSource }: TemplateSource): ChatTemplate {
+    return new ChatTemplate(source, path, tokens, toolSource);
+  }
+
+  /** The source of all its templates, for recognizing the forms that a model was trained on. */
+  get source(): string {
+    const { source, toolSource } = this.origin;
+    return source + (toolSource ?? '');
   }
 
   /**

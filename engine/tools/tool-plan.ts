@@ -135,19 +135,8 @@ function checkTools(tools: readonly Tool[]): void {
   }
 }
 
-/**
- * Maximum number of values in all tools together. The template that shows them runs on the thread
- * that serves HTTP, and takes some 15 us for each value, during which other requests wait.
- */
+/** Maximum number of values in all tools together. */
 const MAX_VALUES = 10_000;
-
-/**
- * Above this number of values, the template takes some milliseconds, so such requests take turns.
- */
-const MANY_VALUES = 300;
-
-export const areLarge = (tools: readonly object[] | null | undefined): boolean =>
-  tools ? countValues(tools, MANY_VALUES) > MANY_VALUES : false;
 
 /** @throws OctavoError `invalid_request` for more tools than a template can show in time */
 export function assertFewValues(tools: readonly object[]): void {

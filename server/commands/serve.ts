@@ -5,6 +5,7 @@ import { type RestartableEngine, RestartingEngine } from '../../engine/client/re
 import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
 import { availableMemory } from '../../engine/environment/available-memory.js';
+import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
@@ -81,6 +82,7 @@ async function loadAndServe(
   });
   engine.onCacheEvents((events) => kvEvents?.publish(events));
   closeEngine = () => engine.close();
+  const prompts = new PromptThreads(model, modelDir);
   const grammars = new GrammarChecker();
   const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
   logger.info(`octavo: ${cacheLine(settings, engine.info, availableMemory())}`);
@@ -96,7 +98,7 @@ async function loadAndServe(
     checkVocabulary(modelDir, model, vocabSize);
     for (const warning of warningsOf(model, vocabSize)) logger.warn(`octavo: ${warning}`);
     const { app, inFlight, models } = buildApp({
-      models: [{ engine, model, grammars, settings }],
+      models: [{ engine, model, prompts, grammars, settings }],
       settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
       redis,
       kvEvents: kvEvents?.source ?? null,
@@ -123,7 +125,7 @@ async function loadAndServe(
     return await server.ended;
   } finally {
     redis?.disconnect();
-    await grammars.close();
+    await Promise.all([prompts.close(), grammars.close()]);
     await engine.close();
     await kvEvents?.close();
     await tracer?.close();

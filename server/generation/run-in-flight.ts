@@ -5,7 +5,6 @@ import type { Clock, Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
 import { toOctavoError } from '../http/errors.js';
 import { closedBecause, type InFlight } from '../http/in-flight.js';
-import type { OneByOne } from '../http/turns.js';
 import type { Cost } from '../limits/cost.js';
 import type { OutputAccount, OutputMemory } from '../limits/output-memory.js';
 import type { Progress } from '../limits/slot-forecast.js';
@@ -33,8 +32,6 @@ export interface RequestHost {
   readonly logger: Logger;
   readonly inFlight: InFlight;
   readonly outputMemory: OutputMemory;
-  /** For requests whose tools take the template long. */
-  readonly largeTools: OneByOne;
   /** Who asks, where clients are told apart. */
   readonly clientOf: (request: FastifyRequest) => string;
   /** Whose share of the engine a request takes. */

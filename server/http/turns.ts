@@ -33,17 +33,3 @@ export class Turns {
     return !this.#isOver();
   }
 }
-
-/**
- * Queues pieces of work that block the thread for a while: one runs in each turn of the event loop,
- * in order of arrival. However many arrive at once, other requests wait for at most one of them.
- */
-export class OneByOne {
-  #last: Promise<void> = Promise.resolve();
-
-  /** Resolves when it is the caller's turn; the caller must then do its work synchronously. */
-  turn(): Promise<void> {
-    this.#last = this.#last.then(() => setImmediate());
-    return this.#last;
-  }
-}

@@ -108,10 +108,10 @@ export class MountedServer {
     this.#shutdownTimeout = settings.shutdownTimeout;
     this.#logger = logger ?? pino({ level: 'silent' });
     const build = (made: OctavoEngine): BuiltApp => {
-      const { port, model, grammars, settings: itsSettings } = partsOf(made);
+      const { port, model, prompts, grammars, settings: itsSettings } = partsOf(made);
       const all = { ...settings, ...itsSettings };
       const built = buildApp({
-        models: [{ engine: port, model, grammars, settings: all }],
+        models: [{ engine: port, model, prompts, grammars, settings: all }],
         settings: all,
         redis: null,
         logger: this.#logger,

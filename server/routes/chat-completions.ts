@@ -2,8 +2,9 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import { assertFewEnough } from '../../engine/text/assert-may-fit.js';
-import { areLarge, planTools } from '../../engine/tools/tool-plan.js';
+import { planTools } from '../../engine/tools/tool-plan.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
+import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
@@ -61,17 +62,25 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
       const { maxModelLength } = engine.info;
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
       const toolFields = toolFieldsOf(body);
-      if (areLarge(toolFields.tools)) await host.largeTools.turn();
       const tools = withOlderNames(body, () =>
         planTools(toolFields, served.chatTemplate, forms.tools, isCompact(body, service.settings)),
       );
-      const { prompt, message, grammar, checks } = planChat(body.messages, service, {
+      const options = {
         ...endingOf(body),
         tools,
         variables: templateVariables(body, served.chatTemplate),
         answer: grammarOf(body, service.settings),
+      };
+      const client = host.clientOf(request);
+      const { tokenIds, message, grammar, checks } = await whileConnected(reply, async (signal) => {
+        const asker = { client, signal };
+        const planned = await planChat(body.messages, service, options, asker);
+        const encoding = { param: 'messages' };
+        return {
+          ...planned,
+          tokenIds: await encodeFitting(planned.prompt, service, encoding, asker),
+        };
       });
-      const tokenIds = encodeFitting(prompt, service, 'messages');
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,

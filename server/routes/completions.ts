@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
+import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
@@ -49,7 +50,10 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       checkCompletionFields(body);
       const { tokenizer } = service.model;
       const encoding = { param: 'prompt', addSpecialTokens: body.add_special_tokens !== false };
-      const encoded = await encodePrompts(body.prompt, service, encoding, reply);
+      const client = host.clientOf(request);
+      const encoded = await whileConnected(reply, (signal) =>
+        encodePrompts(body.prompt, service, encoding, { client, signal }),
+      );
       const prompts = encoded.map((tokenIds) => ({
         tokenIds,
         maxTokens: outputBudget({

@@ -1,12 +1,13 @@
 import { endianness } from 'node:os';
-import type { FastifyReply } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { truncateAndNormalize } from '../../engine/generation/normalize.js';
+import type { Asker } from '../../engine/job-pool/job-pool.js';
 import { contextExceeded } from '../../engine/text/assert-may-fit.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { embed } from '../generation/embed.js';
 import { type RequestHost, runInFlight } from '../generation/run-in-flight.js';
+import { whileConnected } from '../http/in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { ModelService, Models } from '../models.js';
@@ -49,7 +50,10 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
         const message = `dimensions: ${dimensions} is more than the model has, ${hiddenSize}`;
         throw new OctavoError('invalid_request', message, { param: 'dimensions' });
       }
-      const prompts = await encodeInput(body, service, reply);
+      const client = host.clientOf(request);
+      const prompts = await whileConnected(reply, (signal) =>
+        encodeInput(body, service, { client, signal }),
+      );
       const cost = costOf(prompts.map((promptTokenIds) => ({ promptTokenIds })));
       const record = newRecord(newId('embd'), body.model ?? service.name);
       const embeddings = await runInFlight(host, service, request, reply, record, cost, (running) =>
@@ -91,13 +95,13 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
 async function encodeInput(
   body: Static<typeof EmbeddingSchema>,
   service: ModelService,
-  reply: FastifyReply,
+  asker: Asker,
 ): Promise<TokenId[][]> {
   const { input } = body;
   const { maxModelLength } = service.engine.info;
   const batch = typeof input !== 'string' && typeof input[0] !== 'number';
   const encoding = { param: 'input', addSpecialTokens: body.add_special_tokens !== false };
-  const prompts = await encodePrompts(input, service, encoding, reply);
+  const prompts = await encodePrompts(input, service, encoding, asker);
   prompts.forEach(({ length }, index) => {
     const param = batch ? `input[${index}]` : 'input';
     // Special tokens alone do not make a text.

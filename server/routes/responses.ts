@@ -3,7 +3,6 @@ import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { ChatTemplate } from '../../engine/text/chat-template.js';
 import { newCallId } from '../../engine/tools/call-ids.js';
-import { areLarge } from '../../engine/tools/tool-plan.js';
 import type { Settings } from '../config/settings.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { bearerToken } from '../http/auth.js';
@@ -60,8 +59,10 @@ export function addResponseRoutes(
       const service = models.get(body.model);
       const { model: served, engine } = service;
       const responses = responsesOf(request);
-      if (areLarge(body.tools)) await host.largeTools.turn();
-      const { input, prompt, tools } = prepareResponse(body, service, responses);
+      const client = host.clientOf(request);
+      const { input, prompt, tools } = await whileConnected(reply, (signal) =>
+        prepareResponse(body, service, responses, { client, signal }),
+      );
       const { tokenIds, message, grammar, checks } = prompt;
       const top = topLogprobs(body);
       if (top !== null && message !== null) {
@@ -112,14 +113,16 @@ export function addResponseRoutes(
     '/v1/responses/input_tokens',
     { schema: { body: ResponseSchema } },
     async (request, reply) => {
-      if (areLarge(request.body.tools)) await host.largeTools.turn();
-      const service = models.get(request.body.model);
-      const { prompt } = prepareResponse(request.body, service, responsesOf(request));
+      const { body } = request;
+      const service = models.get(body.model);
       const client = host.clientOf(request);
-      await whileConnected(reply, (signal) =>
-        service.grammars.check(prompt.checks, client, signal),
-      );
-      return { object: 'response.input_tokens', input_tokens: prompt.tokenIds.length };
+      const count = await whileConnected(reply, async (signal) => {
+        const asker = { client, signal };
+        const { prompt } = await prepareResponse(body, service, responsesOf(request), asker);
+        await service.grammars.check(prompt.checks, client, signal);
+        return prompt.tokenIds.length;
+      });
+      return { object: 'response.input_tokens', input_tokens: count };
     },
   );
 }

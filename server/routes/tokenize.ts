@@ -1,11 +1,14 @@
+import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
-import { renderMessages } from '../../engine/generation/chat-messages.js';
+import type { Asker } from '../../engine/job-pool/job-pool.js';
 import { assertFewEnough, assertMayFit } from '../../engine/text/assert-may-fit.js';
+import { NO_SPANS } from '../../engine/text/spans.js';
 import type { Tokenizer } from '../../engine/text/tokenizer.js';
-import { areLarge, assertFewValues } from '../../engine/tools/tool-plan.js';
+import { assertFewValues } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
-import { type OneByOne, Turns } from '../http/turns.js';
+import { whileConnected } from '../http/in-flight.js';
+import { Turns } from '../http/turns.js';
 import type { ModelService, Models } from '../models.js';
 import { encodeFitting } from '../openai/chat/chat-prompt.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
@@ -54,13 +57,20 @@ export const DetokenizeSchema = Type.Object({
   tokens: Type.Array(Type.Integer({ minimum: 0 })),
 });
 
-export function addTokenizeRoutes(app: TypedApp, models: Models, largeTools: OneByOne): void {
-  app.post('/tokenize', { schema: { body: TokenizeSchema } }, async ({ body }) => {
+/** @param clientOf who asks */
+export function addTokenizeRoutes(
+  app: TypedApp,
+  models: Models,
+  clientOf: (request: FastifyRequest) => string,
+): void {
+  app.post('/tokenize', { schema: { body: TokenizeSchema } }, async (request, reply) => {
+    const { body } = request;
     const service = models.get(body.model);
     const { model, engine } = service;
     refuseUnsupported(body, TokenizeSchema);
-    if (areLarge(body.tools)) await largeTools.turn();
-    const tokens = encodeEither(body, service);
+    const tokens = await whileConnected(reply, (signal) =>
+      encodeEither(body, service, { client: clientOf(request), signal }),
+    );
     return {
       count: tokens.length,
       max_model_len: engine.info.maxModelLength,
@@ -101,10 +111,12 @@ async function decodeInTurns(ids: readonly TokenId[], tokenizer: Tokenizer): Pro
  * @throws OctavoError `invalid_request` unless there is either a prompt or messages,
  *   `context_length_exceeded`
  */
-function encodeEither(
+async function encodeEither(
   body: Static<typeof TokenizeSchema>,
-  { model, engine }: Pick<ModelService, 'model' | 'engine'>,
-): TokenId[] {
+  service: Pick<ModelService, 'model' | 'engine' | 'prompts'>,
+  asker: Asker,
+): Promise<TokenId[]> {
+  const { model, engine, prompts } = service;
   const { maxModelLength: context } = engine.info;
   const { prompt, messages } = body;
   if (typeof prompt === 'string' && messages) {
@@ -114,7 +126,8 @@ function encodeEither(
   }
   if (typeof prompt === 'string') {
     assertMayFit(prompt, model.tokenizer, context, 'prompt');
-    return model.tokenizer.encode(prompt, { addSpecialTokens: body.add_special_tokens !== false });
+    const encoding = { param: 'prompt', addSpecialTokens: body.add_special_tokens !== false };
+    return prompts.encode({ text: prompt, client: NO_SPANS }, encoding, asker);
   }
   if (!messages) {
     throw new OctavoError('invalid_request', 'missing required field prompt or messages', {
@@ -123,11 +136,12 @@ function encodeEither(
   }
   assertFewEnough(messages.length, context, 'messages');
   if (body.tools) assertFewValues(body.tools);
-  const rendered = renderMessages(messages, model, {
+  const options = {
     tools: body.tools ?? null,
     ...endingOf(body),
     variables: templateVariables(body, model.chatTemplate),
-  });
-  const addSpecialTokens = body.add_special_tokens === true;
-  return encodeFitting(rendered, { model, engine }, 'messages', { addSpecialTokens });
+  };
+  const rendered = await prompts.render(messages, options, asker);
+  const encoding = { param: 'messages', addSpecialTokens: body.add_special_tokens === true };
+  return encodeFitting(rendered, service, encoding, asker);
 }

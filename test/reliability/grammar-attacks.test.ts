@@ -1,95 +1,22 @@
-import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { processorShares } from '../../bench/lib/processor-shares.js';
 import { eventually } from '../support/eventually.js';
-import { metric, type RunningServer, startSharedOctavo } from '../support/octavo-process.js';
+import { metric } from '../support/octavo-process.js';
+import { type Answer, ATTACKER, AttackedServer, chatOf, INNOCENT, list } from './attack.js';
 
-// What one client can do to all others with grammars and tools: one key attacks, another one asks
-// for something small. Quiet, /health takes milliseconds and the small things tens of them.
+// What one client can do to all others with grammars and tools. Quiet, /health takes milliseconds
+// and the small things tens of them.
 const MAX_HEALTH_MS = 1000;
 const MAX_CHAT_MS = 2000;
 const MAX_GRAMMAR_MS = 5000;
-/**
- * Where others take more of the processors than this, some of the waiting is theirs: bounds are so
- * many times as long.
- */
-const FOREIGN_SHARE = 0.2;
-const BUSY_FACTOR = 6;
 
-const ATTACKER = 'attacker-key';
-const INNOCENT = 'innocent-key';
-
-let server: RunningServer & { kill: () => void };
+let server: AttackedServer;
 beforeAll(async () => {
-  server = await startSharedOctavo([
-    '--threads',
-    '1',
-    '--api-key',
-    ATTACKER,
-    '--api-key',
-    INNOCENT,
-  ]);
+  server = await AttackedServer.start();
   // Threads are there from the first grammar on.
-  await timed(INNOCENT, { guided_choice: ['warm'] });
+  await server.chat(INNOCENT, { guided_choice: ['warm'] });
 }, 60_000);
 afterAll(() => server.kill());
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly ms: number;
-}
-
-const bodyOf = (more: object): string =>
-  JSON.stringify({
-    model: 'octavo-tiny',
-    messages: [{ role: 'user', content: 'hi' }],
-    max_tokens: 4,
-    ...more,
-  });
-
-async function timed(key: string, more: object | string, signal?: AbortSignal): Promise<Answer> {
-  const start = performance.now();
-  const { statusCode, body } = await request(`${server.url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
-    body: typeof more === 'string' ? more : bodyOf(more),
-    ...(signal ? { signal } : {}),
-  });
-  const text = await body.text();
-  return { status: statusCode, text, ms: performance.now() - start };
-}
-
-/** Longest time that /health takes while something runs. */
-async function healthDuring<Result>(
-  work: Promise<Result>,
-): Promise<{ result: Result; healthMs: number; factor: number }> {
-  const shares = processorShares(server.child.pid ?? 0);
-  const over = new AbortController();
-  let healthMs = 0;
-  const watch = async (): Promise<void> => {
-    while (!over.signal.aborted) {
-      const start = performance.now();
-      const { body } = await request(`${server.url}/health`);
-      await body.dump();
-      healthMs = Math.max(healthMs, performance.now() - start);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
-  const watching = watch();
-  try {
-    const result = await work;
-    // The last one may have arrived between two checks.
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    return { result, healthMs, factor: shares().foreign < FOREIGN_SHARE ? 1 : BUSY_FACTOR };
-  } finally {
-    over.abort();
-    await watching;
-  }
-}
-
-const list = <T>(length: number, of: (index: number) => T): T[] =>
-  Array.from({ length }, (_, index) => of(index));
 const properties = (length: number): object =>
   Object.fromEntries(list(length, (index) => [`p${index}`, { type: 'string' }]));
 const tools = (count: number, members: number): object => ({
@@ -148,26 +75,28 @@ const ATTACKS: Readonly<Record<string, readonly [body: object, statuses: readonl
 describe.each(Object.keys(ATTACKS))('%s, from 8 connections at once', (name) => {
   test('nobody else waits', { timeout: 120_000 }, async () => {
     const [fields, statuses] = ATTACKS[name];
-    const body = bodyOf(fields);
+    const body = chatOf(fields);
     const attack = Promise.all(
       list(8, async () => {
         const controller = new AbortController();
         setTimeout(() => controller.abort(), 15_000);
-        return timed(ATTACKER, body, controller.signal).catch(() => null);
+        return server
+          .post(ATTACKER, '/v1/chat/completions', body, controller.signal)
+          .catch(() => null);
       }),
     );
     const others = async (): Promise<[Answer, Answer]> => {
       await new Promise((resolve) => setTimeout(resolve, 100));
       return [
-        await timed(INNOCENT, {}),
-        await timed(INNOCENT, { guided_regex: `[a-c]{3}${name.length}` }),
+        await server.chat(INNOCENT, {}),
+        await server.chat(INNOCENT, { guided_regex: `[a-c]{3}${name.length}` }),
       ];
     };
-    const { result, healthMs, factor } = await healthDuring(Promise.all([attack, others()]));
+    const { result, health, factor } = await server.healthDuring(Promise.all([attack, others()]));
     const [answers, [chat, grammar]] = result;
     for (const answer of answers) if (answer) expect(statuses).toContain(answer.status);
     expect([chat.status, grammar.status, grammar.text]).toEqual([200, 200, grammar.text]);
-    expect(healthMs).toBeLessThan(MAX_HEALTH_MS * factor);
+    expect(health.at(-1)).toBeLessThan(MAX_HEALTH_MS * factor);
     expect(chat.ms).toBeLessThan(MAX_CHAT_MS * factor);
     expect(grammar.ms).toBeLessThan(MAX_GRAMMAR_MS * factor);
   });
@@ -177,32 +106,34 @@ test('six compilations that nobody waits for any more', { timeout: 120_000 }, as
   const left = list(6, async (i) => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 1000);
-    await timed(ATTACKER, { guided_json: slowSchema(50 + i) }, controller.signal).catch(() => null);
+    await server
+      .chat(ATTACKER, { guided_json: slowSchema(50 + i) }, controller.signal)
+      .catch(() => null);
   });
   await Promise.all(left);
   // The same key, so that a share of its own does not help.
-  const { result, healthMs, factor } = await healthDuring(
-    timed(ATTACKER, { guided_regex: '[a-c]{3}' }),
+  const { result, health, factor } = await server.healthDuring(
+    server.chat(ATTACKER, { guided_regex: '[a-c]{3}' }),
   );
   expect(result.status).toBe(200);
   expect(result.ms).toBeLessThan(MAX_GRAMMAR_MS * factor);
-  expect(healthMs).toBeLessThan(MAX_HEALTH_MS * factor);
+  expect(health.at(-1)).toBeLessThan(MAX_HEALTH_MS * factor);
 });
 
 test('six compilations that somebody waits for', { timeout: 120_000 }, async () => {
   const controller = new AbortController();
   const slow = list(6, (i) =>
-    timed(ATTACKER, { guided_json: slowSchema(60 + i) }, controller.signal).catch(() => null),
+    server.chat(ATTACKER, { guided_json: slowSchema(60 + i) }, controller.signal).catch(() => null),
   );
   await new Promise((resolve) => setTimeout(resolve, 1000));
-  const { result, healthMs, factor } = await healthDuring(
-    timed(INNOCENT, { guided_regex: '[d-f]{3}' }),
+  const { result, health, factor } = await server.healthDuring(
+    server.chat(INNOCENT, { guided_regex: '[d-f]{3}' }),
   );
   controller.abort();
   await Promise.all(slow);
   expect(result.status).toBe(200);
   expect(result.ms).toBeLessThan(MAX_GRAMMAR_MS * factor);
-  expect(healthMs).toBeLessThan(MAX_HEALTH_MS * factor);
+  expect(health.at(-1)).toBeLessThan(MAX_HEALTH_MS * factor);
   await eventually(async () => (await waiting()) === 0, 'nothing waits');
 });
 

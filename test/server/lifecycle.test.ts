@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../engine/clock.js';
+import { InlinePrompts } from '../../engine/generation/prompts/prompt-maker.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { buildApp } from '../../server/app.js';
 import { loadSettings } from '../../server/config/load-settings.js';
@@ -25,7 +26,15 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
   const logger = pino({ level: 'silent' });
   const settings = loadSettings({}, {});
   const { app, inFlight } = buildApp({
-    models: [{ engine, model: byteModel, grammars: new GrammarChecker(), settings }],
+    models: [
+      {
+        engine,
+        model: byteModel,
+        prompts: new InlinePrompts(byteModel),
+        grammars: new GrammarChecker(),
+        settings,
+      },
+    ],
     settings,
     redis: null,
     logger,

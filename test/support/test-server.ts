@@ -4,6 +4,7 @@ import OpenAI from 'openai';
 import { pino } from 'pino';
 import type { Engine } from '../../engine/client/engine-port.js';
 import { type Clock, systemClock } from '../../engine/clock.js';
+import { InlinePrompts, type PromptMaker } from '../../engine/generation/prompts/prompt-maker.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import type { ServedModel } from '../../engine/text/served-model.js';
 import { type App, buildApp } from '../../server/app.js';
@@ -30,6 +31,8 @@ export interface TestServer {
 
 export interface TestServerOptions {
   readonly model?: ServedModel;
+  /** Default: on the server's thread, because most test models have no files. */
+  readonly prompts?: PromptMaker;
   /** Further models of the same server. */
   readonly more?: readonly { readonly engine: Engine; readonly model: ServedModel }[];
   readonly apiKeys?: string[];
@@ -61,11 +64,13 @@ export async function startTestServer(
   const more = (options.more ?? []).map(({ engine: other, model }) => ({
     engine: other,
     model,
+    prompts: new InlinePrompts(model),
     grammars,
     settings,
   }));
+  const { model = byteModel, prompts = new InlinePrompts(model) } = options;
   const { app, inFlight } = buildApp({
-    models: [{ engine, model: options.model ?? byteModel, grammars, settings }, ...more],
+    models: [{ engine, model, prompts, grammars, settings }, ...more],
     settings,
     redis: options.redis ?? null,
     tracer: options.tracer ?? null,

@@ -1,9 +1,9 @@
-import { type MessageOptions, renderMessages } from '../../../engine/generation/chat-messages.js';
+import type { MessageOptions } from '../../../engine/generation/chat-messages.js';
 import type { Message } from '../../../engine/generation/message.js';
 import type { MessagePlan } from '../../../engine/generation/message-form.js';
 import type { FieldGrammar } from '../../../engine/generation/output-constraint.js';
+import type { Asker } from '../../../engine/job-pool/job-pool.js';
 import { assertMayFit } from '../../../engine/text/assert-may-fit.js';
-import { encodePrompt } from '../../../engine/text/served-model.js';
 import type { PromptText } from '../../../engine/text/spans.js';
 import type { ToolPlan } from '../../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../../scheduler/ids.js';
@@ -22,28 +22,29 @@ export interface ChatOptions extends Omit<MessageOptions, 'tools'> {
  * @throws OctavoError `invalid_request` for messages that the template refuses, and for options
  *   that do not go together
  */
-export function planChat(
+export async function planChat(
   messages: readonly Message[],
-  { model, forms }: Pick<ModelService, 'model' | 'forms'>,
+  { prompts, forms }: Pick<ModelService, 'prompts' | 'forms'>,
   { tools, answer, ...rendering }: ChatOptions,
-): MessagePlan {
-  const rendered = renderMessages(messages, model, { ...rendering, tools: tools?.shown ?? null });
-  return forms.plan(rendered, tools, answer);
+  asker: Asker,
+): Promise<MessagePlan> {
+  const options = { ...rendering, tools: tools?.shown ?? null };
+  return forms.plan(await prompts.render(messages, options, asker), tools, answer);
 }
 
 /**
  * The tokens of a rendered prompt. A text that cannot fit is refused before it is tokenized.
  *
- * @param param the field that the prompt came in, for the error
- * @param options as of `encodePrompt`
- * @throws OctavoError `context_length_exceeded`
+ * @param options `param` is the field that the prompt came in, for errors. Templates write special
+ *   tokens themselves, so none are added unless the options say so
+ * @throws OctavoError `context_length_exceeded`, and what `PromptMaker.encode` throws
  */
-export function encodeFitting(
+export async function encodeFitting(
   prompt: PromptText,
-  { model, engine }: Pick<ModelService, 'model' | 'engine'>,
-  param: string,
-  options: { readonly addSpecialTokens?: boolean } = {},
-): TokenId[] {
+  { model, engine, prompts }: Pick<ModelService, 'model' | 'engine' | 'prompts'>,
+  { param, addSpecialTokens = false }: { param: string; addSpecialTokens?: boolean },
+  asker: Asker,
+): Promise<TokenId[]> {
   assertMayFit(prompt.text, model.tokenizer, engine.info.maxModelLength, param);
-  return encodePrompt(prompt, model, options);
+  return prompts.encode(prompt, { addSpecialTokens, param }, asker);
 }

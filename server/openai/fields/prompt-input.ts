@@ -1,9 +1,9 @@
-import type { FastifyReply } from 'fastify';
 import { type Static, type TString, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
+import type { Asker } from '../../../engine/job-pool/job-pool.js';
 import { assertMayFit } from '../../../engine/text/assert-may-fit.js';
+import { NO_SPANS } from '../../../engine/text/spans.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import { closedBecause } from '../../http/in-flight.js';
 import { Turns } from '../../http/turns.js';
 import type { ModelService } from '../../models.js';
 
@@ -30,37 +30,40 @@ const UNITS_PER_TURN = 16_384;
  * The tokens of each prompt. A batch is cut in turns, so that the streams of others go on.
  *
  * @param options `param` is the field that the prompts came in
- * @param reply of the request: when its client has left, the rest is not done
  * @throws OctavoError `invalid_request` for an id outside the vocabulary,
- *   `context_length_exceeded`, `client_closed`
+ *   `context_length_exceeded`, and what `PromptMaker.encode` throws
+ * @throws the reason of the asker's signal: the rest is not done
  */
 export async function encodePrompts(
   prompt: Static<typeof PromptSchema>,
-  { engine, model }: Pick<ModelService, 'engine' | 'model'>,
+  { engine, model, prompts }: Pick<ModelService, 'engine' | 'model' | 'prompts'>,
   options: { readonly param: string; readonly addSpecialTokens?: boolean },
-  reply: Pick<FastifyReply, 'raw'>,
+  asker: Asker,
 ): Promise<TokenId[][]> {
   const { param, addSpecialTokens = true } = options;
   const { tokenizer } = model;
   const { maxModelLength, vocabSize } = engine.info;
   const assertFits = (text: string): void => assertMayFit(text, tokenizer, maxModelLength, param);
-  const encode = (text: string): TokenId[] => tokenizer.encode(text, { addSpecialTokens });
+  const encode = (text: string): Promise<TokenId[]> =>
+    prompts.encode({ text, client: NO_SPANS }, { addSpecialTokens, param }, asker);
   if (typeof prompt === 'string') {
     assertFits(prompt);
-    return [encode(prompt)];
+    return [await encode(prompt)];
   }
   const [first] = prompt;
   if (typeof first === 'number') return [checkTokenIds(prompt as number[], vocabSize, param)];
   const parts = prompt as (string | number[])[];
   for (const part of parts) if (typeof part === 'string') assertFits(part);
-  const turns = new Turns(UNITS_PER_TURN, () => reply.raw.destroyed);
-  const prompts: TokenId[][] = [];
+  const turns = new Turns(UNITS_PER_TURN, () => asker.signal.aborted);
+  const encoded: TokenId[][] = [];
   for (const [index, part] of parts.entries()) {
-    if (!(await turns.next(part.length))) throw closedBecause(reply);
+    if (!(await turns.next(part.length))) throw asker.signal.reason;
     const isText = typeof part === 'string';
-    prompts.push(isText ? encode(part) : checkTokenIds(part, vocabSize, `${param}[${index}]`));
+    encoded.push(
+      isText ? await encode(part) : checkTokenIds(part, vocabSize, `${param}[${index}]`),
+    );
   }
-  return prompts;
+  return encoded;
 }
 
 /** @throws OctavoError `invalid_request` for an id outside the vocabulary */

@@ -88,14 +88,14 @@ const toCall = (item: FunctionCallItem) => ({
  *   that they were not even counted
  * @returns null when `encode` gives nothing else
  */
-export function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId[] }>(
+export async function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId[] }>(
   items: readonly Item[],
   room: number,
-  encode: (items: readonly Item[]) => Prompt | null,
-): Prompt | null {
+  encode: (items: readonly Item[]) => Promise<Prompt | null>,
+): Promise<Prompt | null> {
   const fits = (prompt: Prompt | null): boolean =>
     prompt !== null && prompt.tokenIds.length <= room;
-  let prompt = encode(items);
+  let prompt = await encode(items);
   if (fits(prompt)) return prompt;
   const starts = turnStarts(items);
   // Binary search for the first start that fits: encoding a long conversation once for each of its
@@ -103,7 +103,7 @@ export function encodeToFit<Prompt extends { readonly tokenIds: readonly TokenId
   let [low, high] = [0, starts.length - 1];
   while (low <= high) {
     const middle = (low + high) >>> 1;
-    const shorter = encode(items.slice(starts[middle]));
+    const shorter = await encode(items.slice(starts[middle]));
     if (fits(shorter)) {
       prompt = shorter;
       high = middle - 1;

@@ -1,8 +1,8 @@
 import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { MessagePlan } from '../../../engine/generation/message-form.js';
+import type { Asker } from '../../../engine/job-pool/job-pool.js';
 import { assertFewEnough, mayFit } from '../../../engine/text/assert-may-fit.js';
-import { encodePrompt } from '../../../engine/text/served-model.js';
 import { planTools, type ToolPlan } from '../../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { ModelService } from '../../models.js';
@@ -38,11 +38,12 @@ export interface Prepared {
  * @param responses those that the request may refer to
  * @throws OctavoError what is wrong with the request
  */
-export function prepareResponse(
+export async function prepareResponse(
   body: ResponseBody,
   service: ModelService,
   responses: OwnResponses,
-): Prepared {
+  asker: Asker,
+): Promise<Prepared> {
   const { stream_options: options, ...common } = body;
   checkCommonFields(
     options ? { ...common, stream_options: {} } : common,
@@ -50,11 +51,16 @@ export function prepareResponse(
     ResponseSchema,
   );
   checkResponseFields(body);
-  return withOwnNames(() => prepare(body, service, responses));
+  return withOwnNames(() => prepare(body, service, responses, asker));
 }
 
-function prepare(body: ResponseBody, service: ModelService, responses: OwnResponses): Prepared {
-  const { model, forms, engine, settings } = service;
+async function prepare(
+  body: ResponseBody,
+  service: ModelService,
+  responses: OwnResponses,
+  asker: Asker,
+): Promise<Prepared> {
+  const { model, forms, engine, prompts, settings } = service;
   const tools = planTools(
     toChatTools(body),
     model.chatTemplate,
@@ -79,22 +85,24 @@ function prepare(body: ResponseBody, service: ModelService, responses: OwnRespon
     ...toItems(body.input, (id) => responses.item(id)),
   ];
   const { maxModelLength } = engine.info;
-  const plan = (items: readonly Item[]): MessagePlan =>
-    planChat(toMessages(body.instructions ?? null, items), service, { tools, variables, answer });
-  const encodeWhole = (items: readonly Item[]): Prompt => {
+  const options = { tools, variables, answer };
+  const encoding = { param: 'input', addSpecialTokens: false };
+  const plan = (items: readonly Item[]): Promise<MessagePlan> =>
+    planChat(toMessages(body.instructions ?? null, items), service, options, asker);
+  const encodeWhole = async (items: readonly Item[]): Promise<Prompt> => {
     assertFewEnough(writtenItems(items), maxModelLength, 'input');
-    const planned = plan(items);
-    return { ...planned, tokenIds: encodeFitting(planned.prompt, service, 'input') };
+    const planned = await plan(items);
+    return { ...planned, tokenIds: await encodeFitting(planned.prompt, service, encoding, asker) };
   };
-  if (body.truncation !== 'auto') return { input, prompt: encodeWhole(input), tools };
+  if (body.truncation !== 'auto') return { input, prompt: await encodeWhole(input), tools };
   const room = maxModelLength - (body.max_output_tokens ?? 1);
-  const cut = encodeToFit(input, room, (items) => {
+  const cut = await encodeToFit(input, room, async (items) => {
     if (writtenItems(items) > maxModelLength) return null;
-    const planned = plan(items);
+    const planned = await plan(items);
     if (!mayFit(planned.prompt.text, model.tokenizer, maxModelLength)) return null;
-    return { ...planned, tokenIds: encodePrompt(planned.prompt, model) };
+    return { ...planned, tokenIds: await prompts.encode(planned.prompt, encoding, asker) };
   });
-  const prompt = cut ?? encodeWhole(input.slice(turnStarts(input).at(-1) ?? 0));
+  const prompt = cut ?? (await encodeWhole(input.slice(turnStarts(input).at(-1) ?? 0)));
   return { input, prompt, tools };
 }
 

@@ -122,9 +122,9 @@ export function shownTools(body: Fields): object[] {
  *
  * @throws OctavoError what `check` throws
  */
-export function withOwnNames<Result>(check: () => Result): Result {
+export async function withOwnNames<Result>(check: () => Promise<Result>): Promise<Result> {
   try {
-    return check();
+    return await check();
   } catch (error) {
     if (!(error instanceof OctavoError) || error.param === null) throw error;
     const param = ownName(error.param);

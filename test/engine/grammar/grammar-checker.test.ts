@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { GrammarCheck } from '../../../engine/grammar/check-messages.js';
-import { countByClient, inTurn, shareOf } from '../../../engine/grammar/fair-share.js';
 import { CHECKER_DEFAULTS, GrammarChecker } from '../../../engine/grammar/grammar-checker.js';
+import { countByClient, inTurn, shareOf } from '../../../engine/job-pool/fair-share.js';
 import type { GrammarSpec } from '../../../engine/protocol/request.js';
 
 const checkers: GrammarChecker[] = [];

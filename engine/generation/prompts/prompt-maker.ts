@@ -1,0 +1,43 @@
+import type { TokenId } from '../../../scheduler/ids.js';
+import type { Asker } from '../../job-pool/job-pool.js';
+import { encodePrompt, type ServedModel } from '../../text/served-model.js';
+import type { PromptText } from '../../text/spans.js';
+import { type MessageOptions, renderMessages } from '../chat-messages.js';
+import type { Message } from '../message.js';
+
+export interface EncodeOptions {
+  readonly addSpecialTokens: boolean;
+  /** Request field of the text, for errors. */
+  readonly param: string;
+}
+
+/** Makes the prompts of one model: conversations to text, and text to tokens. */
+export interface PromptMaker {
+  /** @throws OctavoError as `renderMessages`, and that of a budget */
+  render(messages: readonly Message[], options: MessageOptions, asker: Asker): Promise<PromptText>;
+  /** @throws OctavoError that of a budget */
+  encode(prompt: PromptText, options: EncodeOptions, asker: Asker): Promise<TokenId[]>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** On the caller's thread, which waits meanwhile. */
+export class InlinePrompts implements PromptMaker {
+  readonly #model: ServedModel;
+
+  constructor(model: ServedModel) {
+    this.#model = model;
+  }
+
+  async render(messages: readonly Message[], options: MessageOptions): Promise<PromptText> {
+    return renderMessages(messages, this.#model, options);
+  }
+
+  async encode(prompt: PromptText, { addSpecialTokens }: EncodeOptions): Promise<TokenId[]> {
+    return encodePrompt(prompt, this.#model, { addSpecialTokens });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,5 +1,0 @@
-// Runs a check thread from TypeScript sources, as worker-dev.mjs does for the engine's thread.
-import { register } from 'tsx/esm/api';
-
-register();
-await import('./check-thread.ts');
