@@ -16,6 +16,7 @@ export const ERRORS = {
   kv_events_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   tracing_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   model_cache_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  kv_cache_dir_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   system_limit: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   cpu_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },

@@ -222,6 +222,45 @@ export const ENGINE_SETTINGS = {
     }),
     default: 'predicted',
   }),
+  kvHostMemory: Type.Optional(
+    Type.Integer({
+      ...extra({
+        description:
+          'memory for cached prefixes that have left the KV cache: 8GiB, or bytes (default: none)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'size',
+        unit: 'bytes',
+      }),
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+    }),
+  ),
+  kvCacheDir: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'directory for cached prefixes that have left memory; they outlive the server (default: none)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'dir',
+      }),
+      minLength: 1,
+    }),
+  ),
+  kvCacheDisk: Type.Optional(
+    Type.Integer({
+      ...extra({
+        description: 'size of the files in --kv-cache-dir, at most (default: 16GiB)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'size',
+        unit: 'bytes',
+      }),
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+    }),
+  ),
   maxNumSeqs: Type.Integer({
     ...extra({
       description: 'requests that run at the same time',

@@ -12,7 +12,14 @@ export interface BlockPoolOptions {
   readonly history: BlockHistory;
   /** Is told of content that lookups do not find any more; absent for none. */
   readonly events?: CacheEventLog;
+  readonly onEvict?: EvictionListener;
 }
+
+/**
+ * Called right before a block's content is forgotten, while its pages still hold it: the block has
+ * no user, and the next step may overwrite it.
+ */
+export type EvictionListener = (block: BlockId, hash: BlockHash) => void;
 
 /**
  * All blocks of the KV cache: their users (reference counts), their content (hashes), and which is
@@ -36,6 +43,7 @@ export class BlockPool {
   readonly #hashes: (BlockHash | null)[];
   /** `[group]` */
   readonly #cached: readonly Map<BlockHash, BlockId>[];
+  readonly #onEvict: EvictionListener | null;
   #version = 0;
 
   constructor(options: BlockPoolOptions) {
@@ -47,6 +55,7 @@ export class BlockPool {
     this.eviction = options.eviction;
     this.#history = options.history;
     this.#events = options.events ?? null;
+    this.#onEvict = options.onEvict ?? null;
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
     this.#cached = Array.from({ length: numGroups }, () => new Map<BlockHash, BlockId>());
@@ -89,6 +98,13 @@ export class BlockPool {
     return [...this.eviction];
   }
 
+  /** In the order of their numbers. */
+  usedBlocks(): BlockId[] {
+    return Array.from({ length: this.numBlocks }, (_, id) => id as BlockId).filter(
+      (block) => this.refCount(block) > 0,
+    );
+  }
+
   /**
    * Takes the next free block from the policy, with count 1. Its old content is dropped only now.
    * @throws Error when none is free: callers check `numFree` first, so that an allocation fails as
@@ -99,6 +115,7 @@ export class BlockPool {
     const hash = this.#hashes[block];
     if (hash) {
       const group = this.#history.group(block);
+      this.#onEvict?.(block, hash);
       this.#cached[group].delete(hash);
       this.#events?.removed(group, hash);
       this.#hashes[block] = null;

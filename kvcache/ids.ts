@@ -20,3 +20,9 @@ export type BlockHash = Branded<string, 'BlockHash'>;
  * reads it any more.
  */
 export const NO_BLOCK = -1 as BlockId;
+
+/**
+ * Placeholder in a cached prefix for a block that is not in the pool, but whose content a tier has:
+ * a block is allocated for it, and the content is copied there before the step.
+ */
+export const TO_LOAD = -2 as BlockId;

@@ -1,7 +1,7 @@
 import type { ContentKey } from './block-hash.js';
 import type { BlockHistory } from './block-history.js';
 import { type BlockMap, blockMap } from './block-map.js';
-import { BlockPool } from './block-pool.js';
+import { BlockPool, type EvictionListener } from './block-pool.js';
 import type { CacheEventLog, EventScope } from './cache-events.js';
 import {
   type CacheGroup,
@@ -12,8 +12,8 @@ import {
 } from './cache-group.js';
 import { createEviction, type EvictionPolicyName } from './eviction/create-eviction.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
-import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
-import { type CachedPrefix, findCachedPrefix, hashAt } from './prefix-lookup.js';
+import { type BlockHash, type BlockId, NO_BLOCK, TO_LOAD } from './ids.js';
+import { type CachedPrefix, findCachedPrefix, type HasContent, hashAt } from './prefix-lookup.js';
 import { NO_REUSE_HINT, NO_SCOPE, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
 
 /** All pages of `from` must be copied to `to` before the step writes anything. */
@@ -38,6 +38,8 @@ export interface KvCacheConfig {
   readonly eviction?: EvictionPolicyName | EvictionPolicy;
   /** Is told of every change in what lookups find; absent for none. */
   readonly events?: CacheEventLog;
+  /** Told of each content that the pool is about to lose; absent: it is lost. */
+  readonly onEvict?: EvictionListener;
 }
 
 /**
@@ -80,6 +82,7 @@ export class KvCacheManager {
           : eviction,
       history,
       ...(config.events && { events: config.events }),
+      ...(config.onEvict && { onEvict: config.onEvict }),
     });
   }
 
@@ -123,12 +126,20 @@ export class KvCacheManager {
   /**
    * The longest cached prefix of `tokens`, to pass to `reserve`; null when there is none. At least
    * the last token remains to be computed: otherwise, there would be no logits to sample from.
+   *
+   * @param inTier absent: only what the pool has
    */
-  findCachedPrefix(sequence: SequenceBlocks, tokens: readonly number[]): CachedPrefix | null {
+  findCachedPrefix(
+    sequence: SequenceBlocks,
+    tokens: readonly number[],
+    inTier: HasContent = () => false,
+  ): CachedPrefix | null {
     if (!this.enablePrefixCaching) return null;
     const most = Math.floor((tokens.length - 1) / this.blockSize);
-    const hash = (index: number): BlockHash => hashAt(sequence, tokens, index, this.blockSize);
-    const prefix = findCachedPrefix(this.pool, this.groups, this.blockSize, most, hash);
+    const prefix = findCachedPrefix(this.groups, this.blockSize, most, (group, index) => {
+      const hash = hashAt(sequence, tokens, index, this.blockSize);
+      return this.pool.lookup(group, hash) ?? (inTier(group, hash) ? TO_LOAD : undefined);
+    });
     return prefix.numTokens > 0 ? prefix : null;
   }
 
@@ -136,8 +147,9 @@ export class KvCacheManager {
    * Makes room for K and V of the sequence's first `numTokens` tokens, of which the step will write
    * those from `numComputed` on. `prefix` (from `findCachedPrefix`, only for a sequence without
    * blocks) becomes the beginning of its tables; its blocks are taken before any is allocated, so
-   * that they are never their own victims. Shared blocks that the step would write into are
-   * replaced: by a copy, where they hold earlier tokens, or the state behind them.
+   * that they are never their own victims, and then new ones for what is loaded. Shared blocks that
+   * the step would write into are replaced: by a copy, where they hold earlier tokens, or the state
+   * behind them.
    *
    * @param numProposed the last ones of `numTokens` are a guess: no recurrent state is stored
    * @returns the copies that must precede the step; null, without any change, when there are too
@@ -161,7 +173,8 @@ export class KvCacheManager {
         if (isWritten(this.groups[group], index, length)) missing += 1;
       }
       for (const block of hits) {
-        if (block !== NO_BLOCK && pool.refCount(block) === 0) revived += 1;
+        if (block === TO_LOAD) missing += 1;
+        else if (block !== NO_BLOCK && pool.refCount(block) === 0) revived += 1;
       }
       const first = Math.floor(numComputed / this.blockSize);
       for (let index = first; index < Math.min(length, table.length); index++) {
@@ -203,8 +216,10 @@ export class KvCacheManager {
       const index = sequence.numCommitted;
       const hash = hashAt(sequence, tokens, index, this.blockSize);
       for (const [group, table] of sequence.tables.entries()) {
-        if (table[index] === NO_BLOCK || !this.pool.cache(table[index], hash)) continue;
-        this.events?.stored(group, index, sequence, tokens);
+        const block = table[index];
+        // One that was found in the pool beside one that is loaded has its hash already.
+        if (block === NO_BLOCK || this.pool.hashOf(block) !== null) continue;
+        if (this.pool.cache(block, hash)) this.events?.stored(group, index, sequence, tokens);
       }
     }
   }
@@ -309,14 +324,18 @@ export class KvCacheManager {
   }
 
   #takePrefix(sequence: SequenceBlocks, prefix: CachedPrefix): void {
+    for (const hits of prefix.tables) {
+      for (const block of hits) if (block >= 0) this.pool.touch(block);
+    }
     for (const [g, table] of sequence.tables.entries()) {
-      for (const block of prefix.tables[g]) {
-        if (block !== NO_BLOCK) this.pool.touch(block);
-        else sequence.numExpired[g] += 1;
-        table.push(block);
+      for (const [index, entry] of prefix.tables[g].entries()) {
+        if (entry === NO_BLOCK) sequence.numExpired[g] += 1;
+        table.push(entry === TO_LOAD ? this.#allocate(sequence, g, index) : entry);
       }
     }
-    sequence.numCommitted = prefix.numTokens / this.blockSize;
+    // What is loaded can be found once it is committed.
+    const loaded = prefix.tables.map((table) => table.indexOf(TO_LOAD)).filter((at) => at >= 0);
+    sequence.numCommitted = Math.min(prefix.numTokens / this.blockSize, ...loaded);
   }
 
   /** Entries of a group's table once the step is reserved. */

@@ -1,5 +1,4 @@
 import { blockHash } from './block-hash.js';
-import type { BlockPool } from './block-pool.js';
 import { type CacheGroup, numExpiredBlocks } from './cache-group.js';
 import { type BlockHash, type BlockId, NO_BLOCK } from './ids.js';
 import type { SequenceBlocks } from './sequence-blocks.js';
@@ -8,9 +7,12 @@ import type { SequenceBlocks } from './sequence-blocks.js';
 export interface CachedPrefix {
   /** A multiple of the block size. */
   readonly numTokens: number;
-  /** `[group]`: the table's first entries. */
+  /** `[group]`: the table's first entries; `TO_LOAD` for blocks that only a tier has. */
   readonly tables: readonly (readonly BlockId[])[];
 }
+
+/** Whether a tier behind the pool has a content, so that it can be loaded. */
+export type HasContent = (group: number, hash: BlockHash) => boolean;
 
 /** Chain hash of the full block `index`; stored in the sequence. */
 export function hashAt(
@@ -37,15 +39,14 @@ export function hashAt(
  *     recurrent   [ ][ ][x][ ][ ][x]   without the last one, the prefix would have 3 blocks
  *
  * @param mostBlocks maximum number of blocks of the prefix
+ * @param at the block with that content, `TO_LOAD` when a tier has it; undefined when it is lost
  */
 export function findCachedPrefix(
-  pool: BlockPool,
   groups: readonly CacheGroup[],
   blockSize: number,
   mostBlocks: number,
-  hash: (index: number) => BlockHash,
+  at: (group: number, index: number) => BlockId | undefined,
 ): CachedPrefix {
-  const at = (group: number, index: number): BlockId | undefined => pool.lookup(group, hash(index));
   let length = mostBlocks;
   for (const [g, { kind }] of groups.entries()) {
     if (kind !== 'full') continue;

@@ -1,4 +1,5 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import { numTierTokens } from '../kvcache/tier-contents.js';
 import type { SequenceId } from './ids.js';
 import { type Refusal, refusalOf, type SchedulerConfig } from './limits.js';
 import { createPolicy } from './policies/create-policy.js';
@@ -6,6 +7,7 @@ import { preemptionVictim } from './policies/rank.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
 import { BlockForecast } from './prediction/block-forecast.js';
 import { LearnedLengths, type LengthPredictor } from './prediction/length-predictor.js';
+import { NO_TIERS, type PrefixTiers } from './prefix-tiers.js';
 import { type RequestSpec, Sequence, type SequenceProgress } from './sequence.js';
 import { SequenceQueues } from './sequence-queues.js';
 import { SharedPrefixes } from './shared-prefixes.js';
@@ -28,26 +30,36 @@ export class Scheduler {
   /** Null when neither the policy nor admission predicts. */
   readonly #predictor: LengthPredictor | null;
   readonly #queues: SequenceQueues;
+  readonly #tiers: PrefixTiers;
   readonly #prefixes: SharedPrefixes;
   readonly #applier: UpdateApplier;
   /** Sequences of the last plan, in its order, so that `apply` need not look them up by id. */
   #planned: readonly Sequence[] = [];
 
-  /** @param predictor of lengths; default: they are learned. Unused where nothing predicts */
+  /**
+   * @param tiers where contents go that leave the cache; default: nowhere
+   * @param predictor of lengths; default: they are learned. Unused where nothing predicts
+   */
   constructor(
     config: SchedulerConfig,
     cache: KvCacheManager,
+    tiers: PrefixTiers = NO_TIERS,
     predictor: LengthPredictor = new LearnedLengths(cache.blockSize),
   ) {
     this.#config = config;
     this.#cache = cache;
-    this.#prefixes = new SharedPrefixes(config, cache);
+    this.#tiers = tiers;
+    this.#prefixes = new SharedPrefixes(config, cache, tiers);
     this.#policy = createPolicy(config.policy, { config, prefixes: this.#prefixes, predictor });
     const predicts = config.policy === 'shortest' || (config.admissionQuantile ?? 0) > 0;
     this.#predictor = predicts ? predictor : null;
-    this.#queues = new SequenceQueues(cache, config.maxNumSeqs, this.#policy, (sequence) =>
-      this.#predictor?.ended(sequence),
-    );
+    this.#queues = new SequenceQueues({
+      cache,
+      tiers,
+      maxRunning: config.maxNumSeqs,
+      policy: this.#policy,
+      onEnd: (sequence) => this.#predictor?.ended(sequence),
+    });
     this.#applier = new UpdateApplier(config, cache, this.#queues, this.#prefixes);
   }
 
@@ -55,8 +67,14 @@ export class Scheduler {
     return this.#queues.running.length;
   }
 
+  /** Those that wait for blocks from tiers included. */
   get numWaiting(): number {
     return this.#queues.numWaiting;
+  }
+
+  /** Number of sequences that wait for blocks from tiers. */
+  get numLoading(): number {
+    return this.#queues.numLoading;
   }
 
   /** Number of sequences that are set aside, see `pause`. */
@@ -121,6 +139,7 @@ export class Scheduler {
     propose: Propose = PROPOSE_NOTHING,
     held: ReadonlySet<SequenceId> = NONE_HELD,
   ): StepPlan | null {
+    this.#queues.arrive(this.#tiers.takeArrived());
     const step = new StepBuilder(this.#config, this.#cache, this.#queues, this.#policy, propose);
     // After a preemption, none is admitted: the freed blocks are for running sequences.
     if (this.#continueRunning(step, held)) this.#admitWaiting(step);
@@ -142,8 +161,8 @@ export class Scheduler {
   }
 
   /**
-   * Running, then paused, then waiting sequences, in order of service. Do not call it between
-   * `schedule` and `apply`.
+   * Running, then paused, loading and waiting sequences, in order of service. Do not call it
+   * between `schedule` and `apply`.
    *
    * @param mostWaiting maximum number of waiting sequences
    */
@@ -186,13 +205,20 @@ export class Scheduler {
     while (step.hasBudget && this.#queues.hasRoom) {
       const sequence = this.#queues.nextWaiting();
       if (!sequence) return;
+      if (this.#prefixes.mustLoad(sequence)) {
+        this.#queues.load(sequence);
+        continue;
+      }
       const prefix = this.#prefixes.cachedPrefix(sequence);
       // One that finds none running has all blocks, whatever is predicted.
       const isAlone = this.#queues.running.length === 0;
       if (forecast !== null && !isAlone && !forecast.fits(sequence, prefix)) return;
       // Blocks taken from paused sequences stay cached, so the prefix stays valid.
       if (!step.take(sequence, prefix)) return;
-      sequence.cachedTokens ??= prefix?.numTokens ?? 0;
+      if (sequence.cachedTokens === null) {
+        sequence.cachedTokens = prefix?.numTokens ?? 0;
+        sequence.tierTokens = prefix ? numTierTokens(prefix, this.#cache.blockSize) : 0;
+      }
       this.#queues.admit(sequence);
       forecast?.admitted(sequence);
     }

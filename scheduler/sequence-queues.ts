@@ -4,14 +4,27 @@ import type { SequenceId } from './ids.js';
 import { PausedSequences } from './paused-sequences.js';
 import { compareRank } from './policies/rank.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
+import type { PrefixTiers } from './prefix-tiers.js';
 import { Sequence, type SequenceProgress } from './sequence.js';
+
+export interface SequenceQueuesOptions {
+  readonly cache: KvCacheManager;
+  readonly tiers: PrefixTiers;
+  /** Maximum number of running sequences. */
+  readonly maxRunning: number;
+  readonly policy: SchedulingPolicy;
+  /** A sequence has ended, or was aborted. */
+  readonly onEnd: (sequence: Sequence) => void;
+}
 
 /**
  * The state of every live sequence, and what happens to its blocks when that changes:
  *
  *     waiting (no blocks)  --admit-->  running  --pause-->  paused (keeps its blocks while it can)
- *              ^                          |                    |
- *              +--------- preempt --------+       resume: running if there is room, else waiting
+ *        |     ^                          |                    |
+ *        |     +--------- preempt --------+       resume: running if there is room, else waiting
+ *        |     |
+ *        +-> loading (no blocks, until those that tiers have are near; others run meanwhile)
  *
  * A sequence that stands for several (`Sequence.ids`) is one entry here, under each of their ids.
  */
@@ -22,20 +35,18 @@ export class SequenceQueues {
   /** Holds the waiting sequences, and ranks all of them. */
   readonly #policy: SchedulingPolicy;
   readonly #onEnd: (sequence: Sequence) => void;
+  readonly #tiers: PrefixTiers;
+  /** By `order`. */
+  readonly #loading = new Map<number, Sequence>();
   /** In order of service, so that the last one is the first to be preempted. */
   readonly #running: Sequence[] = [];
   readonly #paused = new PausedSequences();
   #created = 0;
   #preemptions = 0;
 
-  /** @param onEnd a sequence has ended, or was aborted */
-  constructor(
-    cache: KvCacheManager,
-    maxRunning: number,
-    policy: SchedulingPolicy,
-    onEnd: (sequence: Sequence) => void,
-  ) {
+  constructor({ cache, tiers, maxRunning, policy, onEnd }: SequenceQueuesOptions) {
     this.#cache = cache;
+    this.#tiers = tiers;
     this.#maxRunning = maxRunning;
     this.#policy = policy;
     this.#onEnd = onEnd;
@@ -45,8 +56,13 @@ export class SequenceQueues {
     return this.#running;
   }
 
+  /** Those whose blocks are being loaded included. */
   get numWaiting(): number {
-    return this.#policy.size;
+    return this.#policy.size + this.#loading.size;
+  }
+
+  get numLoading(): number {
+    return this.#loading.size;
   }
 
   get numPaused(): number {
@@ -86,9 +102,26 @@ export class SequenceQueues {
     this.#policy.add(sequence);
   }
 
+  /** Lets a waiting sequence wait for blocks that tiers have. */
+  load(sequence: Sequence): void {
+    this.#policy.remove(sequence);
+    this.#loading.set(sequence.order, sequence);
+  }
+
+  /** What the sequences have waited for is near, as far as it is to be had. */
+  arrive(orders: readonly number[]): void {
+    for (const order of orders) {
+      const sequence = this.#loading.get(order);
+      if (!sequence) continue;
+      this.#loading.delete(order);
+      this.#policy.add(sequence);
+    }
+  }
+
   /** Moves a waiting sequence, which now has blocks, to the running ones. */
   admit(sequence: Sequence): void {
     this.#policy.remove(sequence);
+    this.#tiers.release(sequence.order);
     this.#run(sequence);
   }
 
@@ -106,6 +139,7 @@ export class SequenceQueues {
     child.rank = parent.rank;
     child.numComputed = parent.numComputed;
     child.cachedTokens = parent.cachedTokens;
+    child.tierTokens = parent.tierTokens;
     this.#live.set(id, child);
     if (this.#paused.covers(child)) this.#paused.park(child);
     else this.#runOrWait(child);
@@ -125,6 +159,7 @@ export class SequenceQueues {
     }
     if (!this.#dequeue(sequence)) this.#paused.unpark(sequence);
     this.#cache.release(sequence.blocks);
+    this.#tiers.release(sequence.order);
     this.#onEnd(sequence);
     return true;
   }
@@ -171,6 +206,7 @@ export class SequenceQueues {
   /** Call whenever a sequence stands for fewer ids than before. */
   parkIfPaused(sequence: Sequence): void {
     if (!this.#paused.covers(sequence) || !this.#dequeue(sequence)) return;
+    if (sequence.blocks.isEmpty) this.#forgetTiers(sequence);
     this.#paused.park(sequence);
   }
 
@@ -192,6 +228,7 @@ export class SequenceQueues {
     return [
       ...this.#running.map((sequence) => sequence.progress('running')),
       ...[...this.#paused].map((sequence) => sequence.progress('paused')),
+      ...[...this.#loading.values()].map((sequence) => sequence.progress('loading')),
       ...waiting.map((sequence) => sequence.progress('waiting')),
     ];
   }
@@ -199,19 +236,20 @@ export class SequenceQueues {
   /** @throws Error when sequences, queues and blocks are inconsistent */
   checkIntegrity(): void {
     const live = new Set(this.#live.values());
-    const queued = [...this.#running, ...this.#paused, ...this.#policy];
+    const withoutBlocks = [...this.#loading.values(), ...this.#policy];
+    const queued = [...this.#running, ...this.#paused, ...withoutBlocks];
     if (queued.length !== live.size || queued.some((sequence) => !live.has(sequence))) {
       throw new Error(`${live.size} live sequences, ${queued.length} in the queues`);
     }
     if (this.#running.some((s, i) => i > 0 && compareRank(this.#running[i - 1], s) >= 0)) {
       throw new Error('the running sequences are not in order of service');
     }
-    for (const sequence of [...this.#running, ...this.#policy]) {
+    for (const sequence of [...this.#running, ...withoutBlocks]) {
       if (this.#paused.covers(sequence)) throw new Error(`${sequence.ids[0]} is paused and queued`);
     }
     this.#paused.checkIntegrity(this.#live);
     this.#policy.checkIntegrity?.();
-    for (const { blocks, ids } of this.#policy) {
+    for (const { blocks, ids } of withoutBlocks) {
       if (!blocks.isEmpty) throw new Error(`${ids[0]} waits and holds blocks`);
     }
     this.#cache.checkIntegrity(queued.map(({ blocks }) => blocks));
@@ -249,12 +287,19 @@ export class SequenceQueues {
   #loseBlocks(sequence: Sequence, returns: boolean): void {
     this.#cache.release(sequence.blocks, returns);
     sequence.numComputed = 0;
+    this.#forgetTiers(sequence);
+  }
+
+  /** Tiers are asked again when it is to be admitted. */
+  #forgetTiers(sequence: Sequence): void {
+    this.#tiers.release(sequence.order);
+    sequence.hasFetched = false;
   }
 
   /** @returns false when it neither runs nor waits */
   #dequeue(sequence: Sequence): boolean {
     const index = this.#running.indexOf(sequence);
-    if (index < 0) return this.#policy.remove(sequence);
+    if (index < 0) return this.#loading.delete(sequence.order) || this.#policy.remove(sequence);
     this.#stop(index);
     return true;
   }

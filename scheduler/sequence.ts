@@ -42,7 +42,8 @@ export interface RequestSpec {
 export interface SequenceProgress {
   /** The sequences that it stands for: more than one while their common prompt is computed. */
   readonly ids: readonly SequenceId[];
-  readonly state: 'running' | 'paused' | 'waiting';
+  /** `loading`: waits for blocks that come from a tier. */
+  readonly state: 'running' | 'paused' | 'loading' | 'waiting';
   readonly promptTokens: number;
   /** Prompt and generated tokens whose K and V are in the cache. */
   readonly computed: number;
@@ -76,6 +77,10 @@ export class Sequence implements Ranked {
   numComputed = 0;
   /** Prompt tokens found in the prefix cache when it was first scheduled; null before that. */
   cachedTokens: number | null = null;
+  /** Of the cached tokens, those that a tier had. */
+  tierTokens = 0;
+  /** Whether tiers have been asked for its prefix since it began to wait. */
+  hasFetched = false;
 
   constructor(
     spec: RequestSpec,

@@ -3,8 +3,10 @@ import type { BlockHash } from '../kvcache/ids.js';
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import { type CachedPrefix, hashAt } from '../kvcache/prefix-lookup.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
+import { contentsToLoad, missingContents } from '../kvcache/tier-contents.js';
 import type { SchedulerConfig } from './limits.js';
 import type { PrefixSource } from './policies/longest-prefix.js';
+import { NO_TIERS, type PrefixTiers } from './prefix-tiers.js';
 import type { RequestSpec, Sequence } from './sequence.js';
 
 /** The cached prefix of the first waiting sequence, and the state for which it was found. */
@@ -18,11 +20,13 @@ interface Lookup {
 export class SharedPrefixes implements PrefixSource {
   readonly #config: SchedulerConfig;
   readonly #cache: KvCacheManager;
+  readonly #tiers: PrefixTiers;
   #lookup: Lookup | null = null;
 
-  constructor(config: SchedulerConfig, cache: KvCacheManager) {
+  constructor(config: SchedulerConfig, cache: KvCacheManager, tiers: PrefixTiers) {
     this.#config = config;
     this.#cache = cache;
+    this.#tiers = tiers;
   }
 
   /**
@@ -49,14 +53,40 @@ export class SharedPrefixes implements PrefixSource {
   }
 
   /**
+   * Asks the tiers for what the pool does not have of a waiting sequence, once for each time that
+   * it waits.
+   *
+   * @returns whether it must wait for them
+   */
+  mustLoad(sequence: Sequence): boolean {
+    const { spec, numGenerated, blocks, tokens } = sequence;
+    if (this.#tiers === NO_TIERS || sequence.hasFetched) return false;
+    if (spec.computesWholePrompt && numGenerated === 0) return false;
+    sequence.hasFetched = true;
+    this.#lookup = null;
+    const contents = missingContents(this.#cache, blocks, tokens);
+    if (contents.length === 0) return false;
+    const inPool = this.#cache.findCachedPrefix(blocks, tokens)?.numTokens ?? 0;
+    return this.#tiers.fetch(sequence.order, {
+      contents,
+      numTokens: tokens.length - inPool,
+      choose: (inTier) => contentsToLoad(this.#cache, blocks, tokens, inTier),
+    });
+  }
+
+  /**
    * Looked up again only when the cache has changed, because the first waiting sequence may wait
    * for many steps.
    */
-  cachedPrefix({ spec, numGenerated, blocks, tokens }: Sequence): CachedPrefix | null {
+  cachedPrefix(sequence: Sequence): CachedPrefix | null {
+    const { spec, numGenerated, blocks, tokens, order, hasFetched } = sequence;
     if (spec.computesWholePrompt && numGenerated === 0) return null;
     const { version } = this.#cache.pool;
     if (this.#lookup?.blocks !== blocks || this.#lookup.version !== version) {
-      const prefix = this.#cache.findCachedPrefix(blocks, tokens);
+      // What is near stays near until it is released, so the answer holds as long as the pool's.
+      const isNear = (group: number, hash: BlockHash): boolean =>
+        hasFetched && this.#tiers.isNear(order, group, hash);
+      const prefix = this.#cache.findCachedPrefix(blocks, tokens, isNear);
       this.#lookup = { blocks, version, prefix };
     }
     return this.#lookup.prefix;

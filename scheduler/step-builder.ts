@@ -1,5 +1,6 @@
 import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
+import { type BlockLoad, loadsOf } from '../kvcache/tier-contents.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { SchedulerConfig } from './limits.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
@@ -28,6 +29,7 @@ export class StepBuilder {
   readonly #scheduled: ScheduledSequence[] = [];
   readonly #planned: Sequence[] = [];
   readonly #blockCopies: BlockCopy[] = [];
+  readonly #blockLoads: BlockLoad[] = [];
   #budget: number;
 
   constructor(
@@ -59,7 +61,8 @@ export class StepBuilder {
   plan(): StepPlan | null {
     if (this.#scheduled.length === 0) return null;
     const numTokens = this.#config.maxNumBatchedTokens - this.#budget;
-    return { sequences: this.#scheduled, numTokens, blockCopies: this.#blockCopies };
+    const plan = { sequences: this.#scheduled, numTokens, blockCopies: this.#blockCopies };
+    return this.#blockLoads.length > 0 ? { ...plan, blockLoads: this.#blockLoads } : plan;
   }
 
   /**
@@ -100,6 +103,7 @@ export class StepBuilder {
     this.#budget -= known + proposed.length;
     this.#planned.push(sequence);
     for (const copy of copies) this.#blockCopies.push(copy);
+    if (prefix) for (const load of loadsOf(blocks, prefix)) this.#blockLoads.push(load);
     const tokenIds = tokens.slice(computed, end);
     for (const token of proposed) tokenIds.push(token);
     this.#scheduled.push({

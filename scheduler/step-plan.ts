@@ -1,5 +1,6 @@
 import type { BlockId } from '../kvcache/ids.js';
 import type { BlockCopy } from '../kvcache/kv-cache-manager.js';
+import type { BlockLoad } from '../kvcache/tier-contents.js';
 import type { SequenceId, TokenId } from './ids.js';
 
 /**
@@ -13,6 +14,11 @@ export interface StepPlan {
   readonly numTokens: number;
   /** Must be done in this order, before anything is written. */
   readonly blockCopies: readonly BlockCopy[];
+  /**
+   * Contents of tiers that must be in their blocks after the copies and before anything is written
+   * or read; absent: none.
+   */
+  readonly blockLoads?: readonly BlockLoad[];
 }
 
 /**
@@ -90,4 +96,6 @@ export interface AppliedUpdate {
   readonly stopToken?: TokenId;
   /** Prompt tokens that were found in the prefix cache when the request was first scheduled. */
   readonly cachedTokens: number;
+  /** Those of them that came from a tier behind the pool; absent: none. */
+  readonly tierTokens?: number;
 }

@@ -103,8 +103,16 @@ export class UpdateApplier {
     }
     // Not null, because it was scheduled, or its parent was.
     const cachedTokens = sequence.cachedTokens as number;
-    if (finishReason !== 'stop') return { id, tokenIds, finishReason, cachedTokens };
-    return { id, tokenIds, finishReason, stopToken: tokenIds[tokenIds.length - 1], cachedTokens };
+    const { tierTokens } = sequence;
+    const update = {
+      id,
+      tokenIds,
+      finishReason,
+      cachedTokens,
+      ...(tierTokens > 0 && { tierTokens }),
+    };
+    if (finishReason !== 'stop') return update;
+    return { ...update, stopToken: tokenIds[tokenIds.length - 1] };
   }
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {

@@ -25,6 +25,7 @@ export class SteppingEngine implements Engine {
     running: 0,
     waiting: 0,
     paused: 0,
+    loading: 0,
     preemptions: 0,
     usedBlocks: 0,
     steps: 0,

@@ -1,5 +1,6 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
 import type { EngineSettings } from '../settings.js';
+import { tierOptions } from './tier-options.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
 /** The settings of an engine, and those of a server that its cache must know. */
@@ -30,6 +31,7 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     admissionQuantile: settings.admissionQuantile,
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
+    ...tierOptions(settings),
     ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),
     ...(settings.quantize !== 'none' && {
       quantize: { kind: settings.quantize, nbits: settings.quantizeNbits, cacheDir },

@@ -14,21 +14,30 @@ import type { RestartableEngine } from './restarting-engine.js';
 
 export type WorkerEngineOptions = EngineOptions;
 
+export interface WorkerEngineListeners {
+  /** Called while weights are rewritten for the model cache. */
+  readonly onConversion?: ConversionProgress;
+  /** Receives lines that the operator should see, also while the engine runs. */
+  readonly onWarning?: (line: string) => void;
+}
+
 /**
  * Starts an engine in a separate thread.
  *
- * @param onConversion called while weights are rewritten for the model cache
  * @returns once the model is loaded
  * @throws OctavoError why the model cannot be loaded
  */
 export async function createWorkerEngine(
   options: WorkerEngineOptions,
-  onConversion: ConversionProgress = () => undefined,
+  { onConversion = () => undefined, onWarning = () => undefined }: WorkerEngineListeners = {},
 ): Promise<RestartableEngine> {
   // Works from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
   const entry = fromSources ? '../thread/worker-dev.mjs' : '../thread/worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
+  worker.on('message', (message: EngineMessage) => {
+    if (message.type === 'warning') onWarning(message.line);
+  });
   const first = await firstMessage(worker, onConversion);
   if (first.type === 'failed') {
     await worker.terminate();
@@ -49,6 +58,7 @@ function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise
     };
     const receive = (message: EngineMessage): void => {
       if (message.type === 'converting') return onConversion(message.done, message.total);
+      if (message.type === 'warning') return;
       settle();
       resolve(message);
     };
@@ -231,6 +241,7 @@ class WorkerEngine implements RestartableEngine {
         this.#fail(message.error.message);
         break;
       case 'converting':
+      case 'warning':
       case 'ready':
         break;
     }

@@ -17,6 +17,7 @@ import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
+import type { TieredCache } from '../tiers/tiered-cache.js';
 import { checkRequest, refusalError } from './check-request.js';
 import { type LiveSequence, RequestTimes, sequenceOutput } from './live-sequence.js';
 import type { ModelRunner } from './model-runner.js';
@@ -33,6 +34,8 @@ export interface EngineCoreDependencies {
   readonly now: () => number;
   /** Proposes the next tokens of sequences; absent for no proposals. */
   readonly propose?: Propose;
+  /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
+  readonly tiers?: TieredCache;
 }
 
 /**
@@ -67,14 +70,16 @@ export class EngineCore {
   }
 
   get stats(): EngineStats {
-    const { scheduler, cache } = this.#dependencies;
+    const { scheduler, cache, tiers } = this.#dependencies;
     return {
       running: scheduler.numRunning,
       waiting: scheduler.numWaiting,
+      loading: scheduler.numLoading,
       paused: scheduler.numPaused,
       preemptions: scheduler.numPreemptions,
       usedBlocks: cache.pool.numUsed,
       steps: this.#steps,
+      ...(tiers && { tiers: tiers.stats }),
     };
   }
 
@@ -115,7 +120,10 @@ export class EngineCore {
   /** Call between two steps. @returns false when the sequence has already ended */
   abort(id: SequenceId): boolean {
     this.#forget(id);
-    return this.#dependencies.scheduler.abort(id);
+    const { scheduler, tiers } = this.#dependencies;
+    const isAborted = scheduler.abort(id);
+    tiers?.settle();
+    return isAborted;
   }
 
   /** Call between two steps. Sequences that have ended are ignored. */
@@ -175,15 +183,20 @@ export class EngineCore {
    *   or when `whenReady` resolves
    */
   async step(): Promise<SequenceOutput[] | null> {
-    const { scheduler, runner, now, vocabSize, cache } = this.#dependencies;
+    const { scheduler, runner, now, vocabSize, cache, tiers } = this.#dependencies;
     const start = now();
     const plan = scheduler.schedule(this.#decoder.propose, this.#decoder.held());
-    if (!plan) return null;
+    if (!plan) {
+      tiers?.settle();
+      return null;
+    }
     const prompts = new PromptReading();
     const query = this.#ask(plan, prompts, start);
     const scheduled = now();
     const result = await runner.execute(plan, query);
     const executed = now();
+    tiers?.settle();
+    tiers?.computed(plan.numTokens, executed - scheduled);
     const answer = new StepAnswer(query, result, vocabSize);
     prompts.read(answer);
     const { updates, logprobs } = this.#decoder.decide(answer);
@@ -202,10 +215,13 @@ export class EngineCore {
   }
 
   /**
-   * Resolves when a sequence that was left out of steps can continue; never while there is none.
+   * Resolves when a sequence that was left out of steps, or waits for blocks, can continue; never
+   * while there is none.
    */
   whenReady(): Promise<void> {
-    return this.#decoder.whenReady();
+    const { tiers } = this.#dependencies;
+    const decoded = this.#decoder.whenReady();
+    return tiers ? Promise.race([decoded, tiers.whenArrived()]) : decoded;
   }
 
   /**

@@ -43,7 +43,11 @@ export type EndReason = FinishReason | 'abort' | 'error';
 
 /** Observes one sequence. */
 export interface SequenceObserver {
-  output(tokens: number, cachedTokens: number, times?: FirstTokenTimes): void;
+  /**
+   * @param cachedTokens prompt tokens that were not computed, as in `SequenceOutput`
+   * @param tierTokens those of them that came from a tier behind the KV cache
+   */
+  output(tokens: number, cachedTokens: number, times?: FirstTokenTimes, tierTokens?: number): void;
   /** Called exactly once. */
   end(reason: EndReason): void;
 }
@@ -124,7 +128,7 @@ export async function* generateText(
   let last: ChoiceDelta | null = null;
   try {
     for await (const output of outputs) {
-      const { tokenIds, cachedTokens, times, finishReason } = output;
+      const { tokenIds, cachedTokens, tierTokens, times, finishReason } = output;
       if (finishReason === 'abort') {
         observer.output(0, cachedTokens);
         throw signal.reason;
@@ -132,7 +136,8 @@ export async function* generateText(
       const shown = text.take({ ...output, finishReason });
       last = times ? { index, ...shown, times } : { index, ...shown };
       // A token that is not shown was still generated.
-      observer.output(options.promptOnly ? tokenIds.length : last.tokens, cachedTokens, times);
+      const numTokens = options.promptOnly ? tokenIds.length : last.tokens;
+      observer.output(numTokens, cachedTokens, times, tierTokens);
       if (last.finishReason !== null) {
         end = last.finishReason;
         break;

@@ -54,7 +54,10 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
   });
   const start = engineOptions(settings, dir);
   const create = (): Promise<RestartableEngine> =>
-    createWorkerEngine(start, (done, total) => progress('rewriting weights', done, total));
+    createWorkerEngine(start, {
+      onConversion: (done, total) => progress('rewriting weights', done, total),
+      onWarning: log,
+    });
   const port = new RestartingEngine(await create(), {
     create,
     restarts: 1,

@@ -29,6 +29,8 @@ export type EngineMessage =
    * so far, and in total.
    */
   | { readonly type: 'converting'; readonly done: number; readonly total: number }
+  /** A line that the operator should see; sent at any time. */
+  | { readonly type: 'warning'; readonly line: string }
   | { readonly type: 'ready'; readonly info: EngineInfo; readonly stats: EngineStats }
   | {
       readonly type: 'step';

@@ -24,6 +24,8 @@ export interface EngineOptions {
   readonly cacheEvents?: boolean;
   /** The order in which cached blocks are reused. */
   readonly evictionPolicy: EvictionPolicyName;
+  /** Where cached blocks go that are reused; absent: nowhere. Needs prefix caching. */
+  readonly tiers?: TierOptions;
   readonly schedulingPolicy: SchedulingPolicyName;
   /** Of predicted lengths, by which sequences are admitted, less than 1; absent, or 0: by none. */
   readonly admissionQuantile?: number;
@@ -37,6 +39,13 @@ export interface EngineOptions {
   readonly hashCacheDir?: string;
   /** Absent to use the model's weights as they are. */
   readonly quantize?: EngineQuantization;
+}
+
+/** The tiers behind the pages of the KV cache. */
+export interface TierOptions {
+  /** Bytes of host memory; it is needed for farther tiers, too, where contents arrive in it. */
+  readonly hostMemoryBytes: number;
+  readonly disk?: { readonly directory: string; readonly capacityBytes: number };
 }
 
 /** W8A8: matmuls of int8 weights and activations. */

@@ -2,10 +2,34 @@ import type { ResidencySamples } from '../../kvcache/block-history.js';
 import type { BlockMap } from '../../kvcache/block-map.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 
+/** Places of contents that have left the pages of the KV cache. */
+export type TierName = 'memory' | 'disk' | 'redis';
+
+/** Figures of a tier since the start; the receiver owns them. */
+export interface TierStats {
+  readonly name: TierName;
+  /** False while it is given up because of failures: it then has nothing and keeps nothing. */
+  readonly isUp: boolean;
+  /** Contents that it holds, as far as it knows. */
+  readonly blocks: number;
+  /** Bytes that it holds, and that it may hold. */
+  readonly bytes: number;
+  readonly capacityBytes: number;
+  /** Contents that were loaded from it, and that it has kept. */
+  readonly loaded: number;
+  readonly stored: number;
+  /** Contents that it was to load and could not: damaged, foreign or gone in the meantime. */
+  readonly failed: number;
+  /** Contents that it was to keep and has not. */
+  readonly dropped: number;
+}
+
 /** The latest figures of an engine; sent with every step. */
 export interface EngineStats {
   readonly running: number;
+  /** Those that wait for blocks from tiers included. */
   readonly waiting: number;
+  readonly loading: number;
   /** Sequences that neither run nor wait until their readers have read. */
   readonly paused: number;
   /** Since the start. */
@@ -13,6 +37,8 @@ export interface EngineStats {
   readonly usedBlocks: number;
   /** Since the start. */
   readonly steps: number;
+  /** Tiers behind the pages of the KV cache, the nearest first; absent: there are none. */
+  readonly tiers?: readonly TierStats[];
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
+import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
@@ -16,6 +17,8 @@ export interface SegmentRunnerOptions {
   readonly threads: number;
   /** Monotonic, milliseconds; for `timings`. Absent: the process' own clock. */
   readonly now?: () => number;
+  /** Writes a plan's loads into the pages; absent for a cache without tiers. */
+  readonly loadBlocks?: (loads: readonly BlockLoad[]) => void;
   /** Logits that exist at one time, at most; for tests. */
   readonly maxLogitBytes?: number;
 }
@@ -38,6 +41,7 @@ export class SegmentRunner implements ModelRunner {
   readonly #maxLogitRows: number;
   readonly #lifetimes: Lifetimes;
   readonly #now: () => number;
+  readonly #loadBlocks: SegmentRunnerOptions['loadBlocks'];
   readonly #zeroPoints = new ZeroPoints();
   /** One buffer for all sites whose output is read by the next segment alone. */
   #attentionOutput = new Float32Array(0);
@@ -48,8 +52,10 @@ export class SegmentRunner implements ModelRunner {
     segments: readonly LoadedSegment[],
     model: ImportedModel,
     attention: PagedAttention,
-    { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() }: SegmentRunnerOptions,
+    options: SegmentRunnerOptions,
   ) {
+    const { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() } = options;
+    this.#loadBlocks = options.loadBlocks;
     this.#segments = segments;
     this.#sites = model.sites;
     this.#attention = attention;
@@ -83,6 +89,7 @@ export class SegmentRunner implements ModelRunner {
 
   async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     for (const copy of plan.blockCopies) this.#attention.pages.copy(copy.from, copy.to);
+    if (plan.blockLoads) this.#load(plan.blockLoads);
     const batch = buildStepBatch(plan);
     this.#attention.beginStep(batch.attention);
     const tensors = stepTensors(batch, this.#zeroPoints);
@@ -124,6 +131,11 @@ export class SegmentRunner implements ModelRunner {
     const feeds = Object.fromEntries(segment.inputs.map((name) => [name, take(tensors, name)]));
     const results = await segment.session.run(feeds, segment.outputs);
     for (const name of segment.outputs) tensors.set(name, results[name]);
+  }
+
+  #load(loads: readonly BlockLoad[]): void {
+    if (!this.#loadBlocks) throw new Error('the plan loads blocks, and there are no tiers');
+    this.#loadBlocks(loads);
   }
 
   #attend(index: number, tensors: ReadonlyMap<string, Tensor>, numTokens: number): Tensor {

@@ -3,6 +3,7 @@ import { BlockHistory } from '../../kvcache/block-history.js';
 import { CacheEventLog } from '../../kvcache/cache-events.js';
 import { maxHeldBlocks } from '../../kvcache/cache-group.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
@@ -20,6 +21,8 @@ import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
+import { createTiers } from '../tiers/create-tiers.js';
+import type { TieredCache } from '../tiers/tiered-cache.js';
 import { createScheduler, openTrace } from '../trace/step-trace.js';
 import { assertWithinMemory } from './memory-limit.js';
 import { warmUp } from './warm-up.js';
@@ -30,6 +33,8 @@ export interface LoadedEngine {
   readonly runner: ModelRunner;
   readonly scheduler: Scheduler;
   readonly cache: KvCacheManager;
+  /** Null when there are none. To be closed before the runner is disposed. */
+  readonly tiers: TieredCache | null;
   /** Identifies model and page format; a part of every block's hash. */
   readonly modelFingerprint: string;
 }
@@ -44,6 +49,8 @@ export interface EngineSurroundings {
   readonly random?: () => number;
   /** Called while weights are rewritten for the model cache. */
   readonly onConversion?: ConversionProgress;
+  /** Receives lines that the operator should see, at any time. */
+  readonly onWarning?: (line: string) => void;
 }
 
 /** Creates an engine from a model directory: import, pages, sessions, a warm-up step, scheduler. */
@@ -74,7 +81,7 @@ async function build(
   content: Promise<string>,
 ): Promise<LoadedEngine> {
   const { now = () => performance.now(), random = Math.random } = surroundings;
-  const { onConversion = () => undefined } = surroundings;
+  const { onConversion = () => undefined, onWarning = () => undefined } = surroundings;
   const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
   const model = await importModel({
     modelDir: options.modelDir,
@@ -91,7 +98,8 @@ async function build(
   );
   const info = sizeEngine(options, model, config, layout);
   const { weightBytes } = model.report;
-  assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, weightBytes });
+  const hostMemoryBytes = options.tiers?.hostMemoryBytes ?? 0;
+  assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, hostMemoryBytes, weightBytes });
   const attention = createKernelAttention({
     layers: model.sites,
     layout,
@@ -100,7 +108,18 @@ async function build(
     kvDtype: options.kvDtype,
     threads: options.threads,
   });
-  const runner = await SegmentRunner.create(model, attention, { threads: options.threads, now });
+  const history = new BlockHistory({
+    numBlocks: info.numBlocks,
+    sampleRate: options.kvMetricsSampleRate,
+    now,
+    random,
+  });
+  let tiers: TieredCache | null = null;
+  const runner = await SegmentRunner.create(model, attention, {
+    threads: options.threads,
+    now,
+    loadBlocks: (loads) => tiers?.load(loads),
+  });
   await warmUp(runner, {
     tokens: info.maxNumBatchedTokens,
     sequences: options.maxNumSeqs,
@@ -108,13 +127,13 @@ async function build(
     blockSize: options.blockSize,
     numGroups: layout.groups.length,
   });
-  const history = new BlockHistory({
-    numBlocks: info.numBlocks,
-    sampleRate: options.kvMetricsSampleRate,
-    now,
-    random,
-  });
   const modelFingerprint = fingerprint(await content, model, options);
+  if (options.tiers) {
+    const { pages } = attention;
+    const parts = { pages, history, now, layout, modelFingerprint, log: onWarning };
+    tiers = await createTiers(options.tiers, parts);
+  }
+  const behind = tiers;
   const { cache, scheduler } = createScheduler(
     {
       policy: options.schedulingPolicy,
@@ -134,8 +153,10 @@ async function build(
       groups: layout.groups,
       history,
       ...(options.cacheEvents && { events: new CacheEventLog(options.blockSize, layout.groups) }),
+      ...(behind && { onEvict: (block, hash) => behind.evicted(block, hash) }),
     },
     trace,
+    behind ?? NO_TIERS,
   );
   const core = new EngineCore({
     scheduler,
@@ -143,8 +164,9 @@ async function build(
     vocabSize: info.vocabSize,
     cache,
     now,
+    ...(behind && { tiers: behind }),
   });
-  return { core, info, runner, scheduler, cache, modelFingerprint };
+  return { core, info, runner, scheduler, cache, tiers, modelFingerprint };
 }
 
 /**

@@ -22,8 +22,9 @@ const send = (message: EngineMessage): void => {
 
 try {
   const options = workerData as EngineOptions;
-  const { core, info, runner } = await loadEngine(options, {
+  const { core, info, runner, cache, tiers } = await loadEngine(options, {
     onConversion: (done, total) => send({ type: 'converting', done, total }),
+    onWarning: (line) => send({ type: 'warning', line }),
   });
   const { modelDir } = options;
   const grammars = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize: info.vocabSize });
@@ -31,6 +32,8 @@ try {
   port.on('message', (command: EngineCommand) => loop.post(command));
   send({ type: 'ready', info, stats: core.stats });
   await loop.run();
+  await tiers?.save(cache.pool);
+  await tiers?.close();
   await runner.dispose();
 } catch (error) {
   send({ type: 'failed', error: toErrorRecord(error) });

@@ -4,6 +4,7 @@ import { Scheduler } from '../../scheduler/scheduler.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
 import { TRACE_VERSION, type TraceEvent } from './step-trace.js';
+import { ReplayedTiers } from './tier-answers.js';
 
 /** The first difference between this code's results and a trace. */
 export interface TraceDifference {
@@ -31,6 +32,7 @@ export interface ReplayResult {
 class Run {
   readonly #scheduler: Scheduler;
   readonly #cache: KvCacheManager;
+  readonly #tiers = new ReplayedTiers();
   #plan: StepPlan | null = null;
 
   constructor({ scheduler, cache }: TraceEvent & { event: 'start' }) {
@@ -42,7 +44,7 @@ class Run {
       random: () => 0,
     });
     this.#cache = new KvCacheManager({ ...cache, history });
-    this.#scheduler = new Scheduler(scheduler, this.#cache);
+    this.#scheduler = new Scheduler(scheduler, this.#cache, this.#tiers);
   }
 
   /** @returns the scheduler's result */
@@ -60,6 +62,7 @@ class Run {
       case 'schedule': {
         const proposals = event.proposals.values();
         const held = new Set(event.held);
+        this.#tiers.expect(event.tiers);
         this.#plan = scheduler.schedule(() => proposals.next().value ?? [], held);
         return this.#plan;
       }

@@ -4,11 +4,13 @@ import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.
 import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Refusal, SchedulerConfig } from '../../scheduler/limits.js';
+import { NO_TIERS, type PrefixTiers } from '../../scheduler/prefix-tiers.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import type { RequestSpec } from '../../scheduler/sequence.js';
 import type { Propose } from '../../scheduler/step-builder.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import { OctavoError } from '../errors.js';
+import { RecordedTiers, type TierAnswers } from './tier-answers.js';
 
 /** The part of a cache's configuration that affects decisions, without observers. */
 export interface TracedCacheConfig
@@ -48,6 +50,8 @@ export type TraceEvent =
       readonly proposals: readonly (readonly TokenId[])[];
       /** Sequences that were left out of the step. */
       readonly held: readonly SequenceId[];
+      /** Absent when the pool is the only tier. */
+      readonly tiers?: TierAnswers;
       readonly answer: StepPlan | null;
     }
   | {
@@ -90,18 +94,20 @@ export function openTrace(path: string): TraceWriter {
  * Creates a scheduler and its cache.
  *
  * @param write receives all that they decide; null for no trace
+ * @param tiers behind the cache; its `onEvict` tells them what it loses
  */
 export function createScheduler(
   config: SchedulerConfig,
   cacheConfig: NamedCacheConfig,
   write: TraceWriter | null,
+  tiers: PrefixTiers = NO_TIERS,
 ): { readonly scheduler: Scheduler; readonly cache: KvCacheManager } {
   if (!write) {
     const cache = new KvCacheManager(cacheConfig);
-    return { cache, scheduler: new Scheduler(config, cache) };
+    return { cache, scheduler: new Scheduler(config, cache, tiers) };
   }
   const cache = new TracedCache(cacheConfig, write);
-  return { cache, scheduler: new TracedScheduler(config, cacheConfig, cache, write) };
+  return { cache, scheduler: new TracedScheduler(config, cacheConfig, cache, write, tiers) };
 }
 
 /** A cache that records the one change that is made without its scheduler. */
@@ -123,15 +129,19 @@ class TracedCache extends KvCacheManager {
 /** A scheduler that records every call that may change its decisions. */
 class TracedScheduler extends Scheduler {
   readonly #write: TraceWriter;
+  readonly #tiers: RecordedTiers | null;
 
   constructor(
     config: SchedulerConfig,
     { eviction = 'lru' }: NamedCacheConfig,
     cache: TracedCache,
     write: TraceWriter,
+    tiers: PrefixTiers,
   ) {
-    super(config, cache);
+    const recorded = tiers === NO_TIERS ? null : new RecordedTiers(tiers);
+    super(config, cache, recorded ?? NO_TIERS);
     this.#write = write;
+    this.#tiers = recorded;
     const { blockSize, groups, pool, enablePrefixCaching } = cache;
     write({
       event: 'start',
@@ -169,7 +179,9 @@ class TracedScheduler extends Scheduler {
       proposals.push(proposal);
       return proposal;
     }, held);
-    this.#write({ event: 'schedule', proposals, held: [...(held ?? [])], answer });
+    const asked = { proposals, held: [...(held ?? [])] };
+    const tiers = this.#tiers && { tiers: this.#tiers.take() };
+    this.#write({ event: 'schedule', ...asked, ...tiers, answer });
     return answer;
   }
 

@@ -27,7 +27,8 @@ export interface SchedulingPolicy {
   /** A sequence waits from now on: it is new, it was preempted, or it goes on after a pause. */
   add(sequence: Sequence): void;
   /**
-   * A sequence does not wait any more: it runs, is paused, or was aborted.
+   * A sequence does not wait any more: it runs, is paused, waits for blocks of a tier only, or was
+   * aborted.
    *
    * @returns false when it did not wait
    */

@@ -47,7 +47,9 @@ export class LocalModel {
       allowSpecialTokens: settings.allowSpecialTokens,
     });
     const progress = conversionProgress(process.stderr, log);
-    const engine = await createWorkerEngine(engineOptions(settings, dir), progress);
+    const engine = await createWorkerEngine(engineOptions(settings, dir), {
+      onConversion: progress,
+    });
     try {
       checkVocabulary(dir, model, engine.info.vocabSize);
     } catch (error) {

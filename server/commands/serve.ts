@@ -66,9 +66,13 @@ async function loadAndServe(
   });
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const kvEvents = await startKvEvents(settings, logger);
+  const options = engineOptions(settings, modelDir);
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
   const create = (): Promise<RestartableEngine> =>
-    createWorkerEngine(engineOptions(settings, modelDir), progress);
+    createWorkerEngine(options, {
+      onConversion: progress,
+      onWarning: (line) => logger.warn(`octavo: ${line}`),
+    });
   const first = await create().catch((error: unknown) => {
     redis?.disconnect();
     void kvEvents?.close();

@@ -56,12 +56,13 @@ export async function embed(
     };
   });
   const read = async ({ promptTokenIds, outputs }: (typeof submitted)[number]) => {
-    for await (const { embedding, finishReason, cachedTokens, times } of outputs) {
+    for await (const answer of outputs) {
+      const { embedding, finishReason, cachedTokens, tierTokens, times } = answer;
       if (finishReason === 'abort') throw toOctavoError(controller.signal.reason);
       if (times) noteTimes(record, times);
       if (!embedding) continue;
       record.cachedTokens += cachedTokens;
-      metrics.countEmbedding(arrivedAt, promptTokenIds.length, cachedTokens);
+      metrics.countEmbedding(arrivedAt, promptTokenIds.length, cachedTokens, tierTokens);
       return embedding;
     }
     throw new Error('the engine gave no embedding');

@@ -3,6 +3,7 @@ import type { StepReport } from '../../engine/protocol/reports.js';
 import type { EngineSettings } from '../../engine/settings.js';
 import { BLOCK_SECONDS, STEP_SECONDS, STEP_TOKENS } from './buckets.js';
 import type { MetricRegistry } from './metric-registry.js';
+import { addTierMetrics } from './tier-metrics.js';
 
 const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
 
@@ -64,6 +65,7 @@ export function addEngineMetrics(
     () => engine.restarts ?? 0,
   );
   addUnusedCounters(registry);
+  addTierMetrics(registry, engine);
   const stepTokens = registry.histogram(
     'iteration_tokens_total',
     'Tokens computed in a step',
@@ -97,13 +99,11 @@ export function addEngineMetrics(
 }
 
 /**
- * Counters of what Octavo does not do: there is no tier behind the prefix cache, and nothing is
- * speculated. vLLM's dashboards ask for them, and the true answer is 0.
+ * Counters of what Octavo does not do: nothing is speculated. vLLM's dashboards ask for them, and
+ * the true answer is 0.
  */
 function addUnusedCounters(registry: MetricRegistry): void {
   const unused = {
-    external_prefix_cache_queries: 'Tokens looked up in a tier behind the prefix cache',
-    external_prefix_cache_hits: 'Tokens found in a tier behind the prefix cache',
     spec_decode_num_drafts: 'Drafts of speculative decoding',
     spec_decode_num_draft_tokens: 'Drafted tokens of speculative decoding',
     spec_decode_num_accepted_tokens: 'Accepted tokens of speculative decoding',

@@ -84,6 +84,35 @@ export class MetricRegistry {
     });
   }
 
+  /** A gauge or counter with one label, kept elsewhere, and read when `/metrics` is requested. */
+  readByLabel(
+    type: 'gauge' | 'counter',
+    name: string,
+    help: string,
+    label: string,
+    read: () => readonly (readonly [value: string, figure: number])[],
+  ): void {
+    const options = { help, labelNames: [label], registers: [this.#registry] };
+    if (type === 'gauge') {
+      new Gauge({
+        ...options,
+        name: this.#name(name),
+        collect() {
+          for (const [value, figure] of read()) this.set({ [label]: value }, figure);
+        },
+      });
+      return;
+    }
+    new Counter({
+      ...options,
+      name: `${this.#name(name)}_total`,
+      collect() {
+        this.reset();
+        for (const [value, figure] of read()) this.inc({ [label]: value }, figure);
+      },
+    });
+  }
+
   histogram(
     name: string,
     help: string,

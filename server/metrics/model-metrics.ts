@@ -31,11 +31,12 @@ export class ModelMetrics {
     this.#requests = new RequestMetrics(this.registry, clock, {
       maxModelLength,
       prefixCaching: settings.enablePrefixCaching,
+      hasTiers: engine.stats.tiers !== undefined,
     });
   }
 
-  countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
-    this.#requests.countEmbedding(arrivedAt, promptTokens, cachedTokens);
+  countEmbedding(...prompt: Parameters<RequestMetrics['countEmbedding']>): void {
+    this.#requests.countEmbedding(...prompt);
   }
 
   observe(request: ObservedRequest): SequenceObserver[] {

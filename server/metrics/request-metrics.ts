@@ -36,11 +36,13 @@ export interface TokenListener {
 export class RequestMetrics {
   readonly #clock: Clock;
   readonly #metrics: ReturnType<typeof defineMetrics>;
+  readonly #hasTiers: boolean;
   readonly #listeners = new Set<TokenListener>();
 
   constructor(registry: MetricRegistry, clock: Clock, options: RequestMetricsOptions) {
     this.#clock = clock;
     this.#metrics = defineMetrics(registry, options);
+    this.#hasTiers = options.hasTiers;
     for (const reason of END_REASONS) this.#metrics.success.inc({ finished_reason: reason }, 0);
   }
 
@@ -63,20 +65,28 @@ export class RequestMetrics {
   }
 
   /** Books a prompt that was computed for its embedding; `arrivedAt` as in `ObservedRequest`. */
-  countEmbedding(arrivedAt: number, promptTokens: number, cachedTokens: number): void {
+  countEmbedding(
+    arrivedAt: number,
+    promptTokens: number,
+    cachedTokens: number,
+    tierTokens = 0,
+  ): void {
     const m = this.#metrics;
-    this.#countPrompt(promptTokens, cachedTokens);
+    this.#countPrompt(promptTokens, cachedTokens, tierTokens);
     m.success.inc({ finished_reason: 'stop' });
     m.promptSize.observe(promptTokens);
     m.latency.observe((this.#clock.now() - arrivedAt) / 1000);
   }
 
-  #countPrompt(promptTokens: number, cachedTokens: number): void {
+  #countPrompt(promptTokens: number, cachedTokens: number, tierTokens: number): void {
     const m = this.#metrics;
+    const inPages = cachedTokens - tierTokens;
     m.promptTokens.inc(promptTokens);
     m.cachedTokens.inc(cachedTokens);
     m.prefixQueries?.inc(promptTokens);
-    m.prefixHits?.inc(cachedTokens);
+    m.prefixHits?.inc(inPages);
+    if (this.#hasTiers) m.tierQueries.inc(promptTokens - inPages);
+    m.tierHits.inc(tierTokens);
     m.computed.observe(promptTokens - cachedTokens);
     for (const listener of this.#listeners) listener.prompt(promptTokens, cachedTokens);
   }
@@ -92,11 +102,11 @@ export class RequestMetrics {
     let lastAt = 0;
     let prefill = 0;
     return {
-      output: (tokens, cachedTokens, times) => {
+      output: (tokens, cachedTokens, times, tierTokens = 0) => {
         // A prompt that is only computed has times, and no tokens.
         if (!shared.begun && (tokens > 0 || times)) {
           shared.begun = true;
-          this.#countPrompt(promptTokens, cachedTokens);
+          this.#countPrompt(promptTokens, cachedTokens, tierTokens);
         }
         if (tokens === 0) return;
         const now = this.#clock.now();
@@ -140,6 +150,8 @@ export class RequestMetrics {
 export interface RequestMetricsOptions {
   readonly maxModelLength: number;
   readonly prefixCaching: boolean;
+  /** Whether there are tiers behind the KV cache. */
+  readonly hasTiers: boolean;
 }
 
 function defineMetrics(registry: MetricRegistry, options: RequestMetricsOptions) {
@@ -153,11 +165,19 @@ function defineMetrics(registry: MetricRegistry, options: RequestMetricsOptions)
     promptTokens: registry.counter('prompt_tokens', 'Prompt tokens of requests that began to run'),
     cachedTokens: registry.counter(
       'prompt_tokens_cached',
-      'Prompt tokens taken from the prefix cache',
+      'Prompt tokens taken from the prefix cache and its tiers',
     ),
     generatedTokens: registry.counter('generation_tokens', 'Generated tokens'),
     prefixQueries: cached('prefix_cache_queries', 'Tokens looked up in the prefix cache'),
     prefixHits: cached('prefix_cache_hits', 'Tokens found in the prefix cache'),
+    tierQueries: registry.counter(
+      'external_prefix_cache_queries',
+      'Tokens looked up in the tiers behind the prefix cache',
+    ),
+    tierHits: registry.counter(
+      'external_prefix_cache_hits',
+      'Tokens found in the tiers behind the prefix cache',
+    ),
     success: registry.counter('request_success', 'Completions that have ended', [
       'finished_reason',
     ]),

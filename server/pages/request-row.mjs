@@ -3,7 +3,13 @@
 import { make } from './elements.mjs';
 import { age, perSecond } from './formats.mjs';
 
-const BADGES = { running: 'running', waiting: 'waiting', paused: 'paused' };
+const BADGES = { running: 'running', waiting: 'waiting', paused: 'paused', loading: 'loading' };
+
+/** @type {Record<string, string>} */
+const TITLES = {
+  paused: 'Its client does not read',
+  loading: 'Its blocks come from a tier behind the KV cache',
+};
 
 /**
  * What tells requests apart: the end of the id, without what all have.
@@ -58,7 +64,7 @@ export class RequestRow {
     this.item.className = state;
     this.#badge.className = `badge ${state}`;
     this.#badge.textContent = inPrompt ? 'prompt' : BADGES[state];
-    this.#badge.title = state === 'paused' ? 'Its client does not read' : '';
+    this.#badge.title = TITLES[state] ?? '';
     this.#age.textContent = age(values.age);
     this.#prompt.textContent = inPrompt ? `${computed} / ${promptTokens}` : String(promptTokens);
     const completions = ids.length > 1 ? ` × ${ids.length}` : '';

@@ -6,6 +6,7 @@ import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { SCHEDULING_POLICIES } from '../../scheduler/policies/scheduling-policy.js';
 import type { Propose } from '../../scheduler/step-builder.js';
 import { CoreHarness } from '../support/core-harness.js';
+import { LateTier } from '../support/late-tier.js';
 import { expectedText, nextToken } from '../support/paged-model.js';
 
 const VOCAB = 20;
@@ -64,6 +65,15 @@ const config = fc.record({
   ),
   /** Tokens that are guessed at a time, at most; some of the guesses are wrong. */
   mostProposed: fc.constantFrom(0, 0, 2, 5),
+  /** Behind the pages: memory for so many contents, and a tier that answers after so many steps. */
+  tiers: fc.constantFrom(
+    null,
+    { places: 6, late: null },
+    { places: 60, late: null },
+    { places: 8, late: 0 },
+    { places: 40, late: 1 },
+    { places: 20, late: 4 },
+  ),
 });
 
 /** A prompt of a family: all prompts of a family are prefixes of one another. */
@@ -88,8 +98,11 @@ describe('any history of requests', () => {
             return context[context.length - 1] as TokenId;
           });
         };
+        const { tiers: behind, ...others } = settings;
+        const far = behind === null || behind.late === null ? [] : [new LateTier(behind.late)];
         const h = new CoreHarness({
-          ...settings,
+          ...others,
+          ...(behind && { tiers: { places: behind.places, far } }),
           numBlocks: settings.numBlocks * settings.groups.length,
           maxModelLength: 64,
           vocabSize: VOCAB,
@@ -153,6 +166,10 @@ describe('any history of requests', () => {
           if (!aborted.has(id)) expect(h.texts.get(id)).toEqual(text);
         }
         expect(h.cache.pool.numUsed).toBe(0);
+        for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
+        h.tiers?.settle();
+        for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
+        expect(h.memory?.numPinned ?? 0).toBe(0);
         expect(h.cache.resetPrefixCache()).toBe(true);
       }),
       { numRuns: 300 },

@@ -19,7 +19,15 @@ function snapshot(time: number, states: number[]): EngineSnapshot {
     parents: Int32Array.from(states, () => -1),
     bornAt: Float64Array.from(states, () => 0),
   };
-  const stats = { running: 0, waiting: 0, paused: 0, preemptions: 0, usedBlocks: 0, steps: 0 };
+  const stats = {
+    running: 0,
+    waiting: 0,
+    loading: 0,
+    paused: 0,
+    preemptions: 0,
+    usedBlocks: 0,
+    steps: 0,
+  };
   return { time, stats, blocks, requests: [] };
 }
 

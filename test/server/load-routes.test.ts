@@ -17,7 +17,15 @@ async function serverWith(script: Partial<Script> = {}) {
 describe('what routers ask', () => {
   it('is the load: requests, and tokens in blocks of 16', async () => {
     const { engine, url } = await serverWith();
-    engine.stats = { running: 3, waiting: 2, paused: 0, preemptions: 0, usedBlocks: 16, steps: 1 };
+    engine.stats = {
+      running: 3,
+      waiting: 2,
+      loading: 0,
+      paused: 0,
+      preemptions: 0,
+      usedBlocks: 16,
+      steps: 1,
+    };
     expect(await get(url, '/get_load')).toEqual([
       { dp_rank: 0, num_reqs: 5, num_waiting_reqs: 2, num_tokens: 256 },
     ]);

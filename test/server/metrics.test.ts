@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../engine/clock.js';
+import type { TierStats } from '../../engine/protocol/reports.js';
 import { buckets125 } from '../../server/metrics/buckets.js';
 import { bytesOf, EOS } from '../support/byte-model.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
@@ -104,7 +105,15 @@ test('n completions share their prompt, and are counted each', async () => {
 
 test('the engine: queues, cache, steps', async () => {
   const { engine, server } = await knownLoad();
-  engine.stats = { running: 2, preemptions: 3, waiting: 5, paused: 4, usedBlocks: 16, steps: 9 };
+  engine.stats = {
+    running: 2,
+    preemptions: 3,
+    waiting: 5,
+    loading: 0,
+    paused: 4,
+    usedBlocks: 16,
+    steps: 9,
+  };
   engine.restarts = 2;
   const timings = { schedule: 1, segments: 20, attention: 10, sample: 2, total: 34 };
   const residency = { lifetimes: [1500], idleBeforeEvict: [300, 400], reuseGaps: [5] };
@@ -173,8 +182,49 @@ test('buckets of 1, 2, 5 end at the limit', () => {
   expect(buckets125(256)).toEqual([1, 2, 5, 10, 20, 50, 100, 200]);
 });
 
+const MEMORY_TIER: TierStats = {
+  name: 'memory',
+  isUp: true,
+  blocks: 3,
+  bytes: 300,
+  capacityBytes: 1000,
+  loaded: 5,
+  stored: 7,
+  failed: 1,
+  dropped: 2,
+};
+
+test('tiers behind the KV cache: their tokens are told from those in pages', async () => {
+  const engine = new ScriptedEngine(() => ({
+    steps: [[1]],
+    finish: 'length',
+    cachedTokens: 4,
+    tierTokens: 3,
+  }));
+  const down = { ...MEMORY_TIER, name: 'disk' as const, isUp: false };
+  engine.stats = { ...engine.stats, loading: 2, tiers: [MEMORY_TIER, down] };
+  const server = await startTestServer(engine);
+  await (await server.post('/v1/completions', { prompt: 'hello', max_tokens: 1 })).text();
+  const value = await scrape(server.url);
+  expect(value('vllm:prompt_tokens_total')).toBe(5);
+  expect(value('vllm:prompt_tokens_cached_total')).toBe(4);
+  expect(value('vllm:prefix_cache_queries_total')).toBe(5);
+  expect(value('vllm:prefix_cache_hits_total')).toBe(1);
+  expect(value('vllm:external_prefix_cache_queries_total')).toBe(4);
+  expect(value('vllm:external_prefix_cache_hits_total')).toBe(3);
+  expect(value('vllm:num_requests_loading')).toBe(2);
+  expect(value('vllm:kv_tier_bytes', 'tier="memory"')).toBe(300);
+  expect(value('vllm:kv_tier_up', 'tier="disk"')).toBe(0);
+  expect(value('vllm:kv_tier_blocks_loaded_total', 'tier="memory"')).toBe(5);
+  expect(value('vllm:kv_tier_blocks_stored_total', 'tier="memory"')).toBe(7);
+  expect(value('vllm:kv_tier_blocks_failed_total', 'tier="memory"')).toBe(1);
+  expect(value('vllm:kv_tier_blocks_dropped_total', 'tier="memory"')).toBe(2);
+});
+
 test('docs/metrics.md lists what there is', async () => {
-  const server = await startTestServer(new ScriptedEngine(() => ({ steps: [], finish: null })));
+  const engine = new ScriptedEngine(() => ({ steps: [], finish: null }));
+  engine.stats = { ...engine.stats, tiers: [MEMORY_TIER] };
+  const server = await startTestServer(engine);
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const types = new Map(
     [...text.matchAll(/^# TYPE (\S+) (\w+)$/gm)].map(([, name, type]) => [name, type]),

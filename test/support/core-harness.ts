@@ -3,6 +3,9 @@ import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
+import type { BlockTier } from '../../engine/tiers/block-tier.js';
+import { MemoryTier } from '../../engine/tiers/memory-tier.js';
+import { TieredCache } from '../../engine/tiers/tiered-cache.js';
 import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
 import { CacheEventLog } from '../../kvcache/cache-events.js';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
@@ -10,6 +13,7 @@ import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SchedulerConfig } from '../../scheduler/limits.js';
+import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { Propose } from '../../scheduler/step-builder.js';
 import { PagedModel } from './paged-model.js';
@@ -28,8 +32,18 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly propose?: Propose;
   /** Told of all that the scheduler decides. */
   readonly trace?: TraceWriter;
+  /** Tiers behind the pages; absent: none. */
+  readonly tiers?: HarnessTiers;
   /** Steps between two checks of integrity; 1 unless a test is long. */
   readonly checkEvery?: number;
+}
+
+export interface HarnessTiers {
+  /** Contents that the memory tier holds, at most. */
+  readonly places: number;
+  /** Behind it. */
+  readonly far?: readonly (BlockTier & { tick(): Promise<void> })[];
+  readonly patienceMs?: number;
 }
 
 /**
@@ -41,6 +55,8 @@ export class CoreHarness {
   readonly scheduler: Scheduler;
   readonly model: PagedModel;
   readonly core: EngineCore;
+  readonly memory: MemoryTier | null = null;
+  readonly tiers: TieredCache | null = null;
   readonly vocabSize: number;
   /** Completed and partial texts by request. */
   readonly texts = new Map<string, number[]>();
@@ -49,6 +65,7 @@ export class CoreHarness {
   /** Last outputs. */
   readonly finished = new Map<string, SequenceOutput>();
   readonly #checkEvery: number;
+  readonly #far: NonNullable<HarnessTiers['far']>;
   #time = 0;
   #steps = 0;
 
@@ -56,6 +73,23 @@ export class CoreHarness {
     const { numBlocks = 64, blockSize = 4, vocabSize = 50 } = config;
     this.vocabSize = vocabSize;
     this.#checkEvery = config.checkEvery ?? 1;
+    this.#far = config.tiers?.far ?? [];
+    const groups = config.groups ?? [FULL_ATTENTION];
+    const { switchLengths = [] } = config;
+    this.model = new PagedModel({ numBlocks, blockSize, vocabSize, groups, switchLengths });
+    const history = historyOf(numBlocks, () => this.#time);
+    if (config.tiers) {
+      const { places, ...others } = config.tiers;
+      const { pages } = this.model;
+      const { bytesPerBlock } = pages;
+      const memory = new MemoryTier({ capacityBytes: places * bytesPerBlock, bytesPerBlock });
+      const now = (): number => this.#time;
+      const tiers = new TieredCache({ far: [], ...others, pages, history, memory, now });
+      this.model.loadBlocks = (loads) => tiers.load(loads);
+      this.memory = memory;
+      this.tiers = tiers;
+    }
+    const { tiers } = this;
     const { cache, scheduler } = createScheduler(
       {
         policy: 'fcfs',
@@ -71,24 +105,17 @@ export class CoreHarness {
         numBlocks,
         blockSize,
         enablePrefixCaching: config.enablePrefixCaching ?? true,
-        ...(config.groups && { groups: config.groups }),
+        groups,
         ...(config.eviction && { eviction: config.eviction }),
-        history: historyOf(numBlocks, () => this.#time),
-        ...(config.cacheEvents && {
-          events: new CacheEventLog(blockSize, config.groups ?? [FULL_ATTENTION]),
-        }),
+        ...(tiers && { onEvict: (block, hash) => tiers.evicted(block, hash) }),
+        history,
+        ...(config.cacheEvents && { events: new CacheEventLog(blockSize, groups) }),
       },
       config.trace ?? null,
+      tiers ?? NO_TIERS,
     );
     this.cache = cache;
     this.scheduler = scheduler;
-    this.model = new PagedModel({
-      numBlocks,
-      blockSize,
-      vocabSize,
-      groups: this.cache.groups,
-      switchLengths: config.switchLengths ?? [],
-    });
     this.core = new EngineCore({
       scheduler: this.scheduler,
       runner: this.model,
@@ -96,6 +123,7 @@ export class CoreHarness {
       cache: this.cache,
       now: () => this.#time++,
       ...(config.propose && { propose: config.propose }),
+      ...(tiers && { tiers }),
     });
   }
 
@@ -125,7 +153,11 @@ export class CoreHarness {
   /** @returns null when nothing could run */
   async #tryStep(): Promise<SequenceOutput[] | null> {
     const outputs = await this.core.step();
-    if (!outputs) return null;
+    for (const tier of this.#far) await tier.tick();
+    if (!outputs) {
+      this.scheduler.checkIntegrity();
+      return this.scheduler.numLoading > 0 ? [] : null;
+    }
     for (const output of outputs) {
       const text = this.texts.get(output.id) ?? [];
       text.push(...output.tokenIds);

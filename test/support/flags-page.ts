@@ -20,6 +20,8 @@ const MORE: Partial<Record<SettingName, string>> = {
   schedulingPolicy: '[policies](scheduling-and-memory.md#scheduling)',
   admissionQuantile: '[admission](scheduling-and-memory.md#admission-by-predicted-memory)',
   fairShareBy: '[shares](scheduling-and-memory.md#fair-shares)',
+  kvHostMemory: '[tiers](scheduling-and-memory.md#tiers)',
+  kvCacheDir: '[tiers](scheduling-and-memory.md#tiers)',
   kvDtype: '[formats and their errors](attention.md#layout)',
   maxQueuedRequests: '[limits](limits.md)',
   maxQueueTime: '[limits](limits.md)',

@@ -1,7 +1,9 @@
+import { PartedBlockStore } from '../../engine/attention/block-store.js';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../../engine/decoding/logits-query.js';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import { NO_BLOCK } from '../../kvcache/ids.js';
+import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
 import { answerRows } from './logits-result.js';
 
@@ -17,6 +19,31 @@ export interface PagedModelOptions {
   readonly groups?: readonly CacheGroup[];
   readonly switchLengths?: readonly number[];
 }
+
+/** The model's pages as cache tiers copy them: tokens, and the state behind the last one. */
+class TestPages extends PartedBlockStore {
+  readonly bytesPerBlock: number;
+  readonly #keys: Int32Array;
+  readonly #states: Float64Array;
+
+  constructor(keys: Int32Array, states: Float64Array, blockSize: number) {
+    super();
+    this.#keys = keys;
+    this.#states = states;
+    this.bytesPerBlock = blockSize * 4 + STATE_NUMBERS * 8;
+  }
+
+  protected parts(block: number): Uint8Array[] {
+    const keyBytes = this.bytesPerBlock - STATE_NUMBERS * 8;
+    return [
+      new Uint8Array(this.#keys.buffer, block * keyBytes, keyBytes),
+      new Uint8Array(this.#states.buffer, block * STATE_NUMBERS * 8, STATE_NUMBERS * 8),
+    ];
+  }
+}
+
+/** Tokens, mind and length class of a state. */
+const STATE_NUMBERS = 3;
 
 /** What a recurrent layer has kept of a sequence's first tokens. */
 interface State {
@@ -41,8 +68,11 @@ export class PagedModel implements ModelRunner {
   readonly queries: LogitsQuery[] = [];
   readonly timings = { segments: 0, attention: 0 };
   readonly #pages: Int32Array;
-  /** By block. */
-  readonly #states: (State | undefined)[] = [];
+  /** `[block][STATE_NUMBERS]`; zeros where there is none. */
+  readonly #states: Float64Array;
+  /** Copies contents into its pages; absent: there are no tiers. */
+  loadBlocks: ((loads: readonly BlockLoad[]) => void) | null = null;
+  readonly pages: PartedBlockStore;
   readonly #blockSize: number;
   readonly #vocabSize: number;
   readonly #groups: readonly CacheGroup[];
@@ -53,6 +83,8 @@ export class PagedModel implements ModelRunner {
     this.#groups = options.groups ?? [FULL_ATTENTION];
     this.#switchLengths = options.switchLengths ?? [];
     this.#pages = new Int32Array(numBlocks * blockSize).fill(POISON);
+    this.#states = new Float64Array(numBlocks * STATE_NUMBERS);
+    this.pages = new TestPages(this.#pages, this.#states, blockSize);
     this.#blockSize = blockSize;
     this.#vocabSize = options.vocabSize;
   }
@@ -60,11 +92,8 @@ export class PagedModel implements ModelRunner {
   execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     this.steps.push(plan);
     this.queries.push(query);
-    const size = this.#blockSize;
-    for (const { from, to } of plan.blockCopies) {
-      this.#pages.copyWithin(to * size, from * size, (from + 1) * size);
-      this.#states[to] = this.#states[from];
-    }
+    for (const { from, to } of plan.blockCopies) this.pages.copy(from, to);
+    if (plan.blockLoads) this.loadBlocks?.(plan.blockLoads);
     for (const { tokenIds, numComputed, sequenceLength, blockTables } of plan.sequences) {
       for (const [g, table] of blockTables.entries()) {
         if (this.#groups[g].kind === 'recurrent') continue;
@@ -121,8 +150,8 @@ export class PagedModel implements ModelRunner {
     let numTokens = numComputed;
     let state = NEW_MIND;
     if (numTokens > 0) {
-      const stored = this.#states[table[Math.ceil(numTokens / size) - 1]];
-      if (stored?.numTokens !== numTokens || stored.lengthClass !== lengthClass) {
+      const stored = this.#stateOf(table[Math.ceil(numTokens / size) - 1]);
+      if (stored.numTokens !== numTokens || stored.lengthClass !== lengthClass) {
         throw new Error(`there is no state behind ${numTokens} tokens`);
       }
       state = stored.mind;
@@ -134,9 +163,15 @@ export class PagedModel implements ModelRunner {
       const block = table[Math.ceil(numTokens / size) - 1];
       const isStored = numTokens === numKnown || (numTokens < numKnown && numTokens % size === 0);
       if (isStored && block !== NO_BLOCK)
-        this.#states[block] = { numTokens, mind: state, lengthClass };
+        this.#states.set([numTokens, state, lengthClass], block * STATE_NUMBERS);
       return state;
     });
+  }
+
+  #stateOf(block: number): State {
+    const at = block * STATE_NUMBERS;
+    const [numTokens, state, lengthClass] = this.#states.subarray(at, at + STATE_NUMBERS);
+    return { numTokens, mind: state, lengthClass };
   }
 
   #tokenAt(table: readonly number[], position: number, sequenceLength: number, group: number) {

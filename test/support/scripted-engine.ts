@@ -23,6 +23,7 @@ export interface Script {
   /** Reason of the last step; null: the request then hangs until it is aborted. */
   readonly finish: 'stop' | 'length' | null;
   readonly cachedTokens?: number;
+  readonly tierTokens?: number;
   readonly times?: FirstTokenTimes;
   /** Thrown after the steps, instead of an end. */
   readonly error?: OctavoError;
@@ -65,6 +66,7 @@ export class ScriptedEngine implements Engine {
     running: 0,
     waiting: 0,
     paused: 0,
+    loading: 0,
     preemptions: 0,
     usedBlocks: 0,
     steps: 0,
@@ -173,7 +175,16 @@ export class ScriptedEngine implements Engine {
     const entry: SubmittedRequest = { id, request, ended: null, taken: 0 };
     this.submitted.push(entry);
     const script = this.#script(request);
-    const { steps, finish, error, embedding, beforeStep, cachedTokens = 0, times } = script;
+    const {
+      steps,
+      finish,
+      error,
+      embedding,
+      beforeStep,
+      cachedTokens = 0,
+      tierTokens,
+      times,
+    } = script;
     const { scores = standardScores } = script;
     const { logprobs, promptLogprobs, promptTokenIds } = request;
     const scored = (ids: readonly number[], top: number): TokenLogprobs[] =>
@@ -196,6 +207,7 @@ export class ScriptedEngine implements Engine {
           tokenIds: step as TokenId[],
           finishReason: last ? finish : null,
           cachedTokens,
+          ...(tierTokens !== undefined && { tierTokens }),
           ...(last && finish === 'stop' && step.length > 0
             ? { stopToken: step.at(-1) as TokenId }
             : {}),

@@ -15,6 +15,7 @@ import type { SchedulerConfig } from '../../../scheduler/limits.js';
 import { SCHEDULING_POLICIES } from '../../../scheduler/policies/scheduling-policy.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateConstraint } from '../../support/late-constraint.js';
+import { LateTier } from '../../support/late-tier.js';
 import { expectedText } from '../../support/paged-model.js';
 import { range } from '../../support/sequences.js';
 
@@ -65,6 +66,25 @@ async function traceOfRun(
 const eventOf = (line: string): TraceEvent => JSON.parse(line) as TraceEvent;
 
 describe('a trace of steps', () => {
+  it('makes every decision again of a run with tiers, without them', async () => {
+    const lines: string[] = [];
+    const far = [new LateTier(2)];
+    const h = new CoreHarness({
+      numBlocks: 12,
+      tiers: { places: 12, far },
+      trace: (event) => void lines.push(JSON.stringify(event)),
+    });
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 4; i++) h.add(`${round}.${i}`, range(10 * i, 18), 4);
+      await h.runToEnd();
+    }
+    expect(far[0].loaded).toBeGreaterThan(0);
+    expect(lines.some((line) => line.includes('"blockLoads"'))).toBe(true);
+    expect(await replayTrace(lines)).toMatchObject({ requests: 12, difference: null });
+    const forgotten = lines.map((line) => line.replace(/"answers":"[01]*"/, '"answers":""'));
+    expect((await replayTrace(forgotten)).difference).not.toBeNull();
+  });
+
   it.each(EVICTION_POLICIES)(
     'makes every decision of a run again, evicting by %s',
     async (policy) => {

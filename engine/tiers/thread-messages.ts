@@ -1,0 +1,36 @@
+import type { ErrorRecord } from '../errors.js';
+import type { TierStats } from '../protocol/reports.js';
+import type { BlockKey } from './block-tier.js';
+
+/** What the thread of a far tier is started with. Plain data. */
+export type FarTierOptions = {
+  readonly kind: 'disk';
+  readonly directory: string;
+  readonly capacityBytes: number;
+  readonly bytesPerBlock: number;
+  readonly namespace: string;
+};
+
+/** Contents are in shared memory: they are read and written in place. */
+export type TierCommand =
+  | { readonly call: 'has'; readonly id: number; readonly keys: readonly BlockKey[] }
+  | {
+      readonly call: 'load' | 'store';
+      readonly id: number;
+      readonly keys: readonly BlockKey[];
+      readonly contents: readonly Uint8Array[];
+    }
+  | { readonly call: 'clear' | 'close'; readonly id: number };
+
+export type TierReply =
+  | { readonly type: 'ready'; readonly stats: TierStats }
+  /** Why the tier cannot be opened; the thread ends. */
+  | { readonly type: 'failed'; readonly error: ErrorRecord }
+  | {
+      readonly type: 'answer';
+      readonly id: number;
+      /** One for each key; empty for `clear` and `close`. */
+      readonly answers: readonly boolean[];
+      readonly stats: TierStats;
+    }
+  | { readonly type: 'log'; readonly line: string };

@@ -1,0 +1,48 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { toErrorRecord } from '../errors.js';
+import type { BlockTier } from './block-tier.js';
+import { DiskTier } from './disk-tier.js';
+import type { FarTierOptions, TierCommand, TierReply } from './thread-messages.js';
+
+// One far tier, in a thread of its own: files, sockets and digests never take the engine's time.
+
+const port = parentPort;
+if (!port) throw new Error('a far tier works in a worker thread');
+const reply = (message: TierReply): void => port.postMessage(message);
+const log = (line: string): void => reply({ type: 'log', line });
+
+async function openTier(options: FarTierOptions): Promise<BlockTier> {
+  const now = (): number => performance.now();
+  return DiskTier.open({ ...options, now, log });
+}
+
+async function answer(tier: BlockTier, command: TierCommand): Promise<readonly boolean[]> {
+  switch (command.call) {
+    case 'has':
+      return tier.has(command.keys);
+    case 'load':
+      return tier.load(command.keys, command.contents);
+    case 'store':
+      return tier.store(command.keys, command.contents);
+    case 'clear':
+      await tier.clear();
+      return [];
+    case 'close':
+      await tier.close();
+      return [];
+  }
+}
+
+async function serve(tier: BlockTier, command: TierCommand): Promise<void> {
+  const answers = await answer(tier, command);
+  reply({ type: 'answer', id: command.id, answers, stats: tier.stats });
+  if (command.call === 'close') port?.close();
+}
+
+try {
+  const tier = await openTier(workerData as FarTierOptions);
+  port.on('message', (command: TierCommand) => void serve(tier, command));
+  reply({ type: 'ready', stats: tier.stats });
+} catch (error) {
+  reply({ type: 'failed', error: toErrorRecord(error) });
+}

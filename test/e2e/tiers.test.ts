@@ -1,0 +1,142 @@
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  exitCode,
+  metric,
+  type RunningServer,
+  runOctavo,
+  startOctavo,
+} from '../support/octavo-process.js';
+
+/** Pages for one long prompt: each next one takes the place of those before it. */
+const SMALL = ['--max-model-len', '256', '--kv-cache-memory', '720KiB', '--threads', '1'];
+
+const PROMPTS = Array.from({ length: 6 }, (_, i) =>
+  Array.from({ length: 24 }, (_word, k) => `${'abcdefghij'[(i * 7 + k * 3) % 10]}${i}${k}`).join(
+    ' ',
+  ),
+);
+
+interface Answer {
+  readonly text: string;
+  readonly cached: number;
+}
+
+const start = (args: readonly string[]): Promise<RunningServer> => startOctavo([...SMALL, ...args]);
+
+async function stop({ child }: RunningServer): Promise<void> {
+  const code = exitCode(child);
+  child.kill('SIGTERM');
+  expect(await code).toBe(0);
+}
+
+async function complete(url: string, prompt: string): Promise<Answer> {
+  const response = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ prompt, max_tokens: 12, temperature: 0 }),
+  });
+  const body = (await response.json()) as {
+    choices: { text: string }[];
+    usage: { prompt_tokens_details: { cached_tokens: number } };
+  };
+  return { text: body.choices[0].text, cached: body.usage.prompt_tokens_details.cached_tokens };
+}
+
+/** One after the other, twice. */
+async function completeAll(url: string): Promise<[Answer[], Answer[]]> {
+  const rounds: Answer[][] = [];
+  for (let round = 0; round < 2; round++) {
+    const answers: Answer[] = [];
+    for (const prompt of PROMPTS) answers.push(await complete(url, prompt));
+    rounds.push(answers);
+  }
+  return rounds as [Answer[], Answer[]];
+}
+
+const textsOf = (answers: readonly Answer[]): string[] => answers.map(({ text }) => text);
+const cachedOf = (answers: readonly Answer[]): number =>
+  answers.reduce((sum, { cached }) => sum + cached, 0);
+
+const newDirectory = (): string => mkdtempSync(join(tmpdir(), 'octavo-kv-'));
+
+/** A start may take long on a busy machine, and these have several. */
+const TIMEOUT_MS = 180_000;
+
+describe('tiers behind a KV cache that is too small', () => {
+  it(
+    'host memory: the same texts, and the metrics tell where prefixes came from',
+    async () => {
+      const { url } = await start(['--kv-host-memory', '64MiB']);
+      // Nothing is found in the first round.
+      const [first, second] = await completeAll(url);
+      expect(textsOf(second)).toEqual(textsOf(first));
+      expect(cachedOf(second)).toBeGreaterThan(60 * PROMPTS.length);
+      const hits = await metric(url, 'vllm:external_prefix_cache_hits_total');
+      const inPages = await metric(url, 'vllm:prefix_cache_hits_total');
+      expect(hits + inPages).toBe(cachedOf(first) + cachedOf(second));
+      expect(hits).toBeGreaterThan(0.9 * cachedOf(second));
+      const queries = await metric(url, 'vllm:external_prefix_cache_queries_total');
+      expect(queries).toBeGreaterThan(hits);
+      expect(await metric(url, 'vllm:kv_tier_bytes')).toBeGreaterThan(2 ** 20);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'disk: a server that stops comes back with its prefixes, damaged files are computed again',
+    async () => {
+      const directory = newDirectory();
+      const disk = ['--kv-cache-dir', directory, '--kv-cache-disk', '256MiB'];
+      const first = await start(disk);
+      const [expected, again] = await completeAll(first.url);
+      expect(textsOf(again)).toEqual(textsOf(expected));
+      await stop(first);
+      const second = await start(disk);
+      const [after] = await completeAll(second.url);
+      expect(textsOf(after)).toEqual(textsOf(expected));
+      // As many as the same prompts had before.
+      expect(cachedOf(after)).toBeGreaterThanOrEqual(0.9 * cachedOf(again));
+      await stop(second);
+      for (const [i, file] of filesIn(directory).entries()) {
+        const bytes = readFileSync(file);
+        if (i % 3 === 0) bytes[bytes.length >> 1] ^= 1;
+        writeFileSync(file, i % 3 === 1 ? bytes.subarray(0, i * 100) : bytes);
+      }
+      const third = await start(disk);
+      const [damaged] = await completeAll(third.url);
+      expect(textsOf(damaged)).toEqual(textsOf(expected));
+      expect(cachedOf(damaged)).toBeLessThan(cachedOf(after));
+    },
+    TIMEOUT_MS,
+  );
+});
+
+const filesIn = (directory: string): string[] =>
+  readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+
+describe('tiers that cannot be', () => {
+  const file = join(newDirectory(), 'file');
+  writeFileSync(file, '');
+  const tooSmall = 'holds no block of the KV cache; must be at least';
+  const noDirectory = 'must be a directory that can be read and written';
+  it.each([
+    [['--kv-host-memory', '0'], 2, '--kv-host-memory 0: must be a size'],
+    [['--kv-host-memory', '100'], 2, `--kv-host-memory 100: ${tooSmall}`],
+    [['--kv-host-memory', '1GiB', '--no-enable-prefix-caching'], 2, 'allows none'],
+    [['--kv-cache-disk', '1GiB'], 2, 'bounds the files in --kv-cache-dir, which is not given'],
+    [['--kv-cache-dir', file], 1, `--kv-cache-dir ${file}: ${noDirectory}`],
+  ])(
+    '%j: one clear line',
+    async (args, code, message) => {
+      const ended = await runOctavo(['serve', '--port', '0', ...SMALL, ...args]);
+      expect(ended.stderr).toContain(message);
+      expect(ended.code).toBe(code);
+    },
+    TIMEOUT_MS,
+  );
+});

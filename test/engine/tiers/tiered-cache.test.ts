@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest';
+import { LoadTimes } from '../../../engine/tiers/load-times.js';
+import type { SequenceId } from '../../../scheduler/ids.js';
+import { CoreHarness } from '../../support/core-harness.js';
+import { LateTier } from '../../support/late-tier.js';
+import { expectedText } from '../../support/paged-model.js';
+import { range } from '../../support/sequences.js';
+
+const VOCAB = 80;
+const PROMPTS = [0, 1, 2, 3].map((i) => range(12 * i, 22));
+
+/** A pool for one prompt and its text, behind it memory for few contents and a tier for all. */
+function harness(ticks: number, patienceMs = 60_000) {
+  const far = new LateTier(ticks);
+  const h = new CoreHarness({
+    numBlocks: 9,
+    maxModelLength: 36,
+    vocabSize: VOCAB,
+    tiers: { places: 10, far: [far], patienceMs },
+  });
+  const ask = async (name: string, i: number): Promise<number> => {
+    h.add(name, PROMPTS[i], 4);
+    await h.runToEnd();
+    expect(h.texts.get(name)).toEqual(expectedText(PROMPTS[i], 4, VOCAB));
+    return h.first.get(name)?.cachedTokens ?? 0;
+  };
+  /** Until all has been written. */
+  const drain = async (): Promise<void> => {
+    for (let n = 0; n < 10; n++) {
+      h.tiers?.settle();
+      await far.tick();
+    }
+  };
+  const fill = async (): Promise<void> => {
+    for (const i of PROMPTS.keys()) await ask(`fill ${i}`, i);
+    await drain();
+  };
+  return { h, far, ask, fill, drain };
+}
+
+describe('tiers behind the pages', () => {
+  it('give back what the pages have lost, and say how much of it', async () => {
+    const { h, far, ask, fill, drain } = harness(1);
+    await fill();
+    const cached = await ask('again', 0);
+    expect(cached).toBeGreaterThanOrEqual(12);
+    expect(h.first.get('again')?.tierTokens).toBe(cached);
+    expect(far.loaded).toBeGreaterThan(0);
+    await drain();
+    expect(h.memory?.numPinned).toBe(0);
+  });
+
+  it('let others run while one waits for its blocks', async () => {
+    const { h, far } = harness(1000);
+    for (const i of PROMPTS.keys()) {
+      h.add(`fill ${i}`, PROMPTS[i], 4);
+      // The tier answers nothing: it is asked in vain, and the cancelled request leaves nothing.
+      for (let n = 0; n < 3; n++) await h.step();
+      expect(h.core.stats).toMatchObject({ loading: 1, waiting: 1, running: 0 });
+      expect(h.core.snapshot().requests[0].state).toBe('loading');
+      expect(h.core.abort(`fill ${i}` as SequenceId)).toBe(true);
+      expect(h.core.stats).toMatchObject({ loading: 0, waiting: 0 });
+    }
+    h.add('waits', PROMPTS[0], 4);
+    await h.step();
+    h.add('short', range(0, 3), 4);
+    for (let n = 0; n < 6; n++) await h.step();
+    expect(h.texts.get('short')).toEqual(expectedText(range(0, 3), 4, VOCAB));
+    expect(h.finished.has('waits')).toBe(false);
+    expect(h.memory?.numPinned).toBe(0);
+    expect(far.loaded).toBe(0);
+  });
+
+  it('are not waited for longer than patience lasts', async () => {
+    const { h } = harness(1_000_000, 20);
+    h.add('a', PROMPTS[0], 4);
+    const start = performance.now();
+    while (h.core.hasWork) {
+      await h.step();
+      if (h.core.stats.loading > 0) await h.core.whenReady();
+    }
+    expect(performance.now() - start).toBeGreaterThanOrEqual(18);
+    expect(h.texts.get('a')).toEqual(expectedText(PROMPTS[0], 4, VOCAB));
+  });
+
+  it('forget a paused sequence that waits, and ask again when it goes on', async () => {
+    const { h, fill, far, drain } = harness(2);
+    await fill();
+    const id = 'again' as SequenceId;
+    h.add(id, PROMPTS[0], 4);
+    await h.step();
+    expect(h.core.stats.loading).toBe(1);
+    h.core.pause([id]);
+    expect(h.core.stats).toMatchObject({ loading: 0, paused: 1 });
+    for (let n = 0; n < 5; n++) await far.tick();
+    h.core.resume([id]);
+    await h.runToEnd();
+    expect(h.texts.get(id)).toEqual(expectedText(PROMPTS[0], 4, VOCAB));
+    expect(h.first.get(id)?.tierTokens).toBeGreaterThan(0);
+    await drain();
+    expect(h.memory?.numPinned).toBe(0);
+  });
+
+  it('load one content once for sequences that begin alike', async () => {
+    const { h, fill, far } = harness(3);
+    await fill();
+    const before = far.loaded;
+    for (const name of ['a', 'b']) h.add(name, PROMPTS[0], 2);
+    await h.runToEnd();
+    expect(h.texts.get('b')).toEqual(expectedText(PROMPTS[0], 2, VOCAB));
+    expect(far.loaded - before).toBeLessThanOrEqual(5);
+  });
+});
+
+describe('whether loading is quicker', () => {
+  it('is tried first, then measured, and tried again now and then', () => {
+    const times = new LoadTimes();
+    const part = { tier: 'disk' as const, bytes: 1000 };
+    expect(times.isQuicker([part], 16)).toBe(true);
+    times.computed(4, 1000);
+    expect(times.computeMs(10)).toBeNull();
+    times.computed(100, 50);
+    expect(times.computeMs(10)).toBe(5);
+    expect(times.isQuicker([part], 16)).toBe(true);
+    times.loaded(part, 9);
+    expect(times.isQuicker([part], 16)).toBe(false);
+    expect(times.isQuicker([part], 19)).toBe(true);
+    expect(times.isQuicker([part, { tier: 'redis', bytes: 1 }], 16)).toBe(false);
+    const tries = Array.from({ length: 32 }, () => times.isQuicker([part], 16));
+    expect(tries.filter(Boolean).length).toBe(2);
+    times.loaded({ tier: 'disk', bytes: 0 }, 100);
+    for (let i = 0; i < 20; i++) times.loaded(part, 1);
+    expect(times.isQuicker([part], 16)).toBe(true);
+  });
+});
