@@ -79,6 +79,34 @@ describe('PredictedEviction', () => {
     expect(run(1, 3)).toBe(3);
   });
 
+  it.each([
+    ['all wrong', (bit: number) => 1 - bit],
+    ['none', () => 0],
+  ])('is LRU after a while when the bits are %s', (_, told) => {
+    // Families 0 to 2 come again and again, between others that come once.
+    const runs = Array.from({ length: 400 }, (__, i) => (i % 2 === 0 ? (i / 2) % 3 : 10 + i));
+    const isBack = (family: number): number => Number(family < 10);
+    let bit = 1;
+    const { run } = cacheOf(
+      20,
+      saying(() => bit),
+    );
+    const lru = cacheOf(
+      20,
+      saying(() => 1),
+    );
+    const hits = runs.map((family) => {
+      bit = told(isBack(family));
+      return [run(family, 3), lru.run(family, 3)] as const;
+    });
+    const sum = (from: number, of: 0 | 1): number =>
+      hits.slice(from).reduce((total, pair) => total + pair[of], 0);
+    expect(sum(200, 1)).toBeGreaterThan(100);
+    // The bound: a period of 20 uses while it finds out, then as many hits as LRU.
+    expect(sum(200, 0)).toBe(sum(200, 1));
+    expect(sum(0, 0)).toBeGreaterThanOrEqual(sum(0, 1) - 2 * 20);
+  });
+
   it('does not believe a bit for a while that was wrong', () => {
     const { run } = cacheOf(
       8,
