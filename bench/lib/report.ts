@@ -16,6 +16,8 @@ export interface Report {
   readonly versions?: readonly string[];
   /** For the JSON file only. */
   readonly raw?: object;
+  /** A file beside the tables, as SVG; the page shows it. */
+  readonly plot?: string;
   readonly tables: readonly {
     readonly title: string;
     readonly columns: readonly string[];
@@ -27,7 +29,7 @@ export interface Report {
  * Prints the report and writes it to bench/results/ as JSON and Markdown, with machine, versions
  * and commit.
  */
-export function publish(report: Report): void {
+export function publish({ plot, ...report }: Report): void {
   const machine = describeMachine(report.versions ?? []);
   const lines = [`# ${report.name}`, '', report.about, '', `\`${report.command}\``, ''];
   for (const [key, value] of Object.entries(machine)) lines.push(`- ${key}: ${value}`);
@@ -35,10 +37,12 @@ export function publish(report: Report): void {
     lines.push('', `## ${title}`, '', row(columns), row(columns.map(() => '---')));
     lines.push(...rows.map((cells) => row(cells.map(format))));
   }
+  if (plot !== undefined) lines.push('', `![${report.name}](${report.name}.svg)`);
   const markdown = `${lines.join('\n')}\n`;
   const directory = fileURLToPath(new URL('../results', import.meta.url));
   mkdirSync(directory, { recursive: true });
   writeFileSync(`${directory}/${report.name}.md`, markdown);
+  if (plot !== undefined) writeFileSync(`${directory}/${report.name}.svg`, plot);
   const json = JSON.stringify({ ...report, machine }, null, 1);
   writeFileSync(`${directory}/${report.name}.json`, `${json}\n`);
   process.stdout.write(markdown);

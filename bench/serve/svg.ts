@@ -15,7 +15,7 @@ export interface Panel {
 const WIDTH = 440;
 const HEIGHT = 280;
 const MARGIN = { left: 56, right: 16, top: 34, bottom: 42 };
-const COLORS = ['#1f6feb', '#d1570a', '#1a7f37'];
+const COLORS = ['#1f6feb', '#d1570a', '#1a7f37', '#8250df', '#57606a'];
 
 /** Two panels in a row, each with axes, grid and legend. */
 export function renderPanels(title: string, panels: readonly Panel[]): string {

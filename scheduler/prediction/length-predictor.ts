@@ -1,5 +1,5 @@
 import { hashAt } from '../../kvcache/prefix-lookup.js';
-import type { Sequence } from '../sequence.js';
+import type { RequestSpec, Sequence } from '../sequence.js';
 import { OutputLengths } from './output-lengths.js';
 
 /** Predicts how many tokens sequences generate. */
@@ -32,6 +32,8 @@ const MOST_GROUPS = 1024;
 export class LearnedLengths implements LengthPredictor {
   readonly #blockSize: number;
   readonly #groups = new Map<string, OutputLengths>();
+  /** Admission asks for a running sequence in each step. */
+  readonly #names = new WeakMap<RequestSpec, readonly string[]>();
 
   /** @param blockSize tokens of a block */
   constructor(blockSize: number) {
@@ -77,13 +79,17 @@ export class LearnedLengths implements LengthPredictor {
   }
 
   /** Of its groups, the narrowest first. As JSON, so that no two groups have the same name. */
-  #namesOf({ spec, blocks }: Sequence): string[] {
+  #namesOf({ spec, blocks }: Sequence): readonly string[] {
+    const known = this.#names.get(spec);
+    if (known) return known;
     const { promptTokenIds, tenant = '', route = '', maxTokens } = spec;
     const first =
       promptTokenIds.length < this.#blockSize
         ? 'short'
         : hashAt(blocks, promptTokenIds, 0, this.#blockSize);
     const all = [route, maxTokens, tenant, first];
-    return [4, 3, 2, 0].map((length) => JSON.stringify(all.slice(0, length)));
+    const names = [4, 3, 2, 0].map((length) => JSON.stringify(all.slice(0, length)));
+    this.#names.set(spec, names);
+    return names;
   }
 }

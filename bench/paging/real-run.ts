@@ -1,0 +1,56 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EngineCore } from '../../engine/core/engine-core.js';
+import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { LoadedEngine } from '../../engine/thread/load-engine.js';
+import type { SequenceId } from '../../scheduler/ids.js';
+import type { SimulatedRequest } from '../simulation/simulate.js';
+import type { SystemUnderTest } from './systems.js';
+
+export interface RealRun {
+  /** Of each request, in milliseconds, arrival to end. */
+  readonly latenciesMs: readonly number[];
+  /** Mean number of sequences in a step, by time. */
+  readonly meanBatch: number;
+}
+
+/** Plays requests on a real model, at their times. */
+export async function runReal(
+  { runner, info }: LoadedEngine,
+  { scheduler, cache }: SystemUnderTest,
+  requests: readonly SimulatedRequest[],
+): Promise<RealRun> {
+  const now = (): number => performance.now();
+  const core = new EngineCore({ scheduler, runner, vocabSize: info.vocabSize, cache, now });
+  const begin = now();
+  const ends = new Map<string, number>();
+  let [next, batch, busy] = [0, 0, 0];
+  while (next < requests.length || core.hasWork) {
+    for (; next < requests.length && requests[next].arrivalMs <= now() - begin; next++) {
+      const { promptTokenIds, maxTokens, more } = requests[next];
+      core.add({
+        ids: [`${next}` as SequenceId],
+        promptTokenIds,
+        maxTokens,
+        stopTokenIds: [],
+        sampling: GREEDY,
+        ...PLAIN_REQUEST,
+        ...more,
+      });
+    }
+    if (!core.hasWork) {
+      await sleep(Math.max(0, requests[next].arrivalMs - (now() - begin)));
+      continue;
+    }
+    const outputs = (await core.step()) ?? [];
+    busy += core.timings.total;
+    batch += core.timings.total * Math.max(core.stats.running, outputs.length);
+    for (const { id, finishReason } of outputs) {
+      if (finishReason !== null) ends.set(id, now() - begin);
+    }
+  }
+  const latenciesMs = requests.map(
+    ({ arrivalMs }, index) => (ends.get(`${index}`) ?? Number.NaN) - arrivalMs,
+  );
+  return { latenciesMs, meanBatch: batch / busy };
+}
