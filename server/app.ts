@@ -1,9 +1,10 @@
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
 import type { Clock } from '../engine/clock.js';
+import type { OctavoError } from '../engine/errors.js';
 import type { Settings } from './config/settings.js';
 import { EndedRequests } from './dashboard/history.js';
 import type { RequestHost } from './generation/run-in-flight.js';
@@ -169,6 +170,8 @@ export function buildApp(options: AppOptions): BuiltApp {
     checkHost(request.headers.host);
     assertPlainBody(request.headers);
     request.keyFingerprint = checkKey(request);
+    // Before Fastify looks at the body, so that no body hides that there is no route for it.
+    if (request.is404) throw unrouted(request, reply);
   });
   app.setErrorHandler((error, request, reply) => {
     const known = toOctavoError(error);
@@ -180,11 +183,11 @@ export function buildApp(options: AppOptions): BuiltApp {
     }
     sendError(reply, known);
   });
-  app.setNotFoundHandler((request, reply) => {
+  const unrouted = (request: FastifyRequest, reply: FastifyReply): OctavoError => {
     const methods = methodsOf(request.url);
     if (methods.length > 0) reply.header('allow', methods.join(', '));
-    throw noRoute(request.method, request.url.split('?')[0] ?? '', methods);
-  });
+    return noRoute(request.method, request.url.split('?')[0] ?? '', methods);
+  };
 
   addApiDocs(app, { hasKeys, mountPath });
   void app.register(async (scope) => {

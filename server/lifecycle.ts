@@ -74,13 +74,20 @@ export async function startServer(options: LifecycleOptions): Promise<RunningSer
 
 const ignore = (_code: number): void => undefined;
 
-/** Refuses new requests, lets running ones finish within the timeout, and aborts the rest. */
+/**
+ * Refuses new requests, lets running ones finish within the timeout, and aborts the rest.
+ *
+ * @param hint how not to wait for them, for the log
+ */
 export async function drain(
   options: Pick<LifecycleOptions, 'inFlight' | 'logger' | 'clock' | 'shutdownTimeoutSeconds'>,
+  hint = '',
 ): Promise<void> {
   const { inFlight, logger, clock } = options;
+  const requests = `${inFlight.size} ${inFlight.size === 1 ? 'request' : 'requests'}`;
+  const wait = `: ${requests} may take up to ${options.shutdownTimeoutSeconds} s${hint}`;
   inFlight.drain();
-  logger.info('octavo: draining');
+  logger.info(`octavo: draining${inFlight.size === 0 ? '' : wait}`);
   const within = (ms: number): Promise<'idle' | 'late'> =>
     new Promise((resolve) => {
       const timer = clock.startTimer(() => resolve('late'), ms);
@@ -99,7 +106,7 @@ export async function drain(
 
 async function close(options: LifecycleOptions): Promise<void> {
   const { app, engines, logger, clock } = options;
-  await drain(options);
+  await drain(options, '; a second signal ends it');
   const closing = app.close();
   // All answers are complete now; only idle connections, and those whose clients do not read,
   // remain.

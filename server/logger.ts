@@ -17,6 +17,9 @@ export function createLogger(
     ? PinoPretty({
         colorize: output.hasColors(),
         translateTime: 'SYS:HH:MM:ss.l',
+        // A request has some 20 fields. Its `error` is a name; what has a stack is `err`.
+        singleLine: true,
+        errorLikeObjectKeys: ['err'],
         destination: output,
       })
     : output;

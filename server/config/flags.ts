@@ -71,6 +71,12 @@ export function usageError(error: CommanderError, command: Command): OctavoError
       return unknownCommand(quoted, command);
     case 'commander.optionMissingArgument':
       return new OctavoError('usage', `${quoted.split(' ')[0]} needs a value; ${help}`);
+    case 'commander.excessArguments': {
+      const most = command.registeredArguments.length;
+      const quotes = most === 0 ? '' : ' (a text with spaces needs quotes)';
+      const numbers = `expected ${most === 0 ? 'none' : most}, got ${command.args.length}`;
+      return new OctavoError('usage', `too many arguments: ${numbers}${quotes}; ${help}`);
+    }
     default:
       return new OctavoError(
         'usage',

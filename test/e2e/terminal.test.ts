@@ -138,6 +138,28 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
     terminal.type(CTRL_C);
     expect(await terminal.ended).toBe(0);
   });
+
+  it('octavo serve writes a request as one line, and says at Ctrl-C what it waits for', async () => {
+    const terminal = new Terminal(['serve', '--port', '0']);
+    await terminal.shows(/\/docs\)/);
+    const [, url] = /on (http:\S+)/.exec(terminal.screen) ?? [];
+    const ask = (body: object): Promise<Response> =>
+      fetch(`${url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Once', ...body }),
+      });
+    await (await ask({ max_tokens: 1 })).text();
+    await terminal.shows(/INFO: request \{"requestId":.*"finishReason":"length"\}\r\n/);
+    await fetch(`${url}/nowhere`);
+    await terminal.shows(/INFO: request \{.*"status":404,.*"error":"route_not_found"\}\r\n/);
+    const stream = await ask({ stream: true, max_tokens: 1900, ignore_eos: true });
+    terminal.type(CTRL_C);
+    await terminal.shows(/draining: 1 request may take up to 30 s; a second signal ends it\r\n/);
+    terminal.type(CTRL_C);
+    expect(await terminal.ended).toBe(130);
+    await expect(stream.text()).rejects.toThrow('terminated');
+  }, 60_000);
 });
 
 describe('octavo serve in a pipe', () => {

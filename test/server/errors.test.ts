@@ -170,6 +170,22 @@ describe('the table of errors', () => {
     expect([model.status, model.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
   });
 
+  test('a request without a route is answered for that, whatever its body is', async () => {
+    const { url } = await startTestServer(silent());
+    const ask = async (method: string, path: string, type?: string): Promise<number> => {
+      const body = type === undefined ? null : '{';
+      const headers = new Headers(type === undefined ? {} : { 'content-type': type });
+      const response = await fetch(url + path, { method, body, headers });
+      await errorOf(response);
+      return response.status;
+    };
+    // A QUERY must have a content type; here it has no route.
+    expect(await ask('QUERY', '/v1/models')).toBe(405);
+    expect(await ask('POST', '/v1/nowhere', 'application/json')).toBe(404);
+    expect(await ask('PUT', CHAT, 'text/plain')).toBe(405);
+    expect(await ask('POST', CHAT, 'application/json')).toBe(400);
+  });
+
   test('at most 200 characters of input come back', async () => {
     const { post } = await startTestServer(silent());
     const error = await errorOf(await post(CHAT, { messages, model: 'M'.repeat(3000) }));

@@ -115,6 +115,12 @@ describe('the command line', () => {
       2,
       /^octavo: unknown command fly: must be serve; see octavo bench .*\n$/,
     ],
+    [
+      ['generate', 'hello', 'world'],
+      2,
+      /^octavo: too many arguments: expected 1, got 2 \(a text with spaces needs quotes\); see octavo generate --help\n$/,
+    ],
+    [['serve', 'x'], 2, /^octavo: too many arguments: expected none, got 1; see .*\n$/],
     [['completion', 'tcsh'], 2, /^octavo: shell tcsh: must be one of bash, zsh, fish\n$/],
     [['generate', '--max-num-seqs', '1', 'x'], 2, /^octavo: unknown flag --max-num-seqs: .*\n$/],
     [['generate', '--raw', '--system', 'x', 'y'], 2, /^octavo: --system with --raw: .*\n$/],

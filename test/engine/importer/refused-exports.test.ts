@@ -58,6 +58,19 @@ describe('a model that keeps a state beside keys and values', () => {
 });
 
 describe('an export of 2026 that is refused', () => {
+  it('as a decoder of embeddings, with the option that leaves the token table out', async () => {
+    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], (graph) => {
+      const ids = graph.input.find(({ name }) => name === 'input_ids');
+      if (ids) ids.name = 'inputs_embeds';
+      for (const node of graph.node) {
+        node.input = node.input.map((name) => (name === 'input_ids' ? 'inputs_embeds' : name));
+      }
+    });
+    expect(message).toMatch(
+      /no input input_ids, but inputs_embeds.*a multimodal model without its embedding.*exclude_embeds/,
+    );
+  });
+
   it('with attention sinks written out', async () => {
     const { message } = await importFailure(refused('gpt-oss'));
     expect(message).toMatch(/joined with other logits, as attention sinks are written out/);
