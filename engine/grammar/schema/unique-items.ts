@@ -93,7 +93,10 @@ class DistinctItems {
     const numbers = values.map((value) => {
       const found = this.#values.findIndex((other) => isEqual(other.value, value));
       if (found >= 0) return found;
-      const written = this.#context.define(literal(value, this.#context.style));
+      // Two rules: the library copies a rule of plain text into each rule that begins with it, and
+      // works out the masks of every copy; it does not copy a rule that names another one.
+      const text = this.#context.define(literal(value, this.#context.style));
+      const written = this.#context.define(text);
       return this.#values.push({ value, written }) - 1;
     });
     this.#places.set(place, numbers);

@@ -127,4 +127,16 @@ describe('multipleOf and uniqueItems', () => {
     expect(maximum).toBe(100_000);
     expect(() => grammarText(specOf(open))).toThrow('bounds with fewer digits may help');
   });
+
+  it('uniqueItems: the library copies no value into the rules of all sets', () => {
+    const four = { enum: ['one', 'two', 'three', 'four'] };
+    const text = grammarText(specOf({ type: 'array', uniqueItems: true, items: four }));
+    const rules = [...text.matchAll(/^(\w+) ::= (.*)$/gm)];
+    const values = rules.filter(([, , body]) => /^"[^"]*"$/.test(body));
+    expect(values).toHaveLength(4);
+    for (const [, name] of values) {
+      const users = rules.filter(([, , body]) => new RegExp(`\\b${name}\\b`).test(body));
+      expect(users.map(([, , body]) => body)).toEqual([name]);
+    }
+  });
 });
