@@ -164,7 +164,7 @@ export class EngineCore {
   checkIntegrity(): void {
     this.#dependencies.scheduler.checkIntegrity();
     if (!this.hasWork && this.#live.size > 0) {
-      throw new Error(`${this.#live.size} completions have ended and are still here`);
+      throw new Error(`${this.#live.size} sequences have ended and are still here`);
     }
   }
 

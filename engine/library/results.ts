@@ -12,7 +12,7 @@ export interface Usage {
   readonly totalTokens: number;
   /** Prompt tokens whose keys and values were cached. */
   readonly cachedTokens: number;
-  /** Completion tokens that are reasoning. */
+  /** Tokens of the output that are reasoning. */
   readonly reasoningTokens: number;
 }
 

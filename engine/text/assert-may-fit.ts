@@ -55,11 +55,11 @@ function tooLong(least: number, context: number, param: string): OctavoError {
   return new OctavoError('context_length_exceeded', message, { param });
 }
 
-/** The error for a prompt and completion that do not fit together. */
+/** The error for a prompt and an output that do not fit together. */
 export function contextExceeded(options: {
   readonly context: number;
   readonly promptTokens: number;
-  /** Tokens asked for the completion; null when the request asks for none. */
+  /** Most tokens of the output; null when the request asks for none. */
   readonly wanted: number | null;
   readonly param: string;
 }): OctavoError {

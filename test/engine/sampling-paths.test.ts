@@ -37,7 +37,7 @@ const requests: readonly EngineRequest[] = STYLES.flatMap((style, i) => {
   ];
 });
 
-/** Passes steps on, and remembers every row, whole, that a completion was sampled from. */
+/** Passes steps on, and remembers every row, whole, that a sequence was sampled from. */
 class WholeRows implements ModelRunner {
   readonly rows = new Map<SequenceId, Float32Array[]>();
   /** Sampled rows that the core had asked for, and those that came out whole for it. */

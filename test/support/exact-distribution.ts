@@ -1,6 +1,6 @@
 import type { SamplingParams } from '../../engine/sampling/sampling-params.js';
 
-/** A completion so far, as penalties see it. */
+/** A sequence so far, as penalties see it. */
 export interface Context {
   readonly prompt: readonly number[];
   readonly output: readonly number[];

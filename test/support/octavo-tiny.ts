@@ -60,7 +60,7 @@ export function tinyRequest(
   return plainRequest({ ids: list, promptTokenIds, maxTokens: 8, ...more });
 }
 
-/** Runs requests to their end, all at once. @returns every completion's outputs */
+/** Runs requests to their end, all at once. @returns every sequence's outputs */
 export async function runAll(
   { core }: Pick<LoadedEngine, 'core'>,
   requests: readonly EngineRequest[],

@@ -27,7 +27,7 @@ interface Job {
 }
 
 /**
- * Requests of all kinds: 1 to 3 completions, every style, some with a constraint or a least length.
+ * Requests of all kinds: 1 to 3 sequences, every style, some with a constraint or a least length.
  */
 function jobs(seed: number, count: number): Job[] {
   return Array.from({ length: count }, (_, i) => {

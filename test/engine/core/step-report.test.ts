@@ -18,6 +18,6 @@ it('tells how long first tokens took, and what each step computed', async () => 
   while (h.core.hasWork) rest.push(...(await h.step()));
   const later = rest.find(({ id }) => id === 'later');
   expect(later?.times?.queued).toBeGreaterThan(a.times?.queued ?? 0);
-  // Only a completion's first token has times.
+  // Only a sequence's first token has times.
   expect(rest.filter(({ id }) => id !== 'later').some((o) => o.times)).toBe(false);
 });
