@@ -6,8 +6,8 @@
  * - `sliding-window`: K and V in the window of a query: itself and the `window - 1` tokens before
  *   it.
  * - `recurrent`: one state that stands for all tokens so far (Mamba, Gu and Dao 2023; gated
- *   DeltaNet, Yang et al. 2025). A block of such a group holds one state of all its layers, so a
- *   block must be at least that large. A sequence needs its last state only. While it computes a
+ *   DeltaNet, Yang et al. 2025). A block of such a group holds one state, or a piece of it where
+ *   several groups share it. A sequence needs its last state only. While it computes a
  *   prompt, it leaves a state behind, a checkpoint, at the end of every `checkpointBlocks`-th block
  *   and at the end of each step: a cached prefix ends where there is one.
  */

@@ -7,9 +7,12 @@ export interface BlockStore {
   readonly bytesPerBlock: number;
   /** Copies all pages of block `from` to block `to`. */
   copy(from: number, to: number): void;
-  /** @param into `[bytesPerBlock]`, written completely */
+  /** @param into `[bytesPerBlock]` or shorter: gets as many of the block's first bytes */
   read(block: number, into: Uint8Array): void;
-  /** @param from `[bytesPerBlock]`, as `read` returns it for the same layout */
+  /**
+   * @param from `[bytesPerBlock]`, as `read` returns it for the same layout; or shorter: the bytes
+   *   after it stay as they are
+   */
   write(block: number, from: Uint8Array): void;
 }
 
@@ -25,7 +28,8 @@ export abstract class PartedBlockStore implements BlockStore {
   read(block: number, into: Uint8Array): void {
     let at = 0;
     for (const part of this.parts(block)) {
-      into.set(part, at);
+      if (at >= into.length) return;
+      into.set(part.subarray(0, into.length - at), at);
       at += part.byteLength;
     }
   }

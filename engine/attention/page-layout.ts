@@ -42,7 +42,7 @@ export interface PageLayout {
 export function fullLayout(layers: readonly AttentionLayer[]): PageLayout {
   const owners = ownersOf(layers);
   return {
-    groups: [FULL_ATTENTION],
+    groups: owners.length > 0 ? [FULL_ATTENTION] : [],
     layers: layers.map(({ pagesOf }, layer) => ({
       group: 0,
       slot: owners.indexOf(pagesOf ?? layer),
@@ -90,7 +90,8 @@ export function planPages(
     byWindow.set(window, [...(byWindow.get(window) ?? []), owner]);
   }
   const sizes = new Set(layers.map(({ numKvHeads, headSize }) => numKvHeads * headSize));
-  if (sizes.size > 1 || (byWindow.size === 1 && byWindow.has(0))) return fullLayout(layers);
+  const isFull = byWindow.size === 1 && byWindow.has(0);
+  if (owners.length === 0 || sizes.size > 1 || isFull) return fullLayout(layers);
   // Full attention comes first: readers that use only the first table then find the whole sequence
   // in it, if any group keeps it.
   const kinds = [...byWindow].sort(([a], [b]) => a - b);

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import { BlockHistory } from '../../kvcache/block-history.js';
 import { CacheEventLog } from '../../kvcache/cache-events.js';
-import { maxHeldBlocks } from '../../kvcache/cache-group.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
-import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
 import { EngineCore } from '../core/engine-core.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
@@ -20,6 +18,7 @@ import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
+import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { createTiers } from '../tiers/create-tiers.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
@@ -91,18 +90,13 @@ async function build(
     servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
   });
   checkConfig(config, model);
-  const layout = planPages(
-    model.sites,
-    options.maxModelLength ?? config.maxPositionEmbeddings,
-    options.maxNumBatchedTokens,
-  );
-  const info = sizeEngine(options, model, config, layout);
+  const { plan, info } = sizeEngine(options, model, config);
   const { weightBytes } = model.report;
   const hostMemoryBytes = options.tiers?.hostMemoryBytes ?? 0;
   assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, hostMemoryBytes, weightBytes });
   const attention = createKernelAttention({
     layers: model.sites,
-    layout,
+    layout: plan.pages,
     numBlocks: info.numBlocks,
     blockSize: options.blockSize,
     kvDtype: options.kvDtype,
@@ -125,11 +119,12 @@ async function build(
     sequences: options.maxNumSeqs,
     maxModelLength: info.maxModelLength,
     blockSize: options.blockSize,
-    numGroups: layout.groups.length,
+    numGroups: plan.groups.length,
   });
   const modelFingerprint = fingerprint(await content, model, options);
   if (options.tiers) {
     const { pages } = attention;
+    const layout = plan.pages;
     const parts = { pages, history, now, layout, modelFingerprint, log: onWarning };
     tiers = await createTiers(options.tiers, parts);
   }
@@ -150,9 +145,9 @@ async function build(
       blockSize: options.blockSize,
       enablePrefixCaching: options.enablePrefixCaching,
       eviction: options.evictionPolicy,
-      groups: layout.groups,
+      groups: plan.groups,
       history,
-      ...(options.cacheEvents && { events: new CacheEventLog(options.blockSize, layout.groups) }),
+      ...(options.cacheEvents && { events: new CacheEventLog(options.blockSize, plan.groups) }),
       ...(behind && { onEvict: (block, hash) => behind.evicted(block, hash) }),
     },
     trace,
@@ -177,8 +172,7 @@ function sizeEngine(
   options: EngineOptions,
   model: ImportedModel,
   { file, maxPositionEmbeddings: modelLength, hiddenSize: configured }: ModelConfig,
-  layout: PageLayout,
-): EngineInfo {
+): { readonly plan: CachePlan; readonly info: EngineInfo } {
   const hiddenSize = model.hiddenSize ?? configured;
   if (hiddenSize === null) {
     throw new OctavoError(
@@ -193,33 +187,21 @@ function sizeEngine(
       `--max-model-len ${maxModelLength}: the model was made for at most ${modelLength} tokens`,
     );
   }
-  const { blockSize, maxNumBatchedTokens } = options;
-  const blockBytes = bytesPerBlock(model.sites, layout, blockSize, options.kvDtype);
-  const numBlocks = Math.floor(options.kvCacheBytes / blockBytes);
-  const needed = layout.groups.reduce(
-    (sum, group) => sum + maxHeldBlocks(group, maxModelLength, maxNumBatchedTokens, blockSize),
-    0,
-  );
-  if (numBlocks < needed) {
-    throw new OctavoError(
-      'kv_pool_too_small',
-      `--kv-cache-memory ${options.kvCacheBytes} bytes holds ${numBlocks} blocks of ${options.blockSize} tokens ` +
-        `(${blockBytes} bytes each); one request of ${maxModelLength} tokens needs ${needed} blocks, ` +
-        `${needed * blockBytes} bytes. Give it more memory or lower --max-model-len`,
-    );
-  }
-  return {
+  const sizes = { ...options, maxModelLength };
+  const plan = planCache(model.sites, sizes);
+  const info = {
     vocabSize: model.vocabSize,
     hiddenSize,
     maxModelLength,
     blockSize: options.blockSize,
-    numBlocks,
+    numBlocks: numBlocksIn(plan, options.kvCacheBytes, sizes),
     maxNumBatchedTokens: Math.min(
       options.maxNumBatchedTokens,
       model.maxStepTokens ?? Number.POSITIVE_INFINITY,
     ),
     modelNotes: [model.report.variant, ...model.report.rewrites],
   };
+  return { plan, info };
 }
 
 /**

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type { PagedAttentionConfig } from '../../engine/attention/page-layout.js';
 import {
   type AttentionBatch,
+  type AttentionLayer,
   type AttentionShape,
   joinTables,
   KV_DTYPES,
@@ -144,6 +145,22 @@ function shape(draft: Draft): AttentionShape {
             cos: table(Math.cos),
             sin: table(Math.sin),
           },
+  };
+}
+
+/** A layer without any extras. */
+export function plainLayer(headSize: number, more: Partial<AttentionLayer> = {}): AttentionLayer {
+  return {
+    numHeads: more.numKvHeads ?? 1,
+    numKvHeads: 1,
+    headSize,
+    scale: 1,
+    softcap: 0,
+    slidingWindow: 0,
+    sinks: null,
+    alibiSlopes: null,
+    rotary: null,
+    ...more,
   };
 }
 

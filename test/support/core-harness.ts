@@ -1,4 +1,5 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
+import type { ModelRunner } from '../../engine/core/model-runner.js';
 import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
@@ -34,6 +35,8 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly trace?: TraceWriter;
   /** Tiers behind the pages; absent: none. */
   readonly tiers?: HarnessTiers;
+  /** In place of the test model, which then computes nothing. */
+  readonly runner?: ModelRunner;
   /** Steps between two checks of integrity; 1 unless a test is long. */
   readonly checkEvery?: number;
 }
@@ -118,7 +121,7 @@ export class CoreHarness {
     this.scheduler = scheduler;
     this.core = new EngineCore({
       scheduler: this.scheduler,
-      runner: this.model,
+      runner: config.runner ?? this.model,
       vocabSize,
       cache: this.cache,
       now: () => this.#time++,

@@ -3,28 +3,18 @@ import { KernelAttention } from '../../../engine/attention/kernel-attention.js';
 import type { PagedAttentionConfig } from '../../../engine/attention/page-layout.js';
 import { bytesPerBlock, fullLayout, planPages } from '../../../engine/attention/page-layout.js';
 import {
-  type AttentionShape,
   joinTables,
   KV_DTYPES,
   type KvDtype,
   type PagedAttention,
 } from '../../../engine/attention/paged-attention.js';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
-import { numbers } from '../../support/attention-cases.js';
+import { describeBlockStore, STORE_BLOCKS } from '../../conformance/block-store.js';
+import { numbers, plainLayer } from '../../support/attention-cases.js';
 
-// What every store of pages must do, and attention over pages that layers share.
+// Stores of pages, and attention over pages that were copied, or that layers share.
 
-const SHAPE: AttentionShape = {
-  numHeads: 4,
-  numKvHeads: 2,
-  headSize: 16,
-  scale: 0.25,
-  softcap: 0,
-  slidingWindow: 0,
-  sinks: null,
-  alibiSlopes: null,
-  rotary: null,
-};
+const SHAPE = plainLayer(16, { numHeads: 4, numKvHeads: 2, scale: 0.25 });
 const BLOCK = 4;
 
 const implementations: readonly [string, (config: PagedAttentionConfig) => PagedAttention][] = [
@@ -62,6 +52,17 @@ function decode(
   attention.store(layer, numbers(length * 32, seed), numbers(length * 32, seed + 1));
   attention.attend(layer, numbers(length * 64, seed + 2), output);
   return output;
+}
+
+for (const [name, create] of implementations) {
+  describe.each(KV_DTYPES)('%s pages', (kvDtype) => {
+    describeBlockStore(name, () => {
+      const sizes = { numBlocks: STORE_BLOCKS, blockSize: BLOCK, kvDtype, threads: 1 };
+      const attention = create({ layers: [SHAPE, SHAPE, SHAPE], ...sizes });
+      made.push(attention);
+      return attention.pages;
+    });
+  });
 }
 
 describe.each(implementations)('%s', (_name, create) => {

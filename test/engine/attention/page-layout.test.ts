@@ -1,27 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { bytesPerBlock, fullLayout, planPages } from '../../../engine/attention/page-layout.js';
-import type { AttentionShape } from '../../../engine/attention/paged-attention.js';
+import type { AttentionLayer } from '../../../engine/attention/paged-attention.js';
 import { maxHeldBlocks } from '../../../kvcache/cache-group.js';
+import { plainLayer } from '../../support/attention-cases.js';
 
 const LONG = 8192;
 const STEP = 512;
 
-function layer(slidingWindow: number, headSize = 64): AttentionShape {
-  return {
-    numHeads: 4,
-    numKvHeads: 1,
-    headSize,
-    scale: 1,
-    softcap: 0,
-    slidingWindow,
-    sinks: null,
-    alibiSlopes: null,
-    rotary: null,
-  };
-}
+const layer = (slidingWindow: number, headSize = 64): AttentionLayer =>
+  plainLayer(headSize, { numHeads: 4, slidingWindow });
 
 /** `windows` layers with a window behind each layer with full attention, as Gemma 3 has them. */
-function pattern(numLayers: number, windows: number, window: number): AttentionShape[] {
+function pattern(numLayers: number, windows: number, window: number): AttentionLayer[] {
   return Array.from({ length: numLayers }, (_, i) =>
     layer(i % (windows + 1) === windows ? 0 : window),
   );
@@ -31,7 +21,7 @@ function pattern(numLayers: number, windows: number, window: number): AttentionS
  * Bytes that a sequence of `tokens` tokens holds, and those that it would if all layers kept all of
  * it.
  */
-function heldBytes(layers: readonly AttentionShape[], tokens: number): [number, number] {
+function heldBytes(layers: readonly AttentionLayer[], tokens: number): [number, number] {
   const held = (layout = planPages(layers, LONG, STEP)): number => {
     const blocks = layout.groups.reduce((n, g) => n + maxHeldBlocks(g, tokens, STEP, 16), 0);
     return blocks * bytesPerBlock(layers, layout, 16, 'f32');
@@ -65,7 +55,7 @@ describe('planPages', () => {
   });
 
   it('takes few groups, and leaves few places empty', () => {
-    const sizes = (layers: readonly AttentionShape[]): [number, number] => {
+    const sizes = (layers: readonly AttentionLayer[]): [number, number] => {
       const { groups, numSlots } = planPages(layers, LONG, STEP);
       return [groups.length, groups.length * numSlots - layers.length];
     };

@@ -1,0 +1,106 @@
+import type { BlockStore } from '../attention/block-store.js';
+import { OctavoError } from '../errors.js';
+import type { StateLayout } from './state-layout.js';
+
+/**
+ * Blocks that hold pages of K and V, or a piece of a checkpoint. A piece lies over the pages of its
+ * block, and continues in memory of the store's own where it is larger than they are.
+ */
+export class StateStore implements BlockStore {
+  readonly bytesPerBlock: number;
+  readonly #pages: BlockStore | null;
+  readonly #layout: StateLayout;
+  /** Bytes of a block that lie over its pages. */
+  readonly #pageBytes: number;
+  /** What lies behind the pages of blocks, in few arrays. */
+  readonly #rest: Rest;
+
+  /**
+   * @param pages stays its owner's; null for a model without attention
+   * @throws OctavoError `system_limit` when the system does not give the memory
+   */
+  constructor(pages: BlockStore | null, layout: StateLayout, numBlocks: number) {
+    this.bytesPerBlock = layout.bytesPerBlock;
+    this.#pages = pages;
+    this.#layout = layout;
+    this.#pageBytes = pages?.bytesPerBlock ?? 0;
+    this.#rest = new Rest(numBlocks, layout.bytesPerBlock - this.#pageBytes);
+  }
+
+  copy(from: number, to: number): void {
+    this.#pages?.copy(from, to);
+    this.#rest.of(to).set(this.#rest.of(from));
+  }
+
+  read(block: number, into: Uint8Array): void {
+    this.#pages?.read(block, into.subarray(0, this.#pageBytes));
+    const rest = into.subarray(this.#pageBytes);
+    rest.set(this.#rest.of(block).subarray(0, rest.length));
+  }
+
+  write(block: number, from: Uint8Array): void {
+    this.#pages?.write(block, from.subarray(0, this.#pageBytes));
+    this.#rest.of(block).set(from.subarray(this.#pageBytes));
+  }
+
+  /**
+   * Reads a sequence's states.
+   *
+   * @param blocks `[group]`: the block with the state in each of the layout's groups
+   * @param into `[bytesPerCheckpoint]`, written completely; layer `l` begins at `offsets[l]`
+   */
+  readCheckpoint(blocks: readonly number[], into: Uint8Array): void {
+    for (const [group, block] of blocks.entries()) this.read(block, this.#piece(into, group));
+  }
+
+  /** Writes a sequence's states. @param from `[bytesPerCheckpoint]` */
+  writeCheckpoint(blocks: readonly number[], from: Uint8Array): void {
+    for (const [group, block] of blocks.entries()) this.write(block, this.#piece(from, group));
+  }
+
+  /** The bytes of a checkpoint that one group holds. */
+  #piece(checkpoint: Uint8Array, group: number): Uint8Array {
+    const { groups, bytesPerCheckpoint } = this.#layout;
+    const bytes = Math.ceil(bytesPerCheckpoint / groups.length);
+    return checkpoint.subarray(group * bytes, (group + 1) * bytes);
+  }
+}
+
+/** Maximum bytes of one array: V8's typed arrays have a limit. */
+const MAX_ARRAY_BYTES = 2 ** 30;
+
+/** Some bytes of each block. The system commits memory when it is first touched. */
+class Rest {
+  readonly #bytes: number;
+  readonly #blocksPerArray: number;
+  readonly #arrays: readonly Uint8Array[];
+
+  constructor(numBlocks: number, bytes: number) {
+    this.#bytes = bytes;
+    this.#blocksPerArray = Math.max(1, Math.floor(MAX_ARRAY_BYTES / Math.max(1, bytes)));
+    const count = Math.ceil(numBlocks / this.#blocksPerArray);
+    this.#arrays = Array.from({ length: count }, (_, index) => {
+      const first = index * this.#blocksPerArray;
+      return allocate(Math.min(this.#blocksPerArray, numBlocks - first) * bytes);
+    });
+  }
+
+  of(block: number): Uint8Array {
+    const start = (block % this.#blocksPerArray) * this.#bytes;
+    const array = this.#arrays[Math.floor(block / this.#blocksPerArray)];
+    return array.subarray(start, start + this.#bytes);
+  }
+}
+
+function allocate(bytes: number): Uint8Array {
+  try {
+    return new Uint8Array(bytes);
+  } catch (cause) {
+    throw new OctavoError(
+      'system_limit',
+      'the system does not give the KV cache memory for the states of recurrent layers ' +
+        '(ulimit -v, vm.overcommit_memory): lower --kv-cache-memory or raise the limit',
+      { cause },
+    );
+  }
+}
