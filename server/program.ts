@@ -6,7 +6,7 @@ import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
 import { completionScript, SHELLS } from './config/completion.js';
 import { addSettingFlag, addSettingFlags, flagTexts, unknownCommand } from './config/flags.js';
-import { addGenerateFlags, generateOptions } from './config/generate-flags.js';
+import { addGenerateFlags, outputFlags } from './config/generate-flags.js';
 import { loadSettings, withKeysOfFile } from './config/load-settings.js';
 import { listSettings, type Settings } from './config/settings.js';
 
@@ -44,7 +44,7 @@ export function buildProgram(finish: (code: number) => void): Command {
   addSettingFlags(generateCommand, 'engine');
   generateCommand.action(async (prompt: string | undefined, options: Options) => {
     const settings = settingsOf(options);
-    const own = generateOptions(options);
+    const own = outputFlags(options);
     const { generate } = await import('./commands/generate.js');
     finish(await generate(prompt, own, settings));
   });
@@ -54,7 +54,7 @@ export function buildProgram(finish: (code: number) => void): Command {
   addSettingFlags(chatCommand, 'engine');
   chatCommand.action(async (options: Options) => {
     const settings = settingsOf(options);
-    const own = generateOptions(options);
+    const own = outputFlags(options);
     const { chat } = await import('./commands/chat.js');
     finish(await chat(own, settings));
   });

@@ -83,10 +83,9 @@ export class OctavoEngine {
       checkChatOptions(options);
       return chatPrompt(messages, options, this.#parts, askerOf(options));
     };
-    const part = (all: ChoicePart): ChatPart | null => {
-      const { choice, text, reasoning, toolCalls, logprobs } = all;
-      const isEmpty = text === '' && reasoning === '' && toolCalls.length === 0 && !logprobs;
-      return isEmpty ? null : { choice, text, reasoning, toolCalls, ...(logprobs && { logprobs }) };
+    const part = (all: ChoicePart): ChatPart => {
+      const { choice, text, tokens, reasoning, toolCalls, logprobs } = all;
+      return { choice, text, tokens, reasoning, toolCalls, ...(logprobs && { logprobs }) };
     };
     const result = ([choices]: OutputCollector[][]): ChatResult[] =>
       choices.map((collector) => collector.message());
@@ -125,10 +124,13 @@ export class OctavoEngine {
       const texts = typeof given === 'string' ? [given] : given;
       return textPrompts(texts, options, this.#parts, askerOf(options));
     };
-    const part = ({ prompt, choice, text, logprobs }: ChoicePart): GeneratePart | null =>
-      text === '' && !logprobs
-        ? null
-        : { index: prompt, choice, text, ...(logprobs && { logprobs }) };
+    const part = ({ prompt, choice, text, tokens, logprobs }: ChoicePart): GeneratePart => ({
+      index: prompt,
+      choice,
+      text,
+      tokens,
+      ...(logprobs && { logprobs }),
+    });
     const results = (all: OutputCollector[][]): GenerateResult[][] =>
       all.map((choices) => choices.map((collector) => collector.output()));
     const isOne = typeof given === 'string';
@@ -194,12 +196,12 @@ export class OctavoEngine {
 
   /**
    * @param plan what is asked of the engine; called when the answer is first asked for something
-   * @param part what the reader sees of a part; null: nothing
+   * @param part what the reader sees of a part
    */
   #answer<Part, Result>(
     plan: () => Promise<PromptPlan>,
     options: GenerateOptions & { readonly n?: number },
-    part: (part: ChoicePart) => Part | null,
+    part: (part: ChoicePart) => Part,
     result: (all: OutputCollector[][]) => Result,
   ): Answer<Part, Result> {
     const run = async function* (this: OctavoEngine): AsyncGenerator<Part, Result> {
@@ -210,8 +212,7 @@ export class OctavoEngine {
         for (;;) {
           const { done, value } = await parts.next();
           if (done === true) return result(value);
-          const shown = part(value);
-          if (shown !== null) yield shown;
+          yield part(value);
         }
       } finally {
         await parts.return([]);

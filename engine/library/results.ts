@@ -51,6 +51,8 @@ export interface GeneratePart {
   readonly choice: number;
   /** May be empty, when there are only log-probabilities. */
   readonly text: string;
+  /** Tokens generated since this output's part before. */
+  readonly tokens: number;
   /** Of the tokens whose text begins in `text`; absent unless asked for. */
   readonly logprobs?: readonly TokenLogprob[];
 }
@@ -61,6 +63,8 @@ export interface ChatPart {
   readonly choice: number;
   /** May be empty when the part holds only reasoning or pieces of a call. */
   readonly text: string;
+  /** Tokens generated since this answer's part before. */
+  readonly tokens: number;
   readonly reasoning: string;
   /** Calls that this part completes. */
   readonly toolCalls: readonly ToolCall[];
@@ -111,6 +115,8 @@ export class OutputCollector {
   #finishReason: SequenceFinishReason | null = null;
   #stopReason: string | number | null = null;
   #tokens = 0;
+  /** Tokens that no part has counted yet. */
+  #uncounted = 0;
   #reasoningTokens = 0;
   #cachedTokens = 0;
 
@@ -126,9 +132,10 @@ export class OutputCollector {
     this.#logprobs = options.hasLogprobs ? [] : null;
   }
 
-  /** @returns the new part */
-  take(delta: ChoiceDelta): Omit<ChatPart, 'choice'> {
+  /** @returns the new part; null when there is nothing to show yet */
+  take(delta: ChoiceDelta): Omit<ChatPart, 'choice'> | null {
     this.#tokens += delta.tokens;
+    this.#uncounted += delta.tokens;
     this.#reasoningTokens += delta.reasoningTokens;
     this.#cachedTokens = delta.cachedTokens;
     if (delta.finishReason !== null) {
@@ -141,15 +148,16 @@ export class OutputCollector {
       this.#calls.length,
     ];
     for (const event of delta.events) this.#read(event);
-    const part = {
-      text: this.#text.slice(length),
-      reasoning: this.#reasoning.slice(reasoned),
-      toolCalls: this.#calls.slice(calls),
-    };
-    if (this.#logprobs === null || delta.scored.length === 0) return part;
+    const text = this.#text.slice(length);
+    const reasoning = this.#reasoning.slice(reasoned);
+    const toolCalls = this.#calls.slice(calls);
     const logprobs = delta.scored.map((token) => this.#scored(token));
-    this.#logprobs.push(...logprobs);
-    return { ...part, logprobs };
+    const hasLogprobs = this.#logprobs !== null && logprobs.length > 0;
+    if (text === '' && reasoning === '' && toolCalls.length === 0 && !hasLogprobs) return null;
+    const tokens = this.#uncounted;
+    this.#uncounted = 0;
+    this.#logprobs?.push(...logprobs);
+    return { text, tokens, reasoning, toolCalls, ...(hasLogprobs && { logprobs }) };
   }
 
   #scored({ id, logprobs: { logprob, topIds, topLogprobs } }: ScoredToken): TokenLogprob {

@@ -44,7 +44,8 @@ export async function* runPrompts(
     for await (const { value: delta } of mergeStreams(streams)) {
       const { index } = delta;
       const prompt = promptOf(index, n);
-      yield { prompt, choice: index - choiceIndex(prompt, 0, n), ...collectors[index].take(delta) };
+      const part = collectors[index].take(delta);
+      if (part) yield { prompt, choice: index - choiceIndex(prompt, 0, n), ...part };
     }
     return byPrompt(collectors, n);
   } finally {

@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline';
 import { OctavoError } from '../../engine/errors.js';
-import type { TemplateMessage } from '../../engine/text/chat-template.js';
-import type { GenerateOptions } from '../config/generate-flags.js';
+import type { Message } from '../../engine/index.js';
+import type { OutputFlags } from '../config/generate-flags.js';
 import type { Settings } from '../config/settings.js';
 import { LocalModel } from './local-model.js';
 import { StandardOutput } from './standard-output.js';
@@ -17,12 +17,12 @@ const HELP = `  /help            what there is
  *
  * @returns the exit code
  */
-export async function chat(options: GenerateOptions, settings: Settings): Promise<number> {
+export async function chat(options: OutputFlags, settings: Settings): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   const local = await LocalModel.load(settings, log);
   try {
     // Reports a model without a chat template at once, not after the first message.
-    local.encodeChat([{ role: 'user', content: 'x' }]);
+    local.assertHasTemplate();
     return await new Conversation(local, options).run();
   } finally {
     await local.close();
@@ -31,14 +31,14 @@ export async function chat(options: GenerateOptions, settings: Settings): Promis
 
 class Conversation {
   readonly #local: LocalModel;
-  readonly #options: GenerateOptions;
+  readonly #options: OutputFlags;
   readonly #isTerminal = process.stdin.isTTY && process.stdout.isTTY;
   readonly #out = new StandardOutput();
   #system: string | null;
   /** Questions and answers in turn. */
-  #messages: TemplateMessage[] = [];
+  #messages: Message[] = [];
 
-  constructor(local: LocalModel, options: GenerateOptions) {
+  constructor(local: LocalModel, options: OutputFlags) {
     this.#local = local;
     this.#options = options;
     this.#system = options.system;
@@ -95,12 +95,13 @@ class Conversation {
     const interrupt = (): void => controller.abort();
     process.on('SIGINT', interrupt);
     try {
-      const tokens = this.#local.encodeChat([...system, ...messages]);
       const write = async (text: string): Promise<void> => {
         await this.#out.write(text);
         if (this.#out.isBroken) controller.abort();
       };
-      const answer = await this.#local.answer(tokens, [], this.#options, controller.signal, write);
+      const { signal } = controller;
+      const input = [...system, ...messages];
+      const answer = await this.#local.answer(input, this.#options.answer, signal, write);
       this.#messages = [...messages, { role: 'assistant', content: answer.text }];
       await this.#out.write('\n');
       if (this.#isTerminal && process.stderr.isTTY) {

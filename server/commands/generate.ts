@@ -1,6 +1,6 @@
 import { text as readAll } from 'node:stream/consumers';
 import { OctavoError } from '../../engine/errors.js';
-import type { GenerateOptions } from '../config/generate-flags.js';
+import type { OutputFlags } from '../config/generate-flags.js';
 import type { Settings } from '../config/settings.js';
 import { LocalModel } from './local-model.js';
 import { StandardOutput } from './standard-output.js';
@@ -16,7 +16,7 @@ const INTERRUPTED = 130;
  */
 export async function generate(
   given: string | undefined,
-  options: GenerateOptions,
+  { answer, system, raw }: OutputFlags,
   settings: Settings,
 ): Promise<number> {
   const prompt = given === undefined || given === '-' ? await readPrompt(given) : given;
@@ -27,14 +27,12 @@ export async function generate(
   process.once('SIGINT', interrupt);
   const output = new StandardOutput(interrupt);
   try {
-    const system = options.system === null ? [] : [{ role: 'system', content: options.system }];
-    const promptTokenIds = options.raw
-      ? local.encode(prompt)
-      : local.encodeChat([...system, { role: 'user', content: prompt }]);
-    const before = options.raw ? promptTokenIds : [];
+    if (!raw) local.assertHasTemplate();
+    const instructions = system === null ? [] : [{ role: 'system', content: system }];
+    const input = raw ? prompt : [...instructions, { role: 'user', content: prompt }];
     const { signal } = controller;
     const write = (text: string): Promise<void> => output.write(text);
-    const { summary } = await local.answer(promptTokenIds, before, options, signal, write);
+    const { summary } = await local.answer(input, answer, signal, write);
     if (output.isBroken) return output.exitCode();
     process.stdout.write('\n');
     if (process.stderr.isTTY) process.stderr.write(`${summary}\n`);

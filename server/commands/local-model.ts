@@ -1,37 +1,30 @@
-import { randomInt } from 'node:crypto';
-import { engineOptions } from '../../engine/client/engine-options.js';
-import { createWorkerEngine } from '../../engine/client/worker-engine.js';
 import { OctavoError } from '../../engine/errors.js';
-import { generateText, PLAIN_TEXT } from '../../engine/generation/generate-text.js';
-import { outputBudget } from '../../engine/generation/output-budget.js';
-import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
-import type { TemplateMessage } from '../../engine/text/chat-template.js';
-import { checkVocabulary } from '../../engine/text/check-model.js';
-import { encodePrompt, loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
-import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import type { AnswerOptions } from '../config/generate-flags.js';
+import {
+  type CreateEngineOptions,
+  createEngine,
+  type Message,
+  type OctavoEngine,
+} from '../../engine/index.js';
+import { partsOf } from '../../engine/library/octavo-engine.js';
+import { ENGINE_SETTINGS } from '../../engine/settings.js';
+import type { OutputFlags } from '../config/generate-flags.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
 import { conversionProgress } from './progress-bar.js';
 import { servedModelFiles } from './served-model-files.js';
 
-type WorkerEngine = Awaited<ReturnType<typeof createWorkerEngine>>;
-
 /** An answer, with figures for the line after it. */
-export interface Answer {
+export interface ShownAnswer {
   readonly text: string;
   /** Number of tokens, tokens per second, and time to the first token. */
   readonly summary: string;
 }
 
-/** A model in this process, without a server: for `octavo generate` and `octavo chat`. */
+/** The library's engine for `octavo generate` and `octavo chat`: writes answers as they come. */
 export class LocalModel {
-  readonly #model: ServedModel;
-  readonly #engine: WorkerEngine;
-  #answers = 0;
+  readonly #engine: OctavoEngine;
 
-  private constructor(model: ServedModel, engine: WorkerEngine) {
-    this.#model = model;
+  private constructor(engine: OctavoEngine) {
     this.#engine = engine;
   }
 
@@ -42,101 +35,57 @@ export class LocalModel {
   static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
     warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
     const { dir, names } = await servedModelFiles(settings, log);
-    const model = await loadServedModel(dir, names, {
-      chatTemplate: settings.chatTemplate ?? null,
-      allowSpecialTokens: settings.allowSpecialTokens,
+    const show = conversionProgress(process.stderr, log);
+    const engine = await createEngine({
+      ...engineSettings(settings),
+      model: dir,
+      servedModelName: names,
+      // All that the model writes is shown, its reasoning too.
+      reasoningParser: 'none',
+      progress: (_what, done, total) => show(done, total),
     });
-    const progress = conversionProgress(process.stderr, log);
-    const engine = await createWorkerEngine(engineOptions(settings, dir), {
-      onConversion: progress,
-    });
-    try {
-      checkVocabulary(dir, model, engine.info.vocabSize);
-    } catch (error) {
-      await engine.close();
-      throw error;
-    }
-    return new LocalModel(model, engine);
+    return new LocalModel(engine);
   }
 
   get name(): string {
-    return this.#model.names[0];
-  }
-
-  get context(): number {
-    return this.#engine.info.maxModelLength;
-  }
-
-  /** The tokens of a text that is continued without a chat template. */
-  encode(text: string): readonly TokenId[] {
-    return this.#model.tokenizer.encode(text, { addSpecialTokens: true });
+    return this.#engine.model;
   }
 
   /** @throws OctavoError `usage` when the model has no chat template */
-  encodeChat(messages: readonly TemplateMessage[]): readonly TokenId[] {
-    const { chatTemplate } = this.#model;
-    if (chatTemplate === null) {
-      throw new OctavoError(
-        'usage',
-        'the model has no chat template: give one by --chat-template, or continue a text by generate --raw',
-      );
-    }
-    return encodePrompt(chatTemplate.renderPrompt(messages), this.#model);
+  assertHasTemplate(): void {
+    if (partsOf(this.#engine).model.chatTemplate !== null) return;
+    throw new OctavoError(
+      'usage',
+      'the model has no chat template: give one by --chat-template, or continue a text by generate --raw',
+    );
   }
 
   /**
-   * Generates until the model ends, the token limit is reached, or the signal is aborted.
+   * Answers a conversation, or continues a text, until the model ends, the token limit is reached,
+   * or the signal is aborted.
    *
-   * @param before prompt tokens that the text continues; empty for an answer
+   * @param input messages, or a text that is continued without a chat template
    * @param write called with each piece; the next is computed meanwhile, and read after this call
    *   resolves
-   * @throws OctavoError `context_length_exceeded`, `invalid_request` for a grammar, and what the
-   *   engine throws
+   * @throws OctavoError as `OctavoEngine.chat`
    */
   async answer(
-    promptTokenIds: readonly TokenId[],
-    before: readonly TokenId[],
-    options: AnswerOptions,
+    input: readonly Message[] | string,
+    options: OutputFlags['answer'],
     signal: AbortSignal,
     write: (text: string) => Promise<void>,
-  ): Promise<Answer> {
-    const model = this.#model;
-    const { defaultSampling } = model;
-    const request = {
-      ids: [`local-${this.#answers++}` as SequenceId],
-      promptTokenIds,
-      maxTokens: outputBudget({
-        promptTokens: promptTokenIds.length,
-        asked: options.maxTokens,
-        standard: model.defaultMaxTokens ?? this.context,
-        context: this.context,
-        param: 'prompt',
-      }),
-      stopTokenIds: model.eosTokenIds,
-      ...PLAIN_REQUEST,
-      grammar: options.grammar,
-      eosTokenIds: model.eosTokenIds,
-      sampling: {
-        logitBias: [],
-        ...defaultSampling,
-        temperature: options.temperature ?? defaultSampling.temperature,
-        seed: options.seed ?? randomInt(2 ** 32),
-      },
-    };
+  ): Promise<ShownAnswer> {
+    const engine = this.#engine;
+    const asked = { ...options, signal };
+    const parts =
+      typeof input === 'string' ? engine.generate(input, asked) : engine.chat(input, asked);
     const rate = new Rate();
-    const [tokens] = this.#engine.submit(request, signal);
-    const outputs = generateText(
-      tokens,
-      model.tokenizer,
-      { ...PLAIN_TEXT, prefixTokenIds: before },
-      { index: 0, signal, observer: UNOBSERVED },
-    );
     let whole = '';
     try {
-      for await (const { text, tokens: count } of outputs) {
-        rate.add(count);
+      for await (const { text, tokens } of parts) {
+        rate.add(tokens);
         whole += text;
-        if (text !== '') await write(text);
+        await write(text);
       }
     } catch (error) {
       if (!signal.aborted || error !== signal.reason) throw error;
@@ -149,7 +98,11 @@ export class LocalModel {
   }
 }
 
-const UNOBSERVED = { output: () => undefined, end: () => undefined };
+/** Those of the settings that an engine has. */
+function engineSettings(settings: Settings): CreateEngineOptions {
+  const names = Object.keys(ENGINE_SETTINGS) as (keyof typeof ENGINE_SETTINGS)[];
+  return Object.fromEntries(names.map((name) => [name, settings[name]]));
+}
 
 /** Tokens per second from the first token on, without the time of the prompt. */
 class Rate {

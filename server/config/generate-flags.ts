@@ -2,21 +2,13 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { GrammarSpec } from '../../engine/protocol/request.js';
+import type { GenerateOptions } from '../../engine/index.js';
 import { type NumberFlag, parseNumber } from './flags.js';
 
-/** How one answer is made, as far as the flags say. */
-export interface AnswerOptions {
-  readonly maxTokens: number | null;
-  readonly temperature: number | null;
-  /** Null: another one each time. */
-  readonly seed: number | null;
-  /** What the text must follow; null: nothing. */
-  readonly grammar: GrammarSpec | null;
-}
-
 /** What the flags say of the answer, or of a conversation's answers. */
-export interface GenerateOptions extends AnswerOptions {
+export interface OutputFlags {
+  /** How one answer is made. */
+  readonly answer: Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'seed' | 'responseFormat'>;
   /** What comes before the prompt, as the chat template's system message; null: nothing. */
   readonly system: string | null;
   /** The prompt is continued as it stands, without the chat template. */
@@ -63,32 +55,44 @@ export function addGenerateFlags(command: Command, kind: 'generate' | 'chat'): v
 }
 
 /** @throws OctavoError `usage` */
-export function generateOptions(options: Record<string, unknown>): GenerateOptions {
+export function outputFlags(options: Record<string, unknown>): OutputFlags {
   const { system, jsonSchema } = options;
   const raw = options['raw'] === true;
   if (raw && system !== undefined) {
     throw usage('--system', 'with --raw: a text that is continued has no system message');
   }
+  const maxTokens = parseNumber(MAX_TOKENS, options['maxTokens']);
+  const temperature = parseNumber(TEMPERATURE, options['temperature']);
+  const seed = parseNumber(SEED, options['seed']);
   return {
+    answer: {
+      ...(maxTokens !== null && { maxTokens }),
+      ...(temperature !== null && { temperature }),
+      ...(seed !== null && { seed }),
+      ...(typeof jsonSchema === 'string' && {
+        responseFormat: { type: 'json_schema', schema: readSchema(jsonSchema) },
+      }),
+    },
     system: typeof system === 'string' ? system : null,
-    maxTokens: parseNumber(MAX_TOKENS, options['maxTokens']),
-    temperature: parseNumber(TEMPERATURE, options['temperature']),
-    seed: parseNumber(SEED, options['seed']),
-    grammar: typeof jsonSchema === 'string' ? readSchema(jsonSchema) : null,
     raw,
   };
 }
 
-function readSchema(given: string): GrammarSpec {
+function readSchema(given: string): object | boolean {
   const isFile = !given.trimStart().startsWith('{');
-  const source = isFile ? readText(given) : given;
+  const schema = parsed(isFile ? readText(given) : given, given);
+  if (typeof schema === 'boolean') return schema;
+  if (typeof schema === 'object' && schema !== null && !Array.isArray(schema)) return schema;
+  throw usage('--json-schema', `${clip(given)}: must be a JSON object, or true or false`);
+}
+
+function parsed(source: string, given: string): unknown {
   try {
-    JSON.parse(source);
+    return JSON.parse(source) as unknown;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw usage('--json-schema', `${clip(given)}: is not JSON: ${clip(message)}`);
   }
-  return { kind: 'json-schema', source };
 }
 
 function readText(path: string): string {
