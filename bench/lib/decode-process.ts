@@ -80,5 +80,5 @@ for (let i = 0; i < STEPS; i++) {
   times.push(performance.now() - start);
 }
 process.stdout.write(`${median(times.slice(4))}\n`);
-// Sessions and helper threads end with the process.
+// Sessions and worker threads end with the process.
 process.exit(0);

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { TensorProto_DataType as Type } from '../../engine/importer/onnx/onnx_pb.js';
 import { ExternalWeights } from './external-weights.js';
-import { type Precision, type Product, productsOf } from './linear.js';
+import { type Matmul, matmulsOf, type Precision } from './linear.js';
 import { OnnxBuilder } from './onnx-builder.js';
 import { type DecoderShape, SHAPES, type ShapeName } from './shapes.js';
 import { ensureTokenizer } from './tokenizer.js';
@@ -73,7 +73,7 @@ function buildDecoder(
   { precision, keepsLogits }: ModelVariant,
 ): OnnxBuilder {
   const b = new OnnxBuilder();
-  const product = productsOf(b, weights, precision);
+  const matmul = matmulsOf(b, weights, precision);
   b.input('input_ids', Type.INT64, ['batch_size', 'sequence_length']);
   b.input('attention_mask', Type.INT64, ['batch_size', 'total_sequence_length']);
   b.input('position_ids', Type.INT64, ['batch_size', 'sequence_length']);
@@ -92,7 +92,7 @@ function buildDecoder(
   for (let layer = 0; layer < shape.layers; layer++) {
     const path = `/model/layers.${layer}`;
     const first = norm(b, weights, `${path}/input_layernorm`, residual, delta, shape.hidden);
-    const attended = attention(b, shape, layer, first.normed, lengths, product, add);
+    const attended = attention(b, shape, layer, first.normed, lengths, matmul, add);
     const second = norm(
       b,
       weights,
@@ -102,11 +102,11 @@ function buildDecoder(
       shape.hidden,
     );
     residual = second.sum;
-    delta = mlp(b, shape, path, second.normed, product);
+    delta = mlp(b, shape, path, second.normed, matmul);
   }
   const { normed } = norm(b, weights, '/model/norm', residual, delta, shape.hidden);
   const kept = keepsLogits ? lastRows(b, normed) : normed;
-  const logits = product('/lm_head', kept, shape.hidden, shape.vocab, 0.02);
+  const logits = matmul('/lm_head', kept, shape.hidden, shape.vocab, 0.02);
   b.node('Identity', '/logits', [logits], { outputs: ['logits'] });
   b.output('logits', Type.FLOAT, ['batch_size', 'sequence_length', shape.vocab]);
   return b;
@@ -179,14 +179,14 @@ function attention(
   layer: number,
   x: string,
   lengths: readonly string[],
-  product: Product,
+  matmul: Matmul,
   add: AddWeight,
 ): string {
   const { heads, kvHeads, headSize, hidden } = shape;
   const path = `/model/layers.${layer}/attn`;
   const deviation = 1 / Math.sqrt(hidden);
   const project = (name: string, width: number): string => {
-    const projected = product(`${path}/${name}`, x, hidden, width, deviation);
+    const projected = matmul(`${path}/${name}`, x, hidden, width, deviation);
     if (!shape.qkvBias) return projected;
     return b.node('Add', `${path}/${name}/Add`, [
       projected,
@@ -219,7 +219,7 @@ function attention(
     { num_heads: heads, kv_num_heads: kvHeads },
     [`${path}/attended`, ...present],
   );
-  return product(`${path}/o_proj`, attended, heads * headSize, hidden, deviation);
+  return matmul(`${path}/o_proj`, attended, heads * headSize, hidden, deviation);
 }
 
 function mlp(
@@ -227,11 +227,11 @@ function mlp(
   shape: DecoderShape,
   layer: string,
   x: string,
-  product: Product,
+  matmul: Matmul,
 ): string {
   const path = `${layer}/mlp`;
   const project = (name: string, input: string, from: number, to: number): string =>
-    product(`${path}/${name}`, input, from, to, 1 / Math.sqrt(from));
+    matmul(`${path}/${name}`, input, from, to, 1 / Math.sqrt(from));
   const gate = project('gate_proj', x, shape.hidden, shape.mlp);
   const up = project('up_proj', x, shape.hidden, shape.mlp);
   const silu = b.node('Mul', `${path}/silu`, [gate, b.node('Sigmoid', `${path}/sigmoid`, [gate])]);

@@ -3,14 +3,14 @@ import type { ExternalWeights } from './external-weights.js';
 import type { OnnxBuilder } from './onnx-builder.js';
 
 /**
- * How the weights of matrix products are stored: as they are; as ONNX Runtime's dynamic
- * quantization leaves them (8-bit weights, one scale for all activations of a product); or as its
+ * How the weights of matmuls are stored: as they are; as ONNX Runtime's dynamic
+ * quantization leaves them (8-bit weights, one scale for all activations of a matmul); or as its
  * MatMulNBits tool does (4 bits, blocks of 32).
  */
 export type Precision = 'fp32' | 'q8' | 'q4';
 
-/** `x` times a random matrix; returns the product's name. */
-export type Product = (
+/** `x` times a random matrix; returns the matmul's name. */
+export type Matmul = (
   name: string,
   x: string,
   from: number,
@@ -24,11 +24,7 @@ const BLOCK = 32;
 const BYTE_DEVIATION = 256 / Math.sqrt(12);
 const NIBBLE_DEVIATION = 16 / Math.sqrt(12);
 
-export function productsOf(
-  b: OnnxBuilder,
-  weights: ExternalWeights,
-  precision: Precision,
-): Product {
+export function matmulsOf(b: OnnxBuilder, weights: ExternalWeights, precision: Precision): Matmul {
   switch (precision) {
     case 'fp32':
       return (name, x, from, to, deviation) => {
@@ -36,14 +32,14 @@ export function productsOf(
         return b.node('MatMul', name, [x, `${name}.weight`]);
       };
     case 'q8':
-      return dynamicProducts(b, weights);
+      return dynamicMatmuls(b, weights);
     case 'q4':
-      return fourBitProducts(b, weights);
+      return fourBitMatmuls(b, weights);
   }
 }
 
-/** onnxruntime.quantization.quantize_dynamic: products of one input share its quantization. */
-function dynamicProducts(b: OnnxBuilder, weights: ExternalWeights): Product {
+/** onnxruntime.quantization.quantize_dynamic: matmuls of one input share its quantization. */
+function dynamicMatmuls(b: OnnxBuilder, weights: ExternalWeights): Matmul {
   const quantized = new Map<string, readonly [string, string, string]>();
   const quantize = (x: string): readonly [string, string, string] => {
     const known = quantized.get(x);
@@ -75,7 +71,7 @@ function dynamicProducts(b: OnnxBuilder, weights: ExternalWeights): Product {
 }
 
 /** MatMulNBits with accuracy level 4 (int8 activations inside), which is the fastest on a CPU. */
-function fourBitProducts(b: OnnxBuilder, weights: ExternalWeights): Product {
+function fourBitMatmuls(b: OnnxBuilder, weights: ExternalWeights): Matmul {
   return (name, x, from, to, deviation) => {
     const blocks = from / BLOCK;
     b.weights.push(weights.bytes(`${name}.weight_Q4`, [to, blocks, BLOCK / 2], Type.UINT8));

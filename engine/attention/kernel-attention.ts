@@ -1,14 +1,14 @@
 import { OctavoError } from '../errors.js';
 import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
 import { compileKernel } from './kernel/module.js';
-import { DEAD_AFTER_MS, Team } from './kernel/team.js';
+import { DEAD_AFTER_MS, WorkerPool } from './kernel/worker-pool.js';
 import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout, type PageLayout } from './page-layout.js';
 import { type AttentionBatch, type PagedAttention, selectPages } from './paged-attention.js';
 
 /**
- * Work of a call, in multiplications, below which waking a helper costs more than it saves: for 24
- * layers, one sequence of 512 tokens took 1.19 ms without a helper and 1.41 ms with one; one of
+ * Work of a call, in multiplications, below which waking a worker costs more than it saves: for 24
+ * layers, one sequence of 512 tokens took 1.19 ms without a worker and 1.41 ms with one; one of
  * 1,024 tokens took 2.35 and 2.01 ms.
  */
 const ALONE_BELOW = 1_500_000;
@@ -16,7 +16,7 @@ const ALONE_BELOW = 1_500_000;
 export interface KernelOptions {
   /** Maximum bytes of pages in one memory; tests make it small. */
   readonly maxMemoryBytes?: number;
-  /** Milliseconds without an answer after which a helper thread counts as dead. */
+  /** Milliseconds without an answer after which a worker thread counts as dead. */
   readonly deadAfterMs?: number;
 }
 
@@ -29,7 +29,7 @@ export class KernelAttention implements PagedAttention {
   readonly #config: PagedAttentionConfig;
   readonly #layout: PageLayout;
   /** For tests, which end its threads. */
-  readonly team: Team | null;
+  readonly workerPool: WorkerPool | null;
   #batch: AttentionBatch | null = null;
 
   /** @throws OctavoError `model_unsupported`, `usage` for sizes that the kernel does not support */
@@ -45,20 +45,20 @@ export class KernelAttention implements PagedAttention {
       options.maxMemoryBytes ?? MAX_PAGE_BYTES,
     );
     const { memories } = this.pages;
-    const helpers = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
-    this.team =
-      helpers.length > 0
-        ? new Team(
+    const threads = Array.from({ length: config.threads - 1 }, (_, i) => i + 1);
+    this.workerPool =
+      threads.length > 0
+        ? new WorkerPool(
             module,
             memories.map(({ arena }) => arena.memory),
-            helpers.map((thread) => memories.map((memory) => memory.scratch(thread))),
+            threads.map((thread) => memories.map((memory) => memory.scratch(thread))),
             options.deadAfterMs ?? DEAD_AFTER_MS,
           )
         : null;
   }
 
   beginStep(batch: AttentionBatch): void {
-    this.team?.check();
+    this.workerPool?.check();
     this.#batch = batch;
   }
 
@@ -74,15 +74,15 @@ export class KernelAttention implements PagedAttention {
     const selection = selectPages(this.#config.selector, { layer, batch, tables, query });
     const prepared = memory.prepare(layer, batch, query, selection);
     const { output: place, tasks, layerHeader, stepHeader } = prepared;
-    const helped = this.team && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
-    if (helped) this.team.begin(index, layerHeader, stepHeader);
+    const helped = this.workerPool && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
+    if (helped) this.workerPool.begin(index, layerHeader, stepHeader);
     memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));
-    if (helped) this.team.finish();
+    if (helped) this.workerPool.finish();
     output.set(memory.arena.floats(place, output.length));
   }
 
   async dispose(): Promise<void> {
-    await this.team?.dispose();
+    await this.workerPool?.dispose();
   }
 
   #begun(): AttentionBatch {

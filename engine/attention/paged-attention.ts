@@ -146,7 +146,7 @@ export interface PageSelector {
  * read, and reads the context of the step's queries. A layer that reads another layer's pages
  * stores nothing.
  *
- * All calls are synchronous and must come from one thread; an implementation may use helper threads
+ * All calls are synchronous and must come from one thread; an implementation may use worker threads
  * inside a call. Arrays that are passed in are read only during the call.
  */
 export interface PagedAttention {
@@ -171,7 +171,7 @@ export interface PagedAttention {
    * @throws Error when what the selector returns has another length than the layer's block tables
    */
   attend(layer: number, query: Float32Array, output: Float32Array): void;
-  /** Ends helper threads and frees the pages. Idempotent. */
+  /** Ends worker threads and frees the pages. Idempotent. */
   dispose(): Promise<void>;
 }
 

@@ -22,6 +22,6 @@ export interface ModelRunner {
   execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult>;
   /** The last step's time by phase, in milliseconds. */
   readonly timings: RunnerTimings;
-  /** Ends helper threads and sessions. Idempotent. */
+  /** Ends worker threads and sessions. Idempotent. */
   dispose(): Promise<void>;
 }

@@ -12,7 +12,7 @@ import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { keepWholeTables } from './passes/keep-whole-tables.js';
 import { repeatPositions } from './passes/repeat-positions.js';
-import { noteSaturatingProducts } from './passes/saturating-products.js';
+import { noteSaturatingMatmuls } from './passes/saturating-matmuls.js';
 import { scaleRows } from './passes/scale-rows.js';
 import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
@@ -98,7 +98,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   widenFloats(source);
   keepWholeTables(source);
   // Before W8A8 adds its own matmuls, whose weight bits are chosen for this CPU.
-  const saturates = await noteSaturatingProducts(source);
+  const saturates = await noteSaturatingMatmuls(source);
   const found = await findSites(source, { maxLength });
   // Comes first, so that the rows of the LM head are chosen by our input alone.
   const { vocabSize, hiddenSize } = keepSampledRows(source);

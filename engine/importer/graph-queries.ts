@@ -36,7 +36,7 @@ export function constantInts(graph: Graph, name: string | undefined): number[] |
  * Matmuls of com.microsoft with packed weights: the weight's shape does not state the sizes, the
  * attributes K (inputs) and N (outputs) do.
  */
-export const PACKED_PRODUCTS: ReadonlySet<string> = new Set(['MatMulNBits', 'MatMulBnb4']);
+export const PACKED_MATMULS: ReadonlySet<string> = new Set(['MatMulNBits', 'MatMulBnb4']);
 
 /**
  * Adds int64 weights to the graph: sizes, axes and bounds that its nodes read.

@@ -1,5 +1,5 @@
 import { type Graph, intAttribute } from './graph.js';
-import { constantInts, PACKED_PRODUCTS } from './graph-queries.js';
+import { constantInts, PACKED_MATMULS } from './graph-queries.js';
 import type { NodeProto } from './onnx/onnx_pb.js';
 
 /** Operators whose first output has the same last dimension as their first input. */
@@ -41,7 +41,7 @@ export function lastDimension(
   if (steps === 0) return tell(node, onUnknown);
   const of = (name: string): number | undefined => lastDimension(graph, name, onUnknown, steps - 1);
   const { opType, input } = node;
-  if (PACKED_PRODUCTS.has(opType)) return intAttribute(node, 'N', 0) || undefined;
+  if (PACKED_MATMULS.has(opType)) return intAttribute(node, 'N', 0) || undefined;
   switch (opType) {
     case 'MatMul':
     case 'MatMulInteger':

@@ -42,11 +42,11 @@ function expectOneLine({ stderr }: FinishedProcess, pattern: RegExp): void {
   expect(stderr).not.toMatch(/\bat .*:\d+/);
 }
 
-describe('a helper thread of the attention dies', () => {
+describe('a worker thread of the attention dies', () => {
   it('fails what runs with a proper error, restarts once, then ends with 1', {
     timeout: 60_000,
   }, async () => {
-    const preload = new URL('../support/kill-attention-helper.mjs', import.meta.url).href;
+    const preload = new URL('../support/kill-attention-worker.mjs', import.meta.url).href;
     const { child, url } = await startOctavo(['--threads', '2'], {
       NODE_OPTIONS: `--import ${preload}`,
       HELPER_LIFE_MS: '1500',

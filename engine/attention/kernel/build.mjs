@@ -38,4 +38,4 @@ if (error) {
 const dist = here('../../../dist/engine/attention/kernel');
 mkdirSync(`${dist}/build`, { recursive: true });
 cpSync(output, `${dist}/build/attention.wasm`);
-cpSync(here('helper.mjs'), `${dist}/helper.mjs`);
+cpSync(here('worker.mjs'), `${dist}/worker.mjs`);

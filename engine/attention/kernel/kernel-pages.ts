@@ -38,7 +38,7 @@ export class KernelPages extends PartedBlockStore {
     }
     this.#memoryOf = memoryOf;
     this.bytesPerBlock = this.parts(0).reduce((sum, { byteLength }) => sum + byteLength, 0);
-    // Must happen before other threads start: a helper that is just starting may miss that a memory
+    // Must happen before other threads start: a worker that is just starting may miss that a memory
     // grows, and its kernel then treats the new part as out of bounds.
     for (const { arena } of this.memories) arena.reserve(STEP_RESERVE_BYTES);
   }

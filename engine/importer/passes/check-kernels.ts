@@ -27,7 +27,7 @@ function prepackedReason(node: NodeProto, attribute: string): string | null {
 }
 
 function expertsReason(node: NodeProto, thirdWeight: number): string | null {
-  if (node.input[thirdWeight]) return `experts of three products (${node.input[thirdWeight]})`;
+  if (node.input[thirdWeight]) return `experts of three matmuls (${node.input[thirdWeight]})`;
   if (intAttribute(node, 'use_sparse_mixer', 0) === 1) return 'SparseMixer routing';
   const activation = node.attribute.find(({ name }) => name === 'activation_type')?.s;
   const prepacked = prepackedReason(node, 'weights_prepacked');

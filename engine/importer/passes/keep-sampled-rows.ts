@@ -1,15 +1,15 @@
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, makeNode, shapeOf } from '../graph.js';
-import { PACKED_PRODUCTS } from '../graph-queries.js';
+import { PACKED_MATMULS } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
-import { beforeSelection } from './select-no-rows.js';
+import { inputOfRowSelection } from './skip-row-selection.js';
 
 /**
  * Matmuls of `[1, T, hidden]` with a weight. (Gemm takes no such input: its rows are the first
  * axis.)
  */
-const PROJECTIONS = new Set(['MatMul', 'MatMulInteger', ...PACKED_PRODUCTS]);
+const PROJECTIONS = new Set(['MatMul', 'MatMulInteger', ...PACKED_MATMULS]);
 /** Operators that may follow the LM head: they work on each element alone. */
 const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Add', 'Tanh', 'Identity']);
 
@@ -30,7 +30,7 @@ export function keepSampledRows(graph: Graph): HeadSizes {
   const head = findHead(graph);
   const reader = readerOf(graph, head);
   const selected = reader.input[0];
-  const input = beforeSelection(graph, selected);
+  const input = inputOfRowSelection(graph, selected);
   if (input !== selected)
     graph.rewrites.push('left out the choice of last tokens before the LM head');
   const kept = `${input}/octavo.sampled`;
@@ -51,16 +51,16 @@ function findHead(graph: Graph): NodeProto {
       const dynamic = node.input.filter((name) => !graph.isConstant(name));
       // A quantized matmul is multiplied by the scale of its activation, which is computed at run
       // time, too.
-      const product = dynamic.length === 1 ? dynamic : dynamic.filter((n) => isInteger(graph, n));
-      if (product.length === 1) {
-        tensor = product[0];
+      const matmul = dynamic.length === 1 ? dynamic : dynamic.filter((n) => isInteger(graph, n));
+      if (matmul.length === 1) {
+        tensor = matmul[0];
         continue;
       }
     }
     throw new OctavoError(
       'model_unsupported',
       `${graph.file}: ${node ? `node ${node.name} (${node.opType})` : 'nothing'} makes the output "${LOGITS}"; expected ` +
-        'a product with a constant weight (the LM head). Export the model with its language-modeling head',
+        'a matmul with a constant weight (the LM head). Export the model with its language-modeling head',
     );
   }
 }
@@ -68,8 +68,8 @@ function findHead(graph: Graph): NodeProto {
 /** The output of an integer matmul, before it is scaled. */
 function isInteger(graph: Graph, tensor: string): boolean {
   const node = graph.producer(tensor);
-  const product = node?.opType === 'Cast' ? graph.producer(node.input[0]) : node;
-  return product?.opType === 'MatMulInteger';
+  const matmul = node?.opType === 'Cast' ? graph.producer(node.input[0]) : node;
+  return matmul?.opType === 'MatMulInteger';
 }
 
 /**
@@ -83,7 +83,7 @@ function readerOf(graph: Graph, head: NodeProto): NodeProto {
 }
 
 function hiddenSize(graph: Graph, head: NodeProto): number | null {
-  if (PACKED_PRODUCTS.has(head.opType)) return intAttribute(head, 'K', 0) || null;
+  if (PACKED_MATMULS.has(head.opType)) return intAttribute(head, 'K', 0) || null;
   return matrixSizes(graph, head.input[1])?.[0] ?? null;
 }
 
@@ -92,7 +92,7 @@ function hiddenSize(graph: Graph, head: NodeProto): number | null {
  * only when the weight does not state the number.
  */
 function vocabSize(graph: Graph, head: NodeProto): number {
-  const columns = PACKED_PRODUCTS.has(head.opType)
+  const columns = PACKED_MATMULS.has(head.opType)
     ? intAttribute(head, 'N', 0)
     : matrixSizes(graph, head.input[1])?.[1];
   const size = columns || (shapeOf(graph.outputs.get(LOGITS))?.at(-1) ?? 0);

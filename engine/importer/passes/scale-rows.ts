@@ -17,29 +17,29 @@ import { RowQuantizer } from '../quantize/row-quantizer.js';
  */
 export function scaleRows(graph: Graph): void {
   const readers = readersOf(graph);
-  const products = graph.nodes.flatMap((node) => asProduct(graph, readers, node) ?? []);
-  if (products.length === 0) return;
+  const matmuls = graph.nodes.flatMap((node) => asMatmul(graph, readers, node) ?? []);
+  if (matmuls.length === 0) return;
   const quantizer = new RowQuantizer(graph);
   const made: NodeProto[] = [];
-  for (const { activation, name, weight, bias, output } of products) {
+  for (const { activation, name, weight, bias, output } of matmuls) {
     const rows = quantizer.quantize(activation, Type.FLOAT, made);
     const [unscaled, scaled] = [`${output}/octavo.unscaled`, `${output}/octavo.scaled`];
-    made.push(quantizer.product(name, rows, weight, unscaled));
+    made.push(quantizer.matmul(name, rows, weight, unscaled));
     made.push(
       makeNode('Mul', `${name}/scaled`, [unscaled, rows.column], [bias === '' ? output : scaled]),
     );
     if (bias !== '') made.push(makeNode('Add', `${name}/biased`, [scaled, bias], [output]));
   }
   graph.replaceNodes(
-    products.flatMap(({ nodes }) => nodes),
+    matmuls.flatMap(({ nodes }) => nodes),
     made,
   );
   graph.rewrites.push(
-    `gave each token a scale of its own in ${products.length} products of 8 bits, instead of one for a whole step`,
+    `gave each token a scale of its own in ${matmuls.length} matmuls of 8 bits, instead of one for a whole step`,
   );
 }
 
-interface IntegerProduct {
+interface IntegerMatmul {
   readonly nodes: readonly NodeProto[];
   readonly name: string;
   readonly activation: string;
@@ -55,7 +55,7 @@ interface IntegerProduct {
 
 type Readers = ReadonlyMap<string, readonly NodeProto[]>;
 
-function asProduct(graph: Graph, readers: Readers, node: NodeProto): IntegerProduct | undefined {
+function asMatmul(graph: Graph, readers: Readers, node: NodeProto): IntegerMatmul | undefined {
   if (node.domain === MICROSOFT && node.opType === 'DynamicQuantizeMatMul') {
     const [activation, values, scales, zeroPoints = '', bias = ''] = node.input;
     const weight = { values, scales, zeroPoints };

@@ -1,5 +1,5 @@
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
-import { PACKED_PRODUCTS } from '../graph-queries.js';
+import { PACKED_MATMULS } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
@@ -74,7 +74,7 @@ export class ActivationShapes {
         ? [1, STEP_LENGTH, Number(table.dims[1])]
         : undefined;
     }
-    if (node.opType === 'MatMul' || PACKED_PRODUCTS.has(node.opType)) {
+    if (node.opType === 'MatMul' || PACKED_MATMULS.has(node.opType)) {
       const rows = this.#known.get(first);
       const weight = graph.weight(second)?.dims;
       const width = node.opType === 'MatMul' ? weight?.at(-1) : intAttribute(node, 'N', 0);

@@ -6,8 +6,8 @@ import {
 } from '../../attention/paged-attention.js';
 import { ReferenceAttention } from '../../attention/reference-attention.js';
 import type { HeadLayout, SiteCandidate } from '../site-candidate.js';
-import type { Sizes } from './near-run.js';
 import type { ProbeStep } from './probe.js';
+import type { Sizes } from './short-run.js';
 
 /** Exporters fold scales in different ways, and float32 sums differ in order. */
 const TOLERANCE = 1e-3;

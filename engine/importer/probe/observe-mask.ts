@@ -1,8 +1,8 @@
 import { Tensor } from 'onnxruntime-node';
 import type { SiteCandidate } from '../site-candidate.js';
 import { classifyMask, type MaskRows, type ObservedMask } from './classify-mask.js';
-import type { Near, Sizes } from './near-run.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
+import type { ShortRun, Sizes } from './short-run.js';
 
 /** Covers the windows of known models, 32768 at most, and still takes no time. */
 const FARTHEST = 32_768 + 64;
@@ -16,7 +16,7 @@ export async function observeMask(
   probe: Probe,
   site: SiteCandidate,
   sizes: Sizes,
-  near: Near,
+  shortRun: ShortRun,
   maxLength: number,
 ): Promise<ObservedMask | string> {
   const { mask, guards } = site;
@@ -24,13 +24,13 @@ export async function observeMask(
   if (!mask && conditions.length > 0) return 'it zeroes rows of its output, but masks nothing';
   if (!mask) return { slidingWindow: 0, alibiSlopes: null };
   // At three lengths: a chunked mask would look like a window at one of them.
-  const [{ past: short, length }] = near.steps;
+  const [{ past: short, length }] = shortRun.steps;
   const farthest = Math.min(maxLength, FARTHEST);
   const places = [short, Math.floor(farthest * 0.6), farthest - length];
   const steps = places.map((past) => ({ past: Math.max(short, past), length }));
-  const scoreDims = mask.scores ? (near.results[0].get(mask.scores)?.dims ?? []) : [];
+  const scoreDims = mask.scores ? (shortRun.results[0].get(mask.scores)?.dims ?? []) : [];
   const feeds = (step: ProbeStep): Map<string, Tensor> => {
-    const given = new Map(near.shapes.map((name) => [name, extrapolate(near, name, step)]));
+    const given = new Map(shortRun.shapes.map((name) => [name, extrapolate(shortRun, name, step)]));
     if (mask.scores) {
       const dims = [...scoreDims.slice(0, -1), step.past + step.length];
       given.set(
@@ -42,7 +42,7 @@ export async function observeMask(
   };
   const results = await probe.run([mask.tensor, ...conditions], steps, feeds);
   for (const name of conditions) {
-    const seen = [...near.results, ...results].map((result) => result.get(name)?.data);
+    const seen = [...shortRun.results, ...results].map((result) => result.get(name)?.data);
     if (!seen.every((flags) => flags instanceof Uint8Array && !flags.includes(1)))
       return `it zeroes rows that see keys, where ${name} says so`;
   }
@@ -60,7 +60,7 @@ export async function observeMask(
 
 /** Extrapolates a shape to a longer past: each size grows linearly with the past, or not at all. */
 function extrapolate(
-  { steps: [short, longer], results }: Near,
+  { steps: [short, longer], results }: ShortRun,
   name: string,
   { past }: ProbeStep,
 ): Tensor {

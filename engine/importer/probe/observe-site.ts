@@ -5,7 +5,7 @@ import { type Graph, shapeOf } from '../graph.js';
 import type { Factor, SiteCandidate } from '../site-candidate.js';
 import { readFloats } from '../tensor-data.js';
 import { compareSite } from './compare-site.js';
-import { type Near, runNear, type Sizes } from './near-run.js';
+import { type ShortRun, runShort, type Sizes } from './short-run.js';
 import { observeMask } from './observe-mask.js';
 import type { Probe } from './probe.js';
 
@@ -38,33 +38,33 @@ export async function observeSite(
   const sizes = cacheSizes(graph, site);
   const { numHeads, numKvHeads, keySize, valueSize } = sizes;
   try {
-    const near = await runNear(probe, site, sizes);
-    const mask = await observeMask(probe, site, sizes, near, maxLength);
+    const shortRun = await runShort(probe, site, sizes);
+    const mask = await observeMask(probe, site, sizes, shortRun, maxLength);
     if (typeof mask === 'string') throw new Error(mask);
     const shape: AttentionShape = {
       numHeads,
       numKvHeads,
       headSize: Math.max(keySize, valueSize),
       ...mask,
-      scale: (site.scale ?? 1 / Math.sqrt(keySize)) * product(graph, site.factors, near),
+      scale: (site.scale ?? 1 / Math.sqrt(keySize)) * product(graph, site.factors, shortRun),
       softcap: 0,
       sinks: null,
       rotary: null,
     };
     const cap =
-      site.softcap || (site.capFactors.length > 0 ? product(graph, site.capFactors, near) : 0);
+      site.softcap || (site.capFactors.length > 0 ? product(graph, site.capFactors, shortRun) : 0);
     // softcap * tanh(x / softcap): the division is one of the factors before the tanh.
     const described =
       site.capFactors.length > 0
         ? { ...shape, softcap: cap, scale: shape.scale * cap }
         : { ...shape, softcap: cap };
-    for (const [index, step] of near.steps.entries()) {
-      compareSite(site, described, sizes, step, near.given[index], near.results[index]);
+    for (const [index, step] of shortRun.steps.entries()) {
+      compareSite(site, described, sizes, step, shortRun.given[index], shortRun.results[index]);
     }
     return {
       shape: described,
       sizes,
-      outputRank: near.results[0].get(site.output)?.dims.length ?? 0,
+      outputRank: shortRun.results[0].get(site.output)?.dims.length ?? 0,
     };
   } catch (cause) {
     if (cause instanceof OctavoError) throw cause;
@@ -95,7 +95,7 @@ function cacheSizes(
   );
 }
 
-function product(graph: Graph, factors: readonly Factor[], { results }: Near): number {
+function product(graph: Graph, factors: readonly Factor[], { results }: ShortRun): number {
   return factors.reduce((all, { tensor, divides }) => {
     const weight = graph.weight(tensor);
     const values = weight ? readFloats(weight, graph.file) : results[0].get(tensor)?.data;

@@ -3,16 +3,16 @@ import type { Graph } from '../graph.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
-import type { Embedding, Product, QuantizePlan, WeightSource } from './find-products.js';
+import type { Embedding, Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
 import { NBitsMatrix } from './nbits-matrix.js';
 import type { WeightBits } from './quantization.js';
+import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
 import {
   NotFiniteError,
   type QuantizedMatrix,
   quantizeColumns,
   quantizeRows,
 } from './quantize-matrix.js';
-import { quantizeProducts, type WeightTensors } from './quantize-products.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
@@ -70,25 +70,25 @@ class Conversion {
   }
 
   async run(plan: QuantizePlan): Promise<void> {
-    const matrices = plan.products.map((product) => this.#open(product.source));
+    const matrices = plan.matmuls.map((matmul) => this.#open(matmul.source));
     // Columns are read twice: for their largest magnitudes, and for their values.
-    for (const [index, { source }] of plan.products.entries()) {
+    for (const [index, { source }] of plan.matmuls.entries()) {
       this.#total += matrices[index].bytes * (hasRowChannels(source) ? 1 : 2);
     }
     for (const { tensor } of plan.embeddings) this.#total += byteLength(tensor);
-    const tensors = new Map<Product | Embedding, WeightTensors>();
-    for (const [index, product] of plan.products.entries()) {
-      tensors.set(product, await this.#product(product, matrices[index]));
+    const tensors = new Map<Matmul | Embedding, WeightTensors>();
+    for (const [index, matmul] of plan.matmuls.entries()) {
+      tensors.set(matmul, await this.#matmul(matmul, matrices[index]));
     }
     for (const embedding of plan.embeddings) {
       tensors.set(embedding, await this.#embedding(embedding));
     }
-    quantizeProducts(this.#graph, plan, tensors);
+    quantizeMatmuls(this.#graph, plan, tensors);
     await this.#copyRest(new Set([...tensors.values()].flatMap((t) => [t.values, t.scales])));
   }
 
-  async #product(product: Product, matrix: StoredMatrix): Promise<WeightTensors> {
-    const { source, inputs, outputs, node } = product;
+  async #matmul(matmul: Matmul, matrix: StoredMatrix): Promise<WeightTensors> {
+    const { source, inputs, outputs, node } = matmul;
     const weight = source.kind === 'dense' ? source.tensor.name : source.packed.name;
     const name = `${weight}/octavo.w8a8${hasRowChannels(source) ? '.turned' : ''}`;
     const known = this.#written.get(name);

@@ -27,7 +27,7 @@ export const EXACT_SUMS = { x64quantprecision: '1' } as const;
  * Computes `[rows, 128] x [128, 64]` for each number of rows, with all activations at 255 (zero
  * point 128) and all weights at `weight`.
  */
-export type ProductProbe = (weight: number, rows: readonly number[]) => Promise<Float32Array[]>;
+export type MatmulProbe = (weight: number, rows: readonly number[]) => Promise<Float32Array[]>;
 
 /**
  * The number of bits up to which weights give exact matmuls on this machine; null when even 7 are
@@ -39,7 +39,7 @@ export type ProductProbe = (weight: number, rows: readonly number[]) => Promise<
  * which of them ONNX Runtime uses, so the largest products are computed once instead.
  */
 export async function exactWeightBits(
-  probe: ProductProbe = (weight, rows) => runProducts(weight, rows),
+  probe: MatmulProbe = (weight, rows) => runMatmuls(weight, rows),
 ): Promise<WeightBits | null> {
   for (const bits of [8, 7] as const) {
     const largest = LARGEST_WEIGHT[bits];
@@ -48,14 +48,14 @@ export async function exactWeightBits(
   return null;
 }
 
-async function isExact(probe: ProductProbe, weight: number): Promise<boolean> {
+async function isExact(probe: MatmulProbe, weight: number): Promise<boolean> {
   const expected = (255 - 128) * weight * INPUTS;
-  const products = await probe(weight, ROWS);
-  return products.every((product) => product.every((value) => value === expected));
+  const outputs = await probe(weight, ROWS);
+  return outputs.every((output) => output.every((value) => value === expected));
 }
 
 /** @param options session options */
-export async function runProducts(
+export async function runMatmuls(
   weight: number,
   rows: readonly number[],
   options: Readonly<Record<string, string>> = {},
@@ -66,18 +66,18 @@ export async function runProducts(
     interOpNumThreads: 1,
     extra: { session: options },
   });
-  const products: Float32Array[] = [];
+  const outputs: Float32Array[] = [];
   for (const count of rows) {
     const x = new Tensor('uint8', new Uint8Array(count * INPUTS).fill(255), [1, count, INPUTS]);
     const { y } = await session.run({ x });
-    products.push(y.data as Float32Array);
+    outputs.push(y.data as Float32Array);
   }
   await session.release();
-  return products;
+  return outputs;
 }
 
 function productModel(weight: number): Uint8Array {
-  const node = makeNode('MatMulIntegerToFloat', 'product', ['x', 'w', 'one', 'one', 'zero'], ['y']);
+  const node = makeNode('MatMulIntegerToFloat', 'matmul', ['x', 'w', 'one', 'one', 'zero'], ['y']);
   node.domain = MICROSOFT;
   const scalar = { dims: [] as bigint[] };
   const model = create(ModelProtoSchema, {

@@ -9,11 +9,11 @@ import { byteLength, externalRange, isExternal } from '../tensor-data.js';
 import { liveParts, writeModel } from '../write-model.js';
 import { type ConversionProgress, convertWeights } from './convert-weights.js';
 import { exactWeightBits } from './exact-weight-bits.js';
-import { planQuantization, type QuantizePlan } from './find-products.js';
+import { planQuantization, type QuantizePlan } from './find-matmuls.js';
 import { type CachedModel, ModelCache, writeDurably } from './model-cache.js';
 import type { QuantizeScope, WeightBits } from './quantization.js';
 import { TensorBytes } from './stored-matrix.js';
-import { isTied } from './tied-table.js';
+import { isTied } from './tied-embeddings.js';
 import { WeightsFile } from './weights-file.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
@@ -84,11 +84,11 @@ async function addTo(
   bits: WeightBits,
 ): Promise<CachedModel> {
   const plan = planOf(graph, options);
-  if (plan.products.length === 0) {
+  if (plan.matmuls.length === 0) {
     const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
     throw new OctavoError(
       'model_unsupported',
-      `${graph.file}: --quantize w8a8 finds no product with a constant weight to quantize` +
+      `${graph.file}: --quantize w8a8 finds no matmul with a constant weight to quantize` +
         (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
     );
   }
@@ -110,12 +110,12 @@ async function addTo(
 
 /** Describes for users what is quantized, and what is not. */
 function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
-  const { products, embeddings, left } = plan;
-  const activations = new Set(products.map(({ activation }) => activation)).size;
-  const weights = products.reduce((n, { inputs, outputs }) => n + inputs * outputs, 0);
+  const { matmuls, embeddings, left } = plan;
+  const activations = new Set(matmuls.map(({ activation }) => activation)).size;
+  const weights = matmuls.reduce((n, { inputs, outputs }) => n + inputs * outputs, 0);
   const sevenBits = bits === 8 ? '' : ' (with 8, the sums of this CPU would saturate)';
   const lines = [
-    `w8a8: ${products.length} products of ${activations} activations, ${(weights / 1e6).toFixed(1)} million weights in ${bits} bits${sevenBits}`,
+    `w8a8: ${matmuls.length} matmuls of ${activations} activations, ${(weights / 1e6).toFixed(1)} million weights in ${bits} bits${sevenBits}`,
   ];
   for (const { node } of embeddings)
     lines.push(`w8a8: embedding ${node.name}, tied to the LM head`);
@@ -131,10 +131,10 @@ function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
 }
 
 /** Approximate size in bytes: one for each quantized weight, and all other weights unchanged. */
-function sizeAfter(graph: Graph, { products, embeddings }: QuantizePlan): number {
+function sizeAfter(graph: Graph, { matmuls, embeddings }: QuantizePlan): number {
   const replaced = new Set<TensorProto>(embeddings.map(({ tensor }) => tensor));
   let bytes = embeddings.reduce((n, { tensor }) => n + byteLength(tensor) / 4, 0);
-  for (const { source, inputs, outputs } of products) {
+  for (const { source, inputs, outputs } of matmuls) {
     replaced.add(source.kind === 'dense' ? source.tensor : source.packed);
     bytes += inputs * outputs;
   }

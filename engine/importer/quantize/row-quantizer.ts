@@ -98,7 +98,7 @@ export class RowQuantizer {
   }
 
   /** A matmul of quantized rows, before their scales are applied: float32 `[..., T, outputs]`. */
-  product(
+  matmul(
     name: string,
     { values }: QuantizedRows,
     weight: { readonly values: string; readonly scales: string; readonly zeroPoints?: string },

@@ -1,7 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import { type Graph, intAttribute } from '../graph.js';
-import { PACKED_PRODUCTS } from '../graph-queries.js';
+import { PACKED_MATMULS } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { Factor, SiteCandidate } from '../site-candidate.js';
 import type { CacheFlow, JoinedCache } from './cache-flow.js';
@@ -15,7 +15,7 @@ const FORM = 'decomposed';
  * what they do.
  */
 const ON_SCORES = new Set(['Add', 'Sub', 'Where', 'Max', 'Clip', 'Reshape', 'Cast', 'Identity']);
-const PRODUCTS = new Set(['MatMul', 'Gemm', 'MatMulInteger', ...PACKED_PRODUCTS]);
+const MATMULS = new Set(['MatMul', 'Gemm', 'MatMulInteger', ...PACKED_MATMULS]);
 /** Operators that may be between the softmax and the values. */
 const ON_WEIGHTS = new Set(['Cast', 'Identity', 'Dropout', 'Reshape', 'Where', 'IsNaN']);
 
@@ -44,7 +44,7 @@ function reachesCache(graph: Graph, flow: CacheFlow, softmax: NodeProto): boolea
     if (flow.joins(name)) return true;
     const node = graph.producer(name);
     if (!node || node.opType === 'Shape' || graph.isConstant(name)) continue;
-    const isProjection = PRODUCTS.has(node.opType) && graph.isConstant(node.input[1]);
+    const isProjection = MATMULS.has(node.opType) && graph.isConstant(node.input[1]);
     if (isProjection) continue;
     // A Set may grow while it is iterated.
     for (const input of node.input) open.add(input);
@@ -58,19 +58,19 @@ function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandi
     throw unsupported(graph, softmax, `its axis is ${axis}; expected the last`);
   }
   const scores = walkScores(graph, flow, softmax);
-  const product = walkWeights(graph, flow, softmax);
-  const values = flow.cacheBehind(product.input[1]);
+  const matmul = walkWeights(graph, flow, softmax);
+  const values = flow.cacheBehind(matmul.input[1]);
   if (!values) {
     throw unsupported(
       graph,
-      product,
-      `expected Concat(past values, new values), repeated for a group of heads, as its second input ${product.input[1]}`,
+      matmul,
+      `expected Concat(past values, new values), repeated for a group of heads, as its second input ${matmul.input[1]}`,
     );
   }
   return {
     form: FORM,
-    node: product,
-    numHeads: headCount(graph, flow, product.output[0], values.past),
+    node: matmul,
+    numHeads: headCount(graph, flow, matmul.output[0], values.past),
     query: scores.query,
     queryLayout: 'heads',
     key: scores.keys.fresh,
@@ -80,14 +80,14 @@ function candidate(graph: Graph, flow: CacheFlow, softmax: NodeProto): SiteCandi
     pastValue: values.past,
     joined: { key: scores.keys.joined, value: values.joined },
     reads: null,
-    output: product.output[0],
+    output: matmul.output[0],
     outputLayout: 'heads',
     scale: 1,
     softcap: 0,
     factors: scores.factors,
     capFactors: scores.capFactors,
     mask: { tensor: softmax.input[0], scores: scores.tensor, causal: false },
-    guards: guardsBehind(graph, flow, product.output[0]),
+    guards: guardsBehind(graph, flow, matmul.output[0]),
   };
 }
 
@@ -130,24 +130,24 @@ function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
       );
     }
   }
-  const product = graph.producer(tensor) as NodeProto;
-  const keys = flow.cacheBehind(product.input[1], (node, factor) =>
+  const matmul = graph.producer(tensor) as NodeProto;
+  const keys = flow.cacheBehind(matmul.input[1], (node, factor) =>
     factors.push({ tensor: factor, divides: node.opType === 'Div' }),
   );
   if (!keys) {
     throw unsupported(
       graph,
-      product,
-      `expected Concat(past keys, new keys), transposed, as its second input ${product.input[1]}`,
+      matmul,
+      `expected Concat(past keys, new keys), transposed, as its second input ${matmul.input[1]}`,
     );
   }
-  const query = withoutFactors(graph, flow, product.input[0], factors);
+  const query = withoutFactors(graph, flow, matmul.input[0], factors);
   return { tensor, query, keys, factors, capFactors };
 }
 
 /** The input of a node through which the scores come. */
 function scoreInput(graph: Graph, node: NodeProto): string {
-  const through = node.input.filter((name) => comesFromProduct(graph, name));
+  const through = node.input.filter((name) => comesFromMatmul(graph, name));
   if (through.length === 1) return through[0];
   const sinks = through.some((name) => joinsScores(graph, name))
     ? ', and its scores are joined with other logits, as attention sinks are written out (they are supported as head_sink of GroupQueryAttention)'
@@ -155,17 +155,17 @@ function scoreInput(graph: Graph, node: NodeProto): string {
   throw unsupported(
     graph,
     node,
-    `${through.length} of its inputs come from products with keys; expected one${sinks}`,
+    `${through.length} of its inputs come from matmuls with keys; expected one${sinks}`,
   );
 }
 
 /** True for a Concat of scores with something else, on the way to a tensor. */
 function joinsScores(graph: Graph, tensor: string): boolean {
   const node = graph.producer(tensor);
-  return node?.opType === 'Concat' && node.input.some((name) => comesFromProduct(graph, name));
+  return node?.opType === 'Concat' && node.input.some((name) => comesFromMatmul(graph, name));
 }
 
-function comesFromProduct(graph: Graph, tensor: string): boolean {
+function comesFromMatmul(graph: Graph, tensor: string): boolean {
   const open = new Set([tensor]);
   for (const name of open) {
     const node = graph.producer(name);
@@ -191,10 +191,10 @@ function withoutFactors(graph: Graph, flow: CacheFlow, query: string, factors: F
 /** Walks from the softmax to the matmul with the values. */
 function walkWeights(graph: Graph, flow: CacheFlow, softmax: NodeProto): NodeProto {
   const open = new Set([softmax.output[0]]);
-  const products = new Set<NodeProto>();
+  const matmuls = new Set<NodeProto>();
   for (const name of open) {
     for (const node of flow.consumers(name)) {
-      if (node.opType === 'MatMul') products.add(node);
+      if (node.opType === 'MatMul') matmuls.add(node);
       else if (node.opType === 'Shape') continue;
       else if (ON_WEIGHTS.has(node.opType)) open.add(node.output[0]);
       else {
@@ -206,12 +206,12 @@ function walkWeights(graph: Graph, flow: CacheFlow, softmax: NodeProto): NodePro
       }
     }
   }
-  const [product] = products;
-  if (products.size === 1) return product;
+  const [matmul] = matmuls;
+  if (matmuls.size === 1) return matmul;
   throw unsupported(
     graph,
     softmax,
-    `${products.size} products read its weights; expected one, with the values`,
+    `${matmuls.size} matmuls read its weights; expected one, with the values`,
   );
 }
 

@@ -1,6 +1,6 @@
 import { OctavoError } from '../../errors.js';
 import { type Graph, intAttribute, shapeOf } from '../graph.js';
-import { PACKED_PRODUCTS } from '../graph-queries.js';
+import { PACKED_MATMULS } from '../graph-queries.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { CacheFlow } from './cache-flow.js';
 
@@ -46,6 +46,6 @@ function rowsOf(graph: Graph, node: NodeProto, input: string): number {
     case 'Gemm':
       return dims?.[intAttribute(node, 'transB', 0) === 1 ? 1 : 0] ?? 0;
     default:
-      return PACKED_PRODUCTS.has(node.opType) ? intAttribute(node, 'K', 0) : 0;
+      return PACKED_MATMULS.has(node.opType) ? intAttribute(node, 'K', 0) : 0;
   }
 }

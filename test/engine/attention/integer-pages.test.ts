@@ -9,7 +9,7 @@ import { ReferenceAttention } from '../../../engine/attention/reference-attentio
 import { numbers } from '../../support/attention-cases.js';
 
 // Sums of 32 bits must hold whatever a model computes: the bounds in
-// kernel/assembly/integer-products.ts, at their edges.
+// kernel/assembly/integer-matmuls.ts, at their edges.
 
 interface Tensors {
   readonly query: Float32Array;

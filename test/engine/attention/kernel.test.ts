@@ -244,28 +244,28 @@ describe('the kernel', () => {
     );
   });
 
-  it('says that a helper thread is lost, and hangs on nothing', async () => {
+  it('says that a worker thread is lost, and hangs on nothing', async () => {
     const config = { ...CONFIG, threads: 2 };
     const testCase = prefill(config, [200]);
     const kernel = poisonedKernel(config, { deadAfterMs: 1500 });
     run(kernel, testCase);
-    const [helper] = kernel.team?.workers ?? [];
+    const [worker] = kernel.workerPool?.workers ?? [];
     // Its end is not known yet when the next call begins: the wait for it is bounded.
-    void helper.terminate();
+    void worker.terminate();
     expect(() => run(kernel, testCase)).toThrow(
-      /helper thread is lost: it did not answer for 1500 ms/,
+      /worker thread is lost: it did not answer for 1500 ms/,
     );
-    expect(() => run(kernel, testCase)).toThrow(/helper thread is lost/);
+    expect(() => run(kernel, testCase)).toThrow(/worker thread is lost/);
     await kernel.dispose();
 
     const other = poisonedKernel(config);
     run(other, testCase);
-    await other.team?.workers[0].terminate();
-    expect(() => run(other, testCase)).toThrow(/helper thread is lost: it ended with code 1/);
+    await other.workerPool?.workers[0].terminate();
+    expect(() => run(other, testCase)).toThrow(/worker thread is lost: it ended with code 1/);
     await other.dispose();
 
     const disposed = poisonedKernel(config);
     await disposed.dispose();
-    expect(() => run(disposed, testCase)).toThrow(/helper thread is lost: the team was disposed/);
+    expect(() => run(disposed, testCase)).toThrow(/worker thread is lost: the pool was disposed/);
   });
 });

@@ -39,13 +39,13 @@ describe('a node that ONNX Runtime cannot run on the CPU', () => {
       { k: 2, quant_type: 'nvfp4' },
       'experts in the format nvfp4',
     ],
-    ['MoE', ['w', 'w', '', 'w', '', 'w'], { k: 2 }, 'experts of three products'],
+    ['MoE', ['w', 'w', '', 'w', '', 'w'], { k: 2 }, 'experts of three matmuls'],
     ['MoE', ['w', 'w', '', 'w'], { k: 2, use_sparse_mixer: 1 }, 'SparseMixer routing'],
     [
       'QMoE',
       ['w', 'w', 'w', '', 'w', 'w', '', 'w', 'w'],
       { k: 2, activation_type: 'silu' },
-      'experts of three products',
+      'experts of three matmuls',
     ],
     [
       'QMoE',

@@ -46,7 +46,7 @@ class Layer {
     return this.producer(this.softmax.input[0]);
   }
 
-  get product(): NodeProto {
+  get matmul(): NodeProto {
     return this.producer(this.masked.input[0]);
   }
 
@@ -73,8 +73,8 @@ class Layer {
 describe('decomposed attention that is not what it seems', () => {
   it('is refused without a mask: later tokens are seen', async () => {
     const { kind, message } = await failure(
-      changed(({ softmax, product }) => {
-        softmax.input[0] = product.output[0];
+      changed(({ softmax, matmul }) => {
+        softmax.input[0] = matmul.output[0];
       }),
     );
     expect(kind).toBe('model_unsupported');
@@ -97,7 +97,7 @@ describe('decomposed attention that is not what it seems', () => {
     );
     const weights = await failure(
       changed((layer) => {
-        layer.insert(layer.producer(layer.product.input[1]), 0, 'Neg');
+        layer.insert(layer.producer(layer.matmul.input[1]), 0, 'Neg');
       }),
     );
     expect(weights.message).toMatch(

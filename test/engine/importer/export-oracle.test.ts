@@ -81,7 +81,7 @@ describe('an export that is not exactly PyTorch computes what its uncut graph do
     },
   );
 
-  it('the same for WebGPU, where products round activations to 8 bits', async () => {
+  it('the same for WebGPU, where matmuls round activations to 8 bits', async () => {
     const runner = await ExportRunner.load(exportDir('genai-0.18-int4-webgpu', 'qwen3'));
     onTestFinished(() => runner.dispose());
     const { prompts, logits } = readGolden('qwen3-int4');

@@ -152,7 +152,7 @@ describe('a graph that cannot run as one row of tokens', () => {
     expect(message).toContain('node choice (If)');
   });
 
-  it('is refused when its LM head is not a product of [1, T, hidden]', async () => {
+  it('is refused when its LM head is not a matmul of [1, T, hidden]', async () => {
     const b = tinyDecoder();
     const head = nodeOf(b, 'head');
     head.opType = 'Gemm';

@@ -57,7 +57,7 @@ describe("a directory's variants", () => {
     const quantized = await importModel({ modelDir: QWEN, dtype: 'q8', maxLength: 256 });
     const text = formatReport(quantized);
     expect(text).toMatch(/chosen +onnx\/model_quantized\.onnx \(q8\) by --dtype q8/);
-    expect(text).toContain('gave each token a scale of its own in 15 products of 8 bits');
+    expect(text).toContain('gave each token a scale of its own in 15 matmuls of 8 bits');
     const merged = await importModel({ modelDir: QWEN, dtype: 'fp32', maxLength: 256 });
     expect(formatReport(merged)).toContain('took the branch with a past of the merged decoder');
   });

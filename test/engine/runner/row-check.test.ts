@@ -36,7 +36,7 @@ function beforeQueries(insert: (b: OnnxBuilder, from: string) => string): OnnxBu
 
 const keep = (keepdims: number) => ({ attributes: { keepdims } });
 
-describe('products of 8 bits that an export brings along', () => {
+describe('matmuls of 8 bits that an export brings along', () => {
   it.each([
     ['qwen2', 'q8'],
     ['gpt2', 'q8'],
@@ -135,7 +135,7 @@ describe('a graph that lets a sequence feel its neighbors', () => {
       'node first (ReduceMin) reads position_ids of all sequences',
     ],
     [
-      'integers with one scale for all, read in another way than products do',
+      'integers with one scale for all, read in another way than matmuls do',
       (b, from) => {
         const outputs = ['quantized', 'quantized/scale', 'quantized/zero'];
         b.node('DynamicQuantizeLinear', 'quantize', [from], { outputs });

@@ -1,7 +1,7 @@
 import { FORMAT_INT16 } from './layout';
 import { first, horizontalMax, horizontalSum, roundToInt } from './math';
 
-// Quantizes float32 rows to the integers that integer-products.ts multiplies; it explains the
+// Quantizes float32 rows to the integers that integer-matmuls.ts multiplies; it explains the
 // bounds.
 
 /** Euclidean norm of a row of Q, and of a row of K in int16 pages. */

@@ -1,6 +1,6 @@
 import { widenFloats, widenIntegers } from './formats';
-import { accumulateFloats, scoreFloats } from './float-products';
-import { accumulateIntegers, scoreIntegers } from './integer-products';
+import { accumulateFloats, scoreFloats } from './float-matmuls';
+import { accumulateIntegers, scoreIntegers } from './integer-matmuls';
 import { LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_KEY_PAGES, LAYER_KEY_SCALES, LAYER_VALUE_PAGES } from './layout';
 import { addressOf, pageOf, pageSize, scalesOf } from './pages';
 

@@ -2,8 +2,8 @@ import { expect, it } from 'vitest';
 import {
   EXACT_SUMS,
   exactWeightBits,
-  type ProductProbe,
-  runProducts,
+  type MatmulProbe,
+  runMatmuls,
 } from '../../../../engine/importer/quantize/exact-weight-bits.js';
 
 const INPUTS = 128;
@@ -13,7 +13,7 @@ const OUTPUTS = 64;
  * A CPU that adds `pair` neighboring products, clamped to [-limit, limit]: vpmaddubsw is a pair in
  * 16 bits.
  */
-function cpu(limit: number, brokenFrom = 1): ProductProbe {
+function cpu(limit: number, brokenFrom = 1): MatmulProbe {
   return (weight, rows) =>
     Promise.resolve(
       rows.map((count) => {
@@ -46,5 +46,5 @@ it('finds some width that works on this machine', async () => {
 });
 
 it('finds 8 bits on any machine whose ONNX Runtime is told to be exact', async () => {
-  expect(await exactWeightBits((weight, rows) => runProducts(weight, rows, EXACT_SUMS))).toBe(8);
+  expect(await exactWeightBits((weight, rows) => runMatmuls(weight, rows, EXACT_SUMS))).toBe(8);
 });

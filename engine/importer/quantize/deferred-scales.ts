@@ -1,7 +1,7 @@
 import type { Graph } from '../graph.js';
 import { readersOf } from '../graph-queries.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import type { Product } from './find-products.js';
+import type { Matmul } from './find-matmuls.js';
 
 /**
  * Finds matmuls whose row scales can be applied later: the result is only multiplied, element by
@@ -14,32 +14,32 @@ import type { Product } from './find-products.js';
  *
  * @returns the matmul whose scale is deferred, by the name of the activation that carries it
  */
-export function carriedScales(
+export function deferredScales(
   graph: Graph,
-  products: readonly Product[],
-): ReadonlyMap<string, Product> {
+  matmuls: readonly Matmul[],
+): ReadonlyMap<string, Matmul> {
   const readers = readersOf(graph);
-  const byNode = new Map(products.map((product) => [product.node, product]));
+  const byNode = new Map(matmuls.map((matmul) => [matmul.node, matmul]));
   const onlyReader = (tensor: string): NodeProto | undefined => {
     const found = readers.get(tensor) ?? [];
     return found.length === 1 && !graph.outputs.has(tensor) ? found[0] : undefined;
   };
-  const carried = new Map<string, Product>();
-  for (const product of products) {
-    if (product.bias !== '' || product.type !== Type.FLOAT) continue;
-    const gate = onlyReader(product.node.output[0]);
+  const deferred = new Map<string, Matmul>();
+  for (const matmul of matmuls) {
+    if (matmul.bias !== '' || matmul.type !== Type.FLOAT) continue;
+    const gate = onlyReader(matmul.node.output[0]);
     // (Its square would have the scale twice.)
     if (gate?.opType !== 'Mul' || gate.input[0] === gate.input[1]) continue;
     const [activation] = gate.output;
     // Only one of two matmuls that are multiplied with each other defers its scale; and rows must
     // stay rows.
-    if (carried.has(activation) || graph.outputs.has(activation)) continue;
+    if (deferred.has(activation) || graph.outputs.has(activation)) continue;
     const next = readers.get(activation) ?? [];
     const takes = (node: NodeProto): boolean => {
       const reader = byNode.get(node);
-      return reader?.activation === activation && reader.inputs === product.outputs;
+      return reader?.activation === activation && reader.inputs === matmul.outputs;
     };
-    if (next.length > 0 && next.every(takes)) carried.set(activation, product);
+    if (next.length > 0 && next.every(takes)) deferred.set(activation, matmul);
   }
-  return carried;
+  return deferred;
 }

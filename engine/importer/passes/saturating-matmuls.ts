@@ -22,20 +22,20 @@ const WEIGHT_AT: Readonly<Record<string, number>> = {
  *
  * @returns whether sessions need EXACT_SUMS
  */
-export async function noteSaturatingProducts(
+export async function noteSaturatingMatmuls(
   graph: Graph,
   weightBits = exactWeightBits,
 ): Promise<boolean> {
-  const products = graph.nodes.filter(({ opType }) => WEIGHT_AT[opType] !== undefined);
-  if (products.length === 0) return false;
+  const matmuls = graph.nodes.filter(({ opType }) => WEIGHT_AT[opType] !== undefined);
+  if (matmuls.length === 0) return false;
   const types = elementTypes(graph);
-  const count = products.filter(({ opType, input }) => {
+  const count = matmuls.filter(({ opType, input }) => {
     const weight = input[WEIGHT_AT[opType]];
     return types.get(weight) === Type.INT8 && graph.isConstant(weight);
   }).length;
   if (count === 0 || (await weightBits()) === 8) return false;
   graph.rewrites.push(
-    `${count} products have int8 weights, whose sums could saturate on this CPU: multiplied as uint8, which is exact but slower`,
+    `${count} matmuls have int8 weights, whose sums could saturate on this CPU: multiplied as uint8, which is exact but slower`,
   );
   return true;
 }

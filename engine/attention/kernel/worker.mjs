@@ -1,4 +1,4 @@
-// A helper thread of the attention team: sleeps until a layer has tasks, then takes tasks until
+// A worker thread of the attention: sleeps until a layer has tasks, then takes tasks until
 // none is left. Plain JavaScript, because a worker from TypeScript sources would need a loader.
 import { setFlagsFromString } from 'node:v8';
 import { workerData } from 'node:worker_threads';

@@ -3,7 +3,7 @@ import { Graph } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import { formatReport } from '../../../engine/importer/inspect.js';
 import { findModelFile, readModelProto } from '../../../engine/importer/model-file.js';
-import { noteSaturatingProducts } from '../../../engine/importer/passes/saturating-products.js';
+import { noteSaturatingMatmuls } from '../../../engine/importer/passes/saturating-matmuls.js';
 import type { WeightBits } from '../../../engine/importer/quantize/quantization.js';
 import { exportDir } from '../../support/export-fixtures.js';
 import { modelDir } from '../../support/model-dir.js';
@@ -11,7 +11,7 @@ import { tinyDecoder } from '../../support/tiny-decoder.js';
 import { WEIGHT_BITS } from '../../support/weight-bits.js';
 
 const SMOLLM = exportDir('variants', 'smollm2');
-const NOTE = /^(\d+) products have int8 weights, whose sums could saturate on this CPU/;
+const NOTE = /^(\d+) matmuls have int8 weights, whose sums could saturate on this CPU/;
 
 /**
  * What is said about a file of weights in 8 bits, on a CPU that multiplies so many bits exactly.
@@ -19,11 +19,11 @@ const NOTE = /^(\d+) products have int8 weights, whose sums could saturate on th
 async function note(path: string, bits: WeightBits) {
   const file = await findModelFile(SMOLLM, path);
   const graph = new Graph(await readModelProto(file), file);
-  const saturates = await noteSaturatingProducts(graph, () => Promise.resolve(bits));
+  const saturates = await noteSaturatingMatmuls(graph, () => Promise.resolve(bits));
   return { saturates, rewrites: graph.rewrites };
 }
 
-describe('int8 products that an export brings along', () => {
+describe('int8 matmuls that an export brings along', () => {
   it('are noticed where their sums could saturate', async () => {
     const { saturates, rewrites } = await note('onnx/model_int8.onnx', 7);
     expect(saturates).toBe(true);

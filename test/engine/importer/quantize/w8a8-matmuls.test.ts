@@ -120,19 +120,19 @@ const turn = (w: Float32Array, rows: number, columns: number): Float32Array =>
   Float32Array.from({ length: w.length }, (_, i) => w[(i % rows) * columns + Math.floor(i / rows)]);
 
 /** y = x W */
-function product(dims: readonly (number | string)[] = [1, 'T', INPUTS]): OnnxBuilder {
+function matmul(dims: readonly (number | string)[] = [1, 'T', INPUTS]): OnnxBuilder {
   const b = new OnnxBuilder(3);
   b.input('x', Type.FLOAT, dims);
-  b.node('MatMul', 'product', ['x', b.weight('w', [INPUTS, OUTPUTS])], { outputs: ['y'] });
+  b.node('MatMul', 'matmul', ['x', b.weight('w', [INPUTS, OUTPUTS])], { outputs: ['y'] });
   b.output('y', Type.FLOAT, [...dims.slice(0, -1), OUTPUTS]);
   return b;
 }
 
-describe('a W8A8 product', () => {
+describe('a W8A8 matmul', () => {
   // 8 bits on a machine that is served with 7: with the kernels that are exact there too, so that
   // the rewriting is tested anywhere.
   it.each([8, 7] as const)('is integer arithmetic, exactly: %i bits', async (bits) => {
-    const b = product();
+    const b = matmul();
     const weightBits = () => Promise.resolve(bits);
     const { file } = await quantized(b, { weightBits });
     const x = activations(7);
@@ -143,7 +143,7 @@ describe('a W8A8 product', () => {
   });
 
   it('gives a row the same bits alone and among others', async () => {
-    const { file } = await quantized(product());
+    const { file } = await quantized(matmul());
     const x = activations(33);
     const together = await run(file, x, [1, 33, INPUTS]);
     for (let r = 0; r < 33; r++) {
@@ -156,7 +156,7 @@ describe('a W8A8 product', () => {
     const inner = new OnnxBuilder(3);
     inner.input('x', Type.FLOAT, [1, 'T', INPUTS]);
     const flat = inner.node('Reshape', 'flat', ['x', inner.int64('rows', [-1, INPUTS])]);
-    inner.node('MatMul', 'product', [flat, inner.weight('w', [INPUTS, OUTPUTS])], {
+    inner.node('MatMul', 'matmul', [flat, inner.weight('w', [INPUTS, OUTPUTS])], {
       outputs: ['y'],
     });
     inner.output('y', Type.FLOAT, ['T', OUTPUTS]);
@@ -174,7 +174,7 @@ describe('a W8A8 product', () => {
     const b = new OnnxBuilder(5);
     b.input('x', Type.FLOAT, ['T', INPUTS]);
     const inputs = ['x', b.weight('w', [OUTPUTS, INPUTS]), b.weight('bias', [OUTPUTS])];
-    b.node('Gemm', 'product', inputs, { outputs: ['y'], attributes: { transB: 1 } });
+    b.node('Gemm', 'matmul', inputs, { outputs: ['y'], attributes: { transB: 1 } });
     b.output('y', Type.FLOAT, ['T', OUTPUTS]);
     const { file } = await quantized(b);
     const x = activations(6);
@@ -199,7 +199,7 @@ describe('a W8A8 product', () => {
     b.weights[0].dataType = type;
     b.weights[0].rawData = new Uint8Array(Uint16Array.from(w, (v) => halfBits(v, type)).buffer);
     const wide = b.node('Cast', 'wide', ['w'], { attributes: { to: Type.FLOAT } });
-    b.node('MatMul', 'product', ['x', b.node('Transpose', 'turned', [wide])], { outputs: ['y'] });
+    b.node('MatMul', 'matmul', ['x', b.node('Transpose', 'turned', [wide])], { outputs: ['y'] });
     b.output('y', Type.FLOAT, [1, 'T', OUTPUTS]);
     const { file } = await quantized(b);
     const x = activations(5);
@@ -207,7 +207,7 @@ describe('a W8A8 product', () => {
   });
 
   it('shares one quantized activation among its consumers', async () => {
-    const b = product();
+    const b = matmul();
     b.node('MatMul', 'other', ['x', b.weight('w2', [INPUTS, OUTPUTS])], { outputs: ['z'] });
     b.output('z', Type.FLOAT, [1, 'T', OUTPUTS]);
     const { graph } = await quantized(b);
@@ -248,7 +248,7 @@ describe('a W8A8 product', () => {
       const zeros = Uint8Array.from({ length: OUTPUTS * stride }, (_, i) => (i * 29 + 90) % 256);
       if (zeroPoints) names.push(bytes('zeros', [OUTPUTS * stride], zeros));
       const attributes = { K: inputs, N: OUTPUTS, bits, block_size: block };
-      b.contrib('MatMulNBits', 'product', names, attributes, ['y']);
+      b.contrib('MatMulNBits', 'matmul', names, attributes, ['y']);
       b.output('y', Type.FLOAT, [1, 'T', OUTPUTS]);
       const x = activations(5, inputs);
       // ONNX Runtime's own unpacking, by multiplying with the identity matrix.
@@ -265,7 +265,7 @@ describe('a W8A8 product', () => {
     },
   );
 
-  it('leaves its scale to the next product, past a gate', async () => {
+  it('leaves its scale to the next matmul, past a gate', async () => {
     const b = new OnnxBuilder(17);
     b.input('x', Type.FLOAT, [1, 'T', INPUTS]);
     const gate = b.node('MatMul', 'gate', ['x', b.weight('wg', [INPUTS, OUTPUTS])]);
@@ -310,8 +310,8 @@ describe('what W8A8 leaves alone', () => {
     expect(scaled.map(({ name }) => name)).toEqual(['up/scaled', 'down/scaled']);
   });
 
-  it('is packed weights, unless asked for, and products of few inputs', async () => {
-    const b = product();
+  it('is packed weights, unless asked for, and matmuls of few inputs', async () => {
+    const b = matmul();
     const angles = b.node('MatMul', 'angles', ['t', b.weight('frequencies', [1, 16])]);
     b.input('t', Type.FLOAT, [1, 'T', 1]);
     b.node('Identity', 'out', [angles], { outputs: ['z'] });
@@ -323,7 +323,7 @@ describe('what W8A8 leaves alone', () => {
     expect(graph.rewrites.join('\n')).toContain('left as they are: angles (only 1 inputs)');
   });
 
-  it('is everything in a model without such products: an error', async () => {
+  it('is everything in a model without such matmuls: an error', async () => {
     const b = new OnnxBuilder();
     b.input('x', Type.FLOAT, [1, 'T', 64]);
     b.node('Identity', 'same', ['x'], { outputs: ['y'] });
@@ -332,11 +332,11 @@ describe('what W8A8 leaves alone', () => {
   });
 
   it('is a weight that is not finite: an error that names the node', async () => {
-    const b = product();
+    const b = matmul();
     const values = floatsOf(b.weights[0]);
     values[77] = Number.NaN;
     b.weights[0].rawData = new Uint8Array(values.buffer);
-    await expect(quantized(b)).rejects.toThrow(/weight of node product holds a number/);
+    await expect(quantized(b)).rejects.toThrow(/weight of node matmul holds a number/);
   });
 });
 
@@ -350,7 +350,7 @@ describe('an embedding that is tied to the LM head', () => {
     const turned = shared
       ? b.node('Transpose', 'turned', [table])
       : b.weight('head', [INPUTS, OUTPUTS], turn(floatsOf(b.weights[0]), OUTPUTS, INPUTS));
-    b.node('MatMul', 'product', [x, turned], { outputs: ['y'] });
+    b.node('MatMul', 'matmul', [x, turned], { outputs: ['y'] });
     b.output('x', Type.FLOAT, [1, 'T', INPUTS]);
     b.output('y', Type.FLOAT, [1, 'T', OUTPUTS]);
     return b;

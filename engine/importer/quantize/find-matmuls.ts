@@ -22,7 +22,7 @@ export type WeightSource =
     };
 
 /** A matmul of a float activation with a constant matrix. */
-export interface Product {
+export interface Matmul {
   readonly node: NodeProto;
   readonly activation: string;
   /** Type of activation and result. */
@@ -41,7 +41,7 @@ export interface Embedding {
 }
 
 export interface QuantizePlan {
-  readonly products: readonly Product[];
+  readonly matmuls: readonly Matmul[];
   readonly embeddings: readonly Embedding[];
   /** Matmuls with constant weights that are not quantized, and why. */
   readonly left: readonly { readonly node: NodeProto; readonly reason: string }[];
@@ -69,35 +69,35 @@ const LEFT: Readonly<Record<string, string>> = {
 export function planQuantization(
   graph: Graph,
   scope: QuantizeScope,
-  isTied: (table: TensorProto, head: Product) => boolean,
+  isTied: (table: TensorProto, head: Matmul) => boolean,
 ): QuantizePlan {
   const types = elementTypes(graph);
-  const products: Product[] = [];
+  const matmuls: Matmul[] = [];
   const left: { node: NodeProto; reason: string }[] = [];
   for (const node of graph.nodes) {
     const reason = LEFT[node.opType];
     if (!reason && !NAMES.has(node.opType)) continue;
     if (!graph.isConstant(node.input[1]) || graph.isConstant(node.input[0])) continue;
-    const found = reason ?? asProduct(graph, node, scope, types);
+    const found = reason ?? asMatmul(graph, node, scope, types);
     if (typeof found === 'string') left.push({ node, reason: found });
-    else products.push(found);
+    else matmuls.push(found);
   }
-  const embeddings = findEmbeddings(graph, products, isTied);
-  return { products, embeddings, left };
+  const embeddings = findEmbeddings(graph, matmuls, isTied);
+  return { matmuls, embeddings, left };
 }
 
 /** The matmul, or the reason why it cannot be quantized. */
-function asProduct(
+function asMatmul(
   graph: Graph,
   node: NodeProto,
   scope: QuantizeScope,
   types: ReadonlyMap<string, Type>,
-): Product | string {
+): Matmul | string {
   const activation = node.input[0];
   const type = types.get(activation) ?? Type.FLOAT;
   if (!DENSE_TYPES.has(type)) return `activations of type ${Type[type] ?? type}`;
   const base = { node, activation, type } as const;
-  if (node.opType === 'MatMulNBits') return packedProduct(graph, base, scope);
+  if (node.opType === 'MatMulNBits') return packedMatmul(graph, base, scope);
   const weight = findWeight(graph, node.input[1]);
   if (typeof weight === 'string') return weight;
   let { turned } = weight;
@@ -114,11 +114,11 @@ function asProduct(
   return { ...base, source: { kind: 'dense', ...weight, turned }, inputs, outputs, bias };
 }
 
-function packedProduct(
+function packedMatmul(
   graph: Graph,
-  base: Pick<Product, 'node' | 'activation' | 'type'>,
+  base: Pick<Matmul, 'node' | 'activation' | 'type'>,
   scope: QuantizeScope,
-): Product | string {
+): Matmul | string {
   const { node } = base;
   if (!scope.nbits) return 'packed weights (--quantize-nbits takes them)';
   const reason = whyNotUnpacked(node);
@@ -165,10 +165,10 @@ function findWeight(
 /** Embedding tables with the same numbers as the LM head, which is the last matmul. */
 function findEmbeddings(
   graph: Graph,
-  products: readonly Product[],
-  isTied: (table: TensorProto, head: Product) => boolean,
+  matmuls: readonly Matmul[],
+  isTied: (table: TensorProto, head: Matmul) => boolean,
 ): Embedding[] {
-  const head = products.at(-1);
+  const head = matmuls.at(-1);
   if (!head) return [];
   return graph.nodes.flatMap((node) => {
     if (node.opType !== 'Gather' || intAttribute(node, 'axis', 0) !== 0) return [];

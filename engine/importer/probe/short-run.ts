@@ -30,7 +30,7 @@ export interface Sizes {
 }
 
 /** Results of a few short steps on random values. */
-export interface Near {
+export interface ShortRun {
   readonly steps: Steps;
   /** Input tensors, by step. */
   readonly given: readonly ReadonlyMap<string, Tensor>[];
@@ -43,7 +43,7 @@ export interface Near {
  * Runs the site on random values. Some exporters fold batch and heads into one axis, so both ranks
  * of a query are tried.
  */
-export async function runNear(probe: Probe, site: SiteCandidate, sizes: Sizes): Promise<Near> {
+export async function runShort(probe: Probe, site: SiteCandidate, sizes: Sizes): Promise<ShortRun> {
   const shapes = shapesOfMask(probe.graph, site);
   const outputs = new Set([
     site.output,
@@ -53,7 +53,7 @@ export async function runNear(probe: Probe, site: SiteCandidate, sizes: Sizes): 
     ...(site.mask?.scores ? [site.mask.scores] : []),
   ]);
   const wanted = [...outputs].filter((name) => !probe.graph.weight(name));
-  const attempt = async (steps: Steps, rank: number): Promise<Near> => {
+  const attempt = async (steps: Steps, rank: number): Promise<ShortRun> => {
     const give = (step: ProbeStep): Map<string, Tensor> => randomFeeds(site, sizes, step, rank);
     const results = await probe.run(wanted, steps, give);
     return { steps, given: steps.map(give), results, shapes };

@@ -1,5 +1,5 @@
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import type { Product } from './find-products.js';
+import type { Matmul } from './find-matmuls.js';
 import { DenseMatrix, type TensorBytes } from './stored-matrix.js';
 
 /** Entries that are compared: so many floats are not equal by chance. */
@@ -9,7 +9,7 @@ const SAMPLED = 64;
  * Whether an embedding table holds the numbers of the LM head: it is the same tensor, or a copy, as
  * most exporters write; then some entries in the middle are compared.
  */
-export function isTied(table: TensorProto, head: Product, bytes: TensorBytes): boolean {
+export function isTied(table: TensorProto, head: Matmul, bytes: TensorBytes): boolean {
   const { source, inputs, outputs } = head;
   if (source.kind !== 'dense') return false;
   if (source.tensor === table) return true;

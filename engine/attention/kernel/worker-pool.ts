@@ -3,27 +3,27 @@ import { OctavoError } from '../../errors.js';
 
 /** Words of the control block that all threads share. */
 export const CONTROL = {
-  /** Counts calls; helpers sleep on it. */
+  /** Counts calls; workers sleep on it. */
   generation: 0,
-  /** Helpers that have not finished the call yet; the caller sleeps on it. */
+  /** Workers that have not finished the call yet; the caller sleeps on it. */
   working: 1,
   group: 2,
   layer: 3,
   step: 4,
-  /** Set when helpers must end. */
+  /** Set when workers must end. */
   stop: 5,
-  /** Set by a helper whose kernel threw. */
+  /** Set by a worker whose kernel threw. */
   failed: 6,
 } as const;
 
-/** Milliseconds after which a helper counts as dead. A call's tasks take a few. */
+/** Milliseconds after which a worker counts as dead. A call's tasks take a few. */
 export const DEAD_AFTER_MS = 10_000;
 
 /**
- * Helper threads that take tasks of the kernel along with the calling thread. They sleep between
+ * Worker threads that take tasks of the kernel along with the calling thread. They sleep between
  * calls: spinning would take cores from ONNX Runtime, which computes in between.
  */
-export class Team {
+export class WorkerPool {
   readonly #control = new Int32Array(new SharedArrayBuffer(64));
   /** For tests, which end them. */
   readonly workers: readonly Worker[];
@@ -33,7 +33,7 @@ export class Team {
 
   /**
    * @param memories one per layer group
-   * @param scratch byte offsets by helper and group
+   * @param scratch byte offsets by worker and group
    */
   constructor(
     module: WebAssembly.Module,
@@ -43,7 +43,7 @@ export class Team {
   ) {
     this.#deadAfterMs = deadAfterMs;
     this.workers = scratch.map((offsets) => {
-      const worker = new Worker(new URL('./helper.mjs', import.meta.url), {
+      const worker = new Worker(new URL('./worker.mjs', import.meta.url), {
         workerData: { module, memories, scratch: offsets, control: this.#control, CONTROL },
       });
       worker.on('error', (error) => this.#lose(error.message));
@@ -54,7 +54,7 @@ export class Team {
   }
 
   /**
-   * Wakes all helpers for a layer's tasks. The caller then takes tasks itself, and waits with
+   * Wakes all workers for a layer's tasks. The caller then takes tasks itself, and waits with
    * `finish`.
    */
   begin(group: number, layer: number, step: number): void {
@@ -69,7 +69,7 @@ export class Team {
   }
 
   /**
-   * @throws OctavoError `engine_failed` when a helper has thrown or does not answer; the content of
+   * @throws OctavoError `engine_failed` when a worker has thrown or does not answer; the content of
    *   the pages is then undefined
    */
   finish(): void {
@@ -85,13 +85,13 @@ export class Team {
   }
 
   /**
-   * @throws OctavoError `engine_failed` when a helper has ended, even if no call has needed it
+   * @throws OctavoError `engine_failed` when a worker has ended, even if no call has needed it
    *   since
    */
   check(): void {
     if (Atomics.load(this.#control, CONTROL.failed) !== 0) this.#lose('its kernel threw');
     if (this.#dead !== null) {
-      throw new OctavoError('engine_failed', `an attention helper thread is lost: ${this.#dead}`);
+      throw new OctavoError('engine_failed', `an attention worker thread is lost: ${this.#dead}`);
     }
   }
 
@@ -105,6 +105,6 @@ export class Team {
   }
 
   #lose(reason: string): void {
-    this.#dead ??= this.#disposing ? 'the team was disposed' : reason;
+    this.#dead ??= this.#disposing ? 'the pool was disposed' : reason;
   }
 }

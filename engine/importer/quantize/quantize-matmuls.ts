@@ -1,7 +1,7 @@
 import { type Graph, makeNode } from '../graph.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { carriedScales } from './carried-scales.js';
-import type { Embedding, Product, QuantizePlan } from './find-products.js';
+import { deferredScales } from './deferred-scales.js';
+import type { Embedding, Matmul, QuantizePlan } from './find-matmuls.js';
 import { type QuantizedRows, RowQuantizer } from './row-quantizer.js';
 
 /** int8 weights and their scales, one for each output channel. */
@@ -23,62 +23,62 @@ export interface WeightTensors {
  * result never depends on the other rows of the step.
  *
  * Matmuls of the same activation share s and q. Where only matmuls read what follows from y, they
- * take over the last Mul: see carried-scales.ts. MatMulIntegerToFloat accepts an s, too, but only
+ * take over the last Mul: see deferred-scales.ts. MatMulIntegerToFloat accepts an s, too, but only
  * one for all rows. (Dettmers et al. 2022, LLM.int8(), section 2.1: row-wise and column-wise
  * scales, there called vector-wise.)
  *
  * A row of zeros has s = 0; q may then be anything, and y is 0.
  */
-export function quantizeProducts(
+export function quantizeMatmuls(
   graph: Graph,
   plan: QuantizePlan,
-  tensors: ReadonlyMap<Product | Embedding, WeightTensors>,
+  tensors: ReadonlyMap<Matmul | Embedding, WeightTensors>,
 ): void {
-  if (plan.products.length + plan.embeddings.length === 0) return;
-  const rewriter = new Rewriter(graph, tensors, carriedScales(graph, plan.products));
+  if (plan.matmuls.length + plan.embeddings.length === 0) return;
+  const rewriter = new Rewriter(graph, tensors, deferredScales(graph, plan.matmuls));
   const added = [
-    ...plan.products.flatMap((product) => rewriter.product(product)),
+    ...plan.matmuls.flatMap((matmul) => rewriter.matmul(matmul)),
     ...plan.embeddings.flatMap((embedding) => rewriter.embedding(embedding)),
   ];
   for (const { values, scales } of tensors.values()) {
     graph.addInitializer(values);
     graph.addInitializer(scales);
   }
-  const gone = [...plan.products, ...plan.embeddings].map(({ node }) => node);
+  const gone = [...plan.matmuls, ...plan.embeddings].map(({ node }) => node);
   graph.replaceNodes(gone, added);
 }
 
 class Rewriter {
   readonly #quantizer: RowQuantizer;
-  readonly #tensors: ReadonlyMap<Product | Embedding, WeightTensors>;
+  readonly #tensors: ReadonlyMap<Matmul | Embedding, WeightTensors>;
   /** By activation: the matmul whose row scales have not been applied to it yet. */
-  readonly #carried: ReadonlyMap<string, Product>;
-  readonly #unscaled: ReadonlySet<Product>;
+  readonly #deferred: ReadonlyMap<string, Matmul>;
+  readonly #unscaled: ReadonlySet<Matmul>;
   readonly #activations = new Map<string, QuantizedRows>();
 
   constructor(
     graph: Graph,
-    tensors: ReadonlyMap<Product | Embedding, WeightTensors>,
-    carried: ReadonlyMap<string, Product>,
+    tensors: ReadonlyMap<Matmul | Embedding, WeightTensors>,
+    deferred: ReadonlyMap<string, Matmul>,
   ) {
     this.#quantizer = new RowQuantizer(graph);
     this.#tensors = tensors;
-    this.#carried = carried;
-    this.#unscaled = new Set(carried.values());
+    this.#deferred = deferred;
+    this.#unscaled = new Set(deferred.values());
   }
 
-  product(product: Product): NodeProto[] {
-    const { node, bias, type } = product;
-    const { values, scales } = this.#weights(product);
+  matmul(matmul: Matmul): NodeProto[] {
+    const { node, bias, type } = matmul;
+    const { values, scales } = this.#weights(matmul);
     const nodes: NodeProto[] = [];
-    const rows = this.#activation(product, nodes);
+    const rows = this.#activation(matmul, nodes);
     const [output] = node.output;
     const name = node.name || output;
     const steps: ((from: string, to: string) => NodeProto)[] = [
       (_, to) =>
-        this.#quantizer.product(name, rows, { values: values.name, scales: scales.name }, to),
+        this.#quantizer.matmul(name, rows, { values: values.name, scales: scales.name }, to),
     ];
-    if (!this.#unscaled.has(product)) {
+    if (!this.#unscaled.has(matmul)) {
       steps.push((from, to) => makeNode('Mul', `${name}/scaled`, [from, rows.column], [to]));
     }
     if (type !== Type.FLOAT) {
@@ -112,17 +112,17 @@ class Rewriter {
     ];
   }
 
-  #weights(of: Product | Embedding): WeightTensors {
+  #weights(of: Matmul | Embedding): WeightTensors {
     const tensors = this.#tensors.get(of);
     if (!tensors) throw new Error(`no quantized weights for node ${of.node.name}`);
     return tensors;
   }
 
-  #activation({ activation, type }: Product, nodes: NodeProto[]): QuantizedRows {
+  #activation({ activation, type }: Matmul, nodes: NodeProto[]): QuantizedRows {
     const known = this.#activations.get(activation);
     if (known) return known;
     let rows = this.#quantizer.quantize(activation, type, nodes);
-    const giver = this.#carried.get(activation);
+    const giver = this.#deferred.get(activation);
     if (giver) {
       const column = `${activation}/octavo.carried`;
       const missing = this.#activation(giver, nodes).column;

@@ -10,7 +10,7 @@ import type { NodeProto } from '../onnx/onnx_pb.js';
  * @param tensor input of the LM head
  * @returns the tensor before the selection, with all tokens
  */
-export function beforeSelection(graph: Graph, tensor: string): string {
+export function inputOfRowSelection(graph: Graph, tensor: string): string {
   const node = graph.producer(tensor);
   if (!node) return tensor;
   if (node.opType === 'Slice' && isTokenAxis(constantInts(graph, node.input[3])))
