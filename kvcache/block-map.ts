@@ -19,7 +19,7 @@ export interface BlockMap {
   /** The block before it in its sequence when it was allocated; -1 for first and free blocks. */
   readonly parents: Int32Array;
   /** When it was allocated, whole milliseconds on the history's clock; 0 for free blocks. */
-  readonly bornAt: Float64Array;
+  readonly allocatedAt: Float64Array;
 }
 
 export function blockMap(pool: BlockPool, history: BlockHistory): BlockMap {
@@ -27,16 +27,16 @@ export function blockMap(pool: BlockPool, history: BlockHistory): BlockMap {
   const states = new Uint8Array(numBlocks);
   const positions = new Int32Array(numBlocks).fill(NO_BLOCK);
   const parents = new Int32Array(numBlocks).fill(NO_BLOCK);
-  const bornAt = new Float64Array(numBlocks);
+  const allocatedAt = new Float64Array(numBlocks);
   for (let id = 0; id < numBlocks; id++) {
     const block = id as BlockId;
     states[id] = stateOf(pool, block);
     if (states[id] === FREE) continue;
     positions[id] = history.position(block);
     parents[id] = history.parent(block);
-    bornAt[id] = Math.round(history.allocatedAt(block));
+    allocatedAt[id] = Math.round(history.allocatedAt(block));
   }
-  return { states, positions, parents, bornAt };
+  return { states, positions, parents, allocatedAt };
 }
 
 function stateOf(pool: BlockPool, block: BlockId): number {

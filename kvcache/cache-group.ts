@@ -60,10 +60,10 @@ export function maxHeldBlocks(
 ): number {
   const all = Math.ceil(numTokens / blockSize);
   if (group.kind === 'full') return all;
-  const ofStep = Math.ceil(stepTokens / blockSize);
+  const stepBlocks = Math.ceil(stepTokens / blockSize);
   if (group.kind === 'recurrent') {
     // The states that the step begins and ends with, and the checkpoints between them.
-    return Math.min(all, 2 + Math.ceil((ofStep - 1) / group.checkpointBlocks));
+    return Math.min(all, 2 + Math.ceil((stepBlocks - 1) / group.checkpointBlocks));
   }
   // Window and step may both begin in the middle of a block.
   return Math.min(all, Math.ceil((group.window - 1 + stepTokens) / blockSize) + 1);

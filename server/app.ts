@@ -15,7 +15,12 @@ import { Connections, serveHalfClosed } from './http/connections.js';
 import { sendError, toOctavoError } from './http/errors.js';
 import { InFlight } from './http/in-flight.js';
 import { collectMethods, noRoute } from './http/known-routes.js';
-import { answerExpectations, boundBodies, readJsonBodies, readOn } from './http/request-bodies.js';
+import {
+  answerExpectations,
+  boundBodies,
+  drainRefusedBody,
+  readJsonBodies,
+} from './http/request-bodies.js';
 import {
   assertOneHost,
   assertPlainBody,
@@ -177,7 +182,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     const known = toOctavoError(error);
     request.failure = known;
     metrics.countRejection(known);
-    if (known.kind === 'body_too_large') readOn(request, reply);
+    if (known.kind === 'body_too_large') drainRefusedBody(request, reply);
     if (known.entry.status === 500) {
       logger.error({ err: error, requestId: request.id }, 'request failed');
     }

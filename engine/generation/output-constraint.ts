@@ -32,7 +32,7 @@ export function outputConstraint(
   answer: GrammarSpec | null,
   marker: string,
 ): OutputConstraint | null {
-  if (tools !== null && tools.mode !== 'auto') return ofParts(onlyCalls(tools, marker));
+  if (tools !== null && tools.mode !== 'auto') return constraintOf(onlyCalls(tools, marker));
   const isStrict = tools?.offered.some(({ strict }) => strict) === true;
   if (answer === null && !isStrict) return null;
   const parts = answer && partsOf(answer);
@@ -46,10 +46,10 @@ export function outputConstraint(
       `${wish} is not possible with tools and tool_choice auto: this model marks calls with special tokens`,
     );
   }
-  return ofParts(callsOrAnswer(tools, parts));
+  return constraintOf(callsOrAnswer(tools, parts));
 }
 
-const ofParts = (parts: readonly StructurePart[]): OutputConstraint => ({
+const constraintOf = (parts: readonly StructurePart[]): OutputConstraint => ({
   grammar: { kind: 'structure', parts },
   thinkable: parts,
 });

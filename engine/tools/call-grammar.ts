@@ -18,13 +18,13 @@ export function onlyCalls(plan: ToolPlan, written: string): StructurePart[] {
     min: 1,
     max,
   };
-  const ofBegin = Math.min(written.length, begin.length);
-  const ofCall = written.length - ofBegin;
-  if (ofCall === 0) return [...literal(begin.slice(ofBegin)), repeated, ...literal(end)];
+  const writtenBegin = Math.min(written.length, begin.length);
+  const writtenCall = written.length - writtenBegin;
+  if (writtenCall === 0) return [...literal(begin.slice(writtenBegin)), repeated, ...literal(end)];
   const more: StructurePart[] = [
     { kind: 'alternatives', of: [[], [...literal(separator), repeated]] },
   ];
-  return [oneCall(plan, ofCall), ...(max === 1 ? [] : more), ...literal(end)];
+  return [oneCall(plan, writtenCall), ...(max === 1 ? [] : more), ...literal(end)];
 }
 
 /**

@@ -14,7 +14,7 @@ export type BlockRun = readonly [
   count: number,
   state: number,
   position: number,
-  bornAt: number,
+  allocatedAt: number,
   parent: number,
 ];
 

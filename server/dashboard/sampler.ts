@@ -41,7 +41,7 @@ export class Sampler {
   #last: { time: number; preemptions: number; cpuSeconds: number };
 
   constructor(
-    { engine, metrics: ofModel }: Pick<ModelService, 'engine' | 'metrics'>,
+    { engine, metrics: modelMetrics }: Pick<ModelService, 'engine' | 'metrics'>,
     metrics: ServerMetrics,
     clock: Clock,
     readProcess: () => ProcessFigures,
@@ -54,7 +54,7 @@ export class Sampler {
     const counts = this.#counts;
     this.#stops = [
       engine.onStep((report) => this.#step(report)),
-      ofModel.listen({
+      modelMetrics.listen({
         prompt: (tokens, cachedTokens) => {
           counts.prompt += tokens;
           counts.cached += cachedTokens;
@@ -66,11 +66,11 @@ export class Sampler {
         },
       }),
       metrics.listen({
-        answered: (status, ofApi) => {
+        answered: (status, isApi) => {
           if (status === 499) counts.left += 1;
           else if (status >= 500) counts.serverErrors += 1;
           else if (status >= 400) counts.clientErrors += 1;
-          else if (ofApi) counts.succeeded += 1;
+          else if (isApi) counts.succeeded += 1;
         },
         rejected: (reason) => this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1),
       }),

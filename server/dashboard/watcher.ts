@@ -79,13 +79,13 @@ export function changedRuns(map: BlockMap, known: BlockMap | null): BlockRun[] {
     const first = block++;
     if (isKnown(first)) continue;
     while (block < length && continues(map, block) && !isKnown(block)) block++;
-    const { states, positions, bornAt, parents } = map;
+    const { states, positions, allocatedAt, parents } = map;
     runs.push([
       first,
       block - first,
       states[first],
       positions[first],
-      bornAt[first],
+      allocatedAt[first],
       parents[first],
     ]);
   }
@@ -95,7 +95,7 @@ export function changedRuns(map: BlockMap, known: BlockMap | null): BlockRun[] {
 function isSame(a: BlockMap, b: BlockMap, block: number): boolean {
   return (
     a.states[block] === b.states[block] &&
-    a.bornAt[block] === b.bornAt[block] &&
+    a.allocatedAt[block] === b.allocatedAt[block] &&
     a.positions[block] === b.positions[block] &&
     a.parents[block] === b.parents[block]
   );
@@ -103,9 +103,9 @@ function isSame(a: BlockMap, b: BlockMap, block: number): boolean {
 
 /** Whether a block goes on with the run of the one before it. */
 function continues(map: BlockMap, block: number): boolean {
-  const { states, positions, bornAt, parents } = map;
+  const { states, positions, allocatedAt, parents } = map;
   const before = block - 1;
-  if (states[block] !== states[before] || bornAt[block] !== bornAt[before]) return false;
+  if (states[block] !== states[before] || allocatedAt[block] !== allocatedAt[before]) return false;
   if (positions[block] === -1 || positions[before] === -1) {
     return positions[block] === positions[before];
   }

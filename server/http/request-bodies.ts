@@ -95,7 +95,7 @@ const MAX_DISCARDED = 64 * 2 ** 20;
  * next write would fail, and it would see a network error instead of the answer, and retry. This is
  * not done for larger bodies, or without a length.
  */
-export function readOn(request: FastifyRequest, reply: FastifyReply): void {
+export function drainRefusedBody(request: FastifyRequest, reply: FastifyReply): void {
   const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
   if (length <= MAX_DISCARDED) reply.removeHeader('connection');
 }

@@ -61,14 +61,14 @@ export function logWhenDone(
       status,
       ...(keyFingerprint === null ? {} : { key: keyFingerprint }),
       totalMs: Math.round(now - arrivedAt),
-      ...(generation === null ? {} : ofGeneration(generation)),
+      ...(generation === null ? {} : roundedTimes(generation)),
       ...(request.failure === null ? {} : { error: request.failure.kind }),
     };
     logger[QUIET_ROUTES.has(route) ? 'debug' : 'info'](line, 'request');
   });
 }
 
-function ofGeneration(record: GenerationRecord): GenerationRecord {
+function roundedTimes(record: GenerationRecord): GenerationRecord {
   const rounded = (ms: number | null): number | null => (ms === null ? null : Math.round(ms));
   return {
     ...record,

@@ -32,7 +32,7 @@ export function compileValidator(
     const deep = tooDeepPath(value);
     if (deep) return { error: tooDeep(fieldPath(schema, deep)) };
     if (compiled.Check(value)) return { value };
-    const excerpt = excerptOf(value);
+    const excerpt = truncateForErrors(value);
     return { error: describe(Errors(narrowLists(schema, excerpt), excerpt), schema) };
   };
 }
@@ -100,9 +100,9 @@ function describe(problems: readonly Problem[], schema: TSchema): OctavoError {
   }
   // A value of the right type breaks a rule of that type; the types it might have had do not matter
   // then.
-  const ofType = here.filter(({ keyword }) => keyword === 'type');
+  const typeErrors = here.filter(({ keyword }) => keyword === 'type');
   const rule = here.find(({ keyword }) => keyword !== 'type');
-  const message = rule ? ruleMessage(rule, here) : `must be ${typeNames(ofType)}`;
+  const message = rule ? ruleMessage(rule, here) : `must be ${typeNames(typeErrors)}`;
   if (param === '') return new OctavoError('invalid_request', `the body ${message}`);
   return new OctavoError('invalid_request', `${clip(param)} ${message}`, { param });
 }
@@ -216,7 +216,7 @@ const MAX_VALUES = 20_000;
  * for each part of a value, and bodies may have millions. Lists and objects keep their beginning,
  * and at least one item.
  */
-export function excerptOf(value: unknown): unknown {
+export function truncateForErrors(value: unknown): unknown {
   let left = MAX_VALUES;
   const room = (count: number, most: number): number => {
     const kept = Math.max(1, Math.min(count, most, left));

@@ -17,8 +17,8 @@ const isRejection = (kind: OctavoError['kind']): kind is Rejection =>
 
 /** Listens to the events that the metrics count. */
 export interface HttpListener {
-  /** @param ofApi of a route that does the server's work, not of one that shows how it does */
-  answered(status: number, ofApi: boolean): void;
+  /** @param isApi of a route that does the server's work, not of one that shows how it does */
+  answered(status: number, isApi: boolean): void;
   rejected(reason: Rejection): void;
 }
 

@@ -91,13 +91,13 @@ export class MountedServer {
     prepare: (app: App) => void = () => undefined,
   ) {
     const { engine, log, progress, ...given } = options;
-    const [own, ofEngine] = split(given);
+    const [own, engineOptions] = split(given);
     if (engine !== undefined) {
       if (!(engine instanceof OctavoEngine)) {
         const message = 'engine must be what createEngine has given';
         throw new OctavoError('invalid_request', message, { param: 'engine' });
       }
-      const [superfluous] = Object.keys(ofEngine);
+      const [superfluous] = Object.keys(engineOptions);
       if (superfluous !== undefined) {
         const message = `${superfluous} is allowed only without engine, which was started with its own`;
         throw new OctavoError('invalid_request', message, { param: superfluous });
@@ -122,7 +122,11 @@ export class MountedServer {
       prepare(built.app);
       return built;
     };
-    this.ready = this.#start(engine ?? null, { ...ofEngine, ...watchers(log, progress) }, build);
+    this.ready = this.#start(
+      engine ?? null,
+      { ...engineOptions, ...watchers(log, progress) },
+      build,
+    );
     // Requests and callers that await `ready` get the error.
     this.ready.catch(() => undefined);
   }

@@ -38,7 +38,7 @@ export function checkCommonFields(body: CommonFields, vocabSize: number, schema:
 }
 
 /** What the fields of one endpoint ask of the engine. */
-export interface EngineWishes
+export interface EngineFields
   extends Partial<
     Pick<EngineRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'client' | 'tenant' | 'route'> &
       Pick<TextOptions, 'message'>
@@ -62,7 +62,7 @@ export function planRequests(
   body: CommonFields,
   { engine: { info }, model }: Pick<ModelService, 'engine' | 'model'>,
   randomSeed: () => number,
-  { n = body.n ?? 1, continuesPrompt = false, message = null, ...wishes }: EngineWishes = {},
+  { n = body.n ?? 1, continuesPrompt = false, message = null, ...fields }: EngineFields = {},
 ): TextRequest[] {
   const sampling = samplingParams(body, {
     defaults: model.defaultSampling,
@@ -95,7 +95,7 @@ export function planRequests(
         key: body.prompt_cache_key ?? null,
         isRetained: body.prompt_cache_retention === '24h',
       },
-      ...wishes,
+      ...fields,
     };
     const text = {
       stop: typeof stop === 'string' ? [stop] : stop,

@@ -26,7 +26,7 @@ export class BlockMap {
   positions = new Int32Array(0);
   /** -1: none. */
   parents = new Int32Array(0);
-  bornAt = new Float64Array(0);
+  allocatedAt = new Float64Array(0);
 
   /**
    * @param {HTMLElement} box holds the canvas of the cells, and above it the one of what is marked
@@ -55,7 +55,7 @@ export class BlockMap {
     this.states = new Uint8Array(numBlocks);
     this.positions = new Int32Array(numBlocks).fill(-1);
     this.parents = new Int32Array(numBlocks).fill(-1);
-    this.bornAt = new Float64Array(numBlocks);
+    this.allocatedAt = new Float64Array(numBlocks);
     this.#marked = [];
     this.#framed = null;
     this.#layOut();
@@ -67,13 +67,13 @@ export class BlockMap {
    * @param {readonly BlockRun[]} runs
    */
   update(runs) {
-    for (const [first, count, state, position, bornAt, parent] of runs) {
+    for (const [first, count, state, position, allocatedAt, parent] of runs) {
       for (let i = 0; i < count; i++) {
         const block = first + i;
         this.states[block] = state;
         this.positions[block] = position < 0 ? -1 : position + i;
         this.parents[block] = i === 0 || position < 0 ? parent : block - 1;
-        this.bornAt[block] = bornAt;
+        this.allocatedAt[block] = allocatedAt;
       }
     }
     if (!this.#grid) return;
@@ -141,7 +141,7 @@ export class BlockMap {
       const holds =
         this.states[parent] !== 0 &&
         this.positions[parent] === this.positions[child] - 1 &&
-        this.bornAt[parent] <= this.bornAt[child];
+        this.allocatedAt[parent] <= this.allocatedAt[child];
       if (!holds) break;
       chain.push(parent);
       child = parent;

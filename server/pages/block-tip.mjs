@@ -133,7 +133,7 @@ export class BlockTip {
         ? `Chain of ${chain} ${chain === 1 ? 'block' : 'blocks'}`
         : `Chain of ${place + 1} blocks, the first ${place + 1 - chain} are gone`,
     );
-    lines.push(`Allocated ${age(this.#facts.now() - map.bornAt[block])} ago`);
+    lines.push(`Allocated ${age(this.#facts.now() - map.allocatedAt[block])} ago`);
     return [...lines, ...heldBy(this.#facts.holdersOf(block))];
   }
 }

@@ -8,7 +8,7 @@ import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
-import { toolCallWords } from '../openai/chat/assistant-message.js';
+import { toolCallStyle } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
 import { encodeFitting, planChat } from '../openai/chat/chat-prompt.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
@@ -106,7 +106,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
         format: chatFormat({
           shared: { id, created, model, system_fingerprint: service.fingerprint },
           n: body.n ?? 1,
-          toolCalls: toolCallWords(tools, usesFunctions(body)),
+          toolCalls: toolCallStyle(tools, usesFunctions(body)),
           logprobs,
           promptLogprobs,
           promptTokenIds: tokenIds,

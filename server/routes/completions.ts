@@ -12,7 +12,7 @@ import { encodePrompts, PromptSchema } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf } from '../openai/fields/structured-output.js';
 import { LogprobWriter } from '../openai/logprobs.js';
-import { checkCommonFields, type EngineWishes, planRequests } from '../openai/plan.js';
+import { checkCommonFields, type EngineFields, planRequests } from '../openai/plan.js';
 import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -69,7 +69,7 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       const created = host.clock.unixSeconds();
       const grammar = grammarOf(body, service.settings);
       const requests = planRequests(id, prompts, body, service, host.randomSeed, {
-        ...engineWishes(body),
+        ...engineFields(body),
         grammar: grammar?.spec ?? null,
         ...host.shareOf(request, body),
         route: 'completions',
@@ -127,10 +127,10 @@ function candidates(body: CompletionBody): number {
   return body.best_of ?? body.n ?? 1;
 }
 
-function engineWishes(body: CompletionBody): EngineWishes {
+function engineFields(body: CompletionBody): EngineFields {
   const asked = body.logprobs ?? null;
-  const ofPrompt = [body.prompt_logprobs, body.echo === true ? asked : null];
-  const promptLogprobs = Math.max(...ofPrompt.map((count) => count ?? -1));
+  const promptCounts = [body.prompt_logprobs, body.echo === true ? asked : null];
+  const promptLogprobs = Math.max(...promptCounts.map((count) => count ?? -1));
   const n = candidates(body);
   return {
     n,

@@ -23,7 +23,7 @@ it('maps blocks from free through used and shared to cached, with their chains a
   expect([...first.states]).toEqual([USED, USED, USED, FREE, FREE, FREE]);
   expect([...first.positions]).toEqual([0, 1, 2, -1, -1, -1]);
   expect([...first.parents]).toEqual([-1, 0, 1, -1, -1, -1]);
-  expect([...first.bornAt]).toEqual([10, 10, 20, 0, 0, 0]);
+  expect([...first.allocatedAt]).toEqual([10, 10, 20, 0, 0, 0]);
 
   const child = cache.fork(table);
   expect([...cache.map().states]).toEqual([SHARED, SHARED, SHARED, FREE, FREE, FREE]);
@@ -38,5 +38,5 @@ it('maps blocks from free through used and shared to cached, with their chains a
   cache.release(child);
   const released = cache.map();
   expect([...released.states]).toEqual([CACHED, CACHED, FREE, FREE, FREE, FREE]);
-  expect([...released.bornAt]).toEqual([10, 10, 0, 0, 0, 0]);
+  expect([...released.allocatedAt]).toEqual([10, 10, 0, 0, 0, 0]);
 });

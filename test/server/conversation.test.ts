@@ -41,8 +41,8 @@ test('a conversation without a second user is not cut', async () => {
 
 test('what is too long to be counted is too long', async () => {
   const items = ['aaaa', 'bb', 'c'].map((text) => message('user', text));
-  const upTo = (most: number) => (ofItems: readonly Item[]) =>
-    Promise.resolve(promptOf(ofItems).tokenIds.length > most ? null : promptOf(ofItems));
+  const upTo = (most: number) => (given: readonly Item[]) =>
+    Promise.resolve(promptOf(given).tokenIds.length > most ? null : promptOf(given));
   expect((await encodeToFit(items, 5, upTo(5)))?.tokenIds.length).toBe(5);
   expect((await encodeToFit(items, 2, upTo(5)))?.tokenIds.length).toBe(2);
   expect((await encodeToFit(items, 1, upTo(5)))?.tokenIds.length).toBe(2);

@@ -17,7 +17,7 @@ function snapshot(time: number, states: number[]): EngineSnapshot {
     states: Uint8Array.from(states),
     positions: Int32Array.from(states, (state) => (state === 0 ? -1 : 0)),
     parents: Int32Array.from(states, () => -1),
-    bornAt: Float64Array.from(states, () => 0),
+    allocatedAt: Float64Array.from(states, () => 0),
   };
   const stats = {
     running: 0,
@@ -102,13 +102,13 @@ it('describes every change of a map in runs', () => {
     state: fc.nat(3),
     position: fc.integer({ min: -1, max: 3 }),
     parent: fc.integer({ min: -1, max: 8 }),
-    bornAt: fc.nat(2),
+    allocatedAt: fc.nat(2),
   });
   const maps = fc.array(fc.tuple(block, block), { minLength: 1, maxLength: 40 });
   fc.assert(
     fc.property(maps, (pairs) => {
       const [before, after] = [0, 1].map((side): BlockMap => {
-        const column = (name: 'state' | 'position' | 'parent' | 'bornAt'): number[] =>
+        const column = (name: 'state' | 'position' | 'parent' | 'allocatedAt'): number[] =>
           pairs.map((pair) =>
             pair[side]?.position === -1 && name === 'parent' ? -1 : (pair[side]?.[name] ?? 0),
           );
@@ -116,16 +116,19 @@ it('describes every change of a map in runs', () => {
           states: Uint8Array.from(column('state')),
           positions: Int32Array.from(column('position')),
           parents: Int32Array.from(column('parent')),
-          bornAt: Float64Array.from(column('bornAt')),
+          allocatedAt: Float64Array.from(column('allocatedAt')),
         };
       });
       // As the page reads them.
-      for (const [first, count, state, position, bornAt, parent] of changedRuns(after, before)) {
+      for (const [first, count, state, position, allocatedAt, parent] of changedRuns(
+        after,
+        before,
+      )) {
         for (let i = 0; i < count; i++) {
           before.states[first + i] = state;
           before.positions[first + i] = position < 0 ? -1 : position + i;
           before.parents[first + i] = i === 0 || position < 0 ? parent : first + i - 1;
-          before.bornAt[first + i] = bornAt;
+          before.allocatedAt[first + i] = allocatedAt;
         }
       }
       expect(before).toEqual(after);

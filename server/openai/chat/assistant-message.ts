@@ -5,7 +5,7 @@ import type { ToolPlan } from '../../../engine/tools/tool-plan.js';
 /** How a choice ended, in the terms of chat completions. */
 export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'function_call';
 
-export interface ToolCallWords {
+export interface ToolCallStyle {
   readonly newCallId: () => string;
   /** The request named the function: OpenAI then ends with `stop`, also after a call. */
   readonly named: boolean;
@@ -13,7 +13,7 @@ export interface ToolCallWords {
   readonly older: boolean;
 }
 
-export function toolCallWords(plan: ToolPlan | null, older: boolean): ToolCallWords {
+export function toolCallStyle(plan: ToolPlan | null, older: boolean): ToolCallStyle {
   return {
     newCallId: () => plan?.format.newCallId() ?? newCallId(),
     named: plan?.mode === 'named',
@@ -27,11 +27,11 @@ export function toolCallWords(plan: ToolPlan | null, older: boolean): ToolCallWo
  * that clients know: DeepSeek's and vLLM's.
  */
 export class MessageDeltas {
-  readonly #words: ToolCallWords;
+  readonly #style: ToolCallStyle;
   #calls = 0;
 
-  constructor(words: ToolCallWords) {
-    this.#words = words;
+  constructor(style: ToolCallStyle) {
+    this.#style = style;
   }
 
   of(events: readonly MessageEvent[]): object[] {
@@ -39,7 +39,7 @@ export class MessageDeltas {
   }
 
   finishReason(reason: 'stop' | 'length'): ChatFinishReason {
-    return endOf(reason, this.#calls > 0, this.#words);
+    return endOf(reason, this.#calls > 0, this.#style);
   }
 
   #delta(event: MessageEvent): object[] {
@@ -51,12 +51,12 @@ export class MessageDeltas {
       case 'call': {
         const call = { name: event.name, arguments: '' };
         const index = this.#calls++;
-        if (this.#words.older) return [{ function_call: call }];
-        const id = this.#words.newCallId();
+        if (this.#style.older) return [{ function_call: call }];
+        const id = this.#style.newCallId();
         return [{ tool_calls: [{ index, id, type: 'function', function: call }] }];
       }
       case 'arguments':
-        if (this.#words.older) return [{ function_call: { arguments: event.text } }];
+        if (this.#style.older) return [{ function_call: { arguments: event.text } }];
         return [{ tool_calls: [{ index: this.#calls - 1, function: { arguments: event.text } }] }];
       case 'end':
         return [];
@@ -67,7 +67,7 @@ export class MessageDeltas {
 function endOf(
   reason: 'stop' | 'length',
   hasCall: boolean,
-  { named, older }: ToolCallWords,
+  { named, older }: ToolCallStyle,
 ): ChatFinishReason {
   if (reason !== 'stop' || !hasCall || named) return reason;
   return older ? 'function_call' : 'tool_calls';
@@ -79,7 +79,7 @@ function endOf(
 export function wholeMessage(
   events: readonly MessageEvent[],
   reason: 'stop' | 'length' | null,
-  words: ToolCallWords,
+  style: ToolCallStyle,
 ): { message: object; finishReason: ChatFinishReason | null } {
   let content = '';
   let reasoning = '';
@@ -90,7 +90,7 @@ export function wholeMessage(
     else if (event.kind === 'reasoning') reasoning += event.text;
     else if (event.kind === 'call') {
       const call = { name: event.name, arguments: '' };
-      calls.push({ id: words.newCallId(), type: 'function', function: call });
+      calls.push({ id: style.newCallId(), type: 'function', function: call });
     } else if (event.kind === 'arguments') {
       const last = calls.at(-1);
       if (last) last.function.arguments += event.text;
@@ -102,8 +102,8 @@ export function wholeMessage(
     content: content === '' && (isCall || reasoning !== '') ? null : content,
     refusal: null,
     ...(reasoning === '' ? {} : { reasoning_content: reasoning, reasoning }),
-    ...(isCall && !words.older ? { tool_calls: calls } : {}),
-    ...(isCall && words.older ? { function_call: calls[0].function } : {}),
+    ...(isCall && !style.older ? { tool_calls: calls } : {}),
+    ...(isCall && style.older ? { function_call: calls[0].function } : {}),
   };
-  return { message, finishReason: reason && endOf(reason, isCall, words) };
+  return { message, finishReason: reason && endOf(reason, isCall, style) };
 }

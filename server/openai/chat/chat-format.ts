@@ -2,7 +2,7 @@ import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { AnswerFormat, Choice } from '../answer.js';
 import type { LogprobWriter } from '../logprobs.js';
-import { MessageDeltas, type ToolCallWords, wholeMessage } from './assistant-message.js';
+import { MessageDeltas, type ToolCallStyle, wholeMessage } from './assistant-message.js';
 
 export interface ChatFormatOptions {
   readonly shared: {
@@ -12,7 +12,7 @@ export interface ChatFormatOptions {
     readonly system_fingerprint: string;
   };
   readonly n: number;
-  readonly toolCalls: ToolCallWords;
+  readonly toolCalls: ToolCallStyle;
   /** Number of most likely tokens at each position; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly promptLogprobs: number | null;
@@ -25,11 +25,11 @@ export interface ChatFormatOptions {
 /** The wire format of chat completions. */
 export function chatFormat(options: ChatFormatOptions): AnswerFormat {
   const { shared, n, toolCalls, logprobs, promptLogprobs, promptTokenIds, writer } = options;
-  const ofPrompt = options.showIds ? { prompt_token_ids: promptTokenIds } : {};
+  const promptIds = options.showIds ? { prompt_token_ids: promptTokenIds } : {};
   const idsOf = (tokenIds: readonly TokenId[]): object =>
     options.showIds ? { token_ids: tokenIds } : {};
   const deltas = Array.from({ length: n }, () => new MessageDeltas(toolCalls));
-  const words = (tokens: readonly ScoredToken[]): object | null =>
+  const serialized = (tokens: readonly ScoredToken[]): object | null =>
     logprobs === null ? null : writer.chat(tokens, logprobs);
   const wholeChoice = (choice: Choice, index: number): object => {
     const { events, scored, tokenIds } = choice;
@@ -37,7 +37,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
     return {
       index,
       message,
-      logprobs: words(scored),
+      logprobs: serialized(scored),
       finish_reason: finishReason,
       stop_reason: choice.stopReason,
       ...idsOf(tokenIds),
@@ -45,7 +45,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
   };
   return {
     head: { object: 'chat.completion.chunk', ...shared },
-    openingHead: ofPrompt,
+    openingHead: promptIds,
     opening: () =>
       Array.from({ length: n }, (_, index) =>
         chunk(index, { role: 'assistant', content: '' }, null, null),
@@ -57,7 +57,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       if (parts.length === 0 && isDue) parts.push({ content: '' });
       const chunks = parts.map((delta, i) =>
         i === 0
-          ? chunk(index, delta, words(scored), null, idsOf(tokenIds))
+          ? chunk(index, delta, serialized(scored), null, idsOf(tokenIds))
           : chunk(index, delta, null, null),
       );
       if (finishReason === null) return chunks;
@@ -69,7 +69,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       ...shared,
       choices: choices.map(wholeChoice),
       usage,
-      ...ofPrompt,
+      ...promptIds,
       ...(promptLogprobs === null
         ? {}
         : {

@@ -35,7 +35,7 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
   /** With the first chunk of a choice, or the whole of it. */
   const promptIdsOf = (index: number): object =>
     options.showIds ? { prompt_token_ids: prompts[promptOf(index, n)] } : {};
-  const words = (tokens: readonly PlacedToken[]): object | null =>
+  const serialized = (tokens: readonly PlacedToken[]): object | null =>
     logprobs === null ? null : writer.completion(tokens, logprobs);
   const promptTokens = (echo: Echo, scores: readonly TokenLogprobs[]): PlacedToken[] =>
     logprobs === null ? [] : placeTokens(echo, scores, tokenizer);
@@ -46,7 +46,7 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
     const scores = completion.promptLogprobs ?? [];
     const tokens = [...promptTokens(echo, scores), ...shifted(scored, echo.characters)];
     return {
-      ...choice(index, echo.text + text, words(tokens), finishReason),
+      ...choice(index, echo.text + text, serialized(tokens), finishReason),
       stop_reason: stopReason,
       ...idsOf(tokenIds),
       ...promptIdsOf(index),
@@ -65,19 +65,19 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
       begun.add(index);
       const chunks: object[][] = [];
       const add = (part: object, ids: readonly TokenId[]): void => {
-        const ofPrompt = isFirst && chunks.length === 0 ? promptIdsOf(index) : {};
-        chunks.push([{ ...part, ...ofPrompt, ...idsOf(ids) }]);
+        const promptIds = isFirst && chunks.length === 0 ? promptIdsOf(index) : {};
+        chunks.push([{ ...part, ...promptIds, ...idsOf(ids) }]);
       };
       if (isFirst && echo.text !== '') {
         const tokens = promptTokens(echo, output.promptLogprobs ?? []);
-        add(choice(index, echo.text, words(tokens), null), []);
+        add(choice(index, echo.text, serialized(tokens), null), []);
       }
       // Log-probabilities and ids do not wait for text.
       const isDue = text !== '' || scored.length > 0 || (options.showIds && tokenIds.length > 0);
       if (isDue || finishReason !== null) {
         const tokens = shifted(scored, echo.characters);
         const end = finishReason === null ? {} : { stop_reason: stopReason };
-        add({ ...choice(index, text, words(tokens), finishReason), ...end }, tokenIds);
+        add({ ...choice(index, text, serialized(tokens), finishReason), ...end }, tokenIds);
       }
       return chunks;
     },

@@ -67,15 +67,15 @@ const UNSUPPORTED_OPTIONS = ['structural_tag', 'whitespace_pattern'];
  * What a request wants its output to be like; null: nothing. Whether that can be enforced is not
  * known yet: nothing of it is read here.
  *
- * @throws OctavoError `invalid_request` for two wishes at once; its `param` is the field
+ * @throws OctavoError `invalid_request` for two grammars at once; its `param` is the field
  */
 export function grammarOf(
   body: StructuredOutputFields,
   settings: JsonSettings,
 ): FieldGrammar | null {
-  const wishes = wishesOf(body, isCompact(body, settings));
-  if (wishes.length === 0) return null;
-  const [[field, spec], another] = wishes;
+  const requested = requestedGrammars(body, isCompact(body, settings));
+  if (requested.length === 0) return null;
+  const [[field, spec], another] = requested;
   if (another) {
     throw new OctavoError('invalid_request', `${field} and ${another[0]} cannot be used together`, {
       param: another[0],
@@ -91,7 +91,7 @@ export type JsonSettings = Pick<Settings, 'disableAnyWhitespace'>;
 export const isCompact = (body: StructuredOutputFields, settings: JsonSettings): boolean =>
   body.structured_outputs?.disable_any_whitespace ?? settings.disableAnyWhitespace;
 
-function wishesOf(
+function requestedGrammars(
   body: StructuredOutputFields,
   compact: boolean,
 ): [field: string, spec: GrammarSpec][] {
@@ -102,8 +102,8 @@ function wishesOf(
     source: typeof schema === 'string' ? schema : JSON.stringify(schema),
     ...form,
   });
-  const wishes: [string, GrammarSpec][] = [];
-  const want = (field: string, spec: GrammarSpec): void => void wishes.push([field, spec]);
+  const requested: [string, GrammarSpec][] = [];
+  const add = (field: string, spec: GrammarSpec): void => void requested.push([field, spec]);
   const format = body.response_format;
   const own = format?.schema ?? null;
   if (own !== null && format?.type !== 'json_object') {
@@ -112,8 +112,8 @@ function wishesOf(
     throw new OctavoError('invalid_request', message, { param });
   }
   if (format?.type === 'json_object') {
-    if (own === null) want('response_format', { kind: 'json-object', ...form });
-    else want('response_format.schema', jsonSchema(own));
+    if (own === null) add('response_format', { kind: 'json-object', ...form });
+    else add('response_format.schema', jsonSchema(own));
   }
   if (format?.type === 'json_schema') {
     const schema = format.json_schema?.schema;
@@ -121,7 +121,7 @@ function wishesOf(
     if (schema === undefined || schema === null) {
       throw new OctavoError('invalid_request', `missing required field ${param}`, { param });
     }
-    want(param, jsonSchema(schema));
+    add(param, jsonSchema(schema));
   }
   const { structured_outputs: newer } = body;
   const options: Record<string, unknown> = { ...newer };
@@ -146,9 +146,9 @@ function wishesOf(
   ] as const;
   for (const [field, value, specOf] of all) {
     if (value === undefined || value === null) continue;
-    want(field, (specOf as (value: unknown) => GrammarSpec)(value));
+    add(field, (specOf as (value: unknown) => GrammarSpec)(value));
   }
   if (newer?.json_object === true)
-    want('structured_outputs.json_object', { kind: 'json-object', ...form });
-  return wishes;
+    add('structured_outputs.json_object', { kind: 'json-object', ...form });
+  return requested;
 }

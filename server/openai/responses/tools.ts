@@ -74,7 +74,7 @@ function functionsOf({ tools }: Fields): Static<typeof FunctionTool>[] {
 }
 
 /**
- * The same wishes in the form of chats.
+ * The same in the form of chats.
  *
  * @throws OctavoError `invalid_request` when a call must come, and no function may be called
  */

@@ -128,7 +128,7 @@ it('keeps those who watch over a restart', async () => {
     states: new Uint8Array(),
     positions: new Int32Array(),
     parents: new Int32Array(),
-    bornAt: new Float64Array(),
+    allocatedAt: new Float64Array(),
   };
   for (const watch of made[1].watchers) {
     watch({ time: 3, stats: made[1].stats, blocks, requests: [] });
