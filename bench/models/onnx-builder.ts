@@ -1,5 +1,5 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { MICROSOFT, makeValueInfo } from '../../engine/importer/graph.js';
+import { MICROSOFT, makeValueInfo } from '../../engine/importer/onnx/nodes.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,

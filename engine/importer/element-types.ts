@@ -1,4 +1,5 @@
-import { type Graph, intAttribute } from './graph.js';
+import type { Graph } from './graph.js';
+import { intAttribute } from './onnx/nodes.js';
 import {
   type NodeProto,
   TensorProto_DataType as Type,

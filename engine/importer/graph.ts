@@ -1,19 +1,12 @@
-import { create } from '@bufbuild/protobuf';
 import { OctavoError } from '../errors.js';
-import {
-  type AttributeProto,
-  AttributeProto_AttributeType,
-  AttributeProtoSchema,
-  type ModelProto,
-  type NodeProto,
-  NodeProtoSchema,
-  type TensorProto,
-  type TensorProto_DataType,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
+import { makeValueInfo } from './onnx/nodes.js';
+import type {
+  ModelProto,
+  NodeProto,
+  TensorProto,
+  TensorProto_DataType,
+  ValueInfoProto,
 } from './onnx/onnx_pb.js';
-
-export const MICROSOFT = 'com.microsoft';
 
 /**
  * A model's graph as passes see it: which node produces a tensor, and what is constant. Passes
@@ -191,64 +184,4 @@ export class Graph {
   #corrupt(what: string): OctavoError {
     return new OctavoError('model_file_corrupt', `${this.file}: ${what}`);
   }
-}
-
-/** An integer attribute of a node, or else the default of the operator's specification. */
-export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
-  const attribute = node.attribute.find((a) => a.name === name);
-  return attribute ? Number(attribute.i) : otherwise;
-}
-
-export function setIntAttribute(node: NodeProto, name: string, value: number): void {
-  const attribute = node.attribute.find((a) => a.name === name);
-  if (attribute) attribute.i = BigInt(value);
-  else node.attribute.push(intAttributeProto(name, value));
-}
-
-export function floatAttribute(node: NodeProto, name: string, otherwise: number): number {
-  return node.attribute.find((a) => a.name === name)?.f ?? otherwise;
-}
-
-export function makeNode(
-  opType: string,
-  name: string,
-  input: readonly string[],
-  output: readonly string[],
-  attributes: Readonly<Record<string, number>> = {},
-): NodeProto {
-  return create(NodeProtoSchema, {
-    opType,
-    name,
-    input: [...input],
-    output: [...output],
-    attribute: Object.entries(attributes).map(([key, value]) => intAttributeProto(key, value)),
-  });
-}
-
-function intAttributeProto(name: string, value: number): AttributeProto {
-  return create(AttributeProtoSchema, {
-    name,
-    type: AttributeProto_AttributeType.INT,
-    i: BigInt(value),
-  });
-}
-
-/** Name and element type; the shape stays open. */
-export function makeValueInfo(name: string, elemType: TensorProto_DataType): ValueInfoProto {
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: { value: { case: 'tensorType', value: { elemType } } },
-  });
-}
-
-/**
- * Sizes of a tensor's dimensions as the model states them; null for an open dimension, undefined
- * when no shape is stated.
- */
-export function shapeOf(info: ValueInfoProto | undefined): (number | null)[] | undefined {
-  const type = info?.type?.value;
-  if (type?.case !== 'tensorType') return undefined;
-  return type.value.shape?.dim.map(({ value }) =>
-    value.case === 'dimValue' ? Number(value.value) : null,
-  );
 }

@@ -1,5 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { type Graph, makeValueInfo } from './graph.js';
+import type { Graph } from './graph.js';
+import { makeValueInfo } from './onnx/nodes.js';
 import {
   GraphProtoSchema,
   ModelProtoSchema,

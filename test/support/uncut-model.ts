@@ -1,8 +1,8 @@
 import { toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { makeValueInfo } from '../../engine/importer/graph.js';
 import { LOGITS } from '../../engine/importer/imported-model.js';
 import { findModelFile, readModelProto } from '../../engine/importer/model-file.js';
+import { makeValueInfo } from '../../engine/importer/onnx/nodes.js';
 import { ModelProtoSchema, TensorProto_DataType } from '../../engine/importer/onnx/onnx_pb.js';
 
 /**

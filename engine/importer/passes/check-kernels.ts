@@ -1,5 +1,6 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, intAttribute, MICROSOFT } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { intAttribute, MICROSOFT } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /** Why ONNX Runtime's CPU provider cannot run a node, or null. */

@@ -1,6 +1,7 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, MICROSOFT, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { type AttentionSite, LOGITS, STEP_INPUT } from '../imported-model.js';
+import { MICROSOFT, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { siteInputs } from '../recognizers/recognizer.js';
 

@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
-import { type Graph, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
+import { makeNode } from '../onnx/nodes.js';
 import {
   type NodeProto,
   NodeProtoSchema,

@@ -1,8 +1,9 @@
 import type { Tensor } from 'onnxruntime-node';
 import { elementTypes } from '../element-types.js';
-import { type Graph, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
+import { makeNode } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { Probe, type ProbeStep } from '../probe/probe.js';
 import { type RecognizedSite, siteInputs } from '../recognizers/recognizer.js';

@@ -1,7 +1,8 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, intAttribute, makeNode, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { PACKED_MATMULS } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
+import { intAttribute, makeNode, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
 import { inputOfRowSelection } from './skip-row-selection.js';
 

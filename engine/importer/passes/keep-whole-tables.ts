@@ -1,5 +1,6 @@
-import { type Graph, intAttribute } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { constantInts, readersOf } from '../graph-queries.js';
+import { intAttribute } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /** Operators between a table and the look-up that do not move its rows. */

@@ -1,6 +1,7 @@
-import { type Graph, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT as IN, LOGITS, STEP_OUTPUT as OUT } from '../imported-model.js';
+import { makeNode } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 
 /**

@@ -1,6 +1,7 @@
-import { type Graph, makeNode, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
+import { makeNode, shapeOf } from '../onnx/nodes.js';
 
 /** Time, height and width. */
 const ROWS = 3;

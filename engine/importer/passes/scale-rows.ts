@@ -1,5 +1,6 @@
-import { type Graph, MICROSOFT, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { readersOf } from '../graph-queries.js';
+import { MICROSOFT, makeNode } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { RowQuantizer } from '../quantize/row-quantizer.js';

@@ -1,4 +1,5 @@
-import { type Graph, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { shapeOf } from '../onnx/nodes.js';
 import type { ValueInfoProto } from '../onnx/onnx_pb.js';
 import { joinOf } from '../recognizers/cache-flow.js';
 

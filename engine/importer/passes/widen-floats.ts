@@ -1,4 +1,5 @@
-import { type Graph, intAttribute, makeNode, setIntAttribute } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { intAttribute, makeNode, setIntAttribute } from '../onnx/nodes.js';
 import {
   type NodeProto,
   TensorProto_DataType as Type,

@@ -1,5 +1,6 @@
-import { type Graph, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { STEP_INPUT } from '../imported-model.js';
+import { makeNode } from '../onnx/nodes.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 
 /**

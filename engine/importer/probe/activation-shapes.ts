@@ -1,6 +1,7 @@
-import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { PACKED_MATMULS } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
+import { intAttribute, shapeOf } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /** Placeholders in a shape for the number of tokens of the step, and of those before it. */

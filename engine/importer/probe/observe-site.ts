@@ -1,13 +1,14 @@
 import type { AttentionShape } from '../../attention/paged-attention.js';
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
-import { type Graph, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { shapeOf } from '../onnx/nodes.js';
 import type { Factor, SiteCandidate } from '../site-candidate.js';
 import { readFloats } from '../tensor-data.js';
 import { compareSite } from './compare-site.js';
-import { type ShortRun, runShort, type Sizes } from './short-run.js';
 import { observeMask } from './observe-mask.js';
 import type { Probe } from './probe.js';
+import { runShort, type ShortRun, type Sizes } from './short-run.js';
 
 export interface ObservedSite {
   /**

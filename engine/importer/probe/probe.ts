@@ -1,7 +1,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { elementTypes } from '../element-types.js';
-import { type Graph, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { STEP_INPUT } from '../imported-model.js';
+import { shapeOf } from '../onnx/nodes.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength } from '../tensor-data.js';
 import { ActivationShapes, STEP_LENGTH, STEP_PAST } from './activation-shapes.js';

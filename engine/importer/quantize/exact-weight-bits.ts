@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { MICROSOFT, makeNode, makeValueInfo } from '../graph.js';
+import { MICROSOFT, makeNode, makeValueInfo } from '../onnx/nodes.js';
 import {
   GraphProtoSchema,
   ModelProtoSchema,

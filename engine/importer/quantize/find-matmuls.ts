@@ -1,5 +1,6 @@
 import { elementTypes } from '../element-types.js';
-import { floatAttribute, type Graph, intAttribute } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { floatAttribute, intAttribute } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { whyNotUnpacked } from './nbits-matrix.js';
 import type { QuantizeScope } from './quantization.js';

@@ -1,4 +1,4 @@
-import { intAttribute } from '../graph.js';
+import { intAttribute } from '../onnx/nodes.js';
 import type { NodeProto, TensorProto } from '../onnx/onnx_pb.js';
 import { TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { readAll, type StoredMatrix, type TensorBytes } from './stored-matrix.js';

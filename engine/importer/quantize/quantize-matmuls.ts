@@ -1,4 +1,5 @@
-import { type Graph, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { makeNode } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { deferredScales } from './deferred-scales.js';
 import type { Embedding, Matmul, QuantizePlan } from './find-matmuls.js';

@@ -1,5 +1,6 @@
-import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { readersOf } from '../graph-queries.js';
+import { intAttribute, shapeOf } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /**

@@ -1,7 +1,8 @@
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
-import { type Graph, intAttribute } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { PACKED_MATMULS } from '../graph-queries.js';
+import { intAttribute } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { Factor, SiteCandidate } from '../site-candidate.js';
 import type { CacheFlow, JoinedCache } from './cache-flow.js';

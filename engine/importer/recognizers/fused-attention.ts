@@ -1,6 +1,7 @@
 import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
-import { floatAttribute, type Graph } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { floatAttribute } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { HeadLayout, SiteCandidate } from '../site-candidate.js';
 import type { CacheFlow } from './cache-flow.js';

@@ -1,13 +1,7 @@
 import type { RotaryEmbedding } from '../../attention/paged-attention.js';
-import {
-  floatAttribute,
-  type Graph,
-  intAttribute,
-  MICROSOFT,
-  makeNode,
-  shapeOf,
-} from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
+import { floatAttribute, intAttribute, MICROSOFT, makeNode, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto } from '../onnx/onnx_pb.js';
 import { readFloats } from '../tensor-data.js';
 import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';

@@ -1,5 +1,6 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, intAttribute } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { intAttribute } from '../onnx/nodes.js';
 import {
   type AttributeProto,
   AttributeProto_AttributeType,

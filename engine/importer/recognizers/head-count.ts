@@ -1,6 +1,7 @@
 import { OctavoError } from '../../errors.js';
-import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { PACKED_MATMULS } from '../graph-queries.js';
+import { intAttribute, shapeOf } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { CacheFlow } from './cache-flow.js';
 

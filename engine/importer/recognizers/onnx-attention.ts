@@ -1,4 +1,5 @@
-import { floatAttribute, type Graph, intAttribute } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { floatAttribute, intAttribute } from '../onnx/nodes.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 import type { SiteCandidate } from '../site-candidate.js';
 import type { CacheFlow } from './cache-flow.js';

@@ -1,7 +1,8 @@
 import { clone } from '@bufbuild/protobuf';
 import { OctavoError } from '../../errors.js';
-import { type Graph, intAttribute, MICROSOFT, makeNode, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
+import { intAttribute, MICROSOFT, makeNode, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, type ValueInfoProto, ValueInfoProtoSchema } from '../onnx/onnx_pb.js';
 
 /** Inputs of com.microsoft.Attention and com.microsoft.MultiHeadAttention, by position. */

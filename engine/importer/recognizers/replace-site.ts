@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
-import { type Graph, makeNode } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
+import { makeNode } from '../onnx/nodes.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,

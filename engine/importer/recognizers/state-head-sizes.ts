@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { OctavoError } from '../../errors.js';
-import { type Graph, intAttribute, MICROSOFT, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
 import { lastDimension } from '../last-dimension.js';
+import { intAttribute, MICROSOFT, shapeOf } from '../onnx/nodes.js';
 import {
   type NodeProto,
   type TensorShapeProto,

@@ -1,5 +1,6 @@
 import { clone, create } from '@bufbuild/protobuf';
-import { type Graph, intAttribute, shapeOf } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { intAttribute, shapeOf } from '../onnx/nodes.js';
 import {
   type NodeProto,
   TensorShapeProto_DimensionSchema,

@@ -3,9 +3,9 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { fullRowsOf } from '../../../engine/decoding/logits-query.js';
-import { MICROSOFT } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../../engine/importer/imported-model.js';
+import { MICROSOFT } from '../../../engine/importer/onnx/nodes.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,

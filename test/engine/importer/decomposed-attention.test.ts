@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { makeNode } from '../../../engine/importer/graph.js';
+import { makeNode } from '../../../engine/importer/onnx/nodes.js';
 import {
   type ModelProto,
   ModelProtoSchema,

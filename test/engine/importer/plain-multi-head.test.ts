@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { intAttribute, setIntAttribute } from '../../../engine/importer/graph.js';
+import { intAttribute, setIntAttribute } from '../../../engine/importer/onnx/nodes.js';
 import {
   type GraphProto,
   ModelProtoSchema,

@@ -2,9 +2,9 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { OnnxBuilder } from '../../../bench/models/onnx-builder.js';
-import { makeValueInfo } from '../../../engine/importer/graph.js';
 import { importModel } from '../../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../../engine/importer/imported-model.js';
+import { makeValueInfo } from '../../../engine/importer/onnx/nodes.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { makeValueInfo } from '../../../engine/importer/graph.js';
+import { makeValueInfo } from '../../../engine/importer/onnx/nodes.js';
 import {
   type ModelProto,
   ModelProtoSchema,
