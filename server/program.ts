@@ -8,7 +8,8 @@ import { completionScript, SHELLS } from './config/completion.js';
 import { addSettingFlag, addSettingFlags, flagTexts, unknownCommand } from './config/flags.js';
 import { addGenerateFlags, outputFlags } from './config/generate-flags.js';
 import { loadSettings, withKeysOfFile } from './config/load-settings.js';
-import { listSettings, type Settings } from './config/settings.js';
+import { listSettings } from './config/setting-list.js';
+import type { Settings } from './config/settings.js';
 
 type Options = Record<string, unknown>;
 

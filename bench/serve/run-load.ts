@@ -1,6 +1,7 @@
-import type { RequestResult, StreamingClient } from './client.js';
+import type { StreamingClient } from './client.js';
 import type { Arrivals } from './options.js';
 import { arrivalTimes } from './schedule.js';
+import type { RequestResult } from './stream-record.js';
 import type { Conversation, Workload } from './workload.js';
 
 /** A request of the run; times are milliseconds since the run began. */

@@ -15,9 +15,9 @@ import { callSuspects } from '../tools/call-grammar.js';
 import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
-import type { MessageForm } from './generate-text.js';
 import type { FieldGrammar } from './output-constraint.js';
 import { outputConstraint } from './output-constraint.js';
+import type { MessageForm } from './text-request.js';
 
 /** The consequences of a request's messages and tools for the engine. */
 export interface MessagePlan {

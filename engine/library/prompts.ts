@@ -1,7 +1,7 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
-import type { TextOptions } from '../generation/generate-text.js';
 import type { Message } from '../generation/message.js';
+import type { TextOptions } from '../generation/text-request.js';
 import type { GrammarCheck } from '../grammar/check-messages.js';
 import type { Asker } from '../job-pool/job-pool.js';
 import type { GrammarSpec } from '../protocol/request.js';

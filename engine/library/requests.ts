@@ -1,8 +1,8 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
-import { PLAIN_TEXT, type TextRequest } from '../generation/generate-text.js';
 import { outputBudget } from '../generation/output-budget.js';
+import { PLAIN_TEXT, type TextRequest } from '../generation/text-request.js';
 import type { Asker } from '../job-pool/job-pool.js';
 import { PLAIN_REQUEST } from '../protocol/request.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';

@@ -1,8 +1,8 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { FinishReason as SequenceFinishReason } from '../../scheduler/step-plan.js';
-import type { ChoiceDelta } from '../generation/generate-text.js';
 import type { ScoredToken } from '../generation/held-tokens.js';
 import type { MessageEvent } from '../generation/message-reader.js';
+import type { ChoiceDelta } from '../generation/visible-text.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
 /** Numbers of tokens of a request. */

@@ -1,6 +1,6 @@
 import type { Command, Option } from 'commander';
 import { CHOICES } from './bench-flags.js';
-import { listSettings } from './settings.js';
+import { listSettings } from './setting-list.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 

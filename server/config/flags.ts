@@ -6,9 +6,9 @@ import {
   flagName,
   isRepeatable,
   listSettings,
-  type SettingName,
   type SettingSchema,
-} from './settings.js';
+} from './setting-list.js';
+import type { SettingName } from './settings.js';
 
 /** Texts given on the command line, unparsed, by setting. */
 export type FlagTexts = Partial<Record<SettingName, string[]>>;

@@ -3,13 +3,8 @@ import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { type FlagTexts, nearest } from './flags.js';
 import { parseSetting } from './parse-setting.js';
-import {
-  environmentName,
-  flagName,
-  isRepeatable,
-  listSettings,
-  type Settings,
-} from './settings.js';
+import { environmentName, flagName, isRepeatable, listSettings } from './setting-list.js';
+import type { Settings } from './settings.js';
 
 /**
  * Merges flags over environment variables over defaults. In a variable, the values of a repeatable

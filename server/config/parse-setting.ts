@@ -1,7 +1,8 @@
 import { Compile } from 'typebox/compile';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { type SettingName, type SettingSchema, SettingsSchema } from './settings.js';
+import type { SettingSchema } from './setting-list.js';
+import { type SettingName, SettingsSchema } from './settings.js';
 
 const UNITS: Record<string, number> = {
   '': 1,

@@ -1,10 +1,8 @@
 import { choiceIndex, promptOf } from '../../engine/generation/choice-index.js';
-import {
-  type ChoiceDelta,
-  generateText,
-  type TextRequest,
-} from '../../engine/generation/generate-text.js';
+import { generateText } from '../../engine/generation/generate-text.js';
 import { mergeStreams } from '../../engine/generation/merge-streams.js';
+import type { TextRequest } from '../../engine/generation/text-request.js';
+import type { ChoiceDelta } from '../../engine/generation/visible-text.js';
 import { toOctavoError } from '../http/errors.js';
 import type { ModelService } from '../models.js';
 import { type GenerationRecord, notePrompts, noteTimes } from '../request-record.js';

@@ -3,7 +3,8 @@ import type { Logger } from 'pino';
 import { OctavoError } from '../../engine/errors.js';
 import { clientOf } from './client.js';
 import type { Cost } from './cost.js';
-import { type EngineLoad, Queue, type QueuedRequest, type QueueLimits } from './queue.js';
+import type { EngineLoad } from './expected-wait.js';
+import { Queue, type QueuedRequest, type QueueLimits } from './queue.js';
 import type { Budget, RateLimiter } from './rate-limiter.js';
 import type { Progress, SlotTimes } from './slot-forecast.js';
 

@@ -2,8 +2,8 @@ import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Settings } from '../config/settings.js';
 import { Admission } from './admission.js';
+import type { EngineLoad } from './expected-wait.js';
 import { memoryRateLimiter, redisRateLimiter } from './flexible-rate-limiter.js';
-import type { EngineLoad } from './queue.js';
 import type { RateLimiter } from './rate-limiter.js';
 
 export type LimitSettings = Pick<

@@ -1,7 +1,7 @@
 import type { Static, TObject } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { choiceIndex } from '../../engine/generation/choice-index.js';
-import type { TextOptions, TextRequest } from '../../engine/generation/generate-text.js';
+import type { TextOptions, TextRequest } from '../../engine/generation/text-request.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ModelService } from '../models.js';

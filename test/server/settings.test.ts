@@ -4,7 +4,7 @@ import { defaultKvCacheBytes } from '../../engine/environment/available-memory.j
 import { SETTING_GROUPS } from '../../engine/settings.js';
 import { nearest } from '../../server/config/flags.js';
 import { loadSettings } from '../../server/config/load-settings.js';
-import { listSettings } from '../../server/config/settings.js';
+import { listSettings } from '../../server/config/setting-list.js';
 
 test('defaults', () => {
   const settings = loadSettings({}, {});

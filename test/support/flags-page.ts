@@ -4,9 +4,9 @@ import {
   flagName,
   isRepeatable,
   listSettings,
-  type SettingName,
   type SettingSchema,
-} from '../../server/config/settings.js';
+} from '../../server/config/setting-list.js';
+import type { SettingName } from '../../server/config/settings.js';
 
 /** Where the documentation says more. */
 const MORE: Partial<Record<SettingName, string>> = {

@@ -2,8 +2,10 @@ import { matchesPattern } from '../language/matcher.js';
 import { alternatives } from './alternatives.js';
 import { isMultiple } from './decimal.js';
 import { matchesFormat } from './formats.js';
+import type { Kind } from './keyword-reader.js';
 import { child, isObject, type Meet, type SchemaDocument } from './located.js';
-import { isEqual, itemMeet, type Kind, propertyMeet, type Shape, shapeOf } from './shape.js';
+import { itemMeet, propertyMeet } from './member-schemas.js';
+import { isEqual, type Shape, shapeOf } from './shape.js';
 
 /**
  * Whether a value is valid by the keywords that are enforced. Used for constants of a schema and to

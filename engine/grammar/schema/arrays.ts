@@ -1,8 +1,9 @@
 import { EMPTY, type Expression, optional, repeat, sequence } from '../language/expression.js';
 import { bracketed, type JsonStyle } from './json-rules.js';
 import { schemaError } from './keywords.js';
+import { itemMeet, prefixLength } from './member-schemas.js';
 import type { RuleContext } from './rule-context.js';
-import { itemMeet, prefixLength, type Shape } from './shape.js';
+import type { Shape } from './shape.js';
 import { uniqueItemsOf } from './unique-items.js';
 
 /** Maximum number of items that are declared one by one: each is a state of the grammar. */

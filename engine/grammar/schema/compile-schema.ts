@@ -4,13 +4,14 @@ import { alternatives } from './alternatives.js';
 import { arrayOf } from './arrays.js';
 import { checkExclusive } from './exclusive.js';
 import { isTooLong, type JsonStyle, literal, MAX_LITERAL_ITEMS } from './json-rules.js';
+import { KINDS, type Kind } from './keyword-reader.js';
 import { schemaError } from './keywords.js';
 import { type Meet, SchemaDocument } from './located.js';
 import { multiplesOf } from './multiples.js';
 import { inexactBound, integersBetween, numbersBetween } from './numbers.js';
 import { objectOf } from './objects.js';
 import type { RuleContext } from './rule-context.js';
-import { KINDS, type Kind, type Shape, shapeOf, writtenKinds } from './shape.js';
+import { type Shape, shapeOf, writtenKinds } from './shape.js';
 import { stringOf } from './strings.js';
 
 const MAX_DEPTH = 100;

@@ -1,8 +1,10 @@
 import { acceptsList, nameMeet } from './accepts.js';
 import { alternatives } from './alternatives.js';
+import type { Kind } from './keyword-reader.js';
 import { schemaError } from './keywords.js';
 import { isObject, type Meet, type SchemaDocument } from './located.js';
-import { type Kind, propertyMeet, type Shape, shapeOf, writtenKinds } from './shape.js';
+import { propertyMeet } from './member-schemas.js';
+import { type Shape, shapeOf, writtenKinds } from './shape.js';
 
 /** Depth to which properties of properties are compared: recursive schemas have no end. */
 const MAX_DEPTH = 3;

@@ -1,10 +1,10 @@
 import type { Expression } from '../language/expression.js';
 import { multiplesAmong } from '../language/multiples.js';
 import { greatestCommonDivisor } from './decimal.js';
+import type { LocatedDecimal } from './keyword-reader.js';
 import { schemaError } from './keywords.js';
 import { type Bounds, EXACT_DIGITS, integersBetween, numbersBetween } from './numbers.js';
 import type { RuleContext } from './rule-context.js';
-import type { LocatedDecimal } from './shape.js';
 
 /**
  * Multiples within bounds, without exponent. They have up to 15 digits: with more, what a reader

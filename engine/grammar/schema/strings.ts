@@ -3,9 +3,10 @@ import { insideString, lengthBounds } from '../language/json-text.js';
 import { parseRegex } from '../language/regex.js';
 import { FORMATS, formatExpression } from './formats.js';
 import { COUNTED_CHARACTER, inQuotes, STRING } from './json-rules.js';
+import type { Constraint } from './keyword-reader.js';
 import { schemaError } from './keywords.js';
 import { quote } from './located.js';
-import type { Constraint, Shape } from './shape.js';
+import type { Shape } from './shape.js';
 
 /** Strings of the shape. @returns null when no string is valid */
 export function stringOf(shape: Shape): Expression | null {

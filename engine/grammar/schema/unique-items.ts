@@ -3,8 +3,9 @@ import { choiceOf, EMPTY, type Expression, optional, sequence } from '../languag
 import { finiteValues } from './finite-values.js';
 import { bracketed, literal } from './json-rules.js';
 import { schemaError } from './keywords.js';
+import { itemMeet, prefixLength } from './member-schemas.js';
 import type { RuleContext } from './rule-context.js';
-import { isEqual, itemMeet, prefixLength, type Shape } from './shape.js';
+import { isEqual, type Shape } from './shape.js';
 
 /** Sets of values that may have been written before an item, over all places in an array. */
 const MAX_SETS = 1100;

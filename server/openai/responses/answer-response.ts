@@ -2,8 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { scoreBytes } from '../../../engine/client/output-size.js';
 import type { Clock } from '../../../engine/clock.js';
 import type { OctavoError } from '../../../engine/errors.js';
-import type { ChoiceDelta, TextRequest } from '../../../engine/generation/generate-text.js';
 import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
+import type { TextRequest } from '../../../engine/generation/text-request.js';
+import type { ChoiceDelta } from '../../../engine/generation/visible-text.js';
 import type { GrammarCheck } from '../../../engine/grammar/check-messages.js';
 import { pauseUnread, runRequests, untilBegun } from '../../generation/run.js';
 import {

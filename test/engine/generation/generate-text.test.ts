@@ -1,12 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  type ChoiceDelta,
-  generateText,
-  PLAIN_TEXT,
-  type TextOptions,
-} from '../../../engine/generation/generate-text.js';
+import { generateText } from '../../../engine/generation/generate-text.js';
 import { countCharacters } from '../../../engine/generation/held-tokens.js';
+import { PLAIN_TEXT, type TextOptions } from '../../../engine/generation/text-request.js';
+import type { ChoiceDelta } from '../../../engine/generation/visible-text.js';
 import type { SequenceOutput, TokenLogprobs } from '../../../engine/protocol/outputs.js';
 import { ByteLevelDetokenizer } from '../../../engine/text/byte-level.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';

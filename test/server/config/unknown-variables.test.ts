@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { loadSettings, warnOfUnknownVariables } from '../../../server/config/load-settings.js';
-import { listSettings } from '../../../server/config/settings.js';
+import { listSettings } from '../../../server/config/setting-list.js';
 import { runOctavo, startOctavo } from '../../support/octavo-process.js';
 
 function warnings(environment: Record<string, string>): string[] {

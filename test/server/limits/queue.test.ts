@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { OctavoError } from '../../../engine/errors.js';
-import {
-  type EngineLoad,
-  Queue,
-  type QueuedRequest,
-  type QueueLimits,
-} from '../../../server/limits/queue.js';
+import type { EngineLoad } from '../../../server/limits/expected-wait.js';
+import { Queue, type QueuedRequest, type QueueLimits } from '../../../server/limits/queue.js';
 
 interface Entry extends QueuedRequest {
   enteredAt: number;
