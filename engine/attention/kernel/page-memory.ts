@@ -2,14 +2,14 @@ import type { PagedAttentionConfig } from '../page-layout.js';
 import {
   type AttentionBatch,
   type AttentionShape,
-  type BlockTables,
   ELEMENT_BYTES,
   scaleBytes,
 } from '../paged-attention.js';
 import { Arena } from './arena.js';
 import { HEADER_BYTES, type LayerPlaces, writeLayerHeader, writeStepHeader } from './headers.js';
 import { instantiateKernel, type KernelExports } from './module.js';
-import { maxRows, queryTiles, WORDS_PER_TILE } from './query-tiles.js';
+import { maxRows } from './query-tiles.js';
+import { groupSize, type PlacedStep, StepArrays } from './step-arrays.js';
 
 /** Bytes of K pages, or of V pages, of one layer, without scales. */
 export function pageBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
@@ -43,20 +43,6 @@ export interface PlacedLayer {
 /** Offsets of a slot's pages and of their scales. */
 type SlotPlaces = Readonly<Record<(typeof REGIONS)[number], number>>;
 
-/** A step's arrays in this memory. */
-interface PlacedStep {
-  readonly batch: AttentionBatch;
-  readonly places: Readonly<
-    Record<'queryStarts' | 'contextLengths' | 'query' | 'key' | 'value' | 'output', number>
-  >;
-  /** Room for what a selector chooses of the largest tables; no room without a selector. */
-  readonly selection: number;
-  /** By cache group. */
-  readonly tables: readonly { readonly tableStarts: number; readonly blockTables: number }[];
-  /** By the number of query heads in a group. */
-  readonly tiles: ReadonlyMap<number, { readonly place: number; readonly count: number }>;
-}
-
 /** Regions of a slot. */
 const REGIONS = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
 
@@ -76,7 +62,7 @@ export class PageMemory {
   readonly #kernel: KernelExports;
   readonly #stepHeader: number;
   readonly #scratch: readonly number[];
-  #stepRegion = { start: 0, bytes: 0 };
+  readonly #steps: StepArrays;
   #step: PlacedStep | null = null;
 
   constructor(
@@ -88,8 +74,10 @@ export class PageMemory {
     this.#layers = new Map(
       layers.map((placed) => [placed.layer, { ...placed, header: this.#placeLayer(placed) }]),
     );
+    const shapes = layers.map(({ shape }) => shape);
+    this.#steps = new StepArrays(this.arena, shapes, config.selector !== undefined);
     this.#stepHeader = this.arena.allocate(HEADER_BYTES);
-    const scratch = Math.max(...layers.map(({ shape }) => scratchBytes(shape, config.blockSize)));
+    const scratch = Math.max(...shapes.map((shape) => scratchBytes(shape, config.blockSize)));
     this.#scratch = Array.from({ length: config.threads }, () => this.arena.allocate(scratch));
     this.#kernel = instantiateKernel(module, this.arena.memory);
   }
@@ -158,7 +146,7 @@ export class PageMemory {
   }
 
   #placedStep(batch: AttentionBatch): PlacedStep {
-    if (this.#step?.batch !== batch) this.#step = this.#placeStep(batch);
+    if (this.#step?.batch !== batch) this.#step = this.#steps.place(batch);
     return this.#step;
   }
 
@@ -216,75 +204,6 @@ export class PageMemory {
       valueScales: this.arena.allocate(scales),
     };
   }
-
-  /**
-   * Copies once what all layers of a step share, and reserves space for what is copied for each
-   * layer.
-   */
-  #placeStep(batch: AttentionBatch): PlacedStep {
-    const shapes = [...this.#layers.values()].map(({ shape }) => shape);
-    const tokens = batch.queryStarts[batch.numSequences];
-    const widest = (heads: (shape: AttentionShape) => number): number =>
-      tokens * 4 * Math.max(...shapes.map((shape) => heads(shape) * shape.headSize));
-    const sizes = [...new Set(shapes.map(groupSize))];
-    const tiles = sizes.map((size) => queryTiles(batch, size));
-    const tables = batch.blockTables.flatMap(({ starts, blocks }: BlockTables) => [starts, blocks]);
-    const arrays = [
-      batch.queryStarts.subarray(0, batch.numSequences + 1),
-      batch.contextLengths.subarray(0, batch.numSequences),
-      ...tables,
-      ...tiles,
-    ];
-    const queries = widest((shape) => shape.numHeads);
-    const keys = widest((shape) => shape.numKvHeads);
-    const at = this.#stepPlaces([
-      ...arrays.map((array) => array.byteLength),
-      queries,
-      keys,
-      keys,
-      queries,
-      this.#config.selector ? Math.max(...batch.blockTables.map(({ blocks }) => blocks.length)) : 0,
-    ]);
-    arrays.forEach((array, i) => this.arena.ints(at[i], array.length).set(array));
-    const [query, key, value, output, selection] = at.slice(arrays.length);
-    const [queryStarts, contextLengths] = at;
-    const firstTile = 2 + tables.length;
-    return {
-      batch,
-      places: { queryStarts, contextLengths, query, key, value, output },
-      selection,
-      tables: batch.blockTables.map((_, group) => ({
-        tableStarts: at[2 + 2 * group],
-        blockTables: at[3 + 2 * group],
-      })),
-      tiles: new Map(
-        sizes.map((size, i) => [
-          size,
-          { place: at[firstTile + i], count: tiles[i].length / WORDS_PER_TILE },
-        ]),
-      ),
-    };
-  }
-
-  /** Offsets in a region that is reused in every step and grows with the largest step. */
-  #stepPlaces(sizes: readonly number[]): number[] {
-    const padded = sizes.map((size) => Math.ceil(size / 64) * 64);
-    const total = padded.reduce((a, b) => a + b, 0);
-    if (total > this.#stepRegion.bytes) {
-      this.#stepRegion = { start: this.arena.allocate(2 * total), bytes: 2 * total };
-    }
-    let next = this.#stepRegion.start;
-    return padded.map((size) => {
-      const place = next;
-      next += size;
-      return place;
-    });
-  }
-}
-
-/** Query heads that share a KV head. */
-function groupSize(shape: AttentionShape): number {
-  return shape.numHeads / shape.numKvHeads;
 }
 
 /** Bytes of a thread's scratch memory; `attend` in assembly/attend.ts defines its layout. */
