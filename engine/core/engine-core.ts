@@ -3,7 +3,7 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { Propose } from '../../scheduler/step-builder.js';
-import type { AppliedUpdate, StepPlan } from '../../scheduler/step-plan.js';
+import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decoder } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
@@ -19,7 +19,7 @@ import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { checkRequest, refusalError } from './check-request.js';
-import { type LiveSequence, RequestTimes, sequenceOutput } from './live-sequence.js';
+import { forkOf, type LiveSequence, RequestTimes, sequenceOutput } from './live-sequence.js';
 import type { ModelRunner } from './model-runner.js';
 
 /** Maximum number of waiting requests in a snapshot. */
@@ -36,6 +36,8 @@ export interface EngineCoreDependencies {
   readonly propose?: Propose;
   /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
   readonly tiers?: TieredCache;
+  /** Decides how sequences continue. Default: sampling, with `propose`. */
+  readonly decoder?: Decoder;
 }
 
 /**
@@ -52,7 +54,7 @@ export class EngineCore {
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
-    this.#decoder = new SamplingDecoder(dependencies);
+    this.#decoder = dependencies.decoder ?? new SamplingDecoder(dependencies);
   }
 
   get hasWork(): boolean {
@@ -200,9 +202,11 @@ export class EngineCore {
     const answer = new StepAnswer(query, result, vocabSize);
     prompts.read(answer);
     const { updates, logprobs } = this.#decoder.decide(answer);
+    this.#fork(updates);
     const results = scheduler.apply(plan, updates);
     const end = now();
     const outputs = results.map((output) => this.#complete(output, end, logprobs.get(output.id)));
+    for (const { id, drop } of updates) if (drop) this.#forget(id);
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     this.#steps += 1;
@@ -243,6 +247,13 @@ export class EngineCore {
       firstRow += sequence.tokenIds.length;
     }
     return builder.build();
+  }
+
+  /** Records the sequences that begin as forks. */
+  #fork(updates: readonly SequenceUpdate[]): void {
+    for (const { id, forks } of updates) {
+      for (const fork of forks ?? []) this.#live.set(fork.id, forkOf(this.#find(id)));
+    }
   }
 
   /** Adds to an update what the scheduler knows nothing of, and lets a finished sequence go. */

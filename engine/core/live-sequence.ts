@@ -13,6 +13,12 @@ export interface LiveSequence extends SampledSequence {
   hasBegun: boolean;
 }
 
+/** The record of a sequence that continues another one with tokens of its own. */
+export const forkOf = (parent: LiveSequence): LiveSequence => ({
+  ...parent,
+  sampler: parent.sampler.fork(),
+});
+
 /** When a request arrived and began to run, on the engine's clock. Shared by its sequences. */
 export class RequestTimes {
   readonly #arrivedAt: number;

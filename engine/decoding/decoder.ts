@@ -21,7 +21,7 @@ export interface SampledSequence {
  * `propose` while it plans the step, `ask` once for each sequence of the plan, and `decide` with
  * the model's answer.
  *
- * Implementation: sampling. Beam search would decide by forks and drops.
+ * Implementation: sampling. Beam search decides by forks and drops (test/support/beam-decoder.ts).
  */
 export interface Decoder {
   /** Proposes the next tokens of a sequence; see `Propose`. */

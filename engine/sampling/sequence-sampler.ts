@@ -116,6 +116,27 @@ export class SequenceSampler {
     }
   }
 
+  /**
+   * A sampler of a sequence that continues this one, in the same state.
+   *
+   * @throws Error under a constraint, whose state cannot be copied
+   */
+  fork(): SequenceSampler {
+    if (this.#constraint) throw new Error('a sequence under a constraint cannot fork');
+    const fork = new SequenceSampler({
+      params: this.params,
+      promptTokenIds: [...(this.#history?.prompt ?? [])] as TokenId[],
+      stopTokenIds: this.#stopTokenIds,
+      minTokens: this.#minTokens,
+      constraint: null,
+    });
+    fork.#generated = this.#generated;
+    for (const token of this.#touched) fork.#touched.add(token);
+    for (const [token, count] of this.#history?.output ?? [])
+      fork.#history?.output.set(token, count);
+    return fork;
+  }
+
   /** Call once, when the sequence has ended. */
   dispose(): void {
     this.#constraint?.dispose();

@@ -1,5 +1,6 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
+import type { Decoder } from '../../engine/decoding/decoder.js';
 import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
@@ -31,6 +32,8 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly cacheEvents?: boolean;
   /** Guesses how sequences go on. */
   readonly propose?: Propose;
+  /** In place of sampling. */
+  readonly decoder?: Decoder;
   /** Told of all that the scheduler decides. */
   readonly trace?: TraceWriter;
   /** Tiers behind the pages; absent: none. */
@@ -127,6 +130,7 @@ export class CoreHarness {
       now: () => this.#time++,
       ...(config.propose && { propose: config.propose }),
       ...(tiers && { tiers }),
+      ...(config.decoder && { decoder: config.decoder }),
     });
   }
 

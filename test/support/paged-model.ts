@@ -57,8 +57,8 @@ interface State {
  * A language model for tests: its next token is a hash of the whole context, and it reads that
  * context back from pages, as attention does: from those of the first group, and it compares what
  * the windows of the others still see. A wrong block table, a missed copy, a hit on foreign content
- * or an unwritten slot changes the text or throws. So does a page that was written while its
- * sequence was on the other side of a switch length.
+ * or an unwritten slot changes the text or throws. So does a page that was written by another
+ * adapter, or while its sequence was on the other side of a switch length.
  *
  * A recurrent group keeps the hash itself, as the state behind some tokens: the next token is made
  * of it, so that a state of other tokens changes the text.
@@ -77,6 +77,8 @@ export class PagedModel implements ModelRunner {
   readonly #vocabSize: number;
   readonly #groups: readonly CacheGroup[];
   readonly #switchLengths: readonly number[];
+  /** Those that were seen, the model alone first. */
+  readonly #adapters: (string | null)[] = [null];
 
   constructor(options: PagedModelOptions) {
     const { numBlocks, blockSize } = options;
@@ -94,11 +96,12 @@ export class PagedModel implements ModelRunner {
     this.queries.push(query);
     for (const { from, to } of plan.blockCopies) this.pages.copy(from, to);
     if (plan.blockLoads) this.loadBlocks?.(plan.blockLoads);
-    for (const { tokenIds, numComputed, sequenceLength, blockTables } of plan.sequences) {
-      for (const [g, table] of blockTables.entries()) {
+    for (const sequence of plan.sequences) {
+      const { tokenIds, numComputed } = sequence;
+      for (const [g, table] of sequence.blockTables.entries()) {
         if (this.#groups[g].kind === 'recurrent') continue;
         tokenIds.forEach((token, i) => {
-          this.#pages[this.#slot(table, numComputed + i)] = this.#keyOf(token, sequenceLength, g);
+          this.#pages[this.#slot(table, numComputed + i)] = this.#keyOf(token, sequence, g);
         });
       }
     }
@@ -120,15 +123,13 @@ export class PagedModel implements ModelRunner {
   }
 
   /** What the token at a position sees, itself included. */
-  #read({ blockTables, sequenceLength }: ScheduledSequence, position: number): number[] {
-    const context = Array.from({ length: position + 1 }, (_, i) =>
-      this.#tokenAt(blockTables[0], i, sequenceLength, 0),
-    );
+  #read(sequence: ScheduledSequence, position: number): number[] {
+    const context = Array.from({ length: position + 1 }, (_, i) => this.#tokenAt(sequence, i, 0));
     for (const [g, group] of this.#groups.entries()) {
       if (group.kind === 'recurrent') continue;
       const window = group.kind === 'full' ? position + 1 : group.window;
       for (let i = Math.max(0, position - window + 1); i <= position; i++) {
-        const token = this.#tokenAt(blockTables[g], i, sequenceLength, g);
+        const token = this.#tokenAt(sequence, i, g);
         if (token !== context[i]) throw new Error(`group ${g} has another token at ${i}`);
       }
     }
@@ -174,17 +175,27 @@ export class PagedModel implements ModelRunner {
     return { numTokens, mind: state, lengthClass };
   }
 
-  #tokenAt(table: readonly number[], position: number, sequenceLength: number, group: number) {
-    const key = this.#pages[this.#slot(table, position)];
+  #tokenAt(sequence: ScheduledSequence, position: number, group: number): number {
+    const key = this.#pages[this.#slot(sequence.blockTables[group], position)];
     if (key === POISON) throw new Error(`position ${position} was never written`);
     const token = key % CLASSES;
-    if (key === this.#keyOf(token, sequenceLength, group)) return token;
-    throw new Error(`position ${position} was written for another length or group`);
+    if (key === this.#keyOf(token, sequence, group)) return token;
+    throw new Error(`position ${position} was written for another length, adapter or group`);
   }
 
-  /** What is written for a token: its keys differ by group, and on each side of a switch length. */
-  #keyOf(token: number, sequenceLength: number, group: number): number {
-    return token + CLASSES * (this.#lengthClass(sequenceLength) + 16 * group);
+  /** What is written for a token: it differs by group, adapter, and side of a switch length. */
+  #keyOf(
+    token: number,
+    { sequenceLength, adapter }: Pick<ScheduledSequence, 'sequenceLength' | 'adapter'>,
+    group: number,
+  ): number {
+    const [length, owner] = [this.#lengthClass(sequenceLength), this.#adapterClass(adapter)];
+    return token + CLASSES * (length + 4 * group + 32 * owner);
+  }
+
+  #adapterClass(adapter: string | null): number {
+    const known = this.#adapters.indexOf(adapter);
+    return known >= 0 ? known : this.#adapters.push(adapter) - 1;
   }
 
   #lengthClass(sequenceLength: number): number {
