@@ -64,7 +64,7 @@ async function ask(
 const percentile = (values: readonly number[], share: number): number =>
   values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1];
 
-it('misfortunes of all kinds at once: memory, connections and latencies stay within bounds', {
+it('faults of all kinds at once: memory, connections and latencies stay within bounds', {
   timeout: 180_000,
 }, async () => {
   // There is a slot for every request: the test is about memory kept for clients, not about the

@@ -111,7 +111,7 @@ const median = (values: readonly number[]): number =>
 
 const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
 
-it('mixed loads with misfortunes: every text as alone, nothing left behind', {
+it('mixed loads with faults: every text as alone, nothing left behind', {
   timeout: (SECONDS + 90) * 1000,
 }, async () => {
   // Small, so that requests also wait, share, evict and are preempted; what is kept for clients is
