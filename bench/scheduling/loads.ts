@@ -16,9 +16,9 @@ export interface Load {
 
 /** What clients allow where they do not know how long an answer becomes. */
 const MAX_TOKENS = 1024;
-const NUM_REQUESTS = 1000;
+const NUM_REQUESTS = 500;
 /** Of a trace of `bench:eviction`, whose prompts are long. */
-const TRACE_REQUESTS = 400;
+const TRACE_REQUESTS = 200;
 const NUM_BLOCKS = 1200;
 
 /** Applications by what they ask for: system prompt, question and answer in tokens, and weight. */

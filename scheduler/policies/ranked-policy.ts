@@ -7,7 +7,7 @@ import { WaitingQueue } from './waiting-queue.js';
 export const PRIORITY_STEP_MS = 10_000;
 
 /** Milliseconds of waiting that one step of the engine less is worth, under `shortest`. */
-export const WAIT_PER_STEP_MS = 100;
+export const WAIT_PER_STEP_MS = 300;
 
 /** The time of arrival, plus a handicap that depends on the request alone. */
 export type RankOf = (sequence: Sequence) => number;
