@@ -88,7 +88,7 @@ export class LocalModel {
         await write(text);
       }
     } catch (error) {
-      if (!signal.aborted || error !== signal.reason) throw error;
+      if (!signal.aborted || error !== signal.reason) throw byFlag(error);
     }
     return { text: whole, summary: rate.summary() };
   }
@@ -96,6 +96,13 @@ export class LocalModel {
   close(): Promise<void> {
     return this.#engine.close();
   }
+}
+
+/** Names the flag in an error about the library's option that it became. */
+function byFlag(error: unknown): unknown {
+  if (!(error instanceof OctavoError) || error.param !== 'responseFormat') return error;
+  const message = error.message.replace(/^responseFormat/, '--json-schema');
+  return new OctavoError(error.kind, message, { param: '--json-schema', cause: error });
 }
 
 /** Those of the settings that an engine has. */

@@ -121,8 +121,8 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
       onRetry: (error) => retried.push(error),
     });
     const failed = results.filter(({ error }) => error !== null);
-    // At most the six that ran, and each of them had begun: with a token, or with the headers of its
-    // answer, and then a client may send it again.
+    // At most the six that ran, and each of them had begun: with a token, or with the headers of
+    // its answer, and then a client may send it again.
     expect(failed.length + retried.length).toBeLessThanOrEqual(6);
     expect(failed.filter(({ firstTokenMs }) => firstTokenMs === null)).toEqual([]);
     expect(retried.filter((error) => error !== 'disconnect')).toEqual([]);

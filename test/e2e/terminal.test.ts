@@ -52,7 +52,7 @@ describe('octavo generate', () => {
   it('says what is wrong with a schema', async () => {
     const result = await runOctavo(['generate', 'x', '--json-schema', '{"type":"nope"}']);
     expect(result.code).toBe(1);
-    expect(result.stderr).toMatch(/^octavo: .*"nope" is not a type.*\n$/);
+    expect(result.stderr).toMatch(/^octavo: --json-schema: .*"nope" is not a type.*\n$/);
   });
 });
 
