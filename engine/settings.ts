@@ -261,6 +261,53 @@ export const ENGINE_SETTINGS = {
       maximum: Number.MAX_SAFE_INTEGER,
     }),
   ),
+  kvTier: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'Redis or Valkey for cached prefixes that were asked for twice, which servers share (default: none)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'url',
+        allowed: 'a redis:// or rediss:// URL',
+      }),
+      pattern: '^rediss?://[^/\\s]+',
+    }),
+  ),
+  kvTierMemory: Type.Optional(
+    Type.Integer({
+      ...extra({
+        description: "memory of this model's prefixes in --kv-tier, at most (default: 4GiB)",
+        group: 'KV cache',
+        scope: 'server',
+        value: 'size',
+        unit: 'bytes',
+      }),
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+    }),
+  ),
+  kvTierTtl: Type.Integer({
+    ...extra({
+      description: 'seconds after its last use that a prefix stays in --kv-tier',
+      group: 'KV cache',
+      scope: 'server',
+    }),
+    minimum: 1,
+    maximum: 31_536_000,
+    default: 86_400,
+  }),
+  kvTierPrefix: Type.String({
+    ...extra({
+      description: 'first part of the keys in --kv-tier',
+      group: 'KV cache',
+      scope: 'server',
+      value: 'name',
+      allowed: 'letters, digits, :, _, . and -',
+    }),
+    pattern: '^[A-Za-z0-9:_.-]+$',
+    default: 'octavo:kv',
+  }),
   maxNumSeqs: Type.Integer({
     ...extra({
       description: 'requests that run at the same time',

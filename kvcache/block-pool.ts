@@ -12,14 +12,14 @@ export interface BlockPoolOptions {
   readonly history: BlockHistory;
   /** Is told of content that lookups do not find any more; absent for none. */
   readonly events?: CacheEventLog;
-  readonly onEvict?: EvictionListener;
+  readonly onEvict?: BlockListener;
 }
 
 /**
- * Called right before a block's content is forgotten, while its pages still hold it: the block has
- * no user, and the next step may overwrite it.
+ * Told of a block and its content. `onEvict`: right before the content is forgotten, while the
+ * pages still hold it; the block has no user, and the next step may overwrite it.
  */
-export type EvictionListener = (block: BlockId, hash: BlockHash) => void;
+export type BlockListener = (block: BlockId, hash: BlockHash) => void;
 
 /**
  * All blocks of the KV cache: their users (reference counts), their content (hashes), and which is
@@ -43,7 +43,7 @@ export class BlockPool {
   readonly #hashes: (BlockHash | null)[];
   /** `[group]` */
   readonly #cached: readonly Map<BlockHash, BlockId>[];
-  readonly #onEvict: EvictionListener | null;
+  readonly #onEvict: BlockListener | null;
   #version = 0;
 
   constructor(options: BlockPoolOptions) {

@@ -1,7 +1,7 @@
 import type { ContentKey } from './block-hash.js';
 import type { BlockHistory } from './block-history.js';
 import { type BlockMap, blockMap } from './block-map.js';
-import { BlockPool, type EvictionListener } from './block-pool.js';
+import { type BlockListener, BlockPool } from './block-pool.js';
 import type { CacheEventLog, EventScope } from './cache-events.js';
 import {
   type CacheGroup,
@@ -39,7 +39,9 @@ export interface KvCacheConfig {
   /** Is told of every change in what lookups find; absent for none. */
   readonly events?: CacheEventLog;
   /** Told of each content that the pool is about to lose; absent: it is lost. */
-  readonly onEvict?: EvictionListener;
+  readonly onEvict?: BlockListener;
+  /** Told of each block in which a sequence finds its content; the next step may compute it. */
+  readonly onHit?: BlockListener;
 }
 
 /**
@@ -64,6 +66,7 @@ export class KvCacheManager {
   /** Null when nothing reads events. */
   readonly events: CacheEventLog | null;
   readonly #hasStates: boolean;
+  readonly #onHit: BlockListener | null;
 
   constructor(config: KvCacheConfig) {
     const { numBlocks, blockSize, history, eviction = 'lru' } = config;
@@ -71,6 +74,7 @@ export class KvCacheManager {
     this.groups = config.groups ?? [FULL_ATTENTION];
     this.#hasStates = this.groups.some(({ kind }) => kind === 'recurrent');
     this.history = history;
+    this.#onHit = config.onHit ?? null;
     this.enablePrefixCaching = config.enablePrefixCaching;
     this.events = config.events ?? null;
     this.pool = new BlockPool({
@@ -325,7 +329,11 @@ export class KvCacheManager {
 
   #takePrefix(sequence: SequenceBlocks, prefix: CachedPrefix): void {
     for (const hits of prefix.tables) {
-      for (const block of hits) if (block >= 0) this.pool.touch(block);
+      for (const [index, block] of hits.entries()) {
+        if (block < 0) continue;
+        this.pool.touch(block);
+        this.#onHit?.(block, sequence.hashes[index]);
+      }
     }
     for (const [g, table] of sequence.tables.entries()) {
       for (const [index, entry] of prefix.tables[g].entries()) {

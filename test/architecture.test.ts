@@ -60,18 +60,19 @@ describe('architecture', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('scheduler and kvcache need no package, and the engine none for HTTP, save to download models', () => {
-    const used = (folder: string, except = ' '): string[] => [
+  it('scheduler and kvcache need no package, and the engine none for the network, save to download models and for the tier in Redis', () => {
+    const used = (folder: string, except = /^$/): string[] => [
       ...new Set(
         sourceFiles(folder)
-          .filter((file) => !file.startsWith(except))
+          .filter((file) => !except.test(file))
           .flatMap(packagesOf),
       ),
     ];
     expect(used('kvcache').filter((name) => name !== 'node:crypto')).toEqual([]);
     expect(used('scheduler')).toEqual([]);
     const http = /^(fastify|@fastify\/|undici|ioredis|pino|prom-client|commander|node:https?$)/;
-    expect(used('engine', 'engine/hub/').filter((name) => http.test(name))).toEqual([]);
+    const outer = /^engine\/(hub\/|tiers\/redis-)/;
+    expect(used('engine', outer).filter((name) => http.test(name))).toEqual([]);
   });
 
   it('no files import each other in a circle, types included', () => {

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { KV_DTYPES, type KvDtype } from '../../engine/attention/paged-attention.js';
 import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
+import type { EngineOptions } from '../../engine/protocol/options.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../../engine/thread/load-engine.js';
@@ -62,7 +63,11 @@ function oneOf<T extends string>(what: string, value: string, allowed: readonly 
   return found;
 }
 
-export function loadBenchEngine(model: BenchModel): Promise<LoadedEngine> {
+/** @param more what differs from the options of all benchmarks */
+export function loadBenchEngine(
+  model: BenchModel,
+  more: Partial<EngineOptions> = {},
+): Promise<LoadedEngine> {
   const cacheDir = modelCacheDir(undefined, process.env);
   return loadEngine({
     modelDir: model.directory,
@@ -80,6 +85,7 @@ export function loadBenchEngine(model: BenchModel): Promise<LoadedEngine> {
     longPrefillThreshold: 0,
     kvMetricsSampleRate: 0,
     ...(model.quantize === 'w8a8' && { quantize: { kind: 'w8a8', nbits: false, cacheDir } }),
+    ...more,
   });
 }
 

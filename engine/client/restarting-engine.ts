@@ -18,7 +18,7 @@ export interface RestartableEngine extends Engine {
 }
 
 export interface RestartingEngineOptions {
-  /** Creates another engine of the same kind. */
+  /** Creates another engine of the same kind, with `EngineOptions.isRestart`. */
   readonly create: () => Promise<RestartableEngine>;
   /** Number of failed engines that are replaced before the failure is final. */
   readonly restarts: number;

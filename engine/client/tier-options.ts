@@ -4,10 +4,19 @@ import type { EngineSettings } from '../settings.js';
 
 type TierSettings = Pick<
   EngineSettings,
-  'kvCacheMemory' | 'kvHostMemory' | 'kvCacheDir' | 'kvCacheDisk' | 'enablePrefixCaching'
+  | 'kvCacheMemory'
+  | 'kvHostMemory'
+  | 'kvCacheDir'
+  | 'kvCacheDisk'
+  | 'kvTier'
+  | 'kvTierMemory'
+  | 'kvTierTtl'
+  | 'kvTierPrefix'
+  | 'enablePrefixCaching'
 >;
 
 const DEFAULT_DISK_BYTES = 16 * 2 ** 30;
+const DEFAULT_REDIS_BYTES = 4 * 2 ** 30;
 
 /** Memory that is set aside for contents that arrive from farther tiers, at least. */
 const MIN_ARRIVING_BYTES = 64 * 2 ** 20;
@@ -20,11 +29,19 @@ const ARRIVING_SHARE = 0.25;
  * @throws OctavoError `usage` for settings that would have no effect
  */
 export function tierOptions(settings: TierSettings): Pick<EngineOptions, 'tiers'> {
-  const { kvHostMemory, kvCacheDir, kvCacheDisk } = settings;
+  const { kvHostMemory, kvCacheDir, kvCacheDisk, kvTier, kvTierMemory } = settings;
   if (kvCacheDisk !== undefined && kvCacheDir === undefined) {
     throw usage('--kv-cache-disk', 'bounds the files in --kv-cache-dir, which is not given');
   }
-  const first = kvHostMemory === undefined ? kvCacheDir && '--kv-cache-dir' : '--kv-host-memory';
+  if (kvTierMemory !== undefined && kvTier === undefined) {
+    throw usage('--kv-tier-memory', 'bounds what is in --kv-tier, which is not given');
+  }
+  const given = {
+    '--kv-host-memory': kvHostMemory,
+    '--kv-cache-dir': kvCacheDir,
+    '--kv-tier': kvTier,
+  };
+  const first = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
   if (first === undefined) return {};
   if (!settings.enablePrefixCaching) {
     throw usage(first, 'holds cached prefixes, and --no-enable-prefix-caching allows none');
@@ -35,6 +52,14 @@ export function tierOptions(settings: TierSettings): Pick<EngineOptions, 'tiers'
     hostMemoryBytes: kvHostMemory ?? arriving,
     ...(kvCacheDir !== undefined && {
       disk: { directory: kvCacheDir, capacityBytes: kvCacheDisk ?? DEFAULT_DISK_BYTES },
+    }),
+    ...(kvTier !== undefined && {
+      redis: {
+        url: kvTier,
+        keyPrefix: settings.kvTierPrefix,
+        ttlSeconds: settings.kvTierTtl,
+        capacityBytes: kvTierMemory ?? DEFAULT_REDIS_BYTES,
+      },
     }),
   };
   return { tiers };

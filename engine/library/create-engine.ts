@@ -53,13 +53,16 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     allowSpecialTokens: settings.allowSpecialTokens,
   });
   const start = engineOptions(settings, dir);
-  const create = (): Promise<RestartableEngine> =>
-    createWorkerEngine(start, {
-      onConversion: (done, total) => progress('rewriting weights', done, total),
-      onWarning: log,
-    });
-  const port = new RestartingEngine(await create(), {
-    create,
+  const create = (isRestart: boolean): Promise<RestartableEngine> =>
+    createWorkerEngine(
+      { ...start, isRestart },
+      {
+        onConversion: (done, total) => progress('rewriting weights', done, total),
+        onWarning: log,
+      },
+    );
+  const port = new RestartingEngine(await create(false), {
+    create: () => create(true),
     restarts: 1,
     onFailure: (error) => log(`the engine has failed: ${error.message}`),
     onRestartFailed: (error) => log(`the engine cannot be restarted: ${String(error)}`),

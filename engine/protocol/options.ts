@@ -33,6 +33,8 @@ export interface EngineOptions {
   readonly longPrefillThreshold: number;
   /** Fraction of KV blocks that are sampled for metrics, 0 to 1. */
   readonly kvMetricsSampleRate: number;
+  /** Whether it replaces an engine of the same options that has failed. */
+  readonly isRestart?: boolean;
   /** File to which every decision of the scheduler is appended; absent for none. */
   readonly traceSteps?: string;
   /** Directory in which hashes of the model's files are kept; absent to hash them at each start. */
@@ -41,11 +43,23 @@ export interface EngineOptions {
   readonly quantize?: EngineQuantization;
 }
 
+/** A Redis or Valkey server, or a cluster of them. */
+export interface RedisTierSettings {
+  /** With user and password, where the server wants them. */
+  readonly url: string;
+  readonly keyPrefix: string;
+  /** Seconds after its last use that a content stays. */
+  readonly ttlSeconds: number;
+  /** Bytes of this model's contents, whichever server has written them. */
+  readonly capacityBytes: number;
+}
+
 /** The tiers behind the pages of the KV cache. */
 export interface TierOptions {
   /** Bytes of host memory; it is needed for farther tiers, too, where contents arrive in it. */
   readonly hostMemoryBytes: number;
   readonly disk?: { readonly directory: string; readonly capacityBytes: number };
+  readonly redis?: RedisTierSettings;
 }
 
 /** W8A8: matmuls of int8 weights and activations. */

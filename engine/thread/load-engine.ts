@@ -124,8 +124,9 @@ async function build(
   const modelFingerprint = fingerprint(await content, model, options);
   if (options.tiers) {
     const { pages } = attention;
-    const layout = plan.pages;
-    const parts = { pages, history, now, layout, modelFingerprint, log: onWarning };
+    const { isRestart = false } = options;
+    const about = { layout: plan, modelFingerprint, isRestart, log: onWarning };
+    const parts = { pages, history, now, ...about };
     tiers = await createTiers(options.tiers, parts);
   }
   const behind = tiers;
@@ -148,7 +149,10 @@ async function build(
       groups: plan.groups,
       history,
       ...(options.cacheEvents && { events: new CacheEventLog(options.blockSize, plan.groups) }),
-      ...(behind && { onEvict: (block, hash) => behind.evicted(block, hash) }),
+      ...(behind && {
+        onEvict: (block, hash) => behind.evicted(block, hash),
+        onHit: (block, hash) => behind.hit(block, hash),
+      }),
     },
     trace,
     behind ?? NO_TIERS,

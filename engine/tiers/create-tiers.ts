@@ -6,32 +6,40 @@ import type { TierOptions } from '../protocol/options.js';
 import { MemoryTier } from './memory-tier.js';
 import { ThreadedTier } from './threaded-tier.js';
 import { HEAD_BYTES } from './tier-record.js';
-import { TieredCache, type TieredCacheOptions } from './tiered-cache.js';
+import { type FarTier, TieredCache, type TieredCacheOptions } from './tiered-cache.js';
 
 export interface TierParts extends Pick<TieredCacheOptions, 'pages' | 'history' | 'now'> {
   /** Identifies model and page format. */
   readonly modelFingerprint: string;
   /** How layers share the pages of a block, as plain data. */
   readonly layout: unknown;
+  /** Whether an earlier engine of this process had them: what is gone now may come back. */
+  readonly isRestart: boolean;
   /** Receives lines that the operator should see. */
   readonly log: (line: string) => void;
 }
 
 /**
  * @throws OctavoError `usage` when a tier is too small, `kv_cache_dir_unusable` when files cannot
- *   be kept
+ *   be kept, `redis_unreachable`
  */
 export async function createTiers(options: TierOptions, parts: TierParts): Promise<TieredCache> {
-  const { pages, history, now, log } = parts;
+  const { pages, history, now, log, isRestart } = parts;
   const { bytesPerBlock } = pages;
-  const { hostMemoryBytes, disk } = options;
+  const { hostMemoryBytes, disk, redis } = options;
   const memory = new MemoryTier({ capacityBytes: hostMemoryBytes, bytesPerBlock });
   const namespace = namespaceOf(parts);
-  const far: ThreadedTier[] = [];
+  const far: FarTier[] = [];
   if (disk) {
-    assertDiskSize(disk.capacityBytes, bytesPerBlock);
+    assertSize('--kv-cache-disk', disk.capacityBytes, bytesPerBlock);
     await assertWritable(disk.directory);
-    far.push(await ThreadedTier.start({ kind: 'disk', ...disk, bytesPerBlock, namespace }, log));
+    const format = { kind: 'disk' as const, bytesPerBlock, namespace };
+    far.push({ tier: await ThreadedTier.start({ ...disk, ...format }, log), keeps: 'all' });
+  }
+  if (redis) {
+    assertSize('--kv-tier-memory', redis.capacityBytes, bytesPerBlock);
+    const format = { kind: 'redis' as const, bytesPerBlock, namespace, mustAnswer: !isRestart };
+    far.push({ tier: await ThreadedTier.start({ ...redis, ...format }, log), keeps: 'reused' });
   }
   return new TieredCache({ pages, history, now, memory, far });
 }
@@ -46,13 +54,13 @@ function namespaceOf({ modelFingerprint, layout, pages }: TierParts): string {
   return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
 }
 
-function assertDiskSize(capacityBytes: number, bytesPerBlock: number): void {
+function assertSize(flag: string, capacityBytes: number, bytesPerBlock: number): void {
   const fileBytes = bytesPerBlock + HEAD_BYTES;
   if (capacityBytes >= fileBytes) return;
   throw new OctavoError(
     'usage',
-    `--kv-cache-disk ${capacityBytes}: holds no block of the KV cache; must be at least ${fileBytes} bytes`,
-    { param: '--kv-cache-disk' },
+    `${flag} ${capacityBytes}: holds no block of the KV cache; must be at least ${fileBytes} bytes`,
+    { param: flag },
   );
 }
 

@@ -1,15 +1,27 @@
 import type { ErrorRecord } from '../errors.js';
+import type { RedisTierSettings } from '../protocol/options.js';
 import type { TierStats } from '../protocol/reports.js';
 import type { BlockKey } from './block-tier.js';
 
-/** What the thread of a far tier is started with. Plain data. */
-export type FarTierOptions = {
-  readonly kind: 'disk';
-  readonly directory: string;
-  readonly capacityBytes: number;
+interface FarTierFormat {
   readonly bytesPerBlock: number;
+  /** Identifies model, formats and layout. */
   readonly namespace: string;
-};
+}
+
+/** What the thread of a far tier is started with. Plain data. */
+export type FarTierOptions =
+  | (FarTierFormat & {
+      readonly kind: 'disk';
+      readonly directory: string;
+      readonly capacityBytes: number;
+    })
+  | (FarTierFormat &
+      RedisTierSettings & {
+        readonly kind: 'redis';
+        /** False: what cannot be reached now may be reached later. */
+        readonly mustAnswer: boolean;
+      });
 
 /** Contents are in shared memory: they are read and written in place. */
 export type TierCommand =

@@ -2,6 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { toErrorRecord } from '../errors.js';
 import type { BlockTier } from './block-tier.js';
 import { DiskTier } from './disk-tier.js';
+import { connectTier } from './redis-connection.js';
+import { RedisTier } from './redis-tier.js';
 import type { FarTierOptions, TierCommand, TierReply } from './thread-messages.js';
 
 // One far tier, in a thread of its own: files, sockets and digests never take the engine's time.
@@ -13,7 +15,9 @@ const log = (line: string): void => reply({ type: 'log', line });
 
 async function openTier(options: FarTierOptions): Promise<BlockTier> {
   const now = (): number => performance.now();
-  return DiskTier.open({ ...options, now, log });
+  if (options.kind === 'disk') return DiskTier.open({ ...options, now, log });
+  const redis = await connectTier(options.url, options.mustAnswer);
+  return new RedisTier({ ...options, redis, now, wallClock: () => Date.now(), log });
 }
 
 async function answer(tier: BlockTier, command: TierCommand): Promise<readonly boolean[]> {

@@ -6,9 +6,16 @@ import type { PrefixTiers, Wanted } from '../../scheduler/prefix-tiers.js';
 import type { BlockStore } from '../attention/block-store.js';
 import type { TierStats } from '../protocol/reports.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
-import { LoadTimes } from './load-times.js';
+import { FarLoads } from './far-loads.js';
 import type { MemoryTier } from './memory-tier.js';
+import { Reuse } from './reuse.js';
 import { WriteBehind } from './write-behind.js';
+
+export interface FarTier {
+  readonly tier: BlockTier;
+  /** Which contents it gets: all that leave the pages, or those that are asked for again. */
+  readonly keeps: 'all' | 'reused';
+}
 
 export interface TieredCacheOptions {
   /** The pages of all blocks. */
@@ -16,7 +23,7 @@ export interface TieredCacheOptions {
   readonly history: BlockHistory;
   readonly memory: MemoryTier;
   /** Farther tiers, the nearest first. The cache closes them. */
-  readonly far: readonly BlockTier[];
+  readonly far: readonly FarTier[];
   /** Monotonic, milliseconds. */
   readonly now: () => number;
   /** Milliseconds after which a sequence does not wait any longer for its blocks. */
@@ -24,6 +31,12 @@ export interface TieredCacheOptions {
 }
 
 const PATIENCE_MS = 2000;
+
+/** Contents that are copied out of pages that stay in use, after one step, at most: 0.1 ms each. */
+const MOST_COPIES = 16;
+
+/** Contents that are remembered as kept by a tier. */
+const MOST_KEPT = 65_536;
 
 /** What is kept near for one sequence. */
 interface Fetch {
@@ -47,41 +60,67 @@ interface Fetch {
 export class TieredCache implements PrefixTiers {
   readonly #options: TieredCacheOptions;
   readonly #memory: MemoryTier;
-  readonly #times = new LoadTimes();
+  readonly #loads: FarLoads;
   readonly #writes: WriteBehind;
+  readonly #reuse = new Reuse();
+  readonly #keepsReused: boolean;
+  /** Contents that tiers for reused ones have, as far as is known. */
+  readonly #kept = new Set<BlockKey>();
+  /** Blocks in whose pages a sequence has found what it asked for. */
+  readonly #hits: { readonly block: BlockId; readonly hash: BlockHash }[] = [];
   readonly #fetches = new Map<number, Fetch>();
   /** Pins that end when the step has read what its plan loads. */
   #released: BlockKey[] = [];
   #arrived: number[] = [];
-  /** Loads on their way, by content: sequences that begin alike share them. */
-  readonly #loads = new Map<BlockKey, Promise<boolean>>();
   #wake: (() => void) | null = null;
 
   constructor(options: TieredCacheOptions) {
     this.#options = options;
     this.#memory = options.memory;
-    this.#writes = new WriteBehind(options.memory, options.far);
+    const { memory, far, pages, now } = options;
+    this.#keepsReused = far.some(({ keeps }) => keeps === 'reused');
+    this.#writes = new WriteBehind(memory);
+    this.#loads = new FarLoads({
+      memory,
+      tiers: far.map(({ tier }) => tier),
+      bytesPerBlock: pages.bytesPerBlock,
+      now,
+      onMiss: (key) => void this.#kept.delete(key),
+    });
   }
 
   /** By tier, the nearest first. */
   get stats(): TierStats[] {
-    return [this.#memory, ...this.#options.far].map(({ stats }) => stats);
+    return [this.#memory, ...this.#options.far.map(({ tier }) => tier)].map(({ stats }) => stats);
   }
 
   /** For `KvCacheConfig.onEvict`. */
   evicted(block: BlockId, hash: BlockHash): void {
-    const { pages, history } = this.#options;
-    const key = blockKey(history.group(block), hash);
-    this.#memory.write(key, (place) => pages.read(block, place));
-    this.#writes.add(key);
+    const key = this.#copyOut(block, hash);
+    for (const { tier, keeps } of this.#options.far) {
+      if (keeps === 'all') this.#writes.add(key, tier);
+    }
+    if (this.#keepsReused && this.#reuse.isReused(key)) this.#keepReused(key);
+  }
+
+  /** For `KvCacheConfig.onHit`. */
+  hit(block: BlockId, hash: BlockHash): void {
+    if (!this.#keepsReused) return;
+    const key = blockKey(this.#options.history.group(block), hash);
+    this.#reuse.hit(key);
+    // The block may be one that this very step computes: its pages are read after the step.
+    if (!this.#kept.has(key)) this.#hits.push({ block, hash });
   }
 
   fetch(sequence: number, { contents, choose }: Wanted): boolean {
     const fetch: Fetch = { held: new Set(), isReleased: false };
     this.#fetches.set(sequence, fetch);
     this.#hold(fetch, choose(this.#inMemory).contents);
-    const far = contents.map(keyOf).filter((key) => !this.#memory.holds(key));
-    if (this.#options.far.length === 0 || far.length === 0) return false;
+    if (this.#options.far.length === 0) return false;
+    const keys = contents.map(keyOf);
+    if (this.#keepsReused) for (const key of keys) this.#reuse.asked(key);
+    const far = keys.filter((key) => !this.#memory.holds(key));
+    if (far.length === 0) return false;
     void this.#bring(fetch, far, choose).finally(() => {
       if (!fetch.isReleased) this.#arrive(sequence);
     });
@@ -121,12 +160,18 @@ export class TieredCache implements PrefixTiers {
   settle(): void {
     for (const key of this.#released) this.#memory.unpin(key);
     this.#released = [];
+    for (const { block, hash } of this.#hits.splice(0, MOST_COPIES)) {
+      // In the meantime, the block may have been given to another content.
+      if (this.#options.history.content(block) === hash) {
+        this.#keepReused(this.#copyOut(block, hash));
+      }
+    }
     this.#writes.flush();
   }
 
   /** Learns what computing costs. */
   computed(tokens: number, ms: number): void {
-    this.#times.computed(tokens, ms);
+    this.#loads.times.computed(tokens, ms);
   }
 
   /** Resolves when a sequence that waits for blocks can go on. */
@@ -140,7 +185,8 @@ export class TieredCache implements PrefixTiers {
   /** Forgets all contents. */
   async clear(): Promise<void> {
     this.#memory.clear();
-    await Promise.all(this.#options.far.map(async (tier) => tier.clear()));
+    this.#kept.clear();
+    await Promise.all(this.#options.far.map(async ({ tier }) => tier.clear()));
   }
 
   /**
@@ -148,18 +194,15 @@ export class TieredCache implements PrefixTiers {
    * it between two steps, after the last one.
    */
   async save(pool: BlockPool): Promise<void> {
-    const { far, pages } = this.#options;
-    if (far.length === 0) return;
-    const places = Math.max(...far.map(({ stats }) => stats.capacityBytes / pages.bytesPerBlock));
-    const kept = [...pool.freeBlocks(), ...pool.usedBlocks()].filter((id) => pool.hashOf(id));
-    for (const key of this.#memory.keys().reverse()) {
-      if (this.#writes.room <= 0) await this.#writes.drain();
-      this.#writes.add(key);
-    }
-    // What is to be kept longest is written last: a tier gives up first what came first.
-    for (const block of kept.slice(Math.max(0, kept.length - Math.floor(places)))) {
-      if (this.#writes.room <= 0) await this.#writes.drain();
-      this.evicted(block, pool.hashOf(block) as BlockHash);
+    for (const { tier, keeps } of this.#options.far) {
+      if (keeps !== 'all') continue;
+      for (const key of this.#memory.keys().reverse()) await this.#save(key, tier);
+      // What is to be kept longest is written last: a tier gives up first what came first.
+      const places = Math.floor(tier.stats.capacityBytes / this.#options.pages.bytesPerBlock);
+      const cached = [...pool.freeBlocks(), ...pool.usedBlocks()].filter((id) => pool.hashOf(id));
+      for (const block of cached.slice(Math.max(0, cached.length - places))) {
+        await this.#save(this.#copyOut(block, pool.hashOf(block) as BlockHash), tier);
+      }
     }
     await this.#writes.drain();
   }
@@ -167,12 +210,32 @@ export class TieredCache implements PrefixTiers {
   /** Waits for what is being written. Idempotent. */
   async close(): Promise<void> {
     await this.#writes.drain();
-    await Promise.all(this.#options.far.map(async (tier) => tier.close()));
+    await Promise.all(this.#options.far.map(async ({ tier }) => tier.close()));
     this.#memory.close();
   }
 
   readonly #inMemory = (group: number, hash: BlockHash): boolean =>
     this.#memory.holds(blockKey(group, hash));
+
+  /** Copies a block's content to memory, unless it is there. @returns its key */
+  #copyOut(block: BlockId, hash: BlockHash): BlockKey {
+    const { pages, history } = this.#options;
+    const key = blockKey(history.group(block), hash);
+    this.#memory.write(key, (place) => pages.read(block, place));
+    return key;
+  }
+
+  /** Lets a content that is in memory be written to the tiers for reused ones. */
+  #keepReused(key: BlockKey): void {
+    if (this.#kept.has(key) || !this.#memory.holds(key) || this.#writes.room <= 0) return;
+    for (const { tier, keeps } of this.#options.far) {
+      if (keeps === 'reused') this.#writes.add(key, tier);
+    }
+    this.#kept.add(key);
+    if (this.#kept.size <= MOST_KEPT) return;
+    const [oldest] = this.#kept;
+    this.#kept.delete(oldest);
+  }
 
   #arrive(sequence: number): void {
     this.#arrived.push(sequence);
@@ -180,82 +243,24 @@ export class TieredCache implements PrefixTiers {
     this.#wake = null;
   }
 
-  /**
-   * Finds out which tiers have contents, and loads those that are worth it; at most for a while.
-   */
+  /** At most as long as a sequence has patience. */
   async #bring(fetch: Fetch, keys: readonly BlockKey[], choose: Wanted['choose']): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, this.#options.patienceMs ?? PATIENCE_MS);
     });
-    await Promise.race([this.#bringAll(fetch, keys, choose), patience]);
+    await Promise.race([this.#load(fetch, keys, choose), patience]);
     clearTimeout(timer);
   }
 
-  async #bringAll(
-    fetch: Fetch,
-    keys: readonly BlockKey[],
-    choose: Wanted['choose'],
-  ): Promise<void> {
-    const homes = await this.#homesOf(keys);
-    if (fetch.isReleased) return;
-    const choice = choose((group, hash) => {
-      const key = blockKey(group, hash);
-      return this.#memory.holds(key) || homes.has(key);
-    });
-    const wanted = choice.contents.map(keyOf);
-    const parts = [...this.#options.far].map((tier) => {
-      const ofTier = wanted.filter((key) => !this.#memory.holds(key) && homes.get(key) === tier);
-      return { tier, keys: ofTier };
-    });
-    const costs = parts.map(({ tier, keys: { length } }) => ({
-      tier: tier.stats.name,
-      bytes: length * this.#options.pages.bytesPerBlock,
-    }));
-    if (!this.#times.isQuicker(costs, choice.numTokens)) return;
-    await Promise.all(parts.map((part) => this.#loadFrom(part.tier, part.keys)));
-    if (!fetch.isReleased) this.#hold(fetch, choice.contents);
+  async #load(fetch: Fetch, keys: readonly BlockKey[], choose: Wanted['choose']): Promise<void> {
+    const contents = await this.#loads.bring(keys, choose, () => !fetch.isReleased);
+    if (!fetch.isReleased) this.#hold(fetch, contents);
   }
 
-  /** The nearest tier that has each of the contents. */
-  async #homesOf(keys: readonly BlockKey[]): Promise<Map<BlockKey, BlockTier>> {
-    const homes = new Map<BlockKey, BlockTier>();
-    let unknown = keys;
-    for (const tier of this.#options.far) {
-      const answers = await tier.has(unknown);
-      for (const [i, key] of unknown.entries()) if (answers[i]) homes.set(key, tier);
-      unknown = unknown.filter((_, i) => !answers[i]);
-      if (unknown.length === 0) break;
-    }
-    return homes;
-  }
-
-  /** Loads contents into memory; those that are on their way already are waited for. */
-  async #loadFrom(tier: BlockTier, keys: readonly BlockKey[]): Promise<void> {
-    const expected: { key: BlockKey; place: Uint8Array }[] = [];
-    for (const key of keys) {
-      const place = this.#memory.expect(key);
-      if (place) expected.push({ key, place });
-    }
-    const { now, pages } = this.#options;
-    const start = now();
-    const answers = Promise.resolve(
-      tier.load(
-        expected.map(({ key }) => key),
-        expected.map(({ place }) => place),
-      ),
-    );
-    for (const [i, { key }] of expected.entries()) {
-      const load = answers.then((loaded) => {
-        this.#loads.delete(key);
-        this.#memory.arrive(key, loaded[i]);
-        return loaded[i];
-      });
-      this.#loads.set(key, load);
-    }
-    await Promise.all(keys.map(async (key) => this.#loads.get(key)));
-    const bytes = expected.length * pages.bytesPerBlock;
-    this.#times.loaded({ tier: tier.stats.name, bytes }, now() - start);
+  async #save(key: BlockKey, tier: BlockTier): Promise<void> {
+    if (this.#writes.room <= 0) await this.#writes.drain();
+    this.#writes.add(key, tier);
   }
 
   /** Pins those of the contents that are in memory. */

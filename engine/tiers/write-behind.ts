@@ -1,7 +1,7 @@
 import type { BlockKey, BlockTier } from './block-tier.js';
 import type { MemoryTier } from './memory-tier.js';
 
-/** Share of the places in memory that may wait to be written: more are given up. */
+/** Share of the places in memory that may wait to be written: what comes beyond is given up. */
 const MOST_WAITING = 0.5;
 
 /**
@@ -11,44 +11,45 @@ const MOST_WAITING = 0.5;
  */
 export class WriteBehind {
   readonly #memory: MemoryTier;
-  readonly #far: readonly BlockTier[];
-  #added: BlockKey[] = [];
-  readonly #writing = new Set<Promise<void>>();
   readonly #mostWaiting: number;
+  #added = new Map<BlockTier, BlockKey[]>();
+  #numAdded = 0;
   #numWriting = 0;
+  readonly #writing = new Set<Promise<void>>();
 
-  constructor(memory: MemoryTier, far: readonly BlockTier[]) {
+  constructor(memory: MemoryTier) {
     this.#memory = memory;
-    this.#far = far;
     this.#mostWaiting = Math.max(1, Math.floor(memory.capacity * MOST_WAITING));
-  }
-
-  /** A content that has come to memory. */
-  add(key: BlockKey): void {
-    if (this.#far.length === 0 || !this.#memory.holds(key)) return;
-    this.#memory.pin(key);
-    this.#added.push(key);
-  }
-
-  /** Begins to write what was added. */
-  flush(): void {
-    if (this.#added.length === 0) return;
-    const keys = this.#added.slice(0, Math.max(0, this.#mostWaiting - this.#numWriting));
-    for (const key of this.#added.slice(keys.length)) this.#memory.unpin(key);
-    this.#added = [];
-    if (keys.length === 0) return;
-    this.#numWriting += keys.length;
-    const writing = this.#write(keys).finally(() => {
-      this.#numWriting -= keys.length;
-      for (const key of keys) this.#memory.unpin(key);
-      this.#writing.delete(writing);
-    });
-    this.#writing.add(writing);
   }
 
   /** Contents that may be added until the next `drain`. */
   get room(): number {
-    return this.#mostWaiting - this.#numWriting - this.#added.length;
+    return this.#mostWaiting - this.#numWriting - this.#numAdded;
+  }
+
+  /** A content that is in memory is to be written to a tier. Without room, nothing happens. */
+  add(key: BlockKey, tier: BlockTier): void {
+    if (this.room <= 0 || !this.#memory.holds(key)) return;
+    this.#memory.pin(key);
+    this.#numAdded += 1;
+    const keys = this.#added.get(tier);
+    if (keys) keys.push(key);
+    else this.#added.set(tier, [key]);
+  }
+
+  /** Begins to write what was added. */
+  flush(): void {
+    for (const [tier, keys] of this.#added) {
+      this.#numWriting += keys.length;
+      const writing = this.#write(tier, keys).finally(() => {
+        this.#numWriting -= keys.length;
+        for (const key of keys) this.#memory.unpin(key);
+        this.#writing.delete(writing);
+      });
+      this.#writing.add(writing);
+    }
+    this.#added = new Map();
+    this.#numAdded = 0;
   }
 
   /** Writes what was added, and waits for all that is being written. */
@@ -57,8 +58,8 @@ export class WriteBehind {
     await Promise.all(this.#writing);
   }
 
-  async #write(keys: readonly BlockKey[]): Promise<void> {
+  async #write(tier: BlockTier, keys: readonly BlockKey[]): Promise<void> {
     const places = keys.map((key) => this.#memory.peek(key) as Uint8Array);
-    await Promise.all(this.#far.map(async (tier) => tier.store(keys, places)));
+    await tier.store(keys, places);
   }
 }

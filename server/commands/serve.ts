@@ -68,18 +68,21 @@ async function loadAndServe(
   const kvEvents = await startKvEvents(settings, logger);
   const options = engineOptions(settings, modelDir);
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
-  const create = (): Promise<RestartableEngine> =>
-    createWorkerEngine(options, {
-      onConversion: progress,
-      onWarning: (line) => logger.warn(`octavo: ${line}`),
-    });
-  const first = await create().catch((error: unknown) => {
+  const create = (isRestart: boolean): Promise<RestartableEngine> =>
+    createWorkerEngine(
+      { ...options, isRestart },
+      {
+        onConversion: progress,
+        onWarning: (line) => logger.warn(`octavo: ${line}`),
+      },
+    );
+  const first = await create(false).catch((error: unknown) => {
     redis?.disconnect();
     void kvEvents?.close();
     throw error;
   });
   const engine = new RestartingEngine(first, {
-    create,
+    create: () => create(true),
     restarts: 1,
     onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),

@@ -1,7 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { hasProgram } from '../support/debian-programs.js';
 import {
   exitCode,
   metric,
@@ -9,6 +11,7 @@ import {
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
+import { startRedis } from '../support/redis-process.js';
 
 /** Pages for one long prompt: each next one takes the place of those before it. */
 const SMALL = ['--max-model-len', '256', '--kv-cache-memory', '720KiB', '--threads', '1'];
@@ -119,6 +122,36 @@ const filesIn = (directory: string): string[] =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
 
+describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
+  it(
+    'is shared by two servers; when it dies, no client sees an error',
+    async () => {
+      const redis = await startRedis();
+      onTestFinished(() => redis.stop());
+      const args = ['--kv-tier', redis.url, '--kv-host-memory', '1MiB'];
+      const a = await start(args);
+      const [expected] = await completeAll(a.url);
+      // Asked for twice, and evicted by the next ones: written behind.
+      await completeAll(a.url);
+      const direct = new Redis(redis.url);
+      onTestFinished(() => direct.disconnect());
+      await expect.poll(() => direct.dbsize(), { timeout: 20_000 }).toBeGreaterThan(20);
+      direct.disconnect();
+      const b = await start(args);
+      const [shared] = await completeAll(b.url);
+      expect(textsOf(shared)).toEqual(textsOf(expected));
+      expect(cachedOf(shared)).toBeGreaterThan(30 * PROMPTS.length);
+      expect(await metric(b.url, 'vllm:external_prefix_cache_hits_total')).toBeGreaterThan(0);
+      await redis.stop();
+      const [alone] = await completeAll(b.url);
+      expect(textsOf(alone)).toEqual(textsOf(expected));
+      // Memory is up, Redis is given up.
+      expect(await metric(b.url, 'vllm:kv_tier_up')).toBe(1);
+    },
+    TIMEOUT_MS,
+  );
+});
+
 describe('tiers that cannot be', () => {
   const file = join(newDirectory(), 'file');
   writeFileSync(file, '');
@@ -129,6 +162,13 @@ describe('tiers that cannot be', () => {
     [['--kv-host-memory', '100'], 2, `--kv-host-memory 100: ${tooSmall}`],
     [['--kv-host-memory', '1GiB', '--no-enable-prefix-caching'], 2, 'allows none'],
     [['--kv-cache-disk', '1GiB'], 2, 'bounds the files in --kv-cache-dir, which is not given'],
+    [['--kv-tier', 'http://localhost'], 2, 'must be a redis:// or rediss:// URL'],
+    [['--kv-tier-memory', '1GiB'], 2, 'bounds what is in --kv-tier, which is not given'],
+    [
+      ['--kv-tier', 'redis://127.0.0.1:1'],
+      1,
+      'no Redis answers at 127.0.0.1:1: connect ECONNREFUSED',
+    ],
     [['--kv-cache-dir', file], 1, `--kv-cache-dir ${file}: ${noDirectory}`],
   ])(
     '%j: one clear line',

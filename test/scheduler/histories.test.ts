@@ -73,6 +73,7 @@ const config = fc.record({
     { places: 8, late: 0 },
     { places: 40, late: 1 },
     { places: 20, late: 4 },
+    { places: 30, late: 1, keeps: 'reused' as const },
   ),
 });
 
@@ -102,7 +103,7 @@ describe('any history of requests', () => {
         const far = behind === null || behind.late === null ? [] : [new LateTier(behind.late)];
         const h = new CoreHarness({
           ...others,
-          ...(behind && { tiers: { places: behind.places, far } }),
+          ...(behind && { tiers: { ...behind, far } }),
           numBlocks: settings.numBlocks * settings.groups.length,
           maxModelLength: 64,
           vocabSize: VOCAB,
@@ -174,5 +175,5 @@ describe('any history of requests', () => {
       }),
       { numRuns: 300 },
     );
-  });
+  }, 120_000);
 });

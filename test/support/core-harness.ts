@@ -7,7 +7,7 @@ import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import type { BlockTier } from '../../engine/tiers/block-tier.js';
 import { MemoryTier } from '../../engine/tiers/memory-tier.js';
-import { TieredCache } from '../../engine/tiers/tiered-cache.js';
+import { type FarTier, TieredCache } from '../../engine/tiers/tiered-cache.js';
 import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
 import { CacheEventLog } from '../../kvcache/cache-events.js';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
@@ -49,6 +49,7 @@ export interface HarnessTiers {
   readonly places: number;
   /** Behind it. */
   readonly far?: readonly (BlockTier & { tick(): Promise<void> })[];
+  readonly keeps?: FarTier['keeps'];
   readonly patienceMs?: number;
 }
 
@@ -85,12 +86,13 @@ export class CoreHarness {
     this.model = new PagedModel({ numBlocks, blockSize, vocabSize, groups, switchLengths });
     const history = historyOf(numBlocks, () => this.#time);
     if (config.tiers) {
-      const { places, ...others } = config.tiers;
+      const { places, keeps = 'all', patienceMs = 60_000 } = config.tiers;
+      const far = this.#far.map((tier) => ({ tier, keeps }));
       const { pages } = this.model;
       const { bytesPerBlock } = pages;
       const memory = new MemoryTier({ capacityBytes: places * bytesPerBlock, bytesPerBlock });
       const now = (): number => this.#time;
-      const tiers = new TieredCache({ far: [], ...others, pages, history, memory, now });
+      const tiers = new TieredCache({ far, patienceMs, pages, history, memory, now });
       this.model.loadBlocks = (loads) => tiers.load(loads);
       this.memory = memory;
       this.tiers = tiers;
@@ -113,7 +115,10 @@ export class CoreHarness {
         enablePrefixCaching: config.enablePrefixCaching ?? true,
         groups,
         ...(config.eviction && { eviction: config.eviction }),
-        ...(tiers && { onEvict: (block, hash) => tiers.evicted(block, hash) }),
+        ...(tiers && {
+          onEvict: (block, hash) => tiers.evicted(block, hash),
+          onHit: (block, hash) => tiers.hit(block, hash),
+        }),
         history,
         ...(config.cacheEvents && { events: new CacheEventLog(blockSize, groups) }),
       },

@@ -22,6 +22,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   fairShareBy: '[shares](scheduling-and-memory.md#fair-shares)',
   kvHostMemory: '[tiers](scheduling-and-memory.md#tiers)',
   kvCacheDir: '[tiers](scheduling-and-memory.md#tiers)',
+  kvTier: '[tiers](scheduling-and-memory.md#tiers)',
   kvDtype: '[formats and their errors](attention.md#layout)',
   maxQueuedRequests: '[limits](limits.md)',
   maxQueueTime: '[limits](limits.md)',

@@ -1,17 +1,28 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 
 export interface RedisProcess {
   readonly url: string;
   stop(): Promise<void>;
 }
 
+export interface RedisOptions {
+  /** Default: a free one. */
+  readonly port?: number;
+  readonly args?: readonly string[];
+}
+
 /** A real redis-server on a free port that keeps nothing on disk. */
-export async function startRedis(): Promise<RedisProcess> {
-  const port = await freePort();
+export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
+  const { port = await freePort(), args = [] } = options;
   const child: ChildProcess = spawn(
     'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...args],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -39,4 +50,44 @@ export async function freePort(): Promise<number> {
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));
   return typeof address === 'object' && address ? address.port : 0;
+}
+
+/** Slots of a cluster. */
+const SLOTS = 16_384;
+
+/** Three real servers that share the slots of a cluster; the URL is the first one's. */
+export async function startRedisCluster(): Promise<RedisProcess> {
+  const directory = mkdtempSync(join(tmpdir(), 'octavo-redis-'));
+  const nodes = await Promise.all(
+    [0, 1, 2].map((n) =>
+      startRedis({
+        args: ['--cluster-enabled', 'yes', '--cluster-config-file', join(directory, `${n}.conf`)],
+      }),
+    ),
+  );
+  const clients = nodes.map(({ url }) => new Redis(url));
+  const [first] = clients;
+  for (const [n, client] of clients.entries()) {
+    const [from, to] = [n, n + 1].map((part) => Math.floor((part * SLOTS) / nodes.length));
+    await client.call('CLUSTER', 'ADDSLOTSRANGE', from, to - 1);
+    if (n === 0) continue;
+    const { port } = new URL(nodes[n].url);
+    await first.call('CLUSTER', 'MEET', '127.0.0.1', port);
+  }
+  const isReady = async (client: Redis): Promise<boolean> => {
+    const info = String(await client.call('CLUSTER', 'INFO'));
+    return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3');
+  };
+  for (;;) {
+    const ready = await Promise.all(clients.map(isReady));
+    if (ready.every(Boolean)) break;
+    await setTimeout(50);
+  }
+  for (const client of clients) client.disconnect();
+  return {
+    url: nodes[0].url,
+    stop: async () => {
+      await Promise.all(nodes.map((node) => node.stop()));
+    },
+  };
 }
