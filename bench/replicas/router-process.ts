@@ -39,7 +39,7 @@ const MODULES: Record<RouterKind, readonly string[]> = {
   'sglang-router': ['-m', 'sglang_router', 'launch', '--log-level', 'warn'],
 };
 
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 /**
  * What both are given. The checks of health are quick, so that tests see a replica leave and come
@@ -84,7 +84,9 @@ export async function startRouter(options: RouterOptions): Promise<RouterProcess
     ...flags,
   ];
   const child = spawn(python, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  process.once('exit', () => child.kill('SIGKILL'));
+  const end = (): void => void child.kill('SIGKILL');
+  process.once('exit', end);
+  child.once('exit', () => process.off('exit', end));
   let output = '';
   const read = (chunk: Buffer): void => void (output += chunk.toString());
   child.stdout.on('data', read);
