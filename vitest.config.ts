@@ -19,7 +19,7 @@ const UNIT = [
 ];
 
 /** They measure delays: each has the machine to itself, after all others. */
-const ALONE = ['grammar-attacks', 'prompt-attacks', 'soak'].map(
+const ALONE = ['grammar-attacks', 'prompt-attacks', 'misfortunes', 'soak'].map(
   (name) => `test/reliability/${name}.test.ts`,
 );
 

@@ -10,11 +10,18 @@ export interface Misfortune {
   readonly everyMs: number;
   /** Connections that it holds at the same time, at most. */
   readonly atOnce: number;
+  /** What the server's answer begins with. */
+  readonly answer: RegExp;
+  /** Seconds in which it has begun; null when the client does not wait for it. */
+  readonly answeredWithin: number | null;
+  /** Seconds after which the server holds the connection no more; null when it may. */
+  readonly closedWithin: number | null;
   begin(port: number): Socket;
 }
 
-function open(port: number): Socket {
-  const options = { port, host: '127.0.0.1', allowHalfOpen: true };
+/** @param allowHalfOpen whether its side stays open when the server closes the other one */
+function open(port: number, allowHalfOpen = true): Socket {
+  const options = { port, host: '127.0.0.1', allowHalfOpen };
   return connect(options).on('error', () => undefined);
 }
 
@@ -22,8 +29,8 @@ function post(path: string, body: object | string, length?: number): string {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const size = length ?? Buffer.byteLength(text);
   return (
-    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
-    `Content-Length: ${size}\r\n\r\n${text}`
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${size}\r\n\r\n${text}`
   );
 }
 
@@ -65,11 +72,21 @@ const TOOLS = Array.from({ length: 128 }, (_, i) => ({
 
 const OVERSIZED = post(CHAT, { messages, tools: TOOLS, tool_choice: 'required' });
 
+/** Of which the template has for a second to do. */
+const TURNS = Array.from({ length: 2000 }, (_, i) => ({
+  role: i % 2 === 0 ? 'user' : 'assistant',
+  content: 'a',
+}));
+const LONG = post(CHAT, { messages: TURNS });
+
 export const MISFORTUNES: readonly Misfortune[] = [
   {
     name: 'a stream that nobody reads',
     everyMs: 300,
     atOnce: 4,
+    answer: /^HTTP\/1\.1 (200|503)/,
+    answeredWithin: null,
+    closedWithin: null,
     begin: (port) => {
       const socket = open(port);
       socket.pause().write(UNREAD);
@@ -80,17 +97,31 @@ export const MISFORTUNES: readonly Misfortune[] = [
     name: 'no HTTP, and a side that stays open',
     everyMs: 20,
     atOnce: 400,
+    answer: /^HTTP\/1\.1 (400|503)/,
+    answeredWithin: 2,
+    closedWithin: 4,
     begin: (port) => {
       const socket = open(port).resume();
       socket.write('GARBAGE\r\n\r\n');
       return socket;
     },
   },
-  { name: 'silence', everyMs: 20, atOnce: 400, begin: (port) => open(port).resume() },
+  {
+    name: 'silence',
+    everyMs: 20,
+    atOnce: 400,
+    answer: /^HTTP\/1\.1 (408|503)/,
+    answeredWithin: 6,
+    closedWithin: 8,
+    begin: (port) => open(port).resume(),
+  },
   {
     name: 'a grammar that is abandoned',
     everyMs: 1000,
     atOnce: 3,
+    answer: /^HTTP\/1\.1 503/,
+    answeredWithin: null,
+    closedWithin: null,
     begin: (port) => {
       const socket = open(port).resume();
       socket.write(post(CHAT, { messages, max_tokens: 20, guided_json: HARD_SCHEMA }));
@@ -102,9 +133,25 @@ export const MISFORTUNES: readonly Misfortune[] = [
     name: 'tools that are too large',
     everyMs: 2000,
     atOnce: 2,
+    answer: /^HTTP\/1\.1 (400|503)[^]*values|^HTTP\/1\.1 503/,
+    answeredWithin: 5,
+    closedWithin: null,
     begin: (port) => {
-      const socket = open(port).resume();
+      const socket = open(port, false).resume();
       socket.write(OVERSIZED);
+      return socket;
+    },
+  },
+  {
+    name: 'a conversation of thousands of messages',
+    everyMs: 500,
+    atOnce: 2,
+    answer: /^HTTP\/1\.1 (400|503)/,
+    answeredWithin: 15,
+    closedWithin: null,
+    begin: (port) => {
+      const socket = open(port, false).resume();
+      socket.write(LONG);
       return socket;
     },
   },
@@ -112,6 +159,9 @@ export const MISFORTUNES: readonly Misfortune[] = [
     name: 'a body that drips',
     everyMs: 100,
     atOnce: 40,
+    answer: /^HTTP\/1\.1 (408|503)/,
+    answeredWithin: 6,
+    closedWithin: 8,
     begin: (port) => {
       const socket = open(port).resume();
       socket.write(post(CHAT, '{"messages":', 9_000_000));
