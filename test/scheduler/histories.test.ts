@@ -87,93 +87,101 @@ describe('any history of requests', () => {
   // what the model gives alone, no paused sequence gets a token, paused sequences starve no others,
   // integrity holds after every step (the harness checks), and in the end no block is in use.
   it('gives each request its own text and all blocks back', async () => {
+    let loads = 0;
     await fc.assert(
-      fc.asyncProperty(config, fc.array(event, { maxLength: 40 }), async (settings, events) => {
-        const prompts = new Map<string, number[]>();
-        const propose: Propose = (id, most) => {
-          const context = [...(prompts.get(id) ?? []), ...(h.texts.get(id) ?? [])];
-          const count = Math.min(most, settings.mostProposed);
-          return Array.from({ length: count }, () => {
-            const isWrong = context.length % 4 === 0;
-            context.push((nextToken(context, VOCAB) + (isWrong ? 1 : 0)) % VOCAB);
-            return context[context.length - 1] as TokenId;
-          });
-        };
-        const { tiers: behind, ...others } = settings;
-        const far = behind === null || behind.late === null ? [] : [new LateTier(behind.late)];
-        const h = new CoreHarness({
-          ...others,
-          ...(behind && { tiers: { ...behind, far } }),
-          numBlocks: settings.numBlocks * settings.groups.length,
-          maxModelLength: 64,
-          vocabSize: VOCAB,
-          propose,
-        });
-        const expected = new Map<string, number[]>();
-        const aborted = new Set<string>();
-        const siblings = new Set<string>();
-        const paused = new Map<string, number>();
-        const written = (id: string): number => h.texts.get(id)?.length ?? 0;
-        const pick = (n: number): SequenceId | undefined =>
-          [...expected.keys()][n % expected.size] as SequenceId | undefined;
-        const expectPaused = (): void => {
-          for (const [id, length] of paused) {
-            // The last row of a prompt that is computed for a sibling gives all of them their first
-            // token.
-            const mayBegin = length === 0 && written(id) === 1 && siblings.has(id);
-            expect([id, written(id)]).toEqual([id, mayBegin ? 1 : length]);
-          }
-        };
-        for (const [i, e] of events.entries()) {
-          if (e.kind === 'arrive') {
-            const ids = Array.from({ length: e.completions }, (_, k) => `${i}.${k}`);
-            const tokens = prompt(e.family, e.length);
-            h.add(ids, tokens, e.maxTokens, {
-              priority: e.priority,
-              cacheSalt: e.salt,
-              tenant: e.tenant,
+      fc.asyncProperty(
+        config,
+        fc.array(event, { maxLength: 40, size: 'max' }),
+        async (settings, events) => {
+          const prompts = new Map<string, number[]>();
+          const propose: Propose = (id, most) => {
+            const context = [...(prompts.get(id) ?? []), ...(h.texts.get(id) ?? [])];
+            const count = Math.min(most, settings.mostProposed);
+            return Array.from({ length: count }, () => {
+              const isWrong = context.length % 4 === 0;
+              context.push((nextToken(context, VOCAB) + (isWrong ? 1 : 0)) % VOCAB);
+              return context[context.length - 1] as TokenId;
             });
-            if (ids.length > 1) for (const id of ids) siblings.add(id);
-            for (const id of ids) prompts.set(id, tokens);
-            for (const id of ids) expected.set(id, expectedText(tokens, e.maxTokens, VOCAB));
-          } else if (e.kind === 'steps') {
-            for (let s = 0; s < e.count; s++) await h.step();
-            expectPaused();
-          } else {
-            const id = pick(e.pick);
-            if (id === undefined) continue;
-            if (e.kind === 'abort' && h.core.abort(id)) {
-              aborted.add(id);
-              paused.delete(id);
-            } else if (e.kind === 'pause' && h.scheduler.pause(id)) {
-              paused.set(id, written(id));
-            } else if (e.kind === 'resume') {
-              const wasPaused = paused.delete(id) && !h.finished.has(id);
-              expect(h.scheduler.resume(id)).toBe(wasPaused);
+          };
+          const { tiers: behind, ...others } = settings;
+          const far = behind === null || behind.late === null ? [] : [new LateTier(behind.late)];
+          const h = new CoreHarness({
+            ...others,
+            ...(behind && { tiers: { ...behind, far } }),
+            // Tiers are asked where the pages are few and the prompts many.
+            numBlocks: (behind ? 16 : settings.numBlocks) * settings.groups.length,
+            maxModelLength: 64,
+            vocabSize: VOCAB,
+            propose,
+          });
+          const expected = new Map<string, number[]>();
+          const aborted = new Set<string>();
+          const siblings = new Set<string>();
+          const paused = new Map<string, number>();
+          const written = (id: string): number => h.texts.get(id)?.length ?? 0;
+          const pick = (n: number): SequenceId | undefined =>
+            [...expected.keys()][n % expected.size] as SequenceId | undefined;
+          const expectPaused = (): void => {
+            for (const [id, length] of paused) {
+              // The last row of a prompt that is computed for a sibling gives all of them their first
+              // token.
+              const mayBegin = length === 0 && written(id) === 1 && siblings.has(id);
+              expect([id, written(id)]).toEqual([id, mayBegin ? 1 : length]);
             }
-            h.scheduler.checkIntegrity();
+          };
+          for (const [i, e] of events.entries()) {
+            if (e.kind === 'arrive') {
+              const ids = Array.from({ length: e.completions }, (_, k) => `${i}.${k}`);
+              const tokens = prompt(behind ? e.family + 3 * (i % 3) : e.family, e.length);
+              h.add(ids, tokens, e.maxTokens, {
+                priority: e.priority,
+                cacheSalt: e.salt,
+                tenant: e.tenant,
+              });
+              if (ids.length > 1) for (const id of ids) siblings.add(id);
+              for (const id of ids) prompts.set(id, tokens);
+              for (const id of ids) expected.set(id, expectedText(tokens, e.maxTokens, VOCAB));
+            } else if (e.kind === 'steps') {
+              for (let s = 0; s < e.count; s++) await h.step();
+              expectPaused();
+            } else {
+              const id = pick(e.pick);
+              if (id === undefined) continue;
+              if (e.kind === 'abort' && h.core.abort(id)) {
+                aborted.add(id);
+                paused.delete(id);
+              } else if (e.kind === 'pause' && h.scheduler.pause(id)) {
+                paused.set(id, written(id));
+              } else if (e.kind === 'resume') {
+                const wasPaused = paused.delete(id) && !h.finished.has(id);
+                expect(h.scheduler.resume(id)).toBe(wasPaused);
+              }
+              h.scheduler.checkIntegrity();
+            }
           }
-        }
-        await h.runWhilePossible(20_000);
-        expectPaused();
-        // No other sequence has waited for the paused ones.
-        for (const id of expected.keys()) {
-          const ends = h.finished.has(id) || aborted.has(id) || paused.has(id);
-          expect([id, ends]).toEqual([id, true]);
-        }
-        h.core.resume([...paused.keys()] as SequenceId[]);
-        await h.runToEnd(20_000);
-        for (const [id, text] of expected) {
-          if (!aborted.has(id)) expect(h.texts.get(id)).toEqual(text);
-        }
-        expect(h.cache.pool.numUsed).toBe(0);
-        for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
-        h.tiers?.settle();
-        for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
-        expect(h.memory?.numPinned ?? 0).toBe(0);
-        expect(h.cache.resetPrefixCache()).toBe(true);
-      }),
-      { numRuns: 300 },
+          await h.runWhilePossible(20_000);
+          expectPaused();
+          // No other sequence has waited for the paused ones.
+          for (const id of expected.keys()) {
+            const ends = h.finished.has(id) || aborted.has(id) || paused.has(id);
+            expect([id, ends]).toEqual([id, true]);
+          }
+          h.core.resume([...paused.keys()] as SequenceId[]);
+          await h.runToEnd(20_000);
+          for (const [id, text] of expected) {
+            if (!aborted.has(id)) expect(h.texts.get(id)).toEqual(text);
+          }
+          expect(h.cache.pool.numUsed).toBe(0);
+          for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
+          h.tiers?.settle();
+          for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
+          expect(h.memory?.numPinned ?? 0).toBe(0);
+          for (const { blockLoads } of h.model.steps) loads += blockLoads?.length ?? 0;
+          expect(h.cache.resetPrefixCache()).toBe(true);
+        },
+      ),
+      { numRuns: 200 },
     );
+    expect(loads).toBeGreaterThan(50);
   }, 120_000);
 });
