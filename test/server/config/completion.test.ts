@@ -39,14 +39,11 @@ describe.skipIf(!hasProgram('bash'))('bash completes', () => {
   });
 
   it("a command's own flags", () => {
-    expect(offered('serve', '--kv-')).toEqual([
-      '--kv-cache-memory',
-      '--kv-dtype',
+    expect(offered('serve', '--kv-events-')).toEqual([
       '--kv-events-endpoint',
       '--kv-events-replay-endpoint',
       '--kv-events-topic',
       '--kv-events-buffer-steps',
-      '--kv-metrics-sample-rate',
     ]);
     expect(offered('generate', '--po')).toEqual([]);
     expect(offered('bench', 'serve', '--num')).toEqual(['--num-prompts']);
