@@ -101,6 +101,19 @@ describe('tiers behind the pages', () => {
     expect(h.memory?.numPinned).toBe(0);
   });
 
+  it('let go of what was near for a sequence that is aborted', async () => {
+    const { h, fill, drain } = harness(2);
+    await fill();
+    // The last prompts are in memory, as far as they are not in the pages.
+    for (const [i, prompt] of PROMPTS.entries()) h.add(`x${i}`, prompt, 4);
+    await h.step();
+    expect(h.memory?.numPinned).toBeGreaterThan(0);
+    for (const i of PROMPTS.keys()) h.core.abort(`x${i}` as SequenceId);
+    await drain();
+    expect(h.memory?.numPinned).toBe(0);
+    h.scheduler.checkIntegrity();
+  });
+
   it('load one content once for sequences that begin alike', async () => {
     const { h, fill, far } = harness(3);
     await fill();
