@@ -9,7 +9,7 @@ export interface SystemLimits {
 }
 
 /** Minimum number of open files: modules are files, and are read concurrently. */
-const FEWEST_FILES = 200;
+const FEWEST_FILES = 256;
 
 /** Open files that are no connections: modules, threads, the model, the log. */
 const OWN_FILES = 60;

@@ -10,7 +10,7 @@ describe('the system allows too little', () => {
     [
       '-n 64',
       ['--version'],
-      /^octavo: 64 files may be open \(ulimit -n\): at least 200 are needed\n$/,
+      /^octavo: 64 files may be open \(ulimit -n\): at least 256 are needed\n$/,
     ],
     [
       '-v 3000000',
@@ -54,7 +54,7 @@ describe('the system allows too little', () => {
     expect(connectionsWithin(FREE, 4096)).toBe(4096);
     expect(connectionsWithin({ ...FREE, openFiles: 4476 }, 4096)).toBe(4096);
     expect(connectionsWithin({ ...FREE, openFiles: 1024 }, 4096)).toBe(644);
-    expect(connectionsWithin({ ...FREE, openFiles: 200 }, 4096)).toBe(70);
+    expect(connectionsWithin({ ...FREE, openFiles: 256 }, 4096)).toBe(98);
   });
 });
 
