@@ -123,8 +123,8 @@ describe('any history of requests', () => {
             [...expected.keys()][n % expected.size] as SequenceId | undefined;
           const expectPaused = (): void => {
             for (const [id, length] of paused) {
-              // The last row of a prompt that is computed for a sibling gives all of them their first
-              // token.
+              // The last row of a prompt that is computed for a sibling gives all of them their
+              // first token.
               const mayBegin = length === 0 && written(id) === 1 && siblings.has(id);
               expect([id, written(id)]).toEqual([id, mayBegin ? 1 : length]);
             }
