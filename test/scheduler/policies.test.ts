@@ -169,3 +169,17 @@ describe('a long prompt that is served before others', () => {
     expect(tokens).toEqual(['urgent:6', 'a:1', 'b:1']);
   });
 });
+
+it('a prompt whose tokens are all scored is computed whole, whatever is cached or in a tier', async () => {
+  const h = harness('longest-prefix', { admissionQuantile: 0.5, tiers: { places: 8 } });
+  const prompt = range(0, 22);
+  h.add('first', prompt, 4);
+  await h.runToEnd();
+  h.add('scored', prompt, 0, { promptLogprobs: 1 });
+  h.add('again', prompt, 4);
+  await h.runToEnd();
+  expect(h.first.get('scored')?.promptLogprobs).toHaveLength(prompt.length - 1);
+  expect(h.finished.get('scored')?.cachedTokens).toBe(0);
+  expect(h.finished.get('again')?.cachedTokens).toBe(20);
+  expect(h.texts.get('again')).toEqual(expectedText(prompt, 4, h.vocabSize));
+});

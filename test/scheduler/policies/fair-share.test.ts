@@ -108,4 +108,17 @@ describe('fair shares', () => {
     }
     expect(policy.numTenants).toBeLessThanOrEqual(1024);
   });
+
+  it('remember a tenant that runs, however many others come and go', () => {
+    const policy = new FairSharePolicy();
+    const running = sequenceOf(0, 4, { tenant: 'runs' });
+    policy.started(running);
+    for (let i = 1; i < 5000; i++) {
+      policy.add(sequenceOf(i, 4, { tenant: `${i}`, maxTokens: 0 }));
+      serve(policy, 1);
+    }
+    const second = sequenceOf(5000, 4, { tenant: 'runs' });
+    policy.started(second);
+    expect([running.rank, second.rank]).toEqual([0, 1]);
+  });
 });
