@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /**
  * Splits a request's long work into short turns, between which the event loop serves other
@@ -26,10 +26,32 @@ export class Turns {
    */
   async next(units: number): Promise<boolean> {
     if (this.#units > 0 && this.#units + units > this.#unitsPerTurn) {
-      await setImmediate();
+      await nextTurn();
       this.#units = 0;
     }
     this.#units += units;
     return !this.#isOver();
   }
+}
+
+/**
+ * Does one piece of work in each turn of the event loop, however many come together, so that other
+ * connections are served in between.
+ */
+export class OnePerTurn {
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param work runs once, later, in the order of the calls */
+  add(work: () => void): void {
+    if (this.#waiting.push(work) === 1) setImmediate(this.#take);
+  }
+
+  readonly #take = (): void => {
+    try {
+      this.#waiting[0]();
+    } finally {
+      this.#waiting.shift();
+      if (this.#waiting.length > 0) setImmediate(this.#take);
+    }
+  };
 }
