@@ -1,47 +1,12 @@
 import { type Static, Type } from 'typebox';
-import { EVICTION_POLICIES } from '../kvcache/eviction/create-eviction.js';
 import { SCHEDULING_POLICIES } from '../scheduler/policies/scheduling-policy.js';
-import { KV_DTYPES } from './attention/paged-attention.js';
+import { CACHE_SETTINGS } from './cache-settings.js';
 import { availableCpus } from './environment/available-cpus.js';
-import { defaultKvCacheBytes } from './environment/available-memory.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
 import { DTYPES } from './importer/variants.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
+import { extra } from './setting-schema.js';
 import { TOOL_CALL_PARSERS } from './tools/formats.js';
-
-/**
- * The commands that take the setting: all that run a model (`engine`), or only `serve` (`server`).
- */
-export type Scope = 'engine' | 'server';
-
-/**
- * The order in which `--help` and docs/flags.md show the settings; the settings of a group are
- * declared together below.
- */
-export const SETTING_GROUPS = [
-  'Model',
-  'KV cache',
-  'Scheduling',
-  'HTTP',
-  'Limits',
-  'Logs, metrics and traces',
-] as const;
-
-export type SettingGroup = (typeof SETTING_GROUPS)[number];
-
-export interface Extra {
-  readonly description: string;
-  readonly group: SettingGroup;
-  readonly scope: Scope;
-  /** Placeholder for the value in `--help`. */
-  readonly value?: string;
-  /** `bytes` values are written as 2GiB, 512MiB or a plain number. */
-  readonly unit?: 'bytes';
-  /** Allowed texts, when the condition is more than not being empty. */
-  readonly allowed?: string;
-}
-
-export const extra = (options: Extra): Extra => options;
 
 /**
  * Settings of an engine, given by flags, by environment variables (`server/config`), or by a
@@ -173,141 +138,7 @@ export const ENGINE_SETTINGS = {
     }),
     default: 'last',
   }),
-  kvCacheMemory: Type.Integer({
-    ...extra({
-      description:
-        'memory of the KV cache: 2GiB, 512MiB or bytes (default: a quarter of the memory that there is, 1GiB at most)',
-      group: 'KV cache',
-      scope: 'engine',
-      value: 'size',
-      unit: 'bytes',
-    }),
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    default: defaultKvCacheBytes(),
-  }),
-  kvDtype: Type.Enum([...KV_DTYPES], {
-    ...extra({
-      description: 'number format of the KV cache',
-      group: 'KV cache',
-      scope: 'engine',
-      value: 'dtype',
-    }),
-    default: 'f32',
-  }),
-  blockSize: Type.Integer({
-    ...extra({
-      description: 'tokens in one block of the KV cache',
-      group: 'KV cache',
-      scope: 'engine',
-    }),
-    minimum: 4,
-    maximum: 256,
-    default: 16,
-  }),
-  enablePrefixCaching: Type.Boolean({
-    ...extra({
-      description: 'computes every prompt whole, without the cached blocks of others',
-      group: 'KV cache',
-      scope: 'server',
-    }),
-    default: true,
-  }),
-  evictionPolicy: Type.Enum([...EVICTION_POLICIES], {
-    ...extra({
-      description: 'which cached prefixes are given up first when blocks are needed',
-      group: 'KV cache',
-      scope: 'server',
-      value: 'policy',
-    }),
-    default: 'predicted',
-  }),
-  kvHostMemory: Type.Optional(
-    Type.Integer({
-      ...extra({
-        description:
-          'memory for cached prefixes that have left the KV cache: 8GiB, or bytes (default: none)',
-        group: 'KV cache',
-        scope: 'server',
-        value: 'size',
-        unit: 'bytes',
-      }),
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-    }),
-  ),
-  kvCacheDir: Type.Optional(
-    Type.String({
-      ...extra({
-        description:
-          'directory for cached prefixes that have left memory; they outlive the server (default: none)',
-        group: 'KV cache',
-        scope: 'server',
-        value: 'dir',
-      }),
-      minLength: 1,
-    }),
-  ),
-  kvCacheDisk: Type.Optional(
-    Type.Integer({
-      ...extra({
-        description: 'size of the files in --kv-cache-dir, at most (default: 16GiB)',
-        group: 'KV cache',
-        scope: 'server',
-        value: 'size',
-        unit: 'bytes',
-      }),
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-    }),
-  ),
-  kvTier: Type.Optional(
-    Type.String({
-      ...extra({
-        description:
-          'Redis or Valkey for cached prefixes that were asked for twice, which servers share (default: none)',
-        group: 'KV cache',
-        scope: 'server',
-        value: 'url',
-        allowed: 'a redis:// or rediss:// URL',
-      }),
-      pattern: '^rediss?://[^/\\s]+',
-    }),
-  ),
-  kvTierMemory: Type.Optional(
-    Type.Integer({
-      ...extra({
-        description: "memory of this model's prefixes in --kv-tier, at most (default: 4GiB)",
-        group: 'KV cache',
-        scope: 'server',
-        value: 'size',
-        unit: 'bytes',
-      }),
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-    }),
-  ),
-  kvTierTtl: Type.Integer({
-    ...extra({
-      description: 'seconds after its last use that a prefix stays in --kv-tier',
-      group: 'KV cache',
-      scope: 'server',
-    }),
-    minimum: 1,
-    maximum: 31_536_000,
-    default: 86_400,
-  }),
-  kvTierPrefix: Type.String({
-    ...extra({
-      description: 'first part of the keys in --kv-tier',
-      group: 'KV cache',
-      scope: 'server',
-      value: 'name',
-      allowed: 'letters, digits, :, _, . and -',
-    }),
-    pattern: '^[A-Za-z0-9:_.-]+$',
-    default: 'octavo:kv',
-  }),
+  ...CACHE_SETTINGS,
   maxNumSeqs: Type.Integer({
     ...extra({
       description: 'requests that run at the same time',

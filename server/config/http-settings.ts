@@ -1,6 +1,6 @@
 import { getHeapStatistics } from 'node:v8';
 import { Type } from 'typebox';
-import { extra } from '../../engine/settings.js';
+import { extra, size } from '../../engine/setting-schema.js';
 
 /** Settings of the HTTP server: where it listens, whom it lets in, what it holds for clients. */
 export const HTTP_SETTINGS = {
@@ -96,31 +96,23 @@ export const HTTP_SETTINGS = {
     maximum: 3600,
     default: 60,
   }),
-  maxUnreadOutput: Type.Integer({
-    ...extra({
+  maxUnreadOutput: size(
+    {
       description: 'output of a stream that waits for its client, then it pauses (default: 1MiB)',
       group: 'HTTP',
       scope: 'server',
-      value: 'size',
-      unit: 'bytes',
-    }),
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    default: 2 ** 20,
-  }),
-  maxOutputMemory: Type.Integer({
-    ...extra({
+    },
+    2 ** 20,
+  ),
+  maxOutputMemory: size(
+    {
       description:
         'output of all requests on its way to clients (default: a quarter of the heap, 256MiB at most)',
       group: 'HTTP',
       scope: 'server',
-      value: 'size',
-      unit: 'bytes',
-    }),
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    default: Math.min(256 * 2 ** 20, Math.floor(getHeapStatistics().heap_size_limit / 4)),
-  }),
+    },
+    Math.min(256 * 2 ** 20, Math.floor(getHeapStatistics().heap_size_limit / 4)),
+  ),
   shutdownTimeout: Type.Number({
     ...extra({
       description: 'seconds that running requests get to finish after SIGTERM',
@@ -141,16 +133,12 @@ export const HTTP_SETTINGS = {
     maximum: 1_000_000,
     default: 1000,
   }),
-  storedResponsesMemory: Type.Integer({
-    ...extra({
+  storedResponsesMemory: size(
+    {
       description: 'memory of the answers that are kept (default: 64MiB)',
       group: 'HTTP',
       scope: 'server',
-      value: 'size',
-      unit: 'bytes',
-    }),
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    default: 64 * 2 ** 20,
-  }),
+    },
+    64 * 2 ** 20,
+  ),
 };

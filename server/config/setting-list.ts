@@ -1,4 +1,4 @@
-import { type Extra, type Scope, SETTING_GROUPS } from '../../engine/settings.js';
+import { type Extra, type Scope, SETTING_GROUPS } from '../../engine/setting-schema.js';
 import { type SettingName, SettingsSchema } from './settings.js';
 
 /** The parts of a setting's schema that flags and help are made of. */

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
-import { ENGINE_SETTINGS, extra } from '../../engine/settings.js';
+import { extra } from '../../engine/setting-schema.js';
+import { ENGINE_SETTINGS } from '../../engine/settings.js';
 import { HTTP_SETTINGS } from './http-settings.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;

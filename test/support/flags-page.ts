@@ -1,4 +1,4 @@
-import { SETTING_GROUPS } from '../../engine/settings.js';
+import { SETTING_GROUPS } from '../../engine/setting-schema.js';
 import {
   environmentName,
   flagName,

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { defaultKvCacheBytes } from '../../../engine/environment/available-memory.js';
-import { SETTING_GROUPS } from '../../../engine/settings.js';
+import { SETTING_GROUPS } from '../../../engine/setting-schema.js';
 import { nearest } from '../../../server/config/flags.js';
 import { loadSettings } from '../../../server/config/load-settings.js';
 import { listSettings } from '../../../server/config/setting-list.js';
