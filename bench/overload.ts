@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { startOctavo } from './lib/octavo-server.js';
 import { type ProcessorShares, processorShares } from './lib/processor-shares.js';
 import { type Cell, median, publish } from './lib/report.js';
-import { StreamingClient } from './serve/client.js';
+import { embeddedModelClient } from './serve/client.js';
 import { type LoadState, newLoadState, runLoad } from './serve/run-load.js';
 import { summarize } from './serve/statistics.js';
 import { Workload } from './serve/workload.js';
@@ -80,19 +80,7 @@ class Load {
 
   async run(arrivals: Parameters<typeof runLoad>[0]['arrivals'], count: number): Promise<Figures> {
     const seed = ++this.#runs;
-    const client = new StreamingClient(
-      {
-        url: this.#url,
-        model: 'octavo-tiny',
-        kind: 'completions',
-        apiKey: null,
-        temperature: 0,
-        ignoreEos: true,
-        extraBody: {},
-        timeoutMs: 120_000,
-      },
-      now,
-    );
+    const client = embeddedModelClient(this.#url, 'completions', now);
     const workload = new Workload(
       {
         dataset: 'fixed',

@@ -1,3 +1,4 @@
+import { BLOCK_SIZE } from './eviction/trace.js';
 import {
   type BenchModel,
   benchModelFromArgv,
@@ -10,7 +11,7 @@ import { measureSteps } from './paging/measure-steps.js';
 import { runReal } from './paging/real-run.js';
 import { type Dataset, drawLengths, requestsOf } from './paging/requests.js';
 import { normalized, rateAt, runSystem, savedBySharing } from './paging/study.js';
-import { BLOCK_SIZE, createSystem, MAX_LENGTH, PAGING, SYSTEMS } from './paging/systems.js';
+import { createSystem, MAX_LENGTH, PAGING, SYSTEMS } from './paging/systems.js';
 import { type Curve, renderPanels } from './serve/svg.js';
 import { fitStepTimes, type StepTimes } from './simulation/step-times.js';
 

@@ -1,8 +1,6 @@
-import { BlockHistory } from '../../kvcache/block-history.js';
 import type { BlockHash } from '../../kvcache/ids.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
-import { BLOCK_SIZE } from '../eviction/trace.js';
+import { simulatedCache } from '../eviction/simulated-cache.js';
 import type { Arrival } from './workload.js';
 
 /**
@@ -14,14 +12,7 @@ export function oneCacheHitRate(
   numBlocks: number,
   running: number,
 ): number {
-  const history = new BlockHistory({ numBlocks, now: () => 0, sampleRate: 0, random: () => 0 });
-  const cache = new KvCacheManager({
-    numBlocks,
-    blockSize: BLOCK_SIZE,
-    enablePrefixCaching: true,
-    history,
-    eviction: 'lru',
-  });
+  const cache = simulatedCache(numBlocks, { eviction: 'lru' });
   const live: SequenceBlocks[] = [];
   let oldest = 0;
   const release = (): void => {

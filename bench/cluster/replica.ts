@@ -1,9 +1,9 @@
-import { BlockHistory } from '../../kvcache/block-history.js';
 import { type CacheEvent, CacheEventLog } from '../../kvcache/cache-events.js';
 import { FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import type { BlockHash } from '../../kvcache/ids.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
+import { simulatedCache } from '../eviction/simulated-cache.js';
 import { BLOCK_SIZE } from '../eviction/trace.js';
 import type { StepTimes } from './step-times.js';
 import type { Arrival } from './workload.js';
@@ -53,13 +53,8 @@ export class SimulatedReplica {
     this.#options = options;
     const { numBlocks } = options;
     const groups = [FULL_ATTENTION];
-    const history = new BlockHistory({ numBlocks, now: () => 0, sampleRate: 0, random: () => 0 });
-    this.#cache = new KvCacheManager({
-      numBlocks,
-      blockSize: BLOCK_SIZE,
-      enablePrefixCaching: true,
+    this.#cache = simulatedCache(numBlocks, {
       groups,
-      history,
       eviction: 'lru',
       ...(options.onEvents && { events: new CacheEventLog(BLOCK_SIZE, groups) }),
     });

@@ -1,9 +1,9 @@
-import { BlockHistory } from '../../kvcache/block-history.js';
+import type { BlockHistory } from '../../kvcache/block-history.js';
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { EvictionPolicy } from '../../kvcache/eviction/eviction-policy.js';
 import type { BlockHash } from '../../kvcache/ids.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
+import { simulatedCache, simulatedHistory } from './simulated-cache.js';
 import { BLOCK_SIZE, type Trace } from './trace.js';
 
 /** Sequences that run at the same time, where the blocks allow it. */
@@ -41,12 +41,9 @@ export function replay(
   numBlocks: number,
   policy: EvictionPolicyName | PolicyMaker,
 ): ReplayScore {
-  const history = new BlockHistory({ numBlocks, now: () => 0, sampleRate: 0, random: () => 0 });
+  const history = simulatedHistory(numBlocks);
   const clock: Clock = { next: 0 };
-  const cache = new KvCacheManager({
-    numBlocks,
-    blockSize: BLOCK_SIZE,
-    enablePrefixCaching: true,
+  const cache = simulatedCache(numBlocks, {
     history,
     eviction: typeof policy === 'string' ? policy : policy(numBlocks, history, clock),
   });

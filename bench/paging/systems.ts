@@ -1,11 +1,11 @@
-import { BlockHistory } from '../../kvcache/block-history.js';
 import { type BlockCopy, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { CachedPrefix } from '../../kvcache/prefix-lookup.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
+import { simulatedHistory } from '../eviction/simulated-cache.js';
+import { BLOCK_SIZE } from '../eviction/trace.js';
 import { BuddyMemory } from './buddy-memory.js';
 
-export const BLOCK_SIZE = 16;
 /** Of the model, as the paper has it: what Orca(Max) reserves. */
 export const MAX_LENGTH = 2048;
 export const STEP_TOKENS = 512;
@@ -107,7 +107,7 @@ export function createSystem(
   lengthsOf: (key: string) => Lengths,
 ): SystemUnderTest {
   const numBlocks = slots / BLOCK_SIZE;
-  const history = new BlockHistory({ numBlocks, now: () => 0, sampleRate: 0, random: () => 0 });
+  const history = simulatedHistory(numBlocks);
   const config = { numBlocks, blockSize: BLOCK_SIZE, enablePrefixCaching: false, history };
   const schedulerOf = (cache: KvCacheManager): Scheduler =>
     new Scheduler(

@@ -1,4 +1,4 @@
-import { StreamingClient } from '../serve/client.js';
+import { embeddedModelClient, type StreamingClient } from '../serve/client.js';
 import { type LoadResult, newLoadState, runLoad } from '../serve/run-load.js';
 import { Workload } from '../serve/workload.js';
 
@@ -33,19 +33,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
  */
 export async function converse(url: string, options: ConversationOptions): Promise<LoadResult[]> {
   const { count, concurrency, turns, systemWords, questionWords, answerTokens } = options;
-  const client = new StreamingClient(
-    {
-      url,
-      model: 'octavo-tiny',
-      kind: 'chat',
-      apiKey: null,
-      temperature: 0,
-      ignoreEos: true,
-      extraBody: {},
-      timeoutMs: 120_000,
-    },
-    now,
-  );
+  const client = embeddedModelClient(url, 'chat', now);
   const workload = new Workload(
     {
       dataset: 'fixed',

@@ -1,5 +1,3 @@
-import { BlockHistory } from '../../kvcache/block-history.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { createPolicy } from '../../scheduler/policies/create-policy.js';
 import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-policy.js';
@@ -7,6 +5,7 @@ import { LearnedLengths } from '../../scheduler/prediction/length-predictor.js';
 import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import { Sequence } from '../../scheduler/sequence.js';
 import { SharedPrefixes } from '../../scheduler/shared-prefixes.js';
+import { simulatedCache } from '../eviction/simulated-cache.js';
 
 const DECISIONS = 20_000;
 const PROMPT = 64;
@@ -16,13 +15,7 @@ const PROMPT = 64;
  * and the arrival of another one.
  */
 export function decisionMicros(policy: SchedulingPolicyName, waiting: number): number {
-  const history = new BlockHistory({ numBlocks: 1, now: () => 0, sampleRate: 0, random: () => 0 });
-  const cache = new KvCacheManager({
-    numBlocks: 1,
-    blockSize: 16,
-    enablePrefixCaching: true,
-    history,
-  });
+  const cache = simulatedCache(1);
   const config = {
     policy,
     maxNumSeqs: 64,

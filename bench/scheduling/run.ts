@@ -1,14 +1,12 @@
-import { BlockHistory } from '../../kvcache/block-history.js';
-import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-policy.js';
 import type { LengthPredictor } from '../../scheduler/prediction/length-predictor.js';
 import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import { Scheduler } from '../../scheduler/scheduler.js';
 import type { Sequence } from '../../scheduler/sequence.js';
+import { simulatedCache } from '../eviction/simulated-cache.js';
 import { type SimulatedRequest, type Simulation, simulate } from '../simulation/simulate.js';
 import { type StepTimes, stepMs } from '../simulation/step-times.js';
 
-export const BLOCK_SIZE = 16;
 export const MAX_RUNNING = 64;
 export const STEP_TOKENS = 512;
 
@@ -48,14 +46,7 @@ export function run(
   numBlocks: number,
   times: StepTimes,
 ): Simulation {
-  const history = new BlockHistory({ numBlocks, now: () => 0, sampleRate: 0, random: () => 0 });
-  const cache = new KvCacheManager({
-    numBlocks,
-    blockSize: BLOCK_SIZE,
-    enablePrefixCaching: true,
-    history,
-    eviction: 'predicted',
-  });
+  const cache = simulatedCache(numBlocks, { eviction: 'predicted' });
   const scheduler = new Scheduler(
     {
       policy,

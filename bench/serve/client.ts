@@ -106,3 +106,23 @@ function errorKind(failure: unknown): string {
   }
   return code === undefined ? 'other' : code.toLowerCase();
 }
+
+/** A client of the embedded model, greedy, whose answers have all the tokens that they may. */
+export const embeddedModelClient = (
+  url: string,
+  kind: EndpointOptions['kind'],
+  now: () => number,
+): StreamingClient =>
+  new StreamingClient(
+    {
+      url,
+      model: 'octavo-tiny',
+      kind,
+      apiKey: null,
+      temperature: 0,
+      ignoreEos: true,
+      extraBody: {},
+      timeoutMs: 120_000,
+    },
+    now,
+  );
