@@ -69,6 +69,12 @@ export const ERRORS = {
     code: 'prefix_cache_in_use',
     exitCode: 1,
   },
+  kv_tier_not_cleared: {
+    status: 503,
+    type: 'server_error',
+    code: 'kv_tier_not_cleared',
+    exitCode: 1,
+  },
   body_too_large: { status: 413, type: 'invalid_request_error', code: null, exitCode: 1 },
   unsupported_media_type: { status: 415, type: 'invalid_request_error', code: null, exitCode: 1 },
   rate_limited: {

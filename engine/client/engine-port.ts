@@ -72,8 +72,13 @@ export interface Engine {
    */
   pause(ids: readonly SequenceId[]): void;
   resume(ids: readonly SequenceId[]): void;
-  /** Drops all cached prefixes. Resolves to false, without any change, while blocks are in use. */
-  resetPrefixCache(): Promise<boolean>;
+  /**
+   * Drops all cached prefixes. Resolves to false, without any change, while blocks are in use.
+   *
+   * @param tiers whether the tiers behind the pages forget theirs, too; default: they keep them
+   * @throws OctavoError `kv_tier_not_cleared` when one does not answer
+   */
+  resetPrefixCache(tiers?: boolean): Promise<boolean>;
   /** Aborts running requests and ends the engine's threads. Idempotent. */
   close(): Promise<void>;
 }

@@ -108,9 +108,9 @@ export class RestartingEngine implements Engine {
     this.#engine.resume(ids);
   }
 
-  async resetPrefixCache(): Promise<boolean> {
+  async resetPrefixCache(tiers = false): Promise<boolean> {
     assertEngineReady(this);
-    return this.#engine.resetPrefixCache();
+    return this.#engine.resetPrefixCache(tiers);
   }
 
   async close(): Promise<void> {

@@ -151,11 +151,11 @@ class WorkerEngine implements RestartableEngine {
     this.#sendForLiving('resume', ids);
   }
 
-  resetPrefixCache(): Promise<boolean> {
+  resetPrefixCache(tiers = false): Promise<boolean> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
       this.#resets.push({ resolve, reject });
-      this.#send({ type: 'resetPrefixCache' });
+      this.#send({ type: 'resetPrefixCache', tiers });
     });
   }
 
@@ -229,7 +229,8 @@ class WorkerEngine implements RestartableEngine {
         }
         break;
       case 'prefixCacheReset':
-        this.#resets.shift()?.resolve(message.done);
+        if (message.error) this.#resets.shift()?.reject(fromErrorRecord(message.error));
+        else this.#resets.shift()?.resolve(message.done);
         break;
       case 'cacheEvents':
         for (const listen of this.#cacheListeners) listen(message.events);

@@ -12,7 +12,13 @@ import { PromptRows } from '../decoding/prompt-rows.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
-import type { EngineSnapshot, EngineStats, StepReport, StepTimings } from '../protocol/reports.js';
+import type {
+  EngineSnapshot,
+  EngineStats,
+  StepReport,
+  StepTimings,
+  TierName,
+} from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
@@ -141,6 +147,15 @@ export class EngineCore {
   /** Call between two steps. @returns false, without any change, while blocks are in use */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
+  }
+
+  /**
+   * Forgets what the tiers hold. Call between two steps; others may follow before it is done.
+   *
+   * @returns the tiers that could not
+   */
+  async clearTiers(): Promise<readonly TierName[]> {
+    return (await this.#dependencies.tiers?.clear()) ?? [];
   }
 
   /**

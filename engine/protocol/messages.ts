@@ -15,7 +15,8 @@ export type EngineCommand =
    */
   | { readonly type: 'pause'; readonly ids: readonly SequenceId[] }
   | { readonly type: 'resume'; readonly ids: readonly SequenceId[] }
-  | { readonly type: 'resetPrefixCache' }
+  /** `tiers`: what is behind the pages is forgotten, too. */
+  | { readonly type: 'resetPrefixCache'; readonly tiers: boolean }
   /**
    * When on, snapshots are sent, the first at once or when it is due. Sending it again when it is
    * on asks for another snapshot.
@@ -42,7 +43,13 @@ export type EngineMessage =
   /** The request never entered the queue, or its grammar failed later. */
   | { readonly type: 'refused'; readonly ids: readonly SequenceId[]; readonly error: ErrorRecord }
   /** Answers `resetPrefixCache`, in the order of the commands. */
-  | { readonly type: 'prefixCacheReset'; readonly done: boolean }
+  | {
+      readonly type: 'prefixCacheReset';
+      /** False: blocks are in use, and nothing was forgotten. */
+      readonly done: boolean;
+      /** The pages are empty, but a tier is not. */
+      readonly error?: ErrorRecord;
+    }
   /** Changes of the prefix cache: after each step, or reset, that made some. */
   | { readonly type: 'cacheEvents'; readonly events: readonly CacheEvent[] }
   /** Sent while snapshots are on, never within a step. */

@@ -1,10 +1,10 @@
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { EngineCore } from '../core/engine-core.js';
 import type { GrammarConstraint, GrammarSource } from '../core/grammar-source.js';
-import { OctavoError, toErrorRecord } from '../errors.js';
+import { type ErrorRecord, OctavoError, toErrorRecord } from '../errors.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
-import type { EngineStats } from '../protocol/reports.js';
+import type { EngineStats, TierName } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { GrammarGate } from './grammar-gate.js';
 import { SnapshotFeed } from './snapshot-feed.js';
@@ -33,6 +33,8 @@ export class EngineLoop {
   #closed = false;
   /** Whether the figures have changed since they were last sent. */
   #hasNews = false;
+  /** Resolves when all resets of the prefix cache are answered. */
+  #resets: Promise<void> = Promise.resolve();
 
   /**
    * @param grammars compiles the grammars of requests, which wait outside the loop meanwhile;
@@ -86,6 +88,7 @@ export class EngineLoop {
       }
     } finally {
       this.#core.dispose();
+      await this.#resets;
       await this.#gate.close();
     }
   }
@@ -117,8 +120,7 @@ export class EngineLoop {
           this.#hasNews = true;
           break;
         case 'resetPrefixCache':
-          this.#send({ type: 'prefixCacheReset', done: this.#core.resetPrefixCache() });
-          this.#sendCacheEvents();
+          this.#resetPrefixCache(command.tiers);
           break;
         case 'watch':
           this.#snapshots.watch(command.on);
@@ -128,6 +130,24 @@ export class EngineLoop {
           break;
       }
     }
+  }
+
+  /** Pages are emptied at once; steps go on while tiers forget what they hold. */
+  #resetPrefixCache(alsoTiers: boolean): void {
+    const done = this.#core.resetPrefixCache();
+    this.#sendCacheEvents();
+    const cleared = done && alsoTiers ? this.#core.clearTiers() : Promise.resolve([]);
+    this.#resets = this.#answerReset(done, cleared, this.#resets);
+  }
+
+  async #answerReset(
+    done: boolean,
+    cleared: Promise<readonly TierName[]>,
+    before: Promise<void>,
+  ): Promise<void> {
+    const failed = await cleared;
+    await before;
+    this.#send({ type: 'prefixCacheReset', done, ...(failed.length > 0 && notCleared(failed)) });
   }
 
   #sendCacheEvents(): void {
@@ -201,6 +221,11 @@ export class EngineLoop {
     clearTimeout(picture);
     this.#wake = null;
   }
+}
+
+function notCleared(tiers: readonly TierName[]): { readonly error: ErrorRecord } {
+  const what = `the pages are empty, but not ${tiers.join(' and ')}: the log says why`;
+  return { error: toErrorRecord(new OctavoError('kv_tier_not_cleared', what)) };
 }
 
 /** A grammar error fails its request, never the engine. */

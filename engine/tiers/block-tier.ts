@@ -39,8 +39,12 @@ export interface BlockTier {
    * @returns which contents it has now
    */
   store(keys: readonly BlockKey[], from: readonly Uint8Array[]): Soon<readonly boolean[]>;
-  /** Forgets all contents of this model and format. */
-  clear(): Soon<void>;
+  /**
+   * Forgets all contents of this model and format, but those that are in use.
+   *
+   * @returns whether it has; false when what holds them does not answer
+   */
+  clear(): Soon<boolean>;
   /** Idempotent; nothing may be called after it. */
   close(): Soon<void>;
 }

@@ -101,11 +101,17 @@ export class DiskTier implements BlockTier {
     return Promise.all(keys.map(async (key, i) => this.#storeOne(key, from[i])));
   }
 
-  async clear(): Promise<void> {
+  async clear(): Promise<boolean> {
     await Promise.all(this.#writing.values());
     for (const key of Array.from(this.#index.keys())) this.#index.remove(key);
     this.#directories.clear();
-    await rm(this.#root, { recursive: true, force: true }).catch(() => undefined);
+    try {
+      await rm(this.#root, { recursive: true, force: true });
+      return true;
+    } catch (error) {
+      this.#options.log(`${this.#root}: cannot be removed: ${(error as Error).message}`);
+      return false;
+    }
   }
 
   /** Waits for what is being written; the files stay. */

@@ -159,8 +159,9 @@ export class MemoryTier implements BlockTier {
   }
 
   /** Forgets all contents but pinned ones. */
-  clear(): void {
+  clear(): boolean {
     for (const key of this.keys()) if (!this.#index.isPinned(key)) this.#index.remove(key);
+    return true;
   }
 
   close(): void {

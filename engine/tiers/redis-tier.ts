@@ -105,7 +105,7 @@ export class RedisTier implements BlockTier {
     return stored;
   }
 
-  async clear(): Promise<void> {
+  async clear(): Promise<boolean> {
     const { redis } = this.#options;
     try {
       const members = await redis.zrange(this.#indexKey, '0', '-1');
@@ -115,8 +115,10 @@ export class RedisTier implements BlockTier {
         await redis.zrem(this.#indexKey, ...piece);
       }
       this.#blocks = 0;
+      return true;
     } catch (error) {
       this.#writes.failed((error as Error).message);
+      return false;
     }
   }
 

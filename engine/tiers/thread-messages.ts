@@ -41,7 +41,7 @@ export type TierReply =
   | {
       readonly type: 'answer';
       readonly id: number;
-      /** One for each key; empty for `clear` and `close`. */
+      /** One for each key; for `clear`, whether it has been done; empty for `close`. */
       readonly answers: readonly boolean[];
       readonly stats: TierStats;
     }

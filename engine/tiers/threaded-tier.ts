@@ -76,8 +76,9 @@ export class ThreadedTier implements BlockTier {
     return this.#call({ call: 'store', keys, contents: from }, keys.length);
   }
 
-  async clear(): Promise<void> {
-    await this.#call({ call: 'clear' }, 0);
+  async clear(): Promise<boolean> {
+    const [isCleared] = await this.#call({ call: 'clear' }, 1);
+    return isCleared;
   }
 
   async close(): Promise<void> {

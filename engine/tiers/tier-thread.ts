@@ -29,8 +29,7 @@ async function answer(tier: BlockTier, command: TierCommand): Promise<readonly b
     case 'store':
       return tier.store(command.keys, command.contents);
     case 'clear':
-      await tier.clear();
-      return [];
+      return [await tier.clear()];
     case 'close':
       await tier.close();
       return [];

@@ -4,7 +4,7 @@ import type { BlockHash, BlockId } from '../../kvcache/ids.js';
 import type { BlockLoad, GroupContent } from '../../kvcache/tier-contents.js';
 import type { PrefixTiers, Wanted } from '../../scheduler/prefix-tiers.js';
 import type { BlockStore } from '../attention/block-store.js';
-import type { TierStats } from '../protocol/reports.js';
+import type { TierName, TierStats } from '../protocol/reports.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
 import { FarLoads } from './far-loads.js';
 import type { MemoryTier } from './memory-tier.js';
@@ -182,11 +182,19 @@ export class TieredCache implements PrefixTiers {
     });
   }
 
-  /** Forgets all contents. */
-  async clear(): Promise<void> {
+  /**
+   * Forgets all contents, but those that sequences are loading now. What was to be written is
+   * written first, so that nothing follows; steps may go on meanwhile.
+   *
+   * @returns tiers that still hold theirs, because they do not answer
+   */
+  async clear(): Promise<TierName[]> {
+    await this.#writes.drain();
     this.#memory.clear();
     this.#kept.clear();
-    await Promise.all(this.#options.far.map(async ({ tier }) => tier.clear()));
+    const { far } = this.#options;
+    const cleared = await Promise.all(far.map(async ({ tier }) => tier.clear()));
+    return far.filter((_, i) => !cleared[i]).map(({ tier }) => tier.stats.name);
   }
 
   /**

@@ -158,7 +158,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /metrics': { tag: 'operations', summary: 'Figures for Prometheus', answer: null },
   'POST /reset_prefix_cache': {
     tag: 'operations',
-    summary: 'Forget all cached prefixes',
+    summary: 'Forget all cached prefixes (vLLM)',
     answer: StatusAnswer,
   },
   'GET /version': { tag: 'operations', summary: 'The version', answer: VersionAnswer },

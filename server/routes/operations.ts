@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify';
+import { Type } from 'typebox';
 import { assertEngineReady } from '../../engine/client/engine-state.js';
 import { packageVersion } from '../../engine/environment/package-root.js';
 import { OctavoError } from '../../engine/errors.js';
@@ -12,6 +13,13 @@ import type { TypedApp } from './typed-app.js';
 
 /** How long `/health_generate` waits for a token, as SGLang's does. */
 const PROBE_MS = 20_000;
+
+const Flag = Type.Optional(Type.Enum(['true', 'false', '1', '0']));
+
+const isTrue = (flag: string | undefined): boolean => flag === 'true' || flag === '1';
+
+/** vLLM's: what is cached outside the pages is forgotten, too; requests that run begin anew. */
+const ResetQuery = Type.Object({ reset_external: Flag, reset_running_requests: Flag });
 
 /** Routes for operators. */
 export function addOperationsRoutes(
@@ -52,15 +60,24 @@ export function addOperationsRoutes(
     return reply.type(metrics.contentType).send(text);
   });
 
-  app.post('/reset_prefix_cache', async (_request, reply) => {
-    const resets = models.all.map(({ engine }) => engine.resetPrefixCache());
-    const done = await Promise.all(resets);
-    if (done.every(Boolean)) return reply.code(200).send({ status: 'ok' });
-    throw new OctavoError(
-      'prefix_cache_in_use',
-      'the prefix cache cannot be reset while requests hold blocks; try again when none runs',
-    );
-  });
+  app.post(
+    '/reset_prefix_cache',
+    { schema: { querystring: ResetQuery } },
+    async (request, reply) => {
+      const { reset_external: external, reset_running_requests: running } = request.query;
+      if (isTrue(running)) {
+        const message = 'reset_running_requests is not supported: try again when no request runs';
+        throw new OctavoError('invalid_request', message, { param: 'reset_running_requests' });
+      }
+      const resets = models.all.map(({ engine }) => engine.resetPrefixCache(isTrue(external)));
+      const done = await Promise.all(resets);
+      if (done.every(Boolean)) return reply.code(200).send({ status: 'ok' });
+      throw new OctavoError(
+        'prefix_cache_in_use',
+        'the prefix cache cannot be reset while requests hold blocks; try again when none runs',
+      );
+    },
+  );
 
   app.get('/version', async () => ({ version }));
 }

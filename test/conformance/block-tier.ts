@@ -105,7 +105,7 @@ export function describeBlockTier(name: string, create: () => Promise<BlockTier>
     it('forgets all when it is cleared', async () => {
       const tier = await start();
       await tier.store([testKey(1), testKey(2)], [testContent(1), testContent(2)]);
-      await tier.clear();
+      expect(await tier.clear()).toBe(true);
       expect(await tier.has([testKey(1), testKey(2)])).toEqual([false, false]);
       expect(await loadOne(tier, testKey(1))).toBeNull();
       expect(await tier.store([testKey(1)], [testContent(1)])).toEqual([true]);

@@ -117,6 +117,27 @@ describe('tiers behind a KV cache that is too small', () => {
   );
 });
 
+describe('POST /reset_prefix_cache', () => {
+  it(
+    'leaves tiers as they are, and empties them with reset_external=true',
+    async () => {
+      const directory = newDirectory();
+      const { url } = await start(['--kv-cache-dir', directory]);
+      const reset = async (query = ''): Promise<number> =>
+        (await fetch(`${url}/reset_prefix_cache${query}`, { method: 'POST' })).status;
+      const [expected] = await completeAll(url);
+      expect(await reset()).toBe(200);
+      expect((await complete(url, PROMPTS[0])).cached).toBeGreaterThan(60);
+      expect(filesIn(directory).length).toBeGreaterThan(20);
+      expect(await reset('?reset_external=true')).toBe(200);
+      expect(filesIn(directory)).toEqual([]);
+      const after = await complete(url, PROMPTS[0]);
+      expect(after).toEqual({ text: expected[0].text, cached: 0 });
+    },
+    TIMEOUT_MS,
+  );
+});
+
 const filesIn = (directory: string): string[] =>
   readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

@@ -12,6 +12,8 @@ export class LateTier implements BlockTier {
   #waiting: { left: number; answer: () => void }[] = [];
   #asked = 0;
   loaded = 0;
+  /** False: nothing can be cleared. */
+  isUp = true;
 
   constructor(ticks: number) {
     this.#ticks = ticks;
@@ -20,7 +22,7 @@ export class LateTier implements BlockTier {
   get stats(): TierStats {
     return {
       name: 'disk',
-      isUp: true,
+      isUp: this.isUp,
       blocks: this.contents.size,
       bytes: 0,
       capacityBytes: 0,
@@ -69,9 +71,9 @@ export class LateTier implements BlockTier {
     );
   }
 
-  async clear(): Promise<void> {
-    this.contents.clear();
-    await Promise.resolve();
+  clear(): boolean {
+    if (this.isUp) this.contents.clear();
+    return this.isUp;
   }
 
   close(): void {

@@ -163,7 +163,11 @@ export class ScriptedEngine implements Engine {
     return readQueue(queue);
   }
 
-  resetPrefixCache(): Promise<boolean> {
+  /** Whether the last reset was to forget what tiers hold. */
+  hasResetTiers = false;
+
+  resetPrefixCache(tiers = false): Promise<boolean> {
+    this.hasResetTiers = tiers;
     return Promise.resolve(this.alive.length === 0);
   }
 

@@ -8,6 +8,7 @@ import { NO_BLOCK } from '../../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateConstraint } from '../../support/late-constraint.js';
+import { LateTier } from '../../support/late-tier.js';
 import { expectedText } from '../../support/paged-model.js';
 import { plainRequest } from '../../support/plain-request.js';
 
@@ -82,6 +83,30 @@ describe('EngineLoop', () => {
     await ended;
   });
 
+  it('answers resets in their order, and names a tier that cannot be cleared', async () => {
+    const far = new LateTier(0);
+    const harness = new CoreHarness({ tiers: { places: 8, far: [far] } });
+    const { loop, ended, until, sent } = start(harness);
+    const answers = (): EngineMessage[] => sent.filter((m) => m.type === 'prefixCacheReset');
+    far.isUp = false;
+    loop.post({ type: 'resetPrefixCache', tiers: true });
+    loop.post({ type: 'resetPrefixCache', tiers: false });
+    await until(() => answers().length === 2);
+    expect(answers()).toMatchObject([
+      {
+        done: true,
+        error: {
+          kind: 'kv_tier_not_cleared',
+          message: expect.stringContaining('but not disk') as string,
+        },
+      },
+      { done: true },
+    ]);
+    expect(answers()[1]).not.toHaveProperty('error');
+    loop.post({ type: 'close' });
+    await ended;
+  });
+
   it('refuses what can never run and goes on', async () => {
     const harness = new CoreHarness({ maxModelLength: 32 });
     const { loop, ended, until, sent, outputs } = start(harness);
@@ -104,7 +129,7 @@ describe('EngineLoop', () => {
     await until(() =>
       sent.some((m) => m.type === 'step' && m.outputs.at(-1)?.finishReason === 'length'),
     );
-    loop.post({ type: 'resetPrefixCache' });
+    loop.post({ type: 'resetPrefixCache', tiers: false });
     await until(() => sent.some(({ type }) => type === 'prefixCacheReset'));
     const events = sent.flatMap((m) => (m.type === 'cacheEvents' ? [m.events] : []));
     // Blocks of 4: one of the prompt, one that the answer fills.

@@ -114,6 +114,26 @@ describe('tiers behind the pages', () => {
     h.scheduler.checkIntegrity();
   });
 
+  it('forget all when they are cleared, what is still to be written, too', async () => {
+    const { h, fill, far, ask } = harness(1);
+    await fill();
+    expect(await ask('before', 0)).toBeGreaterThanOrEqual(12);
+    expect(h.core.resetPrefixCache()).toBe(true);
+    const cleared = h.core.clearTiers();
+    for (let n = 0; n < 5; n++) await far.tick();
+    expect(await cleared).toEqual([]);
+    expect([far.contents.size, h.memory?.stats.blocks]).toEqual([0, 0]);
+    expect(await ask('after', 0)).toBe(0);
+  });
+
+  it('are named when they cannot be cleared', async () => {
+    const { h, fill, far } = harness(1);
+    await fill();
+    far.isUp = false;
+    expect(await h.core.clearTiers()).toEqual(['disk']);
+    expect(h.memory?.stats.blocks).toBe(0);
+  });
+
   it('load one content once for sequences that begin alike', async () => {
     const { h, fill, far } = harness(3);
     await fill();

@@ -255,6 +255,32 @@ describe('POST /reset_prefix_cache', () => {
     stream.controller.abort();
   });
 
+  test("knows vLLM's parameters", async () => {
+    const engine = saying('x');
+    const { post } = await startTestServer(engine);
+    const reset = async (query: string): Promise<number> =>
+      (await post(`/reset_prefix_cache${query}`, {})).status;
+    for (const [query, external] of [
+      ['', false],
+      ['?reset_external=true', true],
+      ['?reset_external=false&reset_running_requests=false', false],
+      ['?reset_external=1', true],
+    ] as const) {
+      expect(await reset(query)).toBe(200);
+      expect([query, engine.hasResetTiers]).toEqual([query, external]);
+    }
+    for (const [query, message] of [
+      ['reset_external=perhaps', /reset_external must be one of .*true/],
+      ['reset_running_requests=true', /reset_running_requests is not supported/],
+    ] as const) {
+      const refused = await post(`/reset_prefix_cache?${query}`, {});
+      expect(refused.status).toBe(400);
+      expect(await refused.json()).toMatchObject({
+        error: { message: expect.stringMatching(message) as string, param: query.split('=')[0] },
+      });
+    }
+  });
+
   test('needs a key when there are keys', async () => {
     const { post } = await startTestServer(saying('x'), { apiKeys: ['secret'] });
     expect((await post('/reset_prefix_cache', {})).status).toBe(401);
