@@ -127,7 +127,7 @@ async function loadAndServe(
       modelName: model.names[0],
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
-    if (process.stdout.isTTY) logger.info(addresses(server.url));
+    if (process.stdout.isTTY) showAddresses(logger, model.names[0], server.url);
     stop = () => server.stop();
     return await server.ended;
   } finally {
@@ -136,6 +136,15 @@ async function loadAndServe(
     await engine.close();
     await kvEvents?.close();
     await tracer?.close();
+  }
+}
+
+/** A person who has started the server is shown where it is, also where the log has only warnings. */
+function showAddresses(logger: Logger, modelName: string, url: string): void {
+  const lines = addresses(url);
+  if (logger.isLevelEnabled('info')) logger.info(lines);
+  else if (logger.level !== 'silent') {
+    process.stdout.write(`octavo: serving ${modelName} on ${url}\n${lines}\n`);
   }
 }
 

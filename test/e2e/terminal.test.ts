@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasProgram } from '../support/debian-programs.js';
 import { modelDir } from '../support/model-dir.js';
-import { piped, runOctavo, startOctavo } from '../support/octavo-process.js';
+import { octavo, piped, runOctavo, startOctavo } from '../support/octavo-process.js';
+import { freePort } from '../support/redis-process.js';
 import { Terminal } from '../support/terminal.js';
 
 const CTRL_C = '\u0003';
@@ -138,6 +139,27 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
     terminal.type(CTRL_C);
     expect(await terminal.ended).toBe(0);
   });
+
+  it('octavo serve --log-level warn still says where it is, and a pipe gets warnings only', async () => {
+    const args = ['serve', '--port', '0', '--log-level', 'warn'];
+    const terminal = new Terminal(args);
+    await terminal.shows(/octavo: serving octavo-tiny on http:\/\/127\.0\.0\.1:\d+\r\n/);
+    await terminal.shows(/chat +http\S+\/\r\n.*\/docs\)\r\n/s);
+    expect(terminal.screen).not.toContain('INFO');
+    terminal.type(CTRL_C);
+    expect(await terminal.ended).toBe(0);
+    const port = await freePort();
+    const child = octavo(['serve', '--port', String(port), '--log-level', 'warn']);
+    let printed = '';
+    child.stdout?.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    const isUp = async (): Promise<boolean> =>
+      fetch(`http://127.0.0.1:${port}/health`).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await expect.poll(isUp, { timeout: 20_000 }).toBe(true);
+    expect(printed).toBe('');
+  }, 60_000);
 
   it('octavo serve writes a request as one line, and says at Ctrl-C what it waits for', async () => {
     const terminal = new Terminal(['serve', '--port', '0']);
