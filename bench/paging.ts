@@ -21,12 +21,12 @@ import { fitStepTimes, type StepTimes } from './simulation/step-times.js';
 const SEED = 1;
 const DATASETS: readonly Dataset[] = ['sharegpt', 'alpaca'];
 /** Tokens of KV memory; the first one is the plot's. */
-const MEMORIES = [4096, 2048, 8192, 16_384];
+const MEMORIES = [4096, 2048, 8192];
 const REQUESTS = 400;
 /** Of the latency of requests that are alone. */
 const LATENCY_FACTORS = [2, 4];
 /** Of the real run. */
-const REAL_REQUESTS = 40;
+const REAL_REQUESTS = 24;
 /** Rates of the plot, of the one that paging sustains. */
 const CURVE = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2];
 const SAMPLES = [2, 4, 6];
@@ -96,10 +96,9 @@ async function confirm(
 ): Promise<Cell[][]> {
   const lengths = drawLengths('sharegpt', REAL_REQUESTS, SEED);
   const { vocab } = SHAPES[model.shape];
-  const requests = requestsOf(lengths, perSecond, SEED, { vocab, isForced: true });
+  const requests = requestsOf(lengths, perSecond, SEED, vocab);
   const rows: Cell[][] = [];
-  // Lengths that are forced by their limits would be known to admission.
-  for (const system of SYSTEMS.filter(({ admissionQuantile }) => admissionQuantile === undefined)) {
+  for (const system of SYSTEMS) {
     process.stderr.write(`real run: ${system.name}\n`);
     const simulated = runSystem(system, slots, lengths, requests, times);
     const tested = createSystem(system, slots, (key) => lengths[Number(key)]);

@@ -38,9 +38,9 @@ const SETTINGS: readonly Setting[] = [
     policy,
   })),
   { name: 'shortest, lengths known', policy: 'shortest', isOracle: true },
-  { name: 'fcfs, admission 0.2', policy: 'fcfs', admissionQuantile: 0.2 },
+  { name: 'fcfs, admission 0', policy: 'fcfs', admissionQuantile: 0 },
   { name: 'fcfs, admission 0.9', policy: 'fcfs', admissionQuantile: 0.9 },
-  { name: 'shortest, admission 0.2', policy: 'shortest', admissionQuantile: 0.2 },
+  { name: 'shortest, admission 0', policy: 'shortest', admissionQuantile: 0 },
 ];
 
 /** The steps that `bench:step` has measured. */
@@ -65,7 +65,7 @@ const latencyOf = ({ served }: Simulation): number[] =>
 
 const times = publishedStepTimes();
 /** Without preemptions. */
-const calm: Setting = { name: 'calm', policy: 'fcfs', admissionQuantile: 0.2 };
+const calm: Setting = { name: 'calm', policy: 'fcfs' };
 
 /** Requests a second that are served when all are there from the start. */
 function capacityOf({ requests, numBlocks }: Load): number {
@@ -146,7 +146,7 @@ for (const load of loads) {
 publish({
   name: 'scheduling',
   command: 'npm run bench:scheduling',
-  about: `The scheduler and the cache as a server has them, with a clock of their own: up to ${MAX_RUNNING} sequences, the step times of ${STEPS}. Requests arrive at random times (Poisson); a load of 1 is what fcfs with admission 0.2 serves when all are there from the start. Seconds; nothing is timed but the last table.`,
+  about: `The scheduler and the cache as a server has them, with a clock of their own: up to ${MAX_RUNNING} sequences, the step times of ${STEPS}. Requests arrive at random times (Poisson); a load of 1 is what fcfs serves when all are there from the start. Seconds; nothing is timed but the last table.`,
   tables: [
     {
       title: 'Loads',

@@ -131,11 +131,15 @@ async function decodeStep(tiers: TierOptions | null): Promise<number> {
   return median(steps.slice(prefills + 2, -10));
 }
 
+/** Of loads of prompts: no two share a prompt, which a tier would have. */
+let numLoads = 0;
+
 /** Milliseconds of a load whose every prompt takes the pages of an earlier one. */
 async function loadOfPrompts(tiers: TierOptions | null): Promise<number> {
   const engine = await load(tiers, { kvCacheBytes: 64 * MIB, maxModelLength: 1200 });
   await run(engine, [benchRequest(model, 64, 8)]);
-  const requests = Array.from({ length: 16 }, (_, n) => benchRequest(model, 512, 24, 700_001 + n));
+  const seed = 700_001 + 16 * numLoads++;
+  const requests = Array.from({ length: 16 }, (_, n) => benchRequest(model, 512, 24, seed + n));
   const { ms } = await run(engine, requests);
   await close(engine);
   return ms;

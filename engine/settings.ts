@@ -179,7 +179,7 @@ export const ENGINE_SETTINGS = {
     }),
     minimum: 0,
     maximum: 0.99,
-    default: 0,
+    default: 0.2,
   }),
   longPrefillTokenThreshold: Type.Integer({
     ...extra({

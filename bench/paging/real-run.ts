@@ -14,7 +14,10 @@ export interface RealRun {
   readonly meanBatch: number;
 }
 
-/** Plays requests on a real model, at their times. */
+/**
+ * Plays requests on a real model, at their times. A model with random weights ends no output by
+ * itself, so each is given up when it is as long as it should become: admission cannot know before.
+ */
 export async function runReal(
   { runner, info }: LoadedEngine,
   { scheduler, cache }: SystemUnderTest,
@@ -24,6 +27,7 @@ export async function runReal(
   const core = new EngineCore({ scheduler, runner, vocabSize: info.vocabSize, cache, now });
   const begin = now();
   const ends = new Map<string, number>();
+  const written = requests.map(() => 0);
   let [next, batch, busy] = [0, 0, 0];
   while (next < requests.length || core.hasWork) {
     for (; next < requests.length && requests[next].arrivalMs <= now() - begin; next++) {
@@ -45,8 +49,12 @@ export async function runReal(
     const outputs = (await core.step()) ?? [];
     busy += core.timings.total;
     batch += core.timings.total * Math.max(core.stats.running, outputs.length);
-    for (const { id, finishReason } of outputs) {
-      if (finishReason !== null) ends.set(id, now() - begin);
+    for (const { id, tokenIds } of outputs) {
+      const index = Number(id);
+      written[index] += tokenIds.length;
+      if (written[index] < requests[index].outputTokens) continue;
+      ends.set(id, now() - begin);
+      core.abort(id);
     }
   }
   const latenciesMs = requests.map(

@@ -30,13 +30,12 @@ export function drawLengths(dataset: Dataset, count: number, seed: number): Leng
  *
  * @param perSecond infinite: all are there from the start
  * @param vocab of the model that computes them
- * @param isForced outputs end by their limit: a model with random weights ends none by itself
  */
 export function requestsOf(
   lengths: readonly Lengths[],
   perSecond: number,
   seed: number,
-  { vocab = 2 ** 31, isForced = false }: { vocab?: number; isForced?: boolean } = {},
+  vocab = 2 ** 31,
 ): SimulatedRequest[] {
   const isAtOnce = !Number.isFinite(perSecond);
   const times = arrivalTimes({ kind: 'poisson', perSecond: isAtOnce ? 1 : perSecond }, seed);
@@ -47,7 +46,7 @@ export function requestsOf(
       (_, i) => ((i * 7919 + index * 104_729) % vocab) as TokenId,
     ),
     outputTokens: output,
-    maxTokens: isForced ? output : MAX_OUTPUT,
+    maxTokens: MAX_OUTPUT,
     more: { reuse: { key: `${index}`, isRetained: false } },
   }));
 }

@@ -36,8 +36,8 @@ export const SYSTEMS: readonly System[] = [
       Math.min(MAX_LENGTH, prompt + 2 ** Math.ceil(Math.log2(output))),
   },
   { name: 'Orca (Oracle)', reserve: ({ prompt, output }) => prompt + output },
-  { name: 'paging', reserve: null },
-  { name: 'paging, admission 0.2', reserve: null, admissionQuantile: 0.2 },
+  { name: 'paging', reserve: null, admissionQuantile: 0.2 },
+  { name: 'paging, admission 0', reserve: null },
 ];
 /** The system with which all are compared. */
 export const PAGING = 3;

@@ -41,7 +41,7 @@ class OracleLengths implements LengthPredictor {
 
 /** Plays requests on a scheduler and a cache as a server has them by default. */
 export function run(
-  { policy, admissionQuantile = 0, isOracle = false }: Setting,
+  { policy, admissionQuantile = 0.2, isOracle = false }: Setting,
   requests: readonly SimulatedRequest[],
   numBlocks: number,
   times: StepTimes,

@@ -16,7 +16,9 @@ export interface BlockForecastOptions {
 /**
  * Admission by predicted memory (S3, Jin et al. 2023): a sequence is let in when the free blocks
  * suffice for what it and all running sequences will still need, each at a quantile of its
- * predicted length. Where a prediction was too small, a sequence is preempted, as without.
+ * predicted length. Where a prediction was too small, a sequence is preempted, as without. A
+ * sequence of which nothing is known needs what its prompt does: a client that allows the longest
+ * output for all, as most do, would otherwise reserve memory as if each became so long.
  *
  * One is made for each step that may admit.
  */
@@ -51,7 +53,7 @@ export class BlockForecast {
     const { cache, predictor, quantile, stepTokens } = this.#options;
     const { spec, ids, blocks } = sequence;
     const prompt = spec.promptTokenIds.length;
-    const output = spec.maxTokens === 0 ? 0 : predictor.quantile(sequence, quantile);
+    const output = spec.maxTokens === 0 ? 0 : (predictor.quantile(sequence, quantile) ?? 0);
     // The last token is sampled, but never computed.
     const tokens = Math.max(prompt, prompt + Math.ceil(output) - 1);
     const most = cache.maxHeldBlocks(tokens, stepTokens);

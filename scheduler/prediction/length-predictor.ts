@@ -8,11 +8,11 @@ export interface LengthPredictor {
   expected(sequence: Sequence): number;
   /**
    * The number of tokens that a sequence does not exceed with the given probability, as far as it
-   * has come.
+   * has come; null while nothing is known of outputs like its own.
    *
    * @param quantile more than 0, less than 1
    */
-  quantile(sequence: Sequence, quantile: number): number;
+  quantile(sequence: Sequence, quantile: number): number | null;
   /** A sequence has ended, or was given up. */
   ended(sequence: Sequence): void;
 }
@@ -25,7 +25,7 @@ const MOST_GROUPS = 1024;
 /**
  * Learns lengths as sequences end: those of the same first block (a system prompt), tenant, route
  * and `max_tokens` are alike. Of the groups that a sequence belongs to, the narrowest that knows
- * enough decides; until one does, an output is taken to become as long as it may.
+ * enough decides. Until one does, an output is expected to become as long as it may.
  *
  * O(1) a sequence: a group looks back on a fixed number of outputs.
  */
@@ -50,10 +50,10 @@ export class LearnedLengths implements LengthPredictor {
     return this.#lengthsOf(sequence)?.remaining(0, maxTokens) ?? maxTokens;
   }
 
-  quantile(sequence: Sequence, quantile: number): number {
+  quantile(sequence: Sequence, quantile: number): number | null {
     const { numGenerated, spec } = sequence;
     const lengths = this.#lengthsOf(sequence);
-    return lengths?.quantile(numGenerated, spec.maxTokens, quantile) ?? spec.maxTokens;
+    return lengths?.quantile(numGenerated, spec.maxTokens, quantile) ?? null;
   }
 
   ended(sequence: Sequence): void {

@@ -70,5 +70,4 @@ it('the embedded model writes the same by whichever policies requests are served
   }
   const kept = await run(20, 'predicted', { admissionQuantile: 0.9 });
   expect(kept.texts).toEqual(plenty.texts);
-  expect(kept.preemptions).toBe(0);
 }, 120_000);

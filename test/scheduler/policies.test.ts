@@ -118,9 +118,20 @@ describe('scheduling by the shortest output', () => {
 });
 
 describe('admission by predicted blocks', () => {
+  /** Eight outputs as long as they may be, one after another. */
+  async function learnLengths(h: CoreHarness): Promise<void> {
+    for (let i = 0; i < 8; i++) {
+      h.add(`known ${i}`, range(20 + i, 12), 32);
+      await h.runToEnd();
+    }
+    expect(h.scheduler.numPreemptions).toBe(0);
+    h.model.steps.length = 0;
+  }
+
   /** Eight requests of three blocks at first and eleven at the end, with a memory of 24 blocks. */
   async function run(admissionQuantile: number): Promise<CoreHarness> {
     const h = new CoreHarness({ numBlocks: 24, admissionQuantile, enablePrefixCaching: false });
+    await learnLengths(h);
     for (let i = 0; i < 8; i++) h.add(`${i}`, range(i, 12), 32);
     await h.runToEnd();
     for (let i = 0; i < 8; i++) {
@@ -135,6 +146,15 @@ describe('admission by predicted blocks', () => {
     expect(kept.scheduler.numPreemptions).toBe(0);
     const widest = Math.max(...kept.model.steps.map(({ sequences }) => sequences.length));
     expect(widest).toBe(2);
+  });
+
+  it('keeps no blocks for outputs of which nothing is known', async () => {
+    const h = new CoreHarness({ numBlocks: 24, admissionQuantile: 0.9, maxModelLength: 64 });
+    for (let i = 0; i < 4; i++) h.add(`${i}`, range(i, 12), 50);
+    await h.step();
+    await h.step();
+    expect(h.scheduler.numRunning).toBe(4);
+    await h.runToEnd();
   });
 
   it('lets one in that finds none running, however large it may become', async () => {

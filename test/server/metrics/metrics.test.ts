@@ -130,7 +130,7 @@ test('the engine: queues, cache, steps', async () => {
   expect(value('vllm:engine_restarts_total')).toBe(2);
   expect(value('vllm:cache_config_info', 'block_size="16"', 'num_blocks="64"')).toBe(1);
   expect(value('vllm:cache_config_info', 'eviction_policy="predicted"')).toBe(1);
-  expect(value('vllm:scheduler_config_info', 'policy="fcfs"', 'admission_quantile="0"')).toBe(1);
+  expect(value('vllm:scheduler_config_info', 'policy="fcfs"', 'admission_quantile="0.2"')).toBe(1);
   expect(value('vllm:engine_sleep_state', 'sleep_state="awake"')).toBe(1);
   expect(value('vllm:iteration_tokens_total_bucket', 'le="16"')).toBe(1);
   expect(value('vllm:iteration_tokens_total_sum')).toBe(512);
