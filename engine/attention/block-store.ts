@@ -7,13 +7,17 @@ export interface BlockStore {
   readonly bytesPerBlock: number;
   /** Copies all pages of block `from` to block `to`. */
   copy(from: number, to: number): void;
-  /** @param into `[bytesPerBlock]` or shorter: gets as many of the block's first bytes */
-  read(block: number, into: Uint8Array): void;
   /**
-   * @param from `[bytesPerBlock]`, as `read` returns it for the same layout; or shorter: the bytes
-   *   after it stay as they are
+   * @param into `[bytesPerBlock]` or shorter: gets as many of the block's bytes
+   * @param offset of the first one, in bytes; default 0
    */
-  write(block: number, from: Uint8Array): void;
+  read(block: number, into: Uint8Array, offset?: number): void;
+  /**
+   * @param from `[bytesPerBlock]`, as `read` returns it for the same layout; or shorter: the other
+   *   bytes stay as they are
+   * @param offset of the first one, in bytes; default 0
+   */
+  write(block: number, from: Uint8Array, offset?: number): void;
 }
 
 /** A store in which each block consists of several ranges of bytes. */
@@ -25,20 +29,26 @@ export abstract class PartedBlockStore implements BlockStore {
     for (const [i, part] of this.parts(to).entries()) part.set(source[i]);
   }
 
-  read(block: number, into: Uint8Array): void {
-    let at = 0;
+  read(block: number, into: Uint8Array, offset = 0): void {
+    let at = -offset;
     for (const part of this.parts(block)) {
       if (at >= into.length) return;
-      into.set(part.subarray(0, into.length - at), at);
-      at += part.byteLength;
+      const end = at + part.byteLength;
+      if (end > 0) {
+        const skipped = Math.max(0, -at);
+        into.set(part.subarray(skipped, Math.max(skipped, into.length - at)), at + skipped);
+      }
+      at = end;
     }
   }
 
-  write(block: number, from: Uint8Array): void {
-    let at = 0;
+  write(block: number, from: Uint8Array, offset = 0): void {
+    let at = -offset;
     for (const part of this.parts(block)) {
-      part.set(from.subarray(at, at + part.byteLength));
-      at += part.byteLength;
+      if (at >= from.length) return;
+      const end = at + part.byteLength;
+      if (end > 0) part.set(from.subarray(Math.max(0, at), end), Math.max(0, -at));
+      at = end;
     }
   }
 

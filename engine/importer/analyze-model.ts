@@ -1,7 +1,7 @@
 import { checkWeights } from './check-weights.js';
 import { describeExporter } from './exporter.js';
 import { Graph } from './graph.js';
-import type { AttentionSite } from './imported-model.js';
+import type { AttentionSite, CutSite, RecurrentSite } from './imported-model.js';
 import { findModelFile, readModelProto } from './model-file.js';
 import { checkDecoder } from './passes/check-decoder.js';
 import { checkStepInputs } from './passes/check-ragged.js';
@@ -18,7 +18,11 @@ import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
-import type { RecognizedSite } from './recognizers/recognizer.js';
+import type {
+  RecognizedAttention,
+  RecognizedRecurrence,
+  RecognizedSite,
+} from './recognizers/recognizer.js';
 import { chooseVariant, type Dtype } from './variants.js';
 
 export interface ImportOptions {
@@ -50,10 +54,12 @@ const DEFAULT_LENGTH = 1024;
 export interface AnalyzedModel {
   /** Rewritten in place by the analysis. The one emission that follows consumes it. */
   readonly graph: Graph;
-  /** Attention nodes in the order of their layers. */
+  /** Attention nodes, and those that keep a state, in the order of their layers. */
   readonly recognized: readonly RecognizedSite[];
-  /** Descriptions of the same nodes; they hold no reference to the graph. */
+  /** Descriptions of the same nodes; they hold no reference to the graph. See `ImportedModel`. */
+  readonly cuts: readonly CutSite[];
   readonly sites: readonly AttentionSite[];
+  readonly recurrent: readonly RecurrentSite[];
   readonly vocabSize: number;
   /** Width of the hidden states; null when the graph does not state it. */
   readonly hiddenSize: number | null;
@@ -110,7 +116,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   return {
     graph,
     recognized,
-    sites: recognized.map(attentionSite),
+    ...describeSites(recognized),
     vocabSize,
     hiddenSize,
     saturates,
@@ -135,13 +141,34 @@ function inGraph(site: RecognizedSite, graph: Graph): RecognizedSite {
   return { ...site, node };
 }
 
+function describeSites(
+  recognized: readonly RecognizedSite[],
+): Pick<AnalyzedModel, 'cuts' | 'sites' | 'recurrent'> {
+  const attention = recognized.flatMap((site) => ('recurrence' in site ? [] : [site]));
+  const states = recognized.flatMap((site) => ('recurrence' in site ? [site] : []));
+  const sites = attention.map(attentionSite);
+  const recurrent = states.map(recurrentSite);
+  const cuts = recognized.map(
+    (site): CutSite =>
+      'recurrence' in site ? recurrent[states.indexOf(site)] : sites[attention.indexOf(site)],
+  );
+  return { cuts, sites, recurrent };
+}
+
 function attentionSite(
-  site: RecognizedSite,
+  site: RecognizedAttention,
   layer: number,
-  all: readonly RecognizedSite[],
+  all: readonly RecognizedAttention[],
 ): AttentionSite {
   const { form, node, shape, query, key, value, output, cache } = site;
   const owner = cache === null ? layer : all.findIndex((other) => other.cache === cache);
   const pages = owner === layer ? {} : { pagesOf: owner };
   return { ...shape, ...pages, layer, node: node.name, form, query, key, value, output };
+}
+
+function recurrentSite(
+  { form, node, recurrence, inputs, output }: RecognizedRecurrence,
+  layer: number,
+): RecurrentSite {
+  return { layer, node: node.name, form, recurrence, inputs, output };
 }

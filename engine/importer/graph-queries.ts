@@ -22,9 +22,12 @@ export function readersOf(graph: Graph): ReadonlyMap<string, readonly NodeProto[
 /** Integers of a tensor that is a weight or a Constant; undefined for any other tensor. */
 export function constantInts(graph: Graph, name: string | undefined): number[] | undefined {
   const maker = graph.producer(name ?? '');
+  const given = maker?.opType === 'Constant' ? maker.attribute : [];
+  const ints = given.find((attribute) => attribute.name === 'value_ints')?.ints;
+  if (ints) return ints.map(Number);
   const tensor =
     maker?.opType === 'Constant'
-      ? maker.attribute.find((attribute) => attribute.name === 'value')?.t
+      ? given.find((attribute) => attribute.name === 'value')?.t
       : graph.initializer(name ?? '');
   if (tensor?.dataType !== Type.INT64) return undefined;
   if (tensor.int64Data.length > 0) return tensor.int64Data.map(Number);

@@ -1,8 +1,10 @@
 import type { AttentionLayer } from '../attention/paged-attention.js';
+import type { Recurrence } from '../recurrent/recurrence.js';
 
 /**
- * A decoder cut at its attention nodes. With L sites there are L + 1 segments; segment i ends in
- * the query, key and value of site i, and later segments start from the site's output:
+ * A decoder cut at its attention nodes, and at the nodes that keep a state. With L sites there are
+ * L + 1 segments; segment i ends in the inputs of site i, and later segments start from the site's
+ * output:
  *
  *     ids, positions -> [segment 0] -q,k,v-> (site 0)
  *                    -> [segment 1] -q,k,v-> (site 1)
@@ -12,7 +14,12 @@ import type { AttentionLayer } from '../attention/paged-attention.js';
  */
 export interface ImportedModel {
   readonly segments: readonly Segment[];
+  /** All sites, in the order of the segments. */
+  readonly cuts: readonly CutSite[];
+  /** Those that are attention; a site's `layer` is its index here. */
   readonly sites: readonly AttentionSite[];
+  /** Those that keep a state instead; a site's `layer` is its index here. None in most models. */
+  readonly recurrent: readonly RecurrentSite[];
   readonly vocabSize: number;
   /** Width of the hidden states; null when the graph does not state it. */
   readonly hiddenSize: number | null;
@@ -149,6 +156,26 @@ export interface AttentionSite extends AttentionLayer {
   readonly value: string | null;
   /** `[1, T, numHeads * headSize]` */
   readonly output: string;
+}
+
+/** A node with a state that was cut out, and the tensors at its borders. */
+export interface RecurrentSite {
+  /** Among the layers with a state. */
+  readonly layer: number;
+  /** Name of the node, for messages. */
+  readonly node: string;
+  /** The form that was recognized, e.g. `LinearAttention`. */
+  readonly form: string;
+  readonly recurrence: Recurrence;
+  /** Tensors that `Recurrence` describes. */
+  readonly inputs: readonly string[];
+  readonly output: string;
+}
+
+export type CutSite = AttentionSite | RecurrentSite;
+
+export function isRecurrent(site: CutSite): site is RecurrentSite {
+  return 'recurrence' in site;
 }
 
 /** What the importer found and did, for `octavo inspect` and the log. */

@@ -1,8 +1,9 @@
-import type { AttentionSite, ImportedModel } from './imported-model.js';
+import { stateSize } from '../recurrent/recurrence.js';
+import type { AttentionSite, ImportedModel, RecurrentSite } from './imported-model.js';
 
 /** What the importer found and did, as `octavo inspect` prints it. */
 export function formatReport(model: ImportedModel): string {
-  const { report, sites, vocabSize, maxStepTokens } = model;
+  const { report, sites, recurrent, vocabSize, maxStepTokens } = model;
   const opsets = Object.entries(report.opsets).map(([domain, version]) => `${domain} ${version}`);
   const weights = Object.entries(report.weights).map(([type, size]) => `${type} ${bytes(size)}`);
   return [
@@ -24,6 +25,7 @@ export function formatReport(model: ImportedModel): string {
       ...sites.map(siteRow),
     ]),
     '',
+    ...(recurrent.length > 0 ? statesOf(recurrent) : []),
     `${report.segments.length} segments`,
     table([
       ['segment', 'nodes', 'weights', 'inputs', 'outputs'],
@@ -59,6 +61,28 @@ function siteRow(site: AttentionSite): string[] {
     site.scale.toPrecision(4),
     extras.join(', ') || '-',
     site.node,
+  ];
+}
+
+/** What is kept of each sequence besides keys and values. */
+function statesOf(recurrent: readonly RecurrentSite[]): string[] {
+  const sizes = recurrent.map(({ recurrence }) => 4 * stateSize(recurrence));
+  const total = sizes.reduce((a, b) => a + b, 0);
+  return [
+    `${recurrent.length} states, ${bytes(total)} for each sequence and checkpoint`,
+    table([
+      ['state', 'form', 'kind', 'memory', 'node'],
+      ...recurrent.map(({ layer, form, recurrence, node }, i) => [
+        String(layer),
+        form,
+        recurrence.kind === 'convolution'
+          ? `${recurrence.channels} channels, ${recurrence.taps} tokens`
+          : `${recurrence.rule}, ${recurrence.numHeads} x ${recurrence.keySize} x ${recurrence.valueSize}`,
+        bytes(sizes[i]),
+        node,
+      ]),
+    ]),
+    '',
   ];
 }
 

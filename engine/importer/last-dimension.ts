@@ -3,18 +3,22 @@ import { constantInts, PACKED_MATMULS } from './graph-queries.js';
 import { intAttribute } from './onnx/nodes.js';
 import type { NodeProto } from './onnx/onnx_pb.js';
 
-/** Operators whose first output has the same last dimension as their first input. */
+/** Operators whose outputs have the same last dimension as their first input. */
 const KEEPING = new Set([
   'Cast',
   'Clip',
   'DequantizeLinear',
   'Identity',
   'LayerNormalization',
+  'LinearAttentionGate',
+  'LpNormalization',
   'MRotaryEmbedding',
   'QuantizeLinear',
   'RMSNormalization',
   'RotaryEmbedding',
+  'Sigmoid',
   'SimplifiedLayerNormalization',
+  'Softplus',
 ]);
 const ELEMENTWISE = new Set(['Add', 'Sub', 'Mul', 'Div']);
 /**
@@ -54,7 +58,7 @@ export function lastDimension(
     case 'Gemm':
       return constantDims(graph, input[1])?.at(intAttribute(node, 'transB', 0) === 1 ? 0 : 1);
     case 'Reshape':
-      return positive(constantInts(graph, input[1])?.at(-1));
+      return positive(lastInt(graph, input[1]));
     case 'Split':
       return splitSize(graph, node, tensor, of(input[0]));
     case 'Slice':
@@ -62,7 +66,7 @@ export function lastDimension(
     case 'Concat':
       return sum(input.map(of));
     default:
-      if (KEEPING.has(opType) && node.output[0] === tensor) return of(input[0]);
+      if (KEEPING.has(opType)) return of(input[0]);
       // The other operand may be a number, such as a scale: its last dimension is 1, or it has
       // none.
       return ELEMENTWISE.has(opType) ? largest(input.map(of)) : tell(node, onUnknown);
@@ -112,6 +116,13 @@ function sliceSize(graph: Graph, { input }: NodeProto): number | undefined {
   const isPlain = (axis === 2 || axis === -1) && (step ?? 1) === 1;
   if (!isPlain || start === undefined || end === undefined || start < 0) return undefined;
   return end > start && end < 2 ** 31 ? end - start : undefined;
+}
+
+/** The last of some integers, which may be joined from constants and sizes of the step. */
+function lastInt(graph: Graph, tensor: string): number | undefined {
+  const node = graph.producer(tensor);
+  const known = node?.opType === 'Concat' ? node.input.at(-1) : tensor;
+  return constantInts(graph, known)?.at(-1);
 }
 
 /** A Reshape may write 0 (keep) and -1 (infer): those are no sizes. */

@@ -1,7 +1,7 @@
 import type { Graph } from './graph.js';
 import { LOGITS, STEP_INPUT } from './imported-model.js';
 import type { NodeProto } from './onnx/onnx_pb.js';
-import type { RecognizedSite } from './recognizers/recognizer.js';
+import { type RecognizedSite, siteInputs } from './recognizers/recognizer.js';
 
 /**
  * The part of a graph that depends only on positions and on the step's size, and on no token or
@@ -46,10 +46,7 @@ function isPositional(graph: Graph, node: NodeProto, known: ReadonlySet<string>)
 /** Nodes on which the logits or the inputs of attention depend. */
 function liveNodes(graph: Graph, sites: readonly RecognizedSite[]): NodeProto[] {
   const siteNodes = new Set(sites.map(({ node }) => node));
-  const needed = new Set([
-    LOGITS,
-    ...sites.flatMap(({ query, key, value }) => [query, key, value]),
-  ]);
+  const needed = new Set([LOGITS, ...sites.flatMap(siteInputs)]);
   return [...graph.nodes].reverse().filter((node) => {
     if (siteNodes.has(node) || !node.output.some((name) => needed.has(name))) return false;
     for (const name of node.input) if (name !== '') needed.add(name);

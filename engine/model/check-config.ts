@@ -9,7 +9,7 @@ import type { ModelConfig } from './model-config.js';
  * @throws OctavoError `model_file_corrupt`: states the graph's number and the file's
  */
 export function checkConfig(config: ModelConfig, model: ImportedModel): void {
-  const { sites, vocabSize, report } = model;
+  const { sites, recurrent, vocabSize, report } = model;
   const expect = (what: string, graph: number, stated: number | null): void => {
     if (stated === null || stated === graph) return;
     throw new OctavoError(
@@ -17,13 +17,14 @@ export function checkConfig(config: ModelConfig, model: ImportedModel): void {
       `${config.file}: says ${what} ${stated}, but ${report.file} has ${graph}: they are not of one model`,
     );
   };
-  expect('num_hidden_layers', sites.length, config.numLayers);
+  // Of a hybrid's layers, some have several states, and some none.
+  if (recurrent.length === 0) expect('num_hidden_layers', sites.length, config.numLayers);
   for (const { numHeads } of sites) expect('num_attention_heads', numHeads, config.numHeads);
   // Families with two kinds of layers state the number of heads of one kind.
-  if (!sites.some(({ numKvHeads }) => numKvHeads === config.numKvHeads)) {
+  if (sites.length > 0 && !sites.some(({ numKvHeads }) => numKvHeads === config.numKvHeads)) {
     expect('num_key_value_heads', sites[0].numKvHeads, config.numKvHeads);
   }
-  if (!sites.some(({ headSize }) => headSize === config.headSize)) {
+  if (sites.length > 0 && !sites.some(({ headSize }) => headSize === config.headSize)) {
     expect('a head_size in genai_config.json of', sites[0].headSize, config.headSize);
   }
   // Some exports pad tables to round sizes; none shorten them.

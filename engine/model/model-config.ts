@@ -44,10 +44,11 @@ const KEYS = {
 } as const;
 
 /**
- * Training lengths of families that use ALiBi: they have no table of positions, and state no
- * length.
+ * Training lengths of families without positions or with ALiBi: they have no table of positions,
+ * and state no length.
  */
 const TRAINED_LENGTH = new Map([
+  ['mamba2', 2048],
   ['bloom', 2048],
   ['falcon', 2048],
 ]);
@@ -143,12 +144,19 @@ async function readText(file: string): Promise<string> {
 function parseObject(file: string, text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutInfinity(text));
   } catch (cause) {
     throw new OctavoError('model_file_corrupt', `${file}: is not JSON`, { cause });
   }
   if (isObject(value)) return value;
   throw new OctavoError('model_file_corrupt', `${file}: must hold a JSON object`);
+}
+
+/** Python writes numbers that JSON does not have (Mamba 2's time_step_limit ends in Infinity). */
+function withoutInfinity(text: string): string {
+  return text.replace(/("(?:[^"\\]|\\.)*")|-?Infinity|NaN/g, (all, string) =>
+    string ? all : 'null',
+  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -27,7 +27,7 @@ export interface CachePlan {
 
 /**
  * @param layers with K and V; layouts refer to them by index
- * @param recurrent layers with a state; none for all models that the importer takes today
+ * @param recurrent layers with a state; none for most models
  */
 export function planCache(
   layers: readonly AttentionLayer[],

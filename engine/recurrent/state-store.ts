@@ -32,37 +32,55 @@ export class StateStore implements BlockStore {
     this.#rest.of(to).set(this.#rest.of(from));
   }
 
-  read(block: number, into: Uint8Array): void {
-    this.#pages?.read(block, into.subarray(0, this.#pageBytes));
-    const rest = into.subarray(this.#pageBytes);
-    rest.set(this.#rest.of(block).subarray(0, rest.length));
+  read(block: number, into: Uint8Array, offset = 0): void {
+    const inPages = Math.min(into.length, Math.max(0, this.#pageBytes - offset));
+    if (inPages > 0) this.#pages?.read(block, into.subarray(0, inPages), offset);
+    if (inPages === into.length) return;
+    const start = Math.max(0, offset - this.#pageBytes);
+    into.set(this.#rest.of(block).subarray(start, start + into.length - inPages), inPages);
   }
 
-  write(block: number, from: Uint8Array): void {
-    this.#pages?.write(block, from.subarray(0, this.#pageBytes));
-    this.#rest.of(block).set(from.subarray(this.#pageBytes));
+  write(block: number, from: Uint8Array, offset = 0): void {
+    const inPages = Math.min(from.length, Math.max(0, this.#pageBytes - offset));
+    if (inPages > 0) this.#pages?.write(block, from.subarray(0, inPages), offset);
+    if (inPages === from.length) return;
+    this.#rest.of(block).set(from.subarray(inPages), Math.max(0, offset - this.#pageBytes));
   }
 
   /**
-   * Reads a sequence's states.
+   * Reads a part of a sequence's checkpoint, such as the state of one layer.
    *
-   * @param blocks `[group]`: the block with the state in each of the layout's groups
-   * @param into `[bytesPerCheckpoint]`, written completely; layer `l` begins at `offsets[l]`
+   * @param blocks `[group]`: the block with the checkpoint's piece in each of the layout's groups
+   * @param offset of the part in the checkpoint, in bytes; layer `l` begins at `offsets[l]`
+   * @param into written completely
    */
-  readCheckpoint(blocks: readonly number[], into: Uint8Array): void {
-    for (const [group, block] of blocks.entries()) this.read(block, this.#piece(into, group));
+  readState(blocks: readonly number[], offset: number, into: Uint8Array): void {
+    for (const piece of this.#pieces(offset, into)) {
+      this.read(blocks[piece.group], piece.bytes, piece.start);
+    }
   }
 
-  /** Writes a sequence's states. @param from `[bytesPerCheckpoint]` */
-  writeCheckpoint(blocks: readonly number[], from: Uint8Array): void {
-    for (const [group, block] of blocks.entries()) this.write(block, this.#piece(from, group));
+  /** Writes a part of a sequence's checkpoint; see `readState`. */
+  writeState(blocks: readonly number[], offset: number, from: Uint8Array): void {
+    for (const piece of this.#pieces(offset, from)) {
+      this.write(blocks[piece.group], piece.bytes, piece.start);
+    }
   }
 
-  /** The bytes of a checkpoint that one group holds. */
-  #piece(checkpoint: Uint8Array, group: number): Uint8Array {
+  /** By group: the bytes of a part that its block holds, from `start` on. */
+  *#pieces(
+    offset: number,
+    part: Uint8Array,
+  ): Generator<{ readonly group: number; readonly bytes: Uint8Array; readonly start: number }> {
     const { groups, bytesPerCheckpoint } = this.#layout;
-    const bytes = Math.ceil(bytesPerCheckpoint / groups.length);
-    return checkpoint.subarray(group * bytes, (group + 1) * bytes);
+    const size = Math.ceil(bytesPerCheckpoint / groups.length);
+    const end = offset + part.length;
+    for (let at = offset; at < end; ) {
+      const group = Math.floor(at / size);
+      const next = Math.min(end, (group + 1) * size);
+      yield { group, bytes: part.subarray(at - offset, next - offset), start: at - group * size };
+      at = next;
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { MessageChannel } from 'node:worker_threads';
-import type { AttentionSite, Segment } from '../importer/imported-model.js';
-import { siteInputs } from '../importer/recognizers/recognizer.js';
+import type { Segment } from '../importer/imported-model.js';
+import { type SiteTensors, siteInputs } from '../importer/recognizers/recognizer.js';
 
 /** Where each of a step's tensors is read for the last time. */
 export interface Lifetimes {
@@ -22,7 +22,7 @@ export interface Lifetimes {
  */
 export function lifetimes(
   segments: readonly Pick<Segment, 'inputs' | 'outputs'>[],
-  sites: readonly Pick<AttentionSite, 'query' | 'key' | 'value' | 'output'>[],
+  sites: readonly (SiteTensors & { readonly output: string })[],
 ): Lifetimes {
   const afterSegment: string[][] = segments.map(() => []);
   const afterSite: string[][] = sites.map(() => []);

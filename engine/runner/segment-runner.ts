@@ -1,10 +1,19 @@
 import { Tensor } from 'onnxruntime-node';
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
+import type { BlockStore } from '../attention/block-store.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
-import type { AttentionSite, ImportedModel } from '../importer/imported-model.js';
+import {
+  type AttentionSite,
+  type CutSite,
+  type ImportedModel,
+  isRecurrent,
+  type RecurrentSite,
+} from '../importer/imported-model.js';
+import { outputWidth, tensorDims } from '../recurrent/recurrence.js';
+import type { RecurrentLayers } from '../recurrent/recurrent-layers.js';
 import { freeBuffers, type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
 import { checkRows } from './row-check/check-rows.js';
@@ -19,6 +28,8 @@ export interface SegmentRunnerOptions {
   readonly now?: () => number;
   /** Writes a plan's loads into the pages; absent for a cache without tiers. */
   readonly loadBlocks?: (loads: readonly BlockLoad[]) => void;
+  /** Computes the layers that keep a state; absent for a model without any. */
+  readonly recurrent?: RecurrentLayers;
   /** Logits that exist at one time, at most; for tests. */
   readonly maxLogitBytes?: number;
 }
@@ -31,46 +42,52 @@ export interface SegmentRunnerOptions {
 const MAX_LOGIT_BYTES = 64 * 2 ** 20;
 
 /**
- * Runs an imported model: segment, attention, segment, attention, ..., ranked logits. The attention
- * is owned by the runner from its creation on.
+ * Runs an imported model: segment, attention, segment, attention, ..., ranked logits. In the place
+ * of attention, there may be a layer with a state. The attention is owned by the runner from its
+ * creation on.
  */
 export class SegmentRunner implements ModelRunner {
   readonly #segments: readonly LoadedSegment[];
-  readonly #sites: readonly AttentionSite[];
-  readonly #attention: PagedAttention;
+  readonly #sites: readonly CutSite[];
+  readonly #attention: PagedAttention | null;
+  readonly #recurrent: RecurrentLayers | null;
+  readonly #blocks: BlockStore;
   readonly #maxLogitRows: number;
   readonly #lifetimes: Lifetimes;
   readonly #now: () => number;
   readonly #loadBlocks: SegmentRunnerOptions['loadBlocks'];
   readonly #zeroPoints = new ZeroPoints();
   /** One buffer for all sites whose output is read by the next segment alone. */
-  #attentionOutput = new Float32Array(0);
+  #siteOutput = new Float32Array(0);
   #disposed = false;
   #timings: RunnerTimings = { segments: 0, attention: 0 };
 
   private constructor(
     segments: readonly LoadedSegment[],
     model: ImportedModel,
-    attention: PagedAttention,
+    attention: PagedAttention | null,
     options: SegmentRunnerOptions,
   ) {
     const { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() } = options;
     this.#loadBlocks = options.loadBlocks;
     this.#segments = segments;
-    this.#sites = model.sites;
+    this.#sites = model.cuts;
     this.#attention = attention;
+    this.#recurrent = options.recurrent ?? null;
+    this.#blocks = blocksOf(model, attention, this.#recurrent);
     this.#now = now;
-    this.#lifetimes = lifetimes(segments, model.sites);
+    this.#lifetimes = lifetimes(segments, model.cuts);
     this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
   }
 
   /**
+   * @param attention null for a model without attention
    * @throws OctavoError `model_unsupported` when ONNX Runtime refuses a segment, or tokens of
    *   different sequences would mix
    */
   static async create(
     model: ImportedModel,
-    attention: PagedAttention,
+    attention: PagedAttention | null,
     options: SegmentRunnerOptions,
   ): Promise<SegmentRunner> {
     const segments = await loadSegments(model, options.threads);
@@ -88,10 +105,11 @@ export class SegmentRunner implements ModelRunner {
   }
 
   async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
-    for (const copy of plan.blockCopies) this.#attention.pages.copy(copy.from, copy.to);
+    for (const copy of plan.blockCopies) this.#blocks.copy(copy.from, copy.to);
     if (plan.blockLoads) this.#load(plan.blockLoads);
     const batch = buildStepBatch(plan);
-    this.#attention.beginStep(batch.attention);
+    this.#attention?.beginStep(batch.attention);
+    this.#recurrent?.beginStep(plan);
     const tensors = stepTensors(batch, this.#zeroPoints);
     let [segments, attention] = [0, 0];
     for (const [index, site] of this.#sites.entries()) {
@@ -99,7 +117,7 @@ export class SegmentRunner implements ModelRunner {
       await this.#run(this.#segments[index], tensors);
       free(tensors, this.#lifetimes.afterSegment[index]);
       const computed = this.#now();
-      tensors.set(site.output, this.#attend(index, tensors, batch.numTokens));
+      tensors.set(site.output, this.#compute(index, tensors, batch.numTokens));
       free(tensors, this.#lifetimes.afterSite[index]);
       segments += computed - start;
       attention += this.#now() - computed;
@@ -122,7 +140,7 @@ export class SegmentRunner implements ModelRunner {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    await this.#attention.dispose();
+    await this.#attention?.dispose();
     for (const { session } of this.#segments) await session.release();
   }
 
@@ -138,24 +156,62 @@ export class SegmentRunner implements ModelRunner {
     this.#loadBlocks(loads);
   }
 
-  #attend(index: number, tensors: ReadonlyMap<string, Tensor>, numTokens: number): Tensor {
+  /** The output of a site. */
+  #compute(index: number, tensors: ReadonlyMap<string, Tensor>, numTokens: number): Tensor {
     const site = this.#sites[index];
-    const width = site.numHeads * site.headSize;
+    const width = widthOf(site);
     const size = numTokens * width;
     const output = this.#lifetimes.isLent[index] ? this.#lend(size) : new Float32Array(size);
-    const read = (name: string): Float32Array => floats(take(tensors, name));
-    // A layer over another one's pages has none of its own.
-    if (site.key !== null && site.value !== null) {
-      this.#attention.store(site.layer, read(site.key), read(site.value));
+    if (isRecurrent(site)) {
+      this.#recur(site, tensors, output);
+      return new Tensor('float32', output, tensorDims(site.recurrence, width, numTokens));
     }
-    this.#attention.attend(site.layer, read(site.query), output);
+    this.#attend(site, tensors, output);
     return new Tensor('float32', output, [1, numTokens, width]);
   }
 
-  #lend(size: number): Float32Array {
-    if (this.#attentionOutput.length < size) this.#attentionOutput = new Float32Array(size);
-    return this.#attentionOutput.subarray(0, size);
+  #attend(site: AttentionSite, tensors: ReadonlyMap<string, Tensor>, output: Float32Array): void {
+    const attention = this.#attention;
+    if (!attention) throw new Error('the model attends, and there is no attention');
+    const read = (name: string): Float32Array => floats(take(tensors, name));
+    // A layer over another one's pages has none of its own.
+    if (site.key !== null && site.value !== null) {
+      attention.store(site.layer, read(site.key), read(site.value));
+    }
+    attention.attend(site.layer, read(site.query), output);
   }
+
+  #recur(
+    { layer, inputs }: RecurrentSite,
+    tensors: ReadonlyMap<string, Tensor>,
+    output: Float32Array,
+  ): void {
+    const read = inputs.map((name) => floats(take(tensors, name)));
+    this.#recurrent?.compute(layer, read, output);
+  }
+
+  #lend(size: number): Float32Array {
+    if (this.#siteOutput.length < size) this.#siteOutput = new Float32Array(size);
+    return this.#siteOutput.subarray(0, size);
+  }
+}
+
+function widthOf(site: CutSite): number {
+  return isRecurrent(site) ? outputWidth(site.recurrence) : site.numHeads * site.headSize;
+}
+
+/** The blocks of all layers: states lie over pages. */
+function blocksOf(
+  model: ImportedModel,
+  attention: PagedAttention | null,
+  recurrent: RecurrentLayers | null,
+): BlockStore {
+  const isComplete =
+    model.sites.length > 0 === (attention !== null) &&
+    model.recurrent.length > 0 === (recurrent !== null);
+  const blocks = recurrent?.store ?? attention?.pages;
+  if (isComplete && blocks) return blocks;
+  throw new Error('a model needs an attention for its attention, and states for its states');
 }
 
 /** Forgets tensors that ONNX Runtime made for this step alone. */

@@ -19,6 +19,8 @@ import type { ModelConfig } from '../model/model-config.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
+import { createRecurrentLayers } from '../recurrent/create-recurrent.js';
+import { recurrentLayer } from '../recurrent/recurrence.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { createTiers } from '../tiers/create-tiers.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
@@ -94,14 +96,24 @@ async function build(
   const { weightBytes } = model.report;
   const hostMemoryBytes = options.tiers?.hostMemoryBytes ?? 0;
   assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, hostMemoryBytes, weightBytes });
-  const attention = createKernelAttention({
-    layers: model.sites,
-    layout: plan.pages,
-    numBlocks: info.numBlocks,
-    blockSize: options.blockSize,
-    kvDtype: options.kvDtype,
-    threads: options.threads,
-  });
+  const sizes = { numBlocks: info.numBlocks, blockSize: options.blockSize };
+  const attention =
+    model.sites.length > 0
+      ? createKernelAttention({
+          layers: model.sites,
+          layout: plan.pages,
+          ...sizes,
+          kvDtype: options.kvDtype,
+          threads: options.threads,
+        })
+      : null;
+  const recurrent = createRecurrentLayers(
+    model.recurrent.map(({ recurrence }) => recurrence),
+    plan,
+    attention?.pages ?? null,
+    sizes,
+  );
+  const pages = recurrent?.store ?? attention?.pages;
   const history = new BlockHistory({
     numBlocks: info.numBlocks,
     sampleRate: options.kvMetricsSampleRate,
@@ -113,6 +125,7 @@ async function build(
     threads: options.threads,
     now,
     loadBlocks: (loads) => tiers?.load(loads),
+    ...(recurrent && { recurrent }),
   });
   await warmUp(runner, {
     tokens: info.maxNumBatchedTokens,
@@ -122,8 +135,7 @@ async function build(
     numGroups: plan.groups.length,
   });
   const modelFingerprint = fingerprint(await content, model, options);
-  if (options.tiers) {
-    const { pages } = attention;
+  if (options.tiers && pages) {
     const { isRestart = false } = options;
     const about = { layout: plan, modelFingerprint, isRestart, log: onWarning };
     const parts = { pages, history, now, ...about };
@@ -192,7 +204,8 @@ function sizeEngine(
     );
   }
   const sizes = { ...options, maxModelLength };
-  const plan = planCache(model.sites, sizes);
+  const states = model.recurrent.map(({ recurrence }) => recurrentLayer(recurrence));
+  const plan = planCache(model.sites, sizes, states);
   const info = {
     vocabSize: model.vocabSize,
     hiddenSize,
@@ -203,9 +216,19 @@ function sizeEngine(
       options.maxNumBatchedTokens,
       model.maxStepTokens ?? Number.POSITIVE_INFINITY,
     ),
-    modelNotes: [model.report.variant, ...model.report.rewrites],
+    modelNotes: [model.report.variant, ...model.report.rewrites, ...describeStates(plan, model)],
   };
   return { plan, info };
+}
+
+/** What a sequence takes besides keys and values. */
+function describeStates({ states, bytesPerBlock }: CachePlan, model: ImportedModel): string[] {
+  const { groups, bytesPerCheckpoint } = states;
+  if (model.recurrent.length === 0) return [];
+  return [
+    `each sequence and each checkpoint of a prefix takes ${bytesPerCheckpoint} bytes of states, ` +
+      `in ${groups.length} blocks of ${bytesPerBlock} bytes`,
+  ];
 }
 
 /**

@@ -6,12 +6,19 @@ import type { BlockStore } from '../../engine/attention/block-store.js';
 export const STORE_BLOCKS = 6;
 
 const block = fc.nat({ max: STORE_BLOCKS - 1 });
-/** Which part of a block is read or written: all of it half of the time. */
+/** Which part of a block is read or written: all of it often. */
 const share = fc.oneof(fc.constant(1), fc.double({ min: 0, max: 1, noNaN: true }));
+const skip = fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true }));
 const call = fc.oneof(
-  fc.record({ kind: fc.constant('write' as const), block, share, seed: fc.nat({ max: 255 }) }),
+  fc.record({
+    kind: fc.constant('write' as const),
+    block,
+    share,
+    skip,
+    seed: fc.nat({ max: 255 }),
+  }),
   fc.record({ kind: fc.constant('copy' as const), from: block, to: block }),
-  fc.record({ kind: fc.constant('read' as const), block, share }),
+  fc.record({ kind: fc.constant('read' as const), block, share, skip }),
 );
 
 /**
@@ -24,10 +31,10 @@ export function describeBlockStore(name: string, create: () => BlockStore): void
       const store = create();
       const size = store.bytesPerBlock;
       expect(size).toBeGreaterThan(8);
-      const read = (index: number, length = size): Uint8Array => {
+      const read = (index: number, length = size, offset = 0): Uint8Array => {
         // What a short read must not touch, and a whole one must overwrite.
         const bytes = new Uint8Array(length + 8).fill(0xa5);
-        store.read(index, bytes.subarray(0, length));
+        store.read(index, bytes.subarray(0, length), offset);
         expect(bytes.subarray(length).every((byte) => byte === 0xa5)).toBe(true);
         return bytes.subarray(0, length);
       };
@@ -40,13 +47,15 @@ export function describeBlockStore(name: string, create: () => BlockStore): void
               plain[c.to].set(plain[c.from]);
               continue;
             }
-            const length = Math.round(c.share * size);
+            const offset = Math.round(c.skip * size);
+            const length = Math.round(c.share * (size - offset));
             if (c.kind === 'write') {
               const bytes = Uint8Array.from({ length }, (_, i) => (i * 31 + c.seed) % 251);
-              store.write(c.block, bytes);
-              plain[c.block].set(bytes);
+              store.write(c.block, bytes, offset);
+              plain[c.block].set(bytes, offset);
             } else {
-              expect(read(c.block, length)).toEqual(plain[c.block].subarray(0, length));
+              const expected = plain[c.block].subarray(offset, offset + length);
+              expect(read(c.block, length, offset)).toEqual(expected);
             }
           }
           for (const [index, bytes] of plain.entries()) expect(read(index)).toEqual(bytes);

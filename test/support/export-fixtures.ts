@@ -8,6 +8,9 @@ import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import type { QuantizeModelOptions } from '../../engine/importer/quantize/quantize-model.js';
 import type { Dtype } from '../../engine/importer/variants.js';
 import { readModelConfig } from '../../engine/model/model-config.js';
+import { planCache } from '../../engine/recurrent/cache-plan.js';
+import { createRecurrentLayers } from '../../engine/recurrent/create-recurrent.js';
+import { recurrentLayer } from '../../engine/recurrent/recurrence.js';
 import { SegmentRunner } from '../../engine/runner/segment-runner.js';
 import type { BlockId } from '../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
@@ -58,10 +61,12 @@ const BLOCK = 16;
 export class ExportRunner {
   readonly model: ImportedModel;
   readonly #runner: SegmentRunner;
+  readonly #numGroups: number;
 
-  private constructor(model: ImportedModel, runner: SegmentRunner) {
+  private constructor(model: ImportedModel, runner: SegmentRunner, numGroups: number) {
     this.model = model;
     this.#runner = runner;
+    this.#numGroups = numGroups;
   }
 
   static async load(
@@ -81,14 +86,8 @@ export class ExportRunner {
       servedLength,
       ...(quantize && { quantize }),
     });
-    const attention = createKernelAttention({
-      layers: model.sites,
-      numBlocks: 256,
-      blockSize: BLOCK,
-      kvDtype: 'f32',
-      threads: 1,
-    });
-    return new ExportRunner(model, await SegmentRunner.create(model, attention, { threads: 1 }));
+    const { runner, numGroups } = await createRunner(model);
+    return new ExportRunner(model, runner, numGroups);
   }
 
   dispose(): Promise<void> {
@@ -106,7 +105,9 @@ export class ExportRunner {
     newTokens: number,
     chunk: number,
   ): Promise<Generated[]> {
-    const states = prompts.map((prompt, i) => new Sequence(prompt, i, prompts.length, this.model));
+    const states = prompts.map(
+      (prompt, i) => new Sequence(prompt, i, prompts.length, this.model, this.#numGroups),
+    );
     for (;;) {
       const open = states.filter((state) => state.generated < newTokens);
       if (open.length === 0) break;
@@ -124,12 +125,33 @@ export class ExportRunner {
   }
 }
 
+/** Blocks of each group: a range of ids. */
+const GROUP_BLOCKS = 256;
+
+/** Every layer keeps its whole past; the states of a hybrid have groups after all pages. */
+async function createRunner(
+  model: ImportedModel,
+): Promise<{ readonly runner: SegmentRunner; readonly numGroups: number }> {
+  const format = { blockSize: BLOCK, kvDtype: 'f32', threads: 1 } as const;
+  const lengths = { maxModelLength: 1, maxNumBatchedTokens: 1 };
+  const layers = model.recurrent.map(({ recurrence }) => recurrence);
+  const plan = planCache(model.sites, { ...format, ...lengths }, layers.map(recurrentLayer));
+  const numGroups = plan.groups.length;
+  const sizes = { ...format, numBlocks: GROUP_BLOCKS * numGroups };
+  const attention =
+    model.sites.length > 0 ? createKernelAttention({ layers: model.sites, ...sizes }) : null;
+  const recurrent = createRecurrentLayers(layers, plan, attention?.pages ?? null, sizes);
+  const options = { threads: 1, ...(recurrent && { recurrent }) };
+  return { runner: await SegmentRunner.create(model, attention, options), numGroups };
+}
+
 class Sequence {
   readonly #tokens: number[];
   readonly #promptLength: number;
   readonly #index: number;
   readonly #stride: number;
   readonly #switchLengths: readonly number[];
+  readonly #numGroups: number;
   readonly #rows: Float32Array[] = [];
   #computed = 0;
 
@@ -138,7 +160,9 @@ class Sequence {
     index: number,
     stride: number,
     { switchLengths }: Pick<ImportedModel, 'switchLengths'>,
+    numGroups: number,
   ) {
+    this.#numGroups = numGroups;
     this.#switchLengths = switchLengths;
     this.#tokens = [...prompt];
     this.#promptLength = prompt.length;
@@ -163,12 +187,12 @@ class Sequence {
       adapter: null,
       sequenceLength: this.#tokens.length,
       // Scattered: blocks of the sequences take turns.
-      blockTables: [
+      blockTables: Array.from({ length: this.#numGroups }, (_, group) =>
         Array.from(
           { length: Math.ceil(this.#computed / BLOCK) },
-          (_, i) => (i * this.#stride + this.#index) as BlockId,
+          (__, i) => (group * GROUP_BLOCKS + i * this.#stride + this.#index) as BlockId,
         ),
-      ],
+      ),
       sampledFor: isLast ? [id] : [],
     };
   }

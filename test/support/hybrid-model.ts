@@ -119,7 +119,7 @@ export class HybridModel implements ModelRunner {
       const blocks = blocksBehind(numComputed);
       const fresh = left.get(blocks[0]);
       if (fresh) states = fresh.slice();
-      else store.readCheckpoint(blocks, new Uint8Array(states.buffer));
+      else store.readState(blocks, 0, new Uint8Array(states.buffer));
     }
     const numKnown = numComputed + rows.length - numProposed;
     for (const [i, row] of rows.entries()) {
@@ -132,7 +132,7 @@ export class HybridModel implements ModelRunner {
       if (!isEnd) continue;
       const blocks = blocksBehind(numTokens);
       if (blocks.includes(NO_BLOCK)) continue;
-      store.writeCheckpoint(blocks, new Uint8Array(states.buffer));
+      store.writeState(blocks, 0, new Uint8Array(states.buffer));
       left.set(blocks[0], states.slice());
     }
   }

@@ -23,7 +23,7 @@ import { segmentWeights, writeSegment } from '../write-segment.js';
  * @throws OctavoError `model_unsupported`: one line that names file and node
  */
 export function emitSegments(model: AnalyzedModel): ImportedModel {
-  const { graph, recognized, sites } = model;
+  const { graph, recognized, cuts: described } = model;
   const fed = new Set(Object.values(STEP_INPUT));
   const left = cutAtSites(graph, recognized, fed, [LOGITS]).flatMap((cut) => cut.nodes);
   checkNoAttentionLeft(graph, left);
@@ -31,7 +31,7 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
   rankLogits(graph);
   const cuts = cutAtSites(graph, recognized, fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);
-  checkFloats(graph, sites, types);
+  checkFloats(graph, described, types);
   const { directory, place } = placeWeights(graph);
   return {
     segments: cuts.map((cut, index) => ({
@@ -42,7 +42,9 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
         return writeSegment(graph, cut, { types, place, index });
       },
     })),
-    sites,
+    cuts: described,
+    sites: model.sites,
+    recurrent: model.recurrent,
     vocabSize: model.vocabSize,
     hiddenSize: model.hiddenSize,
     weightsDir: directory,
@@ -58,7 +60,7 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
 }
 
 function report(
-  { graph, sites, file, exporter, variant, written }: AnalyzedModel,
+  { graph, sites, recurrent, file, exporter, variant, written }: AnalyzedModel,
   cuts: readonly SegmentCut[],
 ): ImportReport {
   const { producerName, producerVersion, opsetImport } = graph.model;
@@ -82,11 +84,17 @@ function report(
     })),
     rewrites: [
       ...graph.rewrites,
-      `cut out ${sites.length} attention nodes (${[...new Set(sites.map((s) => s.form))].join(', ')})`,
+      ...cutOut('attention nodes', sites),
+      ...cutOut('nodes that keep a state', recurrent),
       describeSegments(written, cuts),
       'batch is one ragged row of tokens, [1, T]',
     ],
   };
+}
+
+function cutOut(what: string, sites: readonly { readonly form: string }[]): string[] {
+  if (sites.length === 0) return [];
+  return [`cut out ${sites.length} ${what} (${[...new Set(sites.map((s) => s.form))].join(', ')})`];
 }
 
 /**

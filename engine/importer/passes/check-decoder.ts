@@ -10,11 +10,9 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/^token_type_ids$/, 'it is an encoder'],
 ];
 
-/** The same for operators: those that keep a state from step to step. */
+/** The same for operators: those that keep a state from step to step, in forms for GPUs alone. */
 const FOREIGN_OPERATORS: Readonly<Record<string, string>> = {
-  CausalConvWithState: 'a convolution state',
   VarlenCausalConvWithState: 'a convolution state',
-  LinearAttention: 'a recurrent state',
   GatedDeltaNet: 'a recurrent state',
   VarlenGatedDeltaNet: 'a recurrent state',
 };
@@ -66,7 +64,8 @@ export function checkDecoder(graph: Graph): void {
 export function keepsState(graph: Graph, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: ${what} instead of keys and values; only layers of attention are supported, in any export: not hybrids such as LFM2 and ` +
-      'Qwen 3.5, and not Mamba',
+    `${graph.file}: ${what} instead of keys and values. Supported are states of the operators CausalConvWithState and LinearAttention: export LFM2 ` +
+      'and Qwen 3.5 with the model builder of onnxruntime-genai 0.18 (-p fp32 -e cpu), Qwen 3.5, Qwen3-Next and Mamba 2 with mobius 0.1 ' +
+      '(mobius build). Other layers with a state, such as those of Mamba 1 (Jamba), are not supported in any export',
   );
 }

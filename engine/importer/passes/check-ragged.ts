@@ -1,6 +1,6 @@
 import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
-import { type AttentionSite, LOGITS, STEP_INPUT } from '../imported-model.js';
+import { type CutSite, LOGITS, STEP_INPUT } from '../imported-model.js';
 import { MICROSOFT, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { siteInputs } from '../recognizers/recognizer.js';
@@ -46,7 +46,7 @@ export function checkStepInputs(graph: Graph): void {
  */
 export function checkFloats(
   graph: Graph,
-  sites: readonly AttentionSite[],
+  sites: readonly CutSite[],
   types: ReadonlyMap<string, Type>,
 ): void {
   const refuse = (what: string, name: string): void => {

@@ -2,19 +2,20 @@ import { OctavoError } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import type { Graph } from '../graph.js';
 import { GroupQueryAttentionRecognizer } from '../recognizers/group-query-attention.js';
+import { LinearAttentionRecognizer } from '../recognizers/linear-attention.js';
 import { OBSERVED } from '../recognizers/observed-attention.js';
 import { unfuseAttention } from '../recognizers/plain-multi-head.js';
-import type {
-  AttentionRecognizer,
-  RecognizedSite,
-  RecognizerHints,
-} from '../recognizers/recognizer.js';
+import type { RecognizedSite, RecognizerHints, SiteRecognizer } from '../recognizers/recognizer.js';
+import { ShortConvolutionRecognizer } from '../recognizers/short-convolution.js';
 import { stateHeadSizes } from '../recognizers/state-head-sizes.js';
 
-const RECOGNIZERS: readonly AttentionRecognizer[] = [
-  new GroupQueryAttentionRecognizer(),
-  ...OBSERVED,
+/** Of layers with a state. They come first, so that no observation of attention runs their nodes. */
+const RECURRENT: readonly SiteRecognizer[] = [
+  new ShortConvolutionRecognizer(),
+  new LinearAttentionRecognizer(),
 ];
+
+const RECOGNIZERS: readonly SiteRecognizer[] = [new GroupQueryAttentionRecognizer(), ...OBSERVED];
 
 /** Attention operators that no recognizer supports. */
 const FOREIGN = new Set([
@@ -28,7 +29,7 @@ const FOREIGN = new Set([
 ]);
 
 /**
- * All attention of a graph, in the order of its layers.
+ * All attention of a graph, and its layers with a state, in the order of its layers.
  *
  * @throws OctavoError `model_unsupported`: says what was found, what is expected and how to export
  */
@@ -43,7 +44,8 @@ export async function findSites(graph: Graph, hints: RecognizerHints): Promise<R
   unfuseAttention(graph);
   stateHeadSizes(graph);
   const sites: RecognizedSite[] = [];
-  for (const recognizer of RECOGNIZERS) sites.push(...(await recognizer.recognize(graph, hints)));
+  for (const recognizer of [...RECURRENT, ...RECOGNIZERS])
+    sites.push(...(await recognizer.recognize(graph, hints)));
   if (sites.length === 0) throw unsupported(graph, describeWhatIsThere(graph));
   const place = new Map(graph.nodes.map((node, index) => [node, index]));
   return sites.sort((a, b) => (place.get(a.node) ?? 0) - (place.get(b.node) ?? 0));

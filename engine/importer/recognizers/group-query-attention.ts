@@ -5,7 +5,7 @@ import { floatAttribute, intAttribute, MICROSOFT, makeNode, shapeOf } from '../o
 import { type NodeProto, type TensorProto } from '../onnx/onnx_pb.js';
 import { readFloats } from '../tensor-data.js';
 import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';
-import type { AttentionRecognizer, RecognizedSite } from './recognizer.js';
+import type { RecognizedAttention, SiteRecognizer } from './recognizer.js';
 import { writeOutNorms } from './write-out-norms.js';
 
 interface Heads {
@@ -19,10 +19,10 @@ interface Heads {
  * ONNX files on the hub contain. Query, key and value are separate or packed, and are normalized
  * and rotated before the node or inside it.
  */
-export class GroupQueryAttentionRecognizer implements AttentionRecognizer {
+export class GroupQueryAttentionRecognizer implements SiteRecognizer {
   readonly form = 'GroupQueryAttention';
 
-  recognize(graph: Graph): RecognizedSite[] {
+  recognize(graph: Graph): RecognizedAttention[] {
     const nodes = graph.nodes.filter(
       (node) => node.opType === this.form && node.domain === MICROSOFT,
     );
@@ -35,7 +35,7 @@ export class GroupQueryAttentionRecognizer implements AttentionRecognizer {
     return sites;
   }
 
-  #site(graph: Graph, node: NodeProto): RecognizedSite {
+  #site(graph: Graph, node: NodeProto): RecognizedAttention {
     refuseUnsupportedOptions(graph, node);
     const heads = headsOf(graph, node);
     const { numHeads, numKvHeads, headSize } = heads;

@@ -7,7 +7,7 @@ import { CacheFlow } from './cache-flow.js';
 import { findDecomposed } from './decomposed-attention.js';
 import { findMultiHead } from './multi-head-attention.js';
 import { findOnnxAttention } from './onnx-attention.js';
-import type { AttentionRecognizer, RecognizedSite, RecognizerHints } from './recognizer.js';
+import type { RecognizedAttention, RecognizerHints, SiteRecognizer } from './recognizer.js';
 import { replaceSite } from './replace-site.js';
 
 /** Finds attention of one form, before its mask is probed. */
@@ -17,7 +17,7 @@ type Finder = (graph: Graph, flow: CacheFlow) => SiteCandidate[];
  * Forms whose mask and scale other nodes of the graph compute. They are found by their structure,
  * and described by running them.
  */
-export class ObservedAttentionRecognizer implements AttentionRecognizer {
+export class ObservedAttentionRecognizer implements SiteRecognizer {
   readonly form: string;
   readonly #find: Finder;
 
@@ -26,7 +26,7 @@ export class ObservedAttentionRecognizer implements AttentionRecognizer {
     this.#find = find;
   }
 
-  async recognize(graph: Graph, { maxLength }: RecognizerHints): Promise<RecognizedSite[]> {
+  async recognize(graph: Graph, { maxLength }: RecognizerHints): Promise<RecognizedAttention[]> {
     const found = this.#find(graph, new CacheFlow(graph));
     if (found.length === 0) return [];
     const candidates = found.map((site, index) => withOwner(graph, site, found.slice(0, index)));
@@ -59,7 +59,7 @@ function withOwner(
   );
 }
 
-export const OBSERVED: readonly AttentionRecognizer[] = [
+export const OBSERVED: readonly SiteRecognizer[] = [
   new ObservedAttentionRecognizer('MultiHeadAttention', findMultiHead),
   new ObservedAttentionRecognizer('Attention', findOnnxAttention),
   new ObservedAttentionRecognizer('decomposed', findDecomposed),

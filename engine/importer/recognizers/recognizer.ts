@@ -1,9 +1,10 @@
 import type { AttentionShape } from '../../attention/paged-attention.js';
+import type { Recurrence } from '../../recurrent/recurrence.js';
 import type { Graph } from '../graph.js';
 import type { NodeProto } from '../onnx/onnx_pb.js';
 
 /** An attention node, or a pattern of nodes, that can be taken out of the graph. */
-export interface RecognizedSite {
+export interface RecognizedAttention {
   /** Name of the form, for messages. */
   readonly form: string;
   /** Removed by the cut, along with the nodes that only served it. */
@@ -24,8 +25,27 @@ export interface RecognizedSite {
   readonly cache: string | null;
 }
 
+/** A node that keeps a state of its sequence, and can be taken out of the graph. */
+export interface RecognizedRecurrence {
+  /** Name of the form, for messages. */
+  readonly form: string;
+  readonly node: NodeProto;
+  readonly recurrence: Recurrence;
+  /** Names of the tensors that `Recurrence` describes. */
+  readonly inputs: readonly string[];
+  readonly output: string;
+}
+
+export type RecognizedSite = RecognizedAttention | RecognizedRecurrence;
+
+/** Names of the tensors that a site reads. */
+export type SiteTensors =
+  | Pick<RecognizedAttention, 'query' | 'key' | 'value'>
+  | Pick<RecognizedRecurrence, 'inputs'>;
+
 /** The tensors that a site reads. */
-export function siteInputs(site: Pick<RecognizedSite, 'query' | 'key' | 'value'>): string[] {
+export function siteInputs(site: SiteTensors): string[] {
+  if ('inputs' in site) return [...site.inputs];
   return [site.query, site.key, site.value].filter((name) => name !== null);
 }
 
@@ -39,10 +59,10 @@ export interface RecognizerHints {
 }
 
 /**
- * Recognizes one form in which exporters write attention. Everything that the form can express is
- * either described by the shape or refused: nothing is ignored.
+ * Recognizes one form in which exporters write attention, or layers with a state. Everything that
+ * the form can express is either described or refused: nothing is ignored.
  */
-export interface AttentionRecognizer {
+export interface SiteRecognizer {
   readonly form: string;
   /**
    * Finds all sites of this form, in the graph's order. May rewrite the graph around them, so that

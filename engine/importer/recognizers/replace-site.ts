@@ -9,10 +9,10 @@ import {
 } from '../onnx/onnx_pb.js';
 import type { ObservedSite } from '../probe/observe-site.js';
 import type { HeadLayout, SiteCandidate } from '../site-candidate.js';
-import type { RecognizedSite } from './recognizer.js';
+import type { RecognizedAttention } from './recognizer.js';
 
-/** Operator of the placeholder nodes for attention, at which the graph is cut. */
-export const SITE = 'Octavo.Attention';
+/** Operator of the placeholder nodes for sites, at which the graph is cut. */
+export const SITE = 'Octavo.Site';
 
 /**
  * Replaces a candidate's nodes by one node; the old nodes are dead then. Where the graph has heads
@@ -24,7 +24,7 @@ export function replaceSite(
   graph: Graph,
   site: SiteCandidate,
   { shape, sizes, outputRank }: ObservedSite,
-): RecognizedSite {
+): RecognizedAttention {
   const { numHeads, numKvHeads, headSize } = shape;
   const { keySize, valueSize } = sizes;
   const added: NodeProto[] = [];

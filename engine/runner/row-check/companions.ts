@@ -2,7 +2,8 @@ import { Tensor } from 'onnxruntime-node';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
 import type { LogitsQuery } from '../../decoding/logits-query.js';
-import type { AttentionSite } from '../../importer/imported-model.js';
+import { type CutSite, isRecurrent } from '../../importer/imported-model.js';
+import { outputWidth } from '../../recurrent/recurrence.js';
 import type { Rows } from './token-rows.js';
 
 const OWN = 2;
@@ -13,12 +14,12 @@ const BESIDE = 2;
  */
 const LOUD = 1000;
 
-/** A step with the observed sequence in it, and made-up outputs of attention. */
+/** A step with the observed sequence in it, and made-up outputs of sites. */
 export interface Company {
   readonly plan: StepPlan;
   /** Of the watched sequence. */
   readonly rows: Rows;
-  readonly attended: (site: AttentionSite) => Tensor;
+  readonly attended: (site: CutSite) => Tensor;
 }
 
 type Distance = 'near' | 'far';
@@ -113,15 +114,23 @@ function scheduled(
   };
 }
 
-function attended(site: AttentionSite, parts: readonly Part[], total: number): Tensor {
-  const width = site.numHeads * site.headSize;
+function attended(site: CutSite, parts: readonly Part[], total: number): Tensor {
+  const isState = isRecurrent(site);
+  const width = isState ? outputWidth(site.recurrence) : site.numHeads * site.headSize;
   const data = new Float32Array(total * width);
   let at = 0;
   for (const { seed, count, loudness } of parts) {
-    const next = noise(1000 * (site.layer + 1) + seed);
+    const next = noise(1000 * (site.layer + 1) + (isState ? 500 : 0) + seed);
     for (let i = 0; i < count * width; i++) data[at++] = loudness * next();
   }
-  return new Tensor('float32', data, [1, total, width]);
+  if (!isState || site.recurrence.kind !== 'convolution') {
+    return new Tensor('float32', data, [1, total, width]);
+  }
+  const channels = Float32Array.from(
+    data,
+    (_, i) => data[(i % total) * width + Math.floor(i / total)],
+  );
+  return new Tensor('float32', channels, [1, width, total]);
 }
 
 /**

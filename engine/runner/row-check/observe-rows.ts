@@ -30,7 +30,7 @@ export interface SegmentRun {
   readonly inputs: ReadonlyMap<string, Tensor>;
 }
 
-type ObservedModel = Pick<ImportedModel, 'sites' | 'vocabSize' | 'servedLength'>;
+type ObservedModel = Pick<ImportedModel, 'cuts' | 'vocabSize' | 'servedLength'>;
 
 /**
  * Runs the segments as steps do, with made-up outputs of attention, on rows of one sequence: next
@@ -78,7 +78,7 @@ export async function* observeRows(
           putRows(run.of(tensor), place, run.company.rows, rows);
         }
       }
-      const site = model.sites[index];
+      const site = model.cuts[index];
       if (site) for (const run of runs) run.attend(site);
     }
   }
@@ -137,7 +137,7 @@ class Run {
     );
   }
 
-  attend(site: ObservedModel['sites'][number]): void {
+  attend(site: ObservedModel['cuts'][number]): void {
     this.#tensors.set(site.output, this.company.attended(site));
   }
 }

@@ -78,12 +78,6 @@ describe('an export of the model builder 0.18 that is not served', () => {
     return message;
   };
 
-  it('keeps states beside its caches (LFM2)', async () => {
-    expect(await refusal(exportDir('genai-0.18', 'lfm2'))).toMatch(
-      /CausalConvWithState\) keeps a convolution state instead of keys and values; only layers of attention/,
-    );
-  });
-
   it('has no cache at all (-p fp32 -e cuda): the message names what to export', async () => {
     expect(await refusal(exportDir('genai-0.18-cuda', 'llama'))).toMatch(
       /it has no past.* with -p fp32 -e cpu it writes attention with a cache/,

@@ -60,8 +60,6 @@ async function expectParity(runner: ExportRunner, golden: Golden): Promise<void>
  * themselves, uncut.
  */
 const UNLIKE_PYTORCH = new Set([
-  // Not served: see builder-018.test.ts.
-  'genai-0.18/lfm2',
   // The window lies on the other layers than in transformers.
   'genai/gemma2',
   // The mask has no window.

@@ -15,10 +15,12 @@ import { failure, importFailure } from './import-failure.js';
 
 const refused = (family: string): string => exportDir('mobius-refused', family);
 
+type Graph = NonNullable<ModelProto['graph']>;
+
 /** The message for an export whose graph was changed. */
 async function changed(
   [exporter, family, file]: readonly [string, string, string],
-  change: (graph: NonNullable<ModelProto['graph']>) => void,
+  change: (graph: Graph) => void,
 ): Promise<string> {
   const model = fromBinary(ModelProtoSchema, readFileSync(join(exportDir(exporter, family), file)));
   if (!model.graph) throw new Error('no graph');
@@ -28,26 +30,30 @@ async function changed(
   return message;
 }
 
+/** Adds a state to the graph, which the first layer reads. */
+function keepState(graph: Graph): void {
+  graph.input.push(makeValueInfo('input.cache.layers.0.conv_states.0', Type.FLOAT));
+  const add = graph.node.find(({ opType, input }) => opType === 'Add' && input[0] === 'embedding');
+  if (add) add.input[0] = 'input.cache.layers.0.conv_states.0';
+}
+
 describe('a model that keeps a state beside keys and values', () => {
   it('is refused for it, in whatever operators it is written', async () => {
-    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], (graph) => {
-      graph.input.push(makeValueInfo('input.cache.layers.0.conv_states.0', Type.FLOAT));
-      const add = graph.node.find(
-        ({ opType, input }) => opType === 'Add' && input[0] === 'embedding',
-      );
-      if (add) add.input[0] = 'input.cache.layers.0.conv_states.0';
-    });
+    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], keepState);
     expect(message).toMatch(
-      /keeps a state \(input\.cache\.layers\.0\.conv_states\.0\) instead of keys and values; only layers of/,
+      /keeps a state \(input\.cache\.layers\.0\.conv_states\.0\) instead of keys and values\. Supported are states of/,
     );
     expect(message).not.toMatch(/octavo\.|position_ids as an input/);
   });
 
   it('is refused for it before its config.json is, which states no length', async () => {
-    const model = readFileSync(join(exportDir('genai-0.18', 'lfm2'), 'model.onnx'));
-    const config = JSON.stringify({ model_type: 'mamba2', num_hidden_layers: 2 });
-    const stateful = modelDir({ 'model.onnx': model, 'config.json': config });
-    await expect(readServableConfig(stateful, 'auto')).rejects.toThrow(/keeps a convolution state/);
+    const file = join(exportDir('transformers-5', 'llama'), 'decode.onnx');
+    const model = fromBinary(ModelProtoSchema, readFileSync(file));
+    if (model.graph) keepState(model.graph);
+    const config = JSON.stringify({ model_type: 'mamba', num_hidden_layers: 2 });
+    const bytes = toBinary(ModelProtoSchema, model);
+    const stateful = modelDir({ 'model.onnx': bytes, 'config.json': config });
+    await expect(readServableConfig(stateful, 'auto')).rejects.toThrow(/keeps a state/);
     // One that is served is refused for the file.
     const decoder = readFileSync(join(exportDir('genai', 'llama2'), 'model.onnx'));
     const nameless = modelDir({ 'model.onnx': decoder, 'config.json': config });

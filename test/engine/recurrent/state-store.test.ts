@@ -56,16 +56,16 @@ describe('a store of states', () => {
     const checkpoint = (salt: number): Uint8Array =>
       Uint8Array.from({ length: states.bytesPerCheckpoint }, (_, i) => (i * 7 + salt) % 253);
     const blocksOf = (n: number): number[] => states.groups.map((_, group) => 2 * group + n);
-    store.writeCheckpoint(blocksOf(0), checkpoint(1));
-    store.writeCheckpoint(blocksOf(1), checkpoint(2));
+    store.writeState(blocksOf(0), 0, checkpoint(1));
+    store.writeState(blocksOf(1), 0, checkpoint(2));
     const into = new Uint8Array(states.bytesPerCheckpoint);
     for (const n of [0, 1]) {
-      store.readCheckpoint(blocksOf(n), into);
+      store.readState(blocksOf(n), 0, into);
       expect(into).toEqual(checkpoint(1 + n));
     }
     // As a fork gets it.
     for (const block of blocksOf(0)) store.copy(block, block + 1);
-    store.readCheckpoint(blocksOf(1), into);
+    store.readState(blocksOf(1), 0, into);
     expect(into).toEqual(checkpoint(1));
   });
 
