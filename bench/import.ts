@@ -1,11 +1,8 @@
 import { statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { externalFiles } from '../engine/importer/external-files.js';
-import { importModel } from '../engine/importer/import-model.js';
-import { chooseVariant } from '../engine/importer/variants.js';
 import { contentHash } from '../engine/model/content-hash.js';
 import { readModelConfig } from '../engine/model/model-config.js';
+import { contentFiles, openModel } from '../engine/model/open-model.js';
 import { checkRows } from '../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../engine/runner/segment-session.js';
 import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
@@ -32,12 +29,12 @@ interface Phases {
 
 async function once(modelDir: string, dtype: BenchModel['dtype']): Promise<Phases> {
   const begin = performance.now();
-  const { path } = await chooseVariant(modelDir, dtype);
-  await contentHash(join(modelDir, path), { cacheDir: null, signal: new AbortController().signal });
+  const files = await contentFiles(modelDir, dtype);
+  await contentHash(files, { cacheDir: null, signal: new AbortController().signal });
   const start = performance.now();
   const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
   const servedLength = Math.min(maxLength, SERVED);
-  const model = await importModel({ modelDir, dtype, maxLength, servedLength });
+  const model = await openModel({ modelDir, dtype, maxLength, servedLength });
   const imported = performance.now();
   const segments = await loadSegments(model, THREADS);
   const loaded = performance.now();
@@ -66,9 +63,7 @@ async function measure(
 }
 
 async function modelBytes(modelDir: string, dtype: BenchModel['dtype']): Promise<number> {
-  const { path } = await chooseVariant(modelDir, dtype);
-  const file = join(modelDir, path);
-  const files = [file, ...externalFiles(file).map((name) => join(dirname(file), name))];
+  const files = await contentFiles(modelDir, dtype);
   return files.reduce((sum, name) => sum + statSync(name).size, 0);
 }
 

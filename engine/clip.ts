@@ -6,3 +6,10 @@ export function clip(text: string, limit = MAX_ECHO): string {
   if (text.length <= limit) return text;
   return `${text.slice(0, limit - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }
+
+/**
+ * Shortens a name from a file for a message, and keeps the message one line of visible characters.
+ */
+export function clipName(name: string): string {
+  return clip(/^[\x20-\x7e]*$/.test(name) ? name : JSON.stringify(name));
+}

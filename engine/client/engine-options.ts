@@ -16,6 +16,7 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
   return {
     modelDir,
     hashCacheDir: cacheDir,
+    modelCacheDir: cacheDir,
     maxNumSeqs: settings.maxNumSeqs,
     maxNumBatchedTokens: settings.maxNumBatchedTokens,
     blockSize: settings.blockSize,

@@ -71,8 +71,13 @@ export interface AnalyzedModel {
   readonly file: string;
   readonly exporter: string;
   readonly variant: string;
-  /** First outputs of the file's nodes, as they were before any rewriting. */
-  readonly written: ReadonlySet<string>;
+  /**
+   * First outputs of the file's nodes, as they were before any rewriting; null for a graph that no
+   * file has.
+   */
+  readonly written: ReadonlySet<string> | null;
+  /** The model in words, where it was built by a description; null where a file has its graph. */
+  readonly architecture: string | null;
 }
 
 /**
@@ -112,7 +117,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
   const graph = quantize ? await quantizeModel(source, quantize) : source;
-  const recognized = found.map((site) => inGraph(site, graph));
+  const recognized = sitesIn(graph, found);
   return {
     graph,
     recognized,
@@ -126,6 +131,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
     exporter,
     variant: variant.reason,
     written,
+    architecture: null,
   };
 }
 
@@ -134,14 +140,17 @@ export function firstOf(outputs: readonly string[]): string {
   return outputs.find((name) => name !== '') ?? '';
 }
 
-/** The same site in the rewritten graph: tensors keep their names. */
-function inGraph(site: RecognizedSite, graph: Graph): RecognizedSite {
-  const node = graph.producer(site.output);
-  if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);
-  return { ...site, node };
+/** The same sites in a rewritten graph: tensors keep their names. */
+export function sitesIn(graph: Graph, sites: readonly RecognizedSite[]): RecognizedSite[] {
+  return sites.map((site): RecognizedSite => {
+    const node = graph.producer(site.output);
+    if (!node) throw new Error(`no node of the rewritten graph makes ${site.output}`);
+    return { ...site, node };
+  });
 }
 
-function describeSites(
+/** Descriptions that hold no reference to the graph. */
+export function describeSites(
   recognized: readonly RecognizedSite[],
 ): Pick<AnalyzedModel, 'cuts' | 'sites' | 'recurrent'> {
   const attention = recognized.flatMap((site) => ('recurrence' in site ? [] : [site]));

@@ -1,9 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
+import { findSafetensors } from '../checkpoint/safetensors-files.js';
 import { EXPORT_ADVICE } from './advice.js';
 import { listVariants, variantsAmong } from './variants.js';
 
-/** Model formats other than ONNX, by the endings of their files' names, and how to convert them. */
+/**
+ * Model formats that are not served, by the endings of their files' names, and how to convert them.
+ */
 const FORMATS: readonly {
   readonly ending: RegExp;
   readonly format: string;
@@ -17,22 +20,28 @@ const FORMATS: readonly {
       'the original model into DIR',
   },
   {
-    ending: /\.(safetensors|safetensors\.index\.json|bin|bin\.index\.json|pth|pt)$/,
+    ending: /\.(bin|bin\.index\.json|pth|pt)$/,
     format: 'a file of PyTorch weights',
-    wayOut: () => `export the model with ${EXPORT_ADVICE}`,
+    wayOut: () =>
+      `save the model as safetensors (transformers: save_pretrained), or export it with ${EXPORT_ADVICE}`,
   },
 ];
 
+const ONE_FILE =
+  'it is one file of a model; give its directory, which has config.json and the tokenizer too';
+
 /**
- * For a path without an ONNX decoder: one line for the user that says what is there instead, and
- * what to do.
+ * For a path without a model that is served: one line for the user that says what is there instead,
+ * and what to do.
  *
- * @returns null for a directory with a decoder, and when no known format is found
+ * @returns null for a directory with an ONNX decoder or safetensors, and when no known format is
+ *   found
  */
 export async function foreignFormat(path: string): Promise<string | null> {
   const names = await readdir(path).catch(() => null);
   if (names === null) return foreignFile(path);
   if ((await listVariants(path)).length > 0) return null;
+  if ((await findSafetensors(path)) !== null) return null;
   const part = names.find((name) => name === 'decoder' || name === 'embedding');
   if (part !== undefined && (await readdir(join(path, part))).includes('model.onnx')) {
     return (
@@ -43,15 +52,18 @@ export async function foreignFormat(path: string): Promise<string | null> {
   for (const { ending, format, wayOut } of FORMATS) {
     const file = names.find((name) => ending.test(name) && name !== 'training_args.bin');
     if (file === undefined) continue;
-    return `it has ${file}, ${format}, but no ONNX model; ${wayOut(join(path, file))}`;
+    return `it has ${file}, ${format}, but neither an ONNX model nor model.safetensors; ${wayOut(join(path, file))}`;
   }
   return null;
 }
 
 function foreignFile(path: string): string | null {
   if (extname(path) === '.onnx') return insideOf(path);
+  if (extname(path) === '.safetensors') return `${ONE_FILE}: ${dirname(path)}`;
   const known = FORMATS.find(({ ending }) => ending.test(path));
-  return known ? `it is ${known.format}, not an ONNX model; ${known.wayOut(path)}` : null;
+  return known
+    ? `it is ${known.format}, neither an ONNX model nor safetensors; ${known.wayOut(path)}`
+    : null;
 }
 
 /** Users name an ONNX file's directory and, if it holds several files, the number format. */
@@ -61,5 +73,5 @@ function insideOf(path: string): string {
   const inside = basename(folder) === 'onnx' ? `onnx/${basename(path)}` : basename(path);
   const [variant] = variantsAmong(new Set([inside]));
   const choice = variant && variant.dtype !== 'fp32' ? ` --dtype ${variant.dtype}` : '';
-  return `it is one file of a model; give its directory, which has config.json and the tokenizer too: ${dir}${choice}`;
+  return `${ONE_FILE}: ${dir}${choice}`;
 }

@@ -185,6 +185,10 @@ export interface ImportReport {
   readonly variant: string;
   /** Producer name and version as the file states them. */
   readonly producer: string;
+  /**
+   * The model in words, where it was built by its configuration; null where a file has the graph.
+   */
+  readonly architecture: string | null;
   /** The tool that wrote it, by its name and by the graph. */
   readonly exporter: string;
   readonly opsets: Readonly<Record<string, number>>;

@@ -10,8 +10,12 @@ export function formatReport(model: ImportedModel): string {
     table([
       ['file', report.file],
       ['chosen', report.variant],
-      ['exporter', report.exporter],
-      ['producer', report.producer || 'not stated'],
+      ...(report.architecture === null
+        ? [
+            ['exporter', report.exporter],
+            ['producer', report.producer || 'not stated'],
+          ]
+        : [['architecture', report.architecture]]),
       ['opsets', opsets.join(', ')],
       ['nodes', String(report.nodes)],
       ['weights', `${bytes(report.weightBytes)} (${weights.join(', ')})`],

@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
 import { readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { OctavoError } from '../errors.js';
-import { externalFiles } from '../importer/external-files.js';
 import { makeDirectory } from '../importer/quantize/model-cache.js';
 
 export interface ContentHashOptions {
@@ -32,20 +31,21 @@ interface RememberedHash extends FileState {
 }
 
 /**
- * SHA-256 of an ONNX model's content: its file and its external data. Models of equal content have
+ * SHA-256 of a model's content, file by file (`contentFiles`). Models of equal content have
  * equal hashes wherever they are stored; models that merely have equal sizes do not. A separate
  * thread reads the files in pieces while the caller imports the model. Hashes are kept by path,
  * size, times and inode.
  *
- * @param file the ONNX file
+ * @param paths the files; one of them names the others, or they have fixed names
  * @returns hexadecimal
  * @throws OctavoError `model_file_missing`, `model_file_corrupt` when a file cannot be read, or is
  *   no file
  */
-export async function contentHash(file: string, options: ContentHashOptions): Promise<string> {
+export async function contentHash(
+  paths: readonly string[],
+  options: ContentHashOptions,
+): Promise<string> {
   const { cacheDir, signal, hashFiles = hashInThread } = options;
-  const names = externalFiles(file).toSorted();
-  const paths = [file, ...names.map((name) => resolve(dirname(file), name))];
   const states = await Promise.all(paths.map(stateOf));
   const known = await Promise.all(states.map((state) => recall(cacheDir, state)));
   const unknown = states.filter((_, index) => known[index] === null);
@@ -64,7 +64,7 @@ export async function contentHash(file: string, options: ContentHashOptions): Pr
   }
   const fresh = made.values();
   const hashes = known.map((sha256) => sha256 ?? fresh.next().value);
-  // The names need not be hashed: the model's file contains them.
+  // The names need not be hashed: a model's files contain them.
   return hash('sha256', JSON.stringify(hashes));
 }
 

@@ -1,7 +1,7 @@
 import { OctavoError } from '../errors.js';
-import { importModel } from '../importer/import-model.js';
 import type { Dtype } from '../importer/variants.js';
 import { type ModelConfig, readModelConfig } from './model-config.js';
+import { openModel } from './open-model.js';
 
 /**
  * Reads config.json. If it lacks what every decoder's has, the model may be no decoder (Mamba's
@@ -18,7 +18,7 @@ export async function readServableConfig(
   } catch (error) {
     const isCorrupt = error instanceof OctavoError && error.kind === 'model_file_corrupt';
     if (!isCorrupt) throw error;
-    const reason: unknown = await importModel({ modelDir, dtype }).catch((cause: unknown) => cause);
+    const reason: unknown = await openModel({ modelDir, dtype }).catch((cause: unknown) => cause);
     const isBetter = reason instanceof OctavoError && reason.kind === 'model_unsupported';
     throw isBetter ? reason : error;
   }

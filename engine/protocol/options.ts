@@ -5,7 +5,7 @@ import type { Dtype } from '../importer/variants.js';
 
 /** Options of an engine thread. Plain data, because it crosses a thread boundary. */
 export interface EngineOptions {
-  /** Directory in the layout of a Hugging Face ONNX model. */
+  /** Directory in the layout of a Hugging Face model: an ONNX file or safetensors. */
   readonly modelDir: string;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
@@ -39,6 +39,11 @@ export interface EngineOptions {
   readonly traceSteps?: string;
   /** Directory in which hashes of the model's files are kept; absent to hash them at each start. */
   readonly hashCacheDir?: string;
+  /**
+   * Directory of rewritten models, where weights of 16 bits are kept as float32; absent: they are
+   * widened in memory at each start.
+   */
+  readonly modelCacheDir?: string;
   /** Absent to use the model's weights as they are. */
   readonly quantize?: EngineQuantization;
 }

@@ -8,14 +8,12 @@ import { createKernelAttention } from '../attention/kernel-attention.js';
 import { EngineCore } from '../core/engine-core.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
-import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
-import { findModelFile } from '../importer/model-file.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
-import { chooseVariant } from '../importer/variants.js';
 import { checkConfig } from '../model/check-config.js';
 import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';
+import { contentFiles, openModel } from '../model/open-model.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
@@ -61,10 +59,10 @@ export async function loadEngine(
 ): Promise<LoadedEngine> {
   const { modelDir, dtype = 'auto', hashCacheDir: cacheDir = null } = options;
   const config = await readServableConfig(modelDir, dtype);
-  const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
+  const files = await contentFiles(modelDir, dtype);
   const hashing = new AbortController();
   // A thread hashes the files while this one imports them.
-  const content = contentHash(file, { cacheDir, signal: hashing.signal });
+  const content = contentHash(files, { cacheDir, signal: hashing.signal });
   // The import reports errors of the files better.
   content.catch(() => undefined);
   try {
@@ -84,8 +82,12 @@ async function build(
   const { now = () => performance.now(), random = Math.random } = surroundings;
   const { onConversion = () => undefined, onWarning = () => undefined } = surroundings;
   const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
-  const model = await importModel({
+  const { modelCacheDir } = options;
+  const model = await openModel({
     modelDir: options.modelDir,
+    ...(modelCacheDir !== undefined && {
+      widen: { cacheDir: modelCacheDir, onProgress: onConversion },
+    }),
     ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
     dtype: options.dtype ?? 'auto',
     maxLength: config.maxPositionEmbeddings,

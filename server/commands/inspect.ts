@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { findModel } from '../../engine/hub/find-model.js';
-import { importModel } from '../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
 import { checkConfig } from '../../engine/model/check-config.js';
+import { openGraph, openModel } from '../../engine/model/open-model.js';
 import { readServableConfig } from '../../engine/model/servable-config.js';
 import { checkRows } from '../../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../../engine/runner/segment-session.js';
@@ -44,13 +44,14 @@ export async function inspect(
   );
   const config = await readServableConfig(modelDir, settings.dtype);
   const maxLength = config.maxPositionEmbeddings;
-  const model = await importModel({ modelDir, dtype: settings.dtype, maxLength });
+  const model = await openModel({ modelDir, dtype: settings.dtype, maxLength });
   const lines = [formatReport(model).trimEnd()];
   await tryRows(model);
   lines.push('', 'ran tokens of several sequences together and apart: they do not mix');
   if (settings.quantize !== 'none') {
     const scope = { nbits: settings.quantizeNbits };
-    const plan = await inspectQuantization(model.report.file, scope, await exactWeightBits());
+    const graph = await openGraph(modelDir, settings.dtype);
+    const plan = inspectQuantization(graph, scope, await exactWeightBits());
     lines.push(
       '',
       `--quantize ${settings.quantize} would rewrite`,

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { FAMILIES } from '../../engine/architectures/families/index.js';
+import { checkpointNames } from '../support/checkpoint-fixtures.js';
 
 const text = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');
 const EXPORTS = new URL('../fixtures/exports/models/', import.meta.url);
@@ -21,6 +23,11 @@ describe('docs/models.md', () => {
       ...readdirSync(new URL('../fixtures/chat-templates/templates/', import.meta.url)),
     ].map((file) => file.replace(/\.(json|jinja)$/, ''));
     expect(fixtures.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+
+  it('names every family that is built, and every checkpoint that proves one', () => {
+    const names = [...FAMILIES.keys(), ...checkpointNames()];
+    expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 
   it('leaves no proof out', () => {

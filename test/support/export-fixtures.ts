@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
 import { fullRowsOf } from '../../engine/decoding/logits-query.js';
-import { importModel } from '../../engine/importer/import-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import type { QuantizeModelOptions } from '../../engine/importer/quantize/quantize-model.js';
+import type { WidenOptions } from '../../engine/importer/quantize/widen-model.js';
 import type { Dtype } from '../../engine/importer/variants.js';
 import { readModelConfig } from '../../engine/model/model-config.js';
+import { openModel } from '../../engine/model/open-model.js';
 import { planCache } from '../../engine/recurrent/cache-plan.js';
 import { createRecurrentLayers } from '../../engine/recurrent/create-recurrent.js';
 import { recurrentLayer } from '../../engine/recurrent/recurrence.js';
@@ -36,7 +37,10 @@ export function exportDir(exporter: string, family: string): string {
 }
 
 export function readGolden(family: string): Golden {
-  const file = join(EXPORTS, 'goldens', `${family}.json`);
+  return readGoldenFile(join(EXPORTS, 'goldens', `${family}.json`));
+}
+
+export function readGoldenFile(file: string): Golden {
   const { prompts, tokens, logits } = JSON.parse(readFileSync(file, 'utf8')) as {
     prompts: number[][];
     tokens: number[][];
@@ -75,16 +79,18 @@ export class ExportRunner {
       readonly dtype?: Dtype | undefined;
       readonly servedLength?: number | undefined;
       readonly quantize?: QuantizeModelOptions;
+      readonly widen?: WidenOptions;
     } = {},
   ): Promise<ExportRunner> {
     const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
-    const { dtype = 'auto', servedLength = maxLength, quantize } = options;
-    const model = await importModel({
+    const { dtype = 'auto', servedLength = maxLength, quantize, widen } = options;
+    const model = await openModel({
       modelDir,
       dtype,
       maxLength,
       servedLength,
       ...(quantize && { quantize }),
+      ...(widen && { widen }),
     });
     const { runner, numGroups } = await createRunner(model);
     return new ExportRunner(model, runner, numGroups);

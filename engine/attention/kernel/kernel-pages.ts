@@ -2,8 +2,9 @@ import { OctavoError } from '../../errors.js';
 import { PartedBlockStore } from '../block-store.js';
 import type { PagedAttentionConfig } from '../page-layout.js';
 import { bytesPerBlock, type PageLayout } from '../page-layout.js';
+import type { AttentionShape } from '../paged-attention.js';
 import { MAX_MEMORY_BYTES } from './arena.js';
-import { layerBytes, PageMemory, type PlacedLayer, slotBytes } from './page-memory.js';
+import { PageMemory, type PlacedLayer, slotBytes, tableBytes } from './page-memory.js';
 
 /** Space in each memory for a step's arrays and the threads' scratch. */
 const STEP_RESERVE_BYTES = 256 * 2 ** 20;
@@ -66,22 +67,23 @@ function spread(
 ): PlacedLayer[][] {
   const config = { layers, numBlocks, kvDtype, blockSize, threads };
   const memories: PlacedLayer[][] = [];
+  let shapes: AttentionShape[] = [];
   let used = Number.POSITIVE_INFINITY;
   for (let slot = 0; slot < layout.numSlots; slot++) {
     const placed = layout.layers.flatMap((pages, layer) =>
       pages.slot === slot ? [{ layer, shape: layers[layer], slot, group: pages.group }] : [],
     );
     const own = slotBytes(placed[0].shape, config);
-    const bytes = placed.reduce((sum, { shape }) => sum + layerBytes(shape), own);
-    if (bytes > maxBytes) {
-      throw tooLarge(config, layout, bytes, maxBytes);
-    }
-    if (used + bytes > maxBytes) {
+    const added = placed.map(({ shape }) => shape);
+    const alone = own + tableBytes(added);
+    if (alone > maxBytes) throw tooLarge(config, layout, alone, maxBytes);
+    if (used + own + tableBytes([...shapes, ...added]) > maxBytes) {
       memories.push([]);
-      used = 0;
+      [used, shapes] = [0, []];
     }
     memories[memories.length - 1].push(...placed);
-    used += bytes;
+    used += own;
+    shapes.push(...added);
   }
   return memories;
 }

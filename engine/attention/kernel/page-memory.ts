@@ -27,9 +27,13 @@ export function slotBytes(shape: AttentionShape, config: PagedAttentionConfig): 
   return 2 * (pageBytes(shape, config) + pageScaleBytes(shape, config)) + 64 * 1024;
 }
 
-/** Bytes that a layer permanently occupies in its memory, besides its pages. */
-export function layerBytes(shape: AttentionShape): number {
-  return shape.rotary ? 2 * shape.rotary.cos.byteLength : 0;
+/**
+ * Bytes of the tables that layers permanently occupy in their memory, besides their pages; layers
+ * with the same tables share them.
+ */
+export function tableBytes(shapes: readonly AttentionShape[]): number {
+  const tables = new Set(shapes.flatMap(({ rotary }) => (rotary ? [rotary.cos, rotary.sin] : [])));
+  return [...tables].reduce((sum, table) => sum + table.byteLength, 0);
 }
 
 /** A layer, its slot in its memory, and its cache group. */
@@ -58,6 +62,8 @@ export class PageMemory {
    * the pages.
    */
   readonly #slots = new Map<number, { shape: AttentionShape; places: SlotPlaces }>();
+  /** Offsets of tables that several layers may have. */
+  readonly #tables = new Map<Float32Array, number>();
   readonly #layers: ReadonlyMap<number, PlacedLayer & { readonly header: number }>;
   readonly #kernel: KernelExports;
   readonly #stepHeader: number;
@@ -175,8 +181,13 @@ export class PageMemory {
   #placeLayer({ shape, slot }: PlacedLayer): number {
     const { arena } = this;
     const config = this.#config;
-    const optional = (values: Float32Array | null | undefined): number =>
-      values ? arena.store(values) : 0;
+    const optional = (values: Float32Array | null): number => (values ? arena.store(values) : 0);
+    const table = (values: Float32Array | undefined): number => {
+      if (!values) return 0;
+      const place = this.#tables.get(values) ?? arena.store(values);
+      this.#tables.set(values, place);
+      return place;
+    };
     let pages = this.#slots.get(slot);
     if (!pages) {
       pages = { shape, places: this.#placePages(shape) };
@@ -186,8 +197,8 @@ export class PageMemory {
       ...pages.places,
       sinks: optional(shape.sinks),
       alibi: optional(shape.alibiSlopes),
-      cos: optional(shape.rotary?.cos),
-      sin: optional(shape.rotary?.sin),
+      cos: table(shape.rotary?.cos),
+      sin: table(shape.rotary?.sin),
     };
     const header = arena.allocate(HEADER_BYTES);
     writeLayerHeader(arena.memory, header, shape, places, config.blockSize, config.kvDtype);

@@ -60,7 +60,7 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
 }
 
 function report(
-  { graph, sites, recurrent, file, exporter, variant, written }: AnalyzedModel,
+  { graph, sites, recurrent, file, exporter, variant, written, architecture }: AnalyzedModel,
   cuts: readonly SegmentCut[],
 ): ImportReport {
   const { producerName, producerVersion, opsetImport } = graph.model;
@@ -73,9 +73,10 @@ function report(
     file,
     variant,
     exporter,
+    architecture,
     producer: `${producerName} ${producerVersion}`.trim(),
     opsets: Object.fromEntries(opsetImport.map((o) => [o.domain || 'ai.onnx', Number(o.version)])),
-    nodes: written.size,
+    nodes: written?.size ?? graph.nodes.length,
     weightBytes: Object.values(weights).reduce((a, b) => a + b, 0),
     weights,
     segments: cuts.map((cut) => ({
@@ -84,9 +85,13 @@ function report(
     })),
     rewrites: [
       ...graph.rewrites,
-      ...cutOut('attention nodes', sites),
-      ...cutOut('nodes that keep a state', recurrent),
-      describeSegments(written, cuts),
+      ...(written
+        ? [
+            ...cutOut('attention nodes', sites),
+            ...cutOut('nodes that keep a state', recurrent),
+            describeSegments(written, cuts),
+          ]
+        : [`built ${cuts.length} segments around ${sites.length} attention layers`]),
       'batch is one ragged row of tokens, [1, T]',
     ],
   };

@@ -3,8 +3,10 @@ import {
   type AttributeProto,
   AttributeProto_AttributeType,
   AttributeProtoSchema,
+  type ModelProto,
   type NodeProto,
   NodeProtoSchema,
+  OperatorSetIdProtoSchema,
   type TensorProto_DataType,
   type ValueInfoProto,
   ValueInfoProtoSchema,
@@ -71,4 +73,10 @@ export function shapeOf(info: ValueInfoProto | undefined): (number | null)[] | u
   return type.value.shape?.dim.map(({ value }) =>
     value.case === 'dimValue' ? Number(value.value) : null,
   );
+}
+
+/** Lets a model use the operators of ONNX Runtime's own domain. */
+export function importMicrosoft({ opsetImport }: ModelProto): void {
+  if (opsetImport.some(({ domain }) => domain === MICROSOFT)) return;
+  opsetImport.push(create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }));
 }

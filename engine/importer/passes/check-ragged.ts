@@ -87,7 +87,7 @@ export function checkNoAttentionLeft(graph: Graph, nodes: readonly NodeProto[]):
         );
       }
       // A matmul with a weight belongs to a router, or begins another layer.
-      if (node.opType.startsWith('MatMul') || node.opType === 'Gemm') continue;
+      if (node.opType.includes('MatMul') || node.opType === 'Gemm') continue;
       // A set grows while it is iterated.
       for (const input of node.input) open.add(input);
     }

@@ -3,6 +3,7 @@ import type { Graph } from '../graph.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
+import { copyWeight } from './copy-weights.js';
 import type { Embedding, Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
 import { NBitsMatrix } from './nbits-matrix.js';
 import type { WeightBits } from './quantization.js';
@@ -18,9 +19,6 @@ import type { WeightsFile } from './weights-file.js';
 
 /** Receives the bytes of weights read so far, and in total. */
 export type ConversionProgress = (done: number, total: number) => void;
-
-/** Bytes of a weight that are copied at a time. */
-const PIECE = 16 * 2 ** 20;
 
 /**
  * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and copies all
@@ -140,18 +138,7 @@ class Conversion {
   async #copyRest(own: ReadonlySet<TensorProto>): Promise<void> {
     for (const tensor of liveParts(this.#graph).initializers) {
       if (!isExternal(tensor) || own.has(tensor)) continue;
-      const { name, dims, dataType } = tensor;
-      const copy = await this.#target.add(name, dims, dataType, this.#pieces(tensor));
-      Object.assign(tensor, { externalData: copy.externalData });
-    }
-  }
-
-  *#pieces(tensor: TensorProto): Iterable<Uint8Array> {
-    const length = byteLength(tensor);
-    for (let at = 0; at < length; at += PIECE) {
-      const piece = new Uint8Array(Math.min(PIECE, length - at));
-      this.#bytes.read(tensor, at, piece);
-      yield piece;
+      await copyWeight(tensor, this.#bytes, this.#target);
     }
   }
 

@@ -175,7 +175,7 @@ function findEmbeddings(
     if (node.opType !== 'Gather' || intAttribute(node, 'axis', 0) !== 0) return [];
     if (graph.isConstant(node.input[1])) return [];
     const tensor = graph.initializer(node.input[0]);
-    if (!tensor || tensor.dims.length !== 2 || tensor.dataType !== Type.FLOAT) return [];
+    if (tensor?.dims.length !== 2 || !DENSE_TYPES.has(tensor.dataType)) return [];
     const [rows, columns] = tensor.dims.map(Number);
     if (rows !== head.outputs || columns !== head.inputs) return [];
     return isTied(tensor, head) ? [{ node, tensor }] : [];

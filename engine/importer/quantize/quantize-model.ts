@@ -1,25 +1,18 @@
-import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
 import { OctavoError } from '../../errors.js';
-import { Graph } from '../graph.js';
-import { readModelProto } from '../model-file.js';
+import type { Graph } from '../graph.js';
 import type { TensorProto } from '../onnx/onnx_pb.js';
-import { byteLength, externalRange, isExternal } from '../tensor-data.js';
-import { liveParts, writeModel } from '../write-model.js';
+import { byteLength } from '../tensor-data.js';
+import { liveParts } from '../write-model.js';
 import { type ConversionProgress, convertWeights } from './convert-weights.js';
 import { exactWeightBits } from './exact-weight-bits.js';
 import { planQuantization, type QuantizePlan } from './find-matmuls.js';
-import { type CachedModel, ModelCache, writeDurably } from './model-cache.js';
 import type { QuantizeScope, WeightBits } from './quantization.js';
+import { type Rewrite, rewriteModel } from './rewrite-model.js';
 import { TensorBytes } from './stored-matrix.js';
 import { isTied } from './tied-embeddings.js';
-import { WeightsFile } from './weights-file.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
 const PASS_VERSION = 3;
-const MODEL = 'model.onnx';
-const WEIGHTS = 'weights.bin';
 
 export interface QuantizeModelOptions extends QuantizeScope {
   /** Directory of rewritten models. */
@@ -48,13 +41,10 @@ export async function quantizeModel(graph: Graph, options: QuantizeModelOptions)
       { param: '--quantize' },
     );
   }
-  const cache = new ModelCache(options.cacheDir);
-  const key = await cacheKey(graph, options, bits);
-  const cached = (await cache.find(key)) ?? (await addTo(cache, key, graph, options, bits));
-  const file = join(cached.directory, MODEL);
-  const rewritten = new Graph(await readModelProto(file), file);
-  rewritten.rewrites.push(...graph.rewrites, ...cached.rewrites);
-  return rewritten;
+  const salt = [PASS_VERSION, bits, options.nbits];
+  return rewriteModel(graph, options.cacheDir, { label: 'w8a8', salt }, () =>
+    plannedRewrite(graph, options, bits),
+  );
 }
 
 function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
@@ -67,22 +57,16 @@ function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
 }
 
 /** Describes, line by line, what W8A8 would do to a model. @param bits null when this CPU cannot */
-export async function inspectQuantization(
-  file: string,
+export function inspectQuantization(
+  graph: Graph,
   scope: QuantizeScope,
   bits: WeightBits | null,
-): Promise<string[]> {
+): string[] {
   if (bits === null) return ['nothing: this CPU multiplies 8-bit numbers with saturating sums'];
-  return describePlan(planOf(new Graph(await readModelProto(file), file), scope), bits);
+  return describePlan(planOf(graph, scope), bits);
 }
 
-async function addTo(
-  cache: ModelCache,
-  key: string,
-  graph: Graph,
-  options: QuantizeModelOptions,
-  bits: WeightBits,
-): Promise<CachedModel> {
+function plannedRewrite(graph: Graph, options: QuantizeModelOptions, bits: WeightBits): Rewrite {
   const plan = planOf(graph, options);
   if (plan.matmuls.length === 0) {
     const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
@@ -92,20 +76,12 @@ async function addTo(
         (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
     );
   }
-  const rewrites = describePlan(plan, bits);
-  return cache.add(key, sizeAfter(graph, plan), async (directory) => {
-    const weights = await WeightsFile.create(join(directory, WEIGHTS), WEIGHTS);
-    try {
-      await convertWeights(graph, plan, bits, weights, options.onProgress ?? (() => undefined));
-      const files = [
-        { name: WEIGHTS, sha256: await weights.finish() },
-        { name: MODEL, sha256: await writeDurably(join(directory, MODEL), writeModel(graph)) },
-      ];
-      return { files, rewrites };
-    } finally {
-      await weights.close();
-    }
-  });
+  const { onProgress = () => undefined } = options;
+  return {
+    bytes: sizeAfter(graph, plan),
+    rewrites: describePlan(plan, bits),
+    convert: (weights) => convertWeights(graph, plan, bits, weights, onProgress),
+  };
 }
 
 /** Describes for users what is quantized, and what is not. */
@@ -142,23 +118,4 @@ function sizeAfter(graph: Graph, { matmuls, embeddings }: QuantizePlan): number 
     if (!replaced.has(tensor)) bytes += byteLength(tensor);
   }
   return bytes;
-}
-
-/**
- * The key: a hash of the graph after the earlier passes, and of size and modification time of each
- * file of weights, as build tools use them. Hashing gigabytes at every start would take longer than
- * loading them.
- */
-async function cacheKey(graph: Graph, scope: QuantizeScope, bits: WeightBits): Promise<string> {
-  const hash = createHash('sha256').update(writeModel(graph));
-  const external = [...graph.initializers.values()].filter(isExternal);
-  const files = new Set(external.map((tensor) => externalRange(tensor, graph.file).file));
-  for (const file of [...files].sort()) {
-    const { size, mtimeMs } = await stat(file);
-    hash.update(JSON.stringify([basename(file), size, mtimeMs]));
-  }
-  hash.update(JSON.stringify([PASS_VERSION, bits, scope.nbits]));
-  const folder = dirname(resolve(graph.file));
-  const name = basename(basename(folder) === 'onnx' ? dirname(folder) : folder);
-  return `${name.replaceAll(/[^\w.-]/g, '-')}-w8a8-${hash.digest('hex').slice(0, 32)}`;
 }

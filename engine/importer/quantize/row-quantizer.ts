@@ -2,12 +2,11 @@ import { create } from '@bufbuild/protobuf';
 import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
-import { MICROSOFT, makeNode } from '../onnx/nodes.js';
+import { importMicrosoft, MICROSOFT, makeNode } from '../onnx/nodes.js';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
   type NodeProto,
-  OperatorSetIdProtoSchema,
   TensorProtoSchema,
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
@@ -50,7 +49,7 @@ export class RowQuantizer {
     this.#graph = graph;
     this.#sampled = dependents(graph, STEP_INPUT.sampleRows);
     this.#zeroPointsAreSampled = graph.producer(SAMPLED_ZERO_POINTS) !== undefined;
-    importMicrosoft(graph);
+    importMicrosoft(graph.model);
     // An input, because computing the zero points takes nodes, and at one token a step the tiny
     // nodes dominate the cost.
     graph.addInput(STEP_INPUT.zeroPoints, Type.UINT8);
@@ -151,10 +150,4 @@ function microsoft(node: NodeProto): NodeProto {
 
 function isStandard(domain: string): boolean {
   return domain === '' || domain === 'ai.onnx';
-}
-
-function importMicrosoft(graph: Graph): void {
-  const { opsetImport } = graph.model;
-  if (opsetImport.some(({ domain }) => domain === MICROSOFT)) return;
-  opsetImport.push(create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }));
 }

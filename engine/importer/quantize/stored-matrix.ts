@@ -124,7 +124,8 @@ export function readAll(tensor: TensorProto, bytes: TensorBytes): Float32Array {
   return values;
 }
 
-function widen(from: Uint16Array, type: number, into: Float32Array): void {
+/** Numbers of float16 or bfloat16 as float32. */
+export function widen(from: Uint16Array, type: number, into: Float32Array): void {
   if (type === Type.BFLOAT16) {
     // A bfloat16 is the upper half of a float32.
     const words = new Uint32Array(into.buffer, into.byteOffset, from.length);

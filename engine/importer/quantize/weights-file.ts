@@ -34,11 +34,11 @@ export class WeightsFile {
     name: string,
     dims: readonly bigint[],
     dataType: Type,
-    pieces: Iterable<Uint8Array>,
+    pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   ): Promise<TensorProto> {
     await this.#write(PADDING.subarray(0, (ALIGNMENT - (this.#size % ALIGNMENT)) % ALIGNMENT));
     const offset = this.#size;
-    for (const piece of pieces) await this.#write(piece);
+    for await (const piece of pieces) await this.#write(piece);
     const entries = { location: this.#location, offset, length: this.#size - offset };
     return create(TensorProtoSchema, {
       name,

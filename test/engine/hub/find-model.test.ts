@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findModel } from '../../../engine/hub/find-model.js';
+import { checkpointDir } from '../../support/checkpoint-fixtures.js';
 import { exportDir } from '../../support/export-fixtures.js';
 import { modelDir } from '../../support/model-dir.js';
 
@@ -14,27 +15,36 @@ function refusal(path: string): Promise<string> {
   );
 }
 
-describe('what is no directory with an ONNX decoder', () => {
+describe('what is no directory with an ONNX decoder or safetensors', () => {
   it('is named by its format, with the way out: GGUF', async () => {
     const dir = modelDir({ 'x.gguf': 'GGUF' });
     const file = join(dir, 'x.gguf');
     const wayOut = `mobius build-gguf ${file} --keep-quantized --output DIR`;
-    expect(await refusal(dir)).toContain('it has x.gguf, a GGUF file of llama.cpp, but no ONNX');
+    expect(await refusal(dir)).toContain(
+      'it has x.gguf, a GGUF file of llama.cpp, but neither an ONNX model nor model.safetensors',
+    );
     expect(await refusal(dir)).toContain(wayOut);
     expect(await refusal(file)).toMatch(
-      /^--model .*: it is a GGUF file of llama\.cpp, not an ONNX/,
+      /^--model .*: it is a GGUF file of llama\.cpp, neither an ONNX model nor safetensors/,
     );
     expect(await refusal(file)).toContain(wayOut);
   });
 
   it('is named by its format, with the way out: weights of PyTorch', async () => {
-    const dir = modelDir({ 'config.json': '{}', 'model-00001-of-00002.safetensors': '' });
+    const dir = modelDir({ 'config.json': '{}', 'pytorch_model-00001-of-00002.bin': '' });
+    const wayOut = /save the model as safetensors .* or export it with Optimum/;
     expect(await refusal(dir)).toMatch(
-      /it has model-00001-of-00002\.safetensors, a file of PyTorch weights.*export the model with Optimum/,
+      /it has pytorch_model-00001-of-00002\.bin, a file of PyTorch/,
     );
-    expect(await refusal(join(dir, 'model-00001-of-00002.safetensors'))).toMatch(
-      /it is a file of PyTorch weights, not an ONNX model; export the model with Optimum/,
-    );
+    expect(await refusal(dir)).toMatch(wayOut);
+    expect(await refusal(join(dir, 'pytorch_model-00001-of-00002.bin'))).toMatch(wayOut);
+  });
+
+  it('is one file of safetensors', async () => {
+    const dir = checkpointDir('qwen2');
+    const path = join(dir, 'model-00001-of-00002.safetensors');
+    expect(await refusal(path)).toMatch(/give its directory, .*checkpoints\/qwen2$/);
+    expect(await refusal(dir)).toBe(`found ${dir}`);
   });
 
   it('is a model in parts', async () => {

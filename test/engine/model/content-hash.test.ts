@@ -15,12 +15,13 @@ import {
   contentHash,
   type HashFiles,
 } from '../../../engine/model/content-hash.js';
+import { contentFiles } from '../../../engine/model/open-model.js';
 import { modelDir } from '../../support/model-dir.js';
 import { loadTiny } from '../../support/octavo-tiny.js';
 
 const never = new AbortController().signal;
-const hashed = (dir: string, more: Partial<ContentHashOptions> = {}): Promise<string> =>
-  contentHash(join(dir, 'model.onnx'), { cacheDir: null, signal: never, ...more });
+const hashed = async (dir: string, more: Partial<ContentHashOptions> = {}): Promise<string> =>
+  contentHash(await contentFiles(dir, 'auto'), { cacheDir: null, signal: never, ...more });
 
 /** A model file with one weight in a file beside it. */
 function externalWeights(location: string, producerName = 'test'): Uint8Array {

@@ -1,0 +1,73 @@
+import { type AnalyzedModel, describeSites, sitesIn } from '../importer/analyze-model.js';
+import { checkWeights } from '../importer/check-weights.js';
+import { Graph } from '../importer/graph.js';
+import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
+import { turnWeights } from '../importer/passes/turn-weights.js';
+import { type QuantizeModelOptions, quantizeModel } from '../importer/quantize/quantize-model.js';
+import { type WidenOptions, widenModel } from '../importer/quantize/widen-model.js';
+import { readFloats } from '../importer/tensor-data.js';
+import { buildDecoder, type DecoderGraph } from './build/decoder-graph.js';
+import { storedFloats } from './build/graph-builder.js';
+import type { DescribedModel } from './describe-model.js';
+import { summaryOf } from './summary.js';
+
+export interface BuildModelOptions {
+  /** Length of the longest sequence that is served, in tokens. */
+  readonly servedLength: number;
+  /** Matmuls as W8A8. */
+  readonly quantize?: QuantizeModelOptions;
+  /**
+   * Where weights of 16 bits are kept as float32; absent: they are widened in memory at each start.
+   */
+  readonly widen?: WidenOptions;
+}
+
+/**
+ * The graph of a described model, in the form that the analysis of an ONNX file ends in: what
+ * follows does not know where a graph comes from.
+ *
+ * @throws OctavoError `model_file_corrupt`, and what the rewriting of weights throws
+ */
+export async function buildModel(
+  model: DescribedModel,
+  options: BuildModelOptions,
+): Promise<AnalyzedModel> {
+  const { graph: source, built } = graphOf(model, options.servedLength);
+  checkWeights(source);
+  const { vocabSize, hiddenSize } = keepSampledRows(source);
+  const graph = await rewritten(source, options);
+  turnWeights(graph);
+  const recognized = sitesIn(graph, built.sites);
+  return {
+    graph,
+    recognized,
+    ...describeSites(recognized),
+    vocabSize,
+    hiddenSize,
+    saturates: false,
+    switchLengths: built.switchLengths,
+    servedLength: options.servedLength,
+    file: model.checkpoint.file,
+    exporter: 'none: built from config.json',
+    variant: 'no ONNX model is there: built from config.json and safetensors',
+    written: null,
+    architecture: summaryOf(model.decoder),
+  };
+}
+
+/** The graph alone, before any rewriting. */
+export function graphOf(
+  { decoder, checkpoint }: DescribedModel,
+  servedLength: number,
+): { readonly graph: Graph; readonly built: DecoderGraph } {
+  const built = buildDecoder(decoder, checkpoint.tensors, {
+    servedLength,
+    readFloats: (weight) => readFloats(storedFloats(checkpoint.tensors, weight), checkpoint.file),
+  });
+  return { graph: new Graph(built.model, checkpoint.file), built };
+}
+
+function rewritten(graph: Graph, { quantize, widen }: BuildModelOptions): Promise<Graph> {
+  if (quantize) return quantizeModel(graph, quantize);
+  return widen ? widenModel(graph, widen) : Promise.resolve(graph);
+}

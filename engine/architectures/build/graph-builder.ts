@@ -1,0 +1,223 @@
+import { basename } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import {
+  STORED_BYTES,
+  type StoredTensor,
+  type StoredType,
+} from '../../checkpoint/stored-tensor.js';
+import { MICROSOFT } from '../../importer/onnx/nodes.js';
+import {
+  type AttributeProto,
+  AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  GraphProtoSchema,
+  type ModelProto,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  type TensorProto,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  TensorProto_DataType as Type,
+  type ValueInfoProto,
+} from '../../importer/onnx/onnx_pb.js';
+import type { Weight } from '../decoder.js';
+
+/** A whole number, a float, several whole numbers, or a text. */
+type Attribute = number | { readonly float: number } | readonly number[] | string;
+
+/** What a constant of the graph itself is made of. */
+type TensorValues =
+  | { readonly dataType: Type.FLOAT; readonly rawData: Uint8Array }
+  | { readonly dataType: Type.INT64; readonly int64Data: bigint[] };
+
+const TYPES: Readonly<Record<StoredType, Type>> = {
+  F32: Type.FLOAT,
+  F16: Type.FLOAT16,
+  BF16: Type.BFLOAT16,
+};
+
+/**
+ * Collects the nodes of a graph whose weights are those of a checkpoint, in place: initializers
+ * that name a file and an offset. A node's output has the node's name, and equal nodes are made
+ * once: layers share constants, and blocks side by side their norm.
+ */
+export class GraphBuilder {
+  readonly #tensors: ReadonlyMap<string, StoredTensor>;
+  readonly #nodes = new Map<string, NodeProto>();
+  readonly #initializers = new Map<string, TensorProto>();
+
+  constructor(tensors: ReadonlyMap<string, StoredTensor>) {
+    this.#tensors = tensors;
+  }
+
+  /** Adds a node of one output. @returns the output's name, which is the node's */
+  node(
+    opType: string,
+    name: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = '',
+  ): string {
+    this.split(opType, name, inputs, [name], attributes, domain);
+    return name;
+  }
+
+  /** A node of ONNX Runtime's own domain. */
+  contrib(
+    opType: string,
+    name: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): string {
+    return this.node(opType, name, inputs, attributes, MICROSOFT);
+  }
+
+  /** Adds a node of several outputs. */
+  split(
+    opType: string,
+    name: string,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = '',
+  ): NodeProto {
+    const known = this.#nodes.get(name);
+    if (known) return known;
+    const node = create(NodeProtoSchema, {
+      opType,
+      name,
+      domain,
+      input: [...inputs],
+      output: [...outputs],
+      attribute: Object.entries(attributes).map(([key, value]) => toAttribute(key, value)),
+    });
+    this.#nodes.set(name, node);
+    return node;
+  }
+
+  /** A weight in its own number format. @returns its name */
+  stored({ name, rows }: Weight): string {
+    const key = rows ? `${name}[${rows.first}:${rows.first + rows.count}]` : name;
+    if (!this.#initializers.has(key)) {
+      this.#initializers.set(key, externalTensor(key, this.#tensor(name), rows));
+    }
+    return key;
+  }
+
+  /** A weight as float32. @returns the name of what holds it */
+  weight(weight: Weight): string {
+    const stored = this.stored(weight);
+    if (this.#tensor(weight.name).type === 'F32') return stored;
+    return this.node('Cast', `${stored}/float`, [stored], { to: Type.FLOAT });
+  }
+
+  /** Whether a weight is stored as float32. */
+  isFloat({ name }: Weight): boolean {
+    return this.#tensor(name).type === 'F32';
+  }
+
+  floats(name: string, values: Float32Array, dims: readonly number[] = [values.length]): string {
+    const rawData = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return this.#constant(name, { dataType: Type.FLOAT, rawData }, dims);
+  }
+
+  float(name: string, value: number): string {
+    return this.floats(name, Float32Array.of(value), []);
+  }
+
+  ints(name: string, values: readonly number[], dims: readonly number[] = [values.length]): string {
+    return this.#constant(name, { dataType: Type.INT64, int64Data: values.map(BigInt) }, dims);
+  }
+
+  build(
+    inputs: readonly ValueInfoProto[],
+    outputs: readonly ValueInfoProto[],
+    producerName: string,
+  ): ModelProto {
+    return create(ModelProtoSchema, {
+      irVersion: 10n,
+      producerName,
+      opsetImport: [
+        create(OperatorSetIdProtoSchema, { domain: '', version: 21n }),
+        create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }),
+      ],
+      graph: create(GraphProtoSchema, {
+        name: producerName,
+        node: [...this.#nodes.values()],
+        input: [...inputs],
+        output: [...outputs],
+        initializer: [...this.#initializers.values()],
+      }),
+    });
+  }
+
+  #tensor(name: string): StoredTensor {
+    const tensor = this.#tensors.get(name);
+    if (!tensor) throw new Error(`the weights were checked, but ${name} is missing`);
+    return tensor;
+  }
+
+  #constant(name: string, data: TensorValues, dims: readonly number[]): string {
+    if (!this.#initializers.has(name)) {
+      const tensor = create(TensorProtoSchema, { ...data, name, dims: dims.map(BigInt) });
+      this.#initializers.set(name, tensor);
+    }
+    return name;
+  }
+}
+
+/** A weight as a tensor that names its place. */
+export function storedFloats(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  { name, rows }: Weight,
+): TensorProto {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new Error(`the weights were checked, but ${name} is missing`);
+  return externalTensor(name, tensor, rows);
+}
+
+function externalTensor(
+  name: string,
+  { file, type, shape, offset }: StoredTensor,
+  rows: Weight['rows'],
+): TensorProto {
+  const [, ...rest] = shape;
+  const dims = rows ? [rows.count, ...rest] : shape;
+  const width = STORED_BYTES[type as StoredType];
+  const rowBytes = rest.reduce((n, dim) => n * dim, width);
+  const entries = {
+    location: basename(file),
+    offset: offset + (rows ? rows.first * rowBytes : 0),
+    length: dims.reduce((n, dim) => n * dim, width),
+  };
+  return create(TensorProtoSchema, {
+    name,
+    dims: dims.map(BigInt),
+    dataType: TYPES[type as StoredType],
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: Object.entries(entries).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value: String(value) }),
+    ),
+  });
+}
+
+function toAttribute(name: string, value: Attribute): AttributeProto {
+  if (typeof value === 'number') {
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if (typeof value === 'string') {
+    const s = new TextEncoder().encode(value);
+    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s });
+  }
+  if ('float' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  }
+  return create(AttributeProtoSchema, {
+    name,
+    type: AttributeType.INTS,
+    ints: value.map(BigInt),
+  });
+}

@@ -1,0 +1,77 @@
+import { type Checkpoint, STORED_TYPES } from '../checkpoint/stored-tensor.js';
+import { clipName } from '../clip.js';
+import { OctavoError } from '../errors.js';
+import type { Decoder, Weight } from './decoder.js';
+
+/** Names that a message lists. */
+const SHOWN = 3;
+
+/**
+ * Checks that a checkpoint has the weights of a description, of the right shape and in a format
+ * that is read, and no others: a weight too many is a part of the model that the description does
+ * not know.
+ *
+ * @throws OctavoError `model_file_corrupt`, `model_unsupported`: which weights, by name
+ */
+export function checkWeights(decoder: Decoder, { file, tensors }: Checkpoint): void {
+  const weights = weightsOf(decoder);
+  const missing = [...weights.keys()].filter((name) => !tensors.has(name));
+  if (missing.length > 0) {
+    throw corrupt(file, `lacks ${list(missing)}, which ${described(decoder)} has`);
+  }
+  for (const [name, { shape }] of weights) {
+    const tensor = tensors.get(name);
+    if (!tensor) continue;
+    if (tensor.shape.join() !== shape.join()) {
+      const sizes = `[${tensor.shape.join(', ')}]; config.json makes it [${shape.join(', ')}]`;
+      throw corrupt(file, `${clipName(name)} has the shape ${sizes}`);
+    }
+    if (!STORED_TYPES.some((type) => type === tensor.type)) {
+      throw new OctavoError(
+        'model_unsupported',
+        `${file}: ${clipName(name)} has the type ${clipName(tensor.type)}; weights are read as ${STORED_TYPES.join(', ')}`,
+      );
+    }
+  }
+  const extra = [...tensors.keys()].filter(
+    (name) => !weights.has(name) && !decoder.unread.some((pattern) => pattern.test(name)),
+  );
+  if (extra.length > 0) {
+    throw new OctavoError(
+      'model_unsupported',
+      `${file}: has ${list(extra)}, of which ${described(decoder)} knows nothing: it would be computed without`,
+    );
+  }
+}
+
+/** All weights that a description names, each once. */
+export function weightsOf(decoder: Decoder): ReadonlyMap<string, Weight> {
+  const found = new Map<string, Weight>();
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return;
+    if (isWeight(value)) found.set(value.name, value);
+    else for (const part of Object.values(value)) visit(part);
+  };
+  visit({ ...decoder, unread: null });
+  return found;
+}
+
+function isWeight(value: object): value is Weight {
+  return 'name' in value && 'shape' in value;
+}
+
+function described({ family }: Decoder): string {
+  return `a model of the family ${family} with this config.json`;
+}
+
+function list(names: readonly string[]): string {
+  const shown = names
+    .slice(0, SHOWN)
+    .map((name) => clipName(name))
+    .join(', ');
+  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more weights` : shown;
+}
+
+function corrupt(file: string, what: string): OctavoError {
+  return new OctavoError('model_file_corrupt', `${file}: ${what}`);
+}

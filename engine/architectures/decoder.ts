@@ -1,0 +1,174 @@
+/**
+ * A decoder as data: everything that its computation depends on, and the names of its weights. A
+ * family (`families/`) makes one of a configuration; a builder (`build/`) makes the engine's graph
+ * of it. Whatever names the same weights and states the same numbers may describe a decoder:
+ * config.json beside safetensors, or the metadata of another format.
+ */
+export interface Decoder {
+  /** As the configuration names it, e.g. `llama`. */
+  readonly family: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly embedding: Embedding;
+  readonly layers: readonly DecoderLayer[];
+  readonly finalNorm: Norm;
+  /** Its weight is the embedding's where the two are tied. */
+  readonly head: Linear;
+  /** Factor on the logits, before their softcap. */
+  readonly logitScale: number;
+  /** Logits become `softcap * tanh(logit / softcap)`; 0 turns it off. */
+  readonly logitSoftcap: number;
+  /** Weights that checkpoints of the family may have and the computation does not need. */
+  readonly unread: readonly RegExp[];
+}
+
+export interface Embedding {
+  /** `[vocabSize, hiddenSize]` */
+  readonly weight: Weight;
+  /** Factor on what is looked up. */
+  readonly scale: number;
+  /**
+   * A learned vector for each position, which is added: `[positions, hiddenSize]`; null without.
+   */
+  readonly positions: Weight | null;
+}
+
+/**
+ * One layer. With x its input, each block f computes `after(f(before(x)))`, times `residualScale`:
+ *
+ *     sequential    y = x + attention(x), then y + feedForward(y)
+ *     parallel      x + attention(x) + feedForward(x)
+ */
+export interface DecoderLayer {
+  readonly attention: Attention;
+  readonly feedForward: FeedForward;
+  readonly attentionNorms: BlockNorms;
+  readonly feedForwardNorms: BlockNorms;
+  readonly parallel: boolean;
+  readonly residualScale: number;
+}
+
+/** Norms of a block's input and of its output. */
+export interface BlockNorms {
+  readonly before: Norm | null;
+  readonly after: Norm | null;
+}
+
+export interface Attention {
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headSize: number;
+  /** The following four: see `AttentionShape`. */
+  readonly scale: number;
+  readonly softcap: number;
+  readonly slidingWindow: number;
+  /** `[numHeads]` */
+  readonly sinks: Weight | null;
+  /** Null for a layer without positions. */
+  readonly rotary: Rotary | null;
+  /**
+   * Queries are multiplied by `1 + beta * ln(1 + floor(position / length))`; null: they are not.
+   */
+  readonly queryGrowth: { readonly beta: number; readonly length: number } | null;
+  readonly projections: Projections;
+  readonly output: Linear;
+  readonly queryNorm: HeadNorm | null;
+  readonly keyNorm: HeadNorm | null;
+  /** Queries, keys and values are cut to `[-clip, clip]`; null: they are not. */
+  readonly clip: number | null;
+}
+
+/** How queries, keys and values are made. */
+export type Projections =
+  | {
+      readonly kind: 'separate';
+      readonly query: Linear;
+      readonly key: Linear;
+      readonly value: Linear;
+    }
+  | {
+      readonly kind: 'packed';
+      readonly linear: Linear;
+      /**
+       * All queries, then all keys, then all values; or these three for one head after the other.
+       */
+      readonly order: 'parts' | 'heads';
+    };
+
+/** A norm of queries or keys: of each head by itself, or of all heads together. */
+export interface HeadNorm {
+  readonly norm: Norm;
+  readonly of: 'head' | 'row';
+}
+
+/** Rotary position embedding (Su et al. 2021, RoFormer), its scaling resolved. */
+export interface Rotary {
+  /** Number of leading floats of each head that are rotated; even. */
+  readonly dim: number;
+  /** True: pairs are (0, 1), (2, 3), ...; false: pairs are (i, i + dim / 2). */
+  readonly interleaved: boolean;
+  /** `[dim / 2]`: radians that a pair turns from one position to the next. */
+  readonly frequencies: Float32Array;
+  /** Those of all tokens of sequences that are longer than `beyond` tokens; null: the same. */
+  readonly long: { readonly beyond: number; readonly frequencies: Float32Array } | null;
+  /** Factor on rotated queries and keys (YaRN, LongRoPE). */
+  readonly magnitude: number;
+}
+
+export type FeedForward = Mlp | Experts;
+
+/** `down(activation(gate(x)) * up(x))`, or `down(activation(up(x)))` without a gate. */
+export interface Mlp {
+  readonly kind: 'mlp';
+  readonly activation: Activation;
+  readonly gate: Linear | null;
+  readonly up: Linear;
+  readonly down: Linear;
+}
+
+/**
+ * A mixture of experts (Shazeer et al. 2017): a softmax over the router's outputs chooses
+ * `perToken` of the experts, whose results are summed by their probabilities.
+ */
+export interface Experts {
+  readonly kind: 'experts';
+  readonly router: Linear;
+  readonly perToken: number;
+  /** Whether the chosen probabilities are divided by their sum. */
+  readonly normalized: boolean;
+  readonly experts: readonly Mlp[];
+}
+
+/** `gelu`: the exact one; `gelu-tanh`: its approximation; `relu2`: the square of ReLU. */
+export type Activation = 'silu' | 'gelu' | 'gelu-tanh' | 'relu' | 'relu2';
+
+/**
+ * `(x - mean) / sqrt(variance + epsilon) * weight + bias` (`layer`), or without mean and bias
+ * (`rms`).
+ */
+export interface Norm {
+  readonly kind: 'rms' | 'layer';
+  readonly size: number;
+  /** Null: ones. */
+  readonly weight: Weight | null;
+  readonly bias: Weight | null;
+  /** Added to the weight: 1 where a checkpoint stores its distance from 1. */
+  readonly offset: 0 | 1;
+  readonly epsilon: number;
+}
+
+export interface Linear {
+  readonly weight: Weight;
+  readonly bias: Weight | null;
+  /** Whether the weight is stored as `[outputs, inputs]`, as torch.nn.Linear has it. */
+  readonly turned: boolean;
+}
+
+/** A weight of the checkpoint, or some of its rows. */
+export interface Weight {
+  readonly name: string;
+  /** Of the whole tensor. */
+  readonly shape: readonly number[];
+  /** Absent: all. */
+  readonly rows?: { readonly first: number; readonly count: number };
+}

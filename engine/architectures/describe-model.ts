@@ -1,0 +1,65 @@
+import { readCheckpoint } from '../checkpoint/safetensors-files.js';
+import type { Checkpoint } from '../checkpoint/stored-tensor.js';
+import { clip } from '../clip.js';
+import { EXPORT_ADVICE } from '../importer/advice.js';
+import { checkWeights } from './check-weights.js';
+import { type Config, readConfig } from './config.js';
+import type { Decoder } from './decoder.js';
+import { FAMILIES, type Family } from './families/index.js';
+import { textPart } from './text-part.js';
+
+/** A model whose graph is built: its description, and the weights that it names, checked. */
+export interface DescribedModel {
+  readonly decoder: Decoder;
+  readonly checkpoint: Checkpoint;
+}
+
+/**
+ * Describes a model by its config.json, and finds the weights in its checkpoint.
+ *
+ * @param entry the checkpoint's file in the directory (`findSafetensors`)
+ * @throws OctavoError `model_unsupported` for an architecture that is not known;
+ *   `model_file_missing`, `model_file_corrupt`
+ */
+export async function describeModel(dir: string, entry: string): Promise<DescribedModel> {
+  const config = await readConfig(dir);
+  const decoder = describe(config);
+  const checkpoint = textPart(config, await readCheckpoint(dir, entry));
+  checkWeights(decoder, checkpoint);
+  return { decoder, checkpoint };
+}
+
+/**
+ * The description of a model by its configuration alone.
+ *
+ * @throws OctavoError `model_unsupported`, `model_file_corrupt`
+ */
+export function describe(config: Config): Decoder {
+  const quantized = config.inner('quantization_config');
+  if (quantized) {
+    const method = quantized.text('quant_method', 'unknown');
+    throw config.unsupported(
+      `its weights are quantized (quantization_config: ${clip(method)}); weights of float32, float16 and bfloat16 are served: take the ` +
+        'model that it was made of, and --quantize w8a8',
+    );
+  }
+  const text = config.inner('text_config');
+  const own = text ? text.with({ tie_word_embeddings: tiedBy(config, text) }) : config;
+  return familyOf(config, own)(own);
+}
+
+/** Where a model of text and images says it, the outer configuration does. */
+function tiedBy(config: Config, text: Config): unknown {
+  return config.values['tie_word_embeddings'] ?? text.values['tie_word_embeddings'];
+}
+
+function familyOf(config: Config, own: Config): Family {
+  const type = own.text('model_type', '');
+  const family = FAMILIES.get(type);
+  if (family) return family;
+  const name = type === '' ? 'no model_type' : `the model_type ${JSON.stringify(clip(type))}`;
+  throw config.unsupported(
+    `has ${name}, whose architecture is not known. Built from config.json are ${[...FAMILIES.keys()].join(', ')}; ` +
+      `another model may be served as ONNX: export it with ${EXPORT_ADVICE}`,
+  );
+}

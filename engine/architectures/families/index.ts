@@ -1,0 +1,51 @@
+import type { Config } from '../config.js';
+import type { Decoder } from '../decoder.js';
+import { cohere, cohere2 } from './cohere.js';
+import { gemma, gemma2, gemma3 } from './gemma.js';
+import { glm, glm4 } from './glm.js';
+import { gptNeox } from './gpt-neox.js';
+import { gpt2 } from './gpt2.js';
+import { granite } from './granite.js';
+import { llama } from './llama.js';
+import { ministral, ministral3, mistral } from './mistral.js';
+import { mixtral } from './mixtral.js';
+import { nemotron } from './nemotron.js';
+import { olmo, olmo2, olmo3 } from './olmo.js';
+import { phi3 } from './phi3.js';
+import { qwen2, qwen3, qwen3Moe } from './qwen.js';
+import { smollm3 } from './smollm3.js';
+import { starcoder2 } from './starcoder2.js';
+
+/** Describes a model of one family by its configuration. */
+export type Family = (config: Config) => Decoder;
+
+/** By `model_type`. */
+export const FAMILIES: ReadonlyMap<string, Family> = new Map(
+  Object.entries({
+    cohere,
+    cohere2,
+    gemma,
+    gemma2,
+    gemma3_text: gemma3,
+    glm,
+    glm4,
+    gpt2,
+    gpt_neox: gptNeox,
+    granite,
+    llama,
+    ministral,
+    ministral3,
+    mistral,
+    mixtral,
+    nemotron,
+    olmo,
+    olmo2,
+    olmo3,
+    phi3,
+    qwen2,
+    qwen3,
+    qwen3_moe: qwen3Moe,
+    smollm3,
+    starcoder2,
+  }),
+);

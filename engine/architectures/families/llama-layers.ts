@@ -1,0 +1,197 @@
+import type { Config } from '../config.js';
+import type {
+  Activation,
+  Attention,
+  BlockNorms,
+  Decoder,
+  DecoderLayer,
+  FeedForward,
+  Linear,
+  Norm,
+  Rotary,
+} from '../decoder.js';
+import {
+  linear,
+  outputsOf,
+  readActivation,
+  readSizes,
+  rmsNorm,
+  rotaryOf,
+  type Sizes,
+} from './parts.js';
+
+/** In what a family differs from Llama 2. What is absent is as there. */
+export interface Traits {
+  readonly family: string;
+  readonly sizes?: Sizes;
+  /** Whether embedding and head are tied where the configuration does not say. */
+  readonly tied?: boolean;
+  /** Base of the rotation where the configuration states none. */
+  readonly theta?: number;
+  /** By layer; null for one without positions. */
+  readonly rotary?: (layer: number) => Rotary | null;
+  /** By layer, in tokens; 0 for all. */
+  readonly window?: (layer: number) => number;
+  /** Whether queries, keys and values have a bias, and whether the attention's output has. */
+  readonly biases?: { readonly qkv: boolean; readonly output: boolean; readonly mlp: boolean };
+  readonly norm?: (path: string, size: number) => Norm;
+  /** Norms of queries and keys: of each head, or of all heads together. */
+  readonly headNorms?: 'head' | 'row';
+  /** Where the norms of a layer stand. `norm` makes one of the hidden size. */
+  readonly norms?: (path: string, norm: (path: string) => Norm) => LayerNorms;
+  readonly parallel?: boolean;
+  readonly activation?: Activation;
+  readonly feedForward?: (path: string, layer: number) => FeedForward;
+  /** What else is different in a layer's attention. */
+  readonly attention?: (path: string, layer: number) => Partial<Attention>;
+  readonly embeddingScale?: number;
+  readonly residualScale?: number;
+  readonly logitScale?: number;
+  readonly logitSoftcap?: number;
+}
+
+export interface LayerNorms {
+  readonly attention: BlockNorms;
+  readonly feedForward: BlockNorms;
+}
+
+/** Tables of old checkpoints, which follow from the configuration. */
+const TABLES = /\.rotary_emb\.inv_freq$/;
+
+/** A decoder whose weights have the names that transformers gave Llama's. */
+export function llamaDecoder(config: Config, traits: Traits): Decoder {
+  const sizes = traits.sizes ?? readSizes(config);
+  const { vocab, hidden } = sizes;
+  const epsilon = config.number('rms_norm_eps', 1e-6);
+  const norm = traits.norm ?? ((path, size) => rmsNorm(path, size, epsilon));
+  const all = traits.rotary ? null : rotaryOf(config, { ...sizes, theta: traits.theta ?? 10_000 });
+  const whole: Required<Traits> = {
+    tied: false,
+    theta: 10_000,
+    rotary: () => all,
+    window: () => 0,
+    biases: { qkv: false, output: false, mlp: false },
+    headNorms: 'head',
+    norms: normsBefore,
+    parallel: false,
+    activation: traits.activation ?? readActivation(config),
+    feedForward: (path) => gatedMlp(path, sizes, whole.activation, whole.biases.mlp),
+    attention: () => ({}),
+    embeddingScale: 1,
+    residualScale: 1,
+    logitScale: 1,
+    logitSoftcap: 0,
+    ...traits,
+    sizes,
+    norm,
+  };
+  const embedding = { name: 'model.embed_tokens.weight', shape: [vocab, hidden] };
+  const isTied = config.flag('tie_word_embeddings', whole.tied);
+  const tied: Linear = { weight: embedding, bias: null, turned: true };
+  return {
+    family: traits.family,
+    vocabSize: vocab,
+    hiddenSize: hidden,
+    embedding: { weight: embedding, scale: whole.embeddingScale, positions: null },
+    layers: Array.from({ length: sizes.layers }, (_, layer) =>
+      layerOf(layer, whole, traits.headNorms !== undefined),
+    ),
+    finalNorm: norm('model.norm', hidden),
+    head: isTied ? tied : linear('lm_head', vocab, hidden),
+    logitScale: whole.logitScale,
+    logitSoftcap: whole.logitSoftcap,
+    unread: isTied ? [TABLES, /^lm_head\.weight$/] : [TABLES],
+  };
+}
+
+function layerOf(layer: number, traits: Required<Traits>, hasHeadNorms: boolean): DecoderLayer {
+  const path = `model.layers.${layer}`;
+  const norms = traits.norms(path, (name) => traits.norm(name, traits.sizes.hidden));
+  return {
+    attention: attentionOf(`${path}.self_attn`, layer, traits, hasHeadNorms),
+    feedForward: traits.feedForward(`${path}.mlp`, layer),
+    attentionNorms: norms.attention,
+    feedForwardNorms: norms.feedForward,
+    parallel: traits.parallel,
+    residualScale: traits.residualScale,
+  };
+}
+
+function attentionOf(
+  path: string,
+  layer: number,
+  traits: Required<Traits>,
+  hasHeadNorms: boolean,
+): Attention {
+  const { hidden, heads, kvHeads, headSize } = traits.sizes;
+  const { biases, headNorms: of, norm } = traits;
+  const widths = { q: heads * headSize, k: kvHeads * headSize, v: kvHeads * headSize };
+  const projection = (part: 'q' | 'k' | 'v'): Linear =>
+    linear(`${path}.${part}_proj`, widths[part], hidden, biases.qkv);
+  const headNorm = (part: 'q' | 'k') =>
+    hasHeadNorms
+      ? { norm: norm(`${path}.${part}_norm`, of === 'head' ? headSize : widths[part]), of }
+      : null;
+  return {
+    numHeads: heads,
+    numKvHeads: kvHeads,
+    headSize,
+    scale: headSize ** -0.5,
+    softcap: 0,
+    slidingWindow: traits.window(layer),
+    sinks: null,
+    rotary: traits.rotary(layer),
+    queryGrowth: null,
+    projections: {
+      kind: 'separate',
+      query: projection('q'),
+      key: projection('k'),
+      value: projection('v'),
+    },
+    output: linear(`${path}.o_proj`, hidden, heads * headSize, biases.output),
+    queryNorm: headNorm('q'),
+    keyNorm: headNorm('k'),
+    clip: null,
+    ...traits.attention(path, layer),
+  };
+}
+
+/** A gated feed-forward block under Llama's names. */
+export function gatedMlp(
+  path: string,
+  { hidden, inner }: Sizes,
+  activation: Activation,
+  hasBias = false,
+): FeedForward {
+  return {
+    kind: 'mlp',
+    activation,
+    gate: linear(`${path}.gate_proj`, inner, hidden, hasBias),
+    up: linear(`${path}.up_proj`, inner, hidden, hasBias),
+    down: linear(`${path}.down_proj`, hidden, inner, hasBias),
+  };
+}
+
+/** Gate and up as the two halves of one matrix (Phi 3, GLM). */
+export function packedMlp(
+  path: string,
+  { hidden, inner }: Sizes,
+  activation: Activation,
+): FeedForward {
+  const both = linear(`${path}.gate_up_proj`, 2 * inner, hidden);
+  return {
+    kind: 'mlp',
+    activation,
+    gate: outputsOf(both, 0, inner),
+    up: outputsOf(both, inner, inner),
+    down: linear(`${path}.down_proj`, hidden, inner),
+  };
+}
+
+/** A norm before each block, under Llama's names. */
+function normsBefore(path: string, norm: (name: string) => Norm): LayerNorms {
+  return {
+    attention: { before: norm(`${path}.input_layernorm`), after: null },
+    feedForward: { before: norm(`${path}.post_attention_layernorm`), after: null },
+  };
+}

@@ -1,0 +1,112 @@
+import type { Config } from '../config.js';
+import type { Activation, Linear, Norm, Rotary, Weight } from '../decoder.js';
+import { type RotaryOptions, readRotary } from '../rotary.js';
+
+/** The sizes that every decoder has, under the names that most families give them. */
+export interface Sizes {
+  readonly vocab: number;
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  /** Width of the feed-forward block. */
+  readonly inner: number;
+}
+
+/** @param headSize when the configuration states none; absent: the hidden size by the heads */
+export function readSizes(config: Config, headSize?: number): Sizes {
+  const hidden = config.size('hidden_size');
+  const heads = config.size('num_attention_heads');
+  const kvHeads = config.size('num_key_value_heads', heads);
+  if (heads % kvHeads !== 0) throw config.wrong('num_key_value_heads', `a divisor of ${heads}`);
+  const otherwise = headSize ?? (hidden % heads === 0 ? hidden / heads : undefined);
+  return {
+    vocab: config.size('vocab_size'),
+    hidden,
+    layers: config.size('num_hidden_layers'),
+    heads,
+    kvHeads,
+    headSize: config.size('head_dim', otherwise),
+    inner: config.size('intermediate_size'),
+  };
+}
+
+/** Names that transformers gives activations. */
+const ACTIVATIONS = new Map<string, Activation>(
+  Object.entries({
+    silu: 'silu',
+    swish: 'silu',
+    gelu: 'gelu',
+    gelu_new: 'gelu-tanh',
+    gelu_fast: 'gelu-tanh',
+    gelu_pytorch_tanh: 'gelu-tanh',
+    relu: 'relu',
+    relu2: 'relu2',
+  } as const),
+);
+
+export function readActivation(config: Config, key = 'hidden_act', otherwise = 'silu'): Activation {
+  const name = config.text(key, otherwise);
+  const found = ACTIVATIONS.get(name);
+  if (found) return found;
+  const known = [...ACTIVATIONS.keys()].join(', ');
+  throw config.unsupported(`${key} is ${JSON.stringify(name)}; known are ${known}`);
+}
+
+/** The rotation of all layers, or of those of one kind where the configuration states several. */
+export function rotaryOf(config: Config, options: RotaryOptions, kind?: string): Rotary {
+  const all = config.inner('rope_parameters') ?? config.inner('rope_scaling');
+  const stated = (kind !== undefined && all?.inner(kind)) || all;
+  return readRotary(config, stated ?? config.inside({}), options);
+}
+
+const FULL = 'full_attention';
+const SLIDING = 'sliding_attention';
+
+/**
+ * Whether each layer has the sliding window: by `layer_types`, or else by the family's rule.
+ *
+ * @throws OctavoError `model_unsupported` for layers of another kind
+ */
+export function slidingLayers(
+  config: Config,
+  layers: number,
+  rule: (layer: number) => boolean,
+): boolean[] {
+  const kinds = config.texts('layer_types', layers);
+  if (!kinds) return Array.from({ length: layers }, (_, layer) => rule(layer));
+  return kinds.map((kind) => {
+    if (kind === FULL || kind === SLIDING) return kind === SLIDING;
+    throw config.unsupported(
+      `layer_types has ${JSON.stringify(kind)}; layers are served that have ${FULL} or ${SLIDING}`,
+    );
+  });
+}
+
+/** As torch.nn.Linear stores it. */
+export function linear(path: string, outputs: number, inputs: number, hasBias = false): Linear {
+  return {
+    weight: { name: `${path}.weight`, shape: [outputs, inputs] },
+    bias: hasBias ? { name: `${path}.bias`, shape: [outputs] } : null,
+    turned: true,
+  };
+}
+
+/** Some outputs of a linear layer, by themselves. */
+export function outputsOf(whole: Linear, first: number, count: number): Linear {
+  const rows = { first, count };
+  const cut = (weight: Weight): Weight => ({ ...weight, rows });
+  return { ...whole, weight: cut(whole.weight), bias: whole.bias && cut(whole.bias) };
+}
+
+export function rmsNorm(path: string, size: number, epsilon: number, offset: 0 | 1 = 0): Norm {
+  const weight = { name: `${path}.weight`, shape: [size] };
+  return { kind: 'rms', size, weight, bias: null, offset, epsilon };
+}
+
+export function layerNorm(path: string, size: number, epsilon: number, hasBias = true): Norm {
+  const weight = { name: `${path}.weight`, shape: [size] };
+  const bias = hasBias ? { name: `${path}.bias`, shape: [size] } : null;
+  return { kind: 'layer', size, weight, bias, offset: 0, epsilon };
+}

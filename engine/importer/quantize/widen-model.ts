@@ -1,0 +1,112 @@
+import type { Graph } from '../graph.js';
+import { readersOf } from '../graph-queries.js';
+import { intAttribute } from '../onnx/nodes.js';
+import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { byteLength, isExternal } from '../tensor-data.js';
+import { liveParts } from '../write-model.js';
+import type { ConversionProgress } from './convert-weights.js';
+import { copyWeight, widenWeight } from './copy-weights.js';
+import { type Rewrite, rewriteModel } from './rewrite-model.js';
+import { TensorBytes } from './stored-matrix.js';
+
+/** Part of every key: raise it whenever the rewriting changes. */
+const PASS_VERSION = 1;
+
+export interface WidenOptions {
+  /** Directory of rewritten models. */
+  readonly cacheDir: string;
+  /** Called while weights are converted; not called when the cache has them. */
+  readonly onProgress?: ConversionProgress;
+}
+
+/**
+ * Keeps weights of float16 and bfloat16 as float32 on disk, where the graph widens them: the CPU
+ * kernels of ONNX Runtime take float32 only, and a session would widen them again at each start, in
+ * memory. Tables of which only rows are looked up stay as they are. Memory holds a few pieces at a
+ * time.
+ *
+ * @param graph consumed
+ * @returns the rewritten graph, whose files are in the cache; the same graph when there is nothing
+ *   to widen
+ * @throws OctavoError `model_cache_unusable`
+ */
+export function widenModel(graph: Graph, options: WidenOptions): Promise<Graph> {
+  const casts = wideningCasts(graph);
+  if (casts.length === 0) return Promise.resolve(graph);
+  const name = { label: 'float32', salt: [PASS_VERSION] };
+  return rewriteModel(graph, options.cacheDir, name, () => plan(graph, casts, options));
+}
+
+/** Casts of whole weights. */
+function wideningCasts(graph: Graph): NodeProto[] {
+  return graph.nodes.filter((node) => {
+    if (node.opType !== 'Cast' || intAttribute(node, 'to', 0) !== Type.FLOAT) return false;
+    const weight = graph.initializer(node.input[0]);
+    const isNarrow = weight?.dataType === Type.FLOAT16 || weight?.dataType === Type.BFLOAT16;
+    return isNarrow && isExternal(weight);
+  });
+}
+
+function plan(
+  graph: Graph,
+  casts: readonly NodeProto[],
+  { onProgress = () => undefined }: WidenOptions,
+): Rewrite {
+  const narrow = new Set(casts.flatMap((cast) => graph.initializer(cast.input[0]) ?? []));
+  const total = [...narrow].reduce((sum, tensor) => sum + byteLength(tensor), 0);
+  const all = liveParts(graph).initializers.reduce((sum, tensor) => sum + byteLength(tensor), 0);
+  return {
+    bytes: all + total,
+    rewrites: [
+      `widened ${narrow.size} weights to float32, ${(total / 2e6).toFixed(1)} million numbers`,
+    ],
+    convert: async (target) => {
+      const bytes = new TensorBytes(graph.file);
+      let done = 0;
+      try {
+        for (const tensor of liveParts(graph).initializers.filter(isExternal)) {
+          if (!narrow.has(tensor)) await copyWeight(tensor, bytes, target);
+          else {
+            await widenWeight(tensor, bytes, target, async (read) => {
+              done += read;
+              onProgress(done, total);
+              // Lets the thread handle signals and messages.
+              await new Promise((resolve) => setImmediate(resolve));
+            });
+          }
+        }
+      } finally {
+        bytes.close();
+      }
+      bypass(graph, casts, narrow);
+    },
+  };
+}
+
+/**
+ * Readers of a cast read the weight, which is float32 now; so are rows that are looked up in it.
+ */
+function bypass(
+  graph: Graph,
+  casts: readonly NodeProto[],
+  widened: ReadonlySet<TensorProto>,
+): void {
+  const readers = readersOf(graph);
+  const gone = [...casts];
+  for (const { output, input } of casts) replaceInput(readers.get(output[0]), output[0], input[0]);
+  for (const node of graph.nodes) {
+    if (node.opType !== 'Cast' || intAttribute(node, 'to', 0) !== Type.FLOAT) continue;
+    const lookup = graph.producer(node.input[0]);
+    const table = lookup?.opType === 'Gather' ? graph.initializer(lookup.input[0]) : undefined;
+    if (!table || !widened.has(table)) continue;
+    replaceInput(readers.get(node.output[0]), node.output[0], node.input[0]);
+    gone.push(node);
+  }
+  graph.removeNodes(...gone);
+}
+
+function replaceInput(readers: readonly NodeProto[] = [], from: string, to: string): void {
+  for (const reader of readers) {
+    for (const [index, name] of reader.input.entries()) if (name === from) reader.input[index] = to;
+  }
+}

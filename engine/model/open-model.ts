@@ -1,0 +1,83 @@
+import { dirname, join, resolve } from 'node:path';
+import { buildModel, graphOf } from '../architectures/build-model.js';
+import { describeModel } from '../architectures/describe-model.js';
+import { findSafetensors, readCheckpoint } from '../checkpoint/safetensors-files.js';
+import { OctavoError } from '../errors.js';
+import type { ImportOptions } from '../importer/analyze-model.js';
+import { emitSegments } from '../importer/emit/segments.js';
+import { externalFiles } from '../importer/external-files.js';
+import { Graph } from '../importer/graph.js';
+import { importModel } from '../importer/import-model.js';
+import type { ImportedModel } from '../importer/imported-model.js';
+import { findModelFile, readModelProto } from '../importer/model-file.js';
+import type { WidenOptions } from '../importer/quantize/widen-model.js';
+import { chooseVariant, type Dtype, listVariants } from '../importer/variants.js';
+
+export interface OpenOptions extends ImportOptions {
+  /** Where weights of 16 bits are kept as float32; absent: they are widened at each start. */
+  readonly widen?: WidenOptions;
+}
+
+/** Length in tokens of sequences when the configuration states none. */
+const DEFAULT_LENGTH = 1024;
+
+/**
+ * The checkpoint of a directory from which the graph is built; null when an ONNX file has the
+ * graph, which takes precedence, and where there is neither.
+ *
+ * @throws OctavoError `model_file_missing` when ONNX files of a number format were asked for
+ */
+export async function checkpointOf(
+  modelDir: string,
+  dtype: Dtype | 'auto',
+): Promise<string | null> {
+  if ((await listVariants(modelDir)).length > 0) return null;
+  const entry = await findSafetensors(modelDir);
+  if (entry === null || dtype === 'auto') return entry;
+  throw new OctavoError(
+    'model_file_missing',
+    `${modelDir}: no ONNX model of --dtype ${dtype}; there is ${entry}, whose precision --quantize chooses`,
+    { param: '--dtype' },
+  );
+}
+
+/**
+ * Reads a model and makes it servable on the CPU: an ONNX file, or else safetensors.
+ *
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
+ */
+export async function openModel(options: OpenOptions): Promise<ImportedModel> {
+  const { modelDir, dtype = 'auto', maxLength = DEFAULT_LENGTH, quantize, widen } = options;
+  const entry = options.file === undefined ? await checkpointOf(modelDir, dtype) : null;
+  if (entry === null) return importModel(options);
+  const analyzed = await buildModel(await describeModel(modelDir, entry), {
+    servedLength: options.servedLength ?? maxLength,
+    ...(quantize && { quantize }),
+    ...(widen && { widen }),
+  });
+  return emitSegments(analyzed);
+}
+
+/** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */
+export async function openGraph(modelDir: string, dtype: Dtype | 'auto'): Promise<Graph> {
+  const entry = await checkpointOf(modelDir, dtype);
+  if (entry !== null) return graphOf(await describeModel(modelDir, entry), 1).graph;
+  const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
+  return new Graph(await readModelProto(file), file);
+}
+
+/**
+ * The files that a model's content consists of: equal content, equal answers.
+ *
+ * @returns paths, the one first by which it is found
+ */
+export async function contentFiles(modelDir: string, dtype: Dtype | 'auto'): Promise<string[]> {
+  const entry = await checkpointOf(modelDir, dtype);
+  if (entry !== null) {
+    const { files } = await readCheckpoint(modelDir, entry);
+    return [...files, 'config.json'].map((name) => join(modelDir, name));
+  }
+  const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
+  const names = externalFiles(file).toSorted();
+  return [file, ...names.map((name) => resolve(dirname(file), name))];
+}
