@@ -69,6 +69,18 @@ export const ERRORS = {
     code: 'prefix_cache_in_use',
     exitCode: 1,
   },
+  pinned_prefixes_full: {
+    status: 409,
+    type: 'invalid_request_error',
+    code: 'pinned_prefixes_full',
+    exitCode: 1,
+  },
+  pinned_prefix_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    code: 'pinned_prefix_not_found',
+    exitCode: 1,
+  },
   kv_tier_not_cleared: {
     status: 503,
     type: 'server_error',

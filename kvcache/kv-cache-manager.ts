@@ -13,6 +13,7 @@ import {
 import { createEviction, type EvictionPolicyName } from './eviction/create-eviction.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import { type BlockHash, type BlockId, NO_BLOCK, TO_LOAD } from './ids.js';
+import { PinnedPrefixes } from './pinned-prefixes.js';
 import { type CachedPrefix, findCachedPrefix, type HasContent, hashAt } from './prefix-lookup.js';
 import { NO_REUSE_HINT, NO_SCOPE, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
 
@@ -61,6 +62,8 @@ export class KvCacheManager {
   readonly pool: BlockPool;
   readonly groups: readonly CacheGroup[];
   readonly history: BlockHistory;
+  /** Holds blocks besides the sequences. */
+  readonly pins: PinnedPrefixes;
   /** Whether lookups find anything. */
   readonly enablePrefixCaching: boolean;
   /** Null when nothing reads events. */
@@ -88,6 +91,7 @@ export class KvCacheManager {
       ...(config.events && { events: config.events }),
       ...(config.onEvict && { onEvict: config.onEvict }),
     });
+    this.pins = new PinnedPrefixes(this.pool, this.groups, blockSize);
   }
 
   /** Number of blocks of one group for `numTokens` tokens. */
@@ -288,8 +292,20 @@ export class KvCacheManager {
     sequence.numKnown = 0;
   }
 
-  /** Drops all cached prefixes. Returns false, without any change, while blocks are in use. */
+  /** Lets a pinned prefix go. @returns false: nothing has this name */
+  unpin(name: string): boolean {
+    return this.pins.unpin(name);
+  }
+
+  /**
+   * Drops all cached prefixes, pinned ones, too. Returns false, without any change, while sequences
+   * use blocks.
+   */
   resetPrefixCache(): boolean {
+    const pinned = this.pins.users();
+    if (this.pool.numUsed > pinned.size) return false;
+    for (const [block, users] of pinned) if (this.pool.refCount(block) > users) return false;
+    this.pins.clear();
     return this.pool.resetCache();
   }
 
@@ -300,11 +316,11 @@ export class KvCacheManager {
 
   /**
    * @param sequences the blocks of every live sequence
-   * @throws Error when the pool is inconsistent, or its counts do not match the tables
+   * @throws Error when the pool is inconsistent, or its counts do not match tables and pins
    */
   checkIntegrity(sequences: Iterable<SequenceBlocks>): void {
     this.pool.checkIntegrity();
-    const users = new Map<BlockId, number>();
+    const users = this.pins.users();
     for (const { tables, numExpired } of sequences) {
       for (const [g, table] of tables.entries()) {
         for (const [index, block] of table.entries()) {

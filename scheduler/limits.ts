@@ -1,4 +1,5 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SchedulingPolicyName } from './policies/scheduling-policy.js';
 import type { RequestSpec } from './sequence.js';
 
@@ -36,7 +37,9 @@ export type Refusal =
   | { readonly reason: 'empty-prompt' }
   | { readonly reason: 'duplicate-id' }
   | { readonly reason: 'context'; readonly tokens: number; readonly limit: number }
-  | { readonly reason: 'pool'; readonly blocks: number; readonly limit: number };
+  | { readonly reason: 'pool'; readonly blocks: number; readonly limit: number }
+  /** `blocks`: those of all pinned prefixes, with that of the request. */
+  | { readonly reason: 'pins'; readonly blocks: number; readonly limit: number };
 
 /** @returns null for a request that can run when it is alone */
 export function refusalOf(
@@ -52,4 +55,31 @@ export function refusalOf(
   const blocks = cache.maxHeldBlocks(stored, maxNumBatchedTokens);
   const limit = cache.pool.numBlocks;
   return blocks > limit ? { reason: 'pool', blocks, limit } : null;
+}
+
+/**
+ * Blocks that pinned prefixes may hold together: half of the pool, and no more than leaves room for
+ * a sequence of full length. So whatever is pinned, each request that can run can still run.
+ */
+export function maxPinnedBlocks(
+  { maxModelLength, maxNumBatchedTokens }: SchedulerConfig,
+  cache: KvCacheManager,
+): number {
+  if (!cache.enablePrefixCaching) return 0;
+  const { numBlocks } = cache.pool;
+  const longest = cache.maxHeldBlocks(maxModelLength, maxNumBatchedTokens);
+  return Math.max(0, Math.min(Math.floor(numBlocks / 2), numBlocks - longest));
+}
+
+/** @returns null for a request that pins nothing, or whose prompt fits beside what is pinned */
+export function pinRefusalOf(
+  { pin, promptTokenIds: tokens }: RequestSpec,
+  config: SchedulerConfig,
+  cache: KvCacheManager,
+  sequence: SequenceBlocks,
+): Refusal | null {
+  if (pin === undefined) return null;
+  const limit = maxPinnedBlocks(config, cache);
+  const blocks = cache.pins.numBlocksWith(pin, { sequence, tokens });
+  return blocks > limit ? { reason: 'pins', blocks, limit } : null;
 }

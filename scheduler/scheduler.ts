@@ -1,7 +1,7 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import { numTierTokens } from '../kvcache/tier-contents.js';
 import type { SequenceId } from './ids.js';
-import { type Refusal, refusalOf, type SchedulerConfig } from './limits.js';
+import { pinRefusalOf, type Refusal, refusalOf, type SchedulerConfig } from './limits.js';
 import { createPolicy } from './policies/create-policy.js';
 import { preemptionVictim } from './policies/rank.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
@@ -95,9 +95,11 @@ export class Scheduler {
   /** Queues a request, or returns why it can never run. */
   add(spec: RequestSpec): Refusal | null {
     if (spec.ids.some((id) => this.#queues.find(id))) return { reason: 'duplicate-id' };
-    const refusal = refusalOf(spec, this.#config, this.#cache);
-    if (refusal) return refusal;
     const blocks = this.#prefixes.newBlocks(spec, spec.promptTokenIds.length);
+    const refusal =
+      refusalOf(spec, this.#config, this.#cache) ??
+      pinRefusalOf(spec, this.#config, this.#cache, blocks);
+    if (refusal) return refusal;
     const order = this.#queues.nextOrder();
     this.#queues.add(new Sequence(spec, spec.ids, spec.promptTokenIds, order, blocks));
     return null;

@@ -32,6 +32,12 @@ export interface RequestSpec {
   /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */
   readonly contents?: readonly ContentKey[];
   /**
+   * When the request ends, its prompt stays cached under this name, however many blocks are needed
+   * for other things; absent: it does not. For requests of 0 tokens: others have moved on from what
+   * layers with a window or a state keep of the prompt.
+   */
+  readonly pin?: string;
+  /**
    * Whether the rows of all prompt tokens are read, so that each must be computed once, even if
    * cached.
    */

@@ -98,4 +98,9 @@ export interface AppliedUpdate {
   readonly cachedTokens: number;
   /** Those of them that came from a tier behind the pool; absent: none. */
   readonly tierTokens?: number;
+  /**
+   * With the end of a request that pins its prompt: the tokens that stay, whole blocks; 0 when they
+   * do not fit any more.
+   */
+  readonly pinnedTokens?: number;
 }

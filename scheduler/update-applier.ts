@@ -1,6 +1,6 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from './ids.js';
-import type { SchedulerConfig } from './limits.js';
+import { maxPinnedBlocks, type SchedulerConfig } from './limits.js';
 import type { Sequence } from './sequence.js';
 import type { SequenceQueues } from './sequence-queues.js';
 import type { SharedPrefixes } from './shared-prefixes.js';
@@ -91,7 +91,9 @@ export class UpdateApplier {
       finishReason = this.#finishReason(sequence, token);
       if (finishReason !== null) break;
     }
+    let pinnedTokens: number | undefined;
     if (finishReason !== null) {
+      pinnedTokens = this.#pin(sequence);
       this.#queues.remove(id);
     } else if (this.#config.switchLengths.includes(sequence.tokens.length - 1)) {
       const { spec, tokens } = sequence;
@@ -110,9 +112,17 @@ export class UpdateApplier {
       finishReason,
       cachedTokens,
       ...(tierTokens > 0 && { tierTokens }),
+      ...(pinnedTokens !== undefined && { pinnedTokens }),
     };
     if (finishReason !== 'stop') return update;
     return { ...update, stopToken: tokenIds[tokenIds.length - 1] };
+  }
+
+  /** While its blocks are still the sequence's, so that none of them can be evicted before. */
+  #pin({ spec: { pin, promptTokenIds: tokens }, blocks }: Sequence): number | undefined {
+    if (pin === undefined) return undefined;
+    const most = maxPinnedBlocks(this.#config, this.#cache);
+    return this.#cache.pins.pin(pin, { sequence: blocks, tokens }, most);
   }
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {

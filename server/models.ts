@@ -65,8 +65,10 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
       shared.rateLimits,
       logger,
       () => {
-        const { running, waiting, usedBlocks } = engine.stats;
-        return { running, waiting, memoryInUse: usedBlocks / engine.info.numBlocks };
+        const { running, waiting, usedBlocks, pinnedBlocks = 0 } = engine.stats;
+        // Sequences have what pinned prefixes leave.
+        const memoryInUse = (usedBlocks - pinnedBlocks) / (engine.info.numBlocks - pinnedBlocks);
+        return { running, waiting, memoryInUse };
       },
       () => clock.now(),
       shared.random,

@@ -67,6 +67,7 @@ export class SteppingEngine implements Engine {
   /** The server reads as fast as it can here. */
   pause(): void {}
   resume(): void {}
+  unpin(): void {}
 
   resetPrefixCache(): Promise<boolean> {
     return Promise.resolve(true);

@@ -73,7 +73,17 @@ export interface Engine {
   pause(ids: readonly SequenceId[]): void;
   resume(ids: readonly SequenceId[]): void;
   /**
-   * Drops all cached prefixes. Resolves to false, without any change, while blocks are in use.
+   * Lets a prefix go that a request has pinned (`EngineRequest.pin`); it stays cached until its
+   * blocks are needed. Nothing happens when nothing has this name.
+   */
+  unpin(name: string): void;
+  /**
+   * Calls `listener` whenever a failed engine has been replaced: what it had cached is gone, and
+   * requests are taken again. Absent for engines that are never replaced. It must not throw.
+   */
+  onRestart?(listener: () => void): void;
+  /**
+   * Drops all cached prefixes, pinned ones, too. Resolves to false, without any change, while blocks are in use.
    *
    * @param tiers whether the tiers behind the pages forget theirs, too; default: they keep them
    * @throws OctavoError `kv_tier_not_cleared` when one does not answer

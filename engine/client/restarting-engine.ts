@@ -36,6 +36,7 @@ export class RestartingEngine implements Engine {
   readonly #listeners = new Set<(report: StepReport) => void>();
   readonly #cacheListeners = new Set<(events: readonly CacheEvent[]) => void>();
   readonly #watchers = new Set<(snapshot: EngineSnapshot) => void>();
+  readonly #restartListeners = new Set<() => void>();
   #engine: RestartableEngine;
   /** Set while there are listeners of snapshots. */
   #unwatch: (() => void) | null = null;
@@ -108,6 +109,14 @@ export class RestartingEngine implements Engine {
     this.#engine.resume(ids);
   }
 
+  unpin(name: string): void {
+    this.#engine.unpin(name);
+  }
+
+  onRestart(listener: () => void): void {
+    this.#restartListeners.add(listener);
+  }
+
   async resetPrefixCache(tiers = false): Promise<boolean> {
     assertEngineReady(this);
     return this.#engine.resetPrefixCache(tiers);
@@ -163,9 +172,11 @@ export class RestartingEngine implements Engine {
     } catch (error) {
       this.#left = 0;
       this.#options.onRestartFailed(error);
+      return;
     } finally {
       this.#restarting = false;
     }
+    for (const listen of this.#restartListeners) listen();
   }
 }
 

@@ -151,6 +151,10 @@ class WorkerEngine implements RestartableEngine {
     this.#sendForLiving('resume', ids);
   }
 
+  unpin(name: string): void {
+    this.#send({ type: 'unpin', name });
+  }
+
   resetPrefixCache(tiers = false): Promise<boolean> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);

@@ -52,6 +52,12 @@ export function refusalError(refusal: Refusal, request: EngineRequest): OctavoEr
         wanted: maxTokens,
         param: 'prompt',
       });
+    case 'pins':
+      return new OctavoError(
+        'pinned_prefixes_full',
+        `Pinned prefixes may hold ${refusal.limit} blocks of the KV cache, and would hold ` +
+          `${refusal.blocks} with this one (${promptTokens} tokens). Unpin others, or raise --kv-cache-memory`,
+      );
     case 'pool':
       return new OctavoError(
         'context_length_exceeded',

@@ -87,6 +87,7 @@ export class EngineCore {
       preemptions: scheduler.numPreemptions,
       usedBlocks: cache.pool.numUsed,
       steps: this.#steps,
+      ...(cache.pins.numBlocks > 0 && { pinnedBlocks: cache.pins.numBlocks }),
       ...(tiers && { tiers: tiers.stats }),
     };
   }
@@ -144,7 +145,12 @@ export class EngineCore {
     for (const id of ids) this.#dependencies.scheduler.resume(id);
   }
 
-  /** Call between two steps. @returns false, without any change, while blocks are in use */
+  /** Call between two steps. @returns false when nothing is pinned under this name */
+  unpin(name: string): boolean {
+    return this.#dependencies.cache.unpin(name);
+  }
+
+  /** Call between two steps. @returns false, without any change, while requests use blocks */
   resetPrefixCache(): boolean {
     return this.#dependencies.cache.resetPrefixCache();
   }

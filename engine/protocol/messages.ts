@@ -15,6 +15,8 @@ export type EngineCommand =
    */
   | { readonly type: 'pause'; readonly ids: readonly SequenceId[] }
   | { readonly type: 'resume'; readonly ids: readonly SequenceId[] }
+  /** Lets a pinned prefix go. Nothing happens when nothing has this name. */
+  | { readonly type: 'unpin'; readonly name: string }
   /** `tiers`: what is behind the pages is forgotten, too. */
   | { readonly type: 'resetPrefixCache'; readonly tiers: boolean }
   /**

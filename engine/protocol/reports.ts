@@ -35,6 +35,8 @@ export interface EngineStats {
   /** Since the start. */
   readonly preemptions: number;
   readonly usedBlocks: number;
+  /** Those of them that pinned prefixes hold, whether sequences use them or not; absent: none. */
+  readonly pinnedBlocks?: number;
   /** Since the start. */
   readonly steps: number;
   /** Tiers behind the pages of the KV cache, the nearest first; absent: there are none. */

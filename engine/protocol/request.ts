@@ -48,6 +48,12 @@ export interface EngineRequest {
    * What it says about who will ask for its prefix again; only eviction by `predicted` reads it.
    */
   readonly reuse: ReuseHint;
+  /**
+   * When it ends, its prompt stays in the pages under this name, until `Engine.unpin`; with
+   * `maxTokens` 0. A name stands for one prefix: another one takes its place. Absent: it may be
+   * evicted, like all others.
+   */
+  readonly pin?: string;
   /** Whose request it is, for the policy `fair` and for predicted lengths. */
   readonly tenant: string;
   /** What asks for it, such as an endpoint, for predicted lengths. */

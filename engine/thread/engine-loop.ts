@@ -119,6 +119,10 @@ export class EngineLoop {
           this.#core.resume(command.ids);
           this.#hasNews = true;
           break;
+        case 'unpin':
+          this.#core.unpin(command.name);
+          this.#hasNews = true;
+          break;
         case 'resetPrefixCache':
           this.#resetPrefixCache(command.tiers);
           break;

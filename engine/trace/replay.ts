@@ -57,6 +57,8 @@ class Run {
       case 'pause':
       case 'resume':
         return scheduler[event.event](event.id);
+      case 'unpin':
+        return this.#cache.unpin(event.name);
       case 'resetPrefixCache':
         return this.#cache.resetPrefixCache();
       case 'schedule': {

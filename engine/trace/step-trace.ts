@@ -43,6 +43,7 @@ export type TraceEvent =
       readonly id: SequenceId;
       readonly answer: boolean;
     }
+  | { readonly event: 'unpin'; readonly name: string; readonly answer: boolean }
   | { readonly event: 'resetPrefixCache'; readonly answer: boolean }
   | {
       readonly event: 'schedule';
@@ -110,13 +111,19 @@ export function createScheduler(
   return { cache, scheduler: new TracedScheduler(config, cacheConfig, cache, write, tiers) };
 }
 
-/** A cache that records the one change that is made without its scheduler. */
+/** A cache that records the changes that are made without its scheduler. */
 class TracedCache extends KvCacheManager {
   readonly #write: TraceWriter;
 
   constructor(config: KvCacheConfig, write: TraceWriter) {
     super(config);
     this.#write = write;
+  }
+
+  override unpin(name: string): boolean {
+    const answer = super.unpin(name);
+    this.#write({ event: 'unpin', name, answer });
+    return answer;
   }
 
   override resetPrefixCache(): boolean {
@@ -215,7 +222,7 @@ function configOf(config: SchedulerConfig): SchedulerConfig {
 
 function specOf(spec: RequestSpec): RequestSpec {
   const { ids, promptTokenIds, maxTokens, stopTokenIds, priority, arrivalTime } = spec;
-  const { cacheSalt, reuse, adapter, contents, computesWholePrompt, tenant, route } = spec;
+  const { cacheSalt, reuse, adapter, contents, computesWholePrompt, tenant, route, pin } = spec;
   return {
     ids,
     promptTokenIds,
@@ -224,6 +231,7 @@ function specOf(spec: RequestSpec): RequestSpec {
     priority,
     arrivalTime,
     ...(route !== undefined && { route }),
+    ...(pin !== undefined && { pin }),
     // Salt, key and tenant are secrets, so digests are written; equal ones stay equal.
     ...(tenant !== undefined && { tenant: digest(tenant) }),
     cacheSalt: digest(cacheSalt),

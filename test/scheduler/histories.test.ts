@@ -21,8 +21,21 @@ const arrival = fc.record({
   tenant: fc.constantFrom('a', 'b'),
   salt: fc.constantFrom(null, 'tenant'),
 });
+/** The prompt is pinned under the name, beside another one or in place of one. */
+const pin = fc.record({
+  kind: fc.constant('pin' as const),
+  name: fc.constantFrom('x', 'y'),
+  family: fc.nat({ max: 2 }),
+  length: fc.integer({ min: 1, max: 30 }),
+  salt: fc.constantFrom(null, 'tenant'),
+});
 const event = fc.oneof(
   { arbitrary: arrival, weight: 3 },
+  { arbitrary: pin, weight: 1 },
+  {
+    arbitrary: fc.record({ kind: fc.constant('unpin' as const), name: fc.constantFrom('x', 'y') }),
+    weight: 1,
+  },
   { arbitrary: fc.record({ kind: fc.constant('abort' as const), pick: fc.nat() }), weight: 1 },
   { arbitrary: fc.record({ kind: fc.constant('pause' as const), pick: fc.nat() }), weight: 2 },
   { arbitrary: fc.record({ kind: fc.constant('resume' as const), pick: fc.nat() }), weight: 1 },
@@ -85,9 +98,11 @@ function prompt(family: number, length: number): number[] {
 describe('any history of requests', () => {
   // Arrivals, aborts, pauses, forks, preemptions, hits: after any of these, each completed text is
   // what the model gives alone, no paused sequence gets a token, paused sequences starve no others,
-  // integrity holds after every step (the harness checks), and in the end no block is in use.
+  // integrity holds after every step (the harness checks), and in the end no block is in use but
+  // those of pinned prefixes, which are found.
   it('gives each request its own text and all blocks back', async () => {
     let loads = 0;
+    let found = 0;
     await fc.assert(
       fc.asyncProperty(
         config,
@@ -118,6 +133,21 @@ describe('any history of requests', () => {
           const aborted = new Set<string>();
           const siblings = new Set<string>();
           const paused = new Map<string, number>();
+          const pinning = new Map<
+            string,
+            { name: string; tokens: number[]; salt: string | null }
+          >();
+          const pinned = new Map<string, { tokens: number[]; salt: string | null }>();
+          const notePins = (): void => {
+            for (const [id, { pinnedTokens = 0 }] of h.finished) {
+              const { name, tokens, salt } = pinning.get(id) ?? {};
+              if (!pinning.delete(id) || pinnedTokens === 0) continue;
+              pinned.set(name as string, {
+                tokens: (tokens as number[]).slice(0, pinnedTokens),
+                salt: salt ?? null,
+              });
+            }
+          };
           const written = (id: string): number => h.texts.get(id)?.length ?? 0;
           const pick = (n: number): SequenceId | undefined =>
             [...expected.keys()][n % expected.size] as SequenceId | undefined;
@@ -141,6 +171,21 @@ describe('any history of requests', () => {
               if (ids.length > 1) for (const id of ids) siblings.add(id);
               for (const id of ids) prompts.set(id, tokens);
               for (const id of ids) expected.set(id, expectedText(tokens, e.maxTokens, VOCAB));
+            } else if (e.kind === 'pin') {
+              const tokens = prompt(e.family, e.length);
+              const { name, salt } = e;
+              try {
+                h.add(`${i}`, tokens, 0, { pin: name, cacheSalt: salt });
+              } catch (error) {
+                expect(error).toMatchObject({ kind: 'pinned_prefixes_full' });
+                continue;
+              }
+              pinning.set(`${i}`, { name, tokens, salt });
+              expected.set(`${i}`, []);
+            } else if (e.kind === 'unpin') {
+              notePins();
+              expect(h.core.unpin(e.name)).toBe(pinned.delete(e.name));
+              h.scheduler.checkIntegrity();
             } else if (e.kind === 'steps') {
               for (let s = 0; s < e.count; s++) await h.step();
               expectPaused();
@@ -171,6 +216,22 @@ describe('any history of requests', () => {
           for (const [id, text] of expected) {
             if (!aborted.has(id)) expect(h.texts.get(id)).toEqual(text);
           }
+          notePins();
+          expect(h.cache.pool.numUsed).toBe(h.cache.pins.users().size);
+          expect(h.cache.pins.numBlocks).toBe(h.cache.pins.users().size);
+          for (const [name, { tokens, salt }] of pinned) {
+            const classOf = (length: number): number =>
+              settings.switchLengths.filter((limit) => length > limit).length;
+            // The computation was longer, up to a block.
+            const isOfOneClass = classOf(tokens.length + 1) === classOf(tokens.length + 5);
+            h.add(`find ${name}`, [...tokens, 1], 1, { cacheSalt: salt });
+            await h.runToEnd();
+            if (!isOfOneClass || classOf(tokens.length) !== classOf(tokens.length + 1)) continue;
+            const cached = h.first.get(`find ${name}`)?.cachedTokens;
+            expect([name, cached]).toEqual([name, tokens.length]);
+            found += 1;
+          }
+          for (const name of pinned.keys()) expect(h.core.unpin(name)).toBe(true);
           expect(h.cache.pool.numUsed).toBe(0);
           for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
           h.tiers?.settle();
@@ -183,5 +244,6 @@ describe('any history of requests', () => {
       { numRuns: 200 },
     );
     expect(loads).toBeGreaterThan(50);
+    expect(found).toBeGreaterThan(20);
   }, 120_000);
 });

@@ -24,6 +24,8 @@ export interface Script {
   readonly finish: 'stop' | 'length' | null;
   readonly cachedTokens?: number;
   readonly tierTokens?: number;
+  /** Of a request that pins its prompt; default: 0. */
+  readonly pinnedTokens?: number;
   readonly times?: FirstTokenTimes;
   /** Thrown after the steps, instead of an end. */
   readonly error?: OctavoError;
@@ -74,6 +76,8 @@ export class ScriptedEngine implements Engine {
   state: 'ready' | 'failed' = 'ready';
   closed = false;
   readonly submitted: SubmittedRequest[] = [];
+  /** Names, in their order. */
+  readonly unpinned: string[] = [];
   readonly stepListeners = new Set<(report: StepReport) => void>();
   readonly cacheListeners = new Set<(events: readonly CacheEvent[]) => void>();
   readonly watchers = new Set<(snapshot: EngineSnapshot) => void>();
@@ -163,6 +167,10 @@ export class ScriptedEngine implements Engine {
     return readQueue(queue);
   }
 
+  unpin(name: string): void {
+    this.unpinned.push(name);
+  }
+
   /** Whether the last reset was to forget what tiers hold. */
   hasResetTiers = false;
 
@@ -212,6 +220,7 @@ export class ScriptedEngine implements Engine {
           finishReason: last ? finish : null,
           cachedTokens,
           ...(tierTokens !== undefined && { tierTokens }),
+          ...(last && request.pin !== undefined && { pinnedTokens: script.pinnedTokens ?? 0 }),
           ...(last && finish === 'stop' && step.length > 0
             ? { stopToken: step.at(-1) as TokenId }
             : {}),

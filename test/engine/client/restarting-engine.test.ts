@@ -58,6 +58,8 @@ it('replaces an engine that has failed, once', async () => {
   const { engine, made, failures, next } = setUp();
   const steps: number[] = [];
   engine.onStep(({ numTokens }) => steps.push(numTokens));
+  const restarts: string[] = [];
+  engine.onRestart(() => restarts.push(engine.state));
   expect(await ask(engine)).toEqual(bytesOf('a'));
   made[0].fail();
   expect(engine.state).toBe('restarting');
@@ -69,6 +71,9 @@ it('replaces an engine that has failed, once', async () => {
   await eventually(() => engine.state === 'ready', 'the new engine is there');
   expect(engine.restarts).toBe(1);
   expect(await ask(engine)).toEqual(bytesOf('a'));
+  expect(restarts).toEqual(['ready']);
+  engine.unpin('a');
+  expect([made[0].unpinned, made[1].unpinned]).toEqual([[], ['a']]);
   const timings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
   for (const listen of made[1].stepListeners) listen({ numTokens: 3, timings, residency: null });
   expect(steps).toEqual([3]);
@@ -82,6 +87,7 @@ it('fails for good when the restart does', async () => {
   const { engine, made, failures, next } = setUp(3);
   made[0].fail();
   await eventually(() => failures.length === 1, 'the failure is told');
+  engine.onRestart(() => failures.push('restarted'));
   next(new Error('the model is gone'));
   await eventually(() => engine.state === 'failed', 'it has given up');
   expect(failures.at(-1)).toMatchObject({ message: 'the model is gone' });

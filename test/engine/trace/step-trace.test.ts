@@ -85,6 +85,28 @@ describe('a trace of steps', () => {
     expect((await replayTrace(forgotten)).difference).not.toBeNull();
   });
 
+  it('makes every decision again of a run with pinned prefixes', async () => {
+    const lines: string[] = [];
+    const h = new CoreHarness({
+      numBlocks: 20,
+      maxModelLength: 24,
+      trace: (event) => void lines.push(JSON.stringify(event)),
+    });
+    h.add('warm', range(0, 10), 0, { pin: 'system' });
+    await h.runToEnd();
+    for (const from of [15, 20, 25, 30]) h.add(`flood ${from}`, range(from, 20), 4);
+    await h.runToEnd();
+    h.add('user', range(0, 10), 2);
+    await h.runToEnd();
+    expect(h.first.get('user')?.cachedTokens).toBe(8);
+    expect([h.core.unpin('system'), h.core.unpin('system')]).toEqual([true, false]);
+    expect(await replayTrace(lines)).toMatchObject({ requests: 6, difference: null });
+    const notPinned = lines.map((line) => line.replace('"pin":"system",', ''));
+    expect((await replayTrace(notPinned)).difference).toMatchObject({ at: '[0].pinnedTokens' });
+    const notUnpinned = lines.filter((line) => !line.includes('"answer":true'));
+    expect((await replayTrace(notUnpinned)).difference).toMatchObject({ event: 'unpin' });
+  });
+
   it.each(EVICTION_POLICIES)(
     'makes every decision of a run again, evicting by %s',
     async (policy) => {
