@@ -15,25 +15,27 @@ export const CACHE_SETTINGS = {
     },
     defaultKvCacheBytes(),
   ),
-  kvDtype: Type.Enum([...KV_DTYPES], {
-    ...extra({
-      description: 'number format of the KV cache',
-      group: 'KV cache',
-      scope: 'engine',
-      value: 'dtype',
+  kvDtype: Type.Optional(
+    Type.Enum([...KV_DTYPES], {
+      ...extra({
+        description: 'number format of the KV cache (default: f32; a GPU has f16 and no other)',
+        group: 'KV cache',
+        scope: 'engine',
+        value: 'dtype',
+      }),
     }),
-    default: 'f32',
-  }),
-  blockSize: Type.Integer({
-    ...extra({
-      description: 'tokens in one block of the KV cache',
-      group: 'KV cache',
-      scope: 'engine',
+  ),
+  blockSize: Type.Optional(
+    Type.Integer({
+      ...extra({
+        description: 'tokens in one block of the KV cache (default: 16; on a GPU 32)',
+        group: 'KV cache',
+        scope: 'engine',
+      }),
+      minimum: 4,
+      maximum: 256,
     }),
-    minimum: 4,
-    maximum: 256,
-    default: 16,
-  }),
+  ),
   enablePrefixCaching: Type.Boolean({
     ...extra({
       description: 'computes every prompt whole, without the cached blocks of others',

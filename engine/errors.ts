@@ -19,6 +19,7 @@ export const ERRORS = {
   kv_cache_dir_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   system_limit: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   cpu_unsupported: { status: 500, type: 'server_error', code: null, exitCode: 1 },
+  device_unavailable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   endpoint_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   invalid_request: { status: 400, type: 'invalid_request_error', code: null, exitCode: 1 },

@@ -4,6 +4,7 @@ import { CACHE_SETTINGS } from './cache-settings.js';
 import { availableCpus } from './environment/available-cpus.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
 import { DTYPES } from './importer/variants.js';
+import { DEVICES } from './protocol/options.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
 import { extra } from './setting-schema.js';
 import { TOOL_CALL_PARSERS } from './tools/formats.js';
@@ -42,6 +43,15 @@ export const ENGINE_SETTINGS = {
       value: 'dtype',
     }),
     default: 'auto',
+  }),
+  device: Type.Enum([...DEVICES], {
+    ...extra({
+      description: 'what computes: the CPU, or a GPU of any maker through WebGPU',
+      group: 'Model',
+      scope: 'engine',
+      value: 'device',
+    }),
+    default: 'cpu',
   }),
   quantize: Type.Enum([...QUANTIZATIONS], {
     ...extra({

@@ -146,13 +146,13 @@ export class Models {
  * formats, its template.
  */
 function fingerprintOf(model: string, info: EngineInfo, settings: EngineSettings): string {
-  const { dtype, kvDtype, quantize, quantizeNbits, chatTemplate, allowSpecialTokens } = settings;
+  const { dtype, quantize, quantizeNbits, chatTemplate, allowSpecialTokens } = settings;
   const all = {
     version: packageVersion(),
     model,
     vocabulary: info.vocabSize,
     dtype,
-    kvDtype,
+    kvDtype: info.kvDtype,
     quantize,
     quantizeNbits,
     chatTemplate,

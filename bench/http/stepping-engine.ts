@@ -42,6 +42,8 @@ export class SteppingEngine implements Engine {
       vocabSize,
       hiddenSize: 1,
       maxModelLength: 32_768,
+      device: 'cpu',
+      kvDtype: 'f32',
       blockSize: 16,
       numBlocks: 1,
       maxNumBatchedTokens: 512,

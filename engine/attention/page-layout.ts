@@ -1,6 +1,7 @@
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
 import {
   type AttentionLayer,
+  type CacheDtype,
   ELEMENT_BYTES,
   type KvDtype,
   type PageSelector,
@@ -141,7 +142,7 @@ export function bytesPerBlock(
   layers: readonly AttentionLayer[],
   layout: PageLayout,
   blockSize: number,
-  kvDtype: KvDtype,
+  kvDtype: CacheDtype,
 ): number {
   let bytes = 0;
   for (let slot = 0; slot < layout.numSlots; slot++) {

@@ -57,16 +57,20 @@ export interface RotaryEmbedding {
 export const KV_DTYPES = ['f32', 'bf16', 'int16', 'int8'] as const;
 export type KvDtype = (typeof KV_DTYPES)[number];
 
+/** How a cache stores K and V, on whichever device; `f16` is for those with memory of their own. */
+export type CacheDtype = KvDtype | 'f16';
+
 /** Bytes of one number in a page. */
-export const ELEMENT_BYTES: Readonly<Record<KvDtype, number>> = {
+export const ELEMENT_BYTES: Readonly<Record<CacheDtype, number>> = {
   f32: 4,
+  f16: 2,
   bf16: 2,
   int16: 2,
   int8: 1,
 };
 
 /** Bytes of the scale of one token and KV head, of K or of V; 0 where pages hold floats. */
-export function scaleBytes(kvDtype: KvDtype): number {
+export function scaleBytes(kvDtype: CacheDtype): number {
   return kvDtype === 'int16' || kvDtype === 'int8' ? 4 : 0;
 }
 

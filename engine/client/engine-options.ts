@@ -1,4 +1,5 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
+import type { DeviceName } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import { tierOptions } from './tier-options.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
@@ -10,6 +11,9 @@ export interface StartSettings extends EngineSettings {
   readonly kvEventsEndpoint?: string;
 }
 
+/** Tokens of a block: what the kernels of each device compute best with. */
+const DEFAULT_BLOCK_SIZES: Readonly<Record<DeviceName, number>> = { cpu: 16, webgpu: 32 };
+
 /** Converts settings, as flags and the library have them, to the options of the engine's thread. */
 export function engineOptions(settings: StartSettings, modelDir: string): WorkerEngineOptions {
   const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
@@ -19,10 +23,11 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     modelCacheDir: cacheDir,
     maxNumSeqs: settings.maxNumSeqs,
     maxNumBatchedTokens: settings.maxNumBatchedTokens,
-    blockSize: settings.blockSize,
+    device: settings.device,
+    blockSize: settings.blockSize ?? DEFAULT_BLOCK_SIZES[settings.device],
     kvCacheBytes: settings.kvCacheMemory,
     dtype: settings.dtype,
-    kvDtype: settings.kvDtype,
+    ...(settings.kvDtype !== undefined && { kvDtype: settings.kvDtype }),
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,
     enablePrefixCaching: settings.enablePrefixCaching,

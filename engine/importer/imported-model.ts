@@ -1,22 +1,9 @@
 import type { AttentionLayer } from '../attention/paged-attention.js';
 import type { Recurrence } from '../recurrent/recurrence.js';
 
-/**
- * A decoder cut at its attention nodes, and at the nodes that keep a state. With L sites there are
- * L + 1 segments; segment i ends in the inputs of site i, and later segments start from the site's
- * output:
- *
- *     ids, positions -> [segment 0] -q,k,v-> (site 0)
- *                    -> [segment 1] -q,k,v-> (site 1)
- *                    -> ... -> [segment L] -> ranked logits
- *
- * All tokens of a step lie in one row: activations are `[1, T, width]`, float32.
- */
-export interface ImportedModel {
-  readonly segments: readonly Segment[];
-  /** All sites, in the order of the segments. */
-  readonly cuts: readonly CutSite[];
-  /** Those that are attention; a site's `layer` is its index here. */
+/** What is known of a decoder, whichever device runs it. */
+export interface ModelFacts {
+  /** Attention; a site's `layer` is its index here. */
   readonly sites: readonly AttentionSite[];
   /** Those that keep a state instead; a site's `layer` is its index here. None in most models. */
   readonly recurrent: readonly RecurrentSite[];
@@ -45,6 +32,23 @@ export interface ImportedModel {
    */
   readonly saturates: boolean;
   readonly report: ImportReport;
+}
+
+/**
+ * A decoder cut at its attention nodes, and at the nodes that keep a state, for the CPU. With L
+ * sites there are L + 1 segments; segment i ends in the inputs of site i, and later segments start
+ * from the site's output:
+ *
+ *     ids, positions -> [segment 0] -q,k,v-> (site 0)
+ *                    -> [segment 1] -q,k,v-> (site 1)
+ *                    -> ... -> [segment L] -> ranked logits
+ *
+ * All tokens of a step lie in one row: activations are `[1, T, width]`, float32.
+ */
+export interface ImportedModel extends ModelFacts {
+  readonly segments: readonly Segment[];
+  /** All sites, in the order of the segments. */
+  readonly cuts: readonly CutSite[];
 }
 
 /** One piece of the graph, ready to become an ONNX Runtime session. */

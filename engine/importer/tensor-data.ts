@@ -1,6 +1,7 @@
 import { type BigIntStats, closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { OctavoError } from '../errors.js';
+import { fromFloat16 } from './float16.js';
 import {
   type TensorProto,
   TensorProto_DataLocation,
@@ -158,16 +159,6 @@ function halves(
   // Typed values of 16 bits are stored in the field for 32-bit integers.
   const bits = bytes.length > 0 ? new Uint16Array(new Uint8Array(bytes).buffer) : tensor.int32Data;
   return Float32Array.from(bits, widen);
-}
-
-/** The value of a float16's bits. */
-export function fromFloat16(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
 function fromBfloat16(bits: number): number {

@@ -1,5 +1,5 @@
 import { OctavoError } from '../errors.js';
-import type { ImportedModel } from '../importer/imported-model.js';
+import type { ModelFacts } from '../importer/imported-model.js';
 import type { ModelConfig } from './model-config.js';
 
 /**
@@ -8,7 +8,7 @@ import type { ModelConfig } from './model-config.js';
  *
  * @throws OctavoError `model_file_corrupt`: states the graph's number and the file's
  */
-export function checkConfig(config: ModelConfig, model: ImportedModel): void {
+export function checkConfig(config: ModelConfig, model: ModelFacts): void {
   const { sites, recurrent, vocabSize, report } = model;
   const expect = (what: string, graph: number, stated: number | null): void => {
     if (stated === null || stated === graph) return;

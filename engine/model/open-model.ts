@@ -3,11 +3,10 @@ import { buildModel, graphOf } from '../architectures/build-model.js';
 import { describeModel } from '../architectures/describe-model.js';
 import { findSafetensors, readCheckpoint } from '../checkpoint/safetensors-files.js';
 import { OctavoError } from '../errors.js';
-import type { ImportOptions } from '../importer/analyze-model.js';
+import { type AnalyzedModel, analyzeModel, type ImportOptions } from '../importer/analyze-model.js';
 import { emitSegments } from '../importer/emit/segments.js';
 import { externalFiles } from '../importer/external-files.js';
 import { Graph } from '../importer/graph.js';
-import { importModel } from '../importer/import-model.js';
 import type { ImportedModel } from '../importer/imported-model.js';
 import { findModelFile, readModelProto } from '../importer/model-file.js';
 import type { WidenOptions } from '../importer/quantize/widen-model.js';
@@ -42,20 +41,28 @@ export async function checkpointOf(
 }
 
 /**
- * Reads a model and makes it servable on the CPU: an ONNX file, or else safetensors.
+ * Reads a model, an ONNX file or else safetensors, up to the point where what computes it matters.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
-export async function openModel(options: OpenOptions): Promise<ImportedModel> {
+export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
   const { modelDir, dtype = 'auto', maxLength = DEFAULT_LENGTH, quantize, widen } = options;
   const entry = options.file === undefined ? await checkpointOf(modelDir, dtype) : null;
-  if (entry === null) return importModel(options);
-  const analyzed = await buildModel(await describeModel(modelDir, entry), {
+  if (entry === null) return analyzeModel(options);
+  return buildModel(await describeModel(modelDir, entry), {
     servedLength: options.servedLength ?? maxLength,
     ...(quantize && { quantize }),
     ...(widen && { widen }),
   });
-  return emitSegments(analyzed);
+}
+
+/**
+ * Reads a model and makes it servable on the CPU.
+ *
+ * @throws OctavoError as `analyze` does
+ */
+export async function openModel(options: OpenOptions): Promise<ImportedModel> {
+  return emitSegments(await analyze(options));
 }
 
 /** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */

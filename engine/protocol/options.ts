@@ -1,12 +1,18 @@
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-policy.js';
-import type { KvDtype } from '../attention/paged-attention.js';
+import type { CacheDtype, KvDtype } from '../attention/paged-attention.js';
 import type { Dtype } from '../importer/variants.js';
+
+/** What computes a model: this machine's CPU, or a GPU through WebGPU. */
+export const DEVICES = ['cpu', 'webgpu'] as const;
+export type DeviceName = (typeof DEVICES)[number];
 
 /** Options of an engine thread. Plain data, because it crosses a thread boundary. */
 export interface EngineOptions {
   /** Directory in the layout of a Hugging Face model: an ONNX file or safetensors. */
   readonly modelDir: string;
+  /** What computes; absent for the CPU. */
+  readonly device?: DeviceName;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   /** Tokens per block. */
@@ -14,7 +20,8 @@ export interface EngineOptions {
   readonly kvCacheBytes: number;
   /** Which of the directory's ONNX files is used; default `auto`. */
   readonly dtype?: Dtype | 'auto';
-  readonly kvDtype: KvDtype;
+  /** Absent: float32 on the CPU; a GPU has one format, and takes none. */
+  readonly kvDtype?: KvDtype;
   /** Null for the model's own context length. */
   readonly maxModelLength: number | null;
   /** Number of threads of ONNX Runtime, and of the attention including the engine thread. */
@@ -85,6 +92,9 @@ export interface EngineInfo {
   readonly maxModelLength: number;
   readonly blockSize: number;
   readonly numBlocks: number;
+  readonly device: DeviceName;
+  /** How keys and values are stored. */
+  readonly kvDtype: CacheDtype;
   /**
    * Maximum number of tokens of one step: the option's value, or the limit of the model's graph if
    * that is lower.

@@ -1,6 +1,6 @@
 import { type CacheGroup, maxHeldBlocks } from '../../kvcache/cache-group.js';
 import { bytesPerBlock, type PageLayout, planPages } from '../attention/page-layout.js';
-import type { AttentionLayer, KvDtype } from '../attention/paged-attention.js';
+import type { AttentionLayer, CacheDtype } from '../attention/paged-attention.js';
 import { OctavoError } from '../errors.js';
 import { placeStates, type RecurrentLayer, type StateLayout } from './state-layout.js';
 
@@ -8,7 +8,7 @@ import { placeStates, type RecurrentLayer, type StateLayout } from './state-layo
 export interface CacheSizes {
   /** Tokens per block. */
   readonly blockSize: number;
-  readonly kvDtype: KvDtype;
+  readonly kvDtype: CacheDtype;
   /** Maximum length of a sequence. */
   readonly maxModelLength: number;
   /** Maximum number of tokens of a step. */

@@ -4,25 +4,25 @@ import { CacheEventLog } from '../../kvcache/cache-events.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
-import { createKernelAttention } from '../attention/kernel-attention.js';
 import { EngineCore } from '../core/engine-core.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
-import type { ImportedModel } from '../importer/imported-model.js';
+import type { ModelFacts } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
 import { checkConfig } from '../model/check-config.js';
 import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';
-import { contentFiles, openModel } from '../model/open-model.js';
+import { contentFiles } from '../model/open-model.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
-import { createRecurrentLayers } from '../recurrent/create-recurrent.js';
 import { recurrentLayer } from '../recurrent/recurrence.js';
-import { SegmentRunner } from '../runner/segment-runner.js';
 import { createTiers } from '../tiers/create-tiers.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { createScheduler, openTrace } from '../trace/step-trace.js';
+import type { Backend } from './backend.js';
+import { cpuBackend } from './cpu-backend.js';
+import { deviceBackend } from './device-backend.js';
 import { assertWithinMemory } from './memory-limit.js';
 import { warmUp } from './warm-up.js';
 
@@ -82,40 +82,15 @@ async function build(
   const { now = () => performance.now(), random = Math.random } = surroundings;
   const { onConversion = () => undefined, onWarning = () => undefined } = surroundings;
   const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
-  const { modelCacheDir } = options;
-  const model = await openModel({
-    modelDir: options.modelDir,
-    ...(modelCacheDir !== undefined && {
-      widen: { cacheDir: modelCacheDir, onProgress: onConversion },
-    }),
-    ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
-    dtype: options.dtype ?? 'auto',
-    maxLength: config.maxPositionEmbeddings,
-    servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
-  });
+  const request = { options, config, onConversion };
+  const { device = 'cpu' } = options;
+  const backend = await (device === 'cpu' ? cpuBackend(request) : deviceBackend(request));
+  const { model } = backend;
   checkConfig(config, model);
-  const { plan, info } = sizeEngine(options, model, config);
+  const { plan, info } = sizeEngine(options, backend, config);
   const { weightBytes } = model.report;
   const hostMemoryBytes = options.tiers?.hostMemoryBytes ?? 0;
-  assertWithinMemory({ kvCacheBytes: options.kvCacheBytes, hostMemoryBytes, weightBytes });
-  const sizes = { numBlocks: info.numBlocks, blockSize: options.blockSize };
-  const attention =
-    model.sites.length > 0
-      ? createKernelAttention({
-          layers: model.sites,
-          layout: plan.pages,
-          ...sizes,
-          kvDtype: options.kvDtype,
-          threads: options.threads,
-        })
-      : null;
-  const recurrent = createRecurrentLayers(
-    model.recurrent.map(({ recurrence }) => recurrence),
-    plan,
-    attention?.pages ?? null,
-    sizes,
-  );
-  const pages = recurrent?.store ?? attention?.pages;
+  assertWithinMemory({ kvCacheBytes: backend.hostCacheBytes, hostMemoryBytes, weightBytes });
   const history = new BlockHistory({
     numBlocks: info.numBlocks,
     sampleRate: options.kvMetricsSampleRate,
@@ -123,11 +98,11 @@ async function build(
     random,
   });
   let tiers: TieredCache | null = null;
-  const runner = await SegmentRunner.create(model, attention, {
-    threads: options.threads,
+  const { runner, pages } = await backend.start({
+    plan,
+    numBlocks: info.numBlocks,
     now,
     loadBlocks: (loads) => tiers?.load(loads),
-    ...(recurrent && { recurrent }),
   });
   await warmUp(runner, {
     tokens: info.maxNumBatchedTokens,
@@ -136,7 +111,7 @@ async function build(
     blockSize: options.blockSize,
     numGroups: plan.groups.length,
   });
-  const modelFingerprint = fingerprint(await content, model, options);
+  const modelFingerprint = fingerprint(await content, backend, options);
   if (options.tiers && pages) {
     const { isRestart = false } = options;
     const about = { layout: plan, modelFingerprint, isRestart, log: onWarning };
@@ -188,7 +163,7 @@ async function build(
  */
 function sizeEngine(
   options: EngineOptions,
-  model: ImportedModel,
+  { model, kvDtype }: Backend,
   { file, maxPositionEmbeddings: modelLength, hiddenSize: configured }: ModelConfig,
 ): { readonly plan: CachePlan; readonly info: EngineInfo } {
   const hiddenSize = model.hiddenSize ?? configured;
@@ -205,13 +180,15 @@ function sizeEngine(
       `--max-model-len ${maxModelLength}: the model was made for at most ${modelLength} tokens`,
     );
   }
-  const sizes = { ...options, maxModelLength };
+  const sizes = { ...options, kvDtype, maxModelLength };
   const states = model.recurrent.map(({ recurrence }) => recurrentLayer(recurrence));
   const plan = planCache(model.sites, sizes, states);
   const info = {
     vocabSize: model.vocabSize,
     hiddenSize,
     maxModelLength,
+    device: options.device ?? ('cpu' as const),
+    kvDtype,
     blockSize: options.blockSize,
     numBlocks: numBlocksIn(plan, options.kvCacheBytes, sizes),
     maxNumBatchedTokens: Math.min(
@@ -224,7 +201,7 @@ function sizeEngine(
 }
 
 /** What a sequence takes besides keys and values. */
-function describeStates({ states, bytesPerBlock }: CachePlan, model: ImportedModel): string[] {
+function describeStates({ states, bytesPerBlock }: CachePlan, model: ModelFacts): string[] {
   const { groups, bytesPerCheckpoint } = states;
   if (model.recurrent.length === 0) return [];
   return [
@@ -239,9 +216,12 @@ function describeStates({ states, bytesPerBlock }: CachePlan, model: ImportedMod
  *
  * @param content the hash of the model's files, before any rewriting
  */
-function fingerprint(content: string, model: ImportedModel, options: EngineOptions): string {
+function fingerprint(
+  content: string,
+  { model, kvDtype }: Backend,
+  { quantize, blockSize }: EngineOptions,
+): string {
   const { rewrites, weights } = model.report;
-  const { quantize, kvDtype, blockSize } = options;
   const kinds = [quantize?.kind ?? 'none', quantize?.nbits ?? false, model.saturates];
   const identity = [content, weights, rewrites, model.switchLengths, kinds, kvDtype, blockSize];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64');

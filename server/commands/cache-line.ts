@@ -2,13 +2,16 @@ import type { AvailableMemory } from '../../engine/environment/available-memory.
 import type { EngineInfo } from '../../engine/protocol/options.js';
 import type { Settings } from '../config/settings.js';
 
+type CacheFacts = Pick<EngineInfo, 'numBlocks' | 'blockSize' | 'kvDtype' | 'device'>;
+
 /** What the log says of the KV cache at start, beside the memory by which its default is chosen. */
 export function cacheLine(
-  { kvCacheMemory, kvDtype }: Pick<Settings, 'kvCacheMemory' | 'kvDtype'>,
-  { numBlocks, blockSize }: Pick<EngineInfo, 'numBlocks' | 'blockSize'>,
+  { kvCacheMemory }: Pick<Settings, 'kvCacheMemory'>,
+  { numBlocks, blockSize, kvDtype, device }: CacheFacts,
   memory: AvailableMemory,
 ): string {
   const cache = `KV cache: ${mib(kvCacheMemory)}, ${numBlocks} blocks of ${blockSize} tokens, ${kvDtype}`;
+  if (device !== 'cpu') return `${cache}, on the GPU (${device})`;
   const whose = memory.isLimited ? "the cgroup's limit" : "the machine's memory";
   return `${cache}; ${whose} is ${mib(memory.bytes)}`;
 }

@@ -94,8 +94,8 @@ export class DashboardFeed {
   #server(): ServerEvent {
     const { service, clock } = this.#sources;
     const { engine, settings } = service;
-    const { numBlocks, blockSize } = engine.info;
-    const { maxNumSeqs, kvDtype, evictionPolicy, schedulingPolicy } = settings;
+    const { numBlocks, blockSize, kvDtype } = engine.info;
+    const { maxNumSeqs, evictionPolicy, schedulingPolicy } = settings;
     return {
       model: service.name,
       version: packageVersion(),

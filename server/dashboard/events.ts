@@ -1,4 +1,5 @@
 import type { Engine } from '../../engine/client/engine-port.js';
+import type { EngineInfo } from '../../engine/protocol/options.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 import type { Settings } from '../config/settings.js';
 import type { EndedRequest } from './history.js';
@@ -34,7 +35,7 @@ export interface ServerEvent {
   readonly numBlocks: number;
   readonly blockSize: number;
   readonly maxNumSeqs: number;
-  readonly kvDtype: Settings['kvDtype'];
+  readonly kvDtype: EngineInfo['kvDtype'];
   readonly evictionPolicy: Settings['evictionPolicy'];
   readonly schedulingPolicy: Settings['schedulingPolicy'];
   /** The server's clock now, milliseconds. */

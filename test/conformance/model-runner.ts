@@ -25,9 +25,8 @@ interface Piece {
   readonly numProposed?: number;
 }
 
-const LENGTH = 14;
-/** Any tokens that a small vocabulary has. */
-const text = (salt: number): number[] => range(0, LENGTH).map((i) => 3 + ((i * 7 + salt * 5) % 40));
+/** Loading a model on a device compiles its kernels, which are then kept. */
+const TIMEOUT_MS = 300_000;
 const NO_SUMS = { rows: [], temperatures: [], coverMasses: [], cutoffRatios: [] };
 
 /**
@@ -42,20 +41,27 @@ export function describeModelRunner(
   create: () => Promise<RunnerFixture>,
   tolerance: number,
 ): void {
-  describe(`${name}, as any model runner`, () => {
+  describe(`${name}, as any model runner`, { timeout: TIMEOUT_MS }, () => {
     let fixture: RunnerFixture;
+    /** Tokens of a text: more than two blocks of 4, and more than one of any other size. */
+    let length = 14;
     let nextBlock = 0;
     beforeAll(async () => {
       fixture = await create();
-    });
+      length = Math.max(length, fixture.blockSize + 10);
+    }, TIMEOUT_MS);
     afterAll(() => fixture.runner.dispose());
+
+    /** Any tokens that a small vocabulary has. */
+    const text = (salt: number): number[] =>
+      range(0, length).map((i) => 3 + ((i * 7 + salt * 5) % 40));
 
     /** Blocks of its own for a sequence, in each group. */
     function newTables(): BlockId[][] {
       const { numGroups, blockSize, numBlocks } = fixture;
-      const length = Math.ceil((LENGTH + 4) / blockSize);
+      const blocks = Math.ceil((length + 4) / blockSize);
       return range(0, numGroups).map(() =>
-        range(0, length).map(() => (nextBlock++ % numBlocks) as BlockId),
+        range(0, blocks).map(() => (nextBlock++ % numBlocks) as BlockId),
       );
     }
 
@@ -127,15 +133,15 @@ export function describeModelRunner(
       const other = newTables();
       const rows: Float32Array[] = [];
       let numComputed = 0;
-      for (const length of [5, 1, 6, 2]) {
-        const tokens = text(1).slice(numComputed, numComputed + length);
+      for (const count of [5, 1, length - 8, 2]) {
+        const tokens = text(1).slice(numComputed, numComputed + count);
         const beside = {
           tables: other,
-          tokens: text(2).slice(numComputed, numComputed + length),
+          tokens: text(2).slice(numComputed, numComputed + count),
           numComputed,
         };
-        rows.push(...(await step([beside, { tables, tokens, numComputed }])).slice(length));
-        numComputed += length;
+        rows.push(...(await step([beside, { tables, tokens, numComputed }])).slice(count));
+        numComputed += count;
       }
       expectSame(rows, expected);
     });
@@ -149,7 +155,7 @@ export function describeModelRunner(
       for (const [g, table] of sharing.entries()) table[0] = first[g][0];
       const own = { tables: sharing, tokens: tokens.slice(blockSize), numComputed: blockSize };
       const together = await step([{ tables: first, tokens: text(1) }, own]);
-      expectSame(together.slice(LENGTH), expected);
+      expectSame(together.slice(length), expected);
       expectSame(await step([own]), expected);
     });
 
@@ -192,12 +198,12 @@ export function describeModelRunner(
     it('answers what is asked of the rows, in columns that agree with each other', async () => {
       const { vocabSize } = fixture;
       const plan = planOf([{ tables: newTables(), tokens: text(1) }]);
-      const asked = [2, 7, LENGTH - 1];
+      const asked = [2, 7, length - 1];
       const query = queryOf(asked, {
         topK: 5,
         targetIds: [4, 9, 11],
         softmaxSums: { rows: [1], temperatures: [1], coverMasses: [0], cutoffRatios: [0] },
-        hiddenRows: [7, LENGTH - 1],
+        hiddenRows: [7, length - 1],
       });
       const answer = await fixture.runner.execute(plan, query);
       const rows = rowsOf(answer);
@@ -230,10 +236,14 @@ export function describeModelRunner(
       expect(Math.min(segments, attention)).toBeGreaterThanOrEqual(0);
     });
 
-    it('may be disposed of twice', async () => {
-      const { runner } = await create();
-      await runner.dispose();
-      await expect(runner.dispose()).resolves.toBeUndefined();
-    });
+    it(
+      'may be disposed of twice',
+      async () => {
+        const { runner } = await create();
+        await runner.dispose();
+        await expect(runner.dispose()).resolves.toBeUndefined();
+      },
+      TIMEOUT_MS,
+    );
   });
 }

@@ -33,7 +33,6 @@ export function loadTiny(
     maxNumBatchedTokens: 512,
     blockSize: 16,
     kvCacheBytes: 64 * 2 ** 20,
-    kvDtype: 'f32',
     maxModelLength: null,
     threads: 2,
     enablePrefixCaching: true,

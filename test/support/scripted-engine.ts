@@ -100,6 +100,8 @@ export class ScriptedEngine implements Engine {
       vocabSize: 400,
       hiddenSize: 8,
       maxModelLength: 256,
+      device: 'cpu',
+      kvDtype: 'f32',
       blockSize: 16,
       numBlocks: 64,
       maxNumBatchedTokens: 512,

@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { fromFloat16 } from '../../engine/importer/float16.js';
 import { EXACT_SUMS } from '../../engine/importer/quantize/exact-weight-bits.js';
-import { fromFloat16 } from '../../engine/importer/tensor-data.js';
 
 const ints = (values: readonly number[]): Tensor =>
   new Tensor('int64', BigInt64Array.from(values.map(BigInt)), [1, values.length]);

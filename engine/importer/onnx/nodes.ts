@@ -47,6 +47,12 @@ export function makeNode(
   });
 }
 
+export function setFloatAttribute(node: NodeProto, name: string, value: number): void {
+  node.attribute.push(
+    create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value }),
+  );
+}
+
 function intAttributeProto(name: string, value: number): AttributeProto {
   return create(AttributeProtoSchema, {
     name,

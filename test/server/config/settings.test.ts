@@ -14,9 +14,8 @@ test('defaults', () => {
     port: 8000,
     maxNumSeqs: 64,
     maxNumBatchedTokens: 512,
-    blockSize: 16,
+    device: 'cpu',
     kvCacheMemory: defaultKvCacheBytes(),
-    kvDtype: 'f32',
     enablePrefixCaching: true,
     apiKey: [],
     logLevel: 'info',
@@ -24,6 +23,8 @@ test('defaults', () => {
   });
   expect(settings.model).toBeUndefined();
   expect(settings.maxModelLen).toBeUndefined();
+  // By the device.
+  expect([settings.blockSize, settings.kvDtype]).toEqual([undefined, undefined]);
 });
 
 test('flags win over variables, variables over defaults', () => {

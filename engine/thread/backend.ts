@@ -1,0 +1,45 @@
+import type { BlockLoad } from '../../kvcache/tier-contents.js';
+import type { BlockStore } from '../attention/block-store.js';
+import type { CacheDtype } from '../attention/paged-attention.js';
+import type { ModelRunner } from '../core/model-runner.js';
+import type { ModelFacts } from '../importer/imported-model.js';
+import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import type { ModelConfig } from '../model/model-config.js';
+import type { EngineOptions } from '../protocol/options.js';
+import type { CachePlan } from '../recurrent/cache-plan.js';
+
+/** What a backend is made for. */
+export interface BackendRequest {
+  readonly options: EngineOptions;
+  readonly config: ModelConfig;
+  /** Called while weights are rewritten for the model cache. */
+  readonly onConversion: ConversionProgress;
+}
+
+/** What a started backend needs besides its model. */
+export interface BackendStart {
+  readonly plan: CachePlan;
+  readonly numBlocks: number;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
+  /** Writes a plan's loads into the pages. */
+  readonly loadBlocks: (loads: readonly BlockLoad[]) => void;
+}
+
+/** A model prepared for what computes it: the CPU, or a device. */
+export interface Backend {
+  readonly model: ModelFacts;
+  /** How keys and values are stored. */
+  readonly kvDtype: CacheDtype;
+  /** Bytes that the cache takes of the host's memory. */
+  readonly hostCacheBytes: number;
+  /** Allocates the cache and loads the model. Call it once. */
+  start(start: BackendStart): Promise<StartedBackend>;
+}
+
+export interface StartedBackend {
+  /** Owns the cache. */
+  readonly runner: ModelRunner;
+  /** The pages, where they are in the host's memory, so that tiers can copy them; else null. */
+  readonly pages: BlockStore | null;
+}

@@ -1,0 +1,41 @@
+import { createKernelAttention } from '../attention/kernel-attention.js';
+import { openModel } from '../model/open-model.js';
+import { createRecurrentLayers } from '../recurrent/create-recurrent.js';
+import { SegmentRunner } from '../runner/segment-runner.js';
+import type { Backend, BackendRequest } from './backend.js';
+import { importOptions } from './import-options.js';
+
+/**
+ * Segments in ONNX Runtime on the CPU; attention over pages, and layers with a state, in the host's
+ * memory.
+ */
+export async function cpuBackend(request: BackendRequest): Promise<Backend> {
+  const { blockSize, kvCacheBytes, kvDtype = 'f32', threads } = request.options;
+  const model = await openModel(importOptions(request));
+  return {
+    model,
+    kvDtype,
+    hostCacheBytes: kvCacheBytes,
+    start: async ({ plan, numBlocks, now, loadBlocks }) => {
+      const sizes = { numBlocks, blockSize };
+      const layout = plan.pages;
+      const attention =
+        model.sites.length > 0
+          ? createKernelAttention({ layers: model.sites, layout, ...sizes, kvDtype, threads })
+          : null;
+      const recurrent = createRecurrentLayers(
+        model.recurrent.map(({ recurrence }) => recurrence),
+        plan,
+        attention?.pages ?? null,
+        sizes,
+      );
+      const runner = await SegmentRunner.create(model, attention, {
+        threads,
+        now,
+        loadBlocks,
+        ...(recurrent && { recurrent }),
+      });
+      return { runner, pages: recurrent?.store ?? attention?.pages ?? null };
+    },
+  };
+}

@@ -1,0 +1,17 @@
+import type { OpenOptions } from '../model/open-model.js';
+import type { BackendRequest } from './backend.js';
+
+/** How an engine's model is imported, whatever computes it. */
+export function importOptions({ options, config, onConversion }: BackendRequest): OpenOptions {
+  const { modelCacheDir } = options;
+  return {
+    modelDir: options.modelDir,
+    ...(modelCacheDir !== undefined && {
+      widen: { cacheDir: modelCacheDir, onProgress: onConversion },
+    }),
+    ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
+    dtype: options.dtype ?? 'auto',
+    maxLength: config.maxPositionEmbeddings,
+    servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
+  };
+}
