@@ -43,6 +43,8 @@ export interface KvCacheConfig {
   readonly onEvict?: BlockListener;
   /** Told of each block in which a sequence finds its content; the next step may compute it. */
   readonly onHit?: BlockListener;
+  /** Told of each block that lookups find from now on; the next step may compute it. */
+  readonly onStore?: BlockListener;
 }
 
 /**
@@ -70,6 +72,7 @@ export class KvCacheManager {
   readonly events: CacheEventLog | null;
   readonly #hasStates: boolean;
   readonly #onHit: BlockListener | null;
+  readonly #onStore: BlockListener | null;
 
   constructor(config: KvCacheConfig) {
     const { numBlocks, blockSize, history, eviction = 'lru' } = config;
@@ -78,6 +81,7 @@ export class KvCacheManager {
     this.#hasStates = this.groups.some(({ kind }) => kind === 'recurrent');
     this.history = history;
     this.#onHit = config.onHit ?? null;
+    this.#onStore = config.onStore ?? null;
     this.enablePrefixCaching = config.enablePrefixCaching;
     this.events = config.events ?? null;
     this.pool = new BlockPool({
@@ -227,7 +231,9 @@ export class KvCacheManager {
         const block = table[index];
         // One that was found in the pool beside one that is loaded has its hash already.
         if (block === NO_BLOCK || this.pool.hashOf(block) !== null) continue;
-        if (this.pool.cache(block, hash)) this.events?.stored(group, index, sequence, tokens);
+        if (!this.pool.cache(block, hash)) continue;
+        this.events?.stored(group, index, sequence, tokens);
+        this.#onStore?.(block, hash);
       }
     }
   }

@@ -5,11 +5,13 @@ import type { SequenceProgress } from '../../scheduler/sequence.js';
 /** Places of contents that have left the pages of the KV cache. */
 export type TierName = 'memory' | 'disk' | 'redis';
 
-/** Figures of a tier since the start; the receiver owns them. */
-export interface TierStats {
+/** What a tier says of itself, since the start. */
+export interface TierState {
   readonly name: TierName;
   /** False while it is given up because of failures: it then has nothing and keeps nothing. */
   readonly isUp: boolean;
+  /** False while nothing is written to it because of failures; it may still be read. */
+  readonly isWritable: boolean;
   /** Contents that it holds, as far as it knows. */
   readonly blocks: number;
   /** Bytes that it holds, and that it may hold. */
@@ -22,6 +24,18 @@ export interface TierStats {
   readonly failed: number;
   /** Contents that it was to keep and has not. */
   readonly dropped: number;
+}
+
+/** Figures of a tier since the start; the receiver owns them. */
+export interface TierStats extends TierState {
+  /** Contents that sequences have asked it for, and those of them that it had. */
+  readonly asked: number;
+  readonly found: number;
+  /** Loads from it, and the milliseconds that they have taken, waiting included. */
+  readonly loads: number;
+  readonly loadMs: number;
+  /** Contents that wait to be written to it. */
+  readonly queued: number;
 }
 
 /** The latest figures of an engine; sent with every step. */

@@ -212,6 +212,9 @@ export class EngineLoop {
       check = setTimeout(() => {
         try {
           this.#core.checkIntegrity();
+          // Tiers have written, by now, what was behind the last step.
+          this.#hasNews ||= this.#core.stats.tiers !== undefined;
+          this.#tellNews();
         } catch (error) {
           reject(error);
         }

@@ -1,5 +1,5 @@
 import type { BlockHash, Branded } from '../../kvcache/ids.js';
-import type { TierStats } from '../protocol/reports.js';
+import type { TierState } from '../protocol/reports.js';
 
 /** A content in one group of layers, as a tier names it. */
 export type BlockKey = Branded<string, 'BlockKey'>;
@@ -11,6 +11,21 @@ export function blockKey(group: number, hash: BlockHash): BlockKey {
 /** Near tiers answer at once, far ones later. */
 export type Soon<T> = T | Promise<T>;
 
+/** What has happened to a content: a sequence has asked for it, or has generated it. */
+export type Mark = 'asked' | 'generated';
+
+/**
+ * What servers that share a tier tell each other about contents. A mark lasts for a while, and may
+ * be taken for another content's, so it only ever says what is worth keeping. Failures are answers
+ * without marks: nothing rejects.
+ */
+export interface SharedMarks {
+  /** Gives contents a mark. @returns which had it before, by any server */
+  mark(mark: Mark, keys: readonly BlockKey[]): Promise<readonly boolean[]>;
+  /** @returns which have a mark */
+  marked(mark: Mark, keys: readonly BlockKey[]): Promise<readonly boolean[]>;
+}
+
 /**
  * A place for contents that have left the pages of the KV cache. All contents have the same size,
  * `bytesPerBlock`. A tier may lose a content at any time, and never gives another one for it: what
@@ -20,7 +35,9 @@ export type Soon<T> = T | Promise<T>;
  * Implementations: host memory, files, Redis; `test/conformance/block-tier.ts` holds them to this.
  */
 export interface BlockTier {
-  readonly stats: TierStats;
+  readonly stats: TierState;
+  /** Only where several servers share the tier. */
+  readonly marks?: SharedMarks;
   /** Whether it has the contents, one answer a key; true is no promise that `load` succeeds. */
   has(keys: readonly BlockKey[]): Soon<readonly boolean[]>;
   /**

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, rename, rm, unlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TierIndex } from '../../kvcache/tier-index.js';
-import type { TierStats } from '../protocol/reports.js';
+import type { TierState } from '../protocol/reports.js';
 import type { BlockKey, BlockTier } from './block-tier.js';
 import { Breaker } from './breaker.js';
 import { type FoundFile, scanDirectory } from './disk-scan.js';
@@ -76,11 +76,12 @@ export class DiskTier implements BlockTier {
     return tier;
   }
 
-  get stats(): TierStats {
+  get stats(): TierState {
     const blocks = this.#index.size - this.#writing.size;
     return {
       name: 'disk',
       isUp: !this.#breaker.isOpen,
+      isWritable: !this.#breaker.isOpen,
       blocks,
       bytes: this.#index.size * this.#fileBytes,
       capacityBytes: this.#index.capacity * this.#fileBytes,

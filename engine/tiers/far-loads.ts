@@ -3,6 +3,7 @@ import type { Wanted } from '../../scheduler/prefix-tiers.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
 import { LoadTimes } from './load-times.js';
 import type { MemoryTier } from './memory-tier.js';
+import type { TierUse } from './tier-use.js';
 
 export interface FarLoadsOptions {
   readonly memory: MemoryTier;
@@ -11,8 +12,9 @@ export interface FarLoadsOptions {
   readonly bytesPerBlock: number;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
-  /** Called for each content that a tier turned out not to have. */
-  readonly onMiss: (key: BlockKey, tier: BlockTier) => void;
+  readonly use: TierUse;
+  /** Called for each content that a tier was asked for. */
+  readonly onAnswer: (key: BlockKey, tier: BlockTier, isThere: boolean) => void;
 }
 
 /** Brings contents from far tiers to memory, where that is quicker than computing them. */
@@ -64,7 +66,7 @@ export class FarLoads {
 
   /** The nearest tier that has each of the contents. */
   async #homesOf(keys: readonly BlockKey[]): Promise<Map<BlockKey, BlockTier>> {
-    const { tiers, onMiss } = this.#options;
+    const { tiers, use, onAnswer } = this.#options;
     const homes = new Map<BlockKey, BlockTier>();
     let unknown = keys;
     for (const tier of tiers) {
@@ -72,8 +74,9 @@ export class FarLoads {
       const answers = await tier.has(unknown);
       for (const [i, key] of unknown.entries()) {
         if (answers[i]) homes.set(key, tier);
-        else onMiss(key, tier);
+        onAnswer(key, tier, answers[i]);
       }
+      use.asked(tier, unknown.length, answers.filter(Boolean).length);
       unknown = unknown.filter((_, i) => !answers[i]);
     }
     return homes;
@@ -81,7 +84,7 @@ export class FarLoads {
 
   /** Loads contents; those that are on their way already are waited for. */
   async #load(tier: BlockTier, keys: readonly BlockKey[]): Promise<void> {
-    const { memory, now, bytesPerBlock } = this.#options;
+    const { memory, now, bytesPerBlock, use } = this.#options;
     const expected: { key: BlockKey; place: Uint8Array }[] = [];
     for (const key of keys) {
       const place = memory.expect(key);
@@ -104,6 +107,8 @@ export class FarLoads {
     }
     await Promise.all(keys.map(async (key) => this.#loads.get(key)));
     const bytes = expected.length * bytesPerBlock;
-    this.times.loaded({ tier: tier.stats.name, bytes }, now() - start);
+    const ms = now() - start;
+    this.times.loaded({ tier: tier.stats.name, bytes }, ms);
+    if (bytes > 0) use.loaded(tier, ms);
   }
 }

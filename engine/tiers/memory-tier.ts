@@ -1,6 +1,6 @@
 import { TierIndex } from '../../kvcache/tier-index.js';
 import { OctavoError } from '../errors.js';
-import type { TierStats } from '../protocol/reports.js';
+import type { TierState } from '../protocol/reports.js';
 import type { BlockKey, BlockTier } from './block-tier.js';
 
 /** Memory is taken from the system in pieces of this size, when they are first needed. */
@@ -43,12 +43,13 @@ export class MemoryTier implements BlockTier {
     this.#index = new TierIndex(capacity);
   }
 
-  get stats(): TierStats {
+  get stats(): TierState {
     const bytes = this.#bytesPerBlock;
     const blocks = this.#index.size - this.#arriving.size;
     return {
       name: 'memory',
       isUp: true,
+      isWritable: true,
       blocks,
       bytes: blocks * bytes,
       capacityBytes: this.#index.capacity * bytes,

@@ -1,8 +1,9 @@
-import type { TierStats } from '../protocol/reports.js';
+import type { TierState } from '../protocol/reports.js';
 import type { BlockKey, BlockTier } from './block-tier.js';
 import { Breaker } from './breaker.js';
 import { fileName } from './file-name.js';
 import type { RedisClient } from './redis-connection.js';
+import { RedisMarks } from './redis-marks.js';
 import { HEAD_BYTES, isWhole, recordHead } from './tier-record.js';
 
 export interface RedisTierOptions {
@@ -45,6 +46,9 @@ export class RedisTier implements BlockTier {
   readonly #reads: Breaker;
   readonly #writes: Breaker;
   readonly #pending = new Set<Promise<unknown>>();
+  /** Why there is no connection, as far as that is known. */
+  #disconnection: string | null = null;
+  readonly marks: RedisMarks;
   /** As of the last time that it was asked. */
   #blocks = 0;
   readonly #counts = { loaded: 0, stored: 0, failed: 0, dropped: 0 };
@@ -57,12 +61,22 @@ export class RedisTier implements BlockTier {
     const common = { failures: 3, coolMs: 5000, now: options.now, log: options.log };
     this.#reads = new Breaker({ ...common, name: '--kv-tier: reading from Redis' });
     this.#writes = new Breaker({ ...common, name: '--kv-tier: writing to Redis' });
+    const { redis, wallClock } = options;
+    redis.on('error', (error: Error) => {
+      this.#disconnection = error.message;
+    });
+    redis.on('ready', () => {
+      this.#disconnection = null;
+    });
+    const breaker = new Breaker({ ...common, name: '--kv-tier: marking in Redis' });
+    this.marks = new RedisMarks({ redis, root: this.#root, wallClock, breaker });
   }
 
-  get stats(): TierStats {
+  get stats(): TierState {
     return {
       name: 'redis',
       isUp: !this.#reads.isOpen,
+      isWritable: !this.#reads.isOpen && !this.#writes.isOpen,
       blocks: this.#blocks,
       bytes: this.#blocks * this.#recordBytes,
       capacityBytes: this.#capacity * this.#recordBytes,
@@ -114,6 +128,7 @@ export class RedisTier implements BlockTier {
         await Promise.all(piece.map((member) => redis.unlink(this.#root + member)));
         await redis.zrem(this.#indexKey, ...piece);
       }
+      await this.marks.clear();
       this.#blocks = 0;
       return true;
     } catch (error) {
@@ -131,16 +146,22 @@ export class RedisTier implements BlockTier {
   async #store(keys: readonly BlockKey[], from: readonly Uint8Array[]): Promise<boolean[]> {
     const { redis, namespace, ttlSeconds } = this.#options;
     const contents = new Map(keys.map((key, i) => [key, from[i]]));
-    const answers = await this.#guarded(this.#writes, keys, (key) => {
+    // Another server may have written it: asking costs a thousandth of sending.
+    const isThere = await this.has(keys);
+    const there = keys.filter((_, i) => isThere[i]);
+    const missing = keys.filter((_, i) => !isThere[i]);
+    const answers = await this.#guarded(this.#writes, missing, (key) => {
       const content = contents.get(key) as Uint8Array;
       const record = Buffer.concat([recordHead(namespace, key, content), content]);
       return redis.set(this.#keyOf(key), record, 'EX', ttlSeconds);
     });
-    const written = keys.filter((_, i) => answers[i] === 'OK');
+    const written = missing.filter((_, i) => answers[i] === 'OK');
     this.#counts.stored += written.length;
-    this.#counts.dropped += keys.length - written.length;
+    this.#counts.dropped += missing.length - written.length;
     if (written.length > 0) await this.#bound(written).catch(() => undefined);
-    return answers.map((answer) => answer === 'OK');
+    await this.#touch(there).catch(() => undefined);
+    const kept = new Set([...there, ...written]);
+    return keys.map((key) => kept.has(key));
   }
 
   /** Notes what was written, and removes what is too much. */
@@ -190,8 +211,10 @@ export class RedisTier implements BlockTier {
     if (!breaker.allows()) return keys.map(() => null);
     const results = await Promise.allSettled(keys.map(command));
     const failure = results.find((result) => result.status === 'rejected');
-    if (failure) breaker.failed((failure.reason as Error).message);
-    else breaker.succeeded();
+    if (failure) {
+      // What fails says that there is no connection, but not why.
+      breaker.failed(this.#disconnection ?? (failure.reason as Error).message);
+    } else breaker.succeeded();
     return results.map((result) => (result.status === 'fulfilled' ? result.value : null));
   }
 

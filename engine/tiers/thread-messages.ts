@@ -1,7 +1,7 @@
 import type { ErrorRecord } from '../errors.js';
 import type { RedisTierSettings } from '../protocol/options.js';
-import type { TierStats } from '../protocol/reports.js';
-import type { BlockKey } from './block-tier.js';
+import type { TierState } from '../protocol/reports.js';
+import type { BlockKey, Mark } from './block-tier.js';
 
 interface FarTierFormat {
   readonly bytesPerBlock: number;
@@ -27,6 +27,12 @@ export type FarTierOptions =
 export type TierCommand =
   | { readonly call: 'has'; readonly id: number; readonly keys: readonly BlockKey[] }
   | {
+      readonly call: 'mark' | 'marked';
+      readonly id: number;
+      readonly mark: Mark;
+      readonly keys: readonly BlockKey[];
+    }
+  | {
       readonly call: 'load' | 'store';
       readonly id: number;
       readonly keys: readonly BlockKey[];
@@ -35,7 +41,7 @@ export type TierCommand =
   | { readonly call: 'clear' | 'close'; readonly id: number };
 
 export type TierReply =
-  | { readonly type: 'ready'; readonly stats: TierStats }
+  | { readonly type: 'ready'; readonly stats: TierState; readonly hasMarks: boolean }
   /** Why the tier cannot be opened; the thread ends. */
   | { readonly type: 'failed'; readonly error: ErrorRecord }
   | {
@@ -43,6 +49,6 @@ export type TierReply =
       readonly id: number;
       /** One for each key; for `clear`, whether it has been done; empty for `close`. */
       readonly answers: readonly boolean[];
-      readonly stats: TierStats;
+      readonly stats: TierState;
     }
   | { readonly type: 'log'; readonly line: string };

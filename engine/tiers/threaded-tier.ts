@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { fromErrorRecord, OctavoError } from '../errors.js';
-import type { TierStats } from '../protocol/reports.js';
-import type { BlockKey, BlockTier } from './block-tier.js';
+import type { TierState } from '../protocol/reports.js';
+import type { BlockKey, BlockTier, SharedMarks } from './block-tier.js';
 import type { FarTierOptions, TierCommand, TierReply } from './thread-messages.js';
 
 /** What a call is without its number. */
@@ -21,13 +21,24 @@ export class ThreadedTier implements BlockTier {
   readonly #log: (line: string) => void;
   readonly #waiting = new Map<number, Waiting>();
   #calls = 0;
-  #stats: TierStats;
+  #stats: TierState;
+  readonly marks?: SharedMarks;
   #hasEnded = false;
   #isClosing = false;
 
-  private constructor(worker: Worker, stats: TierStats, log: (line: string) => void) {
+  private constructor(
+    worker: Worker,
+    { stats, hasMarks }: Extract<TierReply, { type: 'ready' }>,
+    log: (line: string) => void,
+  ) {
     this.#worker = worker;
     this.#stats = stats;
+    if (hasMarks) {
+      this.marks = {
+        mark: (mark, keys) => this.#call({ call: 'mark', mark, keys }, keys.length),
+        marked: (mark, keys) => this.#call({ call: 'marked', mark, keys }, keys.length),
+      };
+    }
     this.#log = log;
     worker.on('message', (reply: TierReply) => this.#receive(reply));
     worker.on('error', (error) => this.#end(error.message));
@@ -57,11 +68,11 @@ export class ThreadedTier implements BlockTier {
       throw fromErrorRecord(first.error);
     }
     if (first.type !== 'ready') throw new OctavoError('internal', 'a tier began with an answer');
-    return new ThreadedTier(worker, first.stats, log);
+    return new ThreadedTier(worker, first, log);
   }
 
-  get stats(): TierStats {
-    return this.#hasEnded ? { ...this.#stats, isUp: false } : this.#stats;
+  get stats(): TierState {
+    return this.#hasEnded ? { ...this.#stats, isUp: false, isWritable: false } : this.#stats;
   }
 
   has(keys: readonly BlockKey[]): Promise<readonly boolean[]> {

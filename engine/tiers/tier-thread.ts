@@ -28,6 +28,10 @@ async function answer(tier: BlockTier, command: TierCommand): Promise<readonly b
       return tier.load(command.keys, command.contents);
     case 'store':
       return tier.store(command.keys, command.contents);
+    case 'mark':
+      return tier.marks?.mark(command.mark, command.keys) ?? [];
+    case 'marked':
+      return tier.marks?.marked(command.mark, command.keys) ?? [];
     case 'clear':
       return [await tier.clear()];
     case 'close':
@@ -45,7 +49,7 @@ async function serve(tier: BlockTier, command: TierCommand): Promise<void> {
 try {
   const tier = await openTier(workerData as FarTierOptions);
   port.on('message', (command: TierCommand) => void serve(tier, command));
-  reply({ type: 'ready', stats: tier.stats });
+  reply({ type: 'ready', stats: tier.stats, hasMarks: tier.marks !== undefined });
 } catch (error) {
   reply({ type: 'failed', error: toErrorRecord(error) });
 }

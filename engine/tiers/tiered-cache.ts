@@ -8,7 +8,8 @@ import type { TierName, TierStats } from '../protocol/reports.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
 import { FarLoads } from './far-loads.js';
 import type { MemoryTier } from './memory-tier.js';
-import { Reuse } from './reuse.js';
+import { SharedContents } from './shared-contents.js';
+import { TierUse } from './tier-use.js';
 import { WriteBehind } from './write-behind.js';
 
 export interface FarTier {
@@ -31,12 +32,6 @@ export interface TieredCacheOptions {
 }
 
 const PATIENCE_MS = 2000;
-
-/** Contents that are copied out of pages that stay in use, after one step, at most: 0.1 ms each. */
-const MOST_COPIES = 16;
-
-/** Contents that are remembered as kept by a tier. */
-const MOST_KEPT = 65_536;
 
 /** What is kept near for one sequence. */
 interface Fetch {
@@ -62,12 +57,8 @@ export class TieredCache implements PrefixTiers {
   readonly #memory: MemoryTier;
   readonly #loads: FarLoads;
   readonly #writes: WriteBehind;
-  readonly #reuse = new Reuse();
-  readonly #keepsReused: boolean;
-  /** Contents that tiers for reused ones have, as far as is known. */
-  readonly #kept = new Set<BlockKey>();
-  /** Blocks in whose pages a sequence has found what it asked for. */
-  readonly #hits: { readonly block: BlockId; readonly hash: BlockHash }[] = [];
+  readonly #shared: SharedContents;
+  readonly #use = new TierUse();
   readonly #fetches = new Map<number, Fetch>();
   /** Pins that end when the step has read what its plan loads. */
   #released: BlockKey[] = [];
@@ -77,21 +68,29 @@ export class TieredCache implements PrefixTiers {
   constructor(options: TieredCacheOptions) {
     this.#options = options;
     this.#memory = options.memory;
-    const { memory, far, pages, now } = options;
-    this.#keepsReused = far.some(({ keeps }) => keeps === 'reused');
+    const { memory, far, pages, history, now } = options;
     this.#writes = new WriteBehind(memory);
+    this.#shared = new SharedContents({
+      tiers: far.filter(({ keeps }) => keeps === 'reused').map(({ tier }) => tier),
+      memory,
+      writes: this.#writes,
+      history,
+      copyOut: (block, hash) => this.#copyOut(block, hash),
+    });
     this.#loads = new FarLoads({
       memory,
       tiers: far.map(({ tier }) => tier),
       bytesPerBlock: pages.bytesPerBlock,
       now,
-      onMiss: (key) => void this.#kept.delete(key),
+      use: this.#use,
+      onAnswer: (key, tier, isThere) => this.#shared.answered(key, tier, isThere),
     });
   }
 
   /** By tier, the nearest first. */
   get stats(): TierStats[] {
-    return [this.#memory, ...this.#options.far.map(({ tier }) => tier)].map(({ stats }) => stats);
+    const tiers = [this.#memory, ...this.#options.far.map(({ tier }) => tier)];
+    return tiers.map((tier) => this.#use.stats(tier, this.#writes));
   }
 
   /** For `KvCacheConfig.onEvict`. */
@@ -100,28 +99,30 @@ export class TieredCache implements PrefixTiers {
     for (const { tier, keeps } of this.#options.far) {
       if (keeps === 'all') this.#writes.add(key, tier);
     }
-    if (this.#keepsReused && this.#reuse.isReused(key)) this.#keepReused(key);
+    this.#shared.evicted(key);
   }
 
   /** For `KvCacheConfig.onHit`. */
   hit(block: BlockId, hash: BlockHash): void {
-    if (!this.#keepsReused) return;
-    const key = blockKey(this.#options.history.group(block), hash);
-    this.#reuse.hit(key);
-    // The block may be one that this very step computes: its pages are read after the step.
-    if (!this.#kept.has(key)) this.#hits.push({ block, hash });
+    this.#shared.hit(block, hash);
+  }
+
+  /** For `KvCacheConfig.onStore`. */
+  stored(block: BlockId, hash: BlockHash): void {
+    this.#shared.stored(block, hash);
   }
 
   fetch(sequence: number, { contents, choose }: Wanted): boolean {
     const fetch: Fetch = { held: new Set(), isReleased: false };
     this.#fetches.set(sequence, fetch);
     this.#hold(fetch, choose(this.#inMemory).contents);
-    if (this.#options.far.length === 0) return false;
     const keys = contents.map(keyOf);
-    if (this.#keepsReused) for (const key of keys) this.#reuse.asked(key);
     const far = keys.filter((key) => !this.#memory.holds(key));
+    this.#use.asked(this.#memory, keys.length, keys.length - far.length);
+    if (this.#options.far.length === 0) return false;
+    const asked = this.#shared.asked(keys);
     if (far.length === 0) return false;
-    void this.#bring(fetch, far, choose).finally(() => {
+    void this.#bring(fetch, far, choose, asked).finally(() => {
       if (!fetch.isReleased) this.#arrive(sequence);
     });
     return true;
@@ -147,11 +148,13 @@ export class TieredCache implements PrefixTiers {
 
   /** Copies what a plan loads into its pages. */
   load(loads: readonly BlockLoad[]): void {
+    const start = this.#options.now();
     for (const load of loads) {
       const content = this.#memory.read(keyOf(load));
       if (!content) throw new Error(`block ${load.block} is to be loaded, and is not near`);
       this.#options.pages.write(load.block, content);
     }
+    this.#use.loaded(this.#memory, this.#options.now() - start);
   }
 
   /**
@@ -160,12 +163,7 @@ export class TieredCache implements PrefixTiers {
   settle(): void {
     for (const key of this.#released) this.#memory.unpin(key);
     this.#released = [];
-    for (const { block, hash } of this.#hits.splice(0, MOST_COPIES)) {
-      // In the meantime, the block may have been given to another content.
-      if (this.#options.history.content(block) === hash) {
-        this.#keepReused(this.#copyOut(block, hash));
-      }
-    }
+    this.#shared.settle();
     this.#writes.flush();
   }
 
@@ -191,7 +189,7 @@ export class TieredCache implements PrefixTiers {
   async clear(): Promise<TierName[]> {
     await this.#writes.drain();
     this.#memory.clear();
-    this.#kept.clear();
+    this.#shared.clear();
     const { far } = this.#options;
     const cleared = await Promise.all(far.map(async ({ tier }) => tier.clear()));
     return far.filter((_, i) => !cleared[i]).map(({ tier }) => tier.stats.name);
@@ -233,31 +231,28 @@ export class TieredCache implements PrefixTiers {
     return key;
   }
 
-  /** Lets a content that is in memory be written to the tiers for reused ones. */
-  #keepReused(key: BlockKey): void {
-    if (this.#kept.has(key) || !this.#memory.holds(key) || this.#writes.room <= 0) return;
-    for (const { tier, keeps } of this.#options.far) {
-      if (keeps === 'reused') this.#writes.add(key, tier);
-    }
-    this.#kept.add(key);
-    if (this.#kept.size <= MOST_KEPT) return;
-    const [oldest] = this.#kept;
-    this.#kept.delete(oldest);
-  }
-
   #arrive(sequence: number): void {
     this.#arrived.push(sequence);
     this.#wake?.();
     this.#wake = null;
   }
 
-  /** At most as long as a sequence has patience. */
-  async #bring(fetch: Fetch, keys: readonly BlockKey[], choose: Wanted['choose']): Promise<void> {
+  /**
+   * At most as long as a sequence has patience.
+   *
+   * @param asked until the tiers' servers know that the contents were asked for
+   */
+  async #bring(
+    fetch: Fetch,
+    keys: readonly BlockKey[],
+    choose: Wanted['choose'],
+    asked: Promise<void>,
+  ): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, this.#options.patienceMs ?? PATIENCE_MS);
     });
-    await Promise.race([this.#load(fetch, keys, choose), patience]);
+    await Promise.race([Promise.all([this.#load(fetch, keys, choose), asked]), patience]);
     clearTimeout(timer);
   }
 

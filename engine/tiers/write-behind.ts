@@ -15,6 +15,7 @@ export class WriteBehind {
   #added = new Map<BlockTier, BlockKey[]>();
   #numAdded = 0;
   #numWriting = 0;
+  readonly #writingTo = new Map<BlockTier, number>();
   readonly #writing = new Set<Promise<void>>();
 
   constructor(memory: MemoryTier) {
@@ -25,6 +26,11 @@ export class WriteBehind {
   /** Contents that may be added until the next `drain`. */
   get room(): number {
     return this.#mostWaiting - this.#numWriting - this.#numAdded;
+  }
+
+  /** Contents that wait to be written to a tier, or are being written. */
+  queued(tier: BlockTier): number {
+    return (this.#added.get(tier)?.length ?? 0) + (this.#writingTo.get(tier) ?? 0);
   }
 
   /** A content that is in memory is to be written to a tier. Without room, nothing happens. */
@@ -40,9 +46,9 @@ export class WriteBehind {
   /** Begins to write what was added. */
   flush(): void {
     for (const [tier, keys] of this.#added) {
-      this.#numWriting += keys.length;
+      this.#count(tier, keys.length);
       const writing = this.#write(tier, keys).finally(() => {
-        this.#numWriting -= keys.length;
+        this.#count(tier, -keys.length);
         for (const key of keys) this.#memory.unpin(key);
         this.#writing.delete(writing);
       });
@@ -56,6 +62,11 @@ export class WriteBehind {
   async drain(): Promise<void> {
     this.flush();
     await Promise.all(this.#writing);
+  }
+
+  #count(tier: BlockTier, more: number): void {
+    this.#numWriting += more;
+    this.#writingTo.set(tier, (this.#writingTo.get(tier) ?? 0) + more);
   }
 
   async #write(tier: BlockTier, keys: readonly BlockKey[]): Promise<void> {

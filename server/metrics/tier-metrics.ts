@@ -21,10 +21,52 @@ export function addTierMetrics(registry: MetricRegistry, engine: Engine): void {
   );
   registry.readByLabel(
     'gauge',
+    'kv_tier_capacity_bytes',
+    'Bytes that a tier may hold',
+    'tier',
+    read((t) => t.capacityBytes),
+  );
+  registry.readByLabel(
+    'gauge',
+    'kv_tier_blocks_queued',
+    'Blocks that wait to be written to a tier',
+    'tier',
+    read((t) => t.queued),
+  );
+  registry.readByLabel(
+    'gauge',
     'kv_tier_up',
     '1 while a tier is used, 0 while it is given up because of failures',
     'tier',
     read((t) => Number(t.isUp)),
+  );
+  registry.readByLabel(
+    'counter',
+    'kv_tier_blocks_asked',
+    'Blocks that a tier was asked for',
+    'tier',
+    read((t) => t.asked),
+  );
+  registry.readByLabel(
+    'counter',
+    'kv_tier_blocks_found',
+    'Blocks that a tier was asked for and had',
+    'tier',
+    read((t) => t.found),
+  );
+  registry.readByLabel(
+    'counter',
+    'kv_tier_loads',
+    'Times that blocks were loaded from a tier, for one request from far tiers, for one step from memory',
+    'tier',
+    read((t) => t.loads),
+  );
+  registry.readByLabel(
+    'counter',
+    'kv_tier_load_seconds',
+    'Time that these loads took, waiting included',
+    'tier',
+    read((t) => t.loadMs / 1000),
   );
   registry.readByLabel(
     'counter',

@@ -18,7 +18,7 @@ const Flag = Type.Optional(Type.Enum(['true', 'false', '1', '0']));
 
 const isTrue = (flag: string | undefined): boolean => flag === 'true' || flag === '1';
 
-/** vLLM's: what is cached outside the pages is forgotten, too; requests that run begin anew. */
+/** vLLM's: what is cached outside the pages is forgotten, too; running requests start again. */
 const ResetQuery = Type.Object({ reset_external: Flag, reset_running_requests: Flag });
 
 /** Routes for operators. */

@@ -52,6 +52,8 @@ export function describeBlockTier(name: string, create: () => Promise<BlockTier>
       const stored = [testKey(1), testKey(3)];
       expect(await tier.store(stored, [testContent(1), testContent(3)])).toEqual([true, true]);
       expect(await tier.has(keys)).toEqual([true, false, true]);
+      // What is there is not written again.
+      expect(await tier.store([testKey(1)], [testContent(1)])).toEqual([true]);
       const into = keys.map(sharedBytes);
       expect(await tier.load(keys, into)).toEqual([true, false, true]);
       expect(Buffer.compare(into[0], testContent(1))).toBe(0);

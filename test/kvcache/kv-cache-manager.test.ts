@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { BlockId } from '../../kvcache/ids.js';
+import type { BlockHash, BlockId } from '../../kvcache/ids.js';
 import { type BlockCopy, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
 import { historyOf, newSequence, range } from '../support/sequences.js';
@@ -90,6 +90,23 @@ describe('KvCacheManager', () => {
     expect(hitsOf(cache, range(0, 9), newSequence('bob'))).toEqual([]);
     expect(hitsOf(cache, range(0, 9), newSequence(null))).toEqual([]);
     expect(hitsOf(cache, range(0, 9), newSequence('alice', 'other'))).toEqual([]);
+  });
+
+  it('tells of each block that lookups find from now on, once', () => {
+    const stored: (readonly [BlockId, BlockHash])[] = [];
+    const cache = new KvCacheManager({
+      numBlocks: 10,
+      blockSize: BLOCK,
+      enablePrefixCaching: true,
+      history: historyOf(10),
+      onStore: (block, hash) => stored.push([block, hash]),
+    });
+    const first = admit(cache, range(0, 9));
+    const found = blocksOf(first).slice(0, 2);
+    expect(stored).toEqual(found.map((block, i) => [block, first.hashes[i]]));
+    // Two of its blocks are hits.
+    const second = admit(cache, range(0, 13));
+    expect(stored.slice(2)).toEqual([[blocksOf(second)[2], second.hashes[2]]]);
   });
 
   it('invariant 3: the last token is always computed', () => {

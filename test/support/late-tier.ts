@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import type { TierStats } from '../../engine/protocol/reports.js';
-import type { BlockKey, BlockTier } from '../../engine/tiers/block-tier.js';
+import type { TierState } from '../../engine/protocol/reports.js';
+import type { BlockKey, BlockTier, Mark, SharedMarks } from '../../engine/tiers/block-tier.js';
 
 /**
  * A far tier that answers after so many ticks. Every fifth content that is asked for is gone when
@@ -14,15 +14,34 @@ export class LateTier implements BlockTier {
   loaded = 0;
   /** False: nothing can be cleared. */
   isUp = true;
+  /** All that it has taken in, in order. */
+  readonly stored: BlockKey[] = [];
+  readonly marks: SharedMarks = {
+    mark: (mark, keys) =>
+      this.#later(() =>
+        keys.map((key) => {
+          const had = this.#marks.has(`${mark} ${key}`);
+          this.#marks.add(`${mark} ${key}`);
+          return had;
+        }),
+      ),
+    marked: (mark: Mark, keys) =>
+      this.#later(() => keys.map((key) => this.#marks.has(`${mark} ${key}`))),
+  };
+  readonly #marks = new Set<string>();
+  readonly #isWhole: boolean;
 
-  constructor(ticks: number) {
+  /** @param isWhole whether nothing is ever gone */
+  constructor(ticks: number, isWhole = false) {
     this.#ticks = ticks;
+    this.#isWhole = isWhole;
   }
 
-  get stats(): TierStats {
+  get stats(): TierState {
     return {
       name: 'disk',
       isUp: this.isUp,
+      isWritable: this.isUp,
       blocks: this.contents.size,
       bytes: 0,
       capacityBytes: 0,
@@ -51,7 +70,7 @@ export class LateTier implements BlockTier {
       keys.map((key, i) => {
         const content = this.contents.get(key);
         this.#asked += 1;
-        if (!content || this.#asked % 5 === 0) {
+        if (!content || (!this.#isWhole && this.#asked % 5 === 0)) {
           into[i].fill(0xff, 0, into[i].length / 2);
           return false;
         }
@@ -65,6 +84,7 @@ export class LateTier implements BlockTier {
   store(keys: readonly BlockKey[], from: readonly Uint8Array[]): Promise<boolean[]> {
     return this.#later(() =>
       keys.map((key, i) => {
+        if (!this.contents.has(key)) this.stored.push(key);
         this.contents.set(key, from[i].slice());
         return true;
       }),

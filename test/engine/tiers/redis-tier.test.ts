@@ -28,6 +28,8 @@ interface Clocks {
   lines: string[];
   /** Milliseconds. */
   time: number;
+  /** Milliseconds by which the wall clock is ahead. */
+  later: number;
 }
 
 async function open(
@@ -35,7 +37,7 @@ async function open(
   more: Partial<Clocks & { prefix: string; namespace: string }> = {},
 ) {
   const { prefix = `test${prefixes++}`, namespace = NAMESPACE } = more;
-  const clocks: Clocks = { lines: [], time: 0 };
+  const clocks: Clocks = { lines: [], time: 0, later: 0 };
   const redis = await connectTier(url, true);
   const tier = new RedisTier({
     redis,
@@ -45,7 +47,7 @@ async function open(
     bytesPerBlock: TEST_BLOCK_BYTES,
     namespace,
     now: () => clocks.time,
-    wallClock: () => Date.now(),
+    wallClock: () => Date.now() + clocks.later,
     log: (line) => void clocks.lines.push(line),
   });
   const keyOf = (n: number): string => `${prefix}:${namespace}:${fileName(testKey(n))}`;
@@ -74,6 +76,54 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     expect(await loadOne(b, testKey(1))).toEqual(testContent(1));
     expect(await other.has([testKey(1)])).toEqual([false]);
     for (const tier of [a, b, other]) await tier.close();
+  });
+
+  it('tells servers of one model what others were asked for, and no others', async () => {
+    const { tier: a, prefix } = await open(server.url);
+    const { tier: b } = await open(server.url, { prefix });
+    const { tier: other } = await open(server.url, { prefix, namespace: 'd'.repeat(32) });
+    const [first, second] = [testKey(1), testKey(2)];
+    expect(await a.marks.mark('asked', [first])).toEqual([false]);
+    expect(await b.marks.mark('asked', [first, second])).toEqual([true, false]);
+    expect(await b.marks.marked('generated', [first, second])).toEqual([false, false]);
+    await a.marks.mark('generated', [second]);
+    expect(await b.marks.marked('generated', [first, second])).toEqual([false, true]);
+    expect(await other.marks.mark('asked', [first])).toEqual([false]);
+    expect(await a.marks.mark('asked', [])).toEqual([]);
+    await a.clear();
+    expect(await b.marks.marked('asked', [first, second])).toEqual([false, false]);
+    for (const tier of [a, b, other]) await tier.close();
+  });
+
+  it('forgets marks after an hour, and half an hour at the soonest', async () => {
+    const { tier, prefix, clocks } = await open(server.url);
+    const HALF_HOUR = 1_800_000;
+    await tier.marks.mark('asked', [testKey(1)]);
+    clocks.later = HALF_HOUR;
+    expect(await tier.marks.marked('asked', [testKey(1)])).toEqual([true]);
+    clocks.later = 2 * HALF_HOUR;
+    expect(await tier.marks.marked('asked', [testKey(1)])).toEqual([false]);
+    const keys = await direct.keys(`${prefix}:*:marks:*`);
+    // Two bitmaps of 1 MiB are all that marks ever take, for they expire.
+    expect(await direct.ttl(keys[0])).toBeGreaterThan(3500);
+    expect(await direct.strlen(keys[0])).toBeLessThanOrEqual(2 ** 20);
+    await tier.close();
+  });
+
+  it('takes no marks from a server that allows none, with one line in the log', async () => {
+    const rights = ['on', '>right', '~*', '+@all', '-bitfield'];
+    await direct.call('ACL', 'SETUSER', 'nomarks', ...rights);
+    const { host } = new URL(server.url);
+    const { tier, clocks } = await open(`redis://nomarks:right@${host}`);
+    for (let n = 0; n < 5; n++)
+      expect(await tier.marks.mark('asked', [testKey(1)])).toEqual([false]);
+    expect(clocks.lines).toEqual([
+      expect.stringMatching(/^--kv-tier: marking in Redis is left alone, .*NOPERM/),
+    ]);
+    // All else goes on.
+    expect(await tier.store([testKey(1)], [testContent(1)])).toEqual([true]);
+    expect(await loadOne(tier, testKey(1))).toEqual(testContent(1));
+    await tier.close();
   });
 
   it('lets contents expire after their last use', async () => {

@@ -145,6 +145,87 @@ describe('tiers behind the pages', () => {
   });
 });
 
+describe('a tier that servers share', () => {
+  /** Servers with a pool for one prompt each, and one tier for all of them. */
+  function servers() {
+    const far = new LateTier(0, true);
+    const start = () => {
+      const tiers = { places: 30, far: [far], keeps: 'reused' as const };
+      return new CoreHarness({ numBlocks: 14, maxModelLength: 52, vocabSize: VOCAB, tiers });
+    };
+    const ask = async (h: CoreHarness, name: string, prompt: readonly number[]) => {
+      h.add(name, prompt, 6);
+      await h.runToEnd();
+      for (let n = 0; n < 4; n++) {
+        h.tiers?.settle();
+        await far.tick();
+      }
+      const text = h.texts.get(name) ?? [];
+      expect(text).toEqual(expectedText(prompt, 6, VOCAB));
+      return { text, cached: h.first.get(name)?.cachedTokens ?? 0 };
+    };
+    return { far, start, ask };
+  }
+
+  it('has a conversation from its second turn on, whichever server has its turns', async () => {
+    const { start, ask } = servers();
+    const prompt = range(0, 12);
+    const cached: number[] = [];
+    // No server has two turns.
+    for (let n = 0; n < 4; n++) {
+      const answer = await ask(start(), `turn ${n}`, prompt.slice());
+      cached.push(answer.cached);
+      prompt.push(...answer.text, 60 + 2 * n, 61 + 2 * n);
+    }
+    // Of prompts of 12, 20, 28 and 36 tokens; a turn has 8.
+    expect(cached).toEqual([0, 0, 24, 32]);
+  });
+
+  it('has none of what only one prompt holds, and what two begin with', async () => {
+    const { far, start, ask } = servers();
+    const [a, b] = [start(), start()];
+    const system = range(0, 12);
+    await ask(a, 'a', [...system, ...range(20, 10)]);
+    expect(far.stored).toEqual([]);
+    await ask(b, 'b', [...system, ...range(40, 10)]);
+    // Three blocks of four tokens: the question that follows is each one's own.
+    expect(far.stored.length).toBe(3);
+    const { cached } = await ask(start(), 'c', [...system, ...range(60, 10)]);
+    expect(cached).toBe(12);
+  });
+});
+
+describe('what enters the hash of a content besides its tokens', () => {
+  it.each([
+    { adapter: 'poet' },
+    { cacheSalt: 'secret' },
+    { contents: [{ key: 'image', start: 0, end: 4 }] },
+  ])('%j: tiers have nothing of others', async (keys) => {
+    const far = new LateTier(0, true);
+    const tiers = { places: 30, far: [far] };
+    const start = () =>
+      new CoreHarness({ numBlocks: 9, maxModelLength: 36, vocabSize: VOCAB, tiers });
+    // The scheduler knows adapters and contents; requests of the engine have a salt only.
+    const ask = async (h: CoreHarness, more: object): Promise<number> => {
+      h.add('a', PROMPTS[0], 4, more);
+      await h.runToEnd();
+      // Others take its pages.
+      for (const i of [1, 2, 3]) {
+        h.add(`${i}`, PROMPTS[i], 4);
+        await h.runToEnd();
+      }
+      for (let n = 0; n < 10; n++) {
+        h.tiers?.settle();
+        await far.tick();
+      }
+      return h.first.get('a')?.cachedTokens ?? 0;
+    };
+    expect(await ask(start(), {})).toBe(0);
+    expect(await ask(start(), keys)).toBe(0);
+    expect([await ask(start(), keys), await ask(start(), {})]).toEqual([20, 20]);
+  });
+});
+
 describe('whether loading is quicker', () => {
   it('is tried first, then measured, and tried again now and then', () => {
     const times = new LoadTimes();

@@ -185,6 +185,7 @@ test('buckets of 1, 2, 5 end at the limit', () => {
 const MEMORY_TIER: TierStats = {
   name: 'memory',
   isUp: true,
+  isWritable: true,
   blocks: 3,
   bytes: 300,
   capacityBytes: 1000,
@@ -192,6 +193,11 @@ const MEMORY_TIER: TierStats = {
   stored: 7,
   failed: 1,
   dropped: 2,
+  asked: 9,
+  found: 4,
+  loads: 2,
+  loadMs: 30,
+  queued: 6,
 };
 
 test('tiers behind the KV cache: their tokens are told from those in pages', async () => {
@@ -201,7 +207,7 @@ test('tiers behind the KV cache: their tokens are told from those in pages', asy
     cachedTokens: 4,
     tierTokens: 3,
   }));
-  const down = { ...MEMORY_TIER, name: 'disk' as const, isUp: false };
+  const down = { ...MEMORY_TIER, name: 'disk' as const, isUp: false, isWritable: false };
   engine.stats = { ...engine.stats, loading: 2, tiers: [MEMORY_TIER, down] };
   const server = await startTestServer(engine);
   await (await server.post('/v1/completions', { prompt: 'hello', max_tokens: 1 })).text();
@@ -214,7 +220,13 @@ test('tiers behind the KV cache: their tokens are told from those in pages', asy
   expect(value('vllm:external_prefix_cache_hits_total')).toBe(3);
   expect(value('vllm:num_requests_loading')).toBe(2);
   expect(value('vllm:kv_tier_bytes', 'tier="memory"')).toBe(300);
+  expect(value('vllm:kv_tier_capacity_bytes', 'tier="memory"')).toBe(1000);
+  expect(value('vllm:kv_tier_blocks_queued', 'tier="memory"')).toBe(6);
   expect(value('vllm:kv_tier_up', 'tier="disk"')).toBe(0);
+  expect(value('vllm:kv_tier_blocks_asked_total', 'tier="memory"')).toBe(9);
+  expect(value('vllm:kv_tier_blocks_found_total', 'tier="memory"')).toBe(4);
+  expect(value('vllm:kv_tier_loads_total', 'tier="memory"')).toBe(2);
+  expect(value('vllm:kv_tier_load_seconds_total', 'tier="memory"')).toBe(0.03);
   expect(value('vllm:kv_tier_blocks_loaded_total', 'tier="memory"')).toBe(5);
   expect(value('vllm:kv_tier_blocks_stored_total', 'tier="memory"')).toBe(7);
   expect(value('vllm:kv_tier_blocks_failed_total', 'tier="memory"')).toBe(1);

@@ -1,0 +1,144 @@
+import type { BlockHistory } from '../../kvcache/block-history.js';
+import { type BlockHash, type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
+import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
+import type { MemoryTier } from './memory-tier.js';
+import { Reuse } from './reuse.js';
+import type { WriteBehind } from './write-behind.js';
+
+/** Contents that are copied out of pages that stay in use, after one step, at most: 0.1 ms each. */
+const MOST_COPIES = 16;
+
+/** Contents that are remembered as kept by a tier. */
+const MOST_KEPT = 65_536;
+
+/** Contents that wait to be copied out, at most: what comes beyond waits for its next use. */
+const MOST_WAITING = 4096;
+
+export interface SharedContentsOptions {
+  /** Those that get what is asked for again. */
+  readonly tiers: readonly BlockTier[];
+  readonly memory: MemoryTier;
+  readonly writes: WriteBehind;
+  readonly history: BlockHistory;
+  /** Copies a block's content to memory, unless it is there. @returns its key */
+  readonly copyOut: (block: BlockId, hash: BlockHash) => BlockKey;
+}
+
+/**
+ * Carries contents that are asked for again (`Reuse`) to the tiers that several servers share.
+ * These servers tell each other by the tier's marks what each of them is asked for and generates,
+ * so that it does not matter which of them a prompt comes to.
+ */
+export class SharedContents {
+  readonly #options: SharedContentsOptions;
+  #reuse = new Reuse();
+  /** Contents that the tiers have, as far as is known. */
+  readonly #kept = new Set<BlockKey>();
+  /** Blocks whose pages hold what is to be kept. */
+  readonly #waiting: { readonly block: BlockId; readonly hash: BlockHash }[] = [];
+  #generated: BlockKey[] = [];
+
+  constructor(options: SharedContentsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * A sequence asks for contents that the pages do not have. Resolves when other servers have
+   * answered, too.
+   */
+  async asked(keys: readonly BlockKey[]): Promise<void> {
+    if (!this.#hasTiers) return;
+    for (const key of keys) this.#reuse.asked(key);
+    for (const { marks } of this.#options.tiers) {
+      if (!marks) continue;
+      const [asked, generated] = await Promise.all([
+        marks.mark('asked', keys),
+        marks.marked('generated', keys),
+      ]);
+      for (const [i, key] of keys.entries()) {
+        if (generated[i]) this.#reuse.continued(key);
+        else if (asked[i]) this.#reuse.reused(key);
+      }
+    }
+  }
+
+  /** A sequence has found a block in the pages. */
+  hit(block: BlockId, hash: BlockHash): void {
+    if (!this.#hasTiers) return;
+    const key = blockKey(this.#options.history.group(block), hash);
+    this.#reuse.reused(key);
+    this.#keepLater(key, block, hash);
+  }
+
+  /** The pages have a block that they did not have, or will have it after this step. */
+  stored(block: BlockId, hash: BlockHash): void {
+    if (!this.#hasTiers) return;
+    const { history } = this.#options;
+    const group = history.group(block);
+    const key = blockKey(group, hash);
+    const parent = history.parent(block);
+    const before = parent === NO_BLOCK ? null : history.content(parent);
+    const isGenerated = this.#reuse.stored(key, before === null ? null : blockKey(group, before));
+    if (isGenerated) this.#generated.push(key);
+    if (this.#reuse.isReused(key)) this.#keepLater(key, block, hash);
+  }
+
+  /** A content has left the pages, and is in memory. */
+  evicted(key: BlockKey): void {
+    if (this.#hasTiers && this.#reuse.isReused(key)) this.#keep(key);
+  }
+
+  /** A tier was asked for a content. */
+  answered(key: BlockKey, tier: BlockTier, isThere: boolean): void {
+    if (!this.#options.tiers.includes(tier)) return;
+    if (isThere) this.#noteKept(key);
+    else this.#kept.delete(key);
+  }
+
+  /** Call after each step. */
+  settle(): void {
+    const { copyOut, history, writes } = this.#options;
+    // What finds no place to be written from waits in its pages.
+    const count = Math.max(0, Math.min(MOST_COPIES, writes.room));
+    for (const { block, hash } of this.#waiting.splice(0, count)) {
+      // In the meantime, the block may have been given to another content.
+      if (history.content(block) === hash) this.#keep(copyOut(block, hash));
+    }
+    if (this.#generated.length === 0) return;
+    for (const { marks } of this.#options.tiers) void marks?.mark('generated', this.#generated);
+    this.#generated = [];
+  }
+
+  clear(): void {
+    this.#reuse = new Reuse();
+    this.#kept.clear();
+    this.#waiting.length = 0;
+    this.#generated = [];
+  }
+
+  get #hasTiers(): boolean {
+    return this.#options.tiers.length > 0;
+  }
+
+  /** The block may be one that this very step computes: its pages are read after the step. */
+  #keepLater(key: BlockKey, block: BlockId, hash: BlockHash): void {
+    if (this.#kept.has(key) || this.#waiting.length >= MOST_WAITING) return;
+    this.#waiting.push({ block, hash });
+  }
+
+  /** Lets a content that is in memory be written. */
+  #keep(key: BlockKey): void {
+    const { memory, tiers, writes } = this.#options;
+    if (this.#kept.has(key) || !memory.holds(key) || writes.room <= 0) return;
+    for (const tier of tiers) writes.add(key, tier);
+    this.#noteKept(key);
+  }
+
+  #noteKept(key: BlockKey): void {
+    this.#kept.delete(key);
+    this.#kept.add(key);
+    if (this.#kept.size <= MOST_KEPT) return;
+    const [oldest] = this.#kept;
+    this.#kept.delete(oldest);
+  }
+}
