@@ -80,10 +80,12 @@ export class DashboardFeed {
     const { endedRequests, service } = this.#sources;
     let [samples, ended] = [0, 0];
     return () => {
+      const { state, stats } = service.engine;
       const event = {
-        state: service.engine.state,
+        state,
         samples: this.#samples.since(samples),
         ended: endedRequests.since(ended),
+        ...(stats.tiers && { tiers: stats.tiers }),
       };
       samples = this.#samples.next;
       ended = endedRequests.next;

@@ -1,5 +1,6 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { EngineInfo } from '../../engine/protocol/options.js';
+import type { TierStats } from '../../engine/protocol/reports.js';
 import type { SequenceProgress } from '../../scheduler/sequence.js';
 import type { Settings } from '../config/settings.js';
 import type { EndedRequest } from './history.js';
@@ -49,6 +50,8 @@ export interface FiguresEvent {
   readonly state: Engine['state'];
   readonly samples: readonly Sample[];
   readonly ended: readonly EndedRequest[];
+  /** Tiers behind the KV cache, the nearest first, as of now; absent: there are none. */
+  readonly tiers?: readonly TierStats[];
 }
 
 export interface SnapshotEvent {

@@ -8,6 +8,7 @@ import { compact, count, ms, percent, span, tails } from './formats.mjs';
 import { History } from './history.mjs';
 import { RequestTable } from './request-table.mjs';
 import { addThemeToggle } from './theme.mjs';
+import { TierPanels } from './tier-panels.mjs';
 
 /** Seconds that rates are means of, and that hits and errors are counted over. */
 const RATE = 3;
@@ -47,6 +48,7 @@ const tip = new BlockTip(map, element('map'), element('tip'), element('cell'), {
   now: () => engineTime.time + performance.now() - engineTime.at,
   holdersOf: (block) => table.holdersOf(block),
 });
+const tiers = new TierPanels(element('tiers'));
 const charts = new DashboardCharts(element('charts'), history);
 const spans = [...document.querySelectorAll('.choice button')];
 for (const button of /** @type {HTMLButtonElement[]} */ (spans)) {
@@ -70,9 +72,10 @@ const handlers = {
     show('model', `${data.model} · ${data.kvDtype} · blocks of ${data.blockSize}`);
   },
 
-  figures({ state, samples, ended }) {
+  figures({ state, samples, ended, tiers: figures = [] }) {
     setState(state, state === 'ready' ? 'good' : 'bad');
     table.addEnded(ended);
+    tiers.show(figures);
     history.add(samples);
     if (history.last('time') === null) return;
     showFigures();

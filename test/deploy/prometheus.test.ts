@@ -88,7 +88,10 @@ async function load(url: string): Promise<void> {
     await response.arrayBuffer();
   };
   await ask('never', -1);
+  // These take the pages of each other, and come back from the tier.
+  const long = ['owl', 'fox', 'bee'].map((name) => `The ${name} and the school. `.repeat(30));
   await Promise.all(['Once upon a time', 'Hello', 'Count from 1'].map((p, i) => ask(p, 20 + i)));
+  for (const prompt of long) await ask(prompt, 2);
 }
 
 type Targets = { activeTargets: { health: string }[] };
@@ -99,7 +102,9 @@ describe.skipIf(!hasProgram('prometheus'))("Debian's Prometheus with the shipped
   it('scrapes Octavo, evaluates the alerts, and has data for every panel', {
     timeout: 60_000,
   }, async () => {
-    const octavo = await startOctavo();
+    // With a tier, so that the panels of tiers have data. A cache of a prompt or two soon uses it.
+    const tiny = ['--kv-cache-memory', '720KiB', '--max-model-len', '256', '--threads', '1'];
+    const octavo = await startOctavo([...tiny, '--kv-host-memory', '64MiB']);
     const prometheus = await startPrometheus(new URL(octavo.url).host);
     await load(octavo.url);
     await eventually(
@@ -137,9 +142,10 @@ describe.skipIf(!hasProgram('prometheus'))("Debian's Prometheus with the shipped
         }
         return silent.size === 0;
       },
-      `data for ${[...silent].join('\n')}`,
+      'every panel has data',
       PATIENCE,
-    );
+    ).catch(() => undefined);
+    expect([...silent]).toEqual([]);
   });
 });
 
@@ -162,7 +168,7 @@ describe.skipIf(!hasProgram('promtool'))('the alert rules', () => {
 describe("Grafana's dashboard", () => {
   it('has rows, and panels that say what they show, in what unit, without overlap', () => {
     const rows = dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title);
-    expect(rows).toHaveLength(5);
+    expect(rows).toHaveLength(6);
     for (const { title, description, fieldConfig } of panels) {
       // Grafana's "counts per second" (cps) says nothing about what is counted.
       expect({ title, description, unit: fieldConfig?.defaults.unit }).toEqual({

@@ -1,3 +1,6 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { violations } from '../support/axe.js';
@@ -127,6 +130,63 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await page.getAttribute('text=15 min', 'aria-pressed')).toBe('true');
     expect(await violations(page)).toEqual([]);
     await page.close();
+  });
+
+  it('shows tiers where there are some, and how they are', { timeout: 60_000 }, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'octavo-pages-kv-'));
+    const tiers = ['--kv-host-memory', '16MiB', '--kv-cache-dir', directory];
+    const small = ['--kv-cache-memory', '720KiB', '--max-model-len', '256'];
+    const { url } = await startOctavo([...small, ...tiers]);
+    // The second time, each is in the tiers only.
+    for (const word of ['owl', 'fox', 'bee', 'elk', 'owl', 'fox']) {
+      await fetch(`${url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: `The ${word} and the school. `.repeat(20), max_tokens: 2 }),
+      });
+    }
+    const page = await browser.open(`${url}/dashboard`);
+    const panel = (name: string) => page.locator('.tier', { hasText: name });
+    await expect
+      .poll(() => page.locator('.tier h2').allTextContents(), LONG)
+      .toEqual(['Host memory', 'Disk']);
+    const words = async (name: string): Promise<string> =>
+      (await panel(name).allInnerTexts()).join().replaceAll(/\s+/g, ' ');
+    await expect
+      .poll(() => words('Host memory'), LONG)
+      .toMatch(
+        /^Host memory in use \d+ MiB of 16 MiB · \d+ blocks Hits [1-9]\d* of \d+ .* Loads [1-9]\d*, [\d.]+ ms each /,
+      );
+    // Each block that has left the pages is on disk, as soon as the queue is empty.
+    await expect
+      .poll(() => words('Disk'), LONG)
+      .toMatch(/^Disk in use .* of 16.0 GiB .* Stored [1-9]\d* Queue 0 Lost 0$/);
+    expect(await violations(page)).toEqual([]);
+    const states = await page.evaluate(`import('/pages/tier-panels.mjs').then(({ TierPanels }) => {
+      const parent = document.createElement('section');
+      const panels = new TierPanels(parent);
+      const tier = { bytes: 1, capacityBytes: 2, blocks: 1, asked: 0, found: 0, loads: 0 };
+      const shown = (isUp, isWritable) => {
+        panels.show([{ ...tier, name: 'redis', loaded: 0, stored: 0, queued: 0, dropped: 0, failed: 2, isUp, isWritable }]);
+        return [parent.querySelector('.pill').textContent, parent.querySelector('.pill').className];
+      };
+      const states = [shown(true, true), shown(true, false), shown(false, false)];
+      panels.show([]);
+      return [...states, parent.hidden];
+    })`);
+    expect(states).toEqual([
+      ['in use', 'pill good'],
+      ['read only: writing failed', 'pill bad'],
+      ['left alone: it failed', 'pill bad'],
+      true,
+    ]);
+    await page.close();
+    const without = await browser.open(`${server.url}/dashboard`);
+    await expect.poll(() => text(without, '#state'), LONG).toBe('ready');
+    await expect.poll(() => text(without, '#running'), LONG).toBe('0');
+    expect(await without.isVisible('#tiers')).toBe(false);
+    await without.close();
+    expect(browser.complaints).toEqual([]);
   });
 
   it('sorts requests by a click, and goes through the map with keys', async () => {

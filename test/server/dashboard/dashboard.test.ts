@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, expect, it } from 'vitest';
-import type { EngineSnapshot } from '../../../engine/protocol/reports.js';
+import type { EngineSnapshot, TierStats } from '../../../engine/protocol/reports.js';
 import type { BlockMap } from '../../../kvcache/block-map.js';
+import type { FiguresEvent } from '../../../server/dashboard/events.js';
 import { LatencyWindow } from '../../../server/dashboard/latency-window.js';
 import { changedRuns, Watcher } from '../../../server/dashboard/watcher.js';
 import { bytesOf } from '../../support/byte-model.js';
@@ -68,6 +69,39 @@ it('guards what the dashboard shows by the key, but not the pages', async () => 
   }
   for (const file of ['none.mjs', '..%2fapp.ts', '%2e%2e%2f%2e%2e%2fpackage.json']) {
     expect((await fetch(`${url}/pages/${file}`)).status).toBe(404);
+  }
+});
+
+it('tells the figures of tiers, and nothing where there are none', async () => {
+  const tier: TierStats = {
+    name: 'redis',
+    isUp: true,
+    isWritable: false,
+    blocks: 3,
+    bytes: 300,
+    capacityBytes: 1000,
+    loaded: 5,
+    stored: 7,
+    failed: 1,
+    dropped: 2,
+    asked: 9,
+    found: 4,
+    loads: 2,
+    loadMs: 30,
+    queued: 6,
+  };
+  for (const tiers of [undefined, [tier]]) {
+    const engine = new ScriptedEngine(script);
+    if (tiers) engine.stats = { ...engine.stats, tiers };
+    const { url } = await startTestServer(engine);
+    const controller = new AbortController();
+    const stream = await fetch(`${url}/dashboard/events`, { signal: controller.signal });
+    const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    while (!/event: figures\ndata: .*\n\n/.test(text)) text += (await reader?.read())?.value ?? '';
+    controller.abort();
+    const [, data] = /event: figures\ndata: (.*)\n/.exec(text) as RegExpExecArray;
+    expect((JSON.parse(data) as FiguresEvent).tiers).toEqual(tiers);
   }
 });
 
