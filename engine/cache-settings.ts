@@ -121,4 +121,20 @@ export const CACHE_SETTINGS = {
     pattern: '^[A-Za-z0-9:_.-]+$',
     default: 'octavo:kv',
   }),
+  kvTierCa: pemFile(
+    'certificates (PEM) of the authority that has signed that of --kv-tier (default: those that Node.js trusts)',
+  ),
+  kvTierCert: pemFile(
+    'certificate (PEM) of this server, for a --kv-tier that wants one (default: none)',
+  ),
+  kvTierKey: pemFile('key (PEM) of --kv-tier-cert (default: none)'),
 };
+
+function pemFile(description: string) {
+  return Type.Optional(
+    Type.String({
+      ...extra({ description, group: 'KV cache', scope: 'server', value: 'file' }),
+      minLength: 1,
+    }),
+  );
+}

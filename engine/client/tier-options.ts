@@ -12,6 +12,9 @@ type TierSettings = Pick<
   | 'kvTierMemory'
   | 'kvTierTtl'
   | 'kvTierPrefix'
+  | 'kvTierCa'
+  | 'kvTierCert'
+  | 'kvTierKey'
   | 'enablePrefixCaching'
 >;
 
@@ -42,6 +45,7 @@ export function tierOptions(settings: TierSettings): Pick<EngineOptions, 'tiers'
     '--kv-tier': kvTier,
   };
   const first = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+  const tls = tlsFiles(settings);
   if (first === undefined) return {};
   if (!settings.enablePrefixCaching) {
     throw usage(first, 'holds cached prefixes, and --no-enable-prefix-caching allows none');
@@ -59,10 +63,26 @@ export function tierOptions(settings: TierSettings): Pick<EngineOptions, 'tiers'
         keyPrefix: settings.kvTierPrefix,
         ttlSeconds: settings.kvTierTtl,
         capacityBytes: kvTierMemory ?? DEFAULT_REDIS_BYTES,
+        tls,
       },
     }),
   };
   return { tiers };
+}
+
+function tlsFiles({ kvTier, kvTierCa: ca, kvTierCert: cert, kvTierKey: key }: TierSettings) {
+  const given = { '--kv-tier-ca': ca, '--kv-tier-cert': cert, '--kv-tier-key': key };
+  const first = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+  if (first !== undefined && !kvTier?.startsWith('rediss://')) {
+    throw usage(first, 'needs --kv-tier with a rediss:// URL');
+  }
+  if (cert !== undefined && key === undefined) throw usage('--kv-tier-cert', 'needs --kv-tier-key');
+  if (key !== undefined && cert === undefined) throw usage('--kv-tier-key', 'needs --kv-tier-cert');
+  return {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
 }
 
 function usage(flag: string, problem: string): OctavoError {

@@ -56,6 +56,15 @@ export interface EngineOptions {
 }
 
 /** A Redis or Valkey server, or a cluster of them. */
+/** Files in PEM form; absent: what Node.js trusts, and no certificate of one's own. */
+export interface TlsFiles {
+  /** Certificates of the authorities that may have signed the server's. */
+  readonly ca?: string;
+  /** The certificate that the server is shown, and its key: both or none. */
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 export interface RedisTierSettings {
   /** With user and password, where the server wants them. */
   readonly url: string;
@@ -64,6 +73,8 @@ export interface RedisTierSettings {
   readonly ttlSeconds: number;
   /** Bytes of this model's contents, whichever server has written them. */
   readonly capacityBytes: number;
+  /** For a `rediss://` URL. */
+  readonly tls?: TlsFiles;
 }
 
 /** The tiers behind the pages of the KV cache. */

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { Cluster, Redis } from 'ioredis';
 import { OctavoError } from '../errors.js';
+import type { TlsFiles } from '../protocol/options.js';
 
 /** One server, or a cluster. */
 export type RedisClient = Redis | Cluster;
@@ -25,10 +27,20 @@ const later = (attempt: number): number => Math.min(100 * attempt, 5000);
  *
  * @param url `redis://` or, with TLS, `rediss://`, with user and password for the server's ACL
  * @param mustAnswer false: what cannot be reached now may be reached later
- * @throws OctavoError `redis_unreachable` with the reason
+ * @throws OctavoError `redis_unreachable` with the reason; `usage` for a file that cannot be read
  */
-export async function connectTier(url: string, mustAnswer: boolean): Promise<RedisClient> {
-  const redis = new Redis(url, { ...CONNECTION, enableOfflineQueue: false, retryStrategy: later });
+export async function connectTier(
+  url: string,
+  mustAnswer: boolean,
+  files: TlsFiles = {},
+): Promise<RedisClient> {
+  const tls = await readTls(files);
+  const redis = new Redis(url, {
+    ...CONNECTION,
+    enableOfflineQueue: false,
+    retryStrategy: later,
+    ...(tls && { tls }),
+  });
   let reason: string | null = null;
   redis.on('error', (error: Error) => {
     reason = error.message;
@@ -52,6 +64,24 @@ export async function connectTier(url: string, mustAnswer: boolean): Promise<Red
       cause,
     });
   }
+}
+
+/** What the files hold; null for none. */
+async function readTls(files: TlsFiles): Promise<Record<string, Buffer> | null> {
+  const read: [string, Buffer][] = [];
+  for (const [name, path] of Object.entries(files) as [keyof TlsFiles, string][]) {
+    try {
+      read.push([name, await readFile(path)]);
+    } catch (cause) {
+      const param = `--kv-tier-${name}`;
+      const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+      throw new OctavoError('usage', `${param} ${path}: cannot be read (${reason})`, {
+        param,
+        cause,
+      });
+    }
+  }
+  return read.length > 0 ? Object.fromEntries(read) : null;
 }
 
 /** @param first a member, whose address and credentials are those of all */

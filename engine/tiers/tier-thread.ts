@@ -16,7 +16,7 @@ const log = (line: string): void => reply({ type: 'log', line });
 async function openTier(options: FarTierOptions): Promise<BlockTier> {
   const now = (): number => performance.now();
   if (options.kind === 'disk') return DiskTier.open({ ...options, now, log });
-  const redis = await connectTier(options.url, options.mustAnswer);
+  const redis = await connectTier(options.url, options.mustAnswer, options.tls);
   return new RedisTier({ ...options, redis, now, wallClock: () => Date.now(), log });
 }
 

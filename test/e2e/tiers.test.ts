@@ -11,7 +11,8 @@ import {
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
-import { startRedis } from '../support/redis-process.js';
+import { freePort, startRedis } from '../support/redis-process.js';
+import { type TestAuthority, testAuthority } from '../support/tls-files.js';
 
 /** Pages for one long prompt: each next one takes the place of those before it. */
 const SMALL = ['--max-model-len', '256', '--kv-cache-memory', '720KiB', '--threads', '1'];
@@ -173,6 +174,48 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   );
 });
 
+describe.skipIf(!hasProgram('redis-server') || !hasProgram('openssl'))('a tier over TLS', () => {
+  it(
+    'is used with the authority that Node.js is told; a wrong certificate costs hits only',
+    async () => {
+      const [right, wrong] = [testAuthority(), testAuthority()];
+      const user = ['--user', 'tier', 'on', '>pass', '~team:kv:*', '+@all'];
+      const port = await freePort();
+      const open = (authority: TestAuthority) =>
+        startRedis({
+          port,
+          args: user,
+          tls: { ...authority.issue('IP:127.0.0.1'), ca: authority.ca },
+        });
+      const redis = await open(right);
+      onTestFinished(() => redis.stop());
+      const args = ['--kv-tier-prefix', 'team:kv', '--kv-host-memory', '1MiB'];
+      const a = await startOctavo([...SMALL, ...args], {
+        OCTAVO_KV_TIER: `rediss://tier:pass@127.0.0.1:${port}`,
+        NODE_EXTRA_CA_CERTS: right.ca,
+      });
+      let log = '';
+      a.child.stdout?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+      a.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+      const [expected] = await completeAll(a.url);
+      await completeAll(a.url);
+      await expect
+        .poll(() => metric(a.url, 'vllm:kv_tier_blocks_stored_total'), { timeout: 20_000 })
+        .toBeGreaterThan(20);
+      await redis.stop();
+      const impostor = await open(wrong);
+      onTestFinished(() => impostor.stop());
+      const [alone, again] = await completeAll(a.url);
+      expect(textsOf(alone)).toEqual(textsOf(expected));
+      expect(textsOf(again)).toEqual(textsOf(expected));
+      const lines = log.split('\n').filter((line) => line.includes('reading from Redis'));
+      expect(lines).toEqual([expect.stringContaining('is left alone')]);
+      expect(log).not.toContain('tier:pass');
+    },
+    TIMEOUT_MS,
+  );
+});
+
 describe('tiers that cannot be', () => {
   const file = join(newDirectory(), 'file');
   writeFileSync(file, '');
@@ -185,6 +228,17 @@ describe('tiers that cannot be', () => {
     [['--kv-cache-disk', '1GiB'], 2, 'bounds the files in --kv-cache-dir, which is not given'],
     [['--kv-tier', 'http://localhost'], 2, 'must be a redis:// or rediss:// URL'],
     [['--kv-tier-memory', '1GiB'], 2, 'bounds what is in --kv-tier, which is not given'],
+    [['--kv-tier-ca', file], 2, '--kv-tier-ca: needs --kv-tier with a rediss:// URL'],
+    [
+      ['--kv-tier', 'rediss://127.0.0.1:1', '--kv-tier-cert', file],
+      2,
+      '--kv-tier-cert: needs --kv-tier-key',
+    ],
+    [
+      ['--kv-tier', 'rediss://127.0.0.1:1', '--kv-tier-ca', join(file, 'no')],
+      2,
+      'cannot be read (ENOTDIR)',
+    ],
     [
       ['--kv-tier', 'redis://127.0.0.1:1'],
       1,

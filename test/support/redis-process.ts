@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import type { KeyPair } from './tls-files.js';
 
 export interface RedisProcess {
   readonly url: string;
@@ -15,14 +16,19 @@ export interface RedisOptions {
   /** Default: a free one. */
   readonly port?: number;
   readonly args?: readonly string[];
+  /** Its certificate: then it takes TLS only. */
+  readonly tls?: KeyPair & { readonly ca: string; readonly wantsCertificates?: boolean };
 }
 
 /** A real redis-server on a free port that keeps nothing on disk. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
-  const { port = await freePort(), args = [] } = options;
+  const { port = await freePort(), args = [], tls } = options;
+  const listen = tls
+    ? ['--port', '0', '--tls-port', String(port), ...tlsArgs(tls)]
+    : ['--port', String(port)];
   const child: ChildProcess = spawn(
     'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...args],
+    [...listen, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...args],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -36,12 +42,17 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisProce
     });
   });
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: `redis${tls ? 's' : ''}://127.0.0.1:${port}`,
     stop: async () => {
       child.kill('SIGKILL');
       await ended;
     },
   };
+}
+
+function tlsArgs({ cert, key, ca, wantsCertificates }: NonNullable<RedisOptions['tls']>): string[] {
+  const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca];
+  return [...files, '--tls-auth-clients', wantsCertificates ? 'yes' : 'no'];
 }
 
 export async function freePort(): Promise<number> {
