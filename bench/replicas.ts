@@ -1,31 +1,31 @@
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { type OctavoServer, startOctavo } from './lib/octavo-server.js';
+import type { OctavoServer } from './lib/octavo-server.js';
+import { startRedis } from './lib/redis-server.js';
 import { type Cell, publish } from './lib/report.js';
-import {
-  type ConversationOptions,
-  converse,
-  differing,
-  textsOf,
-  tokenHitRate,
-} from './replicas/conversations.js';
+import { type ConversationOptions, textsOf, tokenHitRate } from './replicas/conversations.js';
+import { LOSS_COLUMNS, withLoss } from './replicas/losses.js';
 import { pythonEnvironment } from './replicas/python-environment.js';
+import {
+  CACHE_MIB,
+  COLUMNS,
+  cellsOf,
+  measure,
+  REPLICAS,
+  type Row,
+  startReplica,
+  startReplicas,
+  stop,
+} from './replicas/replicas.js';
 import {
   ROUTERS,
   type RouterKind,
   type RouterProcess,
   startRouter,
 } from './replicas/router-process.js';
-import type { LoadResult } from './serve/run-load.js';
-import { nearestRank } from './serve/statistics.js';
 
-// Three real replicas behind routers that others have written, under conversations; then the same
-// with a replica, and with the router, killed in the middle.
+// Three real replicas behind routers that others have written, under conversations: by turns and by
+// prefix, then with a tier in Redis; and the same with a replica, the router, and Redis killed in
+// the middle.
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const REPLICAS = 3;
-/** MiB of one replica's cache: all three hold the conversations that run, one does not. */
-const CACHE_MIB = 23;
 const LOAD: ConversationOptions = {
   count: Number(process.argv[2] ?? 24),
   concurrency: 24,
@@ -36,156 +36,110 @@ const LOAD: ConversationOptions = {
 };
 /** A replica with so many requests more than another, and half as many again, takes no new ones. */
 const BALANCE = ['--balance-abs-threshold', '4', '--balance-rel-threshold', '1.5'];
-
-interface Setup {
-  readonly name: string;
-  readonly kind: RouterKind;
-  readonly policy: string;
-  readonly flags: (replicas: readonly OctavoServer[]) => readonly string[];
-}
-
-interface Row {
-  readonly name: string;
-  readonly results: readonly LoadResult[];
-  readonly seconds: number;
-  /** Requests that each replica has answered. */
-  readonly requests: readonly number[];
-}
-
-const SETUPS: readonly Setup[] = ROUTERS.flatMap((kind) => [
-  { name: `${kind}, round_robin`, kind, policy: 'round_robin', flags: () => [] },
-  { name: `${kind}, cache_aware`, kind, policy: 'cache_aware', flags: () => BALANCE },
-]);
-
-const startReplica = (mib: number, ...flags: string[]): Promise<OctavoServer> =>
-  startOctavo(ROOT, [
-    '--threads',
-    '1',
-    '--kv-cache-memory',
-    `${mib}MiB`,
-    // The load is closed: nothing is to be refused.
-    '--max-queue-time',
-    '0',
-    '--max-queued-requests',
-    '0',
-    '--max-queued-tokens',
-    '0',
-    ...flags,
-  ]);
-
-async function stop({ child }: OctavoServer): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-}
-
-async function answered(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const counts = text.matchAll(/^vllm:request_success_total\{.*\} (\d+)$/gm);
-  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
-}
-
-/** A load on fresh replicas. */
-async function measure(name: string, url: string, replicas: readonly OctavoServer[]): Promise<Row> {
-  process.stderr.write(`${name}\n`);
-  for (const replica of replicas) {
-    await fetch(`${replica.url}/reset_prefix_cache`, { method: 'POST' });
-  }
-  const before = await Promise.all(replicas.map((replica) => answered(replica.url)));
-  const begin = performance.now();
-  const results = await converse(url, LOAD);
-  const seconds = (performance.now() - begin) / 1000;
-  const after = await Promise.all(replicas.map((replica) => answered(replica.url)));
-  return { name, results, seconds, requests: after.map((count, i) => count - before[i]) };
-}
+/** What arrives from Redis, and waits to be written, lies in host memory. */
+const HOST_MIB = 16;
+const HOST = ['--kv-host-memory', `${HOST_MIB}MiB`];
 
 const { python, absent } = await pythonEnvironment();
 if (absent !== undefined) throw new Error(absent);
 
-const big = await startReplica(REPLICAS * CACHE_MIB);
-const oneCache = await measure('one server with a cache as large as all three', big.url, [big]);
-await stop(big);
-const expected = textsOf(oneCache.results);
-const best = tokenHitRate(oneCache.results);
-
-const replicas: OctavoServer[] = [];
-for (let i = 0; i < REPLICAS; i++) {
-  const endpoints = ['--kv-events-endpoint', '@tcp://127.0.0.1:*'];
-  replicas.push(
-    await startReplica(CACHE_MIB, ...endpoints, '--kv-events-replay-endpoint', 'tcp://127.0.0.1:*'),
-  );
-}
-const urls = replicas.map(({ url }) => url);
-const rows: Row[] = [oneCache];
-for (const { name, kind, policy, flags } of SETUPS) {
-  const router = await startRouter({
+const routerOf = (
+  kind: RouterKind,
+  policy: 'round_robin' | 'cache_aware',
+  replicas: readonly OctavoServer[],
+  port?: number,
+): Promise<RouterProcess> =>
+  startRouter({
     python,
     kind,
     policy,
-    replicas: urls,
-    flags: flags(replicas),
+    replicas: replicas.map(({ url }) => url),
+    flags: policy === 'cache_aware' ? BALANCE : [],
+    ...(port !== undefined && { port }),
   });
-  rows.push(await measure(name, router.url, replicas));
+
+const rows: Row[] = [];
+const losses: Cell[][] = [];
+
+async function measureBehind(
+  kind: RouterKind,
+  policy: 'round_robin' | 'cache_aware',
+  replicas: readonly OctavoServer[],
+  more = '',
+): Promise<void> {
+  const router = await routerOf(kind, policy, replicas);
+  rows.push(await measure(`${kind}, ${policy}${more}`, router.url, replicas, LOAD));
   await router.kill();
 }
 
-/** Kills something in the middle of a load on fresh caches. */
-async function withLoss(
-  name: string,
-  router: RouterProcess,
-  kill: () => Promise<void>,
-): Promise<Cell[]> {
-  process.stderr.write(`${name}\n`);
-  for (const { url } of replicas) await fetch(`${url}/reset_prefix_cache`, { method: 'POST' });
-  const middle = (LOAD.count * LOAD.turns * LOAD.answerTokens) / 2;
-  let chunks = 0;
-  const killed: Promise<void>[] = [];
-  const onOutput = (): void => {
-    chunks += 1;
-    if (chunks > middle && killed.length === 0) killed.push(kill());
-  };
-  let retries = 0;
-  const onRetry = (): void => void retries++;
-  const results = await converse(router.url, { ...LOAD, onOutput, onRetry });
-  await Promise.all(killed);
-  const failed = results.filter(({ error }) => error !== null);
-  const begun = failed.filter(({ firstTokenMs }) => firstTokenMs !== null);
-  return [
-    name,
-    results.length,
-    begun.length,
-    retries,
-    failed.length - begun.length,
-    differing(results, expected).length,
-  ];
+const big = await startReplica(REPLICAS * CACHE_MIB);
+const one = 'one server with a cache as large as all three';
+const oneCache = await measure(one, big.url, [big], LOAD);
+rows.push(oneCache);
+await stop(big);
+const expected = textsOf(oneCache.results);
+
+const replicas = await startReplicas(
+  '--kv-events-endpoint',
+  '@tcp://127.0.0.1:*',
+  '--kv-events-replay-endpoint',
+  'tcp://127.0.0.1:*',
+);
+for (const kind of ROUTERS) {
+  await measureBehind(kind, 'round_robin', replicas);
+  await measureBehind(kind, 'cache_aware', replicas);
 }
 
-const losses: Cell[][] = [];
 for (const kind of ROUTERS) {
-  const policy = 'cache_aware';
-  const router = await startRouter({ python, kind, policy, replicas: urls, flags: BALANCE });
+  const router = await routerOf(kind, 'cache_aware', replicas);
   // One that has requests; another takes its place afterwards, under its address.
   const victim = replicas[1];
-  losses.push(await withLoss(`${kind}: a replica is killed`, router, () => stop(victim)));
+  const name = `${kind}: a replica is killed`;
+  const kill = (): Promise<void> => stop(victim);
+  losses.push(await withLoss({ name, url: router.url, replicas, kill }, LOAD, expected));
   await router.kill();
   replicas[1] = await startReplica(CACHE_MIB, '--port', new URL(victim.url).port);
 }
 for (const kind of ROUTERS) {
-  const policy = 'cache_aware';
-  const options = { python, kind, policy, replicas: urls, flags: BALANCE };
-  const router = await startRouter(options);
+  const router = await routerOf(kind, 'cache_aware', replicas);
   const started: RouterProcess[] = [];
   const kill = async (): Promise<void> => {
     await router.kill();
-    started.push(await startRouter({ ...options, port: router.port }));
+    started.push(await routerOf(kind, 'cache_aware', replicas, router.port));
   };
-  losses.push(
-    await withLoss(`${kind}: the router is killed, and another one started`, router, kill),
-  );
+  const name = `${kind}: the router is killed, and another one started`;
+  losses.push(await withLoss({ name, url: router.url, replicas, kill }, LOAD, expected));
   for (const next of started) await next.kill();
 }
 await Promise.all(replicas.map(stop));
 
+// Host memory alone, so that what Redis adds can be told.
+const withMemory = await startReplicas(...HOST);
+await measureBehind('vllm-router', 'round_robin', withMemory, `, ${HOST_MIB} MiB of host memory`);
+await Promise.all(withMemory.map(stop));
+
+const redis = await startRedis();
+const withRedis = await startReplicas(...HOST, '--kv-tier', redis.url);
+for (const kind of ROUTERS) {
+  await measureBehind(kind, 'round_robin', withRedis, ', the same and Redis');
+}
+const router = await routerOf('vllm-router', 'round_robin', withRedis);
+losses.push(
+  await withLoss(
+    {
+      name: 'vllm-router, round_robin: Redis is killed',
+      url: router.url,
+      replicas: withRedis,
+      kill: () => redis.kill(),
+    },
+    LOAD,
+    expected,
+  ),
+);
+await router.kill();
+await Promise.all(withRedis.map(stop));
+
+const best = tokenHitRate(oneCache.results);
 publish({
   name: 'replicas',
   command: 'npm run bench:replicas',
@@ -196,46 +150,9 @@ publish({
   tables: [
     {
       title: 'Token hit rate',
-      columns: [
-        'setup',
-        'token hit rate, %',
-        "% of one cache's",
-        'requests of each replica',
-        'TTFT p50, ms',
-        'TTFT p99, ms',
-        'seconds',
-        'texts that differ',
-      ],
-      rows: rows.map(({ name, results, seconds, requests }) => {
-        const failed = results.filter(({ error }) => error !== null);
-        if (failed.length > 0) throw new Error(`${name}: ${JSON.stringify(failed[0])}`);
-        const times = results.map(
-          ({ dueMs, firstTokenMs, endMs }) => (firstTokenMs ?? endMs) - dueMs,
-        );
-        const rate = tokenHitRate(results);
-        return [
-          name,
-          100 * rate,
-          100 * (rate / best),
-          requests.join(', '),
-          nearestRank(times, 0.5) ?? 0,
-          nearestRank(times, 0.99) ?? 0,
-          seconds,
-          differing(results, expected).length,
-        ];
-      }),
+      columns: COLUMNS,
+      rows: rows.map((row) => cellsOf(row, best, expected)),
     },
-    {
-      title: 'Losses in the middle of the load',
-      columns: [
-        'what happens',
-        'requests',
-        'streams that broke off',
-        'errors before a stream began, which clients retry',
-        'failed for good before they began',
-        'texts that differ',
-      ],
-      rows: losses,
-    },
+    { title: 'Losses in the middle of the load', columns: LOSS_COLUMNS, rows: losses },
   ],
 });

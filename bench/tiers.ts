@@ -1,10 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import type { TierOptions } from '../engine/protocol/options.js';
+import type { EngineOptions, TierOptions } from '../engine/protocol/options.js';
 import type { EngineRequest } from '../engine/protocol/request.js';
 import type { LoadedEngine } from '../engine/thread/load-engine.js';
 import type { SequenceId } from '../scheduler/ids.js';
@@ -15,10 +12,11 @@ import {
   loadBenchEngine,
   STEP_TOKENS,
 } from './lib/bench-engine.js';
+import { startRedis } from './lib/redis-server.js';
 import { type Cell, median, publish } from './lib/report.js';
 
 // What the tiers behind the KV cache save, and what they cost: the time to the first token of a
-// prefix from each of them, and the time of steps beside them.
+// prefix from each of them, and the time of steps beside them; the same of KV events.
 
 const PREFIX_TOKENS = 1024;
 const ROUNDS = 3;
@@ -29,17 +27,6 @@ const SMALL = { kvCacheBytes: 32 * MIB, maxModelLength: 1200 };
 const model = benchModelFromArgv();
 const directory = mkdtempSync(join(tmpdir(), 'octavo-bench-kv-'));
 
-async function startRedis(): Promise<{ url: string; child: ChildProcess }> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const child = spawn('redis-server', args, { stdio: 'ignore' });
-  await setTimeout(500);
-  return { url: `redis://127.0.0.1:${port}`, child };
-}
-
 const redis = await startRedis();
 const MEMORY: TierOptions = { hostMemoryBytes: 512 * MIB };
 const DISK: TierOptions = { ...MEMORY, disk: { directory, capacityBytes: 8 * 2 ** 30 } };
@@ -49,8 +36,8 @@ const REDIS: TierOptions = {
 };
 const ALL: TierOptions = { ...DISK, ...REDIS };
 
-const load = (tiers: TierOptions | null, more = {}): Promise<LoadedEngine> =>
-  loadBenchEngine(model, { ...more, ...(tiers && { tiers }) });
+const load = (tiers: TierOptions, more = {}): Promise<LoadedEngine> =>
+  loadBenchEngine(model, { ...more, tiers });
 
 async function close({ tiers, cache, runner }: LoadedEngine): Promise<void> {
   await tiers?.save(cache.pool);
@@ -65,7 +52,11 @@ async function run({ core }: LoadedEngine, requests: readonly EngineRequest[]) {
   for (const request of requests) core.add(request);
   while (core.hasWork) {
     const ready = core.whenReady();
-    if (await core.step()) steps.push(core.timings.total);
+    const begin = performance.now();
+    const outputs = await core.step();
+    // As the engine's thread does when events are on: they cross to the main thread, which sends.
+    structuredClone(core.takeCacheEvents());
+    if (outputs) steps.push(performance.now() - begin);
     else await ready;
   }
   return { ms: performance.now() - start, steps };
@@ -121,8 +112,8 @@ async function timesToFirstToken(): Promise<Cell[][]> {
 }
 
 /** Median of a decode step of 8 sequences of 512 tokens. */
-async function decodeStep(tiers: TierOptions | null): Promise<number> {
-  const engine = await load(tiers);
+async function decodeStep(more: Partial<EngineOptions>): Promise<number> {
+  const engine = await loadBenchEngine(model, more);
   await run(engine, [benchRequest(model, 64, 8)]);
   const prefills = Math.ceil((8 * 512) / STEP_TOKENS);
   const requests = Array.from({ length: 8 }, () => benchRequest(model, 512, prefills + 60));
@@ -135,8 +126,9 @@ async function decodeStep(tiers: TierOptions | null): Promise<number> {
 let numLoads = 0;
 
 /** Milliseconds of a load whose every prompt takes the pages of an earlier one. */
-async function loadOfPrompts(tiers: TierOptions | null): Promise<number> {
-  const engine = await load(tiers, { kvCacheBytes: 64 * MIB, maxModelLength: 1200 });
+async function loadOfPrompts(more: Partial<EngineOptions>): Promise<number> {
+  const sizes = { kvCacheBytes: 64 * MIB, maxModelLength: 1200 };
+  const engine = await loadBenchEngine(model, { ...sizes, ...more });
   await run(engine, [benchRequest(model, 64, 8)]);
   const seed = 700_001 + 16 * numLoads++;
   const requests = Array.from({ length: 16 }, (_, n) => benchRequest(model, 512, 24, seed + n));
@@ -145,16 +137,22 @@ async function loadOfPrompts(tiers: TierOptions | null): Promise<number> {
   return ms;
 }
 
-/** Without and with tiers, in turn. */
-async function compare(measure: (tiers: TierOptions | null) => Promise<number>): Promise<Cell[]> {
-  const without: number[] = [];
-  const beside: number[] = [];
+/** Without anything, with tiers, and with KV events, in turn. */
+async function compare(
+  measure: (more: Partial<EngineOptions>) => Promise<number>,
+): Promise<Cell[]> {
+  const rounds: number[][] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    without.push(await measure(null));
-    beside.push(await measure(ALL));
+    const times: number[] = [];
+    for (const more of [{}, { tiers: ALL }, { cacheEvents: true }]) times.push(await measure(more));
+    rounds.push(times);
   }
-  const ratio = median(beside.map((ms, i) => ms / without[i]));
-  return [median(without), median(beside), `${(100 * (ratio - 1)).toFixed(1)} %`];
+  const more = (setup: number): string => {
+    const ratio = median(rounds.map((times) => times[setup] / times[0]));
+    return `${(100 * (ratio - 1)).toFixed(1)} %`;
+  };
+  const [without, tiers, events] = [0, 1, 2].map((i) => median(rounds.map((times) => times[i])));
+  return [without, tiers, more(1), events, more(2)];
 }
 
 try {
@@ -172,8 +170,8 @@ try {
         rows: first,
       },
       {
-        title: 'What tiers cost: without, and with memory, disk and Redis together (in turn)',
-        columns: ['what', 'without', 'with', 'difference'],
+        title: 'What tiers (memory, disk and Redis together) and KV events cost (in turn)',
+        columns: ['what', 'without', 'with tiers', 'difference', 'with events', 'difference'],
         rows: [
           ['a decode step of 8 sequences of 512 tokens; tiers idle', ...idle],
           ['16 prompts of 512 tokens that evict each other; all is written behind', ...busy],
@@ -182,6 +180,6 @@ try {
     ],
   });
 } finally {
-  redis.child.kill('SIGKILL');
+  await redis.kill();
   rmSync(directory, { recursive: true, force: true });
 }

@@ -15,7 +15,9 @@ export interface OctavoServer {
 export async function startOctavo(root: string, flags: readonly string[]): Promise<OctavoServer> {
   const args = [`${root}/dist/server/cli.js`, 'serve', '--port', '0', ...flags];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  process.once('exit', () => child.kill('SIGKILL'));
+  const end = (): void => void child.kill('SIGKILL');
+  process.once('exit', end);
+  child.once('exit', () => process.off('exit', end));
   const url = await new Promise<string>((resolve, reject) => {
     let output = '';
     const look = (chunk: Buffer): void => {

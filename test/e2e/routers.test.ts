@@ -130,6 +130,30 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     expect(differing(results, textsOf(alone))).toEqual([]);
     expect(results.length - failed.length).toBeGreaterThan(20);
   }, 240_000);
+
+  it('get requests again when they come back under their address', async ({ skip }) => {
+    skip(environment.absent !== undefined, environment.absent);
+    const first = await startSharedOctavo(FLAGS);
+    onTestFinished(first.kill);
+    const { url } = await routerOf(kind, 'round_robin', [], [replicas[0].url, first.url]);
+    const answered = (): Promise<number> => metric(first.url, 'vllm:request_success_total');
+    for (let i = 0; i < 4; i++) await complete(url, `Question ${i}`);
+    expect(await answered()).toBe(2);
+    first.kill();
+    // No client sees that it is gone, and the other one gets all.
+    for (let i = 0; i < 4; i++) await complete(url, `Question ${i}`);
+    const second = await startSharedOctavo([...FLAGS, '--port', new URL(first.url).port]);
+    onTestFinished(second.kill);
+    await expect
+      .poll(
+        async () => {
+          await complete(url, 'Are you back?');
+          return answered();
+        },
+        { timeout: 30_000, interval: 250 },
+      )
+      .toBeGreaterThan(0);
+  }, 120_000);
 });
 
 describe('vllm-router by KV events', () => {
