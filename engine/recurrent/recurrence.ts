@@ -65,6 +65,38 @@ export interface LinearAttention {
  */
 export type Recurrence = ShortConvolution | LinearAttention;
 
+/** Tokens `first` to `first + count - 1` of a step, which belong to one sequence. */
+export interface TokenRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * Computes layers with a state, one after another. For each run of tokens that a state goes
+ * through, the caller puts the state before it into the kernel's memory, and takes from there the
+ * state behind it:
+ *
+ *     begin(layer, inputs of the step)
+ *     state in, advance(tokens of a sequence), state out, ...
+ *     end(output of the step)
+ *
+ * All calls are synchronous and must come from one thread; an implementation may use worker threads
+ * inside a call. A token's numbers do not depend on where runs are cut.
+ */
+export interface RecurrenceKernel {
+  /**
+   * @param inputs as `Recurrence` describes them; they stay unchanged until `end`
+   * @returns `[4 * stateSize(layer)]` bytes for the state, valid until `end`
+   */
+  begin(layer: number, inputs: readonly Float32Array[], numTokens: number): Uint8Array;
+  /** Takes tokens into the state, one after another. */
+  advance(range: TokenRange): void;
+  /** @param output gets the rows of all tokens that were taken in; there must be no others */
+  end(output: Float32Array): void;
+  /** Ends worker threads. Idempotent. */
+  dispose(): Promise<void>;
+}
+
 export function isGated({ rule }: LinearAttention): boolean {
   return rule === 'gated' || rule === 'gated_delta';
 }

@@ -1,18 +1,8 @@
 import { type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
-import { inputWidths, outputWidth, type Recurrence, stateSize } from './recurrence.js';
-import { advanceReference, type TokenRange } from './reference-recurrence.js';
+import { inputWidths, outputWidth, type Recurrence, type RecurrenceKernel } from './recurrence.js';
 import type { StateLayout } from './state-layout.js';
 import type { StateStore } from './state-store.js';
-
-/** Advances states: `advanceReference` defines it. */
-export type Advance = (
-  layer: number,
-  inputs: readonly Float32Array[],
-  state: Float32Array,
-  output: Float32Array,
-  range: TokenRange,
-) => void;
 
 export interface RecurrentConfig {
   /** In the order of `layout.offsets`. */
@@ -23,8 +13,8 @@ export interface RecurrentConfig {
   readonly blockSize: number;
   /** Stays its owner's. */
   readonly store: StateStore;
-  /** Absent: the reference. */
-  readonly advance?: Advance;
+  /** Of the same layers; owned by what is made of this. */
+  readonly kernel: RecurrenceKernel;
 }
 
 /** Tokens of a sequence after which its state is stored, or is not kept. */
@@ -48,25 +38,12 @@ interface Piece {
 export class RecurrentLayers {
   readonly store: StateStore;
   readonly #config: RecurrentConfig;
-  readonly #advance: Advance;
-  readonly #states: readonly Float32Array[];
   #pieces: readonly Piece[] = [];
   #numTokens = 0;
 
   constructor(config: RecurrentConfig) {
     this.store = config.store;
     this.#config = config;
-    const { layers } = config;
-    this.#advance =
-      config.advance ?? ((layer, ...rest) => advanceReference(layers[layer], ...rest));
-    // Layers take turns, and most have states of one size.
-    const buffers = new Map<number, Float32Array>();
-    this.#states = layers.map((layer) => {
-      const size = stateSize(layer);
-      const buffer = buffers.get(size) ?? new Float32Array(size);
-      buffers.set(size, buffer);
-      return buffer;
-    });
   }
 
   /** Begins a step, after its copies and loads of blocks. */
@@ -91,15 +68,21 @@ export class RecurrentLayers {
   compute(layer: number, inputs: readonly Float32Array[], output: Float32Array): void {
     const total = this.#numTokens;
     checkSizes(this.#config.layers[layer], inputs, output, total);
-    const state = this.#states[layer];
-    const bytes = new Uint8Array(state.buffer);
-    const offset = this.#config.layout.offsets[layer];
+    const { kernel, layout } = this.#config;
+    const state = kernel.begin(layer, inputs, total);
+    const offset = layout.offsets[layer];
     for (const { first, count, begins, ends } of this.#pieces) {
       if (begins === 'empty') state.fill(0);
-      else if (begins) this.store.readState(begins, offset, bytes);
-      this.#advance(layer, inputs, state, output, { first, count, total });
-      if (ends) this.store.writeState(ends, offset, bytes);
+      else if (begins) this.store.readState(begins, offset, state);
+      kernel.advance({ first, count });
+      if (ends) this.store.writeState(ends, offset, state);
     }
+    kernel.end(output);
+  }
+
+  /** Ends the kernel's threads. Idempotent. */
+  dispose(): Promise<void> {
+    return this.#config.kernel.dispose();
   }
 }
 

@@ -2,43 +2,68 @@ import {
   isDelta,
   isGated,
   type LinearAttention,
+  outputWidth,
   type Recurrence,
+  type RecurrenceKernel,
   type ShortConvolution,
+  stateSize,
+  type TokenRange,
 } from './recurrence.js';
 
-/** Tokens `first` to `first + count - 1` of the `total` that the inputs and the output hold. */
-export interface TokenRange {
-  readonly first: number;
-  readonly count: number;
-  readonly total: number;
+/**
+ * Layers with a state in plain loops: the definition that faster implementations are tested
+ * against. It sums in float64 and keeps states in float32.
+ */
+export class ReferenceRecurrence implements RecurrenceKernel {
+  readonly #layers: readonly Recurrence[];
+  #step: Step | null = null;
+
+  constructor(layers: readonly Recurrence[]) {
+    this.#layers = layers;
+  }
+
+  begin(layer: number, inputs: readonly Float32Array[], numTokens: number): Uint8Array {
+    const description = this.#layers[layer];
+    const state = new Float32Array(stateSize(description));
+    const output = new Float32Array(outputWidth(description) * numTokens);
+    this.#step = { layer: description, inputs, state, output, numTokens };
+    return new Uint8Array(state.buffer);
+  }
+
+  advance(range: TokenRange): void {
+    const step = this.#begun();
+    const { layer } = step;
+    if (layer.kind === 'convolution') convolve(layer, step, range);
+    else attend(layer, step, range);
+  }
+
+  end(output: Float32Array): void {
+    output.set(this.#begun().output);
+    this.#step = null;
+  }
+
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #begun(): Step {
+    if (!this.#step) throw new Error('a layer is computed before it has begun');
+    return this.#step;
+  }
 }
 
-/**
- * Takes tokens of one sequence into its state, one after another, in plain loops: the definition
- * that faster implementations are tested against. It sums in float64 and keeps the state in
- * float32, so that a sequence has the same numbers however its tokens are cut into steps.
- *
- * @param inputs as `Recurrence` describes them
- * @param state `[stateSize(layer)]`, changed in place
- * @param output gets the range's rows
- */
-export function advanceReference(
-  layer: Recurrence,
-  inputs: readonly Float32Array[],
-  state: Float32Array,
-  output: Float32Array,
-  range: TokenRange,
-): void {
-  if (layer.kind === 'convolution') convolve(layer, inputs[0], state, output, range);
-  else attend(layer, inputs, state, output, range);
+interface Step {
+  readonly layer: Recurrence;
+  readonly inputs: readonly Float32Array[];
+  readonly state: Float32Array;
+  readonly output: Float32Array;
+  readonly numTokens: number;
 }
 
 function convolve(
   { channels, taps, weight, bias, activation }: ShortConvolution,
-  input: Float32Array,
-  state: Float32Array,
-  output: Float32Array,
-  { first, count, total }: TokenRange,
+  { inputs: [input], state, output, numTokens: total }: Step,
+  { first, count }: TokenRange,
 ): void {
   const past = taps - 1;
   for (let c = 0; c < channels; c++) {
@@ -57,9 +82,7 @@ function convolve(
 
 function attend(
   layer: LinearAttention,
-  inputs: readonly Float32Array[],
-  state: Float32Array,
-  output: Float32Array,
+  { inputs, state, output }: Step,
   { first, count }: TokenRange,
 ): void {
   const { numHeads, numQueryHeads, keySize, valueSize } = layer;

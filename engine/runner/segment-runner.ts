@@ -43,8 +43,7 @@ const MAX_LOGIT_BYTES = 64 * 2 ** 20;
 
 /**
  * Runs an imported model: segment, attention, segment, attention, ..., ranked logits. In the place
- * of attention, there may be a layer with a state. The attention is owned by the runner from its
- * creation on.
+ * of attention, there may be a layer with a state. The runner owns both from its creation on.
  */
 export class SegmentRunner implements ModelRunner {
   readonly #segments: readonly LoadedSegment[];
@@ -141,6 +140,7 @@ export class SegmentRunner implements ModelRunner {
     if (this.#disposed) return;
     this.#disposed = true;
     await this.#attention?.dispose();
+    await this.#recurrent?.dispose();
     for (const { session } of this.#segments) await session.release();
   }
 

@@ -17,11 +17,11 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
     kvDtype,
     hostCacheBytes: kvCacheBytes,
     start: async ({ plan, numBlocks, now, loadBlocks }) => {
-      const sizes = { numBlocks, blockSize };
+      const sizes = { numBlocks, blockSize, threads };
       const layout = plan.pages;
       const attention =
         model.sites.length > 0
-          ? createKernelAttention({ layers: model.sites, layout, ...sizes, kvDtype, threads })
+          ? createKernelAttention({ layers: model.sites, layout, ...sizes, kvDtype })
           : null;
       const recurrent = createRecurrentLayers(
         model.recurrent.map(({ recurrence }) => recurrence),

@@ -9,6 +9,7 @@ import { OctavoError } from '../../errors.js';
 export interface KernelExports {
   storeKeysAndValues(layer: number, step: number): void;
   attendTasks(layer: number, step: number, scratch: number): void;
+  recurTasks(layer: number, unused: number, scratch: number): void;
   readMemory(start: number, bytes: number): number;
 }
 

@@ -34,17 +34,19 @@ export class WorkerPool {
   /**
    * @param memories one per layer group
    * @param scratch byte offsets by worker and group
+   * @param entry what the workers call
    */
   constructor(
     module: WebAssembly.Module,
     memories: readonly WebAssembly.Memory[],
     scratch: readonly (readonly number[])[],
     deadAfterMs: number,
+    entry: 'attendTasks' | 'recurTasks' = 'attendTasks',
   ) {
     this.#deadAfterMs = deadAfterMs;
     this.workers = scratch.map((offsets) => {
       const worker = new Worker(new URL('./worker.mjs', import.meta.url), {
-        workerData: { module, memories, scratch: offsets, control: this.#control, CONTROL },
+        workerData: { module, memories, scratch: offsets, control: this.#control, entry, CONTROL },
       });
       worker.on('error', (error) => this.#lose(error.message));
       worker.on('exit', (code) => this.#lose(`it ended with code ${code}`));

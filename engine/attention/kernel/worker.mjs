@@ -6,7 +6,7 @@ import { workerData } from 'node:worker_threads';
 if (Number(process.versions.node.split('.')[0]) < 22) {
   setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
-const { module, memories, scratch, control, CONTROL } = workerData;
+const { module, memories, scratch, control, entry, CONTROL } = workerData;
 const abort = () => {
   throw new Error('the attention kernel has aborted');
 };
@@ -23,7 +23,7 @@ for (;;) {
   if (Atomics.load(control, CONTROL.stop) !== 0) break;
   const group = control[CONTROL.group];
   try {
-    kernels[group].attendTasks(control[CONTROL.layer], control[CONTROL.step], scratch[group]);
+    kernels[group][entry](control[CONTROL.layer], control[CONTROL.step], scratch[group]);
   } catch {
     Atomics.store(control, CONTROL.failed, 1);
   }

@@ -1,5 +1,8 @@
 import { attend } from './attend';
+import { attendLinearly } from './linear-attention';
 import { LAYER_NUM_KV_HEADS, STEP_NEXT_TASK, STEP_NUM_TILES } from './layout';
+import { RECURRENT_IS_CONVOLUTION, RECURRENT_NEXT_TASK, RECURRENT_NUM_TASKS, TASK_CHANNELS } from './recurrent-layout';
+import { convolve } from './short-convolution';
 import { storeStep } from './store';
 
 /**
@@ -21,6 +24,22 @@ export function attendTasks(layer: usize, step: usize, scratch: usize): void {
     const task = atomic.add<i32>(step + STEP_NEXT_TASK, 1);
     if (task >= tasks) return;
     attend(layer, step, task / kvHeads, task % kvHeads, scratch);
+  }
+}
+
+/**
+ * The same for a layer with a state: tasks are its heads, or groups of channels.
+ *
+ * @param unused for the same arguments as `attendTasks`
+ */
+export function recurTasks(layer: usize, unused: usize, scratch: usize): void {
+  const tasks = load<i32>(layer, RECURRENT_NUM_TASKS);
+  const isConvolution = load<i32>(layer, RECURRENT_IS_CONVOLUTION) != 0;
+  for (;;) {
+    const task = atomic.add<i32>(layer + RECURRENT_NEXT_TASK, 1);
+    if (task >= tasks) return;
+    if (isConvolution) convolve(layer, task * TASK_CHANNELS, (task + 1) * TASK_CHANNELS, scratch);
+    else attendLinearly(layer, task);
   }
 }
 
