@@ -1,9 +1,11 @@
 import { readdir } from 'node:fs/promises';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join } from 'node:path';
+import { readConfig } from '../architectures/config.js';
+import { describe } from '../architectures/describe-model.js';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
-import { externalFiles } from '../importer/external-files.js';
-import { type Dtype, variantsAmong } from '../importer/variants.js';
+import type { Dtype } from '../importer/variants.js';
+import { chooseWeights, filesOfWeights, weightsAmong } from './choose-weights.js';
 import { downloadBlob } from './download-blob.js';
 import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-client.js';
 import type { HubId } from './hub-id.js';
@@ -42,8 +44,8 @@ export interface FetchOptions extends HubClientOptions {
 
 /**
  * Returns the directory of a hub's model with the files that serving it needs: configuration,
- * tokenizer, the ONNX file of one number format and its external data. Files in the cache are not
- * downloaded again; if all are there, the hub need not be reachable.
+ * tokenizer, and the weights (`chooseWeights`). Files in the cache are not downloaded again; if all
+ * are there, the hub need not be reachable.
  *
  * @throws OctavoError `hub_*`, `model_file_missing`, `model_file_corrupt`
  */
@@ -66,18 +68,20 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
       observer.log(`octavo: ${listing.message}; using ${id.repo} as it is in the cache`);
       return dir;
     }
-    const onnx = chooseOnnx(listing.files, dtype, id);
+    const weights = chooseWeights(listing.files, dtype, id);
     const fetch = new Fetch(client, cache, listing, options);
     const isTemplate = (file: string): boolean =>
       /^additional_chat_templates\/[^/]+\.jinja$/.test(file);
     for (const file of listing.files) {
       if (WANTED.has(file) || isTemplate(file)) await fetch.file(file);
     }
-    await fetch.file(onnx);
     const dir = cache.snapshotDir(listing.commit);
-    for (const file of dataFiles(dir, onnx)) {
+    // A model whose graph cannot be built is refused before gigabytes are downloaded.
+    if (weights.kind === 'safetensors') describe(await readConfig(dir));
+    await fetch.file(weights.file);
+    for (const file of await filesOfWeights(dir, weights)) {
       if (!listing.files.has(file)) {
-        const what = `${id.repo}: ${onnx} has its weights in ${clip(file)}, which is not in the repository`;
+        const what = `${id.repo}: ${weights.file} has its weights in ${clip(file)}, which is not in the repository`;
         throw new OctavoError('model_file_missing', what);
       }
       await fetch.file(file);
@@ -123,48 +127,6 @@ class Fetch {
   }
 }
 
-/** @throws OctavoError `model_file_missing`: names what is in the repository, and what is needed */
-function chooseOnnx(files: ReadonlySet<string>, dtype: Dtype | 'auto', id: HubId): string {
-  const variants = variantsAmong(files);
-  const chosen = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
-  if (chosen) return chosen.path;
-  const onnx = [...files].filter((file) => file.endsWith('.onnx'));
-  let what: string;
-  if (variants.length > 0) {
-    what = `no ONNX model of --dtype ${dtype}; there are: ${variants.map((v) => `${v.dtype} (${v.path})`).join(', ')}`;
-  } else if (onnx.length > 0) {
-    what = `no ONNX decoder under a usual name (onnx/model.onnx); there are: ${shorten(onnx)}`;
-  } else {
-    what = `no ONNX model; there are: ${shorten([...files])}. Octavo serves ONNX exports: look for one under onnx-community, or export it with Optimum or ONNX Runtime GenAI's model builder`;
-  }
-  return refuse(`${id.repo}: ${what}`);
-}
-
-function refuse(message: string): never {
-  throw new OctavoError('model_file_missing', message);
-}
-
-function shorten(names: readonly string[]): string {
-  const shown = names.slice(0, 12).join(', ');
-  return names.length > 12 ? `${shown} and ${names.length - 12} more` : shown;
-}
-
-/**
- * Paths of a model's external data in the repository.
- *
- * @throws OctavoError `model_file_corrupt` for a name that leaves the model's directory
- */
-function dataFiles(dir: string, onnx: string): string[] {
-  const file = join(dir, onnx);
-  return externalFiles(file).map((name) => {
-    const path = posix.join(posix.dirname(onnx), name);
-    const outside = posix.relative(posix.dirname(onnx), path).startsWith('..');
-    if (!outside && !posix.isAbsolute(name) && !name.includes('\\')) return path;
-    const what = `${file}: its external data ${JSON.stringify(name)} lies outside the model's directory`;
-    throw new OctavoError('model_file_corrupt', what);
-  });
-}
-
 /**
  * @throws OctavoError `hub_unreachable`: names the file that is not in the cache, and why it cannot
  *   be fetched
@@ -183,15 +145,17 @@ async function cachedModel(
     const what = `${why}, and ${name} is not in the cache (${dirname(cache.blobsDir)})`;
     throw new OctavoError('hub_unreachable', what);
   }
-  const onnx = variantsAmong(files).find((v) => dtype === 'auto' || v.dtype === dtype)?.path;
+  const weights = weightsAmong(files, dtype);
   const missing: string[] = [];
   for (const file of REQUIRED) if (!(await cache.has(commit, file))) missing.push(file);
   const configs = await Promise.all(CONFIGS.map((file) => cache.has(commit, file)));
   if (!configs.includes(true)) missing.push(CONFIGS.join(' or '));
-  if (onnx === undefined) {
-    missing.push(dtype === 'auto' ? 'an ONNX model' : `an ONNX model of --dtype ${dtype}`);
+  if (weights === null) {
+    missing.push(
+      dtype === 'auto' ? 'an ONNX model or safetensors' : `an ONNX model of --dtype ${dtype}`,
+    );
   } else {
-    for (const file of dataFiles(dir, onnx)) {
+    for (const file of await filesOfWeights(dir, weights)) {
       if (!(await cache.has(commit, file))) missing.push(file);
     }
   }

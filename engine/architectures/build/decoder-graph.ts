@@ -81,7 +81,7 @@ function embedded(b: GraphBuilder, { embedding }: Decoder): string {
 /** Looks up rows in their own format, and widens only these. */
 function rowsOf(b: GraphBuilder, weight: Weight, ids: string): string {
   const stored = b.stored(weight);
-  const rows = b.node('Gather', `${stored}:${ids}`, [stored, ids]);
+  const rows = b.node('Gather', `${stored}/rows`, [stored, ids]);
   return b.isFloat(weight) ? rows : b.node('Cast', `${rows}/float`, [rows], { to: Type.FLOAT });
 }
 

@@ -12,7 +12,7 @@ import { linearLayer, mlpLayer } from './layers.js';
  * Other rows of a step change nothing in a row's result.
  */
 export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: number): string {
-  const at = (part: string): string => `${x}/experts.${part}`;
+  const at = (part: string): string => `${x}/${part}`;
   const rows = b.node('Reshape', at('rows'), [x, b.ints(`rows.${width}`, [-1, width])]);
   const chances = b.node('Transpose', at('by_expert'), [chosen(b, rows, layer, at)], {
     perm: [1, 0],
@@ -20,7 +20,7 @@ export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: 
   const zero = b.float('zero', 0);
   let sum = b.node('Mul', at('none'), [rows, zero]);
   for (const [index, expert] of layer.experts.entries()) {
-    const of = (part: string): string => at(`${index}.${part}`);
+    const of = (part: string): string => at(`expert.${index}/${part}`);
     const chance = b.node('Gather', of('chance'), [chances, b.ints(`index.${index}`, [index], [])]);
     const places = b.node('NonZero', of('places'), [chance]);
     const list = b.node('Reshape', of('list'), [places, b.ints('flat', [-1])]);

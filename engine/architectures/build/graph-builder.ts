@@ -41,19 +41,27 @@ const TYPES: Readonly<Record<StoredType, Type>> = {
 
 /**
  * Collects the nodes of a graph whose weights are those of a checkpoint, in place: initializers
- * that name a file and an offset. A node's output has the node's name, and equal nodes are made
- * once: layers share constants, and blocks side by side their norm.
+ * that name a file and an offset. A node's output has the node's name, and of equal nodes there is
+ * one: layers share constants, and blocks side by side their norm.
  */
 export class GraphBuilder {
   readonly #tensors: ReadonlyMap<string, StoredTensor>;
+  /** By all that makes them equal. */
   readonly #nodes = new Map<string, NodeProto>();
+  /** How many nodes wanted a name. */
+  readonly #names = new Map<string, number>();
   readonly #initializers = new Map<string, TensorProto>();
 
   constructor(tensors: ReadonlyMap<string, StoredTensor>) {
     this.#tensors = tensors;
   }
 
-  /** Adds a node of one output. @returns the output's name, which is the node's */
+  /**
+   * Adds a node of one output, unless an equal one is there.
+   *
+   * @param name a name for it; a number is appended where another node has it
+   * @returns name of the output
+   */
   node(
     opType: string,
     name: string,
@@ -61,8 +69,7 @@ export class GraphBuilder {
     attributes: Readonly<Record<string, Attribute>> = {},
     domain = '',
   ): string {
-    this.split(opType, name, inputs, [name], attributes, domain);
-    return name;
+    return this.#add(opType, name, inputs, [], attributes, domain).output[0];
   }
 
   /** A node of ONNX Runtime's own domain. */
@@ -75,27 +82,46 @@ export class GraphBuilder {
     return this.node(opType, name, inputs, attributes, MICROSOFT);
   }
 
-  /** Adds a node of several outputs. */
+  /** Adds a node whose outputs have names of their own. @returns the node, or an equal one */
   split(
     opType: string,
     name: string,
     inputs: readonly string[],
     outputs: readonly string[],
     attributes: Readonly<Record<string, Attribute>> = {},
-    domain = '',
   ): NodeProto {
-    const known = this.#nodes.get(name);
+    return this.#add(opType, name, inputs, outputs, attributes, '');
+  }
+
+  /** @param outputs names, which must be free; empty for the node's own */
+  #add(
+    opType: string,
+    name: string,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    domain: string,
+  ): NodeProto {
+    const key = JSON.stringify([domain, opType, inputs, attributes]);
+    const known = this.#nodes.get(key);
     if (known) return known;
+    const own = this.#free(name);
     const node = create(NodeProtoSchema, {
       opType,
-      name,
+      name: own,
       domain,
       input: [...inputs],
-      output: [...outputs],
-      attribute: Object.entries(attributes).map(([key, value]) => toAttribute(key, value)),
+      output: outputs.length > 0 ? [...outputs] : [own],
+      attribute: Object.entries(attributes).map(([at, value]) => toAttribute(at, value)),
     });
-    this.#nodes.set(name, node);
+    this.#nodes.set(key, node);
     return node;
+  }
+
+  #free(name: string): string {
+    const count = (this.#names.get(name) ?? 0) + 1;
+    this.#names.set(name, count);
+    return count === 1 ? name : `${name}.${count}`;
   }
 
   /** A weight in its own number format. @returns its name */

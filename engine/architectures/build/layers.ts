@@ -8,9 +8,15 @@ export function linearLayer(b: GraphBuilder, x: string, { weight, bias, turned }
   const matrix = turned
     ? b.node('Transpose', `${stored}/turned`, [stored], { perm: [1, 0] })
     : stored;
-  const name = `${b.stored(weight)}:${x}`;
+  const name = placeOf(b.stored(weight));
   const product = b.node('MatMul', name, [x, matrix]);
   return bias ? b.node('Add', `${name}/biased`, [product, b.weight(bias)]) : product;
+}
+
+/** The name of what a weight belongs to. */
+function placeOf(weight: string): string {
+  const place = weight.replace(/\.weight(?=\[|$)/, '');
+  return place === weight ? `${weight}/output` : place;
 }
 
 /** A norm over the last axis. */
@@ -21,7 +27,7 @@ export function normLayer(b: GraphBuilder, x: string, norm: Norm): string {
     : b.floats(`ones.${size}`, new Float32Array(size).fill(1));
   const scale =
     offset === 0 ? stored : b.node('Add', `${stored}/scale`, [stored, b.float('one', 1)]);
-  const name = `${stored}:${x}`;
+  const name = weight ? placeOf(b.stored(weight)) : `${x}/norm`;
   const attributes = { axis: -1, epsilon: { float: epsilon } };
   if (kind === 'rms') return b.node('SimplifiedLayerNormalization', name, [x, scale], attributes);
   const inputs = bias ? [x, scale, b.weight(bias)] : [x, scale];
@@ -30,7 +36,7 @@ export function normLayer(b: GraphBuilder, x: string, norm: Norm): string {
 
 /** `x` times a number; `x` itself for 1. */
 export function scaled(b: GraphBuilder, x: string, factor: number): string {
-  return factor === 1 ? x : b.node('Mul', `${x}/scaled`, [x, b.float(`number.${factor}`, factor)]);
+  return factor === 1 ? x : b.node('Mul', `${x}/times`, [x, b.float(`number.${factor}`, factor)]);
 }
 
 /** `height * tanh(x / height)`. */

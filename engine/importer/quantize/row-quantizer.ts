@@ -19,6 +19,7 @@ const LARGEST_ACTIVATION = 127;
 const INVERSE = 'octavo.rows.inverse';
 const LAST_AXIS = 'octavo.rows.last_axis';
 const FLAT = 'octavo.rows.flat';
+const COLUMN = 'octavo.rows.column';
 /** Matmuls take one zero point for all rows, QuantizeLinear one for each row. */
 const ZERO = 'octavo.rows.zero';
 const ONE = 'octavo.rows.one';
@@ -42,12 +43,15 @@ export class RowQuantizer {
   /** Tensors that have rows for sampled tokens only. */
   readonly #sampled: ReadonlySet<string>;
   readonly #known = new Map<string, QuantizedRows>();
+  /** Tensors that have rows for the tokens that chose an expert only. */
+  readonly #chosen: ReadonlySet<string>;
   #zeroPointsAreSampled: boolean;
 
   /** Call after `keepSampledRows`: sampled rows have their own scales. */
   constructor(graph: Graph) {
     this.#graph = graph;
-    this.#sampled = dependents(graph, STEP_INPUT.sampleRows);
+    this.#sampled = dependents(graph, [STEP_INPUT.sampleRows]);
+    this.#chosen = chosenRows(graph);
     this.#zeroPointsAreSampled = graph.producer(SAMPLED_ZERO_POINTS) !== undefined;
     importMicrosoft(graph.model);
     // An input, because computing the zero points takes nodes, and at one token a step the tiny
@@ -63,6 +67,7 @@ export class RowQuantizer {
       graph.addInitializer(create(TensorProtoSchema, number));
     }
     for (const name of [LAST_AXIS, FLAT]) addInt64s(graph, name, [-1]);
+    addInt64s(graph, COLUMN, [-1, 1]);
   }
 
   /** Quantizes an activation once for all its readers. New nodes are added to `nodes`. */
@@ -79,7 +84,12 @@ export class RowQuantizer {
     nodes.push(
       makeNode('Abs', at('abs'), [x], [at('abs')]),
       this.#rowMaxima(at('abs'), at('max')),
-      makeNode('Mul', names.column, [at('max'), INVERSE], [names.column]),
+      makeNode(
+        'Mul',
+        names.column,
+        [this.#column(activation, at('max'), nodes), INVERSE],
+        [names.column],
+      ),
       makeNode('Reshape', at('row_scales'), [names.column, FLAT], [at('row_scales')]),
       // The operator of this domain supports scales along an axis, whatever the version of the
       // standard operators.
@@ -87,7 +97,7 @@ export class RowQuantizer {
         makeNode(
           'QuantizeLinear',
           names.values,
-          [x, at('row_scales'), this.#zeroPoints(activation, nodes)],
+          [x, at('row_scales'), this.#zeroPoints(activation, at('row_scales'), nodes)],
           [names.values],
           { axis: -2 },
         ),
@@ -109,8 +119,27 @@ export class RowQuantizer {
     return microsoft(makeNode('MatMulIntegerToFloat', name, inputs, [output]));
   }
 
-  /** One zero point for each row of the activation. */
-  #zeroPoints(activation: string, nodes: NodeProto[]): string {
+  /**
+   * Maxima as a column. Of no rows, ONNX Runtime 1.30 gives none in the width of the activation,
+   * and an expert that no token chose has none.
+   */
+  #column(activation: string, maxima: string, nodes: NodeProto[]): string {
+    if (!this.#chosen.has(activation)) return maxima;
+    const column = `${maxima}_column`;
+    nodes.push(makeNode('Reshape', column, [maxima, COLUMN], [column]));
+    return column;
+  }
+
+  /** One zero point for each row of the activation. @param scales one for each row, too */
+  #zeroPoints(activation: string, scales: string, nodes: NodeProto[]): string {
+    if (this.#chosen.has(activation)) {
+      const [shape, points] = [`${scales}/shape`, `${scales}/zero_points`];
+      nodes.push(
+        makeNode('Shape', shape, [scales], [shape]),
+        makeNode('Expand', points, [ZERO, shape], [points]),
+      );
+      return points;
+    }
     if (!this.#sampled.has(activation)) return STEP_INPUT.zeroPoints;
     if (!this.#zeroPointsAreSampled) {
       const inputs = [STEP_INPUT.zeroPoints, STEP_INPUT.sampleRows];
@@ -133,14 +162,28 @@ export class RowQuantizer {
   }
 }
 
-/** All tensors that depend on an input. */
-function dependents(graph: Graph, input: string): Set<string> {
-  const found = new Set([input]);
+/** All tensors that depend on one of the given. */
+function dependents(
+  graph: Graph,
+  given: readonly string[],
+  goesOn: (node: NodeProto) => boolean = () => true,
+): Set<string> {
+  const found = new Set(given);
   for (const node of graph.nodes) {
-    if (!node.input.some((name) => found.has(name))) continue;
+    if (!goesOn(node) || !node.input.some((name) => found.has(name))) continue;
     for (const output of node.output) if (output !== '') found.add(output);
   }
   return found;
+}
+
+/**
+ * What is computed of rows that were chosen by their values. What scatters them has the rows of its
+ * first input again.
+ */
+function chosenRows(graph: Graph): Set<string> {
+  const places = graph.nodes.filter(({ opType }) => opType === 'NonZero');
+  const given = places.flatMap(({ output }) => output);
+  return dependents(graph, given, ({ opType }) => !opType.startsWith('Scatter'));
 }
 
 function microsoft(node: NodeProto): NodeProto {

@@ -185,7 +185,7 @@ describe('a model of the hub', () => {
     symlinkSync('../../blobs/gone', join(snapshot, 'tokenizer.json'));
     const { message } = await failureOf(test.fetch({ offline: true }));
     expect(message).toMatch(
-      /the cache lacks tokenizer\.json, tokenizer_config\.json, an ONNX model \(.*snapshots\/c0ffee/,
+      /the cache lacks tokenizer\.json, tokenizer_config\.json, an ONNX model or safetensors \(.*snapshots\/c0ffee/,
     );
     expectWhole(test, await test.fetch());
   });
