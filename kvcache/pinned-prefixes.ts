@@ -49,7 +49,9 @@ export class PinnedPrefixes {
     return users;
   }
 
-  /** Number of pinned blocks once this name stands for this prefix, whether it is computed or not. */
+  /**
+   * Number of pinned blocks once this name stands for this prefix, whether that is computed or not.
+   */
   numBlocksWith(name: string, { sequence, tokens }: Prefix): number {
     const others = this.#heldByOthers(name);
     const length = Math.floor(tokens.length / this.#blockSize);

@@ -36,6 +36,8 @@ import { OutputMemory } from './limits/output-memory.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
 import { createModelService, type ModelParts, Models } from './models.js';
 import { addApiDocs } from './openapi/api-docs.js';
+import { PrefixPins } from './prefixes/prefix-pins.js';
+import { addCachedPrefixRoutes } from './routes/cached-prefixes.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
@@ -80,6 +82,8 @@ export interface BuiltApp {
   readonly app: App;
   readonly inFlight: InFlight;
   readonly models: Models;
+  /** Prefixes that stay cached. */
+  readonly pins: PrefixPins;
 }
 
 /**
@@ -104,6 +108,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     models.all.map((service) => service.metrics),
     settings.metricsPrefix,
   );
+  const pins = new PrefixPins(models, clock, logger);
   const inFlight = new InFlight();
   const endedRequests = new EndedRequests();
   const hasKeys = settings.apiKey.length > 0;
@@ -203,10 +208,11 @@ export function buildApp(options: AppOptions): BuiltApp {
     addModelRoutes(routes, models, clock.unixSeconds());
     addResponseRoutes(routes, models, host, settings);
     addTokenizeRoutes(routes, models, host.clientOf);
-    addOperationsRoutes(routes, models, metrics, inFlight);
+    addOperationsRoutes(routes, models, metrics, inFlight, pins);
+    addCachedPrefixRoutes(routes, pins, inFlight, host.clientOf);
     addLoadRoutes(routes, models, inFlight, options.kvEvents ?? null);
     const dashboard = { clock, service: models.first, metrics, endedRequests, inFlight };
     addPageRoutes(routes, dashboard, mountPath);
   });
-  return { app, inFlight, models };
+  return { app, inFlight, models, pins };
 }

@@ -2,9 +2,11 @@ import { Command, Option } from 'commander';
 import { clip } from '../engine/clip.js';
 import { packageVersion } from '../engine/environment/package-root.js';
 import { OctavoError } from '../engine/errors.js';
+import type { CacheEndpoint } from './commands/cache.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
 import { completionScript, SHELLS } from './config/completion.js';
+import { DEFAULT_URL, endpointKey, endpointUrl, type Given } from './config/endpoint-options.js';
 import { addSettingFlag, addSettingFlags, flagTexts, unknownCommand } from './config/flags.js';
 import { addGenerateFlags, outputFlags } from './config/generate-flags.js';
 import { loadSettings, withKeysOfFile } from './config/load-settings.js';
@@ -17,6 +19,14 @@ type Options = Record<string, unknown>;
 const INSPECT_SETTINGS = new Set<string>(['dtype', 'quantize', 'quantizeNbits', 'logLevel']);
 
 const settingsOf = (options: Options): Settings => loadSettings(flagTexts(options), process.env);
+
+/** @throws OctavoError `usage` */
+function cacheEndpoint({ url, apiKey }: Options): CacheEndpoint {
+  return {
+    url: endpointUrl(url as Given),
+    apiKey: endpointKey(apiKey as Given, process.env),
+  };
+}
 
 /**
  * The commands and their flags. What a command runs is loaded when it runs: `--help` and errors of
@@ -80,6 +90,35 @@ export function buildProgram(finish: (code: number) => void): Command {
     .action(async (file: string) => {
       const { replay } = await import('./commands/replay.js');
       finish(await replay(file));
+    });
+
+  const cacheCommand = program
+    .command('cache')
+    .description('keep prefixes cached in a running server, by name');
+  const addCacheCommand = (name: string, description: string): Command =>
+    cacheCommand
+      .command(name)
+      .description(description)
+      .option('--url <url>', `the server (default: ${DEFAULT_URL})`)
+      .option('--api-key <key>', 'bearer token [OCTAVO_API_KEY]');
+  addCacheCommand('warm', 'compute the prefixes of a file, and pin them')
+    .argument('<file>', 'JSON objects with name, and prompt or messages: an array, or one a line')
+    .action(async (file: string, options: Options) => {
+      const endpoint = cacheEndpoint(options);
+      const { warmCache } = await import('./commands/cache.js');
+      finish(await warmCache(file, endpoint));
+    });
+  addCacheCommand('list', 'print the pinned prefixes').action(async (options: Options) => {
+    const endpoint = cacheEndpoint(options);
+    const { listCache } = await import('./commands/cache.js');
+    finish(await listCache(endpoint));
+  });
+  addCacheCommand('unpin', 'let a prefix go when its memory is needed')
+    .argument('<name>', 'of the prefix')
+    .action(async (name: string, options: Options) => {
+      const endpoint = cacheEndpoint(options);
+      const { unpinCache } = await import('./commands/cache.js');
+      finish(await unpinCache(name, endpoint));
     });
 
   const benchCommand = program.command('bench').description('measure a server');

@@ -83,7 +83,8 @@ export interface Engine {
    */
   onRestart?(listener: () => void): void;
   /**
-   * Drops all cached prefixes, pinned ones, too. Resolves to false, without any change, while blocks are in use.
+   * Drops all cached prefixes, pinned ones, too. Resolves to false, without any change, while
+   * requests use blocks.
    *
    * @param tiers whether the tiers behind the pages forget theirs, too; default: they keep them
    * @throws OctavoError `kv_tier_not_cleared` when one does not answer

@@ -18,6 +18,7 @@ import { startKvEvents } from '../kv-events/start-kv-events.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
+import { readWarmFile, warmPrefixes } from '../prefixes/warm-file.js';
 import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { addresses } from './addresses.js';
@@ -57,6 +58,7 @@ async function loadAndServe(
     if (stop && isFirst) stop();
     else endAtOnce(signal, closeEngine);
   });
+  const prefixes = settings.warmPrefixes === undefined ? [] : readWarmFile(settings.warmPrefixes);
   const tracer = await startTracing(settings, logger);
   const { dir: modelDir, names } = await servedModelFiles(settings, (line) => logger.info(line));
   const { servedModelName: given } = settings;
@@ -104,7 +106,7 @@ async function loadAndServe(
   try {
     checkVocabulary(modelDir, model, vocabSize);
     for (const warning of warningsOf(model, vocabSize)) logger.warn(`octavo: ${warning}`);
-    const { app, inFlight, models } = buildApp({
+    const { app, inFlight, models, pins } = buildApp({
       models: [{ engine, model, prompts, grammars, settings }],
       settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
       redis,
@@ -115,6 +117,7 @@ async function loadAndServe(
       randomSeed: () => randomInt(2 ** 32),
     });
     logger.info(`octavo: ${models.first.forms.describe()}`);
+    await warmPrefixes(prefixes, settings.warmPrefixes ?? '', pins, logger);
     await loading.close();
     const server = await startServer({
       app,
@@ -139,7 +142,7 @@ async function loadAndServe(
   }
 }
 
-/** A person who has started the server is shown where it is, also where the log has only warnings. */
+/** A person who has started the server is shown where it is, even if the log has only warnings. */
 function showAddresses(logger: Logger, modelName: string, url: string): void {
   const lines = addresses(url);
   if (logger.isLevelEnabled('info')) logger.info(lines);

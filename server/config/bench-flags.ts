@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import { DEFAULT_URL } from './endpoint-options.js';
 import type { NumberFlag } from './flags.js';
 
 // The flags of `octavo bench serve`; bench-options.ts reads them.
 
-export const DEFAULT_URL = 'http://127.0.0.1:8000';
 export const DEFAULT_CONCURRENCY = 8;
 
 const count = (flag: string, minimum: number, description: string): NumberFlag => ({

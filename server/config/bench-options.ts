@@ -5,11 +5,9 @@ import {
   LIMIT_NAMES,
 } from '../../bench/serve/options.js';
 import { clip } from '../../engine/clip.js';
-import { OctavoError } from '../../engine/errors.js';
-import { CHOICES, DEFAULT_CONCURRENCY, DEFAULT_URL, NUMBERS } from './bench-flags.js';
+import { CHOICES, DEFAULT_CONCURRENCY, NUMBERS } from './bench-flags.js';
+import { endpointKey, endpointUrl, filledText, type Given, usage } from './endpoint-options.js';
 import { parseNumber } from './flags.js';
-
-type Given = string | undefined;
 
 /** @throws OctavoError `usage` */
 export function benchServeOptions(
@@ -22,7 +20,7 @@ export function benchServeOptions(
   };
   const number = (name: keyof typeof NUMBERS): number | null =>
     parseNumber(NUMBERS[name], given(name));
-  const file = (name: string): string | null => text(given(name), `--${name}`);
+  const file = (name: string): string | null => filledText(given(name), `--${name}`);
   const turns = number('turns') ?? 1;
   const kind = choice(CHOICES.endpoint, given('endpoint')) ?? (turns > 1 ? 'chat' : 'completions');
   const asText = kind === 'chat' || turns > 1;
@@ -32,14 +30,12 @@ export function benchServeOptions(
     const why = kind === 'chat' ? 'chat takes messages' : '--turns needs the text of the answers';
     throw usage('--prompt-format', `ids: ${why}; must be text`);
   }
-  const key =
-    given('apiKey') === undefined ? environment['OCTAVO_API_KEY']?.split(',')[0] : given('apiKey');
   return {
     endpoint: {
-      url: parseUrl(given('url') ?? DEFAULT_URL),
-      model: text(given('model'), '--model'),
+      url: endpointUrl(given('url')),
+      model: filledText(given('model'), '--model'),
       kind,
-      apiKey: key === '' && given('apiKey') === undefined ? null : text(key, '--api-key'),
+      apiKey: endpointKey(given('apiKey'), environment),
       temperature: number('temperature') ?? 0,
       ignoreEos: flags['ignoreEos'] === true,
       extraBody: parseObject(given('extraBody')),
@@ -97,27 +93,6 @@ function choice<Value extends string>(
   return known;
 }
 
-function text(given: Given, flag: string): string | null {
-  if (typeof given !== 'string') return null;
-  if (given === '') throw usage(flag, "'': must be a text that is not empty");
-  return given;
-}
-
-/** Clients are given the address with or without `/v1`. */
-function parseUrl(given: string): string {
-  const shown = clip(given);
-  const wrong = (): OctavoError =>
-    usage('--url', `${shown === '' ? "''" : shown}: must be an address such as ${DEFAULT_URL}`);
-  let url: URL;
-  try {
-    url = new URL(given);
-  } catch {
-    throw wrong();
-  }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw wrong();
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/v1$/, '');
-}
-
 function parseObject(given: Given): Record<string, unknown> {
   if (given === undefined) return {};
   try {
@@ -145,8 +120,4 @@ function parseGoodput(given: Given): GoodputLimits {
     limits[name] = Number(value);
   }
   return limits;
-}
-
-function usage(flag: string, problem: string): OctavoError {
-  return new OctavoError('usage', `${flag} ${problem}`, { param: flag });
 }

@@ -24,6 +24,18 @@ export const SettingsSchema = Type.Object({
     }),
     default: 'key',
   }),
+  warmPrefixes: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'file with prefixes that are computed before the first request, and stay cached (default: none)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
   kvEventsEndpoint: Type.Optional(
     Type.String({
       ...extra({

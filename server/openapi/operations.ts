@@ -12,6 +12,7 @@ import {
   EmbeddingsAnswer,
   LOAD_ANSWERS,
   MODEL_ANSWERS,
+  PREFIX_ANSWERS,
   StatusAnswer,
   TokenizeAnswer,
   VersionAnswer,
@@ -156,6 +157,21 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     answer: LOAD_ANSWERS.kvEvents,
   },
   'GET /metrics': { tag: 'operations', summary: 'Figures for Prometheus', answer: null },
+  'POST /v1/cache/prefixes': {
+    tag: 'operations',
+    summary: 'Compute a prefix and keep it cached under a name',
+    answer: PREFIX_ANSWERS.one,
+  },
+  'GET /v1/cache/prefixes': {
+    tag: 'operations',
+    summary: 'List the prefixes that stay cached',
+    answer: PREFIX_ANSWERS.list,
+  },
+  'DELETE /v1/cache/prefixes/:name': {
+    tag: 'operations',
+    summary: 'Let a prefix go when its memory is needed',
+    answer: PREFIX_ANSWERS.deleted,
+  },
   'POST /reset_prefix_cache': {
     tag: 'operations',
     summary: 'Forget all cached prefixes (vLLM)',

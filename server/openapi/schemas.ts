@@ -120,6 +120,26 @@ export const LOAD_ANSWERS = {
   ),
 };
 
+const PinnedPrefixSchema = Type.Object({
+  object: Type.Literal('cache.prefix'),
+  name: Type.String(),
+  model: Type.String(),
+  created: Type.Integer(),
+  tokens: Count,
+  pinned_tokens: Count,
+  cached_tokens: Count,
+});
+
+export const PREFIX_ANSWERS = {
+  one: PinnedPrefixSchema,
+  list: Type.Object({ object: Type.Literal('list'), data: Type.Array(PinnedPrefixSchema) }),
+  deleted: Type.Object({
+    object: Type.Literal('cache.prefix'),
+    name: Type.String(),
+    deleted: Type.Literal(true),
+  }),
+};
+
 export const StatusAnswer = Type.Object({ status: Type.Literal('ok') });
 
 export const VersionAnswer = Type.Object({ version: Type.String() });

@@ -8,7 +8,8 @@ import { probe } from '../generation/probe.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import type { InFlight } from '../http/in-flight.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
-import type { Models } from '../models.js';
+import type { ModelService, Models } from '../models.js';
+import type { PrefixPins } from '../prefixes/prefix-pins.js';
 import type { TypedApp } from './typed-app.js';
 
 /** How long `/health_generate` waits for a token, as SGLang's does. */
@@ -18,7 +19,10 @@ const Flag = Type.Optional(Type.Enum(['true', 'false', '1', '0']));
 
 const isTrue = (flag: string | undefined): boolean => flag === 'true' || flag === '1';
 
-/** vLLM's: what is cached outside the pages is forgotten, too; running requests start again. */
+/**
+ * vLLM's: whether what is cached outside the pages is forgotten, too, and whether running requests
+ * are computed again.
+ */
 const ResetQuery = Type.Object({ reset_external: Flag, reset_running_requests: Flag });
 
 /** Routes for operators. */
@@ -27,12 +31,25 @@ export function addOperationsRoutes(
   models: Models,
   metrics: ServerMetrics,
   inFlight: InFlight,
+  pins: PrefixPins,
 ): void {
   const version = packageVersion();
 
   const assertReady = (): void => {
     for (const { engine } of models.all) assertEngineReady(engine);
     inFlight.assertAdmitting();
+  };
+
+  const reset = async (service: ModelService, tiers: boolean): Promise<boolean> => {
+    try {
+      const isDone = await service.engine.resetPrefixCache(tiers);
+      if (isDone) pins.forget(service);
+      return isDone;
+    } catch (error) {
+      // The pages are empty by then.
+      if (toOctavoError(error).kind === 'kv_tier_not_cleared') pins.forget(service);
+      throw error;
+    }
   };
 
   app.get('/health', async (_request, reply) => {
@@ -69,7 +86,7 @@ export function addOperationsRoutes(
         const message = 'reset_running_requests is not supported: try again when no request runs';
         throw new OctavoError('invalid_request', message, { param: 'reset_running_requests' });
       }
-      const resets = models.all.map(({ engine }) => engine.resetPrefixCache(isTrue(external)));
+      const resets = models.all.map((service) => reset(service, isTrue(external)));
       const done = await Promise.all(resets);
       if (done.every(Boolean)) return reply.code(200).send({ status: 'ok' });
       throw new OctavoError(

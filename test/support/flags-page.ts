@@ -23,6 +23,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   kvHostMemory: '[tiers](scheduling-and-memory.md#tiers)',
   kvCacheDir: '[tiers](scheduling-and-memory.md#tiers)',
   kvTier: '[tiers](scheduling-and-memory.md#tiers)',
+  warmPrefixes: '[pinned prefixes](scheduling-and-memory.md#pinned-prefixes)',
   kvDtype: '[formats and their errors](attention.md#layout)',
   maxQueuedRequests: '[limits](limits.md)',
   maxQueueTime: '[limits](limits.md)',

@@ -1,0 +1,165 @@
+import type { Logger } from 'pino';
+import { assertEngineReady } from '../../engine/client/engine-state.js';
+import { clip } from '../../engine/clip.js';
+import type { Clock } from '../../engine/clock.js';
+import { OctavoError } from '../../engine/errors.js';
+import type { Asker } from '../../engine/job-pool/job-pool.js';
+import type { SequenceOutput } from '../../engine/protocol/outputs.js';
+import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import type { SequenceId } from '../../scheduler/ids.js';
+import type { ModelService, Models } from '../models.js';
+import { type PrefixBody, prefixTokens } from './prefix-fields.js';
+
+/** After all requests of clients, where priorities count. */
+const LAST = 2 ** 31 - 1;
+
+/** A pinned prefix as the API shows it. */
+export interface PinnedPrefix {
+  readonly object: 'cache.prefix';
+  readonly name: string;
+  readonly model: string;
+  /** When it was pinned, seconds since 1970. */
+  readonly created: number;
+  /** Of the whole prefix. */
+  readonly tokens: number;
+  /** Those that stay: whole blocks. */
+  readonly pinned_tokens: number;
+  /** Those that did not have to be computed. */
+  readonly cached_tokens: number;
+}
+
+interface Pin {
+  readonly service: ModelService;
+  /** Made again with it when the engine is replaced. */
+  readonly request: Omit<EngineRequest, 'ids'>;
+  readonly shown: PinnedPrefix;
+}
+
+/** The named prefixes that stay in the KV caches of a server. They end with the process. */
+export class PrefixPins {
+  readonly #models: Models;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #pins = new Map<string, Pin>();
+  /** One is computed at a time, so that they do not take the engine from all others. */
+  #last: Promise<unknown> = Promise.resolve();
+  #computed = 0;
+
+  constructor(models: Models, clock: Clock, logger: Logger) {
+    this.#models = models;
+    this.#clock = clock;
+    this.#logger = logger;
+    for (const service of models.all) {
+      service.engine.onRestart?.(() => void this.#warmAgain(service));
+    }
+  }
+
+  /** In the order in which they were pinned. */
+  list(): PinnedPrefix[] {
+    return [...this.#pins.values()].map(({ shown }) => shown);
+  }
+
+  /**
+   * Computes a prefix, as a request that comes last, and pins it. If its name stands for another
+   * one, that is let go when the new one is there.
+   *
+   * @throws OctavoError `model_not_found`, `pinned_prefixes_full`, `invalid_request` for a prefix
+   *   without a whole block, `context_length_exceeded`, `engine_failed`; the reason of the signal
+   */
+  async warm(body: PrefixBody, asker: Asker): Promise<PinnedPrefix> {
+    const service = this.#models.get(body.model);
+    const { engine, settings } = service;
+    assertEngineReady(engine);
+    if (!settings.enablePrefixCaching) {
+      const message = '--no-enable-prefix-caching: the server caches no prefixes';
+      throw new OctavoError('invalid_request', message, { param: 'name' });
+    }
+    const tokens = await prefixTokens(body, service, asker);
+    const { blockSize } = engine.info;
+    const whole = Math.floor(tokens.length / blockSize) * blockSize;
+    if (whole === 0) {
+      const message = `the prefix has ${tokens.length} tokens: only whole blocks of ${blockSize} can be pinned`;
+      throw new OctavoError('invalid_request', message, {
+        param: body.prompt ? 'prompt' : 'messages',
+      });
+    }
+    const request = {
+      ...PLAIN_REQUEST,
+      promptTokenIds: tokens.slice(0, whole),
+      maxTokens: 0,
+      stopTokenIds: [],
+      sampling: GREEDY,
+      priority: LAST,
+      cacheSalt: body.cache_salt ?? null,
+      pin: body.name,
+    };
+    const { pinnedTokens, cachedTokens } = await this.#inTurn(() =>
+      this.#compute(service, request, asker.signal),
+    );
+    const before = this.#pins.get(body.name);
+    if (before && before.service !== service) before.service.engine.unpin(body.name);
+    this.#pins.delete(body.name);
+    const shown: PinnedPrefix = {
+      object: 'cache.prefix',
+      name: body.name,
+      model: service.name,
+      created: this.#clock.unixSeconds(),
+      tokens: tokens.length,
+      pinned_tokens: pinnedTokens,
+      cached_tokens: cachedTokens,
+    };
+    this.#pins.set(body.name, { service, request, shown });
+    return shown;
+  }
+
+  /** @throws OctavoError `pinned_prefix_not_found` */
+  unpin(name: string): void {
+    const pin = this.#pins.get(name);
+    if (!pin) {
+      throw new OctavoError('pinned_prefix_not_found', `no prefix is pinned as '${clip(name)}'`);
+    }
+    this.#pins.delete(name);
+    pin.service.engine.unpin(name);
+  }
+
+  /** The model's cache has been reset, and its pins with it. */
+  forget(service: ModelService): void {
+    for (const [name, pin] of this.#pins) if (pin.service === service) this.#pins.delete(name);
+  }
+
+  /** The cache of an engine that has failed is gone: its prefixes are computed again. */
+  async #warmAgain(service: ModelService): Promise<void> {
+    const own = [...this.#pins].filter(([, pin]) => pin.service === service);
+    for (const [name, { request }] of own) {
+      const { signal } = new AbortController();
+      await this.#inTurn(() => this.#compute(service, request, signal)).catch((error: unknown) => {
+        this.#pins.delete(name);
+        this.#logger.warn({ err: error }, `octavo: the prefix ${name} is not pinned any more`);
+      });
+    }
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(work, work);
+    this.#last = result;
+    return result;
+  }
+
+  async #compute(
+    { engine }: ModelService,
+    request: Omit<EngineRequest, 'ids'>,
+    signal: AbortSignal,
+  ): Promise<Required<Pick<SequenceOutput, 'pinnedTokens' | 'cachedTokens'>>> {
+    signal.throwIfAborted();
+    const ids = [`pin-${this.#computed++}` as SequenceId];
+    const [outputs] = engine.submit({ ...request, ids }, signal);
+    for await (const { finishReason, pinnedTokens = 0, cachedTokens } of outputs) {
+      signal.throwIfAborted();
+      if (finishReason === null) continue;
+      if (pinnedTokens > 0) return { pinnedTokens, cachedTokens };
+    }
+    const message = 'other prefixes were pinned meanwhile, and this one does not fit any more';
+    throw new OctavoError('pinned_prefixes_full', message);
+  }
+}
