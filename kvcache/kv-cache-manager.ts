@@ -23,6 +23,9 @@ export interface BlockCopy {
   readonly to: BlockId;
 }
 
+/** @param parent null for the first content of a sequence */
+export type StoreListener = (block: BlockId, hash: BlockHash, parent: BlockHash | null) => void;
+
 export interface KvCacheConfig {
   readonly numBlocks: number;
   /** Tokens per block. */
@@ -43,8 +46,11 @@ export interface KvCacheConfig {
   readonly onEvict?: BlockListener;
   /** Told of each block in which a sequence finds its content; the next step may compute it. */
   readonly onHit?: BlockListener;
-  /** Told of each block that lookups find from now on; the next step may compute it. */
-  readonly onStore?: BlockListener;
+  /**
+   * Told of each block that lookups find from now on, and of the content before it in its sequence;
+   * the next step may compute it.
+   */
+  readonly onStore?: StoreListener;
 }
 
 /**
@@ -72,7 +78,7 @@ export class KvCacheManager {
   readonly events: CacheEventLog | null;
   readonly #hasStates: boolean;
   readonly #onHit: BlockListener | null;
-  readonly #onStore: BlockListener | null;
+  readonly #onStore: StoreListener | null;
 
   constructor(config: KvCacheConfig) {
     const { numBlocks, blockSize, history, eviction = 'lru' } = config;
@@ -233,7 +239,7 @@ export class KvCacheManager {
         if (block === NO_BLOCK || this.pool.hashOf(block) !== null) continue;
         if (!this.pool.cache(block, hash)) continue;
         this.events?.stored(group, index, sequence, tokens);
-        this.#onStore?.(block, hash);
+        this.#onStore?.(block, hash, sequence.hashes[index - 1] ?? null);
       }
     }
   }

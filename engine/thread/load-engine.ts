@@ -141,7 +141,7 @@ async function build(
       ...(behind && {
         onEvict: (block, hash) => behind.evicted(block, hash),
         onHit: (block, hash) => behind.hit(block, hash),
-        onStore: (block, hash) => behind.stored(block, hash),
+        onStore: (block, hash, parent) => behind.stored(block, hash, parent),
       }),
     },
     trace,

@@ -21,9 +21,9 @@ export type Mark = 'asked' | 'generated';
  */
 export interface SharedMarks {
   /** Gives contents a mark. @returns which had it before, by any server */
-  mark(mark: Mark, keys: readonly BlockKey[]): Promise<readonly boolean[]>;
+  mark(mark: Mark, hashes: readonly BlockHash[]): Promise<readonly boolean[]>;
   /** @returns which have a mark */
-  marked(mark: Mark, keys: readonly BlockKey[]): Promise<readonly boolean[]>;
+  marked(mark: Mark, hashes: readonly BlockHash[]): Promise<readonly boolean[]>;
 }
 
 /**

@@ -1,4 +1,5 @@
-import type { BlockKey, Mark, SharedMarks } from './block-tier.js';
+import type { BlockHash } from '../../kvcache/ids.js';
+import type { Mark, SharedMarks } from './block-tier.js';
 import type { Breaker } from './breaker.js';
 import type { RedisClient } from './redis-connection.js';
 
@@ -37,10 +38,10 @@ export class RedisMarks implements SharedMarks {
     this.#options = options;
   }
 
-  async mark(mark: Mark, keys: readonly BlockKey[]): Promise<readonly boolean[]> {
+  async mark(mark: Mark, hashes: readonly BlockHash[]): Promise<readonly boolean[]> {
     const { redis } = this.#options;
-    const places = keys.map((key) => placeOf(mark, key));
-    return this.#guarded(keys.length, async (now, before) => {
+    const places = hashes.map((hash) => placeOf(mark, hash));
+    return this.#guarded(hashes.length, async (now, before) => {
       const sets = places.flatMap((place) => ['SET', 'u1', place, 1]);
       const [old, older] = await Promise.all([
         redis.call('BITFIELD', now, ...sets),
@@ -51,10 +52,10 @@ export class RedisMarks implements SharedMarks {
     });
   }
 
-  async marked(mark: Mark, keys: readonly BlockKey[]): Promise<readonly boolean[]> {
+  async marked(mark: Mark, hashes: readonly BlockHash[]): Promise<readonly boolean[]> {
     const { redis } = this.#options;
-    const reads = readAll(keys.map((key) => placeOf(mark, key)));
-    return this.#guarded(keys.length, async (now, before) => {
+    const reads = readAll(hashes.map((hash) => placeOf(mark, hash)));
+    return this.#guarded(hashes.length, async (now, before) => {
       const [bits, older] = await Promise.all([
         redis.call('BITFIELD', now, ...reads),
         redis.call('BITFIELD', before, ...reads),
@@ -78,12 +79,12 @@ export class RedisMarks implements SharedMarks {
 
   /** @param command is given the keys of the two bitmaps */
   async #guarded(
-    numKeys: number,
+    count: number,
     command: (now: string, before: string) => Promise<boolean[]>,
   ): Promise<readonly boolean[]> {
     const { breaker } = this.#options;
-    const none = Array.from({ length: numKeys }, () => false);
-    if (numKeys === 0 || !breaker.allows()) return none;
+    const none = Array.from({ length: count }, () => false);
+    if (count === 0 || !breaker.allows()) return none;
     try {
       const answers = await command(...this.#bitmaps);
       breaker.succeeded();
@@ -95,10 +96,8 @@ export class RedisMarks implements SharedMarks {
   }
 }
 
-function placeOf(mark: Mark, key: BlockKey): number {
-  const at = key.indexOf(':');
-  const hash = Buffer.from(key.slice(at + 1), 'base64');
-  return (hash.readUInt32BE(PLACE[mark]) + Number(key.slice(0, at))) % BITS;
+function placeOf(mark: Mark, hash: BlockHash): number {
+  return Buffer.from(hash, 'base64').readUInt32BE(PLACE[mark]) % BITS;
 }
 
 const readAll = (places: readonly number[]): (string | number)[] =>

@@ -1,4 +1,4 @@
-import type { BlockKey } from './block-tier.js';
+import type { BlockHash } from '../../kvcache/ids.js';
 
 /** Contents that are remembered: those that something has happened to last. */
 const MOST = 65_536;
@@ -21,26 +21,27 @@ const CONTINUED = 8;
  *     second turn    system prompt, question,  answer, question | answer
  *                    |-------- asked for twice ------| continued ------|
  *
- * A system prompt before many single questions is kept, too, but none of the questions.
+ * A system prompt before many single questions is kept, too, but none of the questions. What is
+ * known holds for a content in all groups of layers.
  */
 export class Reuse {
   /** What is known of each content, the newest last. */
-  readonly #marks = new Map<BlockKey, number>();
+  readonly #marks = new Map<BlockHash, number>();
 
   /** A sequence has asked for a content that is not in the pages. */
-  asked(key: BlockKey): void {
-    const marks = this.#marks.get(key) ?? 0;
-    this.#set(key, ASKED | (marks & ASKED ? REUSED : 0) | continuedBy(marks));
+  asked(hash: BlockHash): void {
+    const marks = this.#marks.get(hash) ?? 0;
+    this.#set(hash, ASKED | (marks & ASKED ? REUSED : 0) | continuedBy(marks));
   }
 
   /** A sequence has found a content in the pages, or another server has been asked for it. */
-  reused(key: BlockKey): void {
-    this.#set(key, REUSED | continuedBy(this.#marks.get(key) ?? 0));
+  reused(hash: BlockHash): void {
+    this.#set(hash, REUSED | continuedBy(this.#marks.get(hash) ?? 0));
   }
 
   /** Another server has generated a content that a sequence asks for. */
-  continued(key: BlockKey): void {
-    this.#set(key, CONTINUED);
+  continued(hash: BlockHash): void {
+    this.#set(hash, CONTINUED);
   }
 
   /**
@@ -49,24 +50,24 @@ export class Reuse {
    * @param parent the content before it in its sequence, if that is known
    * @returns whether it was generated: no sequence had it in its prompt
    */
-  stored(key: BlockKey, parent: BlockKey | null): boolean {
-    const isGenerated = ((this.#marks.get(key) ?? 0) & ASKED) === 0;
+  stored(hash: BlockHash, parent: BlockHash | null): boolean {
+    const isGenerated = ((this.#marks.get(hash) ?? 0) & ASKED) === 0;
     const isContinued = parent !== null && ((this.#marks.get(parent) ?? 0) & CONTINUED) !== 0;
     if (isGenerated || isContinued) {
-      this.#set(key, (isGenerated ? GENERATED : 0) | (isContinued ? CONTINUED : 0));
+      this.#set(hash, (isGenerated ? GENERATED : 0) | (isContinued ? CONTINUED : 0));
     }
     return isGenerated;
   }
 
-  isReused(key: BlockKey): boolean {
-    return ((this.#marks.get(key) ?? 0) & (REUSED | CONTINUED)) !== 0;
+  isReused(hash: BlockHash): boolean {
+    return ((this.#marks.get(hash) ?? 0) & (REUSED | CONTINUED)) !== 0;
   }
 
   /** Adds marks. */
-  #set(key: BlockKey, marks: number): void {
-    const all = (this.#marks.get(key) ?? 0) | marks;
-    this.#marks.delete(key);
-    this.#marks.set(key, all);
+  #set(hash: BlockHash, marks: number): void {
+    const all = (this.#marks.get(hash) ?? 0) | marks;
+    this.#marks.delete(hash);
+    this.#marks.set(hash, all);
     if (this.#marks.size <= MOST) return;
     const [oldest] = this.#marks.keys();
     this.#marks.delete(oldest);

@@ -1,5 +1,6 @@
 import type { BlockHistory } from '../../kvcache/block-history.js';
-import { type BlockHash, type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
+import type { BlockHash, BlockId } from '../../kvcache/ids.js';
+import type { GroupContent } from '../../kvcache/tier-contents.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
 import type { MemoryTier } from './memory-tier.js';
 import { Reuse } from './reuse.js';
@@ -36,28 +37,29 @@ export class SharedContents {
   readonly #kept = new Set<BlockKey>();
   /** Blocks whose pages hold what is to be kept. */
   readonly #waiting: { readonly block: BlockId; readonly hash: BlockHash }[] = [];
-  #generated: BlockKey[] = [];
+  #generated = new Set<BlockHash>();
 
   constructor(options: SharedContentsOptions) {
     this.#options = options;
   }
 
   /**
-   * A sequence asks for contents that the pages do not have. Resolves when other servers have
-   * answered, too.
+   * A sequence asks for contents that the pages do not have, at least in some group of layers.
+   * Resolves when other servers have answered, too.
    */
-  async asked(keys: readonly BlockKey[]): Promise<void> {
+  async asked(contents: readonly GroupContent[]): Promise<void> {
     if (!this.#hasTiers) return;
-    for (const key of keys) this.#reuse.asked(key);
+    const hashes = [...new Set(contents.map(({ hash }) => hash))];
+    for (const hash of hashes) this.#reuse.asked(hash);
     for (const { marks } of this.#options.tiers) {
       if (!marks) continue;
       const [asked, generated] = await Promise.all([
-        marks.mark('asked', keys),
-        marks.marked('generated', keys),
+        marks.mark('asked', hashes),
+        marks.marked('generated', hashes),
       ]);
-      for (const [i, key] of keys.entries()) {
-        if (generated[i]) this.#reuse.continued(key);
-        else if (asked[i]) this.#reuse.reused(key);
+      for (const [i, hash] of hashes.entries()) {
+        if (generated[i]) this.#reuse.continued(hash);
+        else if (asked[i]) this.#reuse.reused(hash);
       }
     }
   }
@@ -65,27 +67,20 @@ export class SharedContents {
   /** A sequence has found a block in the pages. */
   hit(block: BlockId, hash: BlockHash): void {
     if (!this.#hasTiers) return;
-    const key = blockKey(this.#options.history.group(block), hash);
-    this.#reuse.reused(key);
-    this.#keepLater(key, block, hash);
+    this.#reuse.reused(hash);
+    this.#keepLater(block, hash);
   }
 
   /** The pages have a block that they did not have, or will have it after this step. */
-  stored(block: BlockId, hash: BlockHash): void {
+  stored(block: BlockId, hash: BlockHash, parent: BlockHash | null): void {
     if (!this.#hasTiers) return;
-    const { history } = this.#options;
-    const group = history.group(block);
-    const key = blockKey(group, hash);
-    const parent = history.parent(block);
-    const before = parent === NO_BLOCK ? null : history.content(parent);
-    const isGenerated = this.#reuse.stored(key, before === null ? null : blockKey(group, before));
-    if (isGenerated) this.#generated.push(key);
-    if (this.#reuse.isReused(key)) this.#keepLater(key, block, hash);
+    if (this.#reuse.stored(hash, parent)) this.#generated.add(hash);
+    if (this.#reuse.isReused(hash)) this.#keepLater(block, hash);
   }
 
   /** A content has left the pages, and is in memory. */
-  evicted(key: BlockKey): void {
-    if (this.#hasTiers && this.#reuse.isReused(key)) this.#keep(key);
+  evicted(key: BlockKey, hash: BlockHash): void {
+    if (this.#hasTiers && this.#reuse.isReused(hash)) this.#keep(key);
   }
 
   /** A tier was asked for a content. */
@@ -104,16 +99,17 @@ export class SharedContents {
       // In the meantime, the block may have been given to another content.
       if (history.content(block) === hash) this.#keep(copyOut(block, hash));
     }
-    if (this.#generated.length === 0) return;
-    for (const { marks } of this.#options.tiers) void marks?.mark('generated', this.#generated);
-    this.#generated = [];
+    if (this.#generated.size === 0) return;
+    const generated = [...this.#generated];
+    for (const { marks } of this.#options.tiers) void marks?.mark('generated', generated);
+    this.#generated.clear();
   }
 
   clear(): void {
     this.#reuse = new Reuse();
     this.#kept.clear();
     this.#waiting.length = 0;
-    this.#generated = [];
+    this.#generated.clear();
   }
 
   get #hasTiers(): boolean {
@@ -121,7 +117,8 @@ export class SharedContents {
   }
 
   /** The block may be one that this very step computes: its pages are read after the step. */
-  #keepLater(key: BlockKey, block: BlockId, hash: BlockHash): void {
+  #keepLater(block: BlockId, hash: BlockHash): void {
+    const key = blockKey(this.#options.history.group(block), hash);
     if (this.#kept.has(key) || this.#waiting.length >= MOST_WAITING) return;
     this.#waiting.push({ block, hash });
   }

@@ -1,3 +1,4 @@
+import type { BlockHash } from '../../kvcache/ids.js';
 import type { ErrorRecord } from '../errors.js';
 import type { RedisTierSettings } from '../protocol/options.js';
 import type { TierState } from '../protocol/reports.js';
@@ -30,7 +31,7 @@ export type TierCommand =
       readonly call: 'mark' | 'marked';
       readonly id: number;
       readonly mark: Mark;
-      readonly keys: readonly BlockKey[];
+      readonly hashes: readonly BlockHash[];
     }
   | {
       readonly call: 'load' | 'store';

@@ -35,8 +35,8 @@ export class ThreadedTier implements BlockTier {
     this.#stats = stats;
     if (hasMarks) {
       this.marks = {
-        mark: (mark, keys) => this.#call({ call: 'mark', mark, keys }, keys.length),
-        marked: (mark, keys) => this.#call({ call: 'marked', mark, keys }, keys.length),
+        mark: (mark, hashes) => this.#call({ call: 'mark', mark, hashes }, hashes.length),
+        marked: (mark, hashes) => this.#call({ call: 'marked', mark, hashes }, hashes.length),
       };
     }
     this.#log = log;

@@ -29,9 +29,9 @@ async function answer(tier: BlockTier, command: TierCommand): Promise<readonly b
     case 'store':
       return tier.store(command.keys, command.contents);
     case 'mark':
-      return tier.marks?.mark(command.mark, command.keys) ?? [];
+      return tier.marks?.mark(command.mark, command.hashes) ?? [];
     case 'marked':
-      return tier.marks?.marked(command.mark, command.keys) ?? [];
+      return tier.marks?.marked(command.mark, command.hashes) ?? [];
     case 'clear':
       return [await tier.clear()];
     case 'close':

@@ -99,7 +99,7 @@ export class TieredCache implements PrefixTiers {
     for (const { tier, keeps } of this.#options.far) {
       if (keeps === 'all') this.#writes.add(key, tier);
     }
-    this.#shared.evicted(key);
+    this.#shared.evicted(key, hash);
   }
 
   /** For `KvCacheConfig.onHit`. */
@@ -108,8 +108,8 @@ export class TieredCache implements PrefixTiers {
   }
 
   /** For `KvCacheConfig.onStore`. */
-  stored(block: BlockId, hash: BlockHash): void {
-    this.#shared.stored(block, hash);
+  stored(block: BlockId, hash: BlockHash, parent: BlockHash | null): void {
+    this.#shared.stored(block, hash, parent);
   }
 
   fetch(sequence: number, { contents, choose }: Wanted): boolean {
@@ -120,7 +120,7 @@ export class TieredCache implements PrefixTiers {
     const far = keys.filter((key) => !this.#memory.holds(key));
     this.#use.asked(this.#memory, keys.length, keys.length - far.length);
     if (this.#options.far.length === 0) return false;
-    const asked = this.#shared.asked(keys);
+    const asked = this.#shared.asked(contents);
     if (far.length === 0) return false;
     void this.#bring(fetch, far, choose, asked).finally(() => {
       if (!fetch.isReleased) this.#arrive(sequence);

@@ -93,20 +93,24 @@ describe('KvCacheManager', () => {
   });
 
   it('tells of each block that lookups find from now on, once', () => {
-    const stored: (readonly [BlockId, BlockHash])[] = [];
+    const stored: (readonly [BlockId, BlockHash, BlockHash | null])[] = [];
     const cache = new KvCacheManager({
       numBlocks: 10,
       blockSize: BLOCK,
       enablePrefixCaching: true,
       history: historyOf(10),
-      onStore: (block, hash) => stored.push([block, hash]),
+      onStore: (...content) => stored.push(content),
     });
     const first = admit(cache, range(0, 9));
     const found = blocksOf(first).slice(0, 2);
-    expect(stored).toEqual(found.map((block, i) => [block, first.hashes[i]]));
+    const [a, b] = first.hashes;
+    expect(stored).toEqual([
+      [found[0], a, null],
+      [found[1], b, a],
+    ]);
     // Two of its blocks are hits.
     const second = admit(cache, range(0, 13));
-    expect(stored.slice(2)).toEqual([[blocksOf(second)[2], second.hashes[2]]]);
+    expect(stored.slice(2)).toEqual([[blocksOf(second)[2], second.hashes[2], b]]);
   });
 
   it('invariant 3: the last token is always computed', () => {

@@ -118,7 +118,7 @@ export class CoreHarness {
         ...(tiers && {
           onEvict: (block, hash) => tiers.evicted(block, hash),
           onHit: (block, hash) => tiers.hit(block, hash),
-          onStore: (block, hash) => tiers.stored(block, hash),
+          onStore: (block, hash, parent) => tiers.stored(block, hash, parent),
         }),
         history,
         ...(config.cacheEvents && { events: new CacheEventLog(blockSize, groups) }),

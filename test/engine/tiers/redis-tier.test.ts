@@ -20,6 +20,7 @@ import {
   startRedis,
   startRedisCluster,
 } from '../../support/redis-process.js';
+import { contentHash } from '../../support/sequences.js';
 
 const NAMESPACE = 'c'.repeat(32);
 let prefixes = 0;
@@ -82,7 +83,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     const { tier: a, prefix } = await open(server.url);
     const { tier: b } = await open(server.url, { prefix });
     const { tier: other } = await open(server.url, { prefix, namespace: 'd'.repeat(32) });
-    const [first, second] = [testKey(1), testKey(2)];
+    const [first, second] = [contentHash('1'), contentHash('2')];
     expect(await a.marks.mark('asked', [first])).toEqual([false]);
     expect(await b.marks.mark('asked', [first, second])).toEqual([true, false]);
     expect(await b.marks.marked('generated', [first, second])).toEqual([false, false]);
@@ -98,11 +99,11 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   it('forgets marks after an hour, and half an hour at the soonest', async () => {
     const { tier, prefix, clocks } = await open(server.url);
     const HALF_HOUR = 1_800_000;
-    await tier.marks.mark('asked', [testKey(1)]);
+    await tier.marks.mark('asked', [contentHash('1')]);
     clocks.later = HALF_HOUR;
-    expect(await tier.marks.marked('asked', [testKey(1)])).toEqual([true]);
+    expect(await tier.marks.marked('asked', [contentHash('1')])).toEqual([true]);
     clocks.later = 2 * HALF_HOUR;
-    expect(await tier.marks.marked('asked', [testKey(1)])).toEqual([false]);
+    expect(await tier.marks.marked('asked', [contentHash('1')])).toEqual([false]);
     const keys = await direct.keys(`${prefix}:*:marks:*`);
     // Two bitmaps of 1 MiB are all that marks ever take, for they expire.
     expect(await direct.ttl(keys[0])).toBeGreaterThan(3500);
@@ -116,7 +117,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     const { host } = new URL(server.url);
     const { tier, clocks } = await open(`redis://nomarks:right@${host}`);
     for (let n = 0; n < 5; n++)
-      expect(await tier.marks.mark('asked', [testKey(1)])).toEqual([false]);
+      expect(await tier.marks.mark('asked', [contentHash('1')])).toEqual([false]);
     expect(clocks.lines).toEqual([
       expect.stringMatching(/^--kv-tier: marking in Redis is left alone, .*NOPERM/),
     ]);

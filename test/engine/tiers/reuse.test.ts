@@ -1,21 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import type { BlockKey } from '../../../engine/tiers/block-tier.js';
 import { Reuse } from '../../../engine/tiers/reuse.js';
+import type { BlockHash } from '../../../kvcache/ids.js';
 
-const key = (name: string): BlockKey => `0:${name}` as BlockKey;
+const hashOf = (name: string): BlockHash => name as BlockHash;
 
 /** Contents that follow each other; those of the prompt are asked for, then all are stored. */
 function turn(reuse: Reuse, prompt: string, output: string): void {
   const names = Array.from(prompt + output);
-  for (const name of prompt) reuse.asked(key(name));
+  for (const name of prompt) reuse.asked(hashOf(name));
   for (const [i, name] of names.entries()) {
-    reuse.stored(key(name), i === 0 ? null : key(names[i - 1]));
+    reuse.stored(hashOf(name), i === 0 ? null : hashOf(names[i - 1]));
   }
 }
 
 const kept = (reuse: Reuse, names: string): string =>
   Array.from(names)
-    .filter((name) => reuse.isReused(key(name)))
+    .filter((name) => reuse.isReused(hashOf(name)))
     .join('');
 
 describe('which contents are asked for again', () => {
@@ -31,7 +31,7 @@ describe('which contents are asked for again', () => {
   it('those that a sequence finds in the pages', () => {
     const reuse = new Reuse();
     turn(reuse, 'Sa', 'x');
-    reuse.reused(key('S'));
+    reuse.reused(hashOf('S'));
     expect(kept(reuse, 'Sax')).toBe('S');
   });
 
@@ -44,26 +44,29 @@ describe('which contents are asked for again', () => {
     turn(reuse, 'Sc', 'w');
     expect(kept(reuse, 'Scw')).toBe('S');
     // Found in the pages instead.
-    reuse.reused(key('w'));
-    reuse.asked(key('d'));
-    reuse.stored(key('d'), key('w'));
+    reuse.reused(hashOf('w'));
+    reuse.asked(hashOf('d'));
+    reuse.stored(hashOf('d'), hashOf('w'));
     expect(kept(reuse, 'cwd')).toBe('wd');
   });
 
   it('what other servers were asked for, or have generated', () => {
     const reuse = new Reuse();
-    for (const name of 'Saxb') reuse.asked(key(name));
-    for (const name of 'Sa') reuse.reused(key(name));
-    reuse.continued(key('x'));
+    for (const name of 'Saxb') reuse.asked(hashOf(name));
+    for (const name of 'Sa') reuse.reused(hashOf(name));
+    reuse.continued(hashOf('x'));
     for (const [i, name] of Array.from('Saxby').entries()) {
-      reuse.stored(key(name), i === 0 ? null : key('Saxby'[i - 1]));
+      reuse.stored(hashOf(name), i === 0 ? null : hashOf('Saxby'[i - 1]));
     }
     expect(kept(reuse, 'Saxby')).toBe('Saxby');
   });
 
   it('says what was generated', () => {
     const reuse = new Reuse();
-    reuse.asked(key('S'));
-    expect([reuse.stored(key('S'), null), reuse.stored(key('x'), key('S'))]).toEqual([false, true]);
+    reuse.asked(hashOf('S'));
+    expect([reuse.stored(hashOf('S'), null), reuse.stored(hashOf('x'), hashOf('S'))]).toEqual([
+      false,
+      true,
+    ]);
   });
 });

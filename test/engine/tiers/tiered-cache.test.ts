@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LoadTimes } from '../../../engine/tiers/load-times.js';
+import { type CacheGroup, FULL_ATTENTION } from '../../../kvcache/cache-group.js';
 import type { SequenceId } from '../../../scheduler/ids.js';
 import { CoreHarness } from '../../support/core-harness.js';
 import { LateTier } from '../../support/late-tier.js';
@@ -147,11 +148,12 @@ describe('tiers behind the pages', () => {
 
 describe('a tier that servers share', () => {
   /** Servers with a pool for one prompt each, and one tier for all of them. */
-  function servers() {
+  function servers(groups: readonly CacheGroup[] = [FULL_ATTENTION]) {
     const far = new LateTier(0, true);
     const start = () => {
       const tiers = { places: 30, far: [far], keeps: 'reused' as const };
-      return new CoreHarness({ numBlocks: 14, maxModelLength: 52, vocabSize: VOCAB, tiers });
+      const sizes = { numBlocks: 28, maxModelLength: 52, vocabSize: VOCAB };
+      return new CoreHarness({ ...sizes, groups, tiers });
     };
     const ask = async (h: CoreHarness, name: string, prompt: readonly number[]) => {
       h.add(name, prompt, 6);
@@ -167,19 +169,25 @@ describe('a tier that servers share', () => {
     return { far, start, ask };
   }
 
-  it('has a conversation from its second turn on, whichever server has its turns', async () => {
-    const { start, ask } = servers();
-    const prompt = range(0, 12);
-    const cached: number[] = [];
-    // No server has two turns.
-    for (let n = 0; n < 4; n++) {
-      const answer = await ask(start(), `turn ${n}`, prompt.slice());
-      cached.push(answer.cached);
-      prompt.push(...answer.text, 60 + 2 * n, 61 + 2 * n);
-    }
-    // Of prompts of 12, 20, 28 and 36 tokens; a turn has 8.
-    expect(cached).toEqual([0, 0, 24, 32]);
-  });
+  it.each([
+    { groups: [FULL_ATTENTION] },
+    { groups: [FULL_ATTENTION, { kind: 'recurrent', checkpointBlocks: 1 } as const] },
+  ])(
+    'has a conversation from its second turn on, whichever server has its turns: %j',
+    async ({ groups }) => {
+      const { start, ask } = servers(groups);
+      const prompt = range(0, 12);
+      const cached: number[] = [];
+      // No server has two turns.
+      for (let n = 0; n < 4; n++) {
+        const answer = await ask(start(), `turn ${n}`, prompt.slice());
+        cached.push(answer.cached);
+        prompt.push(...answer.text, 60 + 2 * n, 61 + 2 * n);
+      }
+      // Of prompts of 12, 20, 28 and 36 tokens; a turn has 8.
+      expect(cached).toEqual([0, 0, 24, 32]);
+    },
+  );
 
   it('has none of what only one prompt holds, and what two begin with', async () => {
     const { far, start, ask } = servers();
