@@ -9,7 +9,7 @@
  *   DeltaNet, Yang et al. 2025). A block of such a group holds one state, or a piece of it where
  *   several groups share it. A sequence needs its last state only. While it computes a
  *   prompt, it leaves a state behind, a checkpoint, at the end of every `checkpointBlocks`-th block
- *   and at the end of each step: a cached prefix ends where there is one.
+ *   and of the last full block of each step: a cached prefix ends where there is one.
  */
 export type CacheGroup =
   | { readonly kind: 'full' }
@@ -36,14 +36,23 @@ export function numExpiredBlocks(
 }
 
 /**
- * Whether a step that computes tokens up to the end of a table, or into its last block, writes into
- * block `index`: a recurrent state only where a checkpoint is wanted, and at the end.
+ * Whether a step writes into block `index`: a recurrent state only where a checkpoint is wanted,
+ * and at the end. Wanted are those behind the last full block of what a step computes, because a
+ * prompt may come again with another end, and further ones at some distance, because it may come
+ * again in part (Marconi, Pan et al. 2024: last tokens, and possible branch points).
  *
- * @param length of the table at the end of the step
+ * @param numTokens that are computed when the step has ended
  */
-export function isWritten(group: CacheGroup, index: number, length: number): boolean {
+export function isWritten(
+  group: CacheGroup,
+  index: number,
+  numTokens: number,
+  blockSize: number,
+): boolean {
   if (group.kind !== 'recurrent') return true;
-  return index === length - 1 || (index + 1) % group.checkpointBlocks === 0;
+  const isLast = index === Math.ceil(numTokens / blockSize) - 1;
+  const isLastFull = index === Math.floor(numTokens / blockSize) - 1;
+  return isLast || isLastFull || (index + 1) % group.checkpointBlocks === 0;
 }
 
 /**
@@ -62,8 +71,10 @@ export function maxHeldBlocks(
   if (group.kind === 'full') return all;
   const stepBlocks = Math.ceil(stepTokens / blockSize);
   if (group.kind === 'recurrent') {
-    // The states that the step begins and ends with, and the checkpoints between them.
-    return Math.min(all, 2 + Math.ceil((stepBlocks - 1) / group.checkpointBlocks));
+    // The states that the step begins and ends with, and the checkpoints between them: that of the
+    // last full block, and those at some distance before it.
+    const between = stepBlocks > 1 ? 1 + Math.ceil((stepBlocks - 2) / group.checkpointBlocks) : 0;
+    return Math.min(all, 2 + between);
   }
   // Window and step may both begin in the middle of a block.
   return Math.min(all, Math.ceil((group.window - 1 + stepTokens) / blockSize) + 1);

@@ -186,9 +186,10 @@ export class KvCacheManager {
     const shared: { group: number; index: number }[] = [];
     for (const [group, table] of sequence.tables.entries()) {
       const hits = prefix?.tables[group] ?? [];
-      const length = this.#tableLength(group, numTokens, numProposed);
+      const end = this.#tableEnd(group, numTokens, numProposed);
+      const length = this.blocksFor(end);
       for (let index = table.length + hits.length; index < length; index++) {
-        if (isWritten(this.groups[group], index, length)) missing += 1;
+        if (isWritten(this.groups[group], index, end, this.blockSize)) missing += 1;
       }
       for (const block of hits) {
         if (block === TO_LOAD) missing += 1;
@@ -208,9 +209,9 @@ export class KvCacheManager {
       return index * this.blockSize < numComputed ? [copy] : [];
     });
     for (const [group, table] of sequence.tables.entries()) {
-      const length = this.#tableLength(group, numTokens, numProposed);
-      for (let index = table.length; index < length; index++) {
-        const written = isWritten(this.groups[group], index, length);
+      const end = this.#tableEnd(group, numTokens, numProposed);
+      for (let index = table.length; index < this.blocksFor(end); index++) {
+        const written = isWritten(this.groups[group], index, end, this.blockSize);
         table.push(written ? this.#allocate(sequence, group, index) : NO_BLOCK);
       }
     }
@@ -333,11 +334,11 @@ export class KvCacheManager {
   checkIntegrity(sequences: Iterable<SequenceBlocks>): void {
     this.pool.checkIntegrity();
     const users = this.pins.users();
-    for (const { tables, numExpired } of sequences) {
+    for (const { tables, numExpired, numKnown } of sequences) {
       for (const [g, table] of tables.entries()) {
         for (const [index, block] of table.entries()) {
           const isExpired = index < numExpired[g];
-          const mayLack = isExpired || !isWritten(this.groups[g], index, table.length);
+          const mayLack = isExpired || !isWritten(this.groups[g], index, numKnown, this.blockSize);
           if (block === NO_BLOCK ? !mayLack : isExpired) {
             throw new Error(`table ${g} has block ${block} at ${index}, ${numExpired[g]} expired`);
           }
@@ -374,10 +375,10 @@ export class KvCacheManager {
     sequence.numCommitted = Math.min(prefix.numTokens / this.blockSize, ...loaded);
   }
 
-  /** Entries of a group's table once the step is reserved. */
-  #tableLength(group: number, numTokens: number, numProposed: number): number {
+  /** Tokens that a group's table covers once the step is reserved. */
+  #tableEnd(group: number, numTokens: number, numProposed: number): number {
     const keepsProposals = this.groups[group].kind !== 'recurrent';
-    return this.blocksFor(keepsProposals ? numTokens : numTokens - numProposed);
+    return keepsProposals ? numTokens : numTokens - numProposed;
   }
 
   #replaceShared(sequence: SequenceBlocks, group: number, index: number): BlockCopy {

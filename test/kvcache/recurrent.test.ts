@@ -40,9 +40,9 @@ describe('a recurrent group', () => {
     expect(held(sequence.tables[1])).toEqual([5]);
     expect(cache.pool.numUsed).toBe(7);
     cache.checkIntegrity([sequence]);
-    // A hit ends at a checkpoint, behind 8 or 16 tokens: what lies between is computed again.
-    expect([8, 9, 15, 16, 17, 21].map((length) => hits(cache, range(0, length)))).toEqual([
-      0, 8, 8, 8, 16, 16,
+    // A hit ends at a checkpoint, behind 8 or 16 tokens, or behind the last full block.
+    expect([8, 9, 15, 16, 17, 20, 21].map((length) => hits(cache, range(0, length)))).toEqual([
+      0, 8, 8, 8, 16, 16, 20,
     ]);
     cache.release(sequence);
     expect(cache.pool.numUsed).toBe(0);
@@ -90,9 +90,11 @@ describe('a recurrent group', () => {
         }
       }
     }
-    // The state before a step and the one after it; and between them every third block's.
+    // The state before a step and the one after it; and between them every third block's, and the
+    // last full one's.
     expect(manager(9, [states(1)]).maxHeldBlocks(64, 1)).toBe(2);
     expect(manager(9, [states(3)]).maxHeldBlocks(64, 32)).toBe(5);
+    expect(manager(9, [states(9)]).maxHeldBlocks(64, 32)).toBe(4);
   });
 
   it('copies the state of a fork before it is written, but not one that is a checkpoint', () => {
