@@ -19,8 +19,7 @@ const NO_ADAPTER = /Failed to get a WebGPU adapter/;
  * A session on the GPU, through WebGPU. All sessions of a process share one device, so that a
  * tensor made by one may be fed to another, in the same thread.
  *
- * Two things end the process instead of failing: `getData()` of a tensor on the device, and its use
- * after the session that made it was released. Never do either.
+ * Never call `getData()` of a tensor on the device: it ends the process (ONNX Runtime 1.30).
  *
  * @throws OctavoError `device_unavailable` without a GPU; `model_unsupported` when ONNX Runtime
  *   refuses the graph

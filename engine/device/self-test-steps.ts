@@ -31,8 +31,8 @@ const STEPS = [
 const SPREAD = 1.5;
 
 /**
- * Steps of two sequences on blocks that are not in order. Their contexts end at 78 and 16 tokens, so
- * that blocks must have 16 tokens or more.
+ * Steps of two sequences on blocks that are not in order. Their contexts end at 78 and 16 tokens,
+ * so that blocks must have 16 tokens or more.
  */
 export function* testSteps(shape: AttentionShape): Generator<TestStep> {
   const { numHeads, numKvHeads, headSize, scale } = shape;

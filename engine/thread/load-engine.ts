@@ -24,7 +24,7 @@ import type { Backend } from './backend.js';
 import { cpuBackend } from './cpu-backend.js';
 import { deviceBackend } from './device-backend.js';
 import { assertWithinMemory } from './memory-limit.js';
-import { warmUp } from './warm-up.js';
+import { warmUp, warmUpKernels } from './warm-up.js';
 
 export interface LoadedEngine {
   readonly core: EngineCore;
@@ -104,7 +104,7 @@ async function build(
     now,
     loadBlocks: (loads) => tiers?.load(loads),
   });
-  await warmUp(runner, {
+  await (device === 'cpu' ? warmUp : warmUpKernels)(runner, {
     tokens: info.maxNumBatchedTokens,
     sequences: options.maxNumSeqs,
     maxModelLength: info.maxModelLength,

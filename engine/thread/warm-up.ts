@@ -26,6 +26,29 @@ export async function warmUp(runner: ModelRunner, largest: LargestStep): Promise
   await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
 }
 
+/** Tokens of a prompt from which on a device has another kernel for it, and of a piece before. */
+const [PROMPT, PIECE] = [64, 8];
+
+/**
+ * The same for a device, whose kernels are compiled when they are first needed: for seconds, which
+ * the first requests would wait. Which ones a step needs depends on the tokens that it has of a
+ * sequence.
+ */
+export async function warmUpKernels(runner: ModelRunner, largest: LargestStep): Promise<void> {
+  const { tokens, sequences, maxModelLength } = largest;
+  const most = Math.min(tokens, maxModelLength);
+  for (const step of [
+    { tokens: 1, sequences: 1 },
+    { tokens: Math.min(tokens, sequences), sequences },
+    { tokens: Math.min(most, PIECE), sequences: 1 },
+    { tokens: Math.min(most, PROMPT), sequences: 1 },
+  ]) {
+    const plan = largestPlan({ ...largest, ...step });
+    await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [0] });
+  }
+  await warmUp(runner, largest);
+}
+
 /** All sequences write into the same blocks, because their content is not used. */
 function largestPlan(largest: LargestStep): StepPlan {
   const { maxModelLength, blockSize, numGroups } = largest;

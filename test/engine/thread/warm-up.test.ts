@@ -1,12 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelRunner } from '../../../engine/core/model-runner.js';
 import type { LogitsQuery } from '../../../engine/decoding/logits-query.js';
-import { type LargestStep, warmUp } from '../../../engine/thread/warm-up.js';
+import { type LargestStep, warmUp, warmUpKernels } from '../../../engine/thread/warm-up.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
 
-/** The one step that is run. */
-async function stepOf(largest: LargestStep): Promise<{ plan: StepPlan; query: LogitsQuery }> {
-  const steps: { plan: StepPlan; query: LogitsQuery }[] = [];
+interface Step {
+  readonly plan: StepPlan;
+  readonly query: LogitsQuery;
+}
+
+/** All steps that are run. */
+async function stepsOf(largest: LargestStep, warm: typeof warmUp): Promise<Step[]> {
+  const steps: Step[] = [];
   const runner: ModelRunner = {
     execute(plan, query) {
       steps.push({ plan, query });
@@ -15,7 +20,13 @@ async function stepOf(largest: LargestStep): Promise<{ plan: StepPlan; query: Lo
     timings: { segments: 0, attention: 0 },
     dispose: () => Promise.resolve(),
   };
-  await warmUp(runner, largest);
+  await warm(runner, largest);
+  return steps;
+}
+
+/** The one step that is run. */
+async function stepOf(largest: LargestStep): Promise<Step> {
+  const steps = await stepsOf(largest, warmUp);
   expect(steps).toHaveLength(1);
   return steps[0];
 }
@@ -56,5 +67,27 @@ describe('the first step', () => {
     });
     expect(sizes(short.plan)).toEqual([64, 64]);
     expect(short.plan.numTokens).toBe(128);
+  });
+});
+
+describe('the first steps of a device', () => {
+  it('are of each kind that has kernels of its own, the largest last', async () => {
+    const largest = { maxModelLength: 256, blockSize: 32, numGroups: 1 };
+    const steps = await stepsOf({ tokens: 100, sequences: 7, ...largest }, warmUpKernels);
+    expect(steps.slice(0, -1).map(({ plan }) => sizes(plan))).toEqual([
+      [1],
+      [1, 1, 1, 1, 1, 1, 1],
+      [8],
+      [64],
+    ]);
+    expect(steps.at(-1)?.plan.numTokens).toBe(100);
+    const small = await stepsOf({ tokens: 4, sequences: 9, ...largest }, warmUpKernels);
+    expect(small.map(({ plan }) => sizes(plan))).toEqual([
+      [1],
+      [1, 1, 1, 1],
+      [4],
+      [4],
+      [1, 1, 1, 1],
+    ]);
   });
 });

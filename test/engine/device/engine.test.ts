@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { EngineOptions } from '../../../engine/protocol/options.js';
+import type { SequenceOutput } from '../../../engine/protocol/outputs.js';
+import type { LoadedEngine } from '../../../engine/thread/load-engine.js';
+import type { TokenId } from '../../../scheduler/ids.js';
+import { goldenPrompts, loadTiny, runAll, tinyRequest } from '../../support/octavo-tiny.js';
+import { DEVICE_TIMEOUT_MS, hasWebGpu } from '../../support/webgpu.js';
+
+const LENGTH = 24;
+/** Of several blocks of 32 tokens. */
+const PROMPTS = goldenPrompts().filter(({ length }) => length >= 33 && length <= 140);
+/** Bytes of a block of the embedded model: 5 layers, K and V, 2 heads of 32 in float16. */
+const BLOCK_BYTES = 5 * 2 * 2 * 32 * 2 * 32;
+
+/** Difference of log-probabilities up to which float16 may choose another token. */
+const MARGIN = 0.1;
+
+type Texts = Awaited<ReturnType<typeof runAll>>;
+
+const requests = (prompts: readonly TokenId[][], n = 1) =>
+  prompts.map((prompt) =>
+    tinyRequest(
+      Array.from({ length: n }, (_, choice) => `${PROMPTS.indexOf(prompt)}-${choice}`),
+      prompt,
+      { maxTokens: LENGTH, logprobs: 2 },
+    ),
+  );
+
+const rowsOf = (outputs: readonly SequenceOutput[] | undefined) =>
+  (outputs ?? []).flatMap(({ tokenIds, logprobs = [] }) =>
+    tokenIds.map((token, i) => ({ token, ...logprobs[i] })),
+  );
+
+/** Equal tokens, up to the first for which the model itself had no clear choice. */
+function expectSame(actual: Texts, expected: Texts): void {
+  expect([...actual.keys()].length).toBeGreaterThan(0);
+  let compared = 0;
+  for (const [id, outputs] of actual) {
+    const [own, theirs] = [rowsOf(outputs), rowsOf(expected.get(id.replace(/-.*/, '-0')))];
+    for (const [i, { token, topLogprobs = [] }] of theirs.entries()) {
+      if (own[i]?.token !== token) {
+        expect(topLogprobs[0] - topLogprobs[1]).toBeLessThan(MARGIN);
+        break;
+      }
+      compared += 1;
+    }
+  }
+  expect(compared).toBeGreaterThan((actual.size * LENGTH) / 2);
+}
+
+describe.skipIf(!(await hasWebGpu()))(
+  'an engine on a device',
+  { timeout: DEVICE_TIMEOUT_MS },
+  () => {
+    let expected: Texts;
+    let device: LoadedEngine;
+    const load = (options: Partial<EngineOptions>) =>
+      loadTiny({ blockSize: 32, maxModelLength: 256, kvCacheBytes: 80 * BLOCK_BYTES, ...options });
+    beforeAll(async () => {
+      const cpu = await load({ kvCacheBytes: 2 ** 24 });
+      expected = await runAll(cpu, requests(PROMPTS));
+      await cpu.runner.dispose();
+      device = await load({ device: 'webgpu', maxNumBatchedTokens: 48 });
+    }, DEVICE_TIMEOUT_MS);
+    afterAll(() => device.runner.dispose());
+
+    it('states its device and the format of its cache', () => {
+      expect(device.info).toMatchObject({ device: 'webgpu', kvDtype: 'f16', numBlocks: 80 });
+    });
+
+    it('writes what the CPU writes, of prompts in pieces beside others', async () => {
+      expectSame(await runAll(device, requests(PROMPTS.slice(0, 6))), expected);
+    });
+
+    it('goes on from cached prefixes', async () => {
+      const texts = await runAll(device, requests(PROMPTS.slice(0, 6)));
+      const cached = [...texts.values()].map(([first]) => first.cachedTokens);
+      expect(Math.min(...cached)).toBeGreaterThanOrEqual(32);
+      expectSame(texts, expected);
+    });
+
+    it('forks sequences within a block', async () => {
+      expectSame(await runAll(device, requests(PROMPTS.slice(6, 8), 3)), expected);
+      device.scheduler.checkIntegrity();
+    });
+
+    it('goes on with preempted sequences', async () => {
+      const small = await load({ device: 'webgpu', kvCacheBytes: 9 * BLOCK_BYTES });
+      try {
+        const texts = await runAll(small, requests(PROMPTS.slice(0, 6)));
+        expect(small.core.stats.preemptions).toBeGreaterThan(0);
+        expectSame(texts, expected);
+      } finally {
+        await small.runner.dispose();
+      }
+    });
+
+    it.each([
+      [{ blockSize: 16 }, /--block-size 16: a GPU takes blocks of 32, 64, 128 or 256 tokens/],
+      [{ kvDtype: 'bf16' as const }, /--kv-dtype bf16: a GPU keeps its KV cache in f16/],
+      [
+        { quantize: { kind: 'w8a8' as const, nbits: false, cacheDir: '/nowhere' } },
+        /--quantize w8a8: is for the CPU/,
+      ],
+      [
+        { tiers: { hostMemoryBytes: 2 ** 20 } },
+        /--kv-host-memory, .*: cached prefixes of a GPU stay/,
+      ],
+      [{ kvCacheBytes: 3 * BLOCK_BYTES }, /--kv-cache-memory \d+ bytes holds 3 blocks of 32/],
+    ])('refuses options that it does not take: %j', async (options, message) => {
+      await expect(load({ device: 'webgpu', ...options })).rejects.toThrow(message);
+    });
+  },
+);
