@@ -108,10 +108,12 @@ describe.skipIf(!canServe)('a tier in Redis over TLS', () => {
     const other = testAuthority();
     const port = await freePort();
     const first = await startRedis({ port, tls: { ...issue(LOCAL), ca } });
+    onTestFinished(() => first.stop());
     const { tier, clocks } = await open(first.url, { ca });
     await tier.store([testKey(1)], [testContent(1)]);
     await first.stop();
     const wrong = await startRedis({ port, tls: { ...other.issue(LOCAL), ca: other.ca } });
+    onTestFinished(() => wrong.stop());
     // Until it has connected, and found the certificate out.
     await new Promise((resolve) => setTimeout(resolve, 700));
     for (let n = 0; n < 6; n++) expect(await tier.has([testKey(1)])).toEqual([false]);
