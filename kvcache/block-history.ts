@@ -139,6 +139,12 @@ export class BlockHistory {
     this.#usedAt[block] = this.#options.now();
   }
 
+  /** The content of one block is forgotten, which is not counted as eviction. */
+  forgotten(block: BlockId): void {
+    this.#sampled[block] = 0;
+    this.#contents[block] = null;
+  }
+
   /** All content is forgotten at once, which is not counted as eviction. */
   reset(): void {
     this.#sampled.fill(0);

@@ -162,6 +162,23 @@ export class BlockPool {
     return true;
   }
 
+  /** Drops the content of a free block, which is then reused before those with content. */
+  forget(block: BlockId): void {
+    const hash = this.hashOf(block);
+    if (hash === null || this.refCount(block) > 0) {
+      throw new Error(`block ${block} has no content that it could lose`);
+    }
+    const group = this.#history.group(block);
+    this.#cached[group].delete(hash);
+    this.#events?.removed(group, hash);
+    this.#hashes[block] = null;
+    this.#version += 1;
+    this.#history.forgotten(block);
+    // Tells the policy that the block has no content any more.
+    this.eviction.remove(block);
+    this.eviction.add(block, false);
+  }
+
   /** Drops all cached content. Returns false, without any change, while blocks are in use. */
   resetCache(): boolean {
     if (this.numUsed > 0) return false;

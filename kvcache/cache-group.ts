@@ -9,7 +9,8 @@
  *   DeltaNet, Yang et al. 2025). A block of such a group holds one state, or a piece of it where
  *   several groups share it. A sequence needs its last state only. While it computes a
  *   prompt, it leaves a state behind, a checkpoint, at the end of every `checkpointBlocks`-th block
- *   and of the last full block of each step: a cached prefix ends where there is one.
+ *   and of the last full block of each step: a cached prefix ends where there is one. Of those
+ *   between generated tokens, the newest stays, and every `checkpointBlocks`-th.
  */
 export type CacheGroup =
   | { readonly kind: 'full' }

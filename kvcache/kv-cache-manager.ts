@@ -216,6 +216,9 @@ export class KvCacheManager {
       }
     }
     sequence.numKnown = numTokens - numProposed;
+    if (sequence.numKnown - numComputed > 1) {
+      sequence.numPrompted = Math.floor(sequence.numKnown / this.blockSize);
+    }
     return copies;
   }
 
@@ -265,6 +268,7 @@ export class KvCacheManager {
         const index = sequence.numExpired[g];
         if (table[index] !== NO_BLOCK) this.pool.release(table[index]);
         table[index] = NO_BLOCK;
+        this.#forgetCheckpoint(sequence, g, index - 1);
       }
     }
     return computed;
@@ -277,6 +281,7 @@ export class KvCacheManager {
     child.hashes.push(...parent.hashes);
     child.numCommitted = parent.numCommitted;
     child.numKnown = parent.numKnown;
+    child.numPrompted = parent.numPrompted;
     for (const [g, table] of parent.tables.entries()) {
       child.numExpired[g] = parent.numExpired[g];
       child.tables[g].push(...table);
@@ -303,6 +308,7 @@ export class KvCacheManager {
     sequence.numExpired.fill(0);
     sequence.numCommitted = 0;
     sequence.numKnown = 0;
+    sequence.numPrompted = 0;
   }
 
   /** Lets a pinned prefix go. @returns false: nothing has this name */
@@ -379,6 +385,22 @@ export class KvCacheManager {
   #tableEnd(group: number, numTokens: number, numProposed: number): number {
     const keepsProposals = this.groups[group].kind !== 'recurrent';
     return keepsProposals ? numTokens : numTokens - numProposed;
+  }
+
+  /**
+   * Gives up a checkpoint between generated tokens, once there is a later one: the next turn goes
+   * on behind all of them. States may be large, and those of a few texts in the making would soon
+   * have taken the place of all that is cached. What another sequence has used stays.
+   */
+  #forgetCheckpoint(sequence: SequenceBlocks, group: number, index: number): void {
+    const { pool } = this;
+    const { hashes, numPrompted, numCommitted } = sequence;
+    const about = this.groups[group];
+    if (about.kind !== 'recurrent' || (index + 1) % about.checkpointBlocks === 0) return;
+    if (index < numPrompted || index >= numCommitted) return;
+    const block = pool.lookup(group, hashes[index]);
+    if (block === undefined || pool.refCount(block) > 0 || this.history.uses(block) > 1) return;
+    pool.forget(block);
   }
 
   #replaceShared(sequence: SequenceBlocks, group: number, index: number): BlockCopy {

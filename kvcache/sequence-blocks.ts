@@ -41,6 +41,11 @@ export class SequenceBlocks {
    * end with them.
    */
   numKnown = 0;
+  /**
+   * Leading full blocks that steps of several tokens have computed: its prompt's. What comes after
+   * them was generated token by token.
+   */
+  numPrompted = 0;
   /** `[group]`: number of leading entries that are `NO_BLOCK`. */
   readonly numExpired: number[];
   readonly root: BlockHash;

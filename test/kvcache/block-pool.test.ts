@@ -35,6 +35,26 @@ describe('BlockPool', () => {
     pool.checkIntegrity();
   });
 
+  it('forgets what a free block holds, and reuses that block next', () => {
+    const pool = poolOf(3, {});
+    const blocks = ['a', 'b'].map((name) => {
+      const block = pool.allocate(PLACE);
+      pool.cache(block, hash(name));
+      return block;
+    });
+    pool.allocate(PLACE);
+    const [a, b] = blocks;
+    expect(() => pool.forget(b)).toThrow('has no content that it could lose');
+    for (const block of blocks) pool.release(block);
+    const before = pool.version;
+    pool.forget(b);
+    expect(pool.version).toBeGreaterThan(before);
+    expect([hash('a'), hash('b')].map((of) => pool.lookup(0, of))).toEqual([a, undefined]);
+    expect(() => pool.forget(b)).toThrow('has no content that it could lose');
+    pool.checkIntegrity();
+    expect(pool.allocate(PLACE)).toBe(b);
+  });
+
   it('finds a hash in its own group only', () => {
     const pool = poolOf(2, {});
     const block = pool.allocate({ ...PLACE, group: 1 });

@@ -97,6 +97,71 @@ describe('a recurrent group', () => {
     expect(manager(9, [states(9)]).maxHeldBlocks(64, 32)).toBe(4);
   });
 
+  /** Generates tokens one by one, up to a length. @param after called after each step */
+  function generate(
+    cache: KvCacheManager,
+    sequence: SequenceBlocks,
+    [from, to]: readonly [number, number],
+    after: (length: number) => void = () => undefined,
+  ): void {
+    for (let length = from + 1; length <= to; length++) {
+      expect(cache.reserve(sequence, length - 1, length)).toEqual([]);
+      cache.commit(sequence, range(0, length), length);
+      cache.truncate(sequence, length);
+      after(length);
+    }
+  }
+
+  it('keeps of checkpoints between generated tokens the newest, and some at a distance', () => {
+    const cache = manager(30, [FULL_ATTENTION, states(4)]);
+    const sequence = compute(cache, range(0, 9));
+    generate(cache, sequence, [9, 30]);
+    // Behind the prompt's last full block, the fourth block, and the newest one.
+    const found = range(1, 30).map((length) => hits(cache, range(0, length)));
+    expect([...new Set(found)]).toEqual([0, 8, 16, 28]);
+    // Of K and V, all is cached.
+    expect(cache.pool.numCached).toBe(7 + 3);
+    cache.checkIntegrity([sequence]);
+    cache.release(sequence);
+    expect(cache.pool.numUsed).toBe(0);
+  });
+
+  it('keeps a checkpoint between generated tokens that another sequence uses, or has used', () => {
+    const cache = manager(40, [FULL_ATTENTION, states(9)]);
+    const sequence = compute(cache, range(0, 5));
+    const others: SequenceBlocks[] = [];
+    generate(cache, sequence, [5, 30], (length) => {
+      // While the one behind 12 tokens is the newest, and the one behind 20.
+      if (length !== 14 && length !== 22) return;
+      const other = compute(cache, [...range(0, length - 1), 99]);
+      if (length === 14) cache.release(other);
+      else others.push(other);
+    });
+    const found = range(1, 30).map((length) => hits(cache, range(0, length)));
+    expect([...new Set(found)]).toEqual([0, 4, 12, 20, 28]);
+    cache.checkIntegrity([sequence, ...others]);
+  });
+
+  it('has nothing to give up where checkpoints were evicted, or are not cached', () => {
+    const cache = manager(4, [states(9)]);
+    const sequence = compute(cache, range(0, 5));
+    generate(cache, sequence, [5, 14]);
+    for (let other = 0; other < 4; other++) {
+      cache.release(compute(cache, [100 + other], rootOf('other')));
+    }
+    expect(hits(cache, range(0, 14))).toBe(12);
+    for (const tokens of [range(50, 9), range(70, 9)]) cache.release(compute(cache, tokens));
+    expect(hits(cache, range(0, 14))).toBe(0);
+    generate(cache, sequence, [14, 30]);
+    expect(hits(cache, range(0, 30))).toBe(28);
+    const history = historyOf(3);
+    const config = { numBlocks: 3, blockSize: BLOCK, enablePrefixCaching: false, history };
+    const plain = new KvCacheManager({ ...config, groups: [states(9)] });
+    const own = plain.newSequence(rootOf());
+    generate(plain, own, [0, 30]);
+    expect(plain.pool.numCached).toBe(0);
+  });
+
   it('copies the state of a fork before it is written, but not one that is a checkpoint', () => {
     const cache = manager(20, [states(1)]);
     const parent = compute(cache, range(0, 6));
