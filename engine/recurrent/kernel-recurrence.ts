@@ -16,7 +16,7 @@ import {
   type TokenRange,
 } from './recurrence.js';
 
-/** Multiplications of a run below which waking a worker costs more than it saves, as in attention. */
+/** Multiplications of a run below which waking a worker costs more than it saves. */
 const ALONE_BELOW = 1_500_000;
 /**
  * Space for the arrays of a step. It must be there before other threads start: one that is just

@@ -9,7 +9,7 @@ import type { RecognizedSite, RecognizerHints, SiteRecognizer } from '../recogni
 import { ShortConvolutionRecognizer } from '../recognizers/short-convolution.js';
 import { stateHeadSizes } from '../recognizers/state-head-sizes.js';
 
-/** Of layers with a state. They come first, so that no observation of attention runs their nodes. */
+/** Of layers with a state. They come first: no observation of attention runs their nodes then. */
 const RECURRENT: readonly SiteRecognizer[] = [
   new ShortConvolutionRecognizer(),
   new LinearAttentionRecognizer(),
