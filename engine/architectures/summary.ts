@@ -24,5 +24,5 @@ function describeForward(layer: FeedForward): string {
   const { up, activation, gate } = layer;
   const { shape, rows } = up.weight;
   const width = rows?.count ?? (up.turned ? shape[0] : shape[1]);
-  return `feed-forward of ${width} with ${activation}${gate ? ' and a gate' : ''}`;
+  return `feed-forward of ${width} with ${typeof activation === 'string' ? activation : activation.kind}${gate ? ' and a gate' : ''}`;
 }

@@ -51,6 +51,7 @@ const TRAINED_LENGTH = new Map([
   ['mamba2', 2048],
   ['bloom', 2048],
   ['falcon', 2048],
+  ['gemma3_text', 131_072],
 ]);
 
 /**

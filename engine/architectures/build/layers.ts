@@ -1,4 +1,4 @@
-import type { Activation, Linear, Mlp, Norm } from '../decoder.js';
+import type { Activation, Linear, Mlp, Norm, Xielu } from '../decoder.js';
 import type { GraphBuilder } from './graph-builder.js';
 
 /** `x W + b` of a tensor `[..., inputs]`. */
@@ -54,6 +54,7 @@ export function mlpLayer(b: GraphBuilder, x: string, { activation, gate, up, dow
 }
 
 function activated(b: GraphBuilder, x: string, activation: Activation): string {
+  if (typeof activation === 'object') return xielu(b, x, activation);
   switch (activation) {
     case 'silu':
       return b.node('Mul', `${x}/silu`, [x, b.node('Sigmoid', `${x}/sigmoid`, [x])]);
@@ -68,4 +69,21 @@ function activated(b: GraphBuilder, x: string, activation: Activation): string {
       return b.node('Mul', `${x}/relu2`, [positive, positive]);
     }
   }
+}
+
+function xielu(b: GraphBuilder, x: string, { positive, negative, beta, epsilon }: Xielu): string {
+  const at = (part: string): string => `${x}/xielu.${part}`;
+  const number = (value: number): string => b.float(`number.${value}`, value);
+  const slope = b.node('Softplus', at('positive'), [b.weight(positive)]);
+  const depth = b.node('Add', at('depth'), [
+    b.node('Softplus', at('negative'), [b.weight(negative)]),
+    number(beta),
+  ]);
+  const raised = b.node('Mul', at('raised'), [b.node('Mul', at('square'), [x, x]), slope]);
+  const low = b.node('Min', at('low'), [x, number(epsilon)]);
+  const fall = b.node('Sub', at('fall'), [b.node('Exp', at('exp'), [low]), number(1)]);
+  const lowered = b.node('Mul', at('lowered'), [b.node('Sub', at('curve'), [fall, x]), depth]);
+  const isPositive = b.node('Greater', at('is_positive'), [x, b.float('zero', 0)]);
+  const bent = b.node('Where', at('bent'), [isPositive, raised, lowered]);
+  return b.node('Add', at('output'), [bent, b.node('Mul', at('line'), [x, number(beta)])]);
 }

@@ -31,8 +31,19 @@ export function gemma2(config: Config): Decoder {
   });
 }
 
+/** What configurations of Gemma 3 leave out, as the published ones with images do. */
+const GEMMA3 = {
+  vocab_size: 262_208,
+  hidden_size: 2304,
+  intermediate_size: 9216,
+  num_hidden_layers: 26,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+};
+
 /** Gemma 3, its text: norms of queries and keys, two rotations, five windows to one full layer. */
-export function gemma3(config: Config): Decoder {
+export function gemma3(stated: Config): Decoder {
+  const config = stated.inside({ ...GEMMA3, ...stated.values });
   const traits = traitsOf(config);
   const { layers } = traits.sizes;
   const window = config.window('sliding_window', 4096);

@@ -1,16 +1,18 @@
 import type { Config } from '../config.js';
 import type { Decoder } from '../decoder.js';
+import { apertus } from './apertus.js';
 import { cohere, cohere2 } from './cohere.js';
 import { gemma, gemma2, gemma3 } from './gemma.js';
 import { glm, glm4 } from './glm.js';
 import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
-import { granite } from './granite.js';
+import { granite, graniteHybrid } from './granite.js';
 import { llama } from './llama.js';
 import { ministral, ministral3, mistral } from './mistral.js';
 import { mixtral } from './mixtral.js';
 import { nemotron } from './nemotron.js';
 import { olmo, olmo2, olmo3 } from './olmo.js';
+import { phi } from './phi.js';
 import { phi3 } from './phi3.js';
 import { qwen2, qwen3, qwen3Moe } from './qwen.js';
 import { smollm3 } from './smollm3.js';
@@ -22,6 +24,7 @@ export type Family = (config: Config) => Decoder;
 /** By `model_type`. */
 export const FAMILIES: ReadonlyMap<string, Family> = new Map(
   Object.entries({
+    apertus,
     cohere,
     cohere2,
     gemma,
@@ -32,6 +35,7 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     gpt2,
     gpt_neox: gptNeox,
     granite,
+    granitemoehybrid: graniteHybrid,
     llama,
     ministral,
     ministral3,
@@ -41,6 +45,7 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     olmo,
     olmo2,
     olmo3,
+    phi,
     phi3,
     qwen2,
     qwen3,
