@@ -127,6 +127,9 @@ function liveNodes(
   return live.reverse();
 }
 
+/** Operators that apply a graph again and again. */
+const LOOPS = new Set(['Scan', 'Loop']);
+
 const FLOATS = new Set<number>([Type.FLOAT, Type.FLOAT16, Type.BFLOAT16]);
 
 /**
@@ -163,6 +166,10 @@ function goneTensors(
  */
 function refuseBranches(graph: Graph, node: NodeProto): void {
   if (node.attribute.every(({ g, graphs }) => !g && graphs.length === 0)) return;
+  if (LOOPS.has(node.opType)) {
+    const what = `node ${node.name} (${node.opType}) goes through the tokens one by one, and carries a state`;
+    throw keepsState(graph, what);
+  }
   throw new OctavoError(
     'model_unsupported',
     `${graph.file}: node ${node.name} (${node.opType}) holds a graph of its own; only graphs without branches and loops are ` +

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { makeValueInfo } from '../../../engine/importer/onnx/nodes.js';
 import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
   type ModelProto,
   ModelProtoSchema,
   TensorProto_DataType as Type,
@@ -44,6 +47,25 @@ describe('a model that keeps a state beside keys and values', () => {
       /keeps a state \(input\.cache\.layers\.0\.conv_states\.0\) instead of keys and values\. Supported are states of/,
     );
     expect(message).not.toMatch(/octavo\.|position_ids as an input/);
+  });
+
+  it.each(['Scan', 'Loop'])('is refused for the %s that carries it', async (opType) => {
+    const message = await changed(['transformers-5', 'llama', 'decode.onnx'], ({ node }) => {
+      const add = node.find(
+        ({ opType: type, input }) => type === 'Add' && input[0] === 'embedding',
+      );
+      if (!add) throw new Error('no first layer');
+      const body = create(AttributeProtoSchema, {
+        name: 'body',
+        type: AttributeProto_AttributeType.GRAPH,
+        g: create(GraphProtoSchema, { name: 'body' }),
+      });
+      [add.opType, add.attribute] = [opType, [body]];
+    });
+    expect(message).toMatch(
+      new RegExp(`\\(${opType}\\) goes through the tokens one by one, and carries a state instead`),
+    );
+    expect(message).toMatch(/export LFM2 and Qwen 3\.5 with the model builder/);
   });
 
   it('is refused for it before its config.json is, which states no length', async () => {
