@@ -61,6 +61,12 @@ export const ERRORS = {
     code: 'previous_response_not_found',
     exitCode: 1,
   },
+  thread_unsupported: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'thread_unsupported_request',
+    exitCode: 1,
+  },
   method_not_allowed: { status: 405, type: 'invalid_request_error', code: null, exitCode: 1 },
   output_unread: { status: 408, type: 'timeout_error', code: 'output_unread', exitCode: 1 },
   request_timeout: { status: 408, type: 'timeout_error', code: null, exitCode: 1 },

@@ -46,10 +46,12 @@ export const RESERVED_VARIABLES: readonly string[] = [
  */
 const MAX_VALUES = 100_000;
 
+const PROBE = 'octavo_probe';
+
 const PROBE_TOOL = {
   type: 'function',
   function: {
-    name: 'octavo_probe',
+    name: PROBE,
     description: 'probe',
     parameters: { type: 'object', properties: {} },
   },
@@ -78,6 +80,7 @@ export class ChatTemplate {
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
   readonly #clock: Pick<Clock, 'unixSeconds'>;
   #takesTools: boolean | null = null;
+  #takesLaterSystem: boolean | null = null;
 
   /**
    * @param path the source's file, for messages
@@ -115,14 +118,27 @@ export class ChatTemplate {
    * mention `tools` without showing them.
    */
   get takesTools(): boolean {
-    this.#takesTools ??= this.#showsProbe();
+    this.#takesTools ??= this.#showsProbe([{ role: 'user', content: 'x' }], {
+      tools: [PROBE_TOOL],
+    });
     return this.#takesTools;
   }
 
-  #showsProbe(): boolean {
+  /** Whether it writes system messages that come behind others. Found by rendering, too. */
+  get takesLaterSystem(): boolean {
+    this.#takesLaterSystem ??= this.#showsProbe([
+      { role: 'system', content: 'x' },
+      { role: 'user', content: 'x' },
+      { role: 'system', content: PROBE },
+      { role: 'assistant', content: 'x' },
+      { role: 'user', content: 'x' },
+    ]);
+    return this.#takesLaterSystem;
+  }
+
+  #showsProbe(messages: readonly TemplateMessage[], options: RenderOptions = {}): boolean {
     try {
-      const text = this.render([{ role: 'user', content: 'x' }], { tools: [PROBE_TOOL] });
-      return text.includes(PROBE_TOOL.function.name);
+      return this.render(messages, options).includes(PROBE);
     } catch {
       return false;
     }

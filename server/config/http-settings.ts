@@ -26,7 +26,8 @@ export const HTTP_SETTINGS = {
   }),
   apiKey: Type.Array(Type.String({ minLength: 1 }), {
     ...extra({
-      description: 'key that clients must send as a bearer token, repeatable (default: none)',
+      description:
+        'key that clients must send, as a bearer token or x-api-key, repeatable (default: none)',
       group: 'HTTP',
       scope: 'server',
       value: 'key',

@@ -27,9 +27,10 @@ export function createKeyCheck(
   const digests = keys.map(digest);
   return (request) => {
     if (digests.length === 0 || !isGuarded(request)) return null;
-    const given = bearerToken(request);
+    const given = apiKeyOf(request);
     if (given === null) {
-      throw new OctavoError('invalid_api_key', 'no API key: send authorization: Bearer <key>');
+      const message = 'no API key: send authorization: Bearer <key>, or x-api-key: <key>';
+      throw new OctavoError('invalid_api_key', message);
     }
     // Digests have the same length, and all are compared, so the time reveals nothing about any
     // key.
@@ -45,8 +46,15 @@ function fingerprint(keyDigest: Buffer): string {
   return keyDigest.toString('hex', 0, 4);
 }
 
-export function bearerToken(request: Pick<FastifyRequest, 'headers'>): string | null {
-  return /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? null;
+/**
+ * The key that a request was sent with, checked or not: OpenAI's clients send it as a bearer token,
+ * Anthropic's in a header of its own. The bearer token wins.
+ */
+export function apiKeyOf({ headers }: Pick<FastifyRequest, 'headers'>): string | null {
+  const token = /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1];
+  if (token !== undefined) return token;
+  const key = headers['x-api-key'];
+  return typeof key === 'string' && key !== '' ? key : null;
 }
 
 function isGuarded(request: FastifyRequest): boolean {

@@ -1,7 +1,13 @@
 import { STATUS_CODES } from 'node:http';
-import type { FastifyError, FastifyReply } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { clip } from '../../engine/clip.js';
 import { type ErrorName, OctavoError } from '../../engine/errors.js';
+import {
+  type AnthropicErrorBody,
+  anthropicErrorBody,
+  anthropicStatus,
+  speaksAnthropic,
+} from './anthropic-errors.js';
 
 /** Long enough for the server's own text around 200 characters of input. */
 const MAX_MESSAGE = 1000;
@@ -33,11 +39,25 @@ function publicMessage(error: OctavoError): string {
     : "internal error; the server's log says more";
 }
 
+/** The same for a client that speaks Anthropic's API. */
+export const toAnthropicBody = (error: OctavoError, requestId: string): AnthropicErrorBody =>
+  anthropicErrorBody(error, publicMessage(error), requestId);
+
+/** Status and body of an error, in the words of the API that the request speaks. */
+export function errorAnswer(
+  request: Pick<FastifyRequest, 'url' | 'headers' | 'id'>,
+  error: OctavoError,
+): { readonly status: number; readonly body: ErrorBody | AnthropicErrorBody } {
+  if (!speaksAnthropic(request)) return { status: error.entry.status, body: errorBody(error) };
+  return { status: anthropicStatus(error), body: toAnthropicBody(error, request.id) };
+}
+
 export function sendError(reply: FastifyReply, error: OctavoError): void {
   const { status } = error.entry;
   const seconds = error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : null);
   if (seconds !== null) reply.header('retry-after', String(seconds));
-  void reply.code(status).send(errorBody(error));
+  const answer = errorAnswer(reply.request, error);
+  void reply.code(answer.status).send(answer.body);
 }
 
 /** Maps errors of Fastify and of other code to the table. */

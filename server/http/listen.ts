@@ -1,7 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OctavoError } from '../../engine/errors.js';
-import { errorBody } from './errors.js';
+import { errorAnswer } from './errors.js';
+import { requestId } from './request-headers.js';
 
 /** Holds the port while the model is loaded. */
 export interface LoadingServer {
@@ -20,15 +21,16 @@ export interface LoadingServer {
  */
 export async function startLoadingServer(host: string, port: number): Promise<LoadingServer> {
   const error = new OctavoError('loading', 'the model is being loaded');
-  const body = JSON.stringify(errorBody(error));
-  const server = createServer((_request, response) => {
-    response.writeHead(error.entry.status, {
+  const server = createServer((request, response) => {
+    const { url = '', headers } = request;
+    const { status, body } = errorAnswer({ url, headers, id: requestId(request) }, error);
+    response.writeHead(status, {
       'content-type': 'application/json; charset=utf-8',
       'retry-after': '1',
       // The client's next request must reach the server that follows this one.
       connection: 'close',
     });
-    response.end(body);
+    response.end(JSON.stringify(body));
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(listenError(cause, host, port)));

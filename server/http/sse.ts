@@ -9,6 +9,12 @@ const PING_AFTER_MS = 15_000;
 /** Milliseconds in which a client that reads at all receives the last event. */
 const LAST_WORDS_MS = 5000;
 
+/** @param name for clients that tell events apart by the `event` line; absent for none */
+export function eventOf(data: object, name?: string): string {
+  const head = name === undefined ? '' : `event: ${name}\n`;
+  return `${head}data: ${JSON.stringify(data)}\n\n`;
+}
+
 /** The request that a stream belongs to. */
 export interface SseOwner {
   /** When it is aborted, waiting for a slow reader ends. */
@@ -25,12 +31,15 @@ export class SseStream {
   readonly #raw: FastifyReply['raw'];
   readonly #clock: Clock;
   readonly #owner: SseOwner | null;
+  readonly #pingText: string;
   readonly #pingTimer: Timer;
 
-  constructor(reply: FastifyReply, clock: Clock, owner?: SseOwner) {
+  /** @param ping what is sent when nothing else was for a while; a comment unless it is given */
+  constructor(reply: FastifyReply, clock: Clock, owner?: SseOwner, ping = ': ping\n\n') {
     this.#raw = reply.raw;
     this.#clock = clock;
     this.#owner = owner ?? null;
+    this.#pingText = ping;
     reply.hijack();
     this.#raw.writeHead(200, {
       ...(reply.getHeaders() as OutgoingHttpHeaders),
@@ -55,8 +64,7 @@ export class SseStream {
   async send(data: object, name?: string): Promise<void> {
     if (this.#closed) return;
     this.#pingTimer.restart();
-    const head = name === undefined ? '' : `event: ${name}\n`;
-    if (!this.#raw.write(`${head}data: ${JSON.stringify(data)}\n\n`)) await this.#drained();
+    if (!this.#raw.write(eventOf(data, name))) await this.#drained();
   }
 
   /**
@@ -81,11 +89,15 @@ export class SseStream {
     if (!this.#closed) this.#raw.end();
   }
 
-  /** Ends the stream after an error: one event, and no marker. */
-  fail(errorBody: object): void {
+  /**
+   * Ends the stream after an error: one event, and no marker.
+   *
+   * @param name as of `send`
+   */
+  fail(errorBody: object, name?: string): void {
     this.#pingTimer.cancel();
     if (this.#closed) return;
-    this.#raw.end(`data: ${JSON.stringify(errorBody)}\n\n`);
+    this.#raw.end(eventOf(errorBody, name));
     // If the client does not read, the connection would stay open forever.
     const timer = this.#clock.startTimer(() => this.#raw.destroy(), LAST_WORDS_MS);
     this.#raw.once('close', () => timer.cancel());
@@ -98,7 +110,7 @@ export class SseStream {
   /** Keeps proxies from closing a silent connection. A full socket is not silent, only slow. */
   #ping(): void {
     if (this.#closed) return;
-    if (!this.#raw.writableNeedDrain) this.#raw.write(': ping\n\n');
+    if (!this.#raw.writableNeedDrain) this.#raw.write(this.#pingText);
     this.#pingTimer.restart();
   }
 

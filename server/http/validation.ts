@@ -125,19 +125,20 @@ function withoutAlienForms(problems: readonly Problem[]): readonly Problem[] {
     const form = keyword === 'const' || keyword === 'pattern' ? FORM.exec(schemaPath) : null;
     return form ? [{ form: form[0], union: form[1], at: parentOf(instancePath) }] : [];
   });
-  const isAlien = (problem: Problem): boolean =>
-    aliens.some(
+  const isOneOf = (forms: typeof aliens, problem: Problem): boolean =>
+    forms.some(
       ({ form, at }) => isWithin(problem.schemaPath, form) && isWithin(problem.instancePath, at),
     );
   const isFitting = (problem: Problem, at: string): boolean =>
     isWithin(problem.instancePath, at) &&
-    !isAlien(problem) &&
+    !isOneOf(aliens, problem) &&
     // A form of another type is no match either.
     (problem.instancePath !== at || problem.keyword === 'required');
-  const hasFitting = aliens.some(({ union, at }) =>
+  // A union's own forms: of one whose forms are all alien, the constants say what is allowed.
+  const needless = aliens.filter(({ union, at }) =>
     problems.some((problem) => isWithin(problem.schemaPath, union) && isFitting(problem, at)),
   );
-  return hasFitting ? problems.filter((problem) => !isAlien(problem)) : problems;
+  return problems.filter((problem) => !isOneOf(needless, problem));
 }
 
 /** The form of a union in which a constant, or one of several, is asked of a field. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Settings } from '../config/settings.js';
-import { bearerToken } from '../http/auth.js';
+import { apiKeyOf } from '../http/auth.js';
 
 /**
  * Identifies the client of a request, for everything that clients share: by its checked key, or
@@ -10,7 +10,7 @@ import { bearerToken } from '../http/auth.js';
  * @param keyed whether the server requires keys
  */
 export function clientOf(request: Pick<FastifyRequest, 'headers' | 'ip'>, keyed: boolean): string {
-  const token = keyed ? bearerToken(request) : null;
+  const token = keyed ? apiKeyOf(request) : null;
   if (token === null) return `address:${request.ip}`;
   return `key:${createHash('sha256').update(token).digest('base64')}`;
 }

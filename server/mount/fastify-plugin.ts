@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { errorBody, toOctavoError } from '../http/errors.js';
+import { sendError, toOctavoError } from '../http/errors.js';
 import { MountedServer, type MountOptions } from './mounted-server.js';
 
 export interface OctavoPluginOptions extends MountOptions {
@@ -46,10 +46,7 @@ function pass(
   try {
     inner = server.app;
   } catch (error) {
-    const known = toOctavoError(error);
-    const { status } = known.entry;
-    if (status === 503) void reply.header('retry-after', '1');
-    void reply.code(status).send(errorBody(known));
+    sendError(reply, toOctavoError(error));
     return;
   }
   const { raw } = request;

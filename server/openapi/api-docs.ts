@@ -21,7 +21,7 @@ export function addApiDocs(
       info: {
         title: 'Octavo',
         description:
-          "OpenAI's API, with vLLM's additions. Fields that are unknown are ignored; those that are known and not supported are a 400.",
+          "OpenAI's API, with vLLM's additions, and Anthropic's messages. Fields that are unknown are ignored; those that are known and not supported are a 400.",
         version: packageVersion(),
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
@@ -58,7 +58,7 @@ export function addApiDocs(
 
 /** A route's own schemas, with what the document adds. */
 function describe(schema: FastifySchema, operation: Operation, needsKey: boolean): FastifySchema {
-  const { tag, summary, answer, event, fails } = operation;
+  const { tag, summary, answer, event, fails, error = ErrorSchema } = operation;
   const content = {
     ...(answer ? { 'application/json': { schema: answer } } : {}),
     ...(event ? { 'text/event-stream': { schema: event } } : {}),
@@ -73,7 +73,7 @@ function describe(schema: FastifySchema, operation: Operation, needsKey: boolean
       ...(fails ? {} : { 200: { description: 'done', content } }),
       [fails ? '4XX' : 'default']: {
         description: 'an error',
-        content: { 'application/json': { schema: ErrorSchema } },
+        content: { 'application/json': { schema: error } },
       },
     },
   };

@@ -1,6 +1,12 @@
 import type { TSchema } from 'typebox';
 import { ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk } from './completion-answers.js';
 import {
+  AnthropicErrorSchema,
+  CountedTokens,
+  MessageAnswer,
+  MessageEventSchema,
+} from './message-answers.js';
+import {
   DeletedResponse,
   InputItemsAnswer,
   InputTokensAnswer,
@@ -22,7 +28,7 @@ import {
  * What the document says of a route besides its request, which the route's own schemas describe.
  */
 export interface Operation {
-  readonly tag: 'generation' | 'responses' | 'models and tokens' | 'operations';
+  readonly tag: 'generation' | 'messages' | 'responses' | 'models and tokens' | 'operations';
   readonly summary: string;
   /** Null: a text, or always an error. */
   readonly answer: TSchema | null;
@@ -30,6 +36,8 @@ export interface Operation {
   readonly fails?: true;
   /** One server-sent event, where `stream: true` is possible. */
   readonly event?: TSchema;
+  /** The body of its errors; absent: OpenAI's. */
+  readonly error?: TSchema;
 }
 
 /**
@@ -53,6 +61,19 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'generation',
     summary: 'Embed texts',
     answer: EmbeddingsAnswer,
+  },
+  'POST /v1/messages': {
+    tag: 'messages',
+    summary: "Continue a conversation (Anthropic's API)",
+    answer: MessageAnswer,
+    event: MessageEventSchema,
+    error: AnthropicErrorSchema,
+  },
+  'POST /v1/messages/count_tokens': {
+    tag: 'messages',
+    summary: "Count the tokens of a conversation (Anthropic's API)",
+    answer: CountedTokens,
+    error: AnthropicErrorSchema,
   },
   'POST /v1/responses': {
     tag: 'responses',
@@ -88,7 +109,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /v1/models': {
     tag: 'models and tokens',
-    summary: 'List the names of the model',
+    summary: "List the names of the model; in Anthropic's form with a header anthropic-version",
     answer: MODEL_ANSWERS.list,
   },
   'GET /v1/models/:id': {

@@ -1,10 +1,16 @@
 import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import { modelPage, toModelInfo } from '../anthropic/model-info.js';
+import { speaksAnthropic } from '../http/anthropic-errors.js';
 import type { Models } from '../models.js';
 import type { TypedApp } from './typed-app.js';
 
-/** @param createdAt when the server was started, seconds since 1970 */
+/**
+ * The models by their names, as OpenAI's API words them; for Anthropic's clients, as theirs does.
+ *
+ * @param createdAt when the server was started, seconds since 1970
+ */
 export function addModelRoutes(app: TypedApp, models: Models, createdAt: number): void {
   const entries = models.all.flatMap(({ model, engine }) =>
     model.names.map((id) => ({
@@ -16,14 +22,18 @@ export function addModelRoutes(app: TypedApp, models: Models, createdAt: number)
     })),
   );
 
-  app.get('/v1/models', async () => ({ object: 'list', data: entries }));
+  app.get('/v1/models', async ({ url, headers }) =>
+    speaksAnthropic({ url, headers })
+      ? modelPage(entries.map(toModelInfo))
+      : { object: 'list', data: entries },
+  );
 
   app.get(
     '/v1/models/:id',
     { schema: { params: Type.Object({ id: Type.String() }) } },
-    async ({ params: { id } }) => {
+    async ({ params: { id }, url, headers }) => {
       const entry = entries.find((known) => known.id === id);
-      if (entry) return entry;
+      if (entry) return speaksAnthropic({ url, headers }) ? toModelInfo(entry) : entry;
       throw new OctavoError('model_not_found', `the model '${clip(id)}' does not exist`, {
         param: 'model',
       });

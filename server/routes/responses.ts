@@ -5,7 +5,7 @@ import type { ChatTemplate } from '../../engine/text/chat-template.js';
 import { newCallId } from '../../engine/tools/call-ids.js';
 import type { Settings } from '../config/settings.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
-import { bearerToken } from '../http/auth.js';
+import { apiKeyOf } from '../http/auth.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { ModelService, Models } from '../models.js';
@@ -45,7 +45,7 @@ export function addResponseRoutes(
    * distinguished.
    */
   const responsesOf = (request: Pick<FastifyRequest, 'headers'>): OwnResponses =>
-    store.of(settings.apiKey.length === 0 ? '' : (bearerToken(request) ?? ''));
+    store.of(settings.apiKey.length === 0 ? '' : (apiKeyOf(request) ?? ''));
   addStoredResponseRoutes(app, responsesOf);
 
   app.post(

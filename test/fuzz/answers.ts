@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { Compile } from 'typebox/compile';
+import { AnthropicErrorSchema } from '../../server/openapi/message-answers.js';
 import { ErrorSchema } from '../../server/openapi/schemas.js';
 import type { JsonSchema } from './schema-values.js';
 
@@ -89,6 +90,11 @@ export async function ask(url: string, { method, path }: Asked): Promise<number>
 }
 
 const ErrorBody = Compile(ErrorSchema);
+const AnthropicErrorBody = Compile(AnthropicErrorSchema);
+
+/** What errors of a route are like. */
+const errorBodyOf = (url: string) =>
+  url.includes('/v1/messages') ? AnthropicErrorBody : ErrorBody;
 
 /** Longer than anything that is bounded takes, also on a busy machine. */
 const HANG_MS = 10_000;
@@ -112,12 +118,13 @@ export async function post(url: string, body: string, hangMs = HANG_MS): Promise
     throw new Error(`${url}: ${what}: ${answer.slice(0, 500)}`);
   };
   if (status === 200) {
-    if (/"type":"server_error"|internal error/.test(answer)) fail('an error in a stream');
+    if (/"type":"(?:server_error|api_error)"|internal error/.test(answer))
+      fail('an error in a stream');
     return status;
   }
   if (status < 400 || status > 499) fail(`status ${status}`);
   const error: unknown = JSON.parse(answer);
-  if (!ErrorBody.Check(error)) fail('not an error body');
+  if (!errorBodyOf(url).Check(error)) fail('not an error body');
   if (answer.length > 3000) fail('a long error');
   return status;
 }

@@ -63,6 +63,18 @@ describe('chat templates and tools', () => {
     expect(template('{{ tools | tojson }}').takesTools).toBe(true);
   });
 
+  test('so is whether it writes what the system says later', () => {
+    const all = '{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}';
+    const first = "{% for m in messages %}{% if loop.first or m.role != 'system' %}{{ m.content }}";
+    const strict = "{% for m in messages %}{% if not loop.first and m.role == 'system' %}";
+    expect(template(all).takesLaterSystem).toBe(true);
+    expect(template(`${first}{% endif %}{% endfor %}`).takesLaterSystem).toBe(false);
+    expect(
+      template(`${strict}{{ raise_exception("no") }}{% endif %}{{ m.content }}{% endfor %}`)
+        .takesLaterSystem,
+    ).toBe(false);
+  });
+
   test('a template named tool_use is for requests with tools', async () => {
     const dir = await writeModelDir({
       'config.json': {},

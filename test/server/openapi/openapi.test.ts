@@ -2,6 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { afterEach, describe, expect, test } from 'vitest';
+import { AnthropicErrorSchema } from '../../../server/openapi/message-answers.js';
 import { OPERATIONS } from '../../../server/openapi/operations.js';
 import { ErrorSchema } from '../../../server/openapi/schemas.js';
 import { bytesOf } from '../../support/byte-model.js';
@@ -148,6 +149,8 @@ describe('answers are as the document says', () => {
     ['/v1/embeddings', { input: ['x', 'y'], encoding_format: 'base64' }],
     ['/v1/responses', { input: 'x', metadata: { a: 'b' } }],
     ['/v1/responses/input_tokens', { input: 'x' }],
+    ['/v1/messages', { messages, max_tokens: 5 }],
+    ['/v1/messages/count_tokens', { messages }],
     ['/tokenize', { messages }],
     ['/detokenize', { tokens: [97] }],
     ['/reset_prefix_cache', {}],
@@ -162,6 +165,7 @@ describe('answers are as the document says', () => {
     ['/v1/chat/completions', { messages, stream_options: { include_usage: true } }],
     ['/v1/completions', { prompt: 'a' }],
     ['/v1/responses', { input: 'x' }],
+    ['/v1/messages', { messages, max_tokens: 5 }],
   ])('POST %s, streamed', async (path, body) => {
     const { post } = await startTestServer(engine());
     const text = await (await post(path, { ...body, stream: true })).text();
@@ -208,5 +212,6 @@ describe('answers are as the document says', () => {
   test('errors', async () => {
     const { post } = await startTestServer(engine());
     expectFits(ErrorSchema, await (await post('/v1/embeddings', {})).json());
+    expectFits(AnthropicErrorSchema, await (await post('/v1/messages', {})).json());
   });
 });

@@ -39,8 +39,38 @@ const messages = fc.oneof(
   { weight: 1, arbitrary: maybe() },
 );
 
+const block = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      type: fc.constantFrom('text', 'text', 'text', 'text', 'text', 'video', 5),
+      text: fc.constantFrom('x', 'x', 'x', 'x', 'x', 'y', '', undefined, null, 5),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom({ type: 'redacted_thinking', data: 'x' }, { type: 'thinking' }),
+  },
+);
+const turn = fc.record({
+  role: fc.oneof(
+    { weight: 9, arbitrary: fc.constantFrom('user', 'assistant', 'system') },
+    { weight: 1, arbitrary: fc.constantFrom('tool', undefined, 7) },
+  ),
+  content: fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('x', 'y', 'z') },
+    { weight: 1, arbitrary: maybe('x') },
+    { weight: 3, arbitrary: fc.array(block, { maxLength: 2 }) },
+  ),
+});
+
 const BODIES: Readonly<Record<string, fc.Arbitrary<object>>> = {
   '/v1/chat/completions': fc.record({ messages }),
+  '/v1/messages': fc.record({
+    messages: fc.array(turn, { maxLength: 2 }),
+    max_tokens: fc.constantFrom(5, 5, 5, 5, 5, 5, 5, 0, '5', undefined),
+    system: fc.constantFrom(undefined, undefined, null, 's', [{ type: 'text', text: 's' }], 5),
+  }),
   '/tokenize': fc.record({
     prompt: maybe('x', 'y'),
     messages: fc.oneof(messages, fc.constant(undefined)),
@@ -53,7 +83,8 @@ const BODIES: Readonly<Record<string, fc.Arbitrary<object>>> = {
 };
 
 /** What is refused for what it means, and no schema can say. */
-const MEANINGS = /leaves out messages of this role|chat template (refuses|cannot write)/;
+const MEANINGS =
+  /leaves out messages of this role|chat template (refuses|cannot write|does not show)|no text in any/;
 
 test.each(Object.keys(BODIES))('%s takes a body exactly if its schema does', async (path) => {
   const server = await startTestServer(engine(), { model: toolModel });
