@@ -9,8 +9,9 @@ import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from '../runner/logits-tensors.js';
 import { buildStepBatch } from '../runner/step-batch.js';
 import { stepTensors, take, ZeroPoints } from '../runner/tensors.js';
+import { CHECK_BLOCKS, checkDeviceRows, randomBlock } from './check-device-rows.js';
 import { batchTensors } from './device-batch.js';
-import type { DeviceCache } from './device-cache.js';
+import { DeviceCache } from './device-cache.js';
 import { createDeviceSession } from './device-session.js';
 
 export interface DeviceRunnerOptions {
@@ -68,7 +69,7 @@ export class DeviceRunner implements ModelRunner {
   /**
    * @param cache for the model's layout; the runner owns it from now on
    * @throws OctavoError `device_unavailable` without a GPU; `model_unsupported` when ONNX Runtime
-   *   refuses the graph
+   *   refuses the graph, or tokens of different sequences would mix
    */
   static async create(
     model: PagedDecoder,
@@ -81,6 +82,19 @@ export class DeviceRunner implements ModelRunner {
       weightsDir,
       ...(saturates && { sessionConfig: EXACT_SUMS }),
     });
+    const { config } = cache;
+    const trial = await DeviceCache.create({ ...config, numBlocks: CHECK_BLOCKS });
+    try {
+      await trial.write([0], [randomBlock(trial.bytesPerBlock)]);
+      const checked = new DeviceRunner(session, model, trial, {});
+      await checkDeviceRows(model, (plan, query) => checked.execute(plan, query), config.blockSize);
+    } catch (error) {
+      await session.release();
+      await cache.dispose();
+      throw error;
+    } finally {
+      await trial.dispose();
+    }
     return new DeviceRunner(session, model, cache, options);
   }
 

@@ -64,7 +64,7 @@ export function emitPagedDecoder(
   checkNoAttentionLeft(graph, left);
   checkKernels(graph, left);
   const cpuNodes = namesOf(left.filter((n) => n.domain === MICROSOFT && ON_THE_CPU.has(n.opType)));
-  rankLogits(graph);
+  rankLogits(graph, model.vocabSize);
   const [cut] = cutAtSites(graph, [], fed, Object.values(STEP_OUTPUT));
   const types = elementTypes(graph);
   checkFloats(graph, sites, types);

@@ -3,6 +3,7 @@ import { addInt64s } from '../graph-queries.js';
 import { STEP_INPUT as IN, LOGITS, STEP_OUTPUT as OUT } from '../imported-model.js';
 import { makeNode } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { topInBlocks } from './top-in-blocks.js';
 
 /**
  * Appends to the graph what samplers need instead of all logits, which are megabytes in each step:
@@ -18,13 +19,16 @@ import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js
  * Each part costs nothing for zero rows. Measured for rows of 151,936: TopK 0.09 ms, the sum 0.06
  * ms, copying a row out and searching it in JavaScript 0.35 ms. (ReduceLogSumExp takes 0.5 ms: it
  * is not vectorized in ONNX Runtime 1.30.)
+ *
+ * @param vocabSize for a device, whose TopK is slow for long rows (`topInBlocks`); absent: the CPU
  */
-export function rankLogits(graph: Graph): void {
+export function rankLogits(graph: Graph, vocabSize = 0): void {
   const kept = graph.nodes.find(({ input }) => input.includes(IN.sampleRows));
   if (!kept) throw new Error('rows are ranked after keepSampledRows has run');
   addInputs(graph);
   graph.addNodes(
-    ...ranking(),
+    ...(topInBlocks(graph, vocabSize, TOP_IDS) ?? [topK()]),
+    op('Cast', [TOP_IDS], OUT.topIds, { to: Type.INT32 }),
     ...sums(),
     ...fullRows(),
     op('GatherElements', [LOGITS, IN.targetIds], OUT.targetLogits, { axis: 2 }),
@@ -33,6 +37,7 @@ export function rankLogits(graph: Graph): void {
   graph.rewrites.push('ranked the logits: whole rows leave the graph only where they are needed');
 }
 
+const TOP_IDS = 'octavo.top_ids_int64';
 const FIRST = 'octavo.first';
 const LAST = 'octavo.last';
 const AXIS = 'octavo.axis';
@@ -55,12 +60,9 @@ function addInputs(graph: Graph): void {
 /**
  * `[1, S, K]` each. Equal logits: the lower id comes first, as the operator's specification says.
  */
-function ranking(): NodeProto[] {
-  const ids = 'octavo.top_ids_int64';
-  return [
-    makeNode('TopK', 'octavo/TopK', [LOGITS, IN.topK], [OUT.topLogits, ids], { axis: 2 }),
-    op('Cast', [ids], OUT.topIds, { to: Type.INT32 }),
-  ];
+function topK(): NodeProto {
+  const outputs = [OUT.topLogits, TOP_IDS];
+  return makeNode('TopK', 'octavo/TopK', [LOGITS, IN.topK], outputs, { axis: 2 });
 }
 
 /**
