@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Config } from '../../../engine/architectures/config.js';
+import { describe as describeModel } from '../../../engine/architectures/describe-model.js';
+import { checkpointDir } from '../../support/checkpoint-fixtures.js';
+
+type Json = Record<string, unknown>;
+
+function configOf(name: string): Json {
+  return JSON.parse(readFileSync(join(checkpointDir(name), 'config.json'), 'utf8')) as Json;
+}
+
+const decoderOf = (values: Json) => describeModel(new Config('config.json', values));
+
+/** The configuration with other keys; `undefined` removes one. */
+function changed(name: string, changes: Json): Json {
+  const all: Json = { ...configOf(name), ...changes };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+const rope = (name: string): Json => configOf(name)['rope_parameters'] as Json;
+const kinds = (name: string): Record<string, Json> => rope(name) as Record<string, Json>;
+const without = (all: Json, ...keys: string[]): Json =>
+  Object.fromEntries(Object.entries(all).filter(([key]) => !keys.includes(key)));
+
+/** As transformers 4 wrote it, which most checkpoints of the hub have. */
+const OLD: readonly (readonly [string, () => Json])[] = [
+  ['llama2', () => ({ rope_parameters: undefined, rope_theta: 10_000, rope_scaling: null })],
+  [
+    'llama3',
+    () => ({
+      rope_parameters: undefined,
+      rope_theta: rope('llama3')['rope_theta'],
+      rope_scaling: without(rope('llama3'), 'rope_theta'),
+    }),
+  ],
+  [
+    'llama-linear',
+    () => ({ rope_parameters: undefined, rope_scaling: { type: 'linear', factor: 4 } }),
+  ],
+  [
+    'qwen3-yarn',
+    () => ({
+      rope_parameters: undefined,
+      rope_theta: rope('qwen3-yarn')['rope_theta'],
+      rope_scaling: without(rope('qwen3-yarn'), 'rope_theta'),
+    }),
+  ],
+  [
+    'gemma3',
+    () => ({
+      rope_parameters: undefined,
+      layer_types: undefined,
+      sliding_window_pattern: 3,
+      rope_theta: kinds('gemma3')['full_attention']['rope_theta'],
+      rope_local_base_freq: kinds('gemma3')['sliding_attention']['rope_theta'],
+      rope_scaling: { rope_type: 'linear', factor: 8 },
+    }),
+  ],
+  [
+    'olmo3',
+    () => ({
+      rope_parameters: undefined,
+      rope_theta: kinds('olmo3')['full_attention']['rope_theta'],
+      rope_scaling: without(kinds('olmo3')['full_attention'], 'rope_theta'),
+    }),
+  ],
+  [
+    'phi4-mini',
+    () => ({
+      rope_parameters: undefined,
+      rope_theta: rope('phi4-mini')['rope_theta'],
+      partial_rotary_factor: 0.75,
+      original_max_position_embeddings: 40,
+      rope_scaling: {
+        type: 'su',
+        short_factor: rope('phi4-mini')['short_factor'],
+        long_factor: rope('phi4-mini')['long_factor'],
+      },
+    }),
+  ],
+  ['gpt-neox', () => ({ rope_parameters: undefined, rotary_pct: 0.5, rotary_emb_base: 10_000 })],
+  ['glm4', () => ({ rope_parameters: undefined, rope_theta: 10_000, partial_rotary_factor: 0.5 })],
+  [
+    'cohere2',
+    () => ({ rope_parameters: undefined, layer_types: ['sliding_attention', 'full_attention'] }),
+  ],
+];
+
+it.each(OLD)('%s is the same by a configuration of transformers 4', (name, changes) => {
+  expect(decoderOf(changed(name, changes()))).toEqual(decoderOf(configOf(name)));
+});
+
+const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
+  [
+    'llama2',
+    { model_type: 'jamba' },
+    /has the model_type "jamba", whose architecture is not known/,
+  ],
+  ['llama2', { model_type: 'constructor' }, /the model_type "constructor", whose architecture/],
+  ['llama2', { model_type: undefined }, /has no model_type, whose architecture is not known/],
+  ['llama2', { hidden_act: 'mish' }, /hidden_act is "mish"; known are silu, swish, gelu/],
+  [
+    'llama2',
+    { rope_parameters: { rope_type: 'xpos' } },
+    /the kind "xpos"; known are default, linear/,
+  ],
+  ['llama2', { num_key_value_heads: 3 }, /num_key_value_heads must be a divisor of 4, got 3/],
+  ['llama3', { rope_parameters: { rope_type: 'llama3' } }, /factor must be a number, got nothing/],
+  [
+    'glm4',
+    { rope_parameters: { partial_rotary_factor: 2 } },
+    /partial_rotary_factor must be a fraction/,
+  ],
+  [
+    'phi4-mini',
+    { rope_parameters: { ...rope('phi4-mini'), long_factor: [1] } },
+    /long_factor must be a list of 6 numbers/,
+  ],
+  ['qwen2-window', { layer_types: ['full_attention'] }, /layer_types must be a list of 2 texts/],
+  [
+    'qwen2-window',
+    { layer_types: ['full_attention', 'chunked_attention'] },
+    /layer_types has "chunked_attention"/,
+  ],
+  ['gemma3', { use_bidirectional_attention: true }, /only causal attention is served/],
+  ['granite4', { num_local_experts: 4 }, /num_local_experts is above 0/],
+  ['granite4', { layer_types: ['mamba', 'attention'] }, /layers without attention \(Mamba 2\)/],
+  ['cohere', { use_qk_norm: true }, /use_qk_norm is true/],
+  ['mixtral', { num_experts_per_tok: 9 }, /num_experts_per_tok must be at most 4, got 9/],
+  [
+    'qwen3',
+    { quantization_config: { quant_method: 'fp8' } },
+    /its weights are quantized \(quantization_config: fp8\)/,
+  ],
+];
+
+describe('a configuration is refused in one line', () => {
+  it.each(REFUSED)('%s with %j', (name, changes, reason) => {
+    let message = 'nothing was thrown';
+    try {
+      decoderOf(changed(name, changes));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    expect(message).toMatch(reason);
+    expect(message).toMatch(/^config\.json: /);
+    expect(message).not.toContain('\n');
+  });
+});
