@@ -89,7 +89,7 @@ function objectsOf(schema: JsonSchema, known: KnownFields): fc.Arbitrary<unknown
 }
 
 function stringsOf({ pattern, minLength = 0, maxLength = Infinity }: JsonSchema) {
-  if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern), { maxLength: 8 });
+  if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern), { maxLength: 20 });
   return fc.string({
     minLength,
     maxLength: Math.min(maxLength, minLength + 8),
