@@ -82,6 +82,25 @@ describe.each(MODELS)('%s/%s says what transformers says', (exporter, family, go
     expect(engine.cache.pool.numUsed).toBe(0);
   });
 
+  it('from host memory, when pages and states have left the cache', async () => {
+    const { cache } = await load(directory, {});
+    const bytes = 2 ** 20 / cache.pool.numBlocks;
+    const engine = await load(directory, {
+      kvCacheBytes: Math.ceil(bytes * (cache.maxHeldBlocks(90, 16) + 2)),
+      maxModelLength: 90,
+      tiers: { hostMemoryBytes: 4 * 2 ** 20 },
+    });
+    for (let round = 0; round < 2; round++) {
+      for (const [i, request] of requests.slice(0, 3).entries()) {
+        const output = (await runAll(engine, [request])).get(`p${i}`);
+        expect(tokensOf(output)).toEqual(tokens[i]);
+      }
+    }
+    // (Whether more are loaded depends on how long the first ones took.)
+    expect(engine.core.stats.tiers?.[0].loaded).toBeGreaterThan(0);
+    await engine.tiers?.close();
+  });
+
   it('cut anywhere', async () => {
     const runner = await ExportRunner.load(directory);
     try {
