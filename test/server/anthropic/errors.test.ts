@@ -193,13 +193,20 @@ describe('errors of the client', () => {
 describe('keys', () => {
   const options = { apiKeys: ['right'] };
 
-  test('come in a header of their own, or as a bearer token', async () => {
+  test('come as bearer tokens, or in a header of their own', async () => {
     const { server } = await start(options);
     const ask = (key: object) => new Anthropic({ baseURL: server.url, maxRetries: 0, ...key });
     for (const client of [ask({ apiKey: 'right' }), ask({ authToken: 'right' })]) {
       expect(await client.messages.create(body)).toMatchObject({ content: [{ text: 'a' }] });
     }
-    const keys = server.log.filter(({ msg }) => msg === 'request').map(({ key }) => key);
+    const own = { 'x-api-key': 'right' };
+    expect((await server.post('/v1/messages', body, own)).status).toBe(200);
+    expect((await server.post('/v1/messages', body, { 'x-api-key': 'wrong' })).status).toBe(401);
+    const both = { ...own, authorization: 'Bearer wrong' };
+    expect((await server.post('/v1/messages', body, both)).status).toBe(401);
+    const keys = server.log
+      .filter(({ msg, status }) => msg === 'request' && status === 200)
+      .map(({ key }) => key);
     expect(new Set(keys).size).toBe(1);
     for (const client of [ask({ apiKey: 'wrong' }), ask({ authToken: 'wrong' })]) {
       const error = await errorOf(client.messages.create(body));
