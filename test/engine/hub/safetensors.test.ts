@@ -46,7 +46,7 @@ describe('a repository without ONNX', () => {
     const { kind, message } = await failureOf(test.fetch());
     expect(kind).toBe('model_unsupported');
     expect(message).toMatch(
-      /config\.json: has the model_type "rwkv7", whose architecture is not known\. Built from config\.json are cohere, .*export it with Optimum/,
+      /config\.json: has the model_type "rwkv7", whose architecture is not known\. Built from config\.json are apertus, .*export it with Optimum/,
     );
     expect(test.hub.seen(/model-0000/)).toEqual([]);
   });
