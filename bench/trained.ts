@@ -22,7 +22,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const model = await trainedModel();
 if (model.absent !== undefined) throw new Error(model.absent);
 const work = mkdtempSync(join(tmpdir(), 'octavo-trained-'));
-const server = await startOctavo(ROOT, ['--model', model.directory]);
+const server = await startOctavo(ROOT, ['--model', model.file]);
 const rows: Cell[][] = [];
 try {
   for (const [seed, clients] of CLIENTS.entries()) {
@@ -39,7 +39,7 @@ publish({
   name: 'trained',
   command: 'npm run bench:trained',
   about:
-    `SmolLM2-135M-Instruct, converted from a GGUF of Q4_1 with exact products (test/fixtures/smollm2): ${INPUT} tokens in, ` +
+    `SmolLM2-135M-Instruct, a GGUF file of Q4_1 as it is (test/fixtures/smollm2): ${INPUT} tokens in, ` +
     `${OUTPUT} out, over HTTP, server and clients on one machine.`,
   tables: [
     {

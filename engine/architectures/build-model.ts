@@ -4,6 +4,7 @@ import { Graph } from '../importer/graph.js';
 import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
 import { type QuantizeModelOptions, quantizeModel } from '../importer/quantize/quantize-model.js';
+import { hasPacked, unpackModel } from '../importer/quantize/unpack-model.js';
 import { type WidenOptions, widenModel } from '../importer/quantize/widen-model.js';
 import { readFloats } from '../importer/tensor-data.js';
 import { buildDecoder, type DecoderGraph } from './build/decoder-graph.js';
@@ -48,8 +49,7 @@ export async function buildModel(
     switchLengths: built.switchLengths,
     servedLength: options.servedLength,
     file: model.checkpoint.file,
-    exporter: 'none: built from config.json',
-    variant: 'no ONNX model is there: built from config.json and safetensors',
+    ...model.origin,
     written: null,
     architecture: summaryOf(model.decoder),
   };
@@ -67,7 +67,12 @@ export function graphOf(
   return { graph: new Graph(built.model, checkpoint.file), built };
 }
 
-function rewritten(graph: Graph, { quantize, widen }: BuildModelOptions): Promise<Graph> {
+async function rewritten(graph: Graph, options: BuildModelOptions): Promise<Graph> {
+  const { quantize, widen = quantize } = options;
+  if (hasPacked(graph)) {
+    const unpacked = await unpackModel(graph, { widen, hasZeroPoints: quantize !== undefined });
+    return quantize ? quantizeModel(unpacked, { ...quantize, nbits: true }) : unpacked;
+  }
   if (quantize) return quantizeModel(graph, quantize);
-  return widen ? widenModel(graph, widen) : Promise.resolve(graph);
+  return widen ? widenModel(graph, widen) : graph;
 }

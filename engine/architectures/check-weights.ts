@@ -1,3 +1,4 @@
+import { PACKED_FORMATS } from '../checkpoint/packed/index.js';
 import { type Checkpoint, STORED_TYPES } from '../checkpoint/stored-tensor.js';
 import { clipName } from '../clip.js';
 import { OctavoError } from '../errors.js';
@@ -26,10 +27,11 @@ export function checkWeights(decoder: Decoder, { file, tensors }: Checkpoint): v
       const sizes = `[${tensor.shape.join(', ')}]; config.json makes it [${shape.join(', ')}]`;
       throw corrupt(file, `${clipName(name)} has the shape ${sizes}`);
     }
-    if (!STORED_TYPES.some((type) => type === tensor.type)) {
+    const isPacked = shape.length === 2 && PACKED_FORMATS.has(tensor.type);
+    if (!isPacked && !STORED_TYPES.some((type) => type === tensor.type)) {
       throw new OctavoError(
         'model_unsupported',
-        `${file}: ${clipName(name)} has the type ${clipName(tensor.type)}; weights are read as ${STORED_TYPES.join(', ')}`,
+        `${file}: ${clipName(name)} has the type ${clipName(tensor.type)}; weights are read as ${[...STORED_TYPES, ...(shape.length === 2 ? PACKED_FORMATS.keys() : [])].join(', ')}`,
       );
     }
   }

@@ -12,7 +12,16 @@ import { textPart } from './text-part.js';
 export interface DescribedModel {
   readonly decoder: Decoder;
   readonly checkpoint: Checkpoint;
+  readonly origin: Origin;
 }
+
+/** For reports: the tool that wrote the graph, and why it was chosen. */
+export type Origin = Readonly<Record<'exporter' | 'variant', string>>;
+
+const FROM_SAFETENSORS: Origin = {
+  exporter: 'none: built from config.json',
+  variant: 'no ONNX model is there: built from config.json and safetensors',
+};
 
 /**
  * Describes a model by its config.json, and finds the weights in its checkpoint.
@@ -26,7 +35,7 @@ export async function describeModel(dir: string, entry: string): Promise<Describ
   const decoder = describe(config);
   const checkpoint = textPart(config, await readCheckpoint(dir, entry));
   checkWeights(decoder, checkpoint);
-  return { decoder, checkpoint };
+  return { decoder, checkpoint, origin: FROM_SAFETENSORS };
 }
 
 /**

@@ -24,8 +24,10 @@ const { fround } = Math;
 export function readRotary(
   config: Config,
   parameters: Config,
-  { headSize, interleaved = false, part = 1, theta = 10_000 }: RotaryOptions,
+  { headSize, interleaved: usually = false, part = 1, theta = 10_000 }: RotaryOptions,
 ): Rotary {
+  // (Not transformers' key: GGUF files have rows of queries and keys in the order for it.)
+  const interleaved = config.flag('rope_interleaved', usually);
   const stated = (key: string, otherwise: number): number =>
     parameters.has(key) ? parameters.number(key) : config.number(key, otherwise);
   const fraction = stated('partial_rotary_factor', part);
@@ -54,6 +56,8 @@ export function readRotary(
       const factor = fround(parameters.number('factor'));
       return { ...same, frequencies: plain.map((f) => fround(f / factor)) };
     }
+    case 'divided':
+      return { ...same, frequencies: dividedBy(parameters, plain) };
     case 'llama3':
       return { ...same, frequencies: llama3(parameters, plain) };
     case 'yarn':
@@ -66,6 +70,13 @@ export function readRotary(
         `its rotation has the kind ${JSON.stringify(kind)}; known are default, linear, dynamic, llama3, yarn and longrope`,
       );
   }
+}
+
+/** GGUF: a factor for each pair, by which its frequency is divided. */
+function dividedBy(parameters: Config, plain: Float32Array): Float32Array {
+  const factors = parameters.numbers('factors', plain.length);
+  if (factors === null) throw parameters.wrong('factors', `a list of ${plain.length} numbers`);
+  return plain.map((frequency, i) => fround(frequency / factors[i]));
 }
 
 /** Llama 3.1: low frequencies are divided, high ones kept, those between interpolated. */

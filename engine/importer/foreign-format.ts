@@ -13,13 +13,6 @@ const FORMATS: readonly {
   readonly wayOut: (path: string) => string;
 }[] = [
   {
-    ending: /\.gguf$/,
-    format: 'a GGUF file of llama.cpp',
-    wayOut: (path) =>
-      `mobius 0.1 converts it: mobius build-gguf ${path} --keep-quantized --output DIR; then put config.json and the tokenizer's files of ` +
-      'the original model into DIR',
-  },
-  {
     ending: /\.(bin|bin\.index\.json|pth|pt)$/,
     format: 'a file of PyTorch weights',
     wayOut: () =>

@@ -1,6 +1,8 @@
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { OctavoError } from '../errors.js';
+import { ggufText } from '../gguf/model-text.js';
 
 /**
  * What the engine reads from a model's `config.json`. The rest comes from the graph, which must
@@ -91,7 +93,9 @@ interface Sizes {
 async function readSizes(modelDir: string): Promise<Sizes> {
   const file = join(modelDir, 'config.json');
   const genai = join(modelDir, 'genai_config.json');
-  const text = await readFile(file, 'utf8').catch(() => null);
+  const text = isGgufFile(modelDir)
+    ? ggufText(modelDir, 'config.json')
+    : await readFile(file, 'utf8').catch(() => null);
   if (text === null && (await exists(genai))) {
     const { outer, decoder } = await readGenai(genai);
     return { file: genai, config: { ...decoder, ...outer } };

@@ -1,6 +1,8 @@
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { buildModel, graphOf } from '../architectures/build-model.js';
-import { describeModel } from '../architectures/describe-model.js';
+import { describeGguf } from '../architectures/describe-gguf.js';
+import { type DescribedModel, describeModel } from '../architectures/describe-model.js';
+import { isGgufFile, readGgufCheckpoint } from '../checkpoint/gguf-files.js';
 import { findSafetensors, readCheckpoint } from '../checkpoint/safetensors-files.js';
 import { OctavoError } from '../errors.js';
 import { type AnalyzedModel, analyzeModel, type ImportOptions } from '../importer/analyze-model.js';
@@ -21,8 +23,8 @@ export interface OpenOptions extends ImportOptions {
 const DEFAULT_LENGTH = 1024;
 
 /**
- * The checkpoint of a directory from which the graph is built; null when an ONNX file has the
- * graph, which takes precedence, and where there is neither.
+ * The checkpoint of a directory, or the GGUF file in its place, from which the graph is built; null
+ * when an ONNX file has the graph, which takes precedence, and where there is neither.
  *
  * @throws OctavoError `model_file_missing` when ONNX files of a number format were asked for
  */
@@ -30,8 +32,9 @@ export async function checkpointOf(
   modelDir: string,
   dtype: Dtype | 'auto',
 ): Promise<string | null> {
-  if ((await listVariants(modelDir)).length > 0) return null;
-  const entry = await findSafetensors(modelDir);
+  const isGguf = isGgufFile(modelDir);
+  if (!isGguf && (await listVariants(modelDir)).length > 0) return null;
+  const entry = isGguf ? basename(modelDir) : await findSafetensors(modelDir);
   if (entry === null || dtype === 'auto') return entry;
   throw new OctavoError(
     'model_file_missing',
@@ -49,7 +52,7 @@ export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
   const { modelDir, dtype = 'auto', maxLength = DEFAULT_LENGTH, quantize, widen } = options;
   const entry = options.file === undefined ? await checkpointOf(modelDir, dtype) : null;
   if (entry === null) return analyzeModel(options);
-  return buildModel(await describeModel(modelDir, entry), {
+  return buildModel(await described(modelDir, entry), {
     servedLength: options.servedLength ?? maxLength,
     ...(quantize && { quantize }),
     ...(widen && { widen }),
@@ -65,10 +68,14 @@ export async function openModel(options: OpenOptions): Promise<ImportedModel> {
   return emitSegments(await analyze(options));
 }
 
+async function described(modelDir: string, entry: string): Promise<DescribedModel> {
+  return isGgufFile(modelDir) ? describeGguf(modelDir) : describeModel(modelDir, entry);
+}
+
 /** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */
 export async function openGraph(modelDir: string, dtype: Dtype | 'auto'): Promise<Graph> {
   const entry = await checkpointOf(modelDir, dtype);
-  if (entry !== null) return graphOf(await describeModel(modelDir, entry), 1).graph;
+  if (entry !== null) return graphOf(await described(modelDir, entry), 1).graph;
   const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
   return new Graph(await readModelProto(file), file);
 }
@@ -79,6 +86,9 @@ export async function openGraph(modelDir: string, dtype: Dtype | 'auto'): Promis
  * @returns paths, the one first by which it is found
  */
 export async function contentFiles(modelDir: string, dtype: Dtype | 'auto'): Promise<string[]> {
+  if (isGgufFile(modelDir)) {
+    return readGgufCheckpoint(modelDir).files.map((name) => join(dirname(modelDir), name));
+  }
   const entry = await checkpointOf(modelDir, dtype);
   if (entry !== null) {
     const { files } = await readCheckpoint(modelDir, entry);

@@ -2,10 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { OctavoError } from '../errors.js';
+import { ggufText } from '../gguf/model-text.js';
 
 /**
- * Reads a text file of a model directory.
+ * Reads a text file of a model directory, or what a GGUF file has in its place.
  *
  * @returns null when an optional file is missing
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`
@@ -17,8 +19,10 @@ export async function readModelText(
 ): Promise<string | null> {
   const path = join(dir, file);
   try {
-    return await readFile(path, 'utf8');
+    const text = isGgufFile(dir) ? ggufText(dir, file) : await readFile(path, 'utf8');
+    if (text !== null || !options.required) return text;
   } catch (error) {
+    if (error instanceof OctavoError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'ENOENT' && code !== 'ENOTDIR') {
       throw new OctavoError('model_file_corrupt', `${path} cannot be read: ${code ?? 'unknown'}`, {
@@ -27,11 +31,10 @@ export async function readModelText(
       });
     }
     if (!options.required) return null;
-    throw new OctavoError('model_file_missing', `the model directory has no ${file}: ${path}`, {
-      param: path,
-      cause: error,
-    });
   }
+  throw new OctavoError('model_file_missing', `the model directory has no ${file}: ${path}`, {
+    param: path,
+  });
 }
 
 /** Reads a JSON file and checks it against `schema`; throws as `readModelText` does. */

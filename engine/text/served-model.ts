@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { Type } from 'typebox';
 import type { TokenId } from '../../scheduler/ids.js';
+import { ggufName, isGgufFile } from '../checkpoint/gguf-files.js';
 import type { ChatTemplate } from './chat-template.js';
 import { controlTokens } from './control-tokens.js';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.js';
@@ -63,7 +64,7 @@ export async function loadServedModel(
   const eosOfTokenizer = eosToken === '' ? undefined : tokenizer.tokenId(eosToken);
   const ends = new Set(generation.eosTokenIds as TokenId[]);
   if (eosOfTokenizer !== undefined) ends.add(eosOfTokenizer);
-  const [first = basename(resolve(dir)), ...others] = names;
+  const [first = nameOf(dir), ...others] = names;
   const template = await loadChatTemplate(
     dir,
     text?.chat_template,
@@ -79,6 +80,11 @@ export async function loadServedModel(
       options.allowSpecialTokens === true ? new Set() : controlTokens(tokenizer, template),
     eosTokenIds: [...ends],
   };
+}
+
+/** A model's name by its directory or its GGUF file. */
+function nameOf(dir: string): string {
+  return isGgufFile(dir) ? ggufName(dir) : basename(resolve(dir));
 }
 
 /**

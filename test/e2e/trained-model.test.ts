@@ -9,7 +9,7 @@ import { startOctavo } from '../support/octavo-process.js';
 
 const answers = trainedAnswers();
 let model: Awaited<ReturnType<typeof trainedModel>>;
-// To fetch and convert it takes a minute; each command of it has a limit of its own.
+// To fetch it may take a minute; each command of it has a limit of its own.
 beforeAll(async () => void (model = await trainedModel()), 600_000);
 
 interface Completion {
@@ -42,7 +42,7 @@ describe('SmolLM2-135M-Instruct, trained weights of 4 bits', () => {
 
   it('takes the tokens that transformers takes, alone and beside others', async ({ skip }) => {
     skip(model.absent !== undefined, model.absent);
-    const runner = await ExportRunner.load(model.directory, { servedLength: 256 });
+    const runner = await ExportRunner.load(model.file, { servedLength: 256 });
     onTestFinished(() => runner.dispose());
     const prompts = answers.map(({ prompt }) => prompt);
     const count = answers[0].tokens.length;
@@ -56,7 +56,7 @@ describe('SmolLM2-135M-Instruct, trained weights of 4 bits', () => {
 
   it('answers in chats as transformers does, four at once', async ({ skip }) => {
     skip(model.absent !== undefined, model.absent);
-    const args = ['--model', model.directory, '--served-model-name', 'smollm2'];
+    const args = ['--model', model.file, '--served-model-name', 'smollm2'];
     const { url } = await startOctavo([...args, '--max-model-len', '512']);
     const completions = await Promise.all(answers.map((answer) => chat(url, answer)));
     for (const [i, { choices, usage }] of completions.entries()) {

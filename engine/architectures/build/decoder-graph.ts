@@ -80,9 +80,9 @@ function embedded(b: GraphBuilder, { embedding }: Decoder): string {
 
 /** Looks up rows in their own format, and widens only these. */
 function rowsOf(b: GraphBuilder, weight: Weight, ids: string): string {
-  const stored = b.stored(weight);
-  const rows = b.node('Gather', `${stored}/rows`, [stored, ids]);
-  return b.isFloat(weight) ? rows : b.node('Cast', `${rows}/float`, [rows], { to: Type.FLOAT });
+  const table = b.table(weight);
+  const rows = b.node('Gather', `${b.stored(weight)}/rows`, [table.rows, ids]);
+  return table.isFloat ? rows : b.node('Cast', `${rows}/float`, [rows], { to: Type.FLOAT });
 }
 
 function layerOf(

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { create } from '@bufbuild/protobuf';
+import { PACKED_FORMATS } from '../../checkpoint/packed/index.js';
 import {
   STORED_BYTES,
   type StoredTensor,
@@ -23,6 +24,7 @@ import {
   TensorProto_DataType as Type,
   type ValueInfoProto,
 } from '../../importer/onnx/onnx_pb.js';
+import { OCTAVO, UNPACK } from '../../importer/onnx/unpack-node.js';
 import type { Weight } from '../decoder.js';
 
 /** A whole number, a float, several whole numbers, or a text. */
@@ -136,13 +138,26 @@ export class GraphBuilder {
   /** A weight as float32. @returns the name of what holds it */
   weight(weight: Weight): string {
     const stored = this.stored(weight);
-    if (this.#tensor(weight.name).type === 'F32') return stored;
+    const { type } = this.#tensor(weight.name);
+    if (type === 'F32') return stored;
+    if (PACKED_FORMATS.has(type)) return this.#unpacked(stored, type, weight);
     return this.node('Cast', `${stored}/float`, [stored], { to: Type.FLOAT });
   }
 
-  /** Whether a weight is stored as float32. */
-  isFloat({ name }: Weight): boolean {
-    return this.#tensor(name).type === 'F32';
+  /**
+   * A matrix whose rows are looked up.
+   *
+   * @returns its name, and whether the rows are float32 when they come
+   */
+  table(weight: Weight): { readonly rows: string; readonly isFloat: boolean } {
+    const { type } = this.#tensor(weight.name);
+    const isNarrow = type !== 'F32' && !PACKED_FORMATS.has(type);
+    return { rows: isNarrow ? this.stored(weight) : this.weight(weight), isFloat: !isNarrow };
+  }
+
+  #unpacked(stored: string, format: string, { shape, rows }: Weight): string {
+    const sizes = { rows: rows?.count ?? shape[0], columns: shape[1] };
+    return this.node(UNPACK, `${stored}/unpacked`, [stored], { format, ...sizes }, OCTAVO);
   }
 
   floats(name: string, values: Float32Array, dims: readonly number[] = [values.length]): string {
@@ -210,9 +225,11 @@ function externalTensor(
   { file, type, shape, offset }: StoredTensor,
   rows: Weight['rows'],
 ): TensorProto {
-  const [, ...rest] = shape;
-  const dims = rows ? [rows.count, ...rest] : shape;
-  const width = STORED_BYTES[type as StoredType];
+  const packed = PACKED_FORMATS.get(type);
+  // A packed row is so many bytes.
+  const rest = packed ? [(shape[1] / packed.blockSize) * packed.blockBytes] : shape.slice(1);
+  const dims = [rows?.count ?? shape[0], ...rest];
+  const width = packed ? 1 : STORED_BYTES[type as StoredType];
   const rowBytes = rest.reduce((n, dim) => n * dim, width);
   const entries = {
     location: basename(file),
@@ -222,7 +239,7 @@ function externalTensor(
   return create(TensorProtoSchema, {
     name,
     dims: dims.map(BigInt),
-    dataType: TYPES[type as StoredType],
+    dataType: packed ? Type.UINT8 : TYPES[type as StoredType],
     dataLocation: TensorProto_DataLocation.EXTERNAL,
     externalData: Object.entries(entries).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value: String(value) }),

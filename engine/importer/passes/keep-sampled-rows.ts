@@ -4,6 +4,7 @@ import { PACKED_MATMULS } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { intAttribute, makeNode, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
+import { UNPACK, unpackedSizes } from '../onnx/unpack-node.js';
 import { inputOfRowSelection } from './skip-row-selection.js';
 
 /**
@@ -118,6 +119,10 @@ function matrixSizes(graph: Graph, name: string): readonly [number, number] | un
     const maker = graph.producer(at);
     if (!maker) return undefined;
     const order = maker.attribute.find((attribute) => attribute.name === 'perm')?.ints.map(Number);
+    if (maker.opType === UNPACK) {
+      const { rows, columns } = unpackedSizes(maker);
+      return isTurned ? [columns, rows] : [rows, columns];
+    }
     if (maker.opType === 'Transpose') isTurned = isTurned !== (order?.join() !== '0,1');
     else if (!KEEPING_SIZES.has(maker.opType)) return undefined;
     at = maker.input[0];

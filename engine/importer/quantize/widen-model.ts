@@ -38,7 +38,7 @@ export function widenModel(graph: Graph, options: WidenOptions): Promise<Graph> 
 }
 
 /** Casts of whole weights. */
-function wideningCasts(graph: Graph): NodeProto[] {
+export function wideningCasts(graph: Graph): NodeProto[] {
   return graph.nodes.filter((node) => {
     if (node.opType !== 'Cast' || intAttribute(node, 'to', 0) !== Type.FLOAT) return false;
     const weight = graph.initializer(node.input[0]);
@@ -78,7 +78,7 @@ function plan(
       } finally {
         bytes.close();
       }
-      bypass(graph, casts, narrow);
+      readWidened(graph, casts, narrow);
     },
   };
 }
@@ -86,7 +86,7 @@ function plan(
 /**
  * Readers of a cast read the weight, which is float32 now; so are rows that are looked up in it.
  */
-function bypass(
+export function readWidened(
   graph: Graph,
   casts: readonly NodeProto[],
   widened: ReadonlySet<TensorProto>,

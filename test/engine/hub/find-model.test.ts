@@ -16,20 +16,6 @@ function refusal(path: string): Promise<string> {
 }
 
 describe('what is no directory with an ONNX decoder or safetensors', () => {
-  it('is named by its format, with the way out: GGUF', async () => {
-    const dir = modelDir({ 'x.gguf': 'GGUF' });
-    const file = join(dir, 'x.gguf');
-    const wayOut = `mobius build-gguf ${file} --keep-quantized --output DIR`;
-    expect(await refusal(dir)).toContain(
-      'it has x.gguf, a GGUF file of llama.cpp, but neither an ONNX model nor model.safetensors',
-    );
-    expect(await refusal(dir)).toContain(wayOut);
-    expect(await refusal(file)).toMatch(
-      /^--model .*: it is a GGUF file of llama\.cpp, neither an ONNX model nor safetensors/,
-    );
-    expect(await refusal(file)).toContain(wayOut);
-  });
-
   it('is named by its format, with the way out: weights of PyTorch', async () => {
     const dir = modelDir({ 'config.json': '{}', 'pytorch_model-00001-of-00002.bin': '' });
     const wayOut = /save the model as safetensors .* or export it with Optimum/;

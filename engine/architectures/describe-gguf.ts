@@ -1,0 +1,54 @@
+import { readGgufCheckpoint } from '../checkpoint/gguf-files.js';
+import { readGgufModel } from '../gguf/architectures.js';
+import { ROTATION_TENSORS } from '../gguf/rotation.js';
+import { renamed } from '../gguf/tensor-names.js';
+import { checkWeights } from './check-weights.js';
+import { Config } from './config.js';
+import type { Decoder } from './decoder.js';
+import { type DescribedModel, describe, type Origin } from './describe-model.js';
+
+const ORIGIN: Origin = {
+  exporter: 'none: built from the metadata of a GGUF file',
+  variant: 'a GGUF file: built from its metadata and weights',
+};
+
+/**
+ * Describes a model by the metadata of a GGUF file, and finds the weights in it.
+ *
+ * @param file the file, or the first of several parts
+ * @throws OctavoError `model_unsupported` for an architecture that is not known;
+ *   `model_file_missing`, `model_file_corrupt`
+ */
+export function describeGguf(file: string): DescribedModel {
+  const found = readGgufCheckpoint(file);
+  const { config, names } = readGgufModel(found);
+  const decoder = asStored(describe(new Config(file, config)));
+  const tensors = new Map(found.tensors);
+  for (const name of ROTATION_TENSORS) tensors.delete(name);
+  const checkpoint = { ...found, tensors: renamed(tensors, names) };
+  checkWeights(decoder, checkpoint);
+  return { decoder, checkpoint, origin: ORIGIN };
+}
+
+/**
+ * A description with the forms that GGUF has of some weights: those of norms are whole, not their
+ * distance from 1; matrices are stored as `[outputs, inputs]`; and of packed queries, keys and
+ * values, all queries come first.
+ */
+function asStored(decoder: Decoder): Decoder {
+  return inForm(decoder) as Decoder;
+}
+
+function inForm(value: unknown, key = ''): unknown {
+  if (key === 'offset') return 0;
+  if (key === 'order') return 'parts';
+  // (Layers that share a rotation must go on to share it.)
+  const isPlain = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
+  if (!isPlain || key === 'rotary' || key === 'unread') return value;
+  if (Array.isArray(value)) return value.map((item) => inForm(item));
+  const entries = Object.entries(value).map(([name, inner]) => [name, inForm(inner, name)]);
+  const made = Object.fromEntries(entries) as Record<string, unknown>;
+  if (made['turned'] !== false) return made;
+  const weight = made['weight'] as { readonly name: string; readonly shape: readonly number[] };
+  return { ...made, turned: true, weight: { ...weight, shape: weight.shape.toReversed() } };
+}

@@ -1,0 +1,184 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { findSafetensors } from '../../../engine/checkpoint/safetensors-files.js';
+import { GGUF_ARCHITECTURES } from '../../../engine/gguf/architectures.js';
+import { asGguf, type Conversion } from '../../support/checkpoint-as-gguf.js';
+import { checkpointDir, checkpointGolden } from '../../support/checkpoint-fixtures.js';
+import { ExportRunner } from '../../support/export-fixtures.js';
+import { float, number } from '../../support/gguf.js';
+
+const CHUNK = 24;
+
+const count = (config: Readonly<Record<string, unknown>>, key: string) =>
+  number(config[key] as number);
+const AFTER = [
+  [/post_attention_layernorm/, 'post_attention_norm'],
+  [/post_feedforward_layernorm/, 'post_ffw_norm'],
+] as const;
+const AROUND = [...AFTER, [/pre_feedforward_layernorm/, 'ffn_norm']] as const;
+
+interface Case extends Conversion {
+  readonly fixture: string;
+  /** What GGUF cannot say is changed in config.json; answers are then those of this model. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+const CASES: readonly Case[] = [
+  { fixture: 'llama2', architecture: 'llama', sorts: true },
+  { fixture: 'llama3', architecture: 'llama', sorts: true },
+  { fixture: 'smollm2', architecture: 'llama', sorts: true },
+  {
+    fixture: 'mixtral',
+    architecture: 'llama',
+    sorts: true,
+    names: [
+      [/block_sparse_moe\.gate\./, 'ffn_gate_inp.'],
+      [/block_sparse_moe\.experts\.(\d+)\.w1\./, 'ffn_exps.$1.gate.'],
+      [/block_sparse_moe\.experts\.(\d+)\.w2\./, 'ffn_exps.$1.down.'],
+      [/block_sparse_moe\.experts\.(\d+)\.w3\./, 'ffn_exps.$1.up.'],
+    ],
+    metadata: (config) => ({
+      expert_count: count(config, 'num_local_experts'),
+      expert_used_count: count(config, 'num_experts_per_tok'),
+    }),
+  },
+  { fixture: 'qwen2', architecture: 'qwen2' },
+  { fixture: 'qwen3-yarn', architecture: 'qwen3' },
+  {
+    fixture: 'qwen3-moe',
+    architecture: 'qwen3moe',
+    names: [
+      [/mlp\.gate\./, 'ffn_gate_inp.'],
+      [/mlp\.experts\.(\d+)\.(gate|up|down)_proj\./, 'ffn_exps.$1.$2.'],
+    ],
+    metadata: (config) => ({
+      expert_count: number((config['num_experts'] ?? config['num_local_experts']) as number),
+      expert_used_count: count(config, 'num_experts_per_tok'),
+      expert_feed_forward_length: count(config, 'moe_intermediate_size'),
+    }),
+  },
+  { fixture: 'gemma', architecture: 'gemma', fromOne: true },
+  {
+    fixture: 'gemma2',
+    architecture: 'gemma2',
+    fromOne: true,
+    names: AROUND,
+    config: { query_pre_attn_scalar: 16 },
+    metadata: (config) => ({
+      attn_logit_softcapping: float(config['attn_logit_softcapping'] as number),
+      final_logit_softcapping: float(config['final_logit_softcapping'] as number),
+      'attention.sliding_window': count(config, 'sliding_window'),
+    }),
+  },
+  {
+    fixture: 'phi3',
+    architecture: 'phi3',
+    metadata: (config) => ({ 'attention.sliding_window': count(config, 'sliding_window') }),
+  },
+  {
+    fixture: 'granite',
+    architecture: 'granite',
+    sorts: true,
+    metadata: (config) => ({
+      embedding_scale: float(config['embedding_multiplier'] as number),
+      residual_scale: float(config['residual_multiplier'] as number),
+      'attention.scale': float(config['attention_multiplier'] as number),
+      logit_scale: float(config['logits_scaling'] as number),
+    }),
+  },
+  {
+    fixture: 'olmo',
+    architecture: 'olmo',
+    sorts: true,
+    metadata: (config) => ({
+      'attention.clamp_kqv': float(config['clip_qkv'] as number),
+      'attention.layer_norm_epsilon': float(1e-5),
+    }),
+  },
+  { fixture: 'olmo2', architecture: 'olmo2', names: AFTER },
+  {
+    fixture: 'glm4',
+    architecture: 'glm4',
+    names: [
+      [/post_self_attn_layernorm/, 'post_attention_norm'],
+      [/post_mlp_layernorm/, 'post_ffw_norm'],
+    ],
+  },
+  {
+    fixture: 'cohere',
+    architecture: 'command-r',
+    metadata: (config) => ({ logit_scale: float(config['logit_scale'] as number) }),
+  },
+  {
+    fixture: 'cohere2',
+    architecture: 'cohere2',
+    config: { layer_types: null },
+    metadata: (config) => ({
+      logit_scale: float(config['logit_scale'] as number),
+      'attention.sliding_window': count(config, 'sliding_window'),
+    }),
+  },
+  { fixture: 'starcoder2', architecture: 'starcoder2', config: { sliding_window: null } },
+  { fixture: 'nemotron', architecture: 'nemotron', fromOne: true },
+  { fixture: 'smollm3', architecture: 'smollm3', sorts: true, config: { no_rope_layers: null } },
+  {
+    fixture: 'gpt2',
+    architecture: 'gpt2',
+    turns: true,
+    names: [
+      [/^(transformer\.)?wte\./, 'token_embd.'],
+      [/^(transformer\.)?wpe\./, 'position_embd.'],
+      [/^(transformer\.)?ln_f\./, 'output_norm.'],
+      [/^(transformer\.)?h\./, 'blk.'],
+      [/\.ln_1\./, '.attn_norm.'],
+      [/\.ln_2\./, '.ffn_norm.'],
+      [/attn\.c_attn/, 'attn_qkv'],
+      [/attn\.c_proj/, 'attn_output'],
+    ],
+  },
+];
+
+function directory(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'octavo-test-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+it('has a case of most architectures', () => {
+  const tested = new Set(CASES.map(({ architecture }) => architecture));
+  const untested = GGUF_ARCHITECTURES.filter((name) => !tested.has(name));
+  expect(untested).toEqual(['gemma3', 'gptneox']);
+});
+
+it.each(CASES)(
+  '$fixture as a GGUF file of $architecture says what transformers says',
+  async (of) => {
+    const source = directory();
+    cpSync(checkpointDir(of.fixture), source, { recursive: true });
+    const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
+    const own = { ...config, ...of.config };
+    writeFileSync(join(source, 'config.json'), JSON.stringify(own));
+    const file = join(directory(), 'model.gguf');
+    writeFileSync(file, await asGguf(source, (await findSafetensors(source)) ?? '', own, of));
+    const golden = checkpointGolden(of.fixture);
+    const newTokens = golden.tokens[0].length;
+    const run = async (model: string) => {
+      const runner = await ExportRunner.load(model);
+      onTestFinished(() => runner.dispose());
+      return runner.generate(golden.prompts, newTokens, CHUNK);
+    };
+    const expected = of.config
+      ? await run(source)
+      : golden.tokens.map((tokens, i) => ({ tokens, first: golden.logits[i][0] }));
+    for (const [i, { tokens, first }] of (await run(file)).entries()) {
+      expect(tokens).toEqual(expected[i].tokens);
+      const worst = first.reduce(
+        (max, x, k) => Math.max(max, Math.abs(x - expected[i].first[k])),
+        0,
+      );
+      expect(worst).toBeLessThan(1e-3);
+    }
+  },
+);
