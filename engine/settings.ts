@@ -4,7 +4,6 @@ import { CACHE_SETTINGS } from './cache-settings.js';
 import { availableCpus } from './environment/available-cpus.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
 import { DTYPES } from './importer/variants.js';
-import { DEVICES } from './protocol/options.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
 import { extra } from './setting-schema.js';
 import { TOOL_CALL_PARSERS } from './tools/formats.js';
@@ -44,9 +43,10 @@ export const ENGINE_SETTINGS = {
     }),
     default: 'auto',
   }),
-  device: Type.Enum([...DEVICES], {
+  device: Type.Enum(['cpu', 'auto', 'webgpu', 'cuda'], {
     ...extra({
-      description: 'what computes: the CPU, or a GPU of any maker through WebGPU',
+      description:
+        'what computes: the CPU, or a GPU of any maker through WebGPU; auto takes a GPU where it serves the model, else the CPU; cuda is refused in this version',
       group: 'Model',
       scope: 'engine',
       value: 'device',

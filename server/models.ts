@@ -151,6 +151,7 @@ function fingerprintOf(model: string, info: EngineInfo, settings: EngineSettings
     version: packageVersion(),
     model,
     vocabulary: info.vocabSize,
+    ...(info.device !== 'cpu' && { device: info.device }),
     dtype,
     kvDtype: info.kvDtype,
     quantize,

@@ -16,7 +16,13 @@ import type { Settings } from './config/settings.js';
 type Options = Record<string, unknown>;
 
 /** Settings that `inspect` takes. */
-const INSPECT_SETTINGS = new Set<string>(['dtype', 'quantize', 'quantizeNbits', 'logLevel']);
+const INSPECT_SETTINGS = new Set<string>([
+  'dtype',
+  'device',
+  'quantize',
+  'quantizeNbits',
+  'logLevel',
+]);
 
 const settingsOf = (options: Options): Settings => loadSettings(flagTexts(options), process.env);
 
@@ -82,6 +88,15 @@ export function buildProgram(finish: (code: number) => void): Command {
     const { inspect } = await import('./commands/inspect.js');
     finish(await inspect(dir, settings));
   });
+
+  program
+    .command('devices')
+    .description('print which GPUs there are, and whether they compute attention right')
+    .option('--json', 'as one JSON object')
+    .action(async ({ json }: Options) => {
+      const { devices } = await import('./commands/devices.js');
+      finish(await devices({ asJson: json === true }));
+    });
 
   program
     .command('replay')

@@ -1,5 +1,5 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
-import type { DeviceName } from '../protocol/options.js';
+import type { DeviceFacts, DeviceName } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import { tierOptions } from './tier-options.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
@@ -14,8 +14,19 @@ export interface StartSettings extends EngineSettings {
 /** Tokens of a block: what the kernels of each device compute best with. */
 const DEFAULT_BLOCK_SIZES: Readonly<Record<DeviceName, number>> = { cpu: 16, webgpu: 32 };
 
+/** What an engine runs on, when `--device` has been decided. */
+export interface ChosenDevice {
+  readonly device: DeviceName;
+  /** Absent for the CPU. */
+  readonly facts?: DeviceFacts;
+}
+
 /** Converts settings, as flags and the library have them, to the options of the engine's thread. */
-export function engineOptions(settings: StartSettings, modelDir: string): WorkerEngineOptions {
+export function engineOptions(
+  settings: StartSettings,
+  modelDir: string,
+  { device, facts }: ChosenDevice,
+): WorkerEngineOptions {
   const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
   return {
     modelDir,
@@ -23,8 +34,9 @@ export function engineOptions(settings: StartSettings, modelDir: string): Worker
     modelCacheDir: cacheDir,
     maxNumSeqs: settings.maxNumSeqs,
     maxNumBatchedTokens: settings.maxNumBatchedTokens,
-    device: settings.device,
-    blockSize: settings.blockSize ?? DEFAULT_BLOCK_SIZES[settings.device],
+    device,
+    ...(facts && { deviceFacts: facts }),
+    blockSize: settings.blockSize ?? DEFAULT_BLOCK_SIZES[device],
     kvCacheBytes: settings.kvCacheMemory,
     dtype: settings.dtype,
     ...(settings.kvDtype !== undefined && { kvDtype: settings.kvDtype }),

@@ -52,8 +52,7 @@ export async function createDeviceSession(
     if (NO_ADAPTER.test(reason)) {
       throw new OctavoError(
         'device_unavailable',
-        '--device webgpu: there is no GPU that WebGPU can use (on Linux: a Vulkan driver and libvulkan1; ' +
-          'vulkaninfo lists what there is). Without one, leave out --device',
+        'there is no GPU that WebGPU can use (on Linux: a Vulkan driver and libvulkan1 are needed)',
         { cause },
       );
     }

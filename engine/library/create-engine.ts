@@ -1,6 +1,6 @@
-import { engineOptions } from '../client/engine-options.js';
-import { type RestartableEngine, RestartingEngine } from '../client/restarting-engine.js';
-import { createWorkerEngine } from '../client/worker-engine.js';
+import { RestartingEngine } from '../client/restarting-engine.js';
+import { startOnDevice } from '../client/start-on-device.js';
+import { createWorkerEngine, type WorkerEngineOptions } from '../client/worker-engine.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
 import { PromptThreads } from '../generation/prompts/prompt-threads.js';
@@ -52,17 +52,14 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     chatTemplate: settings.chatTemplate ?? null,
     allowSpecialTokens: settings.allowSpecialTokens,
   });
-  const start = engineOptions(settings, dir);
-  const create = (isRestart: boolean): Promise<RestartableEngine> =>
-    createWorkerEngine(
-      { ...start, isRestart },
-      {
-        onConversion: (done, total) => progress('rewriting weights', done, total),
-        onWarning: log,
-      },
-    );
-  const port = new RestartingEngine(await create(false), {
-    create: () => create(true),
+  const start = (engine: WorkerEngineOptions) =>
+    createWorkerEngine(engine, {
+      onConversion: (done, total) => progress('rewriting weights', done, total),
+      onWarning: log,
+    });
+  const started = await startOnDevice(settings, dir, { start, say: log });
+  const port = new RestartingEngine(started.engine, {
+    create: () => start({ ...started.options, isRestart: true }),
     restarts: 1,
     onFailure: (error) => log(`the engine has failed: ${error.message}`),
     onRestartFailed: (error) => log(`the engine cannot be restarted: ${String(error)}`),

@@ -4,8 +4,14 @@ import type { CacheDtype, KvDtype } from '../attention/paged-attention.js';
 import type { Dtype } from '../importer/variants.js';
 
 /** What computes a model: this machine's CPU, or a GPU through WebGPU. */
-export const DEVICES = ['cpu', 'webgpu'] as const;
-export type DeviceName = (typeof DEVICES)[number];
+export type DeviceName = 'cpu' | 'webgpu';
+
+/** A GPU, as far as it is known. */
+export interface DeviceFacts {
+  readonly name: string;
+  /** Null: not known, or shared with the processor. */
+  readonly memoryBytes: number | null;
+}
 
 /** Options of an engine thread. Plain data, because it crosses a thread boundary. */
 export interface EngineOptions {
@@ -13,6 +19,8 @@ export interface EngineOptions {
   readonly modelDir: string;
   /** What computes; absent for the CPU. */
   readonly device?: DeviceName;
+  /** The GPU, for those who ask the engine. */
+  readonly deviceFacts?: DeviceFacts;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   /** Tokens per block. */
@@ -104,6 +112,8 @@ export interface EngineInfo {
   readonly blockSize: number;
   readonly numBlocks: number;
   readonly device: DeviceName;
+  /** Absent on the CPU. */
+  readonly deviceFacts?: DeviceFacts;
   /** How keys and values are stored. */
   readonly kvDtype: CacheDtype;
   /**

@@ -189,6 +189,7 @@ function sizeEngine(
     hiddenSize,
     maxModelLength,
     device: options.device ?? ('cpu' as const),
+    ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
     kvDtype,
     blockSize: options.blockSize,
     numBlocks: numBlocksIn(plan, options.kvCacheBytes, sizes),

@@ -1,14 +1,18 @@
 import { availableParallelism } from 'node:os';
+import { engineOptions } from '../../engine/client/engine-options.js';
+import { OctavoError } from '../../engine/errors.js';
 import { findModel } from '../../engine/hub/find-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
 import { checkConfig } from '../../engine/model/check-config.js';
+import type { ModelConfig } from '../../engine/model/model-config.js';
 import { openGraph, openModel } from '../../engine/model/open-model.js';
 import { readServableConfig } from '../../engine/model/servable-config.js';
 import { checkRows } from '../../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../../engine/runner/segment-session.js';
+import { deviceBackend } from '../../engine/thread/device-backend.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
 import { downloadObserver } from './progress-bar.js';
@@ -27,13 +31,33 @@ async function tryRows(model: ImportedModel): Promise<void> {
 }
 
 /**
- * `octavo inspect`: prints what was recognized in a model's graph, and what `--quantize` would
- * rewrite.
+ * Makes a model's graph for the GPU, after the GPU's attention was tried in the model's forms.
+ *
+ * @returns what was made of it
+ * @throws OctavoError `device_unavailable`; `model_unsupported`: why it is not served there
  */
-export async function inspect(
-  modelName: string,
-  settings: Pick<Settings, 'dtype' | 'quantize' | 'quantizeNbits'>,
-): Promise<number> {
+async function tryDevice(
+  modelDir: string,
+  config: ModelConfig,
+  settings: Settings,
+): Promise<string[]> {
+  const options = engineOptions({ ...settings, quantize: 'none' }, modelDir, { device: 'webgpu' });
+  const { model } = await deviceBackend({ options, config, onConversion: () => undefined });
+  const { variant, rewrites } = model.report;
+  return [`--device webgpu would serve ${variant}`, ...rewrites.map((line) => `  ${line}`)];
+}
+
+/**
+ * `octavo inspect`: prints what was recognized in a model's graph, what `--quantize` would rewrite,
+ * and with `--device webgpu` whether a GPU would serve it.
+ */
+export async function inspect(modelName: string, settings: Settings): Promise<number> {
+  const { device } = settings;
+  if (device !== 'cpu' && device !== 'webgpu') {
+    throw new OctavoError('usage', `--device ${device}: inspect takes cpu and webgpu`, {
+      param: '--device',
+    });
+  }
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
   const { dir: modelDir } = await findModel(
@@ -60,5 +84,9 @@ export async function inspect(
   }
   process.stdout.write(`${lines.join('\n')}\n`);
   checkConfig(config, model);
+  if (device === 'webgpu') {
+    const made = await tryDevice(modelDir, config, settings);
+    process.stdout.write(`\n${made.join('\n')}\n`);
+  }
   return 0;
 }

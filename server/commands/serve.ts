@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
-import { engineOptions } from '../../engine/client/engine-options.js';
-import { type RestartableEngine, RestartingEngine } from '../../engine/client/restarting-engine.js';
-import { createWorkerEngine } from '../../engine/client/worker-engine.js';
+import { RestartingEngine } from '../../engine/client/restarting-engine.js';
+import { startOnDevice } from '../../engine/client/start-on-device.js';
+import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
@@ -68,23 +68,22 @@ async function loadAndServe(
   });
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const kvEvents = await startKvEvents(settings, logger);
-  const options = engineOptions(settings, modelDir);
   const progress = conversionProgress(process.stderr, (line) => logger.info(line));
-  const create = (isRestart: boolean): Promise<RestartableEngine> =>
-    createWorkerEngine(
-      { ...options, isRestart },
-      {
-        onConversion: progress,
-        onWarning: (line) => logger.warn(`octavo: ${line}`),
-      },
-    );
-  const first = await create(false).catch((error: unknown) => {
+  const start = (options: WorkerEngineOptions) =>
+    createWorkerEngine(options, {
+      onConversion: progress,
+      onWarning: (line) => logger.warn(`octavo: ${line}`),
+    });
+  const first = await startOnDevice(settings, modelDir, {
+    start,
+    say: (line) => logger.info(`octavo: ${line}`),
+  }).catch((error: unknown) => {
     redis?.disconnect();
     void kvEvents?.close();
     throw error;
   });
-  const engine = new RestartingEngine(first, {
-    create: () => create(true),
+  const engine = new RestartingEngine(first.engine, {
+    create: () => start({ ...first.options, isRestart: true }),
     restarts: 1,
     onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
     onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),

@@ -96,8 +96,8 @@ export class DashboardFeed {
   #server(): ServerEvent {
     const { service, clock } = this.#sources;
     const { engine, settings } = service;
-    const { numBlocks, blockSize, kvDtype } = engine.info;
-    const { maxNumSeqs, evictionPolicy, schedulingPolicy } = settings;
+    const { numBlocks, blockSize, kvDtype, deviceFacts } = engine.info;
+    const { maxNumSeqs, evictionPolicy, schedulingPolicy, kvCacheMemory } = settings;
     return {
       model: service.name,
       version: packageVersion(),
@@ -105,6 +105,13 @@ export class DashboardFeed {
       blockSize,
       maxNumSeqs,
       kvDtype,
+      ...(deviceFacts && {
+        gpu: {
+          name: deviceFacts.name,
+          memory: deviceFacts.memoryBytes,
+          kvCache: kvCacheMemory,
+        },
+      }),
       evictionPolicy,
       schedulingPolicy,
       time: Math.round(clock.now()),

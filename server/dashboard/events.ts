@@ -37,6 +37,14 @@ export interface ServerEvent {
   readonly blockSize: number;
   readonly maxNumSeqs: number;
   readonly kvDtype: EngineInfo['kvDtype'];
+  /** The GPU that computes; absent on the CPU. */
+  readonly gpu?: {
+    readonly name: string;
+    /** Bytes; null: not known. */
+    readonly memory: number | null;
+    /** Bytes of its memory that the KV cache takes. */
+    readonly kvCache: number;
+  };
   readonly evictionPolicy: Settings['evictionPolicy'];
   readonly schedulingPolicy: Settings['schedulingPolicy'];
   /** The server's clock now, milliseconds. */

@@ -10,7 +10,11 @@ const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
 /** Of the settings that the engine was started with: those that metrics show. */
 export type ShownSettings = Pick<
   EngineSettings,
-  'enablePrefixCaching' | 'evictionPolicy' | 'schedulingPolicy' | 'admissionQuantile'
+  | 'enablePrefixCaching'
+  | 'evictionPolicy'
+  | 'schedulingPolicy'
+  | 'admissionQuantile'
+  | 'kvCacheMemory'
 >;
 
 /**
@@ -42,11 +46,25 @@ export function addEngineMetrics(
   registry.info('cache_config_info', 'How the KV cache is set up, in the labels', {
     block_size: String(info.blockSize),
     num_blocks: String(info.numBlocks),
-    // What the Gateway API's endpoint picker reads; there is no GPU.
+    // What the Gateway API's endpoint picker reads, whatever computes.
     num_gpu_blocks: String(info.numBlocks),
     enable_prefix_caching: String(settings.enablePrefixCaching),
     eviction_policy: settings.evictionPolicy,
   });
+  const { device, deviceFacts } = info;
+  registry.info('device_info', 'What computes, in the labels', {
+    device,
+    name: deviceFacts?.name ?? '',
+  });
+  if (deviceFacts) {
+    registry.gauge('device_kv_cache_bytes', "Bytes of the GPU's memory for the KV cache", () => {
+      return settings.kvCacheMemory;
+    });
+    const { memoryBytes } = deviceFacts;
+    if (memoryBytes !== null) {
+      registry.gauge('device_memory_bytes', 'Bytes of memory that the GPU has', () => memoryBytes);
+    }
+  }
   registry.info('scheduler_config_info', 'How requests are scheduled, in the labels', {
     policy: settings.schedulingPolicy,
     admission_quantile: String(settings.admissionQuantile),

@@ -4,7 +4,7 @@ import { BlockMap } from './block-map.mjs';
 import { BlockTip } from './block-tip.mjs';
 import { DashboardCharts } from './dashboard-charts.mjs';
 import { element, elementOf } from './elements.mjs';
-import { compact, count, ms, percent, span, tails } from './formats.mjs';
+import { bytes, compact, count, ms, percent, span, tails } from './formats.mjs';
 import { History } from './history.mjs';
 import { RequestTable } from './request-table.mjs';
 import { addThemeToggle } from './theme.mjs';
@@ -69,7 +69,8 @@ const handlers = {
     element('model').hidden = false;
     show('eviction', `evicted by ${data.evictionPolicy}`);
     show('scheduling', `served by ${data.schedulingPolicy}`);
-    show('model', `${data.model} · ${data.kvDtype} · blocks of ${data.blockSize}`);
+    const gpu = data.gpu ? ` · ${describeGpu(data.gpu)}` : '';
+    show('model', `${data.model} · ${data.kvDtype} · blocks of ${data.blockSize}${gpu}`);
   },
 
   figures({ state, samples, ended, tiers: figures = [] }) {
@@ -95,6 +96,16 @@ const handlers = {
     tip.update();
   },
 };
+
+/**
+ * Its name, and the part of its memory that the KV cache takes.
+ *
+ * @param {NonNullable<DashboardEvents['server']['gpu']>} gpu
+ */
+function describeGpu({ name, memory, kvCache }) {
+  const part = memory === null ? bytes(kvCache) : `${bytes(kvCache)} of ${bytes(memory)}`;
+  return `${name}, KV cache ${part}`;
+}
 
 /**
  * @param {string} text

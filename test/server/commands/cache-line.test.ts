@@ -12,7 +12,16 @@ test.each([
 
 test("the log says that a GPU's cache is in its own memory", () => {
   const memory = { bytes: 2 ** 30, isLimited: false };
-  const info = { numBlocks: 400, blockSize: 32, kvDtype: 'f16', device: 'webgpu' } as const;
-  const line = 'KV cache: 256MiB, 400 blocks of 32 tokens, f16, on the GPU (webgpu)';
-  expect(cacheLine({ kvCacheMemory: 2 ** 28 }, info, memory)).toBe(line);
+  const gpu = (memoryBytes: number | null) =>
+    ({
+      numBlocks: 400,
+      blockSize: 32,
+      kvDtype: 'f16',
+      device: 'webgpu',
+      deviceFacts: { name: 'RTX 4070', memoryBytes },
+    }) as const;
+  const line = 'KV cache: 256MiB, 400 blocks of 32 tokens, f16, on the GPU RTX 4070';
+  expect(cacheLine({ kvCacheMemory: 2 ** 28 }, gpu(null), memory)).toBe(line);
+  const sized = `${line}, which has 8192MiB`;
+  expect(cacheLine({ kvCacheMemory: 2 ** 28 }, gpu(2 ** 33), memory)).toBe(sized);
 });

@@ -234,10 +234,15 @@ test('tiers behind the KV cache: their tokens are told from those in pages', asy
 });
 
 test('docs/metrics.md lists what there is', async () => {
-  const engine = new ScriptedEngine(() => ({ steps: [], finish: null }));
+  const engine = new ScriptedEngine(() => ({ steps: [], finish: null }), {
+    device: 'webgpu',
+    deviceFacts: { name: 'RTX 4070', memoryBytes: 2 ** 33 },
+  });
   engine.stats = { ...engine.stats, tiers: [MEMORY_TIER] };
   const server = await startTestServer(engine);
   const text = await (await fetch(`${server.url}/metrics`)).text();
+  expect(text).toMatch(/^vllm:device_info\{device="webgpu",name="RTX 4070",.*\} 1$/m);
+  expect(text).toMatch(/^vllm:device_memory_bytes\{.*\} 8589934592$/m);
   const types = new Map(
     [...text.matchAll(/^# TYPE (\S+) (\w+)$/gm)].map(([, name, type]) => [name, type]),
   );
