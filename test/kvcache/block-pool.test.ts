@@ -35,6 +35,14 @@ describe('BlockPool', () => {
     pool.checkIntegrity();
   });
 
+  it('lists the blocks in use by their numbers', () => {
+    const pool = poolOf(4, {});
+    const blocks = [pool.allocate(PLACE), pool.allocate(PLACE), pool.allocate(PLACE)];
+    pool.release(blocks[0]);
+    expect(pool.usedBlocks()).toEqual(blocks.slice(1).sort((a, b) => a - b));
+    expect(pool.freeBlocks()).toContain(blocks[0]);
+  });
+
   it('forgets what a free block holds, and reuses that block next', () => {
     const pool = poolOf(3, {});
     const blocks = ['a', 'b'].map((name) => {
