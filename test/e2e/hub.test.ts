@@ -154,7 +154,7 @@ it.each([
     {},
     '../etc',
     2,
-    /^octavo: --model \.\.\/etc: must be the directory of a model, or a model of the hub/,
+    /^octavo: --model \.\.\/etc: must be the directory of a model, a \.gguf file, or a model of the hub/,
   ],
 ])('what is wrong is one line: %j %s', async (changed, model, code, reason) => {
   const { env } = await startHub();

@@ -31,9 +31,13 @@ const KNOWN: KnownFields = {
 };
 
 function start(): Promise<TestServer & { engine: ScriptedEngine }> {
-  const engine = new ScriptedEngine(({ pooling }) =>
+  const engine = new ScriptedEngine(({ pooling, promptTokenIds }) =>
     pooling === null
-      ? { steps: [bytesOf('a{"'), bytesOf('é')], finish: 'length' }
+      ? {
+          steps: [bytesOf('a{"'), bytesOf('é')],
+          finish: 'length',
+          pinnedTokens: promptTokenIds.length,
+        }
       : { steps: [[]], finish: 'stop', embedding: new Float32Array(8).fill(1) },
   );
   // What is kept on purpose does not count as memory that stays.
@@ -64,6 +68,7 @@ describe('no request makes the server fail, hang or grow', () => {
   test('routes without a body, their parameters and queries', async () => {
     const server = await start();
     const made = await server.client.responses.create({ model: 'byte-model', input: 'Hi' });
+    await server.post('/v1/cache/prefixes', { name: 'byte-model', prompt: 'a'.repeat(40) });
     const routes = await queryRoutes(server.url);
     expect(routes.map(({ method, path }) => `${method} ${path}`)).toEqual(
       expect.arrayContaining([

@@ -34,6 +34,15 @@ const MAX_OPTIONAL = 3;
  */
 export function valuesOf(schema: JsonSchema, known: KnownFields): fc.Arbitrary<unknown> {
   const { anyOf } = schema;
+  if (anyOf && schema.properties) {
+    // An object of which one of several sets of fields must be there.
+    const required = schema.required ?? [];
+    return fc.oneof(
+      ...anyOf.map((form) =>
+        objectsOf({ ...schema, required: [...required, ...(form.required ?? [])] }, known),
+      ),
+    );
+  }
   if (anyOf) return fc.oneof(...anyOf.map((form) => valuesOf(form, known)));
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum) return fc.constantFrom(...schema.enum);
