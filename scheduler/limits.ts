@@ -7,9 +7,9 @@ import type { RequestSpec } from './sequence.js';
 export interface SchedulerConfig {
   readonly policy: SchedulingPolicyName;
   /**
-   * A sequence is admitted when there are blocks for what it and the running ones will still need,
-   * each at this quantile of its predicted length, less than 1; 0, or absent: when there are blocks
-   * for its first step.
+   * A sequence is admitted when there are blocks for it, and for what the running ones will need
+   * until it ends, each at this quantile of its predicted length, less than 1; 0, or absent: when
+   * there are blocks for its first step.
    */
   readonly admissionQuantile?: number;
   /** Maximum number of running sequences. */

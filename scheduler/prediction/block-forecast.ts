@@ -15,17 +15,17 @@ export interface BlockForecastOptions {
 
 /**
  * Admission by predicted memory (S3, Jin et al. 2023): a sequence is let in when the free blocks
- * suffice for what it and all running sequences will still need, each at a quantile of its
- * predicted length. Where a prediction was too small, a sequence is preempted, as without. A
- * sequence of which nothing is known needs what its prompt does: a client that allows the longest
- * output for all, as most do, would otherwise reserve memory as if each became so long.
+ * suffice for it, and for what all running sequences will need until it ends, each at a quantile of
+ * its predicted length. One that ends soon is thus not kept waiting for memory that others need
+ * much later. Where a prediction was too small, a sequence is preempted, as without. A sequence of
+ * which nothing is known needs what its prompt does: a client that allows the longest output for
+ * all, as most do, would otherwise reserve memory as if each became so long.
  *
  * One is made for each step that may admit.
  */
 export class BlockForecast {
   readonly #options: BlockForecastOptions;
-  /** Blocks that the running sequences will still need. */
-  #promised = 0;
+  readonly #running: { readonly sequence: Sequence; readonly tokens: number }[] = [];
 
   /** @param running costs O(1) for each, as a step does in any case */
   constructor(options: BlockForecastOptions, running: readonly Sequence[]) {
@@ -33,29 +33,52 @@ export class BlockForecast {
     for (const sequence of running) this.admitted(sequence);
   }
 
-  /** Whether a waiting sequence fits, beside those that run. */
+  /** Whether a waiting sequence fits, beside those that run. Costs O(1) for each of them. */
   fits(sequence: Sequence, prefix: CachedPrefix | null): boolean {
     const { pool } = this.#options.cache;
     // Blocks of its prefix that others use are there already; others are among the free ones.
     const shared = (prefix?.tables ?? [])
       .flat()
       .filter((block) => block !== NO_BLOCK && pool.refCount(block) > 0).length;
-    return this.#needOf(sequence) - shared <= pool.numFree - this.#promised;
+    const steps = this.#stepsOf(sequence);
+    let free = pool.numFree - this.#needOf(sequence, this.#tokensOf(sequence)) + shared;
+    for (const { sequence: other, tokens } of this.#running) {
+      if (free < 0) return false;
+      const { spec, tokens: own } = other;
+      const then = Math.max(spec.promptTokenIds.length, own.length) + steps;
+      free -= this.#needOf(other, Math.min(tokens, then));
+    }
+    return free >= 0;
   }
 
   /** A sequence runs, with the blocks that it holds now. */
   admitted(sequence: Sequence): void {
-    this.#promised += this.#needOf(sequence);
+    this.#running.push({ sequence, tokens: this.#tokensOf(sequence) });
   }
 
-  /** Blocks that it will need beyond those that it holds. */
-  #needOf(sequence: Sequence): number {
-    const { cache, predictor, quantile, stepTokens } = this.#options;
-    const { spec, ids, blocks } = sequence;
-    const prompt = spec.promptTokenIds.length;
-    const output = spec.maxTokens === 0 ? 0 : (predictor.quantile(sequence, quantile) ?? 0);
+  /** Tokens that are computed of it in all. */
+  #tokensOf(sequence: Sequence): number {
+    const prompt = sequence.spec.promptTokenIds.length;
     // The last token is sampled, but never computed.
-    const tokens = Math.max(prompt, prompt + Math.ceil(output) - 1);
+    return Math.max(prompt, prompt + Math.ceil(this.#outputOf(sequence) ?? 0) - 1);
+  }
+
+  /** Steps until it ends, at least; infinite where its length is not known. */
+  #stepsOf(sequence: Sequence): number {
+    const left = sequence.spec.promptTokenIds.length / this.#options.stepTokens;
+    const output = this.#outputOf(sequence);
+    return output === null ? Infinity : Math.ceil(left) + Math.ceil(output);
+  }
+
+  #outputOf(sequence: Sequence): number | null {
+    const { predictor, quantile } = this.#options;
+    return sequence.spec.maxTokens === 0 ? 0 : predictor.quantile(sequence, quantile);
+  }
+
+  /** Blocks that it will need beyond those that it holds, when it has so many tokens. */
+  #needOf({ spec, ids, blocks }: Sequence, tokens: number): number {
+    const { cache, stepTokens } = this.#options;
+    const prompt = spec.promptTokenIds.length;
     const most = cache.maxHeldBlocks(tokens, stepTokens);
     const held = blocks.tables.reduce(
       (sum, table, group) => sum + table.length - blocks.numExpired[group],

@@ -41,6 +41,8 @@ describe('BlockPool', () => {
     pool.release(blocks[0]);
     expect(pool.usedBlocks()).toEqual(blocks.slice(1).sort((a, b) => a - b));
     expect(pool.freeBlocks()).toContain(blocks[0]);
+    // What is in use keeps the cache from being emptied.
+    expect(pool.resetCache()).toBe(false);
   });
 
   it('forgets what a free block holds, and reuses that block next', () => {

@@ -119,9 +119,9 @@ describe('scheduling by the shortest output', () => {
 
 describe('admission by predicted blocks', () => {
   /** Eight outputs as long as they may be, one after another. */
-  async function learnLengths(h: CoreHarness): Promise<void> {
+  async function learnLengths(h: CoreHarness, maxTokens = 32): Promise<void> {
     for (let i = 0; i < 8; i++) {
-      h.add(`known ${i}`, range(20 + i, 12), 32);
+      h.add(`known ${maxTokens} ${i}`, range(20 + i, 12), maxTokens);
       await h.runToEnd();
     }
     expect(h.scheduler.numPreemptions).toBe(0);
@@ -162,6 +162,29 @@ describe('admission by predicted blocks', () => {
     h.add(['a', 'b', 'c'], range(0, 12), 30);
     await h.runToEnd();
     expect(h.finished.size).toBe(3);
+  });
+
+  it('lets one in that ends before others need the blocks', async () => {
+    const h = new CoreHarness({
+      numBlocks: 24,
+      admissionQuantile: 0.9,
+      enablePrefixCaching: false,
+    });
+    await learnLengths(h, 32);
+    await learnLengths(h, 2);
+    for (const id of ['a', 'b']) h.add(id, range(0, 12), 32);
+    await h.step();
+    await h.step();
+    h.add('long', range(1, 12), 32);
+    h.add('short', range(1, 12), 2);
+    await h.step();
+    // The long one is first in line, and would need what the others still need.
+    expect(h.scheduler.numRunning).toBe(2);
+    h.scheduler.abort('long' as never);
+    await h.step();
+    expect(h.scheduler.numRunning).toBe(3);
+    await h.runToEnd();
+    expect(h.scheduler.numPreemptions).toBe(0);
   });
 
   it('counts blocks that are shared with running sequences once', async () => {
