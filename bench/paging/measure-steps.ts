@@ -18,12 +18,14 @@ const DECODES = [
 const PROMPTS = [96, 192, 384, 512];
 const STEPS = 32;
 const ROUNDS = 5;
+const WARM_UP_MS = 15_000;
 
 /** Measures steps of an engine, of which no other work takes the time. */
 export async function measureSteps(engine: LoadedEngine, model: BenchModel): Promise<StepSample[]> {
   const samples: StepSample[] = [];
-  // What is compiled and mapped at first takes its time from none of the samples.
-  await decode(engine, model, 2, 256);
+  // What V8 compiles and what is mapped at first takes its time from none of the samples.
+  const end = performance.now() + WARM_UP_MS;
+  while (performance.now() < end) await decode(engine, model, 4, 256);
   for (const [batch, context] of DECODES) samples.push(await decode(engine, model, batch, context));
   for (const length of PROMPTS) {
     const times: number[] = [];

@@ -156,7 +156,7 @@ export class DeviceCache {
         part.set(whole.subarray(start, start + bytes), n * bytes);
       }
       const dims = [blocks.length, ...this.#tensors[i].dims.slice(1)];
-      feeds[`blocks.${i}`] = new Tensor('float16', new Uint16Array(part.buffer), dims);
+      feeds[`blocks.${i}`] = float16Tensor(new Uint16Array(part.buffer), dims);
       start += bytes;
     }
     await this.#sessions.write.run(feeds, this.#written);
@@ -231,6 +231,16 @@ const from = (blocks: readonly number[]) => ({
 const to = (blocks: readonly number[]) => ({
   to: new Tensor('int64', int64(blocks), [blocks.length, 1]),
 });
+
+/**
+ * A tensor for the device. From Node 24 on, ONNX Runtime's JavaScript makes a Float16Array of the
+ * bits, whose size its binding (1.30.0) takes for 0: "not enough space". The binding reads `data`,
+ * which is therefore given the bits again.
+ */
+function float16Tensor(bits: Uint16Array, dims: readonly number[]): Tensor {
+  const tensor = new Tensor('float16', bits, dims);
+  return Object.defineProperty(tensor, 'data', { value: bits });
+}
 
 /** Node has typed arrays of float16 from version 24 on; before, they are of uint16. */
 function bytesOf({ data }: Tensor): Uint8Array {
