@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EngineCore } from '../../engine/core/engine-core.js';
+import type { ModelRunner } from '../../engine/core/model-runner.js';
 import { PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { LoadedEngine } from '../../engine/thread/load-engine.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { SimulatedRequest } from '../simulation/simulate.js';
+import { type StepTimes, stepMs } from '../simulation/step-times.js';
 import type { SystemUnderTest } from './systems.js';
 
 export interface RealRun {
@@ -12,6 +14,11 @@ export interface RealRun {
   readonly latenciesMs: readonly number[];
   /** Mean number of sequences in a step, by time. */
   readonly meanBatch: number;
+  /**
+   * Time of its steps, by what `times` say of the same steps. Machines that are shared change their
+   * speed within a minute, which says nothing of a simulation.
+   */
+  readonly slowness: number;
 }
 
 /**
@@ -22,9 +29,22 @@ export async function runReal(
   { runner, info }: LoadedEngine,
   { scheduler, cache }: SystemUnderTest,
   requests: readonly SimulatedRequest[],
+  times: StepTimes,
 ): Promise<RealRun> {
   const now = (): number => performance.now();
-  const core = new EngineCore({ scheduler, runner, vocabSize: info.vocabSize, cache, now });
+  let expected = 0;
+  const watched: ModelRunner = {
+    execute: (plan, query) => {
+      expected += stepMs(times, plan);
+      return runner.execute(plan, query);
+    },
+    get timings() {
+      return runner.timings;
+    },
+    dispose: () => runner.dispose(),
+  };
+  const { vocabSize } = info;
+  const core = new EngineCore({ scheduler, runner: watched, vocabSize, cache, now });
   const begin = now();
   const ends = new Map<string, number>();
   const written = requests.map(() => 0);
@@ -60,5 +80,5 @@ export async function runReal(
   const latenciesMs = requests.map(
     ({ arrivalMs }, index) => (ends.get(`${index}`) ?? Number.NaN) - arrivalMs,
   );
-  return { latenciesMs, meanBatch: batch / busy };
+  return { latenciesMs, meanBatch: batch / busy, slowness: busy / expected };
 }

@@ -56,6 +56,12 @@ export function fitStepTimes(samples: readonly StepSample[]): StepTimes {
   return { rows, msPerRead };
 }
 
+/** Times of a machine whose steps take so many times as long. */
+export function slower({ rows, msPerRead }: StepTimes, factor: number): StepTimes {
+  const scaled = rows.map(([tokens, ms]) => [tokens, factor * ms] as const);
+  return { rows: scaled, msPerRead: factor * msPerRead };
+}
+
 /** Milliseconds of a step. */
 export function stepMs({ rows, msPerRead }: StepTimes, plan: StepPlan): number {
   const { tokens, reads } = workOf(plan);
