@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { toFloat16 } from '../../engine/float16.js';
 import {
   GGML_TYPES,
   type GgmlType,
@@ -131,7 +132,7 @@ class BlockSource {
 
   *take(bytes: number, scale: number): Generator<Uint8Array> {
     const pattern = this.#pattern.slice();
-    const half = toHalf(scale);
+    const half = toFloat16(scale);
     for (let at = 0; at < pattern.length; at += this.#bytes) {
       pattern[at] = half & 0xff;
       pattern[at + 1] = half >>> 8;
@@ -143,12 +144,4 @@ class BlockSource {
       this.#phase = (this.#phase + piece.length) % pattern.length;
     }
   }
-}
-
-/** IEEE 754 half precision of a positive normal number, rounded to nearest. */
-export function toHalf(value: number): number {
-  const exponent = Math.floor(Math.log2(value));
-  const mantissa = Math.round((value / 2 ** exponent - 1) * 1024);
-  // A mantissa of 1024 carries into the exponent, as it should.
-  return ((exponent + 15) << 10) + mantissa;
 }

@@ -1,7 +1,7 @@
 import { type BigIntStats, closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { OctavoError } from '../errors.js';
-import { fromFloat16 } from './float16.js';
+import { fromFloat16 } from '../float16.js';
 import {
   type TensorProto,
   TensorProto_DataLocation,

@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { fromFloat16 } from '../../engine/importer/float16.js';
+import { fromFloat16 } from '../../engine/float16.js';
 import { EXACT_SUMS } from '../../engine/importer/quantize/exact-weight-bits.js';
 
 const ints = (values: readonly number[]): Tensor =>

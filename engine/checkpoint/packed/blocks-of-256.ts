@@ -1,4 +1,4 @@
-import { halfTable } from '../half-table.js';
+import { float16At } from '../../float16.js';
 import { looked, NOT_LINEAR } from './blocks-of-32.js';
 import type { PackedFormat } from './packed-format.js';
 
@@ -6,11 +6,6 @@ import type { PackedFormat } from './packed-format.js';
 
 const SIZE = 256;
 const { fround } = Math;
-const table = halfTable();
-
-function half(bytes: Uint8Array, at: number): number {
-  return table[bytes[at] | (bytes[at + 1] << 8)];
-}
 
 /** 2 bits: 16 bytes of scales and leasts, 64 of numbers, two float16. */
 const q2k: PackedFormat = {
@@ -21,7 +16,7 @@ const q2k: PackedFormat = {
   group: 16,
   hasLeast: true,
   unpack: (bytes, at, { values, scales, least }, index) => {
-    const [d, dmin] = [half(bytes, at + 80), half(bytes, at + 82)];
+    const [d, dmin] = [float16At(bytes, at + 80), float16At(bytes, at + 82)];
     for (let s = 0; s < 16; s++) {
       scales[index * 16 + s] = d * (bytes[at + s] & 15);
       least[index * 16 + s] = -fround(dmin * (bytes[at + s] >> 4));
@@ -42,7 +37,7 @@ const q3k: PackedFormat = {
   group: 16,
   hasLeast: false,
   unpack: (bytes, at, { values, scales }, index) => {
-    const d = half(bytes, at + 108);
+    const d = float16At(bytes, at + 108);
     const packed = at + 96;
     for (let s = 0; s < 16; s++) {
       const low = (bytes[packed + (s & 7)] >> (s < 8 ? 0 : 4)) & 15;
@@ -79,7 +74,7 @@ function wide(name: string, blockBytes: number, bits: 4 | 8): PackedFormat {
     group: 32,
     hasLeast: true,
     unpack: (bytes, at, { values, scales, least }, index) => {
-      const [d, dmin] = [half(bytes, at), half(bytes, at + 2)];
+      const [d, dmin] = [float16At(bytes, at), float16At(bytes, at + 2)];
       for (let s = 0; s < 8; s++) {
         const [scale, min] = sixBits(bytes, at + 4, s);
         scales[index * 8 + s] = d * scale;
@@ -104,7 +99,7 @@ const q6k: PackedFormat = {
   group: 16,
   hasLeast: false,
   unpack: (bytes, at, { values, scales }, index) => {
-    const d = half(bytes, at + 208);
+    const d = float16At(bytes, at + 208);
     for (let s = 0; s < 16; s++) {
       scales[index * 16 + s] = d * ((bytes[at + 192 + s] << 24) >> 24);
     }
@@ -129,7 +124,7 @@ const iq4xs: PackedFormat = {
   group: 32,
   hasLeast: false,
   unpack: (bytes, at, { values, scales }, index) => {
-    const d = half(bytes, at);
+    const d = float16At(bytes, at);
     const high = bytes[at + 2] | (bytes[at + 3] << 8);
     for (let s = 0; s < 8; s++) {
       const low = (bytes[at + 4 + (s >> 1)] >> (4 * (s & 1))) & 15;

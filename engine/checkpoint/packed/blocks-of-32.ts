@@ -1,15 +1,8 @@
-import { halfTable } from '../half-table.js';
+import { float16At } from '../../float16.js';
 import type { PackedFormat, Unpacked } from './packed-format.js';
 
 const SIZE = 32;
 const HALF = SIZE / 2;
-
-const table = halfTable();
-
-/** A float16 of two bytes. */
-function half(bytes: Uint8Array, at: number): number {
-  return table[bytes[at] | (bytes[at + 1] << 8)];
-}
 
 type Numbers = (bytes: Uint8Array, at: number, values: Uint8Array, to: number) => void;
 
@@ -30,8 +23,8 @@ function format(
     group: SIZE,
     hasLeast,
     unpack: (bytes, at, { values, scales, least }, index) => {
-      scales[index] = half(bytes, at);
-      if (hasLeast) least[index] = half(bytes, at + 2);
+      scales[index] = float16At(bytes, at);
+      if (hasLeast) least[index] = float16At(bytes, at + 2);
       numbers(bytes, at + start, values, index * SIZE);
     },
   };

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { LayerPages } from '../../attention/page-layout.js';
 import type { RotaryEmbedding } from '../../attention/paged-attention.js';
-import { toFloat16 } from '../float16.js';
+import { toFloat16 } from '../../float16.js';
 import type { Graph } from '../graph.js';
 import { addInt64s } from '../graph-queries.js';
 import { type AttentionSite, STEP_INPUT } from '../imported-model.js';

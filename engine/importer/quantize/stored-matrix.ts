@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { halfTable } from '../../checkpoint/half-table.js';
 import { OctavoError } from '../../errors.js';
+import { float16Table } from '../../float16.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { externalRange, isExternal } from '../tensor-data.js';
 
@@ -133,6 +133,6 @@ export function widen(from: Uint16Array, type: number, into: Float32Array): void
     for (let i = 0; i < from.length; i++) words[i] = from[i] << 16;
     return;
   }
-  const table = halfTable();
+  const table = float16Table();
   for (let i = 0; i < from.length; i++) into[i] = table[from[i]];
 }

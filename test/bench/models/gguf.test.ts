@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { toHalf } from '../../../bench/models/gguf-decoder.js';
 import { type GgufTensor, writeGguf } from '../../../bench/models/gguf-writer.js';
 import { syntheticVocabulary } from '../../../bench/models/tokenizer.js';
+import { toFloat16 } from '../../../engine/float16.js';
 import { modelDir } from '../../support/model-dir.js';
 
 /** Reads what the format's description says, by other means than the writer's. */
@@ -114,7 +114,7 @@ describe('GGUF', () => {
   });
 
   test('half precision', () => {
-    expect([1, 0.5, 2, 1.5, 0.1, 65504].map(toHalf)).toEqual([
+    expect([1, 0.5, 2, 1.5, 0.1, 65504].map(toFloat16)).toEqual([
       0x3c00, 0x3800, 0x4000, 0x3e00, 0x2e66, 0x7bff,
     ]);
   });

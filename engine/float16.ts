@@ -30,3 +30,19 @@ export function toFloat16(value: number): number {
   // A carry out of the fraction raises the exponent, which lies right above it.
   return sign | (exponent < -14 ? rounded : ((exponent + 14) << 10) + rounded);
 }
+
+let all: Float32Array | null = null;
+
+/**
+ * The values of all 65,536 float16 numbers by their bits: a look-up is several times faster than
+ * arithmetic.
+ */
+export function float16Table(): Float32Array {
+  all ??= Float32Array.from({ length: 65_536 }, (_, bits) => fromFloat16(bits));
+  return all;
+}
+
+/** The value of a float16 that two bytes hold, the lower one first. */
+export function float16At(bytes: Uint8Array, at: number): number {
+  return float16Table()[bytes[at] | (bytes[at + 1] << 8)];
+}

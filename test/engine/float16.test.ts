@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fromFloat16, toFloat16 } from '../../../engine/importer/float16.js';
+import { fromFloat16, toFloat16 } from '../../engine/float16.js';
 
 const isNan = (bits: number): boolean => (bits & 0x7fff) > 0x7c00;
 
