@@ -168,6 +168,11 @@ export class OctavoError extends Error {
   }
 }
 
+/** What another library says in the first line of its error; the rest is for its developers. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+}
+
 /**
  * Plain form of an `OctavoError`, for message ports: class instances lose their prototype there.
  */

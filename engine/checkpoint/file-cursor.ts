@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { OctavoError } from '../errors.js';
+import { OctavoError, reasonOf } from '../errors.js';
 
 /** Bytes that are read at a time. */
 const PIECE = 2 ** 18;
@@ -71,7 +71,7 @@ export class FileCursor {
   #load(count: number): void {
     const piece = Buffer.allocUnsafe(count);
     for (let done = 0; done < count; ) {
-      const read = readSync(this.#descriptor, piece, done, count - done, this.#position + done);
+      const read = this.#read(piece.subarray(done), this.#position + done);
       if (read === 0) {
         throw new OctavoError('model_file_corrupt', `${this.file}: ends while it is read`);
       }
@@ -79,5 +79,14 @@ export class FileCursor {
     }
     this.#piece = piece;
     this.#start = this.#position;
+  }
+
+  #read(into: Buffer, position: number): number {
+    try {
+      return readSync(this.#descriptor, into, 0, into.length, position);
+    } catch (cause) {
+      const what = `${this.file}: cannot be read: ${reasonOf(cause)}`;
+      throw new OctavoError('model_file_missing', what, { cause });
+    }
   }
 }

@@ -1,7 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { clip, clipName } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import { duplicateKey } from './duplicate-key.js';
+import { FileCursor } from './file-cursor.js';
 import { STORED_BYTES, type StoredTensor } from './stored-tensor.js';
 
 /** Length of the number at the beginning, which is the header's length. */
@@ -68,23 +68,16 @@ interface Header {
 }
 
 function readHeader(file: string): Header {
-  let descriptor: number;
+  const cursor = new FileCursor(file);
+  const { size } = cursor;
   try {
-    descriptor = openSync(file, 'r');
-  } catch (cause) {
-    throw new OctavoError('model_file_missing', `${file}: cannot be read`, { cause });
-  }
-  try {
-    const stats = fstatSync(descriptor);
-    if (!stats.isFile()) throw corrupt(file, 'is not a file');
-    const { size } = stats;
-    const prefix = Buffer.alloc(PREFIX_BYTES);
-    if (readSync(descriptor, prefix, 0, PREFIX_BYTES, 0) < PREFIX_BYTES) {
+    if (size < PREFIX_BYTES) {
       throw corrupt(
         file,
         `has ${size} bytes; a safetensors file begins with 8 that state its header`,
       );
     }
+    const prefix = cursor.take(PREFIX_BYTES, 'the length of its header');
     if (prefix.toString('latin1') === LFS) {
       throw corrupt(file, 'is a pointer of git-lfs, not the file itself: git lfs pull fetches it');
     }
@@ -95,23 +88,11 @@ function readHeader(file: string): Header {
         `states a header of ${length} bytes; at most ${MAX_HEADER_BYTES} are read`,
       );
     }
+    const bytes = cursor.take(length, `its header of ${length} bytes`);
     const dataStart = PREFIX_BYTES + length;
-    if (dataStart > size) {
-      throw corrupt(file, `ends at byte ${size}, inside of its header of ${length} bytes`);
-    }
-    const bytes = Buffer.alloc(length);
-    for (let done = 0; done < length; ) {
-      const count = readSync(descriptor, bytes, done, length - done, PREFIX_BYTES + done);
-      if (count === 0) throw corrupt(file, 'ends while its header is read');
-      done += count;
-    }
     return { header: parse(file, bytes), dataStart, dataBytes: size - dataStart };
-  } catch (cause) {
-    if (cause instanceof OctavoError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new OctavoError('model_file_missing', `${file}: cannot be read: ${reason}`, { cause });
   } finally {
-    closeSync(descriptor);
+    cursor.close();
   }
 }
 

@@ -2,8 +2,9 @@ import type { BlockId } from '../../kvcache/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 import { OctavoError } from '../errors.js';
+import { toFloat16 } from '../float16.js';
 import type { PagedDecoder } from '../importer/emit/paged-decoder.js';
-import { toFloat16 } from '../importer/float16.js';
+import { noise } from '../noise.js';
 import { type Company, everyRow, inCompany } from '../runner/row-check/companions.js';
 
 /** Blocks of the cache that the check needs: one for the past, and two for each of 3 sequences. */
@@ -14,11 +15,8 @@ export const CHECK_BLOCKS = 7;
  * zeros, attention would hardly depend on its queries.)
  */
 export function randomBlock(bytes: number): Uint8Array {
-  let state = 1;
-  const bits = Uint16Array.from({ length: bytes / 2 }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return toFloat16(state / 2 ** 30 - 2);
-  });
+  const next = noise(1);
+  const bits = Uint16Array.from({ length: bytes / 2 }, () => toFloat16(2 * next()));
   return new Uint8Array(bits.buffer);
 }
 

@@ -1,6 +1,6 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
-import { OctavoError } from '../errors.js';
+import { OctavoError, reasonOf } from '../errors.js';
 import { int64 } from '../runner/step-batch.js';
 import { allocationGraph, copyGraph, readGraph, writeGraph } from './block-graphs.js';
 import { createDeviceSession } from './device-session.js';
@@ -88,7 +88,7 @@ export class DeviceCache {
         (n, { numKvHeads, headSize }) => n + 2 * numKvHeads * headSize * ELEMENT_BYTES,
         0,
       );
-      const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+      const reason = reasonOf(cause);
       throw new OctavoError(
         'device_unavailable',
         `the GPU does not hold a KV cache of ${bytes * config.numBlocks * config.blockSize} bytes: ` +

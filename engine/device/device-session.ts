@@ -1,5 +1,5 @@
 import { InferenceSession } from 'onnxruntime-node';
-import { OctavoError } from '../errors.js';
+import { OctavoError, reasonOf } from '../errors.js';
 
 export interface DeviceSessionOptions {
   /** Names of nodes that the CPU runs. */
@@ -48,7 +48,7 @@ export async function createDeviceSession(
       },
     });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    const reason = reasonOf(cause);
     if (NO_ADAPTER.test(reason)) {
       throw new OctavoError(
         'device_unavailable',

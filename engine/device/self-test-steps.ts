@@ -3,6 +3,7 @@ import {
   type AttentionShape,
   joinTables,
 } from '../attention/paged-attention.js';
+import { noise } from '../noise.js';
 import { int64 } from '../runner/step-batch.js';
 
 /** A step of one attention layer, with its random inputs. */
@@ -36,7 +37,7 @@ const SPREAD = 1.5;
  */
 export function* testSteps(shape: AttentionShape): Generator<TestStep> {
   const { numHeads, numKvHeads, headSize, scale } = shape;
-  const next = randomNumbers(20261130);
+  const next = noise(20261130);
   const rows = (count: number, size: number): Float32Array =>
     Float32Array.from({ length: count }, () => size * next());
   const blocksOf = [
@@ -71,13 +72,4 @@ export function* testSteps(shape: AttentionShape): Generator<TestStep> {
       value: rows(numTokens * numKvHeads * headSize, 1),
     };
   }
-}
-
-/** Uniform in [-1, 1): the linear congruential generator of Numerical Recipes. */
-function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  };
 }

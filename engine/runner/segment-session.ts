@@ -1,5 +1,5 @@
 import { InferenceSession } from 'onnxruntime-node';
-import { OctavoError } from '../errors.js';
+import { OctavoError, reasonOf } from '../errors.js';
 import type { ImportedModel, Segment } from '../importer/imported-model.js';
 import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
 
@@ -61,7 +61,7 @@ export async function createSession(
   try {
     return await InferenceSession.create(segment.model, options);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    const reason = reasonOf(cause);
     throw new OctavoError(
       'model_unsupported',
       `ONNX Runtime refuses segment ${segment.index} of the model: ${reason}`,

@@ -1,5 +1,6 @@
 import { env } from 'onnxruntime-node';
 import type { AttentionShape } from '../../attention/paged-attention.js';
+import { reasonOf } from '../../errors.js';
 import type { DeviceAbilities } from '../../importer/emit/refuse-sites.js';
 import { allocationGraph } from '../block-graphs.js';
 import { createDeviceSession } from '../device-session.js';
@@ -47,9 +48,6 @@ function formsOf(asked: ProbedForms): AttentionShape[] {
 const BLOCK_SIZE = 32;
 
 const say = (line: ProbeLine): boolean => process.stdout.write(`${JSON.stringify(line)}\n`);
-
-const reasonOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0];
 
 async function testAttention(asked: ProbedForms): Promise<DeviceAbilities> {
   try {

@@ -1,5 +1,5 @@
 import type { AttentionShape } from '../../attention/paged-attention.js';
-import { OctavoError } from '../../errors.js';
+import { OctavoError, reasonOf } from '../../errors.js';
 import { EXPORT_ADVICE } from '../advice.js';
 import type { Graph } from '../graph.js';
 import { shapeOf } from '../onnx/nodes.js';
@@ -69,7 +69,7 @@ export async function observeSite(
     };
   } catch (cause) {
     if (cause instanceof OctavoError) throw cause;
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    const reason = reasonOf(cause);
     throw new OctavoError(
       'model_unsupported',
       `${graph.file}: node ${site.node.name} (${site.form}): ${reason}. Supported: causal attention over a cache of its own, with ` +

@@ -1,4 +1,5 @@
 import type { Tensor } from 'onnxruntime-node';
+import { noise } from '../../noise.js';
 import type { Graph } from '../graph.js';
 import type { SiteCandidate } from '../site-candidate.js';
 import { filled, type Probe, type ProbeStep } from './probe.js';
@@ -77,12 +78,7 @@ function randomFeeds(
   { past, length }: ProbeStep,
   rank: number,
 ): Map<string, Tensor> {
-  let seed = 1;
-  // Small random numbers with a fixed seed: the linear congruential generator of Numerical Recipes.
-  const next = (): number => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return seed / 2 ** 31 - 1;
-  };
+  const next = noise(1);
   const random = (dims: number[]): Tensor => filled(1, dims, next);
   const query =
     site.queryLayout === 'tokens'

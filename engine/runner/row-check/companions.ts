@@ -3,6 +3,7 @@ import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../../scheduler/step-plan.js';
 import type { LogitsQuery } from '../../decoding/logits-query.js';
 import { type CutSite, isRecurrent } from '../../importer/imported-model.js';
+import { noise } from '../../noise.js';
 import { outputWidth } from '../../recurrent/recurrence.js';
 import type { Rows } from './token-rows.js';
 
@@ -120,7 +121,8 @@ function attended(site: CutSite, parts: readonly Part[], total: number): Tensor 
   const data = new Float32Array(total * width);
   let at = 0;
   for (const { seed, count, loudness } of parts) {
-    const next = noise(1000 * (site.layer + 1) + (isState ? 500 : 0) + seed);
+    const place = 1000 * (site.layer + 1) + (isState ? 500 : 0) + seed;
+    const next = noise(Math.imul(place, 2654435761));
     for (let i = 0; i < count * width; i++) data[at++] = loudness * next();
   }
   if (!isState || site.recurrence.kind !== 'convolution') {
@@ -131,16 +133,4 @@ function attended(site: CutSite, parts: readonly Part[], total: number): Tensor 
     (_, i) => data[(i % total) * width + Math.floor(i / total)],
   );
   return new Tensor('float32', channels, [1, width, total]);
-}
-
-/**
- * Random numbers from -1 to 1 with a fixed seed: the linear congruential generator of Numerical
- * Recipes.
- */
-function noise(seed: number): () => number {
-  let state = Math.imul(seed, 2654435761) >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  };
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from 'onnxruntime-node';
-import { OctavoError } from '../../errors.js';
+import { OctavoError, reasonOf } from '../../errors.js';
 import { type ImportedModel, STEP_OUTPUT } from '../../importer/imported-model.js';
 import { rowTensors } from '../logits-tensors.js';
 import type { LoadedSegment } from '../segment-session.js';
@@ -126,7 +126,7 @@ class Run {
 
   /** The error of such a step, which is better reported now than at the first such request. */
   #refusal(cause: unknown): OctavoError {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    const reason = reasonOf(cause);
     const { sequences } = this.company.plan;
     const longest = Math.max(...sequences.map(({ sequenceLength }) => sequenceLength));
     return new OctavoError(
