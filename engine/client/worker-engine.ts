@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
-import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import type { ConversionProgress } from '../importer/quantize/progress.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';

@@ -3,7 +3,7 @@ import type { BlockStore } from '../attention/block-store.js';
 import type { CacheDtype } from '../attention/paged-attention.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import type { ModelFacts } from '../importer/imported-model.js';
-import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import type { ConversionProgress } from '../importer/quantize/progress.js';
 import type { ModelConfig } from '../model/model-config.js';
 import type { EngineOptions } from '../protocol/options.js';
 import type { CachePlan } from '../recurrent/cache-plan.js';

@@ -8,7 +8,7 @@ import { EngineCore } from '../core/engine-core.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
 import type { ModelFacts } from '../importer/imported-model.js';
-import type { ConversionProgress } from '../importer/quantize/convert-weights.js';
+import type { ConversionProgress } from '../importer/quantize/progress.js';
 import { checkConfig } from '../model/check-config.js';
 import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';

@@ -1,5 +1,5 @@
 import type { FetchObserver } from '../../engine/hub/fetch-model.js';
-import type { ConversionProgress } from '../../engine/importer/quantize/convert-weights.js';
+import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
 
 type Terminal = Pick<NodeJS.WriteStream, 'isTTY' | 'write'> & { readonly columns?: number };
 

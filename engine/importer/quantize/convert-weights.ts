@@ -3,9 +3,10 @@ import type { Graph } from '../graph.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
-import { copyWeight } from './copy-weights.js';
+import { copyWeights } from './copy-weights.js';
 import type { Embedding, Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
 import { NBitsMatrix } from './nbits-matrix.js';
+import { type ConversionProgress, progressOf } from './progress.js';
 import type { WeightBits } from './quantization.js';
 import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
 import {
@@ -16,9 +17,6 @@ import {
 } from './quantize-matrix.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
-
-/** Receives the bytes of weights read so far, and in total. */
-export type ConversionProgress = (done: number, total: number) => void;
 
 /**
  * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and copies all
@@ -50,8 +48,7 @@ class Conversion {
   readonly #onProgress: ConversionProgress;
   /** Two nodes may share a weight. */
   readonly #written = new Map<string, WeightTensors>();
-  #done = 0;
-  #total = 0;
+  #progress: ReturnType<typeof progressOf> = async () => undefined;
 
   constructor(
     graph: Graph,
@@ -69,11 +66,10 @@ class Conversion {
 
   async run(plan: QuantizePlan): Promise<void> {
     const matrices = plan.matmuls.map((matmul) => this.#open(matmul.source));
-    // Columns are read twice: for their largest magnitudes, and for their values.
-    for (const [index, { source }] of plan.matmuls.entries()) {
-      this.#total += matrices[index].bytes * (hasRowChannels(source) ? 1 : 2);
-    }
-    for (const { tensor } of plan.embeddings) this.#total += byteLength(tensor);
+    const total =
+      plan.matmuls.reduce((sum, { source }, i) => sum + readBytes(source, matrices[i]), 0) +
+      plan.embeddings.reduce((sum, { tensor }) => sum + byteLength(tensor), 0);
+    this.#progress = progressOf(this.#onProgress, total);
     const tensors = new Map<Matmul | Embedding, WeightTensors>();
     for (const [index, matmul] of plan.matmuls.entries()) {
       tensors.set(matmul, await this.#matmul(matmul, matrices[index]));
@@ -91,13 +87,13 @@ class Conversion {
     const name = `${weight}/octavo.w8a8${hasRowChannels(source) ? '.turned' : ''}`;
     const known = this.#written.get(name);
     if (known) {
-      this.#advance(matrix.bytes * (hasRowChannels(source) ? 1 : 2));
+      await this.#progress(readBytes(source, matrix));
       return known;
     }
     const quantized = await this.#guard(node.name, () =>
       hasRowChannels(source)
-        ? quantizeRows(matrix, this.#bits, true, this.#pause)
-        : quantizeColumns(matrix, this.#bits, this.#pause),
+        ? quantizeRows(matrix, this.#bits, true, this.#progress)
+        : quantizeColumns(matrix, this.#bits, this.#progress),
     );
     const written = await this.#write(name, [inputs, outputs], [outputs], quantized);
     this.#written.set(name, written);
@@ -107,7 +103,7 @@ class Conversion {
   async #embedding({ tensor, node }: Embedding): Promise<WeightTensors> {
     const matrix = new DenseMatrix(tensor, this.#bytes);
     const quantized = await this.#guard(node.name, () =>
-      quantizeRows(matrix, this.#bits, false, this.#pause),
+      quantizeRows(matrix, this.#bits, false, this.#progress),
     );
     const { rows, columns } = matrix;
     return this.#write(`${tensor.name}/octavo.rows`, [rows, columns], [rows, 1], quantized);
@@ -136,10 +132,10 @@ class Conversion {
 
   /** Copies norms, biases, rotary tables and untied embeddings unchanged. */
   async #copyRest(own: ReadonlySet<TensorProto>): Promise<void> {
-    for (const tensor of liveParts(this.#graph).initializers) {
-      if (!isExternal(tensor) || own.has(tensor)) continue;
-      await copyWeight(tensor, this.#bytes, this.#target);
-    }
+    const rest = liveParts(this.#graph).initializers.filter(
+      (tensor) => isExternal(tensor) && !own.has(tensor),
+    );
+    await copyWeights(this.#graph.file, rest, new Set(), this.#target, async () => undefined);
   }
 
   #open(source: WeightSource): StoredMatrix {
@@ -159,17 +155,11 @@ class Conversion {
       );
     }
   }
+}
 
-  readonly #pause = async (bytesRead: number): Promise<void> => {
-    this.#advance(bytesRead);
-    // Lets the thread handle signals and messages.
-    await new Promise((resolve) => setImmediate(resolve));
-  };
-
-  #advance(bytesRead: number): void {
-    this.#done += bytesRead;
-    this.#onProgress(this.#done, this.#total);
-  }
+/** Columns are read twice: for their largest magnitudes, and for their values. */
+function readBytes(source: WeightSource, { bytes }: StoredMatrix): number {
+  return hasRowChannels(source) ? bytes : 2 * bytes;
 }
 
 /** Whether output channels are rows of the stored matrix. */

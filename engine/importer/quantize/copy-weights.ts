@@ -1,53 +1,59 @@
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength } from '../tensor-data.js';
-import { type TensorBytes, widen } from './stored-matrix.js';
+import { TensorBytes, widen } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
 /** Bytes of a weight that are read at a time. */
 const PIECE = 16 * 2 ** 20;
 
-/** Makes a tensor's external data its copy in `target`, byte for byte. */
-export async function copyWeight(
-  tensor: TensorProto,
-  bytes: TensorBytes,
-  target: WeightsFile,
-): Promise<void> {
-  const { name, dims, dataType } = tensor;
-  const copy = await target.add(name, dims, dataType, pieces(tensor, bytes));
-  Object.assign(tensor, { externalData: copy.externalData });
-}
+/** Called after each piece of a weight, with the bytes that were read. */
+export type OnPiece = (read: number, tensor: TensorProto) => Promise<void>;
 
 /**
- * Makes a tensor of float16 or bfloat16 one of float32 in `target`.
+ * Writes external weights to `target`, and makes the graph read them there.
  *
- * @param onPiece called with the bytes of each piece that was read
+ * @param narrow of float16 or bfloat16, which become float32; the others are copied byte for byte
  */
-export async function widenWeight(
-  tensor: TensorProto,
-  bytes: TensorBytes,
+export async function copyWeights(
+  file: string,
+  tensors: readonly TensorProto[],
+  narrow: ReadonlySet<TensorProto>,
   target: WeightsFile,
-  onPiece: (read: number) => Promise<void>,
+  onPiece: OnPiece,
 ): Promise<void> {
-  const { name, dims, dataType } = tensor;
-  const copy = await target.add(name, dims, Type.FLOAT, widened());
-  Object.assign(tensor, { externalData: copy.externalData, dataType: Type.FLOAT });
-
-  async function* widened(): AsyncGenerator<Uint8Array> {
-    for (const piece of pieces(tensor, bytes)) {
-      const narrow = new Uint16Array(piece.buffer, piece.byteOffset, piece.length / 2);
-      const wide = new Float32Array(narrow.length);
-      widen(narrow, dataType, wide);
-      yield new Uint8Array(wide.buffer);
-      await onPiece(piece.length);
+  const bytes = new TensorBytes(file);
+  try {
+    for (const tensor of tensors) {
+      const { name, dims } = tensor;
+      const dataType = narrow.has(tensor) ? Type.FLOAT : tensor.dataType;
+      const pieces = piecesOf(tensor, bytes, narrow.has(tensor), onPiece);
+      const { externalData } = await target.add(name, dims, dataType, pieces);
+      Object.assign(tensor, { externalData, dataType });
     }
+  } finally {
+    bytes.close();
   }
 }
 
-function* pieces(tensor: TensorProto, bytes: TensorBytes): Generator<Uint8Array> {
+async function* piecesOf(
+  tensor: TensorProto,
+  bytes: TensorBytes,
+  isNarrow: boolean,
+  onPiece: OnPiece,
+): AsyncGenerator<Uint8Array> {
   const length = byteLength(tensor);
+  const { dataType } = tensor;
   for (let at = 0; at < length; at += PIECE) {
     const piece = new Uint8Array(Math.min(PIECE, length - at));
     bytes.read(tensor, at, piece);
-    yield piece;
+    yield isNarrow ? widened(piece, dataType) : piece;
+    await onPiece(piece.length, tensor);
   }
+}
+
+function widened(piece: Uint8Array, dataType: Type): Uint8Array {
+  const narrow = new Uint16Array(piece.buffer, piece.byteOffset, piece.length / 2);
+  const wide = new Float32Array(narrow.length);
+  widen(narrow, dataType, wide);
+  return new Uint8Array(wide.buffer);
 }

@@ -9,13 +9,13 @@ import {
 import { UNPACK, unpackedSizes } from '../onnx/unpack-node.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
-import { copyWeight, widenWeight } from './copy-weights.js';
+import { copyWeights } from './copy-weights.js';
 import { type BlockedWeight, type WeightsTarget, writeBlocked } from './packed-weight.js';
+import { progressOf } from './progress.js';
 import { replaceUnpacked } from './replace-unpacked.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
 import { TensorBytes } from './stored-matrix.js';
-import type { WeightsFile } from './weights-file.js';
-import { readWidened, type WidenOptions, wideningCasts } from './widen-model.js';
+import { readWidened, type WidenOptions, wideningOf } from './widen-model.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
 const PASS_VERSION = 1;
@@ -107,50 +107,21 @@ function plan(
   { onProgress = () => undefined }: WidenOptions,
 ): Rewrite {
   const { report, packed, convert } = unpackingOf(graph, hasZeroPoints);
-  const casts = wideningCasts(graph);
-  const narrow = new Set(casts.flatMap((cast) => graph.initializer(cast.input[0]) ?? []));
+  const widening = wideningOf(graph);
   const all = liveParts(graph).initializers.filter(isExternal);
   const total = all.reduce((sum, tensor) => sum + byteLength(tensor), 0);
-  let done = 0;
-  const onPiece = async (read: number): Promise<void> => {
-    done += read;
-    onProgress(done, total);
-    // Lets the thread handle signals and messages.
-    await new Promise((resolve) => setImmediate(resolve));
-  };
+  const progress = progressOf(onProgress, total);
   return {
     // A scale of four bytes comes to each group of 16 numbers or more.
     bytes: 2 * total,
     rewrites: [report],
     convert: async (target) => {
-      await copyOthers(graph, all, { packed, narrow }, target, onPiece);
-      readWidened(graph, casts, narrow);
-      await convert(target, onPiece);
+      const others = all.filter((tensor) => !packed.has(tensor));
+      await copyWeights(graph.file, others, widening.narrow, target, progress);
+      readWidened(graph, widening);
+      await convert(target, progress);
     },
   };
-}
-
-async function copyOthers(
-  graph: Graph,
-  tensors: readonly TensorProto[],
-  { packed, narrow }: Readonly<Record<'packed' | 'narrow', ReadonlySet<TensorProto>>>,
-  target: WeightsFile,
-  onPiece: (read: number) => Promise<void>,
-): Promise<void> {
-  const bytes = new TensorBytes(graph.file);
-  try {
-    for (const tensor of tensors) {
-      if (packed.has(tensor)) continue;
-      if (narrow.has(tensor)) {
-        await widenWeight(tensor, bytes, target, onPiece);
-        continue;
-      }
-      await copyWeight(tensor, bytes, target);
-      await onPiece(byteLength(tensor));
-    }
-  } finally {
-    bytes.close();
-  }
 }
 
 /** Keeps weights in the graph itself. */

@@ -4,10 +4,9 @@ import { intAttribute } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
-import type { ConversionProgress } from './convert-weights.js';
-import { copyWeight, widenWeight } from './copy-weights.js';
+import { copyWeights } from './copy-weights.js';
+import { type ConversionProgress, progressOf } from './progress.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
-import { TensorBytes } from './stored-matrix.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
 const PASS_VERSION = 1;
@@ -31,28 +30,39 @@ export interface WidenOptions {
  * @throws OctavoError `model_cache_unusable`
  */
 export function widenModel(graph: Graph, options: WidenOptions): Promise<Graph> {
-  const casts = wideningCasts(graph);
-  if (casts.length === 0) return Promise.resolve(graph);
+  const widening = wideningOf(graph);
+  if (widening.casts.length === 0) return Promise.resolve(graph);
   const name = { label: 'float32', salt: [PASS_VERSION] };
-  return rewriteModel(graph, options.cacheDir, name, () => plan(graph, casts, options));
+  return rewriteModel(graph, options.cacheDir, name, () => plan(graph, widening, options));
 }
 
-/** Casts of whole weights. */
-export function wideningCasts(graph: Graph): NodeProto[] {
-  return graph.nodes.filter((node) => {
+/** Weights that a graph widens, and how. */
+export interface Widening {
+  /** Casts of whole weights. */
+  readonly casts: readonly NodeProto[];
+  /** What they read. */
+  readonly narrow: ReadonlySet<TensorProto>;
+}
+
+export function wideningOf(graph: Graph): Widening {
+  const narrow = new Set<TensorProto>();
+  const casts = graph.nodes.filter((node) => {
     if (node.opType !== 'Cast' || intAttribute(node, 'to', 0) !== Type.FLOAT) return false;
     const weight = graph.initializer(node.input[0]);
     const isNarrow = weight?.dataType === Type.FLOAT16 || weight?.dataType === Type.BFLOAT16;
-    return isNarrow && isExternal(weight);
+    if (!isNarrow || !isExternal(weight)) return false;
+    narrow.add(weight);
+    return true;
   });
+  return { casts, narrow };
 }
 
 function plan(
   graph: Graph,
-  casts: readonly NodeProto[],
+  widening: Widening,
   { onProgress = () => undefined }: WidenOptions,
 ): Rewrite {
-  const narrow = new Set(casts.flatMap((cast) => graph.initializer(cast.input[0]) ?? []));
+  const { narrow } = widening;
   const total = [...narrow].reduce((sum, tensor) => sum + byteLength(tensor), 0);
   const all = liveParts(graph).initializers.reduce((sum, tensor) => sum + byteLength(tensor), 0);
   return {
@@ -61,24 +71,12 @@ function plan(
       `widened ${narrow.size} weights to float32, ${(total / 2e6).toFixed(1)} million numbers`,
     ],
     convert: async (target) => {
-      const bytes = new TensorBytes(graph.file);
-      let done = 0;
-      try {
-        for (const tensor of liveParts(graph).initializers.filter(isExternal)) {
-          if (!narrow.has(tensor)) await copyWeight(tensor, bytes, target);
-          else {
-            await widenWeight(tensor, bytes, target, async (read) => {
-              done += read;
-              onProgress(done, total);
-              // Lets the thread handle signals and messages.
-              await new Promise((resolve) => setImmediate(resolve));
-            });
-          }
-        }
-      } finally {
-        bytes.close();
-      }
-      readWidened(graph, casts, narrow);
+      const external = liveParts(graph).initializers.filter(isExternal);
+      const progress = progressOf(onProgress, total);
+      await copyWeights(graph.file, external, narrow, target, async (read, tensor) => {
+        if (narrow.has(tensor)) await progress(read);
+      });
+      readWidened(graph, widening);
     },
   };
 }
@@ -86,11 +84,7 @@ function plan(
 /**
  * Readers of a cast read the weight, which is float32 now; so are rows that are looked up in it.
  */
-export function readWidened(
-  graph: Graph,
-  casts: readonly NodeProto[],
-  widened: ReadonlySet<TensorProto>,
-): void {
+export function readWidened(graph: Graph, { casts, narrow }: Widening): void {
   const readers = readersOf(graph);
   const gone = [...casts];
   for (const { output, input } of casts) replaceInput(readers.get(output[0]), output[0], input[0]);
@@ -98,7 +92,7 @@ export function readWidened(
     if (node.opType !== 'Cast' || intAttribute(node, 'to', 0) !== Type.FLOAT) continue;
     const lookup = graph.producer(node.input[0]);
     const table = lookup?.opType === 'Gather' ? graph.initializer(lookup.input[0]) : undefined;
-    if (!table || !widened.has(table)) continue;
+    if (!table || !narrow.has(table)) continue;
     replaceInput(readers.get(node.output[0]), node.output[0], node.input[0]);
     gone.push(node);
   }
