@@ -1,5 +1,6 @@
 import type { Config } from '../config.js';
 import type { Decoder, DecoderLayer, Rotary } from '../decoder.js';
+import { plainMlp } from './llama-layers.js';
 import { layerNorm, linear, readActivation, readSizes, rotaryOf, type Sizes } from './parts.js';
 
 /** GPT-NeoX and Pythia: a quarter of each head rotated, blocks side by side (Black et al. 2022). */
@@ -63,13 +64,13 @@ function layerOf(config: Config, layer: number, sizes: Sizes, rotary: Rotary): D
       keyNorm: null,
       clip: null,
     },
-    feedForward: {
-      kind: 'mlp',
-      activation: readActivation(config, 'hidden_act', 'gelu'),
-      gate: null,
-      up: linear(`${path}.mlp.dense_h_to_4h`, inner, hidden, true),
-      down: linear(`${path}.mlp.dense_4h_to_h`, hidden, inner, true),
-    },
+    feedForward: plainMlp(
+      `${path}.mlp`,
+      { hidden, inner },
+      readActivation(config, 'hidden_act', 'gelu'),
+      { up: 'dense_h_to_4h', down: 'dense_4h_to_h' },
+      true,
+    ),
     attentionNorms: norm('input_layernorm'),
     feedForwardNorms: norm('post_attention_layernorm'),
     parallel: config.flag('use_parallel_residual', true),

@@ -1,7 +1,7 @@
 import type { Config } from '../config.js';
 import type { Decoder } from '../decoder.js';
-import { llamaDecoder, type Traits } from './llama-layers.js';
-import { linear, outputsOf, readActivation, readSizes, rotaryOf } from './parts.js';
+import { llamaDecoder, packedMlp, type Traits } from './llama-layers.js';
+import { readActivation, readSizes, rotaryOf } from './parts.js';
 
 /** Granite 3: factors on embedding, scores, residuals and logits. */
 export function granite(config: Config): Decoder {
@@ -15,7 +15,7 @@ export function granite(config: Config): Decoder {
 export function graniteHybrid(config: Config): Decoder {
   const width = config.size('shared_intermediate_size', 1024);
   const sizes = readSizes(config.with({ intermediate_size: width }));
-  const { hidden, layers, inner } = sizes;
+  const { layers } = sizes;
   const kinds = config.texts('layer_types', layers) ?? config.texts('layers_block_type', layers);
   if (!kinds?.every((kind) => kind === 'attention' || kind === 'full_attention')) {
     throw config.unsupported(
@@ -33,17 +33,11 @@ export function graniteHybrid(config: Config): Decoder {
     ...traitsOf(config),
     sizes,
     rotary: () => rotary,
-    feedForward: (path) => {
-      const own = path.replace(/mlp$/, 'shared_mlp');
-      const both = linear(`${own}.input_linear`, 2 * inner, hidden);
-      return {
-        kind: 'mlp',
-        activation,
-        gate: outputsOf(both, 0, inner),
-        up: outputsOf(both, inner, inner),
-        down: linear(`${own}.output_linear`, hidden, inner),
-      };
-    },
+    feedForward: (path) =>
+      packedMlp(path.replace(/mlp$/, 'shared_mlp'), sizes, activation, {
+        both: 'input_linear',
+        down: 'output_linear',
+      }),
   });
 }
 

@@ -172,19 +172,37 @@ export function gatedMlp(
   };
 }
 
-/** Gate and up as the two halves of one matrix (Phi 3, GLM). */
+/** A feed-forward block without a gate. @param names of its two layers */
+export function plainMlp(
+  path: string,
+  { hidden, inner }: Pick<Sizes, 'hidden' | 'inner'>,
+  activation: Activation,
+  names: { readonly up: string; readonly down: string },
+  hasBias: boolean,
+): FeedForward {
+  return {
+    kind: 'mlp',
+    activation,
+    gate: null,
+    up: linear(`${path}.${names.up}`, inner, hidden, hasBias),
+    down: linear(`${path}.${names.down}`, hidden, inner, hasBias),
+  };
+}
+
+/** Gate and up as the two halves of one matrix (Phi 3, GLM, Granite 4). */
 export function packedMlp(
   path: string,
   { hidden, inner }: Sizes,
   activation: Activation,
+  names = { both: 'gate_up_proj', down: 'down_proj' },
 ): FeedForward {
-  const both = linear(`${path}.gate_up_proj`, 2 * inner, hidden);
+  const both = linear(`${path}.${names.both}`, 2 * inner, hidden);
   return {
     kind: 'mlp',
     activation,
     gate: outputsOf(both, 0, inner),
     up: outputsOf(both, inner, inner),
-    down: linear(`${path}.down_proj`, hidden, inner),
+    down: linear(`${path}.${names.down}`, hidden, inner),
   };
 }
 

@@ -1,12 +1,11 @@
 import type { Config } from '../config.js';
 import type { Decoder } from '../decoder.js';
-import { llamaDecoder } from './llama-layers.js';
-import { layerNorm, linear, readActivation, readSizes, rotaryOf } from './parts.js';
+import { llamaDecoder, plainMlp } from './llama-layers.js';
+import { layerNorm, readActivation, readSizes, rotaryOf } from './parts.js';
 
 /** Nemotron 4 and Minitron: squared ReLU, norms stored as their distance from 1. */
 export function nemotron(config: Config): Decoder {
   const sizes = readSizes(config);
-  const { hidden, inner } = sizes;
   const bias = config.flag('attention_bias', false);
   const mlpBias = config.flag('mlp_bias', false);
   const epsilon = config.number('norm_eps', 1e-5);
@@ -18,12 +17,7 @@ export function nemotron(config: Config): Decoder {
     biases: { qkv: bias, output: bias, mlp: mlpBias },
     norm: (path, size) => ({ ...layerNorm(path, size, epsilon), offset: 1 }),
     rotary: () => rotary,
-    feedForward: (path) => ({
-      kind: 'mlp',
-      activation,
-      gate: null,
-      up: linear(`${path}.up_proj`, inner, hidden, mlpBias),
-      down: linear(`${path}.down_proj`, hidden, inner, mlpBias),
-    }),
+    feedForward: (path) =>
+      plainMlp(path, sizes, activation, { up: 'up_proj', down: 'down_proj' }, mlpBias),
   });
 }

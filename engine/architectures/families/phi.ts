@@ -1,6 +1,6 @@
 import type { Config } from '../config.js';
 import type { Decoder } from '../decoder.js';
-import { llamaDecoder } from './llama-layers.js';
+import { llamaDecoder, plainMlp } from './llama-layers.js';
 import { layerNorm, linear, readActivation, readSizes, rotaryOf } from './parts.js';
 
 /** Phi 1, 1.5 and 2: one norm for both blocks, side by side; biases everywhere. */
@@ -9,7 +9,7 @@ export function phi(config: Config): Decoder {
     throw config.unsupported('qk_layernorm is true; no published checkpoint of the family has it');
   }
   const sizes = readSizes(config);
-  const { hidden, inner, vocab, heads, headSize } = sizes;
+  const { hidden, vocab, heads, headSize } = sizes;
   const epsilon = config.number('layer_norm_eps', 1e-5);
   const activation = readActivation(config, 'hidden_act', 'gelu_new');
   const rotary = rotaryOf(config, { ...sizes, part: 0.5 });
@@ -25,13 +25,7 @@ export function phi(config: Config): Decoder {
     },
     rotary: () => rotary,
     attention: (path) => ({ output: linear(`${path}.dense`, hidden, heads * headSize, true) }),
-    feedForward: (path) => ({
-      kind: 'mlp',
-      activation,
-      gate: null,
-      up: linear(`${path}.fc1`, inner, hidden, true),
-      down: linear(`${path}.fc2`, hidden, inner, true),
-    }),
+    feedForward: (path) => plainMlp(path, sizes, activation, { up: 'fc1', down: 'fc2' }, true),
   });
   return {
     ...decoder,
