@@ -1,4 +1,4 @@
-import { Arena } from '../attention/kernel/arena.js';
+import { Arena, StepRegion } from '../attention/kernel/arena.js';
 import {
   compileKernel,
   instantiateKernel,
@@ -50,7 +50,7 @@ export class KernelRecurrence implements RecurrenceKernel {
   readonly #one: number;
   /** Of the calling thread. */
   readonly #scratch: number;
-  #region = { start: 0, bytes: 0 };
+  readonly #region = new StepRegion(this.#arena);
   #begun: Begun | null = null;
 
   /** @param threads including the calling one */
@@ -91,9 +91,9 @@ export class KernelRecurrence implements RecurrenceKernel {
   begin(layer: number, inputs: readonly Float32Array[], numTokens: number): Uint8Array {
     const description = this.#layers[layer];
     const width = outputWidth(description);
-    const places = this.#place([
-      ...inputWidths(description).map((each) => each * numTokens),
-      width * numTokens,
+    const places = this.#region.place([
+      ...inputWidths(description).map((each) => 4 * each * numTokens),
+      4 * width * numTokens,
     ]);
     const output = places[inputs.length];
     for (const [i, values] of inputs.entries()) {
@@ -131,21 +131,6 @@ export class KernelRecurrence implements RecurrenceKernel {
 
   async dispose(): Promise<void> {
     await this.#pool?.dispose();
-  }
-
-  /** Offsets of arrays of floats in a region that grows with the largest step. */
-  #place(sizes: readonly number[]): number[] {
-    const padded = sizes.map((size) => Math.ceil(size / 16) * 64);
-    const total = padded.reduce((a, b) => a + b, 0);
-    if (total > this.#region.bytes) {
-      this.#region = { start: this.#arena.allocate(2 * total), bytes: 2 * total };
-    }
-    let next = this.#region.start;
-    return padded.map((bytes) => {
-      const place = next;
-      next += bytes;
-      return place;
-    });
   }
 }
 

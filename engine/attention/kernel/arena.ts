@@ -59,6 +59,33 @@ export class Arena {
   }
 }
 
+/** Memory for the arrays of one step. The next step reuses it; it grows with the largest. */
+export class StepRegion {
+  readonly #arena: Arena;
+  #start = 0;
+  #bytes = 0;
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  /** @returns the byte offsets of arrays of so many bytes, aligned to cache lines */
+  place(sizes: readonly number[]): number[] {
+    const padded = sizes.map((size) => Math.ceil(size / 64) * 64);
+    const total = padded.reduce((a, b) => a + b, 0);
+    if (total > this.#bytes) {
+      this.#bytes = 2 * total;
+      this.#start = this.#arena.allocate(this.#bytes);
+    }
+    let next = this.#start;
+    return padded.map((size) => {
+      const place = next;
+      next += size;
+      return place;
+    });
+  }
+}
+
 function reserveAddresses(): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });

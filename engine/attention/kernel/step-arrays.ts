@@ -1,5 +1,5 @@
 import type { AttentionBatch, AttentionShape, BlockTables } from '../paged-attention.js';
-import type { Arena } from './arena.js';
+import { type Arena, StepRegion } from './arena.js';
 import { queryTiles, WORDS_PER_TILE } from './query-tiles.js';
 
 /** Where a step's arrays are in a memory. */
@@ -26,7 +26,7 @@ export class StepArrays {
   readonly #arena: Arena;
   readonly #shapes: readonly AttentionShape[];
   readonly #selects: boolean;
-  #region = { start: 0, bytes: 0 };
+  readonly #region: StepRegion;
 
   /**
    * @param shapes of the layers with pages in this memory
@@ -34,6 +34,7 @@ export class StepArrays {
    */
   constructor(arena: Arena, shapes: readonly AttentionShape[], selects: boolean) {
     this.#arena = arena;
+    this.#region = new StepRegion(arena);
     this.#shapes = shapes;
     this.#selects = selects;
   }
@@ -58,7 +59,7 @@ export class StepArrays {
     ];
     const queries = widest((shape) => shape.numHeads);
     const keys = widest((shape) => shape.numKvHeads);
-    const at = this.#places([
+    const at = this.#region.place([
       ...arrays.map((array) => array.byteLength),
       queries,
       keys,
@@ -85,20 +86,5 @@ export class StepArrays {
         ]),
       ),
     };
-  }
-
-  /** Offsets in a region that is reused in every step and grows with the largest step. */
-  #places(sizes: readonly number[]): number[] {
-    const padded = sizes.map((size) => Math.ceil(size / 64) * 64);
-    const total = padded.reduce((a, b) => a + b, 0);
-    if (total > this.#region.bytes) {
-      this.#region = { start: this.#arena.allocate(2 * total), bytes: 2 * total };
-    }
-    let next = this.#region.start;
-    return padded.map((size) => {
-      const place = next;
-      next += size;
-      return place;
-    });
   }
 }

@@ -14,8 +14,8 @@ export function attendLinearly(layer: usize, head: i32): void {
   const valueSize = load<i32>(layer, ATTENTION_VALUE_SIZE);
   let column = 0;
   for (; column + 16 <= valueSize; column += 16) panel16(layer, head, column);
-  for (; column + 4 <= valueSize; column += 4) panel4(layer, head, column);
-  for (; column < valueSize; column++) panel1(layer, head, column);
+  for (; column + 4 <= valueSize; column += 4) narrowPanel<v128>(layer, head, column);
+  for (; column < valueSize; column++) narrowPanel<f32>(layer, head, column);
 }
 
 /** Address of a token's part of an array `[T, heads, size]`, for one head. */
@@ -108,49 +108,40 @@ function panel16(layer: usize, head: i32, column: i32): void {
   }
 }
 
-/** The same for four columns. */
-function panel4(layer: usize, head: i32, column: i32): void {
-  const keySize = load<i32>(layer, ATTENTION_KEY_SIZE);
-  const valueSize = load<i32>(layer, ATTENTION_VALUE_SIZE);
-  const numHeads = load<i32>(layer, ATTENTION_NUM_HEADS);
-  const numQueries = load<i32>(layer, ATTENTION_NUM_QUERY_HEADS);
-  const numKeys = load<i32>(layer, ATTENTION_NUM_KEY_HEADS);
-  const numOutputs = max(numHeads, numQueries);
-  const perHead = numOutputs / numHeads;
-  const factorRow = <usize>load<u32>(layer, ATTENTION_FACTOR_ROW);
-  const scale = f32x4.splat(load<f32>(layer, ATTENTION_SCALE));
-  const stride = <usize>valueSize << 2;
-  const state = <usize>load<u32>(layer, RECURRENT_STATE) + (<usize>(head * keySize * valueSize + column) << 2);
-  const end = state + <usize>keySize * stride;
-  const first = load<i32>(layer, RECURRENT_FIRST);
-  const last = first + load<i32>(layer, RECURRENT_COUNT);
-  for (let t = first; t < last; t++) {
-    const keys = rowOf(load<u32>(layer, ATTENTION_KEY), t, numKeys, head * numKeys / numHeads, keySize);
-    const factors = factorsOf(layer, t, head);
-    let d = v128.load(rowOf(load<u32>(layer, ATTENTION_VALUE), t, numHeads, head, valueSize) + (<usize>column << 2));
-    let k = keys, f = factors;
-    if (load<u32>(layer, ATTENTION_RATES) != 0) {
-      let a = f32x4.splat(0);
-      for (let s = state; s < end; s += stride, k += 4, f += factorRow) {
-        a = f32x4.relaxed_madd(v128.load(s), f32x4.mul(v128.load32_splat(k), v128.load32_splat(f)), a);
-      }
-      d = f32x4.mul(v128.load32_splat(rateOf(layer, t, head)), f32x4.sub(d, a));
-    }
-    k = keys; f = factors;
-    for (let s = state; s < end; s += stride, k += 4, f += factorRow) {
-      v128.store(s, f32x4.relaxed_madd(v128.load32_splat(k), d, f32x4.mul(v128.load32_splat(f), v128.load(s))));
-    }
-    for (let out = head * perHead; out < (head + 1) * perHead; out++) {
-      let q = rowOf(load<u32>(layer, ATTENTION_QUERY), t, numQueries, out * numQueries / numOutputs, keySize);
-      let o = f32x4.splat(0);
-      for (let s = state; s < end; s += stride, q += 4) o = f32x4.relaxed_madd(v128.load32_splat(q), v128.load(s), o);
-      v128.store(rowOf(load<u32>(layer, ATTENTION_OUTPUT), t, numOutputs, out, valueSize) + (<usize>column << 2), f32x4.mul(scale, o));
-    }
-  }
+/** One float in all lanes. */
+// @ts-ignore: decorator
+@inline
+function splat<T>(x: usize): T {
+  return isVector<T>() ? v128.load32_splat(x) : load<f32>(x);
 }
 
-/** The same for one column. */
-function panel1(layer: usize, head: i32, column: i32): void {
+// @ts-ignore: decorator
+@inline
+function zero<T>(): T {
+  return isVector<T>() ? f32x4.splat(0) : <T>0;
+}
+
+// @ts-ignore: decorator
+@inline
+function mul<T>(a: T, b: T): T {
+  return isVector<T>() ? f32x4.mul(a, b) : a * b;
+}
+
+// @ts-ignore: decorator
+@inline
+function sub<T>(a: T, b: T): T {
+  return isVector<T>() ? f32x4.sub(a, b) : a - b;
+}
+
+/** `a * b + c` */
+// @ts-ignore: decorator
+@inline
+function madd<T>(a: T, b: T, c: T): T {
+  return isVector<T>() ? f32x4.relaxed_madd(a, b, c) : a * b + c;
+}
+
+/** The same for as many columns as T has lanes: four (v128), or one (f32). */
+function narrowPanel<T>(layer: usize, head: i32, column: i32): void {
   const keySize = load<i32>(layer, ATTENTION_KEY_SIZE);
   const valueSize = load<i32>(layer, ATTENTION_VALUE_SIZE);
   const numHeads = load<i32>(layer, ATTENTION_NUM_HEADS);
@@ -159,6 +150,7 @@ function panel1(layer: usize, head: i32, column: i32): void {
   const numOutputs = max(numHeads, numQueries);
   const perHead = numOutputs / numHeads;
   const factorRow = <usize>load<u32>(layer, ATTENTION_FACTOR_ROW);
+  const scale = splat<T>(layer + ATTENTION_SCALE);
   const stride = <usize>valueSize << 2;
   const state = <usize>load<u32>(layer, RECURRENT_STATE) + (<usize>(head * keySize * valueSize + column) << 2);
   const end = state + <usize>keySize * stride;
@@ -167,23 +159,23 @@ function panel1(layer: usize, head: i32, column: i32): void {
   for (let t = first; t < last; t++) {
     const keys = rowOf(load<u32>(layer, ATTENTION_KEY), t, numKeys, head * numKeys / numHeads, keySize);
     const factors = factorsOf(layer, t, head);
-    let d = load<f32>(rowOf(load<u32>(layer, ATTENTION_VALUE), t, numHeads, head, valueSize) + (<usize>column << 2));
+    let d = load<T>(rowOf(load<u32>(layer, ATTENTION_VALUE), t, numHeads, head, valueSize) + (<usize>column << 2));
     let k = keys, f = factors;
     if (load<u32>(layer, ATTENTION_RATES) != 0) {
-      let a: f32 = 0;
-      for (let s = state; s < end; s += stride, k += 4, f += factorRow) a += load<f32>(s) * (load<f32>(k) * load<f32>(f));
-      d = load<f32>(rateOf(layer, t, head)) * (d - a);
+      let a = zero<T>();
+      for (let s = state; s < end; s += stride, k += 4, f += factorRow) a = madd<T>(load<T>(s), mul<T>(splat<T>(k), splat<T>(f)), a);
+      d = mul<T>(splat<T>(rateOf(layer, t, head)), sub<T>(d, a));
     }
     k = keys; f = factors;
     for (let s = state; s < end; s += stride, k += 4, f += factorRow) {
-      store<f32>(s, load<f32>(k) * d + load<f32>(f) * load<f32>(s));
+      store<T>(s, madd<T>(splat<T>(k), d, mul<T>(splat<T>(f), load<T>(s))));
     }
     for (let out = head * perHead; out < (head + 1) * perHead; out++) {
       let q = rowOf(load<u32>(layer, ATTENTION_QUERY), t, numQueries, out * numQueries / numOutputs, keySize);
-      let o: f32 = 0;
-      for (let s = state; s < end; s += stride, q += 4) o += load<f32>(q) * load<f32>(s);
+      let o = zero<T>();
+      for (let s = state; s < end; s += stride, q += 4) o = madd<T>(splat<T>(q), load<T>(s), o);
       const output = rowOf(load<u32>(layer, ATTENTION_OUTPUT), t, numOutputs, out, valueSize) + (<usize>column << 2);
-      store<f32>(output, load<f32>(layer, ATTENTION_SCALE) * o);
+      store<T>(output, mul<T>(scale, o));
     }
   }
 }
