@@ -40,8 +40,9 @@ export class BlockForecast {
     const shared = (prefix?.tables ?? [])
       .flat()
       .filter((block) => block !== NO_BLOCK && pool.refCount(block) > 0).length;
-    const steps = this.#stepsOf(sequence);
-    let free = pool.numFree - this.#needOf(sequence, this.#tokensOf(sequence)) + shared;
+    const output = this.#outputOf(sequence);
+    const steps = this.#stepsOf(sequence, output);
+    let free = pool.numFree - this.#needOf(sequence, tokensOf(sequence, output)) + shared;
     for (const { sequence: other, tokens } of this.#running) {
       if (free < 0) return false;
       const { spec, tokens: own } = other;
@@ -53,23 +54,16 @@ export class BlockForecast {
 
   /** A sequence runs, with the blocks that it holds now. */
   admitted(sequence: Sequence): void {
-    this.#running.push({ sequence, tokens: this.#tokensOf(sequence) });
+    this.#running.push({ sequence, tokens: tokensOf(sequence, this.#outputOf(sequence)) });
   }
 
-  /** Tokens that are computed of it in all. */
-  #tokensOf(sequence: Sequence): number {
-    const prompt = sequence.spec.promptTokenIds.length;
-    // The last token is sampled, but never computed.
-    return Math.max(prompt, prompt + Math.ceil(this.#outputOf(sequence) ?? 0) - 1);
+  /** Steps until it ends with such an output; infinite where none is known. */
+  #stepsOf({ spec }: Sequence, output: number | null): number {
+    const prompt = Math.ceil(spec.promptTokenIds.length / this.#options.stepTokens);
+    return output === null ? Infinity : prompt + Math.ceil(output);
   }
 
-  /** Steps until it ends, at least; infinite where its length is not known. */
-  #stepsOf(sequence: Sequence): number {
-    const left = sequence.spec.promptTokenIds.length / this.#options.stepTokens;
-    const output = this.#outputOf(sequence);
-    return output === null ? Infinity : Math.ceil(left) + Math.ceil(output);
-  }
-
+  /** Tokens that it will probably generate; null: nothing is known. */
   #outputOf(sequence: Sequence): number | null {
     const { predictor, quantile } = this.#options;
     return sequence.spec.maxTokens === 0 ? 0 : predictor.quantile(sequence, quantile);
@@ -88,4 +82,10 @@ export class BlockForecast {
     const own = most - cache.maxHeldBlocks(prompt, stepTokens) + cache.groups.length;
     return Math.max(0, most - held) + (ids.length - 1) * Math.max(0, own);
   }
+}
+
+/** Tokens that are computed of a sequence in all: the last one is sampled, but never computed. */
+function tokensOf({ spec }: Sequence, output: number | null): number {
+  const prompt = spec.promptTokenIds.length;
+  return Math.max(prompt, prompt + Math.ceil(output ?? 0) - 1);
 }
