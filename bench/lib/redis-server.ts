@@ -1,21 +1,33 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { freePort } from './free-port.js';
 
 export interface RedisServer {
   readonly url: string;
+  /** Ends the process at once. Idempotent. */
   kill(): Promise<void>;
 }
 
-/**
- * A redis-server of its own on a free port, which keeps nothing on disk. It ends with this process.
- *
- * @throws Error when it is not installed, or does not start
- */
+/** A redis-server of its own on a free port, which keeps nothing on disk. */
 export async function startRedis(): Promise<RedisServer> {
   const port = await freePort();
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const child: ChildProcess = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  return { url: `redis://127.0.0.1:${port}`, kill: await spawnRedis(['--port', String(port)]) };
+}
+
+/**
+ * Starts a redis-server that keeps nothing on disk, and waits until it serves. It ends with this
+ * process.
+ *
+ * @param args where it listens, and what else is its own
+ * @returns ends the process at once; idempotent
+ * @throws Error when it is not installed, or does not start
+ */
+export async function spawnRedis(args: readonly string[]): Promise<() => Promise<void>> {
+  const child: ChildProcess = spawn(
+    'redis-server',
+    [...args, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  );
   const end = (): void => void child.kill('SIGKILL');
   process.once('exit', end);
   child.once('exit', () => process.off('exit', end));
@@ -28,20 +40,9 @@ export async function startRedis(): Promise<RedisServer> {
       if (output.includes('Ready to accept connections')) resolve();
     });
   });
-  const kill = async (): Promise<void> => {
+  return async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
     await once(child, 'exit');
   };
-  return { url: `redis://127.0.0.1:${port}`, kill };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

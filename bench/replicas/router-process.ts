@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { freePort } from '../lib/free-port.js';
 
 export type RouterKind = 'vllm-router' | 'sglang-router';
 
@@ -115,14 +115,4 @@ async function untilRouting(child: ChildProcess, url: string, output: () => stri
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`the router does not route after ${START_MS} ms: ${output()}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
 }

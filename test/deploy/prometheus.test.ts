@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { eventually } from '../support/eventually.js';
 import { startOctavo } from '../support/octavo-process.js';
-import { freePort } from '../support/redis-process.js';
 
 const DEPLOY = fileURLToPath(new URL('../../deploy', import.meta.url));
 

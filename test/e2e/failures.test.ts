@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { OnnxBuilder } from '../../bench/models/onnx-builder.js';
 import { eventually } from '../support/eventually.js';
 import { exportDir } from '../support/export-fixtures.js';
@@ -15,7 +16,6 @@ import {
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
-import { freePort } from '../support/redis-process.js';
 
 const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
 

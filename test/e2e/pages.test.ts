@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { violations } from '../support/axe.js';
 import { openChat } from '../support/chat-page.js';
 import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { metric, startOctavo, startSharedOctavo } from '../support/octavo-process.js';
-import { freePort } from '../support/redis-process.js';
 
 const text = (page: Page, selector: string): Promise<string | null> => page.textContent(selector);
 const number = async (page: Page, selector: string): Promise<number> =>

@@ -2,8 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { exitCode, type RunningServer, runOctavo, startOctavo } from '../support/octavo-process.js';
-import { freePort } from '../support/redis-process.js';
 
 /** Pages for a few prompts of full length: a flood takes all that are not pinned. */
 const SMALL = ['--max-model-len', '256', '--kv-cache-memory', '1600KiB', '--threads', '1'];

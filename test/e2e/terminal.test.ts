@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { modelDir } from '../support/model-dir.js';
 import { octavo, piped, runOctavo, startOctavo } from '../support/octavo-process.js';
-import { freePort } from '../support/redis-process.js';
 import { Terminal } from '../support/terminal.js';
 
 const CTRL_C = '\u0003';

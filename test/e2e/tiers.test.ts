@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { hasProgram } from '../support/debian-programs.js';
 import {
   exitCode,
@@ -11,7 +12,7 @@ import {
   runOctavo,
   startOctavo,
 } from '../support/octavo-process.js';
-import { freePort, startRedis } from '../support/redis-process.js';
+import { startRedis } from '../support/redis-process.js';
 import { type TestAuthority, testAuthority } from '../support/tls-files.js';
 
 /** Pages for one long prompt: each next one takes the place of those before it. */

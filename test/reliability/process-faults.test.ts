@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { eventually } from '../support/eventually.js';
 import { modelDir } from '../support/model-dir.js';
 import { canUnshare, childOf } from '../support/namespaces.js';
 import { octavo, startOctavo } from '../support/octavo-process.js';
-import { freePort } from '../support/redis-process.js';
 
 const CLI = fileURLToPath(new URL('../../dist/server/cli.js', import.meta.url));
 const PATIENCE = { seconds: 20, everyMs: 20 };

@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { freePort } from '../../bench/lib/free-port.js';
+import { spawnRedis } from '../../bench/lib/redis-server.js';
 import type { KeyPair } from './tls-files.js';
 
 export interface RedisProcess {
@@ -26,41 +26,13 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisProce
   const listen = tls
     ? ['--port', '0', '--tls-port', String(port), ...tlsArgs(tls)]
     : ['--port', String(port)];
-  const child: ChildProcess = spawn(
-    'redis-server',
-    [...listen, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...args],
-    { stdio: ['ignore', 'pipe', 'ignore'] },
-  );
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  await new Promise<void>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`redis-server ended with ${code}`)));
-    let output = '';
-    child.stdout?.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      if (output.includes('Ready to accept connections')) resolve();
-    });
-  });
-  return {
-    url: `redis${tls ? 's' : ''}://127.0.0.1:${port}`,
-    stop: async () => {
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
+  const stop = await spawnRedis([...listen, ...args]);
+  return { url: `redis${tls ? 's' : ''}://127.0.0.1:${port}`, stop };
 }
 
 function tlsArgs({ cert, key, ca, wantsCertificates }: NonNullable<RedisOptions['tls']>): string[] {
   const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca];
   return [...files, '--tls-auth-clients', wantsCertificates ? 'yes' : 'no'];
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
 }
 
 /** Slots of a cluster. */

@@ -7,11 +7,35 @@ import type {
   SequenceOutput,
   TokenLogprobs,
 } from '../../engine/protocol/outputs.js';
-import type { EngineSnapshot, EngineStats, StepReport } from '../../engine/protocol/reports.js';
+import type {
+  EngineSnapshot,
+  EngineStats,
+  StepReport,
+  TierStats,
+} from '../../engine/protocol/reports.js';
 import type { EngineRequest } from '../../engine/protocol/request.js';
 import { seedOf } from '../../engine/sampling/random.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+
+/** Figures of a tier, no two of which are the same. */
+export const MEMORY_TIER: TierStats = {
+  name: 'memory',
+  isUp: true,
+  isWritable: true,
+  blocks: 3,
+  bytes: 300,
+  capacityBytes: 1000,
+  loaded: 5,
+  stored: 7,
+  failed: 1,
+  dropped: 2,
+  asked: 9,
+  found: 4,
+  loads: 2,
+  loadMs: 30,
+  queued: 6,
+};
 
 /**
  * What the engine does with one request: outputs of a script, an error, or silence until it is

@@ -1,59 +1,14 @@
 import { createServer } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fileName } from '../../../engine/tiers/file-name.js';
+import { freePort } from '../../../bench/lib/free-port.js';
 import { connectTier } from '../../../engine/tiers/redis-connection.js';
-import { RedisTier } from '../../../engine/tiers/redis-tier.js';
 import { HEAD_BYTES } from '../../../engine/tiers/tier-record.js';
-import {
-  describeBlockTier,
-  loadOne,
-  TEST_BLOCK_BYTES,
-  TEST_CAPACITY,
-  testContent,
-  testKey,
-} from '../../conformance/block-tier.js';
+import { describeBlockTier, loadOne, testContent, testKey } from '../../conformance/block-tier.js';
 import { hasProgram } from '../../support/debian-programs.js';
-import {
-  freePort,
-  type RedisProcess,
-  startRedis,
-  startRedisCluster,
-} from '../../support/redis-process.js';
+import { type RedisProcess, startRedis, startRedisCluster } from '../../support/redis-process.js';
+import { expectRecovery, openRedisTier } from '../../support/redis-tier.js';
 import { contentHash } from '../../support/sequences.js';
-
-const NAMESPACE = 'c'.repeat(32);
-let prefixes = 0;
-
-interface Clocks {
-  lines: string[];
-  /** Milliseconds. */
-  time: number;
-  /** Milliseconds by which the wall clock is ahead. */
-  later: number;
-}
-
-async function open(
-  url: string,
-  more: Partial<Clocks & { prefix: string; namespace: string }> = {},
-) {
-  const { prefix = `test${prefixes++}`, namespace = NAMESPACE } = more;
-  const clocks: Clocks = { lines: [], time: 0, later: 0 };
-  const redis = await connectTier(url, true);
-  const tier = new RedisTier({
-    redis,
-    keyPrefix: prefix,
-    ttlSeconds: 60,
-    capacityBytes: TEST_CAPACITY * (HEAD_BYTES + TEST_BLOCK_BYTES),
-    bytesPerBlock: TEST_BLOCK_BYTES,
-    namespace,
-    now: () => clocks.time,
-    wallClock: () => Date.now() + clocks.later,
-    log: (line) => void clocks.lines.push(line),
-  });
-  const keyOf = (n: number): string => `${prefix}:${namespace}:${fileName(testKey(n))}`;
-  return { tier, clocks, keyOf, prefix };
-}
 
 describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   let server: RedisProcess;
@@ -67,12 +22,12 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     await server.stop();
   });
 
-  describeBlockTier('Redis', async () => (await open(server.url)).tier);
+  describeBlockTier('Redis', async () => (await openRedisTier(server.url)).tier);
 
   it('is shared by servers of one model, and by no others', async () => {
-    const { tier: a, prefix } = await open(server.url);
-    const { tier: b } = await open(server.url, { prefix });
-    const { tier: other } = await open(server.url, { prefix, namespace: 'd'.repeat(32) });
+    const { tier: a, prefix } = await openRedisTier(server.url);
+    const { tier: b } = await openRedisTier(server.url, { prefix });
+    const { tier: other } = await openRedisTier(server.url, { prefix, namespace: 'd'.repeat(32) });
     await a.store([testKey(1)], [testContent(1)]);
     expect(await loadOne(b, testKey(1))).toEqual(testContent(1));
     expect(await other.has([testKey(1)])).toEqual([false]);
@@ -80,9 +35,9 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   });
 
   it('tells servers of one model what others were asked for, and no others', async () => {
-    const { tier: a, prefix } = await open(server.url);
-    const { tier: b } = await open(server.url, { prefix });
-    const { tier: other } = await open(server.url, { prefix, namespace: 'd'.repeat(32) });
+    const { tier: a, prefix } = await openRedisTier(server.url);
+    const { tier: b } = await openRedisTier(server.url, { prefix });
+    const { tier: other } = await openRedisTier(server.url, { prefix, namespace: 'd'.repeat(32) });
     const [first, second] = [contentHash('1'), contentHash('2')];
     expect(await a.marks.mark('asked', [first])).toEqual([false]);
     expect(await b.marks.mark('asked', [first, second])).toEqual([true, false]);
@@ -97,7 +52,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   });
 
   it('forgets marks after an hour, and half an hour at the soonest', async () => {
-    const { tier, prefix, clocks } = await open(server.url);
+    const { tier, prefix, clocks } = await openRedisTier(server.url);
     const HALF_HOUR = 1_800_000;
     await tier.marks.mark('asked', [contentHash('1')]);
     clocks.later = HALF_HOUR;
@@ -115,7 +70,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     const rights = ['on', '>right', '~*', '+@all', '-bitfield'];
     await direct.call('ACL', 'SETUSER', 'nomarks', ...rights);
     const { host } = new URL(server.url);
-    const { tier, clocks } = await open(`redis://nomarks:right@${host}`);
+    const { tier, clocks } = await openRedisTier(`redis://nomarks:right@${host}`);
     for (let n = 0; n < 5; n++)
       expect(await tier.marks.mark('asked', [contentHash('1')])).toEqual([false]);
     expect(clocks.lines).toEqual([
@@ -128,7 +83,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   });
 
   it('lets contents expire after their last use', async () => {
-    const { tier, keyOf } = await open(server.url);
+    const { tier, keyOf } = await openRedisTier(server.url);
     await tier.store([testKey(1)], [testContent(1)]);
     expect(await direct.ttl(keyOf(1))).toBeGreaterThan(50);
     await direct.expire(keyOf(1), 5);
@@ -138,7 +93,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   });
 
   it('never takes garbage, truncated, foreign or old values for a content', async () => {
-    const { tier, keyOf } = await open(server.url);
+    const { tier, keyOf } = await openRedisTier(server.url);
     await tier.store([testKey(1), testKey(2)], [testContent(1), testContent(2)]);
     const record = (await direct.getBuffer(keyOf(2))) as Buffer;
     const flipped = Buffer.from(record);
@@ -162,7 +117,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   });
 
   it('reads on when the server takes nothing more, with one line in the log', async () => {
-    const { tier, clocks } = await open(server.url);
+    const { tier, clocks } = await openRedisTier(server.url);
     await tier.store([testKey(1)], [testContent(1)]);
     await direct.config('SET', 'maxmemory', '1');
     try {
@@ -184,7 +139,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   it('is a miss while the server is gone, at once after three tries, and comes back with it', async () => {
     const port = await freePort();
     const first = await startRedis({ port });
-    const { tier, clocks } = await open(first.url);
+    const { tier, clocks } = await openRedisTier(first.url);
     await tier.store([testKey(1)], [testContent(1)]);
     await first.stop();
     for (let n = 0; n < 6; n++) expect(await tier.has([testKey(1)])).toEqual([false]);
@@ -203,22 +158,13 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
       )
       .toBe(true);
     expect(await tier.has([testKey(1)])).toEqual([false]);
-    await expect
-      .poll(
-        async () => {
-          clocks.time += 5000;
-          return tier.store([testKey(1)], [testContent(1)]);
-        },
-        { timeout: 15_000, interval: 200 },
-      )
-      .toEqual([true]);
-    expect(await loadOne(tier, testKey(1))).toEqual(testContent(1));
+    await expectRecovery(tier, clocks);
     await tier.close();
     await second.stop();
   });
 
   it('is a miss when the server is too slow', async () => {
-    const { tier, clocks } = await open(server.url);
+    const { tier, clocks } = await openRedisTier(server.url);
     await tier.store([testKey(1)], [testContent(1)]);
     const pause = direct.call('CLIENT', 'PAUSE', '4500', 'ALL');
     await pause;
@@ -241,7 +187,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     });
     const { host } = new URL(locked.url);
     await expect(connectTier(`redis://tier:wrong@${host}`, true)).rejects.toThrow('WRONGPASS');
-    const { tier } = await open(`redis://tier:right@${host}`, { prefix: 'octavo:kv' });
+    const { tier } = await openRedisTier(`redis://tier:right@${host}`, { prefix: 'octavo:kv' });
     expect(await tier.store([testKey(1)], [testContent(1)])).toEqual([true]);
     await tier.close();
     // What answers no RESP is no Redis.
@@ -262,5 +208,5 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in a cluster of three', () 
     cluster = await startRedisCluster();
   }, 60_000);
   afterAll(async () => cluster.stop());
-  describeBlockTier('Redis Cluster', async () => (await open(cluster.url)).tier);
+  describeBlockTier('Redis Cluster', async () => (await openRedisTier(cluster.url)).tier);
 });

@@ -1,17 +1,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../../../bench/lib/free-port.js';
 import type { TlsFiles } from '../../../engine/protocol/options.js';
 import { connectTier } from '../../../engine/tiers/redis-connection.js';
-import { RedisTier } from '../../../engine/tiers/redis-tier.js';
-import { HEAD_BYTES } from '../../../engine/tiers/tier-record.js';
-import {
-  loadOne,
-  TEST_BLOCK_BYTES,
-  TEST_CAPACITY,
-  testContent,
-  testKey,
-} from '../../conformance/block-tier.js';
+import { loadOne, TEST_CAPACITY, testContent, testKey } from '../../conformance/block-tier.js';
 import { hasProgram } from '../../support/debian-programs.js';
-import { freePort, type RedisOptions, startRedis } from '../../support/redis-process.js';
+import { type RedisOptions, startRedis } from '../../support/redis-process.js';
+import { expectRecovery, openRedisTier } from '../../support/redis-tier.js';
 import { contentHash } from '../../support/sequences.js';
 import { testAuthority } from '../../support/tls-files.js';
 
@@ -24,20 +18,9 @@ async function serve(options: RedisOptions): Promise<string> {
 }
 
 async function open(url: string, files: TlsFiles) {
-  const clocks = { lines: [] as string[], time: 0 };
-  const tier = new RedisTier({
-    redis: await connectTier(url, true, files),
-    keyPrefix: 'team:kv',
-    ttlSeconds: 60,
-    capacityBytes: TEST_CAPACITY * (HEAD_BYTES + TEST_BLOCK_BYTES),
-    bytesPerBlock: TEST_BLOCK_BYTES,
-    namespace: 'c'.repeat(32),
-    now: () => clocks.time,
-    wallClock: () => Date.now(),
-    log: (line) => void clocks.lines.push(line),
-  });
-  onTestFinished(() => tier.close());
-  return { tier, clocks };
+  const opened = await openRedisTier(url, { prefix: 'team:kv', files });
+  onTestFinished(() => opened.tier.close());
+  return opened;
 }
 
 const canServe = hasProgram('redis-server') && hasProgram('openssl');
@@ -124,16 +107,7 @@ describe.skipIf(!canServe)('a tier in Redis over TLS', () => {
     await wrong.stop();
     const again = await startRedis({ port, tls: { ...issue(LOCAL), ca } });
     onTestFinished(() => again.stop());
-    await expect
-      .poll(
-        async () => {
-          clocks.time += 5000;
-          return tier.store([testKey(1)], [testContent(1)]);
-        },
-        { timeout: 15_000, interval: 200 },
-      )
-      .toEqual([true]);
-    expect(await loadOne(tier, testKey(1))).toEqual(testContent(1));
+    await expectRecovery(tier, clocks);
   }, 30_000);
 
   it('names a file that cannot be read', async () => {

@@ -6,7 +6,7 @@ import type { FiguresEvent } from '../../../server/dashboard/events.js';
 import { LatencyWindow } from '../../../server/dashboard/latency-window.js';
 import { changedRuns, Watcher } from '../../../server/dashboard/watcher.js';
 import { bytesOf } from '../../support/byte-model.js';
-import { ScriptedEngine } from '../../support/scripted-engine.js';
+import { MEMORY_TIER, ScriptedEngine } from '../../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../../support/test-server.js';
 
 afterEach(stopTestServers);
@@ -73,23 +73,7 @@ it('guards what the dashboard shows by the key, but not the pages', async () => 
 });
 
 it('tells the figures of tiers, and nothing where there are none', async () => {
-  const tier: TierStats = {
-    name: 'redis',
-    isUp: true,
-    isWritable: false,
-    blocks: 3,
-    bytes: 300,
-    capacityBytes: 1000,
-    loaded: 5,
-    stored: 7,
-    failed: 1,
-    dropped: 2,
-    asked: 9,
-    found: 4,
-    loads: 2,
-    loadMs: 30,
-    queued: 6,
-  };
+  const tier: TierStats = { ...MEMORY_TIER, name: 'redis', isWritable: false };
   for (const tiers of [undefined, [tier]]) {
     const engine = new ScriptedEngine(script);
     if (tiers) engine.stats = { ...engine.stats, tiers };

@@ -2,13 +2,13 @@ import { decode } from '@msgpack/msgpack';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Dealer, Request, Subscriber } from 'zeromq';
+import { freePort } from '../../../bench/lib/free-port.js';
 import type { CacheEvent } from '../../../kvcache/cache-events.js';
 import type { BlockHash } from '../../../kvcache/ids.js';
 import {
   createZmqPublisher,
   type KvEventsOptions,
 } from '../../../server/kv-events/zmq-publisher.js';
-import { freePort } from '../../support/redis-process.js';
 import { eventually } from '../../support/test-server.js';
 
 const CLEARED: CacheEvent = { type: 'cleared' };

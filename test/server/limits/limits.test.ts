@@ -1,10 +1,11 @@
 import { connect } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../bench/lib/free-port.js';
 import { byteModel, bytesOf } from '../../support/byte-model.js';
 import { hasProgram } from '../../support/debian-programs.js';
 import { runOctavo } from '../../support/octavo-process.js';
-import { freePort, startRedis } from '../../support/redis-process.js';
+import { startRedis } from '../../support/redis-process.js';
 import { ScriptedEngine } from '../../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../../support/test-server.js';
 

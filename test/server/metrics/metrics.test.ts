@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../../engine/clock.js';
-import type { TierStats } from '../../../engine/protocol/reports.js';
 import { buckets125 } from '../../../server/metrics/buckets.js';
 import { bytesOf, EOS } from '../../support/byte-model.js';
-import { ScriptedEngine } from '../../support/scripted-engine.js';
+import { MEMORY_TIER, ScriptedEngine } from '../../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../../support/test-server.js';
 
 afterEach(stopTestServers);
@@ -181,24 +180,6 @@ test('another prefix', async () => {
 test('buckets of 1, 2, 5 end at the limit', () => {
   expect(buckets125(256)).toEqual([1, 2, 5, 10, 20, 50, 100, 200]);
 });
-
-const MEMORY_TIER: TierStats = {
-  name: 'memory',
-  isUp: true,
-  isWritable: true,
-  blocks: 3,
-  bytes: 300,
-  capacityBytes: 1000,
-  loaded: 5,
-  stored: 7,
-  failed: 1,
-  dropped: 2,
-  asked: 9,
-  found: 4,
-  loads: 2,
-  loadMs: 30,
-  queued: 6,
-};
 
 test('tiers behind the KV cache: their tokens are told from those in pages', async () => {
   const engine = new ScriptedEngine(() => ({
