@@ -136,8 +136,14 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     const first = await startSharedOctavo(FLAGS);
     onTestFinished(first.kill);
     const { url } = await routerOf(kind, 'round_robin', [], [replicas[0].url, first.url]);
-    const answered = (): Promise<number> => metric(first.url, 'vllm:request_success_total');
+    const countOf = (at: string): Promise<number> => metric(at, 'vllm:request_success_total');
+    const answered = (): Promise<number> => countOf(first.url);
+    const before = await countOf(replicas[0].url);
     for (let i = 0; i < 4; i++) await complete(url, `Question ${i}`);
+    // A server counts a request when its answer has been sent.
+    await expect
+      .poll(async () => (await countOf(replicas[0].url)) - before + (await answered()))
+      .toBe(4);
     expect(await answered()).toBe(2);
     first.kill();
     // No client sees that it is gone, and the other one gets all.
