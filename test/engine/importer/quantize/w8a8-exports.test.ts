@@ -29,7 +29,7 @@ const EXPORTS: readonly {
   { exporter: 'genai-mha', family: 'llama2' },
   { exporter: 'optimum', family: 'qwen2' },
   { exporter: 'optimum', family: 'gemma3' },
-  { exporter: 'optimum', family: 'phi3' },
+  { exporter: 'optimum', family: 'phi4-mini' },
   { exporter: 'optimum', family: 'gpt2' },
   { exporter: 'torch-18', family: 'llama3' },
   { exporter: 'torch-23', family: 'llama3' },
