@@ -7,7 +7,7 @@ export const DEVICE_TIMEOUT_MS = 600_000;
 
 /**
  * Whether WebGPU finds a device, be it Mesa's software. Where it finds none, tests of it are
- * skipped and say so; where OCTAVO_REQUIRE_WEBGPU is set, as in CI, that is an error.
+ * skipped and say so; CI installs one, and there its absence is an error.
  */
 export async function hasWebGpu(): Promise<boolean> {
   try {
@@ -16,7 +16,7 @@ export async function hasWebGpu(): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof OctavoError) || error.kind !== 'device_unavailable') throw error;
-    if (process.env['OCTAVO_REQUIRE_WEBGPU']) throw error;
+    if (process.env['CI'] === 'true') throw error;
     console.log('skipped: WebGPU finds no device (install libvulkan1 and mesa-vulkan-drivers)');
     return false;
   }
