@@ -2,6 +2,7 @@ import { join, posix } from 'node:path';
 import { readIndex, SAFETENSORS_INDEX, safetensorsAmong } from '../checkpoint/safetensors-files.js';
 import { OctavoError } from '../errors.js';
 import { externalFiles } from '../importer/external-files.js';
+import { partsAmong } from '../importer/parts/find-parts.js';
 import { type Dtype, variantsAmong } from '../importer/variants.js';
 import type { HubId } from './hub-id.js';
 
@@ -10,6 +11,8 @@ export interface Weights {
   readonly kind: 'onnx' | 'safetensors';
   /** Path in the repository. */
   readonly file: string;
+  /** Other parts of a model of text and images, in files of their own. */
+  readonly parts: readonly string[];
 }
 
 /**
@@ -21,10 +24,17 @@ export interface Weights {
 export function weightsAmong(files: ReadonlySet<string>, dtype: Dtype | 'auto'): Weights | null {
   const variants = variantsAmong(files);
   const onnx = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
-  if (onnx) return { kind: 'onnx', file: onnx.path };
+  if (onnx) return { kind: 'onnx', file: onnx.path, parts: partsOf(files, onnx.path) };
   if (variants.length > 0 || dtype !== 'auto') return null;
   const file = safetensorsAmong(files);
-  return file === null ? null : { kind: 'safetensors', file };
+  return file === null ? null : { kind: 'safetensors', file, parts: [] };
+}
+
+/** Without an embedding of its own, a decoder is a whole model. */
+function partsOf(files: ReadonlySet<string>, decoder: string): string[] {
+  const { embedding, vision } = partsAmong(files, decoder);
+  if (embedding === null) return [];
+  return vision === null ? [embedding] : [embedding, vision];
 }
 
 /** @throws OctavoError `model_file_missing`: names what is in the repository, and what is needed */
@@ -52,13 +62,16 @@ export function chooseWeights(
 }
 
 /**
- * What the file of the weights refers to: paths in the repository.
+ * What the files of the weights refer to: paths in the repository.
  *
- * @param dir where that file has been downloaded
+ * @param dir where `file` and `parts` have been downloaded
  * @throws OctavoError `model_file_corrupt` for a name that leaves the model's directory
  */
-export async function filesOfWeights(dir: string, { kind, file }: Weights): Promise<string[]> {
-  if (kind === 'onnx') return dataFiles(dir, file);
+export async function filesOfWeights(
+  dir: string,
+  { kind, file, parts }: Weights,
+): Promise<string[]> {
+  if (kind === 'onnx') return [file, ...parts].flatMap((onnx) => dataFiles(dir, onnx));
   if (file !== SAFETENSORS_INDEX) return [];
   return [...new Set((await readIndex(join(dir, file))).values())].sort();
 }

@@ -25,6 +25,9 @@ const WANTED = new Set([
   'added_tokens.json',
   'chat_template.jinja',
   'chat_template.json',
+  // How images become pixels.
+  'preprocessor_config.json',
+  'processor_config.json',
 ]);
 
 /** Receives the progress of a download. */
@@ -78,7 +81,7 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
     const dir = cache.snapshotDir(listing.commit);
     // A model whose graph cannot be built is refused before gigabytes are downloaded.
     if (weights.kind === 'safetensors') describe(await readConfig(dir));
-    await fetch.file(weights.file);
+    for (const file of [weights.file, ...weights.parts]) await fetch.file(file);
     for (const file of await filesOfWeights(dir, weights)) {
       if (!listing.files.has(file)) {
         const what = `${id.repo}: ${weights.file} has its weights in ${clip(file)}, which is not in the repository`;
@@ -155,7 +158,11 @@ async function cachedModel(
       dtype === 'auto' ? 'an ONNX model or safetensors' : `an ONNX model of --dtype ${dtype}`,
     );
   } else {
-    for (const file of await filesOfWeights(dir, weights)) {
+    const parts: string[] = [];
+    for (const file of weights.parts) if (!(await cache.has(commit, file))) parts.push(file);
+    missing.push(...parts);
+    const others = parts.length > 0 ? [] : await filesOfWeights(dir, weights);
+    for (const file of others) {
       if (!(await cache.has(commit, file))) missing.push(file);
     }
   }

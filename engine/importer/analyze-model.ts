@@ -1,8 +1,8 @@
 import { checkWeights } from './check-weights.js';
 import { describeExporter } from './exporter.js';
-import { Graph } from './graph.js';
+import type { Graph } from './graph.js';
 import type { AttentionSite, CutSite, RecurrentSite } from './imported-model.js';
-import { findModelFile, readModelProto } from './model-file.js';
+import { readDecoder } from './parts/read-decoder.js';
 import { checkDecoder } from './passes/check-decoder.js';
 import { checkStepInputs } from './passes/check-ragged.js';
 import { chooseBranches } from './passes/choose-branches.js';
@@ -93,10 +93,10 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
     options.file === undefined
       ? await chooseVariant(modelDir, options.dtype ?? 'auto')
       : { path: options.file, reason: 'by its path' };
-  const file = await findModelFile(modelDir, variant.path);
   const maxLength = options.maxLength ?? DEFAULT_LENGTH;
   const servedLength = options.servedLength ?? maxLength;
-  const source = new Graph(await readModelProto(file), file);
+  const source = await readDecoder(modelDir, variant.path);
+  const { file } = source;
   const exporter = describeExporter(source);
   checkWeights(source);
   checkDecoder(source);

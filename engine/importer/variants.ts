@@ -10,7 +10,7 @@ import { OctavoError } from '../errors.js';
  * them least for their size. The 8-bit formats quantize activations, too; formats of fewer bits are
  * for models that were trained for them.
  */
-const SUFFIXES = {
+export const SUFFIXES = {
   fp32: '',
   fp16: '_fp16',
   q4: '_q4',
@@ -35,6 +35,8 @@ const BASES = [
   'model',
   'onnx/decoder_model_merged',
   'decoder_model_merged',
+  // The decoder among the parts of a model, as ONNX Runtime GenAI's examples name it.
+  'text',
   // transformers 5 writes it, along with a prefill.onnx that takes no past.
   'decode',
 ];

@@ -8,9 +8,11 @@ import { OctavoError } from '../errors.js';
 import { type AnalyzedModel, analyzeModel, type ImportOptions } from '../importer/analyze-model.js';
 import { emitSegments } from '../importer/emit/segments.js';
 import { externalFiles } from '../importer/external-files.js';
-import { Graph } from '../importer/graph.js';
+import type { Graph } from '../importer/graph.js';
 import type { ImportedModel } from '../importer/imported-model.js';
-import { findModelFile, readModelProto } from '../importer/model-file.js';
+import { findModelFile } from '../importer/model-file.js';
+import { findParts } from '../importer/parts/find-parts.js';
+import { readDecoder } from '../importer/parts/read-decoder.js';
 import type { WidenOptions } from '../importer/quantize/widen-model.js';
 import { chooseVariant, type Dtype, listVariants } from '../importer/variants.js';
 
@@ -76,8 +78,7 @@ async function described(modelDir: string, entry: string): Promise<DescribedMode
 export async function openGraph(modelDir: string, dtype: Dtype | 'auto'): Promise<Graph> {
   const entry = await checkpointOf(modelDir, dtype);
   if (entry !== null) return graphOf(await described(modelDir, entry), 1).graph;
-  const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
-  return new Graph(await readModelProto(file), file);
+  return readDecoder(modelDir, (await chooseVariant(modelDir, dtype)).path);
 }
 
 /**
@@ -94,7 +95,14 @@ export async function contentFiles(modelDir: string, dtype: Dtype | 'auto'): Pro
     const { files } = await readCheckpoint(modelDir, entry);
     return [...files, 'config.json'].map((name) => join(modelDir, name));
   }
-  const file = await findModelFile(modelDir, (await chooseVariant(modelDir, dtype)).path);
-  const names = externalFiles(file).toSorted();
-  return [file, ...names.map((name) => resolve(dirname(file), name))];
+  const { path } = await chooseVariant(modelDir, dtype);
+  const { embedding, vision } = await findParts(modelDir, path);
+  const files = [await findModelFile(modelDir, path)];
+  for (const part of [embedding, vision]) if (part !== null) files.push(join(modelDir, part));
+  return files.flatMap((file) => [
+    file,
+    ...externalFiles(file)
+      .toSorted()
+      .map((name) => resolve(dirname(file), name)),
+  ]);
 }

@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Type } from 'typebox';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import { ChatTemplate } from './chat-template.js';
-import { readModelText } from './model-files.js';
+import { readModelJson, readModelText } from './model-files.js';
 
 /** The field `chat_template` of `tokenizer_config.json`: one template, or several with names. */
 export type TemplateField =
@@ -11,6 +12,10 @@ export type TemplateField =
   | readonly { readonly name: string; readonly template: string }[]
   | null
   | undefined;
+
+/** Where processors of text and images had their template until transformers 4.52. */
+const PROCESSOR_TEMPLATE = 'chat_template.json';
+const ProcessorTemplateSchema = Type.Object({ chat_template: Type.String() });
 
 interface TemplateTexts {
   readonly bosToken: string;
@@ -67,6 +72,12 @@ async function templatesOf(dir: string, inConfig: TemplateField): Promise<Map<st
   const config = join(dir, 'tokenizer_config.json');
   if (typeof inConfig === 'string') sources.set('default', { text: inConfig, path: config });
   else for (const of of inConfig ?? []) sources.set(of.name, { text: of.template, path: config });
+  const processor = await readModelJson(dir, PROCESSOR_TEMPLATE, ProcessorTemplateSchema, {
+    required: false,
+  });
+  if (processor) {
+    sources.set('default', { text: processor.chat_template, path: join(dir, PROCESSOR_TEMPLATE) });
+  }
   const others = await readdir(join(dir, 'additional_chat_templates')).catch(() => []);
   const files = others
     .filter((file) => file.endsWith('.jinja'))

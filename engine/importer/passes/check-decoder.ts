@@ -46,8 +46,8 @@ export function checkDecoder(graph: Graph): void {
     throw fail(
       `it has no input ${STEP_INPUT.inputIds}, but ${found}`,
       inputs.includes('inputs_embeds')
-        ? 'it is the decoder of a multimodal model without its embedding, which is not supported yet: export the text model with input_ids as an ' +
-            "input (the model builder's option exclude_embeds takes it away)"
+        ? 'it is the decoder of a model of text and images, and its embedding is missing: expected embed_tokens.onnx or embedding.onnx beside it, ' +
+            "or the text model exported with input_ids as an input (the model builder's option exclude_embeds takes it away)"
         : 'only decoders of text are supported',
     );
   }

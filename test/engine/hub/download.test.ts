@@ -108,6 +108,23 @@ describe('a model of the hub', () => {
     expect(await test.fetch({ offline: true })).toBe(snapshot);
   });
 
+  it('of text and images comes in parts, with how its images become pixels', async () => {
+    const repository = smallRepository();
+    const decoder = repository.files.get('onnx/model.onnx') ?? Buffer.alloc(0);
+    const files = new Map(repository.files);
+    files.delete('onnx/model.onnx');
+    const parts = ['decoder_model_merged_q4', 'embed_tokens_q4', 'vision_encoder'];
+    for (const name of [...parts, 'embed_tokens']) files.set(`onnx/${name}.onnx`, decoder);
+    files.set('preprocessor_config.json', Buffer.from('{}'));
+    files.delete('onnx/model_q4.onnx');
+    const test = await startTestHub({ ...repository, files });
+    const snapshot = await test.fetch();
+    const names = readdirSync(join(snapshot, 'onnx')).sort();
+    expect(names).toEqual([...parts.map((name) => `${name}.onnx`), 'model.onnx_data'].sort());
+    expect(readdirSync(snapshot)).toContain('preprocessor_config.json');
+    expect(await test.fetch({ offline: true })).toBe(snapshot);
+  });
+
   it('is asked for once on a second start, and downloaded never again; offline not even that', async () => {
     const test = await startTestHub();
     const snapshot = await test.fetch();

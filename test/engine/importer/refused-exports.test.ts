@@ -95,7 +95,7 @@ describe('an export of 2026 that is refused', () => {
       }
     });
     expect(message).toMatch(
-      /no input input_ids, but inputs_embeds.*a multimodal model without its embedding.*exclude_embeds/,
+      /no input input_ids, but inputs_embeds.*its embedding is missing.*exclude_embeds/,
     );
   });
 

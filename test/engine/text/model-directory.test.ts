@@ -85,6 +85,13 @@ describe('the chat template', () => {
     expect(await rendered(dir, join(dir, 'given.jinja'))).toEqual(['given', 'given']);
   });
 
+  it('is in chat_template.json, where processors of images had it', async () => {
+    const files = { ...base, 'chat_template.json': { chat_template: 'older' } };
+    expect(await rendered(directory(files))).toEqual(['older', 'older']);
+    const newer = directory({ ...files, 'chat_template.jinja': 'newer' });
+    expect(await rendered(newer)).toEqual(['newer', 'newer']);
+  });
+
   it('is refused when it is neither a file nor one of the model', async () => {
     const dir = directory({ ...base, 'tokenizer_config.json': { chat_template: NAMED } });
     await expect(rendered(dir, 'odd')).rejects.toMatchObject({
