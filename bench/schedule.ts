@@ -30,6 +30,7 @@ const VOCAB = 151_936;
 
 /** Makes the step's batch, as a real runner does, and says the same token for every row. */
 class ScriptedRunner implements ModelRunner {
+  readonly canCopyBlocks = true;
   readonly timings = { segments: 0, attention: 0 };
   buildMs = 0;
 

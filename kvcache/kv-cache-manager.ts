@@ -33,6 +33,11 @@ export interface KvCacheConfig {
   readonly enablePrefixCaching: boolean;
   /** Groups of layers that share block tables; default: one group with full attention. */
   readonly groups?: readonly CacheGroup[];
+  /**
+   * Whether a step can copy a block before it writes; default: it can. Where not, a sequence
+   * computes the tokens of a block once more that it shares and writes into: see `firstToCompute`.
+   */
+  readonly canCopyBlocks?: boolean;
   /** Records the history of all blocks. */
   readonly history: BlockHistory;
   /**
@@ -74,6 +79,8 @@ export class KvCacheManager {
   readonly pins: PinnedPrefixes;
   /** Whether lookups find anything. */
   readonly enablePrefixCaching: boolean;
+  /** See `KvCacheConfig`. */
+  readonly canCopyBlocks: boolean;
   /** Null when nothing reads events. */
   readonly events: CacheEventLog | null;
   readonly #hasStates: boolean;
@@ -85,6 +92,10 @@ export class KvCacheManager {
     this.blockSize = blockSize;
     this.groups = config.groups ?? [FULL_ATTENTION];
     this.#hasStates = this.groups.some(({ kind }) => kind === 'recurrent');
+    this.canCopyBlocks = config.canCopyBlocks ?? true;
+    if (this.#hasStates && !this.canCopyBlocks) {
+      throw new Error('a state goes on from a copy of itself, and blocks cannot be copied');
+    }
     this.history = history;
     this.#onHit = config.onHit ?? null;
     this.#onStore = config.onStore ?? null;
@@ -116,8 +127,10 @@ export class KvCacheManager {
    * @param stepTokens maximum number of its tokens in one step
    */
   maxHeldBlocks(numTokens: number, stepTokens: number): number {
+    // Windows then reach back from the beginning of a block, see `#oldest`.
+    const most = stepTokens + (this.canCopyBlocks ? 0 : this.blockSize - 1);
     return this.groups.reduce(
-      (sum, group) => sum + maxHeldBlocks(group, numTokens, stepTokens, this.blockSize),
+      (sum, group) => sum + maxHeldBlocks(group, numTokens, most, this.blockSize),
       0,
     );
   }
@@ -129,6 +142,20 @@ export class KvCacheManager {
    */
   get canComputeAgain(): boolean {
     return !this.#hasStates;
+  }
+
+  /**
+   * Where a step of a sequence must begin that goes on at `numComputed`. Where blocks cannot be
+   * copied, this is the beginning of a block that it shares and writes into: it computes the
+   * tokens there once more, for a block of its own. They are fewer than a block has.
+   */
+  firstToCompute({ tables }: SequenceBlocks, numComputed: number): number {
+    if (this.canCopyBlocks) return numComputed;
+    const index = Math.floor(numComputed / this.blockSize);
+    const isShared = tables.some(
+      (table) => index < table.length && this.pool.refCount(table[index]) > 1,
+    );
+    return isShared ? index * this.blockSize : numComputed;
   }
 
   /** A sequence without blocks. @param contents see `SequenceBlocks` */
@@ -201,6 +228,9 @@ export class KvCacheManager {
       }
     }
     if (missing + shared.length > pool.numFree - revived) return null;
+    if (shared.length > 0 && this.firstToCompute(sequence, numComputed) < numComputed) {
+      throw new Error(`the step goes on at token ${numComputed}, inside of a shared block`);
+    }
 
     if (prefix) this.#takePrefix(sequence, prefix);
     const copies = shared.flatMap(({ group, index }) => {
@@ -263,7 +293,7 @@ export class KvCacheManager {
     }
     for (const [g, table] of sequence.tables.entries()) {
       while (table.length > length) this.pool.release(table.pop() as BlockId);
-      const expired = numExpiredBlocks(this.groups[g], computed, this.blockSize);
+      const expired = numExpiredBlocks(this.groups[g], this.#oldest(computed), this.blockSize);
       for (; sequence.numExpired[g] < expired; sequence.numExpired[g]++) {
         const index = sequence.numExpired[g];
         if (table[index] !== NO_BLOCK) this.pool.release(table[index]);
@@ -381,6 +411,11 @@ export class KvCacheManager {
     sequence.numCommitted = Math.min(prefix.numTokens / this.blockSize, ...loaded);
   }
 
+  /** The oldest token that a step may compute which goes on at `numComputed`. */
+  #oldest(numComputed: number): number {
+    return this.canCopyBlocks ? numComputed : numComputed - (numComputed % this.blockSize);
+  }
+
   /** Tokens that a group's table covers once the step is reserved. */
   #tableEnd(group: number, numTokens: number, numProposed: number): number {
     const keepsProposals = this.groups[group].kind !== 'recurrent';
@@ -409,6 +444,8 @@ export class KvCacheManager {
     const to = this.#allocate(sequence, group, index);
     this.pool.release(from);
     table[index] = to;
+    // The new block has no hash yet, even if the old one was full.
+    sequence.numCommitted = Math.min(sequence.numCommitted, index);
     return { from, to };
   }
 

@@ -78,7 +78,7 @@ export class StepBuilder {
     // When all tokens are computed, no decision was possible after the last one, and its row is
     // needed again.
     const done = sequence.numComputed + (prefix?.numTokens ?? 0);
-    const computed = Math.min(done, tokens.length - 1);
+    const computed = this.#cache.firstToCompute(blocks, Math.min(done, tokens.length - 1));
     const { longPrefillThreshold } = this.#config;
     const budget = Math.max(1, this.#budget - behind);
     const known = chunkSize(tokens.length - computed, budget, longPrefillThreshold);

@@ -41,6 +41,7 @@ export async function runReal(
     get timings() {
       return runner.timings;
     },
+    canCopyBlocks: runner.canCopyBlocks,
     dispose: () => runner.dispose(),
   };
   const { vocabSize } = info;

@@ -20,6 +20,8 @@ export interface ModelRunner {
    * One call at a time. A rejection is final: the content of the pages is then undefined.
    */
   execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult>;
+  /** Whether plans may have `blockCopies`; if not, `execute` rejects them. */
+  readonly canCopyBlocks: boolean;
   /** The last step's time by phase, in milliseconds. */
   readonly timings: RunnerTimings;
   /** Ends worker threads and sessions. Idempotent. */

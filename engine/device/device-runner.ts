@@ -34,6 +34,7 @@ const MAX_LOGIT_BYTES = 256 * 2 ** 20;
  * block tables, and what the query asks of the logits; keys and values never leave the device.
  */
 export class DeviceRunner implements ModelRunner {
+  readonly canCopyBlocks = true;
   readonly #session: InferenceSession;
   readonly #model: Pick<PagedDecoder, 'whole' | 'servedLength'>;
   readonly #cache: DeviceCache;

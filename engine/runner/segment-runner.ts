@@ -46,6 +46,7 @@ const MAX_LOGIT_BYTES = 64 * 2 ** 20;
  * of attention, there may be a layer with a state. The runner owns both from its creation on.
  */
 export class SegmentRunner implements ModelRunner {
+  readonly canCopyBlocks = true;
   readonly #segments: readonly LoadedSegment[];
   readonly #sites: readonly CutSite[];
   readonly #attention: PagedAttention | null;

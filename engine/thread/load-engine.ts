@@ -136,6 +136,7 @@ async function build(
       enablePrefixCaching: options.enablePrefixCaching,
       eviction: options.evictionPolicy,
       groups: plan.groups,
+      canCopyBlocks: runner.canCopyBlocks,
       history,
       ...(options.cacheEvents && { events: new CacheEventLog(options.blockSize, plan.groups) }),
       ...(behind && {

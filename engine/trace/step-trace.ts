@@ -14,7 +14,10 @@ import { RecordedTiers, type TierAnswers } from './tier-answers.js';
 
 /** The part of a cache's configuration that affects decisions, without observers. */
 export interface TracedCacheConfig
-  extends Pick<KvCacheConfig, 'numBlocks' | 'blockSize' | 'enablePrefixCaching' | 'groups'> {
+  extends Pick<
+    KvCacheConfig,
+    'numBlocks' | 'blockSize' | 'enablePrefixCaching' | 'groups' | 'canCopyBlocks'
+  > {
   /** Absent in traces from before the policy could be chosen: `lru`. */
   readonly eviction?: EvictionPolicyName;
 }
@@ -149,12 +152,19 @@ class TracedScheduler extends Scheduler {
     super(config, cache, recorded ?? NO_TIERS);
     this.#write = write;
     this.#tiers = recorded;
-    const { blockSize, groups, pool, enablePrefixCaching } = cache;
+    const { blockSize, groups, pool, enablePrefixCaching, canCopyBlocks } = cache;
     write({
       event: 'start',
       version: TRACE_VERSION,
       scheduler: configOf(config),
-      cache: { numBlocks: pool.numBlocks, blockSize, enablePrefixCaching, groups, eviction },
+      cache: {
+        numBlocks: pool.numBlocks,
+        blockSize,
+        enablePrefixCaching,
+        groups,
+        eviction,
+        canCopyBlocks,
+      },
     });
   }
 

@@ -133,6 +133,7 @@ async function logitsAfter(
         if (answer.fullLogits.length > 0) logits = answer.fullLogits;
         return answer;
       },
+      canCopyBlocks: runner.canCopyBlocks,
       timings: runner.timings,
       dispose: () => Promise.resolve(),
     },

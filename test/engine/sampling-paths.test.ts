@@ -39,6 +39,7 @@ const requests: readonly EngineRequest[] = STYLES.flatMap((style, i) => {
 
 /** Passes steps on, and remembers every row, whole, that a sequence was sampled from. */
 class WholeRows implements ModelRunner {
+  readonly canCopyBlocks = true;
   readonly rows = new Map<SequenceId, Float32Array[]>();
   /** Sampled rows that the core had asked for, and those that came out whole for it. */
   asked = 0;

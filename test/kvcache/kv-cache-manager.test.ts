@@ -200,6 +200,26 @@ describe('KvCacheManager', () => {
     cache.checkIntegrity([parent, child]);
   });
 
+  it('invariant 10, without copies: a shared block that is written is computed again', () => {
+    const history = historyOf(10);
+    const sizes = { numBlocks: 10, blockSize: BLOCK, enablePrefixCaching: true, history };
+    const cache = new KvCacheManager({ ...sizes, canCopyBlocks: false });
+    const tokens = range(0, 8);
+    const parent = admit(cache, tokens);
+    const child = cache.fork(parent);
+    expect(() => cache.reserve(child, 7, 8)).toThrow('inside of a shared block');
+    // In pieces: the first one ends within the block, which was full and cached.
+    expect(cache.firstToCompute(child, 7)).toBe(4);
+    expect(take(cache, child, tokens, 4, 6)).toEqual([]);
+    expect(cache.truncate(child, 6)).toBe(6);
+    expect(blocksOf(child)[0]).toBe(blocksOf(parent)[0]);
+    expect(blocksOf(child)[1]).not.toBe(blocksOf(parent)[1]);
+    expect(cache.firstToCompute(child, 6)).toBe(6);
+    expect(cache.firstToCompute(parent, 7)).toBe(7);
+    expect(take(cache, child, tokens, 6, 8)).toEqual([]);
+    cache.checkIntegrity([parent, child]);
+  });
+
   it('invariant 10: a fork at a block border needs no copy', () => {
     const cache = manager(10);
     const parent = admit(cache, range(0, 8));

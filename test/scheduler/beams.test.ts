@@ -24,11 +24,17 @@ function beamsOf(prompt: readonly number[], width: number, maxTokens: number): B
   return beams;
 }
 
-it.each([2, 3, 5])(
-  '%s beams find the texts that a search over whole texts finds',
-  async (width) => {
+it.each([
+  [2, true],
+  [3, true],
+  [5, true],
+  [3, false],
+])(
+  '%s beams find the texts that a search over whole texts finds (blocks can be copied: %s)',
+  async (width, canCopyBlocks) => {
     const decoder = new BeamDecoder(width);
-    const h = new CoreHarness({ vocabSize: VOCAB, maxNumSeqs: 3 * width, numBlocks: 200, decoder });
+    const sizes = { maxNumSeqs: 3 * width, numBlocks: 200 };
+    const h = new CoreHarness({ vocabSize: VOCAB, ...sizes, canCopyBlocks, decoder });
     const prompts = [range(0, 10), range(0, 7), range(5, 6)];
     for (const [i, prompt] of prompts.entries()) {
       h.add(`${i}`, prompt, 9);
@@ -47,7 +53,8 @@ it.each([2, 3, 5])(
       }
     }
     // Beams have parted: not all of them are continuations of the first step's.
-    expect(h.model.steps.some(({ blockCopies }) => blockCopies.length > 0)).toBe(true);
+    const copies = h.model.steps.some(({ blockCopies }) => blockCopies.length > 0);
+    expect(copies).toBe(canCopyBlocks);
     expect(h.cache.pool.numUsed).toBe(0);
     h.core.checkIntegrity();
   },

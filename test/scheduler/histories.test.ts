@@ -76,6 +76,8 @@ const config = fc.record({
       { kind: 'recurrent', checkpointBlocks: 3 },
     ],
   ),
+  /** Without it, a shared block is computed again. (States need it.) */
+  canCopyBlocks: fc.boolean(),
   /** Tokens that are guessed at a time, at most; some of the guesses are wrong. */
   mostProposed: fc.constantFrom(0, 0, 2, 5),
   /** Behind the pages: memory for so many contents, and a tier that answers after so many steps. */
@@ -119,6 +121,8 @@ describe('any history of requests', () => {
             });
           };
           const { tiers: behind, ...others } = settings;
+          const hasStates = settings.groups.some(({ kind }) => kind === 'recurrent');
+          if (hasStates) others.canCopyBlocks = true;
           const far = behind === null || behind.late === null ? [] : [new LateTier(behind.late)];
           const h = new CoreHarness({
             ...others,

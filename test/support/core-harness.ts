@@ -27,6 +27,8 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly vocabSize?: number;
   readonly enablePrefixCaching?: boolean;
   readonly groups?: readonly CacheGroup[];
+  /** Default: they can. */
+  readonly canCopyBlocks?: boolean;
   readonly eviction?: EvictionPolicyName;
   /** Whether changes of the prefix cache are logged. */
   readonly cacheEvents?: boolean;
@@ -77,13 +79,14 @@ export class CoreHarness {
   #steps = 0;
 
   constructor(config: HarnessConfig = {}) {
-    const { numBlocks = 64, blockSize = 4, vocabSize = 50 } = config;
+    const { numBlocks = 64, blockSize = 4, vocabSize = 50, canCopyBlocks = true } = config;
     this.vocabSize = vocabSize;
     this.#checkEvery = config.checkEvery ?? 1;
     this.#far = config.tiers?.far ?? [];
     const groups = config.groups ?? [FULL_ATTENTION];
     const { switchLengths = [] } = config;
-    this.model = new PagedModel({ numBlocks, blockSize, vocabSize, groups, switchLengths });
+    const model = { numBlocks, blockSize, vocabSize, groups, switchLengths, canCopyBlocks };
+    this.model = new PagedModel(model);
     const history = historyOf(numBlocks, () => this.#time);
     if (config.tiers) {
       const { places, keeps = 'all', patienceMs = 60_000 } = config.tiers;
@@ -114,6 +117,7 @@ export class CoreHarness {
         blockSize,
         enablePrefixCaching: config.enablePrefixCaching ?? true,
         groups,
+        canCopyBlocks,
         ...(config.eviction && { eviction: config.eviction }),
         ...(tiers && {
           onEvict: (block, hash) => tiers.evicted(block, hash),

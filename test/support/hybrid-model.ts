@@ -36,6 +36,7 @@ export interface HybridConfig {
  * written: a state of other tokens, or a page that lies over a state, changes the text or throws.
  */
 export class HybridModel implements ModelRunner {
+  readonly canCopyBlocks = true;
   readonly plan: CachePlan;
   readonly store: StateStore;
   readonly timings = { segments: 0, attention: 0 };

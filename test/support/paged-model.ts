@@ -18,6 +18,8 @@ export interface PagedModelOptions {
   /** The first one is full. */
   readonly groups?: readonly CacheGroup[];
   readonly switchLengths?: readonly number[];
+  /** Default: it can. */
+  readonly canCopyBlocks?: boolean;
 }
 
 /** The model's pages as cache tiers copy them: tokens, and the state behind the last one. */
@@ -64,6 +66,7 @@ interface State {
  * of it, so that a state of other tokens changes the text.
  */
 export class PagedModel implements ModelRunner {
+  readonly canCopyBlocks: boolean;
   readonly steps: StepPlan[] = [];
   readonly queries: LogitsQuery[] = [];
   readonly timings = { segments: 0, attention: 0 };
@@ -82,6 +85,7 @@ export class PagedModel implements ModelRunner {
 
   constructor(options: PagedModelOptions) {
     const { numBlocks, blockSize } = options;
+    this.canCopyBlocks = options.canCopyBlocks ?? true;
     this.#groups = options.groups ?? [FULL_ATTENTION];
     this.#switchLengths = options.switchLengths ?? [];
     this.#pages = new Int32Array(numBlocks * blockSize).fill(POISON);
@@ -94,7 +98,10 @@ export class PagedModel implements ModelRunner {
   execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     this.steps.push(plan);
     this.queries.push(query);
-    for (const { from, to } of plan.blockCopies) this.pages.copy(from, to);
+    for (const { from, to } of plan.blockCopies) {
+      if (!this.canCopyBlocks) throw new Error('a plan has copies, and blocks cannot be copied');
+      this.pages.copy(from, to);
+    }
     if (plan.blockLoads) this.loadBlocks?.(plan.blockLoads);
     for (const sequence of plan.sequences) {
       const { tokenIds, numComputed } = sequence;
@@ -108,6 +115,10 @@ export class PagedModel implements ModelRunner {
     const contexts = plan.sequences.flatMap((sequence) =>
       sequence.tokenIds.map((_, i) => () => this.#read(sequence, sequence.numComputed + i)),
     );
+    // Also where nothing is asked: the keys of a next layer would be made of what windows see.
+    if (this.#groups.some(({ kind }) => kind === 'sliding-window')) {
+      for (const read of contexts) read();
+    }
     // In the order of the plan: a sequence may begin with a state that an earlier one leaves behind
     // in this step.
     const minds = plan.sequences.flatMap((sequence) => this.#recur(sequence));

@@ -17,6 +17,7 @@ async function stepsOf(largest: LargestStep, warm: typeof warmUp): Promise<Step[
       steps.push({ plan, query });
       return Promise.resolve(undefined as never);
     },
+    canCopyBlocks: true,
     timings: { segments: 0, attention: 0 },
     dispose: () => Promise.resolve(),
   };
