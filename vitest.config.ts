@@ -7,6 +7,7 @@ import { workerCount } from './test/support/worker-count.js';
 const UNIT = [
   'test/*.test.ts',
   'test/{docs,scheduler,kvcache}/**/*.test.ts',
+  'test/engine/speculation/**/*.test.ts',
   // By name, wherever they stand.
   ...[
     '{engine-loop,output-queue,prompt-rows,step-report,warm-up}',

@@ -201,6 +201,18 @@ export const ENGINE_SETTINGS = {
     maximum: 1_048_576,
     default: 0,
   }),
+  speculativeConfig: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'drafts tokens and computes them with the next one, as JSON in vLLM\'s words: {"method":"ngram"} looks into the request\'s own text, {"method":"suffix"} into ended outputs, too (default: off)',
+        group: 'Scheduling',
+        scope: 'engine',
+        value: 'json',
+      }),
+      minLength: 1,
+    }),
+  ),
   threads: Type.Integer({
     ...extra({ description: 'threads that compute', group: 'Scheduling', scope: 'engine' }),
     minimum: 1,

@@ -8,11 +8,18 @@ import type { Sequence } from './sequence.js';
 import type { SequenceQueues } from './sequence-queues.js';
 import type { ScheduledSequence, StepPlan } from './step-plan.js';
 
+/** What a step has when a sequence may propose: of those before it, itself, and those behind it. */
+export interface StepSoFar {
+  /** Tokens: the proposals of those before it included, one for each behind it. */
+  readonly rows: number;
+  readonly sequences: number;
+}
+
 /**
  * Proposes at most `most` next tokens of a sequence; it may always return none. The step computes
  * them after the last known token, and the decision about its rows accepts some of them.
  */
-export type Propose = (id: SequenceId, most: number) => readonly TokenId[];
+export type Propose = (id: SequenceId, most: number, step: StepSoFar) => readonly TokenId[];
 
 const NO_TOKENS: readonly TokenId[] = [];
 
@@ -84,7 +91,7 @@ export class StepBuilder {
     const known = chunkSize(tokens.length - computed, budget, longPrefillThreshold);
     const end = computed + known;
     const samples = end === tokens.length && spec.maxTokens > 0;
-    let proposed = samples ? this.#proposalsFor(sequence, this.#budget - known) : NO_TOKENS;
+    let proposed = samples ? this.#proposalsFor(sequence, known, behind) : NO_TOKENS;
     const most = end + proposed.length;
     let copies = this.#cache.reserve(blocks, computed, most, prefix, proposed.length);
     if (!copies && proposed.length > 0) {
@@ -119,18 +126,28 @@ export class StepBuilder {
     return true;
   }
 
-  /** @param budget number of tokens that still fit into the step */
-  #proposalsFor({ spec, ids, tokens, numGenerated }: Sequence, budget: number): readonly TokenId[] {
+  /**
+   * @param known tokens of the sequence in this step
+   * @param behind sequences that come after it
+   */
+  #proposalsFor(
+    { spec, ids, tokens, numGenerated }: Sequence,
+    known: number,
+    behind: number,
+  ): readonly TokenId[] {
     if (this.#propose === PROPOSE_NOTHING || ids.length > 1) return NO_TOKENS;
     // All rows of the step are computed for the sequence's present length.
     const untilSwitch = this.#config.switchLengths.find((limit) => limit >= tokens.length);
     const most = Math.min(
-      budget,
+      this.#budget - known - behind,
       // After the accepted tokens, one more is always chosen.
       spec.maxTokens - numGenerated - 1,
       (untilSwitch ?? Number.POSITIVE_INFINITY) - tokens.length,
     );
-    return most > 0 ? this.#propose(ids[0], most).slice(0, most) : NO_TOKENS;
+    if (most <= 0) return NO_TOKENS;
+    const rows = this.#config.maxNumBatchedTokens - this.#budget + known + behind;
+    const sequences = this.#planned.length + 1 + behind;
+    return this.#propose(ids[0], most, { rows, sequences }).slice(0, most);
   }
 }
 

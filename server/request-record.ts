@@ -1,5 +1,5 @@
 import type { OctavoError } from '../engine/errors.js';
-import type { FirstTokenTimes } from '../engine/protocol/outputs.js';
+import type { FirstTokenTimes, PredictedTokens } from '../engine/protocol/outputs.js';
 import type { Tokenizer } from '../engine/text/tokenizer.js';
 import type { TokenId } from '../scheduler/ids.js';
 
@@ -15,6 +15,8 @@ export interface GenerationRecord {
   completionTokens: number;
   cachedTokens: number;
   reasoningTokens: number;
+  /** Of the request's prediction; null without one. */
+  predicted: PredictedTokens | null;
   /**
    * From the arrival at the engine to the first step, and from there to the first token: of the
    * completion that was first.
@@ -53,6 +55,7 @@ export function newRecord(id: string, model: string): GenerationRecord {
     completionTokens: 0,
     cachedTokens: 0,
     reasoningTokens: 0,
+    predicted: null,
     queueMs: null,
     prefillMs: null,
     ttftMs: null,
@@ -66,6 +69,17 @@ export function noteTimes(record: GenerationRecord, times: FirstTokenTimes): voi
   record.queueMs ??= times.queued;
   record.prefillMs ??= times.prefill;
 }
+
+export function notePredicted(record: GenerationRecord, step: PredictedTokens): void {
+  const { accepted, rejected } = record.predicted ?? NOTHING_PREDICTED;
+  record.predicted = {
+    accepted: accepted + step.accepted,
+    rejected: rejected + step.rejected,
+  };
+}
+
+/** Before any of a prediction was computed. */
+export const NOTHING_PREDICTED: PredictedTokens = { accepted: 0, rejected: 0 };
 
 /**
  * Keeps the prompts for the log as the model reads them, including special tokens; only with

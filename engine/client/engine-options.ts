@@ -1,6 +1,7 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
 import type { DeviceFacts, DeviceName } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
+import { parseSpeculativeConfig } from '../speculation/speculative-config.js';
 import { tierOptions } from './tier-options.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
@@ -47,6 +48,9 @@ export function engineOptions(
     evictionPolicy: settings.evictionPolicy,
     schedulingPolicy: settings.schedulingPolicy,
     admissionQuantile: settings.admissionQuantile,
+    ...(settings.speculativeConfig !== undefined && {
+      speculation: parseSpeculativeConfig(settings.speculativeConfig),
+    }),
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
     ...tierOptions(settings),

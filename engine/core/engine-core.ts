@@ -2,16 +2,16 @@ import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
-import type { Propose } from '../../scheduler/step-builder.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
-import type { Decoder } from '../decoding/decoder.js';
+import type { Decision, Decoder } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
 import { PromptReading } from '../decoding/prompt-reading.js';
 import { PromptRows } from '../decoding/prompt-rows.js';
+import type { Proposer } from '../decoding/proposer.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
-import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { SequenceOutput } from '../protocol/outputs.js';
 import type {
   EngineSnapshot,
   EngineStats,
@@ -39,10 +39,10 @@ export interface EngineCoreDependencies {
   /** Monotonic, milliseconds. */
   readonly now: () => number;
   /** Proposes the next tokens of sequences; absent for no proposals. */
-  readonly propose?: Propose;
+  readonly proposer?: Proposer;
   /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
   readonly tiers?: TieredCache;
-  /** Decides how sequences continue. Default: sampling, with `propose`. */
+  /** Decides how sequences continue. Default: sampling, with `proposer`. */
   readonly decoder?: Decoder;
 }
 
@@ -79,6 +79,7 @@ export class EngineCore {
 
   get stats(): EngineStats {
     const { scheduler, cache, tiers } = this.#dependencies;
+    const { speculation } = this.#decoder;
     return {
       running: scheduler.numRunning,
       waiting: scheduler.numWaiting,
@@ -88,6 +89,7 @@ export class EngineCore {
       usedBlocks: cache.pool.numUsed,
       steps: this.#steps,
       ...(cache.pins.numBlocks > 0 && { pinnedBlocks: cache.pins.numBlocks }),
+      ...(speculation && speculation.drafts > 0 && { speculation }),
       ...(tiers && { tiers: tiers.stats }),
     };
   }
@@ -123,6 +125,7 @@ export class EngineCore {
       const sampler = new SequenceSampler({ ...request, params, constraint });
       const numLogprobs = request.logprobs;
       this.#live.set(id, { sampler, numLogprobs, promptRows, times, hasBegun: false });
+      this.#decoder.begin(id, request);
     });
   }
 
@@ -222,11 +225,12 @@ export class EngineCore {
     tiers?.computed(plan.numTokens, executed - scheduled);
     const answer = new StepAnswer(query, result, vocabSize);
     prompts.read(answer);
-    const { updates, logprobs } = this.#decoder.decide(answer);
+    const decision = this.#decoder.decide(answer);
+    const { updates } = decision;
     this.#fork(updates);
     const results = scheduler.apply(plan, updates);
     const end = now();
-    const outputs = results.map((output) => this.#complete(output, end, logprobs.get(output.id)));
+    const outputs = results.map((output) => this.#complete(output, end, decision));
     for (const { id, drop } of updates) if (drop) this.#forget(id);
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
@@ -278,12 +282,8 @@ export class EngineCore {
   }
 
   /** Adds to an update what the scheduler knows nothing of, and lets a finished sequence go. */
-  #complete(
-    update: AppliedUpdate,
-    now: number,
-    logprobs: readonly TokenLogprobs[] | undefined,
-  ): SequenceOutput {
-    const output = sequenceOutput(update, this.#find(update.id), now, logprobs);
+  #complete(update: AppliedUpdate, now: number, decision: Decision): SequenceOutput {
+    const output = sequenceOutput(update, this.#find(update.id), now, decision);
     if (output.finishReason !== null) this.#forget(update.id);
     return output;
   }

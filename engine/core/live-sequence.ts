@@ -1,7 +1,7 @@
 import type { AppliedUpdate } from '../../scheduler/step-plan.js';
-import type { SampledSequence } from '../decoding/decoder.js';
+import type { Decision, SampledSequence } from '../decoding/decoder.js';
 import type { PromptRows } from '../decoding/prompt-rows.js';
-import type { FirstTokenTimes, SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type { FirstTokenTimes, SequenceOutput } from '../protocol/outputs.js';
 
 /** The engine core's record of a live sequence. */
 export interface LiveSequence extends SampledSequence {
@@ -51,17 +51,20 @@ export function sequenceOutput(
   update: AppliedUpdate,
   live: LiveSequence,
   now: number,
-  logprobs: readonly TokenLogprobs[] | undefined,
+  decision: Decision,
 ): SequenceOutput {
   const isFirst = !live.hasBegun;
   live.hasBegun = true;
-  if (!logprobs && !isFirst) return update;
+  const logprobs = decision.logprobs.get(update.id);
+  const predicted = decision.predicted?.get(update.id);
+  if (!logprobs && !predicted && !isFirst) return update;
   const prompt = isFirst ? live.promptRows?.results : undefined;
   // A request for an embedding ends normally, not by its length.
   const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
   return {
     ...update,
     ...(logprobs && { logprobs: logprobs.slice(0, update.tokenIds.length) }),
+    ...(predicted && { predicted }),
     ...prompt,
     ...pooled,
     ...(isFirst && { times: live.times.firstToken(now) }),

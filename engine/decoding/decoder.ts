@@ -1,7 +1,9 @@
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/step-builder.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
-import type { TokenLogprobs } from '../protocol/outputs.js';
+import type { PredictedTokens, TokenLogprobs } from '../protocol/outputs.js';
+import type { SpeculationStats } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 import type { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
@@ -24,8 +26,12 @@ export interface SampledSequence {
  * Implementation: sampling. Beam search decides by forks and drops (test/support/beam-decoder.ts).
  */
 export interface Decoder {
-  /** Proposes the next tokens of a sequence; see `Propose`. */
+  /** Proposes the next tokens of a sequence; see `Propose`. It changes from step to step. */
   readonly propose: Propose;
+  /** Null for one that never proposes anything. */
+  readonly speculation: SpeculationStats | null;
+  /** Call when a sequence of the request begins; forks begin by themselves. */
+  begin(id: SequenceId, request: EngineRequest): void;
   /** Sequences that cannot be decided yet; the next step leaves them out. */
   held(): ReadonlySet<SequenceId>;
   /** Resolves when one of the held sequences can continue. Call it only while there is one. */
@@ -55,4 +61,6 @@ export interface Decision {
   readonly updates: readonly SequenceUpdate[];
   /** One for each of an update's tokens; absent for sequences that did not ask for them. */
   readonly logprobs: ReadonlyMap<SequenceId, readonly TokenLogprobs[]>;
+  /** Of sequences whose request has a prediction, when some of it was computed; absent: none. */
+  readonly predicted?: ReadonlyMap<SequenceId, PredictedTokens>;
 }

@@ -1,12 +1,15 @@
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
-import { PROPOSE_NOTHING, type Propose } from '../../scheduler/step-builder.js';
+import type { Propose } from '../../scheduler/step-builder.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
-import type { TokenLogprobs } from '../protocol/outputs.js';
+import type { PredictedTokens, TokenLogprobs } from '../protocol/outputs.js';
+import type { SpeculationStats } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
 import { joinNeeds } from '../sampling/row-needs.js';
 import { Sampler } from '../sampling/sampler.js';
 import type { RowLogits, SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { Decision, Decoder, SampledSequence } from './decoder.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
+import { NO_PROPOSER, type Proposer } from './proposer.js';
 import type { StepAnswer } from './step-answer.js';
 import { tokenLogprobs } from './token-logprobs.js';
 
@@ -47,7 +50,7 @@ export const MASK_PATIENCE_MS = 10;
 export interface SamplingDecoderOptions {
   readonly vocabSize: number;
   /** Absent for no proposals. */
-  readonly propose?: Propose;
+  readonly proposer?: Proposer;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
@@ -58,7 +61,7 @@ export interface SamplingDecoderOptions {
  * and without proposals, at any temperature, with and without a constraint.
  */
 export class SamplingDecoder implements Decoder {
-  readonly propose: Propose;
+  readonly #proposer: Proposer;
   readonly #sampler = new Sampler();
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
@@ -68,10 +71,22 @@ export class SamplingDecoder implements Decoder {
   /** Milliseconds that the present step may still wait. */
   #patience = 0;
 
-  constructor({ vocabSize, propose = PROPOSE_NOTHING, now }: SamplingDecoderOptions) {
+  constructor({ vocabSize, proposer = NO_PROPOSER, now }: SamplingDecoderOptions) {
     this.#edited = new Float32Array(vocabSize);
-    this.propose = propose;
+    this.#proposer = proposer;
     this.#now = now;
+  }
+
+  get propose(): Propose {
+    return this.#proposer.propose;
+  }
+
+  get speculation(): SpeculationStats | null {
+    return this.#proposer.stats;
+  }
+
+  begin(id: SequenceId, request: EngineRequest): void {
+    this.#proposer.begin(id, request);
   }
 
   held(): ReadonlySet<SequenceId> {
@@ -86,6 +101,7 @@ export class SamplingDecoder implements Decoder {
 
   forget(id: SequenceId): void {
     this.#held.delete(id);
+    this.#proposer.end(id);
   }
 
   ask(
@@ -107,6 +123,7 @@ export class SamplingDecoder implements Decoder {
   decide(answer: StepAnswer): Decision {
     const updates: SequenceUpdate[] = [];
     const logprobs = new Map<SequenceId, readonly TokenLogprobs[]>();
+    const predicted = new Map<SequenceId, PredictedTokens>();
     this.#patience = MASK_PATIENCE_MS;
     for (const asked of this.#asked) {
       const { sampledFor, sampled } = asked;
@@ -118,10 +135,13 @@ export class SamplingDecoder implements Decoder {
         updates.push({ id, tokenIds });
         if (tokenIds.length === 0) this.#held.set(id, { sampler, ready: sampler.whenReady() });
         if (scored !== null) logprobs.set(id, scored);
+        const prediction = this.#proposer.decided(id, asked.proposals, tokenIds);
+        if (prediction !== null) predicted.set(id, prediction);
       }
     }
     this.#asked = [];
-    return { updates, logprobs };
+    this.#proposer.endStep();
+    return { updates, logprobs, predicted };
   }
 
   /** @returns an empty list when the first mask is late */

@@ -46,13 +46,13 @@ export async function* generateText(
   let last: ChoiceDelta | null = null;
   try {
     for await (const output of outputs) {
-      const { tokenIds, cachedTokens, tierTokens, times, finishReason } = output;
+      const { tokenIds, cachedTokens, tierTokens, times, predicted, finishReason } = output;
       if (finishReason === 'abort') {
         observer.output(0, cachedTokens);
         throw signal.reason;
       }
       const shown = text.take({ ...output, finishReason });
-      last = times ? { index, ...shown, times } : { index, ...shown };
+      last = { index, ...shown, ...(times && { times }), ...(predicted && { predicted }) };
       // A token that is not shown was still generated.
       const numTokens = options.promptOnly ? tokenIds.length : last.tokens;
       observer.output(numTokens, cachedTokens, times, tierTokens);

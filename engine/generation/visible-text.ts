@@ -1,6 +1,11 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { FinishReason } from '../../scheduler/step-plan.js';
-import type { FirstTokenTimes, SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
+import type {
+  FirstTokenTimes,
+  PredictedTokens,
+  SequenceOutput,
+  TokenLogprobs,
+} from '../protocol/outputs.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { HeldTokens, type ScoredToken } from './held-tokens.js';
 import { type MessageEvent, MessageReader, NO_PARSERS } from './message-reader.js';
@@ -32,6 +37,8 @@ export interface ChoiceDelta {
   readonly cachedTokens: number;
   /** Present in the first delta that has tokens. */
   readonly times?: FirstTokenTimes;
+  /** See `SequenceOutput.predicted`. */
+  readonly predicted?: PredictedTokens;
 }
 
 /** An output other than an abort. */

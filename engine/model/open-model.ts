@@ -99,10 +99,8 @@ export async function contentFiles(modelDir: string, dtype: Dtype | 'auto'): Pro
   const { embedding, vision } = await findParts(modelDir, path);
   const files = [await findModelFile(modelDir, path)];
   for (const part of [embedding, vision]) if (part !== null) files.push(join(modelDir, part));
-  return files.flatMap((file) => [
-    file,
-    ...externalFiles(file)
-      .toSorted()
-      .map((name) => resolve(dirname(file), name)),
-  ]);
+  return files.flatMap((file) => {
+    const external = externalFiles(file).toSorted();
+    return [file].concat(external.map((name) => resolve(dirname(file), name)));
+  });
 }

@@ -44,6 +44,8 @@ export interface EngineOptions {
   readonly schedulingPolicy: SchedulingPolicyName;
   /** Of predicted lengths, by which sequences are admitted, less than 1; absent, or 0: by none. */
   readonly admissionQuantile?: number;
+  /** How tokens are drafted; absent: only those that clients predict are. */
+  readonly speculation?: SpeculationOptions;
   /** Maximum number of tokens of one prompt in one step; 0 for no limit but the step's budget. */
   readonly longPrefillThreshold: number;
   /** Fraction of KV blocks that are sampled for metrics, 0 to 1. */
@@ -91,6 +93,17 @@ export interface TierOptions {
   readonly hostMemoryBytes: number;
   readonly disk?: { readonly directory: string; readonly capacityBytes: number };
   readonly redis?: RedisTierSettings;
+}
+
+/** How tokens are drafted. */
+export interface SpeculationOptions {
+  /** `ngram` looks into the sequence's own text, `suffix` into outputs that have ended, too. */
+  readonly method: 'ngram' | 'suffix';
+  /** Maximum length of a draft. */
+  readonly maxDraftTokens: number;
+  /** Equal tokens that make a match, at least, and as far as they are compared. */
+  readonly least: number;
+  readonly longest: number;
 }
 
 /** W8A8: matmuls of int8 weights and activations. */

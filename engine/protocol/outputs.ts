@@ -27,8 +27,16 @@ export interface SequenceOutput extends Omit<AppliedUpdate, 'finishReason'> {
    * one.
    */
   readonly promptLogprobs?: readonly TokenLogprobs[];
+  /** What this step made of the request's prediction; absent: it computed none of it. */
+  readonly predicted?: PredictedTokens;
   /** `[hiddenSize]`, not normalized; in the only output of a request with `pooling`. */
   readonly embedding?: Float32Array;
+}
+
+/** Tokens of a request's prediction that were computed before they were decided. */
+export interface PredictedTokens {
+  readonly accepted: number;
+  readonly rejected: number;
 }
 
 /** Durations until a sequence's first token, in milliseconds on the engine's clock. */

@@ -38,6 +38,15 @@ export interface TierStats extends TierState {
   readonly queued: number;
 }
 
+/** Speculation since the start. */
+export interface SpeculationStats {
+  /** Steps of sequences that computed drafted tokens, and these tokens. */
+  readonly drafts: number;
+  readonly draftTokens: number;
+  /** Those of them that were right, by their place in the draft. */
+  readonly acceptedAt: readonly number[];
+}
+
 /** The latest figures of an engine; sent with every step. */
 export interface EngineStats {
   readonly running: number;
@@ -53,6 +62,8 @@ export interface EngineStats {
   readonly pinnedBlocks?: number;
   /** Since the start. */
   readonly steps: number;
+  /** Absent: nothing was drafted yet. */
+  readonly speculation?: SpeculationStats;
   /** Tiers behind the pages of the KV cache, the nearest first; absent: there are none. */
   readonly tiers?: readonly TierStats[];
 }

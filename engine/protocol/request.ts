@@ -49,6 +49,11 @@ export interface EngineRequest {
    */
   readonly reuse: ReuseHint;
   /**
+   * The output that the client expects, which is computed sooner where it is right. It never
+   * changes the output. Absent: none.
+   */
+  readonly prediction?: readonly TokenId[];
+  /**
    * When it ends, its prompt stays in the pages under this name, until `Engine.unpin`; with
    * `maxTokens` 0. A name stands for one prefix: another one takes its place. Absent: it may be
    * evicted, like all others.

@@ -17,6 +17,7 @@ import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
 import { recurrentLayer } from '../recurrent/recurrence.js';
+import { createSpeculator } from '../speculation/create-speculator.js';
 import { createTiers } from '../tiers/create-tiers.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { createScheduler, openTrace } from '../trace/step-trace.js';
@@ -24,7 +25,7 @@ import type { Backend } from './backend.js';
 import { cpuBackend } from './cpu-backend.js';
 import { deviceBackend } from './device-backend.js';
 import { assertWithinMemory } from './memory-limit.js';
-import { warmUp, warmUpKernels } from './warm-up.js';
+import { measureSteps, warmUp, warmUpKernels } from './warm-up.js';
 
 export interface LoadedEngine {
   readonly core: EngineCore;
@@ -104,13 +105,16 @@ async function build(
     now,
     loadBlocks: (loads) => tiers?.load(loads),
   });
-  await (device === 'cpu' ? warmUp : warmUpKernels)(runner, {
+  const largest = {
     tokens: info.maxNumBatchedTokens,
     sequences: options.maxNumSeqs,
     maxModelLength: info.maxModelLength,
     blockSize: options.blockSize,
     numGroups: plan.groups.length,
-  });
+  };
+  await (device === 'cpu' ? warmUp : warmUpKernels)(runner, largest);
+  const { speculation = null } = options;
+  const measured = speculation && (await measureSteps(runner, largest, now));
   const modelFingerprint = fingerprint(await content, backend, options);
   if (options.tiers && pages) {
     const { isRestart = false } = options;
@@ -154,6 +158,7 @@ async function build(
     vocabSize: info.vocabSize,
     cache,
     now,
+    proposer: createSpeculator(speculation, measured),
     ...(behind && { tiers: behind }),
   });
   return { core, info, runner, scheduler, cache, tiers, modelFingerprint };

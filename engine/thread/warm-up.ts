@@ -3,6 +3,7 @@ import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ScheduledSequence, StepPlan } from '../../scheduler/step-plan.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { fullRowsOf } from '../decoding/logits-query.js';
+import type { MeasuredStep } from '../speculation/step-costs.js';
 
 export interface LargestStep {
   readonly tokens: number;
@@ -47,6 +48,38 @@ export async function warmUpKernels(runner: ModelRunner, largest: LargestStep): 
     await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [0] });
   }
   await warmUp(runner, largest);
+}
+
+/** Rows of the steps that are measured: where the costs of most CPUs and GPUs bend. */
+const MEASURED_ROWS = [1, 2, 4, 8, 16, 32, 64];
+/** Each is measured as often; the quickest counts, because others were disturbed. */
+const ROUNDS = 3;
+
+/**
+ * Measures steps that compute one token of each of some sequences, for decisions about how many
+ * tokens are worth a step. It takes about 12 such steps of 8 rows. The same conditions as for
+ * `warmUp`, which it needs before.
+ *
+ * @param now milliseconds
+ */
+export async function measureSteps(
+  runner: ModelRunner,
+  largest: LargestStep,
+  now: () => number,
+): Promise<MeasuredStep[]> {
+  const measured: MeasuredStep[] = [];
+  for (const rows of MEASURED_ROWS) {
+    if (rows > largest.tokens) break;
+    const plan = largestPlan({ ...largest, tokens: rows, sequences: rows });
+    let ms = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < ROUNDS; round++) {
+      const start = now();
+      await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
+      ms = Math.min(ms, now() - start);
+    }
+    measured.push({ rows, ms });
+  }
+  return measured;
 }
 
 /** All sequences write into the same blocks, because their content is not used. */

@@ -191,8 +191,8 @@ class TracedScheduler extends Scheduler {
 
   override schedule(propose: Propose = () => [], held?: ReadonlySet<SequenceId>): StepPlan | null {
     const proposals: (readonly TokenId[])[] = [];
-    const answer = super.schedule((id, most) => {
-      const proposal = propose(id, most);
+    const answer = super.schedule((id, most, step) => {
+      const proposal = propose(id, most, step);
       proposals.push(proposal);
       return proposal;
     }, held);

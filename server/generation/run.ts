@@ -5,7 +5,7 @@ import type { TextRequest } from '../../engine/generation/text-request.js';
 import type { ChoiceDelta } from '../../engine/generation/visible-text.js';
 import { toOctavoError } from '../http/errors.js';
 import type { ModelService } from '../models.js';
-import { type GenerationRecord, notePrompts, noteTimes } from '../request-record.js';
+import { type GenerationRecord, notePredicted, notePrompts, noteTimes } from '../request-record.js';
 import type { RequestHost, Running } from './run-in-flight.js';
 
 /**
@@ -51,9 +51,10 @@ export async function* runRequests(
   const begun = new Set<number>();
   try {
     for await (const { value: delta } of mergeStreams(choices)) {
-      const { tokens, times, finishReason } = delta;
+      const { tokens, times, predicted, finishReason } = delta;
       if (tokens > 0) record.ttftMs ??= clock.now() - arrivedAt;
       if (times) noteTimes(record, times);
+      if (predicted) notePredicted(record, predicted);
       record.completionTokens += tokens;
       record.reasoningTokens += delta.reasoningTokens;
       const prompt = promptOf(delta.index, n);

@@ -82,7 +82,7 @@ export function addEngineMetrics(
     'Engines that have failed and were replaced',
     () => engine.restarts ?? 0,
   );
-  addUnusedCounters(registry);
+  addSpeculationMetrics(registry, engine);
   addTierMetrics(registry, engine);
   const stepTokens = registry.histogram(
     'iteration_tokens_total',
@@ -116,15 +116,27 @@ export function addEngineMetrics(
   });
 }
 
-/**
- * Counters of what Octavo does not do: nothing is speculated. vLLM's dashboards ask for them, and
- * the true answer is 0.
- */
-function addUnusedCounters(registry: MetricRegistry): void {
-  const unused = {
-    spec_decode_num_drafts: 'Drafts of speculative decoding',
-    spec_decode_num_draft_tokens: 'Drafted tokens of speculative decoding',
-    spec_decode_num_accepted_tokens: 'Accepted tokens of speculative decoding',
-  };
-  for (const [name, help] of Object.entries(unused)) registry.counter(name, help);
+/** vLLM's counters; all 0 while nothing is drafted. */
+function addSpeculationMetrics(registry: MetricRegistry, engine: Engine): void {
+  const acceptedAt = (): readonly number[] => engine.stats.speculation?.acceptedAt ?? [];
+  registry.readCounter(
+    'spec_decode_num_drafts',
+    'Steps of requests that computed drafted tokens',
+    () => engine.stats.speculation?.drafts ?? 0,
+  );
+  registry.readCounter(
+    'spec_decode_num_draft_tokens',
+    'Drafted tokens that were computed',
+    () => engine.stats.speculation?.draftTokens ?? 0,
+  );
+  registry.readCounter('spec_decode_num_accepted_tokens', 'Drafted tokens that were right', () =>
+    acceptedAt().reduce((sum, count) => sum + count, 0),
+  );
+  registry.readByLabel(
+    'counter',
+    'spec_decode_num_accepted_tokens_per_pos',
+    'Drafted tokens that were right, by their place in the draft',
+    'position',
+    () => acceptedAt().map((count, position) => [String(position), count]),
+  );
 }

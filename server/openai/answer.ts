@@ -26,7 +26,12 @@ export interface Usage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   readonly prompt_tokens_details: { readonly cached_tokens: number };
-  readonly completion_tokens_details: { readonly reasoning_tokens: number };
+  readonly completion_tokens_details: {
+    readonly reasoning_tokens: number;
+    /** Of the request's prediction; absent without one. */
+    readonly accepted_prediction_tokens?: number;
+    readonly rejected_prediction_tokens?: number;
+  };
 }
 
 /** One complete choice. */
@@ -168,12 +173,18 @@ async function stream(
 }
 
 export function usageOf(record: GenerationRecord): Usage {
-  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = record;
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens, predicted } = record;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    completion_tokens_details: { reasoning_tokens: reasoningTokens },
+    completion_tokens_details: {
+      reasoning_tokens: reasoningTokens,
+      ...(predicted && {
+        accepted_prediction_tokens: predicted.accepted,
+        rejected_prediction_tokens: predicted.rejected,
+      }),
+    },
   };
 }

@@ -40,7 +40,10 @@ export function checkCommonFields(body: CommonFields, vocabSize: number, schema:
 /** What the fields of one endpoint ask of the engine. */
 export interface EngineFields
   extends Partial<
-    Pick<EngineRequest, 'logprobs' | 'promptLogprobs' | 'grammar' | 'client' | 'tenant' | 'route'> &
+    Pick<
+      EngineRequest,
+      'logprobs' | 'promptLogprobs' | 'grammar' | 'client' | 'tenant' | 'route' | 'prediction'
+    > &
       Pick<TextOptions, 'message'>
   > {
   /** Sequences of each prompt; otherwise the field `n`. */

@@ -11,7 +11,11 @@ export const UsageSchema = Type.Object({
   completion_tokens: Count,
   total_tokens: Count,
   prompt_tokens_details: Type.Object({ cached_tokens: Count }),
-  completion_tokens_details: Type.Object({ reasoning_tokens: Count }),
+  completion_tokens_details: Type.Object({
+    reasoning_tokens: Count,
+    accepted_prediction_tokens: Type.Optional(Count),
+    rejected_prediction_tokens: Type.Optional(Count),
+  }),
 });
 
 export const ErrorSchema = Type.Object({

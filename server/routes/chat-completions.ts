@@ -12,6 +12,7 @@ import { toolCallStyle } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
 import { encodeFitting, planChat } from '../openai/chat/chat-prompt.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
+import { PREDICTION_FIELDS, predictedTokens } from '../openai/fields/prediction.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf, isCompact } from '../openai/fields/structured-output.js';
 import {
@@ -29,7 +30,7 @@ import {
 } from '../openai/fields/tool-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { checkCommonFields, planRequests } from '../openai/plan.js';
-import { newRecord } from '../request-record.js';
+import { NOTHING_PREDICTED, newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
 export const ChatSchema = Type.Object({
@@ -42,6 +43,7 @@ export const ChatSchema = Type.Object({
   ...FUNCTION_FIELDS,
   ...TEMPLATE_FIELDS,
   ...ENDING_OF_PROMPT,
+  ...PREDICTION_FIELDS,
   /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
   return_token_ids: Nullable(Type.Boolean()),
 });
@@ -72,15 +74,17 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
         answer: grammarOf(body, service.settings),
       };
       const client = host.clientOf(request);
-      const { tokenIds, message, grammar, checks } = await whileConnected(reply, async (signal) => {
+      const plan = await whileConnected(reply, async (signal) => {
         const asker = { client, signal };
         const planned = await planChat(body.messages, service, options, asker);
         const encoding = { param: 'messages' };
         return {
           ...planned,
           tokenIds: await encodeFitting(planned.prompt, service, encoding, asker),
+          prediction: await predictedTokens(body, service, asker),
         };
       });
+      const { tokenIds, prediction, message, grammar, checks } = plan;
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
@@ -98,6 +102,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
           promptLogprobs,
           message,
           grammar,
+          ...(prediction && { prediction }),
           ...host.shareOf(request, body),
           route: 'chat',
           continuesPrompt: body.continue_final_message === true,
@@ -117,7 +122,10 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
         }),
         stream: body.stream === true,
         streamOptions: body.stream_options ?? null,
-        record: newRecord(id, model),
+        record: {
+          ...newRecord(id, model),
+          predicted: prediction ? NOTHING_PREDICTED : null,
+        },
       });
     },
   );

@@ -15,6 +15,7 @@ const messages = [{ role: 'user' as const, content: CAPITAL }];
 const long = { model, prompt: 'Once upon a time', max_tokens: 2000, logit_bias: {} };
 
 const Person = z.object({ name: z.string(), age: z.number() });
+const STORY = 'Tell me a story about an owl.';
 const ASK_PERSON = 'Give me a JSON object with name Tom and age 7.';
 const TOM = { name: 'Tom', age: 7 };
 
@@ -45,6 +46,25 @@ describe('openai', () => {
         200,
         'application/json; charset=utf-8',
       ]);
+    });
+
+    it('create, with a prediction: the same answer in fewer steps', async () => {
+      const steps = (): Promise<number> => metric(url, 'vllm:iteration_tokens_total_count');
+      const tale = { model, messages: [{ role: 'user' as const, content: STORY }], seed: 3 };
+      const plain = await client.chat.completions.create(tale);
+      const text = plain.choices[0]?.message.content ?? '';
+      expect(plain.usage?.completion_tokens_details).toEqual({ reasoning_tokens: 0 });
+      const before = await steps();
+      const { choices, usage } = await client.chat.completions.create({
+        ...tale,
+        prediction: { type: 'content', content: text },
+      });
+      expect(choices[0]?.message.content).toBe(text);
+      const tokens = usage?.completion_tokens ?? 0;
+      const details = usage?.completion_tokens_details;
+      expect(details?.accepted_prediction_tokens).toBeGreaterThan(tokens / 2);
+      expect(details?.rejected_prediction_tokens).toBeGreaterThanOrEqual(0);
+      expect((await steps()) - before).toBeLessThan(tokens / 2);
     });
 
     it('parse', async () => {

@@ -23,6 +23,7 @@ interface LiveBeam extends Beam {
  */
 export class BeamDecoder implements Decoder {
   readonly propose = (): readonly TokenId[] => [];
+  readonly speculation = null;
   /** By request: its beams at the end, the best first. */
   readonly results = new Map<SequenceId, Beam[]>();
   readonly #width: number;
@@ -33,6 +34,8 @@ export class BeamDecoder implements Decoder {
   constructor(width: number) {
     this.#width = width;
   }
+
+  begin(): void {}
 
   held(): ReadonlySet<SequenceId> {
     return new Set();

@@ -1,6 +1,7 @@
 import { EngineCore } from '../../engine/core/engine-core.js';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
 import type { Decoder } from '../../engine/decoding/decoder.js';
+import { type Proposer, proposerOf } from '../../engine/decoding/proposer.js';
 import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
@@ -34,6 +35,8 @@ export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly cacheEvents?: boolean;
   /** Guesses how sequences go on. */
   readonly propose?: Propose;
+  /** Instead of `propose`. */
+  readonly proposer?: Proposer;
   /** In place of sampling. */
   readonly decoder?: Decoder;
   /** Told of all that the scheduler decides. */
@@ -138,7 +141,8 @@ export class CoreHarness {
       vocabSize,
       cache: this.cache,
       now: () => this.#time++,
-      ...(config.propose && { propose: config.propose }),
+      ...(config.propose && { proposer: proposerOf(config.propose) }),
+      ...(config.proposer && { proposer: config.proposer }),
       ...(tiers && { tiers }),
       ...(config.decoder && { decoder: config.decoder }),
     });

@@ -19,6 +19,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   toolCallParser: '[tools](tools.md)',
   evictionPolicy: '[policies](scheduling-and-memory.md#eviction)',
   schedulingPolicy: '[policies](scheduling-and-memory.md#scheduling)',
+  speculativeConfig: '[speculation](speculation.md)',
   admissionQuantile: '[admission](scheduling-and-memory.md#admission-by-predicted-memory)',
   fairShareBy: '[shares](scheduling-and-memory.md#fair-shares)',
   kvHostMemory: '[tiers](scheduling-and-memory.md#tiers)',

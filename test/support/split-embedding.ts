@@ -30,7 +30,7 @@ export function splitEmbedding(exporter: string, family: string): SplitModel {
   const decoder = fromBinary(ModelProtoSchema, readFileSync(join(dir, 'model.onnx')));
   const graph = decoder.graph ?? create(GraphProtoSchema);
   const lookUp = graph.node.find(
-    ({ opType, input }) => /^Gather/.test(opType) && input[1] === 'input_ids',
+    ({ opType, input }) => opType.startsWith('Gather') && input[1] === 'input_ids',
   );
   if (!lookUp) throw new Error(`${dir}: no Gather of input_ids`);
   const taken = [lookUp];

@@ -74,8 +74,8 @@ export function joinEmbedding(decoder: Graph, embedding: Graph): Graph {
   const read = new Set(nodes.flatMap(({ input }) => input));
   const weights = embedding
     .allInitializers()
-    .map((tensor) => ({ ...tensor, name: renamed(tensor.name) }))
-    .filter(({ name }) => read.has(name));
+    .filter(({ name }) => read.has(renamed(name)))
+    .map((tensor) => Object.assign(tensor, { name: renamed(tensor.name) }));
   const bridges = given.map((name) =>
     bridge(name, embedding.outputs.get(name), decoder.inputs.get(name)),
   );

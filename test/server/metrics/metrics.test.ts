@@ -112,6 +112,7 @@ test('the engine: queues, cache, steps', async () => {
     paused: 4,
     usedBlocks: 16,
     steps: 9,
+    speculation: { drafts: 4, draftTokens: 12, acceptedAt: [4, 2, 1] },
   };
   engine.restarts = 2;
   const timings = { schedule: 1, segments: 20, attention: 10, sample: 2, total: 34 };
@@ -141,9 +142,10 @@ test('the engine: queues, cache, steps', async () => {
   for (const name of ['external_prefix_cache_queries', 'external_prefix_cache_hits']) {
     expect(value(`vllm:${name}_total`)).toBe(0);
   }
-  for (const name of ['num_drafts', 'num_draft_tokens', 'num_accepted_tokens']) {
-    expect(value(`vllm:spec_decode_${name}_total`)).toBe(0);
-  }
+  expect(value('vllm:spec_decode_num_drafts_total')).toBe(4);
+  expect(value('vllm:spec_decode_num_draft_tokens_total')).toBe(12);
+  expect(value('vllm:spec_decode_num_accepted_tokens_total')).toBe(7);
+  expect(value('vllm:spec_decode_num_accepted_tokens_per_pos_total', 'position="1"')).toBe(2);
   for (const name of ['nodejs_eventloop_lag_p99_seconds', 'process_cpu_seconds_total']) {
     expect(value(name)).toBeGreaterThanOrEqual(0);
   }

@@ -1,0 +1,36 @@
+import type { SpeculationOptions } from '../protocol/options.js';
+import type { Drafter } from './drafter.js';
+import { NgramDrafter, SuffixDrafter } from './lookup-drafters.js';
+import { OutputArchive } from './output-archive.js';
+import { Speculator } from './speculator.js';
+import { type MeasuredStep, StepCosts, TYPICAL_COSTS } from './step-costs.js';
+
+/** Tokens of outputs that have ended that are kept to draft from: 32 MB at most. */
+const ARCHIVE_TOKENS = 1_048_576;
+/** Of drafts from clients' predictions, where no method is chosen. */
+const PREDICTED_TOKENS = 16;
+
+/**
+ * @param options null: only what clients predict is drafted
+ * @param measured steps of this model on this machine; null: none was measured
+ */
+export function createSpeculator(
+  options: SpeculationOptions | null,
+  measured: readonly MeasuredStep[] | null,
+): Speculator {
+  return new Speculator({
+    drafter: options && drafterOf(options),
+    maxDraftTokens: options?.maxDraftTokens ?? PREDICTED_TOKENS,
+    costs: new StepCosts(measured ?? TYPICAL_COSTS),
+  });
+}
+
+function drafterOf({ method, least, longest }: SpeculationOptions): Drafter {
+  const bounds = { least, longest };
+  switch (method) {
+    case 'ngram':
+      return new NgramDrafter(bounds);
+    case 'suffix':
+      return new SuffixDrafter(bounds, new OutputArchive(least, ARCHIVE_TOKENS));
+  }
+}

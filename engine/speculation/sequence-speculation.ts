@@ -1,0 +1,66 @@
+import type { TokenId } from '../../scheduler/ids.js';
+import type { AcceptanceRates } from './acceptance.js';
+import type { DraftClass, SequenceDrafter } from './drafter.js';
+
+/** A drafter's state for the sequence, and how often its drafts were right here. */
+export interface DraftSource {
+  readonly of: SequenceDrafter;
+  readonly rates: AcceptanceRates;
+}
+
+export interface RatedDraft {
+  readonly tokenIds: readonly TokenId[];
+  /** See `bestDraftLength`. */
+  readonly rateAt: (depth: number) => number;
+}
+
+/** A draft that is compared with the text as it comes, whether it was computed or not. */
+interface WatchedDraft {
+  readonly tokenIds: readonly TokenId[];
+  readonly class: DraftClass;
+  readonly rates: AcceptanceRates;
+  /** Number of its tokens that were right so far. */
+  depth: number;
+}
+
+/** Speculation about one sequence: the first of its sources that has a draft gives it. */
+export class SequenceSpeculation {
+  /** Whether the client has predicted the output. */
+  readonly isPredicted: boolean;
+  readonly #sources: readonly DraftSource[];
+  #watched: WatchedDraft | null = null;
+
+  constructor(sources: readonly DraftSource[], isPredicted: boolean) {
+    this.#sources = sources;
+    this.isPredicted = isPredicted;
+  }
+
+  /** Call it before the decision about the next token. */
+  draft(most: number): RatedDraft {
+    for (const { of, rates } of this.#sources) {
+      const { tokenIds, class: draftClass } = of.draft(most);
+      if (tokenIds.length === 0) continue;
+      this.#watched ??= { tokenIds, class: draftClass, rates, depth: 0 };
+      return { tokenIds, rateAt: (depth) => rates.rate(draftClass, depth) };
+    }
+    return { tokenIds: [], rateAt: () => 0 };
+  }
+
+  decided(tokenIds: readonly TokenId[]): void {
+    for (const token of tokenIds) this.#watch(token);
+    for (const { of } of this.#sources) of.extend(tokenIds);
+  }
+
+  end(): void {
+    for (const { of } of this.#sources) of.end();
+  }
+
+  #watch(token: TokenId): void {
+    const watched = this.#watched;
+    if (watched === null) return;
+    const isRight = watched.tokenIds[watched.depth] === token;
+    watched.rates.observe(watched.class, watched.depth, isRight);
+    watched.depth += 1;
+    if (!isRight || watched.depth === watched.tokenIds.length) this.#watched = null;
+  }
+}

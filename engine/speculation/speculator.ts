@@ -1,0 +1,129 @@
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import { PROPOSE_NOTHING, type Propose, type StepSoFar } from '../../scheduler/step-builder.js';
+import type { Proposer } from '../decoding/proposer.js';
+import type { PredictedTokens } from '../protocol/outputs.js';
+import type { SpeculationStats } from '../protocol/reports.js';
+import type { EngineRequest } from '../protocol/request.js';
+import { AcceptanceRates } from './acceptance.js';
+import { bestDraftLength } from './draft-length.js';
+import type { Drafter } from './drafter.js';
+import { PredictionDrafter } from './lookup-drafters.js';
+import { SequenceSpeculation } from './sequence-speculation.js';
+import type { StepCosts } from './step-costs.js';
+
+/** Drafts that the common acceptance rates remember, and those that a sequence's own do. */
+const [COMMON_MEMORY, OWN_MEMORY] = [256, 24];
+/** Prompt tokens by which sequences are told apart that may draft from each other's outputs. */
+const SHARED_HEAD = 16;
+/** A prediction is found again by so many equal tokens. */
+const PREDICTION_BOUNDS = { least: 3, longest: 32 };
+
+export interface SpeculatorOptions {
+  /** Drafts for all sequences; null: only for those with a prediction of their own. */
+  readonly drafter: Drafter | null;
+  /** Maximum length of a draft. */
+  readonly maxDraftTokens: number;
+  readonly costs: StepCosts;
+}
+
+/**
+ * Speculative decoding (Leviathan et al. 2023, section 2) without a change of the text: drafted
+ * tokens are computed with the step that decides the next token, and kept while they are what the
+ * decoder chooses.
+ *
+ * How many tokens of a draft are computed depends on how often such drafts were right and on what a
+ * larger step costs. Drafts that are not computed are compared with the text, too, so that a
+ * sequence that stopped drafting begins again when it becomes predictable.
+ */
+export class Speculator implements Proposer {
+  readonly #options: SpeculatorOptions;
+  readonly #predictions = new PredictionDrafter(PREDICTION_BOUNDS);
+  readonly #rates = new AcceptanceRates(COMMON_MEMORY);
+  readonly #predictionRates = new AcceptanceRates(COMMON_MEMORY);
+  readonly #sequences = new Map<SequenceId, SequenceSpeculation>();
+  /** Proposed tokens of the step in the making that are expected to be right. */
+  #expected = 0;
+  #drafts = 0;
+  #draftTokens = 0;
+  readonly #acceptedAt: number[];
+
+  constructor(options: SpeculatorOptions) {
+    this.#options = options;
+    this.#acceptedAt = Array.from({ length: options.maxDraftTokens }, () => 0);
+  }
+
+  get propose(): Propose {
+    return this.#sequences.size === 0 ? PROPOSE_NOTHING : this.#propose;
+  }
+
+  get stats(): SpeculationStats {
+    return {
+      drafts: this.#drafts,
+      draftTokens: this.#draftTokens,
+      acceptedAt: [...this.#acceptedAt],
+    };
+  }
+
+  begin(id: SequenceId, request: EngineRequest): void {
+    const { promptTokenIds, prediction, cacheSalt } = request;
+    const { drafter } = this.#options;
+    const head = promptTokenIds.slice(0, SHARED_HEAD).join(' ');
+    const shareKey = JSON.stringify([cacheSalt, head]);
+    const told = { promptTokenIds, shareKey, ...(prediction && { prediction }) };
+    const sources = [
+      ...(prediction ? [{ of: this.#predictions.begin(told), rates: this.#predictionRates }] : []),
+      ...(drafter ? [{ of: drafter.begin(told), rates: this.#rates }] : []),
+    ];
+    if (sources.length === 0) return;
+    this.#sequences.set(
+      id,
+      new SequenceSpeculation(
+        sources.map(({ of, rates }) => ({ of, rates: new AcceptanceRates(OWN_MEMORY, rates) })),
+        prediction !== undefined,
+      ),
+    );
+  }
+
+  decided(
+    id: SequenceId,
+    proposals: readonly TokenId[],
+    tokenIds: readonly TokenId[],
+  ): PredictedTokens | null {
+    const sequence = this.#sequences.get(id);
+    if (!sequence || tokenIds.length === 0) return null;
+    const accepted = Math.min(tokenIds.length - 1, proposals.length);
+    if (proposals.length > 0) {
+      this.#drafts += 1;
+      this.#draftTokens += proposals.length;
+      for (let depth = 0; depth < accepted; depth++) this.#acceptedAt[depth] += 1;
+    }
+    sequence.decided(tokenIds);
+    if (!sequence.isPredicted || proposals.length === 0) return null;
+    return { accepted, rejected: proposals.length - accepted };
+  }
+
+  endStep(): void {
+    this.#expected = 0;
+  }
+
+  end(id: SequenceId): void {
+    this.#sequences.get(id)?.end();
+    this.#sequences.delete(id);
+  }
+
+  readonly #propose: Propose = (id, most, { rows, sequences }: StepSoFar) => {
+    const sequence = this.#sequences.get(id);
+    if (!sequence) return [];
+    const { maxDraftTokens, costs } = this.#options;
+    const { tokenIds, rateAt } = sequence.draft(maxDraftTokens);
+    const load = { rows, decided: sequences + this.#expected };
+    const { length, expected } = bestDraftLength(
+      rateAt,
+      Math.min(most, tokenIds.length),
+      load,
+      costs,
+    );
+    this.#expected += expected;
+    return tokenIds.slice(0, length);
+  };
+}

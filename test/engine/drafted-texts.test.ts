@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { KV_DTYPES } from '../../engine/attention/paged-attention.js';
+import { EngineCore } from '../../engine/core/engine-core.js';
+import type { EngineOptions } from '../../engine/protocol/options.js';
+import { GREEDY } from '../../engine/sampling/sampling-params.js';
+import { NgramDrafter, SuffixDrafter } from '../../engine/speculation/lookup-drafters.js';
+import { OutputArchive } from '../../engine/speculation/output-archive.js';
+import { Speculator } from '../../engine/speculation/speculator.js';
+import { StepCosts } from '../../engine/speculation/step-costs.js';
+import type { LoadedEngine } from '../../engine/thread/load-engine.js';
+import type { TokenId } from '../../scheduler/ids.js';
+import { goldenPrompts, loadTiny, runAll, tinyRequest, tokensOf } from '../support/octavo-tiny.js';
+
+const cacheDir = mkdtempSync(join(tmpdir(), 'octavo-drafted-'));
+afterAll(() => rmSync(cacheDir, { recursive: true }));
+
+/** Of all lengths, each kind of prompt among them. */
+const PROMPTS = goldenPrompts().filter((prompt, i) => i % 5 === 0 && prompt.length < 700);
+const MAX_TOKENS = 32;
+/** Whatever can be drafted is computed. */
+const FREE = new StepCosts([
+  { rows: 1, ms: 1 },
+  { rows: 1000, ms: 1 },
+]);
+const WARM = { ...GREEDY, temperature: 0.9, topP: 0.95, seed: 7, frequencyPenalty: 0.3 };
+
+/** A core over the same model and pages, which drafts by one of the methods. */
+function drafting(engine: LoadedEngine, method: 'ngram' | 'suffix' | 'prediction') {
+  const bounds = { least: 1, longest: 8 };
+  const drafter = {
+    ngram: () => new NgramDrafter(bounds),
+    suffix: () => new SuffixDrafter(bounds, new OutputArchive(1, 100_000)),
+    prediction: () => null,
+  }[method]();
+  const proposer = new Speculator({ drafter, maxDraftTokens: 8, costs: FREE });
+  const { scheduler, runner, cache, info } = engine;
+  const { vocabSize } = info;
+  return new EngineCore({ scheduler, runner, vocabSize, cache, proposer, now: () => 0 });
+}
+
+async function texts(
+  core: EngineCore,
+  sampling: typeof GREEDY,
+  predictions: readonly (readonly TokenId[])[] = [],
+): Promise<TokenId[][]> {
+  const requests = PROMPTS.map((prompt, i) =>
+    tinyRequest(`text-${i}`, prompt, {
+      maxTokens: MAX_TOKENS,
+      sampling,
+      ...(predictions.length > 0 && { prediction: predictions[i] }),
+    }),
+  );
+  const outputs = await runAll({ core }, requests);
+  return requests.map(({ ids }) => tokensOf(outputs.get(ids[0])));
+}
+
+const FORMATS: readonly [string, Partial<EngineOptions>][] = [
+  ...KV_DTYPES.map((kvDtype): [string, Partial<EngineOptions>] => [kvDtype, { kvDtype }]),
+  ['w8a8, int16', { kvDtype: 'int16', quantize: { kind: 'w8a8', nbits: false, cacheDir } }],
+];
+
+it.each(FORMATS)('drafts change no text: %s', { timeout: 120_000 }, async (_, options) => {
+  const engine = await loadTiny(options);
+  try {
+    const { core } = engine;
+    for (const sampling of [GREEDY, WARM]) {
+      const expected = await texts(core, sampling);
+      for (const method of ['ngram', 'suffix'] as const) {
+        const drafted = drafting(engine, method);
+        expect(await texts(drafted, sampling)).toEqual(expected);
+        expect(drafted.stats.speculation?.acceptedAt[0]).toBeGreaterThan(0);
+      }
+      // The clients know most of the texts, and are wrong in the middle.
+      const predictions = expected.map((text) =>
+        text.map((id, i) => (i === 20 ? 5 : id) as TokenId),
+      );
+      const drafted = drafting(engine, 'prediction');
+      expect(await texts(drafted, sampling, predictions)).toEqual(expected);
+      const { steps, speculation } = drafted.stats;
+      expect(steps).toBeLessThan(MAX_TOKENS);
+      expect(speculation?.acceptedAt[7]).toBeGreaterThan(0);
+    }
+    engine.scheduler.checkIntegrity();
+  } finally {
+    await engine.runner.dispose();
+  }
+});
