@@ -123,6 +123,12 @@ export const ERRORS = {
     code: 'generation_timeout',
     exitCode: 1,
   },
+  model_unavailable: {
+    status: 503,
+    type: 'server_error',
+    code: 'model_unavailable',
+    exitCode: 1,
+  },
   loading: { status: 503, type: 'server_error', code: 'loading', exitCode: 1 },
   draining: { status: 503, type: 'server_error', code: 'draining', exitCode: 1 },
   overloaded: { status: 503, type: 'server_error', code: 'overloaded', exitCode: 1 },

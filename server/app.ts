@@ -35,8 +35,11 @@ import { clientOf, tenantOf } from './limits/client.js';
 import { createRateLimits } from './limits/create-admission.js';
 import { OutputMemory } from './limits/output-memory.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
-import { createModelService, type ModelParts, Models } from './models.js';
+import { createModelService, type ModelParts } from './models.js';
 import { addApiDocs } from './openapi/api-docs.js';
+import { parseKeepAlive } from './pool/keep-alive.js';
+import type { ModelSource } from './pool/model-source.js';
+import { Models } from './pool/models.js';
 import { PrefixPins } from './prefixes/prefix-pins.js';
 import { addCachedPrefixRoutes } from './routes/cached-prefixes.js';
 import { addChatRoute } from './routes/chat-completions.js';
@@ -48,6 +51,7 @@ import { addModelRoutes } from './routes/models.js';
 import { addOperationsRoutes } from './routes/operations.js';
 import { addPageRoutes } from './routes/pages.js';
 import { addResponseRoutes } from './routes/responses.js';
+import { addSleepRoutes } from './routes/sleep.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
 import type { RequestTracer } from './tracing/request-tracer.js';
 
@@ -60,8 +64,13 @@ const BODIES_AT_ONCE = 8;
 export type App = FastifyInstance;
 
 export interface AppOptions {
-  /** The first one answers requests that name none. */
-  readonly models: readonly [ModelParts, ...ModelParts[]];
+  /**
+   * The first one answers requests that name none. Parts stay loaded, and are the caller's; what
+   * has a source is loaded when it is asked for.
+   */
+  readonly models: readonly [ModelParts | ModelSource, ...(ModelParts | ModelSource)[]];
+  /** Finds a model that is none of these by the name that a request has; absent: there is none. */
+  readonly discover?: (name: string) => ModelSource | null;
   readonly settings: Settings;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -101,15 +110,22 @@ export function buildApp(options: AppOptions): BuiltApp {
     clock,
     random: () => randomSeed() / 2 ** 32,
   };
-  const [first, ...others] = options.models;
-  const models = new Models([
-    createModelService(first, shared),
-    ...others.map((parts) => createModelService(parts, shared)),
-  ]);
+  const models = new Models(options.models, {
+    keepAlive: parseKeepAlive(settings.keepAlive) ?? Infinity,
+    maxLoaded: settings.maxLoadedModels,
+    maxBytes: settings.modelMemory ?? 0,
+    maxWaiting: settings.maxQueuedRequests,
+    maxWaitMs: settings.modelLoadTimeout * 1000,
+    discover: options.discover ?? (() => null),
+    serve: (parts) => createModelService(parts, shared),
+    clock,
+    logger,
+  });
   const metrics = new ServerMetrics(
-    models.all.map((service) => service.metrics),
+    models.all.map(({ name }) => name),
     settings.metricsPrefix,
   );
+  models.listen(metrics);
   const pins = new PrefixPins(models, clock, logger);
   const inFlight = new InFlight();
   const endedRequests = new EndedRequests();
@@ -213,9 +229,10 @@ export function buildApp(options: AppOptions): BuiltApp {
     addResponseRoutes(routes, models, host, settings);
     addTokenizeRoutes(routes, models, host.clientOf);
     addOperationsRoutes(routes, models, metrics, inFlight, pins);
+    addSleepRoutes(routes, models);
     addCachedPrefixRoutes(routes, pins, inFlight, host.clientOf);
     addLoadRoutes(routes, models, inFlight, options.kvEvents ?? null);
-    const dashboard = { clock, service: models.first, metrics, endedRequests, inFlight };
+    const dashboard = { clock, models, metrics, endedRequests, inFlight };
     addPageRoutes(routes, dashboard, mountPath);
   });
   return { app, inFlight, models, pins };

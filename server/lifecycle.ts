@@ -15,7 +15,7 @@ const GRACE_MS = 500;
 export interface LifecycleOptions {
   readonly app: App;
   readonly inFlight: InFlight;
-  readonly engines: readonly Engine[];
+  readonly engines: readonly Pick<Engine, 'state' | 'close'>[];
   readonly logger: Logger;
   readonly clock: Clock;
   readonly host: string;

@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Engine } from '../engine/client/engine-port.js';
-import { clip } from '../engine/clip.js';
 import type { Clock } from '../engine/clock.js';
 import { packageVersion } from '../engine/environment/package-root.js';
-import { OctavoError } from '../engine/errors.js';
 import { MessageForms } from '../engine/generation/message-form.js';
 import type { PromptMaker } from '../engine/generation/prompts/prompt-maker.js';
 import type { GrammarChecker } from '../engine/grammar/grammar-checker.js';
@@ -27,7 +25,7 @@ export interface ModelParts {
   readonly prompts: PromptMaker;
   /** Where grammars are checked: never on this thread. */
   readonly grammars: GrammarChecker;
-  readonly settings: EngineSettings;
+  readonly settings: Omit<EngineSettings, 'model'>;
 }
 
 /** A model as the server serves it: everything by which the answers of two models differ. */
@@ -84,68 +82,11 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
   };
 }
 
-/** The models of a server, by all of their names. */
-export class Models {
-  /** In the order in which they were registered. */
-  readonly all: readonly [ModelService, ...ModelService[]];
-  readonly #byName = new Map<string, ModelService>();
-
-  /** @throws Error for a name that two models have */
-  constructor(all: readonly [ModelService, ...ModelService[]]) {
-    this.all = all;
-    for (const service of all) {
-      for (const name of service.model.names) {
-        if (this.#byName.has(name)) throw new Error(`two models are called ${name}`);
-        this.#byName.set(name, service);
-      }
-    }
-  }
-
-  /** Of requests that name none. */
-  get first(): ModelService {
-    return this.all[0];
-  }
-
-  /**
-   * The model that a request names.
-   *
-   * @param name absent, or null: the first model
-   * @throws OctavoError `model_not_found`
-   */
-  get(name: string | null | undefined): ModelService {
-    if (name === undefined || name === null) return this.first;
-    const found = this.#byName.get(name);
-    if (found) return found;
-    throw new OctavoError('model_not_found', `the model '${clip(name)}' does not exist`, {
-      param: 'model',
-    });
-  }
-
-  /**
-   * What can be said before the body, and with it the model, is known. As `Admission.assertRoom`,
-   * for all models.
-   *
-   * @throws OctavoError `overloaded` when none of them has room
-   */
-  assertRoom(...asker: Parameters<Admission['assertRoom']>): void {
-    let refusal: unknown = null;
-    for (const { admission } of this.all) {
-      try {
-        admission.assertRoom(...asker);
-        return;
-      } catch (error) {
-        refusal ??= error;
-      }
-    }
-    throw refusal;
-  }
-}
-
 /**
  * A text that changes when what computes the answers does: the version, the model, its number
  * formats, its template.
  */
-function fingerprintOf(model: string, info: EngineInfo, settings: EngineSettings): string {
+function fingerprintOf(model: string, info: EngineInfo, settings: ModelParts['settings']): string {
   const { dtype, quantize, quantizeNbits, chatTemplate, allowSpecialTokens } = settings;
   const all = {
     version: packageVersion(),

@@ -6,7 +6,7 @@ import { tierOptions } from './tier-options.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
 /** The settings of an engine, and those of a server that its cache must know. */
-export interface StartSettings extends EngineSettings {
+export interface StartSettings extends Omit<EngineSettings, 'model'> {
   readonly kvMetricsSampleRate: number;
   /** When set, changes of the prefix cache are published there. */
   readonly kvEventsEndpoint?: string;

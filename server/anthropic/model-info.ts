@@ -4,8 +4,9 @@ export interface ModelInfo {
   readonly type: 'model';
   readonly display_name: string;
   readonly created_at: string;
-  readonly max_input_tokens: number;
-  readonly max_tokens: number;
+  /** Null for a model that was not loaded yet. */
+  readonly max_input_tokens: number | null;
+  readonly max_tokens: number | null;
   readonly lifecycle: 'active';
   readonly capabilities: null;
   readonly line: null;
@@ -21,7 +22,7 @@ export function toModelInfo({
 }: {
   readonly id: string;
   readonly created: number;
-  readonly max_model_len: number;
+  readonly max_model_len: number | null;
 }): ModelInfo {
   return {
     id,

@@ -1,6 +1,6 @@
 import type { MachineGpu } from '../../engine/device/probe/device-logs.js';
 import { type DeviceProbe, probeDevice } from '../../engine/device/probe/probe-device.js';
-import { mib } from './cache-line.js';
+import { mib } from '../pool/cache-line.js';
 
 export interface DevicesOptions {
   readonly asJson: boolean;

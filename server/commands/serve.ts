@@ -1,14 +1,9 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
-import { RestartingEngine } from '../../engine/client/restarting-engine.js';
-import { startOnDevice } from '../../engine/client/start-on-device.js';
-import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
 import { systemClock } from '../../engine/clock.js';
-import { availableMemory } from '../../engine/environment/available-memory.js';
-import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
+import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
-import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
-import { loadServedModel } from '../../engine/text/served-model.js';
+import type { CacheEvent } from '../../kvcache/cache-events.js';
 import { buildApp } from '../app.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
@@ -18,13 +13,14 @@ import { startKvEvents } from '../kv-events/start-kv-events.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
 import { createLogger } from '../logger.js';
+import { localModel } from '../pool/local-models.js';
+import { listModels } from '../pool/model-list.js';
 import { readWarmFile, warmPrefixes } from '../prefixes/warm-file.js';
 import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { addresses } from './addresses.js';
-import { cacheLine } from './cache-line.js';
-import { conversionProgress } from './progress-bar.js';
-import { servedModelFiles } from './served-model-files.js';
+import { conversionProgress, downloadObserver } from './progress-bar.js';
+import { assertOfOneModel, discoverModel, loadFirst } from './serve-models.js';
 
 /**
  * `octavo serve`: serves until SIGTERM or SIGINT. A second signal, or one that comes while the
@@ -60,53 +56,32 @@ async function loadAndServe(
   });
   const prefixes = settings.warmPrefixes === undefined ? [] : readWarmFile(settings.warmPrefixes);
   const tracer = await startTracing(settings, logger);
-  const { dir: modelDir, names } = await servedModelFiles(settings, (line) => logger.info(line));
-  const { servedModelName: given } = settings;
-  const model = await loadServedModel(modelDir, given.length > 0 ? given : names, {
-    chatTemplate: settings.chatTemplate ?? null,
-    allowSpecialTokens: settings.allowSpecialTokens,
-  });
+  const specs = listModels(settings, embeddedModelDir());
+  assertOfOneModel(settings, specs);
   const redis = settings.redisUrl ? await connectRedis(settings.redisUrl, logger) : null;
   const kvEvents = await startKvEvents(settings, logger);
-  const progress = conversionProgress(process.stderr, (line) => logger.info(line));
-  const start = (options: WorkerEngineOptions) =>
-    createWorkerEngine(options, {
-      onConversion: progress,
-      onWarning: (line) => logger.warn(`octavo: ${line}`),
-    });
-  const first = await startOnDevice(settings, modelDir, {
-    start,
-    say: (line) => logger.info(`octavo: ${line}`),
-  }).catch((error: unknown) => {
-    redis?.disconnect();
-    void kvEvents?.close();
-    throw error;
-  });
-  const engine = new RestartingEngine(first.engine, {
-    create: () => start({ ...first.options, isRestart: true }),
-    restarts: 1,
-    onFailure: (error) => logger.error({ err: error }, 'the engine has failed'),
-    onRestartFailed: (error) => logger.error({ err: error }, 'the engine cannot be restarted'),
-  });
-  engine.onCacheEvents((events) => kvEvents?.publish(events));
-  closeEngine = () => engine.close();
-  const prompts = new PromptThreads(model, modelDir);
   const grammars = new GrammarChecker();
-  const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = engine.info;
-  logger.info(`octavo: ${cacheLine(settings, engine.info, availableMemory())}`);
-  const [variant, ...rewrites] = modelNotes;
-  if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
-  for (const note of rewrites) logger.debug(`octavo: model: ${note}`);
-  if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
-    logger.warn(
-      `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,
-    );
-  }
+  const log = (line: string): void => logger.info(line);
+  const surroundings = {
+    settings,
+    logger,
+    grammars,
+    download: downloadObserver(process.stderr, log),
+    conversion: conversionProgress(process.stderr, log),
+    onCacheEvents: kvEvents && ((events: readonly CacheEvent[]) => kvEvents.publish(events)),
+  };
+  let close = (): Promise<void> => Promise.resolve();
   try {
-    checkVocabulary(modelDir, model, vocabSize);
-    for (const warning of warningsOf(model, vocabSize)) logger.warn(`octavo: ${warning}`);
+    const [first, ...others] = specs.map((spec) => localModel(spec, surroundings));
+    const loaded = await loadFirst(first, others.length === 0 && !settings.allowPull, logger);
+    closeEngine = async () => loaded?.close();
+    close = closeEngine;
     const { app, inFlight, models, pins } = buildApp({
-      models: [{ engine, model, prompts, grammars, settings }],
+      models: [loaded ? { ...first, loaded } : first, ...others],
+      discover: (name) => {
+        const spec = discoverModel(name, settings);
+        return spec && localModel(spec, surroundings);
+      },
       settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
       redis,
       kvEvents: kvEvents?.source ?? null,
@@ -115,27 +90,32 @@ async function loadAndServe(
       clock: systemClock,
       randomSeed: () => randomInt(2 ** 32),
     });
-    logger.info(`octavo: ${models.first.forms.describe()}`);
+    closeEngine = () => models.close();
+    close = closeEngine;
+    models.listen({
+      loaded: ({ forms }) => logger.info(`octavo: ${forms.describe()}`),
+      unloading: () => undefined,
+    });
     await warmPrefixes(prefixes, settings.warmPrefixes ?? '', pins, logger);
     await loading.close();
     const server = await startServer({
       app,
       inFlight,
-      engines: [engine],
+      engines: [models],
       logger,
       clock: systemClock,
       host: settings.host,
       port: loading.port,
-      modelName: model.names[0],
+      modelName: models.all.map(({ name }) => name).join(', '),
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
-    if (process.stdout.isTTY) showAddresses(logger, model.names[0], server.url);
+    if (process.stdout.isTTY) showAddresses(logger, models.first.name, server.url);
     stop = () => server.stop();
     return await server.ended;
   } finally {
     redis?.disconnect();
-    await Promise.all([prompts.close(), grammars.close()]);
-    await engine.close();
+    await close();
+    await grammars.close();
     await kvEvents?.close();
     await tracer?.close();
   }

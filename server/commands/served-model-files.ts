@@ -1,13 +1,24 @@
+import { clip } from '../../engine/clip.js';
 import { embeddedModelDir } from '../../engine/environment/package-root.js';
+import { OctavoError } from '../../engine/errors.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import type { Settings } from '../config/settings.js';
 import { downloadObserver } from './progress-bar.js';
 
-/** @throws OctavoError see `findModel` */
-export function servedModelFiles(
+/**
+ * The one model of a command that runs one.
+ *
+ * @throws OctavoError `usage` for several; see also `findModel`
+ */
+export async function servedModelFiles(
   settings: Settings,
   log: (line: string) => void,
 ): Promise<FoundModel> {
+  const [model = embeddedModelDir(), another] = settings.model;
+  if (another !== undefined) {
+    const message = `--model ${clip(another)}: must be one; only octavo serve takes several`;
+    throw new OctavoError('usage', message, { param: '--model' });
+  }
   const observer = downloadObserver(process.stderr, log);
-  return findModel(settings.model ?? embeddedModelDir(), '--model', settings.dtype, observer);
+  return findModel(model, '--model', settings.dtype, observer);
 }

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { extra } from '../../engine/setting-schema.js';
 import { ENGINE_SETTINGS } from '../../engine/settings.js';
 import { HTTP_SETTINGS } from './http-settings.js';
+import { MODEL_SETTINGS } from './model-settings.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -14,6 +15,7 @@ const ZMQ_ADDRESS = '^@?(tcp://[^/\\s]+:(\\d+|\\*)|ipc://\\S+)$';
  */
 export const SettingsSchema = Type.Object({
   ...ENGINE_SETTINGS,
+  ...MODEL_SETTINGS,
   fairShareBy: Type.Enum(['key', 'user'], {
     ...extra({
       description:

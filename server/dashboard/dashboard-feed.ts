@@ -18,6 +18,8 @@ const SAMPLE_MS = 1000;
 export interface DashboardSources {
   readonly clock: Clock;
   readonly service: ModelService;
+  /** Of all models of the server. */
+  readonly names: () => readonly string[];
   readonly metrics: ServerMetrics;
   readonly endedRequests: EndedRequests;
 }
@@ -100,6 +102,7 @@ export class DashboardFeed {
     const { maxNumSeqs, evictionPolicy, schedulingPolicy, kvCacheMemory } = settings;
     return {
       model: service.name,
+      models: this.#sources.names(),
       version: packageVersion(),
       numBlocks,
       blockSize,

@@ -32,6 +32,8 @@ export interface DashboardEvents {
 
 export interface ServerEvent {
   readonly model: string;
+  /** All of the server's. */
+  readonly models: readonly string[];
   readonly version: string;
   readonly numBlocks: number;
   readonly blockSize: number;

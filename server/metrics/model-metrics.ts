@@ -13,19 +13,22 @@ export interface ModelMetricsOptions {
   readonly prefix: string;
 }
 
+/** On all metrics of a model. `engine` is vLLM's: a model has one here. */
+export const modelLabels = (name: string): Readonly<Record<string, string>> => ({
+  model_name: name,
+  engine: '0',
+});
+
 /**
  * What `/metrics` shows of one model: its engine, its requests and their tokens, with its name as a
  * label.
  */
 export class ModelMetrics {
   readonly registry: MetricRegistry;
-  /** On all metrics of this model. `engine` is vLLM's: a model has one here. */
-  readonly labels: Readonly<Record<string, string>>;
   readonly #requests: RequestMetrics;
 
   constructor({ engine, modelName, clock, settings, prefix }: ModelMetricsOptions) {
-    this.labels = { model_name: modelName, engine: '0' };
-    this.registry = new MetricRegistry(prefix, this.labels);
+    this.registry = new MetricRegistry(prefix, modelLabels(modelName));
     addEngineMetrics(this.registry, engine, settings);
     const { maxModelLength } = engine.info;
     this.#requests = new RequestMetrics(this.registry, clock, {

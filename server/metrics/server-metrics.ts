@@ -1,6 +1,6 @@
 import type { OctavoError } from '../../engine/errors.js';
 import { type Counter, MetricRegistry, renderAll } from './metric-registry.js';
-import type { ModelMetrics } from './model-metrics.js';
+import { type ModelMetrics, modelLabels } from './model-metrics.js';
 
 /** Errors that refuse a well-formed request before it runs. */
 export const REJECTIONS = [
@@ -14,6 +14,12 @@ type Rejection = (typeof REJECTIONS)[number];
 
 const isRejection = (kind: OctavoError['kind']): kind is Rejection =>
   (REJECTIONS as readonly string[]).includes(kind);
+
+/** A model, as far as its metrics need it. */
+export interface MeasuredModel {
+  readonly name: string;
+  readonly metrics: ModelMetrics;
+}
 
 /** Listens to the events that the metrics count. */
 export interface HttpListener {
@@ -29,16 +35,25 @@ export interface HttpListener {
  */
 export class ServerMetrics {
   readonly #registry: MetricRegistry;
-  readonly #models: readonly ModelMetrics[];
+  readonly #models = new Set<ModelMetrics>();
   readonly #http: Counter;
   readonly #rejections: Counter;
+  readonly #loads: Counter;
+  readonly #unloads: Counter;
   readonly #listeners = new Set<HttpListener>();
 
-  /** @param prefix see `MetricRegistry` */
-  constructor(models: readonly ModelMetrics[], prefix: string) {
-    this.#models = models;
-    this.#registry = new MetricRegistry(prefix, models.length === 1 ? models[0].labels : {});
+  /**
+   * @param models the names of those that are known at the start
+   * @param prefix see `MetricRegistry`
+   */
+  constructor(models: readonly string[], prefix: string) {
+    this.#registry = new MetricRegistry(prefix, models.length === 1 ? modelLabels(models[0]) : {});
     this.#registry.collectProcess();
+    this.#registry.gauge('models_loaded', 'Models that are loaded', () => this.#models.size);
+    this.#loads = this.#registry.counter('model_loads', 'Models that were loaded', ['model_name']);
+    this.#unloads = this.#registry.counter('model_unloads', 'Models that were unloaded', [
+      'model_name',
+    ]);
     this.#rejections = this.#registry.counter(
       'admission_rejections',
       'Requests that were turned away before they ran',
@@ -58,7 +73,18 @@ export class ServerMetrics {
   }
 
   async render(): Promise<string> {
-    return renderAll([this.#registry, ...this.#models.map(({ registry }) => registry)]);
+    return renderAll([this.#registry, ...[...this.#models].map(({ registry }) => registry)]);
+  }
+
+  /** Shows a model's metrics, which begin at 0. */
+  loaded({ name, metrics }: MeasuredModel): void {
+    this.#models.add(metrics);
+    this.#loads.inc({ model_name: name });
+  }
+
+  unloading({ name, metrics }: MeasuredModel): void {
+    this.#models.delete(metrics);
+    this.#unloads.inc({ model_name: name });
   }
 
   countHttp(method: string, route: string, status: number): void {

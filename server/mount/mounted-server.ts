@@ -109,7 +109,8 @@ export class MountedServer {
     this.#logger = logger ?? pino({ level: 'silent' });
     const build = (made: OctavoEngine): BuiltApp => {
       const { port, model, prompts, grammars, settings: itsSettings } = partsOf(made);
-      const all = { ...settings, ...itsSettings };
+      const { model: _itsOwn, ...engineSettings } = itsSettings;
+      const all = { ...settings, ...engineSettings };
       const built = buildApp({
         models: [{ engine: port, model, prompts, grammars, settings: all }],
         settings: all,

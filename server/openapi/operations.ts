@@ -19,6 +19,7 @@ import {
   LOAD_ANSWERS,
   MODEL_ANSWERS,
   PREFIX_ANSWERS,
+  SleepingAnswer,
   StatusAnswer,
   TokenizeAnswer,
   VersionAnswer,
@@ -197,6 +198,21 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'operations',
     summary: 'Forget all cached prefixes (vLLM)',
     answer: StatusAnswer,
+  },
+  'POST /sleep': {
+    tag: 'operations',
+    summary: 'Unload all models, or one, when their requests have ended (vLLM)',
+    answer: StatusAnswer,
+  },
+  'POST /wake_up': {
+    tag: 'operations',
+    summary: 'Load the first model, or another one (vLLM)',
+    answer: StatusAnswer,
+  },
+  'GET /is_sleeping': {
+    tag: 'operations',
+    summary: 'Whether no model is loaded, or not this one (vLLM)',
+    answer: SleepingAnswer,
   },
   'GET /version': { tag: 'operations', summary: 'The version', answer: VersionAnswer },
 };

@@ -32,7 +32,8 @@ const ModelSchema = Type.Object({
   object: Type.Literal('model'),
   created: Type.Integer(),
   owned_by: Type.String(),
-  max_model_len: Type.Integer(),
+  max_model_len: OrNull(Type.Integer({ description: 'null until it was loaded once' })),
+  state: Type.Enum(['unloaded', 'loading', 'loaded', 'unloading', 'failed']),
 });
 
 export const MODEL_ANSWERS = {
@@ -95,8 +96,8 @@ export const LOAD_ANSWERS = {
     model_id: Type.String(),
     served_model_name: Type.String(),
     version: Type.String(),
-    context_length: Count,
-    kv_block_size: Count,
+    context_length: OrNull(Count),
+    kv_block_size: OrNull(Count),
     max_total_tokens: Count,
     max_running_requests: Count,
     tp_size: Type.Literal(1),
@@ -145,5 +146,7 @@ export const PREFIX_ANSWERS = {
 };
 
 export const StatusAnswer = Type.Object({ status: Type.Literal('ok') });
+
+export const SleepingAnswer = Type.Object({ is_sleeping: Type.Boolean() });
 
 export const VersionAnswer = Type.Object({ version: Type.String() });

@@ -15,6 +15,11 @@ const RATE = 3;
 const RECENT = 60;
 const ALL = 900;
 
+const models = elementOf('models', HTMLSelectElement);
+models.addEventListener('change', () => {
+  location.search = `?model=${encodeURIComponent(models.value)}`;
+});
+
 /**
  * @param {string} id
  * @param {string} text
@@ -67,6 +72,10 @@ const handlers = {
     map.resize(data.numBlocks);
     table.clear();
     element('model').hidden = false;
+    models.hidden = data.models.length < 2;
+    models.replaceChildren(
+      ...data.models.map((name) => new Option(name, name, false, name === data.model)),
+    );
     show('eviction', `evicted by ${data.evictionPolicy}`);
     show('scheduling', `served by ${data.schedulingPolicy}`);
     const gpu = data.gpu ? ` · ${describeGpu(data.gpu)}` : '';
@@ -158,7 +167,7 @@ function isOurs(name) {
 async function follow() {
   for (;;) {
     try {
-      const response = await request('/dashboard/events');
+      const response = await request(`/dashboard/events${location.search}`);
       for await (const { name, data } of events(response)) {
         if (isOurs(name)) handlers[name](JSON.parse(data));
       }

@@ -8,7 +8,8 @@ import type { SequenceOutput } from '../../engine/protocol/outputs.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { ModelService, Models } from '../models.js';
+import type { ModelService } from '../models.js';
+import { type Models, whileRuns } from '../pool/models.js';
 import { type PrefixBody, prefixTokens } from './prefix-fields.js';
 
 /** After all requests of clients, where priorities count. */
@@ -30,13 +31,15 @@ export interface PinnedPrefix {
 }
 
 interface Pin {
-  readonly service: ModelService;
-  /** Made again with it when the engine is replaced. */
+  /** Made again with it when the engine is replaced, or the model loaded again. */
   readonly request: Omit<EngineRequest, 'ids'>;
   readonly shown: PinnedPrefix;
 }
 
-/** The named prefixes that stay in the KV caches of a server. They end with the process. */
+/**
+ * The named prefixes that stay in the KV caches of a server. They end with the process; those of a
+ * model that was unloaded come back with it.
+ */
 export class PrefixPins {
   readonly #models: Models;
   readonly #clock: Clock;
@@ -50,9 +53,13 @@ export class PrefixPins {
     this.#models = models;
     this.#clock = clock;
     this.#logger = logger;
-    for (const service of models.all) {
-      service.engine.onRestart?.(() => void this.#warmAgain(service));
-    }
+    models.listen({
+      loaded: (service) => {
+        service.engine.onRestart?.(() => void this.#warmAgain(service));
+        void this.#warmAgain(service);
+      },
+      unloading: () => undefined,
+    });
   }
 
   /** In the order in which they were pinned. */
@@ -68,7 +75,15 @@ export class PrefixPins {
    *   without a whole block, `context_length_exceeded`, `engine_failed`; the reason of the signal
    */
   async warm(body: PrefixBody, asker: Asker): Promise<PinnedPrefix> {
-    const service = this.#models.get(body.model);
+    const { service, release } = await this.#models.take(body.model, whileRuns(asker.signal));
+    try {
+      return await this.#warm(body, service, asker);
+    } finally {
+      release();
+    }
+  }
+
+  async #warm(body: PrefixBody, service: ModelService, asker: Asker): Promise<PinnedPrefix> {
     const { engine, settings } = service;
     assertEngineReady(engine);
     if (!settings.enablePrefixCaching) {
@@ -98,7 +113,7 @@ export class PrefixPins {
       this.#compute(service, request, asker.signal),
     );
     const before = this.#pins.get(body.name);
-    if (before && before.service !== service) before.service.engine.unpin(body.name);
+    if (before && before.shown.model !== service.name) this.#letGo(before);
     this.#pins.delete(body.name);
     const shown: PinnedPrefix = {
       object: 'cache.prefix',
@@ -109,7 +124,7 @@ export class PrefixPins {
       pinned_tokens: pinnedTokens,
       cached_tokens: cachedTokens,
     };
-    this.#pins.set(body.name, { service, request, shown });
+    this.#pins.set(body.name, { request, shown });
     return shown;
   }
 
@@ -120,17 +135,25 @@ export class PrefixPins {
       throw new OctavoError('pinned_prefix_not_found', `no prefix is pinned as '${clip(name)}'`);
     }
     this.#pins.delete(name);
-    pin.service.engine.unpin(name);
+    this.#letGo(pin);
   }
 
   /** The model's cache has been reset, and its pins with it. */
   forget(service: ModelService): void {
-    for (const [name, pin] of this.#pins) if (pin.service === service) this.#pins.delete(name);
+    for (const [name, { shown }] of this.#pins) {
+      if (shown.model === service.name) this.#pins.delete(name);
+    }
   }
 
-  /** The cache of an engine that has failed is gone: its prefixes are computed again. */
+  /** In the cache of its model, if that is loaded. */
+  #letGo({ shown }: Pin): void {
+    const service = this.#models.loaded.find(({ name }) => name === shown.model);
+    service?.engine.unpin(shown.name);
+  }
+
+  /** The cache of a new engine is empty: its prefixes are computed again. */
   async #warmAgain(service: ModelService): Promise<void> {
-    const own = [...this.#pins].filter(([, pin]) => pin.service === service);
+    const own = [...this.#pins].filter(([, { shown }]) => shown.model === service.name);
     for (const [name, { request }] of own) {
       const { signal } = new AbortController();
       await this.#inTurn(() => this.#compute(service, request, signal)).catch((error: unknown) => {

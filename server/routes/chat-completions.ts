@@ -6,7 +6,6 @@ import { planTools } from '../../engine/tools/tool-plan.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
 import { toolCallStyle } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
@@ -30,6 +29,7 @@ import {
 } from '../openai/fields/tool-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { checkCommonFields, planRequests } from '../openai/plan.js';
+import type { Models } from '../pool/models.js';
 import { NOTHING_PREDICTED, newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -57,7 +57,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
     },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       const { model: served, engine, forms } = service;
       checkCommonFields(body, engine.info.vocabSize, ChatSchema);
       const logprobs = wantedLogprobs(body);

@@ -4,7 +4,6 @@ import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { Models } from '../models.js';
 import { answer, newId } from '../openai/answer.js';
 import { completionFormat } from '../openai/completions/completion-format.js';
 import { echoOf, NO_ECHO } from '../openai/completions/echo.js';
@@ -13,6 +12,7 @@ import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.
 import { grammarOf } from '../openai/fields/structured-output.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { checkCommonFields, type EngineFields, planRequests } from '../openai/plan.js';
+import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -44,7 +44,7 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
     },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       const { engine } = service;
       checkCommonFields(body, engine.info.vocabSize, CompletionSchema);
       checkCompletionFields(body);

@@ -10,11 +10,12 @@ import { type RequestHost, runInFlight } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { ModelService, Models } from '../models.js';
+import type { ModelService } from '../models.js';
 import { newId } from '../openai/answer.js';
 import { encodePrompts, FilledPromptSchema } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
+import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -42,7 +43,7 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
     },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       refuseUnsupported(body, EmbeddingSchema);
       const { hiddenSize } = service.engine.info;
       const dimensions = body.dimensions ?? hiddenSize;

@@ -1,7 +1,8 @@
 import { packageVersion } from '../../engine/environment/package-root.js';
 import type { InFlight } from '../http/in-flight.js';
 import type { KvEventSource } from '../kv-events/zmq-publisher.js';
-import type { ModelService, Models } from '../models.js';
+import type { ModelService } from '../models.js';
+import type { Models } from '../pool/models.js';
 import type { TypedApp } from './typed-app.js';
 
 /**
@@ -33,7 +34,7 @@ export function addLoadRoutes(
       num_total_reqs: running + waiting,
       num_used_tokens: usedTokens,
       max_total_num_tokens: maxTokens,
-      token_usage: usedTokens / maxTokens,
+      token_usage: maxTokens === 0 ? 0 : usedTokens / maxTokens,
       max_running_requests: maxRunning,
     };
     return { timestamp: new Date().toISOString(), dp_rank_count: 1, loads: [load] };
@@ -44,7 +45,7 @@ export function addLoadRoutes(
     app.get(path, async () => serverInfo(models));
   }
   for (const path of ['/model_info', '/get_model_info']) {
-    app.get(path, async () => modelInfo(models.first));
+    app.get(path, async () => modelInfo(models.first.name));
   }
 
   // By the rank of data parallelism, of which there is one.
@@ -55,7 +56,7 @@ export function addLoadRoutes(
 /** Tokens are those that blocks have room for: what the pool can give, not what is written. */
 function loadOf(models: Models) {
   const sum = (figure: (model: ModelService) => number): number =>
-    models.all.reduce((total, model) => total + figure(model), 0);
+    models.loaded.reduce((total, model) => total + figure(model), 0);
   return {
     running: sum(({ engine }) => engine.stats.running),
     waiting: sum(({ engine }) => engine.stats.waiting),
@@ -66,14 +67,14 @@ function loadOf(models: Models) {
 }
 
 function serverInfo(models: Models) {
-  const { name, engine } = models.first;
+  const { name, contextLength, service } = models.first;
   const { maxTokens, maxRunning } = loadOf(models);
   return {
     model_id: name,
     served_model_name: name,
     version: packageVersion(),
-    context_length: engine.info.maxModelLength,
-    kv_block_size: engine.info.blockSize,
+    context_length: contextLength,
+    kv_block_size: service?.engine.info.blockSize ?? null,
     max_total_tokens: maxTokens,
     max_running_requests: maxRunning,
     tp_size: 1,
@@ -83,7 +84,7 @@ function serverInfo(models: Models) {
   };
 }
 
-function modelInfo({ name }: ModelService) {
+function modelInfo(name: string) {
   return {
     model_path: name,
     is_generation: true,

@@ -13,9 +13,9 @@ import { prepareMessage } from '../anthropic/prepare-message.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { Models } from '../models.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
 import { planRequests } from '../openai/plan.js';
+import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -29,7 +29,7 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
     },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       refuseAlien(body, MessageSchema);
       const client = host.clientOf(request);
       const { tokenIds, message, grammar, checks, tools, continuesFinal } = await whileConnected(
@@ -75,7 +75,7 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
     { schema: { body: CountTokensSchema } },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       refuseAlien(body, CountTokensSchema);
       const client = host.clientOf(request);
       const count = await whileConnected(reply, async (signal) => {

@@ -3,7 +3,7 @@ import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 import { modelPage, toModelInfo } from '../anthropic/model-info.js';
 import { speaksAnthropic } from '../http/anthropic-errors.js';
-import type { Models } from '../models.js';
+import type { Models } from '../pool/models.js';
 import type { TypedApp } from './typed-app.js';
 
 /**
@@ -12,27 +12,30 @@ import type { TypedApp } from './typed-app.js';
  * @param createdAt when the server was started, seconds since 1970
  */
 export function addModelRoutes(app: TypedApp, models: Models, createdAt: number): void {
-  const entries = models.all.flatMap(({ model, engine }) =>
-    model.names.map((id) => ({
-      id,
-      object: 'model',
-      created: createdAt,
-      owned_by: 'octavo',
-      max_model_len: engine.info.maxModelLength,
-    })),
-  );
+  const entries = () =>
+    models.all.flatMap(({ names, state, contextLength }) =>
+      names.map((id) => ({
+        id,
+        object: 'model',
+        created: createdAt,
+        owned_by: 'octavo',
+        // Known once it was loaded.
+        max_model_len: contextLength,
+        state,
+      })),
+    );
 
   app.get('/v1/models', async ({ url, headers }) =>
     speaksAnthropic({ url, headers })
-      ? modelPage(entries.map(toModelInfo))
-      : { object: 'list', data: entries },
+      ? modelPage(entries().map(toModelInfo))
+      : { object: 'list', data: entries() },
   );
 
   app.get(
     '/v1/models/:id',
     { schema: { params: Type.Object({ id: Type.String() }) } },
     async ({ params: { id }, url, headers }) => {
-      const entry = entries.find((known) => known.id === id);
+      const entry = entries().find((known) => known.id === id);
       if (entry) return speaksAnthropic({ url, headers }) ? toModelInfo(entry) : entry;
       throw new OctavoError('model_not_found', `the model '${clip(id)}' does not exist`, {
         param: 'model',

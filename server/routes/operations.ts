@@ -8,7 +8,8 @@ import { probe } from '../generation/probe.js';
 import { errorBody, toOctavoError } from '../http/errors.js';
 import type { InFlight } from '../http/in-flight.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
-import type { ModelService, Models } from '../models.js';
+import type { ModelService } from '../models.js';
+import type { Models } from '../pool/models.js';
 import type { PrefixPins } from '../prefixes/prefix-pins.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -36,7 +37,11 @@ export function addOperationsRoutes(
   const version = packageVersion();
 
   const assertReady = (): void => {
-    for (const { engine } of models.all) assertEngineReady(engine);
+    // Models that are not loaded, or whose engine has failed, are loaded when they are asked for.
+    for (const { service, source } of models.all) {
+      const isLost = service && (source === null || models.all.length === 1);
+      if (isLost) assertEngineReady(service.engine);
+    }
     inFlight.assertAdmitting();
   };
 
@@ -65,7 +70,7 @@ export function addOperationsRoutes(
     try {
       assertReady();
       const token = 0 as TokenId;
-      await Promise.all(models.all.map(({ engine }) => probe(engine, token, PROBE_MS)));
+      await Promise.all(models.loaded.map(({ engine }) => probe(engine, token, PROBE_MS)));
       return { status: 'ok' };
     } catch (error) {
       return unhealthy(reply, error);
@@ -86,7 +91,7 @@ export function addOperationsRoutes(
         const message = 'reset_running_requests is not supported: try again when no request runs';
         throw new OctavoError('invalid_request', message, { param: 'reset_running_requests' });
       }
-      const resets = models.all.map((service) => reset(service, isTrue(external)));
+      const resets = models.loaded.map((service) => reset(service, isTrue(external)));
       const done = await Promise.all(resets);
       if (done.every(Boolean)) return reply.code(200).send({ status: 'ok' });
       throw new OctavoError(

@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { DashboardFeed, type DashboardSources } from '../dashboard/dashboard-feed.js';
+import type { DashboardSources } from '../dashboard/dashboard-feed.js';
+import { DashboardFeeds } from '../dashboard/dashboard-feeds.js';
 import type { InFlight } from '../http/in-flight.js';
+import type { Models } from '../pool/models.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Beside this folder, from the sources and from `dist`. */
@@ -29,6 +31,9 @@ const SECURITY = {
   'cache-control': 'no-cache',
 };
 
+/** The model that the dashboard shows. */
+const Which = Type.Object({ model: Type.Optional(Type.String()) });
+
 interface PageFile {
   readonly type: string;
   readonly content: Buffer;
@@ -41,12 +46,15 @@ interface PageFile {
  */
 export function addPageRoutes(
   app: TypedApp,
-  dashboard: DashboardSources & { readonly inFlight: InFlight },
+  dashboard: Omit<DashboardSources, 'service' | 'names'> & {
+    readonly inFlight: InFlight;
+    readonly models: Models;
+  },
   mountPath: string,
 ): void {
   const files = readPages(mountPath);
-  const feed = new DashboardFeed(dashboard);
-  app.addHook('preClose', async () => feed.close());
+  const feeds = new DashboardFeeds(dashboard.models, dashboard);
+  app.addHook('preClose', async () => feeds.close());
 
   const hidden = { schema: { hide: true } };
   const page = (name: string): PageFile => {
@@ -72,10 +80,14 @@ export function addPageRoutes(
       return reply.headers(SECURITY).type(type).send(content);
     },
   );
-  app.get('/dashboard/events', hidden, async (_request, reply) => {
-    dashboard.inFlight.assertAdmitting();
-    feed.add(reply);
-  });
+  app.get(
+    '/dashboard/events',
+    { schema: { hide: true, querystring: Which } },
+    async (request, reply) => {
+      dashboard.inFlight.assertAdmitting();
+      feeds.add(reply, request.query.model);
+    },
+  );
 }
 
 /** All files by name. They are few and small, and no path from outside ever meets the disk. */

@@ -8,7 +8,7 @@ import type { RequestHost } from '../generation/run-in-flight.js';
 import { apiKeyOf } from '../http/auth.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { ModelService, Models } from '../models.js';
+import type { ModelService } from '../models.js';
 import { knowsEffort } from '../openai/fields/template-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { planRequests } from '../openai/plan.js';
@@ -23,6 +23,7 @@ import {
 import type { ResponseHead } from '../openai/responses/response-object.js';
 import { type OwnResponses, ResponseStore } from '../openai/responses/response-store.js';
 import { shownTools } from '../openai/responses/tools.js';
+import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
 import type { TypedApp } from './typed-app.js';
@@ -56,7 +57,7 @@ export function addResponseRoutes(
     },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       const { model: served, engine } = service;
       const responses = responsesOf(request);
       const client = host.clientOf(request);
@@ -114,7 +115,7 @@ export function addResponseRoutes(
     { schema: { body: ResponseSchema } },
     async (request, reply) => {
       const { body } = request;
-      const service = models.get(body.model);
+      const service = await models.use(body.model, reply);
       const client = host.clientOf(request);
       const count = await whileConnected(reply, async (signal) => {
         const asker = { client, signal };

@@ -9,7 +9,7 @@ import { assertFewValues } from '../../engine/tools/tool-plan.js';
 import type { TokenId } from '../../scheduler/ids.js';
 import { whileConnected } from '../http/in-flight.js';
 import { Turns } from '../http/turns.js';
-import type { ModelService, Models } from '../models.js';
+import type { ModelService } from '../models.js';
 import { encodeFitting } from '../openai/chat/chat-prompt.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { checkTokenIds } from '../openai/fields/prompt-input.js';
@@ -22,6 +22,7 @@ import {
 } from '../openai/fields/template-fields.js';
 import { TOOL_FIELDS } from '../openai/fields/tool-fields.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
+import type { Models } from '../pool/models.js';
 import type { TypedApp } from './typed-app.js';
 
 const FIELDS = {
@@ -65,7 +66,7 @@ export function addTokenizeRoutes(
 ): void {
   app.post('/tokenize', { schema: { body: TokenizeSchema } }, async (request, reply) => {
     const { body } = request;
-    const service = models.get(body.model);
+    const service = await models.use(body.model, reply);
     const { model, engine } = service;
     refuseUnsupported(body, TokenizeSchema);
     const tokens = await whileConnected(reply, (signal) =>
@@ -80,8 +81,8 @@ export function addTokenizeRoutes(
     };
   });
 
-  app.post('/detokenize', { schema: { body: DetokenizeSchema } }, async ({ body }) => {
-    const { model, engine } = models.get(body.model);
+  app.post('/detokenize', { schema: { body: DetokenizeSchema } }, async ({ body }, reply) => {
+    const { model, engine } = await models.use(body.model, reply);
     const ids = checkTokenIds(body.tokens, engine.info.vocabSize, 'tokens');
     return { prompt: await decodeInTurns(ids, model.tokenizer) };
   });

@@ -11,6 +11,7 @@ import { type App, buildApp } from '../../server/app.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import type { Settings } from '../../server/config/settings.js';
 import type { InFlight } from '../../server/http/in-flight.js';
+import type { ModelSource } from '../../server/pool/model-source.js';
 import type { RequestTracer } from '../../server/tracing/request-tracer.js';
 import { byteModel } from './byte-model.js';
 
@@ -35,6 +36,8 @@ export interface TestServerOptions {
   readonly prompts?: PromptMaker;
   /** Further models of the same server. */
   readonly more?: readonly { readonly engine: Engine; readonly model: ServedModel }[];
+  /** Models that are loaded when they are asked for. */
+  readonly sources?: readonly ModelSource[];
   readonly apiKeys?: string[];
   readonly clock?: Clock;
   readonly settings?: Partial<Settings>;
@@ -49,9 +52,11 @@ const running: App[] = [];
  */
 const grammars = new GrammarChecker();
 
-/** The real server, on a free port, in front of the given engine. */
+/**
+ * The real server, on a free port, in front of the given engine; null: of the sources alone.
+ */
 export async function startTestServer(
-  engine: Engine,
+  engine: Engine | null,
   options: TestServerOptions = {},
 ): Promise<TestServer> {
   const log: Record<string, unknown>[] = [];
@@ -69,8 +74,10 @@ export async function startTestServer(
     settings,
   }));
   const { model = byteModel, prompts = new InlinePrompts(model) } = options;
+  const own = engine === null ? [] : [{ engine, model, prompts, grammars, settings }];
+  const all = [...own, ...more, ...(options.sources ?? [])];
   const { app, inFlight } = buildApp({
-    models: [{ engine, model, prompts, grammars, settings }, ...more],
+    models: all as [(typeof all)[number], ...typeof all],
     settings,
     redis: options.redis ?? null,
     tracer: options.tracer ?? null,

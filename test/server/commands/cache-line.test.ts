@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cacheLine } from '../../../server/commands/cache-line.js';
+import { cacheLine } from '../../../server/pool/cache-line.js';
 
 test.each([
   [true, "KV cache: 256MiB, 800 blocks of 16 tokens, bf16; the cgroup's limit is 1024MiB"],

@@ -21,7 +21,7 @@ test('defaults', () => {
     logLevel: 'info',
     shutdownTimeout: 30,
   });
-  expect(settings.model).toBeUndefined();
+  expect(settings.model).toEqual([]);
   expect(settings.maxModelLen).toBeUndefined();
   // By the device.
   expect([settings.blockSize, settings.kvDtype]).toEqual([undefined, undefined]);

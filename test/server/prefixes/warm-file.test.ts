@@ -6,7 +6,8 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../../engine/clock.js';
 import { OctavoError } from '../../../engine/errors.js';
 import { InlinePrompts } from '../../../engine/generation/prompts/prompt-maker.js';
-import type { ModelService, Models } from '../../../server/models.js';
+import type { ModelService } from '../../../server/models.js';
+import type { Models } from '../../../server/pool/models.js';
 import { PrefixPins } from '../../../server/prefixes/prefix-pins.js';
 import { readWarmFile, warmPrefixes } from '../../../server/prefixes/warm-file.js';
 import { byteModel } from '../../support/byte-model.js';
@@ -30,7 +31,10 @@ async function warm(engine: ScriptedEngine, ...prefixes: object[]) {
     prompts: new InlinePrompts(byteModel),
     settings: { enablePrefixCaching: true },
   } as unknown as ModelService;
-  const models = { all: [service], get: () => service } as unknown as Models;
+  const models = {
+    take: async () => ({ service, release: () => undefined }),
+    listen: () => undefined,
+  } as unknown as Models;
   const pins = new PrefixPins(models, systemClock, logger);
   const path = fileOf(...prefixes);
   await warmPrefixes(readWarmFile(path), path, pins, logger);

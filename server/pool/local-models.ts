@@ -1,0 +1,129 @@
+import { stat } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { RestartingEngine } from '../../engine/client/restarting-engine.js';
+import { startOnDevice } from '../../engine/client/start-on-device.js';
+import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
+import { availableMemory } from '../../engine/environment/available-memory.js';
+import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
+import type { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
+import type { FetchObserver } from '../../engine/hub/fetch-model.js';
+import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
+import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
+import { contentFiles } from '../../engine/model/open-model.js';
+import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
+import { loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
+import type { CacheEvent } from '../../kvcache/cache-events.js';
+import type { Settings } from '../config/settings.js';
+import { cacheLine } from './cache-line.js';
+import type { ModelSpec } from './model-list.js';
+import type { ModelSize, ModelSource, OwnedParts } from './model-source.js';
+
+export interface Surroundings {
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly grammars: GrammarChecker;
+  /** Shows downloads. */
+  readonly download: FetchObserver;
+  /** Shows how weights are rewritten. */
+  readonly conversion: ConversionProgress;
+  /** Receives changes of prefix caches; null: they are not read. */
+  readonly onCacheEvents: ((events: readonly CacheEvent[]) => void) | null;
+}
+
+/** A model on this machine, or of the hub, which is fetched first. */
+export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSource {
+  const { settings, download } = surroundings;
+  let found: Promise<FoundModel> | null = null;
+  let dir: string | null = null;
+  const find = async (): Promise<FoundModel> => {
+    found ??= findModel(spec.model, spec.flag, settings.dtype, download);
+    try {
+      return await found;
+    } catch (error) {
+      found = null;
+      throw error;
+    }
+  };
+  const measure = async (): Promise<ModelSize> => {
+    ({ dir } = await find());
+    return { bytes: (await sizeOf(dir, settings)) + settings.kvCacheMemory, path: dir };
+  };
+  return {
+    names: spec.names,
+    places: () => [dir ?? [], spec.model].flat(),
+    measure,
+    load: async () => {
+      const { bytes, path } = await measure();
+      return { ...(await start(path, spec, surroundings)), bytes };
+    },
+  };
+}
+
+/** Bytes of the files that a model's weights are in. */
+async function sizeOf(dir: string, { dtype }: Settings): Promise<number> {
+  const files = await contentFiles(dir, dtype);
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function start(
+  dir: string,
+  { names }: ModelSpec,
+  { settings, logger, grammars, conversion, onCacheEvents }: Surroundings,
+): Promise<Omit<OwnedParts, 'bytes'>> {
+  const model = await loadServedModel(dir, names, {
+    chatTemplate: settings.chatTemplate ?? null,
+    allowSpecialTokens: settings.allowSpecialTokens,
+  });
+  const startEngine = (options: WorkerEngineOptions) =>
+    createWorkerEngine(options, {
+      onConversion: conversion,
+      onWarning: (line) => logger.warn(`octavo: ${line}`),
+    });
+  const first = await startOnDevice(settings, dir, {
+    start: startEngine,
+    say: (line) => logger.info(`octavo: ${line}`),
+  });
+  const engine = new RestartingEngine(first.engine, {
+    create: () => startEngine({ ...first.options, isRestart: true }),
+    restarts: 1,
+    onFailure: (error) => logger.error({ err: error, model: names[0] }, 'the engine has failed'),
+    onRestartFailed: (error) =>
+      logger.error({ err: error, model: names[0] }, 'the engine cannot be restarted'),
+  });
+  if (onCacheEvents) engine.onCacheEvents(onCacheEvents);
+  try {
+    checkVocabulary(dir, model, engine.info.vocabSize);
+    describe(engine, model, settings, logger);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  const prompts = new PromptThreads(model, dir);
+  const close = async (): Promise<void> => {
+    await prompts.close();
+    await engine.close();
+    onCacheEvents?.([{ type: 'cleared' }]);
+  };
+  return { engine, model, prompts, grammars, settings, close };
+}
+
+/** What the log says of a model that was loaded. */
+function describe(
+  { info }: RestartingEngine,
+  model: ServedModel,
+  settings: Settings,
+  logger: Logger,
+): void {
+  const { maxNumBatchedTokens, vocabSize, modelNotes = [] } = info;
+  logger.info(`octavo: ${cacheLine(settings, info, availableMemory())}`);
+  const [variant, ...rewrites] = modelNotes;
+  if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
+  for (const note of rewrites) logger.debug(`octavo: model: ${note}`);
+  if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
+    logger.warn(
+      `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,
+    );
+  }
+  for (const warning of warningsOf(model, vocabSize)) logger.warn(`octavo: ${warning}`);
+}
