@@ -2,13 +2,14 @@ import { type AnalyzedModel, describeSites, sitesIn } from '../importer/analyze-
 import { checkWeights } from '../importer/check-weights.js';
 import { Graph } from '../importer/graph.js';
 import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
+import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
 import { type QuantizeModelOptions, quantizeModel } from '../importer/quantize/quantize-model.js';
-import { hasPacked, unpackModel } from '../importer/quantize/unpack-model.js';
+import { hasPacked, packedInt8, unpackModel } from '../importer/quantize/unpack-model.js';
 import { type WidenOptions, widenModel } from '../importer/quantize/widen-model.js';
 import { readFloats } from '../importer/tensor-data.js';
 import { buildDecoder, type DecoderGraph } from './build/decoder-graph.js';
-import { storedFloats } from './build/graph-builder.js';
+import { storedFloats } from './build/stored-weights.js';
 import type { DescribedModel } from './describe-model.js';
 import { summaryOf } from './summary.js';
 
@@ -36,6 +37,7 @@ export async function buildModel(
   const { graph: source, built } = graphOf(model, options.servedLength);
   checkWeights(source);
   const { vocabSize, hiddenSize } = keepSampledRows(source);
+  const saturates = await noteSaturating(source, packedInt8(source));
   const graph = await rewritten(source, options);
   turnWeights(graph);
   const recognized = sitesIn(graph, built.sites);
@@ -45,7 +47,7 @@ export async function buildModel(
     ...describeSites(recognized),
     vocabSize,
     hiddenSize,
-    saturates: false,
+    saturates,
     switchLengths: built.switchLengths,
     servedLength: options.servedLength,
     file: model.checkpoint.file,
@@ -68,11 +70,8 @@ export function graphOf(
 }
 
 async function rewritten(graph: Graph, options: BuildModelOptions): Promise<Graph> {
-  const { quantize, widen = quantize } = options;
-  if (hasPacked(graph)) {
-    const unpacked = await unpackModel(graph, { widen, hasZeroPoints: quantize !== undefined });
-    return quantize ? quantizeModel(unpacked, { ...quantize, nbits: true }) : unpacked;
-  }
+  const { quantize, widen } = options;
   if (quantize) return quantizeModel(graph, quantize);
+  if (hasPacked(graph)) return unpackModel(graph, widen);
   return widen ? widenModel(graph, widen) : graph;
 }

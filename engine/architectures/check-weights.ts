@@ -27,7 +27,8 @@ export function checkWeights(decoder: Decoder, { file, tensors }: Checkpoint): v
       const sizes = `[${tensor.shape.join(', ')}]; config.json makes it [${shape.join(', ')}]`;
       throw corrupt(file, `${clipName(name)} has the shape ${sizes}`);
     }
-    const isPacked = shape.length === 2 && PACKED_FORMATS.has(tensor.type);
+    const isPacked =
+      tensor.composed !== undefined || (shape.length === 2 && PACKED_FORMATS.has(tensor.type));
     if (!isPacked && !STORED_TYPES.some((type) => type === tensor.type)) {
       throw new OctavoError(
         'model_unsupported',

@@ -1,11 +1,13 @@
+import { combine } from '../checkpoint/composed/combine.js';
 import { readCheckpoint } from '../checkpoint/safetensors-files.js';
 import type { Checkpoint } from '../checkpoint/stored-tensor.js';
 import { clip } from '../clip.js';
 import { EXPORT_ADVICE } from '../importer/advice.js';
-import { checkWeights } from './check-weights.js';
+import { checkWeights, weightsOf } from './check-weights.js';
 import { type Config, readConfig } from './config.js';
 import type { Decoder } from './decoder.js';
 import { FAMILIES, type Family } from './families/index.js';
+import { packingOf } from './packing.js';
 import { textPart } from './text-part.js';
 
 /** A model whose graph is built: its description, and the weights that it names, checked. */
@@ -33,7 +35,9 @@ const FROM_SAFETENSORS: Origin = {
 export async function describeModel(dir: string, entry: string): Promise<DescribedModel> {
   const config = await readConfig(dir);
   const decoder = describe(config);
-  const checkpoint = textPart(config, await readCheckpoint(dir, entry));
+  const stored = textPart(config, await readCheckpoint(dir, entry));
+  const packing = packingOf(config);
+  const checkpoint = packing ? combine(stored, packing, weightsOf(decoder)) : stored;
   checkWeights(decoder, checkpoint);
   return { decoder, checkpoint, origin: FROM_SAFETENSORS };
 }
@@ -44,14 +48,7 @@ export async function describeModel(dir: string, entry: string): Promise<Describ
  * @throws OctavoError `model_unsupported`, `model_file_corrupt`
  */
 export function describe(config: Config): Decoder {
-  const quantized = config.inner('quantization_config');
-  if (quantized) {
-    const method = quantized.text('quant_method', 'unknown');
-    throw config.unsupported(
-      `its weights are quantized (quantization_config: ${clip(method)}); weights of float32, float16 and bfloat16 are served: take the ` +
-        'model that it was made of, and --quantize w8a8',
-    );
-  }
+  packingOf(config);
   const text = config.inner('text_config');
   const own = text ? text.with({ tie_word_embeddings: tiedBy(config, text) }) : config;
   return familyOf(config, own)(own);

@@ -17,6 +17,30 @@ export interface StoredTensor {
   /** Where the bytes begin in the file. */
   readonly offset: number;
   readonly bytes: number;
+  /** Of a quantized weight, for which several tensors of the checkpoint stand; absent: itself. */
+  readonly composed?: ComposedWeight;
+}
+
+/**
+ * Formats in which the quantizers of safetensors store a matrix `[outputs, inputs]`, as several
+ * tensors: whole numbers in words of 32 bits along the inputs (`gptq`, `packed`) or along the
+ * outputs (`awq`), as int8 (`int8`; `w8a8`, which is multiplied with activations of 8 bits), or
+ * floats of 8 bits (`fp8`).
+ */
+export type ComposedFormat = 'gptq' | 'awq' | 'packed' | 'int8' | 'w8a8' | 'fp8';
+
+export const COMPOSED_PARTS = ['values', 'scales', 'zeros', 'order'] as const;
+export type ComposedPart = (typeof COMPOSED_PARTS)[number];
+
+export interface ComposedWeight {
+  readonly format: ComposedFormat;
+  /** Bits of a number. */
+  readonly bits: number;
+  /** Added to zero points as they are stored. */
+  readonly added: 0 | 1;
+  /** Rows and columns of `fp8` that share a scale. */
+  readonly block: readonly [rows: number, columns: number];
+  readonly parts: Readonly<Partial<Record<ComposedPart, StoredTensor>>>;
 }
 
 /** The weights of a model as they lie on disk, by name, in whatever format they are stored. */

@@ -19,6 +19,13 @@ export function readersOf(graph: Graph): ReadonlyMap<string, readonly NodeProto[
   return readers;
 }
 
+/** Makes nodes read another tensor in the place of one. */
+export function replaceInput(readers: readonly NodeProto[] = [], from: string, to: string): void {
+  for (const reader of readers) {
+    for (const [index, name] of reader.input.entries()) if (name === from) reader.input[index] = to;
+  }
+}
+
 /** Integers of a tensor that is a weight or a Constant; undefined for any other tensor. */
 export function constantInts(graph: Graph, name: string | undefined): number[] | undefined {
   const maker = graph.producer(name ?? '');

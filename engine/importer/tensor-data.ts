@@ -25,6 +25,7 @@ const BITS: Partial<Record<TensorProto_DataType, number>> = {
   [TensorProto_DataType.UINT64]: 64,
   [TensorProto_DataType.FLOAT8E4M3FN]: 8,
   [TensorProto_DataType.FLOAT8E5M2]: 8,
+  [TensorProto_DataType.FLOAT8E8M0]: 8,
   [TensorProto_DataType.INT4]: 4,
   [TensorProto_DataType.UINT4]: 4,
   [TensorProto_DataType.FLOAT4E2M1]: 4,

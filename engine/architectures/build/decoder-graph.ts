@@ -10,6 +10,7 @@ import { GraphBuilder } from './graph-builder.js';
 import { linearLayer, mlpLayer, normLayer, scaled, softcapped } from './layers.js';
 import { RotaryTables } from './rotary-tables.js';
 import { rotatesInGraph } from './rotation.js';
+import { nameOf } from './stored-weights.js';
 
 export interface BuildOptions {
   /** Length of the longest sequence that is served, in tokens. */
@@ -81,7 +82,7 @@ function embedded(b: GraphBuilder, { embedding }: Decoder): string {
 /** Looks up rows in their own format, and widens only these. */
 function rowsOf(b: GraphBuilder, weight: Weight, ids: string): string {
   const table = b.table(weight);
-  const rows = b.node('Gather', `${b.stored(weight)}/rows`, [table.rows, ids]);
+  const rows = b.node('Gather', `${nameOf(weight)}/rows`, [table.rows, ids]);
   return table.isFloat ? rows : b.node('Cast', `${rows}/float`, [rows], { to: Type.FLOAT });
 }
 

@@ -1,10 +1,9 @@
-import { basename } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { PACKED_FORMATS } from '../../checkpoint/packed/index.js';
 import {
-  STORED_BYTES,
+  COMPOSED_PARTS,
+  type ComposedWeight,
   type StoredTensor,
-  type StoredType,
 } from '../../checkpoint/stored-tensor.js';
 import { MICROSOFT } from '../../importer/onnx/nodes.js';
 import {
@@ -17,15 +16,14 @@ import {
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
-  StringStringEntryProtoSchema,
   type TensorProto,
-  TensorProto_DataLocation,
   TensorProtoSchema,
   TensorProto_DataType as Type,
   type ValueInfoProto,
 } from '../../importer/onnx/onnx_pb.js';
 import { OCTAVO, UNPACK } from '../../importer/onnx/unpack-node.js';
 import type { Weight } from '../decoder.js';
+import { externalTensor, nameOf } from './stored-weights.js';
 
 /** A whole number, a float, several whole numbers, or a text. */
 type Attribute = number | { readonly float: number } | readonly number[] | string;
@@ -34,12 +32,6 @@ type Attribute = number | { readonly float: number } | readonly number[] | strin
 type TensorValues =
   | { readonly dataType: Type.FLOAT; readonly rawData: Uint8Array }
   | { readonly dataType: Type.INT64; readonly int64Data: bigint[] };
-
-const TYPES: Readonly<Record<StoredType, Type>> = {
-  F32: Type.FLOAT,
-  F16: Type.FLOAT16,
-  BF16: Type.BFLOAT16,
-};
 
 /**
  * Collects the nodes of a graph whose weights are those of a checkpoint, in place: initializers
@@ -127,8 +119,9 @@ export class GraphBuilder {
   }
 
   /** A weight in its own number format. @returns its name */
-  stored({ name, rows }: Weight): string {
-    const key = rows ? `${name}[${rows.first}:${rows.first + rows.count}]` : name;
+  stored(weight: Weight): string {
+    const { name, rows } = weight;
+    const key = nameOf(weight);
     if (!this.#initializers.has(key)) {
       this.#initializers.set(key, externalTensor(key, this.#tensor(name), rows));
     }
@@ -137,8 +130,9 @@ export class GraphBuilder {
 
   /** A weight as float32. @returns the name of what holds it */
   weight(weight: Weight): string {
+    const { type, composed } = this.#tensor(weight.name);
+    if (composed) return this.#composed(weight, composed);
     const stored = this.stored(weight);
-    const { type } = this.#tensor(weight.name);
     if (type === 'F32') return stored;
     if (PACKED_FORMATS.has(type)) return this.#unpacked(stored, type, weight);
     return this.node('Cast', `${stored}/float`, [stored], { to: Type.FLOAT });
@@ -151,13 +145,46 @@ export class GraphBuilder {
    */
   table(weight: Weight): { readonly rows: string; readonly isFloat: boolean } {
     const { type } = this.#tensor(weight.name);
-    const isNarrow = type !== 'F32' && !PACKED_FORMATS.has(type);
+    const isNarrow = type === 'F16' || type === 'BF16';
     return { rows: isNarrow ? this.stored(weight) : this.weight(weight), isFloat: !isNarrow };
   }
 
   #unpacked(stored: string, format: string, { shape, rows }: Weight): string {
     const sizes = { rows: rows?.count ?? shape[0], columns: shape[1] };
     return this.node(UNPACK, `${stored}/unpacked`, [stored], { format, ...sizes }, OCTAVO);
+  }
+
+  /** A weight that several tensors stand for, whole: its parts may lie in any order. */
+  #composed(weight: Weight, { format, bits, added, block, parts }: ComposedWeight): string {
+    const { shape, rows } = weight;
+    const inputs = COMPOSED_PARTS.map((part) => {
+      const tensor = parts[part];
+      return tensor ? this.#part(tensor) : '';
+    });
+    return this.node(
+      UNPACK,
+      `${nameOf(weight)}/unpacked`,
+      inputs,
+      {
+        format,
+        bits,
+        added,
+        block_rows: block[0],
+        block_columns: block[1],
+        outputs: shape[0],
+        first: rows?.first ?? 0,
+        rows: rows?.count ?? shape[0],
+        columns: shape[1],
+      },
+      OCTAVO,
+    );
+  }
+
+  #part(tensor: StoredTensor): string {
+    if (!this.#initializers.has(tensor.name)) {
+      this.#initializers.set(tensor.name, externalTensor(tensor.name, tensor, undefined));
+    }
+    return tensor.name;
   }
 
   floats(name: string, values: Float32Array, dims: readonly number[] = [values.length]): string {
@@ -208,43 +235,6 @@ export class GraphBuilder {
     }
     return name;
   }
-}
-
-/** A weight as a tensor that names its place. */
-export function storedFloats(
-  tensors: ReadonlyMap<string, StoredTensor>,
-  { name, rows }: Weight,
-): TensorProto {
-  const tensor = tensors.get(name);
-  if (!tensor) throw new Error(`the weights were checked, but ${name} is missing`);
-  return externalTensor(name, tensor, rows);
-}
-
-function externalTensor(
-  name: string,
-  { file, type, shape, offset }: StoredTensor,
-  rows: Weight['rows'],
-): TensorProto {
-  const packed = PACKED_FORMATS.get(type);
-  // A packed row is so many bytes.
-  const rest = packed ? [(shape[1] / packed.blockSize) * packed.blockBytes] : shape.slice(1);
-  const dims = [rows?.count ?? shape[0], ...rest];
-  const width = packed ? 1 : STORED_BYTES[type as StoredType];
-  const rowBytes = rest.reduce((n, dim) => n * dim, width);
-  const entries = {
-    location: basename(file),
-    offset: offset + (rows ? rows.first * rowBytes : 0),
-    length: dims.reduce((n, dim) => n * dim, width),
-  };
-  return create(TensorProtoSchema, {
-    name,
-    dims: dims.map(BigInt),
-    dataType: packed ? Type.UINT8 : TYPES[type as StoredType],
-    dataLocation: TensorProto_DataLocation.EXTERNAL,
-    externalData: Object.entries(entries).map(([key, value]) =>
-      create(StringStringEntryProtoSchema, { key, value: String(value) }),
-    ),
-  });
 }
 
 function toAttribute(name: string, value: Attribute): AttributeProto {

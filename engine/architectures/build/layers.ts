@@ -1,5 +1,6 @@
 import type { Activation, Linear, Mlp, Norm, Xielu } from '../decoder.js';
 import type { GraphBuilder } from './graph-builder.js';
+import { nameOf } from './stored-weights.js';
 
 /** `x W + b` of a tensor `[..., inputs]`. */
 export function linearLayer(b: GraphBuilder, x: string, { weight, bias, turned }: Linear): string {
@@ -8,7 +9,7 @@ export function linearLayer(b: GraphBuilder, x: string, { weight, bias, turned }
   const matrix = turned
     ? b.node('Transpose', `${stored}/turned`, [stored], { perm: [1, 0] })
     : stored;
-  const name = placeOf(b.stored(weight));
+  const name = placeOf(nameOf(weight));
   const product = b.node('MatMul', name, [x, matrix]);
   return bias ? b.node('Add', `${name}/biased`, [product, b.weight(bias)]) : product;
 }
@@ -27,7 +28,7 @@ export function normLayer(b: GraphBuilder, x: string, norm: Norm): string {
     : b.floats(`ones.${size}`, new Float32Array(size).fill(1));
   const scale =
     offset === 0 ? stored : b.node('Add', `${stored}/scale`, [stored, b.float('one', 1)]);
-  const name = weight ? placeOf(b.stored(weight)) : `${x}/norm`;
+  const name = weight ? placeOf(nameOf(weight)) : `${x}/norm`;
   const attributes = { axis: -1, epsilon: { float: epsilon } };
   if (kind === 'rms') return b.node('SimplifiedLayerNormalization', name, [x, scale], attributes);
   const inputs = bias ? [x, scale, b.weight(bias)] : [x, scale];

@@ -9,6 +9,8 @@ export interface Unpacked {
   readonly scales: Float32Array;
   /** Of formats without, it has the scale times the negative middle of `bits`. */
   readonly least: Float32Array;
+  /** Whole numbers that mean 0, for weights that have them (`PackedMatrix.origin`). */
+  readonly zeroPoints: Uint8Array;
 }
 
 /**
@@ -41,6 +43,7 @@ export function unpackedMemory(format: PackedFormat, blocks: number): Unpacked {
     values: new Uint8Array(blocks * format.blockSize),
     scales: new Float32Array(groups),
     least: new Float32Array(groups),
+    zeroPoints: new Uint8Array(0),
   };
 }
 

@@ -4,7 +4,7 @@ import { PACKED_MATMULS } from '../graph-queries.js';
 import { LOGITS, STEP_INPUT } from '../imported-model.js';
 import { intAttribute, makeNode, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType } from '../onnx/onnx_pb.js';
-import { UNPACK, unpackedSizes } from '../onnx/unpack-node.js';
+import { UNPACK, unpackingOf } from '../onnx/unpack-node.js';
 import { inputOfRowSelection } from './skip-row-selection.js';
 
 /**
@@ -120,7 +120,7 @@ function matrixSizes(graph: Graph, name: string): readonly [number, number] | un
     if (!maker) return undefined;
     const order = maker.attribute.find((attribute) => attribute.name === 'perm')?.ints.map(Number);
     if (maker.opType === UNPACK) {
-      const { rows, columns } = unpackedSizes(maker);
+      const { rows, columns } = unpackingOf(maker);
       return isTurned ? [columns, rows] : [rows, columns];
     }
     if (maker.opType === 'Transpose') isTurned = isTurned !== (order?.join() !== '0,1');

@@ -33,6 +33,15 @@ export async function noteSaturatingMatmuls(
     const weight = input[WEIGHT_AT[opType]];
     return types.get(weight) === Type.INT8 && graph.isConstant(weight);
   }).length;
+  return noteSaturating(graph, count, weightBits);
+}
+
+/** The same for so many matmuls with int8 weights of the model itself. */
+export async function noteSaturating(
+  graph: Graph,
+  count: number,
+  weightBits = exactWeightBits,
+): Promise<boolean> {
   if (count === 0 || (await weightBits()) === 8) return false;
   graph.rewrites.push(
     `${count} matmuls have int8 weights, whose sums could saturate on this CPU: multiplied as uint8, which is exact but slower`,

@@ -6,6 +6,7 @@ import { liveParts } from '../write-model.js';
 import { copyWeights } from './copy-weights.js';
 import type { Embedding, Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
 import { NBitsMatrix } from './nbits-matrix.js';
+import { denseSource } from './packed-source.js';
 import { type ConversionProgress, progressOf } from './progress.js';
 import type { WeightBits } from './quantization.js';
 import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
@@ -16,6 +17,7 @@ import {
   quantizeRows,
 } from './quantize-matrix.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
+import { packedIn, unpackWeights } from './unpack-model.js';
 import type { WeightsFile } from './weights-file.js';
 
 /**
@@ -83,7 +85,7 @@ class Conversion {
 
   async #matmul(matmul: Matmul, matrix: StoredMatrix): Promise<WeightTensors> {
     const { source, inputs, outputs, node } = matmul;
-    const weight = source.kind === 'dense' ? source.tensor.name : source.packed.name;
+    const weight = nameOf(source);
     const name = `${weight}/octavo.w8a8${hasRowChannels(source) ? '.turned' : ''}`;
     const known = this.#written.get(name);
     if (known) {
@@ -130,18 +132,28 @@ class Conversion {
     };
   }
 
-  /** Copies norms, biases, rotary tables and untied embeddings unchanged. */
+  /**
+   * Copies norms, biases, rotary tables and untied embeddings unchanged, and unpacks what is packed
+   * and not quantized.
+   */
   async #copyRest(own: ReadonlySet<TensorProto>): Promise<void> {
+    const packed = packedIn(this.#graph);
     const rest = liveParts(this.#graph).initializers.filter(
-      (tensor) => isExternal(tensor) && !own.has(tensor),
+      (tensor) => isExternal(tensor) && !own.has(tensor) && !packed.has(tensor),
     );
+    await unpackWeights(this.#graph, this.#target, this.#progress);
     await copyWeights(this.#graph.file, rest, new Set(), this.#target, async () => undefined);
   }
 
   #open(source: WeightSource): StoredMatrix {
-    return source.kind === 'dense'
-      ? new DenseMatrix(source.tensor, this.#bytes)
-      : new NBitsMatrix(source.node, source, this.#bytes);
+    switch (source.kind) {
+      case 'dense':
+        return new DenseMatrix(source.tensor, this.#bytes);
+      case 'nbits':
+        return new NBitsMatrix(source.node, source, this.#bytes);
+      case 'unpacked':
+        return denseSource(this.#graph, source.node, this.#bytes);
+    }
   }
 
   async #guard<T>(node: string, work: () => Promise<T>): Promise<T> {
@@ -164,5 +176,16 @@ function readBytes(source: WeightSource, { bytes }: StoredMatrix): number {
 
 /** Whether output channels are rows of the stored matrix. */
 function hasRowChannels(source: WeightSource): boolean {
-  return source.kind === 'nbits' || source.turned;
+  return source.kind !== 'dense' || source.turned;
+}
+
+function nameOf(source: WeightSource): string {
+  switch (source.kind) {
+    case 'dense':
+      return source.tensor.name;
+    case 'nbits':
+      return source.packed.name;
+    case 'unpacked':
+      return source.node.output[0];
+  }
 }

@@ -2,6 +2,7 @@ import { elementTypes } from '../element-types.js';
 import type { Graph } from '../graph.js';
 import { floatAttribute, intAttribute } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { formatOf, UNPACK, unpackingOf } from '../onnx/unpack-node.js';
 import { whyNotUnpacked } from './nbits-matrix.js';
 import type { QuantizeScope } from './quantization.js';
 import { DENSE_TYPES } from './stored-matrix.js';
@@ -20,6 +21,11 @@ export type WeightSource =
       readonly packed: TensorProto;
       readonly scales: TensorProto;
       readonly zeroPoints: TensorProto | null;
+    }
+  | {
+      readonly kind: 'unpacked';
+      /** The placeholder that unpacks it, `[outputs, inputs]`. */
+      readonly node: NodeProto;
     };
 
 /** A matmul of a float activation with a constant matrix. */
@@ -101,6 +107,10 @@ function asMatmul(
   if (node.opType === 'MatMulNBits') return packedMatmul(graph, base, scope);
   const weight = findWeight(graph, node.input[1]);
   if (typeof weight === 'string') return weight;
+  if ('source' in weight) {
+    const { rows: outputs, columns: inputs } = unpackingOf(weight.source.node);
+    return { ...base, source: weight.source, inputs, outputs, bias: '' };
+  }
   let { turned } = weight;
   if (node.opType === 'Gemm') {
     const plain = floatAttribute(node, 'alpha', 1) === 1 && floatAttribute(node, 'beta', 1) === 1;
@@ -137,11 +147,12 @@ function packedMatmul(
   };
 }
 
+type FoundWeight =
+  | { readonly tensor: TensorProto; readonly turned: boolean }
+  | { readonly source: Extract<WeightSource, { readonly kind: 'unpacked' }> };
+
 /** The stored matrix of a constant: exporters put Cast and Transpose between it and the matmul. */
-function findWeight(
-  graph: Graph,
-  name: string,
-): { readonly tensor: TensorProto; readonly turned: boolean } | string {
+function findWeight(graph: Graph, name: string): FoundWeight | string {
   let turned = false;
   for (let at = name; ; ) {
     const tensor = graph.initializer(at);
@@ -151,6 +162,10 @@ function findWeight(
       return `weights of type ${Type[tensor.dataType] ?? tensor.dataType}`;
     }
     const maker = graph.producer(at);
+    if (maker?.opType === UNPACK && turned) {
+      if (formatOf(maker) === 'w8a8') return 'weights of 8 bits already';
+      return { source: { kind: 'unpacked', node: maker } };
+    }
     if (!maker || !['Cast', 'Transpose', 'Identity'].includes(maker.opType)) {
       return `weights that ${maker?.opType ?? 'nothing'} makes`;
     }

@@ -5,7 +5,8 @@ import { byteLength } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
 import { convertWeights } from './convert-weights.js';
 import { exactWeightBits } from './exact-weight-bits.js';
-import { planQuantization, type QuantizePlan } from './find-matmuls.js';
+import { planQuantization, type QuantizePlan, type WeightSource } from './find-matmuls.js';
+import { packedTensors } from './packed-source.js';
 import type { ConversionProgress } from './progress.js';
 import type { QuantizeScope, WeightBits } from './quantization.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
@@ -107,12 +108,23 @@ function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
   return lines;
 }
 
+function tensorsOf(graph: Graph, source: WeightSource): readonly TensorProto[] {
+  switch (source.kind) {
+    case 'dense':
+      return [source.tensor];
+    case 'nbits':
+      return [source.packed];
+    case 'unpacked':
+      return packedTensors(graph, source.node);
+  }
+}
+
 /** Approximate size in bytes: one for each quantized weight, and all other weights unchanged. */
 function sizeAfter(graph: Graph, { matmuls, embeddings }: QuantizePlan): number {
   const replaced = new Set<TensorProto>(embeddings.map(({ tensor }) => tensor));
   let bytes = embeddings.reduce((n, { tensor }) => n + byteLength(tensor) / 4, 0);
   for (const { source, inputs, outputs } of matmuls) {
-    replaced.add(source.kind === 'dense' ? source.tensor : source.packed);
+    for (const tensor of tensorsOf(graph, source)) replaced.add(tensor);
     bytes += inputs * outputs;
   }
   for (const tensor of liveParts(graph).initializers) {

@@ -1,222 +1,69 @@
-import { create } from '@bufbuild/protobuf';
 import type { Graph } from '../graph.js';
-import { addInt64s, readersOf } from '../graph-queries.js';
-import { importMicrosoft, MICROSOFT, makeNode } from '../onnx/nodes.js';
-import {
-  type NodeProto,
-  TensorProtoSchema,
-  TensorProto_DataType as Type,
-} from '../onnx/onnx_pb.js';
-import { asRows, type BlockedWeight } from './packed-weight.js';
+import { readersOf, replaceInput } from '../graph-queries.js';
+import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
+import { BlockMatmuls } from './block-matmuls.js';
+import type { Matmul } from './find-matmuls.js';
+import type { BlockedWeight } from './packed-weight.js';
+import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
+
+/** What was written of a packed weight. */
+export type WrittenWeight =
+  | ({ readonly kind: 'blocked' } & BlockedWeight)
+  /** int8 `[inputs, outputs]`, multiplied with activations of 8 bits. */
+  | ({ readonly kind: 'int8' } & WeightTensors)
+  /** float32 `[outputs, inputs]` */
+  | { readonly kind: 'dense'; readonly tensor: TensorProto };
 
 /**
- * With weights of 4 bits, activations are multiplied exactly. With weights of 8 bits, ONNX Runtime
- * would unpack the whole weight for that in each step, hundreds of times slower; its quick kernel
- * rounds activations to 8 bits, which changes answers of small models. So an activation becomes two
- * rows there: what its rounding keeps, and what it leaves, rounded finer.
- */
-const ACCURACY_LEVEL = { 4: 0, 8: 4 } as const;
-const LARGEST = 127;
-
-/**
- * Makes the readers of packed weights read what was written of them: matmuls become MatMulNBits,
- * and look-ups of rows GatherBlockQuantized. Where a weight has offsets,
+ * Makes the readers of packed weights read what was written of them. Of weights in blocks, matmuls
+ * become MatMulNBits, and look-ups of rows GatherBlockQuantized. Where a weight has offsets,
  *
  *     sum of (s (q - m) + offset) x = sum of s (q - m) x + sum over groups of offset (sum of x)
  *
  * whose second part is a matmul of a sixteenth or less of the size; matmuls of one activation share
  * its sums.
- *
- * @param isPlain leaves the matmuls to a conversion that follows: no node is added around them
  */
 export function replaceUnpacked(
   graph: Graph,
-  written: ReadonlyMap<NodeProto, BlockedWeight>,
-  isPlain: boolean,
+  written: ReadonlyMap<NodeProto, WrittenWeight>,
 ): void {
-  const replacer = new Replacer(graph, isPlain);
+  const replacer = new BlockMatmuls(graph);
   const readers = readersOf(graph);
+  const int8 = new Map<Matmul, WeightTensors>();
+  const turned: NodeProto[] = [];
   for (const [unpack, weight] of written) {
-    replacer.keep(unpack, weight);
-    for (const reader of readers.get(unpack.output[0]) ?? []) {
+    const [output] = unpack.output;
+    const own = readers.get(output) ?? [];
+    if (weight.kind === 'dense') {
+      graph.addInitializer(weight.tensor);
+      replaceInput(own, output, weight.tensor.name);
+      replacer.drop(unpack);
+      continue;
+    }
+    const transposes = own.filter(({ opType }) => opType === 'Transpose');
+    const matmuls = transposes.flatMap((node) => readers.get(node.output[0]) ?? []);
+    if (weight.kind === 'int8') {
+      for (const node of matmuls) int8.set(asMatmul(node, weight), weight);
+      turned.push(unpack, ...transposes);
+      continue;
+    }
+    replacer.keep(weight);
+    replacer.drop(unpack, ...transposes);
+    for (const node of matmuls) replacer.matmul(node, weight);
+    for (const reader of own) {
       if (reader.opType === 'Gather') replacer.lookUp(reader, weight);
       else if (reader.opType !== 'Transpose') {
         throw new Error(`${reader.name} reads a packed weight`);
-      } else {
-        replacer.drop(reader);
-        for (const node of readers.get(reader.output[0]) ?? []) replacer.matmul(node, weight);
       }
     }
   }
   replacer.finish();
+  quantizeMatmuls(graph, { matmuls: [...int8.keys()], embeddings: [], left: [] }, int8);
+  graph.removeNodes(...turned);
 }
 
-class Replacer {
-  readonly #graph: Graph;
-  readonly #isPlain: boolean;
-  readonly #gone: NodeProto[] = [];
-  /** By name: sums of an activation are added once. */
-  readonly #added = new Map<string, NodeProto>();
-
-  constructor(graph: Graph, isPlain: boolean) {
-    this.#graph = graph;
-    this.#isPlain = isPlain;
-  }
-
-  keep(unpack: NodeProto, { values, scales, offsets, zeroPoints }: BlockedWeight): void {
-    this.drop(unpack);
-    for (const tensor of [values, scales, offsets, zeroPoints]) {
-      if (tensor) this.#graph.addInitializer(tensor);
-    }
-  }
-
-  drop(node: NodeProto): void {
-    this.#gone.push(node);
-  }
-
-  matmul(node: NodeProto, weight: BlockedWeight): void {
-    const { values, scales, offsets, zeroPoints, rows: N, columns: K, format } = weight;
-    const [x] = node.input;
-    const [output] = node.output;
-    const { group, bits } = format;
-    const isSplit = bits === 8 && !this.#isPlain;
-    const activation = isSplit ? this.#twoRows(x, K / group, group) : x;
-    const inputs = [activation, values.name, scales.name];
-    if (zeroPoints) inputs.push(zeroPoints.name);
-    const attributes = {
-      K,
-      N,
-      bits,
-      block_size: group,
-      accuracy_level: ACCURACY_LEVEL[bits],
-    };
-    this.#gone.push(node);
-    const added = zeroPoints ? null : offsets;
-    const product = added ? `${output}/product` : output;
-    const whole = isSplit ? `${output}/two_rows` : product;
-    this.#contrib('MatMulNBits', node.name, inputs, whole, attributes);
-    if (isSplit) this.#joinRows(whole, product);
-    if (!added) return;
-    const sums = this.#sums(x, K / group, group);
-    const offset = `${output}/offset`;
-    this.#contrib('FusedMatMul', offset, [sums, added.name], offset, { transB: 1 });
-    this.#add(makeNode('Add', `${output}/sum`, [product, offset], [output]));
-  }
-
-  lookUp(node: NodeProto, weight: BlockedWeight): void {
-    const { scales, offsets, format, columns } = weight;
-    const table = asRows(weight);
-    this.#graph.addInitializer(table);
-    const [, ids] = node.input;
-    const [output] = node.output;
-    const { group, bits } = format;
-    const sizes = { bits, block_size: group, gather_axis: 0, quantize_axis: 1 };
-    this.#gone.push(node);
-    const rows = offsets ? `${output}/rows` : output;
-    const inputs = [table.name, ids, scales.name];
-    this.#contrib('GatherBlockQuantized', node.name, inputs, rows, sizes);
-    if (!offsets) return;
-    const at = (part: string): string => `${output}/${part}`;
-    const inGroups = this.#ints(`octavo.by_token.${columns}.${group}`, [
-      0,
-      0,
-      columns / group,
-      group,
-    ]);
-    const inRows = this.#ints(`octavo.by_token.${columns}`, [0, 0, columns]);
-    this.#add(makeNode('Reshape', at('groups'), [rows, inGroups], [at('groups')]));
-    this.#add(makeNode('Gather', at('offsets'), [offsets.name, ids], [at('offsets')]));
-    const last = this.#ints('octavo.last_axis', [-1]);
-    this.#add(makeNode('Unsqueeze', at('column'), [at('offsets'), last], [at('column')]));
-    this.#add(makeNode('Add', at('sum'), [at('groups'), at('column')], [at('sum')]));
-    this.#add(makeNode('Reshape', at('joined'), [at('sum'), inRows], [output]));
-  }
-
-  finish(): void {
-    importMicrosoft(this.#graph.model);
-    this.#graph.replaceNodes(this.#gone, [...this.#added.values()]);
-  }
-
-  /** `[T, groups]`, of `[.., T, groups * group]`. @returns its name */
-  #sums(x: string, groups: number, group: number): string {
-    const name = `${x}/sums.${group}`;
-    const last = this.#ints('octavo.last_axis', [-1]);
-    const inputs = [this.#groups(x, groups, group), last];
-    this.#add(makeNode('ReduceSum', name, inputs, [name], { keepdims: 0 }));
-    return name;
-  }
-
-  /** `[T, groups, group]` */
-  #groups(x: string, groups: number, group: number): string {
-    const shape = this.#ints(`octavo.groups.${groups}.${group}`, [-1, groups, group]);
-    return this.#node('Reshape', `${x}/groups.${group}`, [x, shape]);
-  }
-
-  /**
-   * With a the largest magnitude of a group, s = a / 127 and k = round(x / s): rows `s k`, which
-   * the kernel rounds to themselves, and behind them rows `x - s k`. `[.., 2 T, K]`
-   */
-  #twoRows(x: string, groups: number, group: number): string {
-    const at = (part: string): string => `${x}/${part}.${group}`;
-    const grouped = this.#groups(x, groups, group);
-    const last = this.#ints('octavo.last_axis', [-1]);
-    const magnitudes = this.#node('Abs', at('magnitudes'), [grouped]);
-    const largest = this.#node('ReduceMax', at('largest'), [magnitudes, last]);
-    const step = this.#float('octavo.step', 1 / LARGEST);
-    // (A group of zeros has no scale.)
-    const least = this.#float('octavo.least', 1e-30);
-    const scaled = this.#node('Mul', at('steps'), [largest, step]);
-    const scale = this.#node('Max', at('scale'), [scaled, least]);
-    const whole = this.#node('Round', at('whole'), [
-      this.#node('Div', at('divided'), [grouped, scale]),
-    ]);
-    const kept = this.#node('Mul', at('kept'), [whole, scale]);
-    const left = this.#node('Sub', at('left'), [grouped, kept]);
-    const shape = this.#node('Shape', `${x}/shape`, [x]);
-    const rows = [kept, left].map((name) =>
-      this.#node('Reshape', `${name}/as_rows`, [name, shape]),
-    );
-    this.#add(makeNode('Concat', at('two_rows'), rows, [at('two_rows')], { axis: -2 }));
-    return at('two_rows');
-  }
-
-  /** Adds the two rows of each token. */
-  #joinRows(rows: string, output: string): void {
-    const halves = [`${rows}/first`, `${rows}/second`];
-    this.#add(makeNode('Split', `${rows}/halves`, [rows], halves, { axis: -2, num_outputs: 2 }));
-    this.#add(makeNode('Add', `${rows}/joined`, halves, [output]));
-  }
-
-  #node(opType: string, name: string, inputs: readonly string[]): string {
-    this.#add(makeNode(opType, name, inputs, [name]));
-    return name;
-  }
-
-  #float(name: string, value: number): string {
-    if (this.#graph.initializer(name)) return name;
-    const rawData = new Uint8Array(Float32Array.of(value).buffer);
-    const tensor = { name, dims: [], dataType: Type.FLOAT, rawData };
-    this.#graph.addInitializer(create(TensorProtoSchema, tensor));
-    return name;
-  }
-
-  #ints(name: string, values: readonly number[]): string {
-    return this.#graph.initializer(name) ? name : addInt64s(this.#graph, name, values);
-  }
-
-  #contrib(
-    opType: string,
-    name: string,
-    inputs: readonly string[],
-    output: string,
-    attributes: Readonly<Record<string, number>>,
-  ): void {
-    const node = makeNode(opType, name, inputs, [output], attributes);
-    node.domain = MICROSOFT;
-    this.#add(node);
-  }
-
-  #add(node: NodeProto): void {
-    this.#added.set(node.name, node);
-  }
+function asMatmul(node: NodeProto, { values }: WeightTensors): Matmul {
+  const [inputs, outputs] = values.dims.map(Number);
+  const source = { kind: 'dense', tensor: values, turned: false } as const;
+  return { node, activation: node.input[0], type: Type.FLOAT, source, inputs, outputs, bias: '' };
 }

@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { OctavoError } from '../../errors.js';
 import { float16Table } from '../../float16.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { externalRange, isExternal } from '../tensor-data.js';
+import { byteLength, externalRange, isExternal } from '../tensor-data.js';
 
 /**
  * A constant matrix of a model that is read row by row as float32, so that only a few rows are in
@@ -113,14 +113,13 @@ export class DenseMatrix implements StoredMatrix {
   }
 }
 
-/** All values of a small float tensor, such as scales. */
+/** All values of a small float tensor, such as scales, which may be powers of 2 in 8 bits, too. */
 export function readAll(tensor: TensorProto, bytes: TensorBytes): Float32Array {
-  const length = tensor.dims.reduce((n, dim) => n * Number(dim), 1);
-  const values = new Float32Array(length);
-  const width = tensor.dataType === Type.FLOAT ? 4 : 2;
-  const raw = new Uint8Array(length * width);
+  const raw = new Uint8Array(byteLength(tensor));
   bytes.read(tensor, 0, raw);
-  if (width === 4) return new Float32Array(raw.buffer);
+  if (tensor.dataType === Type.FLOAT) return new Float32Array(raw.buffer);
+  if (tensor.dataType === Type.FLOAT8E8M0) return Float32Array.from(raw, (x) => 2 ** (x - 127));
+  const values = new Float32Array(raw.length / 2);
   widen(new Uint16Array(raw.buffer), tensor.dataType, values);
   return values;
 }

@@ -1,125 +1,137 @@
 import { create } from '@bufbuild/protobuf';
 import type { Graph } from '../graph.js';
+import { readersOf } from '../graph-queries.js';
 import {
   type NodeProto,
   type TensorProto,
   TensorProtoSchema,
-  type TensorProto_DataType as Type,
+  TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
-import { UNPACK, unpackedSizes } from '../onnx/unpack-node.js';
+import { formatOf, UNPACK, unpackingOf } from '../onnx/unpack-node.js';
 import { byteLength, isExternal } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
 import { copyWeights } from './copy-weights.js';
-import { type BlockedWeight, type WeightsTarget, writeBlocked } from './packed-weight.js';
+import { denseSource, packedSource, packedTensors } from './packed-source.js';
+import { type WeightsTarget, writeBlocked } from './packed-weight.js';
 import { progressOf } from './progress.js';
-import { replaceUnpacked } from './replace-unpacked.js';
+import { replaceUnpacked, type WrittenWeight } from './replace-unpacked.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
 import { TensorBytes } from './stored-matrix.js';
 import { readWidened, type WidenOptions, wideningOf } from './widen-model.js';
+import { writeDense, writeInt8 } from './write-unpacked.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
-const PASS_VERSION = 1;
+const PASS_VERSION = 2;
 
-export interface UnpackOptions {
-  /** Where unpacked weights are kept; absent: in memory. */
-  readonly widen: WidenOptions | undefined;
-  /** Whether W8A8 follows, which takes zero points. */
-  readonly hasZeroPoints: boolean;
-}
-
-/** Whether a graph has weights that are packed in blocks. */
+/** Whether a graph has weights that are packed. */
 export function hasPacked(graph: Graph): boolean {
   return graph.nodes.some(({ opType }) => opType === UNPACK);
 }
 
 /**
  * Writes packed weights in a form that ONNX Runtime multiplies with, exactly: whole numbers of 4 or
- * 8 bits with a scale for each group. On the same way, other weights of 16 bits are widened, as
- * `widenModel` does.
+ * 8 bits with a scale for each group, or int8; floats of 8 bits as float32. On the same way, other
+ * weights of 16 bits are widened, as `widenModel` does.
  *
  * @param graph consumed
- * @throws OctavoError `model_cache_unusable`
+ * @param widen where unpacked weights are kept; undefined: in memory
+ * @throws OctavoError `model_cache_unusable`, `model_file_corrupt`
  */
-export async function unpackModel(
-  graph: Graph,
-  { widen, hasZeroPoints }: UnpackOptions,
-): Promise<Graph> {
+export async function unpackModel(graph: Graph, widen: WidenOptions | undefined): Promise<Graph> {
   if (!widen) {
-    const { report, convert } = unpackingOf(graph, hasZeroPoints);
-    graph.rewrites.push(report);
-    await convert(memoryTarget(), async () => undefined);
+    graph.rewrites.push(...describeUnpacking(graph));
+    await unpackWeights(graph, memoryTarget(), async () => undefined);
     return graph;
   }
-  const name = { label: 'unpacked', salt: [PASS_VERSION, hasZeroPoints] };
-  return rewriteModel(graph, widen.cacheDir, name, () => plan(graph, hasZeroPoints, widen));
+  const name = { label: 'unpacked', salt: [PASS_VERSION] };
+  return rewriteModel(graph, widen.cacheDir, name, () => plan(graph, widen));
 }
 
-interface Unpacking {
-  readonly report: string;
-  readonly packed: ReadonlySet<TensorProto>;
-  /** Writes the packed weights, and makes the graph read them. */
-  readonly convert: (
-    target: WeightsTarget,
-    onPiece: (read: number) => Promise<void>,
-  ) => Promise<void>;
+/** Those that the graph's outputs depend on. */
+function unpackNodes(graph: Graph): readonly NodeProto[] {
+  return liveParts(graph).nodes.filter(({ opType }) => opType === UNPACK);
 }
 
-function unpackingOf(graph: Graph, hasZeroPoints: boolean): Unpacking {
-  const nodes = graph.nodes.filter(({ opType }) => opType === UNPACK);
-  const weights = nodes.map((node) => ({ node, tensor: packedOf(graph, node) }));
+/** What is unpacked, in words. */
+export function describeUnpacking(graph: Graph): string[] {
   const counts = new Map<string, number>();
-  for (const { node } of weights) {
-    const { name } = unpackedSizes(node).format;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
+  const nodes = unpackNodes(graph);
+  for (const node of nodes) counts.set(formatOf(node), (counts.get(formatOf(node)) ?? 0) + 1);
+  if (nodes.length === 0) return [];
   const kinds = [...counts].map(([name, count]) => `${count} of ${name}`).join(', ');
-  return {
-    report: `unpacked ${weights.length} weights exactly, as numbers of 4 or 8 bits with scales: ${kinds}`,
-    packed: new Set(weights.map(({ tensor }) => tensor)),
-    convert: async (target, onPiece) => {
-      const bytes = new TensorBytes(graph.file);
-      const written = new Map<NodeProto, BlockedWeight>();
-      try {
-        for (const { node, tensor } of weights) {
-          const sizes = unpackedSizes(node);
-          written.set(
-            node,
-            await writeBlocked(tensor, sizes, hasZeroPoints, bytes, target, onPiece),
-          );
-        }
-      } finally {
-        bytes.close();
-      }
-      replaceUnpacked(graph, written, hasZeroPoints);
-    },
-  };
+  return [`unpacked ${nodes.length} weights exactly: ${kinds}`];
 }
 
-function packedOf(graph: Graph, node: NodeProto): TensorProto {
-  const tensor = graph.initializer(node.input[0]);
-  if (!tensor) throw new Error(`node ${node.name} unpacks no weight`);
-  return tensor;
+/** How many weights are int8 that are multiplied with activations of 8 bits. */
+export function packedInt8(graph: Graph): number {
+  return graph.nodes.filter((node) => node.opType === UNPACK && formatOf(node) === 'w8a8').length;
 }
 
-function plan(
+/** The tensors that are unpacked. */
+export function packedIn(graph: Graph): ReadonlySet<TensorProto> {
+  const nodes = unpackNodes(graph);
+  return new Set(nodes.flatMap((node) => packedTensors(graph, node)));
+}
+
+/** Writes all packed weights of a graph, and makes it read them. */
+export async function unpackWeights(
   graph: Graph,
-  hasZeroPoints: boolean,
-  { onProgress = () => undefined }: WidenOptions,
-): Rewrite {
-  const { report, packed, convert } = unpackingOf(graph, hasZeroPoints);
+  target: WeightsTarget,
+  onPiece: (read: number) => Promise<void>,
+): Promise<void> {
+  const readers = readersOf(graph);
+  const bytes = new TensorBytes(graph.file);
+  const written = new Map<NodeProto, WrittenWeight>();
+  try {
+    for (const node of unpackNodes(graph)) {
+      const isLookedUp = (readers.get(node.output[0]) ?? []).some(
+        ({ opType }) => opType === 'Gather',
+      );
+      written.set(node, await writeUnpacked(graph, node, isLookedUp, bytes, target, onPiece));
+    }
+  } finally {
+    bytes.close();
+  }
+  replaceUnpacked(graph, written);
+}
+
+async function writeUnpacked(
+  graph: Graph,
+  node: NodeProto,
+  isLookedUp: boolean,
+  bytes: TensorBytes,
+  target: WeightsTarget,
+  onPiece: (read: number) => Promise<void>,
+): Promise<WrittenWeight> {
+  const [name] = node.output;
+  const unpacking = unpackingOf(node);
+  if (unpacking.kind === 'composed' && unpacking.format === 'fp8') {
+    const matrix = denseSource(graph, node, bytes);
+    return { kind: 'dense', tensor: await writeDense(name, matrix, target, onPiece) };
+  }
+  const matrix = packedSource(graph, node, bytes);
+  if (unpacking.kind === 'composed' && unpacking.format === 'w8a8' && !isLookedUp) {
+    return { kind: 'int8', ...(await writeInt8(name, matrix, target, onPiece)) };
+  }
+  return { kind: 'blocked', ...(await writeBlocked(name, matrix, target, onPiece)) };
+}
+
+function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rewrite {
+  const packed = packedIn(graph);
   const widening = wideningOf(graph);
   const all = liveParts(graph).initializers.filter(isExternal);
   const total = all.reduce((sum, tensor) => sum + byteLength(tensor), 0);
+  const isFp8 = [...packed].some(({ dataType }) => (dataType as number) === Type.FLOAT8E4M3FN);
   const progress = progressOf(onProgress, total);
   return {
     // A scale of four bytes comes to each group of 16 numbers or more.
-    bytes: 2 * total,
-    rewrites: [report],
+    bytes: (isFp8 ? 4 : 2) * total,
+    rewrites: describeUnpacking(graph),
     convert: async (target) => {
       const others = all.filter((tensor) => !packed.has(tensor));
       await copyWeights(graph.file, others, widening.narrow, target, progress);
       readWidened(graph, widening);
-      await convert(target, progress);
+      await unpackWeights(graph, target, progress);
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { Graph } from '../graph.js';
-import { readersOf } from '../graph-queries.js';
+import { readersOf, replaceInput } from '../graph-queries.js';
 import { intAttribute } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength, isExternal } from '../tensor-data.js';
@@ -97,10 +97,4 @@ export function readWidened(graph: Graph, { casts, narrow }: Widening): void {
     gone.push(node);
   }
   graph.removeNodes(...gone);
-}
-
-function replaceInput(readers: readonly NodeProto[] = [], from: string, to: string): void {
-  for (const reader of readers) {
-    for (const [index, name] of reader.input.entries()) if (name === from) reader.input[index] = to;
-  }
 }

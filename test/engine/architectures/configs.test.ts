@@ -129,11 +129,44 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
   ['granite4', { layer_types: ['mamba', 'attention'] }, /layers without attention \(Mamba 2\)/],
   ['cohere', { use_qk_norm: true }, /use_qk_norm is true/],
   ['mixtral', { num_experts_per_tok: 9 }, /num_experts_per_tok must be at most 4, got 9/],
-  [
+  ...(
+    [
+      [{ quant_method: 'mxfp4' }, /quantized \(quantization_config: mxfp4\); served are awq, gptq/],
+      [{}, /quantized \(quantization_config: no quant_method\)/],
+      [{ quant_method: 'gptq', bits: 3 }, /GPTQ of 3 bits is not served; 2, 4 and 8 bits are/],
+      [{ quant_method: 'gptq' }, /bits must be a number, got nothing/],
+      [
+        { quant_method: 'gptq', bits: 4, checkpoint_format: 'marlin' },
+        /the checkpoint_format marlin is not served; gptq and gptq_v2 are/,
+      ],
+      [{ quant_method: 'awq', bits: 8 }, /AWQ of 8 bits is not served; 4 bits are/],
+      [{ quant_method: 'awq', version: 'gemv' }, /AWQ packed for gemv is not served; gemm are/],
+      [{ quant_method: 'fp8', fmt: 'e5m2' }, /FP8 of e5m2 is not served; e4m3 are/],
+      [
+        { quant_method: 'fp8', weight_block_size: [0, 128] },
+        /weight_block_size must be two whole numbers above 0/,
+      ],
+      [
+        { quant_method: 'compressed-tensors', format: 'nvfp4-pack-quantized' },
+        /the format nvfp4-pack-quantized is not served; pack-quantized, int-quantized/,
+      ],
+      [
+        { quant_method: 'compressed-tensors', transform_config: { config_groups: { u: {} } } },
+        /a transform_config is not served/,
+      ],
+      [
+        {
+          quant_method: 'compressed-tensors',
+          config_groups: { group_0: { weights: { type: 'float', num_bits: 4 } } },
+        },
+        /weights of float4 is not served; int4, int8 and float8 are/,
+      ],
+    ] as const
+  ).map(([quantization_config, reason]): readonly [string, Json, RegExp] => [
     'qwen3',
-    { quantization_config: { quant_method: 'fp8' } },
-    /its weights are quantized \(quantization_config: fp8\)/,
-  ],
+    { quantization_config },
+    reason,
+  ]),
 ];
 
 describe('a configuration is refused in one line', () => {

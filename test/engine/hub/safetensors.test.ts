@@ -51,11 +51,11 @@ describe('a repository without ONNX', () => {
     expect(test.hub.seen(/model-0000/)).toEqual([]);
   });
 
-  it('is refused before any weight is fetched when it is quantized', async () => {
-    const test = await startHub(configOf({ quantization_config: { quant_method: 'awq' } }));
+  it('is refused before any weight is fetched when it is quantized in an unknown way', async () => {
+    const test = await startHub(configOf({ quantization_config: { quant_method: 'mxfp4' } }));
     const { kind, message } = await failureOf(test.fetch());
     expect(kind).toBe('model_unsupported');
-    expect(message).toMatch(/its weights are quantized \(quantization_config: awq\)/);
+    expect(message).toMatch(/its weights are quantized \(quantization_config: mxfp4\)/);
     expect(test.hub.seen(/model-0000/)).toEqual([]);
   });
 
