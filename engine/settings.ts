@@ -46,7 +46,7 @@ export const ENGINE_SETTINGS = {
   device: Type.Enum(['cpu', 'auto', 'webgpu', 'cuda'], {
     ...extra({
       description:
-        'what computes: the CPU, or a GPU of any maker through WebGPU; auto takes a GPU where it serves the model, else the CPU; cuda is refused in this version',
+        'what computes: the CPU, or a GPU of any maker through WebGPU, or one of NVIDIA through CUDA; auto takes a GPU where WebGPU serves the model, else the CPU',
       group: 'Model',
       scope: 'engine',
       value: 'device',

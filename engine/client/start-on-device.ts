@@ -45,10 +45,7 @@ export async function startOnDevice(
   const { device } = settings;
   if (device === 'cpu') return startOn({ device });
   if (device === 'cuda') {
-    throw new OctavoError(
-      'device_unavailable',
-      '--device cuda: this version has no CUDA form; NVIDIA cards compute through Vulkan: --device webgpu (docs/gpu.md)',
-    );
+    return startOn({ device, facts: { name: 'an NVIDIA GPU (CUDA)', memoryBytes: null } });
   }
   const found = await probe();
   const { adapter } = found;

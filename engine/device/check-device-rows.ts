@@ -2,23 +2,11 @@ import type { BlockId } from '../../kvcache/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 import { OctavoError } from '../errors.js';
-import { toFloat16 } from '../float16.js';
 import type { PagedDecoder } from '../importer/emit/paged-decoder.js';
-import { noise } from '../noise.js';
 import { type Company, everyRow, inCompany } from '../runner/row-check/companions.js';
 
 /** Blocks of the cache that the check needs: one for the past, and two for each of 3 sequences. */
 export const CHECK_BLOCKS = 7;
-
-/**
- * Content of block 0, which is the past of all sequences: numbers from -2 to 2 in float16. (Over
- * zeros, attention would hardly depend on its queries.)
- */
-export function randomBlock(bytes: number): Uint8Array {
-  const next = noise(1);
-  const bits = Uint16Array.from({ length: bytes / 2 }, () => toFloat16(2 * next()));
-  return new Uint8Array(bits.buffer);
-}
 
 /**
  * Differences, relative to the largest number, that exceed rounding. Attention on a device divides
@@ -32,8 +20,8 @@ const TOLERANCE = { 'others changed': 5e-2, alone: 0.2 } as const;
  * on a device: a sequence's logits and hidden states next to others, next to very different others,
  * and alone, with attention over what they have stored.
  *
- * @param execute runs a step on a cache of `CHECK_BLOCKS` blocks, the first of which is a
- *   `randomBlock`
+ * @param execute runs a step on a cache of `CHECK_BLOCKS` blocks or more, the first of which has
+ *   random numbers
  * @throws OctavoError `model_unsupported`
  */
 export async function checkDeviceRows(

@@ -1,22 +1,10 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
 import { OctavoError, reasonOf } from '../errors.js';
+import type { CacheShape } from '../importer/emit/graph-cache.js';
 import { int64 } from '../runner/step-batch.js';
 import { allocationGraph, copyGraph, readGraph, writeGraph } from './block-graphs.js';
 import { createDeviceSession } from './device-session.js';
-
-/** The pages of one slot: a tensor for keys, and one for values. */
-export interface DeviceSlot {
-  readonly numKvHeads: number;
-  readonly headSize: number;
-}
-
-export interface DeviceCacheConfig {
-  readonly slots: readonly DeviceSlot[];
-  readonly numBlocks: number;
-  /** Tokens per block. */
-  readonly blockSize: number;
-}
 
 /** Bytes of a float16. */
 const ELEMENT_BYTES = 2;
@@ -36,7 +24,7 @@ interface Sessions {
  * One call at a time, between two steps, in the thread that created it.
  */
 export class DeviceCache {
-  readonly config: DeviceCacheConfig;
+  readonly config: CacheShape;
   /** Bytes of a block in all slots: for each its keys, then its values. */
   readonly bytesPerBlock: number;
   readonly #sessions: Sessions;
@@ -46,7 +34,7 @@ export class DeviceCache {
   readonly #written: Readonly<Record<string, Tensor>>;
   #isDisposed = false;
 
-  private constructor(config: DeviceCacheConfig, sessions: Sessions, tensors: readonly Tensor[]) {
+  private constructor(config: CacheShape, sessions: Sessions, tensors: readonly Tensor[]) {
     this.config = config;
     this.#sessions = sessions;
     this.#tensors = tensors;
@@ -63,7 +51,7 @@ export class DeviceCache {
    *
    * @throws OctavoError `device_unavailable` without a GPU, or when it does not hold the cache
    */
-  static async create(config: DeviceCacheConfig): Promise<DeviceCache> {
+  static async create(config: CacheShape): Promise<DeviceCache> {
     const count = 2 * config.slots.length;
     const sessions = {
       allocate: await createDeviceSession(allocationGraph(), { outputsOnDevice: true }),

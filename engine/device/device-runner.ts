@@ -1,18 +1,15 @@
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
-import { DEVICE_INPUT } from '../importer/emit/device-inputs.js';
 import type { PagedDecoder } from '../importer/emit/paged-decoder.js';
-import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from '../runner/logits-tensors.js';
 import { buildStepBatch } from '../runner/step-batch.js';
-import { stepTensors, take, ZeroPoints } from '../runner/tensors.js';
-import { CHECK_BLOCKS, checkDeviceRows, randomBlock } from './check-device-rows.js';
+import { stepTensors, ZeroPoints } from '../runner/tensors.js';
+import { checkDeviceRows } from './check-device-rows.js';
 import { batchTensors } from './device-batch.js';
-import { DeviceCache } from './device-cache.js';
-import { createDeviceSession } from './device-session.js';
+import type { PagedSession } from './paged-session.js';
 
 export interface DeviceRunnerOptions {
   /** Monotonic, milliseconds; for `timings`. Absent: the process' own clock. */
@@ -34,69 +31,47 @@ const MAX_LOGIT_BYTES = 256 * 2 ** 20;
  * block tables, and what the query asks of the logits; keys and values never leave the device.
  */
 export class DeviceRunner implements ModelRunner {
-  readonly canCopyBlocks = true;
-  readonly #session: InferenceSession;
-  readonly #model: Pick<PagedDecoder, 'whole' | 'servedLength'>;
-  readonly #cache: DeviceCache;
-  readonly #cacheTensors: ReadonlyMap<string, Tensor>;
+  readonly #session: PagedSession;
+  readonly #servedLength: number;
   readonly #maxLogitRows: number;
   readonly #now: () => number;
   readonly #loadBlocks: DeviceRunnerOptions['loadBlocks'];
   readonly #zeroPoints = new ZeroPoints();
-  #isDisposed = false;
   #timings: RunnerTimings = { segments: 0, attention: 0 };
 
-  private constructor(
-    session: InferenceSession,
-    model: PagedDecoder,
-    cache: DeviceCache,
-    options: DeviceRunnerOptions,
-  ) {
+  private constructor(session: PagedSession, model: PagedDecoder, options: DeviceRunnerOptions) {
     const { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() } = options;
     this.#session = session;
-    this.#model = model;
-    this.#cache = cache;
-    this.#cacheTensors = new Map(
-      cache.config.slots.flatMap((_, slot): [string, Tensor][] => [
-        [DEVICE_INPUT.keyCache(slot), cache.keys(slot)],
-        [DEVICE_INPUT.valueCache(slot), cache.values(slot)],
-      ]),
-    );
+    this.#servedLength = model.servedLength;
     this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
     this.#now = now;
     this.#loadBlocks = options.loadBlocks;
   }
 
   /**
-   * @param cache for the model's layout; the runner owns it from now on
-   * @throws OctavoError `device_unavailable` without a GPU; `model_unsupported` when ONNX Runtime
-   *   refuses the graph, or tokens of different sequences would mix
+   * @param session of the model's graph, with `CHECK_BLOCKS` blocks or more, which it overwrites;
+   *   the runner owns it from now on
+   * @throws OctavoError `model_unsupported` when tokens of different sequences would mix
    */
   static async create(
     model: PagedDecoder,
-    cache: DeviceCache,
+    session: PagedSession,
     options: DeviceRunnerOptions = {},
   ): Promise<DeviceRunner> {
-    const { cpuNodes, weightsDir, saturates } = model;
-    const session = await createDeviceSession(model.whole.model, {
-      cpuNodes,
-      weightsDir,
-      ...(saturates && { sessionConfig: EXACT_SUMS }),
-    });
-    const { config } = cache;
-    const trial = await DeviceCache.create({ ...config, numBlocks: CHECK_BLOCKS });
+    const runner = new DeviceRunner(session, model, options);
     try {
-      await trial.write([0], [randomBlock(trial.bytesPerBlock)]);
-      const checked = new DeviceRunner(session, model, trial, {});
-      await checkDeviceRows(model, (plan, query) => checked.execute(plan, query), config.blockSize);
+      const { blockSize } = session.shape;
+      await checkDeviceRows(model, (plan, query) => runner.execute(plan, query), blockSize);
+      return runner;
     } catch (error) {
-      await session.release();
-      await cache.dispose();
+      await session.dispose();
       throw error;
-    } finally {
-      await trial.dispose();
     }
-    return new DeviceRunner(session, model, cache, options);
+  }
+
+  /** Not where the cache is a part of the graph. */
+  get canCopyBlocks(): boolean {
+    return this.#session.cache !== null;
   }
 
   /** All of a step counts as `segments`: attention is a part of the graph. */
@@ -106,21 +81,20 @@ export class DeviceRunner implements ModelRunner {
 
   async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     const start = this.#now();
-    if (plan.blockCopies.length > 0) await this.#cache.copy(plan.blockCopies);
+    if (plan.blockCopies.length > 0) await this.#copy(plan.blockCopies);
     if (plan.blockLoads) await this.#load(plan.blockLoads);
     const batch = buildStepBatch(plan);
-    const bounds = { ...this.#cache.config, maxLength: this.#model.servedLength };
+    const bounds = { ...this.#session.shape, maxLength: this.#servedLength };
     const tensors = new Map([
       ...stepTensors(batch, this.#zeroPoints),
       ...batchTensors(batch.attention, bounds),
-      ...this.#cacheTensors,
     ]);
     const pieces = piecesOf(query, this.#maxLogitRows);
     const answers: LogitsResult[] = [];
     // A step of which nothing is asked runs, too: it stores keys and values.
     for (const piece of pieces.length > 0 ? pieces : [query]) {
       for (const [name, tensor] of rowTensors(withSum(piece))) tensors.set(name, tensor);
-      const answer = readAnswer(await this.#run(tensors), piece);
+      const answer = readAnswer(await this.#session.run(tensors), piece);
       const softmaxSums = answer.softmaxSums.subarray(0, piece.softmaxSums.rows.length);
       answers.push({ ...answer, softmaxSums });
     }
@@ -128,17 +102,14 @@ export class DeviceRunner implements ModelRunner {
     return joinAnswers(answers, this.#maxLogitRows);
   }
 
-  async dispose(): Promise<void> {
-    if (this.#isDisposed) return;
-    this.#isDisposed = true;
-    await this.#session.release();
-    await this.#cache.dispose();
+  dispose(): Promise<void> {
+    return this.#session.dispose();
   }
 
-  async #run(tensors: ReadonlyMap<string, Tensor>): Promise<ReadonlyMap<string, Tensor>> {
-    const { inputs, outputs } = this.#model.whole;
-    const feeds = Object.fromEntries(inputs.map((name) => [name, take(tensors, name)]));
-    return new Map(Object.entries(await this.#session.run(feeds, outputs)));
+  async #copy(copies: readonly BlockCopy[]): Promise<void> {
+    const { cache } = this.#session;
+    if (cache === null) throw new Error('the plan copies blocks, and they cannot be copied');
+    await cache.copy(copies);
   }
 
   async #load(loads: readonly BlockLoad[]): Promise<void> {

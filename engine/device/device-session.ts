@@ -1,13 +1,23 @@
 import { InferenceSession } from 'onnxruntime-node';
 import { OctavoError, reasonOf } from '../errors.js';
 
-export interface DeviceSessionOptions {
+/** What of ONNX Runtime computes. */
+export type Provider = 'webgpu' | 'cuda';
+
+export interface SessionSettings {
   /** Names of nodes that the CPU runs. */
   readonly cpuNodes?: readonly string[];
   /** Directory of the model's external data; null or absent when there is none. */
   readonly weightsDir?: string | null;
   /** Further options of ONNX Runtime's session. */
   readonly sessionConfig?: Readonly<Record<string, string>>;
+}
+
+export interface DeviceSessionOptions extends SessionSettings {
+  /** Default: WebGPU. */
+  readonly provider?: Provider;
+  /** A file that the model names, and that is here in memory; absent: none. */
+  readonly fileInMemory?: { readonly path: string; readonly data: Uint8Array };
   /** Whether outputs are new tensors on the device; absent: they come to the host. */
   readonly outputsOnDevice?: boolean;
 }
@@ -15,9 +25,12 @@ export interface DeviceSessionOptions {
 /** How ONNX Runtime begins its message where there is no adapter. */
 const NO_ADAPTER = /Failed to get a WebGPU adapter/;
 
+/** What it says where a library of CUDA is missing; its log names the library. */
+const NO_LIBRARY = /Failed to load shared library/;
+
 /**
- * A session on the GPU, through WebGPU. All sessions of a process share one device, so that a
- * tensor made by one may be fed to another, in the same thread.
+ * A session on the GPU. All sessions of WebGPU in a process share one device, so that a tensor made
+ * by one may be fed to another, in the same thread.
  *
  * Never call `getData()` of a tensor on the device: it ends the process (ONNX Runtime 1.30).
  *
@@ -29,16 +42,18 @@ export async function createDeviceSession(
   options: DeviceSessionOptions = {},
 ): Promise<InferenceSession> {
   const { cpuNodes = [], weightsDir = null, sessionConfig = {}, outputsOnDevice = false } = options;
+  const { provider = 'webgpu', fileInMemory } = options;
   try {
     return await InferenceSession.create(model, {
       executionProviders: [
-        { name: 'webgpu', ...(cpuNodes.length > 0 && { forceCpuNodeNames: cpuNodes }) },
+        { name: provider, ...(cpuNodes.length > 0 && { forceCpuNodeNames: cpuNodes }) },
       ],
       // Warnings say of every graph that the CPU runs some of its nodes.
       logSeverityLevel: 3,
       enableMemPattern: false,
       // (With a preferred location, fetches that are given are ignored: nothing is done in place.)
       ...(outputsOnDevice && { preferredOutputLocation: 'gpu-buffer' }),
+      ...(fileInMemory && { externalData: [fileInMemory] }),
       extra: {
         session: {
           force_spinning_stop: '1',
@@ -53,6 +68,13 @@ export async function createDeviceSession(
       throw new OctavoError(
         'device_unavailable',
         'there is no GPU that WebGPU can use (on Linux: a Vulkan driver and libvulkan1 are needed)',
+        { cause },
+      );
+    }
+    if (NO_LIBRARY.test(reason)) {
+      throw new OctavoError(
+        'device_unavailable',
+        'CUDA: a library cannot be loaded; the line of ONNX Runtime above names it (docs/gpu.md lists what CUDA needs)',
         { cause },
       );
     }

@@ -3,6 +3,12 @@ import { Tensor } from 'onnxruntime-node';
 import type { AttentionShape } from '../attention/paged-attention.js';
 import { ReferenceAttention } from '../attention/reference-attention.js';
 import { DEVICE_INPUT } from '../importer/emit/device-inputs.js';
+import {
+  type CacheShape,
+  cacheInitializers,
+  cacheInputs,
+  type PagedGraph,
+} from '../importer/emit/graph-cache.js';
 import { PagedAttentionNodes } from '../importer/emit/paged-attention-nodes.js';
 import type { DeviceAbilities } from '../importer/emit/refuse-sites.js';
 import { Graph } from '../importer/graph.js';
@@ -15,10 +21,9 @@ import {
   TensorProto_DataType as Type,
 } from '../importer/onnx/onnx_pb.js';
 import { writeModel } from '../importer/write-model.js';
-import { floats } from '../runner/tensors.js';
+import { floats, take } from '../runner/tensors.js';
 import { batchTensors } from './device-batch.js';
-import { DeviceCache } from './device-cache.js';
-import { createDeviceSession } from './device-session.js';
+import { type DeviceForm, PagedSession } from './paged-session.js';
 import { type TestStep, testSteps } from './self-test-steps.js';
 
 /** Tokens that a window is shortened to, so that short texts go beyond it. */
@@ -42,6 +47,7 @@ const TOLERANCE = 2e-2;
 export async function testDevice(
   layers: readonly AttentionShape[],
   blockSize: number,
+  form: DeviceForm = { provider: 'webgpu', cache: 'tensors' },
 ): Promise<DeviceAbilities> {
   const found: Record<keyof DeviceAbilities, string | null> = {
     plain: null,
@@ -54,7 +60,7 @@ export async function testDevice(
       ...(layer.sinks ? (['sinks'] as const) : []),
     ];
     const asks = needs.length > 0 ? needs : (['plain'] as const);
-    const reason = await compareLayer(layer, blockSize);
+    const reason = await compareLayer(layer, blockSize, form);
     for (const ability of asks) found[ability] ??= reason;
   }
   return found;
@@ -77,44 +83,53 @@ function kindsOf(layers: readonly AttentionShape[]): AttentionShape[] {
 }
 
 /** @returns what is wrong; null: nothing */
-async function compareLayer(shape: AttentionShape, blockSize: number): Promise<string | null> {
+async function compareLayer(
+  shape: AttentionShape,
+  blockSize: number,
+  form: DeviceForm,
+): Promise<string | null> {
   const { numKvHeads, headSize } = shape;
-  const cache = await DeviceCache.create({
-    slots: [{ numKvHeads, headSize }],
-    numBlocks: NUM_BLOCKS,
-    blockSize,
-  });
+  const sizes = { numBlocks: NUM_BLOCKS, blockSize };
+  const cache = { slots: [{ numKvHeads, headSize }], ...sizes };
+  const session = await PagedSession.open(layerGraph(shape), cache, form);
   try {
-    const session = await createDeviceSession(layerModel(shape));
-    try {
-      const reference = new ReferenceAttention({
-        layers: [shape],
-        numBlocks: NUM_BLOCKS,
-        blockSize,
-        kvDtype: 'f32',
-        threads: 1,
-      });
-      for (const step of testSteps(shape)) {
-        const results = await session.run(feedsOf(step, shape, cache), ['output']);
-        const difference = largest(floats(results['output']), expected(reference, step, shape));
-        if (!(difference <= TOLERANCE)) {
-          return `it differs from the reference by ${difference.toPrecision(2)} in ${step.name}`;
-        }
+    const reference = new ReferenceAttention({
+      layers: [shape],
+      ...sizes,
+      kvDtype: 'f32',
+      threads: 1,
+    });
+    for (const step of testSteps(shape)) {
+      const results = await session.run(feedsOf(step, shape, cache));
+      const difference = largest(floats(take(results, 'output')), expected(reference, step, shape));
+      if (!(difference <= TOLERANCE)) {
+        return `it differs from the reference by ${difference.toPrecision(2)} in ${step.name}`;
       }
-      return null;
-    } finally {
-      await session.release();
     }
+    return null;
   } finally {
-    await cache.dispose();
+    await session.dispose();
   }
 }
 
+const INTEGERS = [
+  DEVICE_INPUT.queryStarts,
+  DEVICE_INPUT.pastLengths,
+  DEVICE_INPUT.batchSizes,
+  DEVICE_INPUT.blockTable(0),
+];
+
+function layerGraph(shape: AttentionShape): PagedGraph {
+  return {
+    inputs: ['query', 'key', 'value', ...INTEGERS, STEP_INPUT.positionIds],
+    outputs: ['output'],
+    write: (cache) => layerModel(shape, cache),
+  };
+}
+
 /** A graph of one attention layer, `[1, T, width]` in float32 at its borders. */
-function layerModel(shape: AttentionShape): Uint8Array {
+function layerModel(shape: AttentionShape, cache: CacheShape | null): Uint8Array {
   const value = (name: string, type = Type.FLOAT) => makeValueInfo(name, type);
-  const { queryStarts, pastLengths, batchSizes, blockTable, keyCache, valueCache } = DEVICE_INPUT;
-  const integers = [queryStarts, pastLengths, batchSizes, blockTable(0)];
   const graph = new Graph(
     create(ModelProtoSchema, {
       irVersion: 10n,
@@ -123,11 +138,12 @@ function layerModel(shape: AttentionShape): Uint8Array {
         name: 'layer',
         input: [
           ...['query', 'key', 'value'].map((name) => value(name)),
-          ...integers.map((name) => value(name, Type.INT32)),
+          ...INTEGERS.map((name) => value(name, Type.INT32)),
           value(STEP_INPUT.positionIds, Type.INT64),
-          ...[keyCache(0), valueCache(0)].map((name) => value(name, Type.FLOAT16)),
+          ...(cache ? [] : cacheInputs(1)).map((name) => value(name, Type.FLOAT16)),
         ],
         output: [value('output')],
+        initializer: cache ? cacheInitializers(cache) : [],
       }),
     }),
     'self-test',
@@ -142,20 +158,18 @@ function layerModel(shape: AttentionShape): Uint8Array {
 function feedsOf(
   step: TestStep,
   { numHeads, numKvHeads, headSize }: AttentionShape,
-  cache: DeviceCache,
-): Record<string, Tensor> {
+  cache: CacheShape,
+): Map<string, Tensor> {
   const { numTokens, batch, positions } = step;
   const rows = (values: Float32Array, heads: number): Tensor =>
     new Tensor('float32', values, [1, numTokens, heads * headSize]);
-  return {
-    query: rows(step.query, numHeads),
-    key: rows(step.key, numKvHeads),
-    value: rows(step.value, numKvHeads),
-    [STEP_INPUT.positionIds]: new Tensor('int64', positions, [1, numTokens]),
-    ...Object.fromEntries(batchTensors(batch, { ...cache.config, maxLength: 2 ** 20 })),
-    [DEVICE_INPUT.keyCache(0)]: cache.keys(0),
-    [DEVICE_INPUT.valueCache(0)]: cache.values(0),
-  };
+  return new Map([
+    ['query', rows(step.query, numHeads)],
+    ['key', rows(step.key, numKvHeads)],
+    ['value', rows(step.value, numKvHeads)],
+    [STEP_INPUT.positionIds, new Tensor('int64', positions, [1, numTokens])],
+    ...batchTensors(batch, { ...cache, maxLength: 2 ** 20 }),
+  ]);
 }
 
 function expected(

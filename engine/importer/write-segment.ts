@@ -22,6 +22,8 @@ export interface SegmentContext {
   readonly types: ReadonlyMap<string, TensorProto_DataType>;
   readonly place: PlacedWeights['place'];
   readonly index: number;
+  /** Initializers besides those of the graph. */
+  readonly initializers?: readonly TensorProto[];
 }
 
 /**
@@ -31,7 +33,7 @@ export interface SegmentContext {
 export function writeSegment(
   graph: Graph,
   cut: SegmentCut,
-  { types, place, index }: SegmentContext,
+  { types, place, index, initializers = [] }: SegmentContext,
 ): Uint8Array {
   const { irVersion, opsetImport, functions } = graph.model;
   const info = (name: string): ValueInfoProto =>
@@ -44,7 +46,7 @@ export function writeSegment(
     graph: create(GraphProtoSchema, {
       name: `segment-${index}`,
       node: [...cut.nodes],
-      initializer: segmentWeights(graph, cut).map(place),
+      initializer: [...segmentWeights(graph, cut).map(place), ...initializers],
       input: cut.inputs.map(info),
       output: cut.outputs.map(info),
     }),

@@ -3,8 +3,8 @@ import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-p
 import type { CacheDtype, KvDtype } from '../attention/paged-attention.js';
 import type { Dtype } from '../importer/variants.js';
 
-/** What computes a model: this machine's CPU, or a GPU through WebGPU. */
-export type DeviceName = 'cpu' | 'webgpu';
+/** What computes a model: this machine's CPU, or a GPU through WebGPU or CUDA. */
+export type DeviceName = 'cpu' | 'webgpu' | 'cuda';
 
 /** A GPU, as far as it is known. */
 export interface DeviceFacts {
@@ -19,6 +19,11 @@ export interface EngineOptions {
   readonly modelDir: string;
   /** What computes; absent for the CPU. */
   readonly device?: DeviceName;
+  /**
+   * Where the cache on a device is: a part of the graph, or tensors beside it. Absent: as the
+   * device needs it. For tests of CUDA's form where there is no CUDA.
+   */
+  readonly deviceCache?: 'initializers' | 'tensors';
   /** The GPU, for those who ask the engine. */
   readonly deviceFacts?: DeviceFacts;
   readonly maxNumSeqs: number;

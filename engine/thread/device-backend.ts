@@ -1,10 +1,14 @@
 import type { PageLayout } from '../attention/page-layout.js';
-import { DeviceCache, type DeviceSlot } from '../device/device-cache.js';
+import { CHECK_BLOCKS } from '../device/check-device-rows.js';
+import { checkCudaLibraries } from '../device/cuda-libraries.js';
 import { DeviceRunner } from '../device/device-runner.js';
+import { type DeviceForm, PagedSession } from '../device/paged-session.js';
 import { testDevice } from '../device/self-test.js';
 import { OctavoError } from '../errors.js';
-import { emitPagedDecoder } from '../importer/emit/paged-decoder.js';
+import type { CacheSlot } from '../importer/emit/graph-cache.js';
+import { emitPagedDecoder, type PagedDecoder } from '../importer/emit/paged-decoder.js';
 import type { AttentionSite } from '../importer/imported-model.js';
+import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
 import { analyze } from '../model/open-model.js';
 import type { EngineOptions } from '../protocol/options.js';
 import { planCache } from '../recurrent/cache-plan.js';
@@ -23,7 +27,9 @@ const KV_DTYPE = 'f16';
  */
 export async function deviceBackend(request: BackendRequest): Promise<Backend> {
   const { options, config } = request;
-  checkOptions(options);
+  const form = formOf(options);
+  checkOptions(options, form);
+  if (form.provider === 'cuda') checkCudaLibraries();
   const { blockSize, maxNumBatchedTokens } = options;
   const analyzed = await analyze(importOptions(request));
   const { pages } = planCache(analyzed.sites, {
@@ -32,20 +38,46 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
     maxModelLength: options.maxModelLength ?? config.maxPositionEmbeddings,
     maxNumBatchedTokens,
   });
-  const model = emitPagedDecoder(analyzed, pages, await testDevice(analyzed.sites, blockSize));
+  const abilities = await testDevice(analyzed.sites, blockSize, form);
+  const model = emitPagedDecoder(analyzed, pages, abilities);
+  checkExperts(model, form);
   return {
     model,
     kvDtype: KV_DTYPE,
     hostCacheBytes: 0,
     start: async ({ plan, numBlocks, now }) => {
       const slots = slotsOf(model.sites, plan.pages);
-      const cache = await DeviceCache.create({ slots, numBlocks, blockSize });
-      return { runner: await DeviceRunner.create(model, cache, { now }), pages: null };
+      const shape = { slots, numBlocks: Math.max(numBlocks, CHECK_BLOCKS), blockSize };
+      const session = await PagedSession.open(model.whole, shape, form, {
+        cpuNodes: model.cpuNodes,
+        weightsDir: model.weightsDir,
+        ...(model.saturates && { sessionConfig: EXACT_SUMS }),
+      });
+      return { runner: await DeviceRunner.create(model, session, { now }), pages: null };
     },
   };
 }
 
-function checkOptions({ blockSize, kvDtype, quantize, tiers }: EngineOptions): void {
+/** CUDA has no tensors on the device in Node: its cache is a part of the graph. */
+function formOf({ device, deviceCache }: EngineOptions): DeviceForm {
+  const provider = device === 'cuda' ? 'cuda' : 'webgpu';
+  const own = provider === 'cuda' ? 'initializers' : 'tensors';
+  return { provider, cache: deviceCache ?? own };
+}
+
+/** CUDA takes no list of nodes for the CPU, and its kernels for experts have not been tried. */
+function checkExperts({ cpuNodes, report }: PagedDecoder, { provider }: DeviceForm): void {
+  if (provider !== 'cuda' || cpuNodes.length === 0) return;
+  throw new OctavoError(
+    'model_unsupported',
+    `${report.file}: has ${cpuNodes.length} nodes of experts, which --device cuda does not serve: take webgpu or cpu`,
+  );
+}
+
+function checkOptions(
+  { blockSize, kvDtype, quantize, tiers }: EngineOptions,
+  { cache }: DeviceForm,
+): void {
   const usage = (flag: string, what: string): OctavoError =>
     new OctavoError('usage', `${flag}: ${what}`, { param: flag });
   if (blockSize < 32 || (blockSize & (blockSize - 1)) !== 0) {
@@ -66,13 +98,15 @@ function checkOptions({ blockSize, kvDtype, quantize, tiers }: EngineOptions): v
   if (tiers) {
     throw usage(
       '--kv-host-memory, --kv-cache-dir, --kv-tier',
-      'cached prefixes of a GPU stay in its memory: leave them out',
+      cache === 'initializers'
+        ? 'the KV cache of this device can be neither read nor copied: leave them out'
+        : 'cached prefixes of a GPU stay in its memory: leave them out',
     );
   }
 }
 
 /** Sizes of each slot's pages: those of any layer that has them. */
-function slotsOf(sites: readonly AttentionSite[], { layers, numSlots }: PageLayout): DeviceSlot[] {
+function slotsOf(sites: readonly AttentionSite[], { layers, numSlots }: PageLayout): CacheSlot[] {
   return Array.from({ length: numSlots }, (_, slot) => {
     const { numKvHeads, headSize } = sites[layers.findIndex((pages) => pages.slot === slot)];
     return { numKvHeads, headSize };

@@ -40,21 +40,22 @@ async function tryDevice(
   modelDir: string,
   config: ModelConfig,
   settings: Settings,
+  device: 'webgpu' | 'cuda',
 ): Promise<string[]> {
-  const options = engineOptions({ ...settings, quantize: 'none' }, modelDir, { device: 'webgpu' });
+  const options = engineOptions({ ...settings, quantize: 'none' }, modelDir, { device });
   const { model } = await deviceBackend({ options, config, onConversion: () => undefined });
   const { variant, rewrites } = model.report;
-  return [`--device webgpu would serve ${variant}`, ...rewrites.map((line) => `  ${line}`)];
+  return [`--device ${device} would serve ${variant}`, ...rewrites.map((line) => `  ${line}`)];
 }
 
 /**
  * `octavo inspect`: prints what was recognized in a model's graph, what `--quantize` would rewrite,
- * and with `--device webgpu` whether a GPU would serve it.
+ * and with `--device webgpu` or `cuda` whether a GPU would serve it.
  */
 export async function inspect(modelName: string, settings: Settings): Promise<number> {
   const { device } = settings;
-  if (device !== 'cpu' && device !== 'webgpu') {
-    throw new OctavoError('usage', `--device ${device}: inspect takes cpu and webgpu`, {
+  if (device === 'auto') {
+    throw new OctavoError('usage', '--device auto: inspect takes cpu, webgpu and cuda', {
       param: '--device',
     });
   }
@@ -84,8 +85,8 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
   }
   process.stdout.write(`${lines.join('\n')}\n`);
   checkConfig(config, model);
-  if (device === 'webgpu') {
-    const made = await tryDevice(modelDir, config, settings);
+  if (device !== 'cpu') {
+    const made = await tryDevice(modelDir, config, settings, device);
     process.stdout.write(`\n${made.join('\n')}\n`);
   }
   return 0;

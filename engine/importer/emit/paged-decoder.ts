@@ -7,7 +7,6 @@ import {
   type AttentionSite,
   LOGITS,
   type ModelFacts,
-  type Segment,
   STEP_INPUT,
   STEP_OUTPUT,
 } from '../imported-model.js';
@@ -20,6 +19,7 @@ import { rankLogits } from '../passes/rank-logits.js';
 import { placeWeights } from '../place-weights.js';
 import { writeSegment } from '../write-segment.js';
 import { DEVICE_INPUT } from './device-inputs.js';
+import { cacheInitializers, cacheInputs, type PagedGraph } from './graph-cache.js';
 import { formsOf, importReport } from './import-report.js';
 import { PagedAttentionNodes } from './paged-attention-nodes.js';
 import { type DeviceAbilities, refusalOf } from './refuse-sites.js';
@@ -27,7 +27,7 @@ import { type DeviceAbilities, refusalOf } from './refuse-sites.js';
 /** A decoder as one graph, with paged attention in it, for a device with a cache of its own. */
 export interface PagedDecoder extends ModelFacts {
   /** From tokens, batch and cache to ranked logits. */
-  readonly whole: Segment;
+  readonly whole: PagedGraph;
   readonly layout: PageLayout;
   /** Nodes without a right kernel for devices: the CPU runs them in the middle of the step. */
   readonly cpuNodes: readonly string[];
@@ -69,13 +69,17 @@ export function emitPagedDecoder(
   const types = elementTypes(graph);
   checkFloats(graph, sites, types);
   const { directory, place } = placeWeights(graph);
+  const caches = new Set(cacheInputs(layout.numSlots));
+  const inputs = cut.inputs.filter((name) => !caches.has(name));
   return {
     whole: {
-      index: 0,
-      inputs: cut.inputs,
+      inputs,
       outputs: cut.outputs,
-      get model() {
-        return writeSegment(graph, cut, { types, place, index: 0 });
+      write: (cache) => {
+        const context = { types, place, index: 0 };
+        if (cache === null) return writeSegment(graph, cut, context);
+        const initializers = cacheInitializers(cache);
+        return writeSegment(graph, { ...cut, inputs }, { ...context, initializers });
       },
     },
     layout,
@@ -119,10 +123,9 @@ function refusal(
 
 /** @returns the names of all inputs that a step feeds */
 function addInputs(graph: Graph, { groups, numSlots }: PageLayout): Set<string> {
-  const { blockTable, keyCache, valueCache, queryStarts, pastLengths, batchSizes } = DEVICE_INPUT;
+  const { blockTable, queryStarts, pastLengths, batchSizes } = DEVICE_INPUT;
   const integers = [queryStarts, pastLengths, batchSizes, ...groups.map((_, g) => blockTable(g))];
-  const slots = Array.from({ length: numSlots }, (_, slot) => slot);
-  const caches = slots.flatMap((slot) => [keyCache(slot), valueCache(slot)]);
+  const caches = cacheInputs(numSlots);
   for (const name of integers) graph.addInput(name, Type.INT32);
   for (const name of caches) graph.addInput(name, Type.FLOAT16);
   if (!graph.inputs.has(STEP_INPUT.positionIds)) graph.addInput(STEP_INPUT.positionIds, Type.INT64);

@@ -93,6 +93,7 @@ it('webgpu without a GPU is an error, and so are refusals', async () => {
   await expect(startWith('webgpu', GPU, 'model_unsupported')).rejects.toThrow(/softcap/);
 });
 
-it('cuda is refused in one sentence', async () => {
-  await expect(startWith('cuda', null)).rejects.toThrow(/^--device cuda: this version has no CUDA/);
+it('cuda is started without a look for WebGPU, in blocks that its kernel takes', async () => {
+  const { said, on, blockSize } = await startWith('cuda', null);
+  expect([said, on, blockSize]).toEqual([[], 'cuda', 256]);
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { OnnxBuilder } from '../../../bench/models/onnx-builder.js';
-import { DeviceCache } from '../../../engine/device/device-cache.js';
+import { CHECK_BLOCKS } from '../../../engine/device/check-device-rows.js';
 import { DeviceRunner } from '../../../engine/device/device-runner.js';
+import { PagedSession } from '../../../engine/device/paged-session.js';
 import { modelDir } from '../../support/model-dir.js';
 import { ALL_RIGHT, pagedDecoder } from '../../support/paged-decoder.js';
 import { TINY, tinyDecoder } from '../../support/tiny-decoder.js';
@@ -12,8 +13,10 @@ async function load(b: OnnxBuilder): Promise<void> {
   const model = await pagedDecoder(dir, ALL_RIGHT, 128);
   const { kvHeads: numKvHeads, headSize } = TINY;
   const slots = model.sites.map(() => ({ numKvHeads, headSize }));
-  const cache = await DeviceCache.create({ slots, numBlocks: 4, blockSize: 32 });
-  const runner = await DeviceRunner.create(model, cache);
+  const shape = { slots, numBlocks: CHECK_BLOCKS, blockSize: 32 };
+  const form = { provider: 'webgpu', cache: 'tensors' } as const;
+  const session = await PagedSession.open(model.whole, shape, form);
+  const runner = await DeviceRunner.create(model, session);
   await runner.dispose();
 }
 

@@ -18,4 +18,9 @@ async function onDevice(options: Partial<EngineOptions> = {}): Promise<RunnerFix
 describe.skipIf(!(await hasWebGpu()))('on a device', () => {
   // Kernels differ by how many tokens a step has of a sequence, and round differently.
   describeModelRunner('a decoder as one graph', onDevice, 1e-2);
+  describeModelRunner(
+    'a decoder with its cache in the graph',
+    () => onDevice({ deviceCache: 'initializers' }),
+    1e-2,
+  );
 });

@@ -84,6 +84,17 @@ describe.skipIf(!(await hasWebGpu()))(
       device.scheduler.checkIntegrity();
     });
 
+    it('forks without copies, where the cache is a part of the graph', async () => {
+      const other = await load({ device: 'webgpu', deviceCache: 'initializers' });
+      try {
+        expect(other.runner.canCopyBlocks).toBe(false);
+        expectSame(await runAll(other, requests(PROMPTS.slice(6, 8), 3)), expected);
+        other.scheduler.checkIntegrity();
+      } finally {
+        await other.runner.dispose();
+      }
+    });
+
     it('goes on with preempted sequences', async () => {
       const small = await load({ device: 'webgpu', kvCacheBytes: 9 * BLOCK_BYTES });
       try {
@@ -105,6 +116,10 @@ describe.skipIf(!(await hasWebGpu()))(
       [
         { tiers: { hostMemoryBytes: 2 ** 20 } },
         /--kv-host-memory, .*: cached prefixes of a GPU stay/,
+      ],
+      [
+        { tiers: { hostMemoryBytes: 2 ** 20 }, deviceCache: 'initializers' as const },
+        /--kv-host-memory, .*: the KV cache of this device can be neither read nor copied/,
       ],
       [{ kvCacheBytes: 3 * BLOCK_BYTES }, /--kv-cache-memory \d+ bytes holds 3 blocks of 32/],
     ])('refuses options that it does not take: %j', async (options, message) => {

@@ -1,5 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
+import { cacheFileBytes } from '../../../engine/importer/emit/graph-cache.js';
 import { refusalOf } from '../../../engine/importer/emit/refuse-sites.js';
 import { ModelProtoSchema, type NodeProto } from '../../../engine/importer/onnx/onnx_pb.js';
 import { plainLayer } from '../../support/attention-cases.js';
@@ -41,9 +42,32 @@ describe('a decoder for a device', () => {
     expect(model.cpuNodes).toEqual([]);
   });
 
+  it('has its cache among its weights, where it is asked to', async () => {
+    const { whole, sites } = await pagedDecoder(exportDir('genai', 'llama3'));
+    const slots = sites.map(({ numKvHeads, headSize }) => ({ numKvHeads, headSize }));
+    const cache = { slots, numBlocks: 9, blockSize: 32 };
+    const graph = fromBinary(ModelProtoSchema, whole.write(cache)).graph;
+    const caches = graph?.initializer.filter(({ name }) => name.includes('_cache.')) ?? [];
+    expect(caches.map(({ name }) => name)).toEqual([
+      'octavo.key_cache.0',
+      'octavo.value_cache.0',
+      'octavo.key_cache.1',
+      'octavo.value_cache.1',
+    ]);
+    const { numKvHeads, headSize } = slots[0];
+    expect(caches[0].dims.map(Number)).toEqual([9, 32, numKvHeads, headSize]);
+    // Of a file that is not there: a cache of any size takes no byte of the model.
+    expect(cacheFileBytes(cache)).toBe(2 * 9 * 32 * numKvHeads * headSize);
+    expect(caches[0].rawData).toHaveLength(0);
+    expect(graph?.input.map(({ name }) => name)).toEqual(whole.inputs);
+    // Beside it, the cache is fed as well.
+    const beside = fromBinary(ModelProtoSchema, whole.write(null)).graph;
+    expect(beside?.input).toHaveLength(whole.inputs.length + 4);
+  });
+
   it('holds tables of rotation once for all layers', async () => {
     const { whole } = await pagedDecoder(exportDir('genai', 'llama3'));
-    const weights = fromBinary(ModelProtoSchema, whole.model).graph?.initializer ?? [];
+    const weights = fromBinary(ModelProtoSchema, whole.write(null)).graph?.initializer ?? [];
     expect(weights.filter(({ name }) => name.startsWith('octavo.rotary'))).toHaveLength(2);
   });
 
