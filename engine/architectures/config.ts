@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
+import { parsePythonJson } from '../python-json.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -130,7 +131,7 @@ export async function readConfig(dir: string): Promise<Config> {
   const file = join(dir, 'config.json');
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    value = parsePythonJson(await readFile(file, 'utf8'));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) {
       throw new OctavoError('model_file_missing', `${file}: cannot be read; a model needs it`, {

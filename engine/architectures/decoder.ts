@@ -1,3 +1,17 @@
+import type { StateLayer } from './state-layers.js';
+import type { Linear, Norm, Weight } from './weights.js';
+
+export type {
+  Convolution,
+  DeltaNet,
+  DeltaProjections,
+  Fading,
+  GatedConvolution,
+  Mamba,
+  StateLayer,
+} from './state-layers.js';
+export type { Linear, Norm, Weight } from './weights.js';
+
 /**
  * A decoder as data: everything that its computation depends on, and the names of its weights. A
  * family (`families/`) makes one of a configuration; a builder (`build/`) makes the engine's graph
@@ -36,13 +50,17 @@ export interface Embedding {
 /**
  * One layer. With x its input, each block f computes `after(f(before(x)))`, times `residualScale`:
  *
- *     sequential    y = x + attention(x), then y + feedForward(y)
- *     parallel      x + attention(x) + feedForward(x)
+ *     sequential    y = x + mixers(x), then y + feedForward(y)
+ *     parallel      x + mixers(x) + feedForward(x)
  */
 export interface DecoderLayer {
-  readonly attention: Attention;
-  readonly feedForward: FeedForward;
-  readonly attentionNorms: BlockNorms;
+  /**
+   * What mixes tokens: one, or several side by side, whose results are summed; none in a layer that
+   * is a feed-forward block alone.
+   */
+  readonly mixers: readonly Mixer[];
+  readonly feedForward: FeedForward | null;
+  readonly mixerNorms: BlockNorms;
   readonly feedForwardNorms: BlockNorms;
   readonly parallel: boolean;
   readonly residualScale: number;
@@ -54,7 +72,14 @@ export interface BlockNorms {
   readonly after: Norm | null;
 }
 
+/** Factors on what goes in and what comes out; absent: 1. */
+export type Mixer = (Attention | StateLayer) & {
+  readonly inputScale?: number;
+  readonly outputScale?: number;
+};
+
 export interface Attention {
+  readonly kind: 'attention';
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headSize: number;
@@ -93,6 +118,13 @@ export type Projections =
        * All queries, then all keys, then all values; or these three for one head after the other.
        */
       readonly order: 'parts' | 'heads';
+    }
+  | {
+      readonly kind: 'gated';
+      /** For each head: its query, then its gate g; the head's result is times sigmoid(g). */
+      readonly queryGate: Linear;
+      readonly key: Linear;
+      readonly value: Linear;
     };
 
 /** A norm of queries or keys: of each head by itself, or of all heads together. */
@@ -122,21 +154,37 @@ export interface Mlp {
   readonly kind: 'mlp';
   readonly activation: Activation;
   readonly gate: Linear | null;
+  /** Factors on gate and result; absent: 1. */
+  readonly gateScale?: number;
+  readonly downScale?: number;
   readonly up: Linear;
   readonly down: Linear;
 }
 
 /**
- * A mixture of experts (Shazeer et al. 2017): a softmax over the router's outputs chooses
- * `perToken` of the experts, whose results are summed by their probabilities.
+ * A mixture of experts (Shazeer et al. 2017): scores of the router's outputs choose `perToken` of
+ * the experts, whose results are summed by their scores.
  */
 export interface Experts {
   readonly kind: 'experts';
-  readonly router: Linear;
+  readonly router: Router;
   readonly perToken: number;
-  /** Whether the chosen probabilities are divided by their sum. */
-  readonly normalized: boolean;
   readonly experts: readonly Mlp[];
+  /** Computed for every token, and added: times sigmoid(gate(x)) if there is a gate. */
+  readonly shared: { readonly mlp: Mlp; readonly gate: Linear | null } | null;
+  /** Around the experts: what they see is narrower than the layer; null: they see all. */
+  readonly latent: { readonly down: Linear; readonly up: Linear } | null;
+}
+
+export interface Router {
+  readonly linear: Linear;
+  readonly scores: 'softmax' | 'sigmoid';
+  /** Added to the scores for the choice alone: `[experts]`. */
+  readonly choiceBias: Weight | null;
+  /** Whether the chosen scores are divided by their sum, to which the number is added. */
+  readonly normalized: { readonly epsilon: number } | null;
+  /** Factor on the chosen scores. */
+  readonly scale: number;
 }
 
 /** `gelu`: the exact one; `gelu-tanh`: its approximation; `relu2`: the square of ReLU. */
@@ -155,35 +203,4 @@ export interface Xielu {
   readonly negative: Weight;
   readonly beta: number;
   readonly epsilon: number;
-}
-
-/**
- * `(x - mean) / sqrt(variance + epsilon) * weight + bias` (`layer`), or without mean and bias
- * (`rms`).
- */
-export interface Norm {
-  readonly kind: 'rms' | 'layer';
-  readonly size: number;
-  /** Null: ones. */
-  readonly weight: Weight | null;
-  readonly bias: Weight | null;
-  /** Added to the weight: 1 where a checkpoint stores its distance from 1. */
-  readonly offset: 0 | 1;
-  readonly epsilon: number;
-}
-
-export interface Linear {
-  readonly weight: Weight;
-  readonly bias: Weight | null;
-  /** Whether the weight is stored as `[outputs, inputs]`, as torch.nn.Linear has it. */
-  readonly turned: boolean;
-}
-
-/** A weight of the checkpoint, or some of its rows. */
-export interface Weight {
-  readonly name: string;
-  /** Of the whole tensor. */
-  readonly shape: readonly number[];
-  /** Absent: all. */
-  readonly rows?: { readonly first: number; readonly count: number };
 }

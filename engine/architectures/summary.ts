@@ -1,19 +1,39 @@
-import type { Decoder, FeedForward } from './decoder.js';
+import type { Decoder, DecoderLayer, FeedForward, Mixer, StateLayer } from './decoder.js';
 
 /** A description in one line, for `octavo inspect`. */
 export function summaryOf(decoder: Decoder): string {
   const { family, layers, hiddenSize, embedding, head } = decoder;
-  const experts = layers.filter(({ feedForward }) => feedForward.kind === 'experts').length;
+  const experts = layers.filter(({ feedForward }) => feedForward?.kind === 'experts').length;
   const [first] = layers;
+  const forward = layers.findLast(({ feedForward }) => feedForward !== null)?.feedForward;
   const parts = [
     `${family}: ${layers.length} layers of width ${hiddenSize}`,
-    describeForward(layers.at(-1)?.feedForward ?? first.feedForward),
+    ...describeStates(layers),
+    forward ? describeForward(forward) : '',
     experts > 0 && experts < layers.length ? `experts in ${experts} layers` : '',
     first.parallel ? 'blocks side by side' : '',
     embedding.positions ? 'learned positions' : '',
     head.weight.name === embedding.weight.name ? 'head tied to the embedding' : '',
   ];
   return parts.filter((part) => part !== '').join(', ');
+}
+
+const STATES: readonly (readonly [StateLayer['kind'], string])[] = [
+  ['gated-convolution', 'short convolutions'],
+  ['delta-net', 'gated DeltaNet'],
+  ['mamba', 'Mamba 2'],
+];
+
+function describeStates(layers: readonly DecoderLayer[]): string[] {
+  const countOf = (kind: Mixer['kind']): number =>
+    layers.filter(({ mixers }) => mixers.some((mixer) => mixer.kind === kind)).length;
+  const states = STATES.filter(([kind]) => countOf(kind) > 0);
+  if (states.length === 0) return [];
+  const attending = countOf('attention');
+  return [
+    ...states.map(([kind, what]) => `${what} in ${countOf(kind)}`),
+    attending > 0 ? `attention in ${attending}` : 'no attention',
+  ];
 }
 
 function describeForward(layer: FeedForward): string {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { OctavoError } from '../errors.js';
 import { ggufText } from '../gguf/model-text.js';
+import { parsePythonJson } from '../python-json.js';
 
 /**
  * What the engine reads from a model's `config.json`. The rest comes from the graph, which must
@@ -149,19 +150,12 @@ async function readText(file: string): Promise<string> {
 function parseObject(file: string, text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(withoutInfinity(text));
+    value = parsePythonJson(text);
   } catch (cause) {
     throw new OctavoError('model_file_corrupt', `${file}: is not JSON`, { cause });
   }
   if (isObject(value)) return value;
   throw new OctavoError('model_file_corrupt', `${file}: must hold a JSON object`);
-}
-
-/** Python writes numbers that JSON does not have (Mamba 2's time_step_limit ends in Infinity). */
-function withoutInfinity(text: string): string {
-  return text.replace(/("(?:[^"\\]|\\.)*")|-?Infinity|NaN/g, (all, string) =>
-    string ? all : 'null',
-  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -5,6 +5,7 @@ import { Compile } from 'typebox/compile';
 import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { OctavoError } from '../errors.js';
 import { ggufText } from '../gguf/model-text.js';
+import { parsePythonJson } from '../python-json.js';
 
 /**
  * Reads a text file of a model directory, or what a GGUF file has in its place.
@@ -49,7 +50,7 @@ export async function readModelJson<Schema extends TSchema>(
   const path = join(dir, file);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parsePythonJson(text);
   } catch (error) {
     throw new OctavoError('model_file_corrupt', `${path} is not valid JSON`, {
       param: path,

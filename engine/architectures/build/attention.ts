@@ -1,10 +1,11 @@
 import { STEP_INPUT } from '../../importer/imported-model.js';
 import { TensorProto_DataType as Type } from '../../importer/onnx/onnx_pb.js';
-import type { RecognizedSite } from '../../importer/recognizers/recognizer.js';
+import type { RecognizedAttention } from '../../importer/recognizers/recognizer.js';
 import { SITE } from '../../importer/recognizers/replace-site.js';
 import type { Attention, HeadNorm, Linear } from '../decoder.js';
+import type { Mixed } from './convolution.js';
 import type { GraphBuilder } from './graph-builder.js';
-import { linearLayer, normLayer } from './layers.js';
+import { heads as headsOf, linearLayer, normLayer, parts, tokens } from './layers.js';
 import type { RotaryTables } from './rotary-tables.js';
 import { rotated, rotatesInGraph } from './rotation.js';
 
@@ -19,17 +20,16 @@ export interface AttentionContext {
 }
 
 /**
- * An attention layer around its site, at which the graph is cut: `[1, T, hidden]` to the same.
+ * An attention layer around its site: `[1, T, hidden]` to the same.
  *
  * @param x input, normed
- * @returns the output, and the site
  */
 export function attentionLayer(
   b: GraphBuilder,
   x: string,
   attention: Attention,
   context: AttentionContext,
-): { readonly output: string; readonly site: RecognizedSite } {
+): Mixed<RecognizedAttention> {
   const { numHeads, numKvHeads, headSize, scale, softcap, slidingWindow, rotary } = attention;
   const projected = projections(b, x, attention);
   const inGraph = rotary !== null && rotatesInGraph(rotary, context.servedLength);
@@ -44,7 +44,7 @@ export function attentionLayer(
   const { value } = projected;
   const name = `layers.${context.layer}/attention`;
   const node = b.split(SITE, name, [query, key, value], [name]);
-  const site: RecognizedSite = {
+  const site: RecognizedAttention = {
     form: 'described',
     node,
     shape: {
@@ -64,10 +64,23 @@ export function attentionLayer(
     output: name,
     cache: null,
   };
-  return { output: linearLayer(b, name, attention.output), site };
+  const { gate } = projected;
+  const closed = gate === null ? name : opened(b, name, gate);
+  return { output: linearLayer(b, closed, attention.output), sites: [site] };
 }
 
-type Projected = Readonly<Record<'query' | 'key' | 'value', string>>;
+interface Projected {
+  readonly query: string;
+  readonly key: string;
+  readonly value: string;
+  /** As wide as the attention's output. */
+  readonly gate: string | null;
+}
+
+/** `x * sigmoid(gate)` */
+function opened(b: GraphBuilder, x: string, gate: string): string {
+  return b.node('Mul', `${x}/gated`, [x, b.node('Sigmoid', `${gate}/sigmoid`, [gate])]);
+}
 
 function projections(b: GraphBuilder, x: string, attention: Attention): Projected {
   const { projections: kinds, clip } = attention;
@@ -81,10 +94,17 @@ function projections(b: GraphBuilder, x: string, attention: Attention): Projecte
         ]);
   if (kinds.kind === 'packed') {
     const { query, key, value } = unpacked(b, x, kinds.linear, kinds.order, attention);
-    return { query: cut(query), key: cut(key), value: cut(value) };
+    return { query: cut(query), key: cut(key), value: cut(value), gate: null };
   }
   const make = (linear: Linear): string => cut(linearLayer(b, x, linear));
-  return { query: make(kinds.query), key: make(kinds.key), value: make(kinds.value) };
+  const [key, value] = [make(kinds.key), make(kinds.value)];
+  if (kinds.kind === 'separate') return { query: make(kinds.query), key, value, gate: null };
+  const { numHeads, headSize } = attention;
+  const both = headsOf(b, make(kinds.queryGate), numHeads, 2 * headSize);
+  const [query, gate] = parts(b, both, [headSize, headSize]).map((part) =>
+    tokens(b, part, numHeads * headSize),
+  );
+  return { query, key, value, gate };
 }
 
 function unpacked(
@@ -93,28 +113,16 @@ function unpacked(
   linear: Linear,
   order: 'parts' | 'heads',
   { numHeads, numKvHeads, headSize }: Attention,
-): Projected {
+): Readonly<Record<'query' | 'key' | 'value', string>> {
   const packed = linearLayer(b, x, linear);
-  const [query, key, value] = ['query', 'key', 'value'].map((part) => `${packed}/${part}`);
-  const parts = { query, key, value };
   if (order === 'parts') {
     const sizes = [numHeads, numKvHeads, numKvHeads].map((heads) => heads * headSize);
-    const list = b.ints(`split.${sizes.join()}`, sizes);
-    b.split('Split', `${packed}/parts`, [packed, list], Object.values(parts), { axis: -1 });
-    return parts;
+    const [query, key, value] = parts(b, packed, sizes);
+    return { query, key, value };
   }
-  const heads = b.node('Reshape', `${packed}/heads`, [
-    packed,
-    b.ints(`heads.${numHeads}.${3 * headSize}`, [1, -1, numHeads, 3 * headSize]),
-  ]);
-  const list = b.ints(`split.${headSize}`, [headSize, headSize, headSize]);
-  const pieces = Object.values(parts).map((name) => `${name}_heads`);
-  b.split('Split', `${packed}/parts`, [heads, list], pieces, { axis: -1 });
-  const rows = b.ints(`tokens.${numHeads * headSize}`, [1, -1, numHeads * headSize]);
-  for (const [index, name] of Object.values(parts).entries()) {
-    b.node('Reshape', name, [pieces[index], rows]);
-  }
-  return parts;
+  const each = parts(b, headsOf(b, packed, numHeads, 3 * headSize), [headSize, headSize, headSize]);
+  const [query, key, value] = each.map((part) => tokens(b, part, numHeads * headSize));
+  return { query, key, value };
 }
 
 /** Norms queries or keys `[1, T, heads * headSize]`. */
@@ -122,12 +130,7 @@ function headNorm(b: GraphBuilder, x: string, norm: HeadNorm | null, heads: numb
   if (!norm) return x;
   if (norm.of === 'row') return normLayer(b, x, norm.norm);
   const { size } = norm.norm;
-  const split = b.ints(`heads.${heads}.${size}`, [1, -1, heads, size]);
-  const normed = normLayer(b, b.node('Reshape', `${x}/heads`, [x, split]), norm.norm);
-  return b.node('Reshape', `${x}/normed`, [
-    normed,
-    b.ints(`tokens.${heads * size}`, [1, -1, heads * size]),
-  ]);
+  return tokens(b, normLayer(b, headsOf(b, x, heads, size), norm.norm), heads * size);
 }
 
 /** Multiplies queries by `1 + beta * ln(1 + floor(position / length))`. */

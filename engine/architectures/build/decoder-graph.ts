@@ -3,13 +3,14 @@ import { LOGITS, STEP_INPUT } from '../../importer/imported-model.js';
 import { makeValueInfo } from '../../importer/onnx/nodes.js';
 import { type ModelProto, TensorProto_DataType as Type } from '../../importer/onnx/onnx_pb.js';
 import type { RecognizedSite } from '../../importer/recognizers/recognizer.js';
-import type { BlockNorms, Decoder, DecoderLayer, Weight } from '../decoder.js';
+import type { BlockNorms, Decoder, DecoderLayer, Mixer, Weight } from '../decoder.js';
 import { attentionLayer } from './attention.js';
 import { expertsLayer } from './experts.js';
 import { GraphBuilder } from './graph-builder.js';
 import { linearLayer, mlpLayer, normLayer, scaled, softcapped } from './layers.js';
 import { RotaryTables } from './rotary-tables.js';
 import { rotatesInGraph } from './rotation.js';
+import { stateLayer } from './state-layers.js';
 import { nameOf } from './stored-weights.js';
 
 export interface BuildOptions {
@@ -21,7 +22,7 @@ export interface BuildOptions {
 
 export interface DecoderGraph {
   readonly model: ModelProto;
-  /** The attention of each layer, at which the graph is cut. */
+  /** The attention and the states of each layer, at which the graph is cut. */
   readonly sites: readonly RecognizedSite[];
   /** See `ImportedModel`. */
   readonly switchLengths: readonly number[];
@@ -29,7 +30,7 @@ export interface DecoderGraph {
 
 /**
  * The graph of a decoder from token ids and positions `[1, T]` to logits `[1, T, vocabulary]`, with
- * a placeholder for the attention of each layer. Weights stay in the files of the checkpoint.
+ * placeholders for attention and states. Weights stay in the files of the checkpoint.
  *
  * @param tensors all that the description names, checked
  */
@@ -43,15 +44,21 @@ export function buildDecoder(
   const sites: RecognizedSite[] = [];
   let x = embedded(b, decoder);
   for (const [layer, description] of decoder.layers.entries()) {
-    const { sinks } = description.attention;
-    const attend = (input: string): string => {
-      const values = sinks && readFloats(sinks);
-      const context = { layer, servedLength, tables, sinks: values };
-      const { output, site } = attentionLayer(b, input, description.attention, context);
-      sites.push(site);
-      return output;
+    const mix = (input: string, mixer: Mixer): string => {
+      const given = scaled(b, input, mixer.inputScale ?? 1);
+      const made =
+        mixer.kind === 'attention'
+          ? attentionLayer(b, given, mixer, {
+              layer,
+              servedLength,
+              tables,
+              sinks: mixer.sinks && readFloats(mixer.sinks),
+            })
+          : stateLayer(b, given, mixer, { place: `layers.${layer}`, readFloats });
+      sites.push(...made.sites);
+      return scaled(b, made.output, mixer.outputScale ?? 1);
     };
-    x = layerOf(b, x, description, attend, decoder.hiddenSize);
+    x = layerOf(b, x, description, mix, decoder.hiddenSize);
   }
   const logits = scaled(
     b,
@@ -90,27 +97,42 @@ function layerOf(
   b: GraphBuilder,
   x: string,
   layer: DecoderLayer,
-  attend: (input: string) => string,
+  mix: (input: string, mixer: Mixer) => string,
   width: number,
 ): string {
-  const { feedForward, residualScale, parallel } = layer;
-  const block = (input: string, norms: BlockNorms, f: (input: string) => string): string => {
-    const made = f(norms.before ? normLayer(b, input, norms.before) : input);
-    return scaled(b, norms.after ? normLayer(b, made, norms.after) : made, residualScale);
+  const { mixers, feedForward, residualScale, parallel } = layer;
+  const add = (a: string, c: string, name: string): string => b.node('Add', name, [a, c]);
+  /** @returns `to` and what a block makes of `from` */
+  const block = (
+    from: string,
+    to: string,
+    norms: BlockNorms,
+    f: (input: string) => string,
+  ): string => {
+    const made = f(norms.before ? normLayer(b, from, norms.before) : from);
+    const normed = norms.after ? normLayer(b, made, norms.after) : made;
+    const part = scaled(b, normed, residualScale);
+    return add(to, part, `${part}/residual`);
   };
-  const forward = (input: string): string =>
+  const mixed = (input: string): string =>
+    mixers
+      .map((mixer) => mix(input, mixer))
+      .reduce((sum, each) => add(sum, each, `${each}/beside`));
+  const sum = mixers.length > 0 ? block(x, x, layer.mixerNorms, mixed) : x;
+  if (!feedForward) return sum;
+  return block(parallel ? x : sum, sum, layer.feedForwardNorms, (input) =>
     feedForward.kind === 'mlp'
       ? mlpLayer(b, input, feedForward)
-      : expertsLayer(b, input, feedForward, width);
-  const attended = block(x, layer.attentionNorms, attend);
-  const sum = b.node('Add', `${attended}/residual`, [x, attended]);
-  const fed = block(parallel ? x : sum, layer.feedForwardNorms, forward);
-  return b.node('Add', `${fed}/residual`, [sum, fed]);
+      : expertsLayer(b, input, feedForward, width),
+  );
 }
 
 /** The length at which LongRoPE changes its angles, if longer sequences are served. */
 function lengthsOf({ layers }: Decoder, servedLength: number): number[] {
-  const lengths = layers.flatMap(({ attention: { rotary } }) =>
+  const rotations = layers.flatMap(({ mixers }) =>
+    mixers.flatMap((mixer) => (mixer.kind === 'attention' ? [mixer.rotary] : [])),
+  );
+  const lengths = rotations.flatMap((rotary) =>
     rotary?.long && rotatesInGraph(rotary, servedLength) ? [rotary.long.beyond] : [],
   );
   return [...new Set(lengths)];

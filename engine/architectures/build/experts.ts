@@ -1,20 +1,22 @@
 import type { Experts } from '../decoder.js';
 import type { GraphBuilder } from './graph-builder.js';
-import { linearLayer, mlpLayer } from './layers.js';
+import { linearLayer, mlpLayer, scaled } from './layers.js';
 
 /**
  * A mixture of experts in primitive operators. Each expert computes the rows that chose it, which
  * may be none, so that a step costs what its tokens need:
  *
- *     x -> router -> Softmax -> TopK -> probabilities [T, E], 0 where an expert was not chosen
- *     of expert e: rows = NonZero(probabilities[:, e]); y[rows] += p * expert(x[rows])
+ *     x -> router -> Softmax -> TopK -> scores [T, E], 0 where an expert was not chosen
+ *     of expert e: rows = NonZero(scores[:, e]); y[rows] += score * expert(x[rows])
  *
  * Other rows of a step change nothing in a row's result.
  */
 export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: number): string {
+  const { latent, shared } = layer;
   const at = (part: string): string => `${x}/${part}`;
-  const rows = b.node('Reshape', at('rows'), [x, b.ints(`rows.${width}`, [-1, width])]);
-  const chances = b.node('Transpose', at('by_expert'), [chosen(b, rows, layer, at)], {
+  const all = b.node('Reshape', at('rows'), [x, b.ints(`rows.${width}`, [-1, width])]);
+  const rows = latent ? linearLayer(b, all, latent.down) : all;
+  const chances = b.node('Transpose', at('by_expert'), [chosen(b, all, layer, at)], {
     perm: [1, 0],
   });
   const zero = b.float('zero', 0);
@@ -31,33 +33,62 @@ export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: 
     const index2 = b.node('Reshape', of('index'), [list, b.ints('column', [-1, 1])]);
     sum = b.node('ScatterND', of('sum'), [sum, index2, result], { reduction: 'add' });
   }
-  return b.node('Reshape', at('output'), [sum, b.ints(`tokens.${width}`, [1, -1, width])]);
+  const chosenOnes = latent ? linearLayer(b, sum, latent.up) : sum;
+  const total = shared
+    ? b.node('Add', at('with_shared'), [chosenOnes, sharedExpert(b, all, shared)])
+    : chosenOnes;
+  return b.node('Reshape', at('output'), [total, b.ints(`tokens.${width}`, [1, -1, width])]);
 }
 
-/** `[T, experts]`: the probability of each expert, 0 where it was not among the chosen. */
+function sharedExpert(
+  b: GraphBuilder,
+  rows: string,
+  { mlp, gate }: NonNullable<Experts['shared']>,
+): string {
+  const made = mlpLayer(b, rows, mlp);
+  if (!gate) return made;
+  const opened = linearLayer(b, rows, gate);
+  return b.node('Mul', `${made}/gated`, [made, b.node('Sigmoid', `${opened}/sigmoid`, [opened])]);
+}
+
+/** `[T, experts]`: the score of each expert, 0 where it was not among the chosen. */
 function chosen(
   b: GraphBuilder,
   rows: string,
-  { router, perToken, normalized }: Experts,
+  { router, perToken }: Experts,
   at: (part: string) => string,
 ): string {
-  const probabilities = b.node('Softmax', at('probabilities'), [linearLayer(b, rows, router)], {
-    axis: -1,
-  });
-  const [values, indices] = [at('top'), at('top_indices')];
-  b.split(
-    'TopK',
-    values,
-    [probabilities, b.ints(`count.${perToken}`, [perToken])],
-    [values, indices],
-    {
-      axis: -1,
-    },
-  );
-  const total = b.node('ReduceSum', at('total'), [values, b.ints('last_axis', [-1])], {
+  const { linear, scores: kind, choiceBias, normalized, scale } = router;
+  const raw = linearLayer(b, rows, linear);
+  const scores =
+    kind === 'softmax'
+      ? b.node('Softmax', at('scores'), [raw], { axis: -1 })
+      : b.node('Sigmoid', at('scores'), [raw]);
+  const ranked = choiceBias ? b.node('Add', at('ranked'), [scores, b.weight(choiceBias)]) : scores;
+  const [best, indices] = [at('top'), at('top_indices')];
+  const count = b.ints(`count.${perToken}`, [perToken]);
+  b.split('TopK', best, [ranked, count], [best, indices], { axis: -1 });
+  const values = choiceBias
+    ? b.node('GatherElements', at('chosen_scores'), [scores, indices], { axis: -1 })
+    : best;
+  const shares = scaled(b, normalized ? divided(b, values, normalized.epsilon, at) : values, scale);
+  const nothing = b.node('Mul', at('nothing'), [scores, b.float('zero', 0)]);
+  return b.node('ScatterElements', at('chosen'), [nothing, indices, shares], { axis: -1 });
+}
+
+/** Divided by their sum. */
+function divided(
+  b: GraphBuilder,
+  values: string,
+  epsilon: number,
+  at: (part: string) => string,
+): string {
+  const sum = b.node('ReduceSum', at('total'), [values, b.ints('last_axis', [-1])], {
     keepdims: 1,
   });
-  const shares = normalized ? b.node('Div', at('shares'), [values, total]) : values;
-  const nothing = b.node('Mul', at('nothing'), [probabilities, b.float('zero', 0)]);
-  return b.node('ScatterElements', at('chosen'), [nothing, indices, shares], { axis: -1 });
+  const total =
+    epsilon > 0
+      ? b.node('Add', at('above_zero'), [sum, b.float(`number.${epsilon}`, epsilon)])
+      : sum;
+  return b.node('Div', at('shares'), [values, total]);
 }

@@ -120,10 +120,9 @@ export class GraphBuilder {
 
   /** A weight in its own number format. @returns its name */
   stored(weight: Weight): string {
-    const { name, rows } = weight;
     const key = nameOf(weight);
     if (!this.#initializers.has(key)) {
-      this.#initializers.set(key, externalTensor(key, this.#tensor(name), rows));
+      this.#initializers.set(key, externalTensor(key, this.#tensor(weight.name), weight));
     }
     return key;
   }
@@ -182,7 +181,7 @@ export class GraphBuilder {
 
   #part(tensor: StoredTensor): string {
     if (!this.#initializers.has(tensor.name)) {
-      this.#initializers.set(tensor.name, externalTensor(tensor.name, tensor, undefined));
+      this.#initializers.set(tensor.name, externalTensor(tensor.name, tensor));
     }
     return tensor.name;
   }

@@ -20,9 +20,14 @@ function placeOf(weight: string): string {
   return place === weight ? `${weight}/output` : place;
 }
 
-/** A norm over the last axis. */
-export function normLayer(b: GraphBuilder, x: string, norm: Norm): string {
+/**
+ * A norm over the last axis.
+ *
+ * @param groups parts of the last axis of `[1, T, size]`, each of which is normed by itself
+ */
+export function normLayer(b: GraphBuilder, x: string, norm: Norm, groups = 1): string {
   const { kind, size, weight, bias, offset, epsilon } = norm;
+  if (groups > 1) return groupNorm(b, x, norm, groups);
   const stored = weight
     ? b.weight(weight)
     : b.floats(`ones.${size}`, new Float32Array(size).fill(1));
@@ -33,6 +38,33 @@ export function normLayer(b: GraphBuilder, x: string, norm: Norm): string {
   if (kind === 'rms') return b.node('SimplifiedLayerNormalization', name, [x, scale], attributes);
   const inputs = bias ? [x, scale, b.weight(bias)] : [x, scale];
   return b.node('LayerNormalization', name, inputs, attributes);
+}
+
+function groupNorm(b: GraphBuilder, x: string, norm: Norm, groups: number): string {
+  const width = norm.size / groups;
+  const plain = { ...norm, size: width, weight: null };
+  const normed = tokens(b, normLayer(b, heads(b, x, groups, width), plain), norm.size);
+  if (!norm.weight) return normed;
+  return b.node('Mul', placeOf(nameOf(norm.weight)), [normed, b.weight(norm.weight)]);
+}
+
+/** `[1, T, count * size]` to `[1, T, count, size]`. */
+export function heads(b: GraphBuilder, x: string, count: number, size: number): string {
+  const shape = b.ints(`heads.${count}.${size}`, [1, -1, count, size]);
+  return b.node('Reshape', `${x}/heads`, [x, shape]);
+}
+
+/** The way back from `heads`. */
+export function tokens(b: GraphBuilder, x: string, width: number): string {
+  return b.node('Reshape', `${x}/tokens`, [x, b.ints(`tokens.${width}`, [1, -1, width])]);
+}
+
+/** Parts of the last axis, of these widths. */
+export function parts(b: GraphBuilder, x: string, widths: readonly number[]): string[] {
+  const names = widths.map((_, i) => `${x}/part.${i}`);
+  const list = b.ints(`split.${widths.join()}`, widths);
+  b.split('Split', `${x}/parts`, [x, list], names, { axis: -1 });
+  return names;
 }
 
 /** `x` times a number; `x` itself for 1. */
@@ -47,11 +79,18 @@ export function softcapped(b: GraphBuilder, x: string, height: number): string {
   return b.node('Mul', `${x}/capped`, [b.node('Tanh', `${x}/tanh`, [divided]), number]);
 }
 
-export function mlpLayer(b: GraphBuilder, x: string, { activation, gate, up, down }: Mlp): string {
+export function mlpLayer(b: GraphBuilder, x: string, mlp: Mlp): string {
+  const { activation, gate, up, down, gateScale = 1, downScale = 1 } = mlp;
   const raised = linearLayer(b, x, up);
-  if (!gate) return linearLayer(b, activated(b, raised, activation), down);
-  const open = activated(b, linearLayer(b, x, gate), activation);
-  return linearLayer(b, b.node('Mul', `${open}/gated`, [open, raised]), down);
+  if (!gate) return scaled(b, linearLayer(b, activated(b, raised, activation), down), downScale);
+  const open = activated(b, scaled(b, linearLayer(b, x, gate), gateScale), activation);
+  const product = b.node('Mul', `${open}/gated`, [open, raised]);
+  return scaled(b, linearLayer(b, product, down), downScale);
+}
+
+/** `x * silu(gate)` */
+export function gatedBySilu(b: GraphBuilder, x: string, gate: string): string {
+  return b.node('Mul', `${x}/gated`, [x, activated(b, gate, 'silu')]);
 }
 
 function activated(b: GraphBuilder, x: string, activation: Activation): string {

@@ -22,36 +22,40 @@ const TYPES: Readonly<Record<string, { readonly type: Type; readonly bytes: numb
   F8_E8M0: { type: Type.FLOAT8E8M0, bytes: 1 },
 };
 
-/** The name of a weight, or of some of its rows, in a graph. */
-export function nameOf({ name, rows }: Weight): string {
-  return rows ? `${name}[${rows.first}:${rows.first + rows.count}]` : name;
+/** The name of a weight, or of a part of it, in a graph. */
+export function nameOf({ name, matrix, rows }: Weight): string {
+  const whole = matrix === undefined ? name : `${name}[${matrix}]`;
+  return rows ? `${whole}[${rows.first}:${rows.first + rows.count}]` : whole;
 }
 
 /** A weight as a tensor that names its place. */
 export function storedFloats(
   tensors: ReadonlyMap<string, StoredTensor>,
-  { name, rows }: Weight,
+  weight: Weight,
 ): TensorProto {
+  const { name } = weight;
   const tensor = tensors.get(name);
   if (!tensor) throw new Error(`the weights were checked, but ${name} is missing`);
-  return externalTensor(name, tensor, rows);
+  return externalTensor(name, tensor, weight);
 }
 
-/** A stored tensor, or some of its rows, as an initializer that names its place. */
+/** A stored tensor, or a part of it, as an initializer that names its place. */
 export function externalTensor(
   name: string,
-  { file, type, shape, offset }: StoredTensor,
-  rows: Weight['rows'],
+  { file, type, shape: whole, offset }: StoredTensor,
+  { matrix, rows }: Pick<Weight, 'matrix' | 'rows'> = {},
 ): TensorProto {
   const packed = PACKED_FORMATS.get(type);
+  const shape = matrix === undefined ? whole : whole.slice(1);
   // A packed row is so many bytes.
   const rest = packed ? [(shape[1] / packed.blockSize) * packed.blockBytes] : shape.slice(1);
   const dims = shape.length === 0 ? [] : [rows?.count ?? shape[0], ...rest];
   const width = packed ? 1 : TYPES[type].bytes;
   const rowBytes = rest.reduce((n, dim) => n * dim, width);
+  const firstRow = (matrix ?? 0) * (shape[0] ?? 1) + (rows?.first ?? 0);
   const entries = {
     location: basename(file),
-    offset: offset + (rows ? rows.first * rowBytes : 0),
+    offset: offset + firstRow * rowBytes,
     length: dims.reduce((n, dim) => n * dim, width),
   };
   return create(TensorProtoSchema, {

@@ -43,26 +43,29 @@ function layerOf(config: Config, layer: number): DecoderLayer {
   const usual = config.flag('scale_attn_weights', true) ? headSize ** -0.5 : 1;
   const byLayer = config.flag('scale_attn_by_inverse_layer_idx', false) ? layer + 1 : 1;
   return {
-    attention: {
-      numHeads: heads,
-      numKvHeads: heads,
-      headSize,
-      scale: usual / byLayer,
-      softcap: 0,
-      slidingWindow: 0,
-      sinks: null,
-      rotary: null,
-      queryGrowth: null,
-      projections: {
-        kind: 'packed',
-        linear: plain(`${path}.attn.c_attn`, hidden, 3 * hidden),
-        order: 'parts',
+    mixers: [
+      {
+        kind: 'attention',
+        numHeads: heads,
+        numKvHeads: heads,
+        headSize,
+        scale: usual / byLayer,
+        softcap: 0,
+        slidingWindow: 0,
+        sinks: null,
+        rotary: null,
+        queryGrowth: null,
+        projections: {
+          kind: 'packed',
+          linear: plain(`${path}.attn.c_attn`, hidden, 3 * hidden),
+          order: 'parts',
+        },
+        output: plain(`${path}.attn.c_proj`, hidden, hidden),
+        queryNorm: null,
+        keyNorm: null,
+        clip: null,
       },
-      output: plain(`${path}.attn.c_proj`, hidden, hidden),
-      queryNorm: null,
-      keyNorm: null,
-      clip: null,
-    },
+    ],
     feedForward: {
       kind: 'mlp',
       activation: readActivation(config, 'activation_function', 'gelu_new'),
@@ -70,7 +73,7 @@ function layerOf(config: Config, layer: number): DecoderLayer {
       up: plain(`${path}.mlp.c_fc`, hidden, inner),
       down: plain(`${path}.mlp.c_proj`, inner, hidden),
     },
-    attentionNorms: { before: layerNorm(`${path}.ln_1`, hidden, epsilon), after: null },
+    mixerNorms: { before: layerNorm(`${path}.ln_1`, hidden, epsilon), after: null },
     feedForwardNorms: { before: layerNorm(`${path}.ln_2`, hidden, epsilon), after: null },
     parallel: false,
     residualScale: 1,

@@ -1,7 +1,9 @@
 import type { Config } from '../config.js';
-import type { Decoder } from '../decoder.js';
+import type { Decoder, Experts, Linear, Mamba, Mlp } from '../decoder.js';
+import { expertsOf } from './experts.js';
 import { llamaDecoder, packedMlp, type Traits } from './llama-layers.js';
-import { readActivation, readSizes, rotaryOf } from './parts.js';
+import { bambaSizes, mambaLayer } from './mamba.js';
+import { layerKinds, outputsOf, readActivation, readSizes, rotaryOf, type Sizes } from './parts.js';
 
 /** Granite 3: factors on embedding, scores, residuals and logits. */
 export function granite(config: Config): Decoder {
@@ -11,34 +13,95 @@ export function granite(config: Config): Decoder {
   });
 }
 
-/** Granite 4, the dense ones: layers with attention alone, and no experts. */
+/** Granite 3 with experts. */
+export function graniteMoe(config: Config): Decoder {
+  const sizes = readSizes(config);
+  const experts = expertsAt(config, sizes);
+  return llamaDecoder(config, {
+    family: 'granitemoe',
+    ...traitsOf(config),
+    sizes,
+    feedForward: (path) => experts(path.replace(/mlp$/, 'block_sparse_moe')),
+  });
+}
+
+/**
+ * Granite 4: Mamba 2 or attention in a layer, and a feed-forward block that all tokens share,
+ * beside experts or alone.
+ */
 export function graniteHybrid(config: Config): Decoder {
   const width = config.size('shared_intermediate_size', 1024);
   const sizes = readSizes(config.with({ intermediate_size: width }));
-  const { layers } = sizes;
-  const kinds = config.texts('layer_types', layers) ?? config.texts('layers_block_type', layers);
-  if (!kinds?.every((kind) => kind === 'attention' || kind === 'full_attention')) {
-    throw config.unsupported(
-      'layer_types has layers without attention (Mamba 2); they are served from ONNX only',
-    );
-  }
-  if (config.number('num_local_experts', 8) > 0) {
-    throw config.unsupported('num_local_experts is above 0; of this type, dense models are served');
-  }
+  const kinds =
+    layerKinds(config, sizes.layers, ['layer_types', 'layers_block_type'], KINDS) ??
+    Array<string>(sizes.layers).fill('mamba');
   const isRotated = config.text('position_embedding_type', '') === 'rope';
   const rotary = isRotated ? rotaryOf(config, sizes) : null;
   const activation = readActivation(config);
+  if (activation !== 'silu') throw config.wrong('hidden_act', 'silu');
+  const mamba = (path: string): Mamba =>
+    mambaLayer(path, bambaSizes(config, sizes.hidden, config.number('rms_norm_eps', 1e-6)));
+  const shared = (path: string): Mlp =>
+    packedMlp(path.replace(/mlp$/, 'shared_mlp'), sizes, activation, PACKED);
+  const inner = config.size('intermediate_size', width);
+  const experts =
+    config.number('num_local_experts', 8) > 0 ? expertsAt(config, { ...sizes, inner }) : null;
   return llamaDecoder(config, {
     family: 'granitemoehybrid',
     ...traitsOf(config),
     sizes,
     rotary: () => rotary,
+    mixers: (path, layer, attention) => [
+      kinds[layer].endsWith('attention') && kinds[layer] !== 'linear_attention'
+        ? attention()
+        : mamba(`${path}.mamba`),
+    ],
     feedForward: (path) =>
-      packedMlp(path.replace(/mlp$/, 'shared_mlp'), sizes, activation, {
-        both: 'input_linear',
-        down: 'output_linear',
-      }),
+      experts
+        ? {
+            ...experts(path.replace(/mlp$/, 'block_sparse_moe')),
+            shared: { mlp: shared(path), gate: null },
+          }
+        : shared(path),
   });
+}
+
+const KINDS = ['attention', 'full_attention', 'mamba', 'linear_attention'];
+const PACKED = { both: 'input_linear', down: 'output_linear' };
+
+/** All experts of a layer are in two tensors, gate and up as two halves of the first. */
+function expertsAt(
+  config: Config,
+  { hidden, inner }: Pick<Sizes, 'hidden' | 'inner'>,
+): (path: string) => Experts {
+  const activation = readActivation(config);
+  const count = config.size('num_local_experts', 8);
+  const matrix = (name: string, outputs: number, inputs: number, expert: number): Linear => ({
+    weight: { name, shape: [count, outputs, inputs], matrix: expert },
+    bias: null,
+    turned: true,
+  });
+  return expertsOf(
+    config,
+    {
+      count,
+      perToken: config.size('num_experts_per_tok', 2),
+      // A softmax over the chosen is one over all, divided by their sum.
+      normalized: true,
+      hidden,
+      router: 'router.layer',
+    },
+    (path, expert) => {
+      const both = matrix(`${path}.input_linear.weight`, 2 * inner, hidden, expert);
+      return {
+        kind: 'mlp',
+        activation,
+        gate: outputsOf(both, 0, inner),
+        up: outputsOf(both, inner, inner),
+        down: matrix(`${path}.output_linear.weight`, hidden, inner, expert),
+      };
+    },
+  );
 }
 
 function traitsOf(config: Config): Omit<Traits, 'family'> {

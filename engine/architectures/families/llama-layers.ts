@@ -7,6 +7,8 @@ import type {
   DecoderLayer,
   FeedForward,
   Linear,
+  Mixer,
+  Mlp,
   Norm,
   Rotary,
 } from '../decoder.js';
@@ -40,6 +42,8 @@ export interface Traits {
   /** Where the norms of a layer stand. `norm` makes one of the hidden size. */
   readonly norms?: (path: string, norm: (path: string) => Norm) => LayerNorms;
   readonly parallel?: boolean;
+  /** What mixes the tokens of a layer, of which `attention` makes the usual; absent: that alone. */
+  readonly mixers?: (path: string, layer: number, attention: () => Attention) => readonly Mixer[];
   readonly activation?: Activation;
   readonly feedForward?: (path: string, layer: number) => FeedForward;
   /** What else is different in a layer's attention. */
@@ -48,6 +52,10 @@ export interface Traits {
   readonly residualScale?: number;
   readonly logitScale?: number;
   readonly logitSoftcap?: number;
+  /** Path of the norm before the head. */
+  readonly finalNorm?: string;
+  /** Weights besides that checkpoints may have and the computation does not need. */
+  readonly unread?: readonly RegExp[];
 }
 
 export interface LayerNorms {
@@ -72,8 +80,9 @@ export function llamaDecoder(config: Config, traits: Traits): Decoder {
     window: () => 0,
     biases: { qkv: false, output: false, mlp: false },
     headNorms: 'head',
-    norms: normsBefore,
+    norms: normsAt('input_layernorm', 'post_attention_layernorm'),
     parallel: false,
+    mixers: (_path, _layer, attention) => [attention()],
     activation: traits.activation ?? readActivation(config),
     feedForward: (path) => gatedMlp(path, sizes, whole.activation, whole.biases.mlp),
     attention: () => ({}),
@@ -81,6 +90,8 @@ export function llamaDecoder(config: Config, traits: Traits): Decoder {
     residualScale: 1,
     logitScale: 1,
     logitSoftcap: 0,
+    finalNorm: 'model.norm',
+    unread: [],
     ...traits,
     sizes,
     norm,
@@ -96,11 +107,11 @@ export function llamaDecoder(config: Config, traits: Traits): Decoder {
     layers: Array.from({ length: sizes.layers }, (_, layer) =>
       layerOf(layer, whole, traits.headNorms !== undefined),
     ),
-    finalNorm: norm('model.norm', hidden),
+    finalNorm: norm(whole.finalNorm, hidden),
     head: isTied ? tied : linear('lm_head', vocab, hidden),
     logitScale: whole.logitScale,
     logitSoftcap: whole.logitSoftcap,
-    unread: isTied ? [TABLES, /^lm_head\.weight$/] : [TABLES],
+    unread: [TABLES, ...whole.unread, ...(isTied ? [/^lm_head\.weight$/] : [])],
   };
 }
 
@@ -108,9 +119,11 @@ function layerOf(layer: number, traits: Required<Traits>, hasHeadNorms: boolean)
   const path = `model.layers.${layer}`;
   const norms = traits.norms(path, (name) => traits.norm(name, traits.sizes.hidden));
   return {
-    attention: attentionOf(`${path}.self_attn`, layer, traits, hasHeadNorms),
+    mixers: traits.mixers(path, layer, () =>
+      attentionOf(`${path}.self_attn`, layer, traits, hasHeadNorms),
+    ),
     feedForward: traits.feedForward(`${path}.mlp`, layer),
-    attentionNorms: norms.attention,
+    mixerNorms: norms.attention,
     feedForwardNorms: norms.feedForward,
     parallel: traits.parallel,
     residualScale: traits.residualScale,
@@ -133,6 +146,7 @@ function attentionOf(
       ? { norm: norm(`${path}.${part}_norm`, of === 'head' ? headSize : widths[part]), of }
       : null;
   return {
+    kind: 'attention',
     numHeads: heads,
     numKvHeads: kvHeads,
     headSize,
@@ -159,16 +173,29 @@ function attentionOf(
 /** A gated feed-forward block under Llama's names. */
 export function gatedMlp(
   path: string,
-  { hidden, inner }: Sizes,
+  sizes: Pick<Sizes, 'hidden' | 'inner'>,
   activation: Activation,
   hasBias = false,
-): FeedForward {
+): Mlp {
+  return namedMlp(path, sizes, activation, LLAMA_MLP, hasBias);
+}
+
+const LLAMA_MLP = { gate: 'gate_proj', up: 'up_proj', down: 'down_proj' };
+
+/** A gated feed-forward block. @param names of its three layers */
+export function namedMlp(
+  path: string,
+  { hidden, inner }: Pick<Sizes, 'hidden' | 'inner'>,
+  activation: Activation,
+  names: Readonly<Record<'gate' | 'up' | 'down', string>>,
+  hasBias = false,
+): Mlp {
   return {
     kind: 'mlp',
     activation,
-    gate: linear(`${path}.gate_proj`, inner, hidden, hasBias),
-    up: linear(`${path}.up_proj`, inner, hidden, hasBias),
-    down: linear(`${path}.down_proj`, hidden, inner, hasBias),
+    gate: linear(`${path}.${names.gate}`, inner, hidden, hasBias),
+    up: linear(`${path}.${names.up}`, inner, hidden, hasBias),
+    down: linear(`${path}.${names.down}`, hidden, inner, hasBias),
   };
 }
 
@@ -179,7 +206,7 @@ export function plainMlp(
   activation: Activation,
   names: { readonly up: string; readonly down: string },
   hasBias: boolean,
-): FeedForward {
+): Mlp {
   return {
     kind: 'mlp',
     activation,
@@ -195,7 +222,7 @@ export function packedMlp(
   { hidden, inner }: Sizes,
   activation: Activation,
   names = { both: 'gate_up_proj', down: 'down_proj' },
-): FeedForward {
+): Mlp {
   const both = linear(`${path}.${names.both}`, 2 * inner, hidden);
   return {
     kind: 'mlp',
@@ -206,10 +233,10 @@ export function packedMlp(
   };
 }
 
-/** A norm before each block, under Llama's names. */
-function normsBefore(path: string, norm: (name: string) => Norm): LayerNorms {
-  return {
-    attention: { before: norm(`${path}.input_layernorm`), after: null },
-    feedForward: { before: norm(`${path}.post_attention_layernorm`), after: null },
-  };
+/** A norm before each block, under these names. */
+export function normsAt(mixers: string, feedForward: string): NonNullable<Traits['norms']> {
+  return (path, norm) => ({
+    attention: { before: norm(`${path}.${mixers}`), after: null },
+    feedForward: { before: norm(`${path}.${feedForward}`), after: null },
+  });
 }

@@ -1,3 +1,4 @@
+import { clip } from '../../clip.js';
 import type { Config } from '../config.js';
 import type { Activation, Linear, Norm, Rotary, Weight } from '../decoder.js';
 import { type RotaryOptions, readRotary } from '../rotary.js';
@@ -74,12 +75,30 @@ export function slidingLayers(
   layers: number,
   rule: (layer: number) => boolean,
 ): boolean[] {
-  const kinds = config.texts('layer_types', layers);
+  const kinds = layerKinds(config, layers, ['layer_types'], [FULL, SLIDING]);
   if (!kinds) return Array.from({ length: layers }, (_, layer) => rule(layer));
+  return kinds.map((kind) => kind === SLIDING);
+}
+
+/**
+ * What each layer is, as the first of some keys says it; null when none is there.
+ *
+ * @throws OctavoError `model_unsupported` for a kind that is not among the known ones
+ */
+export function layerKinds<Kind extends string>(
+  config: Config,
+  layers: number,
+  keys: readonly string[],
+  known: readonly Kind[],
+): Kind[] | null {
+  const key = keys.find((name) => config.has(name));
+  const kinds = key === undefined ? null : config.texts(key, layers);
+  if (!kinds) return null;
   return kinds.map((kind) => {
-    if (kind === FULL || kind === SLIDING) return kind === SLIDING;
+    const found = known.find((name) => name === kind);
+    if (found !== undefined) return found;
     throw config.unsupported(
-      `layer_types has ${JSON.stringify(kind)}; layers are served that have ${FULL} or ${SLIDING}`,
+      `${key} has ${JSON.stringify(clip(kind))}; layers are served that have ${known.join(', ')}`,
     );
   });
 }

@@ -57,7 +57,10 @@ function describeCuts(
   { sites, recurrent, written }: AnalyzedModel,
   cuts: readonly SegmentCut[],
 ): string[] {
-  if (!written) return [`built ${cuts.length} segments around ${sites.length} attention layers`];
+  if (!written) {
+    const states = recurrent.length > 0 ? ` and ${recurrent.length} states` : '';
+    return [`built ${cuts.length} segments around ${sites.length} attention layers${states}`];
+  }
   return [
     ...cutOut('attention nodes', sites),
     ...cutOut('nodes that keep a state', recurrent),

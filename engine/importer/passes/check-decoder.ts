@@ -64,7 +64,8 @@ export function checkDecoder(graph: Graph): void {
 export function keepsState(graph: Graph, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: ${what} instead of keys and values. Supported are states of the operators CausalConvWithState and LinearAttention: export LFM2 ` +
+    `${graph.file}: ${what} instead of keys and values. Take the model's safetensors, of which LFM2, Qwen 3.5, Qwen3-Next, Granite 4, Falcon-H1, ` +
+      'Bamba, Nemotron-H and Mamba 2 are served; or, of ONNX, states of the operators CausalConvWithState and LinearAttention: export LFM2 ' +
       'and Qwen 3.5 with the model builder of onnxruntime-genai 0.18 (-p fp32 -e cpu), Qwen 3.5, Qwen3-Next and Mamba 2 with mobius 0.1 ' +
       '(mobius build). Other layers with a state, such as those of Mamba 1 (Jamba), are not supported in any export',
   );

@@ -16,8 +16,10 @@ export interface SegmentCut {
 
 /**
  * Cuts the graph at its attention sites. A node belongs to the earliest segment in which all of its
- * inputs are known: whatever depends on site i's output comes after site i. Nodes that only served
- * the sites (masks, lengths, past and present) are dead now, and are dropped.
+ * inputs are known: whatever depends on site i's output comes after site i. Sites may stand side by
+ * side, with inputs that do not depend on one another (attention and Mamba 2 in a layer): they are
+ * still computed one after the other. Nodes that only served the sites (masks, lengths, past and
+ * present) are dead now, and are dropped.
  *
  * Tensors that a later segment reads become outputs of the segment that computes them. Constant
  * subgraphs are instead repeated in each segment that reads them, because passing a weight between
@@ -38,13 +40,12 @@ export function cutAtSites(
   const level = dependenceLevels(graph, sites);
   sites.forEach((site, index) => {
     const at = Math.max(...siteInputs(site).map((name) => level.get(name) ?? 0));
-    if (at !== index) {
-      throw new OctavoError(
-        'model_unsupported',
-        `${graph.file}: attention node ${site.node.name} is number ${index} but depends on ${at} others; ` +
-          'only decoders whose attention layers follow one another are supported',
-      );
-    }
+    if (at <= index) return;
+    throw new OctavoError(
+      'model_unsupported',
+      `${graph.file}: attention node ${site.node.name} is number ${index} but depends on ${at} others; ` +
+        'only decoders whose attention layers follow one another are supported',
+    );
   });
   const live = liveNodes(graph, sites, available, wanted);
   const repeated = repeatedTensors(graph);

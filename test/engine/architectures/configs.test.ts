@@ -86,10 +86,31 @@ const OLD: readonly (readonly [string, () => Json])[] = [
     'cohere2',
     () => ({ rope_parameters: undefined, layer_types: ['sliding_attention', 'full_attention'] }),
   ],
+  ['granite4-h', () => ({ layer_types: ['mamba', 'attention'], time_step_limit: [0, null] })],
+  [
+    'lfm2',
+    () => ({
+      rope_parameters: undefined,
+      rope_theta: 1_000_000,
+      layer_types: undefined,
+      full_attn_idxs: [1],
+      tie_word_embeddings: undefined,
+      tie_embedding: true,
+      intermediate_size: undefined,
+      block_ff_dim: 16,
+    }),
+  ],
+  ['nemotron-h', () => ({ layers_block_type: undefined, hybrid_override_pattern: 'ME*-M' })],
+  ['qwen3-next', () => ({ layer_types: undefined, full_attention_interval: 2 })],
 ];
 
 it.each(OLD)('%s is the same by a configuration of transformers 4', (name, changes) => {
   expect(decoderOf(changed(name, changes()))).toEqual(decoderOf(configOf(name)));
+});
+
+it('the text of a model with images is described by its own configuration', () => {
+  const outer = { model_type: 'qwen3_5', text_config: configOf('qwen3.5') };
+  expect(decoderOf(outer)).toEqual(decoderOf(configOf('qwen3.5')));
 });
 
 const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
@@ -125,8 +146,16 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
     /layer_types has "chunked_attention"/,
   ],
   ['gemma3', { use_bidirectional_attention: true }, /only causal attention is served/],
-  ['granite4', { num_local_experts: 4 }, /num_local_experts is above 0/],
-  ['granite4', { layer_types: ['mamba', 'attention'] }, /layers without attention \(Mamba 2\)/],
+  ['granite4', { layer_types: ['rwkv', 'attention'] }, /layer_types has "rwkv"; layers are served/],
+  [
+    'granite4-h',
+    { mamba_d_head: 12 },
+    /mamba_d_head must be 32 divided by mamba_n_heads, 8, got 12/,
+  ],
+  ['bamba', { time_step_limit: [1, 0] }, /time_step_limit must be a list of two numbers/],
+  ['mamba2', { n_groups: 3 }, /n_groups must be a divisor of 4, got 3/],
+  ['nemotron-h', { n_group: 2 }, /n_group is above 1; experts are served that are chosen/],
+  ['qwen3.5', { linear_num_key_heads: 3 }, /linear_num_key_heads must be a divisor of 4, got 3/],
   ['cohere', { use_qk_norm: true }, /use_qk_norm is true/],
   ['mixtral', { num_experts_per_tok: 9 }, /num_experts_per_tok must be at most 4, got 9/],
   ...(

@@ -44,7 +44,7 @@ describe('a model that keeps a state beside keys and values', () => {
   it('is refused for it, in whatever operators it is written', async () => {
     const message = await changed(['transformers-5', 'llama', 'decode.onnx'], keepState);
     expect(message).toMatch(
-      /keeps a state \(input\.cache\.layers\.0\.conv_states\.0\) instead of keys and values\. Supported are states of/,
+      /keeps a state \(input\.cache\.layers\.0\.conv_states\.0\) instead of keys and values\. Take the model's safetensors/,
     );
     expect(message).not.toMatch(/octavo\.|position_ids as an input/);
   });
