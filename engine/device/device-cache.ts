@@ -4,6 +4,7 @@ import { OctavoError, reasonOf } from '../errors.js';
 import type { CacheShape } from '../importer/emit/graph-cache.js';
 import { int64 } from '../runner/step-batch.js';
 import { allocationGraph, copyGraph, readGraph, writeGraph } from './block-graphs.js';
+import { bytesOf, float16Tensor, fromBlocks, toBlocks } from './block-tensors.js';
 import { createDeviceSession } from './device-session.js';
 
 /** Bytes of a float16. */
@@ -102,8 +103,8 @@ export class DeviceCache {
     for (const run of independentRuns(copies)) {
       const feeds = {
         ...this.#feeds,
-        ...from(run.map((c) => c.from)),
-        ...to(run.map((c) => c.to)),
+        ...fromBlocks(run.map((c) => c.from)),
+        ...toBlocks(run.map((c) => c.to)),
       };
       await this.#sessions.copy.run(feeds, this.#written);
     }
@@ -117,7 +118,7 @@ export class DeviceCache {
   async read(blocks: readonly number[], into: readonly Uint8Array[]): Promise<void> {
     if (blocks.length === 0) return;
     this.#check(blocks);
-    const results = await this.#sessions.read.run({ ...this.#feeds, ...from(blocks) });
+    const results = await this.#sessions.read.run({ ...this.#feeds, ...fromBlocks(blocks) });
     let start = 0;
     for (const [i, bytes] of this.#partBytes().entries()) {
       const part = bytesOf(results[`blocks.${i}`]);
@@ -136,7 +137,7 @@ export class DeviceCache {
   async write(blocks: readonly number[], content: readonly Uint8Array[]): Promise<void> {
     if (blocks.length === 0) return;
     this.#check(blocks);
-    const feeds: Record<string, Tensor> = { ...this.#feeds, ...to(blocks) };
+    const feeds: Record<string, Tensor> = { ...this.#feeds, ...toBlocks(blocks) };
     let start = 0;
     for (const [i, bytes] of this.#partBytes().entries()) {
       const part = new Uint8Array(blocks.length * bytes);
@@ -210,30 +211,6 @@ function independentRuns(copies: readonly BlockCopy[]): BlockCopy[][] {
     written.add(copy.to);
   }
   return runs;
-}
-
-const from = (blocks: readonly number[]) => ({
-  from: new Tensor('int64', int64(blocks), [blocks.length]),
-});
-
-const to = (blocks: readonly number[]) => ({
-  to: new Tensor('int64', int64(blocks), [blocks.length, 1]),
-});
-
-/**
- * A tensor for the device. From Node 24 on, ONNX Runtime's JavaScript makes a Float16Array of the
- * bits, whose size its binding (1.30.0) takes for 0: "not enough space". The binding reads `data`,
- * which is therefore given the bits again.
- */
-function float16Tensor(bits: Uint16Array, dims: readonly number[]): Tensor {
-  const tensor = new Tensor('float16', bits, dims);
-  return Object.defineProperty(tensor, 'data', { value: bits });
-}
-
-/** Node has typed arrays of float16 from version 24 on; before, they are of uint16. */
-function bytesOf({ data }: Tensor): Uint8Array {
-  if (!ArrayBuffer.isView(data)) throw new Error('expected a tensor in the host memory');
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 async function release(sessions: Sessions, tensors: readonly Tensor[]): Promise<void> {
