@@ -10,7 +10,7 @@ const UNIT = [
   'test/engine/speculation/**/*.test.ts',
   // By name, wherever they stand.
   ...[
-    '{engine-loop,output-queue,prompt-rows,step-report,warm-up}',
+    '{copy-outs,engine-loop,output-queue,prompt-rows,step-report,warm-up}',
     '{keywords,languages,productive,sizes}',
     '{candidates,random}',
     '{merge-streams,message-reader,output-budget,output-items,reasoning}',

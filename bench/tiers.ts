@@ -78,7 +78,7 @@ async function fill(tiers: TierOptions): Promise<void> {
   for (const n of numbers) {
     // The second time it is found in the pages, and worth a place in Redis.
     for (let time = 0; time < 2; time++) await firstToken(engine, n);
-    for (let step = 0; step < 8; step++) engine.tiers?.settle();
+    for (let step = 0; step < 8; step++) await engine.tiers?.settle();
   }
   await close(engine);
 }

@@ -134,7 +134,7 @@ export class EngineCore {
     this.#forget(id);
     const { scheduler, tiers } = this.#dependencies;
     const isAborted = scheduler.abort(id);
-    tiers?.settle();
+    tiers?.unpinReleased();
     return isAborted;
   }
 
@@ -213,15 +213,16 @@ export class EngineCore {
     const start = now();
     const plan = scheduler.schedule(this.#decoder.propose, this.#decoder.held());
     if (!plan) {
-      tiers?.settle();
+      await tiers?.settle();
       return null;
     }
     const prompts = new PromptReading();
     const query = this.#ask(plan, prompts, start);
+    await tiers?.copyOut();
     const scheduled = now();
     const result = await runner.execute(plan, query);
     const executed = now();
-    tiers?.settle();
+    await tiers?.settle();
     tiers?.computed(plan.numTokens, executed - scheduled);
     const answer = new StepAnswer(query, result, vocabSize);
     prompts.read(answer);

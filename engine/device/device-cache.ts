@@ -3,9 +3,13 @@ import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
 import { OctavoError, reasonOf } from '../errors.js';
 import type { CacheShape } from '../importer/emit/graph-cache.js';
 import { int64 } from '../runner/step-batch.js';
+import type { BlockTransfer } from '../tiers/block-transfer.js';
 import { allocationGraph, copyGraph, readGraph, writeGraph } from './block-graphs.js';
 import { bytesOf, float16Tensor, fromBlocks, toBlocks } from './block-tensors.js';
 import { createDeviceSession } from './device-session.js';
+
+/** What one call copies lies in the device's memory twice, and in the host's, for a moment. */
+const MAX_COPY_BYTES = 64 * 2 ** 20;
 
 /** Bytes of a float16. */
 const ELEMENT_BYTES = 2;
@@ -24,7 +28,7 @@ interface Sessions {
  *
  * One call at a time, between two steps, in the thread that created it.
  */
-export class DeviceCache {
+export class DeviceCache implements BlockTransfer {
   readonly config: CacheShape;
   /** Bytes of a block in all slots: for each its keys, then its values. */
   readonly bytesPerBlock: number;
@@ -33,13 +37,20 @@ export class DeviceCache {
   readonly #tensors: readonly Tensor[];
   readonly #feeds: Readonly<Record<string, Tensor>>;
   readonly #written: Readonly<Record<string, Tensor>>;
+  readonly #blocksPerCall: number;
   #isDisposed = false;
 
-  private constructor(config: CacheShape, sessions: Sessions, tensors: readonly Tensor[]) {
+  private constructor(
+    config: CacheShape,
+    sessions: Sessions,
+    tensors: readonly Tensor[],
+    maxCopyBytes: number,
+  ) {
     this.config = config;
     this.#sessions = sessions;
     this.#tensors = tensors;
     this.bytesPerBlock = this.#partBytes().reduce((sum, bytes) => sum + bytes, 0);
+    this.#blocksPerCall = Math.max(1, Math.floor(maxCopyBytes / this.bytesPerBlock));
     const named = (name: string): Record<string, Tensor> =>
       Object.fromEntries(tensors.map((tensor, i) => [`${name}.${i}`, tensor]));
     this.#feeds = named('cache');
@@ -50,9 +61,10 @@ export class DeviceCache {
    * Allocates the whole cache, filled with zeros, and writes and reads its first and last block:
    * WebGPU does not tell how much memory a device has.
    *
+   * @param maxCopyBytes bytes that one call to the device reads or writes, at most; for tests
    * @throws OctavoError `device_unavailable` without a GPU, or when it does not hold the cache
    */
-  static async create(config: CacheShape): Promise<DeviceCache> {
+  static async create(config: CacheShape, maxCopyBytes = MAX_COPY_BYTES): Promise<DeviceCache> {
     const count = 2 * config.slots.length;
     const sessions = {
       allocate: await createDeviceSession(allocationGraph(), { outputsOnDevice: true }),
@@ -68,7 +80,7 @@ export class DeviceCache {
         tensors.push((await sessions.allocate.run({ shape })).cache);
         tensors.push((await sessions.allocate.run({ shape })).cache);
       }
-      const cache = new DeviceCache(config, sessions, tensors);
+      const cache = new DeviceCache(config, sessions, tensors, maxCopyBytes);
       await cache.#probe();
       return cache;
     } catch (cause) {
@@ -110,14 +122,30 @@ export class DeviceCache {
     }
   }
 
-  /**
-   * Reads blocks to the host.
-   *
-   * @param into for each block, `[bytesPerBlock]`
-   */
+  /** Reads blocks to the host. */
   async read(blocks: readonly number[], into: readonly Uint8Array[]): Promise<void> {
-    if (blocks.length === 0) return;
     this.#check(blocks);
+    for (const [start, end] of this.#pieces(blocks.length)) {
+      await this.#readPiece(blocks.slice(start, end), into.slice(start, end));
+    }
+  }
+
+  /** Writes blocks from the host. */
+  async write(blocks: readonly number[], from: readonly Uint8Array[]): Promise<void> {
+    this.#check(blocks);
+    for (const [start, end] of this.#pieces(blocks.length)) {
+      await this.#writePiece(blocks.slice(start, end), from.slice(start, end));
+    }
+  }
+
+  /** Frees the device's memory. Idempotent. */
+  async dispose(): Promise<void> {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    await release(this.#sessions, this.#tensors);
+  }
+
+  async #readPiece(blocks: readonly number[], into: readonly Uint8Array[]): Promise<void> {
     const results = await this.#sessions.read.run({ ...this.#feeds, ...fromBlocks(blocks) });
     let start = 0;
     for (const [i, bytes] of this.#partBytes().entries()) {
@@ -129,19 +157,12 @@ export class DeviceCache {
     }
   }
 
-  /**
-   * Writes blocks from the host.
-   *
-   * @param content for each block, `[bytesPerBlock]`, as `read` returns it for the same slots
-   */
-  async write(blocks: readonly number[], content: readonly Uint8Array[]): Promise<void> {
-    if (blocks.length === 0) return;
-    this.#check(blocks);
+  async #writePiece(blocks: readonly number[], from: readonly Uint8Array[]): Promise<void> {
     const feeds: Record<string, Tensor> = { ...this.#feeds, ...toBlocks(blocks) };
     let start = 0;
     for (const [i, bytes] of this.#partBytes().entries()) {
       const part = new Uint8Array(blocks.length * bytes);
-      for (const [n, whole] of content.entries()) {
+      for (const [n, whole] of from.entries()) {
         part.set(whole.subarray(start, start + bytes), n * bytes);
       }
       const dims = [blocks.length, ...this.#tensors[i].dims.slice(1)];
@@ -151,11 +172,10 @@ export class DeviceCache {
     await this.#sessions.write.run(feeds, this.#written);
   }
 
-  /** Frees the device's memory. Idempotent. */
-  async dispose(): Promise<void> {
-    if (this.#isDisposed) return;
-    this.#isDisposed = true;
-    await release(this.#sessions, this.#tensors);
+  /** Ranges of so many blocks that one call copies each. */
+  *#pieces(count: number): Generator<readonly [start: number, end: number]> {
+    const most = this.#blocksPerCall;
+    for (let start = 0; start < count; start += most) yield [start, Math.min(count, start + most)];
   }
 
   /** Bytes of a block in each tensor. */

@@ -27,7 +27,7 @@ export interface SegmentRunnerOptions {
   /** Monotonic, milliseconds; for `timings`. Absent: the process' own clock. */
   readonly now?: () => number;
   /** Writes a plan's loads into the pages; absent for a cache without tiers. */
-  readonly loadBlocks?: (loads: readonly BlockLoad[]) => void;
+  readonly loadBlocks?: (loads: readonly BlockLoad[]) => Promise<void>;
   /** Computes the layers that keep a state; absent for a model without any. */
   readonly recurrent?: RecurrentLayers;
   /** Logits that exist at one time, at most; for tests. */
@@ -104,9 +104,14 @@ export class SegmentRunner implements ModelRunner {
     return this.#timings;
   }
 
+  /** The blocks of all layers. */
+  get blocks(): BlockStore {
+    return this.#blocks;
+  }
+
   async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     for (const copy of plan.blockCopies) this.#blocks.copy(copy.from, copy.to);
-    if (plan.blockLoads) this.#load(plan.blockLoads);
+    if (plan.blockLoads) await this.#load(plan.blockLoads);
     const batch = buildStepBatch(plan);
     this.#attention?.beginStep(batch.attention);
     this.#recurrent?.beginStep(plan);
@@ -152,9 +157,9 @@ export class SegmentRunner implements ModelRunner {
     for (const name of segment.outputs) tensors.set(name, results[name]);
   }
 
-  #load(loads: readonly BlockLoad[]): void {
+  async #load(loads: readonly BlockLoad[]): Promise<void> {
     if (!this.#loadBlocks) throw new Error('the plan loads blocks, and there are no tiers');
-    this.#loadBlocks(loads);
+    await this.#loadBlocks(loads);
   }
 
   /** The output of a site. */

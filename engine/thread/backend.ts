@@ -1,5 +1,4 @@
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
-import type { BlockStore } from '../attention/block-store.js';
 import type { CacheDtype } from '../attention/paged-attention.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import type { ModelFacts } from '../importer/imported-model.js';
@@ -7,6 +6,7 @@ import type { ConversionProgress } from '../importer/quantize/progress.js';
 import type { ModelConfig } from '../model/model-config.js';
 import type { EngineOptions } from '../protocol/options.js';
 import type { CachePlan } from '../recurrent/cache-plan.js';
+import type { BlockTransfer } from '../tiers/block-transfer.js';
 
 /** What a backend is made for. */
 export interface BackendRequest {
@@ -23,7 +23,7 @@ export interface BackendStart {
   /** Monotonic, milliseconds. */
   readonly now: () => number;
   /** Writes a plan's loads into the pages. */
-  readonly loadBlocks: (loads: readonly BlockLoad[]) => void;
+  readonly loadBlocks: (loads: readonly BlockLoad[]) => Promise<void>;
 }
 
 /** A model prepared for what computes it: the CPU, or a device. */
@@ -40,6 +40,6 @@ export interface Backend {
 export interface StartedBackend {
   /** Owns the cache. */
   readonly runner: ModelRunner;
-  /** The pages, where they are in the host's memory, so that tiers can copy them; else null. */
-  readonly pages: BlockStore | null;
+  /** Copies blocks for tiers; null where they can be neither read nor written. */
+  readonly pages: BlockTransfer | null;
 }

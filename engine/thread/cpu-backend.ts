@@ -2,6 +2,7 @@ import { createKernelAttention } from '../attention/kernel-attention.js';
 import { openModel } from '../model/open-model.js';
 import { createRecurrentLayers } from '../recurrent/create-recurrent.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
+import { transferOf } from '../tiers/block-transfer.js';
 import type { Backend, BackendRequest } from './backend.js';
 import { importOptions } from './import-options.js';
 
@@ -35,7 +36,7 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
         loadBlocks,
         ...(recurrent && { recurrent }),
       });
-      return { runner, pages: recurrent?.store ?? attention?.pages ?? null };
+      return { runner, pages: transferOf(runner.blocks) };
     },
   };
 }

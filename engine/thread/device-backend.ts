@@ -45,7 +45,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
     model,
     kvDtype: KV_DTYPE,
     hostCacheBytes: 0,
-    start: async ({ plan, numBlocks, now }) => {
+    start: async ({ plan, numBlocks, now, loadBlocks }) => {
       const slots = slotsOf(model.sites, plan.pages);
       const shape = { slots, numBlocks: Math.max(numBlocks, CHECK_BLOCKS), blockSize };
       const session = await PagedSession.open(model.whole, shape, form, {
@@ -53,7 +53,8 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
         weightsDir: model.weightsDir,
         ...(model.saturates && { sessionConfig: EXACT_SUMS }),
       });
-      return { runner: await DeviceRunner.create(model, session, { now }), pages: null };
+      const runner = await DeviceRunner.create(model, session, { now, loadBlocks });
+      return { runner, pages: session.cache };
     },
   };
 }
@@ -95,12 +96,10 @@ function checkOptions(
       'is for the CPU; a GPU takes weights of 4 and 8 bits as exports have them (--dtype q4)',
     );
   }
-  if (tiers) {
+  if (tiers && cache === 'initializers') {
     throw usage(
       '--kv-host-memory, --kv-cache-dir, --kv-tier',
-      cache === 'initializers'
-        ? 'the KV cache of this device can be neither read nor copied: leave them out'
-        : 'cached prefixes of a GPU stay in its memory: leave them out',
+      'the KV cache of this device can be neither read nor copied: leave them out',
     );
   }
 }

@@ -103,7 +103,7 @@ async function build(
     plan,
     numBlocks: info.numBlocks,
     now,
-    loadBlocks: (loads) => tiers?.load(loads),
+    loadBlocks: async (loads) => tiers?.load(loads),
   });
   const largest = {
     tokens: info.maxNumBatchedTokens,

@@ -11,7 +11,7 @@ import { type FarTier, TieredCache, type TieredCacheOptions } from './tiered-cac
 export interface TierParts extends Pick<TieredCacheOptions, 'pages' | 'history' | 'now'> {
   /** Identifies model and page format. */
   readonly modelFingerprint: string;
-  /** How layers share the pages of a block, as plain data. */
+  /** How layers share the pages of a block, as plain data; the fingerprint has their format. */
   readonly layout: unknown;
   /** Whether an earlier engine of this process had them: what is gone now may come back. */
   readonly isRestart: boolean;

@@ -122,6 +122,15 @@ export class MemoryTier implements BlockTier {
   }
 
   /**
+   * Counts a content as here; the caller writes its bytes before the next read of its place.
+   *
+   * @returns false when all places are pinned, or the content is here or arriving
+   */
+  reserve(key: BlockKey): boolean {
+    return this.write(key, () => undefined);
+  }
+
+  /**
    * A place for a content that will arrive, pinned until `arrive`.
    *
    * @returns null when all places are pinned, or the content is here or arriving

@@ -2,6 +2,7 @@ import type { BlockHistory } from '../../kvcache/block-history.js';
 import type { BlockHash, BlockId } from '../../kvcache/ids.js';
 import type { GroupContent } from '../../kvcache/tier-contents.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
+import type { CopyOuts } from './copy-outs.js';
 import type { MemoryTier } from './memory-tier.js';
 import { Reuse } from './reuse.js';
 import type { WriteBehind } from './write-behind.js';
@@ -21,8 +22,7 @@ export interface SharedContentsOptions {
   readonly memory: MemoryTier;
   readonly writes: WriteBehind;
   readonly history: BlockHistory;
-  /** Copies a block's content to memory, unless it is there. @returns its key */
-  readonly copyOut: (block: BlockId, hash: BlockHash) => BlockKey;
+  readonly copyOuts: CopyOuts;
 }
 
 /**
@@ -90,14 +90,15 @@ export class SharedContents {
     else this.#kept.delete(key);
   }
 
-  /** Call after each step. */
+  /** Call after each step. What it notes is to be copied out then. */
   settle(): void {
-    const { copyOut, history, writes } = this.#options;
+    const { copyOuts, history, writes } = this.#options;
     // What finds no place to be written from waits in its pages.
     const count = Math.max(0, Math.min(MOST_COPIES, writes.room));
     for (const { block, hash } of this.#waiting.splice(0, count)) {
       // In the meantime, the block may have been given to another content.
-      if (history.content(block) === hash) this.#keep(copyOut(block, hash));
+      if (history.content(block) !== hash) continue;
+      copyOuts.note(block, hash, (key) => this.#keep(key));
     }
     if (this.#generated.size === 0) return;
     const generated = [...this.#generated];

@@ -3,9 +3,10 @@ import type { BlockPool } from '../../kvcache/block-pool.js';
 import type { BlockHash, BlockId } from '../../kvcache/ids.js';
 import type { BlockLoad, GroupContent } from '../../kvcache/tier-contents.js';
 import type { PrefixTiers, Wanted } from '../../scheduler/prefix-tiers.js';
-import type { BlockStore } from '../attention/block-store.js';
 import type { TierName, TierStats } from '../protocol/reports.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
+import type { BlockTransfer } from './block-transfer.js';
+import { CopyOuts } from './copy-outs.js';
 import { FarLoads } from './far-loads.js';
 import type { MemoryTier } from './memory-tier.js';
 import { SharedContents } from './shared-contents.js';
@@ -20,7 +21,7 @@ export interface FarTier {
 
 export interface TieredCacheOptions {
   /** The pages of all blocks. */
-  readonly pages: BlockStore;
+  readonly pages: BlockTransfer;
   readonly history: BlockHistory;
   readonly memory: MemoryTier;
   /** Farther tiers, the nearest first. The cache closes them. */
@@ -41,20 +42,21 @@ interface Fetch {
 }
 
 /**
- * The tiers behind the pages: what leaves the pages goes to memory at once and from there to
- * farther tiers, and comes back through memory. Only copies between pages and memory are made here;
- * farther tiers work in their own threads.
+ * The tiers behind the pages: what leaves the pages goes to memory and from there to farther tiers,
+ * and comes back through memory. Only copies between pages and memory are made here; farther tiers
+ * work in their own threads.
  *
  *     pages --onEvict--> memory --write behind--> disk, Redis
  *     pages <--load----- memory <----fetch------- disk, Redis
  *
- * A page is copied out while the scheduler makes a plan: nothing is computed then, so what the page
- * holds is what its block's hash says. It is copied in by the runner, after the plan's copies and
- * before anything is computed.
+ * Pages are copied out when the scheduler has made a plan, all that the plan gives up at once
+ * (`CopyOuts`). They are copied in by the runner, after the plan's copies and before anything is
+ * computed.
  */
 export class TieredCache implements PrefixTiers {
   readonly #options: TieredCacheOptions;
   readonly #memory: MemoryTier;
+  readonly #copyOuts: CopyOuts;
   readonly #loads: FarLoads;
   readonly #writes: WriteBehind;
   readonly #shared: SharedContents;
@@ -69,13 +71,14 @@ export class TieredCache implements PrefixTiers {
     this.#options = options;
     this.#memory = options.memory;
     const { memory, far, pages, history, now } = options;
+    this.#copyOuts = new CopyOuts(pages, memory, history);
     this.#writes = new WriteBehind(memory);
     this.#shared = new SharedContents({
       tiers: far.filter(({ keeps }) => keeps === 'reused').map(({ tier }) => tier),
       memory,
       writes: this.#writes,
       history,
-      copyOut: (block, hash) => this.#copyOut(block, hash),
+      copyOuts: this.#copyOuts,
     });
     this.#loads = new FarLoads({
       memory,
@@ -95,11 +98,12 @@ export class TieredCache implements PrefixTiers {
 
   /** For `KvCacheConfig.onEvict`. */
   evicted(block: BlockId, hash: BlockHash): void {
-    const key = this.#copyOut(block, hash);
-    for (const { tier, keeps } of this.#options.far) {
-      if (keeps === 'all') this.#writes.add(key, tier);
-    }
-    this.#shared.evicted(key, hash);
+    this.#copyOuts.note(block, hash, (key) => {
+      for (const { tier, keeps } of this.#options.far) {
+        if (keeps === 'all') this.#writes.add(key, tier);
+      }
+      this.#shared.evicted(key, hash);
+    });
   }
 
   /** For `KvCacheConfig.onHit`. */
@@ -110,6 +114,14 @@ export class TieredCache implements PrefixTiers {
   /** For `KvCacheConfig.onStore`. */
   stored(block: BlockId, hash: BlockHash, parent: BlockHash | null): void {
     this.#shared.stored(block, hash, parent);
+  }
+
+  /**
+   * Copies what a plan has given up to memory. Await it after each plan, before its step begins. A
+   * rejection is final.
+   */
+  copyOut(): Promise<void> {
+    return this.#copyOuts.flush();
   }
 
   fetch(sequence: number, { contents, choose }: Wanted): boolean {
@@ -147,23 +159,34 @@ export class TieredCache implements PrefixTiers {
   }
 
   /** Copies what a plan loads into its pages. */
-  load(loads: readonly BlockLoad[]): void {
+  async load(loads: readonly BlockLoad[]): Promise<void> {
     const start = this.#options.now();
-    for (const load of loads) {
+    const contents = loads.map((load) => {
       const content = this.#memory.read(keyOf(load));
       if (!content) throw new Error(`block ${load.block} is to be loaded, and is not near`);
-      this.#options.pages.write(load.block, content);
-    }
+      return content;
+    });
+    await this.#options.pages.write(
+      loads.map(({ block }) => block),
+      contents,
+    );
     this.#use.loaded(this.#memory, this.#options.now() - start);
   }
 
-  /**
-   * Call after each step, and when there is none: nothing that was planned is still to be loaded.
-   */
-  settle(): void {
+  /** Lets go of what is near for released sequences. Call it between two steps. */
+  unpinReleased(): void {
     for (const key of this.#released) this.#memory.unpin(key);
     this.#released = [];
+  }
+
+  /**
+   * Await it after each step, and when there is none: nothing that was planned is still to be
+   * loaded. A rejection is final.
+   */
+  async settle(): Promise<void> {
+    this.unpinReleased();
     this.#shared.settle();
+    await this.#copyOuts.flush();
     this.#writes.flush();
   }
 
@@ -207,10 +230,12 @@ export class TieredCache implements PrefixTiers {
       const places = Math.floor(tier.stats.capacityBytes / this.#options.pages.bytesPerBlock);
       const cached = [...pool.freeBlocks(), ...pool.usedBlocks()].filter((id) => pool.hashOf(id));
       for (const block of cached.slice(Math.max(0, cached.length - places))) {
-        await this.#save(this.#copyOut(block, pool.hashOf(block) as BlockHash), tier);
+        if (this.#copyOuts.size >= this.#writes.room) await this.#drain();
+        const hash = pool.hashOf(block) as BlockHash;
+        this.#copyOuts.note(block, hash, (key) => this.#writes.add(key, tier));
       }
     }
-    await this.#writes.drain();
+    await this.#drain();
   }
 
   /** Waits for what is being written. Idempotent. */
@@ -223,12 +248,10 @@ export class TieredCache implements PrefixTiers {
   readonly #inMemory = (group: number, hash: BlockHash): boolean =>
     this.#memory.holds(blockKey(group, hash));
 
-  /** Copies a block's content to memory, unless it is there. @returns its key */
-  #copyOut(block: BlockId, hash: BlockHash): BlockKey {
-    const { pages, history } = this.#options;
-    const key = blockKey(history.group(block), hash);
-    this.#memory.write(key, (place) => pages.read(block, place));
-    return key;
+  /** Copies out what is noted, and waits until it is written. */
+  async #drain(): Promise<void> {
+    await this.#copyOuts.flush();
+    await this.#writes.drain();
   }
 
   #arrive(sequence: number): void {

@@ -89,6 +89,8 @@ const config = fc.record({
     { places: 40, late: 1 },
     { places: 20, late: 4 },
     { places: 30, late: 1, keeps: 'reused' as const },
+    { places: 6, late: 0, copiesLate: true },
+    { places: 30, late: 1, keeps: 'reused' as const, copiesLate: true },
   ),
 });
 
@@ -238,7 +240,7 @@ describe('any history of requests', () => {
           for (const name of pinned.keys()) expect(h.core.unpin(name)).toBe(true);
           expect(h.cache.pool.numUsed).toBe(0);
           for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
-          h.tiers?.settle();
+          await h.tiers?.settle();
           for (let i = 0; i < 20; i++) for (const tier of far) await tier.tick();
           expect(h.memory?.numPinned ?? 0).toBe(0);
           for (const { blockLoads } of h.model.steps) loads += blockLoads?.length ?? 0;

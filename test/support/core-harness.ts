@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
 import type { Decoder } from '../../engine/decoding/decoder.js';
@@ -7,6 +8,7 @@ import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { TokenConstraint } from '../../engine/sampling/token-constraint.js';
 import type { BlockTier } from '../../engine/tiers/block-tier.js';
+import { type BlockTransfer, transferOf } from '../../engine/tiers/block-transfer.js';
 import { MemoryTier } from '../../engine/tiers/memory-tier.js';
 import { type FarTier, TieredCache } from '../../engine/tiers/tiered-cache.js';
 import { createScheduler, type TraceWriter } from '../../engine/trace/step-trace.js';
@@ -56,6 +58,8 @@ export interface HarnessTiers {
   readonly far?: readonly (BlockTier & { tick(): Promise<void> })[];
   readonly keeps?: FarTier['keeps'];
   readonly patienceMs?: number;
+  /** Whether pages are copied later, as those of a device are. */
+  readonly copiesLate?: boolean;
 }
 
 /**
@@ -92,9 +96,10 @@ export class CoreHarness {
     this.model = new PagedModel(model);
     const history = historyOf(numBlocks, () => this.#time);
     if (config.tiers) {
-      const { places, keeps = 'all', patienceMs = 60_000 } = config.tiers;
+      const { places, keeps = 'all', patienceMs = 60_000, copiesLate = false } = config.tiers;
       const far = this.#far.map((tier) => ({ tier, keeps }));
-      const { pages } = this.model;
+      const near = transferOf(this.model.pages);
+      const pages = copiesLate ? this.#lateTransfer(near) : near;
       const { bytesPerBlock } = pages;
       const memory = new MemoryTier({ capacityBytes: places * bytesPerBlock, bytesPerBlock });
       const now = (): number => this.#time;
@@ -165,6 +170,25 @@ export class CoreHarness {
       ...more,
     };
     this.core.add(request, constraints);
+  }
+
+  /** Copies what is there when the far tiers have had their turn. */
+  #lateTransfer(pages: BlockTransfer): BlockTransfer {
+    const others = async (): Promise<void> => {
+      await setImmediate();
+      for (const tier of this.#far) await tier.tick();
+    };
+    return {
+      bytesPerBlock: pages.bytesPerBlock,
+      read: async (blocks, into) => {
+        await others();
+        await pages.read(blocks, into);
+      },
+      write: async (blocks, from) => {
+        await others();
+        await pages.write(blocks, from);
+      },
+    };
   }
 
   async step(): Promise<SequenceOutput[]> {

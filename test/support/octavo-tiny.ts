@@ -70,7 +70,9 @@ export async function runAll(
     for (const id of request.ids) outputs.set(id, []);
   }
   while (core.hasWork) {
-    for (const output of (await core.step()) ?? []) outputs.get(output.id)?.push(output);
+    const stepped = await core.step();
+    for (const output of stepped ?? []) outputs.get(output.id)?.push(output);
+    if (!stepped) await core.whenReady();
   }
   return outputs;
 }

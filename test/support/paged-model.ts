@@ -74,7 +74,7 @@ export class PagedModel implements ModelRunner {
   /** `[block][STATE_NUMBERS]`; zeros where there is none. */
   readonly #states: Float64Array;
   /** Copies contents into its pages; absent: there are no tiers. */
-  loadBlocks: ((loads: readonly BlockLoad[]) => void) | null = null;
+  loadBlocks: ((loads: readonly BlockLoad[]) => Promise<void>) | null = null;
   readonly pages: PartedBlockStore;
   readonly #blockSize: number;
   readonly #vocabSize: number;
@@ -95,14 +95,14 @@ export class PagedModel implements ModelRunner {
     this.#vocabSize = options.vocabSize;
   }
 
-  execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
+  async execute(plan: StepPlan, query: LogitsQuery): Promise<LogitsResult> {
     this.steps.push(plan);
     this.queries.push(query);
     for (const { from, to } of plan.blockCopies) {
       if (!this.canCopyBlocks) throw new Error('a plan has copies, and blocks cannot be copied');
       this.pages.copy(from, to);
     }
-    if (plan.blockLoads) this.loadBlocks?.(plan.blockLoads);
+    if (plan.blockLoads) await this.loadBlocks?.(plan.blockLoads);
     for (const sequence of plan.sequences) {
       const { tokenIds, numComputed } = sequence;
       for (const [g, table] of sequence.blockTables.entries()) {
@@ -126,7 +126,7 @@ export class PagedModel implements ModelRunner {
       const context = contexts[row]();
       return logitsOf(minds[row] ?? mind(context), this.#vocabSize);
     };
-    return Promise.resolve(answerRows(query, logits, (row) => modelHidden(contexts[row]())));
+    return answerRows(query, logits, (row) => modelHidden(contexts[row]()));
   }
 
   dispose(): Promise<void> {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../../engine/protocol/options.js';
-import type { SequenceOutput } from '../../../engine/protocol/outputs.js';
 import type { LoadedEngine } from '../../../engine/thread/load-engine.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import { goldenPrompts, loadTiny, runAll, tinyRequest } from '../../support/octavo-tiny.js';
+import { expectSameTexts, type Texts } from '../../support/same-texts.js';
 import { DEVICE_TIMEOUT_MS, hasWebGpu } from '../../support/webgpu.js';
 
 const LENGTH = 24;
@@ -11,11 +11,6 @@ const LENGTH = 24;
 const PROMPTS = goldenPrompts().filter(({ length }) => length >= 33 && length <= 140);
 /** Bytes of a block of the embedded model: 5 layers, K and V, 2 heads of 32 in float16. */
 const BLOCK_BYTES = 5 * 2 * 2 * 32 * 2 * 32;
-
-/** Difference of log-probabilities up to which float16 may choose another token. */
-const MARGIN = 0.1;
-
-type Texts = Awaited<ReturnType<typeof runAll>>;
 
 const requests = (prompts: readonly TokenId[][], n = 1) =>
   prompts.map((prompt) =>
@@ -26,27 +21,8 @@ const requests = (prompts: readonly TokenId[][], n = 1) =>
     ),
   );
 
-const rowsOf = (outputs: readonly SequenceOutput[] | undefined) =>
-  (outputs ?? []).flatMap(({ tokenIds, logprobs = [] }) =>
-    tokenIds.map((token, i) => ({ token, ...logprobs[i] })),
-  );
-
-/** Equal tokens, up to the first for which the model itself had no clear choice. */
-function expectSame(actual: Texts, expected: Texts): void {
-  expect([...actual.keys()].length).toBeGreaterThan(0);
-  let compared = 0;
-  for (const [id, outputs] of actual) {
-    const [own, theirs] = [rowsOf(outputs), rowsOf(expected.get(id.replace(/-.*/, '-0')))];
-    for (const [i, { token, topLogprobs = [] }] of theirs.entries()) {
-      if (own[i]?.token !== token) {
-        expect(topLogprobs[0] - topLogprobs[1]).toBeLessThan(MARGIN);
-        break;
-      }
-      compared += 1;
-    }
-  }
-  expect(compared).toBeGreaterThan((actual.size * LENGTH) / 2);
-}
+const expectSame = (actual: Texts, expected: Texts): void =>
+  expectSameTexts(actual, expected, LENGTH, (id) => id.replace(/-.*/, '-0'));
 
 describe.skipIf(!(await hasWebGpu()))(
   'an engine on a device',
@@ -112,10 +88,6 @@ describe.skipIf(!(await hasWebGpu()))(
       [
         { quantize: { kind: 'w8a8' as const, nbits: false, cacheDir: '/nowhere' } },
         /--quantize w8a8: is for the CPU/,
-      ],
-      [
-        { tiers: { hostMemoryBytes: 2 ** 20 } },
-        /--kv-host-memory, .*: cached prefixes of a GPU stay/,
       ],
       [
         { tiers: { hostMemoryBytes: 2 ** 20 }, deviceCache: 'initializers' as const },

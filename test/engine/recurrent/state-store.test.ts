@@ -3,7 +3,9 @@ import { KernelAttention } from '../../../engine/attention/kernel-attention.js';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { planCache } from '../../../engine/recurrent/cache-plan.js';
 import { StateStore } from '../../../engine/recurrent/state-store.js';
+import { transferOf } from '../../../engine/tiers/block-transfer.js';
 import { describeBlockStore, STORE_BLOCKS } from '../../conformance/block-store.js';
+import { describeBlockTransfer } from '../../conformance/block-transfer.js';
 import { plainLayer } from '../../support/attention-cases.js';
 
 const made: KernelAttention[] = [];
@@ -43,6 +45,17 @@ describeBlockStore('states over pages', () => create([10, 30], 'kernel').store);
 describeBlockStore('states larger than the pages', () => create([193], 'kernel').store);
 describeBlockStore('states over pages of the reference', () => create([100], 'reference').store);
 describeBlockStore('states without pages', () => create([5, 33], 'no attention').store);
+
+describeBlockTransfer('states over pages', async () => {
+  const { store } = create([10, 30], 'kernel');
+  return {
+    transfer: transferOf(store),
+    copy: (copies) => {
+      for (const { from, to } of copies) store.copy(from, to);
+    },
+    dispose: () => undefined,
+  };
+});
 
 describe('a store of states', () => {
   it.each([

@@ -28,7 +28,7 @@ function harness(ticks: number, patienceMs = 60_000) {
   /** Until all has been written. */
   const drain = async (): Promise<void> => {
     for (let n = 0; n < 10; n++) {
-      h.tiers?.settle();
+      await h.tiers?.settle();
       await far.tick();
     }
   };
@@ -159,7 +159,7 @@ describe('a tier that servers share', () => {
       h.add(name, prompt, 6);
       await h.runToEnd();
       for (let n = 0; n < 4; n++) {
-        h.tiers?.settle();
+        await h.tiers?.settle();
         await far.tick();
       }
       const text = h.texts.get(name) ?? [];
@@ -223,7 +223,7 @@ describe('what enters the hash of a content besides its tokens', () => {
         await h.runToEnd();
       }
       for (let n = 0; n < 10; n++) {
-        h.tiers?.settle();
+        await h.tiers?.settle();
         await far.tick();
       }
       return h.first.get('a')?.cachedTokens ?? 0;
