@@ -29,7 +29,7 @@ interface Phases {
 
 async function once(modelDir: string, dtype: BenchModel['dtype']): Promise<Phases> {
   const begin = performance.now();
-  const files = await contentFiles(modelDir, dtype);
+  const files = await contentFiles({ modelDir, dtype });
   await contentHash(files, { cacheDir: null, signal: new AbortController().signal });
   const start = performance.now();
   const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
@@ -63,7 +63,7 @@ async function measure(
 }
 
 async function modelBytes(modelDir: string, dtype: BenchModel['dtype']): Promise<number> {
-  const files = await contentFiles(modelDir, dtype);
+  const files = await contentFiles({ modelDir, dtype });
   return files.reduce((sum, name) => sum + statSync(name).size, 0);
 }
 

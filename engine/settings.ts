@@ -17,7 +17,7 @@ export const ENGINE_SETTINGS = {
     Type.String({
       ...extra({
         description:
-          'directory of the model, or owner/name[@revision] on the hub (default: the embedded octavo-tiny)',
+          'directory or GGUF file of the model, or owner/name[@revision][:quantization] on the hub (default: the embedded octavo-tiny)',
         group: 'Model',
         scope: 'engine',
         value: 'model',
@@ -34,6 +34,18 @@ export const ENGINE_SETTINGS = {
     }),
     default: [],
   }),
+  file: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'file of the weights in the directory or repository: .onnx, .safetensors or .gguf (default: chosen by a rule)',
+        group: 'Model',
+        scope: 'engine',
+        value: 'path',
+      }),
+      minLength: 1,
+    }),
+  ),
   dtype: Type.Enum(['auto', ...DTYPES], {
     ...extra({
       description: "which of the directory's ONNX files, by its number format",

@@ -17,6 +17,7 @@ type Options = Record<string, unknown>;
 
 /** Settings that `inspect` takes. */
 const INSPECT_SETTINGS = new Set<string>([
+  'file',
   'dtype',
   'device',
   'quantize',

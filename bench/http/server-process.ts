@@ -24,7 +24,7 @@ const model = await loadServedModel(MODEL, []);
 const engine = process.argv[2] === 'worker' ? await worker() : stepping();
 
 function worker(): Promise<Engine> {
-  return createWorkerEngine(engineOptions(settings, MODEL, { device: 'cpu' }));
+  return createWorkerEngine(engineOptions(settings, { dir: MODEL }, { device: 'cpu' }));
 }
 
 function stepping(): Engine {

@@ -2,11 +2,9 @@ import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { OctavoError } from '../errors.js';
 import { type GgufMetadata, readGguf } from './gguf.js';
+import { ggufModelsAmong, ggufPart, oneModel } from './gguf-names.js';
 import { corrupt, named } from './gguf-values.js';
 import type { Checkpoint, StoredTensor } from './stored-tensor.js';
-
-/** Part n of m of a model whose weights lie in several files. */
-const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i;
 
 export interface GgufCheckpoint extends Checkpoint {
   readonly metadata: GgufMetadata;
@@ -18,30 +16,22 @@ export function isGgufFile(path: string): boolean {
 }
 
 /**
- * The GGUF file of a directory: the first part, of a model in several files. Files of a vision
- * encoder (`mmproj-`) and of importance matrices (`imatrix`) are none.
+ * The GGUF file of a directory: of one model in several quantizations, the preferred one; the first
+ * part, of a model in several files.
  *
  * @returns null when the directory has none
  * @throws OctavoError `model_file_missing` when it has several models
  */
 export function ggufIn(dir: string): string | null {
-  const names = readdirSync(dir)
-    .filter((name) => /\.gguf$/i.test(name))
-    .toSorted();
-  const models = names.filter((name) => !/mmproj|imatrix/i.test(name) && !isLaterPart(name));
-  if (models.length <= 1) return models.length === 0 ? null : join(dir, models[0]);
+  const models = ggufModelsAmong(readdirSync(dir));
+  if (models.length === 0) return null;
+  const model = oneModel(models);
+  if (model) return join(dir, model.file);
+  const names = models.map(({ file }) => file).toSorted();
   throw new OctavoError(
     'model_file_missing',
-    `${dir}: has ${models.length} GGUF models; name one of the files: ${models.slice(0, 8).join(', ')}`,
+    `${dir}: has ${models.length} GGUF models; name one of the files: ${names.slice(0, 8).join(', ')}`,
   );
-}
-
-const isLaterPart = (name: string): boolean => Number(PART.exec(name)?.[2] ?? 1) > 1;
-
-/** A model's name by its file: without ending and number of the part. */
-export function ggufName(file: string): string {
-  const name = basename(file);
-  return PART.exec(name)?.[1] ?? name.replace(/\.gguf$/i, '');
 }
 
 /**
@@ -83,17 +73,11 @@ export function readGgufCheckpoint(file: string): GgufCheckpoint {
 }
 
 /** Names of all parts, in order. */
-function partsOf(file: string): string[] {
-  const [, name, number, total] = PART.exec(basename(file)) ?? [];
-  if (total === undefined) return [basename(file)];
-  if (Number(number) !== 1) {
-    throw new OctavoError(
-      'model_file_missing',
-      `${file}: is part ${Number(number)} of ${Number(total)}; name the first, ${name}-00001-of-${total}.gguf`,
-    );
-  }
-  return Array.from(
-    { length: Number(total) },
-    (_, i) => `${name}-${String(i + 1).padStart(5, '0')}-of-${total}.gguf`,
+function partsOf(file: string): readonly string[] {
+  const part = ggufPart(basename(file));
+  if (part === null || part.number === 1) return part?.all ?? [basename(file)];
+  throw new OctavoError(
+    'model_file_missing',
+    `${file}: is part ${part.number} of ${part.all.length}; name the first, ${part.all[0]}`,
   );
 }

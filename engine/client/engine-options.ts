@@ -29,15 +29,23 @@ export interface ChosenDevice {
   readonly facts?: DeviceFacts;
 }
 
+/** Where a model is. */
+export interface ModelPlace {
+  /** Its directory, or its GGUF file. */
+  readonly dir: string;
+  /** Of the directory's files the one with the weights; absent: the engine chooses. */
+  readonly file?: string;
+}
+
 /** Converts settings, as flags and the library have them, to the options of the engine's thread. */
 export function engineOptions(
   settings: StartSettings,
-  modelDir: string,
+  { dir, file }: ModelPlace,
   { device, facts }: ChosenDevice,
 ): WorkerEngineOptions {
   const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
   return {
-    modelDir,
+    modelDir: dir,
     hashCacheDir: cacheDir,
     modelCacheDir: cacheDir,
     maxNumSeqs: settings.maxNumSeqs,
@@ -47,6 +55,7 @@ export function engineOptions(
     blockSize: settings.blockSize ?? DEFAULT_BLOCK_SIZES[device],
     kvCacheBytes: settings.kvCacheMemory,
     dtype: settings.dtype,
+    ...(file !== undefined && { file }),
     ...(settings.kvDtype !== undefined && { kvDtype: settings.kvDtype }),
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,

@@ -1,6 +1,11 @@
 import { type DeviceProbe, probeDevice } from '../device/probe/probe-device.js';
 import { type ErrorName, OctavoError } from '../errors.js';
-import { type ChosenDevice, engineOptions, type StartSettings } from './engine-options.js';
+import {
+  type ChosenDevice,
+  engineOptions,
+  type ModelPlace,
+  type StartSettings,
+} from './engine-options.js';
 import type { RestartableEngine } from './restarting-engine.js';
 import type { WorkerEngineOptions } from './worker-engine.js';
 
@@ -35,11 +40,11 @@ export interface StartedOnDevice {
  */
 export async function startOnDevice(
   settings: StartSettings,
-  modelDir: string,
+  model: ModelPlace,
   { start, say, probe = probeDevice }: DeviceStart,
 ): Promise<StartedOnDevice> {
   const startOn = async (chosen: ChosenDevice): Promise<StartedOnDevice> => {
-    const options = engineOptions(settings, modelDir, chosen);
+    const options = engineOptions(settings, model, chosen);
     return { engine: await start(options), options };
   };
   const { device } = settings;

@@ -1,33 +1,52 @@
 import { join, posix } from 'node:path';
+import { type GgufModel, ggufModelsAmong, ggufPart, oneModel } from '../checkpoint/gguf-names.js';
 import { readIndex, SAFETENSORS_INDEX, safetensorsAmong } from '../checkpoint/safetensors-files.js';
+import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import { externalFiles } from '../importer/external-files.js';
 import { partsAmong } from '../importer/parts/find-parts.js';
 import { type Dtype, variantsAmong } from '../importer/variants.js';
-import type { HubId } from './hub-id.js';
 
 /** The file of a repository by which a model's weights are found. */
 export interface Weights {
-  readonly kind: 'onnx' | 'safetensors';
+  readonly kind: 'onnx' | 'safetensors' | 'gguf';
   /** Path in the repository. */
   readonly file: string;
   /** Other parts of a model of text and images, in files of their own. */
   readonly parts: readonly string[];
 }
 
+/** What the user says of the file; nothing: the rule decides. */
+export interface WeightsWish {
+  /** By its path. */
+  readonly file?: string | undefined;
+  /** A GGUF file, by its quantization. */
+  readonly quantization?: string | undefined;
+  /** An ONNX file, by its number format. */
+  readonly dtype: Dtype | 'auto';
+}
+
 /**
- * Chooses among a repository's files: an ONNX file of the number format that was asked for, or
- * else, where no format was asked for and no ONNX decoder is there, safetensors.
+ * Chooses among a repository's files: what is wished for; else the preferred ONNX file, else
+ * safetensors, else the preferred GGUF file.
  *
- * @returns null when there is neither
+ * @returns null when there is no such file, or the names do not decide
  */
-export function weightsAmong(files: ReadonlySet<string>, dtype: Dtype | 'auto'): Weights | null {
+export function weightsAmong(files: ReadonlySet<string>, wish: WeightsWish): Weights | null {
+  const { file, quantization, dtype } = wish;
+  if (file !== undefined) return files.has(file) ? byName(files, file) : null;
+  if (quantization !== undefined) {
+    const model = oneModel(quantizedAs(files, quantization));
+    return model && { kind: 'gguf', file: model.file, parts: [] };
+  }
   const variants = variantsAmong(files);
   const onnx = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
   if (onnx) return { kind: 'onnx', file: onnx.path, parts: partsOf(files, onnx.path) };
   if (variants.length > 0 || dtype !== 'auto') return null;
-  const file = safetensorsAmong(files);
-  return file === null ? null : { kind: 'safetensors', file, parts: [] };
+  const tensors = safetensorsAmong(files);
+  if (tensors !== null) return { kind: 'safetensors', file: tensors, parts: [] };
+  const gguf = oneModel(ggufModelsAmong(files));
+  return gguf && { kind: 'gguf', file: gguf.file, parts: [] };
 }
 
 /** Without an embedding of its own, a decoder is a whole model. */
@@ -37,28 +56,76 @@ function partsOf(files: ReadonlySet<string>, decoder: string): string[] {
   return vision === null ? [embedding] : [embedding, vision];
 }
 
+/** Weights by the ending of their file's name; of several parts of a GGUF file, the first. */
+function byName(files: ReadonlySet<string>, file: string): Weights | null {
+  if (/\.onnx$/i.test(file)) return { kind: 'onnx', file, parts: partsOf(files, file) };
+  if (/\.gguf$/i.test(file)) {
+    return { kind: 'gguf', file: ggufPart(file)?.all[0] ?? file, parts: [] };
+  }
+  const isSafetensors = file === SAFETENSORS_INDEX || /^[^/]+\.safetensors$/.test(file);
+  return isSafetensors ? { kind: 'safetensors', file, parts: [] } : null;
+}
+
+/** GGUF files of a quantization, or the one that a name is of. */
+function quantizedAs(files: ReadonlySet<string>, quantization: string): GgufModel[] {
+  const models = ggufModelsAmong(files);
+  const named = models.find(({ file }) => posix.basename(file) === quantization);
+  if (named) return [named];
+  const wanted = quantization.toUpperCase();
+  const exact = models.filter((model) => model.quantization === wanted);
+  return exact.length > 0 ? exact : models.filter((m) => m.quantization === `UD-${wanted}`);
+}
+
 /** @throws OctavoError `model_file_missing`: names what is in the repository, and what is needed */
 export function chooseWeights(
   files: ReadonlySet<string>,
-  dtype: Dtype | 'auto',
-  id: HubId,
+  wish: WeightsWish,
+  repo: string,
 ): Weights {
-  const chosen = weightsAmong(files, dtype);
+  const chosen = weightsAmong(files, wish);
   if (chosen) return chosen;
-  const variants = variantsAmong(files);
-  const onnx = [...files].filter((file) => file.endsWith('.onnx'));
-  const tensors = safetensorsAmong(files);
-  let what: string;
-  if (variants.length > 0) {
-    what = `no ONNX model of --dtype ${dtype}; there are: ${variants.map((v) => `${v.dtype} (${v.path})`).join(', ')}`;
-  } else if (tensors !== null) {
-    what = `no ONNX model of --dtype ${dtype}; there is ${tensors}, which is served without --dtype`;
-  } else if (onnx.length > 0) {
-    what = `no ONNX decoder under a usual name (onnx/model.onnx), and no model.safetensors; there are: ${shorten(onnx)}`;
-  } else {
-    what = `neither an ONNX model nor model.safetensors; there are: ${shorten([...files])}. Look for one that has them, or for an ONNX export under onnx-community`;
+  throw new OctavoError('model_file_missing', `${repo}: ${problemOf(files, wish)}`);
+}
+
+function problemOf(files: ReadonlySet<string>, wish: WeightsWish): string {
+  const { file, quantization, dtype } = wish;
+  const there = `there are: ${contentsOf(files)}`;
+  if (file !== undefined) {
+    return `no weights in --file ${clip(file)}, which takes an .onnx, .safetensors or .gguf file by its path; ${there}`;
   }
-  throw new OctavoError('model_file_missing', `${id.repo}: ${what}`);
+  if (quantization !== undefined) {
+    return quantizedAs(files, quantization).length > 1
+      ? `several GGUF files of :${clip(quantization)}; name one by --file; ${there}`
+      : `no GGUF file of :${clip(quantization)}; ${there}`;
+  }
+  if (dtype !== 'auto') {
+    const without = weightsAmong(files, { dtype: 'auto' });
+    const other = without === null ? '' : `; without --dtype, ${without.file} is taken`;
+    return `no ONNX model of --dtype ${dtype}; ${there}${other}`;
+  }
+  if (ggufModelsAmong(files).length > 0) {
+    return `several GGUF models; name one by --file; ${there}`;
+  }
+  const onnx = [...files].filter((name) => name.endsWith('.onnx'));
+  return onnx.length > 0
+    ? `no ONNX decoder under a usual name (onnx/model.onnx), no model.safetensors and no GGUF file; ${there}; --file names one`
+    : `neither an ONNX model nor model.safetensors nor a GGUF file; ${there}. Look for one that has them, or for an ONNX export under onnx-community`;
+}
+
+/** The weights of a repository, one way after the other; other files where it has none. */
+function contentsOf(files: ReadonlySet<string>): string {
+  const tensors = safetensorsAmong(files);
+  const usual = variantsAmong(files).map(({ dtype, path }) => `${dtype} (${path})`);
+  const weights = [
+    ...(usual.length > 0 ? usual : [...files].filter((name) => name.endsWith('.onnx'))),
+    ...(tensors === null ? [] : [tensors]),
+    ...ggufModelsAmong(files).map(({ file, quantization }) =>
+      quantization === '' ? file : `${quantization} (${file})`,
+    ),
+  ];
+  const names = weights.length > 0 ? weights : [...files];
+  const shown = names.slice(0, 16).join(', ');
+  return names.length > 16 ? `${shown} and ${names.length - 16} more` : shown;
 }
 
 /**
@@ -70,7 +137,8 @@ export function chooseWeights(
 export async function filesOfWeights(
   dir: string,
   { kind, file, parts }: Weights,
-): Promise<string[]> {
+): Promise<readonly string[]> {
+  if (kind === 'gguf') return ggufPart(file)?.all.slice(1) ?? [];
   if (kind === 'onnx') return [file, ...parts].flatMap((onnx) => dataFiles(dir, onnx));
   if (file !== SAFETENSORS_INDEX) return [];
   return [...new Set((await readIndex(join(dir, file))).values())].sort();
@@ -86,9 +154,4 @@ function dataFiles(dir: string, onnx: string): string[] {
     const what = `${file}: its external data ${JSON.stringify(name)} lies outside the model's directory`;
     throw new OctavoError('model_file_corrupt', what);
   });
-}
-
-function shorten(names: readonly string[]): string {
-  const shown = names.slice(0, 12).join(', ');
-  return names.length > 12 ? `${shown} and ${names.length - 12} more` : shown;
 }

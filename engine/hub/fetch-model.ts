@@ -1,19 +1,25 @@
 import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, sep } from 'node:path';
 import { readConfig } from '../architectures/config.js';
 import { describe } from '../architectures/describe-model.js';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import type { Dtype } from '../importer/variants.js';
-import { chooseWeights, filesOfWeights, weightsAmong } from './choose-weights.js';
+import {
+  chooseWeights,
+  filesOfWeights,
+  type Weights,
+  type WeightsWish,
+  weightsAmong,
+} from './choose-weights.js';
 import { downloadBlob } from './download-blob.js';
 import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-client.js';
-import type { HubId } from './hub-id.js';
+import { type HubId, hubName } from './hub-id.js';
 import type { HubSettings } from './hub-settings.js';
 import { type Owner, THIS_PROCESS } from './partial-file.js';
 import { RepositoryCache } from './repository-cache.js';
 
-/** Files that a model needs besides its weights. */
+/** Files that a model needs besides its weights; a GGUF file has all of that in itself. */
 const REQUIRED = ['tokenizer.json', 'tokenizer_config.json'];
 /** One of these is needed: ONNX Runtime GenAI's model builder writes only the second. */
 const CONFIGS = ['config.json', 'genai_config.json'];
@@ -41,60 +47,68 @@ export interface FetchObserver {
 export interface FetchOptions extends HubClientOptions {
   readonly settings: HubSettings;
   readonly dtype: Dtype | 'auto';
+  /** Path of the file with the weights; absent: a rule chooses (`weightsAmong`). */
+  readonly file?: string | undefined;
   readonly observer: FetchObserver;
   readonly owner?: Owner;
 }
 
+export interface FetchedModel {
+  /** Directory of the commit in the cache. */
+  readonly dir: string;
+  readonly weights: Weights;
+}
+
 /**
- * Returns the directory of a hub's model with the files that serving it needs: configuration,
- * tokenizer, and the weights (`chooseWeights`). Files in the cache are not downloaded again; if all
- * are there, the hub need not be reachable.
+ * Downloads what serving a hub's model needs: its weights (`chooseWeights`) and, unless these are
+ * GGUF, configuration and tokenizer. Files in the cache are not downloaded again; if all are there,
+ * the hub need not be reachable.
  *
  * @throws OctavoError `hub_*`, `model_file_missing`, `model_file_corrupt`
  */
-export async function fetchModel(id: HubId, options: FetchOptions): Promise<string> {
-  const { settings, observer, dtype } = options;
+export async function fetchModel(id: HubId, options: FetchOptions): Promise<FetchedModel> {
+  const { settings, observer } = options;
   const cache = new RepositoryCache(settings.cacheDir, id.repo);
-  if (settings.offline) {
-    return cachedModel(cache, id, dtype, 'HF_HUB_OFFLINE is set');
-  }
+  if (settings.offline) return cachedModel(cache, id, options, 'HF_HUB_OFFLINE is set');
   const client = new HubClient(settings, id, options);
   try {
-    const cached = await cachedModel(cache, id, dtype, '').catch(() => null);
+    const cached = await cachedModel(cache, id, options, '').catch(() => null);
     // With the model in the cache, the start should not wait long for a missing network.
     const listing = await client.list(cached === null ? undefined : 1).catch((error: unknown) => {
       if (error instanceof OctavoError && error.kind === 'hub_unreachable') return error;
       throw error;
     });
     if (listing instanceof OctavoError) {
-      const dir = cached ?? (await cachedModel(cache, id, dtype, listing.message));
+      const found = cached ?? (await cachedModel(cache, id, options, listing.message));
       observer.log(`octavo: ${listing.message}; using ${id.repo} as it is in the cache`);
-      return dir;
+      return found;
     }
-    const weights = chooseWeights(listing.files, dtype, id);
+    const weights = chooseWeights(listing.files, wishOf(id, options), id.repo);
     const fetch = new Fetch(client, cache, listing, options);
-    const isTemplate = (file: string): boolean =>
-      /^additional_chat_templates\/[^/]+\.jinja$/.test(file);
-    for (const file of listing.files) {
-      if (WANTED.has(file) || isTemplate(file)) await fetch.file(file);
-    }
     const dir = cache.snapshotDir(listing.commit);
+    if (weights.kind !== 'gguf') await fetch.texts();
     // A model whose graph cannot be built is refused before gigabytes are downloaded.
     if (weights.kind === 'safetensors') describe(await readConfig(dir));
     for (const file of [weights.file, ...weights.parts]) await fetch.file(file);
-    for (const file of await filesOfWeights(dir, weights)) {
-      if (!listing.files.has(file)) {
-        const what = `${id.repo}: ${weights.file} has its weights in ${clip(file)}, which is not in the repository`;
-        throw new OctavoError('model_file_missing', what);
-      }
-      await fetch.file(file);
+    const others = await filesOfWeights(dir, weights);
+    for (const file of others) {
+      if (listing.files.has(file)) continue;
+      const what = `${id.repo}: ${weights.file} has its weights in ${clip(file)}, which is not in the repository`;
+      throw new OctavoError('model_file_missing', what);
     }
+    for (const file of others) await fetch.file(file);
     await cache.saveCommit(id, listing.commit);
-    return dir;
+    return { dir, weights };
   } finally {
     await client.close();
   }
 }
+
+const wishOf = ({ quantization }: HubId, { file, dtype }: FetchOptions): WeightsWish => ({
+  file,
+  quantization,
+  dtype,
+});
 
 /**
  * Downloads the files of one commit, one after the other: one file alone uses the whole bandwidth.
@@ -102,31 +116,40 @@ export async function fetchModel(id: HubId, options: FetchOptions): Promise<stri
 class Fetch {
   readonly #client: HubClient;
   readonly #cache: RepositoryCache;
-  readonly #commit: string;
+  readonly #listing: RepositoryListing;
   readonly #options: FetchOptions;
 
   constructor(
     client: HubClient,
     cache: RepositoryCache,
-    { commit }: RepositoryListing,
+    listing: RepositoryListing,
     options: FetchOptions,
   ) {
     this.#client = client;
     this.#cache = cache;
-    this.#commit = commit;
+    this.#listing = listing;
     this.#options = options;
   }
 
+  /** Configuration, tokenizer and chat templates: all that is there. */
+  async texts(): Promise<void> {
+    for (const file of this.#listing.files) {
+      const isTemplate = /^additional_chat_templates\/[^/]+\.jinja$/.test(file);
+      if (WANTED.has(file) || isTemplate) await this.file(file);
+    }
+  }
+
   async file(path: string): Promise<void> {
-    if (await this.#cache.has(this.#commit, path)) return;
-    const file = await this.#client.describe(this.#commit, path);
+    const { commit } = this.#listing;
+    if (await this.#cache.has(commit, path)) return;
+    const file = await this.#client.describe(commit, path);
     const { owner = THIS_PROCESS, observer } = this.#options;
     const blob = this.#cache.blob(file.etag);
     await downloadBlob(this.#client, file, blob, owner, {
       progress: (done, total) => observer.progress(path, done, total),
       waiting: () => observer.log(`octavo: another process downloads ${path}; waiting for it`),
     });
-    await this.#cache.place(this.#commit, path, file.etag);
+    await this.#cache.place(commit, path, file.etag);
   }
 }
 
@@ -137,45 +160,50 @@ class Fetch {
 async function cachedModel(
   cache: RepositoryCache,
   id: HubId,
-  dtype: Dtype | 'auto',
+  options: FetchOptions,
   why: string,
-): Promise<string> {
-  const name = `${id.repo}@${id.revision}`;
+): Promise<FetchedModel> {
   const commit = await cache.commitOf(id);
   const dir = commit === null ? null : cache.snapshotDir(commit);
   const files = dir === null ? new Set<string>() : await filesOf(dir);
   if (commit === null || dir === null || files.size === 0) {
-    const what = `${why}, and ${name} is not in the cache (${dirname(cache.blobsDir)})`;
+    const what = `${why}, and ${id.repo}@${id.revision} is not in the cache (${dirname(cache.blobsDir)})`;
     throw new OctavoError('hub_unreachable', what);
   }
-  const weights = weightsAmong(files, dtype);
+  const lacks = async (paths: readonly string[]): Promise<string[]> => {
+    const found = await Promise.all(paths.map((path) => cache.has(commit, path)));
+    return paths.filter((_, i) => !found[i]);
+  };
+  const weights = weightsAmong(files, wishOf(id, options));
   const missing: string[] = [];
-  for (const file of REQUIRED) if (!(await cache.has(commit, file))) missing.push(file);
-  const configs = await Promise.all(CONFIGS.map((file) => cache.has(commit, file)));
-  if (!configs.includes(true)) missing.push(CONFIGS.join(' or '));
-  if (weights === null) {
-    missing.push(
-      dtype === 'auto' ? 'an ONNX model or safetensors' : `an ONNX model of --dtype ${dtype}`,
-    );
-  } else {
-    const parts: string[] = [];
-    for (const file of weights.parts) if (!(await cache.has(commit, file))) parts.push(file);
-    missing.push(...parts);
-    const others = parts.length > 0 ? [] : await filesOfWeights(dir, weights);
-    for (const file of others) {
-      if (!(await cache.has(commit, file))) missing.push(file);
-    }
+  const { file = '' } = options;
+  const isGguf = weights?.kind === 'gguf' || id.quantization !== undefined || /\.gguf$/i.test(file);
+  if (!isGguf) {
+    missing.push(...(await lacks(REQUIRED)));
+    if ((await lacks(CONFIGS)).length === CONFIGS.length) missing.push(CONFIGS.join(' or '));
   }
-  if (missing.length === 0) return dir;
-  const what = `${why}, and of ${name} the cache lacks ${missing.join(', ')} (${dir})`;
+  if (weights === null) missing.push(wished(id, options));
+  else {
+    const parts = await lacks([weights.file, ...weights.parts]);
+    const others = parts.length > 0 ? [] : await filesOfWeights(dir, weights);
+    missing.push(...parts, ...(await lacks(others)));
+  }
+  if (missing.length === 0 && weights !== null) return { dir, weights };
+  const what = `${why}, and of ${hubName(id)} the cache lacks ${missing.join(', ')} (${dir})`;
   throw new OctavoError('hub_unreachable', what);
 }
 
-/** Paths inside a snapshot, to the depth that models use. */
+/** The weights that are missing, in words. */
+function wished({ quantization }: HubId, { file, dtype }: FetchOptions): string {
+  if (file !== undefined) return file;
+  if (quantization !== undefined) return `a GGUF file of :${quantization}`;
+  return dtype === 'auto'
+    ? 'an ONNX model, safetensors or a GGUF file'
+    : `an ONNX model of --dtype ${dtype}`;
+}
+
+/** Paths of a snapshot's files, and of its folders. */
 async function filesOf(dir: string): Promise<Set<string>> {
-  const files = new Set<string>();
-  for (const folder of ['', 'onnx/']) {
-    for (const name of await readdir(join(dir, folder)).catch(() => [])) files.add(folder + name);
-  }
-  return files;
+  const paths = await readdir(dir, { recursive: true }).catch(() => []);
+  return new Set(paths.map((path) => path.replaceAll(sep, '/')));
 }

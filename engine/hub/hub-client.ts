@@ -18,6 +18,8 @@ const MAX_REDIRECTS = 5;
 export interface RepositoryListing {
   readonly commit: string;
   readonly files: ReadonlySet<string>;
+  /** In bytes; of files whose size the hub states. */
+  readonly sizes: ReadonlyMap<string, number>;
 }
 
 /** Properties by which a downloaded file is verified. */
@@ -71,15 +73,21 @@ export class HubClient {
    */
   async list(attempts = ATTEMPTS): Promise<RepositoryListing> {
     const { repo, revision } = this.#id;
-    const url = `${this.#settings.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
+    const url = `${this.#settings.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
     const { text } = await this.#request('GET', url, attempts);
     const { sha, siblings } = (parsed(text) ?? {}) as { sha?: unknown; siblings?: unknown };
     if (typeof sha !== 'string' || !/^[0-9a-f]{40}$/.test(sha) || !Array.isArray(siblings)) {
       const what = `${url}: the answer is not that of a model hub; is HF_ENDPOINT right?`;
       throw new OctavoError('hub_download_failed', what);
     }
-    const names = siblings.map((entry) => (entry as { rfilename?: unknown } | null)?.rfilename);
-    return { commit: sha, files: new Set(names.filter((name) => typeof name === 'string')) };
+    const sizes = new Map<string, number>();
+    const files = new Set<string>();
+    for (const entry of siblings as ({ rfilename?: unknown; size?: unknown } | null)[]) {
+      if (typeof entry?.rfilename !== 'string') continue;
+      files.add(entry.rfilename);
+      if (typeof entry.size === 'number') sizes.set(entry.rfilename, entry.size);
+    }
+    return { commit: sha, files, sizes };
   }
 
   /** @throws OctavoError `hub_*` */

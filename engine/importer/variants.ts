@@ -48,13 +48,19 @@ export interface ModelVariant {
   readonly path: string;
 }
 
-/** All ONNX decoders of a directory, the preferred one first. */
-export async function listVariants(modelDir: string): Promise<ModelVariant[]> {
+/** What lies where a directory has its weights: at the top, and in `onnx/`. */
+export async function modelFiles(modelDir: string): Promise<Set<string>> {
   const files = new Set<string>();
   for (const folder of ['', 'onnx/']) {
     const names = await readdir(join(modelDir, folder)).catch(() => []);
     for (const name of names) files.add(`${folder}${name}`);
   }
+  return files;
+}
+
+/** All ONNX decoders of a directory, the preferred one first. */
+export async function listVariants(modelDir: string): Promise<ModelVariant[]> {
+  const files = await modelFiles(modelDir);
   const variants = variantsAmong(files);
   const named = await namedByGenai(modelDir);
   if (named === null || !files.has(named) || variants.some(({ path }) => path === named)) {

@@ -34,19 +34,18 @@ const ignore = (): void => undefined;
  *     const messages = [{ role: 'user', content: 'Hello' }];
  *     for await (const { text } of engine.chat(messages)) process.stdout.write(text);
  *
- * @param options `model` is a directory, or `owner/name[@revision]` on the hub; absent: the
- *   embedded octavo-tiny
+ * @param options `model` is a directory or file, or `owner/name[@revision][:quantization]` on the
+ *   hub; absent: the embedded octavo-tiny
  * @throws OctavoError when the model cannot be served, or an option is not allowed
  */
 export async function createEngine(options: CreateEngineOptions = {}): Promise<OctavoEngine> {
   const { log = ignore, progress = ignore, ...given } = options;
   const settings = engineSettings(given);
-  const { dir, names } = await findModel(
-    settings.model ?? embeddedModelDir(),
-    'model',
-    settings.dtype,
-    { log, progress },
-  );
+  const found = await findModel(settings.model ?? embeddedModelDir(), 'model', settings, {
+    log,
+    progress,
+  });
+  const { dir, names } = found;
   const { servedModelName: asked } = settings;
   const model = await loadServedModel(dir, asked.length > 0 ? asked : names, {
     chatTemplate: settings.chatTemplate ?? null,
@@ -57,7 +56,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
       onConversion: (done, total) => progress('rewriting weights', done, total),
       onWarning: log,
     });
-  const started = await startOnDevice(settings, dir, { start, say: log });
+  const started = await startOnDevice(settings, found, { start, say: log });
   const port = new RestartingEngine(started.engine, {
     create: () => start({ ...started.options, isRestart: true }),
     restarts: 1,

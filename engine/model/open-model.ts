@@ -3,7 +3,11 @@ import { buildModel, graphOf } from '../architectures/build-model.js';
 import { describeGguf } from '../architectures/describe-gguf.js';
 import { type DescribedModel, describeModel } from '../architectures/describe-model.js';
 import { isGgufFile, readGgufCheckpoint } from '../checkpoint/gguf-files.js';
-import { findSafetensors, readCheckpoint } from '../checkpoint/safetensors-files.js';
+import {
+  findSafetensors,
+  readCheckpoint,
+  SAFETENSORS_INDEX,
+} from '../checkpoint/safetensors-files.js';
 import { OctavoError } from '../errors.js';
 import { type AnalyzedModel, analyzeModel, type ImportOptions } from '../importer/analyze-model.js';
 import { emitSegments } from '../importer/emit/segments.js';
@@ -14,12 +18,15 @@ import { findModelFile } from '../importer/model-file.js';
 import { findParts } from '../importer/parts/find-parts.js';
 import { readDecoder } from '../importer/parts/read-decoder.js';
 import type { WidenOptions } from '../importer/quantize/widen-model.js';
-import { chooseVariant, type Dtype, listVariants } from '../importer/variants.js';
+import { chooseVariant, listVariants } from '../importer/variants.js';
 
 export interface OpenOptions extends ImportOptions {
   /** Where weights of 16 bits are kept as float32; absent: they are widened at each start. */
   readonly widen?: WidenOptions;
 }
+
+/** Which model, and which of its files has the weights. */
+export type ModelFiles = Pick<ImportOptions, 'modelDir' | 'file' | 'dtype'>;
 
 /** Length in tokens of sequences when the configuration states none. */
 const DEFAULT_LENGTH = 1024;
@@ -30,10 +37,14 @@ const DEFAULT_LENGTH = 1024;
  *
  * @throws OctavoError `model_file_missing` when ONNX files of a number format were asked for
  */
-export async function checkpointOf(
-  modelDir: string,
-  dtype: Dtype | 'auto',
-): Promise<string | null> {
+export async function checkpointOf({
+  modelDir,
+  file,
+  dtype = 'auto',
+}: ModelFiles): Promise<string | null> {
+  if (file !== undefined) {
+    return file === SAFETENSORS_INDEX || file.endsWith('.safetensors') ? file : null;
+  }
   const isGguf = isGgufFile(modelDir);
   if (!isGguf && (await listVariants(modelDir)).length > 0) return null;
   const entry = isGguf ? basename(modelDir) : await findSafetensors(modelDir);
@@ -51,10 +62,10 @@ export async function checkpointOf(
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
 export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
-  const { modelDir, dtype = 'auto', maxLength = DEFAULT_LENGTH, quantize, widen } = options;
-  const entry = options.file === undefined ? await checkpointOf(modelDir, dtype) : null;
+  const { maxLength = DEFAULT_LENGTH, quantize, widen } = options;
+  const entry = await checkpointOf(options);
   if (entry === null) return analyzeModel(options);
-  return buildModel(await described(modelDir, entry), {
+  return buildModel(await described(options.modelDir, entry), {
     servedLength: options.servedLength ?? maxLength,
     ...(quantize && { quantize }),
     ...(widen && { widen }),
@@ -75,10 +86,14 @@ async function described(modelDir: string, entry: string): Promise<DescribedMode
 }
 
 /** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */
-export async function openGraph(modelDir: string, dtype: Dtype | 'auto'): Promise<Graph> {
-  const entry = await checkpointOf(modelDir, dtype);
-  if (entry !== null) return graphOf(await described(modelDir, entry), 1).graph;
-  return readDecoder(modelDir, (await chooseVariant(modelDir, dtype)).path);
+export async function openGraph(files: ModelFiles): Promise<Graph> {
+  const entry = await checkpointOf(files);
+  if (entry !== null) return graphOf(await described(files.modelDir, entry), 1).graph;
+  return readDecoder(files.modelDir, await onnxPath(files));
+}
+
+async function onnxPath({ modelDir, file, dtype = 'auto' }: ModelFiles): Promise<string> {
+  return file ?? (await chooseVariant(modelDir, dtype)).path;
 }
 
 /**
@@ -86,16 +101,17 @@ export async function openGraph(modelDir: string, dtype: Dtype | 'auto'): Promis
  *
  * @returns paths, the one first by which it is found
  */
-export async function contentFiles(modelDir: string, dtype: Dtype | 'auto'): Promise<string[]> {
+export async function contentFiles(model: ModelFiles): Promise<string[]> {
+  const { modelDir } = model;
   if (isGgufFile(modelDir)) {
     return readGgufCheckpoint(modelDir).files.map((name) => join(dirname(modelDir), name));
   }
-  const entry = await checkpointOf(modelDir, dtype);
+  const entry = await checkpointOf(model);
   if (entry !== null) {
     const { files } = await readCheckpoint(modelDir, entry);
     return [...files, 'config.json'].map((name) => join(modelDir, name));
   }
-  const { path } = await chooseVariant(modelDir, dtype);
+  const path = await onnxPath(model);
   const { embedding, vision } = await findParts(modelDir, path);
   const files = [await findModelFile(modelDir, path)];
   for (const part of [embedding, vision]) if (part !== null) files.push(join(modelDir, part));

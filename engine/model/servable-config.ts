@@ -1,7 +1,6 @@
 import { OctavoError } from '../errors.js';
-import type { Dtype } from '../importer/variants.js';
 import { type ModelConfig, readModelConfig } from './model-config.js';
-import { openModel } from './open-model.js';
+import { type ModelFiles, openModel } from './open-model.js';
 
 /**
  * Reads config.json. If it lacks what every decoder's has, the model may be no decoder (Mamba's
@@ -9,16 +8,13 @@ import { openModel } from './open-model.js';
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
-export async function readServableConfig(
-  modelDir: string,
-  dtype: Dtype | 'auto',
-): Promise<ModelConfig> {
+export async function readServableConfig(model: ModelFiles): Promise<ModelConfig> {
   try {
-    return await readModelConfig(modelDir);
+    return await readModelConfig(model.modelDir);
   } catch (error) {
     const isCorrupt = error instanceof OctavoError && error.kind === 'model_file_corrupt';
     if (!isCorrupt) throw error;
-    const reason: unknown = await openModel({ modelDir, dtype }).catch((cause: unknown) => cause);
+    const reason: unknown = await openModel(model).catch((cause: unknown) => cause);
     const isBetter = reason instanceof OctavoError && reason.kind === 'model_unsupported';
     throw isBetter ? reason : error;
   }

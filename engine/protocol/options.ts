@@ -33,6 +33,8 @@ export interface EngineOptions {
   readonly kvCacheBytes: number;
   /** Which of the directory's ONNX files is used; default `auto`. */
   readonly dtype?: Dtype | 'auto';
+  /** The ONNX or safetensors file in the directory; absent: it is found by `dtype` and its name. */
+  readonly file?: string;
   /** Absent: float32 on the CPU; a GPU has one format, and takes none. */
   readonly kvDtype?: KvDtype;
   /** Null for the model's own context length. */

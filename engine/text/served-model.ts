@@ -1,7 +1,8 @@
 import { basename, resolve } from 'node:path';
 import { Type } from 'typebox';
 import type { TokenId } from '../../scheduler/ids.js';
-import { ggufName, isGgufFile } from '../checkpoint/gguf-files.js';
+import { isGgufFile } from '../checkpoint/gguf-files.js';
+import { ggufName } from '../checkpoint/gguf-names.js';
 import type { ChatTemplate } from './chat-template.js';
 import { controlTokens } from './control-tokens.js';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.js';

@@ -58,9 +58,9 @@ export async function loadEngine(
   options: EngineOptions,
   surroundings: EngineSurroundings = {},
 ): Promise<LoadedEngine> {
-  const { modelDir, dtype = 'auto', hashCacheDir: cacheDir = null } = options;
-  const config = await readServableConfig(modelDir, dtype);
-  const files = await contentFiles(modelDir, dtype);
+  const { hashCacheDir: cacheDir = null } = options;
+  const config = await readServableConfig(options);
+  const files = await contentFiles(options);
   const hashing = new AbortController();
   // A thread hashes the files while this one imports them.
   const content = contentHash(files, { cacheDir, signal: hashing.signal });

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { engineOptions } from '../../engine/client/engine-options.js';
 import { OctavoError } from '../../engine/errors.js';
-import { findModel } from '../../engine/hub/find-model.js';
+import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
@@ -37,12 +37,12 @@ async function tryRows(model: ImportedModel): Promise<void> {
  * @throws OctavoError `device_unavailable`; `model_unsupported`: why it is not served there
  */
 async function tryDevice(
-  modelDir: string,
+  found: FoundModel,
   config: ModelConfig,
   settings: Settings,
   device: 'webgpu' | 'cuda',
 ): Promise<string[]> {
-  const options = engineOptions({ ...settings, quantize: 'none' }, modelDir, { device });
+  const options = engineOptions({ ...settings, quantize: 'none' }, found, { device });
   const { model } = await deviceBackend({ options, config, onConversion: () => undefined });
   const { variant, rewrites } = model.report;
   return [`--device ${device} would serve ${variant}`, ...rewrites.map((line) => `  ${line}`)];
@@ -61,21 +61,22 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
   }
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
-  const { dir: modelDir } = await findModel(
-    modelName,
-    'model',
-    settings.dtype,
-    downloadObserver(process.stderr, log),
-  );
-  const config = await readServableConfig(modelDir, settings.dtype);
+  const observer = downloadObserver(process.stderr, log);
+  const found = await findModel(modelName, 'model', settings, observer);
+  const files = {
+    modelDir: found.dir,
+    dtype: settings.dtype,
+    ...(found.file !== undefined && { file: found.file }),
+  };
+  const config = await readServableConfig(files);
   const maxLength = config.maxPositionEmbeddings;
-  const model = await openModel({ modelDir, dtype: settings.dtype, maxLength });
+  const model = await openModel({ ...files, maxLength });
   const lines = [formatReport(model).trimEnd()];
   await tryRows(model);
   lines.push('', 'ran tokens of several sequences together and apart: they do not mix');
   if (settings.quantize !== 'none') {
     const scope = { nbits: settings.quantizeNbits };
-    const graph = await openGraph(modelDir, settings.dtype);
+    const graph = await openGraph(files);
     const plan = inspectQuantization(graph, scope, await exactWeightBits());
     lines.push(
       '',
@@ -86,7 +87,7 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
   process.stdout.write(`${lines.join('\n')}\n`);
   checkConfig(config, model);
   if (device !== 'cpu') {
-    const made = await tryDevice(modelDir, config, settings, device);
+    const made = await tryDevice(found, config, settings, device);
     process.stdout.write(`\n${made.join('\n')}\n`);
   }
   return 0;

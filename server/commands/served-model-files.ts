@@ -20,5 +20,5 @@ export async function servedModelFiles(
     throw new OctavoError('usage', message, { param: '--model' });
   }
   const observer = downloadObserver(process.stderr, log);
-  return findModel(model, '--model', settings.dtype, observer);
+  return findModel(model, '--model', settings, observer);
 }

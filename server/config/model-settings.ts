@@ -7,7 +7,7 @@ export const MODEL_SETTINGS = {
   model: Type.Array(Type.String({ minLength: 1 }), {
     ...extra({
       description:
-        'directory of the model, .gguf file, or owner/name[@revision] on the hub; serve takes several, each as name=model if it is to have another name, the first for requests that name none (default: the embedded octavo-tiny)',
+        'directory or GGUF file of the model, or owner/name[@revision][:quantization] on the hub; serve takes several, each as name=model if it is to have another name, the first for requests that name none (default: the embedded octavo-tiny)',
       group: 'Model',
       scope: 'engine',
       value: 'model',

@@ -36,7 +36,7 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
   let found: Promise<FoundModel> | null = null;
   let dir: string | null = null;
   const find = async (): Promise<FoundModel> => {
-    found ??= findModel(spec.model, spec.flag, settings.dtype, download);
+    found ??= findModel(spec.model, spec.flag, settings, download);
     try {
       return await found;
     } catch (error) {
@@ -45,32 +45,34 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
     }
   };
   const measure = async (): Promise<ModelSize> => {
-    ({ dir } = await find());
-    return { bytes: (await sizeOf(dir, settings)) + settings.kvCacheMemory, path: dir };
+    const model = await find();
+    ({ dir } = model);
+    return { bytes: (await sizeOf(model, settings)) + settings.kvCacheMemory, path: dir };
   };
   return {
     names: spec.names,
     places: () => [dir ?? [], spec.model].flat(),
     measure,
     load: async () => {
-      const { bytes, path } = await measure();
-      return { ...(await start(path, spec, surroundings)), bytes };
+      const { bytes } = await measure();
+      return { ...(await start(await find(), spec, surroundings)), bytes };
     },
   };
 }
 
 /** Bytes of the files that a model's weights are in. */
-async function sizeOf(dir: string, { dtype }: Settings): Promise<number> {
-  const files = await contentFiles(dir, dtype);
-  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+async function sizeOf({ dir, file }: FoundModel, { dtype }: Settings): Promise<number> {
+  const files = await contentFiles({ modelDir: dir, dtype, ...(file !== undefined && { file }) });
+  const sizes = await Promise.all(files.map(async (path) => (await stat(path)).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function start(
-  dir: string,
+  found: FoundModel,
   { names }: ModelSpec,
   { settings, logger, grammars, conversion, onCacheEvents }: Surroundings,
 ): Promise<Omit<OwnedParts, 'bytes'>> {
+  const { dir } = found;
   const model = await loadServedModel(dir, names, {
     chatTemplate: settings.chatTemplate ?? null,
     allowSpecialTokens: settings.allowSpecialTokens,
@@ -80,7 +82,7 @@ async function start(
       onConversion: conversion,
       onWarning: (line) => logger.warn(`octavo: ${line}`),
     });
-  const first = await startOnDevice(settings, dir, {
+  const first = await startOnDevice(settings, found, {
     start: startEngine,
     say: (line) => logger.info(`octavo: ${line}`),
   });

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { ggufName, isGgufFile } from '../../engine/checkpoint/gguf-files.js';
+import { isGgufFile } from '../../engine/checkpoint/gguf-files.js';
+import { ggufName } from '../../engine/checkpoint/gguf-names.js';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import { parseHubId } from '../../engine/hub/hub-id.js';
+import { hubNames, parseHubId } from '../../engine/hub/hub-id.js';
 import type { Settings } from '../config/settings.js';
 
 /** One of the models that a server may serve. */
@@ -15,7 +16,7 @@ export interface ModelSpec {
   readonly flag: string;
 }
 
-type ListSettings = Pick<Settings, 'model' | 'modelsDir' | 'servedModelName'>;
+type ListSettings = Pick<Settings, 'model' | 'modelsDir' | 'servedModelName' | 'file'>;
 
 /** `name=model`: a name has no slash, so that paths with an equals sign stay paths. */
 const NAMED = /^([^=/\\\s]+)=(.+)$/;
@@ -28,7 +29,7 @@ const NAMED = /^([^=/\\\s]+)=(.+)$/;
  *   directory that cannot be read
  */
 export function listModels(
-  { model: given, modelsDir, servedModelName }: ListSettings,
+  { model: given, modelsDir, servedModelName, file }: ListSettings,
   embedded: string,
 ): [ModelSpec, ...ModelSpec[]] {
   const named = given.map((text) => specOf(text));
@@ -37,6 +38,10 @@ export function listModels(
   if (servedModelName.length > 0 && others.length > 0) {
     const message = `--served-model-name ${clip(servedModelName[0])}: with several models, write --model name=model`;
     throw new OctavoError('usage', message, { param: '--served-model-name' });
+  }
+  if (file !== undefined && others.length > 0) {
+    const message = `--file ${clip(file)}: is for one model; with several, name the file by --model`;
+    throw new OctavoError('usage', message, { param: '--file' });
   }
   const [name, ...more] = servedModelName;
   const specs: [ModelSpec, ...ModelSpec[]] = [
@@ -67,10 +72,10 @@ export function specOf(text: string): ModelSpec {
   return { names: namesOf(text), model: text, flag };
 }
 
-function namesOf(model: string): [string, ...string[]] {
+function namesOf(model: string): ModelSpec['names'] {
   if (isGgufFile(model)) return [ggufName(model)];
   const id = existsSync(model) ? null : parseHubId(model);
-  if (id) return [id.repo, id.repo.slice(id.repo.indexOf('/') + 1)];
+  if (id) return hubNames(id);
   return [basename(resolve(model))];
 }
 

@@ -69,7 +69,7 @@ it('a model of the hub is downloaded and served; then served offline, and online
   expect(hub.requests).toEqual([]);
   expect(await answerOf(env)).toBe(expected);
   expect(hub.requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
-    `GET hub/api/models/${MODEL}/revision/main`,
+    `GET hub/api/models/${MODEL}/revision/main?blobs=true`,
   ]);
   // The weights were used where they are: nothing was written beside them.
   const dir = join(home, 'hub', 'models--octavo--octavo-tiny');

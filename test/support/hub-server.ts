@@ -125,7 +125,7 @@ export class HubServer {
     if (revision !== commit && !revisions.includes(revision))
       return refuse(404, 'RevisionNotFound');
     if (route === 'api/models/') {
-      const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
+      const siblings = [...files].map(([rfilename, { length: size }]) => ({ rfilename, size }));
       const body = JSON.stringify({ id: name, sha: commit, siblings });
       return void response.writeHead(200, { 'content-type': 'application/json' }).end(body);
     }
@@ -171,11 +171,11 @@ export class HubServer {
 
 /** `/api/models/owner/name/revision/<rev>`, `/owner/name/resolve/<rev>/<path>`. */
 const PATH =
-  /^\/(api\/models\/|)([^/]+\/[^/]+)\/(?:revision|resolve)\/([^/]+(?:\/pr\/\d+)?)\/?(.*)$/;
+  /^\/(api\/models\/|)([^/]+\/[^/]+)\/(?:revision|resolve)\/([^/?]+(?:\/pr\/\d+)?)\/?(?:\?blobs=true$)?(.*)$/;
 
 /** Which files git keeps as pointers, and storage as content. */
 function isLarge(path: string): boolean {
-  return /\.onnx$|_data/.test(path);
+  return /\.(onnx|gguf)$|_data/.test(path);
 }
 
 const hashes = new WeakMap<Buffer, string>();

@@ -24,17 +24,21 @@ async function startWith(device: string, found: DeviceProbe | null, onGpu?: Erro
   const settings: StartSettings = loadSettings({ device: [device] }, {});
   const said: string[] = [];
   const started: WorkerEngineOptions[] = [];
-  const result = await startOnDevice(settings, '/model', {
-    start: (options) => {
-      started.push(options);
-      if (options.device === 'webgpu' && onGpu) {
-        return Promise.reject(new OctavoError(onGpu, 'layer 3 has a softcap'));
-      }
-      return Promise.resolve({} as RestartableEngine);
+  const result = await startOnDevice(
+    settings,
+    { dir: '/model' },
+    {
+      start: (options) => {
+        started.push(options);
+        if (options.device === 'webgpu' && onGpu) {
+          return Promise.reject(new OctavoError(onGpu, 'layer 3 has a softcap'));
+        }
+        return Promise.resolve({} as RestartableEngine);
+      },
+      say: (line) => said.push(line),
+      probe: () => (found ? Promise.resolve(found) : Promise.reject(new Error('probed'))),
     },
-    say: (line) => said.push(line),
-    probe: () => (found ? Promise.resolve(found) : Promise.reject(new Error('probed'))),
-  });
+  );
   const { device: on, blockSize, deviceFacts } = result.options;
   return { said, tries: started.map((options) => options.device), on, blockSize, deviceFacts };
 }

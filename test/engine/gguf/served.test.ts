@@ -144,7 +144,7 @@ it.each([...PACKED_FORMATS.keys()])(
 );
 
 it('finds the one GGUF file of a directory, and the first of its parts', async () => {
-  const find = (path: string) => findModel(path, '--model', 'auto', observer);
+  const find = (path: string) => findModel(path, '--model', { dtype: 'auto' }, observer);
   const dir = directory();
   for (const name of ['m-00001-of-00002.gguf', 'm-00002-of-00002.gguf', 'mmproj-m.gguf']) {
     writeFileSync(join(dir, name), '');

@@ -131,7 +131,7 @@ describe('a model of the hub', () => {
     test.hub.requests.length = 0;
     expect(await test.fetch()).toBe(snapshot);
     expect(test.hub.requests).toMatchObject([
-      { method: 'GET', url: expect.stringMatching(/revision\/main$/) as string },
+      { method: 'GET', url: expect.stringMatching(/revision\/main\?blobs=true$/) as string },
     ]);
     test.hub.requests.length = 0;
     expect(await test.fetch({ offline: true })).toBe(snapshot);
@@ -202,7 +202,7 @@ describe('a model of the hub', () => {
     symlinkSync('../../blobs/gone', join(snapshot, 'tokenizer.json'));
     const { message } = await failureOf(test.fetch({ offline: true }));
     expect(message).toMatch(
-      /the cache lacks tokenizer\.json, tokenizer_config\.json, an ONNX model or safetensors \(.*snapshots\/c0ffee/,
+      /the cache lacks tokenizer\.json, tokenizer_config\.json, an ONNX model, safetensors or a GGUF file \(.*snapshots\/c0ffee/,
     );
     expectWhole(test, await test.fetch());
   });

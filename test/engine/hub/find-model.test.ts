@@ -9,7 +9,7 @@ import { modelDir } from '../../support/model-dir.js';
 const SILENT = { log: () => undefined, progress: () => undefined };
 
 function refusal(path: string): Promise<string> {
-  return findModel(path, '--model', 'auto', SILENT).then(
+  return findModel(path, '--model', { dtype: 'auto' }, SILENT).then(
     ({ dir }) => `found ${dir}`,
     (error: unknown) => (error as Error).message,
   );

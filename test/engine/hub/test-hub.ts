@@ -61,7 +61,9 @@ export async function startTestHub(repository = smallRepository()): Promise<Test
     log,
     waits,
     fetch: (changed = {}, options = {}, id = ID) =>
-      fetchModel(id, { ...usual, ...options, settings: { ...settings, ...changed } }),
+      fetchModel(id, { ...usual, ...options, settings: { ...settings, ...changed } }).then(
+        ({ dir }) => dir,
+      ),
   };
 }
 

@@ -81,7 +81,7 @@ describe('a decoder whose embedding is in a file of its own', () => {
 
   it('has both files in what identifies it', async () => {
     const directory = write(filesOf(splitEmbedding('optimum', 'llama2'), TRANSFORMERS_JS));
-    expect(await contentFiles(directory, 'auto')).toEqual(
+    expect(await contentFiles({ modelDir: directory })).toEqual(
       [TRANSFORMERS_JS.decoder, TRANSFORMERS_JS.embedding].map((name) => join(directory, name)),
     );
   });

@@ -75,11 +75,11 @@ describe('a model that keeps a state beside keys and values', () => {
     const config = JSON.stringify({ model_type: 'mamba', num_hidden_layers: 2 });
     const bytes = toBinary(ModelProtoSchema, model);
     const stateful = modelDir({ 'model.onnx': bytes, 'config.json': config });
-    await expect(readServableConfig(stateful, 'auto')).rejects.toThrow(/keeps a state/);
+    await expect(readServableConfig({ modelDir: stateful })).rejects.toThrow(/keeps a state/);
     // One that is served is refused for the file.
     const decoder = readFileSync(join(exportDir('genai', 'llama2'), 'model.onnx'));
     const nameless = modelDir({ 'model.onnx': decoder, 'config.json': config });
-    await expect(readServableConfig(nameless, 'auto')).rejects.toThrow(
+    await expect(readServableConfig({ modelDir: nameless })).rejects.toThrow(
       /max_position_embeddings must be a positive integer, got nothing/,
     );
   });

@@ -21,7 +21,7 @@ import { loadTiny } from '../../support/octavo-tiny.js';
 
 const never = new AbortController().signal;
 const hashed = async (dir: string, more: Partial<ContentHashOptions> = {}): Promise<string> =>
-  contentHash(await contentFiles(dir, 'auto'), { cacheDir: null, signal: never, ...more });
+  contentHash(await contentFiles({ modelDir: dir }), { cacheDir: null, signal: never, ...more });
 
 /** A model file with one weight in a file beside it. */
 function externalWeights(location: string, producerName = 'test'): Uint8Array {
