@@ -15,7 +15,7 @@ const UNIT = [
     '{candidates,random}',
     '{merge-streams,message-reader,output-budget,output-items,reasoning}',
     '{queue,output-lengths,output-memory,rate-limiter,waiting-time}',
-    '{formats,parsers}',
+    '{formats,parsers,*-parsers,round-trip}',
   ].map((names) => `test/{engine,server}/**/${names}.test.ts`),
 ];
 

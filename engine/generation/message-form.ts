@@ -120,10 +120,19 @@ export class MessageForms {
     };
   }
 
-  /** The marker with which a call must begin, if it is a special token. */
+  /**
+   * The beginning of a call up to the last special token that is the same for all functions; ''
+   * when it has none. Where functions' names stand between special tokens, a grammar writes the
+   * later ones with ordinary tokens, which parsers read as well.
+   */
   #specialMarker({ format: { markers, language }, offered }: ToolPlan): string {
-    const words = language.begin + language.call(offered[0].name).before;
-    return markers.find((marker) => words.startsWith(marker) && this.#isSpecial(marker)) ?? '';
+    const beginnings = offered.map(({ name }) => language.begin + language.call(name).before);
+    const [first] = beginnings;
+    const ends = markers
+      .filter((marker) => first.includes(marker) && this.#isSpecial(marker))
+      .map((marker) => first.lastIndexOf(marker) + marker.length)
+      .filter((end) => beginnings.every((words) => words.startsWith(first.slice(0, end))));
+    return first.slice(0, Math.max(0, ...ends));
   }
 
   #isSpecial(marker: string): boolean {

@@ -32,8 +32,14 @@ export function outputConstraint(
   answer: GrammarSpec | null,
   marker: string,
 ): OutputConstraint | null {
-  if (tools !== null && tools.mode !== 'auto') return constraintOf(onlyCalls(tools, marker));
+  const isForced = tools !== null && tools.mode !== 'auto';
   const isStrict = tools?.offered.some(({ strict }) => strict) === true;
+  if ((isForced || isStrict) && tools?.format.language.arguments === null) {
+    throw refused(
+      `a forced choice, and strict functions, are not possible with this model's form of calls (${tools.format.name})`,
+    );
+  }
+  if (isForced) return constraintOf(onlyCalls(tools, marker));
   if (answer === null && !isStrict) return null;
   const parts = answer && partsOf(answer);
   if (tools === null) return answer && { grammar: answer, thinkable: parts };

@@ -55,8 +55,9 @@ export const callSuspects = ({ offered, mode, compact }: ToolPlan): Suspect[] =>
 function oneCall({ format, offered, mode, compact }: ToolPlan, skip: number): StructurePart {
   const of = offered.map((tool) => {
     const { before, after } = format.language.call(tool.name);
-    const parameters = argumentsOf(tool, mode !== 'auto', compact);
-    return [...literal(before.slice(skip)), parameters, ...literal(after)];
+    const own = format.language.arguments;
+    const parameters = own?.(tool.parameters) ?? [argumentsOf(tool, mode !== 'auto', compact)];
+    return [...literal(before.slice(skip)), ...parameters, ...literal(after)];
   });
   return { kind: 'alternatives', of };
 }

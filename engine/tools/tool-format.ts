@@ -1,3 +1,5 @@
+import type { StructurePart } from '../protocol/request.js';
+
 /** Events of a text with tool calls, in order. */
 export type ToolEvent =
   | { readonly kind: 'content'; readonly text: string }
@@ -41,6 +43,11 @@ export interface CallLanguage {
   readonly separator: string;
   /** The text of one call before and after its arguments. */
   call(name: string): { readonly before: string; readonly after: string };
+  /**
+   * Arguments that follow a schema, in a form that is no JSON object; null when a grammar cannot
+   * hold the model to its form. Absent: a JSON object.
+   */
+  readonly arguments?: ((parameters: object) => StructurePart[]) | null;
 }
 
 /** One way in which models write tool calls. */

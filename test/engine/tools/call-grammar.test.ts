@@ -5,7 +5,7 @@ import { checkGrammar } from '../../../engine/grammar/check-grammar.js';
 import type { GrammarSpec } from '../../../engine/protocol/request.js';
 import type { ServedModel } from '../../../engine/text/served-model.js';
 import { textWithout } from '../../../engine/text/text-without.js';
-import type { ToolCallParserName } from '../../../engine/tools/formats.js';
+import { chooseFormat, type ToolCallParserName } from '../../../engine/tools/formats.js';
 import { planTools } from '../../../engine/tools/tool-plan.js';
 import { byteModel } from '../../support/byte-model.js';
 import { languageOf } from '../../support/grammar-language.js';
@@ -137,6 +137,75 @@ describe('a forced choice', () => {
     const { takes } = plan(required, { parser: 'llama3_json' });
     const texts = [LLAMA_CALL, `${LLAMA_CALL}; ${LLAMA_CALL}`, PARIS];
     expect(await Promise.all(texts.map(takes))).toEqual([true, true, false]);
+  });
+
+  test.each<[ToolCallParserName, string, string]>([
+    [
+      'qwen3_coder',
+      '<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>',
+      '\n',
+    ],
+    [
+      'glm45',
+      '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n</tool_call>',
+      '\n',
+    ],
+    ['olmo3', 'get_weather(city="Paris")', '\n'],
+    ['pythonic', 'get_weather(city="Paris")', ', '],
+    ['lfm2', 'get_weather(city="Paris")', ', '],
+    ['granite', `{"name": "get_weather", "arguments": ${PARIS}}`, ', '],
+    ['apertus', `{"get_weather": ${PARIS}}`, ', '],
+    ['deepseek_v31', `<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>${PARIS}`, ''],
+  ])("in %s's form", async (parser, call, separator) => {
+    const { takes, parse } = plan(required, { parser });
+    const { begin, end } = chooseFormat(parser, '')?.language ?? { begin: '', end: '' };
+    const texts = [call, call + separator + call].map((calls) => begin + calls + end);
+    expect(await Promise.all(texts.map(takes))).toEqual([true, true]);
+    expect(parse(texts[1] ?? '').calls.map(([name, text]) => [name, JSON.parse(text)])).toEqual([
+      ['get_weather', { city: 'Paris' }],
+      ['get_weather', { city: 'Paris' }],
+    ]);
+    const wrong = [call.replace('city', 'town'), call.replace('get_weather', 'get_rain'), ''];
+    const refused = await Promise.all(wrong.map((calls) => takes(begin + calls + end)));
+    expect(refused).toEqual([false, false, false]);
+  });
+
+  test('arguments of a form without JSON: required ones, others or not, by their schemas', async () => {
+    const parameters = {
+      type: 'object',
+      properties: {
+        days: { type: 'integer' },
+        city: { type: 'string' },
+        unit: { enum: ['C', 'F'] },
+        hourly: { type: 'boolean' },
+      },
+      required: ['city'],
+    };
+    const tools = [{ type: 'function', function: { name: 'f', parameters } }];
+    const { takes } = plan({ tools, ...required }, { parser: 'pythonic' });
+    const good = ['city="x"', 'city="x", days=3, unit="C", hourly=True', 'city="", hourly=False'];
+    const bad = ['', 'days=3', 'city="x", unit="K"', 'city="x", hourly=true', 'city=x'];
+    const answers = await Promise.all([...good, ...bad].map((args) => takes(`[f(${args})]`)));
+    expect(answers).toEqual([...good.map(() => true), ...bad.map(() => false)]);
+  });
+
+  test('in the form of Gemma, which no grammar can hold, is refused', () => {
+    const expected = /a forced choice, and strict functions, are not possible .*\(gemma4\)/;
+    expect(() => plan(required, { parser: 'gemma4' })).toThrow(expected);
+    expect(() => plan(strict, { parser: 'gemma4' })).toThrow(expected);
+    expect(plan({}, { parser: 'gemma4' }).isFree).toBe(true);
+  });
+
+  test('special tokens around the name are in the prompt, where only one function is offered', () => {
+    const model = withSpecialTokens(
+      '<｜tool▁calls▁begin｜>',
+      '<｜tool▁call▁begin｜>',
+      '<｜tool▁sep｜>',
+    );
+    const form = { parser: 'deepseek_v31', model } as const;
+    const beginning = 'P<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>';
+    expect(plan(named, form).prompt).toBe(`${beginning}get_weather<｜tool▁sep｜>`);
+    expect(plan(required, form).prompt).toBe(beginning);
   });
 
   test.each([

@@ -1,37 +1,16 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HERMES } from '../../../engine/tools/hermes.js';
 import { LLAMA3_JSON } from '../../../engine/tools/llama3-json.js';
 import { MISTRAL_LIST } from '../../../engine/tools/mistral.js';
-import type { OfferedTool, ToolFormat } from '../../../engine/tools/tool-format.js';
-import { cutAt, messageOf, type ParsedMessage, parsePieces } from '../../support/tool-events.js';
+import type { ToolFormat } from '../../../engine/tools/tool-format.js';
+import {
+  describeToolFormat,
+  readWhole,
+  TOOLS,
+  type ToolCase,
+} from '../../conformance/tool-format.js';
 
-const TOOLS: readonly OfferedTool[] = ['get_weather', 'get_time', 'run-code'].map((name) => ({
-  name,
-  parameters: { type: 'object' },
-  strict: false,
-}));
-
-const whole = (format: ToolFormat, text: string): ParsedMessage =>
-  messageOf(parsePieces(format.createParser(TOOLS), [text]));
-
-type Case = [what: string, text: string, content: string, calls: [string, string][]];
-
-/** Texts that are content from end to end, in every format. */
-const PLAIN: string[] = [
-  '',
-  ' \n',
-  'The capital of France is Paris.\n',
-  'a < b, and [x] or {y}',
-  '{"name": "Tom", "age": 7}',
-  '{"name": "nobody", "parameters": {"x": {}}',
-  '{"name": 5, "arguments": {}}',
-  '{"colour": "blue"}',
-  '{}',
-  'Grüße 🐙 \u0000 \uFFFD',
-];
-
-const CASES: [ToolFormat, Case[]][] = [
+const CASES: [ToolFormat, ToolCase[]][] = [
   [
     HERMES,
     [
@@ -287,46 +266,9 @@ const CASES: [ToolFormat, Case[]][] = [
   ],
 ];
 
-describe.each(CASES)('$name', (format, cases) => {
-  test.each(cases)('%s', (_, text, content, calls) => {
-    expect(whole(format, text)).toEqual({ content, calls });
-  });
+for (const [format, cases] of CASES) describeToolFormat(format, cases);
 
-  test.each(PLAIN)('%j is content', (text) => {
-    expect(whole(format, text)).toEqual({ content: text, calls: [] });
-  });
-
-  test('a cut anywhere changes nothing', () => {
-    for (const [, text] of cases) {
-      const expected = parsePieces(format.createParser(TOOLS), [text]);
-      const characters = parsePieces(format.createParser(TOOLS), text.split(''));
-      expect(characters).toEqual(expected);
-      for (let place = 0; place <= text.length; place++) {
-        const pieces = [text.slice(0, place), text.slice(place)];
-        expect(parsePieces(format.createParser(TOOLS), pieces)).toEqual(expected);
-      }
-    }
-  });
-
-  test('whatever a model writes, cuts change nothing and events are in order', () => {
-    const fragments = cases.flatMap(([, text]) => text.split(/(?<=[{}"\]>])|(?=[{}"[<])/));
-    const text = fc
-      .array(fc.oneof(fc.constantFrom(...fragments, ...format.markers), fc.string()), {
-        maxLength: 24,
-      })
-      .map((parts) => parts.join(''));
-    fc.assert(
-      fc.property(text, fc.array(fc.nat(500), { maxLength: 8 }), (written, places) => {
-        const expected = parsePieces(format.createParser(TOOLS), [written]);
-        const cut = parsePieces(format.createParser(TOOLS), cutAt(written, places));
-        expect(cut).toEqual(expected);
-        const { content, calls } = messageOf(expected);
-        if (calls.length === 0) expect(content).toBe(written);
-      }),
-      { numRuns: 500, seed: 1 },
-    );
-  });
-
+describe.each(CASES)('$name, whose arguments are JSON', (format) => {
   test('arguments are passed on as they come', () => {
     const parser = format.createParser(TOOLS);
     const { language } = format;
@@ -346,7 +288,7 @@ describe.each(CASES)('$name', (format, cases) => {
       const { before, after } = language.call(name);
       return `${before}{"a": "b"}${after}`;
     });
-    expect(whole(format, `${begin}${written.join(separator)}${end}`)).toEqual({
+    expect(readWhole(format, `${begin}${written.join(separator)}${end}`)).toEqual({
       content: '',
       calls: [
         ['get_time', '{"a": "b"}'],
