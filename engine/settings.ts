@@ -136,12 +136,12 @@ export const ENGINE_SETTINGS = {
   }),
   reasoningParser: Type.Enum([...REASONING_PARSERS], {
     ...extra({
-      description: 'how the model marks its reasoning: think is <think>...</think>',
+      description: 'how the model marks its reasoning; auto sees it from the chat template',
       group: 'Model',
       scope: 'server',
       value: 'format',
     }),
-    default: 'none',
+    default: 'auto',
   }),
   disableAnyWhitespace: Type.Boolean({
     ...extra({

@@ -1,14 +1,8 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { GrammarCheck } from '../grammar/check-messages.js';
 import type { GrammarSpec } from '../protocol/request.js';
-import type { ReasoningParserName } from '../reasoning/reasoning-parsers.js';
-import {
-  CLOSE_THINKING,
-  opensThinking,
-  THINK_MARKERS,
-  ThinkParser,
-  thinkingParts,
-} from '../reasoning/think-parser.js';
+import type { ReasoningForm } from '../reasoning/reasoning-form.js';
+import { chooseReasoning, type ReasoningParserName } from '../reasoning/reasoning-parsers.js';
 import type { ServedModel } from '../text/served-model.js';
 import type { PromptText } from '../text/spans.js';
 import { callSuspects } from '../tools/call-grammar.js';
@@ -16,7 +10,7 @@ import { chooseFormat, type ToolCallParserName } from '../tools/formats.js';
 import type { ToolFormat } from '../tools/tool-format.js';
 import type { ToolPlan } from '../tools/tool-plan.js';
 import type { FieldGrammar } from './output-constraint.js';
-import { outputConstraint } from './output-constraint.js';
+import { type OutputConstraint, outputConstraint } from './output-constraint.js';
 import type { MessageForm } from './text-request.js';
 
 /** The consequences of a request's messages and tools for the engine. */
@@ -32,9 +26,9 @@ export interface MessagePlan {
 /** How the model's messages are parsed. Chosen once for a model. */
 export class MessageForms {
   readonly tools: ToolFormat | null;
-  readonly reasoning: ReasoningParserName;
+  readonly reasoning: ReasoningForm | null;
   readonly #model: ServedModel;
-  readonly #seen: boolean;
+  readonly #seen: { readonly tools: boolean; readonly reasoning: boolean };
   /** Markers that are special tokens of the tokenizer. */
   readonly #shownTokens: ReadonlySet<TokenId>;
 
@@ -45,23 +39,25 @@ export class MessageForms {
       readonly reasoningParser: ReasoningParserName;
     },
   ) {
-    this.tools = chooseFormat(options.toolCallParser, model.chatTemplate?.source ?? '');
+    const template = model.chatTemplate?.source ?? '';
+    this.tools = chooseFormat(options.toolCallParser, template);
+    this.reasoning = chooseReasoning(options.reasoningParser, template);
     this.#model = model;
-    this.#seen = options.toolCallParser === 'auto';
-    this.reasoning = options.reasoningParser;
-    const markers = [
-      ...(this.tools?.markers ?? []),
-      ...(this.reasoning === 'think' ? THINK_MARKERS : []),
-    ];
+    this.#seen = {
+      tools: options.toolCallParser === 'auto',
+      reasoning: options.reasoningParser === 'auto',
+    };
+    const markers = [...(this.tools?.markers ?? []), ...(this.reasoning?.markers ?? [])];
     const ids = markers.map((marker) => model.tokenizer.tokenId(marker));
     this.#shownTokens = new Set(ids.filter((id) => id !== undefined));
   }
 
   /** Describes the choice for the log. */
   describe(): string {
-    const calls = `tool calls are read as ${this.tools?.name ?? 'text'}`;
-    const how = this.#seen ? ' (auto, by the chat template)' : '';
-    return `${calls}${how}, reasoning as ${this.reasoning === 'none' ? 'text' : this.reasoning}`;
+    const how = (isSeen: boolean): string => (isSeen ? ' (auto, by the chat template)' : '');
+    const calls = `tool calls are read as ${this.tools?.name ?? 'text'}${how(this.#seen.tools)}`;
+    const thoughts = `reasoning as ${this.reasoning?.name ?? 'text'}`;
+    return `${calls}, ${thoughts}${how(this.#seen.reasoning)}`;
   }
 
   /**
@@ -81,43 +77,49 @@ export class MessageForms {
     tools: ToolPlan | null,
     answer: FieldGrammar | null = null,
   ): MessagePlan {
-    const thinks = this.reasoning === 'think';
-    const isOpen = thinks && opensThinking(rendered.text);
+    const { reasoning } = this;
+    const isOpen = reasoning?.opens(rendered.text) === true;
     const marker = tools === null ? '' : this.#specialMarker(tools);
     const constraint = outputConstraint(tools, answer?.spec ?? null, marker);
-    const mayThink =
-      marker === '' &&
-      constraint?.thinkable !== null &&
-      !THINK_MARKERS.some((tag) => this.#isSpecial(tag));
-    const written = tools !== null && tools.mode !== 'auto' ? marker : '';
-    const closing = constraint !== null && isOpen && !mayThink ? CLOSE_THINKING : '';
+    const isSpecial = reasoning?.markers.some((tag) => this.#isSpecial(tag)) === true;
+    const thoughts = marker === '' && !isSpecial ? (reasoning?.parts(isOpen) ?? null) : null;
+    const mayThink = thoughts !== null && constraint?.thinkable !== null;
+    const isForced = tools !== null && tools.mode !== 'auto';
+    const written = isForced ? marker : this.#beforeAnswer(constraint);
+    const closing = constraint !== null && isOpen && !mayThink ? reasoning?.closing : '';
     const prompt = { ...rendered, text: rendered.text + closing + written };
     let grammar: GrammarSpec | null = constraint?.grammar ?? null;
-    if (constraint?.thinkable && thinks && mayThink) {
-      grammar = { kind: 'structure', parts: [...thinkingParts(isOpen), ...constraint.thinkable] };
+    if (constraint?.thinkable && thoughts !== null) {
+      grammar = { kind: 'structure', parts: [...thoughts, ...constraint.thinkable] };
     }
     const checks: GrammarCheck[] = answer ? [{ ...answer, suspects: [] }] : [];
     if (grammar !== null && tools !== null) {
       checks.push({ spec: grammar, field: null, suspects: callSuspects(tools) });
     }
-    const message = thinks || tools !== null ? this.#form(prompt.text, tools, written) : null;
+    const isRead = reasoning !== null || tools !== null;
+    const message = isRead ? this.#form(prompt.text, tools, written) : null;
     return { prompt, message, grammar, checks };
   }
 
-  #form(prompt: string, tools: ToolPlan | null, marker: string): MessageForm {
-    const isThinking = opensThinking(prompt);
+  /** @param written what the prompt has of the message already */
+  #form(prompt: string, tools: ToolPlan | null, written: string): MessageForm {
+    const isOpen = this.reasoning?.opens(prompt) === true;
     return {
       shownTokens: this.#shownTokens,
       createParsers: () => {
         const parser = tools?.format.createParser(tools.offered) ?? null;
-        parser?.push(marker);
-        return {
-          think: this.reasoning === 'think' ? new ThinkParser({ open: isThinking }) : null,
-          tools: parser,
-          maxCalls: tools?.maxCalls ?? Infinity,
-        };
+        const think = this.reasoning?.createReader({ isOpen }) ?? null;
+        if (written === '') return { think, tools: parser, maxCalls: maxCallsOf(tools) };
+        const read = think?.push(written) ?? [{ kind: 'content', text: written }];
+        for (const { text } of read) parser?.push(text);
+        return { think, tools: parser, maxCalls: maxCallsOf(tools) };
       },
     };
+  }
+
+  /** What a grammar's answer must have before it, which no grammar can write. */
+  #beforeAnswer(constraint: OutputConstraint | null): string {
+    return constraint === null ? '' : (this.reasoning?.beforeAnswer ?? '');
   }
 
   /**
@@ -141,3 +143,5 @@ export class MessageForms {
     return id !== undefined && tokenizer.decode([id], { skipSpecialTokens: true }) === '';
   }
 }
+
+const maxCallsOf = (tools: ToolPlan | null): number => tools?.maxCalls ?? Infinity;

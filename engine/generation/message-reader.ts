@@ -1,4 +1,4 @@
-import type { ThinkParser, ThinkPiece } from '../reasoning/think-parser.js';
+import type { ReasoningReader, ThinkPiece } from '../reasoning/reasoning-form.js';
 import { StopMatcher } from '../text/stop-matcher.js';
 import type { ToolCallParser, ToolEvent } from '../tools/tool-format.js';
 
@@ -7,7 +7,7 @@ export type MessageEvent = ToolEvent | { readonly kind: 'reasoning'; readonly te
 
 /** Parsers of a sequence's text, besides its stop strings. */
 export interface MessageParsers {
-  readonly think: ThinkParser | null;
+  readonly think: ReasoningReader | null;
   readonly tools: ToolCallParser | null;
   /** Number of calls after which the sequence ends. */
   readonly maxCalls: number;
@@ -97,8 +97,8 @@ export class MessageReader {
   }
 
   #countToken(
-    before: ThinkParser['state'],
-    after: ThinkParser['state'],
+    before: ReasoningReader['state'],
+    after: ReasoningReader['state'],
     pieces: readonly ThinkPiece[],
   ): void {
     if (after === 'opening') this.#undecidedTokens++;

@@ -40,7 +40,7 @@ function deepSeekFormat(name: string, isFenced: boolean): ToolFormat {
   };
 }
 
-/** DeepSeek V3 and R1: `...<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather`, then a fenced block. */
+/** DeepSeek V3 and R1: `<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather`, a fenced block. */
 export const DEEPSEEK_V3 = deepSeekFormat('deepseek_v3', true);
 
 /** DeepSeek V3.1: `...<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"city": "Paris"}`. */

@@ -1,5 +1,6 @@
 import { DEEPSEEK_V3, DEEPSEEK_V31 } from './deepseek.js';
 import { FUNCTIONGEMMA, GEMMA4 } from './gemma-formats.js';
+import { HARMONY } from './harmony.js';
 import { HERMES } from './hermes.js';
 import { APERTUS, GRANITE, PHI4_MINI_JSON } from './list-formats.js';
 import { LLAMA3_JSON } from './llama3-json.js';
@@ -24,6 +25,7 @@ const FORMATS = {
   deepseek_v3: DEEPSEEK_V3,
   deepseek_v31: DEEPSEEK_V31,
   apertus: APERTUS,
+  openai: HARMONY,
 } as const satisfies Readonly<Record<string, ToolFormat>>;
 
 type FormatName = keyof typeof FORMATS;
@@ -57,6 +59,7 @@ export function chooseFormat(parser: ToolCallParserName, template: string): Tool
 
 /** Words of templates, all of which must occur, and the format that they tell; the first counts. */
 const SIGNS: readonly (readonly [words: readonly string[], name: ToolCallParserName])[] = [
+  [['<|channel|>', 'functions.'], 'openai'],
   [['[TOOL_CALLS]'], 'mistral'],
   [['<|tools_prefix|>'], 'apertus'],
   [['<｜tool▁calls▁begin｜>', '```json'], 'deepseek_v3'],

@@ -3,17 +3,17 @@ import { describe, expect, test } from 'vitest';
 import type { OfferedTool, ToolFormat } from '../../engine/tools/tool-format.js';
 import { cutAt, messageOf, type ParsedMessage, parsePieces } from '../support/tool-events.js';
 
+const offered = (name: string, properties: object): OfferedTool => ({
+  name,
+  parameters: { type: 'object', properties },
+  strict: false,
+});
+
 export const TOOLS: readonly OfferedTool[] = [
-  {
-    name: 'get_weather',
-    parameters: {
-      type: 'object',
-      properties: { city: { type: 'string' }, days: { type: 'integer' } },
-    },
-  },
-  { name: 'get_time', parameters: { type: 'object', properties: { zone: { type: 'object' } } } },
-  { name: 'run-code', parameters: { type: 'object', properties: { code: { type: 'string' } } } },
-].map((tool) => ({ ...tool, strict: false }));
+  offered('get_weather', { city: { type: 'string' }, days: { type: 'integer' } }),
+  offered('get_time', { zone: { type: 'object' } }),
+  offered('run-code', { code: { type: 'string' } }),
+];
 
 export const readWhole = (format: ToolFormat, text: string): ParsedMessage =>
   messageOf(parsePieces(format.createParser(TOOLS), [text]));
@@ -39,7 +39,7 @@ const PLAIN: string[] = [
 
 /** What every format of tool calls holds, whatever models write. */
 export function describeToolFormat(format: ToolFormat, cases: readonly ToolCase[]): void {
-  describe(format.name, () => {
+  describe(`calls in the form ${format.name}`, () => {
     test.each(cases)('%s', (_, text, content, calls) => {
       expect(readWhole(format, text)).toEqual({ content, calls });
     });

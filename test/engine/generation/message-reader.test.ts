@@ -6,9 +6,11 @@ import {
   MessageReader,
   NO_PARSERS,
 } from '../../../engine/generation/message-reader.js';
-import { ThinkParser } from '../../../engine/reasoning/think-parser.js';
+import { taggedReasoning } from '../../../engine/reasoning/tagged-reasoning.js';
 import { HERMES } from '../../../engine/tools/hermes.js';
 import { cutAt, joinEvents } from '../../support/tool-events.js';
+
+const THINK = taggedReasoning('think', ['<think>', '</think>']);
 
 const CALL = '<tool_call>{"name": "f", "arguments": {"a": "x"}}</tool_call>';
 
@@ -22,7 +24,7 @@ function readerOf({ stop = [], parsers = {} }: Options): MessageReader {
 }
 
 const parsers = (): MessageParsers => ({
-  think: new ThinkParser({ open: false }),
+  think: THINK.createReader({ isOpen: false }),
   tools: HERMES.createParser([]),
   maxCalls: Infinity,
 });
@@ -111,7 +113,7 @@ describe('reasoning is counted in tokens', () => {
     ['opened by the prompt, never closed', true, ['a', '', 'b'], 3],
     ['none', false, [' ', '<th', 'e'], 0],
   ])('%s', (_, open, pieces, tokens) => {
-    const reader = readerOf({ parsers: { think: new ThinkParser({ open }) } });
+    const reader = readerOf({ parsers: { think: THINK.createReader({ isOpen: open }) } });
     read(reader, pieces);
     expect(reader.reasoningTokens).toBe(tokens);
   });

@@ -1,14 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  opensThinking,
-  ThinkParser,
-  type ThinkPiece,
-} from '../../../engine/reasoning/think-parser.js';
-import { cutAt, joinEvents } from '../../support/tool-events.js';
+import { HARMONY_REASONING } from '../../../engine/reasoning/harmony.js';
+import type { ReasoningForm, ThinkPiece } from '../../../engine/reasoning/reasoning-form.js';
+import { chooseReasoning } from '../../../engine/reasoning/reasoning-parsers.js';
+import { taggedReasoning } from '../../../engine/reasoning/tagged-reasoning.js';
+import { HARMONY } from '../../../engine/tools/harmony.js';
+import { cutAt, joinEvents, messageOf, parsePieces } from '../../support/tool-events.js';
 
-function parse(pieces: readonly string[], open = false): ThinkPiece[] {
-  const parser = new ThinkParser({ open });
+const THINK = taggedReasoning('think', ['<think>', '</think>']);
+
+function parse(
+  pieces: readonly string[],
+  isOpen = false,
+  form: ReasoningForm = THINK,
+): ThinkPiece[] {
+  const parser = form.createReader({ isOpen });
   return joinEvents([...pieces.flatMap((piece) => parser.push(piece)), ...parser.flush()]);
 }
 
@@ -73,7 +79,7 @@ describe('<think>', () => {
   });
 
   test('reasoning comes as it is written', () => {
-    const parser = new ThinkParser({ open: true });
+    const parser = THINK.createReader({ isOpen: true });
     expect(parser.push('\nTwo ')).toEqual([thought('Two')]);
     expect(parser.push('and')).toEqual([thought(' and')]);
     expect(parser.push('</think>4')).toEqual([said('4')]);
@@ -86,5 +92,74 @@ test.each([
   ['<|im_start|>assistant\n<think>\n\n</think>\n\n', false],
   ['What is <think>?<|im_start|>assistant\n', false],
 ])('whether %j opens the reasoning: %s', (prompt, opens) => {
-  expect(opensThinking(prompt)).toBe(opens);
+  expect(THINK.opens(prompt)).toBe(opens);
+});
+
+describe('harmony', () => {
+  const ANALYSIS = '<|channel|>analysis<|message|>Two < <|three.<|end|><|start|>assistant';
+  const CALL =
+    '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "<|"}';
+
+  test.each<[string, string, ThinkPiece[]]>([
+    [
+      'reasoning, then the answer',
+      `${ANALYSIS}<|channel|>final<|message|>It is 4.\n<|return|>`,
+      [thought('Two < <|three.'), said('It is 4.\n')],
+    ],
+    [
+      'a word to the user before the answer',
+      `${ANALYSIS}<|channel|>commentary<|message|>One moment.<|end|><|start|>assistant<|channel|>final<|message|>4`,
+      [thought('Two < <|three.'), said('One moment.4')],
+    ],
+    [
+      'the recipient before the channel',
+      ' to=functions.get_weather<|channel|>commentary json<|message|>{}<|call|>',
+      [said('<|channel|>commentary to=functions.get_weather<|message|>{}<|call|>')],
+    ],
+    ['cut off while thinking', '<|channel|>analysis<|message|>Two <|e', [thought('Two <|e')]],
+    ['no channel at all', 'Yes: <|en is text.', [said('Yes: <|en is text.')]],
+    ['cut off in the first header', '<|channel|>ana', [said('<|channel|>ana')]],
+  ])('%s', (_, text, pieces) => {
+    expect(parse([text], false, HARMONY_REASONING)).toEqual(pieces);
+    for (let place = 0; place <= text.length; place++) {
+      const cut = [text.slice(0, place), text.slice(place)];
+      expect(parse(cut, false, HARMONY_REASONING)).toEqual(pieces);
+    }
+  });
+
+  test('calls reach the format of the same name', () => {
+    const pieces = parse([`${ANALYSIS}${CALL}<|call|>`], false, HARMONY_REASONING);
+    expect(pieces[0]).toEqual(thought('Two < <|three.'));
+    const content = pieces.slice(1).map(({ text }) => text);
+    expect(messageOf(parsePieces(HARMONY.createParser([]), content))).toEqual({
+      content: '',
+      calls: [['get_weather', '{"city": "<|"}']],
+    });
+    // Without a reader of reasoning, too.
+    expect(messageOf(parsePieces(HARMONY.createParser([]), [CALL])).calls).toHaveLength(1);
+  });
+});
+
+test.each([
+  ['Qwen 3', "{{- '<think>\\n\\n</think>\\n\\n' }}", 'think'],
+  ['Magistral', '[THINK]{{ reasoning }}[/THINK]', 'mistral'],
+  ['Granite 3.2', 'under Here is my thought process: and', 'granite'],
+  ['gpt-oss', "{{- '<|start|>assistant<|channel|>analysis<|message|>' }}", 'openai'],
+  ['Apertus', '<|inner_prefix|>', 'apertus'],
+  ['Gemma 4', "{{- '<|channel>thought\\n<channel|>' }}", 'gemma4'],
+  ['Llama 3', '<|start_header_id|>', null],
+])('the form that the template of %s shows', (_, template, name) => {
+  expect(chooseReasoning('auto', template)?.name ?? null).toBe(name);
+  expect(chooseReasoning('none', template)).toBeNull();
+  expect(chooseReasoning('think', template)?.name).toBe('think');
+});
+
+test('other tags', () => {
+  const read = (name: 'mistral' | 'granite', text: string): ThinkPiece[] =>
+    parse([...text], false, chooseReasoning(name, '') ?? THINK);
+  expect(read('mistral', '[THINK]Hm.[/THINK]4')).toEqual([thought('Hm.'), said('4')]);
+  expect(read('granite', 'Here is my thought process: Hm.\n\nHere is my response: 4')).toEqual([
+    thought('Hm.'),
+    said('4'),
+  ]);
 });

@@ -27,6 +27,7 @@ describe('the format that a chat template shows', () => {
     ['DeepSeek R1', `<｜tool▁calls▁begin｜>{{ '\`\`\`json' }}`, 'deepseek_v3'],
     ['DeepSeek V3.1', `<｜tool▁calls▁begin｜>`, 'deepseek_v31'],
     ['Apertus', `<|tools_prefix|>`, 'apertus'],
+    ['gpt-oss', `<|channel|>commentary to=functions.{{ name }}`, 'openai'],
     ['Mistral 7B v0.3', `{{- "[TOOL_CALLS] [" }}`, 'mistral'],
     ['Mistral Small 3.2', `{{- "[TOOL_CALLS]" + name + "[ARGS]" }}`, 'mistral'],
     ['Llama 3.1', `<|start_header_id|>{{- '"parameters": ' }}<|python_tag|>`, 'llama3_json'],
@@ -51,9 +52,9 @@ describe('the format that a chat template shows', () => {
   });
 
   test('the log says what was chosen', () => {
-    const auto = { toolCallParser: 'auto', reasoningParser: 'none' } as const;
+    const auto = { toolCallParser: 'auto', reasoningParser: 'auto' } as const;
     expect(new MessageForms(byteModel, auto).describe()).toBe(
-      'tool calls are read as text (auto, by the chat template), reasoning as text',
+      'tool calls are read as text (auto, by the chat template), reasoning as text (auto, by the chat template)',
     );
     const given = { toolCallParser: 'mistral', reasoningParser: 'think' } as const;
     expect(new MessageForms(byteModel, given).describe()).toBe(

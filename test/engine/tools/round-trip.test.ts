@@ -4,8 +4,8 @@ import { ChatTemplate } from '../../../engine/text/chat-template.js';
 import { chooseFormat } from '../../../engine/tools/formats.js';
 import { messageOf, parsePieces } from '../../support/tool-events.js';
 
-// What a model's template writes of an earlier turn is what the model writes itself: so calls that a
-// template has rendered must be read as the same calls.
+// What a model's template writes of an earlier turn is what the model writes itself: so calls that
+// a template has rendered must be read as the same calls.
 
 const LOOP = '{% for c in messages[1].tool_calls %}{% set f = c.function %}';
 const VALUE = '{{ v if v is string else v | tojson }}';

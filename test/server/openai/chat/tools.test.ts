@@ -406,10 +406,18 @@ describe('reasoning', () => {
     expect(promptOf(engine)).toContain('<assistant>(one)a<assistant>(two)a<user>');
   });
 
-  test('is text without a parser', async () => {
-    const { client } = await startTestServer(saying(`${THOUGHT}Yes.`), { model: toolModel });
-    const { choices } = await client.chat.completions.create({ model: 'byte-model', messages });
-    expect(choices[0]?.message.content).toBe(`${THOUGHT}Yes.`);
+  test('is read as the template shows, and is text without a parser', async () => {
+    const messageBy = async (settings: object): Promise<object | undefined> => {
+      const { client } = await startTestServer(saying(`${THOUGHT}Yes.`), {
+        model: toolModel,
+        settings,
+      });
+      const body = { model: 'byte-model', messages };
+      return (await client.chat.completions.create(body)).choices[0]?.message;
+    };
+    expect(await messageBy({})).toMatchObject({ content: 'Yes.', reasoning: 'Paris…' });
+    const whole = { content: `${THOUGHT}Yes.` };
+    expect(await messageBy({ reasoningParser: 'none' })).toMatchObject(whole);
   });
 
   test.each<[object, string]>([
