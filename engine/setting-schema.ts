@@ -18,6 +18,7 @@ export const SETTING_GROUPS = [
   'HTTP',
   'Limits',
   'Logs, metrics and traces',
+  'Configuration',
 ] as const;
 
 export type SettingGroup = (typeof SETTING_GROUPS)[number];

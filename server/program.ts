@@ -2,38 +2,25 @@ import { Command, Option } from 'commander';
 import { clip } from '../engine/clip.js';
 import { packageVersion } from '../engine/environment/package-root.js';
 import { OctavoError } from '../engine/errors.js';
-import type { CacheEndpoint } from './commands/cache.js';
 import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
+import { commandSettings, type Options } from './config/command-settings.js';
 import { completionScript, SHELLS } from './config/completion.js';
-import { DEFAULT_URL, endpointKey, endpointUrl, type Given } from './config/endpoint-options.js';
-import { addSettingFlag, addSettingFlags, flagTexts, unknownCommand } from './config/flags.js';
+import { addEndpointFlags, endpointOf } from './config/endpoint-options.js';
+import { addSettingFlags, unknownCommand } from './config/flags.js';
 import { addGenerateFlags, outputFlags } from './config/generate-flags.js';
-import { loadSettings, withKeysOfFile } from './config/load-settings.js';
-import { listSettings } from './config/setting-list.js';
-import type { Settings } from './config/settings.js';
-
-type Options = Record<string, unknown>;
+import { withKeysOfFile } from './config/load-settings.js';
+import type { SettingName } from './config/settings.js';
+import { addFlagsOf, addModelCommands } from './model-commands.js';
 
 /** Settings that `inspect` takes. */
-const INSPECT_SETTINGS = new Set<string>([
+const INSPECT_SETTINGS: readonly SettingName[] = [
   'file',
   'dtype',
   'device',
   'quantize',
   'quantizeNbits',
-  'logLevel',
-]);
-
-const settingsOf = (options: Options): Settings => loadSettings(flagTexts(options), process.env);
-
-/** @throws OctavoError `usage` */
-function cacheEndpoint({ url, apiKey }: Options): CacheEndpoint {
-  return {
-    url: endpointUrl(url as Given),
-    apiKey: endpointKey(apiKey as Given, process.env),
-  };
-}
+];
 
 /**
  * The commands and their flags. What a command runs is loaded when it runs: `--help` and errors of
@@ -49,7 +36,7 @@ export function buildProgram(finish: (code: number) => void): Command {
   const serveCommand = program.command('serve').description('serve a model over HTTP');
   addSettingFlags(serveCommand, 'all');
   serveCommand.action(async (options: Options) => {
-    const settings = withKeysOfFile(settingsOf(options));
+    const settings = withKeysOfFile(commandSettings(options));
     const { serve } = await import('./commands/serve.js');
     finish(await serve(settings));
   });
@@ -61,31 +48,24 @@ export function buildProgram(finish: (code: number) => void): Command {
   addGenerateFlags(generateCommand, 'generate');
   addSettingFlags(generateCommand, 'engine');
   generateCommand.action(async (prompt: string | undefined, options: Options) => {
-    const settings = settingsOf(options);
+    const settings = commandSettings(options);
     const own = outputFlags(options);
     const { generate } = await import('./commands/generate.js');
     finish(await generate(prompt, own, settings));
   });
 
-  const chatCommand = program.command('chat').description('talk to a model on the terminal');
-  addGenerateFlags(chatCommand, 'chat');
-  addSettingFlags(chatCommand, 'engine');
-  chatCommand.action(async (options: Options) => {
-    const settings = settingsOf(options);
-    const own = outputFlags(options);
-    const { chat } = await import('./commands/chat.js');
-    finish(await chat(own, settings));
-  });
+  addModelCommands(program, finish);
 
   const inspectCommand = program
     .command('inspect')
     .description("print what was recognized in a model's graph")
-    .argument('<model>', 'directory of the model, or owner/name[@revision] on the hub');
-  for (const [name, schema] of listSettings('all')) {
-    if (INSPECT_SETTINGS.has(name)) addSettingFlag(inspectCommand, name, schema);
-  }
+    .argument(
+      '<model>',
+      'directory or file of the model, or owner/name[@revision][:quantization] on the hub',
+    );
+  addFlagsOf(inspectCommand, INSPECT_SETTINGS);
   inspectCommand.action(async (dir: string, options: Options) => {
-    const settings = settingsOf(options);
+    const settings = commandSettings(options);
     const { inspect } = await import('./commands/inspect.js');
     finish(await inspect(dir, settings));
   });
@@ -112,27 +92,23 @@ export function buildProgram(finish: (code: number) => void): Command {
     .command('cache')
     .description('keep prefixes cached in a running server, by name');
   const addCacheCommand = (name: string, description: string): Command =>
-    cacheCommand
-      .command(name)
-      .description(description)
-      .option('--url <url>', `the server (default: ${DEFAULT_URL})`)
-      .option('--api-key <key>', 'bearer token [OCTAVO_API_KEY]');
+    addEndpointFlags(cacheCommand.command(name).description(description));
   addCacheCommand('warm', 'compute the prefixes of a file, and pin them')
     .argument('<file>', 'JSON objects with name, and prompt or messages: an array, or one a line')
     .action(async (file: string, options: Options) => {
-      const endpoint = cacheEndpoint(options);
+      const endpoint = endpointOf(options, process.env);
       const { warmCache } = await import('./commands/cache.js');
       finish(await warmCache(file, endpoint));
     });
   addCacheCommand('list', 'print the pinned prefixes').action(async (options: Options) => {
-    const endpoint = cacheEndpoint(options);
+    const endpoint = endpointOf(options, process.env);
     const { listCache } = await import('./commands/cache.js');
     finish(await listCache(endpoint));
   });
   addCacheCommand('unpin', 'let a prefix go when its memory is needed')
     .argument('<name>', 'of the prefix')
     .action(async (name: string, options: Options) => {
-      const endpoint = cacheEndpoint(options);
+      const endpoint = endpointOf(options, process.env);
       const { unpinCache } = await import('./commands/cache.js');
       finish(await unpinCache(name, endpoint));
     });
@@ -184,16 +160,19 @@ function listCommands(command: Command): Command[] {
 function commandAt(program: Command, words: readonly string[]): Command {
   let command = program;
   for (const word of words) {
-    const next = command.commands.find((candidate) => candidate.name() === word);
+    const next = command.commands.find((candidate) => isNamed(candidate, word));
     if (!next) throw unknownCommand(word, command);
     command = next;
   }
   return command;
 }
 
+const isNamed = (command: Command, word: string | undefined): boolean =>
+  word !== undefined && (command.name() === word || command.aliases().includes(word));
+
 /** The command that the words on the command line lead to, as far as they are known. */
 export function givenCommand(program: Command, words: readonly string[]): Command {
   const [first, ...others] = words;
-  const next = program.commands.find((candidate) => candidate.name() === first);
+  const next = program.commands.find((candidate) => isNamed(candidate, first));
   return next ? givenCommand(next, others) : program;
 }

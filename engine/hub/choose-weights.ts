@@ -41,7 +41,7 @@ export function weightsAmong(files: ReadonlySet<string>, wish: WeightsWish): Wei
   }
   const variants = variantsAmong(files);
   const onnx = variants.find((variant) => dtype === 'auto' || variant.dtype === dtype);
-  if (onnx) return { kind: 'onnx', file: onnx.path, parts: partsOf(files, onnx.path) };
+  if (onnx) return onnxWeights(files, onnx.path);
   if (variants.length > 0 || dtype !== 'auto') return null;
   const tensors = safetensorsAmong(files);
   if (tensors !== null) return { kind: 'safetensors', file: tensors, parts: [] };
@@ -49,16 +49,16 @@ export function weightsAmong(files: ReadonlySet<string>, wish: WeightsWish): Wei
   return gguf && { kind: 'gguf', file: gguf.file, parts: [] };
 }
 
-/** Without an embedding of its own, a decoder is a whole model. */
-function partsOf(files: ReadonlySet<string>, decoder: string): string[] {
+/** A decoder with the other parts of its model; without an embedding of its own, it is whole. */
+export function onnxWeights(files: ReadonlySet<string>, decoder: string): Weights {
   const { embedding, vision } = partsAmong(files, decoder);
-  if (embedding === null) return [];
-  return vision === null ? [embedding] : [embedding, vision];
+  const parts = embedding === null ? [] : [embedding, ...(vision === null ? [] : [vision])];
+  return { kind: 'onnx', file: decoder, parts };
 }
 
 /** Weights by the ending of their file's name; of several parts of a GGUF file, the first. */
 function byName(files: ReadonlySet<string>, file: string): Weights | null {
-  if (/\.onnx$/i.test(file)) return { kind: 'onnx', file, parts: partsOf(files, file) };
+  if (/\.onnx$/i.test(file)) return onnxWeights(files, file);
   if (/\.gguf$/i.test(file)) {
     return { kind: 'gguf', file: ggufPart(file)?.all[0] ?? file, parts: [] };
   }

@@ -1,5 +1,4 @@
-import { readdir } from 'node:fs/promises';
-import { dirname, sep } from 'node:path';
+import { dirname } from 'node:path';
 import { readConfig } from '../architectures/config.js';
 import { describe } from '../architectures/describe-model.js';
 import { clip } from '../clip.js';
@@ -17,7 +16,7 @@ import { HubClient, type HubClientOptions, type RepositoryListing } from './hub-
 import { type HubId, hubName } from './hub-id.js';
 import type { HubSettings } from './hub-settings.js';
 import { type Owner, THIS_PROCESS } from './partial-file.js';
-import { RepositoryCache } from './repository-cache.js';
+import { RepositoryCache, snapshotFiles } from './repository-cache.js';
 
 /** Files that a model needs besides its weights; a GGUF file has all of that in itself. */
 const REQUIRED = ['tokenizer.json', 'tokenizer_config.json'];
@@ -165,7 +164,7 @@ async function cachedModel(
 ): Promise<FetchedModel> {
   const commit = await cache.commitOf(id);
   const dir = commit === null ? null : cache.snapshotDir(commit);
-  const files = dir === null ? new Set<string>() : await filesOf(dir);
+  const files = dir === null ? new Set<string>() : await snapshotFiles(dir);
   if (commit === null || dir === null || files.size === 0) {
     const what = `${why}, and ${id.repo}@${id.revision} is not in the cache (${dirname(cache.blobsDir)})`;
     throw new OctavoError('hub_unreachable', what);
@@ -200,10 +199,4 @@ function wished({ quantization }: HubId, { file, dtype }: FetchOptions): string 
   return dtype === 'auto'
     ? 'an ONNX model, safetensors or a GGUF file'
     : `an ONNX model of --dtype ${dtype}`;
-}
-
-/** Paths of a snapshot's files, and of its folders. */
-async function filesOf(dir: string): Promise<Set<string>> {
-  const paths = await readdir(dir, { recursive: true }).catch(() => []);
-  return new Set(paths.map((path) => path.replaceAll(sep, '/')));
 }

@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { link, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
 import type { HubId } from './hub-id.js';
+
+/** Directory of a repository in the cache. */
+export const repositoryDir = (cacheDir: string, repo: string): string =>
+  join(cacheDir, `models--${repo.replace('/', '--')}`);
 
 /**
  * One repository in the cache that all tools of the hub share:
@@ -17,7 +21,7 @@ export class RepositoryCache {
   readonly #dir: string;
 
   constructor(cacheDir: string, repo: string) {
-    this.#dir = join(cacheDir, `models--${repo.replace('/', '--')}`);
+    this.#dir = repositoryDir(cacheDir, repo);
   }
 
   get blobsDir(): string {
@@ -83,4 +87,10 @@ export class RepositoryCache {
 export async function isFile(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   return found?.isFile() === true;
+}
+
+/** Paths of a snapshot's files, and of its folders. */
+export async function snapshotFiles(dir: string): Promise<Set<string>> {
+  const paths = await readdir(dir, { recursive: true }).catch(() => []);
+  return new Set(paths.map((path) => path.replaceAll(sep, '/')));
 }

@@ -85,6 +85,12 @@ async function described(modelDir: string, entry: string): Promise<DescribedMode
   return isGgufFile(modelDir) ? describeGguf(modelDir) : describeModel(modelDir, entry);
 }
 
+/** The description of a model whose graph is built; null for one that has its graph in a file. */
+export async function describedModel(files: ModelFiles): Promise<DescribedModel | null> {
+  const entry = await checkpointOf(files);
+  return entry === null ? null : described(files.modelDir, entry);
+}
+
 /** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */
 export async function openGraph(files: ModelFiles): Promise<Graph> {
   const entry = await checkpointOf(files);

@@ -16,10 +16,23 @@ const INTERRUPTED = 130;
  */
 export async function generate(
   given: string | undefined,
-  { answer, system, raw }: OutputFlags,
+  options: OutputFlags,
   settings: Settings,
 ): Promise<number> {
   const prompt = given === undefined || given === '-' ? await readPrompt(given) : given;
+  return answerOnce(prompt, options, settings);
+}
+
+/**
+ * Streams one answer to stdout.
+ *
+ * @returns the exit code
+ */
+export async function answerOnce(
+  prompt: string,
+  { answer, system, raw }: OutputFlags,
+  settings: Settings,
+): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   const local = await LocalModel.load(settings, log);
   const controller = new AbortController();
@@ -52,7 +65,7 @@ async function readPrompt(given: '-' | undefined): Promise<string> {
   if (given === undefined && process.stdin.isTTY) {
     throw new OctavoError(
       'usage',
-      'no prompt: give one, or - to type it (Ctrl-D ends it), or a pipe; octavo chat is a conversation',
+      'no prompt: give one, or - to type it (Ctrl-D ends it), or a pipe; octavo run is a conversation',
     );
   }
   const prompt = (await readAll(process.stdin)).replace(/\r?\n$/, '');

@@ -2,12 +2,12 @@ import { OctavoError } from '../../engine/errors.js';
 import {
   type CreateEngineOptions,
   createEngine,
+  type GenerateOptions,
   type Message,
   type OctavoEngine,
 } from '../../engine/index.js';
 import { partsOf } from '../../engine/library/octavo-engine.js';
 import { ENGINE_SETTINGS } from '../../engine/settings.js';
-import type { OutputFlags } from '../config/generate-flags.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
 import { conversionProgress } from './progress-bar.js';
@@ -20,7 +20,7 @@ export interface ShownAnswer {
   readonly summary: string;
 }
 
-/** The library's engine for `octavo generate` and `octavo chat`: writes answers as they come. */
+/** The library's engine for `octavo generate` and `octavo run`: writes answers as they come. */
 export class LocalModel {
   readonly #engine: OctavoEngine;
 
@@ -34,11 +34,12 @@ export class LocalModel {
    */
   static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
     warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
-    const { dir, names } = await servedModelFiles(settings, log);
+    const { dir, file, names } = await servedModelFiles(settings, log);
     const show = conversionProgress(process.stderr, log);
     const engine = await createEngine({
       ...engineSettings(settings),
       model: dir,
+      ...(file !== undefined && { file }),
       servedModelName: names,
       // All that the model writes is shown, its reasoning too.
       reasoningParser: 'none',
@@ -49,6 +50,11 @@ export class LocalModel {
 
   get name(): string {
     return this.#engine.model;
+  }
+
+  /** One line for people. */
+  get about(): string {
+    return `model: ${this.name}, ${this.#engine.contextLength} tokens of context`;
   }
 
   /** @throws OctavoError `usage` when the model has no chat template */
@@ -71,7 +77,7 @@ export class LocalModel {
    */
   async answer(
     input: readonly Message[] | string,
-    options: OutputFlags['answer'],
+    options: GenerateOptions,
     signal: AbortSignal,
     write: (text: string) => Promise<void>,
   ): Promise<ShownAnswer> {
@@ -105,10 +111,11 @@ function byFlag(error: unknown): unknown {
   return new OctavoError(error.kind, message, { param: '--json-schema', cause: error });
 }
 
-/** Those of the settings that an engine has. */
+/** Those of the settings that an engine has, but for the model, which was found. */
 function engineSettings(settings: Settings): CreateEngineOptions {
   const names = Object.keys(ENGINE_SETTINGS) as (keyof typeof ENGINE_SETTINGS)[];
-  return Object.fromEntries(names.map((name) => [name, settings[name]]));
+  const others = names.filter((name) => name !== 'model' && name !== 'file');
+  return Object.fromEntries(others.map((name) => [name, settings[name]]));
 }
 
 /** Tokens per second from the first token on, without the time of the prompt. */

@@ -42,14 +42,18 @@ function listCommands(command: Command, path: readonly string[] = []): CommandWo
   const help = command.createHelp();
   const commands = help.visibleCommands(command);
   const flags = help.visibleOptions(command);
-  const below = commands.flatMap((child) => listCommands(child, [...path, child.name()]));
+  const below = commands.flatMap((child) =>
+    namesOf(child).flatMap((name) => listCommands(child, [...path, name])),
+  );
   return [{ path: path.join(' '), commands, flags }, ...below];
 }
+
+const namesOf = (command: Command): string[] => [command.name(), ...command.aliases()];
 
 function bash(commands: readonly CommandWords[]): string {
   const parents = commands.filter((command) => command.commands.length > 0);
   const deeper = parents.flatMap(({ path, commands: children }) =>
-    children.map((child) => `"${path === '' ? '' : `${path} `}${child.name()}"`),
+    children.flatMap(namesOf).map((name) => `"${path === '' ? '' : `${path} `}${name}"`),
   );
   // Names that zsh gives no meaning of its own: not `path`, not `words`.
   return `_octavo() {
@@ -96,20 +100,21 @@ function valueCases(commands: readonly CommandWords[]): string[] {
 }
 
 function wordsOf({ commands, flags }: Pick<CommandWords, 'commands' | 'flags'>): string {
-  return [...commands.map((child) => child.name()), ...flags.map(({ long }) => long)].join(' ');
+  return [...commands.flatMap(namesOf), ...flags.map(({ long }) => long)].join(' ');
 }
 
 function fish(commands: readonly CommandWords[]): string {
   const lines = commands.flatMap(({ path, commands: children, flags }) => {
     const words = path === '' ? [] : path.split(' ');
-    const names = children.map((child) => child.name()).join(' ');
+    const names = children.flatMap(namesOf).join(' ');
     const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`);
     const at = [...seen, ...(names === '' ? [] : [`not __fish_seen_subcommand_from ${names}`])];
     const where = at.length === 0 ? '' : ` -n ${quote(at.join('; and '))}`;
     return [
-      ...children.map(
-        (child) =>
-          `complete -c octavo${where} -f -a ${child.name()} -d ${quote(child.description())}`,
+      ...children.flatMap((child) =>
+        namesOf(child).map(
+          (name) => `complete -c octavo${where} -f -a ${name} -d ${quote(child.description())}`,
+        ),
       ),
       ...flags.map((flag) => fishFlag(flag, where)),
     ];

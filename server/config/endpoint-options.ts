@@ -1,7 +1,16 @@
+import type { Command } from 'commander';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
 
 // Of commands that are clients of a server: its address, and the key for it.
+
+/** The server, as the command line names it. */
+export interface Endpoint {
+  /** Without `/v1`. */
+  readonly url: string;
+  /** Null: none is sent. */
+  readonly apiKey: string | null;
+}
 
 export const DEFAULT_URL = 'http://127.0.0.1:8000';
 
@@ -39,6 +48,21 @@ export function endpointKey(given: Given, environment: Environment): string | nu
   const known = environment['OCTAVO_API_KEY']?.split(',')[0] ?? '';
   if (given === undefined) return known === '' ? null : known;
   return filledText(given, '--api-key');
+}
+
+/** Adds the flags by which a command finds its server. */
+export function addEndpointFlags(command: Command): Command {
+  return command
+    .option('--url <url>', `the server (default: ${DEFAULT_URL})`)
+    .option('--api-key <key>', 'bearer token [OCTAVO_API_KEY]');
+}
+
+/** The server of those flags. @throws OctavoError `usage` */
+export function endpointOf(
+  { url, apiKey }: Record<string, unknown>,
+  environment: Environment,
+): Endpoint {
+  return { url: endpointUrl(url as Given), apiKey: endpointKey(apiKey as Given, environment) };
 }
 
 /** @throws OctavoError `usage` for an empty text */

@@ -1,31 +1,36 @@
 import { readFileSync } from 'node:fs';
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { FileEntry } from './config-file.js';
 import { type FlagTexts, nearest } from './flags.js';
 import { parseSetting } from './parse-setting.js';
 import { environmentName, flagName, isRepeatable, listSettings } from './setting-list.js';
-import type { Settings } from './settings.js';
+import type { SettingName, Settings } from './settings.js';
 
 /**
- * Merges flags over environment variables over defaults. In a variable, the values of a repeatable
- * setting are separated by commas. An empty variable counts as not set.
+ * Merges flags over environment variables over a file over defaults. In a variable, the values of a
+ * repeatable setting are separated by commas. An empty variable counts as not set.
  *
  * @throws OctavoError `usage` for the first bad value, naming its flag or variable
  */
 export function loadSettings(
   flags: FlagTexts,
   environment: Readonly<Record<string, string | undefined>>,
+  file: ReadonlyMap<SettingName, FileEntry> = new Map(),
 ): Settings {
   const settings: Record<string, unknown> = {};
   for (const [name, schema] of listSettings('all')) {
     const variable = environment[environmentName(name)] ?? '';
     const texts = flags[name];
+    const entry = file.get(name);
     if (texts !== undefined) {
       settings[name] = parseSetting(name, schema, texts, flagName(name));
     } else if (variable !== '') {
       if (SERVICE_ADDRESS.test(variable) && name === 'port') throw serviceLink(variable);
       const given = isRepeatable(schema) ? variable.split(',') : [variable];
       settings[name] = parseSetting(name, schema, given, environmentName(name));
+    } else if (entry !== undefined) {
+      settings[name] = parseSetting(name, schema, entry.texts, entry.source);
     } else if (schema.default !== undefined) {
       settings[name] = schema.default;
     }

@@ -219,6 +219,18 @@ export const SettingsSchema = Type.Object({
       pattern: '^https?://[^/\\s]+',
     }),
   ),
+  config: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'file of settings in YAML, by the names of flags; they win over it, and so do variables (default: octavo.yaml, where it is)',
+        group: 'Configuration',
+        scope: 'engine',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
 });
 
 export type Settings = Static<typeof SettingsSchema>;

@@ -15,6 +15,7 @@ import { loadServedModel, type ServedModel } from '../../engine/text/served-mode
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { Settings } from '../config/settings.js';
 import { cacheLine } from './cache-line.js';
+import { filesOf, tooLargeLine } from './fit.js';
 import type { ModelSpec } from './model-list.js';
 import type { ModelSize, ModelSource, OwnedParts } from './model-source.js';
 
@@ -61,9 +62,9 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
 }
 
 /** Bytes of the files that a model's weights are in. */
-async function sizeOf({ dir, file }: FoundModel, { dtype }: Settings): Promise<number> {
-  const files = await contentFiles({ modelDir: dir, dtype, ...(file !== undefined && { file }) });
-  const sizes = await Promise.all(files.map(async (path) => (await stat(path)).size));
+async function sizeOf(found: FoundModel, settings: Settings): Promise<number> {
+  const files = await contentFiles(filesOf(found, settings));
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
@@ -73,6 +74,8 @@ async function start(
   { settings, logger, grammars, conversion, onCacheEvents }: Surroundings,
 ): Promise<Omit<OwnedParts, 'bytes'>> {
   const { dir } = found;
+  const problem = await tooLargeLine(found, settings);
+  if (problem !== null) logger.warn(problem);
   const model = await loadServedModel(dir, names, {
     chatTemplate: settings.chatTemplate ?? null,
     allowSpecialTokens: settings.allowSpecialTokens,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../../bench/lib/free-port.js';
+import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { modelDir } from '../support/model-dir.js';
 import { octavo, piped, runOctavo, startOctavo } from '../support/octavo-process.js';
@@ -12,6 +13,7 @@ const CTRL_C = '\u0003';
 const CTRL_D = '\u0004';
 const UP = '\u001b[A';
 
+const TINY = embeddedModelDir();
 const SCHEMA = '{"type":"object","properties":{"age":{"type":"integer"}},"required":["age"]}';
 
 describe('octavo generate', () => {
@@ -57,47 +59,34 @@ describe('octavo generate', () => {
   });
 });
 
-describe('octavo chat in a pipe', () => {
-  it('answers each line, with what came before, and obeys commands', async () => {
-    const lines = [
-      'What is the capital of France?',
-      '/system Be brief.',
-      '/system',
-      '/fly',
-      'How many days are in \\',
-      'a week?',
-    ];
-    const { code, stdout, stderr } = await piped(
-      ['chat', '--temperature', '0'],
-      lines.map((line) => `${line}\n`).join(''),
-    );
-    expect([code, stderr]).toEqual([0, '']);
-    expect(stdout.split('\n')).toEqual([
-      'The capital of France is Paris.',
-      'Be brief.',
-      'Be brief.',
-      'unknown command /fly: must be /help, /clear or /system',
-      expect.stringMatching(/./) as string,
-      '',
-    ]);
+describe('octavo run', () => {
+  const ask = ['--temperature', '0'];
+
+  it('answers a prompt, and what comes through a pipe before it', async () => {
+    const plain = await piped(['run', TINY, 'What is the capital of Italy?', ...ask], '');
+    expect(plain).toEqual({ code: 0, stdout: 'The capital of Italy is Rome.\n', stderr: '' });
+    const both = await piped(['run', TINY, 'of Italy?', ...ask], 'What is the capital\n');
+    expect(both.stdout).toBe('The capital of Italy is Rome.\n');
   });
 
-  it('goes on after a message that does not fit', async () => {
-    const long = 'word '.repeat(3000);
-    const input = `${long}\nWhat is the capital of France?\n`;
-    const { code, stdout, stderr } = await piped(['chat', '--temperature', '0'], input);
-    expect(code).toBe(0);
-    expect(stderr).toMatch(
-      /^octavo: This model's maximum context length is 2048 tokens\. .*; \/clear begins anew\n$/,
-    );
-    expect(stdout).toBe('The capital of France is Paris.\n');
+  it('is octavo chat, too; an empty pipe is no prompt', async () => {
+    expect(await piped(['chat'], '')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'octavo: no prompt: standard input is empty\n',
+    });
+    const twice = await piped(['chat', TINY, '--model', TINY], 'x');
+    expect([twice.code, twice.stderr]).toEqual([
+      2,
+      `octavo: model ${TINY}: is named by --model, too\n`,
+    ]);
   });
 });
 
 describe.skipIf(!hasProgram('script'))('on a terminal', () => {
-  it('octavo chat streams, stops an answer at Ctrl-C, keeps a history, and leaves at Ctrl-D', async () => {
-    const terminal = new Terminal(['chat', '--temperature', '0']);
-    await terminal.shows(/\/help for help\r\n.*> /);
+  it('octavo run streams, stops an answer at Ctrl-C, keeps a history, and leaves at Ctrl-D', async () => {
+    const terminal = new Terminal(['run', TINY, '--temperature', '0']);
+    await terminal.shows(/\/\? for help\r\n.*> /);
     terminal.type('What is the capital of France?\r');
     await terminal.shows(/The capital of France is Paris\.\r\n/);
     await terminal.shows(/\d+ tokens, .* tokens\/s.*\r\n.*> /);
@@ -110,9 +99,11 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
     terminal.type(CTRL_C);
     await terminal.shows(/tokens\/s.*\r\n.*> /);
     expect(terminal.screen).not.toContain('the mill');
+    terminal.type('/set parameter num_predict 40\r');
+    await terminal.shows(/parameters: temperature 0, num_predict 40\r\n.*> /);
     terminal.type('/clear\r');
     await terminal.shows(/forgotten\r\n.*> /);
-    terminal.type(`${UP}${UP}${UP}\r`);
+    terminal.type(`${UP}${UP}${UP}${UP}\r`);
     await terminal.shows(/The capital of France is Paris\.\r\n/);
     await terminal.shows(/> /);
     terminal.type(CTRL_C);

@@ -17,6 +17,8 @@ interface StoredFile {
 interface Manifest {
   readonly format: 1;
   readonly key: string;
+  /** The model's file, or that of an earlier rewriting of it. */
+  readonly source?: string;
   readonly files: readonly StoredFile[];
   /** One line for each rewriting of the model. */
   readonly rewrites: readonly string[];
@@ -31,6 +33,8 @@ export interface CachedModel {
 /** Content of an entry's directory; hashes in hexadecimal. */
 export interface EntryContent {
   readonly files: readonly { readonly name: string; readonly sha256: string }[];
+  /** Path of the model's file, for those who list the entries. */
+  readonly source?: string;
   readonly rewrites: readonly string[];
 }
 
@@ -89,12 +93,12 @@ export class ModelCache {
       await makeDirectory(partial);
       await this.#removeStale();
       await this.#assertRoom(bytes);
-      const { files, rewrites } = await make(partial);
+      const { files, ...others } = await make(partial);
       const stored = await Promise.all(files.map((file) => describe(partial, file)));
-      const manifest: Manifest = { format: 1, key, files: stored, rewrites };
+      const manifest: Manifest = { format: 1, key, ...others, files: stored };
       await writeDurably(join(partial, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`);
       await syncDirectory(partial);
-      return { directory: await this.#place(key, partial), rewrites };
+      return { directory: await this.#place(key, partial), rewrites: others.rewrites };
     } catch (error) {
       await rm(partial, { recursive: true, force: true }).catch(() => undefined);
       throw this.#explain(error, bytes);

@@ -66,7 +66,7 @@ function addTo(
         { name: WEIGHTS, sha256: await weights.finish() },
         { name: MODEL, sha256: await writeDurably(join(directory, MODEL), writeModel(graph)) },
       ];
-      return { files, rewrites };
+      return { files, rewrites, source: resolve(graph.file) };
     } finally {
       await weights.close();
     }

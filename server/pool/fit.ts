@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { availableMemory } from '../../engine/environment/available-memory.js';
+import type { FoundModel } from '../../engine/hub/find-model.js';
+import { type MemoryNeeds, memoryNeeds } from '../../engine/model/memory-needs.js';
+import type { ModelFiles } from '../../engine/model/open-model.js';
+import type { Settings } from '../config/settings.js';
+import { shortSize } from './short-size.js';
+
+/** Of the process besides weights and cache: code, buffers of a step, what waits for clients. */
+const PROCESS_BYTES = 300e6;
+
+export const filesOf = ({ dir, file }: FoundModel, { dtype }: Settings): ModelFiles => ({
+  modelDir: dir,
+  dtype,
+  ...(file !== undefined && { file }),
+});
+
+export const needsOf = (found: FoundModel, settings: Settings): Promise<MemoryNeeds> =>
+  memoryNeeds(filesOf(found, settings), {
+    quantize: settings.quantize,
+    kvDtype: settings.kvDtype ?? 'f32',
+  });
+
+/** What a model takes beside what there is, in one line; and whether that suffices. */
+export function fitOf(
+  { weightBytes }: MemoryNeeds,
+  { kvCacheMemory }: Pick<Settings, 'kvCacheMemory'>,
+  { bytes, isLimited } = availableMemory(),
+): { readonly line: string; readonly fits: boolean } {
+  const needed = weightBytes + kvCacheMemory + PROCESS_BYTES;
+  const whose = isLimited ? "the cgroup's limit is" : 'the machine has';
+  const line =
+    `about ${shortSize(needed)}: ${shortSize(weightBytes)} of weights, ` +
+    `${shortSize(kvCacheMemory)} of KV cache, ${shortSize(PROCESS_BYTES)} else; ${whose} ${shortSize(bytes)}`;
+  return { line, fits: needed <= bytes };
+}
+
+/**
+ * A line for a model that takes more memory than there is, before it is loaded; null for others,
+ * and for those whose graph cannot be read, which loading reports better.
+ */
+export async function tooLargeLine(found: FoundModel, settings: Settings): Promise<string | null> {
+  if (settings.device !== 'cpu') return null;
+  const needs = await needsOf(found, settings).catch(() => null);
+  if (needs === null) return null;
+  const { line, fits } = fitOf(needs, settings);
+  if (fits) return null;
+  const smaller =
+    settings.quantize === 'none' ? 'a smaller quantization, --quantize w8a8' : 'a smaller model';
+  return `octavo: the model may not fit: it takes ${line}. Take ${smaller}, or less --kv-cache-memory`;
+}
+
+/** Bytes that other processes leave now; null where the system does not say. */
+export function freeMemory(): number | null {
+  try {
+    const text = readFileSync('/proc/meminfo', 'utf8');
+    const kib = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1];
+    return kib === undefined ? null : Number(kib) * 1024;
+  } catch {
+    return null;
+  }
+}
