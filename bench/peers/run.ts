@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { readGgufCheckpoint } from '../../engine/checkpoint/gguf-files.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
 import { publish } from '../lib/report.js';
+import { ensureGguf } from '../models/gguf-decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf, WARM_UP } from './loads.js';
 import { Driver, type Load, type LoadOutcome } from './protocol.js';
-import { allRows, bestOfFamilies, Results, ratioRows } from './tables.js';
-import { VARIANTS, type Variant } from './variants.js';
+import { allRows, bestOfFamilies, GGUF_TARGETS, Results, ratioRows, TARGETS } from './tables.js';
+import { ggufVariants, VARIANTS, type Variant } from './variants.js';
 
 // Compares Octavo with other engines on one machine, in turn: each variant runs in its own process,
 // never two at once, with the same requests. Every round starts all variants again, in the opposite
@@ -24,6 +26,8 @@ const REST_OF_ROUND = 1.8;
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    // The file that both read: Q4_0 or Q8_0 for one with random weights, or a path.
+    gguf: { type: 'string' },
     variants: { type: 'string' },
     loads: { type: 'string' },
     minutes: { type: 'string', default: '20' },
@@ -31,17 +35,30 @@ const { values: options } = parseArgs({
   },
 });
 const shape: ShapeName = options.quick ? 'small' : 'qwen2.5-0.5b';
+const gguf = ggufFile(options.gguf);
+const targets = gguf === null ? TARGETS : GGUF_TARGETS;
+const all = gguf === null ? VARIANTS : ggufVariants(gguf);
+const vocab = gguf === null ? SHAPES[shape].vocab : vocabularyOf(gguf);
 const deadline = performance.now() + Number(options.minutes) * 60_000;
+
+function ggufFile(given: string | undefined): string | null {
+  if (given === undefined) return null;
+  return given === 'Q4_0' || given === 'Q8_0' ? ensureGguf(shape, given) : resolve(given);
+}
+
+function vocabularyOf(file: string): number {
+  const tokens = readGgufCheckpoint(file).metadata.get('tokenizer.ggml.tokens');
+  if (!Array.isArray(tokens)) throw new Error(`${file}: has no tokens`);
+  return tokens.length;
+}
 
 function chosenVariants(): readonly Variant[] {
   const names = options.variants?.split(',').map((name) => name.trim());
-  const unknown = names?.find((name) => !VARIANTS.some((variant) => variant.name === name));
+  const unknown = names?.find((name) => !all.some((variant) => variant.name === name));
   if (unknown !== undefined) {
-    throw new Error(
-      `--variants ${unknown}: must be of ${VARIANTS.map(({ name }) => name).join(', ')}`,
-    );
+    throw new Error(`--variants ${unknown}: must be of ${all.map(({ name }) => name).join(', ')}`);
   }
-  const chosen = VARIANTS.filter(({ name }) => names === undefined || names.includes(name));
+  const chosen = all.filter(({ name }) => names === undefined || names.includes(name));
   const cli = `${options.octavo}/dist/server/cli.js`;
   const help = execFileSync(process.execPath, [cli, 'serve', '--help'], { encoding: 'utf8' });
   for (const { name, flags } of chosen) {
@@ -87,7 +104,7 @@ async function measure(
   for (const sequences of known === undefined ? tried : [known]) {
     const load = makeLoad(
       recipe,
-      SHAPES[shape].vocab,
+      vocab,
       1 + LOADS.findIndex(({ name }) => name === recipe.name) + 100 * round,
       sequences,
     );
@@ -119,9 +136,7 @@ async function runVariant(
     ...variant.prepare(shape),
   });
   try {
-    await driver.run(
-      makeLoad(options.quick ? quickly(WARM_UP) : WARM_UP, SHAPES[shape].vocab, 0, 1),
-    );
+    await driver.run(makeLoad(options.quick ? quickly(WARM_UP) : WARM_UP, vocab, 0, 1));
     for (const recipe of loads) await measure(driver, variant, recipe, round);
   } finally {
     await driver.stop();
@@ -164,7 +179,7 @@ function fits(taking: readonly Variant[], factor: number): boolean {
 
 // All of them once; then those that were the best of their family somewhere, for the medians.
 await round(0, variants, core);
-const contenders = options.quick ? variants : bestOfFamilies(results, variants);
+const contenders = options.quick ? variants : bestOfFamilies(results, variants, targets);
 let rounds = 1;
 for (; rounds < (options.quick ? 1 : MAX_ROUNDS); rounds++) {
   if (!fits(contenders, 1.1)) break;
@@ -185,10 +200,12 @@ const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted
 const hasVnni = (await exactWeightBits()) === 8;
 publish({
   // Only a whole run may replace the published figures.
-  name: partial ? 'peers-partial' : hasVnni ? 'peers' : 'peers-no-vnni',
+  name: partial
+    ? 'peers-partial'
+    : `peers${gguf === null ? '' : '-gguf'}${hasVnni ? '' : '-no-vnni'}`,
   command,
   about:
-    `Random weights in the shape of ${shape}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
+    `${gguf === null ? `Random weights in the shape of ${shape}` : `The same file for both, ${basename(gguf)}`}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
     'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
     'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
     'while all requests decode; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
@@ -205,14 +222,9 @@ publish({
       columns: [
         'load',
         'Octavo',
-        'node-llama-cpp',
-        'ratio',
-        'target',
-        'transformers.js',
-        'ratio',
-        'target',
+        ...Object.keys(targets[0].against).flatMap((family) => [family, 'ratio', 'target']),
       ],
-      rows: ratioRows(results, variants),
+      rows: ratioRows(results, variants, targets),
     },
     {
       title: 'All loads (concurrency x prompt tokens)',

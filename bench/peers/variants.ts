@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { ensureModel } from '../models/decoder.js';
 import { ensureGguf } from '../models/gguf-decoder.js';
 import type { ShapeName } from '../models/shapes.js';
@@ -46,6 +47,28 @@ const transformers = (precision: 'fp32' | 'q8' | 'q4'): Variant => ({
     dtype: precision,
   }),
 });
+
+/** Octavo and node-llama-cpp on one file. */
+export function ggufVariants(file: string): readonly Variant[] {
+  const name = basename(file);
+  const flags = ['--kv-dtype', 'int16'];
+  return [
+    {
+      name: `octavo ${name}`,
+      family: 'octavo',
+      driver: 'octavo',
+      flags,
+      prepare: () => ({ model: file, flags }),
+    },
+    {
+      name: `node-llama-cpp ${name}`,
+      family: 'node-llama-cpp',
+      driver: 'llama',
+      flags: [],
+      prepare: () => ({ file }),
+    },
+  ];
+}
 
 /** In the order in which they take turns. */
 export const VARIANTS: readonly Variant[] = [

@@ -6,20 +6,21 @@ import { converse, serveLoads } from '../protocol.js';
 // Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming,
 // token ids as prompts.
 
+const NAME = 'measured';
 const { root, model, flags } = JSON.parse(process.argv[2]) as {
   root: string;
   model: string;
   flags: string[];
 };
 const { child: server, url } = await startOctavo(root, [
-  ...['--model', model, '--threads', '2', '--max-num-seqs', '64'],
+  ...['--model', model, '--served-model-name', NAME, '--threads', '2', '--max-num-seqs', '64'],
   ...['--kv-cache-memory', '2GiB', '--max-model-len', '4096', ...flags],
 ]);
 
 const client = new StreamingClient(
   {
     url,
-    model: model.split('/').at(-1) ?? '',
+    model: NAME,
     kind: 'completions',
     apiKey: null,
     temperature: 0,

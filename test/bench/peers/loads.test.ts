@@ -96,7 +96,7 @@ test('ratios are of the best of each family, upside down for times', () => {
       for (const factor of [0.9, 1, 1.3]) results.add(load_, metric, variant, value * factor);
     }
   }
-  const rows = ratioRows(results, VARIANTS);
+  const rows = ratioRows(results, VARIANTS, TARGETS);
   expect(rows[1].slice(1, 6)).toEqual([
     '100 (w8a8)',
     '40 (Q4_0)',
@@ -105,7 +105,7 @@ test('ratios are of the best of each family, upside down for times', () => {
     'not run',
   ]);
   expect(rows[4].slice(1, 5)).toEqual(['50 (float32)', '20 (Q8_0)', '0.4', '>= 5: missed by 92 %']);
-  expect(bestOfFamilies(results, VARIANTS).map(({ name }) => name)).toEqual([
+  expect(bestOfFamilies(results, VARIANTS, TARGETS).map(({ name }) => name)).toEqual([
     'octavo w8a8',
     'node-llama-cpp Q4_0',
     'octavo float32',
