@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import type { FoundModel } from '../../engine/hub/find-model.js';
 import { type MemoryNeeds, memoryNeeds } from '../../engine/model/memory-needs.js';
-import type { ModelFiles } from '../../engine/model/open-model.js';
+import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
 import type { Settings } from '../config/settings.js';
 import { shortSize } from './short-size.js';
 
@@ -23,7 +24,7 @@ export const needsOf = (found: FoundModel, settings: Settings): Promise<MemoryNe
 
 /** What a model takes beside what there is, in one line; and whether that suffices. */
 export function fitOf(
-  { weightBytes }: MemoryNeeds,
+  { weightBytes }: Pick<MemoryNeeds, 'weightBytes'>,
   { kvCacheMemory }: Pick<Settings, 'kvCacheMemory'>,
   { bytes, isLimited } = availableMemory(),
 ): { readonly line: string; readonly fits: boolean } {
@@ -40,7 +41,7 @@ export function fitOf(
  * and for those whose graph cannot be read, which loading reports better.
  */
 export async function tooLargeLine(found: FoundModel, settings: Settings): Promise<string | null> {
-  if (settings.device !== 'cpu') return null;
+  if (settings.device !== 'cpu' || (await isSmall(found, settings))) return null;
   const needs = await needsOf(found, settings).catch(() => null);
   if (needs === null) return null;
   const { line, fits } = fitOf(needs, settings);
@@ -48,6 +49,17 @@ export async function tooLargeLine(found: FoundModel, settings: Settings): Promi
   const smaller =
     settings.quantize === 'none' ? 'a smaller quantization, --quantize w8a8' : 'a smaller model';
   return `octavo: the model may not fit: it takes ${line}. Take ${smaller}, or less --kv-cache-memory`;
+}
+
+/** No format of weights becomes larger than this times its size on disk: 4 bits as float32. */
+const MOST_GROWTH = 8;
+
+/** Whether the files alone tell that a model fits: a start need not read its graph twice. */
+async function isSmall(found: FoundModel, settings: Settings): Promise<boolean> {
+  const files = await contentFiles(filesOf(found, settings)).catch(() => []);
+  const stats = await Promise.all(files.map((file) => stat(file).catch(() => null)));
+  const weightBytes = stats.reduce((sum, file) => sum + MOST_GROWTH * (file?.size ?? 0), 0);
+  return fitOf({ weightBytes }, settings).fits;
 }
 
 /** Bytes that other processes leave now; null where the system does not say. */
