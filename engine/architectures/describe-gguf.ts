@@ -4,7 +4,7 @@ import { ROTATION_TENSORS } from '../gguf/rotation.js';
 import { renamed } from '../gguf/tensor-names.js';
 import { checkWeights } from './check-weights.js';
 import { Config } from './config.js';
-import type { Decoder } from './decoder.js';
+import type { Convolution, Decoder, Mamba, Weight } from './decoder.js';
 import { type DescribedModel, describe, type Origin } from './describe-model.js';
 
 const ORIGIN: Origin = {
@@ -32,8 +32,8 @@ export function describeGguf(file: string): DescribedModel {
 
 /**
  * A description with the forms that GGUF has of some weights: those of norms are whole, not their
- * distance from 1; matrices are stored as `[outputs, inputs]`; and of packed queries, keys and
- * values, all queries come first.
+ * distance from 1; matrices are stored as `[outputs, inputs]`; of packed queries, keys and values,
+ * all queries come first; and the weights of states have shapes of their own.
  */
 function asStored(decoder: Decoder): Decoder {
   return inForm(decoder) as Decoder;
@@ -48,7 +48,36 @@ function inForm(value: unknown, key = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => inForm(item));
   const entries = Object.entries(value).map(([name, inner]) => [name, inForm(inner, name)]);
   const made = Object.fromEntries(entries) as Record<string, unknown>;
+  if (made['kind'] === 'mamba') return mambaAsStored(made as unknown as Mamba);
+  if (made['kind'] === 'gated-convolution') {
+    return { ...made, convolution: twoDimensional(made['convolution'] as Convolution) };
+  }
   if (made['turned'] !== false) return made;
-  const weight = made['weight'] as { readonly name: string; readonly shape: readonly number[] };
+  const weight = made['weight'] as Weight;
   return { ...made, turned: true, weight: { ...weight, shape: weight.shape.toReversed() } };
+}
+
+/** Numbers of heads are a column, and those of norms have a row for each group. */
+function mambaAsStored(layer: Mamba): Mamba {
+  const { convolution, fading, skip, norm, numHeads } = layer;
+  const column = (weight: Weight): Weight => ({ ...weight, shape: [numHeads, 1] });
+  const rows = (weight: Weight, count: number): Weight => {
+    const [size] = weight.shape;
+    return { ...weight, shape: [count, size / count] };
+  };
+  return {
+    ...layer,
+    convolution: twoDimensional(convolution),
+    fading: { ...fading, rate: { weight: column(fading.rate.weight), form: 'negative' } },
+    skip: column(skip),
+    norm: norm && {
+      ...norm,
+      norm: { ...norm.norm, weight: norm.norm.weight && rows(norm.norm.weight, norm.groups) },
+    },
+  };
+}
+
+function twoDimensional(convolution: Convolution): Convolution {
+  const { weight, channels, taps } = convolution;
+  return { ...convolution, weight: { ...weight, shape: [channels, taps] } };
 }

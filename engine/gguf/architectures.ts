@@ -1,7 +1,14 @@
 import type { GgufCheckpoint } from '../checkpoint/gguf-files.js';
 import { GgufKeys } from './keys.js';
 import { rotationOf } from './rotation.js';
-import { GPT2_NAMES, llamaNames, NEOX_NAMES, type TensorNames } from './tensor-names.js';
+import {
+  GPT2_NAMES,
+  LFM2_NAMES,
+  llamaNames,
+  MAMBA2_NAMES,
+  NEOX_NAMES,
+  type TensorNames,
+} from './tensor-names.js';
 
 /** A configuration in the terms of config.json. */
 export type ConfigValues = Readonly<Record<string, unknown>>;
@@ -9,6 +16,8 @@ export type ConfigValues = Readonly<Record<string, unknown>>;
 /** What an architecture of GGUF is called in config.json, and what it says besides the usual. */
 interface Architecture {
   readonly names: TensorNames;
+  /** Some layers have no attention, and no heads of keys. */
+  readonly hasStates?: boolean;
   readonly values: (keys: GgufKeys, checkpoint: GgufCheckpoint) => ConfigValues;
 }
 
@@ -145,6 +154,39 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
     names: llamaNames(),
     values: (keys) => ({ model_type: 'cohere2', logit_scale: keys.number('logit_scale') }),
   },
+  lfm2: { names: LFM2_NAMES, hasStates: true, values: lfm2 },
+  lfm2moe: {
+    names: LFM2_NAMES,
+    hasStates: true,
+    values: (keys, checkpoint) => ({
+      ...lfm2(keys, checkpoint),
+      model_type: 'lfm2_moe',
+      num_experts: keys.number('expert_count'),
+      num_experts_per_tok: keys.number('expert_used_count'),
+      moe_intermediate_size: keys.number('expert_feed_forward_length'),
+      num_dense_layers: keys.maybe('leading_dense_block_count') ?? 0,
+    }),
+  },
+  mamba2: {
+    names: MAMBA2_NAMES,
+    values: (keys, checkpoint) => {
+      const heads = keys.number('ssm.time_step_rank');
+      return {
+        model_type: 'mamba2',
+        num_attention_heads: null,
+        num_key_value_heads: null,
+        intermediate_size: null,
+        num_heads: heads,
+        head_dim: keys.number('ssm.inner_size') / heads,
+        state_size: keys.number('ssm.state_size'),
+        n_groups: keys.number('ssm.group_count'),
+        conv_kernel: keys.number('ssm.conv_kernel'),
+        layer_norm_epsilon: keys.number('attention.layer_norm_rms_epsilon'),
+        use_bias: has(checkpoint, 'blk.0.ssm_in.bias'),
+        use_conv_bias: has(checkpoint, 'blk.0.ssm_conv1d.bias'),
+      };
+    },
+  },
   starcoder2: {
     names: llamaNames({ ffn_up: 'mlp.c_fc', ffn_down: 'mlp.c_proj' }),
     values: (_, checkpoint) => ({
@@ -186,6 +228,19 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   },
 };
 
+function lfm2(keys: GgufKeys, { tensors }: GgufCheckpoint): ConfigValues {
+  const kvHeads = keys.byLayer('attention.head_count_kv', keys.number('block_count'));
+  return {
+    model_type: 'lfm2',
+    // The width is stated as it is.
+    block_auto_adjust_ff_dim: false,
+    norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
+    conv_L_cache: keys.number('shortconv.l_cache'),
+    conv_bias: [...tensors.keys()].some((name) => name.endsWith('.shortconv.in_proj.bias')),
+    layer_types: kvHeads.map((heads) => (heads > 0 ? 'full_attention' : 'conv')),
+  };
+}
+
 /** Architectures of GGUF files that are served. */
 export const GGUF_ARCHITECTURES: readonly string[] = Object.keys(ARCHITECTURES).filter(
   (name) => name !== 'mixtral',
@@ -215,12 +270,14 @@ export function readGgufModel(checkpoint: GgufCheckpoint): GgufModel {
       `has the architecture ${JSON.stringify(architecture.slice(0, 60))}, which is not known. GGUF files are served of ${GGUF_ARCHITECTURES.join(', ')}`,
     );
   }
-  const config = { ...usual(keys, checkpoint), ...known.values(keys, checkpoint) };
+  const all = usual(keys, checkpoint, known.hasStates ?? false);
+  const config = { ...all, ...known.values(keys, checkpoint) };
   return { config, names: known.names };
 }
 
 /** What most architectures state under the same keys. */
-function usual(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
+function usual(keys: GgufKeys, checkpoint: GgufCheckpoint, hasStates: boolean): ConfigValues {
+  const layers = keys.number('block_count');
   const headSize = headSizeOf(keys);
   const rotated = keys.maybe('rope.dimension_count');
   const epsilon = keys.maybe('attention.layer_norm_epsilon');
@@ -229,9 +286,11 @@ function usual(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
     vocab_size: checkpoint.tensors.get('token_embd.weight')?.shape[0],
     hidden_size: keys.number('embedding_length'),
     intermediate_size: keys.number('feed_forward_length'),
-    num_hidden_layers: keys.number('block_count'),
+    num_hidden_layers: layers,
     num_attention_heads: keys.number('attention.head_count'),
-    num_key_value_heads: keys.maybe('attention.head_count_kv'),
+    num_key_value_heads: hasStates
+      ? Math.max(...keys.byLayer('attention.head_count_kv', layers))
+      : keys.maybe('attention.head_count_kv'),
     head_dim: headSize,
     max_position_embeddings: keys.number('context_length'),
     rms_norm_eps: keys.maybe('attention.layer_norm_rms_epsilon'),

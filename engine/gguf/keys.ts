@@ -31,6 +31,13 @@ export class GgufKeys {
     );
   }
 
+  /** A number of each layer, which the file states for all of them together or one by one. */
+  byLayer(key: string, layers: number): number[] {
+    const name = `${this.architecture}.${key}`;
+    if (typeof this.#metadata.get(name) === 'object') return this.numbers(name, layers) ?? [];
+    return Array<number>(layers).fill(this.number(key));
+  }
+
   number(key: string): number {
     const found = this.maybe(key);
     if (found === null) throw this.#wrong(`${this.architecture}.${key}`, 'a number');

@@ -6,7 +6,7 @@ export interface TensorNames {
   readonly outer: Readonly<Record<string, string>>;
   /** What stands before the number of a layer. */
   readonly layers: string;
-  /** Of tensors of a layer. */
+  /** Of tensors of a layer; of whole names first, with `.weight` or `.bias`. */
   readonly inner: Readonly<Record<string, string>>;
   /** Of experts, which are in one tensor: what stands before and behind the number of one. */
   readonly experts?: Readonly<Record<string, readonly [before: string, behind: string]>>;
@@ -26,6 +26,22 @@ const LLAMA_LAYER = {
   ffn_down: 'mlp.down_proj',
 };
 
+const LFM2_LAYER = {
+  attn_norm: 'operator_norm',
+  attn_output: 'self_attn.out_proj',
+  attn_q_norm: 'self_attn.q_layernorm',
+  attn_k_norm: 'self_attn.k_layernorm',
+  ffn_norm: 'ffn_norm',
+  ffn_gate: 'feed_forward.w1',
+  ffn_up: 'feed_forward.w3',
+  ffn_down: 'feed_forward.w2',
+  ffn_gate_inp: 'feed_forward.gate',
+  'exp_probs_b.bias': 'feed_forward.expert_bias',
+  'shortconv.conv': 'conv.conv',
+  'shortconv.in_proj': 'conv.in_proj',
+  'shortconv.out_proj': 'conv.out_proj',
+};
+
 /** Llama's names, with some parts of a layer under others. */
 export function llamaNames(
   changes: Readonly<Record<string, string>> = {},
@@ -38,6 +54,32 @@ export function llamaNames(
     ...(experts && { experts }),
   };
 }
+
+export const LFM2_NAMES: TensorNames = {
+  outer: { token_embd: 'model.embed_tokens', token_embd_norm: 'model.embedding_norm' },
+  layers: 'model.layers.',
+  inner: { ...LLAMA_LAYER, ...LFM2_LAYER },
+  experts: {
+    ffn_gate_exps: ['feed_forward.experts.', '.w1'],
+    ffn_up_exps: ['feed_forward.experts.', '.w3'],
+    ffn_down_exps: ['feed_forward.experts.', '.w2'],
+  },
+};
+
+export const MAMBA2_NAMES: TensorNames = {
+  outer: { token_embd: 'backbone.embeddings', output_norm: 'backbone.norm_f', output: 'lm_head' },
+  layers: 'backbone.layers.',
+  inner: {
+    attn_norm: 'norm',
+    ssm_in: 'mixer.in_proj',
+    ssm_conv1d: 'mixer.conv1d',
+    ssm_a: 'mixer.A_log',
+    ssm_d: 'mixer.D',
+    'ssm_dt.bias': 'mixer.dt_bias',
+    ssm_norm: 'mixer.norm',
+    ssm_out: 'mixer.out_proj',
+  },
+};
 
 export const GPT2_NAMES: TensorNames = {
   outer: { token_embd: 'wte', position_embd: 'wpe', output_norm: 'ln_f', output: 'lm_head' },
@@ -90,6 +132,8 @@ function renamedOne(tensor: StoredTensor, names: TensorNames): [string, StoredTe
   const path = `${names.layers}${layer}.`;
   const experts = names.experts?.[stem];
   if (experts) return expertsOf(tensor, (e) => `${path}${experts[0]}${e}${experts[1]}.${ending}`);
+  const whole = names.inner[part];
+  if (whole !== undefined) return [[`${path}${whole}`, tensor]];
   const own = names.inner[stem];
   return [[own === undefined ? tensor.name : `${path}${own}.${ending}`, tensor]];
 }

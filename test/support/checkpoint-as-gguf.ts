@@ -30,6 +30,8 @@ export interface Conversion {
   readonly fromOne?: boolean;
   /** Matrices are stored as `[inputs, outputs]`. */
   readonly turns?: boolean;
+  /** Groups of the norm of Mamba layers. */
+  readonly groups?: number;
   readonly metadata?: (config: Json) => Readonly<Record<string, Value>>;
 }
 
@@ -63,7 +65,7 @@ export async function asGguf(
   ) => { readonly type: string; readonly data: Uint8Array } | null,
 ): Promise<Buffer> {
   const { tensors } = await readCheckpoint(dir, entry);
-  const { architecture, names = [], sorts, fromOne, turns, metadata } = conversion;
+  const { architecture, names = [], sorts, fromOne, turns, groups, metadata } = conversion;
   const written: WrittenTensor[] = [];
   const experts = new Map<string, { shape: number[]; parts: Matrix[] }>();
   for (const tensor of tensors.values()) {
@@ -79,6 +81,12 @@ export async function asGguf(
     if (turns && shape.length === 2 && !/_embd/.test(name)) {
       values = turned(values, shape[0], shape[1]);
       shape = shape.toReversed();
+    }
+    if (shape.length === 3 && shape[1] === 1) shape = [shape[0], shape[2]];
+    if (/ssm_[ad]$/.test(name)) shape = [shape[0], 1];
+    if (name.endsWith('ssm_a')) values = values.map((x) => -Math.exp(x));
+    if (groups !== undefined && name.endsWith('ssm_norm.weight')) {
+      shape = [groups, shape[0] / groups];
     }
     const [, before, kind] = /^(blk\.\d+)\.ffn_exps\.\d+\.(gate|up|down)\./.exec(name) ?? [];
     if (kind === undefined) {

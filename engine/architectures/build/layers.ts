@@ -27,7 +27,7 @@ function placeOf(weight: string): string {
  */
 export function normLayer(b: GraphBuilder, x: string, norm: Norm, groups = 1): string {
   const { kind, size, weight, bias, offset, epsilon } = norm;
-  if (groups > 1) return groupNorm(b, x, norm, groups);
+  if (groups > 1 || (weight?.shape.length ?? 1) > 1) return groupNorm(b, x, norm, groups);
   const stored = weight
     ? b.weight(weight)
     : b.floats(`ones.${size}`, new Float32Array(size).fill(1));
@@ -43,9 +43,14 @@ export function normLayer(b: GraphBuilder, x: string, norm: Norm, groups = 1): s
 function groupNorm(b: GraphBuilder, x: string, norm: Norm, groups: number): string {
   const width = norm.size / groups;
   const plain = { ...norm, size: width, weight: null };
-  const normed = tokens(b, normLayer(b, heads(b, x, groups, width), plain), norm.size);
-  if (!norm.weight) return normed;
-  return b.node('Mul', placeOf(nameOf(norm.weight)), [normed, b.weight(norm.weight)]);
+  const normed = normLayer(b, heads(b, x, groups, width), plain);
+  if (!norm.weight) return tokens(b, normed, norm.size);
+  const name = nameOf(norm.weight);
+  const rows = b.node('Reshape', `${name}/groups`, [
+    b.weight(norm.weight),
+    b.ints(`groups.${groups}.${width}`, [groups, width]),
+  ]);
+  return tokens(b, b.node('Mul', placeOf(name), [normed, rows]), norm.size);
 }
 
 /** `[1, T, count * size]` to `[1, T, count, size]`. */

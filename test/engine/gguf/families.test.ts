@@ -7,7 +7,7 @@ import { GGUF_ARCHITECTURES } from '../../../engine/gguf/architectures.js';
 import { asGguf, type Conversion } from '../../support/checkpoint-as-gguf.js';
 import { checkpointDir, checkpointGolden } from '../../support/checkpoint-fixtures.js';
 import { ExportRunner } from '../../support/export-fixtures.js';
-import { float, number } from '../../support/gguf.js';
+import { float, ints, number } from '../../support/gguf.js';
 
 const CHUNK = 24;
 
@@ -18,6 +18,33 @@ const AFTER = [
   [/post_feedforward_layernorm/, 'post_ffw_norm'],
 ] as const;
 const AROUND = [...AFTER, [/pre_feedforward_layernorm/, 'ffn_norm']] as const;
+
+const LFM2 = [
+  [/^model\.embedding_norm\./, 'token_embd_norm.'],
+  [/operator_norm/, 'attn_norm'],
+  [/self_attn\.out_proj/, 'attn_output'],
+  [/self_attn\.([qk])_layernorm/, 'attn_$1_norm'],
+  [/\.conv\.(conv|in_proj|out_proj)\./, '.shortconv.$1.'],
+  [/feed_forward\.experts\.(\d+)\.w1\./, 'ffn_exps.$1.gate.'],
+  [/feed_forward\.experts\.(\d+)\.w2\./, 'ffn_exps.$1.down.'],
+  [/feed_forward\.experts\.(\d+)\.w3\./, 'ffn_exps.$1.up.'],
+  [/feed_forward\.w1/, 'ffn_gate'],
+  [/feed_forward\.w2/, 'ffn_down'],
+  [/feed_forward\.w3/, 'ffn_up'],
+  [/feed_forward\.gate\./, 'ffn_gate_inp.'],
+  [/feed_forward\.expert_bias/, 'exp_probs_b.bias'],
+] as const;
+
+/** Layers without attention have no heads of keys. */
+const lfm2 = (config: Readonly<Record<string, unknown>>) => ({
+  'attention.layer_norm_rms_epsilon': float(config['norm_eps'] as number),
+  'attention.head_count_kv': ints(
+    (config['layer_types'] as string[]).map((kind) =>
+      kind === 'conv' ? 0 : (config['num_key_value_heads'] as number),
+    ),
+  ),
+  'shortconv.l_cache': count(config, 'conv_L_cache'),
+});
 
 interface Case extends Conversion {
   readonly fixture: string;
@@ -118,6 +145,47 @@ const CASES: readonly Case[] = [
     metadata: (config) => ({
       logit_scale: float(config['logit_scale'] as number),
       'attention.sliding_window': count(config, 'sliding_window'),
+    }),
+  },
+  { fixture: 'lfm2', architecture: 'lfm2', names: LFM2, metadata: lfm2 },
+  {
+    fixture: 'lfm2-moe',
+    architecture: 'lfm2moe',
+    names: LFM2,
+    metadata: (config) => ({
+      ...lfm2(config),
+      expert_count: count(config, 'num_experts'),
+      expert_used_count: count(config, 'num_experts_per_tok'),
+      expert_feed_forward_length: count(config, 'moe_intermediate_size'),
+      leading_dense_block_count: count(config, 'num_dense_layers'),
+    }),
+  },
+  {
+    fixture: 'mamba2',
+    architecture: 'mamba2',
+    groups: 2,
+    names: [
+      [/^backbone\.embeddings\./, 'token_embd.'],
+      [/^backbone\.norm_f\./, 'output_norm.'],
+      [/^backbone\.layers\./, 'blk.'],
+      [/^(blk\.\d+)\.norm\./, '$1.attn_norm.'],
+      [/mixer\.(in|out)_proj/, 'ssm_$1'],
+      [/mixer\.conv1d/, 'ssm_conv1d'],
+      [/mixer\.A_log/, 'ssm_a'],
+      [/mixer\.D$/, 'ssm_d'],
+      [/mixer\.dt_bias/, 'ssm_dt.bias'],
+      [/mixer\.norm/, 'ssm_norm'],
+    ],
+    metadata: (config) => ({
+      context_length: number(2048),
+      feed_forward_length: number(0),
+      'attention.head_count': number(0),
+      'attention.layer_norm_rms_epsilon': float(config['layer_norm_epsilon'] as number),
+      'ssm.inner_size': number((config['num_heads'] as number) * (config['head_dim'] as number)),
+      'ssm.time_step_rank': count(config, 'num_heads'),
+      'ssm.state_size': count(config, 'state_size'),
+      'ssm.group_count': count(config, 'n_groups'),
+      'ssm.conv_kernel': count(config, 'conv_kernel'),
     }),
   },
   { fixture: 'starcoder2', architecture: 'starcoder2', config: { sliding_window: null } },
