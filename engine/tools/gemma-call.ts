@@ -1,6 +1,6 @@
 import { jsonOf } from './argument-writer.js';
+import { BodyReader } from './body-reader.js';
 import type { CallState } from './call-object.js';
-import type { CallBody } from './marked-parser.js';
 import type { ToolEvents } from './tool-events.js';
 import { FUNCTION_NAME } from './tool-format.js';
 
@@ -10,14 +10,10 @@ const HEAD = 'call:';
  * A call in the form of FunctionGemma and Gemma 4, whose keys have no quotes and whose texts stand
  * between a mark of their own: `call:get_weather{city:<escape>Paris<escape>,days:[1,2]}`.
  */
-export class GemmaCall implements CallBody {
-  readonly #events: ToolEvents;
+export class GemmaCall extends BodyReader {
   /** Before and behind a text. */
   readonly #mark: string;
   #state: 'head' | 'name' | 'arguments' | 'text' = 'head';
-  #begun = false;
-  #open = false;
-  #raw = '';
   #word = '';
   /** What was read of the mark. */
   #marked = '';
@@ -26,30 +22,11 @@ export class GemmaCall implements CallBody {
   #isKey = true;
 
   constructor(events: ToolEvents, mark: string) {
-    this.#events = events;
+    super(events);
     this.#mark = mark;
   }
 
-  get begun(): boolean {
-    return this.#begun;
-  }
-
-  get raw(): string {
-    return this.#raw;
-  }
-
-  push(char: string): CallState {
-    const state = this.#advance(char);
-    if (state !== 'malformed' && !this.#begun) this.#raw += char;
-    return state;
-  }
-
-  end(): void {
-    if (this.#open) this.#events.end();
-    this.#open = false;
-  }
-
-  #advance(char: string): CallState {
+  protected advance(char: string): CallState {
     switch (this.#state) {
       case 'head':
         if (this.#word === '' && /\s/.test(char)) return 'open';
@@ -78,9 +55,7 @@ export class GemmaCall implements CallBody {
       return FUNCTION_NAME.test(this.#word) ? 'open' : 'malformed';
     }
     if (!FUNCTION_NAME.test(this.#word)) return 'malformed';
-    this.#events.call(this.#word);
-    this.#begun = true;
-    this.#open = true;
+    this.begin(this.#word);
     this.#enter('arguments');
     return this.#between(char);
   }
@@ -91,7 +66,7 @@ export class GemmaCall implements CallBody {
       this.#marked = marked === this.#mark ? '' : marked;
       if (marked !== this.#mark) return 'open';
       this.#endWord();
-      this.#events.arguments('"');
+      this.events.arguments('"');
       this.#state = 'text';
       return 'open';
     }
@@ -102,20 +77,20 @@ export class GemmaCall implements CallBody {
         this.#endWord();
         this.#brackets.push(char);
         this.#isKey = char === '{';
-        this.#events.arguments(char);
+        this.events.arguments(char);
         return 'open';
       case '}':
       case ']':
         return this.#closeBracket(char);
       case ':':
         if (!this.#isKey) break;
-        this.#events.arguments(`${JSON.stringify(this.#word.trim())}: `);
+        this.events.arguments(`${JSON.stringify(this.#word.trim())}: `);
         this.#word = '';
         this.#isKey = false;
         return 'open';
       case ',':
         this.#endWord();
-        this.#events.arguments(', ');
+        this.events.arguments(', ');
         this.#isKey = this.#brackets.at(-1) === '{';
         return 'open';
     }
@@ -126,7 +101,7 @@ export class GemmaCall implements CallBody {
   #closeBracket(char: string): CallState {
     if (this.#brackets.pop() !== (char === '}' ? '{' : '[')) return 'malformed';
     this.#endWord();
-    this.#events.arguments(char);
+    this.events.arguments(char);
     this.#isKey = false;
     if (this.#brackets.length > 0) return 'open';
     this.end();
@@ -137,14 +112,14 @@ export class GemmaCall implements CallBody {
     const marked = this.#marked + char;
     if (marked === this.#mark) {
       this.#marked = '';
-      this.#events.arguments('"');
+      this.events.arguments('"');
       this.#state = 'arguments';
     } else if (this.#mark.startsWith(marked)) this.#marked = marked;
     else {
       // The mark's first character does not occur in it again.
       const restarts = char === this.#mark[0];
       this.#marked = restarts ? char : '';
-      this.#events.arguments(JSON.stringify(restarts ? marked.slice(0, -1) : marked).slice(1, -1));
+      this.events.arguments(JSON.stringify(restarts ? marked.slice(0, -1) : marked).slice(1, -1));
     }
   }
 
@@ -152,6 +127,6 @@ export class GemmaCall implements CallBody {
   #endWord(): void {
     const word = this.#word.trim();
     this.#word = '';
-    if (word !== '') this.#events.arguments(jsonOf(word));
+    if (word !== '') this.events.arguments(jsonOf(word));
   }
 }

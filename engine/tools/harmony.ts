@@ -1,9 +1,9 @@
 import { textWithout } from '../text/text-without.js';
+import { BodyReader } from './body-reader.js';
 import { newCallId } from './call-ids.js';
 import type { CallState } from './call-object.js';
 import { JsonValueScanner } from './json-value-scanner.js';
-import { type CallBody, MarkedParser } from './marked-parser.js';
-import type { ToolEvents } from './tool-events.js';
+import { MarkedParser } from './marked-parser.js';
 import { FUNCTION_NAME, type ToolFormat } from './tool-format.js';
 
 export const CHANNEL = '<|channel|>';
@@ -49,49 +49,23 @@ export function recipientOf(header: string): string | null {
 const LONGEST_HEADER = 160;
 
 /** One message behind its first marker: the rest of the header, and the arguments. */
-class HarmonyCall implements CallBody {
-  readonly #events: ToolEvents;
+class HarmonyCall extends BodyReader {
   readonly #arguments = new JsonValueScanner();
-  #raw = '';
-  #begun = false;
-  #ended = false;
 
-  constructor(events: ToolEvents) {
-    this.#events = events;
+  protected advance(char: string): CallState {
+    if (this.begun) return this.#argument(char);
+    const name = char === '{' ? recipientOf(this.raw) : null;
+    if (name !== null && this.raw.trimEnd().endsWith(MESSAGE)) {
+      this.begin(name);
+      return this.#argument(char);
+    }
+    return char === '{' || this.raw.length === LONGEST_HEADER ? 'malformed' : 'open';
   }
 
-  get begun(): boolean {
-    return this.#begun;
-  }
-
-  get raw(): string {
-    return this.#raw;
-  }
-
-  push(char: string): CallState {
-    if (!this.#begun) return this.#pushHeader(char);
-    if (this.#ended) return 'done';
-    this.#events.arguments(char);
+  #argument(char: string): CallState {
+    this.events.arguments(char);
     if (this.#arguments.push(char) !== 'last') return 'open';
     this.end();
     return 'done';
-  }
-
-  end(): void {
-    if (!this.#ended) this.#events.end();
-    this.#ended = true;
-  }
-
-  #pushHeader(char: string): CallState {
-    const header = this.#raw + char;
-    const name = char === '{' ? recipientOf(this.#raw) : null;
-    if (name !== null && this.#raw.trimEnd().endsWith(MESSAGE)) {
-      this.#events.call(name);
-      this.#begun = true;
-      return this.push(char);
-    }
-    if (char === '{' || header.length > LONGEST_HEADER) return 'malformed';
-    this.#raw = header;
-    return 'open';
   }
 }

@@ -1,6 +1,6 @@
 import { ArgumentWriter, propertiesOf } from './argument-writer.js';
+import { BodyReader } from './body-reader.js';
 import type { CallState } from './call-object.js';
-import type { CallBody } from './marked-parser.js';
 import { PythonValue } from './python-value.js';
 import type { ToolEvents } from './tool-events.js';
 import { FUNCTION_NAME, type OfferedTool } from './tool-format.js';
@@ -18,14 +18,10 @@ type Expected = 'list' | 'name' | 'argument' | 'equals' | 'value' | 'after value
  * Calls as Python writes them: `[get_weather(city='Paris', days=[1, 2]), get_time()]`. Arguments
  * without a name are those of the function's schema, in its order.
  */
-export class PythonCalls implements CallBody {
-  readonly #events: ToolEvents;
+export class PythonCalls extends BodyReader {
   readonly #tools: readonly OfferedTool[];
   readonly #form: PythonForm;
   #expected: Expected;
-  #raw = '';
-  #begun = false;
-  #open = false;
   #word = '';
   #writer: ArgumentWriter;
   #value: PythonValue | null = null;
@@ -33,34 +29,14 @@ export class PythonCalls implements CallBody {
   #names: string[] = [];
 
   constructor(events: ToolEvents, form: PythonForm, tools: readonly OfferedTool[]) {
-    this.#events = events;
+    super(events);
     this.#form = form;
     this.#tools = tools;
     this.#writer = new ArgumentWriter(events);
     this.#expected = form.isList ? 'list' : 'name';
   }
 
-  get begun(): boolean {
-    return this.#begun;
-  }
-
-  get raw(): string {
-    return this.#raw;
-  }
-
-  push(char: string): CallState {
-    const state = this.#advance(char);
-    if (state === 'malformed' && this.#begun) this.#giveUp();
-    if (state !== 'malformed' && !this.#begun) this.#raw += char;
-    return state;
-  }
-
-  end(): void {
-    if (this.#open) this.#events.end();
-    this.#open = false;
-  }
-
-  #advance(char: string): CallState {
+  protected advance(char: string): CallState {
     const isSpace = /\s/.test(char);
     switch (this.#expected) {
       case 'list':
@@ -99,11 +75,9 @@ export class PythonCalls implements CallBody {
     const tool = this.#tools.find(({ name }) => name === this.#word);
     const isName = this.#form.onlyOffered ? tool !== undefined : FUNCTION_NAME.test(this.#word);
     if (char !== '(' || !isName) return 'malformed';
-    this.#begun = true;
-    this.#open = true;
-    this.#events.call(this.#word);
+    this.begin(this.#word);
     this.#names = propertiesOf(tool?.parameters ?? {}).map(([name]) => name);
-    this.#writer = new ArgumentWriter(this.#events);
+    this.#writer = new ArgumentWriter(this.events);
     this.#word = '';
     this.#expected = 'argument';
     return 'open';
@@ -116,7 +90,7 @@ export class PythonCalls implements CallBody {
       if (!/[A-Za-z_]/.test(char)) return this.#positional(char);
     } else if (!/\w/.test(char)) {
       this.#expected = 'equals';
-      return this.#advance(char);
+      return this.advance(char);
     }
     this.#word += char;
     return 'open';
@@ -144,7 +118,7 @@ export class PythonCalls implements CallBody {
     const place = this.#value?.push(char) ?? 'malformed';
     if (place === 'malformed') return 'malformed';
     if (place !== 'inside') this.#expected = 'after value';
-    return place === 'behind' ? this.#advance(char) : 'open';
+    return place === 'behind' ? this.advance(char) : 'open';
   }
 
   #close(): CallState {
@@ -162,13 +136,13 @@ export class PythonCalls implements CallBody {
     if (isSpace) return 'open';
     if (!/\w/.test(char)) return 'malformed';
     this.#expected = 'name';
-    return this.#advance(char);
+    return this.advance(char);
   }
 
   /** What was read of a name behind calls is text. */
-  #giveUp(): void {
+  protected override giveUp(): void {
     this.end();
-    if (this.#expected === 'name') this.#events.content(this.#word);
+    if (this.#expected === 'name') this.events.content(this.#word);
     this.#word = '';
   }
 }

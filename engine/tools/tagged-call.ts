@@ -1,7 +1,7 @@
 import { MarkerScanner } from '../text/marker-scanner.js';
 import { ArgumentWriter, isTextOnly, jsonOf, propertiesOf } from './argument-writer.js';
+import { BodyReader } from './body-reader.js';
 import type { CallState } from './call-object.js';
-import type { CallBody } from './marked-parser.js';
 import type { ToolEvents } from './tool-events.js';
 import { FUNCTION_NAME, type OfferedTool } from './tool-format.js';
 
@@ -24,16 +24,12 @@ type Expected = 'name tag' | 'name' | 'next' | 'key' | 'value tag' | 'value';
  * Reads one call whose arguments stand in tags: values without quotes, of which the function's
  * schema says what they are. A text is passed on as it arrives, any other value when it is whole.
  */
-export class TaggedCall implements CallBody {
+export class TaggedCall extends BodyReader {
   readonly #tags: CallTags;
-  readonly #events: ToolEvents;
   readonly #writer: ArgumentWriter;
   readonly #tools: readonly OfferedTool[];
   #schemas = new Map<string, object>();
   #expected: Expected = 'name tag';
-  #begun = false;
-  #ended = false;
-  #raw = '';
   /** What was read of a tag, a name, a key, or a value that is not a text. */
   #read = '';
   #scanner: MarkerScanner;
@@ -42,7 +38,7 @@ export class TaggedCall implements CallBody {
   #atStart = true;
 
   constructor(events: ToolEvents, tags: CallTags, tools: readonly OfferedTool[]) {
-    this.#events = events;
+    super(events);
     this.#tags = tags;
     this.#tools = tools;
     this.#writer = new ArgumentWriter(events);
@@ -50,27 +46,7 @@ export class TaggedCall implements CallBody {
     if (tags.name[0] === '') this.#expected = 'name';
   }
 
-  get begun(): boolean {
-    return this.#begun;
-  }
-
-  get raw(): string {
-    return this.#raw;
-  }
-
-  push(char: string): CallState {
-    const state = this.#advance(char);
-    if (state === 'malformed' && this.#begun) this.#giveUp();
-    if (state !== 'malformed' && !this.#begun) this.#raw += char;
-    return state;
-  }
-
-  end(): void {
-    if (!this.#ended) this.#events.end();
-    this.#ended = true;
-  }
-
-  #advance(char: string): CallState {
+  protected advance(char: string): CallState {
     switch (this.#expected) {
       case 'name tag':
         return this.#tag(char, [this.#tags.name[0]]);
@@ -115,17 +91,16 @@ export class TaggedCall implements CallBody {
     if (!FUNCTION_NAME.test(this.#read) || (isTagged && char !== after)) return 'malformed';
     const name = this.#read;
     if (!isTagged && char !== after && char !== this.#tags.key[0][0]) return 'malformed';
-    this.#begin(name);
-    return isTagged ? 'open' : this.#advance(char);
+    this.#called(name);
+    return isTagged ? 'open' : this.advance(char);
   }
 
-  #begin(name: string): void {
+  #called(name: string): void {
     const tool = this.#tools.find((offered) => offered.name === name);
     this.#schemas = new Map(propertiesOf(tool?.parameters ?? {}));
-    this.#begun = true;
     this.#read = '';
     this.#expected = 'next';
-    this.#events.call(name);
+    this.begin(name);
   }
 
   #key(char: string): CallState {
@@ -177,10 +152,10 @@ export class TaggedCall implements CallBody {
   }
 
   /** The call ends where its form does; what was read of a tag is text. */
-  #giveUp(): void {
+  protected override giveUp(): void {
     if (this.#expected === 'next') this.#writer.close();
     this.end();
-    this.#events.content(this.#read);
+    this.events.content(this.#read);
     this.#read = '';
   }
 }
