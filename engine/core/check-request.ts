@@ -16,6 +16,7 @@ export function checkRequest(request: EngineRequest, vocabSize: number): void {
   assertTokens('stop_token_ids', request.stopTokenIds, vocabSize);
   const biased = request.sampling.logitBias.map(([token]) => token);
   assertTokens('logit_bias', biased, vocabSize);
+  assertTokens('allowed_token_ids', request.sampling.allowedTokenIds ?? [], vocabSize);
   for (const [param, count] of [
     ['logprobs', request.logprobs],
     ['prompt_logprobs', request.promptLogprobs],

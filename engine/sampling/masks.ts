@@ -18,14 +18,14 @@ export function applyMask(logits: Float32Array, mask: Int32Array): void {
 }
 
 /**
- * Masks the stop tokens, unless no other token is allowed: a grammar at its end allows only these,
+ * Masks some tokens, unless no other one is allowed: a grammar at its end allows only stop tokens,
  * even before the minimum length. Changes `logits` in place.
  */
-export function banStopTokens(logits: Float32Array, stopTokenIds: readonly TokenId[]): void {
-  const kept = stopTokenIds.map((token) => logits[token]);
-  for (const token of stopTokenIds) logits[token] = Number.NEGATIVE_INFINITY;
+export function banTokens(logits: Float32Array, tokenIds: readonly TokenId[]): void {
+  const kept = tokenIds.map((token) => logits[token]);
+  for (const token of tokenIds) logits[token] = Number.NEGATIVE_INFINITY;
   if (logits.some((logit) => logit > Number.NEGATIVE_INFINITY)) return;
-  stopTokenIds.forEach((token, index) => {
+  tokenIds.forEach((token, index) => {
     logits[token] = kept[index];
   });
 }

@@ -1,9 +1,17 @@
 import type { TokenId } from '../../scheduler/ids.js';
 
 /**
- * How the next token is chosen from the logits. The fields apply in the order of this declaration.
+ * How the next token is chosen from the logits. The fields apply in the order of this declaration,
+ * except that what is forbidden stays so.
  */
 export interface SamplingParams {
+  /** Only these may be chosen; absent: all. */
+  readonly allowedTokenIds?: readonly TokenId[];
+  /**
+   * Texts that must not occur in the output, as tokens, none of them empty: a token that would
+   * complete one is not chosen. Absent: none.
+   */
+  readonly bannedWords?: readonly (readonly TokenId[])[];
   /** Added to the logits of single tokens. */
   readonly logitBias: readonly (readonly [token: TokenId, bias: number])[];
   /**

@@ -1,12 +1,13 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { Candidates } from './candidates.js';
 import { editedCandidates, editedTotal } from './edited-candidates.js';
-import { applyMask, banStopTokens } from './masks.js';
+import { applyMask, banTokens } from './masks.js';
 import { applyLogitBias, applyPenalties, hasPenalties } from './penalties.js';
 import { uniform } from './random.js';
 import { editedRowNeeds, FULL_ROW, type RowNeeds, rowNeeds } from './row-needs.js';
 import type { Sampler } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
+import { TokenBans } from './token-bans.js';
 import type { TokenConstraint } from './token-constraint.js';
 
 /**
@@ -43,6 +44,8 @@ export class SequenceSampler {
   readonly #stopTokenIds: readonly TokenId[];
   readonly #minTokens: number;
   readonly #constraint: TokenConstraint | null;
+  /** Null when the request forbids nothing. */
+  #bans: TokenBans | null;
   /** Kept only when there are penalties. */
   readonly #history: { readonly prompt: Set<number>; readonly output: Map<number, number> } | null;
   /** Tokens whose logits are edited, not counting the mask. */
@@ -60,11 +63,14 @@ export class SequenceSampler {
     this.#stopTokenIds = options.stopTokenIds;
     this.#minTokens = options.minTokens;
     this.#constraint = options.constraint;
+    const forbids = params.allowedTokenIds !== undefined || params.bannedWords !== undefined;
+    this.#bans = forbids ? new TokenBans(params) : null;
     const prompt = params.repetitionPenalty === 1 ? [] : options.promptTokenIds;
     this.#history = hasPenalties(params) ? { prompt: new Set(prompt), output: new Map() } : null;
     this.#touched = new Set([
       ...params.logitBias.map(([token]) => token),
       ...prompt,
+      ...(this.#bans?.lastTokens ?? []),
       ...(options.minTokens > 0 ? options.stopTokenIds : []),
     ]);
   }
@@ -90,7 +96,8 @@ export class SequenceSampler {
    */
   needs(ahead = 0): RowNeeds {
     if (!this.#editsLogits(ahead)) return rowNeeds(this.params, this.#draw(ahead));
-    return this.#constraint ? FULL_ROW : editedRowNeeds(this.params);
+    const isNarrow = this.#constraint !== null || this.#bans?.isNarrow === true;
+    return isNarrow ? FULL_ROW : editedRowNeeds(this.params);
   }
 
   /**
@@ -110,6 +117,7 @@ export class SequenceSampler {
   accept(token: TokenId): void {
     this.#generated += 1;
     this.#constraint?.accept(token);
+    this.#bans?.accept(token);
     if (this.#history) {
       this.#history.output.set(token, (this.#history.output.get(token) ?? 0) + 1);
       this.#touched.add(token);
@@ -131,6 +139,7 @@ export class SequenceSampler {
       constraint: null,
     });
     fork.#generated = this.#generated;
+    fork.#bans = this.#bans?.fork(this.params) ?? null;
     for (const token of this.#touched) fork.#touched.add(token);
     for (const [token, count] of this.#history?.output ?? [])
       fork.#history?.output.set(token, count);
@@ -158,6 +167,7 @@ export class SequenceSampler {
     return (
       this.#history !== null ||
       this.#constraint !== null ||
+      this.#bans !== null ||
       this.params.logitBias.length > 0 ||
       this.#bansStopTokens(ahead)
     );
@@ -187,9 +197,11 @@ export class SequenceSampler {
     applyLogitBias(edited, this.params.logitBias);
     if (this.#history) applyPenalties(edited, this.#history, this.params);
     if (mask) applyMask(edited, mask);
-    if (this.#bansStopTokens(0)) banStopTokens(edited, this.#stopTokenIds);
+    this.#bans?.apply(edited);
+    if (this.#bansStopTokens(0)) banTokens(edited, this.#stopTokenIds);
     // A mask may change most of the row; the other edits change a few tokens.
-    if (mask) return sampler.fromRow(edited, this.params, this.#draw(0));
+    if (mask || this.#bans?.isNarrow === true)
+      return sampler.fromRow(edited, this.params, this.#draw(0));
     return this.#chooseTouched(sampler, logits, row, edited);
   }
 

@@ -70,6 +70,7 @@ export function planRequests(
   const sampling = samplingParams(body, {
     defaults: model.defaultSampling,
     vocabSize: info.vocabSize,
+    tokenizer: model.tokenizer,
     randomSeed,
   });
   const stop = body.stop ?? [];

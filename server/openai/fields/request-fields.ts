@@ -38,6 +38,10 @@ const SAMPLING_FIELDS = {
   /** Keys are token ids. */
   logit_bias: Nullable(Type.Record(Type.String(), Type.Number({ minimum: -100, maximum: 100 }))),
   seed: Nullable(Int64),
+  /** vLLM's: no other token is chosen, the model's end tokens included. */
+  allowed_token_ids: Nullable(Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 })),
+  /** vLLM's: texts that the output must not hold, at a word's beginning or inside of one. */
+  bad_words: Nullable(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 256 })),
 };
 
 /** When a completion ends, and what of its end is shown. */

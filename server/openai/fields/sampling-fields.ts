@@ -3,6 +3,7 @@ import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { SamplingParams } from '../../../engine/sampling/sampling-params.js';
 import type { SamplingDefaults } from '../../../engine/text/generation-config.js';
+import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { CommonSchema } from './request-fields.js';
 
@@ -18,6 +19,8 @@ type SamplingFields = Pick<
   | 'typical_p'
   | 'top_p'
   | 'seed'
+  | 'allowed_token_ids'
+  | 'bad_words'
 >;
 
 /**
@@ -30,15 +33,20 @@ export function samplingParams(
   {
     defaults: standard,
     vocabSize,
+    tokenizer,
     randomSeed,
   }: {
     readonly defaults: SamplingDefaults;
     readonly vocabSize: number;
+    readonly tokenizer: Pick<Tokenizer, 'encode'>;
     readonly randomSeed: () => number;
   },
 ): SamplingParams {
   const seed = body.seed ?? randomSeed();
+  const { allowed_token_ids: allowed, bad_words: words } = body;
   return {
+    ...(allowed && { allowedTokenIds: allowedTokens(allowed, vocabSize) }),
+    ...(words && words.length > 0 && { bannedWords: bannedWords(words, tokenizer) }),
     logitBias: logitBias(body.logit_bias ?? {}, vocabSize),
     repetitionPenalty: body.repetition_penalty ?? standard.repetitionPenalty,
     frequencyPenalty: body.frequency_penalty ?? standard.frequencyPenalty,
@@ -51,6 +59,24 @@ export function samplingParams(
     topP: body.top_p ?? standard.topP,
     seed: foldSeed(seed),
   };
+}
+
+function allowedTokens(ids: readonly number[], vocabSize: number): TokenId[] {
+  const alien = ids.find((id) => id >= vocabSize);
+  if (alien === undefined) return ids as TokenId[];
+  const message = `allowed_token_ids: ${alien} is not in the vocabulary of ${vocabSize} tokens`;
+  throw new OctavoError('invalid_request', message, { param: 'allowed_token_ids' });
+}
+
+/** A word as it begins a text, and behind a space: other tokens in most vocabularies. */
+function bannedWords(
+  words: readonly string[],
+  tokenizer: Pick<Tokenizer, 'encode'>,
+): (readonly TokenId[])[] {
+  const forms = words.flatMap((word) => [word.trimStart(), ` ${word.trimStart()}`]);
+  return forms
+    .map((form) => tokenizer.encode(form, { addSpecialTokens: false }))
+    .filter((tokens) => tokens.length > 0);
 }
 
 /**

@@ -42,8 +42,6 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   web_search_options: never,
   // vLLM's
   use_beam_search: oneOf(false),
-  bad_words: isEmptyList,
-  allowed_token_ids: never,
   logits_processors: never,
   truncate_prompt_tokens: never,
   return_token_ids: oneOf(false),

@@ -45,6 +45,37 @@ const drawAfter =
   (seed: number): number =>
     sequence({ ...params, seed }, more, context).choose(core, ROW, edited);
 
+describe('what a request forbids', () => {
+  const most = (sampler: SequenceSampler): number => sampler.choose(core, ROW, edited);
+
+  it('chooses allowed tokens only, whatever their rank', () => {
+    const params = { allowedTokenIds: [5, 8] as TokenId[], temperature: 0 };
+    const sampler = sequence(params);
+    expect(sampler.needs()).toMatchObject({ fullRow: true });
+    expect(most(sampler)).toBe(8);
+    const draws = Array.from({ length: 200 }, (_, seed) =>
+      most(sequence({ ...params, temperature: 2, seed })),
+    );
+    expect(new Set(draws)).toEqual(new Set([5, 8]));
+  });
+
+  it('does not complete a word, also in forks', () => {
+    const params = { bannedWords: [[3], [0, 7, 2]] as TokenId[][], temperature: 0 };
+    const sampler = sequence(params);
+    expect(most(sampler)).toBe(0);
+    const narrow = { ...params, allowedTokenIds: [2, 5] as TokenId[] };
+    const begun = sequence(narrow, {}, { prompt: [], output: [9, 0, 7] });
+    expect(most(begun)).toBe(5);
+    expect(most(begun.fork())).toBe(5);
+    begun.accept(1 as TokenId);
+    expect(most(begun)).toBe(2);
+    // What is left is chosen, though it is forbidden.
+    expect(
+      most(sequence({ bannedWords: [[4]] as TokenId[][], allowedTokenIds: [4] as TokenId[] })),
+    ).toBe(4);
+  });
+});
+
 /** Allows tokens by a rule, and remembers what was asked of it. */
 class RuleConstraint implements TokenConstraint {
   readonly accepted: number[] = [];

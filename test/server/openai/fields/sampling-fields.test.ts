@@ -124,7 +124,8 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
     [{ seed: 1.5 }, 'seed', /integer/],
     [{ metadata: { a: 1 } }, 'metadata.a', /string/],
     [{ suffix: 'x' }, 'suffix', /not supported/],
-    [{ bad_words: ['x'] }, 'bad_words', /not supported/],
+    [{ bad_words: [''] }, 'bad_words[0]', /must not be empty/],
+    [{ allowed_token_ids: [400] }, 'allowed_token_ids', /400 is not in the vocabulary/],
     [{ return_token_ids: 1 }, 'return_token_ids', /boolean/],
   ])('%j is a 400 that names the field', async (fields, param, message) => {
     const engine = saying('x');
