@@ -171,16 +171,17 @@ export const ENGINE_SETTINGS = {
     maximum: 65_536,
     default: 64,
   }),
-  maxNumBatchedTokens: Type.Integer({
-    ...extra({
-      description: 'tokens in one step, over all requests',
-      group: 'Scheduling',
-      scope: 'engine',
+  maxNumBatchedTokens: Type.Optional(
+    Type.Integer({
+      ...extra({
+        description: 'tokens in one step, over all requests (default: 512; on a GPU 2048)',
+        group: 'Scheduling',
+        scope: 'engine',
+      }),
+      minimum: 1,
+      maximum: 1_048_576,
     }),
-    minimum: 1,
-    maximum: 1_048_576,
-    default: 512,
-  }),
+  ),
   schedulingPolicy: Type.Enum([...SCHEDULING_POLICIES], {
     ...extra({
       description:

@@ -13,13 +13,14 @@ export interface StartSettings extends Omit<EngineSettings, 'model'> {
 }
 
 /**
- * Tokens of a block: what the kernels of each device compute best with. (CUDA's FlashAttention
- * takes pages of 256 tokens for heads of any size, by ONNX Runtime's sources.)
+ * What the kernels of each device compute best with: tokens of a block, and of a step. (CUDA's
+ * FlashAttention takes pages of 256 tokens for heads of any size, by ONNX Runtime's sources. A GPU
+ * needs longer steps than a CPU before it is busy; vLLM gives it as many tokens.)
  */
-const DEFAULT_BLOCK_SIZES: Readonly<Record<DeviceName, number>> = {
-  cpu: 16,
-  webgpu: 32,
-  cuda: 256,
+const DEFAULTS: Readonly<Record<DeviceName, { blockSize: number; stepTokens: number }>> = {
+  cpu: { blockSize: 16, stepTokens: 512 },
+  webgpu: { blockSize: 32, stepTokens: 2048 },
+  cuda: { blockSize: 256, stepTokens: 2048 },
 };
 
 /** What an engine runs on, when `--device` has been decided. */
@@ -49,10 +50,10 @@ export function engineOptions(
     hashCacheDir: cacheDir,
     modelCacheDir: cacheDir,
     maxNumSeqs: settings.maxNumSeqs,
-    maxNumBatchedTokens: settings.maxNumBatchedTokens,
+    maxNumBatchedTokens: settings.maxNumBatchedTokens ?? DEFAULTS[device].stepTokens,
     device,
     ...(facts && { deviceFacts: facts }),
-    blockSize: settings.blockSize ?? DEFAULT_BLOCK_SIZES[device],
+    blockSize: settings.blockSize ?? DEFAULTS[device].blockSize,
     kvCacheBytes: settings.kvCacheMemory,
     dtype: settings.dtype,
     ...(file !== undefined && { file }),

@@ -17,6 +17,8 @@ export type WorkerEngineOptions = EngineOptions;
 export interface WorkerEngineListeners {
   /** Called while weights are rewritten for the model cache. */
   readonly onConversion?: ConversionProgress;
+  /** Receives what the engine does before it is ready, where it takes long. */
+  readonly onNote?: (line: string) => void;
   /** Receives lines that the operator should see, also while the engine runs. */
   readonly onWarning?: (line: string) => void;
 }
@@ -29,14 +31,17 @@ export interface WorkerEngineListeners {
  */
 export async function createWorkerEngine(
   options: WorkerEngineOptions,
-  { onConversion = () => undefined, onWarning = () => undefined }: WorkerEngineListeners = {},
+  listeners: WorkerEngineListeners = {},
 ): Promise<RestartableEngine> {
+  const { onConversion = () => undefined, onNote = () => undefined } = listeners;
+  const { onWarning = () => undefined } = listeners;
   // Works from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
   const entry = fromSources ? '../thread/worker-dev.mjs' : '../thread/worker.js';
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
   worker.on('message', (message: EngineMessage) => {
     if (message.type === 'warning') onWarning(message.line);
+    else if (message.type === 'note') onNote(message.line);
   });
   const first = await firstMessage(worker, onConversion);
   if (first.type === 'failed') {
@@ -58,7 +63,7 @@ function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise
     };
     const receive = (message: EngineMessage): void => {
       if (message.type === 'converting') return onConversion(message.done, message.total);
-      if (message.type === 'warning') return;
+      if (message.type === 'warning' || message.type === 'note') return;
       settle();
       resolve(message);
     };
@@ -246,6 +251,7 @@ class WorkerEngine implements RestartableEngine {
         this.#fail(message.error.message);
         break;
       case 'converting':
+      case 'note':
       case 'warning':
       case 'ready':
         break;

@@ -54,6 +54,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
   const start = (engine: WorkerEngineOptions) =>
     createWorkerEngine(engine, {
       onConversion: (done, total) => progress('rewriting weights', done, total),
+      onNote: log,
       onWarning: log,
     });
   const started = await startOnDevice(settings, found, { start, say: log });

@@ -32,6 +32,8 @@ export type EngineMessage =
    * so far, and in total.
    */
   | { readonly type: 'converting'; readonly done: number; readonly total: number }
+  /** What the engine does before `ready`, in words, where it takes long. */
+  | { readonly type: 'note'; readonly line: string }
   /** A line that the operator should see; sent at any time. */
   | { readonly type: 'warning'; readonly line: string }
   | { readonly type: 'ready'; readonly info: EngineInfo; readonly stats: EngineStats }

@@ -14,6 +14,8 @@ export interface BackendRequest {
   readonly config: ModelConfig;
   /** Called while weights are rewritten for the model cache. */
   readonly onConversion: ConversionProgress;
+  /** Called before each stage of the start in which a device compiles kernels, but the warm-up. */
+  readonly onKernels: () => void;
 }
 
 /** What a started backend needs besides its model. */

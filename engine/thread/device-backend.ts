@@ -26,7 +26,7 @@ const KV_DTYPE = 'f16';
  *   `model_unsupported`
  */
 export async function deviceBackend(request: BackendRequest): Promise<Backend> {
-  const { options, config } = request;
+  const { options, config, onKernels } = request;
   const form = formOf(options);
   checkOptions(options, form);
   if (form.provider === 'cuda') checkCudaLibraries();
@@ -38,6 +38,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
     maxModelLength: options.maxModelLength ?? config.maxPositionEmbeddings,
     maxNumBatchedTokens,
   });
+  onKernels();
   const abilities = await testDevice(analyzed.sites, blockSize, form);
   const model = emitPagedDecoder(analyzed, pages, abilities);
   checkExperts(model, form);
@@ -48,6 +49,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
     start: async ({ plan, numBlocks, now, loadBlocks }) => {
       const slots = slotsOf(model.sites, plan.pages);
       const shape = { slots, numBlocks: Math.max(numBlocks, CHECK_BLOCKS), blockSize };
+      onKernels();
       const session = await PagedSession.open(model.whole, shape, form, {
         cpuNodes: model.cpuNodes,
         weightsDir: model.weightsDir,

@@ -24,6 +24,7 @@ import { createScheduler, openTrace } from '../trace/step-trace.js';
 import type { Backend } from './backend.js';
 import { cpuBackend } from './cpu-backend.js';
 import { deviceBackend } from './device-backend.js';
+import { kernelStages } from './kernel-stages.js';
 import { assertWithinMemory } from './memory-limit.js';
 import { measureSteps, warmUp, warmUpKernels } from './warm-up.js';
 
@@ -49,6 +50,8 @@ export interface EngineSurroundings {
   readonly random?: () => number;
   /** Called while weights are rewritten for the model cache. */
   readonly onConversion?: ConversionProgress;
+  /** Receives what is done, where it takes long. */
+  readonly onNote?: (line: string) => void;
   /** Receives lines that the operator should see, at any time. */
   readonly onWarning?: (line: string) => void;
 }
@@ -83,7 +86,9 @@ async function build(
   const { now = () => performance.now(), random = Math.random } = surroundings;
   const { onConversion = () => undefined, onWarning = () => undefined } = surroundings;
   const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
-  const request = { options, config, onConversion };
+  const { onNote = () => undefined } = surroundings;
+  const onKernels = kernelStages(onNote, now);
+  const request = { options, config, onConversion, onKernels };
   const { device = 'cpu' } = options;
   const backend = await (device === 'cpu' ? cpuBackend(request) : deviceBackend(request));
   const { model } = backend;
@@ -112,7 +117,8 @@ async function build(
     blockSize: options.blockSize,
     numGroups: plan.groups.length,
   };
-  await (device === 'cpu' ? warmUp : warmUpKernels)(runner, largest);
+  if (device === 'cpu') await warmUp(runner, largest);
+  else await warmUpKernels(runner, largest, onKernels);
   const { speculation = null } = options;
   const measured = speculation && (await measureSteps(runner, largest, now));
   const modelFingerprint = fingerprint(await content, backend, options);

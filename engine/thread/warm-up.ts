@@ -30,12 +30,21 @@ export async function warmUp(runner: ModelRunner, largest: LargestStep): Promise
 /** Tokens of a prompt from which on a device has another kernel for it, and of a piece before. */
 const [PROMPT, PIECE] = [64, 8];
 
+/** Steps of `warmUpKernels`. */
+export const KERNEL_STEPS = 5;
+
 /**
  * The same for a device, whose kernels are compiled when they are first needed: for seconds, which
  * the first requests would wait. Which ones a step needs depends on the tokens that it has of a
  * sequence.
+ *
+ * @param onStep called before each of `KERNEL_STEPS` steps
  */
-export async function warmUpKernels(runner: ModelRunner, largest: LargestStep): Promise<void> {
+export async function warmUpKernels(
+  runner: ModelRunner,
+  largest: LargestStep,
+  onStep: () => void,
+): Promise<void> {
   const { tokens, sequences, maxModelLength } = largest;
   const most = Math.min(tokens, maxModelLength);
   for (const step of [
@@ -45,8 +54,10 @@ export async function warmUpKernels(runner: ModelRunner, largest: LargestStep): 
     { tokens: Math.min(most, PROMPT), sequences: 1 },
   ]) {
     const plan = largestPlan({ ...largest, ...step });
+    onStep();
     await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [0] });
   }
+  onStep();
   await warmUp(runner, largest);
 }
 

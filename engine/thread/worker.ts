@@ -24,6 +24,7 @@ try {
   const options = workerData as EngineOptions;
   const { core, info, runner, cache, tiers } = await loadEngine(options, {
     onConversion: (done, total) => send({ type: 'converting', done, total }),
+    onNote: (line) => send({ type: 'note', line }),
     onWarning: (line) => send({ type: 'warning', line }),
   });
   const { modelDir } = options;

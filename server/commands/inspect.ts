@@ -43,7 +43,12 @@ async function tryDevice(
   device: 'webgpu' | 'cuda',
 ): Promise<string[]> {
   const options = engineOptions({ ...settings, quantize: 'none' }, found, { device });
-  const { model } = await deviceBackend({ options, config, onConversion: () => undefined });
+  const { model } = await deviceBackend({
+    options,
+    config,
+    onConversion: () => undefined,
+    onKernels: () => undefined,
+  });
   const { variant, rewrites } = model.report;
   return [`--device ${device} would serve ${variant}`, ...rewrites.map((line) => `  ${line}`)];
 }

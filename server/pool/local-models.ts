@@ -83,6 +83,7 @@ async function start(
   const startEngine = (options: WorkerEngineOptions) =>
     createWorkerEngine(options, {
       onConversion: conversion,
+      onNote: (line) => logger.info(`octavo: ${line}`),
       onWarning: (line) => logger.warn(`octavo: ${line}`),
     });
   const first = await startOnDevice(settings, found, {
@@ -99,7 +100,7 @@ async function start(
   if (onCacheEvents) engine.onCacheEvents(onCacheEvents);
   try {
     checkVocabulary(dir, model, engine.info.vocabSize);
-    describe(engine, model, settings, logger);
+    describe(engine, model, first.options, settings, logger);
   } catch (error) {
     await engine.close();
     throw error;
@@ -117,6 +118,7 @@ async function start(
 function describe(
   { info }: RestartingEngine,
   model: ServedModel,
+  asked: WorkerEngineOptions,
   settings: Settings,
   logger: Logger,
 ): void {
@@ -125,7 +127,7 @@ function describe(
   const [variant, ...rewrites] = modelNotes;
   if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
   for (const note of rewrites) logger.debug(`octavo: model: ${note}`);
-  if (maxNumBatchedTokens < settings.maxNumBatchedTokens) {
+  if (maxNumBatchedTokens < asked.maxNumBatchedTokens) {
     logger.warn(
       `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,
     );

@@ -11,13 +11,15 @@ describe.skipIf(!(await hasWebGpu()))('openai, of a server on a GPU', () => {
   let client: OpenAI;
   let output: string;
   beforeAll(async () => {
-    const server = await startSharedOctavo(['--device', 'webgpu', '--kv-cache-memory', '32MiB']);
+    const sizes = ['--kv-cache-memory', '32MiB', '--max-num-batched-tokens', '256'];
+    const server = await startSharedOctavo(['--device', 'webgpu', ...sizes]);
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
     output = server.output;
     return server.kill;
   }, DEVICE_TIMEOUT_MS);
 
-  it('says in the log where the cache is', () => {
+  it('says in the log how far it is with its kernels, and where the cache is', () => {
+    expect(output).toMatch(/the GPU compiles kernels, or loads .*: stage 1 of 7/);
     expect(output).toMatch(/KV cache: 32MiB, \d+ blocks of 32 tokens, f16, on the GPU \S/);
   });
 

@@ -39,8 +39,15 @@ async function startWith(device: string, found: DeviceProbe | null, onGpu?: Erro
       probe: () => (found ? Promise.resolve(found) : Promise.reject(new Error('probed'))),
     },
   );
-  const { device: on, blockSize, deviceFacts } = result.options;
-  return { said, tries: started.map((options) => options.device), on, blockSize, deviceFacts };
+  const { device: on, blockSize, maxNumBatchedTokens: stepTokens, deviceFacts } = result.options;
+  return {
+    said,
+    tries: started.map((options) => options.device),
+    on,
+    blockSize,
+    stepTokens,
+    deviceFacts,
+  };
 }
 
 it('cpu, the default, looks for no GPU', async () => {
@@ -53,6 +60,7 @@ it('auto takes a GPU on which the engine starts, with its block size', async () 
     tries: ['webgpu'],
     on: 'webgpu',
     blockSize: 32,
+    stepTokens: 2048,
     deviceFacts: { name: 'RTX 4070', memoryBytes: 2 ** 33 },
   });
 });
@@ -67,6 +75,7 @@ it.each([
     tries: ['cpu'],
     on: 'cpu',
     blockSize: 16,
+    stepTokens: 512,
     deviceFacts: undefined,
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelRunner } from '../../../engine/core/model-runner.js';
 import type { LogitsQuery } from '../../../engine/decoding/logits-query.js';
+import { kernelStages } from '../../../engine/thread/kernel-stages.js';
 import { type LargestStep, warmUp, warmUpKernels } from '../../../engine/thread/warm-up.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
 
@@ -10,7 +11,10 @@ interface Step {
 }
 
 /** All steps that are run. */
-async function stepsOf(largest: LargestStep, warm: typeof warmUp): Promise<Step[]> {
+async function stepsOf(
+  largest: LargestStep,
+  warm: (runner: ModelRunner, largest: LargestStep) => Promise<void>,
+): Promise<Step[]> {
   const steps: Step[] = [];
   const runner: ModelRunner = {
     execute(plan, query) {
@@ -31,6 +35,9 @@ async function stepOf(largest: LargestStep): Promise<Step> {
   expect(steps).toHaveLength(1);
   return steps[0];
 }
+
+const warmKernels = (runner: ModelRunner, largest: LargestStep): Promise<void> =>
+  warmUpKernels(runner, largest, () => undefined);
 
 const sizes = ({ sequences }: StepPlan): number[] => sequences.map((s) => s.tokenIds.length);
 
@@ -74,7 +81,7 @@ describe('the first step', () => {
 describe('the first steps of a device', () => {
   it('are of each kind that has kernels of its own, the largest last', async () => {
     const largest = { maxModelLength: 256, blockSize: 32, numGroups: 1 };
-    const steps = await stepsOf({ tokens: 100, sequences: 7, ...largest }, warmUpKernels);
+    const steps = await stepsOf({ tokens: 100, sequences: 7, ...largest }, warmKernels);
     expect(steps.slice(0, -1).map(({ plan }) => sizes(plan))).toEqual([
       [1],
       [1, 1, 1, 1, 1, 1, 1],
@@ -82,13 +89,43 @@ describe('the first steps of a device', () => {
       [64],
     ]);
     expect(steps.at(-1)?.plan.numTokens).toBe(100);
-    const small = await stepsOf({ tokens: 4, sequences: 9, ...largest }, warmUpKernels);
+    const small = await stepsOf({ tokens: 4, sequences: 9, ...largest }, warmKernels);
     expect(small.map(({ plan }) => sizes(plan))).toEqual([
       [1],
       [1, 1, 1, 1],
       [4],
       [4],
       [1, 1, 1, 1],
+    ]);
+  });
+});
+
+describe('progress of a start on a device', () => {
+  it('is said at once, and then every two seconds at most; the last of its stages is the last step', async () => {
+    const said: string[] = [];
+    let time = 0;
+    const next = kernelStages(
+      (line) => said.push(line),
+      () => time,
+    );
+    for (const ms of [0, 500, 1499, 1, 30_000]) {
+      time += ms;
+      next();
+    }
+    let steps = 0;
+    const runner = { execute: () => Promise.resolve() } as unknown as ModelRunner;
+    const largest = {
+      tokens: 8,
+      sequences: 2,
+      maxModelLength: 64,
+      blockSize: 32,
+      numGroups: 1,
+    };
+    await warmUpKernels(runner, largest, () => (steps += 1));
+    expect(said.map((line) => /\d+ of \d+$/.exec(line)?.[0])).toEqual([
+      `1 of ${2 + steps}`,
+      `4 of ${2 + steps}`,
+      `5 of ${2 + steps}`,
     ]);
   });
 });
