@@ -7,17 +7,15 @@ export type Provider = 'webgpu' | 'cuda';
 export interface SessionSettings {
   /** Names of nodes that the CPU runs. */
   readonly cpuNodes?: readonly string[];
-  /** Directory of the model's external data; null or absent when there is none. */
-  readonly weightsDir?: string | null;
   /** Further options of ONNX Runtime's session. */
   readonly sessionConfig?: Readonly<Record<string, string>>;
 }
 
 export interface DeviceSessionOptions extends SessionSettings {
+  /** Directory of the model's external data; null or absent when there is none. */
+  readonly weightsDir?: string | null;
   /** Default: WebGPU. */
   readonly provider?: Provider;
-  /** A file that the model names, and that is here in memory; absent: none. */
-  readonly fileInMemory?: { readonly path: string; readonly data: Uint8Array };
   /** Whether outputs are new tensors on the device; absent: they come to the host. */
   readonly outputsOnDevice?: boolean;
 }
@@ -42,7 +40,7 @@ export async function createDeviceSession(
   options: DeviceSessionOptions = {},
 ): Promise<InferenceSession> {
   const { cpuNodes = [], weightsDir = null, sessionConfig = {}, outputsOnDevice = false } = options;
-  const { provider = 'webgpu', fileInMemory } = options;
+  const { provider = 'webgpu' } = options;
   try {
     return await InferenceSession.create(model, {
       executionProviders: [
@@ -53,7 +51,6 @@ export async function createDeviceSession(
       enableMemPattern: false,
       // (With a preferred location, fetches that are given are ignored: nothing is done in place.)
       ...(outputsOnDevice && { preferredOutputLocation: 'gpu-buffer' }),
-      ...(fileInMemory && { externalData: [fileInMemory] }),
       extra: {
         session: {
           force_spinning_stop: '1',

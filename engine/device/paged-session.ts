@@ -1,13 +1,11 @@
+import { mkdtemp, realpath, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { OctavoError, reasonOf } from '../errors.js';
 import { toFloat16 } from '../float16.js';
 import { DEVICE_INPUT } from '../importer/emit/device-inputs.js';
-import {
-  CACHE_FILE,
-  type CacheShape,
-  cacheFileBytes,
-  type PagedGraph,
-} from '../importer/emit/graph-cache.js';
+import { type CacheShape, cacheFileBytes, type PagedGraph } from '../importer/emit/graph-cache.js';
 import { noise } from '../noise.js';
 import { take } from '../runner/tensors.js';
 import { DeviceCache } from './device-cache.js';
@@ -24,7 +22,7 @@ export interface DeviceForm {
 }
 
 /** How ONNX Runtime says that memory is short. */
-const NO_MEMORY = /alloc|memory/i;
+const NO_MEMORY = /allocat|out of memory/i;
 
 /** A graph with paged attention in a session on a device, and the cache that it works on. */
 export class PagedSession {
@@ -74,7 +72,8 @@ export class PagedSession {
     const cache = await DeviceCache.create(shape);
     try {
       await cache.write([0], [randomBlock(cache.bytesPerBlock)]);
-      const session = await createDeviceSession(graph.write(null), { ...settings, provider });
+      const { model, weightsDir } = graph.write(null);
+      const session = await createDeviceSession(model, { ...settings, provider, weightsDir });
       return new PagedSession(graph, session, shape, cache);
     } catch (error) {
       await cache.dispose();
@@ -109,27 +108,34 @@ function randomBlock(bytes: number): Uint8Array {
   return new Uint8Array(bits.buffer);
 }
 
-/** A session that has its cache inside. */
+/**
+ * A session that has its cache inside. It is filled from a file of zeros, which has no bytes on
+ * disk but those of block 0. (Of a file in memory, ONNX Runtime wants all other files there, too.)
+ */
 async function sessionWithCache(
   graph: PagedGraph,
   shape: CacheShape,
   provider: Provider,
   settings: SessionSettings,
 ): Promise<InferenceSession> {
+  const directory = await mkdtemp(join(await realpath(tmpdir()), 'octavo-cache-'));
   try {
-    // Zeros take no memory before they are written: the system has one page for all of them.
-    const data = new Uint8Array(cacheFileBytes(shape));
-    data.set(randomBlock(data.length / shape.numBlocks));
-    const fileInMemory = { path: CACHE_FILE, data };
-    return await createDeviceSession(graph.write(shape), { ...settings, provider, fileInMemory });
+    const file = join(directory, 'cache');
+    const bytes = cacheFileBytes(shape);
+    await writeFile(file, randomBlock(bytes / shape.numBlocks));
+    await truncate(file, bytes);
+    const { model, weightsDir } = graph.write({ shape, file });
+    return await createDeviceSession(model, { ...settings, provider, weightsDir });
   } catch (cause) {
     const reason = reasonOf(cause);
-    if (cause instanceof OctavoError && !NO_MEMORY.test(reason)) throw cause;
+    if (!(cause instanceof OctavoError && NO_MEMORY.test(reason))) throw cause;
     throw new OctavoError(
       'device_unavailable',
       `the GPU does not hold weights and a KV cache of ${shape.numBlocks} blocks: ` +
         `lower --kv-cache-memory (${reason})`,
       { cause },
     );
+  } finally {
+    await rm(directory, { recursive: true, force: true });
   }
 }

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { Tensor } from 'onnxruntime-node';
 import type { AttentionShape } from '../attention/paged-attention.js';
@@ -7,6 +8,7 @@ import {
   type CacheShape,
   cacheInitializers,
   cacheInputs,
+  type OwnCache,
   type PagedGraph,
 } from '../importer/emit/graph-cache.js';
 import { PagedAttentionNodes } from '../importer/emit/paged-attention-nodes.js';
@@ -123,12 +125,15 @@ function layerGraph(shape: AttentionShape): PagedGraph {
   return {
     inputs: ['query', 'key', 'value', ...INTEGERS, STEP_INPUT.positionIds],
     outputs: ['output'],
-    write: (cache) => layerModel(shape, cache),
+    write: (cache) => ({
+      model: layerModel(shape, cache),
+      weightsDir: cache && dirname(cache.file),
+    }),
   };
 }
 
 /** A graph of one attention layer, `[1, T, width]` in float32 at its borders. */
-function layerModel(shape: AttentionShape, cache: CacheShape | null): Uint8Array {
+function layerModel(shape: AttentionShape, cache: OwnCache | null): Uint8Array {
   const value = (name: string, type = Type.FLOAT) => makeValueInfo(name, type);
   const graph = new Graph(
     create(ModelProtoSchema, {
@@ -143,7 +148,7 @@ function layerModel(shape: AttentionShape, cache: CacheShape | null): Uint8Array
           ...(cache ? [] : cacheInputs(1)).map((name) => value(name, Type.FLOAT16)),
         ],
         output: [value('output')],
-        initializer: cache ? cacheInitializers(cache) : [],
+        initializer: cache ? cacheInitializers(cache, dirname(cache.file)) : [],
       }),
     }),
     'self-test',

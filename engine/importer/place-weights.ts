@@ -17,15 +17,17 @@ export interface PlacedWeights {
  * that leave the model's directory, which the hub's cache has ("escapes model directory", measured
  * with 1.30), so segments name the files that the links lead to.
  *
+ * @param beside a directory of another file of external data, which is to be in `directory`, too
  * @throws OctavoError `model_file_corrupt` for external data that is missing, too short or outside
  *   the model's directory
  */
-export function placeWeights(graph: Graph): PlacedWeights {
+export function placeWeights(graph: Graph, beside?: string): PlacedWeights {
   const external = graph.allInitializers().filter(isExternal);
   const files = new Map(
     external.map((tensor) => [tensor, externalRange(tensor, graph.file)] as const),
   );
-  const directory = commonDirectory([...files.values()].map(({ file }) => dirname(file)));
+  const directories = [...files.values()].map(({ file }) => dirname(file));
+  const directory = commonDirectory(beside === undefined ? directories : [...directories, beside]);
   return {
     directory,
     place: (tensor) => {

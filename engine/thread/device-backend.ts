@@ -52,7 +52,6 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
       onKernels();
       const session = await PagedSession.open(model.whole, shape, form, {
         cpuNodes: model.cpuNodes,
-        weightsDir: model.weightsDir,
         ...(model.saturates && { sessionConfig: EXACT_SUMS }),
       });
       const runner = await DeviceRunner.create(model, session, { now, loadBlocks });

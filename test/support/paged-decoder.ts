@@ -25,5 +25,5 @@ export async function pagedDecoder(
 
 /** The nodes of what was emitted. */
 export function nodesOf({ whole }: PagedDecoder): readonly NodeProto[] {
-  return fromBinary(ModelProtoSchema, whole.write(null)).graph?.node ?? [];
+  return fromBinary(ModelProtoSchema, whole.write(null).model).graph?.node ?? [];
 }

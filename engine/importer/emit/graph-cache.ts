@@ -1,3 +1,4 @@
+import { relative, sep } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import {
   StringStringEntryProtoSchema,
@@ -32,16 +33,26 @@ export interface PagedGraph {
    *
    * @param cache the graph has a cache of its own; null: the cache is fed, too
    */
-  readonly write: (cache: CacheShape | null) => Uint8Array;
+  readonly write: (cache: OwnCache | null) => WrittenGraph;
 }
 
-/** The name of the file, which is in memory only, from which ONNX Runtime fills such a cache. */
-export const CACHE_FILE = 'octavo.cache';
+/** A cache inside of a graph, and the file from which ONNX Runtime fills it. */
+export interface OwnCache {
+  readonly shape: CacheShape;
+  /** Absolute, without symbolic links. */
+  readonly file: string;
+}
+
+export interface WrittenGraph {
+  readonly model: Uint8Array;
+  /** Directory of all files of external data; null when there are none. */
+  readonly weightsDir: string | null;
+}
 
 /** Bytes of a float16. */
 const ELEMENT_BYTES = 2;
 
-/** Bytes of that file: all tensors of a cache are made of its beginning. */
+/** Bytes of a cache's file: all tensors of a cache are made of its beginning. */
 export function cacheFileBytes({ slots, numBlocks, blockSize }: CacheShape): number {
   const largest = Math.max(...slots.map(({ numKvHeads, headSize }) => numKvHeads * headSize));
   return largest * numBlocks * blockSize * ELEMENT_BYTES;
@@ -56,12 +67,18 @@ export function cacheInputs(numSlots: number): string[] {
 /**
  * The tensors of a cache as initializers of its graph, which PagedAttention writes in place: they
  * stay on the device for as long as the session lives, and nothing else reaches them.
+ *
+ * @param directory of all external data
  */
-export function cacheInitializers({ slots, numBlocks, blockSize }: CacheShape): TensorProto[] {
+export function cacheInitializers(
+  { shape: { slots, numBlocks, blockSize }, file }: OwnCache,
+  directory: string,
+): TensorProto[] {
+  const location = relative(directory, file).replaceAll(sep, '/');
   return slots.flatMap(({ numKvHeads, headSize }, slot) => {
     const dims = [numBlocks, blockSize, numKvHeads, headSize];
     const length = dims.reduce((product, n) => product * n, ELEMENT_BYTES);
-    const place = Object.entries({ location: CACHE_FILE, offset: 0, length });
+    const place = Object.entries({ location, offset: 0, length });
     return [DEVICE_INPUT.keyCache(slot), DEVICE_INPUT.valueCache(slot)].map((name) =>
       create(TensorProtoSchema, {
         name,

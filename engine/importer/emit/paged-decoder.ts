@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { PageLayout } from '../../attention/page-layout.js';
 import { OctavoError } from '../../errors.js';
 import type { AnalyzedModel } from '../analyze-model.js';
@@ -10,7 +11,7 @@ import {
   STEP_INPUT,
   STEP_OUTPUT,
 } from '../imported-model.js';
-import { importMicrosoft, MICROSOFT } from '../onnx/nodes.js';
+import { importMicrosoft, MICROSOFT, setIntAttribute } from '../onnx/nodes.js';
 import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { checkKernels } from '../passes/check-kernels.js';
 import { checkFloats, checkNoAttentionLeft, maxStepTokens } from '../passes/check-ragged.js';
@@ -63,6 +64,7 @@ export function emitPagedDecoder(
   const left = cutAtSites(graph, [], fed, [LOGITS]).flatMap((cut) => cut.nodes);
   checkNoAttentionLeft(graph, left);
   checkKernels(graph, left);
+  if (model.written === null) multiplyExactly(left);
   const cpuNodes = namesOf(left.filter((n) => n.domain === MICROSOFT && ON_THE_CPU.has(n.opType)));
   rankLogits(graph, model.vocabSize);
   const [cut] = cutAtSites(graph, [], fed, Object.values(STEP_OUTPUT));
@@ -77,9 +79,17 @@ export function emitPagedDecoder(
       outputs: cut.outputs,
       write: (cache) => {
         const context = { types, place, index: 0 };
-        if (cache === null) return writeSegment(graph, cut, context);
-        const initializers = cacheInitializers(cache);
-        return writeSegment(graph, { ...cut, inputs }, { ...context, initializers });
+        if (cache === null) {
+          return { model: writeSegment(graph, cut, context), weightsDir: directory };
+        }
+        const { directory: common, ...own } = placeWeights(graph, dirname(cache.file));
+        const initializers = cacheInitializers(cache, common as string);
+        const segment = writeSegment(
+          graph,
+          { ...cut, inputs },
+          { ...context, ...own, initializers },
+        );
+        return { model: segment, weightsDir: common };
       },
     },
     layout,
@@ -130,6 +140,17 @@ function addInputs(graph: Graph, { groups, numSlots }: PageLayout): Set<string> 
   for (const name of caches) graph.addInput(name, Type.FLOAT16);
   if (!graph.inputs.has(STEP_INPUT.positionIds)) graph.addInput(STEP_INPUT.positionIds, Type.INT64);
   return new Set([...Object.values(STEP_INPUT), ...integers, ...caches]);
+}
+
+/**
+ * In a graph that is built of packed weights, products of 8 bits take the CPU's kernel that rounds
+ * activations to 8 bits, in two rows so that nothing is lost. WebGPU's rounds otherwise: 2 % of the
+ * largest logit. (What a file's own nodes allow stays.)
+ */
+function multiplyExactly(nodes: readonly NodeProto[]): void {
+  for (const node of nodes) {
+    if (node.opType === 'MatMulNBits') setIntAttribute(node, 'accuracy_level', 0);
+  }
 }
 
 /** ONNX Runtime addresses nodes by their names, which must then be unique. */

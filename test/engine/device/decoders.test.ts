@@ -9,14 +9,19 @@ import type { EngineOptions } from '../../../engine/protocol/options.js';
 import type { BlockId } from '../../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
 import type { StepPlan } from '../../../scheduler/step-plan.js';
+import { checkpointDir } from '../../support/checkpoint-fixtures.js';
 import { exportDir } from '../../support/export-fixtures.js';
 import { modelDir } from '../../support/model-dir.js';
 import { loadTiny } from '../../support/octavo-tiny.js';
+import { packedGguf } from '../../support/packed-gguf.js';
 import { range } from '../../support/sequences.js';
 import { DEVICE_TIMEOUT_MS, hasWebGpu } from '../../support/webgpu.js';
 
-/** Of a row's largest logit: float16 in attention differed by 0.8 % at most. */
-const TOLERANCE = 1e-2;
+/**
+ * Of a row's largest logit: float16 in attention differed by 1.16 % at most. (Mean squares: 0.30 %.
+ * The plain reference, with sums in float16 as the device has them, differs by as much.)
+ */
+const TOLERANCE = 1.5e-2;
 
 /** New tokens of two sequences by step: alone, beside each other, in pieces, as single tokens. */
 const STEPS = [
@@ -92,7 +97,11 @@ async function logitsOf({ runner, info }: Loaded): Promise<Float32Array[]> {
 
 const best = (row: Float32Array): number => row.indexOf(row.reduce((a, b) => Math.max(a, b)));
 
-function expectClose(actual: readonly Float32Array[], expected: readonly Float32Array[]): void {
+function expectClose(
+  actual: readonly Float32Array[],
+  expected: readonly Float32Array[],
+  tolerance = TOLERANCE,
+): void {
   expect(actual).toHaveLength(expected.length);
   let worst = 0;
   for (const [i, row] of expected.entries()) {
@@ -100,9 +109,9 @@ function expectClose(actual: readonly Float32Array[], expected: readonly Float32
     const apart = row.reduce((most, x, t) => Math.max(most, Math.abs(x - actual[i][t])), 0);
     worst = Math.max(worst, apart / largest);
     const [first, second] = [...row].sort((a, b) => b - a);
-    if (first - second > 2 * TOLERANCE * largest) expect(best(actual[i])).toBe(best(row));
+    if (first - second > 2 * tolerance * largest) expect(best(actual[i])).toBe(best(row));
   }
-  expect(worst).toBeLessThan(TOLERANCE);
+  expect(worst).toBeLessThan(tolerance);
 }
 
 /** A copy whose 4-bit matmuls the CPU computes with float32 activations, as a GPU does. */
@@ -136,6 +145,21 @@ describe.skipIf(!(await hasWebGpu()))(
       const device = await load(directory, { device: 'webgpu', blockSize: 32 });
       const cpu = await load(directory, { blockSize: 16, threads: 1 });
       expectClose(await logitsOf(device), await logitsOf(cpu));
+    });
+
+    it('says what the CPU says of safetensors, with the cache in the graph beside them', async () => {
+      const directory = checkpointDir('llama3');
+      const form = { device: 'webgpu', deviceCache: 'initializers', blockSize: 32 } as const;
+      const device = await load(directory, form);
+      const cpu = await load(directory, { blockSize: 16, threads: 1 });
+      expectClose(await logitsOf(device), await logitsOf(cpu));
+    });
+
+    it.each(['Q4_K', 'Q8_0'])('says what the CPU says of a GGUF file: %s', async (type) => {
+      const file = await packedGguf(modelDir({}), type);
+      const device = await load(file, { device: 'webgpu', blockSize: 32 });
+      const cpu = await load(file, { blockSize: 16, threads: 1 });
+      expectClose(await logitsOf(device), await logitsOf(cpu), 5e-3);
     });
   },
 );

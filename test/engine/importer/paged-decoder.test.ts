@@ -46,7 +46,10 @@ describe('a decoder for a device', () => {
     const { whole, sites } = await pagedDecoder(exportDir('genai', 'llama3'));
     const slots = sites.map(({ numKvHeads, headSize }) => ({ numKvHeads, headSize }));
     const cache = { slots, numBlocks: 9, blockSize: 32 };
-    const graph = fromBinary(ModelProtoSchema, whole.write(cache)).graph;
+    const graph = fromBinary(
+      ModelProtoSchema,
+      whole.write({ shape: cache, file: '/tmp/x/cache' }).model,
+    ).graph;
     const caches = graph?.initializer.filter(({ name }) => name.includes('_cache.')) ?? [];
     expect(caches.map(({ name }) => name)).toEqual([
       'octavo.key_cache.0',
@@ -56,18 +59,18 @@ describe('a decoder for a device', () => {
     ]);
     const { numKvHeads, headSize } = slots[0];
     expect(caches[0].dims.map(Number)).toEqual([9, 32, numKvHeads, headSize]);
-    // Of a file that is not there: a cache of any size takes no byte of the model.
+    // Of a file apart: a cache of any size takes no byte of the model.
     expect(cacheFileBytes(cache)).toBe(2 * 9 * 32 * numKvHeads * headSize);
     expect(caches[0].rawData).toHaveLength(0);
     expect(graph?.input.map(({ name }) => name)).toEqual(whole.inputs);
     // Beside it, the cache is fed as well.
-    const beside = fromBinary(ModelProtoSchema, whole.write(null)).graph;
+    const beside = fromBinary(ModelProtoSchema, whole.write(null).model).graph;
     expect(beside?.input).toHaveLength(whole.inputs.length + 4);
   });
 
   it('holds tables of rotation once for all layers', async () => {
     const { whole } = await pagedDecoder(exportDir('genai', 'llama3'));
-    const weights = fromBinary(ModelProtoSchema, whole.write(null)).graph?.initializer ?? [];
+    const weights = fromBinary(ModelProtoSchema, whole.write(null).model).graph?.initializer ?? [];
     expect(weights.filter(({ name }) => name.startsWith('octavo.rotary'))).toHaveLength(2);
   });
 
