@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { KV_DTYPES } from '../engine/attention/paged-attention.js';
 import { modelCacheDir } from '../engine/environment/model-cache-dir.js';
 import { exactWeightBits } from '../engine/importer/quantize/exact-weight-bits.js';
+import type { QuantizedKind } from '../engine/importer/quantize/quantization.js';
 import type { EngineOptions } from '../engine/protocol/options.js';
 import { PLAIN_REQUEST } from '../engine/protocol/request.js';
 import { GREEDY } from '../engine/sampling/sampling-params.js';
@@ -13,7 +14,7 @@ import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type Cell, publish } from './lib/report.js';
 
-// The effect of int8 matmuls and small pages on quality, with the embedded model: held-out
+// The effect of quantized weights and small pages on quality, with the embedded model: held-out
 // questions with one right answer, and the perplexity of held-out text.
 // models/octavo-tiny/training/quality_samples.py generates both.
 
@@ -131,13 +132,17 @@ async function answerAll({ core }: LoadedEngine): Promise<boolean[]> {
   });
 }
 
-const w8a8 = {
-  quantize: { kind: 'w8a8', nbits: false, cacheDir: modelCacheDir(undefined, process.env) },
-} as const;
+const cacheDir = modelCacheDir(undefined, process.env);
+const as = (kind: QuantizedKind): Partial<EngineOptions> => ({
+  quantize: { kind, nbits: false, cacheDir },
+});
 const results: Result[] = [];
 for (const kvDtype of KV_DTYPES) {
   results.push(await measure(`none, ${kvDtype}`, { kvDtype }));
-  results.push(await measure(`w8a8, ${kvDtype}`, { ...w8a8, kvDtype }));
+  results.push(await measure(`w8a8, ${kvDtype}`, { ...as('w8a8'), kvDtype }));
+}
+for (const kind of ['q8', 'q4'] as const) {
+  results.push(await measure(`${kind}, f32`, { ...as(kind), kvDtype: 'f32' }));
 }
 const [exact] = results;
 const change = (value: number, base: number): string => {

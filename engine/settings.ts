@@ -67,7 +67,8 @@ export const ENGINE_SETTINGS = {
   }),
   quantize: Type.Enum([...QUANTIZATIONS], {
     ...extra({
-      description: 'int8 weights and activations (w8a8), rewritten once and cached on disk',
+      description:
+        'weights and activations of 8 bits (w8a8), weights alone of 8 or 4 bits (q8, q4), or what suits the machine (auto); rewritten once and cached on disk',
       group: 'Model',
       scope: 'engine',
       value: 'method',

@@ -4,8 +4,14 @@ import { Graph } from '../importer/graph.js';
 import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
 import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
+import { chooseKind } from '../importer/quantize/choose-kind.js';
 import { type QuantizeModelOptions, quantizeModel } from '../importer/quantize/quantize-model.js';
-import { hasPacked, packedInt8, unpackModel } from '../importer/quantize/unpack-model.js';
+import {
+  hasPacked,
+  packedInt8,
+  sketchUnpacked,
+  unpackModel,
+} from '../importer/quantize/unpack-model.js';
 import { type WidenOptions, widenModel } from '../importer/quantize/widen-model.js';
 import { readFloats } from '../importer/tensor-data.js';
 import { buildDecoder, type DecoderGraph } from './build/decoder-graph.js';
@@ -22,6 +28,8 @@ export interface BuildModelOptions {
    * Where weights of 16 bits are kept as float32; absent: they are widened in memory at each start.
    */
   readonly widen?: WidenOptions;
+  /** Whether packed weights are left unread: the graph can be described, but not run. */
+  readonly isSketch?: boolean;
 }
 
 /**
@@ -70,8 +78,9 @@ export function graphOf(
 }
 
 async function rewritten(graph: Graph, options: BuildModelOptions): Promise<Graph> {
-  const { quantize, widen } = options;
-  if (quantize) return quantizeModel(graph, quantize);
-  if (hasPacked(graph)) return unpackModel(graph, widen);
+  const { quantize, widen, isSketch = false } = options;
+  const chosen = quantize ? await chooseKind(graph, quantize) : null;
+  if (chosen) return quantizeModel(graph, chosen);
+  if (hasPacked(graph)) return isSketch ? sketchUnpacked(graph) : unpackModel(graph, widen);
   return widen ? widenModel(graph, widen) : graph;
 }

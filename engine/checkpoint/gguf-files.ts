@@ -72,8 +72,13 @@ export function readGgufCheckpoint(file: string): GgufCheckpoint {
   return { dir: dirname(file), file, files, tensors, metadata };
 }
 
-/** Names of all parts, in order. */
-function partsOf(file: string): readonly string[] {
+/**
+ * Names of all parts, in order.
+ *
+ * @param file the file, or its first part
+ * @throws OctavoError `model_file_missing` for another part
+ */
+export function partsOf(file: string): readonly string[] {
   const part = ggufPart(basename(file));
   if (part === null || part.number === 1) return part?.all ?? [basename(file)];
   throw new OctavoError(

@@ -59,6 +59,18 @@ export async function readCheckpoint(dir: string, entry: string): Promise<Checkp
 }
 
 /**
+ * Names of the files that a directory's weights lie in, the one first by which they are found.
+ *
+ * @param entry what `findSafetensors` has found
+ * @throws OctavoError `model_file_missing`, `model_file_corrupt`
+ */
+export async function filesOf(dir: string, entry: string): Promise<string[]> {
+  if (entry !== SAFETENSORS_INDEX) return [entry];
+  const places = await readIndex(join(dir, entry));
+  return [entry, ...[...new Set(places.values())].sort()];
+}
+
+/**
  * The parts that an index names, which are files of its own directory.
  *
  * @returns by tensor

@@ -17,6 +17,7 @@ import { scaleRows } from './passes/scale-rows.js';
 import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
+import { chooseKind } from './quantize/choose-kind.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type {
   RecognizedAttention,
@@ -116,7 +117,8 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   scaleRows(source);
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
-  const graph = quantize ? await quantizeModel(source, quantize) : source;
+  const chosen = quantize ? await chooseKind(source, quantize) : null;
+  const graph = chosen ? await quantizeModel(source, chosen) : source;
   const recognized = sitesIn(graph, found);
   return {
     graph,

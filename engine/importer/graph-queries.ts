@@ -1,6 +1,13 @@
 import { create } from '@bufbuild/protobuf';
 import type { Graph } from './graph.js';
-import { type NodeProto, TensorProtoSchema, TensorProto_DataType as Type } from './onnx/onnx_pb.js';
+import { makeNode } from './onnx/nodes.js';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type NodeProto,
+  TensorProtoSchema,
+  TensorProto_DataType as Type,
+} from './onnx/onnx_pb.js';
 import { readBytes } from './tensor-data.js';
 
 /**
@@ -17,6 +24,52 @@ export function readersOf(graph: Graph): ReadonlyMap<string, readonly NodeProto[
     }
   }
   return readers;
+}
+
+/** The version of the standard operators. */
+function operatorSet(graph: Graph): number {
+  const standard = graph.model.opsetImport.find(({ domain }) => ['', 'ai.onnx'].includes(domain));
+  return Number(standard?.version ?? 0);
+}
+
+/**
+ * A dimension of 1 before all others. Before operator set 13, the axes are an attribute.
+ *
+ * @param firstAxis name of a weight [0]
+ */
+export function unsqueezeNode(
+  graph: Graph,
+  name: string,
+  from: string,
+  firstAxis: string,
+): NodeProto {
+  return operatorSet(graph) >= 13
+    ? makeNode('Unsqueeze', name, [from, firstAxis], [name])
+    : withAxes(makeNode('Unsqueeze', name, [from], [name]), [0n]);
+}
+
+function withAxes(node: NodeProto, ints: bigint[]): NodeProto {
+  const axes = { name: 'axes', type: AttributeProto_AttributeType.INTS, ints };
+  node.attribute.push(create(AttributeProtoSchema, axes));
+  return node;
+}
+
+/**
+ * Maxima over the last axis, which stays. Before operator set 18, the axes of ReduceMax are an
+ * attribute.
+ *
+ * @param lastAxis name of a weight [-1]
+ */
+export function reduceMaxNode(
+  graph: Graph,
+  name: string,
+  from: string,
+  lastAxis: string,
+): NodeProto {
+  if (operatorSet(graph) >= 18) {
+    return makeNode('ReduceMax', name, [from, lastAxis], [name], { keepdims: 1 });
+  }
+  return withAxes(makeNode('ReduceMax', name, [from], [name], { keepdims: 1 }), [-1n]);
 }
 
 /** Makes nodes read another tensor in the place of one. */

@@ -2,12 +2,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { buildModel, graphOf } from '../architectures/build-model.js';
 import { describeGguf } from '../architectures/describe-gguf.js';
 import { type DescribedModel, describeModel } from '../architectures/describe-model.js';
-import { isGgufFile, readGgufCheckpoint } from '../checkpoint/gguf-files.js';
-import {
-  findSafetensors,
-  readCheckpoint,
-  SAFETENSORS_INDEX,
-} from '../checkpoint/safetensors-files.js';
+import { isGgufFile, partsOf } from '../checkpoint/gguf-files.js';
+import { filesOf, findSafetensors, SAFETENSORS_INDEX } from '../checkpoint/safetensors-files.js';
 import { OctavoError } from '../errors.js';
 import { type AnalyzedModel, analyzeModel, type ImportOptions } from '../importer/analyze-model.js';
 import { emitSegments } from '../importer/emit/segments.js';
@@ -23,6 +19,8 @@ import { chooseVariant, listVariants } from '../importer/variants.js';
 export interface OpenOptions extends ImportOptions {
   /** Where weights of 16 bits are kept as float32; absent: they are widened at each start. */
   readonly widen?: WidenOptions;
+  /** Whether packed weights of a built graph are left unread: it can be described, but not run. */
+  readonly isSketch?: boolean;
 }
 
 /** Which model, and which of its files has the weights. */
@@ -69,6 +67,7 @@ export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
     servedLength: options.servedLength ?? maxLength,
     ...(quantize && { quantize }),
     ...(widen && { widen }),
+    isSketch: options.isSketch ?? false,
   });
 }
 
@@ -110,11 +109,11 @@ async function onnxPath({ modelDir, file, dtype = 'auto' }: ModelFiles): Promise
 export async function contentFiles(model: ModelFiles): Promise<string[]> {
   const { modelDir } = model;
   if (isGgufFile(modelDir)) {
-    return readGgufCheckpoint(modelDir).files.map((name) => join(dirname(modelDir), name));
+    return partsOf(modelDir).map((name) => join(dirname(modelDir), name));
   }
   const entry = await checkpointOf(model);
   if (entry !== null) {
-    const { files } = await readCheckpoint(modelDir, entry);
+    const files = await filesOf(modelDir, entry);
     return [...files, 'config.json'].map((name) => join(modelDir, name));
   }
   const path = await onnxPath(model);

@@ -113,9 +113,9 @@ export interface SpeculationOptions {
   readonly longest: number;
 }
 
-/** W8A8: matmuls of int8 weights and activations. */
+/** How weights of floats are stored and multiplied (`Quantization`). */
 export interface EngineQuantization {
-  readonly kind: 'w8a8';
+  readonly kind: 'w8a8' | 'q8' | 'q4' | 'auto';
   /** Whether weights that are packed in 2, 4 or 8 bits (MatMulNBits) are quantized, too. */
   readonly nbits: boolean;
   /** Directory of rewritten models. */

@@ -31,7 +31,9 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
   checkOptions(options, form);
   if (form.provider === 'cuda') checkCudaLibraries();
   const { blockSize, maxNumBatchedTokens } = options;
-  const analyzed = await analyze(importOptions(request));
+  // (A GPU takes weights as they are: that is what `--quantize auto` chooses for it.)
+  const { quantize: _, ...own } = options;
+  const analyzed = await analyze(importOptions({ ...request, options: own }));
   const { pages } = planCache(analyzed.sites, {
     blockSize,
     kvDtype: KV_DTYPE,
@@ -91,7 +93,7 @@ function checkOptions(
   if (kvDtype !== undefined) {
     throw usage(`--kv-dtype ${kvDtype}`, 'a GPU keeps its KV cache in f16: leave it out');
   }
-  if (quantize) {
+  if (quantize && quantize.kind !== 'auto') {
     throw usage(
       `--quantize ${quantize.kind}`,
       'is for the CPU; a GPU takes weights of 4 and 8 bits as exports have them (--dtype q4)',

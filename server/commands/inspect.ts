@@ -4,8 +4,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
 import { formatReport } from '../../engine/importer/inspect.js';
-import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
-import { inspectQuantization } from '../../engine/importer/quantize/quantize-model.js';
+import { inspectQuantization } from '../../engine/importer/quantize/inspect-quantization.js';
 import { checkConfig } from '../../engine/model/check-config.js';
 import type { ModelConfig } from '../../engine/model/model-config.js';
 import { openGraph, openModel } from '../../engine/model/open-model.js';
@@ -75,14 +74,19 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
   };
   const config = await readServableConfig(files);
   const maxLength = config.maxPositionEmbeddings;
-  const model = await openModel({ ...files, maxLength });
+  const model = await openModel({ ...files, maxLength, isSketch: true });
   const lines = [formatReport(model).trimEnd()];
-  await tryRows(model);
-  lines.push('', 'ran tokens of several sequences together and apart: they do not mix');
+  // (A graph that was built has rows that do not mix, and its weights need not be read.)
+  if (model.report.architecture === null) {
+    await tryRows(model);
+    lines.push('', 'ran tokens of several sequences together and apart: they do not mix');
+  }
   if (settings.quantize !== 'none') {
-    const scope = { nbits: settings.quantizeNbits };
     const graph = await openGraph(files);
-    const plan = inspectQuantization(graph, scope, await exactWeightBits());
+    const plan = await inspectQuantization(graph, {
+      kind: settings.quantize,
+      nbits: settings.quantizeNbits,
+    });
     lines.push(
       '',
       `--quantize ${settings.quantize} would rewrite`,

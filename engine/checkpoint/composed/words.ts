@@ -11,7 +11,8 @@ export interface WordParts {
   readonly columns: number;
   readonly first: number;
   readonly rows: number;
-  readonly values: Int32Array;
+  /** Read when the first row is. */
+  readonly values: () => Int32Array;
   readonly scales: Float32Array;
   /** Absent: the middle of the range. */
   readonly zeros: Int32Array | null;
@@ -103,7 +104,8 @@ interface Layout {
 }
 
 function matrixOf(parts: WordParts, layout: Layout): PackedMatrix {
-  const { rows, columns, bits, values, zeros, first: start } = parts;
+  const { rows, columns, bits, zeros, first: start } = parts;
+  let values: Int32Array | null = null;
   const stored = parts.scales.length / parts.outputs;
   const { group, repeats } = groupsOf(columns, stored);
   const order = parts.groupOf && orderOf(parts.groupOf, stored);
@@ -111,6 +113,7 @@ function matrixOf(parts: WordParts, layout: Layout): PackedMatrix {
   const { perWord, word, shift = () => 0 } = layout;
   const mask = 2 ** bits - 1;
   const read = (first: number, count: number, into: Unpacked): void => {
+    values ??= parts.values();
     for (let r = 0; r < count; r++) {
       const row = start + first + r;
       const at = r * columns;

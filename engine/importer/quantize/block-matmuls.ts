@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import type { Graph } from '../graph.js';
-import { addInt64s } from '../graph-queries.js';
+import { addInt64s, reduceMaxNode, unsqueezeNode } from '../graph-queries.js';
 import { importMicrosoft, MICROSOFT, makeNode } from '../onnx/nodes.js';
 import {
   type NodeProto,
@@ -40,7 +40,8 @@ export class BlockMatmuls {
     this.#gone.push(...nodes);
   }
 
-  matmul(node: NodeProto, weight: BlockedWeight): void {
+  /** @param bias tensor that is added to the result; '' for none */
+  matmul(node: NodeProto, weight: BlockedWeight, bias = ''): void {
     const { values, scales, offsets, zeroPoints, rows: N, columns: K, group, bits } = weight;
     const x = this.#ordered(node.input[0], weight);
     const [output] = node.output;
@@ -56,15 +57,18 @@ export class BlockMatmuls {
       accuracy_level: ACCURACY_LEVEL[bits],
     };
     this.#gone.push(node);
-    const product = offsets ? `${output}/product` : output;
+    const unbiased = bias === '' ? output : `${output}/unbiased`;
+    const product = offsets ? `${output}/product` : unbiased;
     const whole = isSplit ? `${output}/two_rows` : product;
     this.#contrib('MatMulNBits', node.name, inputs, whole, attributes);
     if (isSplit) this.#joinRows(whole, product);
-    if (!offsets) return;
-    const sums = this.#sums(x, K / group, group);
-    const offset = `${output}/offset`;
-    this.#contrib('FusedMatMul', offset, [sums, offsets.name], offset, { transB: 1 });
-    this.#add(makeNode('Add', `${output}/sum`, [product, offset], [output]));
+    if (offsets) {
+      const sums = this.#sums(x, K / group, group);
+      const offset = `${output}/offset`;
+      this.#contrib('FusedMatMul', offset, [sums, offsets.name], offset, { transB: 1 });
+      this.#add(makeNode('Add', `${output}/sum`, [product, offset], [unbiased]));
+    }
+    if (bias !== '') this.#add(makeNode('Add', `${output}/biased`, [unbiased, bias], [output]));
   }
 
   /** The activation with its inputs in the order of a weight's columns. @returns its name */
@@ -129,14 +133,15 @@ export class BlockMatmuls {
 
   /**
    * With a the largest magnitude of a group, s = a / 127 and k = round(x / s): rows `s k`, which
-   * the kernel rounds to themselves, and behind them rows `x - s k`. `[.., 2 T, K]`
+   * the kernel rounds to themselves, and behind them rows `x - s k`. `[2, .., T, K]`
    */
   #twoRows(x: string, groups: number, group: number): string {
     const at = (part: string): string => `${x}/${part}.${group}`;
     const grouped = this.#groups(x, groups, group);
     const last = this.#ints('octavo.last_axis', [-1]);
     const magnitudes = this.#node('Abs', at('magnitudes'), [grouped]);
-    const largest = this.#node('ReduceMax', at('largest'), [magnitudes, last]);
+    const largest = at('largest');
+    this.#add(reduceMaxNode(this.#graph, largest, magnitudes, last));
     const step = this.#float('octavo.step', 1 / LARGEST);
     // (A group of zeros has no scale.)
     const least = this.#float('octavo.least', 1e-30);
@@ -148,17 +153,28 @@ export class BlockMatmuls {
     const kept = this.#node('Mul', at('kept'), [whole, scale]);
     const left = this.#node('Sub', at('left'), [grouped, kept]);
     const shape = this.#node('Shape', `${x}/shape`, [x]);
-    const rows = [kept, left].map((name) =>
-      this.#node('Reshape', `${name}/as_rows`, [name, shape]),
-    );
-    this.#add(makeNode('Concat', at('two_rows'), rows, [at('two_rows')], { axis: -2 }));
+    const rows = [kept, left].map((name) => {
+      const shaped = this.#node('Reshape', `${name}/as_rows`, [name, shape]);
+      return this.#first(shaped, `${name}/apart`);
+    });
+    this.#add(makeNode('Concat', at('two_rows'), rows, [at('two_rows')], { axis: 0 }));
     return at('two_rows');
   }
 
-  /** Adds the two rows of each token. */
+  /** With a dimension of 1 before all others. @returns its name */
+  #first(x: string, name: string): string {
+    this.#add(unsqueezeNode(this.#graph, name, x, this.#ints('octavo.first_axis', [0])));
+    return name;
+  }
+
+  /** Adds the two rows of each token; of an expert that no token chose, there are none. */
   #joinRows(rows: string, output: string): void {
-    const halves = [`${rows}/first`, `${rows}/second`];
-    this.#add(makeNode('Split', `${rows}/halves`, [rows], halves, { axis: -2, num_outputs: 2 }));
+    const halves = [0, 1].map((index) => {
+      const name = `${rows}/${index}`;
+      const place = this.#int(`octavo.row.${index}`, index);
+      this.#add(makeNode('Gather', name, [rows, place], [name], { axis: 0 }));
+      return name;
+    });
     this.#add(makeNode('Add', `${rows}/joined`, halves, [output]));
   }
 
@@ -173,6 +189,10 @@ export class BlockMatmuls {
     const tensor = { name, dims: [], dataType: Type.FLOAT, rawData };
     this.#graph.addInitializer(create(TensorProtoSchema, tensor));
     return name;
+  }
+
+  #int(name: string, value: number): string {
+    return this.#graph.initializer(name) ? name : addInt64s(this.#graph, name, [value], []);
   }
 
   #ints(name: string, values: readonly number[]): string {

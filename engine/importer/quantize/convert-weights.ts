@@ -1,23 +1,13 @@
-import { OctavoError } from '../../errors.js';
 import type { Graph } from '../graph.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
-import { byteLength, isExternal } from '../tensor-data.js';
-import { liveParts } from '../write-model.js';
-import { copyWeights } from './copy-weights.js';
+import { copyRest } from './copy-rest.js';
 import type { Embedding, Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
-import { NBitsMatrix } from './nbits-matrix.js';
-import { denseSource } from './packed-source.js';
+import { openSource, sourceName } from './open-source.js';
 import { type ConversionProgress, progressOf } from './progress.js';
 import type { WeightBits } from './quantization.js';
 import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
-import {
-  NotFiniteError,
-  type QuantizedMatrix,
-  quantizeColumns,
-  quantizeRows,
-} from './quantize-matrix.js';
-import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
-import { packedIn, unpackWeights } from './unpack-model.js';
+import { guard, type QuantizedMatrix, quantizeColumns, quantizeRows } from './quantize-matrix.js';
+import { type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
 /**
@@ -50,6 +40,8 @@ class Conversion {
   readonly #onProgress: ConversionProgress;
   /** Two nodes may share a weight. */
   readonly #written = new Map<string, WeightTensors>();
+  /** Of embeddings that are tied to the LM head. */
+  #rows: WeightTensors | null = null;
   #progress: ReturnType<typeof progressOf> = async () => undefined;
 
   constructor(
@@ -67,106 +59,92 @@ class Conversion {
   }
 
   async run(plan: QuantizePlan): Promise<void> {
-    const matrices = plan.matmuls.map((matmul) => this.#open(matmul.source));
-    const total =
-      plan.matmuls.reduce((sum, { source }, i) => sum + readBytes(source, matrices[i]), 0) +
-      plan.embeddings.reduce((sum, { tensor }) => sum + byteLength(tensor), 0);
+    const matrices = plan.matmuls.map(({ source }) => openSource(this.#graph, source, this.#bytes));
+    const total = plan.matmuls.reduce(
+      (sum, { source }, i) => sum + readBytes(source, matrices[i]),
+      0,
+    );
     this.#progress = progressOf(this.#onProgress, total);
     const tensors = new Map<Matmul | Embedding, WeightTensors>();
+    const head = plan.embeddings.length > 0 ? plan.matmuls.at(-1) : undefined;
     for (const [index, matmul] of plan.matmuls.entries()) {
-      tensors.set(matmul, await this.#matmul(matmul, matrices[index]));
+      tensors.set(matmul, await this.#matmul(matmul, matrices[index], matmul === head));
     }
     for (const embedding of plan.embeddings) {
-      tensors.set(embedding, await this.#embedding(embedding));
+      if (this.#rows) tensors.set(embedding, this.#rows);
     }
     quantizeMatmuls(this.#graph, plan, tensors);
-    await this.#copyRest(new Set([...tensors.values()].flatMap((t) => [t.values, t.scales])));
+    const own = [...tensors.values()].flatMap((t) => [t.values.name, t.scales.name]);
+    await copyRest(this.#graph, new Set(own), this.#target, this.#progress);
   }
 
-  async #matmul(matmul: Matmul, matrix: StoredMatrix): Promise<WeightTensors> {
+  async #matmul(matmul: Matmul, matrix: StoredMatrix, isTied: boolean): Promise<WeightTensors> {
     const { source, inputs, outputs, node } = matmul;
-    const weight = nameOf(source);
+    const weight = sourceName(source);
     const name = `${weight}/octavo.w8a8${hasRowChannels(source) ? '.turned' : ''}`;
     const known = this.#written.get(name);
-    if (known) {
+    if (known && !isTied) {
       await this.#progress(readBytes(source, matrix));
       return known;
     }
-    const quantized = await this.#guard(node.name, () =>
+    const quantized = await guard(this.#graph, node.name, () =>
       hasRowChannels(source)
         ? quantizeRows(matrix, this.#bits, true, this.#progress)
         : quantizeColumns(matrix, this.#bits, this.#progress),
     );
-    const written = await this.#write(name, [inputs, outputs], [outputs], quantized);
+    const { values, scales } = quantized;
+    const written = {
+      values: await this.#add(name, [inputs, outputs], Type.INT8, [bytesOf(values)]),
+      scales: await this.#add(`${name}.scales`, [outputs], Type.FLOAT, [bytesOf(scales)]),
+    };
     this.#written.set(name, written);
+    if (isTied) this.#rows = await this.#writeRows(weight, quantized, inputs);
     return written;
   }
 
-  async #embedding({ tensor, node }: Embedding): Promise<WeightTensors> {
-    const matrix = new DenseMatrix(tensor, this.#bytes);
-    const quantized = await this.#guard(node.name, () =>
-      quantizeRows(matrix, this.#bits, false, this.#progress),
-    );
-    const { rows, columns } = matrix;
-    return this.#write(`${tensor.name}/octavo.rows`, [rows, columns], [rows, 1], quantized);
+  /** The LM head's numbers again, as the rows of a table that is looked up. */
+  async #writeRows(
+    weight: string,
+    { values, scales }: QuantizedMatrix,
+    width: number,
+  ): Promise<WeightTensors> {
+    const rows = scales.length;
+    const name = `${weight}/octavo.rows`;
+    const dims = [rows, width];
+    return {
+      values: await this.#add(name, dims, Type.INT8, turnedPieces(values, rows, width)),
+      scales: await this.#add(`${name}.scales`, [rows, 1], Type.FLOAT, [bytesOf(scales)]),
+    };
   }
 
-  async #write(
+  #add(
     name: string,
     dims: readonly number[],
-    scaleDims: readonly number[],
-    { values, scales }: QuantizedMatrix,
-  ): Promise<WeightTensors> {
-    const add = (
-      at: string,
-      sizes: readonly number[],
-      type: Type,
-      data: Int8Array | Float32Array,
-    ) => {
-      const piece = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      return this.#target.add(at, sizes.map(BigInt), type, [piece]);
-    };
-    return {
-      values: await add(name, dims, Type.INT8, values),
-      scales: await add(`${name}.scales`, scaleDims, Type.FLOAT, scales),
-    };
+    type: Type,
+    pieces: Iterable<Uint8Array>,
+  ): Promise<TensorProto> {
+    return this.#target.add(name, dims.map(BigInt), type, pieces);
   }
+}
 
-  /**
-   * Copies norms, biases, rotary tables and untied embeddings unchanged, and unpacks what is packed
-   * and not quantized.
-   */
-  async #copyRest(own: ReadonlySet<TensorProto>): Promise<void> {
-    const packed = packedIn(this.#graph);
-    const rest = liveParts(this.#graph).initializers.filter(
-      (tensor) => isExternal(tensor) && !own.has(tensor) && !packed.has(tensor),
-    );
-    await unpackWeights(this.#graph, this.#target, this.#progress);
-    await copyWeights(this.#graph.file, rest, new Set(), this.#target, async () => undefined);
-  }
+/** Rows that are turned at a time. */
+const TURNED_ROWS = 2048;
 
-  #open(source: WeightSource): StoredMatrix {
-    switch (source.kind) {
-      case 'dense':
-        return new DenseMatrix(source.tensor, this.#bytes);
-      case 'nbits':
-        return new NBitsMatrix(source.node, source, this.#bytes);
-      case 'unpacked':
-        return denseSource(this.#graph, source.node, this.#bytes);
+/** The transpose of `[width, rows]`, piece by piece. */
+function* turnedPieces(values: Int8Array, rows: number, width: number): Generator<Uint8Array> {
+  for (let first = 0; first < rows; first += TURNED_ROWS) {
+    const count = Math.min(TURNED_ROWS, rows - first);
+    const piece = new Int8Array(count * width);
+    for (let c = 0; c < width; c++) {
+      const from = c * rows + first;
+      for (let r = 0; r < count; r++) piece[r * width + c] = values[from + r];
     }
+    yield bytesOf(piece);
   }
+}
 
-  async #guard<T>(node: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof NotFiniteError)) throw error;
-      throw new OctavoError(
-        'model_file_corrupt',
-        `${this.#graph.file}: the weight of node ${node} holds a number that is infinite or NaN; int8 cannot hold it`,
-      );
-    }
-  }
+function bytesOf(data: Int8Array | Float32Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** Columns are read twice: for their largest magnitudes, and for their values. */
@@ -177,15 +155,4 @@ function readBytes(source: WeightSource, { bytes }: StoredMatrix): number {
 /** Whether output channels are rows of the stored matrix. */
 function hasRowChannels(source: WeightSource): boolean {
   return source.kind !== 'dense' || source.turned;
-}
-
-function nameOf(source: WeightSource): string {
-  switch (source.kind) {
-    case 'dense':
-      return source.tensor.name;
-    case 'nbits':
-      return source.packed.name;
-    case 'unpacked':
-      return source.node.output[0];
-  }
 }

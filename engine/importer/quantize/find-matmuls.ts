@@ -5,6 +5,7 @@ import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '
 import { formatOf, UNPACK, unpackingOf } from '../onnx/unpack-node.js';
 import { whyNotUnpacked } from './nbits-matrix.js';
 import type { QuantizeScope } from './quantization.js';
+import { groupFor } from './round-blocks.js';
 import { DENSE_TYPES } from './stored-matrix.js';
 
 /** Where a matmul's weight comes from. */
@@ -60,6 +61,7 @@ export interface QuantizePlan {
  */
 const FEWEST_INPUTS = 16;
 const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
+const LEFT_PACKED = 'packed weights (--quantize-nbits takes them)';
 /** Operators that are never quantized, and why. */
 const LEFT: Readonly<Record<string, string>> = {
   MatMulInteger: 'weights of 8 bits already',
@@ -86,11 +88,21 @@ export function planQuantization(
     if (!reason && !NAMES.has(node.opType)) continue;
     if (!graph.isConstant(node.input[1]) || graph.isConstant(node.input[0])) continue;
     const found = reason ?? asMatmul(graph, node, scope, types);
-    if (typeof found === 'string') left.push({ node, reason: found });
-    else matmuls.push(found);
+    const why = typeof found === 'string' ? found : whyNotRounded(found, scope);
+    if (typeof found !== 'string' && why === null) matmuls.push(found);
+    else left.push({ node, reason: `${why}` });
   }
   const embeddings = findEmbeddings(graph, matmuls, isTied);
   return { matmuls, embeddings, left };
+}
+
+/** Why a matmul's weight cannot be rounded by groups of inputs. */
+function whyNotRounded({ inputs, type }: Matmul, { kind = 'w8a8' }: QuantizeScope): string | null {
+  if (kind === 'w8a8') return null;
+  if (type !== Type.FLOAT) return `activations of type ${Type[type] ?? type}`;
+  return groupFor(kind === 'q4' ? 4 : 8, inputs) === null
+    ? `${inputs} inputs, which is no multiple of 16`
+    : null;
 }
 
 /** The matmul, or the reason why it cannot be quantized. */
@@ -107,10 +119,7 @@ function asMatmul(
   if (node.opType === 'MatMulNBits') return packedMatmul(graph, base, scope);
   const weight = findWeight(graph, node.input[1]);
   if (typeof weight === 'string') return weight;
-  if ('source' in weight) {
-    const { rows: outputs, columns: inputs } = unpackingOf(weight.source.node);
-    return { ...base, source: weight.source, inputs, outputs, bias: '' };
-  }
+  if ('source' in weight) return placeholderMatmul(base, weight.source, scope);
   let { turned } = weight;
   if (node.opType === 'Gemm') {
     const plain = floatAttribute(node, 'alpha', 1) === 1 && floatAttribute(node, 'beta', 1) === 1;
@@ -125,13 +134,27 @@ function asMatmul(
   return { ...base, source: { kind: 'dense', ...weight, turned }, inputs, outputs, bias };
 }
 
+/** W8A8 takes all packed weights: activations are rounded in any case. */
+function placeholderMatmul(
+  base: Pick<Matmul, 'node' | 'activation' | 'type'>,
+  source: Extract<WeightSource, { readonly kind: 'unpacked' }>,
+  { kind = 'w8a8', nbits }: QuantizeScope,
+): Matmul | string {
+  const format = formatOf(source.node);
+  if (format === 'w8a8') return 'weights of 8 bits already';
+  const isPacked = format !== 'fp8';
+  if (kind !== 'w8a8' && isPacked && !nbits) return LEFT_PACKED;
+  const { rows: outputs, columns: inputs } = unpackingOf(source.node);
+  return { ...base, source, inputs, outputs, bias: '' };
+}
+
 function packedMatmul(
   graph: Graph,
   base: Pick<Matmul, 'node' | 'activation' | 'type'>,
   scope: QuantizeScope,
 ): Matmul | string {
   const { node } = base;
-  if (!scope.nbits) return 'packed weights (--quantize-nbits takes them)';
+  if (!scope.nbits) return LEFT_PACKED;
   const reason = whyNotUnpacked(node);
   if (reason) return reason;
   // (After the graph has been widened, float16 scales are followed by a Cast.)
@@ -163,7 +186,6 @@ function findWeight(graph: Graph, name: string): FoundWeight | string {
     }
     const maker = graph.producer(at);
     if (maker?.opType === UNPACK && turned) {
-      if (formatOf(maker) === 'w8a8') return 'weights of 8 bits already';
       return { source: { kind: 'unpacked', node: maker } };
     }
     if (!maker || !['Cast', 'Transpose', 'Identity'].includes(maker.opType)) {

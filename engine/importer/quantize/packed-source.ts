@@ -93,7 +93,7 @@ function wordParts(
     first,
     rows,
     columns,
-    values: ints(parts.values) ?? new Int32Array(0),
+    values: () => ints(parts.values) ?? new Int32Array(0),
     scales: readAll(need(parts.scales), bytes),
     zeros: ints(parts.zeros),
     groupOf: ints(parts.order),

@@ -1,10 +1,13 @@
 /**
- * How weights are stored and multiplied: as the model has them, or as int8 weights times int8
- * activations.
+ * How weights of floats are stored and multiplied: as the model has them; as int8 with int8
+ * activations; or by block in 8 or 4 bits, with exact activations. `auto` chooses one of these by
+ * the machine.
  */
-export type Quantization = 'none' | 'w8a8';
+export const QUANTIZATIONS = ['none', 'w8a8', 'q8', 'q4', 'auto'] as const;
+export type Quantization = (typeof QUANTIZATIONS)[number];
 
-export const QUANTIZATIONS = ['none', 'w8a8'] as const satisfies readonly Quantization[];
+/** What weights are rewritten as. */
+export type QuantizedKind = Exclude<Quantization, 'none' | 'auto'>;
 
 /** Bits of a weight. On CPUs whose 8-bit matmuls saturate, weights have 7. */
 export type WeightBits = 7 | 8;
@@ -16,8 +19,10 @@ export type WeightBits = 7 | 8;
  */
 export const LARGEST_WEIGHT = { 7: 64, 8: 127 } as const satisfies Record<WeightBits, number>;
 
-/** Which weights of a graph are quantized. */
+/** Which weights of a graph are quantized, and as what. */
 export interface QuantizeScope {
+  /** Absent: w8a8. */
+  readonly kind?: QuantizedKind;
   /**
    * Whether weights that are packed in 2, 4 or 8 bits already (MatMulNBits) are dequantized and
    * quantized again.

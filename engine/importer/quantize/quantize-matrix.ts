@@ -1,3 +1,4 @@
+import { OctavoError } from '../../errors.js';
 import { LARGEST_WEIGHT, type WeightBits } from './quantization.js';
 import type { StoredMatrix } from './stored-matrix.js';
 
@@ -112,6 +113,27 @@ function refuseUnlessFinite(sum: number): void {
 
 /** A weight is NaN or infinite. */
 export class NotFiniteError extends Error {}
+
+/**
+ * Quantizes the weight of a node.
+ *
+ * @throws OctavoError `model_file_corrupt` when it is not finite
+ */
+export async function guard<T>(
+  { file }: { readonly file: string },
+  node: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof NotFiniteError)) throw error;
+    throw new OctavoError(
+      'model_file_corrupt',
+      `${file}: the weight of node ${node} holds a number that is infinite or NaN; whole numbers cannot hold it`,
+    );
+  }
+}
 
 function scalesOf(largest: Float32Array, bits: WeightBits): Float32Array {
   return largest.map((x) => x / LARGEST_WEIGHT[bits]);

@@ -8,15 +8,18 @@ import { exactWeightBits } from './exact-weight-bits.js';
 import { planQuantization, type QuantizePlan, type WeightSource } from './find-matmuls.js';
 import { packedTensors } from './packed-source.js';
 import type { ConversionProgress } from './progress.js';
-import type { QuantizeScope, WeightBits } from './quantization.js';
+import type { QuantizedKind, QuantizeScope, WeightBits } from './quantization.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
+import { roundWeights } from './round-weights.js';
 import { TensorBytes } from './stored-matrix.js';
 import { isTied } from './tied-embeddings.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
 const PASS_VERSION = 3;
 
-export interface QuantizeModelOptions extends QuantizeScope {
+export interface QuantizeModelOptions extends Omit<QuantizeScope, 'kind'> {
+  /** Absent: w8a8. */
+  readonly kind?: QuantizedKind | 'auto';
   /** Directory of rewritten models. */
   readonly cacheDir: string;
   /** Called while weights are converted; not called when the cache has them. */
@@ -25,17 +28,32 @@ export interface QuantizeModelOptions extends QuantizeScope {
   readonly weightBits?: () => Promise<WeightBits | null>;
 }
 
+/** A model's weights are rewritten as one kind. */
+export type ChosenQuantization = QuantizeModelOptions & { readonly kind?: QuantizedKind };
+
 /**
- * Rewrites a graph's matmuls as W8A8 on disk. Weights are read and written in pieces, and the next
- * start finds the result in the cache.
+ * Rewrites a graph's weights on disk: as W8A8, or rounded by groups of inputs. Weights are read and
+ * written in pieces, and the next start finds the result in the cache.
  *
  * @param graph as in its file, or after passes that are deterministic; consumed
  * @returns the rewritten graph, whose files are in the cache
  * @throws OctavoError `cpu_unsupported`, `model_cache_unusable`, `model_unsupported` when there is
  *   nothing to quantize
  */
-export async function quantizeModel(graph: Graph, options: QuantizeModelOptions): Promise<Graph> {
-  const bits = await (options.weightBits ?? exactWeightBits)();
+export async function quantizeModel(graph: Graph, options: ChosenQuantization): Promise<Graph> {
+  const { kind = 'w8a8' } = options;
+  const bits = kind === 'w8a8' ? await int8Bits(options) : null;
+  const salt = [PASS_VERSION, bits, options.nbits];
+  return rewriteModel(graph, options.cacheDir, { label: kind, salt }, () =>
+    plannedRewrite(graph, options, bits),
+  );
+}
+
+/** Bits of weights whose products with activations of 8 bits are exact here. */
+async function int8Bits({
+  weightBits = exactWeightBits,
+}: QuantizeModelOptions): Promise<WeightBits> {
+  const bits = await weightBits();
   if (bits === null) {
     throw new OctavoError(
       'cpu_unsupported',
@@ -43,13 +61,10 @@ export async function quantizeModel(graph: Graph, options: QuantizeModelOptions)
       { param: '--quantize' },
     );
   }
-  const salt = [PASS_VERSION, bits, options.nbits];
-  return rewriteModel(graph, options.cacheDir, { label: 'w8a8', salt }, () =>
-    plannedRewrite(graph, options, bits),
-  );
+  return bits;
 }
 
-function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
+export function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
   const bytes = new TensorBytes(graph.file);
   try {
     return planQuantization(graph, scope, (table, head) => isTied(table, head, bytes));
@@ -58,52 +73,54 @@ function planOf(graph: Graph, scope: QuantizeScope): QuantizePlan {
   }
 }
 
-/** Describes, line by line, what W8A8 would do to a model. @param bits null when this CPU cannot */
-export function inspectQuantization(
+function plannedRewrite(
   graph: Graph,
-  scope: QuantizeScope,
+  options: ChosenQuantization,
   bits: WeightBits | null,
-): string[] {
-  if (bits === null) return ['nothing: this CPU multiplies 8-bit numbers with saturating sums'];
-  return describePlan(planOf(graph, scope), bits);
-}
-
-function plannedRewrite(graph: Graph, options: QuantizeModelOptions, bits: WeightBits): Rewrite {
+): Rewrite {
+  const { kind = 'w8a8', onProgress = () => undefined } = options;
   const plan = planOf(graph, options);
   if (plan.matmuls.length === 0) {
     const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
     throw new OctavoError(
       'model_unsupported',
-      `${graph.file}: --quantize w8a8 finds no matmul with a constant weight to quantize` +
+      `${graph.file}: --quantize ${kind} finds no matmul with a constant weight to quantize` +
         (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
     );
   }
-  const { onProgress = () => undefined } = options;
   return {
     bytes: sizeAfter(graph, plan),
-    rewrites: describePlan(plan, bits),
-    convert: (weights) => convertWeights(graph, plan, bits, weights, onProgress),
+    rewrites: describePlan(plan, kind, bits),
+    convert: (weights) =>
+      bits === null
+        ? roundWeights(graph, plan, kind === 'q4' ? 4 : 8, weights, onProgress)
+        : convertWeights(graph, plan, bits, weights, onProgress),
   };
 }
 
 /** Describes for users what is quantized, and what is not. */
-function describePlan(plan: QuantizePlan, bits: WeightBits): string[] {
+export function describePlan(
+  plan: QuantizePlan,
+  kind: QuantizedKind,
+  bits: WeightBits | null,
+): string[] {
   const { matmuls, embeddings, left } = plan;
-  const activations = new Set(matmuls.map(({ activation }) => activation)).size;
   const weights = matmuls.reduce((n, { inputs, outputs }) => n + inputs * outputs, 0);
-  const sevenBits = bits === 8 ? '' : ' (with 8, the sums of this CPU would saturate)';
+  const millions = `${(weights / 1e6).toFixed(1)} million weights`;
   const lines = [
-    `w8a8: ${matmuls.length} matmuls of ${activations} activations, ${(weights / 1e6).toFixed(1)} million weights in ${bits} bits${sevenBits}`,
+    kind === 'w8a8'
+      ? `w8a8: ${matmuls.length} matmuls of ${activationsOf(plan)} activations, ${millions} in ${bits} bits${bits === 8 ? '' : ' (with 8, the sums of this CPU would saturate)'}`
+      : `${kind}: ${matmuls.length} matmuls, ${millions} in ${kind === 'q4' ? 4 : 8} bits by groups of inputs; activations stay exact`,
   ];
   for (const { node } of embeddings)
-    lines.push(`w8a8: embedding ${node.name}, tied to the LM head`);
+    lines.push(`${kind}: embedding ${node.name}, tied to the LM head`);
   const reasons = new Map<string, string[]>();
   for (const { node, reason } of left) {
     reasons.set(reason, [...(reasons.get(reason) ?? []), node.name || node.output[0]]);
   }
   for (const [reason, nodes] of reasons) {
     const names = nodes.length > 2 ? `${nodes[0]} and ${nodes.length - 1} more` : nodes.join(', ');
-    lines.push(`w8a8: left as they are: ${names} (${reason})`);
+    lines.push(`${kind}: left as they are: ${names} (${reason})`);
   }
   return lines;
 }
@@ -117,6 +134,10 @@ function tensorsOf(graph: Graph, source: WeightSource): readonly TensorProto[] {
     case 'unpacked':
       return packedTensors(graph, source.node);
   }
+}
+
+function activationsOf({ matmuls }: QuantizePlan): number {
+  return new Set(matmuls.map(({ activation }) => activation)).size;
 }
 
 /** Approximate size in bytes: one for each quantized weight, and all other weights unchanged. */

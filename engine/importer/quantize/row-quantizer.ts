@@ -1,11 +1,9 @@
 import { create } from '@bufbuild/protobuf';
 import type { Graph } from '../graph.js';
-import { addInt64s } from '../graph-queries.js';
+import { addInt64s, reduceMaxNode } from '../graph-queries.js';
 import { STEP_INPUT } from '../imported-model.js';
 import { importMicrosoft, MICROSOFT, makeNode } from '../onnx/nodes.js';
 import {
-  AttributeProto_AttributeType,
-  AttributeProtoSchema,
   type NodeProto,
   TensorProtoSchema,
   TensorProto_DataType as Type,
@@ -83,7 +81,7 @@ export class RowQuantizer {
     }
     nodes.push(
       makeNode('Abs', at('abs'), [x], [at('abs')]),
-      this.#rowMaxima(at('abs'), at('max')),
+      reduceMaxNode(this.#graph, at('max'), at('abs'), LAST_AXIS),
       makeNode(
         'Mul',
         names.column,
@@ -148,18 +146,6 @@ export class RowQuantizer {
     }
     return SAMPLED_ZERO_POINTS;
   }
-
-  /** Maxima `[..., T, 1]`. Before operator set 18, the axes of ReduceMax are an attribute. */
-  #rowMaxima(from: string, to: string): NodeProto {
-    const standard = this.#graph.model.opsetImport.find(({ domain }) => isStandard(domain));
-    if (Number(standard?.version ?? 0) >= 18) {
-      return makeNode('ReduceMax', to, [from, LAST_AXIS], [to], { keepdims: 1 });
-    }
-    const node = makeNode('ReduceMax', to, [from], [to], { keepdims: 1 });
-    const ints = { name: 'axes', type: AttributeProto_AttributeType.INTS, ints: [-1n] };
-    node.attribute.push(create(AttributeProtoSchema, ints));
-    return node;
-  }
 }
 
 /** All tensors that depend on one of the given. */
@@ -189,8 +175,4 @@ function chosenRows(graph: Graph): Set<string> {
 function microsoft(node: NodeProto): NodeProto {
   node.domain = MICROSOFT;
   return node;
-}
-
-function isStandard(domain: string): boolean {
-  return domain === '' || domain === 'ai.onnx';
 }

@@ -108,8 +108,43 @@ export class DenseMatrix implements StoredMatrix {
     widen(new Uint16Array(bytes.buffer, 0, length), this.#tensor.dataType, into);
   }
 
+  /**
+   * Decodes columns `first` to `first + count - 1` as rows, in pieces of a row each: memory holds
+   * no more than them.
+   */
+  readColumns(first: number, count: number, into: Float32Array): void {
+    const piece = new Float32Array(count);
+    const { rows } = this;
+    const width = this.#width;
+    const raw = width === 4 ? new Uint8Array(piece.buffer) : new Uint8Array(2 * count);
+    for (let r = 0; r < rows; r++) {
+      this.#bytes.read(this.#tensor, (r * this.columns + first) * width, raw);
+      if (width === 2) widen(new Uint16Array(raw.buffer), this.#tensor.dataType, piece);
+      for (let c = 0; c < count; c++) into[c * rows + r] = piece[c];
+    }
+  }
+
   get #width(): 2 | 4 {
     return this.#tensor.dataType === Type.FLOAT ? 4 : 2;
+  }
+}
+
+/** The transpose of a matrix: its rows are the other's columns. */
+export class TurnedMatrix implements StoredMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly bytes: number;
+  readonly #matrix: DenseMatrix;
+
+  constructor(matrix: DenseMatrix) {
+    this.#matrix = matrix;
+    this.rows = matrix.columns;
+    this.columns = matrix.rows;
+    this.bytes = matrix.bytes;
+  }
+
+  read(first: number, count: number, into: Float32Array): void {
+    this.#matrix.readColumns(first, count, into);
   }
 }
 

@@ -52,6 +52,17 @@ function unpackNodes(graph: Graph): readonly NodeProto[] {
   return liveParts(graph).nodes.filter(({ opType }) => opType === UNPACK);
 }
 
+/** The graph of unpacked weights without what they hold: nothing of them is read. */
+export async function sketchUnpacked(graph: Graph): Promise<Graph> {
+  graph.rewrites.push(...describeUnpacking(graph));
+  const target: WeightsTarget = {
+    add: async (name, dims, dataType) =>
+      create(TensorProtoSchema, { name, dims: [...dims], dataType }),
+  };
+  await unpackWeights(graph, target, async () => undefined);
+  return graph;
+}
+
 /** What is unpacked, in words. */
 export function describeUnpacking(graph: Graph): string[] {
   const counts = new Map<string, number>();

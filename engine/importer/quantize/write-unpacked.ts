@@ -38,26 +38,29 @@ export async function writeInt8(
   onPiece: OnPiece,
 ): Promise<WeightTensors> {
   const { rows, columns, group } = matrix;
-  const values = new Int8Array(rows * columns);
   const scales = new Float32Array(rows);
-  const most = Math.min(rows, 64);
-  const memory = memoryOf(matrix, most);
-  for (let row = 0; row < rows; row += most) {
-    const count = Math.min(most, rows - row);
-    matrix.read(row, count, memory);
-    for (let c = 0; c < columns; c++) {
-      for (let r = 0; r < count; r++) {
-        values[c * rows + row + r] = memory.values[r * columns + c] - 128;
+  async function* values(): AsyncGenerator<Uint8Array> {
+    const turned = new Int8Array(rows * columns);
+    const most = Math.min(rows, 64);
+    const memory = memoryOf(matrix, most);
+    for (let row = 0; row < rows; row += most) {
+      const count = Math.min(most, rows - row);
+      matrix.read(row, count, memory);
+      for (let c = 0; c < columns; c++) {
+        for (let r = 0; r < count; r++) {
+          turned[c * rows + row + r] = memory.values[r * columns + c] - 128;
+        }
       }
+      for (let r = 0; r < count; r++) scales[row + r] = memory.scales[(r * columns) / group];
+      await onPiece(count * columns);
     }
-    for (let r = 0; r < count; r++) scales[row + r] = memory.scales[(r * columns) / group];
-    await onPiece(count * columns);
+    yield new Uint8Array(turned.buffer);
   }
-  const bytes = (data: Int8Array | Float32Array): Uint8Array[] => [
-    new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  ];
+  const sizes = [columns, rows].map(BigInt);
   return {
-    values: await target.add(`${name}/int8`, [columns, rows].map(BigInt), Type.INT8, bytes(values)),
-    scales: await target.add(`${name}/scales`, [BigInt(rows)], Type.FLOAT, bytes(scales)),
+    values: await target.add(`${name}/int8`, sizes, Type.INT8, values()),
+    scales: await target.add(`${name}/scales`, [BigInt(rows)], Type.FLOAT, [
+      new Uint8Array(scales.buffer),
+    ]),
   };
 }

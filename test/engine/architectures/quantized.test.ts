@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { openModel } from '../../../engine/model/open-model.js';
 import {
   quantizedDir,
   quantizedGolden,
@@ -71,4 +72,11 @@ it('int8 of the checkpoint stays what it is with --quantize w8a8', async () => {
   expect(report).toMatch(/w8a8: 1 matmuls of 1 activations/);
   expect(report).toMatch(/left as they are: .* and 6 more \(weights of 8 bits already\)/);
   expect(worst(results[0].first, quantizedGolden('w8a8').logits[0][0])).toBeLessThan(0.2);
+});
+
+it.each(['gptq', 'w8a8', 'fp8'])('%s is described without its weights', async (name) => {
+  const modelDir = quantizedDir(name);
+  const { report: whole } = await openModel({ modelDir, maxLength: 128 });
+  const { report } = await openModel({ modelDir, maxLength: 128, isSketch: true });
+  expect(report).toEqual(whole);
 });

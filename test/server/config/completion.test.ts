@@ -68,7 +68,9 @@ describe('scripts for other shells', () => {
     expect(lines).toContain(
       `complete -c octavo ${serve} -l port -r -d 'port to listen on; 0 takes a free one (default: 8000) [OCTAVO_PORT]'`,
     );
-    expect(lines.find((line) => line.includes('-l quantize '))).toContain("-x -a 'none w8a8'");
+    expect(lines.find((line) => line.includes('-l quantize '))).toContain(
+      "-x -a 'none w8a8 q8 q4 auto'",
+    );
     expect(lines.find((line) => line.includes('-l log-prompts'))).not.toMatch(/ -[rx] /);
   });
 });
