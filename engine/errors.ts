@@ -41,6 +41,12 @@ export const ERRORS = {
     code: 'host_not_allowed',
     exitCode: 1,
   },
+  pull_not_allowed: {
+    status: 403,
+    type: 'invalid_request_error',
+    code: 'pull_not_allowed',
+    exitCode: 1,
+  },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',

@@ -1,5 +1,5 @@
 import type { MessageEvent } from '../../engine/generation/message-reader.js';
-import { toolInput } from './tool-input.js';
+import { toolInput } from '../../engine/tools/tool-input.js';
 
 /** An event of a message's stream. */
 export interface StreamEvent {

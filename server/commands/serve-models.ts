@@ -31,7 +31,7 @@ export async function loadFirst(
 /** @throws OctavoError `usage` for what is written for one model only */
 export function assertOfOneModel(settings: Settings, specs: readonly unknown[]): void {
   if (specs.length === 1 && !settings.allowPull && settings.modelsDir === undefined) return;
-  for (const name of ['kvEventsEndpoint', 'traceSteps', 'chatTemplate'] as const) {
+  for (const name of ['kvEventsEndpoint', 'traceSteps', 'chatTemplate', 'file'] as const) {
     if (settings[name] === undefined) continue;
     const message = `${flagName(name)} ${clip(settings[name])}: must not be given with several models`;
     throw new OctavoError('usage', message, { param: flagName(name) });

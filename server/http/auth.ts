@@ -60,7 +60,7 @@ export function apiKeyOf({ headers }: Pick<FastifyRequest, 'headers'>): string |
 function isGuarded(request: FastifyRequest): boolean {
   // The route, not the address as it was written: that may be encoded.
   const route = request.routeOptions.url;
-  return route === undefined ? request.url.startsWith('/v1/') : isGuardedRoute(route);
+  return route === undefined ? /^\/(v1|api)\//.test(request.url) : isGuardedRoute(route);
 }
 
 /** @param route as it was registered */

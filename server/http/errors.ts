@@ -8,6 +8,7 @@ import {
   anthropicStatus,
   speaksAnthropic,
 } from './anthropic-errors.js';
+import { type OllamaErrorBody, speaksOllama } from './ollama-errors.js';
 
 /** Long enough for the server's own text around 200 characters of input. */
 const MAX_MESSAGE = 1000;
@@ -43,11 +44,17 @@ function publicMessage(error: OctavoError): string {
 export const toAnthropicBody = (error: OctavoError, requestId: string): AnthropicErrorBody =>
   anthropicErrorBody(error, publicMessage(error), requestId);
 
+/** The same for a client that speaks Ollama's API. */
+export const toOllamaBody = (error: OctavoError): OllamaErrorBody => ({
+  error: publicMessage(error),
+});
+
 /** Status and body of an error, in the words of the API that the request speaks. */
 export function errorAnswer(
   request: Pick<FastifyRequest, 'url' | 'headers' | 'id'>,
   error: OctavoError,
-): { readonly status: number; readonly body: ErrorBody | AnthropicErrorBody } {
+): { readonly status: number; readonly body: ErrorBody | AnthropicErrorBody | OllamaErrorBody } {
+  if (speaksOllama(request)) return { status: error.entry.status, body: toOllamaBody(error) };
   if (!speaksAnthropic(request)) return { status: error.entry.status, body: errorBody(error) };
   return { status: anthropicStatus(error), body: toAnthropicBody(error, request.id) };
 }

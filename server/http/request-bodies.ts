@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import type { BodyMemory } from './body-memory.js';
+import { speaksOllama } from './ollama-errors.js';
 import { OnePerTurn } from './turns.js';
 
 /** Characters that take some 10 ms to parse and to validate. */
@@ -17,7 +18,13 @@ export function readJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   const turns = new OnePerTurn();
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  const types = ['application/json', FORM];
+  app.addContentTypeParser(types, { parseAs: 'string' }, (request, body, done) => {
+    if (isForm(request) && !isFromCurl(request)) {
+      const message = 'the content-type must be application/json';
+      done(new OctavoError('unsupported_media_type', message));
+      return;
+    }
     if (body === '' && !takesBody(request)) {
       done(null, undefined);
       return;
@@ -30,6 +37,19 @@ export function readJsonBodies(app: FastifyInstance): void {
     else read();
   });
 }
+
+/** What `curl -d` says of every body. */
+const FORM = 'application/x-www-form-urlencoded';
+
+const isForm = ({ headers }: FastifyRequest): boolean =>
+  headers['content-type']?.startsWith(FORM) === true;
+
+/**
+ * Ollama's users write `curl -d '{...}'` without a content type. A page of another site could send
+ * this type, too, but its browser would add one of these headers.
+ */
+const isFromCurl = ({ url, headers }: FastifyRequest): boolean =>
+  speaksOllama({ url }) && headers.origin === undefined && headers['sec-fetch-site'] === undefined;
 
 /**
  * Bounds what the bodies of all connections take while they are received. To be called after all

@@ -89,7 +89,7 @@ export class ServerMetrics {
 
   countHttp(method: string, route: string, status: number): void {
     this.#http.inc({ method, route, status: String(status) });
-    for (const listener of this.#listeners) listener.answered(status, route.startsWith('/v1/'));
+    for (const listener of this.#listeners) listener.answered(status, /^\/(v1|api)\//.test(route));
   }
 
   /** Counts an error if it refused a request. */

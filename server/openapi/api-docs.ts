@@ -2,7 +2,8 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { packageVersion } from '../../engine/environment/package-root.js';
 import { isGuardedRoute } from '../http/auth.js';
-import { OPERATIONS, type Operation } from './operations.js';
+import type { Operation } from './operation.js';
+import { OPERATIONS } from './operations.js';
 import { ErrorSchema } from './schemas.js';
 
 /**
@@ -21,7 +22,7 @@ export function addApiDocs(
       info: {
         title: 'Octavo',
         description:
-          "OpenAI's API, with vLLM's additions, and Anthropic's messages. Fields that are unknown are ignored; those that are known and not supported are a 400.",
+          "OpenAI's API, with vLLM's additions, Anthropic's messages, and Ollama's API. Fields that are unknown are ignored; those that are known and not supported are a 400.",
         version: packageVersion(),
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
@@ -58,10 +59,11 @@ export function addApiDocs(
 
 /** A route's own schemas, with what the document adds. */
 function describe(schema: FastifySchema, operation: Operation, needsKey: boolean): FastifySchema {
-  const { tag, summary, answer, event, fails, error = ErrorSchema } = operation;
+  const { tag, summary, answer, event, line, fails, error = ErrorSchema } = operation;
   const content = {
     ...(answer ? { 'application/json': { schema: answer } } : {}),
     ...(event ? { 'text/event-stream': { schema: event } } : {}),
+    ...(line ? { 'application/x-ndjson': { schema: line } } : {}),
     ...(answer === null ? { 'text/plain': { schema: { type: 'string' } } } : {}),
   };
   return {

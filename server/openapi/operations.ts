@@ -1,4 +1,3 @@
-import type { TSchema } from 'typebox';
 import { ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk } from './completion-answers.js';
 import {
   AnthropicErrorSchema,
@@ -6,6 +5,8 @@ import {
   MessageAnswer,
   MessageEventSchema,
 } from './message-answers.js';
+import { OLLAMA_OPERATIONS } from './ollama-operations.js';
+import type { Operation } from './operation.js';
 import {
   DeletedResponse,
   InputItemsAnswer,
@@ -26,26 +27,11 @@ import {
 } from './schemas.js';
 
 /**
- * What the document says of a route besides its request, which the route's own schemas describe.
- */
-export interface Operation {
-  readonly tag: 'generation' | 'messages' | 'responses' | 'models and tokens' | 'operations';
-  readonly summary: string;
-  /** Null: a text, or always an error. */
-  readonly answer: TSchema | null;
-  /** Whatever is sent. */
-  readonly fails?: true;
-  /** One server-sent event, where `stream: true` is possible. */
-  readonly event?: TSchema;
-  /** The body of its errors; absent: OpenAI's. */
-  readonly error?: TSchema;
-}
-
-/**
  * Every route, by method and path. Answers are described for readers only: nothing is checked or
  * left out by these schemas when the server answers. A test compares them with what it does answer.
  */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
+  ...OLLAMA_OPERATIONS,
   'POST /v1/chat/completions': {
     tag: 'generation',
     summary: 'Continue a conversation',

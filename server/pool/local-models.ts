@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { RestartingEngine } from '../../engine/client/restarting-engine.js';
@@ -6,8 +7,11 @@ import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/clien
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
 import type { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
+import { removalOf, remove } from '../../engine/hub/cached-models.js';
 import type { FetchObserver } from '../../engine/hub/fetch-model.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
+import { parseHubId } from '../../engine/hub/hub-id.js';
+import { readHubSettings } from '../../engine/hub/hub-settings.js';
 import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
 import { contentFiles } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
@@ -17,7 +21,7 @@ import type { Settings } from '../config/settings.js';
 import { cacheLine } from './cache-line.js';
 import { filesOf, tooLargeLine } from './fit.js';
 import type { ModelSpec } from './model-list.js';
-import type { ModelSize, ModelSource, OwnedParts } from './model-source.js';
+import type { DownloadProgress, ModelSize, ModelSource, OwnedParts } from './model-source.js';
 
 export interface Surroundings {
   readonly settings: Settings;
@@ -34,30 +38,56 @@ export interface Surroundings {
 /** A model on this machine, or of the hub, which is fetched first. */
 export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSource {
   const { settings, download } = surroundings;
+  const isHere = existsSync(spec.model);
+  const id = isHere ? null : parseHubId(spec.model);
   let found: Promise<FoundModel> | null = null;
   let dir: string | null = null;
+  /** Who wants to see a download that runs: they share it. */
+  const watchers = new Set<DownloadProgress>();
+  const observer: FetchObserver = {
+    log: (line) => download.log(line),
+    progress: (...file) => {
+      download.progress(...file);
+      for (const watch of watchers) watch(...file);
+    },
+  };
   const find = async (): Promise<FoundModel> => {
-    found ??= findModel(spec.model, spec.flag, settings, download);
+    found ??= findModel(spec.model, spec.flag, settings, observer);
     try {
-      return await found;
+      const model = await found;
+      ({ dir } = model);
+      return model;
     } catch (error) {
       found = null;
       throw error;
     }
   };
-  const measure = async (): Promise<ModelSize> => {
-    const model = await find();
-    ({ dir } = model);
-    return { bytes: (await sizeOf(model, settings)) + settings.kvCacheMemory, path: dir };
+  const measure = async (onProgress?: DownloadProgress): Promise<ModelSize> => {
+    if (onProgress) watchers.add(onProgress);
+    try {
+      const model = await find();
+      const bytes = (await sizeOf(model, settings)) + settings.kvCacheMemory;
+      return { bytes, path: model.dir };
+    } finally {
+      if (onProgress) watchers.delete(onProgress);
+    }
   };
   return {
     names: spec.names,
     places: () => [dir ?? [], spec.model].flat(),
     measure,
+    known: async () => (dir !== null || isHere ? find() : null),
     load: async () => {
       const { bytes } = await measure();
       return { ...(await start(await find(), spec, surroundings)), bytes };
     },
+    ...(id && {
+      remove: async () => {
+        const { cacheDir } = await readHubSettings(process.env);
+        await remove(await removalOf(cacheDir, id.repo, null));
+        [found, dir] = [null, null];
+      },
+    }),
   };
 }
 

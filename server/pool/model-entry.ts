@@ -44,6 +44,7 @@ export class ModelEntry {
   /** For how long it is kept when no request asks for it. */
   keepAlive: KeepAlive;
   lastUsedAt: number;
+  readonly #standardKeepAlive: KeepAlive;
   readonly #clock: Clock;
   readonly #listener: EntryListener;
   #uses = 0;
@@ -59,6 +60,7 @@ export class ModelEntry {
     this.names = names;
     this.source = source;
     this.keepAlive = keepAlive;
+    this.#standardKeepAlive = keepAlive;
     this.#clock = clock;
     this.#listener = listener;
     this.lastUsedAt = clock.now();
@@ -112,8 +114,13 @@ export class ModelEntry {
     for (const waiter of this.waiters) waiter.fail(error);
   }
 
-  /** From now on, it is kept for so long when no request asks for it. */
-  keepFor(keepAlive: KeepAlive): void {
+  /**
+   * Until it is unloaded, it is kept for so long when no request asks for it.
+   *
+   * @param asked null: as the server was started
+   */
+  keepFor(asked: KeepAlive | null): void {
+    const keepAlive = asked ?? this.#standardKeepAlive;
     this.keepAlive = keepAlive;
     this.#idle?.cancel();
     this.#idle = null;
@@ -129,5 +136,6 @@ export class ModelEntry {
     this.service = null;
     this.isLeaving = false;
     this.loadedAt = null;
+    this.keepAlive = this.#standardKeepAlive;
   }
 }

@@ -1,3 +1,4 @@
+import type { FoundModel } from '../../engine/hub/find-model.js';
 import type { ModelParts } from '../models.js';
 
 /** A loaded model that the server closes when it unloads it. */
@@ -22,10 +23,17 @@ export interface ModelSource {
    *
    * @throws OctavoError what is wrong with the model's files
    */
-  measure(): Promise<ModelSize>;
+  measure(onProgress?: DownloadProgress): Promise<ModelSize>;
+  /** Its place on the disk; null when it is not here yet. */
+  known(): Promise<Pick<FoundModel, 'dir' | 'file'> | null>;
+  /** Deletes its files; absent for those that are not the server's to delete. */
+  remove?(): Promise<void>;
   /** @throws OctavoError why it cannot be loaded */
   load(): Promise<OwnedParts>;
 }
+
+/** Bytes of a file so far, and in total. */
+export type DownloadProgress = (file: string, done: number, total: number) => void;
 
 export interface ModelSize {
   /** Memory of weights and KV cache, by the sizes of the files. */

@@ -194,6 +194,12 @@ export class Models {
     return this.#wait(entry, holder);
   }
 
+  /** Forgets a model that is not loaded. */
+  remove(entry: ModelEntry): void {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    for (const name of entry.names) this.#byName.delete(name);
+  }
+
   /** Unloads a model when its requests have ended; new ones have it loaded again. */
   unload(entry: ModelEntry): Promise<void> {
     return this.#loader.letGo(entry, 'as asked');

@@ -1,7 +1,7 @@
 import { InlinePrompts } from '../../engine/generation/prompts/prompt-maker.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { loadSettings } from '../../server/config/load-settings.js';
-import type { ModelSource } from '../../server/pool/model-source.js';
+import type { DownloadProgress, ModelSource } from '../../server/pool/model-source.js';
 import { byteModel, bytesOf, EOS } from './byte-model.js';
 import { type Script, ScriptedEngine } from './scripted-engine.js';
 
@@ -32,8 +32,19 @@ export class TestSource implements ModelSource {
     return this.engines.filter(({ closed }) => !closed).length;
   }
 
-  async measure() {
+  async measure(onProgress?: DownloadProgress) {
+    onProgress?.('model.onnx', this.bytes, this.bytes);
     return { bytes: this.bytes, path: `/models/${this.names[0]}` };
+  }
+
+  removed = false;
+
+  async remove() {
+    this.removed = true;
+  }
+
+  async known() {
+    return null;
   }
 
   async load() {

@@ -27,10 +27,15 @@ const AllowedTools = Type.Object({
   }),
 });
 
+export const FunctionTool = Type.Object({
+  type: Type.Literal('function'),
+  function: FunctionSchema,
+});
+
 /** Request fields of chat completions that are about tools. */
 export const TOOL_FIELDS = {
   tools: Nullable(
-    Type.Array(Type.Object({ type: Type.Literal('function'), function: FunctionSchema }), {
+    Type.Array(FunctionTool, {
       minItems: 1,
       maxItems: MAX_TOOLS,
     }),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { toolInput } from '../../../server/anthropic/tool-input.js';
+import { toolInput } from '../../../engine/tools/tool-input.js';
 
 describe('the input of a call', () => {
   test.each<[string, object]>([
