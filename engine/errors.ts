@@ -115,6 +115,30 @@ export const ERRORS = {
     code: 'client_closed',
     exitCode: 1,
   },
+  adapter_invalid: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'adapter_invalid',
+    exitCode: 1,
+  },
+  adapter_exists: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'adapter_exists',
+    exitCode: 1,
+  },
+  adapters_full: {
+    status: 409,
+    type: 'invalid_request_error',
+    code: 'adapters_full',
+    exitCode: 1,
+  },
+  adapter_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    code: 'adapter_not_found',
+    exitCode: 1,
+  },
   engine_failed: { status: 500, type: 'server_error', code: 'engine_failed', exitCode: 1 },
   engine_restarting: {
     status: 503,

@@ -31,6 +31,8 @@ export interface Extra {
   readonly value?: string;
   /** `bytes` values are written as 2GiB, 512MiB or a plain number. */
   readonly unit?: 'bytes';
+  /** Another name of the flag, which help does not show: another server's. */
+  readonly alias?: string;
   /** Allowed texts, when the condition is more than not being empty. */
   readonly allowed?: string;
 }

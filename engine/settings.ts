@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { SCHEDULING_POLICIES } from '../scheduler/policies/scheduling-policy.js';
+import { ADAPTER_SETTINGS } from './adapter-settings.js';
 import { CACHE_SETTINGS } from './cache-settings.js';
 import { availableCpus } from './environment/available-cpus.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
@@ -95,6 +96,7 @@ export const ENGINE_SETTINGS = {
       minLength: 1,
     }),
   ),
+  ...ADAPTER_SETTINGS,
   maxModelLen: Type.Optional(
     Type.Integer({
       ...extra({

@@ -5,7 +5,7 @@ import type { BlockHash } from './ids.js';
 export interface CacheScope {
   /** Identifies weights and page format: K and V of another model are never a hit. */
   readonly modelFingerprint: string;
-  /** The adapter that computed K and V; null: the model alone. */
+  /** Content of the adapter that computed K and V; null: the model alone. */
   readonly adapter: string | null;
   /** A tenant's secret: only sequences with the same salt hit each other's blocks. */
   readonly cacheSalt: string | null;

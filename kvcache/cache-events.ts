@@ -1,9 +1,13 @@
-import type { CacheScope, ContentKey } from './block-hash.js';
+import type { ContentKey } from './block-hash.js';
 import type { CacheGroup } from './cache-group.js';
 import type { BlockHash } from './ids.js';
 
-/** The part of a scope that tells readers of events which requests may hit the blocks. */
-export type EventScope = Pick<CacheScope, 'adapter' | 'cacheSalt'>;
+/** What tells readers of events which requests may hit the blocks. */
+export interface EventScope {
+  /** Name of the adapter that computed K and V; null: the model alone. */
+  readonly adapter: string | null;
+  readonly cacheSalt: string | null;
+}
 
 /** Consecutive full blocks of one sequence, which lookups find from now on. */
 export interface StoredBlocks {

@@ -4,6 +4,12 @@ import type { ReuseHint, SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { Ranked } from './policies/rank.js';
 
+/** An adapter: its name, and the hash of its content, which decides who shares blocks. */
+export interface RequestAdapter {
+  readonly name: string;
+  readonly contentHash: string;
+}
+
 /** A request: one prompt, and one or more sequences that continue it. */
 export interface RequestSpec {
   /** One id for each sequence; at least one. The prompt is computed once for all of them. */
@@ -28,7 +34,7 @@ export interface RequestSpec {
   /** What it says about who will ask for its prefix again; absent: nothing. */
   readonly reuse?: ReuseHint;
   /** The adapter that computes K and V; null or absent for the model alone. */
-  readonly adapter?: string | null;
+  readonly adapter?: RequestAdapter | null;
   /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */
   readonly contents?: readonly ContentKey[];
   /**

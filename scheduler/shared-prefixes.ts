@@ -36,8 +36,16 @@ export class SharedPrefixes implements PrefixSource {
     const { cacheSalt, adapter = null, contents, reuse } = spec;
     const { modelFingerprint, switchLengths } = this.#config;
     const lengthClass = switchLengths.filter((limit) => length > limit).length;
-    const root = rootHash({ modelFingerprint, adapter, cacheSalt, lengthClass });
-    return this.#cache.newSequence(root, contents, reuse, { adapter, cacheSalt });
+    const root = rootHash({
+      modelFingerprint,
+      adapter: adapter?.contentHash ?? null,
+      cacheSalt,
+      lengthClass,
+    });
+    return this.#cache.newSequence(root, contents, reuse, {
+      adapter: adapter?.name ?? null,
+      cacheSalt,
+    });
   }
 
   cachedTokens(sequence: Sequence): number {

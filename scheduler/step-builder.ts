@@ -120,7 +120,7 @@ export class StepBuilder {
       numComputed: computed,
       sequenceLength: tokens.length,
       blockTables: blocks.tables,
-      adapter: spec.adapter ?? null,
+      adapter: spec.adapter?.contentHash ?? null,
       sampledFor: samples ? sequence.ids.slice() : [],
     });
     return true;

@@ -57,7 +57,7 @@ export interface ScheduledSequence {
    * earlier one leaves behind in the same step.
    */
   readonly blockTables: readonly (readonly BlockId[])[];
-  /** The adapter that computes these tokens; null for the model alone. */
+  /** Content of the adapter that computes these tokens; null for the model alone. */
   readonly adapter: string | null;
   /**
    * The sequences that get tokens from this step's last `numProposed + 1` rows: none in the middle

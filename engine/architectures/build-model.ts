@@ -1,6 +1,8 @@
 import { type AnalyzedModel, describeSites, sitesIn } from '../importer/analyze-model.js';
 import { checkWeights } from '../importer/check-weights.js';
 import { Graph } from '../importer/graph.js';
+import type { AdapterTarget } from '../importer/imported-model.js';
+import { findAdapterTargets } from '../importer/passes/find-adapter-targets.js';
 import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
 import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
@@ -22,6 +24,8 @@ import { summaryOf } from './summary.js';
 export interface BuildModelOptions {
   /** Length of the longest sequence that is served, in tokens. */
   readonly servedLength: number;
+  /** See `ImportOptions`. */
+  readonly hasAdapters?: boolean;
   /** Matmuls as W8A8. */
   readonly quantize?: QuantizeModelOptions;
   /**
@@ -46,6 +50,7 @@ export async function buildModel(
   checkWeights(source);
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   const saturates = await noteSaturating(source, packedInt8(source));
+  const adapterTargets = options.hasAdapters === true ? targetsOf(source, model) : [];
   const graph = await rewritten(source, options);
   turnWeights(graph);
   const recognized = sitesIn(graph, built.sites);
@@ -53,6 +58,7 @@ export async function buildModel(
     graph,
     recognized,
     ...describeSites(recognized),
+    adapterTargets,
     vocabSize,
     hiddenSize,
     saturates,
@@ -63,6 +69,18 @@ export async function buildModel(
     written: null,
     architecture: summaryOf(model.decoder),
   };
+}
+
+/** The matmuls that adapters may change, with the order in which their rows are stored. */
+function targetsOf(graph: Graph, { decoder, order }: DescribedModel): AdapterTarget[] {
+  const targets = findAdapterTargets(graph);
+  if (!order) return targets;
+  return targets.flatMap((target) => {
+    if (order.joinsHeads && target.path.endsWith('query_key_value')) return [];
+    if (!order.sortsHeads || !/\.[qk]_proj$/.test(target.path)) return [target];
+    const attention = decoder.layers[target.layer].mixers.find((mixer) => mixer.kind === 'attention');
+    return attention ? [{ ...target, sortedHeads: attention.headSize }] : [];
+  });
 }
 
 /** The graph alone, before any rewriting. */
@@ -78,7 +96,8 @@ export function graphOf(
 }
 
 async function rewritten(graph: Graph, options: BuildModelOptions): Promise<Graph> {
-  const { quantize, widen, isSketch = false } = options;
+  const { widen, isSketch = false, hasAdapters = false } = options;
+  const quantize = options.quantize && { ...options.quantize, scalesAtOnce: hasAdapters };
   const chosen = quantize ? await chooseKind(graph, quantize) : null;
   if (chosen) return quantizeModel(graph, chosen);
   if (hasPacked(graph)) return isSketch ? sketchUnpacked(graph) : unpackModel(graph, widen);

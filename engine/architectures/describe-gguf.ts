@@ -22,12 +22,22 @@ const ORIGIN: Origin = {
 export function describeGguf(file: string): DescribedModel {
   const found = readGgufCheckpoint(file);
   const { config, names } = readGgufModel(found);
-  const decoder = asStored(describe(new Config(file, config)));
+  const described = describe(new Config(file, config));
+  const decoder = asStored(described);
   const tensors = new Map(found.tensors);
   for (const name of ROTATION_TENSORS) tensors.delete(name);
   const checkpoint = { ...found, tensors: renamed(tensors, names) };
   checkWeights(decoder, checkpoint);
-  return { decoder, checkpoint, origin: ORIGIN };
+  const order = {
+    sortsHeads: config['rope_interleaved'] === true,
+    joinsHeads: described.layers.some(({ mixers }) =>
+      mixers.some((mixer) => {
+        if (mixer.kind !== 'attention' || mixer.projections.kind !== 'packed') return false;
+        return mixer.projections.order === 'heads';
+      }),
+    ),
+  };
+  return { decoder, checkpoint, origin: ORIGIN, order };
 }
 
 /**

@@ -15,6 +15,16 @@ export interface DescribedModel {
   readonly decoder: Decoder;
   readonly checkpoint: Checkpoint;
   readonly origin: Origin;
+  /** In what order rows are stored, other than transformers'; absent: in none. */
+  readonly order?: StoredOrder;
+}
+
+/** How a GGUF file stores rows of queries, keys and values. */
+export interface StoredOrder {
+  /** Those of `q_proj` and `k_proj` are sorted for a rotation of neighbors. */
+  readonly sortsHeads: boolean;
+  /** Of packed queries, keys and values, all queries come first, where a head's three did. */
+  readonly joinsHeads: boolean;
 }
 
 /** For reports: the tool that wrote the graph, and why it was chosen. */

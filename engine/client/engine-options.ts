@@ -1,5 +1,5 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
-import type { DeviceFacts, DeviceName } from '../protocol/options.js';
+import type { AdapterSource, DeviceFacts, DeviceName } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import { parseSpeculativeConfig } from '../speculation/speculative-config.js';
 import { tierOptions } from './tier-options.js';
@@ -8,6 +8,8 @@ import type { WorkerEngineOptions } from './worker-engine.js';
 /** The settings of an engine, and those of a server that its cache must know. */
 export interface StartSettings extends Omit<EngineSettings, 'model'> {
   readonly kvMetricsSampleRate: number;
+  /** Whether clients load adapters while it runs. */
+  readonly allowRuntimeLoraUpdating?: boolean;
   /** When set, changes of the prefix cache are published there. */
   readonly kvEventsEndpoint?: string;
 }
@@ -28,6 +30,25 @@ export interface ChosenDevice {
   readonly device: DeviceName;
   /** Absent for the CPU. */
   readonly facts?: DeviceFacts;
+}
+
+function loraOptions(settings: StartSettings): Pick<WorkerEngineOptions, 'lora'> {
+  const { lora, enableLora, allowRuntimeLoraUpdating = false, maxLoras, maxLoraRank } = settings;
+  if (lora.length === 0 && !enableLora && !allowRuntimeLoraUpdating) return {};
+  const adapters = lora.map((text) => {
+    const end = text.indexOf('=');
+    return { name: text.slice(0, end), directory: text.slice(end + 1) };
+  });
+  return { lora: { adapters, maxLoras, maxRank: maxLoraRank } };
+}
+
+/** Of an engine that replaces a failed one. @param adapters those that it had */
+export function restartOptions(
+  options: WorkerEngineOptions,
+  adapters: readonly AdapterSource[] = [],
+): WorkerEngineOptions {
+  const { lora } = options;
+  return { ...options, isRestart: true, ...(lora && { lora: { ...lora, adapters } }) };
 }
 
 /** Where a model is. */
@@ -71,6 +92,7 @@ export function engineOptions(
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
     ...tierOptions(settings),
+    ...loraOptions(settings),
     ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),
     ...(settings.quantize !== 'none' && {
       quantize: { kind: settings.quantize, nbits: settings.quantizeNbits, cacheDir },

@@ -1,5 +1,6 @@
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
+import type { AdapterInfo } from '../adapters/loaded-adapters.js';
 import type { EngineInfo } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
@@ -77,6 +78,8 @@ export interface Engine {
    * blocks are needed. Nothing happens when nothing has this name.
    */
   unpin(name: string): void;
+  /** LoRA adapters; absent for an engine that takes none. */
+  readonly adapters?: EngineAdapters | undefined;
   /**
    * Calls `listener` whenever a failed engine has been replaced: what it had cached is gone, and
    * requests are taken again. Absent for engines that are never replaced. It must not throw.
@@ -92,6 +95,25 @@ export interface Engine {
   resetPrefixCache(tiers?: boolean): Promise<boolean>;
   /** Aborts running requests and ends the engine's threads. Idempotent. */
   close(): Promise<void>;
+}
+
+/** The LoRA adapters of an engine, which requests name (`EngineRequest.adapter`). */
+export interface EngineAdapters {
+  /** Those that new requests may name. */
+  readonly list: readonly AdapterInfo[];
+  /**
+   * Loads an adapter from a directory that PEFT has written.
+   *
+   * @param inPlace whether it takes the place of one of this name
+   * @throws OctavoError `adapter_invalid`, `adapter_exists`, `adapters_full`
+   */
+  load(name: string, directory: string, inPlace?: boolean): Promise<AdapterInfo>;
+  /**
+   * New requests cannot name it any more; those that run keep it to their end.
+   *
+   * @throws OctavoError `adapter_not_found`
+   */
+  unload(name: string): Promise<void>;
 }
 
 /** Counts bytes of outputs (`output-size.ts`) between the engine and its reader. */

@@ -1,11 +1,12 @@
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
+import type { AdapterInfo } from '../adapters/loaded-adapters.js';
 import type { OctavoError } from '../errors.js';
 import type { EngineInfo } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
-import type { Engine, OutputMeter } from './engine-port.js';
+import type { Engine, EngineAdapters, OutputMeter } from './engine-port.js';
 import { assertEngineReady } from './engine-state.js';
 
 /** An engine that can be replaced when it has failed. */
@@ -18,8 +19,12 @@ export interface RestartableEngine extends Engine {
 }
 
 export interface RestartingEngineOptions {
-  /** Creates another engine of the same kind, with `EngineOptions.isRestart`. */
-  readonly create: () => Promise<RestartableEngine>;
+  /**
+   * Creates another engine of the same kind, with `EngineOptions.isRestart`.
+   *
+   * @param adapters those that the failed one had; absent: it took none
+   */
+  readonly create: (adapters?: readonly AdapterInfo[]) => Promise<RestartableEngine>;
   /** Number of failed engines that are replaced before the failure is final. */
   readonly restarts: number;
   readonly onFailure: (reason: OctavoError) => void;
@@ -109,6 +114,10 @@ export class RestartingEngine implements Engine {
     this.#engine.resume(ids);
   }
 
+  get adapters(): EngineAdapters | undefined {
+    return this.#engine.adapters;
+  }
+
   unpin(name: string): void {
     this.#engine.unpin(name);
   }
@@ -167,7 +176,7 @@ export class RestartingEngine implements Engine {
     this.#left -= 1;
     this.#restarting = true;
     try {
-      this.#adopt(await this.#options.create());
+      this.#adopt(await this.#options.create(this.#engine.adapters?.list));
       this.#restarts += 1;
     } catch (error) {
       this.#left = 0;

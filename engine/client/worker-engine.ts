@@ -11,6 +11,7 @@ import type { EngineRequest } from '../protocol/request.js';
 import type { OutputMeter } from './engine-port.js';
 import { OutputQueue } from './output-queue.js';
 import type { RestartableEngine } from './restarting-engine.js';
+import { WorkerAdapters } from './worker-adapters.js';
 
 export type WorkerEngineOptions = EngineOptions;
 
@@ -49,7 +50,7 @@ export async function createWorkerEngine(
     throw fromErrorRecord(first.error);
   }
   if (first.type !== 'ready') throw new Error(`the engine began with the message ${first.type}`);
-  return new WorkerEngine(worker, first.info, first.stats);
+  return new WorkerEngine(worker, first);
 }
 
 /**
@@ -76,10 +77,13 @@ function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise
   });
 }
 
+type ReadyMessage = Extract<EngineMessage, { type: 'ready' }>;
+
 /** The engine port over a worker thread's messages. */
 class WorkerEngine implements RestartableEngine {
   readonly info: EngineInfo;
   readonly ended: Promise<OctavoError | null>;
+  readonly adapters?: WorkerAdapters;
   readonly #worker: Worker;
   /** Of the sequences that the engine works on. */
   readonly #queues = new Map<SequenceId, OutputQueue>();
@@ -93,10 +97,13 @@ class WorkerEngine implements RestartableEngine {
   #failure: OctavoError | null = null;
   #closing = false;
 
-  constructor(worker: Worker, info: EngineInfo, stats: EngineStats) {
+  constructor(worker: Worker, { info, stats, adapters }: ReadyMessage) {
     this.#worker = worker;
     this.info = info;
     this.#stats = stats;
+    if (adapters) {
+      this.adapters = new WorkerAdapters(adapters, (command) => this.#send(command));
+    }
     worker.on('message', (message: EngineMessage) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error.message));
     worker.on('exit', (code) => this.#fail(`the engine thread ended with code ${code}`));
@@ -241,6 +248,9 @@ class WorkerEngine implements RestartableEngine {
         if (message.error) this.#resets.shift()?.reject(fromErrorRecord(message.error));
         else this.#resets.shift()?.resolve(message.done);
         break;
+      case 'adapterDone':
+        this.adapters?.receive(message);
+        break;
       case 'cacheEvents':
         for (const listen of this.#cacheListeners) listen(message.events);
         break;
@@ -266,5 +276,6 @@ class WorkerEngine implements RestartableEngine {
     for (const queue of this.#queues.values()) queue.fail(this.#failure);
     this.#queues.clear();
     for (const { reject } of this.#resets.splice(0)) reject(this.#failure);
+    this.adapters?.fail(this.#failure);
   }
 }

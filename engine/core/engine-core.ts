@@ -3,6 +3,7 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
+import type { AdapterInfo, AdapterRef, LoadedAdapters } from '../adapters/loaded-adapters.js';
 import type { Decision, Decoder } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
@@ -11,6 +12,7 @@ import { PromptRows } from '../decoding/prompt-rows.js';
 import type { Proposer } from '../decoding/proposer.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
+import { OctavoError } from '../errors.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type {
   EngineSnapshot,
@@ -25,7 +27,13 @@ import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { checkRequest, refusalError } from './check-request.js';
-import { forkOf, type LiveSequence, RequestTimes, sequenceOutput } from './live-sequence.js';
+import {
+  adapterUse,
+  forkOf,
+  type LiveSequence,
+  RequestTimes,
+  sequenceOutput,
+} from './live-sequence.js';
 import type { ModelRunner } from './model-runner.js';
 
 /** Maximum number of waiting requests in a snapshot. */
@@ -42,6 +50,8 @@ export interface EngineCoreDependencies {
   readonly proposer?: Proposer;
   /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
   readonly tiers?: TieredCache;
+  /** Those that requests may name; absent: none. */
+  readonly adapters?: LoadedAdapters;
   /** Decides how sequences continue. Default: sampling, with `proposer`. */
   readonly decoder?: Decoder;
 }
@@ -78,7 +88,7 @@ export class EngineCore {
   }
 
   get stats(): EngineStats {
-    const { scheduler, cache, tiers } = this.#dependencies;
+    const { scheduler, cache, tiers, adapters } = this.#dependencies;
     const { speculation } = this.#decoder;
     return {
       running: scheduler.numRunning,
@@ -90,6 +100,7 @@ export class EngineCore {
       steps: this.#steps,
       ...(cache.pins.numBlocks > 0 && { pinnedBlocks: cache.pins.numBlocks }),
       ...(speculation && speculation.drafts > 0 && { speculation }),
+      ...(adapters && { adapters: adapterUse(this.#live.values()) }),
       ...(tiers && { tiers: tiers.stats }),
     };
   }
@@ -105,10 +116,13 @@ export class EngineCore {
     const promptRows =
       request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
     const arrivalTime = now();
+    let adapter: AdapterRef | null;
     try {
       checkRequest(request, vocabSize);
+      adapter = this.#adapterOf(request);
       const refusal = scheduler.add({
         ...request,
+        adapter,
         maxTokens: request.pooling === null ? request.maxTokens : 0,
         computesWholePrompt: promptRows?.readsAll ?? false,
         arrivalTime,
@@ -124,7 +138,7 @@ export class EngineCore {
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
       const numLogprobs = request.logprobs;
-      this.#live.set(id, { sampler, numLogprobs, promptRows, times, hasBegun: false });
+      this.#live.set(id, { sampler, numLogprobs, promptRows, times, adapter, hasBegun: false });
       this.#decoder.begin(id, request);
     });
   }
@@ -173,6 +187,31 @@ export class EngineCore {
    */
   takeCacheEvents(): readonly CacheEvent[] | null {
     return this.#dependencies.cache.events?.take() ?? null;
+  }
+
+  /** Those that requests may name; null for an engine that takes none. */
+  get adapters(): readonly AdapterInfo[] | null {
+    return this.#dependencies.adapters?.list ?? null;
+  }
+
+  /**
+   * Loads an adapter from a directory; steps may run meanwhile.
+   *
+   * @throws OctavoError `usage` for an engine that takes none, and see `LoadedAdapters.load`
+   */
+  async loadAdapter(name: string, directory: string, inPlace: boolean): Promise<void> {
+    await this.#assertAdapters().load(name, directory, inPlace);
+    this.#settleAdapters();
+  }
+
+  /**
+   * New requests cannot name it any more; those that run keep it to their end.
+   *
+   * @throws OctavoError `adapter_not_found`
+   */
+  unloadAdapter(name: string): void {
+    this.#assertAdapters().unload(name);
+    this.#settleAdapters();
   }
 
   /** Call between two steps. The caller owns the snapshot. */
@@ -295,9 +334,29 @@ export class EngineCore {
     return sequence;
   }
 
+  /** @throws OctavoError `model_not_found` */
+  #adapterOf({ adapter: name }: EngineRequest): AdapterRef | null {
+    return name === null ? null : this.#assertAdapters().get(name);
+  }
+
+  #assertAdapters(): LoadedAdapters {
+    const { adapters } = this.#dependencies;
+    if (adapters) return adapters;
+    throw new OctavoError('usage', 'the engine takes no adapters; it was started without --lora');
+  }
+
+  /** Frees adapters that were unloaded and whose requests have ended. */
+  #settleAdapters(): void {
+    this.#dependencies.adapters?.settle(
+      () => new Set([...this.#live.values()].flatMap(({ adapter }) => adapter?.contentHash ?? [])),
+    );
+  }
+
   #forget(id: SequenceId): void {
-    this.#live.get(id)?.sampler.dispose();
+    const live = this.#live.get(id);
+    live?.sampler.dispose();
     this.#decoder.forget(id);
     this.#live.delete(id);
+    if (live?.adapter) this.#settleAdapters();
   }
 }

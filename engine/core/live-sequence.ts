@@ -1,7 +1,9 @@
 import type { AppliedUpdate } from '../../scheduler/step-plan.js';
+import type { AdapterRef } from '../adapters/loaded-adapters.js';
 import type { Decision, SampledSequence } from '../decoding/decoder.js';
 import type { PromptRows } from '../decoding/prompt-rows.js';
 import type { FirstTokenTimes, SequenceOutput } from '../protocol/outputs.js';
+import type { AdapterUse } from '../protocol/reports.js';
 
 /** The engine core's record of a live sequence. */
 export interface LiveSequence extends SampledSequence {
@@ -9,6 +11,8 @@ export interface LiveSequence extends SampledSequence {
   readonly promptRows: PromptRows | null;
   /** Shared, too. */
   readonly times: RequestTimes;
+  /** The adapter that computes it; null for the model alone. */
+  readonly adapter: AdapterRef | null;
   /** Whether its first output has been returned. */
   hasBegun: boolean;
 }
@@ -18,6 +22,15 @@ export const forkOf = (parent: LiveSequence): LiveSequence => ({
   ...parent,
   sampler: parent.sampler.fork(),
 });
+
+/** Which adapters sequences that run have, and which those that wait. */
+export function adapterUse(live: Iterable<LiveSequence>): AdapterUse {
+  const [running, waiting] = [new Set<string>(), new Set<string>()];
+  for (const { adapter, times } of live) {
+    if (adapter) (times.hasBegun ? running : waiting).add(adapter.name);
+  }
+  return { running: [...running], waiting: [...waiting] };
+}
 
 /** When a request arrived and began to run, on the engine's clock. Shared by its sequences. */
 export class RequestTimes {
@@ -34,6 +47,10 @@ export class RequestTimes {
    */
   begin(now: number): void {
     this.#begunAt ??= now;
+  }
+
+  get hasBegun(): boolean {
+    return this.#begunAt !== null;
   }
 
   /** Of a sequence's first token. */

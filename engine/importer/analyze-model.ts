@@ -1,13 +1,14 @@
 import { checkWeights } from './check-weights.js';
 import { describeExporter } from './exporter.js';
 import type { Graph } from './graph.js';
-import type { AttentionSite, CutSite, RecurrentSite } from './imported-model.js';
+import type { AdapterTarget, AttentionSite, CutSite, RecurrentSite } from './imported-model.js';
 import { readDecoder } from './parts/read-decoder.js';
 import { checkDecoder } from './passes/check-decoder.js';
 import { checkStepInputs } from './passes/check-ragged.js';
 import { chooseBranches } from './passes/choose-branches.js';
 import { chooseForSequences } from './passes/choose-for-sequences.js';
 import { deriveFromStep } from './passes/derive-from-step.js';
+import { findAdapterTargets } from './passes/find-adapter-targets.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { keepWholeTables } from './passes/keep-whole-tables.js';
@@ -42,6 +43,8 @@ export interface ImportOptions {
   readonly maxLength?: number;
   /** Length of the longest sequence that is served, in tokens; default `maxLength`. */
   readonly servedLength?: number;
+  /** Whether adapters may change its matmuls; default false. */
+  readonly hasAdapters?: boolean;
 }
 
 /** Length in tokens up to which masks are probed when the context length is unknown. */
@@ -61,6 +64,8 @@ export interface AnalyzedModel {
   readonly cuts: readonly CutSite[];
   readonly sites: readonly AttentionSite[];
   readonly recurrent: readonly RecurrentSite[];
+  /** See `ImportedModel`. */
+  readonly adapterTargets: readonly AdapterTarget[];
   readonly vocabSize: number;
   /** Width of the hidden states; null when the graph does not state it. */
   readonly hiddenSize: number | null;
@@ -89,7 +94,7 @@ export interface AnalyzedModel {
  *   that names file and node
  */
 export async function analyzeModel(options: ImportOptions): Promise<AnalyzedModel> {
-  const { modelDir, quantize } = options;
+  const { modelDir, quantize, hasAdapters = false } = options;
   const variant =
     options.file === undefined
       ? await chooseVariant(modelDir, options.dtype ?? 'auto')
@@ -114,16 +119,19 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   const found = await findSites(source, { maxLength });
   // Comes first, so that the rows of the LM head are chosen by our input alone.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
+  const adapterTargets = hasAdapters ? findAdapterTargets(source) : [];
   scaleRows(source);
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
-  const chosen = quantize ? await chooseKind(source, quantize) : null;
+  const asked = quantize && { ...quantize, scalesAtOnce: hasAdapters };
+  const chosen = asked ? await chooseKind(source, asked) : null;
   const graph = chosen ? await quantizeModel(source, chosen) : source;
   const recognized = sitesIn(graph, found);
   return {
     graph,
     recognized,
     ...describeSites(recognized),
+    adapterTargets,
     vocabSize,
     hiddenSize,
     saturates,

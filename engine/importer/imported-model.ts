@@ -47,6 +47,8 @@ export interface ModelFacts {
  */
 export interface ImportedModel extends ModelFacts {
   readonly segments: readonly Segment[];
+  /** The matmuls that adapters may change; empty where none are served. */
+  readonly adapterTargets: readonly AdapterTarget[];
   /** All sites, in the order of the segments. */
   readonly cuts: readonly CutSite[];
 }
@@ -63,6 +65,15 @@ export interface Segment {
   readonly inputs: readonly string[];
   /** Tensors it computes that a site, a later segment or the sampler reads. */
   readonly outputs: readonly string[];
+  /** Absent where no adapter can change anything. */
+  readonly adapted?: AdaptedSegment;
+}
+
+/** A segment that also computes the low-rank products of adapters, when a step feeds them. */
+export interface AdaptedSegment {
+  readonly targets: readonly AdapterTarget[];
+  /** In place of `Segment.model`; made at each read, too. See `emit/adapted-segment.ts`. */
+  readonly model: Uint8Array;
 }
 
 /**
@@ -144,6 +155,41 @@ export const STEP_OUTPUT = {
 
 /** The model's own output, which stays inside the last segment: float32 `[1, S, vocabSize]`. */
 export const LOGITS = 'logits';
+
+/** A matmul of `[rows, inputs]` to `[rows, outputs]`, to which low-rank products may be added. */
+export interface AdapterTarget {
+  readonly layer: number;
+  /** The module inside of the layer, such as `self_attn.q_proj`. */
+  readonly path: string;
+  /** Row of the module's weight with which this matmul's begins: not 0 for a part of a module. */
+  readonly firstRow: number;
+  /** Modules that it may compute side by side, each with ranks of its own. */
+  readonly parts: number;
+  /**
+   * Size of heads whose rows are stored sorted for a rotation of neighbors, as GGUF has them: row
+   * `2j` of a head is the module's row `j`, `2j + 1` its row `size / 2 + j`. Absent: none are.
+   */
+  readonly sortedHeads?: number;
+  readonly activation: string;
+  /** The result, with its bias. */
+  readonly output: string;
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+/** Inputs of segments with adapters. All rows and their products are float32. */
+export const ADAPTER_INPUT = {
+  /** bool, a scalar: whether the step has rows with an adapter. Without, the others are empty. */
+  isAdapted: 'octavo.is_adapted',
+  /** int64 `[N]`: those rows, among T. */
+  rows: 'octavo.adapter_rows',
+  /** `[N, R]`: 1 for the ranks of the row's adapter, else 0. */
+  mask: ({ parts }: AdapterTarget): string => `octavo.adapter_mask.${parts}`,
+  /** `[R, inputs]`: the first matrices of R ranks, of all adapters in the step. */
+  first: ({ output }: AdapterTarget): string => `${output}/octavo.lora_a`,
+  /** `[R, outputs]`: the second matrices, turned. */
+  second: ({ output }: AdapterTarget): string => `${output}/octavo.lora_b`,
+} as const;
 
 /** An attention node that was cut out, and the tensors at its borders. */
 export interface AttentionSite extends AttentionLayer {

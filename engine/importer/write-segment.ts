@@ -1,5 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf';
+import { adaptedSegment, type SegmentBody } from './emit/adapted-segment.js';
 import type { Graph } from './graph.js';
+import type { AdapterTarget } from './imported-model.js';
 import { makeValueInfo } from './onnx/nodes.js';
 import {
   GraphProtoSchema,
@@ -30,14 +32,44 @@ export interface SegmentContext {
  * Serializes a segment as a separate model. Inputs state their element type and leave their shape
  * open, so that one session runs steps of any size.
  */
-export function writeSegment(
+export function writeSegment(graph: Graph, cut: SegmentCut, context: SegmentContext): Uint8Array {
+  return write(graph, cut, context, bodyOf(graph, cut, context));
+}
+
+/** The same segment with the low-rank products of adapters. */
+export function writeAdaptedSegment(
   graph: Graph,
   cut: SegmentCut,
-  { types, place, index, initializers = [] }: SegmentContext,
+  context: SegmentContext,
+  targets: readonly AdapterTarget[],
+): Uint8Array {
+  const body = bodyOf(graph, cut, context);
+  return write(graph, cut, context, adaptedSegment(cut, body, targets));
+}
+
+function bodyOf(
+  graph: Graph,
+  cut: SegmentCut,
+  { types, place, initializers = [] }: SegmentContext,
+): SegmentBody {
+  return {
+    nodes: cut.nodes,
+    initializers: [...segmentWeights(graph, cut).map(place), ...initializers],
+    inputs: cut.inputs.map((name) => infoOf(types, name)),
+  };
+}
+
+function infoOf(types: SegmentContext['types'], name: string): ValueInfoProto {
+  return makeValueInfo(name, types.get(name) ?? TensorProto_DataType.FLOAT);
+}
+
+function write(
+  graph: Graph,
+  cut: SegmentCut,
+  { types, index }: SegmentContext,
+  { nodes, initializers, inputs }: SegmentBody,
 ): Uint8Array {
   const { irVersion, opsetImport, functions } = graph.model;
-  const info = (name: string): ValueInfoProto =>
-    makeValueInfo(name, types.get(name) ?? TensorProto_DataType.FLOAT);
   const segment = create(ModelProtoSchema, {
     irVersion,
     opsetImport,
@@ -45,10 +77,10 @@ export function writeSegment(
     producerName: 'octavo',
     graph: create(GraphProtoSchema, {
       name: `segment-${index}`,
-      node: [...cut.nodes],
-      initializer: [...segmentWeights(graph, cut).map(place), ...initializers],
-      input: cut.inputs.map(info),
-      output: cut.outputs.map(info),
+      node: [...nodes],
+      initializer: [...initializers],
+      input: [...inputs],
+      output: cut.outputs.map((name) => infoOf(types, name)),
     }),
   });
   return toBinary(ModelProtoSchema, segment);

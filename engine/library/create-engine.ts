@@ -1,3 +1,4 @@
+import { restartOptions } from '../client/engine-options.js';
 import { RestartingEngine } from '../client/restarting-engine.js';
 import { startOnDevice } from '../client/start-on-device.js';
 import { createWorkerEngine, type WorkerEngineOptions } from '../client/worker-engine.js';
@@ -59,7 +60,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     });
   const started = await startOnDevice(settings, found, { start, say: log });
   const port = new RestartingEngine(started.engine, {
-    create: () => start({ ...started.options, isRestart: true }),
+    create: (adapters) => start(restartOptions(started.options, adapters)),
     restarts: 1,
     onFailure: (error) => log(`the engine has failed: ${error.message}`),
     onRestartFailed: (error) => log(`the engine cannot be restarted: ${String(error)}`),

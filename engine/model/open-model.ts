@@ -65,6 +65,7 @@ export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
   if (entry === null) return analyzeModel(options);
   return buildModel(await described(options.modelDir, entry), {
     servedLength: options.servedLength ?? maxLength,
+    hasAdapters: options.hasAdapters ?? false,
     ...(quantize && { quantize }),
     ...(widen && { widen }),
     isSketch: options.isSketch ?? false,

@@ -1,5 +1,6 @@
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
+import type { AdapterInfo } from '../adapters/loaded-adapters.js';
 import type { ErrorRecord } from '../errors.js';
 import type { EngineInfo } from './options.js';
 import type { SequenceOutput } from './outputs.js';
@@ -17,6 +18,14 @@ export type EngineCommand =
   | { readonly type: 'resume'; readonly ids: readonly SequenceId[] }
   /** Lets a pinned prefix go. Nothing happens when nothing has this name. */
   | { readonly type: 'unpin'; readonly name: string }
+  /** Answered by `adapterDone`, in the order of the commands; the same for the next. */
+  | {
+      readonly type: 'loadAdapter';
+      readonly name: string;
+      readonly directory: string;
+      readonly inPlace: boolean;
+    }
+  | { readonly type: 'unloadAdapter'; readonly name: string }
   /** `tiers`: what is behind the pages is forgotten, too. */
   | { readonly type: 'resetPrefixCache'; readonly tiers: boolean }
   /**
@@ -36,7 +45,13 @@ export type EngineMessage =
   | { readonly type: 'note'; readonly line: string }
   /** A line that the operator should see; sent at any time. */
   | { readonly type: 'warning'; readonly line: string }
-  | { readonly type: 'ready'; readonly info: EngineInfo; readonly stats: EngineStats }
+  | {
+      readonly type: 'ready';
+      readonly info: EngineInfo;
+      readonly stats: EngineStats;
+      /** Those that are loaded; absent for an engine that takes none. */
+      readonly adapters?: readonly AdapterInfo[];
+    }
   | {
       readonly type: 'step';
       readonly outputs: readonly SequenceOutput[];
@@ -52,6 +67,12 @@ export type EngineMessage =
       /** False: blocks are in use, and nothing was forgotten. */
       readonly done: boolean;
       /** The pages are empty, but a tier is not. */
+      readonly error?: ErrorRecord;
+    }
+  /** Answers `loadAdapter` and `unloadAdapter`: what is loaded now, or why nothing has changed. */
+  | {
+      readonly type: 'adapterDone';
+      readonly adapters: readonly AdapterInfo[];
       readonly error?: ErrorRecord;
     }
   /** Changes of the prefix cache: after each step, or reset, that made some. */

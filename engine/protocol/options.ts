@@ -68,6 +68,8 @@ export interface EngineOptions {
    * widened in memory at each start.
    */
   readonly modelCacheDir?: string;
+  /** Absent for an engine without adapters. */
+  readonly lora?: LoraOptions;
   /** Absent to use the model's weights as they are. */
   readonly quantize?: EngineQuantization;
 }
@@ -111,6 +113,22 @@ export interface SpeculationOptions {
   /** Equal tokens that make a match, at least, and as far as they are compared. */
   readonly least: number;
   readonly longest: number;
+}
+
+/** LoRA adapters that an engine serves, and takes while it runs. */
+export interface LoraOptions {
+  /** Loaded at the start. */
+  readonly adapters: readonly AdapterSource[];
+  /** Most adapters in memory at one time. */
+  readonly maxLoras: number;
+  /** Largest rank of a matrix. */
+  readonly maxRank: number;
+}
+
+export interface AdapterSource {
+  readonly name: string;
+  /** Directory that PEFT has written. */
+  readonly directory: string;
 }
 
 /** How weights of floats are stored and multiplied (`Quantization`). */

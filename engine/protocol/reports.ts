@@ -47,6 +47,12 @@ export interface SpeculationStats {
   readonly acceptedAt: readonly number[];
 }
 
+/** Which adapters have requests that run, and requests that wait. */
+export interface AdapterUse {
+  readonly running: readonly string[];
+  readonly waiting: readonly string[];
+}
+
 /** The latest figures of an engine; sent with every step. */
 export interface EngineStats {
   readonly running: number;
@@ -64,6 +70,8 @@ export interface EngineStats {
   readonly steps: number;
   /** Absent: nothing was drafted yet. */
   readonly speculation?: SpeculationStats;
+  /** Names of adapters with requests; absent for an engine that takes none. */
+  readonly adapters?: AdapterUse;
   /** Tiers behind the pages of the KV cache, the nearest first; absent: there are none. */
   readonly tiers?: readonly TierStats[];
 }

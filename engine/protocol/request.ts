@@ -42,6 +42,8 @@ export interface EngineRequest {
   readonly pooling: Pooling | null;
   /** Smaller numbers run earlier. */
   readonly priority: number;
+  /** Name of the adapter that computes it; null for the model alone. */
+  readonly adapter: string | null;
   /** Only requests with the same salt share cached blocks. */
   readonly cacheSalt: string | null;
   /**
@@ -76,6 +78,7 @@ export const PLAIN_REQUEST = {
   eosTokenIds: [],
   pooling: null,
   priority: 0,
+  adapter: null,
   cacheSalt: null,
   reuse: NO_REUSE_HINT,
   tenant: '',

@@ -1,6 +1,8 @@
 import { Tensor } from 'onnxruntime-node';
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
+import type { AdapterFeeds } from '../adapters/adapter-feeds.js';
+import type { AdapterStack } from '../adapters/adapter-stack.js';
 import type { BlockStore } from '../attention/block-store.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
@@ -28,6 +30,8 @@ export interface SegmentRunnerOptions {
   readonly now?: () => number;
   /** Writes a plan's loads into the pages; absent for a cache without tiers. */
   readonly loadBlocks?: (loads: readonly BlockLoad[]) => Promise<void>;
+  /** The matrices of adapters; absent for a model that takes none. */
+  readonly adapters?: AdapterStack;
   /** Computes the layers that keep a state; absent for a model without any. */
   readonly recurrent?: RecurrentLayers;
   /** Logits that exist at one time, at most; for tests. */
@@ -51,6 +55,7 @@ export class SegmentRunner implements ModelRunner {
   readonly #sites: readonly CutSite[];
   readonly #attention: PagedAttention | null;
   readonly #recurrent: RecurrentLayers | null;
+  readonly #adapters: AdapterStack | null;
   readonly #blocks: BlockStore;
   readonly #maxLogitRows: number;
   readonly #lifetimes: Lifetimes;
@@ -74,6 +79,7 @@ export class SegmentRunner implements ModelRunner {
     this.#sites = model.cuts;
     this.#attention = attention;
     this.#recurrent = options.recurrent ?? null;
+    this.#adapters = options.adapters ?? null;
     this.#blocks = blocksOf(model, attention, this.#recurrent);
     this.#now = now;
     this.#lifetimes = lifetimes(segments, model.cuts);
@@ -116,10 +122,11 @@ export class SegmentRunner implements ModelRunner {
     this.#attention?.beginStep(batch.attention);
     this.#recurrent?.beginStep(plan);
     const tensors = stepTensors(batch, this.#zeroPoints);
+    const adapters = this.#adapterFeeds(plan);
     let [segments, attention] = [0, 0];
     for (const [index, site] of this.#sites.entries()) {
       const start = this.#now();
-      await this.#run(this.#segments[index], tensors);
+      await this.#run(this.#segments[index], tensors, adapters);
       free(tensors, this.#lifetimes.afterSegment[index]);
       const computed = this.#now();
       tensors.set(site.output, this.#compute(index, tensors, batch.numTokens));
@@ -133,7 +140,7 @@ export class SegmentRunner implements ModelRunner {
     // computes.
     for (const piece of piecesOf(query, this.#maxLogitRows)) {
       for (const [name, tensor] of rowTensors(piece)) tensors.set(name, tensor);
-      await this.#run(this.#segments[this.#sites.length], tensors);
+      await this.#run(this.#segments[this.#sites.length], tensors, adapters);
       answers.push(readAnswer(tensors, piece));
     }
     free(tensors, this.#lifetimes.afterSegment[this.#sites.length]);
@@ -151,10 +158,34 @@ export class SegmentRunner implements ModelRunner {
   }
 
   /** Reads its inputs from `tensors` and puts its outputs there. */
-  async #run(segment: LoadedSegment, tensors: Map<string, Tensor>): Promise<void> {
+  async #run(
+    segment: LoadedSegment,
+    tensors: Map<string, Tensor>,
+    adapters: AdapterFeeds | null,
+  ): Promise<void> {
     const feeds = Object.fromEntries(segment.inputs.map((name) => [name, take(tensors, name)]));
+    for (const [name, nothing] of Object.entries(segment.noAdapters)) {
+      feeds[name] = adapters?.get(name) ?? nothing;
+    }
     const results = await segment.session.run(feeds, segment.outputs);
     for (const name of segment.outputs) tensors.set(name, results[name]);
+  }
+
+  /** Null for a step without any row that has an adapter. */
+  #adapterFeeds({ sequences }: StepPlan): AdapterFeeds | null {
+    const rows: number[] = [];
+    const contents: string[] = [];
+    let row = 0;
+    for (const { tokenIds, adapter } of sequences) {
+      for (const end = row + tokenIds.length; row < end; row++) {
+        if (adapter === null) continue;
+        rows.push(row);
+        contents.push(adapter);
+      }
+    }
+    if (rows.length === 0) return null;
+    if (!this.#adapters) throw new Error('the plan has adapters, and there are none');
+    return this.#adapters.feeds(rows, contents);
   }
 
   async #load(loads: readonly BlockLoad[]): Promise<void> {

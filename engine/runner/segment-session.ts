@@ -1,10 +1,13 @@
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession, type Tensor } from 'onnxruntime-node';
+import { noAdapters } from '../adapters/adapter-feeds.js';
 import { OctavoError, reasonOf } from '../errors.js';
 import type { ImportedModel, Segment } from '../importer/imported-model.js';
 import { EXACT_SUMS } from '../importer/quantize/exact-weight-bits.js';
 
 export interface LoadedSegment extends Pick<Segment, 'inputs' | 'outputs'> {
   readonly session: InferenceSession;
+  /** What it is fed, besides its inputs, in a step without adapters. */
+  readonly noAdapters: Readonly<Record<string, Tensor>>;
 }
 
 /** What a session needs from the model besides its segment. */
@@ -23,8 +26,8 @@ export async function loadSegments(
   const segments: LoadedSegment[] = [];
   for (const segment of model.segments) {
     const session = await createSession(segment, model, threads);
-    const { inputs, outputs } = segment;
-    segments.push({ inputs, outputs, session });
+    const { inputs, outputs, adapted = null } = segment;
+    segments.push({ inputs, outputs, session, noAdapters: noAdapters(adapted?.targets ?? []) });
   }
   return segments;
 }
@@ -33,11 +36,12 @@ export async function loadSegments(
  * @param asWritten runs nodes without ONNX Runtime's graph optimizations, to observe each of them
  */
 export async function createSession(
-  segment: Pick<Segment, 'index' | 'model'>,
+  segment: Pick<Segment, 'index' | 'model' | 'adapted'>,
   { weightsDir, saturates }: SessionContext,
   threads: number,
   asWritten = false,
 ): Promise<InferenceSession> {
+  const { adapted } = segment;
   const options: InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     graphOptimizationLevel: asWritten ? 'disabled' : 'all',
@@ -59,7 +63,7 @@ export async function createSession(
     },
   };
   try {
-    return await InferenceSession.create(segment.model, options);
+    return await InferenceSession.create((adapted ?? segment).model, options);
   } catch (cause) {
     const reason = reasonOf(cause);
     throw new OctavoError(

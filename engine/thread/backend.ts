@@ -1,4 +1,5 @@
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
+import type { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import type { CacheDtype } from '../attention/paged-attention.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import type { ModelFacts } from '../importer/imported-model.js';
@@ -16,6 +17,8 @@ export interface BackendRequest {
   readonly onConversion: ConversionProgress;
   /** Called before each stage of the start in which a device compiles kernels, but the warm-up. */
   readonly onKernels: () => void;
+  /** Receives lines that the operator should see, at any time. */
+  readonly onWarning: (line: string) => void;
 }
 
 /** What a started backend needs besides its model. */
@@ -40,6 +43,8 @@ export interface Backend {
 }
 
 export interface StartedBackend {
+  /** Those that it computes; null for none. */
+  readonly adapters: LoadedAdapters | null;
   /** Owns the cache. */
   readonly runner: ModelRunner;
   /** Copies blocks for tiers; null where they can be neither read nor written. */

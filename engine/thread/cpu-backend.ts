@@ -1,3 +1,4 @@
+import { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
 import { openModel } from '../model/open-model.js';
 import { createRecurrentLayers } from '../recurrent/create-recurrent.js';
@@ -11,7 +12,8 @@ import { importOptions } from './import-options.js';
  * memory.
  */
 export async function cpuBackend(request: BackendRequest): Promise<Backend> {
-  const { blockSize, kvCacheBytes, kvDtype = 'f32', threads } = request.options;
+  const { modelDir, blockSize, kvCacheBytes, kvDtype = 'f32', threads, lora } = request.options;
+  const { onWarning } = request;
   const model = await openModel(importOptions(request));
   return {
     model,
@@ -30,13 +32,15 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
         attention?.pages ?? null,
         sizes,
       );
+      const adapters = lora ? new LoadedAdapters(model, { ...lora, modelDir, onWarning }) : null;
       const runner = await SegmentRunner.create(model, attention, {
         threads,
         now,
         loadBlocks,
         ...(recurrent && { recurrent }),
+        ...(adapters && { adapters: adapters.stack }),
       });
-      return { runner, pages: transferOf(runner.blocks) };
+      return { runner, adapters, pages: transferOf(runner.blocks) };
     },
   };
 }

@@ -57,7 +57,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
         ...(model.saturates && { sessionConfig: EXACT_SUMS }),
       });
       const runner = await DeviceRunner.create(model, session, { now, loadBlocks });
-      return { runner, pages: session.cache };
+      return { runner, adapters: null, pages: session.cache };
     },
   };
 }
@@ -79,7 +79,7 @@ function checkExperts({ cpuNodes, report }: PagedDecoder, { provider }: DeviceFo
 }
 
 function checkOptions(
-  { blockSize, kvDtype, quantize, tiers }: EngineOptions,
+  { blockSize, kvDtype, quantize, tiers, lora }: EngineOptions,
   { cache }: DeviceForm,
 ): void {
   const usage = (flag: string, what: string): OctavoError =>
@@ -98,6 +98,9 @@ function checkOptions(
       `--quantize ${quantize.kind}`,
       'is for the CPU; a GPU takes weights of 4 and 8 bits as exports have them (--dtype q4)',
     );
+  }
+  if (lora) {
+    throw usage('--lora', 'adapters are computed by the CPU only: leave out --device');
   }
   if (tiers && cache === 'initializers') {
     throw usage(

@@ -12,6 +12,8 @@ import { SnapshotFeed } from './snapshot-feed.js';
 /** Idle time in milliseconds after which the engine verifies its invariants once. */
 const IDLE_CHECK_MS = 1000;
 
+type AdapterCommand = Extract<EngineCommand, { type: 'loadAdapter' | 'unloadAdapter' }>;
+
 export interface EngineLoopOptions {
   readonly idleCheckMs?: number;
   /** Monotonic, milliseconds. */
@@ -33,6 +35,8 @@ export class EngineLoop {
   #closed = false;
   /** Whether the figures have changed since they were last sent. */
   #hasNews = false;
+  /** Resolves when all commands of adapters are answered. */
+  #adapterWork: Promise<void> = Promise.resolve();
   /** Resolves when all resets of the prefix cache are answered. */
   #resets: Promise<void> = Promise.resolve();
 
@@ -89,6 +93,7 @@ export class EngineLoop {
     } finally {
       this.#core.dispose();
       await this.#resets;
+      await this.#adapterWork;
       await this.#gate.close();
     }
   }
@@ -123,6 +128,10 @@ export class EngineLoop {
           this.#core.unpin(command.name);
           this.#hasNews = true;
           break;
+        case 'loadAdapter':
+        case 'unloadAdapter':
+          this.#adapterWork = this.#answerAdapter(command, this.#adapterWork);
+          break;
         case 'resetPrefixCache':
           this.#resetPrefixCache(command.tiers);
           break;
@@ -154,6 +163,20 @@ export class EngineLoop {
     this.#send({ type: 'prefixCacheReset', done, ...(failed.length > 0 && notCleared(failed)) });
   }
 
+  /** Steps go on while an adapter is read. */
+  async #answerAdapter(command: AdapterCommand, before: Promise<void>): Promise<void> {
+    await before;
+    const core = this.#core;
+    const answer: { error?: ErrorRecord } = {};
+    try {
+      if (command.type === 'unloadAdapter') core.unloadAdapter(command.name);
+      else await core.loadAdapter(command.name, command.directory, command.inPlace);
+    } catch (error) {
+      answer.error = toErrorRecord(knownError('the adapter', error));
+    }
+    this.#send({ type: 'adapterDone', adapters: core.adapters ?? [], ...answer });
+  }
+
   #sendCacheEvents(): void {
     const events = this.#core.takeCacheEvents();
     if (events) this.#send({ type: 'cacheEvents', events });
@@ -182,7 +205,8 @@ export class EngineLoop {
 
   #admitReady(): void {
     for (const admission of this.#gate.takeReady()) {
-      if ('error' in admission) this.#refuse(admission.request.ids, knownError(admission.error));
+      if ('error' in admission)
+        this.#refuse(admission.request.ids, knownError('the grammar', admission.error));
       else this.#add(admission.request, admission.constraints);
     }
   }
@@ -235,9 +259,9 @@ function notCleared(tiers: readonly TierName[]): { readonly error: ErrorRecord }
   return { error: toErrorRecord(new OctavoError('kv_tier_not_cleared', what)) };
 }
 
-/** A grammar error fails its request, never the engine. */
-function knownError(error: unknown): OctavoError {
+/** Of a grammar or an adapter: it fails what asks for it, never the engine. */
+function knownError(what: string, error: unknown): OctavoError {
   if (error instanceof OctavoError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new OctavoError('internal', `the grammar: ${message}`, { cause: error });
+  return new OctavoError('internal', `${what}: ${message}`, { cause: error });
 }

@@ -12,6 +12,7 @@ export function importOptions({ options, config, onConversion }: BackendRequest)
     ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
     dtype: options.dtype ?? 'auto',
     ...(options.file !== undefined && { file: options.file }),
+    hasAdapters: options.lora !== undefined,
     maxLength: config.maxPositionEmbeddings,
     servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
   };

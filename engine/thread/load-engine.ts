@@ -88,7 +88,7 @@ async function build(
   const trace = options.traceSteps === undefined ? null : openTrace(options.traceSteps);
   const { onNote = () => undefined } = surroundings;
   const onKernels = kernelStages(onNote, now);
-  const request = { options, config, onConversion, onKernels };
+  const request = { options, config, onConversion, onWarning, onKernels };
   const { device = 'cpu' } = options;
   const backend = await (device === 'cpu' ? cpuBackend(request) : deviceBackend(request));
   const { model } = backend;
@@ -104,7 +104,7 @@ async function build(
     random,
   });
   let tiers: TieredCache | null = null;
-  const { runner, pages } = await backend.start({
+  const { runner, pages, adapters } = await backend.start({
     plan,
     numBlocks: info.numBlocks,
     now,
@@ -121,6 +121,9 @@ async function build(
   else await warmUpKernels(runner, largest, onKernels);
   const { speculation = null } = options;
   const measured = speculation && (await measureSteps(runner, largest, now));
+  for (const { name, directory } of options.lora?.adapters ?? []) {
+    await adapters?.load(name, directory);
+  }
   const modelFingerprint = fingerprint(await content, backend, options);
   if (options.tiers && pages) {
     const { isRestart = false } = options;
@@ -166,6 +169,7 @@ async function build(
     now,
     proposer: createSpeculator(speculation, measured),
     ...(behind && { tiers: behind }),
+    ...(adapters && { adapters }),
   });
   return { core, info, runner, scheduler, cache, tiers, modelFingerprint };
 }

@@ -31,7 +31,8 @@ try {
   const grammars = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize: info.vocabSize });
   const loop = new EngineLoop(core, send, grammars);
   port.on('message', (command: EngineCommand) => loop.post(command));
-  send({ type: 'ready', info, stats: core.stats });
+  const { stats, adapters } = core;
+  send({ type: 'ready', info, stats, ...(adapters && { adapters }) });
   await loop.run();
   await tiers?.save(cache.pool);
   await tiers?.close();

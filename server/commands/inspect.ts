@@ -46,6 +46,7 @@ async function tryDevice(
     options,
     config,
     onConversion: () => undefined,
+    onWarning: () => undefined,
     onKernels: () => undefined,
   });
   const { variant, rewrites } = model.report;

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { AdapterStack } from '../../engine/adapters/adapter-stack.js';
+import { LoadedAdapters } from '../../engine/adapters/loaded-adapters.js';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
 import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
@@ -65,10 +67,17 @@ const BLOCK = 16;
 export class ExportRunner {
   readonly model: ImportedModel;
   readonly #runner: SegmentRunner;
+  readonly adapters: LoadedAdapters;
   readonly #numGroups: number;
 
-  private constructor(model: ImportedModel, runner: SegmentRunner, numGroups: number) {
+  private constructor(
+    model: ImportedModel,
+    runner: SegmentRunner,
+    adapters: LoadedAdapters,
+    numGroups: number,
+  ) {
     this.model = model;
+    this.adapters = adapters;
     this.#runner = runner;
     this.#numGroups = numGroups;
   }
@@ -80,10 +89,12 @@ export class ExportRunner {
       readonly servedLength?: number | undefined;
       readonly quantize?: QuantizeModelOptions;
       readonly widen?: WidenOptions;
+      /** Directories of adapters by name. */
+      readonly adapters?: Readonly<Record<string, string>>;
     } = {},
   ): Promise<ExportRunner> {
     const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
-    const { dtype = 'auto', servedLength = maxLength, quantize, widen } = options;
+    const { dtype = 'auto', servedLength = maxLength, quantize, widen, adapters } = options;
     const model = await openModel({
       modelDir,
       dtype,
@@ -91,9 +102,21 @@ export class ExportRunner {
       servedLength,
       ...(quantize && { quantize }),
       ...(widen && { widen }),
+      hasAdapters: adapters !== undefined,
     });
-    const { runner, numGroups } = await createRunner(model);
-    return new ExportRunner(model, runner, numGroups);
+    const loaded = new LoadedAdapters(model, {
+      maxLoras: 8,
+      maxRank: 16,
+      modelDir,
+      onWarning: (line) => {
+        throw new Error(line);
+      },
+    });
+    for (const [name, directory] of Object.entries(adapters ?? {})) {
+      await loaded.load(name, directory);
+    }
+    const { runner, numGroups } = await createRunner(model, loaded.stack);
+    return new ExportRunner(model, runner, loaded, numGroups);
   }
 
   dispose(): Promise<void> {
@@ -105,11 +128,13 @@ export class ExportRunner {
    * already.
    *
    * @param chunk tokens of one prompt in one step
+   * @param adapters the adapter of each prompt; by default none
    */
   async generate(
     prompts: readonly (readonly number[])[],
     newTokens: number,
     chunk: number,
+    adapters: readonly (string | null)[] = [],
   ): Promise<Generated[]> {
     const states = prompts.map(
       (prompt, i) => new Sequence(prompt, i, prompts.length, this.model, this.#numGroups),
@@ -117,7 +142,11 @@ export class ExportRunner {
     for (;;) {
       const open = states.filter((state) => state.generated < newTokens);
       if (open.length === 0) break;
-      const sequences = open.map((state) => state.next(chunk));
+      const sequences = open.map((state) => {
+        const name = adapters[states.indexOf(state)] ?? null;
+        const adapter = name === null ? null : this.adapters.get(name).contentHash;
+        return { ...state.next(chunk), adapter };
+      });
       const numTokens = sequences.reduce((n, { tokenIds }) => n + tokenIds.length, 0);
       const plan = { sequences, numTokens, blockCopies: [] };
       const { fullLogits } = await this.#runner.execute(plan, fullRowsOf(plan));
@@ -137,6 +166,7 @@ const GROUP_BLOCKS = 256;
 /** Every layer keeps its whole past; the states of a hybrid have groups after all pages. */
 async function createRunner(
   model: ImportedModel,
+  adapters: AdapterStack,
 ): Promise<{ readonly runner: SegmentRunner; readonly numGroups: number }> {
   const format = { blockSize: BLOCK, kvDtype: 'f32', threads: 1 } as const;
   const lengths = { maxModelLength: 1, maxNumBatchedTokens: 1 };
@@ -147,7 +177,7 @@ async function createRunner(
   const attention =
     model.sites.length > 0 ? createKernelAttention({ layers: model.sites, ...sizes }) : null;
   const recurrent = createRecurrentLayers(layers, plan, attention?.pages ?? null, sizes);
-  const options = { threads: 1, ...(recurrent && { recurrent }) };
+  const options = { threads: 1, adapters, ...(recurrent && { recurrent }) };
   return { runner: await SegmentRunner.create(model, attention, options), numGroups };
 }
 

@@ -1,12 +1,18 @@
 import type { AnalyzedModel } from '../analyze-model.js';
 import { elementTypes } from '../element-types.js';
-import { type ImportedModel, LOGITS, STEP_INPUT, STEP_OUTPUT } from '../imported-model.js';
+import {
+  type ImportedModel,
+  LOGITS,
+  type Segment,
+  STEP_INPUT,
+  STEP_OUTPUT,
+} from '../imported-model.js';
 import { checkKernels } from '../passes/check-kernels.js';
 import { checkFloats, checkNoAttentionLeft, maxStepTokens } from '../passes/check-ragged.js';
 import { cutAtSites, type SegmentCut } from '../passes/cut.js';
 import { rankLogits } from '../passes/rank-logits.js';
 import { placeWeights } from '../place-weights.js';
-import { writeSegment } from '../write-segment.js';
+import { writeAdaptedSegment, writeSegment } from '../write-segment.js';
 import { describeSegments, formsOf, importReport } from './import-report.js';
 
 /**
@@ -26,15 +32,29 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
   const types = elementTypes(graph);
   checkFloats(graph, described, types);
   const { directory, place } = placeWeights(graph);
-  return {
-    segments: cuts.map((cut, index) => ({
+  const segments = cuts.map((cut, index): Segment => {
+    const context = { types, place, index };
+    const made = new Set(cut.nodes.flatMap(({ output }) => output));
+    const targets = model.adapterTargets.filter(({ output }) => made.has(output));
+    const adapted = {
+      targets,
+      get model() {
+        return writeAdaptedSegment(graph, cut, context, targets);
+      },
+    };
+    return {
       index,
       inputs: cut.inputs,
       outputs: cut.outputs,
+      ...(targets.length > 0 && { adapted }),
       get model() {
-        return writeSegment(graph, cut, { types, place, index });
+        return writeSegment(graph, cut, context);
       },
-    })),
+    };
+  });
+  return {
+    segments,
+    adapterTargets: segments.flatMap(({ adapted }) => adapted?.targets ?? []),
     cuts: described,
     sites: model.sites,
     recurrent: model.recurrent,

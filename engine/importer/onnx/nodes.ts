@@ -3,6 +3,7 @@ import {
   type AttributeProto,
   AttributeProto_AttributeType,
   AttributeProtoSchema,
+  type GraphProto,
   type ModelProto,
   type NodeProto,
   NodeProtoSchema,
@@ -50,6 +51,12 @@ export function makeNode(
 export function setFloatAttribute(node: NodeProto, name: string, value: number): void {
   node.attribute.push(
     create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value }),
+  );
+}
+
+export function setGraphAttribute(node: NodeProto, name: string, g: GraphProto): void {
+  node.attribute.push(
+    create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g }),
   );
 }
 

@@ -51,6 +51,8 @@ export interface Embedding {
 export interface QuantizePlan {
   readonly matmuls: readonly Matmul[];
   readonly embeddings: readonly Embedding[];
+  /** See `QuantizeModelOptions`; absent: no. */
+  readonly scalesAtOnce?: boolean;
   /** Matmuls with constant weights that are not quantized, and why. */
   readonly left: readonly { readonly node: NodeProto; readonly reason: string }[];
 }

@@ -36,7 +36,8 @@ export function quantizeMatmuls(
   tensors: ReadonlyMap<Matmul | Embedding, WeightTensors>,
 ): void {
   if (plan.matmuls.length + plan.embeddings.length === 0) return;
-  const rewriter = new Rewriter(graph, tensors, deferredScales(graph, plan.matmuls));
+  const deferred = plan.scalesAtOnce === true ? new Map() : deferredScales(graph, plan.matmuls);
+  const rewriter = new Rewriter(graph, tensors, deferred);
   const added = [
     ...plan.matmuls.flatMap((matmul) => rewriter.matmul(matmul)),
     ...plan.embeddings.flatMap((embedding) => rewriter.embedding(embedding)),

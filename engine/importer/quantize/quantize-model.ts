@@ -20,6 +20,11 @@ const PASS_VERSION = 3;
 export interface QuantizeModelOptions extends Omit<QuantizeScope, 'kind'> {
   /** Absent: w8a8. */
   readonly kind?: QuantizedKind | 'auto';
+  /**
+   * Whether each matmul applies all of its scales itself, so that something may be added to its
+   * result; default: some leave a factor to those that follow (`deferred-scales.ts`).
+   */
+  readonly scalesAtOnce?: boolean;
   /** Directory of rewritten models. */
   readonly cacheDir: string;
   /** Called while weights are converted; not called when the cache has them. */
@@ -41,9 +46,9 @@ export type ChosenQuantization = QuantizeModelOptions & { readonly kind?: Quanti
  *   nothing to quantize
  */
 export async function quantizeModel(graph: Graph, options: ChosenQuantization): Promise<Graph> {
-  const { kind = 'w8a8' } = options;
+  const { kind = 'w8a8', scalesAtOnce = false } = options;
   const bits = kind === 'w8a8' ? await int8Bits(options) : null;
-  const salt = [PASS_VERSION, bits, options.nbits];
+  const salt = [PASS_VERSION, bits, options.nbits, ...(scalesAtOnce ? ['at once'] : [])];
   return rewriteModel(graph, options.cacheDir, { label: kind, salt }, () =>
     plannedRewrite(graph, options, bits),
   );
@@ -78,8 +83,8 @@ function plannedRewrite(
   options: ChosenQuantization,
   bits: WeightBits | null,
 ): Rewrite {
-  const { kind = 'w8a8', onProgress = () => undefined } = options;
-  const plan = planOf(graph, options);
+  const { kind = 'w8a8', scalesAtOnce = false, onProgress = () => undefined } = options;
+  const plan = { ...planOf(graph, options), scalesAtOnce };
   if (plan.matmuls.length === 0) {
     const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
     throw new OctavoError(

@@ -116,8 +116,10 @@ class Run {
     };
   }
 
-  async run({ session, inputs }: LoadedSegment, outputs: readonly string[]): Promise<void> {
-    const feeds = Object.fromEntries(inputs.map((name) => [name, this.of(name)]));
+  async run(segment: LoadedSegment, outputs: readonly string[]): Promise<void> {
+    const { session, inputs, noAdapters } = segment;
+    const own = Object.fromEntries(inputs.map((name) => [name, this.of(name)]));
+    const feeds = { ...own, ...noAdapters };
     const results = await session.run(feeds, outputs).catch((cause: unknown) => {
       throw this.#refusal(cause);
     });
