@@ -3,6 +3,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
+import { adapterSources } from '../engine/client/engine-options.js';
 import type { Clock } from '../engine/clock.js';
 import type { OctavoError } from '../engine/errors.js';
 import type { Settings } from './config/settings.js';
@@ -41,6 +42,7 @@ import { parseKeepAlive } from './pool/keep-alive.js';
 import type { ModelSource } from './pool/model-source.js';
 import { Models } from './pool/models.js';
 import { PrefixPins } from './prefixes/prefix-pins.js';
+import { addAdapterRoutes } from './routes/adapters.js';
 import { addCachedPrefixRoutes } from './routes/cached-prefixes.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
@@ -120,6 +122,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     maxWaiting: settings.maxQueuedRequests,
     maxWaitMs: settings.modelLoadTimeout * 1000,
     discover: options.discover ?? (() => null),
+    adapters: adapterSources(settings.lora).map(({ name }) => name),
     serve: (parts) => createModelService(parts, shared),
     clock,
     logger,
@@ -236,6 +239,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addTokenizeRoutes(routes, models, host.clientOf);
     addOperationsRoutes(routes, models, metrics, inFlight, pins);
     addSleepRoutes(routes, models);
+    if (settings.allowRuntimeLoraUpdating) addAdapterRoutes(routes, models, logger);
     addCachedPrefixRoutes(routes, pins, inFlight, host.clientOf);
     addLoadRoutes(routes, models, inFlight, options.kvEvents ?? null);
     const dashboard = { clock, models, metrics, endedRequests, inFlight };

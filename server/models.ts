@@ -32,6 +32,8 @@ export interface ModelParts {
 export interface ModelService extends ModelParts {
   /** The first of the names that the model answers to: the one in answers, metrics and logs. */
   readonly name: string;
+  /** The adapter that a request has named as its model; null for the model alone. */
+  readonly adapter: string | null;
   /** How its messages are written and read. */
   readonly forms: MessageForms;
   readonly admission: Admission;
@@ -57,6 +59,7 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
   return {
     ...parts,
     name: model.names[0],
+    adapter: null,
     forms: new MessageForms(model, settings),
     admission: createAdmission(
       { ...shared.settings, ...settings },

@@ -78,8 +78,9 @@ function targetsOf(graph: Graph, { decoder, order }: DescribedModel): AdapterTar
   return targets.flatMap((target) => {
     if (order.joinsHeads && target.path.endsWith('query_key_value')) return [];
     if (!order.sortsHeads || !/\.[qk]_proj$/.test(target.path)) return [target];
-    const attention = decoder.layers[target.layer].mixers.find((mixer) => mixer.kind === 'attention');
-    return attention ? [{ ...target, sortedHeads: attention.headSize }] : [];
+    return decoder.layers[target.layer].mixers.flatMap((mixer) =>
+      mixer.kind === 'attention' ? [{ ...target, sortedHeads: mixer.headSize }] : [],
+    );
   });
 }
 

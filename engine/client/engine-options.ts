@@ -35,11 +35,15 @@ export interface ChosenDevice {
 function loraOptions(settings: StartSettings): Pick<WorkerEngineOptions, 'lora'> {
   const { lora, enableLora, allowRuntimeLoraUpdating = false, maxLoras, maxLoraRank } = settings;
   if (lora.length === 0 && !enableLora && !allowRuntimeLoraUpdating) return {};
-  const adapters = lora.map((text) => {
+  return { lora: { adapters: adapterSources(lora), maxLoras, maxRank: maxLoraRank } };
+}
+
+/** @param texts `name=directory` */
+export function adapterSources(texts: readonly string[]): AdapterSource[] {
+  return texts.map((text) => {
     const end = text.indexOf('=');
     return { name: text.slice(0, end), directory: text.slice(end + 1) };
   });
-  return { lora: { adapters, maxLoras, maxRank: maxLoraRank } };
 }
 
 /** Of an engine that replaces a failed one. @param adapters those that it had */

@@ -36,6 +36,11 @@ export function assertOfOneModel(settings: Settings, specs: readonly unknown[]):
     const message = `${flagName(name)} ${clip(settings[name])}: must not be given with several models`;
     throw new OctavoError('usage', message, { param: flagName(name) });
   }
+  if (settings.lora.length > 0 || settings.allowRuntimeLoraUpdating) {
+    const message =
+      '--lora and --allow-runtime-lora-updating must not be given with several models';
+    throw new OctavoError('usage', message, { param: '--lora' });
+  }
 }
 
 /** A model that was not known at the start: of `--models-dir`, or the hub's, if that is allowed. */

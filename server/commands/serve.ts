@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { AdapterInfo } from '../../engine/adapters/loaded-adapters.js';
 import { systemClock } from '../../engine/clock.js';
 import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
@@ -93,7 +94,11 @@ async function loadAndServe(
     closeEngine = () => models.close();
     close = closeEngine;
     models.listen({
-      loaded: ({ forms }) => logger.info(`octavo: ${forms.describe()}`),
+      loaded: ({ forms, engine }) => {
+        for (const line of adapterLines(engine.adapters?.list ?? []))
+          logger.info(`octavo: ${line}`);
+        logger.info(`octavo: ${forms.describe()}`);
+      },
       unloading: () => undefined,
     });
     await warmPrefixes(prefixes, settings.warmPrefixes ?? '', pins, logger);
@@ -119,6 +124,13 @@ async function loadAndServe(
     await kvEvents?.close();
     await tracer?.close();
   }
+}
+
+function adapterLines(adapters: readonly AdapterInfo[]): string[] {
+  return adapters.map(({ name, directory, rank, bytes }) => {
+    const size = (bytes / 2 ** 20).toFixed(1);
+    return `adapter ${name}: rank ${rank}, ${size} MiB of memory, from ${directory}`;
+  });
 }
 
 /** A person who has started the server is shown where it is, even if the log has only warnings. */

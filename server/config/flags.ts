@@ -24,7 +24,7 @@ export function addSettingFlags(command: Command, scope: 'engine' | 'all'): void
 export function addSettingFlag(
   command: Command,
   name: SettingName,
-  { description, group, ...schema }: SettingSchema,
+  { description, group, alias, ...schema }: SettingSchema,
 ): void {
   const variable = environmentName(name);
   const add = (option: Option): void => void command.addOption(option.helpGroup(`${group}:`));
@@ -37,20 +37,22 @@ export function addSettingFlag(
     return;
   }
   const help = `${description}${defaultNote(schema)} [${variable}]`;
-  const option = new Option(`${flagName(name)} <${schema.value ?? 'n'}>`, help);
+  const value = `<${schema.value ?? 'n'}>`;
   // Texts are collected as they are: flags and variables are then parsed by the same code.
-  option.argParser((text: string, earlier: string[] | undefined) =>
-    isRepeatable(schema) ? [...(earlier ?? []), text] : [text],
-  );
-  add(option);
+  const collect = (text: string, earlier: string[] | undefined): string[] =>
+    isRepeatable(schema) ? [...(earlier ?? []), text] : [text];
+  add(new Option(`${flagName(name)} ${value}`, help).argParser(collect));
+  if (alias) add(new Option(`${alias} ${value}`).argParser(collect).hideHelp());
 }
 
 /** The texts that commander has collected. */
 export function flagTexts(options: Record<string, unknown>): FlagTexts {
   const texts: FlagTexts = {};
-  for (const [name] of listSettings('all')) {
+  for (const [name, { alias }] of listSettings('all')) {
     const value = options[name];
-    if (Array.isArray(value)) texts[name] = value.map(String);
+    const other = alias && options[new Option(alias).attributeName()];
+    const given = [value, other].filter((list) => Array.isArray(list));
+    if (given.length > 0) texts[name] = given.flat().map(String);
     else if (typeof value === 'boolean') texts[name] = [String(value)];
   }
   return texts;

@@ -31,8 +31,10 @@ export function parseSetting(
 ): unknown {
   const list = schema.type === 'array';
   const value: unknown = list ? texts : parseText(schema, texts.at(-1) ?? '');
-  if (!Compile(SettingsSchema.properties[name]).Check(value)) {
-    const shown = list ? (texts.find((text) => text === '') ?? '') : (texts.at(-1) ?? '');
+  const validator = Compile(SettingsSchema.properties[name]);
+  if (!validator.Check(value)) {
+    const wrong = list ? texts.find((text) => !validator.Check([text])) : texts.at(-1);
+    const shown = wrong ?? '';
     throw new OctavoError('usage', `${source} ${quote(shown)}: must be ${allowed(schema)}`, {
       param: source,
     });

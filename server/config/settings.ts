@@ -26,6 +26,15 @@ export const SettingsSchema = Type.Object({
     }),
     default: 'key',
   }),
+  allowRuntimeLoraUpdating: Type.Boolean({
+    ...extra({
+      description:
+        'clients may load and unload adapters, from any directory that the server can read; prepares the model as --enable-lora does',
+      group: 'Model',
+      scope: 'server',
+    }),
+    default: false,
+  }),
   warmPrefixes: Type.Optional(
     Type.String({
       ...extra({

@@ -27,7 +27,7 @@ export interface EmbedOptions {
  */
 export async function embed(
   { clock, logPrompts }: RequestHost,
-  { engine, metrics, model }: ModelService,
+  { engine, metrics, model, adapter }: ModelService,
   options: EmbedOptions,
   { controller, output }: Running,
 ): Promise<Float32Array[]> {
@@ -47,6 +47,7 @@ export async function embed(
       sampling: GREEDY,
       pooling: options.pooling,
       priority: options.priority,
+      adapter,
       cacheSalt: options.cacheSalt,
       tenant: options.tenant,
     };

@@ -61,6 +61,26 @@ export class MetricRegistry {
     );
   }
 
+  /** The same, with labels that are read when `/metrics` is requested. */
+  readInfo(
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    read: () => { readonly labels: Readonly<Record<string, string>>; readonly figure: number },
+  ): void {
+    new Gauge({
+      name: this.#name(name),
+      help,
+      labelNames: [...labelNames],
+      registers: [this.#registry],
+      collect() {
+        const { labels, figure } = read();
+        this.reset();
+        this.set(labels, figure);
+      },
+    });
+  }
+
   /** `_total` is added to the name. */
   counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
     return new Counter({

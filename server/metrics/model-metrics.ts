@@ -1,6 +1,7 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { SequenceObserver } from '../../engine/generation/generate-text.js';
+import { addAdapterMetrics } from './adapter-metrics.js';
 import { addEngineMetrics, type ShownSettings } from './engine-metrics.js';
 import { MetricRegistry } from './metric-registry.js';
 import { type ObservedRequest, RequestMetrics, type TokenListener } from './request-metrics.js';
@@ -9,7 +10,7 @@ export interface ModelMetricsOptions {
   readonly engine: Engine;
   readonly modelName: string;
   readonly clock: Clock;
-  readonly settings: ShownSettings;
+  readonly settings: ShownSettings & { readonly maxLoras: number };
   readonly prefix: string;
 }
 
@@ -30,6 +31,7 @@ export class ModelMetrics {
   constructor({ engine, modelName, clock, settings, prefix }: ModelMetricsOptions) {
     this.registry = new MetricRegistry(prefix, modelLabels(modelName));
     addEngineMetrics(this.registry, engine, settings);
+    addAdapterMetrics(this.registry, engine, settings.maxLoras, clock);
     const { maxModelLength } = engine.info;
     this.#requests = new RequestMetrics(this.registry, clock, {
       maxModelLength,

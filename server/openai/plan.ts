@@ -63,7 +63,7 @@ export function planRequests(
   id: string,
   prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
   body: CommonFields,
-  { engine: { info }, model }: Pick<ModelService, 'engine' | 'model'>,
+  { engine: { info }, model, adapter }: Pick<ModelService, 'engine' | 'model' | 'adapter'>,
   randomSeed: () => number,
   { n = body.n ?? 1, continuesPrompt = false, message = null, ...fields }: EngineFields = {},
 ): TextRequest[] {
@@ -94,6 +94,7 @@ export function planRequests(
       minTokens,
       sampling,
       priority: body.priority ?? 0,
+      adapter,
       cacheSalt: body.cache_salt ?? null,
       reuse: {
         key: body.prompt_cache_key ?? null,

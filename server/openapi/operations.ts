@@ -165,6 +165,16 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     answer: LOAD_ANSWERS.kvEvents,
   },
   'GET /metrics': { tag: 'operations', summary: 'Figures for Prometheus', answer: null },
+  'POST /v1/load_lora_adapter': {
+    tag: 'operations',
+    summary: 'Load a LoRA adapter (vLLM)',
+    answer: null,
+  },
+  'POST /v1/unload_lora_adapter': {
+    tag: 'operations',
+    summary: 'Unload a LoRA adapter (vLLM)',
+    answer: null,
+  },
   'POST /v1/cache/prefixes': {
     tag: 'operations',
     summary: 'Compute a prefix and keep it cached under a name',

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { restartOptions } from '../../engine/client/engine-options.js';
 import { RestartingEngine } from '../../engine/client/restarting-engine.js';
 import { startOnDevice } from '../../engine/client/start-on-device.js';
 import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
@@ -121,7 +122,7 @@ async function start(
     say: (line) => logger.info(`octavo: ${line}`),
   });
   const engine = new RestartingEngine(first.engine, {
-    create: () => startEngine({ ...first.options, isRestart: true }),
+    create: (adapters) => startEngine(restartOptions(first.options, adapters)),
     restarts: 1,
     onFailure: (error) => logger.error({ err: error, model: names[0] }, 'the engine has failed'),
     onRestartFailed: (error) =>

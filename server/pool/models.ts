@@ -19,6 +19,8 @@ export interface PoolOptions extends LoaderLimits {
   readonly maxWaitMs: number;
   /** Finds a model that no entry is of, by the name that a request has; null: there is none. */
   readonly discover: (name: string) => ModelSource | null;
+  /** Names of adapters that the first model has whenever it is loaded. */
+  readonly adapters: readonly string[];
   readonly serve: (parts: ModelParts) => ModelService;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -93,6 +95,10 @@ export class Models {
       },
     });
     for (const model of given) this.add(model);
+    const taken = options.adapters.find((name) => this.hasModel(name));
+    if (taken !== undefined) {
+      throw new OctavoError('usage', `--lora ${taken}: the model itself has this name`);
+    }
   }
 
   /** In the order in which they were registered; the first is the default. */
@@ -148,20 +154,24 @@ export class Models {
   }
 
   /**
-   * The model that a request names. Ollama's clients write `name:latest`.
+   * The model that a request names, itself or an adapter of it. Ollama's clients write
+   * `name:latest`.
    *
    * @param name absent, or null: the first model
    * @throws OctavoError `model_not_found`
    */
   find(name: string | null | undefined): ModelEntry {
     if (name === undefined || name === null) return this.first;
-    const found = this.#byName.get(name) ?? this.#byName.get(name.replace(/:latest$/, ''));
+    const found = this.#modelOf(name) ?? this.#withAdapter(name);
     if (found) return found;
     const source = this.#options.discover(name);
     if (source) return this.add(source);
-    throw new OctavoError('model_not_found', `the model '${clip(name)}' does not exist`, {
-      param: 'model',
-    });
+    throw notFound(name);
+  }
+
+  /** Whether a model, not an adapter, is called so. */
+  hasModel(name: string): boolean {
+    return this.#modelOf(name) !== undefined;
   }
 
   /**
@@ -188,10 +198,25 @@ export class Models {
     const entry = this.find(name);
     const { open } = entry;
     // A failed engine of a model that can be loaded again is one that is not loaded.
-    if (open && (entry.source === null || open.engine.state !== 'failed')) {
-      return { service: open, release: entry.take() };
-    }
-    return this.#wait(entry, holder);
+    const isOpen = open && (entry.source === null || open.engine.state !== 'failed');
+    const taken = isOpen
+      ? { service: open, release: entry.take() }
+      : await this.#wait(entry, holder);
+    const isModel = name === null || name === undefined || this.hasModel(name);
+    return isModel ? taken : adapted(taken, name);
+  }
+
+  #modelOf(name: string): ModelEntry | undefined {
+    return this.#byName.get(name) ?? this.#byName.get(name.replace(/:latest$/, ''));
+  }
+
+  /** The model with an adapter of this name, loaded or to be loaded with it. */
+  #withAdapter(name: string): ModelEntry | undefined {
+    const isLoaded = ({ service }: ModelEntry): boolean =>
+      service?.engine.adapters?.list.some((adapter) => adapter.name === name) ?? false;
+    const found = this.#entries.find(isLoaded);
+    if (found || this.first.service !== null) return found;
+    return this.#options.adapters.includes(name) ? this.first : undefined;
   }
 
   /** Forgets a model that is not loaded. */
@@ -264,4 +289,21 @@ export class Models {
       this.#loader.want(entry);
     });
   }
+}
+
+/** The model as it is with an adapter. */
+function adapted(taken: TakenModel, name: string): TakenModel {
+  const { service, release } = taken;
+  const adapters = service.engine.adapters?.list ?? [];
+  if (adapters.some((adapter) => adapter.name === name)) {
+    return { service: { ...service, adapter: name }, release };
+  }
+  release();
+  throw notFound(name);
+}
+
+function notFound(name: string): OctavoError {
+  return new OctavoError('model_not_found', `the model '${clip(name)}' does not exist`, {
+    param: 'model',
+  });
 }

@@ -84,7 +84,7 @@ export class PrefixPins {
   }
 
   async #warm(body: PrefixBody, service: ModelService, asker: Asker): Promise<PinnedPrefix> {
-    const { engine, settings } = service;
+    const { engine, settings, adapter } = service;
     assertEngineReady(engine);
     if (!settings.enablePrefixCaching) {
       const message = '--no-enable-prefix-caching: the server caches no prefixes';
@@ -106,6 +106,7 @@ export class PrefixPins {
       stopTokenIds: [],
       sampling: GREEDY,
       priority: LAST,
+      adapter,
       cacheSalt: body.cache_salt ?? null,
       pin: body.name,
     };

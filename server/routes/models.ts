@@ -7,23 +7,30 @@ import type { Models } from '../pool/models.js';
 import type { TypedApp } from './typed-app.js';
 
 /**
- * The models by their names, as OpenAI's API words them; for Anthropic's clients, as theirs does.
+ * The models and adapters by their names, as OpenAI's API words them; for Anthropic's clients, as
+ * theirs does. As in vLLM, `root` is an adapter's directory, and `parent` the model that it
+ * changes.
  *
  * @param createdAt when the server was started, seconds since 1970
  */
 export function addModelRoutes(app: TypedApp, models: Models, createdAt: number): void {
   const entries = () =>
-    models.all.flatMap(({ names, state, contextLength }) =>
-      names.map((id) => ({
-        id,
+    models.all.flatMap(({ names, state, contextLength, service }) => {
+      const shared = {
         object: 'model',
         created: createdAt,
         owned_by: 'octavo',
         // Known once it was loaded.
         max_model_len: contextLength,
         state,
-      })),
-    );
+      } as const;
+      const [name] = names;
+      const own = names.map((id) => ({ id, root: name, parent: null as string | null }));
+      const adapters = (service?.engine.adapters?.list ?? []).map(({ name: id, directory }) => {
+        return { id, root: directory, parent: name };
+      });
+      return [...own, ...adapters].map((entry) => Object.assign(entry, shared));
+    });
 
   app.get('/v1/models', async ({ url, headers }) =>
     speaksAnthropic({ url, headers })

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { afterEach, expect, test } from 'vitest';
+import type { EngineAdapters } from '../../../engine/client/engine-port.js';
 import { systemClock } from '../../../engine/clock.js';
 import { buckets125 } from '../../../server/metrics/buckets.js';
 import { bytesOf, EOS } from '../../support/byte-model.js';
@@ -216,13 +217,19 @@ test('tiers behind the KV cache: their tokens are told from those in pages', asy
   expect(value('vllm:kv_tier_blocks_dropped_total', 'tier="memory"')).toBe(2);
 });
 
+const unasked = (): never => {
+  throw new Error('nothing loads adapters here');
+};
+const NO_ADAPTERS: EngineAdapters = { list: [], load: unasked, unload: unasked };
+
 test('docs/metrics.md lists what there is', async () => {
   const engine = new ScriptedEngine(() => ({ steps: [], finish: null }), {
     device: 'webgpu',
     deviceFacts: { name: 'RTX 4070', memoryBytes: 2 ** 33 },
   });
   engine.stats = { ...engine.stats, tiers: [MEMORY_TIER] };
-  const server = await startTestServer(engine);
+  const withAdapters = Object.assign(engine, { adapters: NO_ADAPTERS });
+  const server = await startTestServer(withAdapters);
   const text = await (await fetch(`${server.url}/metrics`)).text();
   expect(text).toMatch(/^vllm:device_info\{device="webgpu",name="RTX 4070",.*\} 1$/m);
   expect(text).toMatch(/^vllm:device_memory_bytes\{.*\} 8589934592$/m);

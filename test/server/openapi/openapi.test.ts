@@ -39,7 +39,8 @@ describe('/openapi.json', () => {
   });
 
   test('has every route', async () => {
-    const { paths } = await documentOf(await startTestServer(engine()));
+    const settings = { allowRuntimeLoraUpdating: true };
+    const { paths } = await documentOf(await startTestServer(engine(), { settings }));
     const found = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
