@@ -8,6 +8,7 @@ import { DTYPES } from './importer/variants.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
 import { extra } from './setting-schema.js';
 import { TOOL_CALL_PARSERS } from './tools/formats.js';
+import { VISION_SETTINGS } from './vision/vision-settings.js';
 
 /**
  * Settings of an engine, given by flags, by environment variables (`server/config`), or by a
@@ -163,6 +164,7 @@ export const ENGINE_SETTINGS = {
     }),
     default: 'last',
   }),
+  ...VISION_SETTINGS,
   ...CACHE_SETTINGS,
   maxNumSeqs: Type.Integer({
     ...extra({

@@ -120,6 +120,7 @@ export class StepBuilder {
       numComputed: computed,
       sequenceLength: tokens.length,
       blockTables: blocks.tables,
+      ...(spec.contents && { contents: spec.contents }),
       adapter: spec.adapter?.contentHash ?? null,
       sampledFor: samples ? sequence.ids.slice() : [],
     });

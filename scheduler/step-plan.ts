@@ -1,3 +1,4 @@
+import type { ContentKey } from '../kvcache/block-hash.js';
 import type { BlockId } from '../kvcache/ids.js';
 import type { BlockCopy } from '../kvcache/kv-cache-manager.js';
 import type { BlockLoad } from '../kvcache/tier-contents.js';
@@ -57,6 +58,10 @@ export interface ScheduledSequence {
    * earlier one leaves behind in the same step.
    */
   readonly blockTables: readonly (readonly BlockId[])[];
+  /**
+   * Contents that tokens of the sequence stand for, in the order of their tokens; absent: none.
+   */
+  readonly contents?: readonly ContentKey[];
   /** Content of the adapter that computes these tokens; null for the model alone. */
   readonly adapter: string | null;
   /**

@@ -79,6 +79,7 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
       modelName: model.names[0],
       clock,
       settings,
+      images: parts.prompts.images,
       prefix: shared.settings.metricsPrefix,
     }),
     fingerprint: fingerprintOf(model.names[0], engine.info, settings),

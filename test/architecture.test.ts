@@ -60,7 +60,7 @@ describe('architecture', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('scheduler and kvcache need no package, and the engine none for the network, save to download models and for the tier in Redis', () => {
+  it('scheduler and kvcache need no package, and the engine none for the network, save to download models, to fetch images, and for the tier in Redis', () => {
     const used = (folder: string, except = /^$/): string[] => [
       ...new Set(
         sourceFiles(folder)
@@ -71,7 +71,7 @@ describe('architecture', () => {
     expect(used('kvcache').filter((name) => name !== 'node:crypto')).toEqual([]);
     expect(used('scheduler')).toEqual([]);
     const http = /^(fastify|@fastify\/|undici|ioredis|pino|prom-client|commander|node:https?$)/;
-    const outer = /^engine\/(hub\/|tiers\/redis-)/;
+    const outer = /^engine\/(hub\/|tiers\/redis-|vision\/load-bytes)/;
     expect(used('engine', outer).filter((name) => http.test(name))).toEqual([]);
   });
 

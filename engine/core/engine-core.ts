@@ -1,3 +1,4 @@
+import type { ContentKey } from '../../kvcache/block-hash.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
@@ -14,6 +15,7 @@ import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
+import type { PromptImage } from '../protocol/prompt-image.js';
 import type {
   EngineSnapshot,
   EngineStats,
@@ -27,6 +29,7 @@ import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { checkRequest, refusalError } from './check-request.js';
+import type { ImageStore } from './image-store.js';
 import {
   adapterUse,
   forkOf,
@@ -52,6 +55,8 @@ export interface EngineCoreDependencies {
   readonly tiers?: TieredCache;
   /** Those that requests may name; absent: none. */
   readonly adapters?: LoadedAdapters;
+  /** Where the runner finds the images of sequences; absent for a model that takes none. */
+  readonly images?: ImageStore;
   /** Decides how sequences continue. Default: sampling, with `proposer`. */
   readonly decoder?: Decoder;
 }
@@ -120,9 +125,11 @@ export class EngineCore {
     try {
       checkRequest(request, vocabSize);
       adapter = this.#adapterOf(request);
+      const { images, ...spec } = request;
       const refusal = scheduler.add({
-        ...request,
+        ...spec,
         adapter,
+        ...(images && { contents: images.map(contentOf) }),
         maxTokens: request.pooling === null ? request.maxTokens : 0,
         computesWholePrompt: promptRows?.readsAll ?? false,
         arrivalTime,
@@ -138,7 +145,9 @@ export class EngineCore {
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
       const numLogprobs = request.logprobs;
-      this.#live.set(id, { sampler, numLogprobs, promptRows, times, adapter, hasBegun: false });
+      const images = this.#hold(request.images ?? []);
+      const kept = { promptRows, times, adapter, images };
+      this.#live.set(id, { sampler, numLogprobs, ...kept, hasBegun: false });
       this.#decoder.begin(id, request);
     });
   }
@@ -317,7 +326,11 @@ export class EngineCore {
   /** Records the sequences that begin as forks. */
   #fork(updates: readonly SequenceUpdate[]): void {
     for (const { id, forks } of updates) {
-      for (const fork of forks ?? []) this.#live.set(fork.id, forkOf(this.#find(id)));
+      for (const fork of forks ?? []) {
+        const parent = this.#find(id);
+        this.#hold(parent.images);
+        this.#live.set(fork.id, forkOf(parent));
+      }
     }
   }
 
@@ -352,11 +365,25 @@ export class EngineCore {
     );
   }
 
+  #hold(images: readonly PromptImage[]): readonly PromptImage[] {
+    if (images.length === 0) return images;
+    const { images: store } = this.#dependencies;
+    if (!store) throw new Error('a request has images, and the model takes none');
+    store.hold(images);
+    return images;
+  }
+
   #forget(id: SequenceId): void {
     const live = this.#live.get(id);
     live?.sampler.dispose();
+    if (live && live.images.length > 0) this.#dependencies.images?.release(live.images);
     this.#decoder.forget(id);
     this.#live.delete(id);
     if (live?.adapter) this.#settleAdapters();
   }
+}
+
+/** What the scheduler knows of an image. */
+function contentOf({ start, end, key }: PromptImage): ContentKey {
+  return { start, end, key };
 }

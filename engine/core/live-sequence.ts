@@ -3,6 +3,7 @@ import type { AdapterRef } from '../adapters/loaded-adapters.js';
 import type { Decision, SampledSequence } from '../decoding/decoder.js';
 import type { PromptRows } from '../decoding/prompt-rows.js';
 import type { FirstTokenTimes, SequenceOutput } from '../protocol/outputs.js';
+import type { PromptImage } from '../protocol/prompt-image.js';
 import type { AdapterUse } from '../protocol/reports.js';
 
 /** The engine core's record of a live sequence. */
@@ -13,6 +14,8 @@ export interface LiveSequence extends SampledSequence {
   readonly times: RequestTimes;
   /** The adapter that computes it; null for the model alone. */
   readonly adapter: AdapterRef | null;
+  /** That its prompt has; held in the `ImageStore` once for each sequence. */
+  readonly images: readonly PromptImage[];
   /** Whether its first output has been returned. */
   hasBegun: boolean;
 }

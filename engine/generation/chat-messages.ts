@@ -1,6 +1,6 @@
 import { OctavoError } from '../errors.js';
 import { MAX_NESTING, tooDeepPath } from '../nesting.js';
-import type { RenderOptions, TemplateMessage } from '../text/chat-template.js';
+import type { RenderOptions, TemplateMessage, TemplatePart } from '../text/chat-template.js';
 import type { ServedModel } from '../text/served-model.js';
 import { type PromptText, spansWithin } from '../text/spans.js';
 import { assertRolesAreShown } from './custom-roles.js';
@@ -48,7 +48,8 @@ function behindText(
   { text, client }: PromptText,
   { content, tool_calls }: TemplateMessage,
 ): PromptText {
-  const words = (content ?? '').trim();
+  const said = textOfParts(content);
+  const words = said.trim();
   const start = words === '' || tool_calls ? -1 : text.lastIndexOf(words);
   if (start < 0) {
     const message =
@@ -57,7 +58,7 @@ function behindText(
         : "continue_final_message: the model's chat template does not show the last message as it is";
     throw new OctavoError('invalid_request', message, { param: 'continue_final_message' });
   }
-  const whole = (content ?? '').trimStart();
+  const whole = said.trimStart();
   const end = start + (text.startsWith(whole, start) ? whole : words).length;
   return { text: text.slice(0, end), client: spansWithin(client, 0, end) };
 }
@@ -108,7 +109,7 @@ function toTemplateMessage(
   return {
     // Templates only know the role's older name.
     role: role === 'developer' ? 'system' : role,
-    content: textOf(message),
+    content: contentOf(message, index),
     ...(name ? { name } : {}),
     ...(callId ? { tool_call_id: callId } : {}),
     ...(calls?.length
@@ -126,7 +127,39 @@ function toTemplateMessage(
 function textOf({ content, refusal }: Message): string {
   if (typeof content === 'string') return content;
   if (!content) return refusal ?? '';
-  return content.map((part) => (part.type === 'text' ? part.text : part.refusal)).join('');
+  return content
+    .map((part) => {
+      if (part.type === 'text') return part.text;
+      return part.type === 'refusal' ? part.refusal : '';
+    })
+    .join('');
+}
+
+/**
+ * The message's text; with images, its parts in their order.
+ *
+ * @throws OctavoError `invalid_request` for an image that was not read before
+ */
+function contentOf(message: Message, index: number): string | TemplatePart[] {
+  const { content } = message;
+  if (typeof content === 'string' || !content?.some(isImage)) return textOf(message);
+  return content.map((part, place): TemplatePart => {
+    if (part.type !== 'image_url') {
+      return part.type === 'refusal' ? { type: 'text', text: part.refusal } : part;
+    }
+    const { at = `messages[${index}].content[${place}]` } = part;
+    throw new OctavoError('invalid_request', `${at}: the model reads text, not images`, {
+      param: at,
+    });
+  });
+}
+
+const isImage = ({ type }: { readonly type: string }): boolean =>
+  type === 'image' || type === 'image_url';
+
+function textOfParts(content: TemplateMessage['content']): string {
+  if (content === null || typeof content === 'string') return content ?? '';
+  return content.map((part) => (part.type === 'text' ? part.text : '')).join('');
 }
 
 /** Clients send arguments as JSON text; templates expect an object. */

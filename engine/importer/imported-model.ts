@@ -31,6 +31,8 @@ export interface ModelFacts {
    * EXACT_SUMS.
    */
   readonly saturates: boolean;
+  /** What it is fed of images; null when it takes none. */
+  readonly imageInputs: ImageInputs | null;
   readonly report: ImportReport;
 }
 
@@ -51,6 +53,13 @@ export interface ImportedModel extends ModelFacts {
   readonly adapterTargets: readonly AdapterTarget[];
   /** All sites, in the order of the segments. */
   readonly cuts: readonly CutSite[];
+}
+
+export interface ImageInputs {
+  /** Of an image's rows: that of the hidden states. */
+  readonly width: number;
+  /** Whether tokens have three positions. */
+  readonly hasPositions: boolean;
 }
 
 /** One piece of the graph, ready to become an ONNX Runtime session. */
@@ -119,20 +128,31 @@ export const STEP_INPUT = {
   cutoffRatios: 'octavo.cutoff_ratios',
   /** uint8 `[T]`, all 128: zero points of quantized activations. Read only by quantized models. */
   zeroPoints: 'octavo.zero_points',
+  /** int64 `[N, 2]`: 0 and the row, among T, of each token that stands for a piece of an image. */
+  imageRows: 'octavo.image_rows',
+  /** float32 `[N, width]`: what stands in the place of their embeddings. */
+  imageEmbeds: 'octavo.image_embeds',
+  /** int64 `[3, 1, T]`: what is added to each token's three positions. */
+  positionShifts: 'octavo.position_shifts',
 } as const;
+
+/** Inputs that have to do with all tokens of a step. */
+const TOKEN_INPUTS: ReadonlySet<string> = new Set([
+  STEP_INPUT.inputIds,
+  STEP_INPUT.positionIds,
+  STEP_INPUT.sequenceLengths,
+  STEP_INPUT.zeroPoints,
+  STEP_INPUT.imageRows,
+  STEP_INPUT.imageEmbeds,
+  STEP_INPUT.positionShifts,
+]);
 
 /**
  * Inputs of the last segment only. It may run several times in a step, when many rows are asked
  * for; the other segments run once.
  */
 export const ROW_INPUTS: ReadonlySet<string> = new Set(
-  Object.values(STEP_INPUT).filter(
-    (name) =>
-      name !== STEP_INPUT.inputIds &&
-      name !== STEP_INPUT.positionIds &&
-      name !== STEP_INPUT.sequenceLengths &&
-      name !== STEP_INPUT.zeroPoints,
-  ),
+  Object.values(STEP_INPUT).filter((name) => !TOKEN_INPUTS.has(name)),
 );
 
 /** Outputs of the last segment. */

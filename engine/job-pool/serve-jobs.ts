@@ -19,7 +19,7 @@ export interface JobServer<Work, Result> {
    * @param onMeasured receives the job's sizes in words, before the work that they make long
    * @throws OctavoError an error for the client
    */
-  run(work: Work, onMeasured: (sizes: string) => void): Result;
+  run(work: Work, onMeasured: (sizes: string) => void): Result | Promise<Result>;
 }
 
 /**
@@ -36,7 +36,7 @@ export function serveJobs<Work, Result>(server: JobServer<Work, Result>): void {
       reply({ type: 'begun' });
       reply({
         type: 'done',
-        result: server.run(work, (sizes) => reply({ type: 'measured', sizes })),
+        result: await server.run(work, (sizes) => reply({ type: 'measured', sizes })),
       });
     } catch (error) {
       reply({ type: 'failed', error: recordOf(error) });

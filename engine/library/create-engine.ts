@@ -4,12 +4,12 @@ import { startOnDevice } from '../client/start-on-device.js';
 import { createWorkerEngine, type WorkerEngineOptions } from '../client/worker-engine.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
-import { PromptThreads } from '../generation/prompts/prompt-threads.js';
 import { GrammarChecker } from '../grammar/grammar-checker.js';
 import { findModel } from '../hub/find-model.js';
 import { ENGINE_SETTINGS, type EngineSettings } from '../settings.js';
 import { checkVocabulary, warningsOf } from '../text/check-model.js';
 import { loadServedModel } from '../text/served-model.js';
+import { createPrompts } from '../vision/create-prompts.js';
 import { OctavoEngine } from './octavo-engine.js';
 import { checkOptions } from './options.js';
 
@@ -70,7 +70,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     const notes = [...(port.info.modelNotes ?? []), ...warningsOf(model, port.info.vocabSize)];
     for (const note of notes) log(note);
     const forms = new MessageForms(model, settings);
-    const prompts = new PromptThreads(model, dir);
+    const prompts = await createPrompts(model, found, settings, port.info, log);
     const grammars = new GrammarChecker();
     return new OctavoEngine({ port, model, forms, prompts, grammars, settings });
   } catch (error) {

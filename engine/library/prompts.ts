@@ -4,18 +4,22 @@ import type { Message } from '../generation/message.js';
 import type { TextOptions } from '../generation/text-request.js';
 import type { GrammarCheck } from '../grammar/check-messages.js';
 import type { Asker } from '../job-pool/job-pool.js';
+import type { PromptImage } from '../protocol/prompt-image.js';
 import type { GrammarSpec } from '../protocol/request.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { KNOWN_ROLES, MAX_ROLE_LENGTH } from '../text/roles.js';
 import { NO_SPANS } from '../text/spans.js';
 import { newCallId } from '../tools/call-ids.js';
 import { planTools } from '../tools/tool-plan.js';
+import { placeImages } from '../vision/place-images.js';
 import type { EngineParts } from './engine-parts.js';
 import { type ChatOptions, type GenerateOptions, grammarOfFormat } from './options.js';
 
 /** A prompt as it is submitted. */
 export interface Prompt {
   readonly tokenIds: readonly TokenId[];
+  /** That it has; absent: none. */
+  readonly images?: readonly PromptImage[];
   /** The option that it comes from, for errors. */
   readonly field: 'messages' | 'prompt';
   readonly grammar: GrammarSpec | null;
@@ -103,8 +107,12 @@ export async function chatPrompt(
   const format = grammarOfFormat(options.responseFormat);
   const { prompt, message, grammar, checks } = forms.plan(rendered, tools, format);
   assertMayFit(prompt.text, model.tokenizer, maxModelLength, 'messages');
+  const encoding = { addSpecialTokens: false, param: 'messages' };
+  const tokenIds = await prompts.encode(prompt, encoding, asker);
+  const images = placeImages(tokenIds, prompt);
   const planned: Prompt = {
-    tokenIds: await prompts.encode(prompt, { addSpecialTokens: false, param: 'messages' }, asker),
+    tokenIds,
+    ...(images && { images }),
     field: 'messages',
     grammar,
     text: { message, prefixTokenIds: [] },

@@ -27,7 +27,7 @@ export const newId = (): SequenceId => randomUUID() as SequenceId;
  * @throws OctavoError `context_length_exceeded`, `invalid_request`
  */
 export function textRequest(
-  { tokenIds, field, grammar, text }: Prompt,
+  { tokenIds, images, field, grammar, text }: Prompt,
   options: GenerateOptions & { readonly n?: number },
   { model, port }: Pick<EngineParts, 'model' | 'port'>,
 ): TextRequest {
@@ -49,6 +49,7 @@ export function textRequest(
   const engine = {
     ids: Array.from({ length: n }, newId),
     promptTokenIds: tokenIds,
+    ...(images && { images }),
     maxTokens,
     stopTokenIds: [...new Set([...(ignoreEos ? [] : model.eosTokenIds), ...stopTokenIds])],
     ...PLAIN_REQUEST,

@@ -149,6 +149,8 @@ export interface EngineInfo {
   readonly maxModelLength: number;
   readonly blockSize: number;
   readonly numBlocks: number;
+  /** Whether prompts may have images; absent for not. */
+  readonly takesImages?: boolean;
   readonly device: DeviceName;
   /** Absent on the CPU. */
   readonly deviceFacts?: DeviceFacts;

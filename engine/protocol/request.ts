@@ -1,6 +1,7 @@
 import { NO_REUSE_HINT, type ReuseHint } from '../../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
+import type { PromptImage } from './prompt-image.js';
 
 export interface EngineRequest {
   /**
@@ -61,6 +62,8 @@ export interface EngineRequest {
    * evicted, like all others.
    */
   readonly pin?: string;
+  /** Images that tokens of its prompt stand for, in their order; absent: none. */
+  readonly images?: readonly PromptImage[];
   /** Whose request it is, for the policy `fair` and for predicted lengths. */
   readonly tenant: string;
   /** What asks for it, such as an endpoint, for predicted lengths. */

@@ -5,6 +5,7 @@ import type { AdapterFeeds } from '../adapters/adapter-feeds.js';
 import type { AdapterStack } from '../adapters/adapter-stack.js';
 import type { BlockStore } from '../attention/block-store.js';
 import type { PagedAttention } from '../attention/paged-attention.js';
+import type { ImageStore } from '../core/image-store.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
 import {
@@ -16,6 +17,7 @@ import {
 } from '../importer/imported-model.js';
 import { outputWidth, tensorDims } from '../recurrent/recurrence.js';
 import type { RecurrentLayers } from '../recurrent/recurrent-layers.js';
+import { imageTensors, NO_IMAGES } from './image-tensors.js';
 import { freeBuffers, type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
 import { checkRows } from './row-check/check-rows.js';
@@ -34,6 +36,8 @@ export interface SegmentRunnerOptions {
   readonly adapters?: AdapterStack;
   /** Computes the layers that keep a state; absent for a model without any. */
   readonly recurrent?: RecurrentLayers;
+  /** Has the images of sequences; absent for a model that takes none. */
+  readonly images?: ImageStore;
   /** Logits that exist at one time, at most; for tests. */
   readonly maxLogitBytes?: number;
 }
@@ -62,6 +66,8 @@ export class SegmentRunner implements ModelRunner {
   readonly #now: () => number;
   readonly #loadBlocks: SegmentRunnerOptions['loadBlocks'];
   readonly #zeroPoints = new ZeroPoints();
+  readonly #imageInputs: ImportedModel['imageInputs'];
+  readonly #images: Pick<ImageStore, 'get'>;
   /** One buffer for all sites whose output is read by the next segment alone. */
   #siteOutput = new Float32Array(0);
   #disposed = false;
@@ -75,6 +81,8 @@ export class SegmentRunner implements ModelRunner {
   ) {
     const { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() } = options;
     this.#loadBlocks = options.loadBlocks;
+    this.#imageInputs = model.imageInputs;
+    this.#images = options.images ?? NO_IMAGES;
     this.#segments = segments;
     this.#sites = model.cuts;
     this.#attention = attention;
@@ -122,6 +130,7 @@ export class SegmentRunner implements ModelRunner {
     this.#attention?.beginStep(batch.attention);
     this.#recurrent?.beginStep(plan);
     const tensors = stepTensors(batch, this.#zeroPoints);
+    for (const [name, tensor] of this.#imageTensors(plan)) tensors.set(name, tensor);
     const adapters = this.#adapterFeeds(plan);
     let [segments, attention] = [0, 0];
     for (const [index, site] of this.#sites.entries()) {
@@ -191,6 +200,11 @@ export class SegmentRunner implements ModelRunner {
   async #load(loads: readonly BlockLoad[]): Promise<void> {
     if (!this.#loadBlocks) throw new Error('the plan loads blocks, and there are no tiers');
     await this.#loadBlocks(loads);
+  }
+
+  #imageTensors(plan: StepPlan): ReadonlyMap<string, Tensor> {
+    if (!this.#imageInputs) return new Map();
+    return imageTensors(plan, this.#imageInputs, this.#images);
   }
 
   /** The output of a site. */

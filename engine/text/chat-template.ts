@@ -6,12 +6,19 @@ import { type Program, parseTemplate, runTemplate } from './jinja-program.js';
 import type { PromptText } from './spans.js';
 import { strftime } from './strftime.js';
 
-/** One turn, as templates expect it: the content is a string. Other fields are passed through. */
+/**
+ * One turn, as templates expect it: the content is a string, or a list of parts where there are
+ * images. Other fields are passed through.
+ */
 export interface TemplateMessage {
   readonly role: string;
-  readonly content: string | null;
+  readonly content: string | readonly TemplatePart[] | null;
   readonly [field: string]: unknown;
 }
+
+export type TemplatePart =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'image' };
 
 /** What a template is made of: plain data. */
 export interface TemplateSource {
@@ -80,6 +87,7 @@ export class ChatTemplate {
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
   readonly #clock: Pick<Clock, 'unixSeconds'>;
   #takesTools: boolean | null = null;
+  #wantsParts: boolean | null = null;
   #takesLaterSystem: boolean | null = null;
 
   /**
@@ -136,6 +144,20 @@ export class ChatTemplate {
     return this.#takesLaterSystem;
   }
 
+  /**
+   * Whether it writes contents that are lists of parts, and none that are strings, as SmolVLM's.
+   * Found by rendering, too.
+   */
+  get #takesPartsOnly(): boolean {
+    if (this.#wantsParts !== null) return this.#wantsParts;
+    // While it is tried, contents are left as they are.
+    this.#wantsParts = false;
+    const shows = (content: TemplateMessage['content']): boolean =>
+      this.#showsProbe([{ role: 'user', content }]);
+    this.#wantsParts = !shows(PROBE) && shows([{ type: 'text', text: PROBE }]);
+    return this.#wantsParts;
+  }
+
   #showsProbe(messages: readonly TemplateMessage[], options: RenderOptions = {}): boolean {
     try {
       return this.render(messages, options).includes(PROBE);
@@ -182,7 +204,7 @@ export class ChatTemplate {
     const all = {
       ...this.#globals(),
       ...variables,
-      messages,
+      messages: this.#takesPartsOnly ? messages.map(inParts) : messages,
       tools,
       add_generation_prompt: addGenerationPrompt,
       ...this.#tokens,
@@ -212,6 +234,12 @@ export class ChatTemplate {
         strftime(new Date(this.#clock.unixSeconds() * 1000), format),
     };
   }
+}
+
+function inParts(message: TemplateMessage): TemplateMessage {
+  const { content } = message;
+  if (typeof content !== 'string') return message;
+  return { ...message, content: [{ type: 'text', text: content }] };
 }
 
 function parse(source: string, path: string): Program {

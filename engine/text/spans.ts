@@ -1,3 +1,5 @@
+import type { PromptImages } from '../protocol/prompt-image.js';
+
 /** A part of a text, in UTF-16 units: from `start` to `end`, exclusive. */
 export interface Span {
   readonly start: number;
@@ -11,6 +13,8 @@ export type Spans = readonly Span[];
 export interface PromptText {
   readonly text: string;
   readonly client: Spans;
+  /** Those that its image tokens stand for; absent: none. */
+  readonly images?: PromptImages;
 }
 
 export const NO_SPANS: Spans = [];

@@ -1,6 +1,7 @@
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import type { CacheDtype } from '../attention/paged-attention.js';
+import type { ImageStore } from '../core/image-store.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import type { ModelFacts } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/progress.js';
@@ -27,6 +28,8 @@ export interface BackendStart {
   readonly numBlocks: number;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
+  /** Will have the images of sequences. */
+  readonly images: ImageStore;
   /** Writes a plan's loads into the pages. */
   readonly loadBlocks: (loads: readonly BlockLoad[]) => Promise<void>;
 }

@@ -19,7 +19,7 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
     model,
     kvDtype,
     hostCacheBytes: kvCacheBytes,
-    start: async ({ plan, numBlocks, now, loadBlocks }) => {
+    start: async ({ plan, numBlocks, now, images, loadBlocks }) => {
       const sizes = { numBlocks, blockSize, threads };
       const layout = plan.pages;
       const attention =
@@ -36,6 +36,7 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
       const runner = await SegmentRunner.create(model, attention, {
         threads,
         now,
+        images,
         loadBlocks,
         ...(recurrent && { recurrent }),
         ...(adapters && { adapters: adapters.stack }),

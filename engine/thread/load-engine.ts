@@ -5,6 +5,7 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { NO_TIERS } from '../../scheduler/prefix-tiers.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import { EngineCore } from '../core/engine-core.js';
+import { ImageStore } from '../core/image-store.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
 import type { ModelFacts } from '../importer/imported-model.js';
@@ -34,6 +35,8 @@ export interface LoadedEngine {
   readonly runner: ModelRunner;
   readonly scheduler: Scheduler;
   readonly cache: KvCacheManager;
+  /** The images of all sequences that are alive. */
+  readonly images: ImageStore;
   /** Null when there are none. To be closed before the runner is disposed. */
   readonly tiers: TieredCache | null;
   /** Identifies model and page format; a part of every block's hash. */
@@ -103,11 +106,13 @@ async function build(
     now,
     random,
   });
+  const images = new ImageStore();
   let tiers: TieredCache | null = null;
   const { runner, pages, adapters } = await backend.start({
     plan,
     numBlocks: info.numBlocks,
     now,
+    images,
     loadBlocks: async (loads) => tiers?.load(loads),
   });
   const largest = {
@@ -167,11 +172,12 @@ async function build(
     vocabSize: info.vocabSize,
     cache,
     now,
+    images,
     proposer: createSpeculator(speculation, measured),
     ...(behind && { tiers: behind }),
     ...(adapters && { adapters }),
   });
-  return { core, info, runner, scheduler, cache, tiers, modelFingerprint };
+  return { core, info, runner, scheduler, cache, images, tiers, modelFingerprint };
 }
 
 /**
@@ -204,6 +210,7 @@ function sizeEngine(
     vocabSize: model.vocabSize,
     hiddenSize,
     maxModelLength,
+    takesImages: model.imageInputs !== null,
     device: options.device ?? ('cpu' as const),
     ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
     kvDtype,

@@ -17,6 +17,20 @@ export const TextBlock = Type.Object({
   ...CACHED,
 });
 
+/** Read in what the user says; by models of text alone refused. */
+export const ImageBlock = Type.Object({
+  type: Type.Literal('image'),
+  source: Type.Union([
+    Type.Object({
+      type: Type.Literal('base64'),
+      media_type: Type.Enum(['image/jpeg', 'image/png', 'image/gif', 'image/webp']),
+      data: Type.String(),
+    }),
+    Type.Object({ type: Type.Literal('url'), url: Type.String() }),
+  ]),
+  ...CACHED,
+});
+
 /**
  * Blocks that no model here reads. They are in the schema, so that the error can say so of the one
  * that is there.
@@ -26,7 +40,6 @@ const UNREAD_TYPES = [
   'code_execution_tool_result',
   'container_upload',
   'document',
-  'image',
   'mcp_tool_result',
   'mcp_tool_use',
   'search_result',
@@ -45,7 +58,9 @@ const UnreadBlock = Type.Object({
 const ToolResult = Type.Object({
   type: Type.Literal('tool_result'),
   tool_use_id: Type.String({ minLength: 1 }),
-  content: Nullable(Type.Union([Type.String(), Type.Array(Type.Union([TextBlock, UnreadBlock]))])),
+  content: Nullable(
+    Type.Union([Type.String(), Type.Array(Type.Union([TextBlock, ImageBlock, UnreadBlock]))]),
+  ),
   is_error: Nullable(Type.Boolean()),
   ...CACHED,
 });
@@ -77,7 +92,7 @@ export const TurnsSchema = Type.Array(
   Type.Union([
     Type.Object({
       role: Type.Literal('user'),
-      content: blocksOf([TextBlock, ToolResult, UnreadBlock]),
+      content: blocksOf([TextBlock, ImageBlock, ToolResult, UnreadBlock]),
     }),
     Type.Object({
       role: Type.Literal('assistant'),
@@ -98,12 +113,15 @@ export interface Unread {
 }
 
 export type ToolResultBlock = Omit<Static<typeof ToolResult>, 'content'> & {
-  readonly content?: string | readonly (Static<typeof TextBlock> | Unread)[] | null;
+  readonly content?: string | readonly (Static<typeof TextBlock> | Image | Unread)[] | null;
 };
+
+export type Image = Static<typeof ImageBlock>;
 
 /** A block of any role. */
 export type Block =
   | Static<typeof TextBlock>
+  | Image
   | ToolResultBlock
   | Static<typeof ToolUse>
   | Static<typeof Thinking>

@@ -1,8 +1,9 @@
 import { clip } from '../../engine/clip.js';
 import { OctavoError } from '../../engine/errors.js';
-import type { CallOfMessage, Message } from '../../engine/generation/message.js';
+import type { CallOfMessage, ImageUrlPart, Message } from '../../engine/generation/message.js';
 import {
   type Block,
+  type Image,
   isUnread,
   type SystemField,
   type ToolResultBlock,
@@ -10,7 +11,11 @@ import {
 } from './blocks.js';
 
 /** A message that still grows: turns of one role that follow each other are one. */
-type Growing = { -readonly [Field in keyof Message]: Message[Field] } & { content: string };
+type Growing = { -readonly [Field in keyof Omit<Message, 'content'>]: Message[Field] } & {
+  content: string | readonly Part[];
+};
+
+type Part = { readonly type: 'text'; readonly text: string } | ImageUrlPart;
 
 /** Claude Code's first system block, which differs in every request: no prefix would be shared. */
 const BILLING = 'x-anthropic-billing-header:';
@@ -63,13 +68,24 @@ class Conversation {
     const last = this.messages.at(-1);
     const isLater = last !== undefined && last.role !== 'system';
     const role = isLater && !this.#takesLaterSystem ? 'user' : by;
-    if (last?.role === role) last.content += `\n${text}`;
+    if (last?.role === role) last.content = withText(last.content, text, '\n');
     else this.messages.push({ role, content: text });
+  }
+
+  /** An image that the user shows. */
+  show({ source }: Image, at: string): void {
+    const url =
+      source.type === 'url' ? source.url : `data:${source.media_type};base64,${source.data}`;
+    const part: Part = { type: 'image_url', image_url: url, at };
+    const last = this.messages.at(-1);
+    if (last?.role === 'user') last.content = [...partsOf(last.content), part];
+    else this.messages.push({ role: 'user', content: [part] });
   }
 
   /** Text that the model has said. */
   say(text: string): void {
-    this.#own().content += text;
+    const own = this.#own();
+    own.content = withText(own.content, text, '');
   }
 
   /** @param at for errors */
@@ -79,6 +95,10 @@ class Conversation {
       case 'text':
         if (role === 'assistant') this.say(block.text);
         else this.tell(role, block.text);
+        break;
+      case 'image':
+        if (role !== 'user') throw unread(block.type, at);
+        this.show(block, at);
         break;
       case 'tool_result':
         this.#result(block, at);
@@ -125,6 +145,18 @@ class Conversation {
     this.messages.push(own);
     return own;
   }
+}
+
+function partsOf(content: Growing['content']): readonly Part[] {
+  if (typeof content !== 'string') return content;
+  return content === '' ? [] : [{ type: 'text', text: content }];
+}
+
+function withText(content: Growing['content'], text: string, between: string): Growing['content'] {
+  if (typeof content === 'string') return content + between + text;
+  const last = content.at(-1);
+  if (last?.type !== 'text') return [...content, { type: 'text', text }];
+  return [...content.slice(0, -1), { type: 'text', text: last.text + between + text }];
 }
 
 function textOf(

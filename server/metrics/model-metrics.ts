@@ -1,8 +1,10 @@
 import type { Engine } from '../../engine/client/engine-port.js';
 import type { Clock } from '../../engine/clock.js';
 import type { SequenceObserver } from '../../engine/generation/generate-text.js';
+import type { ImageCounts } from '../../engine/generation/prompts/prompt-maker.js';
 import { addAdapterMetrics } from './adapter-metrics.js';
 import { addEngineMetrics, type ShownSettings } from './engine-metrics.js';
+import { addImageMetrics } from './image-metrics.js';
 import { MetricRegistry } from './metric-registry.js';
 import { type ObservedRequest, RequestMetrics, type TokenListener } from './request-metrics.js';
 
@@ -11,6 +13,8 @@ export interface ModelMetricsOptions {
   readonly modelName: string;
   readonly clock: Clock;
   readonly settings: ShownSettings & { readonly maxLoras: number };
+  /** Absent for a model that reads text alone. */
+  readonly images?: ImageCounts | undefined;
   readonly prefix: string;
 }
 
@@ -28,10 +32,11 @@ export class ModelMetrics {
   readonly registry: MetricRegistry;
   readonly #requests: RequestMetrics;
 
-  constructor({ engine, modelName, clock, settings, prefix }: ModelMetricsOptions) {
+  constructor({ engine, modelName, clock, settings, images, prefix }: ModelMetricsOptions) {
     this.registry = new MetricRegistry(prefix, modelLabels(modelName));
     addEngineMetrics(this.registry, engine, settings);
     addAdapterMetrics(this.registry, engine, settings.maxLoras, clock);
+    addImageMetrics(this.registry, images);
     const { maxModelLength } = engine.info;
     this.#requests = new RequestMetrics(this.registry, clock, {
       maxModelLength,

@@ -2,6 +2,7 @@ import type { Static, TObject } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { choiceIndex } from '../../engine/generation/choice-index.js';
 import type { TextOptions, TextRequest } from '../../engine/generation/text-request.js';
+import type { PromptImage } from '../../engine/protocol/prompt-image.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ModelService } from '../models.js';
@@ -52,6 +53,13 @@ export interface EngineFields
   readonly continuesPrompt?: boolean;
 }
 
+export interface PlannedPrompt {
+  readonly tokenIds: readonly TokenId[];
+  readonly maxTokens: number;
+  /** That it has; absent: none. */
+  readonly images?: readonly PromptImage[] | undefined;
+}
+
 /**
  * One engine request for each prompt.
  *
@@ -61,7 +69,7 @@ export interface EngineFields
  */
 export function planRequests(
   id: string,
-  prompts: readonly { readonly tokenIds: readonly TokenId[]; readonly maxTokens: number }[],
+  prompts: readonly PlannedPrompt[],
   body: CommonFields,
   { engine: { info }, model, adapter }: Pick<ModelService, 'engine' | 'model' | 'adapter'>,
   randomSeed: () => number,
@@ -76,7 +84,7 @@ export function planRequests(
   const stop = body.stop ?? [];
   const eos = body.ignore_eos === true ? [] : model.eosTokenIds;
   const minTokens = body.min_tokens ?? 0;
-  return prompts.map(({ tokenIds, maxTokens }, index) => {
+  return prompts.map(({ tokenIds, maxTokens, images }, index) => {
     if (minTokens > maxTokens) {
       const problem = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;
       throw new OctavoError('invalid_request', problem, { param: 'min_tokens' });
@@ -87,6 +95,7 @@ export function planRequests(
         (_, choice) => `${id}-${choiceIndex(index, choice, n)}` as SequenceId,
       ),
       promptTokenIds: tokenIds,
+      ...(images && { images }),
       maxTokens,
       stopTokenIds: [...new Set([...eos, ...((body.stop_token_ids ?? []) as TokenId[])])],
       ...PLAIN_REQUEST,

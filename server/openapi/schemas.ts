@@ -108,7 +108,7 @@ export const LOAD_ANSWERS = {
   model: Type.Object({
     model_path: Type.String(),
     is_generation: Type.Literal(true),
-    has_image_understanding: Type.Literal(false),
+    has_image_understanding: Type.Boolean(),
     has_audio_understanding: Type.Literal(false),
   }),
   kvEvents: Type.Record(

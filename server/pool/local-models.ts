@@ -6,7 +6,7 @@ import { RestartingEngine } from '../../engine/client/restarting-engine.js';
 import { startOnDevice } from '../../engine/client/start-on-device.js';
 import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
 import { availableMemory } from '../../engine/environment/available-memory.js';
-import { PromptThreads } from '../../engine/generation/prompts/prompt-threads.js';
+import type { PromptMaker } from '../../engine/generation/prompts/prompt-maker.js';
 import type { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { removalOf, remove } from '../../engine/hub/cached-models.js';
 import type { FetchObserver } from '../../engine/hub/fetch-model.js';
@@ -17,6 +17,7 @@ import type { ConversionProgress } from '../../engine/importer/quantize/progress
 import { contentFiles } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import { loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
+import { createPrompts } from '../../engine/vision/create-prompts.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { Settings } from '../config/settings.js';
 import { cacheLine } from './cache-line.js';
@@ -129,14 +130,17 @@ async function start(
       logger.error({ err: error, model: names[0] }, 'the engine cannot be restarted'),
   });
   if (onCacheEvents) engine.onCacheEvents(onCacheEvents);
+  let prompts: PromptMaker;
   try {
     checkVocabulary(dir, model, engine.info.vocabSize);
     describe(engine, model, first.options, settings, logger);
+    prompts = await createPrompts(model, found, settings, engine.info, (line) =>
+      logger.info(`octavo: ${line}`),
+    );
   } catch (error) {
     await engine.close();
     throw error;
   }
-  const prompts = new PromptThreads(model, dir);
   const close = async (): Promise<void> => {
     await prompts.close();
     await engine.close();

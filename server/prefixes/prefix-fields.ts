@@ -84,6 +84,10 @@ export async function prefixTokens(
   };
   const tokensOf = async (all: readonly Message[]): Promise<TokenId[]> => {
     const rendered = await service.prompts.render(all, options, asker);
+    if (rendered.images) {
+      const message = 'messages: a prefix that stays cached cannot have images';
+      throw new OctavoError('invalid_request', message, { param: 'messages' });
+    }
     const encoding = { param: 'messages', addSpecialTokens: given === true };
     return encodeFitting(rendered, service, encoding, asker);
   };

@@ -3,6 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import { assertFewEnough } from '../../engine/text/assert-may-fit.js';
 import { planTools } from '../../engine/tools/tool-plan.js';
+import { placeImages } from '../../engine/vision/place-images.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
@@ -84,7 +85,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
           prediction: await predictedTokens(body, service, asker),
         };
       });
-      const { tokenIds, prediction, message, grammar, checks } = plan;
+      const { prompt, tokenIds, prediction, message, grammar, checks } = plan;
       const maxTokens = outputBudget({
         promptTokens: tokenIds.length,
         asked: body.max_completion_tokens ?? body.max_tokens ?? null,
@@ -92,21 +93,29 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
         context: maxModelLength,
         param: 'messages',
       });
+      const images = placeImages(tokenIds, prompt);
       const id = newId('chatcmpl');
       const model = body.model ?? served.names[0];
       const created = host.clock.unixSeconds();
       const promptLogprobs = body.prompt_logprobs ?? null;
       return answer(host, service, request, reply, {
-        requests: planRequests(id, [{ tokenIds, maxTokens }], body, service, host.randomSeed, {
-          logprobs,
-          promptLogprobs,
-          message,
-          grammar,
-          ...(prediction && { prediction }),
-          ...host.shareOf(request, body),
-          route: 'chat',
-          continuesPrompt: body.continue_final_message === true,
-        }),
+        requests: planRequests(
+          id,
+          [{ tokenIds, maxTokens, images }],
+          body,
+          service,
+          host.randomSeed,
+          {
+            logprobs,
+            promptLogprobs,
+            message,
+            grammar,
+            ...(prediction && { prediction }),
+            ...host.shareOf(request, body),
+            route: 'chat',
+            continuesPrompt: body.continue_final_message === true,
+          },
+        ),
         checks,
         format: chatFormat({
           shared: { id, created, model, system_fingerprint: service.fingerprint },

@@ -45,7 +45,7 @@ export function addLoadRoutes(
     app.get(path, async () => serverInfo(models));
   }
   for (const path of ['/model_info', '/get_model_info']) {
-    app.get(path, async () => modelInfo(models.first.name));
+    app.get(path, async () => modelInfo(models.first));
   }
 
   // By the rank of data parallelism, of which there is one.
@@ -84,11 +84,11 @@ function serverInfo(models: Models) {
   };
 }
 
-function modelInfo(name: string) {
+function modelInfo({ name, service }: Models['first']) {
   return {
     model_path: name,
     is_generation: true,
-    has_image_understanding: false,
+    has_image_understanding: service?.prompts.images !== undefined,
     has_audio_understanding: false,
   };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TObject } from 'typebox';
 import { newCallId } from '../../engine/tools/call-ids.js';
+import { placeImages } from '../../engine/vision/place-images.js';
 import { answerMessage } from '../anthropic/answer-message.js';
 import { cachingOf } from '../anthropic/caching.js';
 import {
@@ -32,17 +33,18 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
       const service = await models.use(body.model, reply);
       refuseAlien(body, MessageSchema);
       const client = host.clientOf(request);
-      const { tokenIds, message, grammar, checks, tools, continuesFinal } = await whileConnected(
-        reply,
-        (signal) => prepareMessage(body, service, { client, signal }),
+      const prepared = await whileConnected(reply, (signal) =>
+        prepareMessage(body, service, { client, signal }),
       );
+      const { tokenIds, message, grammar, checks, tools, continuesFinal } = prepared;
+      const images = placeImages(tokenIds, prepared.prompt);
       const left = service.engine.info.maxModelLength - tokenIds.length;
       const maxTokens = Math.min(body.max_tokens, left);
       const id = `msg_${randomUUID().replaceAll('-', '')}`;
       const caching = cachingOf(body);
       const [planned] = planRequests(
         id,
-        [{ tokenIds, maxTokens }],
+        [{ tokenIds, maxTokens, images }],
         toCommonFields(body, caching.isRetained),
         service,
         host.randomSeed,

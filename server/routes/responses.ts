@@ -3,6 +3,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { ChatTemplate } from '../../engine/text/chat-template.js';
 import { newCallId } from '../../engine/tools/call-ids.js';
+import { placeImages } from '../../engine/vision/place-images.js';
 import type { Settings } from '../config/settings.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { apiKeyOf } from '../http/auth.js';
@@ -82,7 +83,7 @@ export function addResponseRoutes(
       const { stream_options: _options, ...common } = body;
       const [planned] = planRequests(
         id,
-        [{ tokenIds, maxTokens }],
+        [{ tokenIds, maxTokens, images: placeImages(tokenIds, prompt.prompt) }],
         common,
         service,
         host.randomSeed,

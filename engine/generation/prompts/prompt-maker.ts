@@ -11,12 +11,26 @@ export interface EncodeOptions {
   readonly param: string;
 }
 
+/** Counts since the start, and what is kept now. */
+export interface ImageCounts {
+  /** Images that were encoded, not found in the cache. */
+  readonly runs: number;
+  readonly cache: {
+    readonly queries: number;
+    readonly hits: number;
+    readonly bytes: number;
+    readonly capacity: number;
+  };
+}
+
 /** Makes the prompts of one model: conversations to text, and text to tokens. */
 export interface PromptMaker {
   /** @throws OctavoError as `renderMessages`, and that of a budget */
   render(messages: readonly Message[], options: MessageOptions, asker: Asker): Promise<PromptText>;
   /** @throws OctavoError that of a budget */
   encode(prompt: PromptText, options: EncodeOptions, asker: Asker): Promise<TokenId[]>;
+  /** What was done with images; absent for models that read text alone. */
+  readonly images?: ImageCounts;
   /** Idempotent. */
   close(): Promise<void>;
 }

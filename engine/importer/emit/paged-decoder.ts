@@ -100,6 +100,7 @@ export function emitPagedDecoder(
     hiddenSize: model.hiddenSize,
     weightsDir: directory,
     saturates: model.saturates,
+    imageInputs: null,
     servedLength: model.servedLength,
     switchLengths: model.switchLengths,
     maxStepTokens: maxStepTokens(graph, cut.nodes),

@@ -11,6 +11,7 @@ import { checkKernels } from '../passes/check-kernels.js';
 import { checkFloats, checkNoAttentionLeft, maxStepTokens } from '../passes/check-ragged.js';
 import { cutAtSites, type SegmentCut } from '../passes/cut.js';
 import { rankLogits } from '../passes/rank-logits.js';
+import { takeImages } from '../passes/take-images.js';
 import { placeWeights } from '../place-weights.js';
 import { writeAdaptedSegment, writeSegment } from '../write-segment.js';
 import { describeSegments, formsOf, importReport } from './import-report.js';
@@ -23,6 +24,7 @@ import { describeSegments, formsOf, importReport } from './import-report.js';
  */
 export function emitSegments(model: AnalyzedModel): ImportedModel {
   const { graph, recognized, cuts: described } = model;
+  const imageInputs = takeImages(graph, model.hiddenSize);
   const fed = new Set(Object.values(STEP_INPUT));
   const left = cutAtSites(graph, recognized, fed, [LOGITS]).flatMap((cut) => cut.nodes);
   checkNoAttentionLeft(graph, left);
@@ -62,6 +64,7 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
     hiddenSize: model.hiddenSize,
     weightsDir: directory,
     saturates: model.saturates,
+    imageInputs,
     servedLength: model.servedLength,
     switchLengths: model.switchLengths,
     maxStepTokens: maxStepTokens(

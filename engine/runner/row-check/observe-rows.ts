@@ -1,6 +1,7 @@
 import type { Tensor } from 'onnxruntime-node';
 import { OctavoError, reasonOf } from '../../errors.js';
 import { type ImportedModel, STEP_OUTPUT } from '../../importer/imported-model.js';
+import { imageTensors, NO_IMAGES } from '../image-tensors.js';
 import { rowTensors } from '../logits-tensors.js';
 import type { LoadedSegment } from '../segment-session.js';
 import { buildStepBatch } from '../step-batch.js';
@@ -30,7 +31,7 @@ export interface SegmentRun {
   readonly inputs: ReadonlyMap<string, Tensor>;
 }
 
-type ObservedModel = Pick<ImportedModel, 'cuts' | 'vocabSize' | 'servedLength'>;
+type ObservedModel = Pick<ImportedModel, 'cuts' | 'vocabSize' | 'servedLength' | 'imageInputs'>;
 
 /**
  * Runs the segments as steps do, with made-up outputs of attention, on rows of one sequence: next
@@ -47,11 +48,14 @@ export async function* observeRows(
   const aloneInputs: SegmentRun[] = [];
   for (const own of ['near', 'far'] as const) {
     const [base, other] = (['near', 'far'] as const).map(
-      (others) => new Run(inCompany({ ...model, own, others })),
+      (others) => new Run(inCompany({ ...model, own, others }), model.imageInputs),
     );
     // Runs once: it shows the effect of other sequences' presence, and which axis of a tensor has
     // the tokens.
-    const alone = own === 'near' ? new Run(inCompany({ ...model, own, others: null })) : null;
+    const alone =
+      own === 'near'
+        ? new Run(inCompany({ ...model, own, others: null }), model.imageInputs)
+        : null;
     const runs = alone ? [base, other, alone] : [base, other];
     for (const [index, segment] of segments.entries()) {
       if (alone) aloneInputs.push(alone.fed(segment));
@@ -93,11 +97,12 @@ class Run {
   readonly company: Company;
   readonly #tensors: Map<string, Tensor>;
 
-  constructor(company: Company) {
+  constructor(company: Company, imageInputs: ObservedModel['imageInputs']) {
     this.company = company;
     this.#tensors = new Map([
       ...stepTensors(buildStepBatch(company.plan), new ZeroPoints()),
       ...rowTensors(everyRow(company.plan.numTokens)),
+      ...(imageInputs ? imageTensors(company.plan, imageInputs, NO_IMAGES) : []),
     ]);
   }
 

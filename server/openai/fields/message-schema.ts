@@ -5,6 +5,19 @@ import { Nullable } from './request-fields.js';
 const TextPart = Type.Object({ type: Type.Literal('text'), text: Type.String() });
 const RefusalPart = Type.Object({ type: Type.Literal('refusal'), refusal: Type.String() });
 
+/** A data URL, or a URL of a host that the operator allows. */
+const ImagePart = Type.Object({
+  type: Type.Literal('image_url'),
+  image_url: Type.Union([
+    Type.String(),
+    Type.Object({
+      url: Type.String(),
+      /** Without effect: a model's processor has one size. */
+      detail: Nullable(Type.Enum(['auto', 'low', 'high'])),
+    }),
+  ]),
+});
+
 const FunctionCall = Type.Object({ name: Type.String(), arguments: Type.String() });
 
 const ToolCall = Type.Object({
@@ -14,10 +27,13 @@ const ToolCall = Type.Object({
 });
 
 /** A message of anyone but the model. */
-const told = <Role extends TSchema>(role: Role) =>
+const told = <Role extends TSchema, Part extends TSchema = typeof TextPart>(
+  role: Role,
+  part: Part = TextPart as unknown as Part,
+) =>
   Type.Object({
     role,
-    content: Type.Union([Type.String(), Type.Array(TextPart)]),
+    content: Type.Union([Type.String(), Type.Array(part)]),
     name: Nullable(Type.String()),
     tool_call_id: Nullable(Type.String()),
   });
@@ -60,7 +76,7 @@ export const MessagesSchema = Type.Array(
   Type.Union([
     told(Type.Literal('system')),
     told(Type.Literal('developer')),
-    told(Type.Literal('user')),
+    told(Type.Literal('user'), Type.Union([TextPart, ImagePart])),
     told(Type.Literal('tool')),
     told(Type.Literal('function')),
     ...Assistant,

@@ -2,7 +2,7 @@ import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { Message } from '../../../engine/generation/message.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { FunctionCallItem, Item } from './items.js';
+import type { FunctionCallItem, Item, MessageItem } from './items.js';
 
 /**
  * The messages that a chat template knows. Calls join the assistant's message before them:
@@ -22,13 +22,13 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
     reasoning = null;
     return text === null ? {} : { reasoning_content: text };
   };
-  for (const item of items) {
+  for (const [index, item] of items.entries()) {
     switch (item.type) {
       case 'message': {
-        const content = item.content.map(({ text }) => text).join('');
+        const content = contentOf(item, `input[${index}]`);
         const before = messages.length === 1 ? messages[0] : null;
         const isJoined = before && isSystem(before.role) && isSystem(item.role);
-        if (isJoined && typeof before.content === 'string') {
+        if (isJoined && typeof before.content === 'string' && typeof content === 'string') {
           messages[0] = { ...before, content: `${before.content}\n\n${content}` };
           break;
         }
@@ -68,6 +68,18 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
     }
   }
   return messages;
+}
+
+/** One text; with images, parts in their order. */
+function contentOf({ content }: MessageItem, at: string): NonNullable<Message['content']> {
+  if (content.every((part) => part.type !== 'input_image')) {
+    return content.map(({ text }) => text).join('');
+  }
+  return content.map((part, place) =>
+    part.type === 'input_image'
+      ? { type: 'image_url', image_url: part.image_url, at: `${at}.content[${place}]` }
+      : { type: 'text', text: part.text },
+  );
 }
 
 const isSystem = (role: Message['role']): boolean => role === 'system' || role === 'developer';

@@ -5,6 +5,12 @@ import { Nullable } from '../fields/request-fields.js';
 import { newItemId } from './ids.js';
 
 const InputText = Type.Object({ type: Type.Literal('input_text'), text: Type.String() });
+const InputImage = Type.Object({
+  type: Type.Literal('input_image'),
+  image_url: Type.String(),
+  /** Without effect: a model's processor has one size. */
+  detail: Nullable(Type.Enum(['auto', 'low', 'high', 'original'])),
+});
 const OutputText = Type.Object({ type: Type.Literal('output_text'), text: Type.String() });
 const Refusal = Type.Object({ type: Type.Literal('refusal'), refusal: Type.String() });
 
@@ -20,7 +26,7 @@ const Message = Type.Object({
   role: Type.Enum(['user', 'assistant', 'system', 'developer']),
   content: Type.Union([
     Type.String(),
-    Type.Array(Type.Union([InputText, OutputText, Refusal]), { minItems: 1 }),
+    Type.Array(Type.Union([InputText, InputImage, OutputText, Refusal]), { minItems: 1 }),
   ]),
 });
 
@@ -71,13 +77,20 @@ export interface TextPart {
   readonly text: string;
 }
 
+export interface ImagePart {
+  readonly type: 'input_image';
+  readonly image_url: string;
+  readonly detail: 'auto' | 'low' | 'high' | 'original';
+}
+
 export interface OutputTextPart extends TextPart {
   readonly type: 'output_text';
   readonly annotations: readonly never[];
   readonly logprobs: readonly object[];
 }
 
-export interface MessageItem<Part extends TextPart = TextPart> extends Common {
+export interface MessageItem<Part extends TextPart | ImagePart = TextPart | ImagePart>
+  extends Common {
   readonly type: 'message';
   readonly role: 'user' | 'assistant' | 'system' | 'developer';
   readonly content: readonly Part[];
@@ -130,7 +143,7 @@ export function toItems(input: Input, find: (id: string) => Item | undefined): I
     // `type` alone does not narrow, because a message may go without.
     switch (type) {
       case 'message':
-        return toMessage(item as Static<typeof Message>);
+        return toMessage(item as Static<typeof Message>, `input[${index}]`);
       case 'function_call': {
         const { id, call_id, name, arguments: text } = item as Static<typeof FunctionCall>;
         return {
@@ -171,16 +184,29 @@ export function toItems(input: Input, find: (id: string) => Item | undefined): I
   });
 }
 
-function toMessage({ id, role, content }: Static<typeof Message>): MessageItem {
-  const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+function toMessage({ id, role, content }: Static<typeof Message>, at = 'input'): MessageItem {
+  const parts =
+    typeof content === 'string' ? [{ type: 'input_text' as const, text: content }] : content;
   return {
     id: id ?? newItemId('msg'),
     type: 'message',
     status: 'completed',
     role,
-    content: parts.map((part) => {
+    content: parts.map((part, place) => {
+      if (part.type === 'input_image') return imagePart(part, role, `${at}.content[${place}]`);
       const text = 'refusal' in part ? part.refusal : part.text;
       return role === 'assistant' ? outputText(text) : { type: 'input_text', text };
     }),
   };
+}
+
+/** @throws OctavoError `invalid_request` for an image of anyone but the user */
+function imagePart(
+  { image_url, detail }: Static<typeof InputImage>,
+  role: MessageItem['role'],
+  at: string,
+): ImagePart {
+  if (role === 'user') return { type: 'input_image', image_url, detail: detail ?? 'auto' };
+  const message = `${at}: images are read in messages of the user alone`;
+  throw new OctavoError('invalid_request', message, { param: at });
 }

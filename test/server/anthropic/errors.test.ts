@@ -62,12 +62,12 @@ describe('a wrong field is a 400 that names it', () => {
     [
       'a block',
       { messages: [{ role: 'user', content: [{ type: 'video' }] }] },
-      /messages\[0\]\.content\[0\]\.type must be one of text, tool_result/,
+      /messages\[0\]\.content\[0\]\.type must be one of text, image, tool_result/,
     ],
     [
       'an image',
       { messages: [{ role: 'user', content: [image] }] },
-      /messages\[0\]\.content\[0\]: blocks of type image are not supported/,
+      /messages\[0\]\.content\[0\]: the model reads text, not images/,
     ],
     [
       'an image in a result',

@@ -35,9 +35,13 @@ describe('a wrong field is a 400 that names it', () => {
     ['no content', { messages: [{ role: 'user' }] }, 'messages[0].content', /missing/],
     [
       'an image',
-      { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] },
-      'messages[0].content[0].type',
-      /must be "text"/,
+      {
+        messages: [
+          { role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:,' } }] },
+        ],
+      },
+      'messages[0].content[0]',
+      /the model reads text, not images/,
     ],
     [
       'the template refuses',

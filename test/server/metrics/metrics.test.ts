@@ -3,8 +3,9 @@ import { totalmem } from 'node:os';
 import { afterEach, expect, test } from 'vitest';
 import type { EngineAdapters } from '../../../engine/client/engine-port.js';
 import { systemClock } from '../../../engine/clock.js';
+import { InlinePrompts } from '../../../engine/generation/prompts/prompt-maker.js';
 import { buckets125 } from '../../../server/metrics/buckets.js';
-import { bytesOf, EOS } from '../../support/byte-model.js';
+import { byteModel, bytesOf, EOS } from '../../support/byte-model.js';
 import { MEMORY_TIER, ScriptedEngine } from '../../support/scripted-engine.js';
 import { eventually, startTestServer, stopTestServers } from '../../support/test-server.js';
 
@@ -229,7 +230,9 @@ test('docs/metrics.md lists what there is', async () => {
   });
   engine.stats = { ...engine.stats, tiers: [MEMORY_TIER] };
   const withAdapters = Object.assign(engine, { adapters: NO_ADAPTERS });
-  const server = await startTestServer(withAdapters);
+  const cache = { queries: 0, hits: 0, bytes: 0, capacity: 1 };
+  const prompts = Object.assign(new InlinePrompts(byteModel), { images: { runs: 0, cache } });
+  const server = await startTestServer(withAdapters, { prompts });
   const text = await (await fetch(`${server.url}/metrics`)).text();
   expect(text).toMatch(/^vllm:device_info\{device="webgpu",name="RTX 4070",.*\} 1$/m);
   expect(text).toMatch(/^vllm:device_memory_bytes\{.*\} 8589934592$/m);

@@ -444,9 +444,9 @@ test.each<[string, object, string, RegExp]>([
   ],
   [
     'an image',
-    { input: [{ role: 'user', content: [{ type: 'input_image' }] }] },
-    'input[0].content[0].type',
-    /input_text/,
+    { input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'data:,' }] }] },
+    'input[0].content[0]',
+    /the model reads text, not images/,
   ],
   ['a role', { input: [{ role: 'tool', content: '' }] }, 'input[0].role', /one of user/],
   [

@@ -1,0 +1,65 @@
+import { OctavoError } from '../errors.js';
+import type { PromptMaker } from '../generation/prompts/prompt-maker.js';
+import { PromptThreads } from '../generation/prompts/prompt-threads.js';
+import type { EngineInfo } from '../protocol/options.js';
+import type { EngineSettings } from '../settings.js';
+import type { ServedModel } from '../text/served-model.js';
+import { ImageEncoder } from './image-encoder.js';
+import { ImagePrompts } from './image-prompts.js';
+import { readVisionModel } from './vision-model.js';
+import { maxImagesOf } from './vision-settings.js';
+
+/** Of encoded images, where the settings state none. */
+const CACHE_BYTES = 256 * 2 ** 20;
+
+interface ModelFiles {
+  readonly dir: string;
+  /** The decoder's, where it was chosen by its path. */
+  readonly file?: string | undefined;
+}
+
+/**
+ * Makes the prompts of a model; with images, where it has a vision encoder that is known and runs
+ * on the CPU.
+ *
+ * @param say receives what the operator should know, one line at a time
+ * @throws OctavoError `model_file_corrupt`, `model_unsupported` for an encoder that cannot run
+ */
+export async function createPrompts(
+  model: ServedModel,
+  { dir: modelDir, file }: ModelFiles,
+  settings: Omit<EngineSettings, 'model'>,
+  { takesImages = false, vocabSize, hiddenSize }: EngineInfo,
+  say: (line: string) => void,
+): Promise<PromptMaker> {
+  const prompts = new PromptThreads(model, modelDir);
+  const vision = await readVisionModel(modelDir, settings.dtype, file);
+  if (vision === null) return prompts;
+  const reason =
+    typeof vision === 'string'
+      ? vision
+      : takesImages
+        ? null
+        : 'the device or the graph takes no images';
+  if (typeof vision === 'string' || reason !== null) {
+    say(`the model is served with text alone: ${reason}`);
+    return prompts;
+  }
+  if (vision.imageToken >= vocabSize) {
+    const what = `image token ${vision.imageToken} is beyond the vocabulary of ${vocabSize} tokens`;
+    throw new OctavoError('model_file_corrupt', `${modelDir}: ${what}`);
+  }
+  const { threads, encoderCacheMemory: cacheBytes = CACHE_BYTES } = settings;
+  const encoder = new ImageEncoder(vision, { threads, cacheBytes, width: hiddenSize });
+  try {
+    await encoder.load();
+  } catch (error) {
+    await encoder.close();
+    throw error;
+  }
+  say(`images are read as ${vision.settings.kind}, by ${vision.file}`);
+  return new ImagePrompts(prompts, encoder, model, {
+    allowedDomains: settings.allowedMediaDomains,
+    maxImages: maxImagesOf(settings.limitMmPerPrompt),
+  });
+}

@@ -1,0 +1,110 @@
+import { toBinary } from '@bufbuild/protobuf';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { OctavoError, reasonOf } from '../errors.js';
+import { fromFloat16 } from '../float16.js';
+import { Graph } from '../importer/graph.js';
+import { readModelProto } from '../importer/model-file.js';
+import { ModelProtoSchema } from '../importer/onnx/onnx_pb.js';
+import { placeWeights } from '../importer/place-weights.js';
+import type { EncoderInput } from './processors/processor.js';
+
+/** Inputs by transformers.js' names, which those of ONNX Runtime GenAI are, too. */
+const PIXELS = 'pixel_values';
+const MASK = 'pixel_attention_mask';
+const GRID = 'image_grid_thw';
+
+/** A vision encoder in ONNX Runtime. */
+export class VisionSession {
+  readonly #session: InferenceSession;
+  readonly #file: string;
+
+  private constructor(session: InferenceSession, file: string) {
+    this.#session = session;
+    this.#file = file;
+  }
+
+  /** @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported` */
+  static async open(file: string, threads: number): Promise<VisionSession> {
+    const graph = new Graph(await readModelProto(file), file);
+    const { directory, place } = placeWeights(graph);
+    const inner = graph.model.graph;
+    if (inner) inner.initializer = graph.allInitializers().map(place);
+    const bytes = toBinary(ModelProtoSchema, graph.model);
+    const folder =
+      directory === null ? {} : { model_external_initializers_file_folder_path: directory };
+    let session: InferenceSession;
+    try {
+      session = await InferenceSession.create(bytes, {
+        executionProviders: ['cpu'],
+        intraOpNumThreads: threads,
+        interOpNumThreads: 1,
+        extra: { session: { force_spinning_stop: '1', ...folder } },
+      });
+    } catch (cause) {
+      throw unsupported(file, `ONNX Runtime refuses it: ${reasonOf(cause)}`, cause);
+    }
+    const alien = session.inputNames.find((name) => ![PIXELS, MASK, GRID].includes(name));
+    if (alien === undefined && session.inputNames.includes(PIXELS)) {
+      return new VisionSession(session, file);
+    }
+    const names = session.inputNames.join(', ');
+    throw unsupported(file, `its inputs are ${names}; known are ${PIXELS}, ${MASK} and ${GRID}`);
+  }
+
+  /**
+   * @returns `[rows, width]`
+   * @throws OctavoError `model_unsupported` when it cannot compute the picture
+   */
+  async run(input: EncoderInput): Promise<{ readonly rows: Float32Array; readonly width: number }> {
+    const feeds: Record<string, Tensor> = {};
+    for (const { name, type } of this.#inputs()) feeds[name] = feedOf(name, type, input);
+    let results: InferenceSession.OnnxValueMapType;
+    try {
+      results = await this.#session.run(feeds);
+    } catch (cause) {
+      const shape = input.dims.join(' x ');
+      const what = `cannot encode a picture of ${shape}: ${reasonOf(cause)}`;
+      throw unsupported(this.#file, what, cause);
+    }
+    const output = results[this.#session.outputNames[0]];
+    const { dims, data } = output;
+    const rows = data instanceof Float32Array ? data : widened(data);
+    if (dims.length < 2 || rows === null) {
+      throw unsupported(this.#file, `its first output is ${output.type} [${dims.join(', ')}]`);
+    }
+    return { rows, width: dims[dims.length - 1] };
+  }
+
+  #inputs(): { readonly name: string; readonly type: string }[] {
+    return this.#session.inputMetadata.map((one) => ({
+      name: one.name,
+      type: one.isTensor ? one.type : 'float32',
+    }));
+  }
+}
+
+function feedOf(name: string, type: string, { pixelValues, dims, grid }: EncoderInput): Tensor {
+  if (name === PIXELS) return new Tensor('float32', pixelValues, dims);
+  if (name === GRID) {
+    return new Tensor('int64', BigInt64Array.from(grid ?? [1, 1, 1], BigInt), [1, 3]);
+  }
+  // Pieces of a picture have no padding.
+  const sizes = [...dims.slice(0, -3), ...dims.slice(-2)];
+  const count = sizes.reduce((a, b) => a * b, 1);
+  return type === 'bool'
+    ? new Tensor('bool', new Uint8Array(count).fill(1), sizes)
+    : new Tensor('int64', new BigInt64Array(count).fill(1n), sizes);
+}
+
+/** Half floats, as typed arrays of their bits or of their values. */
+function widened(data: unknown): Float32Array | null {
+  if (data instanceof Uint16Array) return Float32Array.from(data, fromFloat16);
+  if (ArrayBuffer.isView(data) && data.constructor.name === 'Float16Array') {
+    return Float32Array.from(data as unknown as ArrayLike<number>);
+  }
+  return null;
+}
+
+function unsupported(file: string, what: string, cause?: unknown): OctavoError {
+  return new OctavoError('model_unsupported', `${file}: ${what}`, { cause });
+}
