@@ -15,8 +15,8 @@ export interface GenerationRecord {
   completionTokens: number;
   cachedTokens: number;
   reasoningTokens: number;
-  /** Of the request's prediction; null without one. */
-  predicted: PredictedTokens | null;
+  /** Of the request's prediction; absent without one. */
+  predicted?: PredictedTokens;
   /**
    * From the arrival at the engine to the first step, and from there to the first token: of the
    * completion that was first.
@@ -55,7 +55,6 @@ export function newRecord(id: string, model: string): GenerationRecord {
     completionTokens: 0,
     cachedTokens: 0,
     reasoningTokens: 0,
-    predicted: null,
     queueMs: null,
     prefillMs: null,
     ttftMs: null,

@@ -93,7 +93,7 @@ async function readUpdate(
   const [rank, inputs] = A.shape;
   const [outputs, ranks] = B.shape;
   if (A.shape.length !== 2 || B.shape.length !== 2 || rank !== ranks || rank === 0) {
-    throw fail(`lora_A [${A.shape}] and lora_B [${B.shape}] are no low-rank product`);
+    throw fail(`lora_A [${A.shape.join()}] and lora_B [${B.shape.join()}] are no low-rank product`);
   }
   const stated = config.scaleOf(module);
   if (stated.rank !== rank) {

@@ -45,16 +45,10 @@ export type ToolCallParserName = (typeof TOOL_CALL_PARSERS)[number];
  * @returns null when calls are not read: for `none`, or `auto` and a template of an unknown form
  */
 export function chooseFormat(parser: ToolCallParserName, template: string): ToolFormat | null {
-  switch (parser) {
-    case 'none':
-      return null;
-    case 'mistral':
-      return template.includes('[ARGS]') ? MISTRAL_NAMED : MISTRAL_LIST;
-    case 'auto':
-      return recognize(template);
-    default:
-      return FORMATS[parser];
-  }
+  if (parser === 'none') return null;
+  if (parser === 'auto') return recognize(template);
+  if (parser !== 'mistral') return FORMATS[parser];
+  return template.includes('[ARGS]') ? MISTRAL_NAMED : MISTRAL_LIST;
 }
 
 /** Words of templates, all of which must occur, and the format that they tell; the first counts. */

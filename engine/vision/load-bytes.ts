@@ -153,7 +153,7 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
     const [first] = found;
     if (!first) {
       const refusal = new Error(`${hostname} has no address outside of private networks`);
-      return callback(refusal as NodeJS.ErrnoException, '', 0);
+      return callback(refusal, '', 0);
     }
     if (options.all) callback(null, found);
     else callback(null, first.address, first.family);

@@ -133,7 +133,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
         streamOptions: body.stream_options ?? null,
         record: {
           ...newRecord(id, model),
-          predicted: prediction ? NOTHING_PREDICTED : null,
+          ...(prediction && { predicted: NOTHING_PREDICTED }),
         },
       });
     },

@@ -69,7 +69,7 @@ function kindsOf(config: Config): Kind[] {
     if (kinds) return kinds;
     throw config.wrong('layers_block_type', 'a list of the kinds of layers');
   }
-  return [...config.text('hybrid_override_pattern')].map((letter) => {
+  return Array.from(config.text('hybrid_override_pattern'), (letter) => {
     const kind = LETTERS.get(letter);
     if (kind) return kind;
     throw config.wrong('hybrid_override_pattern', `a text of ${[...LETTERS.keys()].join(', ')}`);

@@ -132,7 +132,7 @@ function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rew
   const widening = wideningOf(graph);
   const all = liveParts(graph).initializers.filter(isExternal);
   const total = all.reduce((sum, tensor) => sum + byteLength(tensor), 0);
-  const isFp8 = [...packed].some(({ dataType }) => (dataType as number) === Type.FLOAT8E4M3FN);
+  const isFp8 = [...packed].some(({ dataType }) => dataType === Type.FLOAT8E4M3FN);
   const progress = progressOf(onProgress, total);
   return {
     // A scale of four bytes comes to each group of 16 numbers or more.

@@ -156,7 +156,7 @@ test.each([
 
 test('other tags', () => {
   const read = (name: 'mistral' | 'granite', text: string): ThinkPiece[] =>
-    parse([...text], false, chooseReasoning(name, '') ?? THINK);
+    parse(text.split(''), false, chooseReasoning(name, '') ?? THINK);
   expect(read('mistral', '[THINK]Hm.[/THINK]4')).toEqual([thought('Hm.'), said('4')]);
   expect(read('granite', 'Here is my thought process: Hm.\n\nHere is my response: 4')).toEqual([
     thought('Hm.'),

@@ -161,7 +161,8 @@ describe('a forced choice', () => {
     const { begin, end } = chooseFormat(parser, '')?.language ?? { begin: '', end: '' };
     const texts = [call, call + separator + call].map((calls) => begin + calls + end);
     expect(await Promise.all(texts.map(takes))).toEqual([true, true]);
-    expect(parse(texts[1] ?? '').calls.map(([name, text]) => [name, JSON.parse(text)])).toEqual([
+    const read = parse(texts[1] ?? '').calls;
+    expect(read.map(([name, text]): unknown => [name, JSON.parse(text)])).toEqual([
       ['get_weather', { city: 'Paris' }],
       ['get_weather', { city: 'Paris' }],
     ]);

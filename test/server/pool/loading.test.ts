@@ -84,7 +84,9 @@ test('the memory of all loaded models is bounded, too', async () => {
   expect(await refused.json()).toMatchObject({
     error: {
       code: 'model_unavailable',
-      message: expect.stringMatching(/^the model 'huge' cannot be loaded: .*--model-memory 1000/),
+      message: expect.stringMatching(
+        /^the model 'huge' cannot be loaded: .*--model-memory 1000/,
+      ) as string,
     },
   });
 });
@@ -166,7 +168,7 @@ test('a request waits for its model only so long, and only so many do', async ()
   const third = await ask(server, 'slow');
   expect([third.status, third.headers.get('retry-after')]).toEqual([503, '5']);
   expect(await third.json()).toMatchObject({
-    error: { code: 'overloaded', message: expect.stringContaining('2 requests wait') },
+    error: { code: 'overloaded', message: expect.stringContaining('2 requests wait') as string },
   });
   for (const answer of await Promise.all(waiting)) {
     expect(answer.status).toBe(503);
