@@ -3,6 +3,7 @@ import { SCHEDULING_POLICIES } from '../scheduler/policies/scheduling-policy.js'
 import { ADAPTER_SETTINGS } from './adapter-settings.js';
 import { CACHE_SETTINGS } from './cache-settings.js';
 import { availableCpus } from './environment/available-cpus.js';
+import { DEVICE_FLOATS } from './importer/passes/half-matmuls.js';
 import { QUANTIZATIONS } from './importer/quantize/quantization.js';
 import { DTYPES } from './importer/variants.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
@@ -66,6 +67,16 @@ export const ENGINE_SETTINGS = {
       value: 'device',
     }),
     default: 'cpu',
+  }),
+  deviceDtype: Type.Enum([...DEVICE_FLOATS], {
+    ...extra({
+      description:
+        "a GPU's matmuls: weights of floats as the model has them, or in float16, in half of the memory",
+      group: 'Model',
+      scope: 'engine',
+      value: 'dtype',
+    }),
+    default: 'as-is',
   }),
   quantize: Type.Enum([...QUANTIZATIONS], {
     ...extra({

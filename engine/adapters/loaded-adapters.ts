@@ -1,23 +1,9 @@
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
+import type { AdapterInfo, AdapterRef } from '../protocol/options.js';
 import { AdapterStack } from './adapter-stack.js';
 import { type AdaptableModel, type PlacedUpdate, placeAdapter } from './place-adapter.js';
 import { readAdapter } from './read-adapter.js';
-
-/** An adapter as requests name it, and its content, by which blocks are hashed. */
-export interface AdapterRef {
-  readonly name: string;
-  readonly contentHash: string;
-}
-
-/** A loaded adapter. Plain data: it crosses a thread boundary. */
-export interface AdapterInfo extends AdapterRef {
-  readonly directory: string;
-  readonly baseModel: string | null;
-  readonly rank: number;
-  /** Memory that it takes. */
-  readonly bytes: number;
-}
 
 export interface AdapterOptions {
   /** Most contents in memory at one time. */

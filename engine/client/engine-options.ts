@@ -1,4 +1,5 @@
 import { modelCacheDir } from '../environment/model-cache-dir.js';
+import { OctavoError } from '../errors.js';
 import type { AdapterSource, DeviceFacts, DeviceName } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import { parseSpeculativeConfig } from '../speculation/speculative-config.js';
@@ -70,6 +71,11 @@ export function engineOptions(
   { device, facts }: ChosenDevice,
 ): WorkerEngineOptions {
   const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
+  if (settings.deviceDtype === 'float16' && settings.device === 'cpu') {
+    throw new OctavoError('usage', '--device-dtype float16: is for a GPU; name one by --device', {
+      param: '--device-dtype',
+    });
+  }
   return {
     modelDir: dir,
     hashCacheDir: cacheDir,
@@ -78,6 +84,7 @@ export function engineOptions(
     maxNumBatchedTokens: settings.maxNumBatchedTokens ?? DEFAULTS[device].stepTokens,
     device,
     ...(facts && { deviceFacts: facts }),
+    ...(device !== 'cpu' && { deviceFloats: settings.deviceDtype }),
     blockSize: settings.blockSize ?? DEFAULTS[device].blockSize,
     kvCacheBytes: settings.kvCacheMemory,
     dtype: settings.dtype,

@@ -1,7 +1,6 @@
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { AdapterInfo } from '../adapters/loaded-adapters.js';
-import type { EngineInfo } from '../protocol/options.js';
+import type { AdapterInfo, EngineInfo } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';

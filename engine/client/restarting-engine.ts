@@ -1,8 +1,7 @@
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { AdapterInfo } from '../adapters/loaded-adapters.js';
 import type { OctavoError } from '../errors.js';
-import type { EngineInfo } from '../protocol/options.js';
+import type { AdapterInfo, EngineInfo } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';

@@ -1,6 +1,6 @@
-import type { AdapterInfo } from '../adapters/loaded-adapters.js';
 import { fromErrorRecord, type OctavoError } from '../errors.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';
+import type { AdapterInfo } from '../protocol/options.js';
 import type { EngineAdapters } from './engine-port.js';
 
 type Answer = Extract<EngineMessage, { type: 'adapterDone' }>;

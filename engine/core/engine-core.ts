@@ -4,7 +4,7 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
-import type { AdapterInfo, AdapterRef, LoadedAdapters } from '../adapters/loaded-adapters.js';
+import type { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import type { Decision, Decoder } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
@@ -14,6 +14,7 @@ import type { Proposer } from '../decoding/proposer.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import { OctavoError } from '../errors.js';
+import type { AdapterInfo, AdapterRef } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type { PromptImage } from '../protocol/prompt-image.js';
 import type {
@@ -39,6 +40,9 @@ import {
 } from './live-sequence.js';
 import type { ModelRunner } from './model-runner.js';
 
+/** What the core needs of adapters. */
+type AdapterStore = Pick<LoadedAdapters, 'list' | 'get' | 'load' | 'unload' | 'settle'>;
+
 /** Maximum number of waiting requests in a snapshot. */
 const MOST_WAITING_SHOWN = 64;
 
@@ -54,7 +58,7 @@ export interface EngineCoreDependencies {
   /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
   readonly tiers?: TieredCache;
   /** Those that requests may name; absent: none. */
-  readonly adapters?: LoadedAdapters;
+  readonly adapters?: AdapterStore;
   /** Where the runner finds the images of sequences; absent for a model that takes none. */
   readonly images?: ImageStore;
   /** Decides how sequences continue. Default: sampling, with `proposer`. */
@@ -352,7 +356,7 @@ export class EngineCore {
     return name === null ? null : this.#assertAdapters().get(name);
   }
 
-  #assertAdapters(): LoadedAdapters {
+  #assertAdapters(): AdapterStore {
     const { adapters } = this.#dependencies;
     if (adapters) return adapters;
     throw new OctavoError('usage', 'the engine takes no adapters; it was started without --lora');

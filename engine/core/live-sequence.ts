@@ -1,7 +1,7 @@
 import type { AppliedUpdate } from '../../scheduler/step-plan.js';
-import type { AdapterRef } from '../adapters/loaded-adapters.js';
 import type { Decision, SampledSequence } from '../decoding/decoder.js';
 import type { PromptRows } from '../decoding/prompt-rows.js';
+import type { AdapterRef } from '../protocol/options.js';
 import type { FirstTokenTimes, SequenceOutput } from '../protocol/outputs.js';
 import type { PromptImage } from '../protocol/prompt-image.js';
 import type { AdapterUse } from '../protocol/reports.js';

@@ -1,8 +1,7 @@
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
-import type { AdapterInfo } from '../adapters/loaded-adapters.js';
 import type { ErrorRecord } from '../errors.js';
-import type { EngineInfo } from './options.js';
+import type { AdapterInfo, EngineInfo } from './options.js';
 import type { SequenceOutput } from './outputs.js';
 import type { EngineSnapshot, EngineStats, StepReport } from './reports.js';
 import type { EngineRequest } from './request.js';

@@ -1,6 +1,7 @@
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
 import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-policy.js';
 import type { CacheDtype, KvDtype } from '../attention/paged-attention.js';
+import type { DeviceFloats } from '../importer/passes/half-matmuls.js';
 import type { Dtype } from '../importer/variants.js';
 
 /** What computes a model: this machine's CPU, or a GPU through WebGPU or CUDA. */
@@ -24,6 +25,8 @@ export interface EngineOptions {
    * device needs it. For tests of CUDA's form where there is no CUDA.
    */
   readonly deviceCache?: 'initializers' | 'tensors';
+  /** Default: as they are. */
+  readonly deviceFloats?: DeviceFloats;
   /** The GPU, for those who ask the engine. */
   readonly deviceFacts?: DeviceFacts;
   readonly maxNumSeqs: number;
@@ -123,6 +126,21 @@ export interface LoraOptions {
   readonly maxLoras: number;
   /** Largest rank of a matrix. */
   readonly maxRank: number;
+}
+
+/** An adapter as requests name it, and its content, by which blocks are hashed. */
+export interface AdapterRef {
+  readonly name: string;
+  readonly contentHash: string;
+}
+
+/** A loaded adapter. Plain data: it crosses a thread boundary. */
+export interface AdapterInfo extends AdapterRef {
+  readonly directory: string;
+  readonly baseModel: string | null;
+  readonly rank: number;
+  /** Memory that it takes. */
+  readonly bytes: number;
 }
 
 export interface AdapterSource {

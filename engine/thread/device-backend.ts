@@ -42,7 +42,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
   });
   onKernels();
   const abilities = await testDevice(analyzed.sites, blockSize, form);
-  const model = emitPagedDecoder(analyzed, pages, abilities);
+  const model = emitPagedDecoder(analyzed, pages, abilities, options.deviceFloats);
   checkExperts(model, form);
   return {
     model,

@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { AdapterInfo } from '../../engine/adapters/loaded-adapters.js';
 import { systemClock } from '../../engine/clock.js';
 import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
+import type { AdapterInfo } from '../../engine/protocol/options.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import { buildApp } from '../app.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';

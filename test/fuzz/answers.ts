@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { Compile } from 'typebox/compile';
 import { AnthropicErrorSchema } from '../../server/openapi/message-answers.js';
+import { OllamaErrorSchema } from '../../server/openapi/ollama-answers.js';
 import { ErrorSchema } from '../../server/openapi/schemas.js';
 import type { JsonSchema } from './schema-values.js';
 
@@ -43,13 +44,13 @@ export interface Asked {
   readonly query: readonly string[];
 }
 
-/** All routes that take no body. */
+/** All routes of GET and DELETE that take no body. */
 export async function queryRoutes(url: string): Promise<Asked[]> {
   const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as OpenApi;
   return Object.entries(paths).flatMap(([path, methods]) =>
     (['get', 'delete'] as const).flatMap((method) => {
       const operation = methods[method];
-      if (!operation) return [];
+      if (!operation || operation.requestBody) return [];
       const query = (operation.parameters ?? []).filter((parameter) => parameter.in === 'query');
       return [
         {
@@ -84,17 +85,20 @@ export async function ask(url: string, { method, path }: Asked): Promise<number>
   if (status === 200) return status;
   if (!(status >= 400 && status <= 499)) fail('no answer, or one of another kind');
   const body = text.slice(text.indexOf('\r\n\r\n') + 4);
-  if (!ErrorBody.Check(JSON.parse(body))) fail('not an error body');
+  if (!errorBodyOf(path).Check(JSON.parse(body))) fail('not an error body');
   if (text.length > 3000) fail('a long error');
   return status;
 }
 
 const ErrorBody = Compile(ErrorSchema);
 const AnthropicErrorBody = Compile(AnthropicErrorSchema);
+const OllamaErrorBody = Compile(OllamaErrorSchema);
 
 /** What errors of a route are like. */
-const errorBodyOf = (url: string) =>
-  url.includes('/v1/messages') ? AnthropicErrorBody : ErrorBody;
+function errorBodyOf(path: string): { Check(value: unknown): boolean } {
+  if (path.startsWith('/api/')) return OllamaErrorBody;
+  return path.startsWith('/v1/messages') ? AnthropicErrorBody : ErrorBody;
+}
 
 /** Longer than anything that is bounded takes, also on a busy machine. */
 const HANG_MS = 10_000;
@@ -124,7 +128,7 @@ export async function post(url: string, body: string, hangMs = HANG_MS): Promise
   }
   if (status < 400 || status > 499) fail(`status ${status}`);
   const error: unknown = JSON.parse(answer);
-  if (!errorBodyOf(url).Check(error)) fail('not an error body');
+  if (!errorBodyOf(new URL(url).pathname).Check(error)) fail('not an error body');
   if (answer.length > 3000) fail('a long error');
   return status;
 }

@@ -24,6 +24,19 @@ import type { Propose } from '../../scheduler/step-builder.js';
 import { PagedModel } from './paged-model.js';
 import { historyOf } from './sequences.js';
 
+const refuse = (): never => {
+  throw new Error('adapters of the harness are there already');
+};
+
+/** Any name is that of an adapter, whose content is its name. */
+const ANY_ADAPTER = {
+  list: [],
+  get: (name: string) => ({ name, contentHash: name }),
+  load: refuse,
+  unload: refuse,
+  settle: () => undefined,
+};
+
 export interface HarnessConfig extends Partial<SchedulerConfig> {
   readonly numBlocks?: number;
   readonly blockSize?: number;
@@ -148,6 +161,7 @@ export class CoreHarness {
       now: () => this.#time++,
       ...(config.propose && { proposer: proposerOf(config.propose) }),
       ...(config.proposer && { proposer: config.proposer }),
+      adapters: ANY_ADAPTER,
       ...(tiers && { tiers }),
       ...(config.decoder && { decoder: config.decoder }),
     });

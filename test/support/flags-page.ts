@@ -13,6 +13,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   model: '[models](models.md), [the hub](hub.md)',
   dtype: '[models](models.md)',
   device: '[GPUs](gpu.md)',
+  deviceDtype: '[precision](gpu.md#precision)',
   quantize: '[how, and what it costs](quantization.md)',
   chatTemplate: '[chat templates](models.md#chat-templates)',
   allowSpecialTokens: '[special tokens in texts](models.md#special-tokens-in-texts)',

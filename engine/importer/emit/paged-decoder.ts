@@ -16,6 +16,7 @@ import { type NodeProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js
 import { checkKernels } from '../passes/check-kernels.js';
 import { checkFloats, checkNoAttentionLeft, maxStepTokens } from '../passes/check-ragged.js';
 import { cutAtSites } from '../passes/cut.js';
+import { type DeviceFloats, halveMatmuls } from '../passes/half-matmuls.js';
 import { rankLogits } from '../passes/rank-logits.js';
 import { placeWeights } from '../place-weights.js';
 import { writeSegment } from '../write-segment.js';
@@ -43,12 +44,14 @@ const ON_THE_CPU = new Set(['MoE', 'QMoE']);
  *
  * @param layout where the layers' caches are
  * @param abilities what the device's self-test has found
+ * @param floats how matmuls of floats are computed
  * @throws OctavoError `model_unsupported`: one line that names file, node and what to do
  */
 export function emitPagedDecoder(
   model: AnalyzedModel,
   layout: PageLayout,
   abilities: DeviceAbilities,
+  floats: DeviceFloats = 'as-is',
 ): PagedDecoder {
   const { graph, recognized, sites, recurrent } = model;
   for (const site of recurrent) throw refusal(graph, site, 'keeps a state');
@@ -61,6 +64,7 @@ export function emitPagedDecoder(
     recognized.map(({ node }) => node),
     paged,
   );
+  const numHalved = floats === 'float16' ? halveMatmuls(graph) : 0;
   const left = cutAtSites(graph, [], fed, [LOGITS]).flatMap((cut) => cut.nodes);
   checkNoAttentionLeft(graph, left);
   checkKernels(graph, left);
@@ -109,6 +113,7 @@ export function emitPagedDecoder(
       [cut],
       [
         `made PagedAttention with a cache in float16 of ${sites.length} attention nodes (${formsOf(sites)})`,
+        ...(numHalved > 0 ? [`${numHalved} matmuls with weights in float16`] : []),
         ...(cpuNodes.length > 0 ? [`left ${cpuNodes.length} nodes of experts to the CPU`] : []),
         `one graph of ${cut.nodes.length} nodes; past, present and mask are gone`,
       ],

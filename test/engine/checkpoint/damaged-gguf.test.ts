@@ -183,7 +183,7 @@ it.each([
     'has the architecture "mamba", which is not known',
   ],
   ['no architecture', [], 'general.architecture must be a text, got nothing'],
-  ['no sizes', good.metadata, 'llama.embedding_length must be a number, got nothing'],
+  ['no sizes', good.metadata, 'llama.block_count must be a number, got nothing'],
 ] as const)('refuses %s by name', async (_, metadata, reason) => {
   const file = written(gguf({ ...good, metadata }));
   await expect(openModel({ modelDir: file })).rejects.toThrow(reason);

@@ -19,6 +19,13 @@ const LAVAPIPE: DeviceProbe = {
 };
 const NONE: DeviceProbe = { ...GPU, adapter: null, problem: 'there is no GPU that WebGPU can use' };
 
+it('float16 is for GPUs', async () => {
+  const settings: StartSettings = loadSettings({ deviceDtype: ['float16'] }, {});
+  const start = (): Promise<RestartableEngine> => Promise.reject(new Error('started'));
+  const starting = startOnDevice(settings, { dir: '/model' }, { start, say: () => undefined });
+  await expect(starting).rejects.toThrow('--device-dtype float16: is for a GPU');
+});
+
 /** Starts with a probe that has found something, and engines that fail on a GPU by some error. */
 async function startWith(device: string, found: DeviceProbe | null, onGpu?: ErrorName) {
   const settings: StartSettings = loadSettings({ device: [device] }, {});
