@@ -69,7 +69,7 @@ export function addEngineMetrics(
     policy: settings.schedulingPolicy,
     admission_quantile: String(settings.admissionQuantile),
   });
-  registry.info('engine_sleep_state', 'The engine never sleeps: it is always awake', {
+  registry.info('engine_sleep_state', 'A loaded engine is awake: a model that sleeps has none', {
     sleep_state: 'awake',
   });
   registry.readCounter(

@@ -17,11 +17,14 @@ import { packedGguf } from '../../support/packed-gguf.js';
 import { range } from '../../support/sequences.js';
 import { DEVICE_TIMEOUT_MS, hasWebGpu } from '../../support/webgpu.js';
 
+/** Of a row's largest logit: queries, keys and values are rounded to float16. */
+const TOLERANCE = 1e-2;
+
 /**
- * Of a row's largest logit: float16 in attention differed by 1.16 % at most. (Mean squares: 0.30 %.
- * The plain reference, with sums in float16 as the device has them, differs by as much.)
+ * Attention of random checkpoints is sharp: 1.16 % at most. (Mean squares: 0.30 %. The plain
+ * reference, with sums in float16 as the device has them, differs by as much.)
  */
-const TOLERANCE = 1.5e-2;
+const CHECKPOINT_TOLERANCE = 1.5e-2;
 
 /** New tokens of two sequences by step: alone, beside each other, in pieces, as single tokens. */
 const STEPS = [
@@ -171,7 +174,7 @@ describe.skipIf(!(await hasWebGpu()))(
       const form = { device: 'webgpu', deviceCache: 'initializers', blockSize: 32 } as const;
       const device = await load(directory, form);
       const cpu = await load(directory, { blockSize: 16, threads: 1 });
-      expectClose(await logitsOf(device), await logitsOf(cpu));
+      expectClose(await logitsOf(device), await logitsOf(cpu), CHECKPOINT_TOLERANCE);
     });
 
     it.each(['Q4_K', 'Q8_0'])('says what the CPU says of a GGUF file: %s', async (type) => {
