@@ -4,7 +4,6 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
-import type { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import type { Decision, Decoder } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
@@ -13,7 +12,6 @@ import { PromptRows } from '../decoding/prompt-rows.js';
 import type { Proposer } from '../decoding/proposer.js';
 import { SamplingDecoder } from '../decoding/sampling-decoder.js';
 import { StepAnswer } from '../decoding/step-answer.js';
-import { OctavoError } from '../errors.js';
 import type { AdapterInfo, AdapterRef } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
 import type { PromptImage } from '../protocol/prompt-image.js';
@@ -30,23 +28,14 @@ import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { checkRequest, refusalError } from './check-request.js';
-import type { ImageStore } from './image-store.js';
-import {
-  adapterUse,
-  forkOf,
-  type LiveSequence,
-  RequestTimes,
-  sequenceOutput,
-} from './live-sequence.js';
+import { RequestTimes, sequenceOutput } from './live-sequence.js';
+import { LiveSequences, type SequenceHoldings } from './live-sequences.js';
 import type { ModelRunner } from './model-runner.js';
-
-/** What the core needs of adapters. */
-type AdapterStore = Pick<LoadedAdapters, 'list' | 'get' | 'load' | 'unload' | 'settle'>;
 
 /** Maximum number of waiting requests in a snapshot. */
 const MOST_WAITING_SHOWN = 64;
 
-export interface EngineCoreDependencies {
+export interface EngineCoreDependencies extends SequenceHoldings {
   readonly scheduler: Scheduler;
   readonly runner: ModelRunner;
   readonly vocabSize: number;
@@ -57,10 +46,6 @@ export interface EngineCoreDependencies {
   readonly proposer?: Proposer;
   /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
   readonly tiers?: TieredCache;
-  /** Those that requests may name; absent: none. */
-  readonly adapters?: AdapterStore;
-  /** Where the runner finds the images of sequences; absent for a model that takes none. */
-  readonly images?: ImageStore;
   /** Decides how sequences continue. Default: sampling, with `proposer`. */
   readonly decoder?: Decoder;
 }
@@ -72,7 +57,7 @@ export interface EngineCoreDependencies {
 export class EngineCore {
   readonly #dependencies: EngineCoreDependencies;
   readonly #decoder: Decoder;
-  readonly #live = new Map<SequenceId, LiveSequence>();
+  readonly #live: LiveSequences;
   #steps = 0;
   #timings: StepTimings = { schedule: 0, segments: 0, attention: 0, sample: 0, total: 0 };
   #report: StepReport | null = null;
@@ -80,6 +65,7 @@ export class EngineCore {
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
     this.#decoder = dependencies.decoder ?? new SamplingDecoder(dependencies);
+    this.#live = new LiveSequences(dependencies);
   }
 
   get hasWork(): boolean {
@@ -109,7 +95,7 @@ export class EngineCore {
       steps: this.#steps,
       ...(cache.pins.numBlocks > 0 && { pinnedBlocks: cache.pins.numBlocks }),
       ...(speculation && speculation.drafts > 0 && { speculation }),
-      ...(adapters && { adapters: adapterUse(this.#live.values()) }),
+      ...(adapters && { adapters: this.#live.adapterUse }),
       ...(tiers && { tiers: tiers.stats }),
     };
   }
@@ -128,7 +114,7 @@ export class EngineCore {
     let adapter: AdapterRef | null;
     try {
       checkRequest(request, vocabSize);
-      adapter = this.#adapterOf(request);
+      adapter = this.#live.adapterOf(request.adapter);
       const { images, ...spec } = request;
       const refusal = scheduler.add({
         ...spec,
@@ -149,9 +135,8 @@ export class EngineCore {
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
       const numLogprobs = request.logprobs;
-      const images = this.#hold(request.images ?? []);
-      const kept = { promptRows, times, adapter, images };
-      this.#live.set(id, { sampler, numLogprobs, ...kept, hasBegun: false });
+      const kept = { promptRows, times, adapter, images: request.images ?? [] };
+      this.#live.add(id, { sampler, numLogprobs, ...kept, hasBegun: false });
       this.#decoder.begin(id, request);
     });
   }
@@ -204,7 +189,7 @@ export class EngineCore {
 
   /** Those that requests may name; null for an engine that takes none. */
   get adapters(): readonly AdapterInfo[] | null {
-    return this.#dependencies.adapters?.list ?? null;
+    return this.#live.adapters;
   }
 
   /**
@@ -213,8 +198,7 @@ export class EngineCore {
    * @throws OctavoError `usage` for an engine that takes none, and see `LoadedAdapters.load`
    */
   async loadAdapter(name: string, directory: string, inPlace: boolean): Promise<void> {
-    await this.#assertAdapters().load(name, directory, inPlace);
-    this.#settleAdapters();
+    await this.#live.loadAdapter(name, directory, inPlace);
   }
 
   /**
@@ -223,8 +207,7 @@ export class EngineCore {
    * @throws OctavoError `adapter_not_found`
    */
   unloadAdapter(name: string): void {
-    this.#assertAdapters().unload(name);
-    this.#settleAdapters();
+    this.#live.unloadAdapter(name);
   }
 
   /** Call between two steps. The caller owns the snapshot. */
@@ -251,7 +234,7 @@ export class EngineCore {
    * closed.
    */
   dispose(): void {
-    for (const id of this.#live.keys()) this.#forget(id);
+    for (const id of this.#live.ids) this.#forget(id);
   }
 
   /**
@@ -315,12 +298,13 @@ export class EngineCore {
     const builder = new LogitsQueryBuilder(this.#dependencies.vocabSize);
     let firstRow = 0;
     for (const sequence of plan.sequences) {
-      const live = this.#find(sequence.id);
+      const live = this.#live.find(sequence.id);
       const { promptRows, times } = live;
       times.begin(start);
       if (promptRows) prompts.ask(builder, promptRows, sequence, firstRow);
       const { sampledFor } = sequence;
-      const sampled = sampledFor.length === 1 ? [live] : sampledFor.map((id) => this.#find(id));
+      const sampled =
+        sampledFor.length === 1 ? [live] : sampledFor.map((id) => this.#live.find(id));
       this.#decoder.ask(builder, sequence, firstRow, sampled);
       firstRow += sequence.tokenIds.length;
     }
@@ -330,60 +314,20 @@ export class EngineCore {
   /** Records the sequences that begin as forks. */
   #fork(updates: readonly SequenceUpdate[]): void {
     for (const { id, forks } of updates) {
-      for (const fork of forks ?? []) {
-        const parent = this.#find(id);
-        this.#hold(parent.images);
-        this.#live.set(fork.id, forkOf(parent));
-      }
+      for (const fork of forks ?? []) this.#live.fork(fork.id, id);
     }
   }
 
   /** Adds to an update what the scheduler knows nothing of, and lets a finished sequence go. */
   #complete(update: AppliedUpdate, now: number, decision: Decision): SequenceOutput {
-    const output = sequenceOutput(update, this.#find(update.id), now, decision);
+    const output = sequenceOutput(update, this.#live.find(update.id), now, decision);
     if (output.finishReason !== null) this.#forget(update.id);
     return output;
   }
 
-  #find(id: SequenceId): LiveSequence {
-    const sequence = this.#live.get(id);
-    if (!sequence) throw new Error(`${id} is not alive`);
-    return sequence;
-  }
-
-  /** @throws OctavoError `model_not_found` */
-  #adapterOf({ adapter: name }: EngineRequest): AdapterRef | null {
-    return name === null ? null : this.#assertAdapters().get(name);
-  }
-
-  #assertAdapters(): AdapterStore {
-    const { adapters } = this.#dependencies;
-    if (adapters) return adapters;
-    throw new OctavoError('usage', 'the engine takes no adapters; it was started without --lora');
-  }
-
-  /** Frees adapters that were unloaded and whose requests have ended. */
-  #settleAdapters(): void {
-    this.#dependencies.adapters?.settle(
-      () => new Set([...this.#live.values()].flatMap(({ adapter }) => adapter?.contentHash ?? [])),
-    );
-  }
-
-  #hold(images: readonly PromptImage[]): readonly PromptImage[] {
-    if (images.length === 0) return images;
-    const { images: store } = this.#dependencies;
-    if (!store) throw new Error('a request has images, and the model takes none');
-    store.hold(images);
-    return images;
-  }
-
   #forget(id: SequenceId): void {
-    const live = this.#live.get(id);
-    live?.sampler.dispose();
-    if (live && live.images.length > 0) this.#dependencies.images?.release(live.images);
     this.#decoder.forget(id);
-    this.#live.delete(id);
-    if (live?.adapter) this.#settleAdapters();
+    this.#live.forget(id);
   }
 }
 

@@ -4,7 +4,6 @@ import type { PromptRows } from '../decoding/prompt-rows.js';
 import type { AdapterRef } from '../protocol/options.js';
 import type { FirstTokenTimes, SequenceOutput } from '../protocol/outputs.js';
 import type { PromptImage } from '../protocol/prompt-image.js';
-import type { AdapterUse } from '../protocol/reports.js';
 
 /** The engine core's record of a live sequence. */
 export interface LiveSequence extends SampledSequence {
@@ -25,15 +24,6 @@ export const forkOf = (parent: LiveSequence): LiveSequence => ({
   ...parent,
   sampler: parent.sampler.fork(),
 });
-
-/** Which adapters sequences that run have, and which those that wait. */
-export function adapterUse(live: Iterable<LiveSequence>): AdapterUse {
-  const [running, waiting] = [new Set<string>(), new Set<string>()];
-  for (const { adapter, times } of live) {
-    if (adapter) (times.hasBegun ? running : waiting).add(adapter.name);
-  }
-  return { running: [...running], waiting: [...waiting] };
-}
 
 /** When a request arrived and began to run, on the engine's clock. Shared by its sequences. */
 export class RequestTimes {
