@@ -13,7 +13,6 @@ test('defaults', () => {
     host: '127.0.0.1',
     port: 8000,
     maxNumSeqs: 64,
-    maxNumBatchedTokens: 512,
     device: 'cpu',
     kvCacheMemory: defaultKvCacheBytes(),
     enablePrefixCaching: true,
