@@ -44,6 +44,8 @@ export class GrammarThreadHost implements MatcherHost {
   readonly #ready: Promise<void>;
   #loading: Waiter | null = null;
   #compiling: Compilation | null = null;
+  /** Of the compilation that waits until the thread is loaded; null: none does. */
+  #waitingBudgetMs: number | null = null;
   #moves: MatcherMove[] = [];
   /** By matcher: resolves the wait until all requests to the matcher are done. */
   readonly #settling = new Map<number, () => void>();
@@ -98,15 +100,18 @@ export class GrammarThreadHost implements MatcherHost {
    * @throws OctavoError `invalid_request`; the thread may have ended, too
    */
   async compile(key: string, spec: GrammarSpec, timeoutMs: number): Promise<void> {
+    this.#waitingBudgetMs = timeoutMs;
     // The time for loading does not count.
     await this.#ready;
+    const budgetMs = this.#waitingBudgetMs;
+    this.#waitingBudgetMs = null;
     const id = this.#count++;
     const done = this.#reply((waiter) => {
       const startedAt = performance.now();
-      this.#compiling = { ...waiter, startedAt, budgetMs: timeoutMs, timer: null, size: '' };
+      this.#compiling = { ...waiter, startedAt, budgetMs, timer: null, size: '' };
     });
     this.#send({ type: 'compile', grammar: id, spec });
-    this.hurry(timeoutMs);
+    this.hurry(budgetMs);
     try {
       await done;
       this.grammars.set(key, { id, live: 0 });
@@ -116,8 +121,14 @@ export class GrammarThreadHost implements MatcherHost {
     }
   }
 
-  /** Limits the present compilation to this many more milliseconds. */
+  /**
+   * Limits the present compilation to this many more milliseconds, also one that waits until the
+   * thread is loaded.
+   */
   hurry(budgetMs: number): void {
+    if (this.#waitingBudgetMs !== null) {
+      this.#waitingBudgetMs = Math.min(this.#waitingBudgetMs, budgetMs);
+    }
     const compiling = this.#compiling;
     if (!compiling) return;
     compiling.budgetMs = Math.min(compiling.budgetMs, budgetMs);
