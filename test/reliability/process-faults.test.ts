@@ -109,7 +109,9 @@ describe.skipIf(!canUnshare())('in namespaces of its own', () => {
     await eventually(async () => (await status(url, '/health')) === 503, 'it drains', PATIENCE);
     process.kill(pid, 'SIGTERM');
     expect(await once(child, 'close')).toEqual([143, null]);
-    expect(await rest).toBeInstanceOf(Error);
+    // Cut off, or told why: never a whole answer.
+    const end = await rest;
+    expect(end instanceof Error || end.includes('"code":"draining"')).toBe(true);
   });
 
   it('the disk of the model cache is full: one line, and nothing is left on it', async () => {
