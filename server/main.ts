@@ -1,3 +1,4 @@
+import '../engine/environment/no-telemetry.js';
 import { type Command, CommanderError } from 'commander';
 import { OctavoError } from '../engine/errors.js';
 import { usageError } from './config/flags.js';

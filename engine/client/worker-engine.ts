@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { SequenceId } from '../../scheduler/ids.js';
+import '../environment/no-telemetry.js';
 import { fromErrorRecord, OctavoError } from '../errors.js';
 import type { ConversionProgress } from '../importer/quantize/progress.js';
 import type { EngineCommand, EngineMessage } from '../protocol/messages.js';

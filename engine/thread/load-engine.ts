@@ -7,6 +7,7 @@ import type { Scheduler } from '../../scheduler/scheduler.js';
 import { EngineCore } from '../core/engine-core.js';
 import { ImageStore } from '../core/image-store.js';
 import type { ModelRunner } from '../core/model-runner.js';
+import '../environment/no-telemetry.js';
 import { OctavoError } from '../errors.js';
 import type { ModelFacts } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/progress.js';

@@ -101,6 +101,16 @@ describe('the package', () => {
     expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   }, 60_000);
 
+  it('computes without the telemetry of ONNX Runtime, which would leave files', async () => {
+    const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env;
+    const home = join(project, 'home');
+    mkdirSync(home);
+    const cli = join(project, 'node_modules/octavo/dist/server/cli.js');
+    const args = [cli, 'generate', 'Hi', '--max-tokens', '1'];
+    await run(process.execPath, args, { cwd: project, env: { ...env, HOME: home } });
+    expect(readdirSync(join(home, '.cache'))).toEqual(['octavo']);
+  });
+
   it('has types that a strict program compiles with', async () => {
     writeFileSync(join(project, 'consumer.ts'), CONSUMER);
     const compilerOptions = {
