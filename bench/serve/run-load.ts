@@ -68,7 +68,8 @@ async function runOpen(
   const running: Promise<void>[] = [];
   for (let index = 0; index < count; index++) {
     const due = start + times.next().value;
-    if (due > now()) await sleep(due - now(), signal);
+    const wait = due - now();
+    if (wait > 0) await sleep(wait, signal);
     if (signal.aborted) break;
     running.push(converse(options, workload.conversation(index), start, due));
   }
