@@ -3,7 +3,7 @@ import { DRAFT_CLASSES, type DraftClass } from './drafter.js';
 /** Trials that the common rates count for beside a sequence's own. */
 const COMMON_WEIGHT = 4;
 /** What is expected of drafts before any was tried. */
-const INITIAL_RATES: Readonly<Record<DraftClass, number>> = { short: 0.4, medium: 0.6, long: 0.8 };
+const INITIAL_RATES: Readonly<Record<DraftClass, number>> = { short: 0.4, medium: 0.5, long: 0.6 };
 
 interface DepthCount {
   trials: number;

@@ -17,12 +17,15 @@ export class StepCosts {
   /** @param measured two or more, in rising order of rows */
   constructor(measured: readonly MeasuredStep[]) {
     if (measured.length < 2) throw new RangeError('two measured steps are needed at least');
-    // A larger step that was quicker was measured in a quieter moment.
-    let most = 0;
-    this.#measured = measured.map(({ rows, ms }) => {
-      most = Math.max(most, ms);
-      return { rows, ms: most };
-    });
+    // A step that took longer than a larger one was disturbed.
+    let least = Number.POSITIVE_INFINITY;
+    this.#measured = measured
+      .toReversed()
+      .map(({ rows, ms }) => {
+        least = Math.min(least, ms);
+        return { rows, ms: least };
+      })
+      .toReversed();
   }
 
   /** Milliseconds, or other units in which only ratios count. */
