@@ -1,7 +1,6 @@
 import { EngineCore } from '../engine/core/engine-core.js';
 import { uniform } from '../engine/sampling/random.js';
 import { createSpeculator } from '../engine/speculation/create-speculator.js';
-import type { LoadedEngine } from '../engine/thread/load-engine.js';
 import { measureSteps } from '../engine/thread/warm-up.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import {
@@ -97,7 +96,7 @@ async function compare(batch: number): Promise<Cell[][]> {
 let different = 0;
 const rows: Cell[][] = [];
 for (const batch of BATCHES) rows.push(...(await compare(batch)));
-await (engine satisfies LoadedEngine).runner.dispose();
+await runner.dispose();
 
 publish({
   name: ['speculation', model.shape, ...model.variant].join('-'),

@@ -1,6 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync } from 'node:fs';
 import { expect, it, onTestFinished } from 'vitest';
 import { openModel } from '../../../engine/model/open-model.js';
 import {
@@ -9,14 +7,11 @@ import {
   quantizedNames,
 } from '../../support/checkpoint-fixtures.js';
 import { ExportRunner, type Generated } from '../../support/export-fixtures.js';
+import { modelDir } from '../../support/model-dir.js';
 
 const CHUNK = 24;
 
-function cacheDir(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'octavo-test-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
+const cacheDir = (): string => modelDir({});
 
 function worst(actual: Float32Array, expected: Float32Array): number {
   expect(actual.length).toBe(expected.length);
@@ -75,8 +70,8 @@ it('int8 of the checkpoint stays what it is with --quantize w8a8', async () => {
 });
 
 it.each(['gptq', 'w8a8', 'fp8'])('%s is described without its weights', async (name) => {
-  const modelDir = quantizedDir(name);
-  const { report: whole } = await openModel({ modelDir, maxLength: 128 });
-  const { report } = await openModel({ modelDir, maxLength: 128, isSketch: true });
+  const directory = quantizedDir(name);
+  const { report: whole } = await openModel({ modelDir: directory, maxLength: 128 });
+  const { report } = await openModel({ modelDir: directory, maxLength: 128, isSketch: true });
   expect(report).toEqual(whole);
 });

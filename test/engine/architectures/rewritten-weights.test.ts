@@ -1,5 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import {
@@ -8,14 +7,11 @@ import {
   checkpointNames,
 } from '../../support/checkpoint-fixtures.js';
 import { ExportRunner, type Generated } from '../../support/export-fixtures.js';
+import { modelDir } from '../../support/model-dir.js';
 
 const CHUNK = 24;
 
-function cacheDir(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'octavo-test-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
+const cacheDir = (): string => modelDir({});
 
 function distance(a: Float32Array, b: Float32Array): number {
   return a.reduce((max, x, i) => Math.max(max, Math.abs(x - b[i])), 0);

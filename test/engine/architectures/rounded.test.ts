@@ -1,5 +1,4 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { memoryOf } from '../../../engine/checkpoint/packed/packed-matrix.js';
@@ -14,15 +13,12 @@ import {
   quantizedDir,
 } from '../../support/checkpoint-fixtures.js';
 import { ExportRunner, exportDir, readGolden } from '../../support/export-fixtures.js';
+import { modelDir } from '../../support/model-dir.js';
 import { safetensors } from '../../support/safetensors.js';
 
 const CHUNK = 24;
 
-function cacheDir(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'octavo-test-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
+const cacheDir = (): string => modelDir({});
 
 async function load(model: string, kind: QuantizedKind, cache = cacheDir()) {
   const quantize = { kind, nbits: false, cacheDir: cache };
