@@ -45,6 +45,8 @@ const PROJECTS: readonly Project[] = [
   ...ALONE.map((file, i) => ({ name: `alone-${i}`, include: [file], groupOrder: 1 + i })),
 ];
 
+const measuresCoverage = process.argv.includes('--coverage');
+
 export default defineConfig({
   test: {
     // Engine tests run real worker threads and ONNX sessions: separate processes keep a native
@@ -70,6 +72,7 @@ export default defineConfig({
         include: [...include],
         exclude: ['**/node_modules/**', ...exclude],
         globalSetup: './test/support/run-directory.ts',
+        setupFiles: measuresCoverage ? ['./test/support/property-seed.ts'] : [],
         sequence: { groupOrder },
       },
     })),

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import { CoreHarness } from '../support/core-harness.js';
+import { LateTier } from '../support/late-tier.js';
 import { expectedText } from '../support/paged-model.js';
 import { range } from '../support/sequences.js';
 
@@ -266,5 +267,33 @@ describe('Scheduler, paused', () => {
     h.scheduler.checkIntegrity();
     expect([h.cache.pool.numUsed, h.scheduler.hasWork]).toEqual([0, false]);
     expect(h.scheduler.resume('a' as SequenceId)).toBe(false);
+  });
+});
+
+describe('Scheduler, with tiers', () => {
+  it('passes over a request that ends after its blocks have arrived', async () => {
+    const far = new LateTier(2, true);
+    const h = new CoreHarness({ vocabSize: 80, numBlocks: 9, tiers: { places: 8, far: [far] } });
+    const drain = async (): Promise<void> => {
+      for (let n = 0; n < 10; n++) {
+        await h.tiers?.settle();
+        await far.tick();
+      }
+    };
+    const prompts = [0, 1, 2, 3].map((i) => range(12 * i, 22));
+    for (const [i, prompt] of prompts.entries()) {
+      h.add(`fill ${i}`, prompt, 2);
+      await h.runToEnd();
+      await drain();
+    }
+    h.add('ends', prompts[0], 2);
+    await h.step();
+    expect(h.scheduler.progress(9)).toMatchObject([{ ids: ['ends'], state: 'loading' }]);
+    await drain();
+    h.core.abort('ends' as SequenceId);
+    h.add('next', prompts[1], 2);
+    await h.runToEnd();
+    expect(h.texts.get('next')).toEqual(expectedText(prompts[1], 2, h.vocabSize));
+    expect(h.texts.has('ends')).toBe(false);
   });
 });
