@@ -3,19 +3,27 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { importModel } from '../engine/importer/import-model.js';
+import type { QuantizedKind } from '../engine/importer/quantize/quantization.js';
+import { openModel } from '../engine/model/open-model.js';
 import { type Cell, publish } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
+import { ensureCheckpoint } from './models/random-checkpoint.js';
+import { SHAPES } from './models/shapes.js';
 
-// What `--quantize w8a8` costs at the first start of a model: time, memory and disk of rewriting
-// its weights, each in a process of its own with an empty cache. The files of weights have been
-// read before, as after a download.
+// What `--quantize` costs at the first start of a model: time, memory and disk of rewriting its
+// weights, each in a process of its own with an empty cache. The files of weights have been read
+// before, as after a download.
 
 const LIMIT_GB = 1.5;
 const LIMIT_SECONDS_PER_GB = 60;
 
+/** Of weights in bfloat16, rewritten as w8a8: their bytes a second. */
+const LEAST_MB = 150;
+
 interface Outcome {
   readonly seconds: number;
+  /** Of all processors. */
+  readonly busy: number;
   /** Bytes. */
   readonly before: number;
   readonly peak: number;
@@ -24,7 +32,10 @@ interface Outcome {
 interface Conversion {
   readonly name: string;
   readonly directory: string;
+  /** Files of weights begin with it. */
   readonly file: string;
+  /** Absent: weights of 16 bits are widened. */
+  readonly kind?: QuantizedKind;
   readonly nbits: boolean;
 }
 
@@ -33,15 +44,19 @@ function peakMemory(): number {
   return 1024 * process.resourceUsage().maxRSS;
 }
 
-async function convert({ directory, nbits }: Conversion, cacheDir: string): Promise<Outcome> {
+async function convert(conversion: Conversion, cacheDir: string): Promise<Outcome> {
+  const { directory, file, kind, nbits } = conversion;
   const before = peakMemory();
   const start = performance.now();
-  await importModel({
+  const used = process.cpuUsage();
+  await openModel({
     modelDir: directory,
-    dtype: nbits ? 'q4' : 'fp32',
-    quantize: { nbits, cacheDir },
+    ...(file.endsWith('.safetensors') ? {} : { dtype: nbits ? 'q4' : 'fp32' }),
+    ...(kind ? { quantize: { kind, nbits, cacheDir } } : { widen: { cacheDir } }),
   });
-  return { seconds: (performance.now() - start) / 1000, before, peak: peakMemory() };
+  const { user, system } = process.cpuUsage(used);
+  const seconds = (performance.now() - start) / 1000;
+  return { seconds, busy: (user + system) / 1e6, before, peak: peakMemory() };
 }
 
 function inChild(conversion: Conversion): Outcome & { readonly disk: number } {
@@ -62,36 +77,79 @@ function inChild(conversion: Conversion): Outcome & { readonly disk: number } {
   }
 }
 
-/** Bytes of a model's weights, wherever they are. */
+/** Bytes of a model's weights. */
 function sizeOf({ directory, file }: Conversion): number {
-  return readdirSync(join(directory, 'onnx'))
+  const folder = file.endsWith('.safetensors') ? directory : join(directory, 'onnx');
+  return readdirSync(folder)
     .filter((name) => name === file || name.startsWith(`${file}_data`))
-    .reduce((sum, name) => sum + statSync(join(directory, 'onnx', name)).size, 0);
+    .reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 }
 
 /** @param floats bytes of the same weights as float32 */
 function rowOf(conversion: Conversion, floats: number): Cell[] {
-  const { seconds, before, peak, disk } = inChild(conversion);
+  const { seconds, busy, before, peak, disk } = inChild(conversion);
   const perGb = seconds / (floats / 1e9);
   const above = (peak - before) / 1e9;
+  const size = sizeOf(conversion);
+  const megabytes = size / 1e6 / seconds;
   if (perGb > LIMIT_SECONDS_PER_GB || above > LIMIT_GB) process.exitCode = 1;
-  return [conversion.name, sizeOf(conversion) / 1e9, seconds, perGb, above, disk / 1e9];
+  const { name, directory, kind } = conversion;
+  if (directory === checkpoint() && kind === 'w8a8' && megabytes < LEAST_MB) process.exitCode = 1;
+  return [name, size / 1e9, seconds, busy, megabytes, above, disk / 1e9];
 }
+
+/** The same shape as a checkpoint of bfloat16. */
+function checkpoint(): string {
+  const shape = SHAPES[SHAPE];
+  const config = {
+    architectures: ['Qwen2ForCausalLM'],
+    model_type: 'qwen2',
+    vocab_size: shape.vocab,
+    hidden_size: shape.hidden,
+    intermediate_size: shape.mlp,
+    num_hidden_layers: shape.layers,
+    num_attention_heads: shape.heads,
+    num_key_value_heads: shape.kvHeads,
+    max_position_embeddings: shape.context,
+    rope_theta: shape.ropeTheta,
+    rms_norm_eps: 1e-6,
+    tie_word_embeddings: true,
+  };
+  return ensureCheckpoint(`${SHAPE}-bf16`, config, 'BF16');
+}
+
+const SHAPE = 'qwen2.5-0.5b';
 
 const [job] = process.argv.slice(2);
 if (job) {
   const { conversion, cacheDir } = JSON.parse(job) as { conversion: Conversion; cacheDir: string };
   process.stdout.write(JSON.stringify(await convert(conversion, cacheDir)));
 } else {
-  const directory = ensureModel('qwen2.5-0.5b', { precision: 'fp32', keepsLogits: false });
-  ensureModel('qwen2.5-0.5b', { precision: 'q4', keepsLogits: false });
-  const float32 = { name: 'float32', directory, file: 'model.onnx', nbits: false };
+  const directory = ensureModel(SHAPE, { precision: 'fp32', keepsLogits: false });
+  ensureModel(SHAPE, { precision: 'q4', keepsLogits: false });
+  const onnx = (name: string, file: string, nbits = false): Conversion => {
+    return { name, directory, file, kind: 'w8a8', nbits };
+  };
+  const float32 = onnx('ONNX, float32: w8a8', 'model.onnx');
+  const floats = sizeOf(float32);
+  const halves = (to: string, kind?: QuantizedKind): Conversion => {
+    const source = { directory: checkpoint(), file: 'model.safetensors', nbits: false };
+    return { name: `safetensors, bfloat16: ${to}`, ...source, ...(kind && { kind }) };
+  };
+  const conversions: readonly Conversion[] = [
+    float32,
+    onnx('ONNX, 4 bits (MatMulNBits): w8a8', 'model_q4.onnx', true),
+    halves('w8a8', 'w8a8'),
+    halves('q8', 'q8'),
+    halves('q4', 'q4'),
+    halves('float32'),
+  ];
   publish({
     name: 'convert',
     command: 'npm run bench:convert',
     about:
-      'Rewriting weights as w8a8, the first start with `--quantize w8a8`: random weights in the shape of qwen2.5-0.5b, an empty cache, a process for each. ' +
-      `Memory: the peak above what the process had before. Ends with exit code 1 above ${LIMIT_SECONDS_PER_GB} s for a GB of float32, or ${LIMIT_GB} GB.`,
+      'Rewriting weights, the first start of a model: random weights in the shape of qwen2.5-0.5b, an empty cache, a process for each. ' +
+      `Memory: the peak above what the process had before. Ends with exit code 1 above ${LIMIT_SECONDS_PER_GB} s for a GB of float32 or ${LIMIT_GB} GB, and below ${LEAST_MB} MB/s from bfloat16 to w8a8.`,
     tables: [
       {
         title: 'Conversions',
@@ -99,17 +157,12 @@ if (job) {
           'weights',
           'GB',
           'seconds',
-          'seconds for a GB of float32',
+          'of processors',
+          'MB/s of weights',
           'GB of memory above',
           'GB on disk',
         ],
-        rows: [
-          rowOf(float32, sizeOf(float32)),
-          rowOf(
-            { name: '4 bits (MatMulNBits)', directory, file: 'model_q4.onnx', nbits: true },
-            sizeOf(float32),
-          ),
-        ],
+        rows: conversions.map((conversion) => rowOf(conversion, floats)),
       },
     ],
   });

@@ -18,12 +18,18 @@ import { noise } from '../../engine/noise.js';
 const PATTERN_LENGTH = 1_048_573;
 
 /**
- * A checkpoint of float32 weights that look random, of whatever a configuration describes: made on
- * first use, and kept in the system's directory for temporary files.
+ * A checkpoint of weights that look random, of whatever a configuration describes: made on first
+ * use, and kept in the system's directory for temporary files.
  *
+ * @param type of its numbers
  * @returns its directory
  */
-export function ensureCheckpoint(name: string, config: Readonly<Record<string, unknown>>): string {
+export function ensureCheckpoint(
+  name: string,
+  config: Readonly<Record<string, unknown>>,
+  type: 'F32' | 'BF16' = 'F32',
+): string {
+  const bytes = type === 'F32' ? 4 : 2;
   const directory = join(tmpdir(), 'octavo-bench-models', name);
   const file = join(directory, 'model.safetensors');
   if (existsSync(file)) return directory;
@@ -34,8 +40,8 @@ export function ensureCheckpoint(name: string, config: Readonly<Record<string, u
   let offset = 0;
   const header: Record<string, object> = {};
   for (const [i, { name: weight, shape }] of weights.entries()) {
-    const end = offset + 4 * sizes[i];
-    header[weight] = { dtype: 'F32', shape, data_offsets: [offset, end] };
+    const end = offset + bytes * sizes[i];
+    header[weight] = { dtype: type, shape, data_offsets: [offset, end] };
     offset = end;
   }
   const json = Buffer.from(JSON.stringify(header));
@@ -50,11 +56,17 @@ export function ensureCheckpoint(name: string, config: Readonly<Record<string, u
     // Sums of products keep their magnitude; what is no matrix is a norm, a bias or a rate.
     const scale = shape.length > 1 ? Math.sqrt(3 / (shape.at(-1) ?? 1)) : 0.1;
     const scaled = pattern.map((x) => x * scale);
+    const { buffer } = type === 'F32' ? scaled : upperHalves(scaled);
     for (let left = sizes[i]; left > 0; left -= PATTERN_LENGTH) {
-      writeSync(output, new Uint8Array(scaled.buffer, 0, 4 * Math.min(left, PATTERN_LENGTH)));
+      writeSync(output, new Uint8Array(buffer, 0, bytes * Math.min(left, PATTERN_LENGTH)));
     }
   }
   closeSync(output);
   renameSync(`${file}.part`, file);
   return directory;
+}
+
+/** As bfloat16. */
+function upperHalves(floats: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> {
+  return Uint16Array.from(new Uint32Array(floats.buffer), (word) => word >>> 16);
 }

@@ -1,10 +1,11 @@
 import { type TensorProto, TensorProto_DataType as Type } from '../onnx/onnx_pb.js';
 import { byteLength } from '../tensor-data.js';
-import { TensorBytes, widen } from './stored-matrix.js';
+import { WeightKernel } from './kernel/weight-kernel.js';
+import { TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
 /** Bytes of a weight that are read at a time. */
-const PIECE = 16 * 2 ** 20;
+const PIECE = 4 * 2 ** 20;
 
 /** Called after each piece of a weight, with the bytes that were read. */
 export type OnPiece = (read: number, tensor: TensorProto) => Promise<void>;
@@ -22,11 +23,12 @@ export async function copyWeights(
   onPiece: OnPiece,
 ): Promise<void> {
   const bytes = new TensorBytes(file);
+  const kernel = new WeightKernel();
   try {
     for (const tensor of tensors) {
       const { name, dims } = tensor;
       const dataType = narrow.has(tensor) ? Type.FLOAT : tensor.dataType;
-      const pieces = piecesOf(tensor, bytes, narrow.has(tensor), onPiece);
+      const pieces = piecesOf(tensor, bytes, narrow.has(tensor) ? kernel : null, onPiece);
       const { externalData } = await target.add(name, dims, dataType, pieces);
       Object.assign(tensor, { externalData, dataType });
     }
@@ -35,25 +37,35 @@ export async function copyWeights(
   }
 }
 
+/** @param kernel widens the numbers; null: they stay what they are */
 async function* piecesOf(
   tensor: TensorProto,
   bytes: TensorBytes,
-  isNarrow: boolean,
+  kernel: WeightKernel | null,
   onPiece: OnPiece,
 ): AsyncGenerator<Uint8Array> {
   const length = byteLength(tensor);
-  const { dataType } = tensor;
   for (let at = 0; at < length; at += PIECE) {
-    const piece = new Uint8Array(Math.min(PIECE, length - at));
-    bytes.read(tensor, at, piece);
-    yield isNarrow ? widened(piece, dataType) : piece;
-    await onPiece(piece.length, tensor);
+    const count = Math.min(PIECE, length - at);
+    const read = (piece: Uint8Array): Uint8Array => {
+      bytes.read(tensor, at, piece);
+      return piece;
+    };
+    yield kernel ? widened(kernel, tensor, count, read) : read(new Uint8Array(count));
+    await onPiece(count, tensor);
   }
 }
 
-function widened(piece: Uint8Array, dataType: Type): Uint8Array {
-  const narrow = new Uint16Array(piece.buffer, piece.byteOffset, piece.length / 2);
-  const wide = new Float32Array(narrow.length);
-  widen(narrow, dataType, wide);
-  return new Uint8Array(wide.buffer);
+function widened(
+  kernel: WeightKernel,
+  { dataType }: TensorProto,
+  bytes: number,
+  read: (piece: Uint8Array) => void,
+): Uint8Array {
+  kernel.reset();
+  const raw = kernel.take(bytes);
+  const floats = kernel.take(2 * bytes);
+  read(kernel.bytes(raw, bytes));
+  kernel.exports.widenAll(raw, dataType === Type.BFLOAT16, bytes / 2, floats);
+  return kernel.bytes(floats, 2 * bytes);
 }

@@ -1,3 +1,6 @@
+/** Bytes after which progress is reported, and the thread lets other work happen. */
+const STEP = 4 * 2 ** 20;
+
 /** Receives the bytes of weights read so far, and in total. */
 export type ConversionProgress = (done: number, total: number) => void;
 
@@ -11,8 +14,11 @@ export function progressOf(
   total: number,
 ): (bytesRead: number) => Promise<void> {
   let done = 0;
+  let reported = 0;
   return async (bytesRead) => {
     done += bytesRead;
+    if (done - reported < STEP && done < total) return;
+    reported = done;
     onProgress(done, total);
     await new Promise((resolve) => setImmediate(resolve));
   };

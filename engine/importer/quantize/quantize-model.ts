@@ -15,7 +15,7 @@ import { TensorBytes } from './stored-matrix.js';
 import { isTied } from './tied-embeddings.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
-const PASS_VERSION = 3;
+const PASS_VERSION = 4;
 
 export interface QuantizeModelOptions extends Omit<QuantizeScope, 'kind'> {
   /** Absent: w8a8. */

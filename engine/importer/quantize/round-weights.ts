@@ -2,10 +2,11 @@ import type { Graph } from '../graph.js';
 import { BlockMatmuls } from './block-matmuls.js';
 import { copyRest } from './copy-rest.js';
 import type { QuantizePlan, WeightSource } from './find-matmuls.js';
+import { WeightKernel } from './kernel/weight-kernel.js';
+import { guard } from './not-finite.js';
 import { openSource, sourceName } from './open-source.js';
 import { asRows, type BlockedWeight, writeBlocked } from './packed-weight.js';
 import { type ConversionProgress, progressOf } from './progress.js';
-import { guard } from './quantize-matrix.js';
 import { groupFor, roundedMatrix } from './round-blocks.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes, TurnedMatrix } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
@@ -36,6 +37,7 @@ export async function roundWeights(
     const progress = progressOf(onProgress, total);
     const weights = new Map<string, BlockedWeight>();
     const writer = new BlockMatmuls(graph);
+    const kernel = new WeightKernel();
     for (const { node, source, inputs, bias } of plan.matmuls) {
       const name = sourceName(source);
       const matrix = matrices.get(name);
@@ -43,7 +45,7 @@ export async function roundWeights(
       if (!matrix || group === null) throw new Error(`${name} was planned, but cannot be rounded`);
       let weight = weights.get(name);
       if (!weight) {
-        const rounded = roundedMatrix(matrix, bits, group);
+        const rounded = roundedMatrix(kernel, matrix, bits, group);
         weight = await guard(graph, node.name, () =>
           writeBlocked(`${name}/octavo.q${bits}`, rounded, target, progress),
         );

@@ -15,6 +15,15 @@ export interface StoredMatrix {
   readonly bytes: number;
   /** Decodes rows `first` to `first + count - 1` into the beginning of `into`. */
   read(first: number, count: number, into: Float32Array): void;
+  /** Of a matrix whose numbers have 16 bits: they can be read as they are stored. */
+  readonly halves?: Halves;
+}
+
+/** Numbers of float16 or bfloat16. */
+export interface Halves {
+  readonly isBfloat: boolean;
+  /** Reads rows `first` to `first + count - 1`. */
+  readonly read: (first: number, count: number, into: Uint8Array) => void;
 }
 
 /** Types of dense matrices that can be read. */
@@ -80,14 +89,19 @@ function typedData(tensor: TensorProto): Float32Array | Uint16Array | Uint8Array
 export class DenseMatrix implements StoredMatrix {
   readonly rows: number;
   readonly columns: number;
+  readonly halves?: Halves;
   readonly #tensor: TensorProto;
   readonly #bytes: TensorBytes;
-  #buffer = new Uint8Array(0);
 
   constructor(tensor: TensorProto, bytes: TensorBytes) {
     [this.rows, this.columns] = tensor.dims.map(Number);
     this.#tensor = tensor;
     this.#bytes = bytes;
+    if (this.#width !== 2) return;
+    const isBfloat = tensor.dataType === Type.BFLOAT16;
+    const read: Halves['read'] = (first, _, into) =>
+      bytes.read(tensor, 2 * first * this.columns, into);
+    this.halves = { isBfloat, read };
   }
 
   get bytes(): number {
@@ -102,10 +116,9 @@ export class DenseMatrix implements StoredMatrix {
       this.#bytes.read(this.#tensor, offset, target);
       return;
     }
-    if (this.#buffer.length < 2 * length) this.#buffer = new Uint8Array(2 * length);
-    const bytes = this.#buffer.subarray(0, 2 * length);
-    this.#bytes.read(this.#tensor, offset, bytes);
-    widen(new Uint16Array(bytes.buffer, 0, length), this.#tensor.dataType, into);
+    const halves = new Uint16Array(length);
+    this.#bytes.read(this.#tensor, offset, new Uint8Array(halves.buffer));
+    widen(halves, this.#tensor.dataType, into);
   }
 
   /**

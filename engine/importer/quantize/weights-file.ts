@@ -64,10 +64,16 @@ export class WeightsFile {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
+    // The system copies the bytes while they are hashed here.
+    const writing = this.#writeAll(bytes);
     this.#hash.update(bytes);
+    await writing;
+    this.#size += bytes.length;
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
       done += (await this.#file.write(bytes, done)).bytesWritten;
     }
-    this.#size += bytes.length;
   }
 }

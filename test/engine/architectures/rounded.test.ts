@@ -4,6 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { memoryOf } from '../../../engine/checkpoint/packed/packed-matrix.js';
 import { findSafetensors, readCheckpoint } from '../../../engine/checkpoint/safetensors-files.js';
 import { TensorProto_DataType as Type } from '../../../engine/importer/onnx/onnx_pb.js';
+import { WeightKernel } from '../../../engine/importer/quantize/kernel/weight-kernel.js';
 import type { QuantizedKind } from '../../../engine/importer/quantize/quantization.js';
 import { groupFor, roundedMatrix } from '../../../engine/importer/quantize/round-blocks.js';
 import { widen } from '../../../engine/importer/quantize/stored-matrix.js';
@@ -63,7 +64,7 @@ function roundedFloats(values: Float32Array, columns: number, bits: 4 | 8): Floa
   const rows = values.length / columns;
   const matrix = { rows, columns, bytes: 4 * values.length };
   const read = (_: number, __: number, into: Float32Array) => into.set(values);
-  const rounded = roundedMatrix({ ...matrix, read }, bits, group);
+  const rounded = roundedMatrix(new WeightKernel(), { ...matrix, read }, bits, group);
   const memory = memoryOf(rounded, rows);
   rounded.read(0, rows, memory);
   return Float32Array.from(

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { memoryOf } from '../../../../engine/checkpoint/packed/packed-matrix.js';
 import { choose } from '../../../../engine/importer/quantize/choose-kind.js';
-import { NotFiniteError } from '../../../../engine/importer/quantize/quantize-matrix.js';
+import { WeightKernel } from '../../../../engine/importer/quantize/kernel/weight-kernel.js';
+import { NotFiniteError } from '../../../../engine/importer/quantize/not-finite.js';
 import { groupFor, roundedMatrix } from '../../../../engine/importer/quantize/round-blocks.js';
 import { noise } from '../../../../engine/noise.js';
 
@@ -18,7 +19,7 @@ function matrixOf(values: Float32Array, columns: number) {
 
 /** What rounding leaves of the squares of a matrix, as a share. */
 function errorOf(values: Float32Array, bits: 4 | 8, group: number): number {
-  const rounded = roundedMatrix(matrixOf(values, 64), bits, group);
+  const rounded = roundedMatrix(new WeightKernel(), matrixOf(values, 64), bits, group);
   const memory = memoryOf(rounded, rounded.rows);
   rounded.read(0, rounded.rows, memory);
   const middle = 2 ** (bits - 1);

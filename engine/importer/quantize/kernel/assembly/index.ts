@@ -1,0 +1,3 @@
+export { roundGroups4, roundGroups8 } from './groups';
+export { columnMaxima, roundByColumn, roundByRow, roundTurned, rowMaxima } from './int8';
+export { widenAll } from './widen';
