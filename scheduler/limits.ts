@@ -38,15 +38,19 @@ export type Refusal =
   | { readonly reason: 'duplicate-id' }
   | { readonly reason: 'context'; readonly tokens: number; readonly limit: number }
   | { readonly reason: 'pool'; readonly blocks: number; readonly limit: number }
+  /** More beams than sequences may run. */
+  | { readonly reason: 'beams'; readonly beams: number; readonly limit: number }
   /** `blocks`: those of all pinned prefixes, with that of the request. */
   | { readonly reason: 'pins'; readonly blocks: number; readonly limit: number };
 
 /** @returns null for a request that can run when it is alone */
 export function refusalOf(
-  { promptTokenIds, maxTokens }: RequestSpec,
-  { maxModelLength, maxNumBatchedTokens }: SchedulerConfig,
+  spec: RequestSpec,
+  config: SchedulerConfig,
   cache: KvCacheManager,
 ): Refusal | null {
+  const { promptTokenIds, maxTokens, beams } = spec;
+  const { maxModelLength, maxNumBatchedTokens } = config;
   if (promptTokenIds.length === 0) return { reason: 'empty-prompt' };
   const tokens = promptTokenIds.length + maxTokens;
   if (tokens > maxModelLength) return { reason: 'context', tokens, limit: maxModelLength };
@@ -54,7 +58,34 @@ export function refusalOf(
   const stored = maxTokens > 0 ? tokens - 1 : tokens;
   const blocks = cache.maxHeldBlocks(stored, maxNumBatchedTokens);
   const limit = cache.pool.numBlocks;
-  return blocks > limit ? { reason: 'pool', blocks, limit } : null;
+  if (blocks > limit) return { reason: 'pool', blocks, limit };
+  return beams === undefined ? null : beamRefusalOf(beams, blocks, spec, config, cache);
+}
+
+/**
+ * Beams wait for each other, so all of them must fit at the same time, beside what is pinned.
+ *
+ * @param blocks maximum number that one of them holds
+ */
+function beamRefusalOf(
+  beams: number,
+  blocks: number,
+  { promptTokenIds }: RequestSpec,
+  config: SchedulerConfig,
+  cache: KvCacheManager,
+): Refusal | null {
+  const { maxNumSeqs } = config;
+  if (beams > maxNumSeqs) return { reason: 'beams', beams, limit: maxNumSeqs };
+  const limit = cache.pool.numBlocks - maxPinnedBlocks(config, cache);
+  // A beam that was preempted finds its prompt again where prefixes are cached and all of a prompt
+  // is kept; else it computes blocks of its own.
+  const keepsPrompt =
+    cache.enablePrefixCaching && cache.groups.every(({ kind }) => kind === 'full');
+  const shared = keepsPrompt
+    ? cache.groups.length * Math.floor((promptTokenIds.length - 1) / cache.blockSize)
+    : 0;
+  const together = blocks + (beams - 1) * (blocks - shared);
+  return together > limit ? { reason: 'pool', blocks: together, limit } : null;
 }
 
 /**

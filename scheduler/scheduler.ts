@@ -13,7 +13,7 @@ import { SequenceQueues } from './sequence-queues.js';
 import { SharedPrefixes } from './shared-prefixes.js';
 import { PROPOSE_NOTHING, type Propose, StepBuilder } from './step-builder.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from './step-plan.js';
-import { UpdateApplier } from './update-applier.js';
+import { cachedOf, UpdateApplier } from './update-applier.js';
 
 const NONE_HELD: ReadonlySet<SequenceId> = new Set();
 
@@ -33,6 +33,8 @@ export class Scheduler {
   readonly #tiers: PrefixTiers;
   readonly #prefixes: SharedPrefixes;
   readonly #applier: UpdateApplier;
+  /** The only request whose sequences are admitted; null: those of all are. */
+  #admitted: RequestSpec | null = null;
   /** Sequences of the last plan, in its order, so that `apply` need not look them up by id. */
   #planned: readonly Sequence[] = [];
 
@@ -105,6 +107,11 @@ export class Scheduler {
     return null;
   }
 
+  /** What was found in the prefix cache when a live sequence was first scheduled. */
+  cachedOf(id: SequenceId): Pick<AppliedUpdate, 'cachedTokens' | 'tierTokens'> {
+    return cachedOf(this.#queues.find(id) as Sequence);
+  }
+
   /** Removes a sequence, between two steps. @returns false when it is not live */
   abort(id: SequenceId): boolean {
     return this.#queues.remove(id);
@@ -142,9 +149,11 @@ export class Scheduler {
     held: ReadonlySet<SequenceId> = NONE_HELD,
   ): StepPlan | null {
     this.#queues.arrive(this.#tiers.takeArrived());
+    if (this.#admitted && !this.#queues.hasAny(this.#admitted)) this.#admitted = null;
     const step = new StepBuilder(this.#config, this.#cache, this.#queues, this.#policy, propose);
     // After a preemption, none is admitted: the freed blocks are for running sequences.
     if (this.#continueRunning(step, held)) this.#admitWaiting(step);
+    if (step.isEmpty && held.size > 0 && this.numLoading === 0) this.#freeStuckSearch(step);
     this.#planned = step.planned;
     return step.plan();
   }
@@ -201,19 +210,38 @@ export class Scheduler {
     return this.#queues.numPreemptions === numPreemptions;
   }
 
+  /**
+   * When nothing can run, some beams of a search may wait for blocks or seats that held beams of
+   * others have, whose siblings wait in turn. The oldest such search then gets all it needs, and is
+   * alone admitted until it ends, so that each search ends: its beams always fit together.
+   */
+  #freeStuckSearch(step: StepBuilder): void {
+    const { running } = this.#queues;
+    const stuck = running
+      .filter(({ spec }) => spec.beams !== undefined && this.#queues.nextWaiting(spec))
+      .reduce<Sequence | null>((a, b) => (a && a.order < b.order ? a : b), null);
+    if (!stuck) return;
+    this.#admitted = stuck.spec;
+    for (const other of running.filter(({ spec }) => spec !== stuck.spec)) {
+      this.#queues.preempt(other);
+    }
+    this.#admitWaiting(step);
+  }
+
   #admitWaiting(step: StepBuilder): void {
     if (this.#queues.numWaiting === 0) return;
     const forecast = this.#forecast();
     while (step.hasBudget && this.#queues.hasRoom) {
-      const sequence = this.#queues.nextWaiting();
+      const sequence = this.#queues.nextWaiting(this.#admitted);
       if (!sequence) return;
       if (this.#prefixes.mustLoad(sequence)) {
         this.#queues.load(sequence);
         continue;
       }
       const prefix = this.#prefixes.cachedPrefix(sequence);
-      // One that finds none running has all blocks, whatever is predicted.
-      const isAlone = this.#queues.running.length === 0;
+      // One that finds none running has all blocks, whatever is predicted; held ones may wait for
+      // it.
+      const isAlone = step.isEmpty;
       if (forecast !== null && !isAlone && !forecast.fits(sequence, prefix)) return;
       // Blocks taken from paused sequences stay cached, so the prefix stays valid.
       if (!step.take(sequence, prefix)) return;

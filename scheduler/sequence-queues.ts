@@ -5,7 +5,7 @@ import { PausedSequences } from './paused-sequences.js';
 import { compareRank } from './policies/rank.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
 import type { PrefixTiers } from './prefix-tiers.js';
-import { Sequence, type SequenceProgress } from './sequence.js';
+import { type RequestSpec, Sequence, type SequenceProgress } from './sequence.js';
 
 export interface SequenceQueuesOptions {
   readonly cache: KvCacheManager;
@@ -91,9 +91,19 @@ export class SequenceQueues {
     return this.#live.get(id);
   }
 
-  /** The waiting sequence that is served next. */
-  nextWaiting(): Sequence | undefined {
-    return this.#policy.next();
+  /**
+   * The waiting sequence that is served next.
+   *
+   * @param spec of its request; null for any
+   */
+  nextWaiting(spec: RequestSpec | null = null): Sequence | undefined {
+    if (spec === null) return this.#policy.next();
+    return [...this.#policy].filter((sequence) => sequence.spec === spec).sort(compareRank)[0];
+  }
+
+  /** Whether a sequence of this request is live. */
+  hasAny(spec: RequestSpec): boolean {
+    return [...this.#live.values()].some((sequence) => sequence.spec === spec);
   }
 
   /** Queues a new sequence. */

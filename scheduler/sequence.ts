@@ -44,6 +44,11 @@ export interface RequestSpec {
    */
   readonly pin?: string;
   /**
+   * Number of sequences that it may fork into at one time, all of which must be able to run
+   * together; absent: it does not fork.
+   */
+  readonly beams?: number;
+  /**
    * Whether the rows of all prompt tokens are read, so that each must be computed once, even if
    * cached.
    */

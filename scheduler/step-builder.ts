@@ -59,6 +59,10 @@ export class StepBuilder {
     return this.#budget > 0;
   }
 
+  get isEmpty(): boolean {
+    return this.#planned.length === 0;
+  }
+
   /** The plan's sequences, in its order. */
   get planned(): readonly Sequence[] {
     return this.#planned;

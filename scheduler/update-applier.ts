@@ -103,15 +103,11 @@ export class UpdateApplier {
       const computed = sequence.numComputed + decided.length - 1;
       sequence.numComputed = this.#cache.truncate(sequence.blocks, computed);
     }
-    // Not null, because it was scheduled, or its parent was.
-    const cachedTokens = sequence.cachedTokens as number;
-    const { tierTokens } = sequence;
     const update = {
       id,
       tokenIds,
       finishReason,
-      cachedTokens,
-      ...(tierTokens > 0 && { tierTokens }),
+      ...cachedOf(sequence),
       ...(pinnedTokens !== undefined && { pinnedTokens }),
     };
     if (finishReason !== 'stop') return update;
@@ -129,4 +125,12 @@ export class UpdateApplier {
     if (last !== undefined && sequence.spec.stopTokenIds.includes(last)) return 'stop';
     return sequence.numGenerated >= sequence.spec.maxTokens ? 'length' : null;
   }
+}
+
+/** For one that was scheduled, or whose parent was. */
+export function cachedOf({
+  cachedTokens,
+  tierTokens,
+}: Sequence): Pick<AppliedUpdate, 'cachedTokens' | 'tierTokens'> {
+  return { cachedTokens: cachedTokens as number, ...(tierTokens > 0 && { tierTokens }) };
 }

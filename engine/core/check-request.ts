@@ -17,6 +17,7 @@ export function checkRequest(request: EngineRequest, vocabSize: number): void {
   const biased = request.sampling.logitBias.map(([token]) => token);
   assertTokens('logit_bias', biased, vocabSize);
   assertTokens('allowed_token_ids', request.sampling.allowedTokenIds ?? [], vocabSize);
+  if (request.beams) assertBeams(request.beams.width, request, vocabSize);
   for (const [param, count] of [
     ['logprobs', request.logprobs],
     ['prompt_logprobs', request.promptLogprobs],
@@ -27,6 +28,28 @@ export function checkRequest(request: EngineRequest, vocabSize: number): void {
   }
 }
 
+/** Each beam offers so many tokens that enough are left when all stop tokens are among them. */
+function assertBeams(
+  width: number,
+  { ids, stopTokenIds, maxTokens }: EngineRequest,
+  vocabSize: number,
+): void {
+  const param = 'use_beam_search';
+  if (maxTokens === 0) {
+    const message = 'use_beam_search: at least one token must be asked for';
+    throw new OctavoError('invalid_request', message, { param });
+  }
+  if (width < ids.length) {
+    const message = `use_beam_search: ${ids.length} outputs of ${width} beams`;
+    throw new OctavoError('invalid_request', message, { param });
+  }
+  const kinds = Math.max(2, 1 + new Set(stopTokenIds).size);
+  const most = Math.floor(Math.min(MAX_TOP_K, vocabSize) / kinds);
+  if (width <= most) return;
+  const message = `use_beam_search: at most ${most} beams with ${kinds - 1} stop tokens, not ${width}`;
+  throw new OctavoError('invalid_request', message, { param });
+}
+
 function assertTokens(param: string, ids: readonly number[], vocabSize: number): void {
   const foreign = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (foreign === undefined) return;
@@ -34,6 +57,9 @@ function assertTokens(param: string, ids: readonly number[], vocabSize: number):
   const message = `${param}: token id ${foreign} is outside ${range}`;
   throw new OctavoError('invalid_request', message, { param });
 }
+
+const roomOf = (blocks: number, { beams }: EngineRequest): string =>
+  beams ? `room for ${blocks} blocks of beams` : `${blocks} blocks`;
 
 /** The error for a request that the scheduler refuses. */
 export function refusalError(refusal: Refusal, request: EngineRequest): OctavoError {
@@ -59,10 +85,16 @@ export function refusalError(refusal: Refusal, request: EngineRequest): OctavoEr
         `Pinned prefixes may hold ${refusal.limit} blocks of the KV cache, and would hold ` +
           `${refusal.blocks} with this one (${promptTokens} tokens). Unpin others, or raise --kv-cache-memory`,
       );
+    case 'beams': {
+      const message =
+        `${refusal.beams} beams run together, and the server runs at most ${refusal.limit} sequences ` +
+        'at a time (--max-num-seqs)';
+      return new OctavoError('invalid_request', message, { param: 'use_beam_search' });
+    }
     case 'pool':
       return new OctavoError(
         'context_length_exceeded',
-        `The KV cache has ${refusal.limit} blocks. The request needs ${refusal.blocks} ` +
+        `The KV cache has ${roomOf(refusal.limit, request)}. The request needs ${refusal.blocks} ` +
           `(${promptTokens} tokens in the prompt, ${maxTokens} in the completion).`,
       );
   }

@@ -4,13 +4,13 @@ import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
-import type { Decision, Decoder } from '../decoding/decoder.js';
+import type { Decision, Decoder, EndedSearch } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
 import { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
 import { PromptReading } from '../decoding/prompt-reading.js';
 import { PromptRows } from '../decoding/prompt-rows.js';
 import type { Proposer } from '../decoding/proposer.js';
-import { SamplingDecoder } from '../decoding/sampling-decoder.js';
+import { RequestDecoders } from '../decoding/request-decoders.js';
 import { StepAnswer } from '../decoding/step-answer.js';
 import type { AdapterInfo, AdapterRef } from '../protocol/options.js';
 import type { SequenceOutput } from '../protocol/outputs.js';
@@ -28,7 +28,7 @@ import { SequenceSampler } from '../sampling/sequence-sampler.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { checkRequest, refusalError } from './check-request.js';
-import { RequestTimes, sequenceOutput } from './live-sequence.js';
+import { foundOutput, RequestTimes, sequenceOutput } from './live-sequence.js';
 import { LiveSequences, type SequenceHoldings } from './live-sequences.js';
 import type { ModelRunner } from './model-runner.js';
 
@@ -46,7 +46,7 @@ export interface EngineCoreDependencies extends SequenceHoldings {
   readonly proposer?: Proposer;
   /** Those that the scheduler asks, and the runner loads from; absent: there are none. */
   readonly tiers?: TieredCache;
-  /** Decides how sequences continue. Default: sampling, with `proposer`. */
+  /** Decides how sequences continue. Default: as requests ask for, sampling with `proposer`. */
   readonly decoder?: Decoder;
 }
 
@@ -64,7 +64,7 @@ export class EngineCore {
 
   constructor(dependencies: EngineCoreDependencies) {
     this.#dependencies = dependencies;
-    this.#decoder = dependencies.decoder ?? new SamplingDecoder(dependencies);
+    this.#decoder = dependencies.decoder ?? new RequestDecoders(dependencies);
     this.#live = new LiveSequences(dependencies);
   }
 
@@ -111,13 +111,18 @@ export class EngineCore {
     const promptRows =
       request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
     const arrivalTime = now();
+    // Beams are no outputs: whatever is said of those (pause) does not concern them.
+    const sequences = request.beams ? [`${request.ids[0]}/0` as SequenceId] : request.ids;
     let adapter: AdapterRef | null;
     try {
       checkRequest(request, vocabSize);
       adapter = this.#live.adapterOf(request.adapter);
-      const { images, ...spec } = request;
+      const { images, beams, ...spec } = request;
       const refusal = scheduler.add({
         ...spec,
+        ids: sequences,
+        // Where a search ends is for its decoder to say.
+        ...(beams && { beams: beams.width, stopTokenIds: [] }),
         adapter,
         ...(images && { contents: images.map(contentOf) }),
         maxTokens: request.pooling === null ? request.maxTokens : 0,
@@ -130,22 +135,25 @@ export class EngineCore {
       throw error;
     }
     const times = new RequestTimes(arrivalTime);
-    request.ids.forEach((id, index) => {
+    sequences.forEach((id, index) => {
       const params = { ...request.sampling, seed: seedOf(request.sampling.seed, index) };
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
       const numLogprobs = request.logprobs;
       const kept = { promptRows, times, adapter, images: request.images ?? [] };
-      this.#live.add(id, { sampler, numLogprobs, ...kept, hasBegun: false });
+      const isBeam = request.beams !== undefined;
+      this.#live.add(id, { sampler, numLogprobs, ...kept, isBeam, hasBegun: false });
       this.#decoder.begin(id, request);
     });
   }
 
   /** Call between two steps. @returns false when the sequence has already ended */
   abort(id: SequenceId): boolean {
-    this.#forget(id);
     const { scheduler, tiers } = this.#dependencies;
-    const isAborted = scheduler.abort(id);
+    const searched = this.#decoder.abandon(id);
+    const isAborted = searched !== null || scheduler.abort(id);
+    if (searched === null) this.#forget(id);
+    else this.#endAll(searched);
     tiers?.unpinReleased();
     return isAborted;
   }
@@ -266,8 +274,9 @@ export class EngineCore {
     this.#fork(updates);
     const results = scheduler.apply(plan, updates);
     const end = now();
-    const outputs = results.map((output) => this.#complete(output, end, decision));
+    const outputs = results.flatMap((output) => this.#complete(output, end, decision) ?? []);
     for (const { id, drop } of updates) if (drop) this.#forget(id);
+    for (const search of decision.searches ?? []) outputs.push(...this.#found(search, end));
     const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
     this.#timings = { ...runner.timings, schedule, sample, total };
     this.#steps += 1;
@@ -318,11 +327,33 @@ export class EngineCore {
     }
   }
 
-  /** Adds to an update what the scheduler knows nothing of, and lets a finished sequence go. */
-  #complete(update: AppliedUpdate, now: number, decision: Decision): SequenceOutput {
-    const output = sequenceOutput(update, this.#live.find(update.id), now, decision);
+  /**
+   * Adds to an update what the scheduler knows nothing of, and lets a finished sequence go.
+   *
+   * @returns null for a beam, which is no output
+   */
+  #complete(update: AppliedUpdate, now: number, decision: Decision): SequenceOutput | null {
+    const live = this.#live.find(update.id);
+    if (live.isBeam) return null;
+    const output = sequenceOutput(update, live, now, decision);
     if (output.finishReason !== null) this.#forget(update.id);
     return output;
+  }
+
+  /** The outputs of a search, which ends with them. */
+  #found({ sequences, outputs }: EndedSearch, now: number): SequenceOutput[] {
+    const beam = sequences.find((id) => this.#live.has(id)) as SequenceId;
+    const [live, cached] = [this.#live.find(beam), this.#dependencies.scheduler.cachedOf(beam)];
+    const found = outputs.map((output) => foundOutput(output, cached, live, now));
+    this.#endAll(sequences);
+    return found;
+  }
+
+  #endAll(ids: readonly SequenceId[]): void {
+    for (const id of ids) {
+      this.#forget(id);
+      this.#dependencies.scheduler.abort(id);
+    }
   }
 
   #forget(id: SequenceId): void {

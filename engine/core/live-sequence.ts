@@ -1,8 +1,9 @@
+import type { SequenceId } from '../../scheduler/ids.js';
 import type { AppliedUpdate } from '../../scheduler/step-plan.js';
-import type { Decision, SampledSequence } from '../decoding/decoder.js';
+import type { Decision, FoundOutput, SampledSequence } from '../decoding/decoder.js';
 import type { PromptRows } from '../decoding/prompt-rows.js';
 import type { AdapterRef } from '../protocol/options.js';
-import type { FirstTokenTimes, SequenceOutput } from '../protocol/outputs.js';
+import type { FirstTokenTimes, SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { PromptImage } from '../protocol/prompt-image.js';
 
 /** The engine core's record of a live sequence. */
@@ -15,6 +16,8 @@ export interface LiveSequence extends SampledSequence {
   readonly adapter: AdapterRef | null;
   /** That its prompt has; held in the `ImageStore` once for each sequence. */
   readonly images: readonly PromptImage[];
+  /** Whether it is one of the texts that a search follows, and no output. */
+  readonly isBeam: boolean;
   /** Whether its first output has been returned. */
   hasBegun: boolean;
 }
@@ -79,4 +82,30 @@ export function sequenceOutput(
     ...pooled,
     ...(isFirst && { times: live.times.firstToken(now) }),
   };
+}
+
+/**
+ * The only output of a sequence that a search has found.
+ *
+ * @param cached what the search's prompt had in the prefix cache
+ * @param beam one of the search's sequences
+ */
+export function foundOutput(
+  { id, tokenIds, finishReason, logprobs }: FoundOutput,
+  cached: Pick<AppliedUpdate, 'cachedTokens' | 'tierTokens'>,
+  beam: LiveSequence,
+  now: number,
+): SequenceOutput {
+  const stopToken = finishReason === 'stop' && { stopToken: tokenIds[tokenIds.length - 1] };
+  const update = { id, tokenIds, finishReason, ...cached, ...stopToken };
+  const scored = new Map<SequenceId, TokenLogprobs[]>();
+  const count = beam.numLogprobs;
+  if (count !== null) {
+    const cut = logprobs.map(({ logprob, topIds, topLogprobs }) => {
+      return { logprob, topIds: topIds.slice(0, count), topLogprobs: topLogprobs.slice(0, count) };
+    });
+    scored.set(id, cut);
+  }
+  const decision = { updates: [], logprobs: scored };
+  return sequenceOutput(update, { ...beam, hasBegun: false }, now, decision);
 }

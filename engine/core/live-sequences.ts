@@ -61,6 +61,10 @@ export class LiveSequences {
     this.add(id, forkOf(this.find(parent)));
   }
 
+  has(id: SequenceId): boolean {
+    return this.#live.has(id);
+  }
+
   find(id: SequenceId): LiveSequence {
     const sequence = this.#live.get(id);
     if (!sequence) throw new Error(`${id} is not alive`);

@@ -1,6 +1,6 @@
-import type { SequenceId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Propose } from '../../scheduler/step-builder.js';
-import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
+import type { FinishReason, ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { PredictedTokens, TokenLogprobs } from '../protocol/outputs.js';
 import type { SpeculationStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
@@ -23,7 +23,7 @@ export interface SampledSequence {
  * `propose` while it plans the step, `ask` once for each sequence of the plan, and `decide` with
  * the model's answer.
  *
- * Implementation: sampling. Beam search decides by forks and drops (test/support/beam-decoder.ts).
+ * Implementations: sampling, beam search, and one that sends each request to its own of the two.
  */
 export interface Decoder {
   /** Proposes the next tokens of a sequence; see `Propose`. It changes from step to step. */
@@ -55,6 +55,12 @@ export interface Decoder {
   decide(answer: StepAnswer): Decision;
   /** Call when a sequence has ended. */
   forget(id: SequenceId): void;
+  /**
+   * Call when an output of a search is not wanted any more.
+   *
+   * @returns the sequences that end with it; null when no search makes this output
+   */
+  abandon(output: SequenceId): readonly SequenceId[] | null;
 }
 
 export interface Decision {
@@ -63,4 +69,22 @@ export interface Decision {
   readonly logprobs: ReadonlyMap<SequenceId, readonly TokenLogprobs[]>;
   /** Of sequences whose request has a prediction, when some of it was computed; absent: none. */
   readonly predicted?: ReadonlyMap<SequenceId, PredictedTokens>;
+  /** Searches that are over; absent: none. */
+  readonly searches?: readonly EndedSearch[];
+}
+
+/** A search that has found its outputs. */
+export interface EndedSearch {
+  /** All that it went through; the core ends them. Unknown ones are possible. */
+  readonly sequences: readonly SequenceId[];
+  readonly outputs: readonly FoundOutput[];
+}
+
+/** One output of a search, whole. */
+export interface FoundOutput {
+  readonly id: SequenceId;
+  readonly tokenIds: readonly TokenId[];
+  /** One for each token, with at least as many of the most likely ones as were asked for. */
+  readonly logprobs: readonly TokenLogprobs[];
+  readonly finishReason: FinishReason;
 }

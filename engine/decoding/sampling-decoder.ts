@@ -104,6 +104,10 @@ export class SamplingDecoder implements Decoder {
     this.#proposer.end(id);
   }
 
+  abandon(): null {
+    return null;
+  }
+
   ask(
     builder: LogitsQueryBuilder,
     sequence: ScheduledSequence,

@@ -57,6 +57,11 @@ export interface EngineRequest {
    */
   readonly prediction?: readonly TokenId[];
   /**
+   * Its outputs are the best texts that a beam search finds, the best first, each whole in one
+   * output; `sampling` and constraints do not apply. Absent: they are sampled.
+   */
+  readonly beams?: BeamParams;
+  /**
    * When it ends, its prompt stays in the pages under this name, until `Engine.unpin`; with
    * `maxTokens` 0. A name stands for one prefix: another one takes its place. Absent: it may be
    * evicted, like all others.
@@ -70,6 +75,18 @@ export interface EngineRequest {
   readonly route: string;
   /** The client; clients share the threads that compile grammars. Read only with a grammar. */
   readonly client: string;
+}
+
+export interface BeamParams {
+  /** Number of texts that are followed at a time; at least the number of outputs. */
+  readonly width: number;
+  /** A text's score is divided by its length to this power: above 0, long texts are favored. */
+  readonly lengthPenalty: number;
+  /**
+   * When `width` texts have ended, the search is over: at once (true); when no other is likely to
+   * become better (false); when none can become better (`never`).
+   */
+  readonly earlyStopping: boolean | 'never';
 }
 
 /** Defaults of a plain generation request. */

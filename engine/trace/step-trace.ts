@@ -232,7 +232,8 @@ function configOf(config: SchedulerConfig): SchedulerConfig {
 
 function specOf(spec: RequestSpec): RequestSpec {
   const { ids, promptTokenIds, maxTokens, stopTokenIds, priority, arrivalTime } = spec;
-  const { cacheSalt, reuse, adapter, contents, computesWholePrompt, tenant, route, pin } = spec;
+  const { cacheSalt, reuse, adapter, contents, computesWholePrompt, tenant, route, pin, beams } =
+    spec;
   return {
     ids,
     promptTokenIds,
@@ -242,6 +243,7 @@ function specOf(spec: RequestSpec): RequestSpec {
     arrivalTime,
     ...(route !== undefined && { route }),
     ...(pin !== undefined && { pin }),
+    ...(beams !== undefined && { beams }),
     // Salt, key and tenant are secrets, so digests are written; equal ones stay equal.
     ...(tenant !== undefined && { tenant: digest(tenant) }),
     cacheSalt: digest(cacheSalt),

@@ -43,7 +43,14 @@ export interface EngineFields
   extends Partial<
     Pick<
       EngineRequest,
-      'logprobs' | 'promptLogprobs' | 'grammar' | 'client' | 'tenant' | 'route' | 'prediction'
+      | 'logprobs'
+      | 'promptLogprobs'
+      | 'grammar'
+      | 'client'
+      | 'tenant'
+      | 'route'
+      | 'prediction'
+      | 'beams'
     > &
       Pick<TextOptions, 'message'>
   > {

@@ -11,6 +11,7 @@ import { answer, newId } from '../openai/answer.js';
 import { toolCallStyle } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
 import { encodeFitting, planChat } from '../openai/chat/chat-prompt.js';
+import { BEAM_FIELDS, beamsOf, refuseBestOf } from '../openai/fields/beam-fields.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { PREDICTION_FIELDS, predictedTokens } from '../openai/fields/prediction.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
@@ -45,6 +46,7 @@ export const ChatSchema = Type.Object({
   ...TEMPLATE_FIELDS,
   ...ENDING_OF_PROMPT,
   ...PREDICTION_FIELDS,
+  ...BEAM_FIELDS,
   /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
   return_token_ids: Nullable(Type.Boolean()),
 });
@@ -61,6 +63,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
       const service = await models.use(body.model, reply);
       const { model: served, engine, forms } = service;
       checkCommonFields(body, engine.info.vocabSize, ChatSchema);
+      refuseBestOf(body);
       const logprobs = wantedLogprobs(body);
       const { maxModelLength } = engine.info;
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
@@ -111,6 +114,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
             message,
             grammar,
             ...(prediction && { prediction }),
+            ...beamsOf(body, body.n ?? 1, grammar),
             ...host.shareOf(request, body),
             route: 'chat',
             continuesPrompt: body.continue_final_message === true,

@@ -7,6 +7,7 @@ import { refuseEarly } from '../limits/refuse-early.js';
 import { answer, newId } from '../openai/answer.js';
 import { completionFormat } from '../openai/completions/completion-format.js';
 import { echoOf, NO_ECHO } from '../openai/completions/echo.js';
+import { BEAM_FIELDS, beamsOf } from '../openai/fields/beam-fields.js';
 import { encodePrompts, PromptSchema } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf } from '../openai/fields/structured-output.js';
@@ -23,7 +24,7 @@ export const CompletionSchema = Type.Object({
   ...COMMON_FIELDS,
   prompt: PromptSchema,
   echo: Nullable(Type.Boolean()),
-  best_of: Nullable(Type.Integer({ minimum: 1, maximum: 128 })),
+  ...BEAM_FIELDS,
   /** So many of the likeliest tokens at each place. */
   logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   /** 0 with `echo`: only the prompt is wanted. */
@@ -70,6 +71,7 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       const grammar = grammarOf(body, service.settings);
       const requests = planRequests(id, prompts, body, service, host.randomSeed, {
         ...engineFields(body),
+        ...beamsOf(body, body.n ?? 1, grammar?.spec ?? null),
         grammar: grammar?.spec ?? null,
         ...host.shareOf(request, body),
         route: 'completions',
@@ -122,8 +124,9 @@ function checkCompletionFields(body: CompletionBody): void {
   }
 }
 
-/** Sequences that are generated for each prompt. */
+/** Sequences that are generated for each prompt; a beam search has its candidates for itself. */
 function candidates(body: CompletionBody): number {
+  if (body.use_beam_search === true) return body.n ?? 1;
   return body.best_of ?? body.n ?? 1;
 }
 

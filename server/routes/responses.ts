@@ -10,6 +10,7 @@ import { apiKeyOf } from '../http/auth.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { ModelService } from '../models.js';
+import { beamsOf } from '../openai/fields/beam-fields.js';
 import { knowsEffort } from '../openai/fields/template-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { planRequests } from '../openai/plan.js';
@@ -93,6 +94,7 @@ export function addResponseRoutes(
           ...host.shareOf(request, body),
           route: 'responses',
           logprobs: top,
+          ...beamsOf(body, 1, grammar),
         },
       );
       const head = headOf(id, body, service, host.clock.unixSeconds());

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
 import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
+import { BEAM_FIELDS, refuseBestOf } from '../fields/beam-fields.js';
 import { COMMON_FIELDS, Count, Nullable } from '../fields/request-fields.js';
 import type { StructuredOutputSchema } from '../fields/structured-output.js';
 import { TEMPLATE_FIELDS } from '../fields/template-fields.js';
@@ -48,6 +49,7 @@ const TextFormat = Type.Union([
 
 export const ResponseSchema = Type.Object({
   ...SHARED,
+  ...BEAM_FIELDS,
   input: InputSchema,
   instructions: Nullable(Type.String()),
   previous_response_id: Nullable(Type.String({ minLength: 1 })),
@@ -128,6 +130,7 @@ export function checkResponseFields(body: ResponseBody): void {
   if (body.stream_options?.include_obfuscation === true) {
     refuse('stream_options.include_obfuscation', 'false');
   }
+  refuseBestOf(body);
   if ((body.top_logprobs ?? 0) > 0 && topLogprobs(body) === null) {
     const message = `top_logprobs is allowed only with include: ["${LOGPROBS}"]`;
     throw new OctavoError('invalid_request', message, { param: 'top_logprobs' });
