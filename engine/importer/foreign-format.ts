@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { findSafetensors } from '../checkpoint/safetensors-files.js';
 import { EXPORT_ADVICE } from './advice.js';
-import { listVariants, variantsAmong } from './variants.js';
+import { listVariants, variantsAmong, WEIGHT_FOLDERS } from './variants.js';
 
 /**
  * Model formats that are not served, by the endings of their files' names, and how to convert them.
@@ -35,13 +35,6 @@ export async function foreignFormat(path: string): Promise<string | null> {
   if (names === null) return foreignFile(path);
   if ((await listVariants(path)).length > 0) return null;
   if ((await findSafetensors(path)) !== null) return null;
-  const part = names.find((name) => name === 'decoder' || name === 'embedding');
-  if (part !== undefined && (await readdir(join(path, part))).includes('model.onnx')) {
-    return (
-      `it is a model of text and images in parts (${part}/model.onnx and others); these are not served yet. Export its text model alone, with ` +
-      'input_ids as an input'
-    );
-  }
   for (const { ending, format, wayOut } of FORMATS) {
     const file = names.find((name) => ending.test(name) && name !== 'training_args.bin');
     if (file === undefined) continue;
@@ -62,8 +55,10 @@ function foreignFile(path: string): string | null {
 /** Users name an ONNX file's directory and, if it holds several files, the number format. */
 function insideOf(path: string): string {
   const folder = dirname(path);
-  const dir = basename(folder) === 'onnx' ? dirname(folder) : folder;
-  const inside = basename(folder) === 'onnx' ? `onnx/${basename(path)}` : basename(path);
+  const inner = `${basename(folder)}/`;
+  const isInner = WEIGHT_FOLDERS.includes(inner);
+  const dir = isInner ? dirname(folder) : folder;
+  const inside = isInner ? `${inner}${basename(path)}` : basename(path);
   const [variant] = variantsAmong(new Set([inside]));
   const choice = variant && variant.dtype !== 'fp32' ? ` --dtype ${variant.dtype}` : '';
   return `${ONE_FILE}: ${dir}${choice}`;

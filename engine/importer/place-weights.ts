@@ -44,7 +44,8 @@ export function placeWeights(graph: Graph, beside?: string): PlacedWeights {
   };
 }
 
-function commonDirectory(directories: readonly string[]): string | null {
+/** The deepest directory that holds all of these; null when there are none. */
+export function commonDirectory(directories: readonly string[]): string | null {
   if (directories.length === 0) return null;
   const [first, ...others] = directories.map((directory) => directory.split(sep));
   let depth = first.length;

@@ -37,6 +37,8 @@ const BASES = [
   'decoder_model_merged',
   // The decoder among the parts of a model, as ONNX Runtime GenAI's examples name it.
   'text',
+  // mobius gives each part of a model a folder.
+  'decoder/model',
   // transformers 5 writes it, along with a prefill.onnx that takes no past.
   'decode',
 ];
@@ -48,10 +50,13 @@ export interface ModelVariant {
   readonly path: string;
 }
 
-/** What lies where a directory has its weights: at the top, and in `onnx/`. */
+/** Where a directory has its weights: at the top, in `onnx/`, or in a folder for each part. */
+export const WEIGHT_FOLDERS = ['', 'onnx/', 'decoder/', 'embedding/', 'vision_encoder/'];
+
+/** What lies there; paths relative to the model's directory. */
 export async function modelFiles(modelDir: string): Promise<Set<string>> {
   const files = new Set<string>();
-  for (const folder of ['', 'onnx/']) {
+  for (const folder of WEIGHT_FOLDERS) {
     const names = await readdir(join(modelDir, folder)).catch(() => []);
     for (const name of names) files.add(`${folder}${name}`);
   }

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { SUFFIXES } from '../variants.js';
+import { modelFiles, SUFFIXES } from '../variants.js';
 
 /**
  * Files of a model of text and images besides its decoder; paths relative to the model's directory.
@@ -17,10 +17,13 @@ export interface ModelParts {
 
 type Part = keyof ModelParts;
 
-/** Names without endings: transformers.js' first, then those of ONNX Runtime GenAI's examples. */
-const NAMES: Readonly<Record<Part, { readonly base: string; readonly plain: string }>> = {
-  embedding: { base: 'embed_tokens', plain: 'embedding' },
-  vision: { base: 'vision_encoder', plain: 'vision' },
+/**
+ * Names without endings, from the decoder's folder: transformers.js', those of ONNX Runtime GenAI's
+ * examples, and mobius', which has a folder for each part.
+ */
+const NAMES: Readonly<Record<Part, readonly string[]>> = {
+  embedding: ['embed_tokens', 'embedding', '../embedding/model'],
+  vision: ['vision_encoder', 'vision', '../vision_encoder/model'],
 };
 
 const File = Type.Object({ filename: Type.String() });
@@ -32,7 +35,8 @@ const GenaiSchema = Type.Object({
 export async function findParts(modelDir: string, decoder: string): Promise<ModelParts> {
   const folder = posix.dirname(decoder);
   const names = await readdir(join(modelDir, folder)).catch(() => []);
-  const files = new Set(names.map((name) => posix.join(folder, name)));
+  const files = await modelFiles(modelDir);
+  for (const name of names) files.add(posix.join(folder, name));
   const stated = await statedByGenai(modelDir);
   const found = partsAmong(files, decoder);
   const choose = (part: Part): string | null => {
@@ -53,10 +57,10 @@ export function partsAmong(files: ReadonlySet<string>, decoder: string): ModelPa
     .filter((suffix) => decoder.endsWith(`${suffix}.onnx`))
     .toSorted((a, b) => b.length - a.length)[0];
   const find = (part: Part): string | null => {
-    const { base, plain } = NAMES[part];
-    const names = [own, ...suffixes].map((suffix) => `${base}${suffix}.onnx`);
-    const paths = [...names, `${plain}.onnx`].map((name) => posix.join(folder, name));
-    return paths.find((path) => files.has(path)) ?? null;
+    const names = NAMES[part].flatMap((name) =>
+      [own, ...suffixes].map((suffix) => `${name}${suffix}.onnx`),
+    );
+    return names.map((name) => posix.join(folder, name)).find((path) => files.has(path)) ?? null;
   };
   return { embedding: find('embedding'), vision: find('vision') };
 }

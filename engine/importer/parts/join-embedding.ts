@@ -11,6 +11,7 @@ import {
   type OperatorSetIdProto,
   type ValueInfoProto,
 } from '../onnx/onnx_pb.js';
+import { shareFolder } from './share-folder.js';
 import { textRows } from './text-rows.js';
 
 /** The decoder's input that the embedding computes, `[batch, sequence, hidden]`. */
@@ -42,7 +43,7 @@ const TIMELESS = new Set([
  * tensors of the graph, and `input_ids` its input. The table of tokens stays where it is, as every
  * weight.
  *
- * @param decoder in whose directory the embedding is; consumed, as is the embedding
+ * @param decoder consumed, as is the embedding
  * @throws OctavoError `model_unsupported` when the two do not go together
  */
 export function joinEmbedding(decoder: Graph, embedding: Graph): Graph {
@@ -65,6 +66,7 @@ export function joinEmbedding(decoder: Graph, embedding: Graph): Graph {
   );
   if (inner) throw fail(`node ${inner.name} (${inner.opType}) holds a graph of its own`);
 
+  const file = shareFolder(decoder, embedding);
   const outer = decoder.model.graph ?? create(GraphProtoSchema);
   for (const node of nodes) {
     node.name = PREFIX + node.name;
@@ -90,7 +92,7 @@ export function joinEmbedding(decoder: Graph, embedding: Graph): Graph {
       node: [...nodes, ...bridges, ...outer.node],
     }),
   });
-  const joined = new Graph(model, decoder.file);
+  const joined = new Graph(model, file);
   joined.rewrites.push(...embedding.rewrites, `put ${embedding.file} in front of the decoder`);
   return joined;
 }

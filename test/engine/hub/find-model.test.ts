@@ -1,4 +1,3 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findModel } from '../../../engine/hub/find-model.js';
@@ -33,15 +32,11 @@ describe('what is no directory with an ONNX decoder or safetensors', () => {
     expect(await refusal(dir)).toBe(`found ${dir}`);
   });
 
-  it('is a model in parts', async () => {
-    const dir = modelDir({ 'genai_config.json': '{}' });
-    for (const part of ['decoder', 'embedding', 'vision_encoder']) {
-      mkdirSync(join(dir, part));
-      writeFileSync(join(dir, part, 'model.onnx'), '');
-    }
-    expect(await refusal(dir)).toMatch(
-      /it is a model of text and images in parts \((decoder|embedding)\/model\.onnx and others\)/,
-    );
+  it('is the decoder of a model in parts: the message names the directory of all', async () => {
+    const dir = exportDir('mobius-parts', 'gemma4');
+    const path = join(dir, 'decoder', 'model.onnx');
+    expect(await refusal(path)).toMatch(/give its directory, .*mobius-parts\/gemma4$/);
+    expect(await refusal(dir)).toBe(`found ${dir}`);
   });
 
   it('is one file of such a directory: the message names that, and the number format', async () => {

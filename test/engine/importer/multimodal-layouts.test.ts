@@ -1,10 +1,14 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { importModel } from '../../../engine/importer/import-model.js';
 import { makeNode, makeValueInfo } from '../../../engine/importer/onnx/nodes.js';
 import {
   type ModelProto,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
   TensorProto_DataType as Type,
 } from '../../../engine/importer/onnx/onnx_pb.js';
 import { contentFiles } from '../../../engine/model/open-model.js';
@@ -18,15 +22,6 @@ const TRANSFORMERS_JS = {
   decoder: 'onnx/decoder_model_merged.onnx',
 };
 const BUILDER = { embedding: 'embedding.onnx', decoder: 'text.onnx' };
-
-function write(files: Readonly<Record<string, Uint8Array | string>>): string {
-  const directory = modelDir({});
-  for (const [name, content] of Object.entries(files)) {
-    mkdirSync(join(directory, dirname(name)), { recursive: true });
-    writeFileSync(join(directory, name), content);
-  }
-  return directory;
-}
 
 const graphOf = ({ graph }: ModelProto): NonNullable<ModelProto['graph']> => {
   if (!graph) throw new Error('no graph');
@@ -51,7 +46,7 @@ describe('a decoder whose embedding is in a file of its own', () => {
   it.each(FAMILIES)('says what transformers says: %s/%s', async (exporter, family, golden) => {
     const { prompts, tokens, logits } = readGolden(golden);
     const runner = await ExportRunner.load(
-      write(filesOf(splitEmbedding(exporter, family), TRANSFORMERS_JS)),
+      modelDir(filesOf(splitEmbedding(exporter, family), TRANSFORMERS_JS)),
     );
     onTestFinished(() => runner.dispose());
     const [first, second, third] = prompts;
@@ -70,7 +65,7 @@ describe('a decoder whose embedding is in a file of its own', () => {
     const split = splitEmbedding('genai-0.18', 'qwen3-vl');
     withImages(split);
     const { prompts, tokens } = readGolden('qwen3-vl');
-    const runner = await ExportRunner.load(write(filesOf(split, BUILDER)));
+    const runner = await ExportRunner.load(modelDir(filesOf(split, BUILDER)));
     onTestFinished(() => runner.dispose());
     const [result] = await runner.generate([prompts[1]], tokens[1].length, 24);
     expect(result.tokens).toEqual(tokens[1]);
@@ -79,8 +74,33 @@ describe('a decoder whose embedding is in a file of its own', () => {
     );
   });
 
+  it('may have a folder for each part, as mobius gives, with the weights of each beside it', async () => {
+    const split = splitEmbedding('optimum', 'llama2');
+    const files = Object.fromEntries(
+      (['embedding', 'decoder'] as const).flatMap((part) => [
+        [`${part}/model.onnx.data`, moveWeights(split[part])],
+        [`${part}/model.onnx`, toBinary(ModelProtoSchema, split[part])],
+      ]),
+    );
+    const directory = modelDir({ ...split.config, ...files });
+    const { prompts, tokens } = readGolden('llama2');
+    const runner = await ExportRunner.load(directory);
+    onTestFinished(() => runner.dispose());
+    const [result] = await runner.generate([prompts[1]], tokens[1].length, 24);
+    expect(result.tokens).toEqual(tokens[1]);
+    expect(runner.model.weightsDir).toBe(realpathSync(directory));
+    expect(await contentFiles({ modelDir: directory })).toEqual(
+      [
+        'decoder/model.onnx',
+        'decoder/model.onnx.data',
+        'embedding/model.onnx',
+        'embedding/model.onnx.data',
+      ].map((name) => join(directory, name)),
+    );
+  });
+
   it('has both files in what identifies it', async () => {
-    const directory = write(filesOf(splitEmbedding('optimum', 'llama2'), TRANSFORMERS_JS));
+    const directory = modelDir(filesOf(splitEmbedding('optimum', 'llama2'), TRANSFORMERS_JS));
     expect(await contentFiles({ modelDir: directory })).toEqual(
       [TRANSFORMERS_JS.decoder, TRANSFORMERS_JS.embedding].map((name) => join(directory, name)),
     );
@@ -93,14 +113,14 @@ describe('a decoder whose embedding is in a file of its own', () => {
       version: 13n,
     }));
     const names = { ...TRANSFORMERS_JS, embedding: 'onnx/embed_tokens_fp16.onnx' };
-    const { vocabSize } = await importModel({ modelDir: write(filesOf(split, names)) });
+    const { vocabSize } = await importModel({ modelDir: modelDir(filesOf(split, names)) });
     expect(vocabSize).toBe(128);
   });
 });
 
 describe('a decoder with inputs_embeds that is refused', () => {
   const refusal = async (files: Readonly<Record<string, Uint8Array | string>>): Promise<string> => {
-    const { kind, message } = await importFailure(write(files));
+    const { kind, message } = await importFailure(modelDir(files));
     expect(kind).toBe('model_unsupported');
     return message;
   };
@@ -136,6 +156,25 @@ describe('a decoder with inputs_embeds that is refused', () => {
     );
   });
 });
+
+/** Makes the weights of a graph external data. @returns the bytes of their file */
+function moveWeights(model: ModelProto): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let offset = 0;
+  for (const tensor of graphOf(model).initializer) {
+    const { rawData } = tensor;
+    if (rawData.length === 0) continue;
+    const entries = { location: 'model.onnx.data', offset, length: rawData.length };
+    tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+    tensor.externalData = Object.entries(entries).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value: String(value) }),
+    );
+    tensor.rawData = new Uint8Array();
+    parts.push(rawData);
+    offset += rawData.length;
+  }
+  return Buffer.concat(parts);
+}
 
 /** As ONNX Runtime GenAI's examples do: rows of images where a mask of tokens says so. */
 function withImages({ embedding }: SplitModel): void {
