@@ -64,7 +64,9 @@ function firstMessage(worker: Worker, onConversion: ConversionProgress): Promise
       worker.off('message', receive).off('error', reject).off('exit', ended);
     };
     const receive = (message: EngineMessage): void => {
-      if (message.type === 'converting') return onConversion(message.done, message.total);
+      if (message.type === 'converting') {
+        return onConversion(message.what, message.done, message.total);
+      }
       if (message.type === 'warning' || message.type === 'note') return;
       settle();
       resolve(message);

@@ -54,7 +54,7 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
   });
   const start = (engine: WorkerEngineOptions) =>
     createWorkerEngine(engine, {
-      onConversion: (done, total) => progress('rewriting weights', done, total),
+      onConversion: progress,
       onNote: log,
       onWarning: log,
     });

@@ -3,7 +3,7 @@ import { readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promise
 import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { OctavoError } from '../errors.js';
-import { makeDirectory } from '../importer/quantize/model-cache.js';
+import { makeDirectory } from '../importer/quantize/make-directory.js';
 
 export interface ContentHashOptions {
   /** Directory in which hashes of files are kept; null for none. */

@@ -36,10 +36,15 @@ export type EngineCommand =
 
 export type EngineMessage =
   /**
-   * Sent any number of times before `ready`, while weights are rewritten for the model cache: bytes
-   * so far, and in total.
+   * Sent any number of times before `ready`, while weights are rewritten for the model cache: what
+   * is done, in words, and bytes so far and in total.
    */
-  | { readonly type: 'converting'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'converting';
+      readonly what: string;
+      readonly done: number;
+      readonly total: number;
+    }
   /** What the engine does before `ready`, in words, where it takes long. */
   | { readonly type: 'note'; readonly line: string }
   /** A line that the operator should see; sent at any time. */

@@ -23,7 +23,7 @@ const send = (message: EngineMessage): void => {
 try {
   const options = workerData as EngineOptions;
   const { core, info, runner, cache, tiers } = await loadEngine(options, {
-    onConversion: (done, total) => send({ type: 'converting', done, total }),
+    onConversion: (what, done, total) => send({ type: 'converting', what, done, total }),
     onNote: (line) => send({ type: 'note', line }),
     onWarning: (line) => send({ type: 'warning', line }),
   });

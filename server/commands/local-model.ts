@@ -10,7 +10,7 @@ import { partsOf } from '../../engine/library/octavo-engine.js';
 import { ENGINE_SETTINGS } from '../../engine/settings.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
-import { conversionProgress } from './progress-bar.js';
+import { progressBar } from './progress-bar.js';
 import { servedModelFiles } from './served-model-files.js';
 
 /** An answer, with figures for the line after it. */
@@ -35,7 +35,7 @@ export class LocalModel {
   static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
     warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
     const { dir, file, names } = await servedModelFiles(settings, log);
-    const show = conversionProgress(process.stderr, log);
+    const show = progressBar(process.stderr, log);
     const engine = await createEngine({
       ...engineSettings(settings),
       model: dir,
@@ -43,7 +43,7 @@ export class LocalModel {
       servedModelName: names,
       // All that the model writes is shown, its reasoning too.
       reasoningParser: 'none',
-      progress: (_what, done, total) => show(done, total),
+      progress: show,
     });
     return new LocalModel(engine);
   }

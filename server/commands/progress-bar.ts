@@ -1,5 +1,4 @@
 import type { FetchObserver } from '../../engine/hub/fetch-model.js';
-import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
 
 type Terminal = Pick<NodeJS.WriteStream, 'isTTY' | 'write'> & { readonly columns?: number };
 
@@ -44,14 +43,6 @@ function unitOf(total: number): { readonly name: string; readonly bytes: number 
 
 function inUnitOf(total: number, size: number): string {
   return (size / unitOf(total).bytes).toFixed(2);
-}
-
-export function conversionProgress(
-  terminal: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>,
-  log: (line: string) => void,
-): ConversionProgress {
-  const show = progressBar(terminal, log);
-  return (done, total) => show('rewriting weights as w8a8', done, total);
 }
 
 export function downloadObserver(

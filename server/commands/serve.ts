@@ -20,7 +20,7 @@ import { readWarmFile, warmPrefixes } from '../prefixes/warm-file.js';
 import { createOtlpTracer, tracesUrl } from '../tracing/otlp-tracer.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
 import { addresses } from './addresses.js';
-import { conversionProgress, downloadObserver } from './progress-bar.js';
+import { downloadObserver, progressBar } from './progress-bar.js';
 import { assertOfOneModel, discoverModel, loadFirst } from './serve-models.js';
 
 /**
@@ -68,7 +68,7 @@ async function loadAndServe(
     logger,
     grammars,
     download: downloadObserver(process.stderr, log),
-    conversion: conversionProgress(process.stderr, log),
+    conversion: progressBar(process.stderr, log),
     onCacheEvents: kvEvents && ((events: readonly CacheEvent[]) => kvEvents.publish(events)),
   };
   let close = (): Promise<void> => Promise.resolve();

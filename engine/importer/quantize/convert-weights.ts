@@ -67,7 +67,7 @@ class Conversion {
       (sum, { source }, i) => sum + readBytes(source, matrices[i]),
       0,
     );
-    this.#progress = progressOf(this.#onProgress, total);
+    this.#progress = progressOf(this.#onProgress, 'rewriting weights as w8a8', total);
     const tensors = new Map<Matmul | Embedding, WeightTensors>();
     for (const [index, matmul] of plan.matmuls.entries()) {
       const tied = matmul === plan.matmuls.at(-1) ? plan.embeddings.at(0) : undefined;
@@ -95,6 +95,15 @@ class Conversion {
       await this.#progress(readBytes(source, matrix));
       return known;
     }
+    const rowsName = `${weight}/octavo.rows`;
+    const names = [name, `${name}.scales`, ...(tied ? [rowsName, `${rowsName}.scales`] : [])];
+    const kept = this.#target.kept(names);
+    if (kept) {
+      await this.#progress(readBytes(source, matrix));
+      if (tied) this.#rows = { values: kept[2], scales: kept[3] };
+      this.#written.set(name, { values: kept[0], scales: kept[1] });
+      return { values: kept[0], scales: kept[1] };
+    }
     const scales = new Float32Array(outputs);
     const [kernel, bits, progress] = [this.#kernel, this.#bits, this.#progress];
     const pieces = hasRowChannels(source)
@@ -105,19 +114,18 @@ class Conversion {
       scales: await this.#add(`${name}.scales`, [outputs], Type.FLOAT, [bytesOf(scales)]),
     }));
     this.#written.set(name, written);
-    if (tied) this.#rows = await this.#writeRows(weight, tied, scales);
+    if (tied) this.#rows = await this.#writeRows(rowsName, tied, scales);
     return written;
   }
 
   /** The LM head's numbers again, as the rows of a table that is looked up. */
   async #writeRows(
-    weight: string,
+    name: string,
     { tensor }: Embedding,
     scales: Float32Array,
   ): Promise<WeightTensors> {
     const table = new DenseMatrix(tensor, this.#bytes);
     const { rows, columns } = table;
-    const name = `${weight}/octavo.rows`;
     const pieces = rowPieces(this.#kernel, table, scales);
     return {
       values: await this.#add(name, [rows, columns], Type.INT8, pieces),

@@ -28,8 +28,10 @@ export async function copyWeights(
     for (const tensor of tensors) {
       const { name, dims } = tensor;
       const dataType = narrow.has(tensor) ? Type.FLOAT : tensor.dataType;
+      const kept = target.kept([name]);
+      if (kept) await onPiece(byteLength(tensor), tensor);
       const pieces = piecesOf(tensor, bytes, narrow.has(tensor) ? kernel : null, onPiece);
-      const { externalData } = await target.add(name, dims, dataType, pieces);
+      const [{ externalData }] = kept ?? [await target.add(name, dims, dataType, pieces)];
       Object.assign(tensor, { externalData, dataType });
     }
   } finally {

@@ -1,8 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { OctavoError } from '../../errors.js';
+import { PartialEntry } from './partial-entry.js';
 
 /** A file of an entry, as it was when the entry was written. */
 interface StoredFile {
@@ -39,15 +40,11 @@ export interface EntryContent {
 }
 
 const MANIFEST = 'manifest.json';
-const PARTIAL = '.partial-';
-/** Age after which the unfinished directory of a killed process is removed. */
-const STALE_MS = 24 * 3600 * 1000;
-
 /**
  * Rewritten models, one directory each, named by a hash of all inputs. An entry is written to a
- * temporary directory, synced to disk and then renamed into place, so it is there as a whole or not
- * at all. Two processes that write the same entry at once do the work twice, and the first rename
- * wins; there is no lock that a dead process could hold.
+ * directory of its own (`PartialEntry`), synced to disk and then renamed into place, so it is there
+ * as a whole or not at all. Two processes that write the same entry at once do the work twice, and
+ * the first rename wins; there is no lock that a dead process could hold.
  */
 export class ModelCache {
   readonly #directory: string;
@@ -76,7 +73,8 @@ export class ModelCache {
    * Writes an entry, and replaces a damaged one.
    *
    * @param bytes approximate size, checked against free space before the work begins
-   * @param make writes the entry's files into a directory
+   * @param make writes the entry's files into a directory, which may hold what an interrupted
+   *   process has left of them
    * @throws OctavoError `model_cache_unusable`: no space or no permission; names the directory, and
    *   the flag for another
    */
@@ -85,22 +83,20 @@ export class ModelCache {
     bytes: number,
     make: (directory: string) => Promise<EntryContent>,
   ): Promise<CachedModel> {
-    const partial = join(
-      this.#directory,
-      `${PARTIAL}${process.pid}-${randomBytes(6).toString('hex')}`,
-    );
+    let partial: PartialEntry | null = null;
     try {
-      await makeDirectory(partial);
-      await this.#removeStale();
-      await this.#assertRoom(bytes);
-      const { files, ...others } = await make(partial);
-      const stored = await Promise.all(files.map((file) => describe(partial, file)));
+      partial = await PartialEntry.open(this.#directory, key);
+      const { directory } = partial;
+      await this.#assertRoom(bytes - (await sizeOf(directory)));
+      const { files, ...others } = await make(directory);
+      const stored = await Promise.all(files.map((file) => describe(directory, file)));
       const manifest: Manifest = { format: 1, key, ...others, files: stored };
-      await writeDurably(join(partial, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`);
-      await syncDirectory(partial);
-      return { directory: await this.#place(key, partial), rewrites: others.rewrites };
+      await writeDurably(join(directory, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`);
+      await partial.finish();
+      await syncDirectory(directory);
+      return { directory: await this.#place(key, directory), rewrites: others.rewrites };
     } catch (error) {
-      await rm(partial, { recursive: true, force: true }).catch(() => undefined);
+      await partial?.remove();
       throw this.#explain(error, bytes);
     }
   }
@@ -128,18 +124,6 @@ export class ModelCache {
     }
   }
 
-  async #removeStale(): Promise<void> {
-    for (const name of await readdir(this.#directory)) {
-      if (!name.startsWith(PARTIAL)) continue;
-      const path = join(this.#directory, name);
-      const modified = await stat(path).then(
-        ({ mtimeMs }) => mtimeMs,
-        () => Number.POSITIVE_INFINITY,
-      );
-      if (Date.now() - modified > STALE_MS) await rm(path, { recursive: true, force: true });
-    }
-  }
-
   async #assertRoom(bytes: number): Promise<void> {
     const { bavail, bsize } = await statfs(this.#directory);
     if (bavail * bsize < bytes) throw new NoRoomError();
@@ -160,19 +144,6 @@ export class ModelCache {
   }
 }
 
-/**
- * Creates a directory and its parents. Node's own `recursive` never returns where the system
- * answers ENOENT for a parent that exists, as /proc does.
- */
-export async function makeDirectory(path: string): Promise<void> {
-  const parent = dirname(path);
-  const exists = await stat(parent).catch(() => null);
-  if (!exists && parent !== path) await makeDirectory(parent);
-  await mkdir(path).catch((error: unknown) => {
-    if (codeOf(error) !== 'EEXIST') throw error;
-  });
-}
-
 class NoRoomError extends Error {}
 
 function cacheError(message: string, cause: unknown): OctavoError {
@@ -189,6 +160,15 @@ async function describe(
 ): Promise<StoredFile> {
   const { size, mtimeMs } = await stat(join(directory, name));
   return { name, size, modified: mtimeMs, sha256 };
+}
+
+/** Bytes of the files in a directory. */
+async function sizeOf(directory: string): Promise<number> {
+  const names = await readdir(directory);
+  const sizes = await Promise.all(
+    names.map(async (name) => (await stat(join(directory, name))).size),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function isIntact(directory: string, file: StoredFile): Promise<boolean> {
@@ -208,7 +188,7 @@ async function hashFile(path: string): Promise<string> {
 
 /** @returns the content's SHA-256, hexadecimal */
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<string> {
-  const file = await open(path, 'wx');
+  const file = await open(path, 'w');
   try {
     await file.writeFile(content);
     await file.sync();

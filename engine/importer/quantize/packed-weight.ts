@@ -18,6 +18,8 @@ export interface WeightsTarget {
     dataType: Type,
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   ) => Promise<TensorProto>;
+  /** Tensors that an interrupted attempt has written; null: they have to be added. */
+  readonly kept: (names: readonly string[]) => readonly TensorProto[] | null;
 }
 
 /**
@@ -80,25 +82,35 @@ export async function writeBlocked(
     }
   }
 
+  const named = (part: string): string => `${name}/${part}`;
+  const parts = ['values', 'scales'];
+  if (offsets.length > 0) parts.push('offsets');
+  if (zeroPoints.length > 0) parts.push('zero_points');
+  const form = { rows, columns, bits, group, order };
+  const kept = target.kept(parts.map(named));
+  if (kept) {
+    await onPiece(rows * rowBytes);
+    const part = (of: string): TensorProto | null => kept[parts.indexOf(of)] ?? null;
+    const [tensor, scale] = kept;
+    const rest = { offsets: part('offsets'), zeroPoints: part('zero_points') };
+    return { ...form, values: tensor, scales: scale, ...rest };
+  }
+
   const blocked = [rows, groups, (group * bits) / 8].map(BigInt);
   const table = [rows, groups].map(BigInt);
   const add = (part: string, floats: Float32Array): Promise<TensorProto> =>
-    target.add(`${name}/${part}`, table, Type.FLOAT, [
+    target.add(named(part), table, Type.FLOAT, [
       new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength),
     ]);
   const points = [rows, pointBytes].map(BigInt);
   return {
-    rows,
-    columns,
-    bits,
-    group,
-    order,
-    values: await target.add(`${name}/values`, blocked, Type.UINT8, values()),
+    ...form,
+    values: await target.add(named('values'), blocked, Type.UINT8, values()),
     scales: await add('scales', scales),
     offsets: offsets.length > 0 ? await add('offsets', offsets) : null,
     zeroPoints:
       zeroPoints.length > 0
-        ? await target.add(`${name}/zero_points`, points, Type.UINT8, [zeroPoints])
+        ? await target.add(named('zero_points'), points, Type.UINT8, [zeroPoints])
         : null,
   };
 }

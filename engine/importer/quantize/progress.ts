@@ -1,8 +1,8 @@
 /** Bytes after which progress is reported, and the thread lets other work happen. */
 const STEP = 4 * 2 ** 20;
 
-/** Receives the bytes of weights read so far, and in total. */
-export type ConversionProgress = (done: number, total: number) => void;
+/** Receives what is done, in words, and the bytes of weights read so far and in total. */
+export type ConversionProgress = (what: string, done: number, total: number) => void;
 
 /**
  * Counts what is read of `total` bytes.
@@ -11,6 +11,7 @@ export type ConversionProgress = (done: number, total: number) => void;
  */
 export function progressOf(
   onProgress: ConversionProgress,
+  what: string,
   total: number,
 ): (bytesRead: number) => Promise<void> {
   let done = 0;
@@ -19,7 +20,7 @@ export function progressOf(
     done += bytesRead;
     if (done - reported < STEP && done < total) return;
     reported = done;
-    onProgress(done, total);
+    onProgress(what, done, total);
     await new Promise((resolve) => setImmediate(resolve));
   };
 }

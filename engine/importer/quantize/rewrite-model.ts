@@ -59,7 +59,7 @@ function addTo(
   { bytes, rewrites, convert }: Rewrite,
 ): Promise<CachedModel> {
   return cache.add(key, bytes, async (directory) => {
-    const weights = await WeightsFile.create(join(directory, WEIGHTS), WEIGHTS);
+    const weights = await WeightsFile.open(join(directory, WEIGHTS), WEIGHTS);
     try {
       await convert(weights);
       const files = [

@@ -34,7 +34,7 @@ export async function roundWeights(
       }
     }
     const total = [...matrices.values()].reduce((sum, matrix) => sum + matrix.bytes, 0);
-    const progress = progressOf(onProgress, total);
+    const progress = progressOf(onProgress, `rewriting weights as q${bits}`, total);
     const weights = new Map<string, BlockedWeight>();
     const writer = new BlockMatmuls(graph);
     const kernel = new WeightKernel();

@@ -56,6 +56,7 @@ function unpackNodes(graph: Graph): readonly NodeProto[] {
 export async function sketchUnpacked(graph: Graph): Promise<Graph> {
   graph.rewrites.push(...describeUnpacking(graph));
   const target: WeightsTarget = {
+    kept: () => null,
     add: async (name, dims, dataType) =>
       create(TensorProtoSchema, { name, dims: [...dims], dataType }),
   };
@@ -133,7 +134,7 @@ function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rew
   const all = liveParts(graph).initializers.filter(isExternal);
   const total = all.reduce((sum, tensor) => sum + byteLength(tensor), 0);
   const isFp8 = [...packed].some(({ dataType }) => dataType === Type.FLOAT8E4M3FN);
-  const progress = progressOf(onProgress, total);
+  const progress = progressOf(onProgress, 'unpacking weights', total);
   return {
     // A scale of four bytes comes to each group of 16 numbers or more.
     bytes: (isFp8 ? 4 : 2) * total,
@@ -150,6 +151,7 @@ function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rew
 /** Keeps weights in the graph itself. */
 function memoryTarget(): WeightsTarget {
   return {
+    kept: () => null,
     add: async (name: string, dims: readonly bigint[], dataType: Type, pieces) => {
       const parts: Uint8Array[] = [];
       for await (const piece of pieces) parts.push(piece);

@@ -72,7 +72,7 @@ function plan(
     ],
     convert: async (target) => {
       const external = liveParts(graph).initializers.filter(isExternal);
-      const progress = progressOf(onProgress, total);
+      const progress = progressOf(onProgress, 'widening weights to float32', total);
       await copyWeights(graph.file, external, narrow, target, async (read, tensor) => {
         if (narrow.has(tensor)) await progress(read);
       });

@@ -10,7 +10,7 @@ const PIECE = 2 ** 20;
 type OnPiece = (read: number) => Promise<void>;
 
 /** Writes a matrix as float32, piece by piece. */
-export function writeDense(
+export async function writeDense(
   name: string,
   matrix: StoredMatrix,
   target: WeightsTarget,
@@ -26,6 +26,11 @@ export function writeDense(
       yield new Uint8Array(floats.buffer);
       await onPiece((matrix.bytes / rows) * count);
     }
+  }
+  const kept = target.kept([`${name}/floats`]);
+  if (kept) {
+    await onPiece(matrix.bytes);
+    return kept[0];
   }
   return target.add(`${name}/floats`, [rows, columns].map(BigInt), Type.FLOAT, pieces());
 }
@@ -55,6 +60,11 @@ export async function writeInt8(
       await onPiece(count * columns);
     }
     yield new Uint8Array(turned.buffer);
+  }
+  const kept = target.kept([`${name}/int8`, `${name}/scales`]);
+  if (kept) {
+    await onPiece(rows * columns);
+    return { values: kept[0], scales: kept[1] };
   }
   const sizes = [columns, rows].map(BigInt);
   return {

@@ -34,7 +34,10 @@ it.each(['qwen2', 'qwen3', 'phi3', 'gpt2', 'mixtral'])(
     const { tokens, logits } = checkpointGolden(name);
     const dir = cacheDir();
     const widened: number[] = [];
-    const widen = { cacheDir: dir, onProgress: (done: number) => void widened.push(done) };
+    const widen = {
+      cacheDir: dir,
+      onProgress: (_: string, done: number) => void widened.push(done),
+    };
     const first = await answers(name, { widen });
     expect(first.results.map((result) => result.tokens)).toEqual(tokens);
     expect(distance(first.results[0].first, logits[0][0])).toBeLessThan(1e-3);
