@@ -35,6 +35,12 @@ export const ERRORS = {
     code: 'invalid_api_key',
     exitCode: 1,
   },
+  key_not_allowed: {
+    status: 403,
+    type: 'invalid_request_error',
+    code: 'insufficient_permissions',
+    exitCode: 1,
+  },
   host_not_allowed: {
     status: 403,
     type: 'invalid_request_error',

@@ -1,5 +1,5 @@
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
@@ -12,8 +12,8 @@ import type { RequestHost } from './generation/run-in-flight.js';
 import { speaksAnthropic } from './http/anthropic-errors.js';
 import { createKeyCheck } from './http/auth.js';
 import { BodyMemory } from './http/body-memory.js';
-import { BrokenRequests } from './http/broken-requests.js';
-import { Connections, serveHalfClosed } from './http/connections.js';
+import { createCors } from './http/cors.js';
+import { createFastify } from './http/create-fastify.js';
 import { sendError, toOctavoError } from './http/errors.js';
 import { InFlight } from './http/in-flight.js';
 import { collectMethods, noRoute } from './http/known-routes.js';
@@ -23,17 +23,15 @@ import {
   drainRefusedBody,
   readJsonBodies,
 } from './http/request-bodies.js';
-import {
-  assertOneHost,
-  assertPlainBody,
-  createHostCheck,
-  requestId,
-} from './http/request-headers.js';
+import { assertOneHost, assertPlainBody, createHostCheck } from './http/request-headers.js';
 import { logWhenDone } from './http/request-log.js';
+import type { TlsOptions } from './http/tls.js';
 import { compileValidator } from './http/validation.js';
+import { KeyTable } from './keys/key-table.js';
+import { KeyUsage } from './keys/key-usage.js';
 import type { KvEventSource } from './kv-events/zmq-publisher.js';
-import { clientOf, tenantOf } from './limits/client.js';
-import { createRateLimits } from './limits/create-admission.js';
+import { clientOf as clientOfRequest, tenantOf } from './limits/client.js';
+import { createLimitTable } from './limits/create-admission.js';
 import { OutputMemory } from './limits/output-memory.js';
 import { ServerMetrics } from './metrics/server-metrics.js';
 import { createModelService, type ModelParts } from './models.js';
@@ -58,10 +56,8 @@ import { addPageRoutes } from './routes/pages.js';
 import { addResponseRoutes } from './routes/responses.js';
 import { addSleepRoutes } from './routes/sleep.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
+import { addUsageRoute } from './routes/usage.js';
 import type { RequestTracer } from './tracing/request-tracer.js';
-
-/** Interval of the check for slow senders. */
-const RECEIVE_CHECK_MS = 1000;
 
 /** Bodies of the largest size that may be received at a time, in memory. */
 const BODIES_AT_ONCE = 8;
@@ -81,6 +77,12 @@ export interface AppOptions {
   readonly clock: Clock;
   /** A new Uint32, for requests without a seed. */
   readonly randomSeed: () => number;
+  /** Absent: those of the settings. */
+  readonly keys?: KeyTable;
+  /** Of keys; absent: from now on. */
+  readonly usage?: KeyUsage;
+  /** Null: HTTP; absent, too. */
+  readonly tls?: TlsOptions | null;
   /** The caller closes it; absent for no tracing. */
   readonly tracer?: RequestTracer | null;
   /** Counts clients' budgets; null to count them in this process. The caller closes it. */
@@ -107,10 +109,13 @@ export interface BuiltApp {
  * caller's.
  */
 export function buildApp(options: AppOptions): BuiltApp {
-  const { clock, logger, settings, randomSeed, mountPath = '' } = options;
+  const { clock, logger, settings, randomSeed } = options;
+  const { keys = new KeyTable(settings.apiKey), usage = new KeyUsage(() => clock.unixSeconds()) } =
+    options;
+  const mountPath = options.mountPath ?? settings.rootPath ?? '';
   const shared = {
     settings,
-    rateLimits: createRateLimits(settings, options.redis),
+    limits: createLimitTable(settings, keys, options.redis),
     logger,
     clock,
     random: () => randomSeed() / 2 ** 32,
@@ -132,10 +137,11 @@ export function buildApp(options: AppOptions): BuiltApp {
     settings.metricsPrefix,
   );
   models.listen(metrics);
+  metrics.watchKeys(usage);
   const pins = new PrefixPins(models, clock, logger);
   const inFlight = new InFlight();
   const endedRequests = new EndedRequests();
-  const hasKeys = settings.apiKey.length > 0;
+  const clientOf = (request: FastifyRequest): string => clientOfRequest(request, keys.isRequired);
   const host: RequestHost = {
     clock,
     logger,
@@ -144,43 +150,23 @@ export function buildApp(options: AppOptions): BuiltApp {
       perStream: settings.maxUnreadOutput,
       total: settings.maxOutputMemory,
     }),
-    clientOf: (request) => clientOf(request, hasKeys),
+    clientOf,
     shareOf: (request, { safety_identifier, user }) => {
-      const client = clientOf(request, hasKeys);
+      const client = clientOf(request);
       return { client, tenant: tenantOf(client, safety_identifier ?? user, settings.fairShareBy) };
     },
     randomSeed,
     requestTimeout: settings.requestTimeout,
     logPrompts: settings.logPrompts,
   };
-  const ended = { logger, metrics, clock, tracer: options.tracer ?? null, endedRequests };
-  const connections = new Connections({
-    limit: settings.maxConnections,
+  const ended = { logger, metrics, clock, tracer: options.tracer ?? null, endedRequests, usage };
+  const { app, connections } = createFastify({
+    settings,
+    tls: options.tls ?? null,
     clock,
     onRefused: (error) => metrics.countRejection(error),
+    methodsOf: (url) => methodsOf(url),
   });
-  const broken = new BrokenRequests(connections, (url) => methodsOf(url));
-  const app = fastify({
-    bodyLimit: settings.maxBodySize,
-    genReqId: requestId,
-    // While draining, new requests get our own 503, and running ones are finished.
-    return503OnClosing: false,
-    clientErrorHandler: broken.answer,
-    connectionTimeout: settings.unreadTimeout * 1000,
-    requestTimeout: settings.receiveTimeout * 1000,
-    http: {
-      headersTimeout: settings.receiveTimeout * 1000,
-      connectionsCheckingInterval: RECEIVE_CHECK_MS,
-      // Node's own response to a request without a Host header has no body.
-      requireHostHeader: false,
-    },
-    frameworkErrors: (error, _request, reply) => {
-      sendError(reply, toOctavoError(error));
-    },
-  });
-  connections.watch(app.server);
-  serveHalfClosed(app.server, connections, clock);
-  broken.watch(app);
   answerExpectations(app, settings.maxBodySize);
   app.removeContentTypeParser('text/plain');
   boundBodies(app, new BodyMemory(BODIES_AT_ONCE * settings.maxBodySize));
@@ -188,12 +174,13 @@ export function buildApp(options: AppOptions): BuiltApp {
   app.setValidatorCompiler(({ schema }) => compileValidator(schema as TSchema));
 
   const methodsOf = collectMethods(app);
-  const checkHost = createHostCheck(settings.host, settings.allowedHosts);
-  const checkKey = createKeyCheck(settings.apiKey);
+  const checkHost = createHostCheck(settings.uds ? '' : settings.host, settings.allowedHosts);
+  const allowOrigin = createCors(settings.allowedOrigins);
+  const checkKey = createKeyCheck(keys);
   app.decorateRequest('arrivedAt', 0);
   app.decorateRequest('generation', null);
   app.decorateRequest('failure', null);
-  app.decorateRequest('keyFingerprint', null);
+  app.decorateRequest('key', null);
   app.addHook('onRequest', async (request, reply) => {
     if (connections.isEnded(request.raw.socket)) return reply.hijack();
     request.arrivedAt = clock.now();
@@ -204,7 +191,8 @@ export function buildApp(options: AppOptions): BuiltApp {
     assertOneHost(request.raw);
     checkHost(request.headers.host);
     assertPlainBody(request.headers);
-    request.keyFingerprint = checkKey(request);
+    if (allowOrigin(request, reply)) return reply.code(204).send();
+    request.key = checkKey(request);
     // Before Fastify looks at the body, so that no body hides that there is no route for it.
     if (request.is404) throw unrouted(request, reply);
   });
@@ -224,7 +212,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     return noRoute(request.method, request.url.split('?')[0] ?? '', methods);
   };
 
-  addApiDocs(app, { hasKeys, mountPath });
+  addApiDocs(app, { keys, mountPath });
   void app.register(async (scope) => {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
     addChatRoute(routes, models, host);
@@ -241,6 +229,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addSleepRoutes(routes, models);
     if (settings.allowRuntimeLoraUpdating) addAdapterRoutes(routes, models, logger);
     addCachedPrefixRoutes(routes, pins, inFlight, host.clientOf);
+    addUsageRoute(routes, keys, usage);
     addLoadRoutes(routes, models, inFlight, options.kvEvents ?? null);
     const dashboard = { clock, models, metrics, endedRequests, inFlight };
     addPageRoutes(routes, dashboard, mountPath);

@@ -1,10 +1,11 @@
+import { Server as TlsServer } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Engine } from '../engine/client/engine-port.js';
 import type { Clock } from '../engine/clock.js';
 import { OctavoError } from '../engine/errors.js';
 import type { App } from './app.js';
 import type { InFlight } from './http/in-flight.js';
-import { listenError } from './http/listen.js';
+import { type Door, listenError } from './http/listen.js';
 
 /** How often engines are asked whether they still live. */
 const HEALTH_CHECK_MS = 250;
@@ -18,15 +19,14 @@ export interface LifecycleOptions {
   readonly engines: readonly Pick<Engine, 'state' | 'close'>[];
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly host: string;
-  readonly port: number;
+  readonly door: Omit<Door, 'tls'>;
   readonly modelName: string;
   readonly shutdownTimeoutSeconds: number;
 }
 
 /** A running server, until it ends. */
 export interface RunningServer {
-  /** The address for clients, e.g. `http://127.0.0.1:8000`. */
+  /** The address for clients: `http://127.0.0.1:8000`, or `unix:/run/octavo.sock`. */
   readonly url: string;
   /** Drains and closes. Idempotent. */
   stop(): void;
@@ -42,7 +42,7 @@ export interface RunningServer {
  */
 export async function startServer(options: LifecycleOptions): Promise<RunningServer> {
   const { app, engines, logger, clock } = options;
-  const url = await listen(app, options.host, options.port);
+  const url = await listen(app, options.door);
   logger.info(`octavo: serving ${options.modelName} on ${url}`);
   let settle = ignore;
   const ended = new Promise<number>((resolve) => {
@@ -117,13 +117,15 @@ async function close(options: LifecycleOptions): Promise<void> {
   logger.info('octavo: stopped');
 }
 
-async function listen(app: App, host: string, port: number): Promise<string> {
+async function listen(app: App, door: LifecycleOptions['door']): Promise<string> {
+  const { host, port, uds } = door;
   try {
-    await app.listen({ host, port });
+    await app.listen(uds === null ? { host, port } : { path: uds });
   } catch (error) {
-    throw listenError(error, host, port);
+    throw listenError(error, door);
   }
   const address = app.server.address();
-  const actual = typeof address === 'object' && address !== null ? address.port : port;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${actual}`;
+  if (typeof address === 'string') return `unix:${address}`;
+  const protocol = app.server instanceof TlsServer ? 'https' : 'http';
+  return `${protocol}://${host.includes(':') ? `[${host}]` : host}:${address?.port ?? port}`;
 }

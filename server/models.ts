@@ -11,7 +11,8 @@ import type { EngineSettings } from '../engine/settings.js';
 import type { ServedModel } from '../engine/text/served-model.js';
 import type { Settings } from './config/settings.js';
 import type { Admission } from './limits/admission.js';
-import { createAdmission, type RateLimits } from './limits/create-admission.js';
+import type { LimitTable } from './limits/client-limits.js';
+import { createAdmission } from './limits/create-admission.js';
 import { ModelMetrics } from './metrics/model-metrics.js';
 
 /**
@@ -46,7 +47,7 @@ export interface ModelService extends ModelParts {
 export interface SharedByModels {
   readonly settings: Settings;
   /** Of clients, whichever model they ask. */
-  readonly rateLimits: RateLimits;
+  readonly limits: LimitTable;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
@@ -63,7 +64,7 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
     forms: new MessageForms(model, settings),
     admission: createAdmission(
       { ...shared.settings, ...settings },
-      shared.rateLimits,
+      shared.limits,
       logger,
       () => {
         const { running, waiting, usedBlocks, pinnedBlocks = 0 } = engine.stats;

@@ -11,6 +11,7 @@ import { addSettingFlags, unknownCommand } from './config/flags.js';
 import { addGenerateFlags, outputFlags } from './config/generate-flags.js';
 import { withKeysOfFile } from './config/load-settings.js';
 import type { SettingName } from './config/settings.js';
+import { addKeyCommands } from './key-commands.js';
 import { addFlagsOf, addModelCommands } from './model-commands.js';
 
 /** Settings that `inspect` takes. */
@@ -55,6 +56,7 @@ export function buildProgram(finish: (code: number) => void): Command {
   });
 
   addModelCommands(program, finish);
+  addKeyCommands(program, finish);
 
   const inspectCommand = program
     .command('inspect')

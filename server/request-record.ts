@@ -2,6 +2,7 @@ import type { OctavoError } from '../engine/errors.js';
 import type { FirstTokenTimes, PredictedTokens } from '../engine/protocol/outputs.js';
 import type { Tokenizer } from '../engine/text/tokenizer.js';
 import type { TokenId } from '../scheduler/ids.js';
+import type { ApiKey } from './keys/api-key.js';
 
 /**
  * What a request's log line and trace say about the work it caused; filled while it runs. Times are
@@ -38,11 +39,8 @@ declare module 'fastify' {
     generation: GenerationRecord | null;
     /** What ended it, if that was no success. */
     failure: OctavoError | null;
-    /**
-     * First 8 hexadecimal digits of the SHA-256 of the key that it was sent with; null where no key
-     * is asked for.
-     */
-    keyFingerprint: string | null;
+    /** The key that it was sent with; null where no key is asked for. */
+    key: ApiKey | null;
   }
 }
 

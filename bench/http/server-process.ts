@@ -61,8 +61,7 @@ const server = await startServer({
   engines: [engine],
   logger,
   clock: systemClock,
-  host: settings.host,
-  port: settings.port,
+  door: { host: settings.host, port: settings.port, uds: null },
   modelName: model.names[0],
   shutdownTimeoutSeconds: 0,
 });

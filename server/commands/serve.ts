@@ -9,7 +9,12 @@ import { buildApp } from '../app.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
 import { connectionsWithin, readSystemLimits } from '../config/system-limits.js';
-import { type LoadingServer, startLoadingServer } from '../http/listen.js';
+import { type Door, type LoadingServer, startLoadingServer } from '../http/listen.js';
+import { renewWhenChanged, tlsOptions } from '../http/tls.js';
+import type { KeyTable } from '../keys/key-table.js';
+import type { KeyUsage } from '../keys/key-usage.js';
+import { openKeys } from '../keys/open-keys.js';
+import { openUsage } from '../keys/usage-file.js';
 import { startKvEvents } from '../kv-events/start-kv-events.js';
 import { startServer } from '../lifecycle.js';
 import { connectRedis } from '../limits/redis.js';
@@ -35,18 +40,32 @@ export async function serve(settings: Settings): Promise<number> {
     logger.warn('octavo: --log-prompts is on: the log holds the prompts of all requests');
   }
   warnOfUnknownVariables(process.env, (line) => logger.warn(`octavo: ${line}`));
-  const loading = await startLoadingServer(settings.host, settings.port);
+  const { host, port, uds = null } = settings;
+  const door = { host, port, uds, tls: tlsOptions(settings) };
+  const { keys, close } = openKeys(settings, systemClock, logger);
+  const kept = await openUsage(settings.usageFile, systemClock, logger);
+  const loading = await startLoadingServer(door);
   try {
-    return await loadAndServe(settings, logger, loading);
+    const entrance = { ...door, port: loading.port, loading, keys, usage: kept.usage };
+    return await loadAndServe(settings, logger, entrance);
   } finally {
+    close();
     await loading.close();
+    await kept.close();
   }
+}
+
+/** Where clients come in, and who may. */
+interface Entrance extends Door {
+  readonly loading: LoadingServer;
+  readonly keys: KeyTable;
+  readonly usage: KeyUsage;
 }
 
 async function loadAndServe(
   settings: Settings,
   logger: Logger,
-  loading: LoadingServer,
+  { loading, keys, usage, ...door }: Entrance,
 ): Promise<number> {
   // Before the server runs, there are no requests to finish.
   let stop: (() => void) | null = null;
@@ -84,6 +103,9 @@ async function loadAndServe(
         return spec && localModel(spec, surroundings);
       },
       settings: { ...settings, maxConnections: possibleConnections(settings, logger) },
+      keys,
+      usage,
+      tls: door.tls,
       redis,
       kvEvents: kvEvents?.source ?? null,
       tracer,
@@ -103,20 +125,22 @@ async function loadAndServe(
     });
     await warmPrefixes(prefixes, settings.warmPrefixes ?? '', pins, logger);
     await loading.close();
+    const renewal = renewWhenChanged(app.server, settings, systemClock, logger);
     const server = await startServer({
       app,
       inFlight,
       engines: [models],
       logger,
       clock: systemClock,
-      host: settings.host,
-      port: loading.port,
+      door,
       modelName: models.all.map(({ name }) => name).join(', '),
       shutdownTimeoutSeconds: settings.shutdownTimeout,
     });
     if (process.stdout.isTTY) showAddresses(logger, models.first.name, server.url);
     stop = () => server.stop();
-    return await server.ended;
+    const code = await server.ended;
+    renewal();
+    return code;
   } finally {
     redis?.disconnect();
     await close();

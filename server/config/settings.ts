@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { extra } from '../../engine/setting-schema.js';
 import { ENGINE_SETTINGS } from '../../engine/settings.js';
+import { DOOR_SETTINGS } from './door-settings.js';
 import { HTTP_SETTINGS } from './http-settings.js';
 import { MODEL_SETTINGS } from './model-settings.js';
 
@@ -94,6 +95,7 @@ export const SettingsSchema = Type.Object({
     default: 10_000,
   }),
   ...HTTP_SETTINGS,
+  ...DOOR_SETTINGS,
   maxQueuedRequests: Type.Integer({
     ...extra({
       description: 'requests that may wait for their first token; 0: any number',

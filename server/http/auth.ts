@@ -1,49 +1,31 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
-
-/** All other routes need a key, so that a new route is guarded by default. */
-const OPEN_ROUTES: ReadonlySet<string> = new Set([
-  '/health',
-  '/metrics',
-  '/version',
-  '/openapi.json',
-  // Pages contain no data; they request it with the key.
-  '/',
-  '/dashboard',
-  '/docs',
-  '/pages/:file',
-]);
+import type { ApiKey } from '../keys/api-key.js';
+import type { KeyTable } from '../keys/key-table.js';
+import { isGuardedRoute, scopeOf } from '../keys/scopes.js';
 
 /**
- * Creates the check for a set of keys; without keys, all routes are open.
+ * Creates the check for a table of keys; where none is required, all routes are open.
  *
- * @returns a function that gives the key's fingerprint, or null where none is needed; throws
- *   OctavoError `invalid_api_key`
+ * @returns a function that gives the key, or null where none is needed; throws OctavoError
+ *   `invalid_api_key`, `key_not_allowed`
  */
-export function createKeyCheck(
-  keys: readonly string[],
-): (request: FastifyRequest) => string | null {
-  const digests = keys.map(digest);
+export function createKeyCheck(keys: KeyTable): (request: FastifyRequest) => ApiKey | null {
   return (request) => {
-    if (digests.length === 0 || !isGuarded(request)) return null;
+    if (!keys.isRequired || !isGuarded(request, keys)) return null;
     const given = apiKeyOf(request);
     if (given === null) {
       const message = 'no API key: send authorization: Bearer <key>, or x-api-key: <key>';
       throw new OctavoError('invalid_api_key', message);
     }
-    // Digests have the same length, and all are compared, so the time reveals nothing about any
-    // key.
-    const candidate = digest(given);
-    const matches = digests.filter((known) => timingSafeEqual(known, candidate));
-    if (matches.length === 0) throw new OctavoError('invalid_api_key', 'the API key is not valid');
-    return fingerprint(candidate);
+    const key = keys.find(given);
+    if (key === null) throw new OctavoError('invalid_api_key', 'the API key is not valid');
+    const route = request.routeOptions.url;
+    const scope = route === undefined ? null : scopeOf(route);
+    if (scope === null || key.scopes.includes(scope)) return key;
+    const message = `the key ${key.name} has no scope ${scope}, which ${route} needs; it has ${key.scopes.join(', ')}`;
+    throw new OctavoError('key_not_allowed', message);
   };
-}
-
-/** Enough to distinguish a server's keys in its log, and too little to guess a random key. */
-function fingerprint(keyDigest: Buffer): string {
-  return keyDigest.toString('hex', 0, 4);
 }
 
 /**
@@ -57,17 +39,8 @@ export function apiKeyOf({ headers }: Pick<FastifyRequest, 'headers'>): string |
   return typeof key === 'string' && key !== '' ? key : null;
 }
 
-function isGuarded(request: FastifyRequest): boolean {
+function isGuarded(request: FastifyRequest, { hasFile }: KeyTable): boolean {
   // The route, not the address as it was written: that may be encoded.
   const route = request.routeOptions.url;
-  return route === undefined ? /^\/(v1|api)\//.test(request.url) : isGuardedRoute(route);
-}
-
-/** @param route as it was registered */
-export function isGuardedRoute(route: string): boolean {
-  return !OPEN_ROUTES.has(route);
-}
-
-function digest(key: string): Buffer {
-  return createHash('sha256').update(key).digest();
+  return route === undefined ? /^\/(v1|api)\//.test(request.url) : isGuardedRoute(route, hasFile);
 }

@@ -40,6 +40,8 @@ export class BrokenRequests {
   readonly answer = (error: Error, socket: Socket): void => {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+    // A handshake that has failed: nothing that is written could be read.
+    if (!this.#connections.has(socket)) return void socket.destroy();
     // Anything that follows on a broken connection is ignored.
     if (this.#broken.has(socket)) return;
     this.#broken.add(socket);

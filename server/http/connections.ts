@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
@@ -61,13 +62,18 @@ export class Connections {
 
   /** To be called once, before the server listens. */
   watch(server: Server): void {
-    server.on('connection', (socket: Socket) => this.#accept(socket));
+    server.on(connectionEvent(server), (socket: Socket) => this.#accept(socket));
     const begin = (request: IncomingMessage, response: ServerResponse): void =>
       this.#begin(request.socket, response);
     server.prependListener('request', begin);
     // Node restarts its timer whenever the socket transfers bytes; it fires after the server's
     // `timeout` without any.
     server.on('timeout', (socket: Socket) => this.#silent(socket));
+  }
+
+  /** Whether it is one of the server's: an encrypted one is none before its handshake is done. */
+  has(socket: Socket): boolean {
+    return this.#all.has(socket);
   }
 
   /** Requests of a connection whose answers are not sent yet, in order. */
@@ -196,6 +202,10 @@ export class Connections {
   }
 }
 
+/** The event by which a server tells of a connection that can send requests. */
+const connectionEvent = (server: Server): 'connection' | 'secureConnection' =>
+  server instanceof TlsServer ? 'secureConnection' : 'connection';
+
 /** Interval at which a client that has closed its side is probed. */
 const PROBE_MS = 2000;
 
@@ -223,7 +233,7 @@ export function serveHalfClosed(server: Server, connections: Connections, clock:
     const timer = clock.startTimer(() => probe(socket, PROBE_MS), nextMs);
     socket.once('close', () => timer.cancel());
   };
-  server.on('connection', (socket: Socket) =>
+  server.on(connectionEvent(server), (socket: Socket) =>
     socket.once('end', () => probe(socket, SECOND_PROBE_MS)),
   );
 }

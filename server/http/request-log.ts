@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Clock } from '../../engine/clock.js';
+import { fingerprintOf } from '../keys/api-key.js';
+import type { KeyUsage } from '../keys/key-usage.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
 import type { GenerationRecord } from '../request-record.js';
 import type { RequestTracer } from '../tracing/request-tracer.js';
@@ -24,6 +26,8 @@ export interface LogContext {
       ended: { arrivedAt: number; now: number; status: number; failure: string | null },
     ): void;
   };
+  /** Of keys. */
+  readonly usage: Pick<KeyUsage, 'note'>;
 }
 
 /**
@@ -37,12 +41,12 @@ export function logWhenDone(
   reply: FastifyReply,
 ): void {
   reply.raw.once('close', () => {
-    const { clock, metrics, logger, tracer, endedRequests } = context;
+    const { clock, metrics, logger, tracer, endedRequests, usage } = context;
     const left = !reply.raw.writableFinished;
     const status = left && !reply.raw.headersSent ? CLIENT_CLOSED : reply.raw.statusCode;
     const route = request.routeOptions.url ?? 'unknown';
     metrics.countHttp(request.method, route, status);
-    const { generation, keyFingerprint, arrivedAt } = request;
+    const { generation, key, arrivedAt } = request;
     if (left) {
       if (generation) generation.finishReason = 'abort';
       request.failure ??= closedBecause(reply);
@@ -51,6 +55,7 @@ export function logWhenDone(
     if (generation) {
       const failure = request.failure?.kind ?? null;
       endedRequests.note(generation, { arrivedAt, now, status, failure });
+      if (key) usage.note(key.name, generation, failure !== null);
     }
     const traceId = tracer?.trace({ request, route, status, now }) ?? null;
     const line = {
@@ -59,7 +64,7 @@ export function logWhenDone(
       method: request.method,
       route,
       status,
-      ...(keyFingerprint === null ? {} : { key: keyFingerprint }),
+      ...(key && { key: fingerprintOf(key), ...(key.isNamed && { keyName: key.name }) }),
       totalMs: Math.round(now - arrivedAt),
       ...(generation === null ? {} : roundedTimes(generation)),
       ...(request.failure === null ? {} : { error: request.failure.kind }),

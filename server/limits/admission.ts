@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { OctavoError } from '../../engine/errors.js';
-import { clientOf } from './client.js';
+import type { LimitTable } from './client-limits.js';
 import type { Cost } from './cost.js';
 import type { EngineLoad } from './expected-wait.js';
 import { Queue, type QueuedRequest, type QueueLimits } from './queue.js';
@@ -12,12 +12,8 @@ export interface AdmissionOptions {
   readonly queue: QueueLimits;
   /** Maximum tokens of one prompt; 0 for the context's length. */
   readonly maxPromptTokens: number;
-  /** Limits a client's requests per minute; null for no limit. */
-  readonly requests: RateLimiter | null;
-  /** Limits a client's tokens per minute, prompts and outputs; null for no limit. */
-  readonly tokens: RateLimiter | null;
-  /** Whether clients are identified by their checked keys; otherwise by their addresses. */
-  readonly keyed: boolean;
+  /** What each client may take; the models of a server share it. */
+  readonly limits: Pick<LimitTable, 'of'>;
   readonly logger: Logger;
   readonly load: () => EngineLoad;
   /** Monotonic clock, milliseconds. */
@@ -54,7 +50,7 @@ export class Admission {
    * @throws OctavoError `overloaded` when no request of this client, however small, would be let in
    */
   assertRoom(request: FastifyRequest): void {
-    this.#queue.assertRoom(clientOf(request, this.#options.keyed));
+    this.#queue.assertRoom(this.#options.limits.of(request).client);
   }
 
   /**
@@ -67,29 +63,37 @@ export class Admission {
     cost: Cost,
     progress: () => Progress,
   ): Promise<Admitted> {
-    const { maxPromptTokens, requests, tokens } = this.#options;
+    const { maxPromptTokens, limits } = this.#options;
     if (maxPromptTokens > 0 && cost.longestPrompt > maxPromptTokens) {
       throw new OctavoError(
         'context_length_exceeded',
         `the prompt has ${cost.longestPrompt} tokens; this server takes at most ${maxPromptTokens}`,
       );
     }
-    const client = clientOf(request, this.#options.keyed);
+    const { client, requests, tokens, begin } = limits.of(request);
     const { promptTokens, sequences } = cost;
     const maxTokens = cost.maxTokens / sequences;
+    const end = begin();
     const queued: QueuedRequest = { client, promptTokens, sequences, maxTokens, progress };
-    this.#queue.enter(queued);
+    try {
+      this.#queue.enter(queued);
+    } catch (error) {
+      end();
+      throw error;
+    }
     try {
       await this.#charge(requests, 'requests', client, 1, reply);
       const charged = cost.promptTokens + cost.maxTokens;
       await this.#charge(tokens, 'tokens', client, charged, reply);
       return {
         end: (usedTokens, times) => {
+          end();
           this.#queue.leave(queued, times);
-          void this.#refund(client, charged - usedTokens);
+          if (tokens) void this.#ask(() => tokens.refund(client, charged - usedTokens));
         },
       };
     } catch (error) {
+      end();
       this.#queue.leave(queued, { queueMs: null, prefillMs: null });
       throw error;
     }
@@ -120,11 +124,6 @@ export class Admission {
         `Try again in ${seconds} s`,
       { retryAfterSeconds: seconds },
     );
-  }
-
-  async #refund(client: string, amount: number): Promise<void> {
-    const { tokens } = this.#options;
-    if (tokens) await this.#ask(() => tokens.refund(client, amount));
   }
 
   /**

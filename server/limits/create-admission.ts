@@ -1,42 +1,29 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Settings } from '../config/settings.js';
+import type { KeyTable } from '../keys/key-table.js';
 import { Admission } from './admission.js';
+import { LimitTable } from './client-limits.js';
 import type { EngineLoad } from './expected-wait.js';
 import { memoryRateLimiter, redisRateLimiter } from './flexible-rate-limiter.js';
-import type { RateLimiter } from './rate-limiter.js';
 
 export type LimitSettings = Pick<
   Settings,
-  | 'apiKey'
-  | 'maxQueuedRequests'
-  | 'maxQueuedTokens'
-  | 'maxQueueTime'
-  | 'maxNumSeqs'
-  | 'maxPromptTokens'
-  | 'rateLimitRequests'
-  | 'rateLimitTokens'
+  'maxQueuedRequests' | 'maxQueuedTokens' | 'maxQueueTime' | 'maxNumSeqs' | 'maxPromptTokens'
 >;
 
-/** What each client may ask for in a minute, whichever model it asks. Null: any number. */
-export interface RateLimits {
-  readonly requests: RateLimiter | null;
-  readonly tokens: RateLimiter | null;
-}
-
 /** @param redis where clients are counted; null: in this process */
-export function createRateLimits(
-  settings: Pick<LimitSettings, 'rateLimitRequests' | 'rateLimitTokens'>,
+export function createLimitTable(
+  settings: Pick<Settings, 'rateLimitRequests' | 'rateLimitTokens'>,
+  keys: Pick<KeyTable, 'isRequired'>,
   redis: Redis | null,
-): RateLimits {
-  const limiter = (name: string, limit: number): RateLimiter | null => {
-    if (limit === 0) return null;
-    return redis ? redisRateLimiter(name, limit, redis) : memoryRateLimiter(name, limit);
-  };
-  return {
-    requests: limiter('requests', settings.rateLimitRequests),
-    tokens: limiter('tokens', settings.rateLimitTokens),
-  };
+): LimitTable {
+  return new LimitTable({
+    keyed: () => keys.isRequired,
+    standard: { requests: settings.rateLimitRequests, tokens: settings.rateLimitTokens },
+    createLimiter: (unit, limit) =>
+      redis ? redisRateLimiter(unit, limit, redis) : memoryRateLimiter(unit, limit),
+  });
 }
 
 /**
@@ -48,7 +35,7 @@ export function createRateLimits(
  */
 export function createAdmission(
   settings: LimitSettings,
-  limits: RateLimits,
+  limits: LimitTable,
   logger: Logger,
   load: () => EngineLoad,
   now: () => number,
@@ -62,8 +49,7 @@ export function createAdmission(
       slots: settings.maxNumSeqs,
     },
     maxPromptTokens: settings.maxPromptTokens,
-    ...limits,
-    keyed: settings.apiKey.length > 0,
+    limits,
     logger,
     load,
     now,

@@ -1,4 +1,5 @@
 import type { OctavoError } from '../../engine/errors.js';
+import type { KeyUsage } from '../keys/key-usage.js';
 import { type Counter, MetricRegistry, renderAll } from './metric-registry.js';
 import { type ModelMetrics, modelLabels } from './model-metrics.js';
 
@@ -66,6 +67,20 @@ export class ServerMetrics {
       'HTTP requests by route and status; 499 when the client left before the answer',
       ['method', 'route', 'status'],
     );
+  }
+
+  /** Counts what each key has used. Only checked keys are counted: their number is bounded. */
+  watchKeys({ totals }: Pick<KeyUsage, 'totals'>): void {
+    const counters = [
+      ['key_requests', 'Requests of a key', 'requests'],
+      ['key_prompt_tokens', 'Prompt tokens of a key', 'promptTokens'],
+      ['key_generation_tokens', 'Generated tokens of a key', 'completionTokens'],
+    ] as const;
+    for (const [name, help, field] of counters) {
+      this.#registry.readByLabel('counter', name, help, 'key', () =>
+        [...totals].map(([key, counts]) => [key, counts[field]]),
+      );
+    }
   }
 
   get contentType(): string {

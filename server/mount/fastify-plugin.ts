@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { sendError, toOctavoError } from '../http/errors.js';
+import { within } from '../http/root-path.js';
 import { MountedServer, type MountOptions } from './mounted-server.js';
 
 export interface OctavoPluginOptions extends MountOptions {
@@ -64,11 +65,4 @@ function pass(
   reply.raw.prependOnceListener('finish', restore);
   reply.raw.prependOnceListener('close', restore);
   inner.routing(raw, reply.raw);
-}
-
-/** An address without the mount path. */
-export function within(url: string, mountPath: string): string {
-  if (!url.startsWith(mountPath)) return url;
-  const rest = url.slice(mountPath.length);
-  return rest.startsWith('/') ? rest : `/${rest}`;
 }

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { InjectOptions } from 'fastify';
 import { OctavoEngine } from '../../engine/library/octavo-engine.js';
 import type { App } from '../app.js';
-import { within } from './fastify-plugin.js';
+import { within } from '../http/root-path.js';
 import { MountedServer, type MountOptions } from './mounted-server.js';
 
 export interface FetchHandlerOptions extends MountOptions {

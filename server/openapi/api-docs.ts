@@ -1,7 +1,8 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { packageVersion } from '../../engine/environment/package-root.js';
-import { isGuardedRoute } from '../http/auth.js';
+import type { KeyTable } from '../keys/key-table.js';
+import { isGuardedRoute } from '../keys/scopes.js';
 import type { Operation } from './operation.js';
 import { OPERATIONS } from './operations.js';
 import { ErrorSchema } from './schemas.js';
@@ -14,8 +15,9 @@ import { ErrorSchema } from './schemas.js';
  */
 export function addApiDocs(
   app: FastifyInstance,
-  { hasKeys, mountPath }: { readonly hasKeys: boolean; readonly mountPath: string },
+  { keys, mountPath }: { readonly keys: KeyTable; readonly mountPath: string },
 ): void {
+  const hasKeys = keys.isRequired;
   void app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -31,7 +33,7 @@ export function addApiDocs(
         ? {
             components: {
               securitySchemes: {
-                key: { type: 'http', scheme: 'bearer', description: 'a key given with --api-key' },
+                key: { type: 'http', scheme: 'bearer', description: 'a key of the server' },
               },
             },
           }
@@ -45,7 +47,7 @@ export function addApiDocs(
       if (!operation) throw new Error(`OPERATIONS does not describe ${name}`);
       return {
         schema: {
-          ...describe(schema ?? {}, operation, hasKeys && isGuardedRoute(url)),
+          ...describe(schema ?? {}, operation, hasKeys && isGuardedRoute(url, keys.hasFile)),
           operationId: idOf(name),
         },
         url,

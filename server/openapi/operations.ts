@@ -23,6 +23,7 @@ import {
   SleepingAnswer,
   StatusAnswer,
   TokenizeAnswer,
+  UsageAnswer,
   VersionAnswer,
 } from './schemas.js';
 
@@ -163,6 +164,11 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'operations',
     summary: 'Where KV events are published (vLLM)',
     answer: LOAD_ANSWERS.kvEvents,
+  },
+  'GET /v1/usage': {
+    tag: 'operations',
+    summary: 'What each key has used; a key without the scope metrics sees its own',
+    answer: UsageAnswer,
   },
   'GET /metrics': { tag: 'operations', summary: 'Figures for Prometheus', answer: null },
   'POST /v1/load_lora_adapter': {

@@ -150,3 +150,26 @@ export const StatusAnswer = Type.Object({ status: Type.Literal('ok') });
 export const SleepingAnswer = Type.Object({ is_sleeping: Type.Boolean() });
 
 export const VersionAnswer = Type.Object({ version: Type.String() });
+
+const USAGE_FIELDS = {
+  requests: Count,
+  failed_requests: Count,
+  prompt_tokens: Count,
+  cached_tokens: Count,
+  completion_tokens: Count,
+};
+
+const UsageByName = Type.Record(Type.String(), Type.Object(USAGE_FIELDS));
+
+export const UsageAnswer = Type.Object({
+  object: Type.Literal('list'),
+  data: Type.Array(
+    Type.Object({
+      object: Type.Literal('usage'),
+      key: Type.String(),
+      ...USAGE_FIELDS,
+      models: UsageByName,
+      days: UsageByName,
+    }),
+  ),
+});

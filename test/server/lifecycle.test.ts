@@ -47,8 +47,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
     engines: [engine],
     logger,
     clock: systemClock,
-    host: '127.0.0.1',
-    port,
+    door: { host: '127.0.0.1', port, uds: null },
     modelName: 'byte-model',
     shutdownTimeoutSeconds,
   });

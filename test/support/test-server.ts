@@ -11,6 +11,7 @@ import { type App, buildApp } from '../../server/app.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import type { Settings } from '../../server/config/settings.js';
 import type { InFlight } from '../../server/http/in-flight.js';
+import type { KeyTable } from '../../server/keys/key-table.js';
 import type { ModelSource } from '../../server/pool/model-source.js';
 import type { RequestTracer } from '../../server/tracing/request-tracer.js';
 import { byteModel } from './byte-model.js';
@@ -39,6 +40,7 @@ export interface TestServerOptions {
   /** Models that are loaded when they are asked for. */
   readonly sources?: readonly ModelSource[];
   readonly apiKeys?: string[];
+  readonly keys?: KeyTable;
   readonly clock?: Clock;
   readonly settings?: Partial<Settings>;
   readonly redis?: Redis;
@@ -79,6 +81,7 @@ export async function startTestServer(
   const { app, inFlight } = buildApp({
     models: all as [(typeof all)[number], ...typeof all],
     settings,
+    ...(options.keys && { keys: options.keys }),
     redis: options.redis ?? null,
     tracer: options.tracer ?? null,
     logger,
