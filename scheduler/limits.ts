@@ -1,5 +1,6 @@
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../kvcache/sequence-blocks.js';
+import { mostTogether } from './pieces.js';
 import type { SchedulingPolicyName } from './policies/scheduling-policy.js';
 import type { RequestSpec } from './sequence.js';
 
@@ -37,11 +38,24 @@ export type Refusal =
   | { readonly reason: 'empty-prompt' }
   | { readonly reason: 'duplicate-id' }
   | { readonly reason: 'context'; readonly tokens: number; readonly limit: number }
+  /** `tokens`: those of a content that one step must compute. */
+  | { readonly reason: 'step'; readonly tokens: number; readonly limit: number }
   | { readonly reason: 'pool'; readonly blocks: number; readonly limit: number }
   /** More beams than sequences may run. */
   | { readonly reason: 'beams'; readonly beams: number; readonly limit: number }
   /** `blocks`: those of all pinned prefixes, with that of the request. */
   | { readonly reason: 'pins'; readonly blocks: number; readonly limit: number };
+
+/**
+ * Tokens of one content that a step can certainly compute together: all others that run may have a
+ * token each in it.
+ */
+export function mostAtOnce({
+  maxNumBatchedTokens,
+  maxNumSeqs,
+}: Pick<SchedulerConfig, 'maxNumBatchedTokens' | 'maxNumSeqs'>): number {
+  return Math.max(0, maxNumBatchedTokens - (maxNumSeqs - 1));
+}
 
 /** @returns null for a request that can run when it is alone */
 export function refusalOf(
@@ -49,9 +63,12 @@ export function refusalOf(
   config: SchedulerConfig,
   cache: KvCacheManager,
 ): Refusal | null {
-  const { promptTokenIds, maxTokens, beams } = spec;
+  const { promptTokenIds, maxTokens, beams, contents = [] } = spec;
   const { maxModelLength, maxNumBatchedTokens } = config;
   if (promptTokenIds.length === 0) return { reason: 'empty-prompt' };
+  const together = mostTogether(contents);
+  const atOnce = mostAtOnce(config);
+  if (together > atOnce) return { reason: 'step', tokens: together, limit: atOnce };
   const tokens = promptTokenIds.length + maxTokens;
   if (tokens > maxModelLength) return { reason: 'context', tokens, limit: maxModelLength };
   // The last token is sampled but never computed, so it needs no slot.

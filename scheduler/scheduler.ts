@@ -2,6 +2,7 @@ import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import { numTierTokens } from '../kvcache/tier-contents.js';
 import type { SequenceId } from './ids.js';
 import { pinRefusalOf, type Refusal, refusalOf, type SchedulerConfig } from './limits.js';
+import type { Deferred } from './pieces.js';
 import { createPolicy } from './policies/create-policy.js';
 import { preemptionVictim } from './policies/rank.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
@@ -37,6 +38,8 @@ export class Scheduler {
   #admitted: RequestSpec | null = null;
   /** Sequences of the last plan, in its order, so that `apply` need not look them up by id. */
   #planned: readonly Sequence[] = [];
+  /** What found no room in the last step. */
+  #deferred: Deferred | null = null;
 
   /**
    * @param tiers where contents go that leave the cache; default: nowhere
@@ -150,11 +153,13 @@ export class Scheduler {
   ): StepPlan | null {
     this.#queues.arrive(this.#tiers.takeArrived());
     if (this.#admitted && !this.#queues.hasAny(this.#admitted)) this.#admitted = null;
-    const step = new StepBuilder(this.#config, this.#cache, this.#queues, this.#policy, propose);
+    const [cache, queues, policy] = [this.#cache, this.#queues, this.#policy];
+    const step = new StepBuilder(this.#config, cache, queues, policy, propose, this.#deferred);
     // After a preemption, none is admitted: the freed blocks are for running sequences.
     if (this.#continueRunning(step, held)) this.#admitWaiting(step);
     if (step.isEmpty && held.size > 0 && this.numLoading === 0) this.#freeStuckSearch(step);
     this.#planned = step.planned;
+    this.#deferred = step.deferred;
     return step.plan();
   }
 
@@ -201,7 +206,9 @@ export class Scheduler {
         i -= 1;
         continue;
       }
-      while (!step.take(sequence, null, running.length - 1 - i)) {
+      const behind = running.length - 1 - i;
+      if (!step.hasRoomFor(sequence, null, behind)) continue;
+      while (!step.take(sequence, null, behind)) {
         const victim = preemptionVictim(running);
         this.#queues.preempt(victim);
         if (victim === sequence) return false;
@@ -243,6 +250,7 @@ export class Scheduler {
       // it.
       const isAlone = step.isEmpty;
       if (forecast !== null && !isAlone && !forecast.fits(sequence, prefix)) return;
+      if (!step.hasRoomFor(sequence, prefix)) return;
       // Blocks taken from paused sequences stay cached, so the prefix stays valid.
       if (!step.take(sequence, prefix)) return;
       if (sequence.cachedTokens === null) {

@@ -10,6 +10,15 @@ export interface RequestAdapter {
   readonly contentHash: string;
 }
 
+/** Content that placeholder tokens of a prompt stand for, such as an image. */
+export interface PromptContent extends ContentKey {
+  /**
+   * Whether its tokens attend to each other in both directions, so that one step must compute all
+   * of them, or all that are not cached. Absent: no.
+   */
+  readonly isBidirectional?: boolean;
+}
+
 /** A request: one prompt, and one or more sequences that continue it. */
 export interface RequestSpec {
   /** One id for each sequence; at least one. The prompt is computed once for all of them. */
@@ -36,7 +45,7 @@ export interface RequestSpec {
   /** The adapter that computes K and V; null or absent for the model alone. */
   readonly adapter?: RequestAdapter | null;
   /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */
-  readonly contents?: readonly ContentKey[];
+  readonly contents?: readonly PromptContent[];
   /**
    * When the request ends, its prompt stays cached under this name, however many blocks are needed
    * for other things; absent: it does not. For requests of 0 tokens: others have moved on from what

@@ -3,6 +3,7 @@ import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
 import { type BlockLoad, loadsOf } from '../kvcache/tier-contents.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { SchedulerConfig } from './limits.js';
+import { chunkSize, type Deferred, wholeEnd } from './pieces.js';
 import type { SchedulingPolicy } from './policies/scheduling-policy.js';
 import type { Sequence } from './sequence.js';
 import type { SequenceQueues } from './sequence-queues.js';
@@ -38,13 +39,18 @@ export class StepBuilder {
   readonly #blockCopies: BlockCopy[] = [];
   readonly #blockLoads: BlockLoad[] = [];
   #budget: number;
+  /** Room in this step is kept for it until it has its piece. */
+  #awaited: Deferred | null;
+  #deferred: Deferred | null = null;
 
+  /** @param awaited the one that the step before has deferred */
   constructor(
     config: SchedulerConfig,
     cache: KvCacheManager,
     queues: SequenceQueues,
     policy: SchedulingPolicy,
     propose: Propose,
+    awaited: Deferred | null = null,
   ) {
     this.#config = config;
     this.#cache = cache;
@@ -52,6 +58,7 @@ export class StepBuilder {
     this.#policy = policy;
     this.#propose = propose;
     this.#budget = config.maxNumBatchedTokens;
+    this.#awaited = awaited;
   }
 
   /** Whether more tokens fit into the step. */
@@ -61,6 +68,11 @@ export class StepBuilder {
 
   get isEmpty(): boolean {
     return this.#planned.length === 0;
+  }
+
+  /** The first sequence whose next piece did not fit; null when there was none. */
+  get deferred(): Deferred | null {
+    return this.#deferred;
   }
 
   /** The plan's sequences, in its order. */
@@ -77,8 +89,23 @@ export class StepBuilder {
   }
 
   /**
-   * Adds the next piece of a sequence to the step. Before it fails, proposals are dropped, and
-   * paused sequences lose their blocks.
+   * Whether the step has room for the next piece of a sequence: a content whose tokens are computed
+   * together needs it for all of them. If it has not, the next step keeps that room for it.
+   *
+   * @param behind see `take`
+   */
+  hasRoomFor(sequence: Sequence, prefix: CachedPrefix | null, behind = 0): boolean {
+    if (!sequence.spec.contents) return true;
+    const { computed, end } = this.#nextPiece(sequence, prefix, behind);
+    const tokens = end - computed;
+    if (tokens <= this.#budget) return true;
+    this.#deferred ??= { sequence, tokens };
+    return false;
+  }
+
+  /**
+   * Adds the next piece of a sequence, for which there is room, to the step. Before it fails,
+   * proposals are dropped, and paused sequences lose their blocks.
    *
    * @param behind running sequences that come after it in this step: a token is left for each, so
    *   that none of them stops for a long prompt before it
@@ -86,14 +113,8 @@ export class StepBuilder {
    */
   take(sequence: Sequence, prefix: CachedPrefix | null, behind = 0): boolean {
     const { tokens, blocks, spec } = sequence;
-    // When all tokens are computed, no decision was possible after the last one, and its row is
-    // needed again.
-    const done = sequence.numComputed + (prefix?.numTokens ?? 0);
-    const computed = this.#cache.firstToCompute(blocks, Math.min(done, tokens.length - 1));
-    const { longPrefillThreshold } = this.#config;
-    const budget = Math.max(1, this.#budget - behind);
-    const known = chunkSize(tokens.length - computed, budget, longPrefillThreshold);
-    const end = computed + known;
+    const { computed, end } = this.#nextPiece(sequence, prefix, behind);
+    const known = end - computed;
     const samples = end === tokens.length && spec.maxTokens > 0;
     let proposed = samples ? this.#proposalsFor(sequence, known, behind) : NO_TOKENS;
     const most = end + proposed.length;
@@ -112,6 +133,7 @@ export class StepBuilder {
     this.#policy.computing?.(sequence, computed, end);
     sequence.numComputed = computed;
     this.#budget -= known + proposed.length;
+    if (this.#awaited?.sequence === sequence) this.#awaited = null;
     this.#planned.push(sequence);
     for (const copy of copies) this.#blockCopies.push(copy);
     if (prefix) for (const load of loadsOf(blocks, prefix)) this.#blockLoads.push(load);
@@ -131,20 +153,40 @@ export class StepBuilder {
     return true;
   }
 
+  /** @returns where the piece begins and ends, proposals apart */
+  #nextPiece(
+    sequence: Sequence,
+    prefix: CachedPrefix | null,
+    behind: number,
+  ): { readonly computed: number; readonly end: number } {
+    const { tokens, blocks, spec } = sequence;
+    // When all tokens are computed, no decision was possible after the last one, and its row is
+    // needed again.
+    const done = sequence.numComputed + (prefix?.numTokens ?? 0);
+    const computed = this.#cache.firstToCompute(blocks, Math.min(done, tokens.length - 1));
+    const { longPrefillThreshold } = this.#config;
+    const budget = Math.max(1, this.#budget - behind - this.#keptFrom(sequence));
+    const end = computed + chunkSize(tokens.length - computed, budget, longPrefillThreshold);
+    return { computed, end: spec.contents ? wholeEnd(spec.contents, computed, end) : end };
+  }
+
+  /** Tokens of the budget that are another sequence's. */
+  #keptFrom(sequence: Sequence): number {
+    if (this.#awaited === null || this.#awaited.sequence === sequence) return 0;
+    return this.#awaited.tokens;
+  }
+
   /**
    * @param known tokens of the sequence in this step
    * @param behind sequences that come after it
    */
-  #proposalsFor(
-    { spec, ids, tokens, numGenerated }: Sequence,
-    known: number,
-    behind: number,
-  ): readonly TokenId[] {
+  #proposalsFor(sequence: Sequence, known: number, behind: number): readonly TokenId[] {
+    const { spec, ids, tokens, numGenerated } = sequence;
     if (this.#propose === PROPOSE_NOTHING || ids.length > 1) return NO_TOKENS;
     // All rows of the step are computed for the sequence's present length.
     const untilSwitch = this.#config.switchLengths.find((limit) => limit >= tokens.length);
     const most = Math.min(
-      this.#budget - known - behind,
+      this.#budget - known - behind - this.#keptFrom(sequence),
       // After the accepted tokens, one more is always chosen.
       spec.maxTokens - numGenerated - 1,
       (untilSwitch ?? Number.POSITIVE_INFINITY) - tokens.length,
@@ -154,13 +196,4 @@ export class StepBuilder {
     const sequences = this.#planned.length + 1 + behind;
     return this.#propose(ids[0], most, { rows, sequences }).slice(0, most);
   }
-}
-
-/**
- * Number of a prompt's pending tokens that one step computes; a threshold of 0 means no limit but
- * the budget.
- */
-function chunkSize(pending: number, budget: number, longPrefillThreshold: number): number {
-  const limit = longPrefillThreshold > 0 ? Math.min(budget, longPrefillThreshold) : budget;
-  return Math.min(pending, limit);
 }

@@ -1,8 +1,8 @@
-import type { ContentKey } from '../kvcache/block-hash.js';
 import type { BlockId } from '../kvcache/ids.js';
 import type { BlockCopy } from '../kvcache/kv-cache-manager.js';
 import type { BlockLoad } from '../kvcache/tier-contents.js';
 import type { SequenceId, TokenId } from './ids.js';
+import type { PromptContent } from './sequence.js';
 
 /**
  * What one step computes: plain data, decided by `Scheduler.schedule()` and executed by the runner.
@@ -59,9 +59,10 @@ export interface ScheduledSequence {
    */
   readonly blockTables: readonly (readonly BlockId[])[];
   /**
-   * Contents that tokens of the sequence stand for, in the order of their tokens; absent: none.
+   * Contents that tokens of the sequence stand for, in the order of their tokens; absent: none. Of
+   * a bidirectional one, the step computes all tokens that are not cached.
    */
-  readonly contents?: readonly ContentKey[];
+  readonly contents?: readonly PromptContent[];
   /** Content of the adapter that computes these tokens; null for the model alone. */
   readonly adapter: string | null;
   /**

@@ -80,7 +80,7 @@ export function scaleBytes(kvDtype: CacheDtype): number {
  * SOSP, section 4.2).
  *
  * The query at row `queryStarts[s] + i` has position `contextLengths[s] - queryLength + i` and
- * attends to all stored tokens of its sequence up to and including its own.
+ * attends to all stored tokens of its sequence up to and including its own, or up to `lastSeen`.
  */
 export interface AttentionBatch {
   readonly numSequences: number;
@@ -93,6 +93,12 @@ export interface AttentionBatch {
   readonly contextLengths: Int32Array;
   /** By cache group (`PageLayout`). */
   readonly blockTables: readonly BlockTables[];
+  /**
+   * `[T]`: the last position that each query attends to, its own or that of a later token of this
+   * step: tokens of an image may attend to each other in both directions. A window begins where it
+   * would without. Absent: each query's own position.
+   */
+  readonly lastSeen?: Int32Array;
 }
 
 /** The block tables of a batch's sequences in one group, end to end (CSR). */

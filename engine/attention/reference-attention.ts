@@ -99,7 +99,8 @@ export class ReferenceAttention implements PagedAttention {
           const q = query.slice(start, start + shape.headSize);
           if (shape.rotary) rotateHead(q, shape.rotary, position);
           const out = output.subarray(start, start + shape.headSize);
-          this.#attendRow(layer, batch, s, head, position, sees, q, out);
+          const last = batch.lastSeen?.[row] ?? position;
+          this.#attendRow(layer, batch, s, head, { position, last }, sees, q, out);
         }
       }
     }
@@ -119,7 +120,7 @@ export class ReferenceAttention implements PagedAttention {
     batch: AttentionBatch,
     s: number,
     head: number,
-    position: number,
+    { position, last }: { readonly position: number; readonly last: number },
     sees: (position: number) => boolean,
     query: Float32Array,
     output: Float32Array,
@@ -129,9 +130,9 @@ export class ReferenceAttention implements PagedAttention {
     const pages = this.pages.slots[this.#layout.layers[layer].slot];
     const kvHead = Math.floor(head / (shape.numHeads / shape.numKvHeads));
     const first = slidingWindow > 0 ? Math.max(0, position - slidingWindow + 1) : 0;
-    const scores = new Float64Array(position - first + 1);
+    const scores = new Float64Array(last - first + 1);
     let max = sinks ? sinks[head] : Number.NEGATIVE_INFINITY;
-    for (let p = first; p <= position; p++) {
+    for (let p = first; p <= last; p++) {
       if (!sees(p)) continue;
       const slot = this.#slot(layer, batch, s, kvHead, p);
       let score = 0;
@@ -144,7 +145,7 @@ export class ReferenceAttention implements PagedAttention {
     }
     let sum = sinks ? Math.exp(sinks[head] - max) : 0;
     const result = new Float64Array(headSize);
-    for (let p = first; p <= position; p++) {
+    for (let p = first; p <= last; p++) {
       if (!sees(p)) continue;
       const weight = Math.exp(scores[p - first] - max);
       sum += weight;

@@ -91,6 +91,11 @@ export function refusalError(refusal: Refusal, request: EngineRequest): OctavoEr
         'at a time (--max-num-seqs)';
       return new OctavoError('invalid_request', message, { param: 'use_beam_search' });
     }
+    case 'step': {
+      const { tokens, limit } = refusal;
+      const message = `messages: an image has ${tokens} tokens, which one step must hold; it holds ${limit} (raise --max-num-batched-tokens)`;
+      return new OctavoError('invalid_request', message, { param: 'messages' });
+    }
     case 'pool':
       return new OctavoError(
         'context_length_exceeded',

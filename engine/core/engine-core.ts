@@ -1,8 +1,8 @@
-import type { ContentKey } from '../../kvcache/block-hash.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { Scheduler } from '../../scheduler/scheduler.js';
+import type { PromptContent } from '../../scheduler/sequence.js';
 import type { AppliedUpdate, SequenceUpdate, StepPlan } from '../../scheduler/step-plan.js';
 import type { Decision, Decoder, EndedSearch } from '../decoding/decoder.js';
 import type { LogitsQuery } from '../decoding/logits-query.js';
@@ -363,6 +363,6 @@ export class EngineCore {
 }
 
 /** What the scheduler knows of an image. */
-function contentOf({ start, end, key }: PromptImage): ContentKey {
-  return { start, end, key };
+function contentOf({ start, end, key, isBidirectional }: PromptImage): PromptContent {
+  return { start, end, key, ...(isBidirectional && { isBidirectional }) };
 }

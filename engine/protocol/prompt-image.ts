@@ -1,8 +1,8 @@
-import type { ContentKey } from '../../kvcache/block-hash.js';
 import type { TokenId } from '../../scheduler/ids.js';
+import type { PromptContent } from '../../scheduler/sequence.js';
 
 /** What an image, or a piece of one, has become: the rows that stand in the place of its tokens. */
-export interface PromptImage extends ContentKey {
+export interface PromptImage extends PromptContent {
   /** `[end - start, hiddenSize]`, in memory that threads share; never changed. */
   readonly rows: Float32Array;
   /** Rows and columns of its tokens, for models whose positions have both; null for others. */
@@ -30,6 +30,8 @@ export interface ImageRows {
 export interface PromptImages {
   /** Of which each stands for one row. */
   readonly token: TokenId;
+  /** Whether tokens of an image attend to each other in both directions. */
+  readonly isBidirectional: boolean;
   /** In their order in the text. */
   readonly list: readonly ImageRows[];
 }

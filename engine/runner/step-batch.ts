@@ -42,11 +42,43 @@ export function buildStepBatch(plan: StepPlan): StepBatch {
       numSequences: sequences.length,
       queryStarts,
       contextLengths,
+      ...lastSeenBy(plan),
       blockTables: sequences[0].blockTables.map((_, group) =>
         joinTables(sequences.map(({ blockTables }) => blockTables[group])),
       ),
     },
   };
+}
+
+/**
+ * Tokens of an image may attend to each other in both directions; the plan has all of them that are
+ * not cached.
+ *
+ * @returns nothing for a step without such tokens
+ */
+function lastSeenBy({ sequences, numTokens }: StepPlan): Pick<AttentionBatch, 'lastSeen'> {
+  let lastSeen: Int32Array | null = null;
+  let row = 0;
+  for (const { tokenIds, numComputed, contents = [] } of sequences) {
+    const behind = numComputed + tokenIds.length;
+    for (const { start, end, isBidirectional } of contents) {
+      if (!isBidirectional || end <= numComputed || start >= behind) continue;
+      lastSeen ??= ownPositions(sequences, numTokens);
+      const first = Math.max(start, numComputed);
+      lastSeen.fill(end - 1, row + first - numComputed, row + end - numComputed);
+    }
+    row += tokenIds.length;
+  }
+  return lastSeen ? { lastSeen } : {};
+}
+
+function ownPositions(sequences: StepPlan['sequences'], numTokens: number): Int32Array {
+  const positions = new Int32Array(numTokens);
+  let row = 0;
+  for (const { tokenIds, numComputed } of sequences) {
+    for (let i = 0; i < tokenIds.length; i++) positions[row++] = numComputed + i;
+  }
+  return positions;
 }
 
 /** Converts small non-negative numbers to int64. */

@@ -1,3 +1,4 @@
+import { mostAtOnce } from '../../scheduler/limits.js';
 import { OctavoError } from '../errors.js';
 import type { PromptMaker } from '../generation/prompts/prompt-maker.js';
 import { PromptThreads } from '../generation/prompts/prompt-threads.js';
@@ -6,7 +7,7 @@ import type { EngineSettings } from '../settings.js';
 import type { ServedModel } from '../text/served-model.js';
 import { ImageEncoder } from './image-encoder.js';
 import { ImagePrompts } from './image-prompts.js';
-import { readVisionModel } from './vision-model.js';
+import { readVisionModel, type VisionModel } from './vision-model.js';
 import { maxImagesOf } from './vision-settings.js';
 
 /** Of encoded images, where the settings state none. */
@@ -29,7 +30,7 @@ export async function createPrompts(
   model: ServedModel,
   { dir: modelDir, file }: ModelFiles,
   settings: Omit<EngineSettings, 'model'>,
-  { takesImages = false, vocabSize, hiddenSize }: EngineInfo,
+  { takesImages = false, vocabSize, hiddenSize, maxNumBatchedTokens }: EngineInfo,
   say: (line: string) => void,
 ): Promise<PromptMaker> {
   const prompts = new PromptThreads(model, modelDir);
@@ -45,10 +46,15 @@ export async function createPrompts(
     say(`the model is served with text alone: ${reason}`);
     return prompts;
   }
-  if (vision.imageToken >= vocabSize) {
-    const what = `image token ${vision.imageToken} is beyond the vocabulary of ${vocabSize} tokens`;
+  const { imageToken, borders } = vision;
+  const beyond = [imageToken, ...(borders ? Object.values(borders) : [])].find(
+    (token) => token >= vocabSize,
+  );
+  if (beyond !== undefined) {
+    const what = `image token ${beyond} is beyond the vocabulary of ${vocabSize} tokens`;
     throw new OctavoError('model_file_corrupt', `${modelDir}: ${what}`);
   }
+  assertFitsIntoSteps(vision, maxNumBatchedTokens, settings.maxNumSeqs);
   const { threads, encoderCacheMemory: cacheBytes = CACHE_BYTES } = settings;
   const encoder = new ImageEncoder(vision, { threads, cacheBytes, width: hiddenSize });
   try {
@@ -62,4 +68,24 @@ export async function createPrompts(
     allowedDomains: settings.allowedMediaDomains,
     maxImages: maxImagesOf(settings.limitMmPerPrompt),
   });
+}
+
+/**
+ * Tokens that attend to each other in both directions are computed in one step.
+ *
+ * @throws OctavoError `usage` when steps are too small for an image beside other requests
+ */
+function assertFitsIntoSteps(
+  { isBidirectional, rowsPerPiece }: VisionModel,
+  maxNumBatchedTokens: number,
+  maxNumSeqs: number,
+): void {
+  const tokens = isBidirectional ? (rowsPerPiece ?? 0) : 0;
+  const most = mostAtOnce({ maxNumBatchedTokens, maxNumSeqs });
+  if (tokens <= most) return;
+  throw new OctavoError(
+    'usage',
+    `--max-num-batched-tokens ${maxNumBatchedTokens}: one step must hold the ${tokens} tokens of an image, ` +
+      `beside one of each other request (--max-num-seqs ${maxNumSeqs}); it takes ${tokens + maxNumSeqs - 1} or more`,
+  );
 }

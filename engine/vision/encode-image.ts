@@ -1,6 +1,7 @@
 import { OctavoError } from '../errors.js';
 import type { ImageRows } from '../protocol/prompt-image.js';
 import { decodePixels, type Pixels } from './pixels.js';
+import { processGemma3 } from './processors/gemma3.js';
 import { processIdefics3 } from './processors/idefics3.js';
 import type { EncoderInput, ImageLayout } from './processors/processor.js';
 import { processQwenVl } from './processors/qwen-vl.js';
@@ -14,6 +15,8 @@ export interface EncodedImage extends Omit<ImageRows, 'key'> {
 
 export function processPixels(pixels: Pixels, settings: VisionSettings): EncoderInput {
   switch (settings.kind) {
+    case 'gemma3':
+      return processGemma3(pixels, settings);
     case 'idefics3':
       return processIdefics3(pixels, settings);
     case 'qwen-vl':

@@ -7,7 +7,7 @@ import type { Asker } from '../job-pool/job-pool.js';
 import type { ServedModel } from '../text/served-model.js';
 import type { PromptText } from '../text/spans.js';
 import type { ImageEncoder, KeyedImage } from './image-encoder.js';
-import { imageText, replacePlaceholders } from './image-text.js';
+import { type ImageWords, imageText, replacePlaceholders } from './image-text.js';
 import { type LoadOptions, loadBytes } from './load-bytes.js';
 
 export interface ImagePromptOptions extends LoadOptions {
@@ -20,8 +20,9 @@ export class ImagePrompts implements PromptMaker {
   readonly images: ImageEncoder;
   readonly #inner: PromptMaker;
   readonly #options: ImagePromptOptions;
-  /** Text of the image token. */
-  readonly #word: string;
+  readonly #words: ImageWords;
+  /** What the chat template writes for a picture. */
+  readonly #placeholder: string;
 
   /** @param inner makes the text; owned, as the encoder is */
   constructor(
@@ -33,8 +34,12 @@ export class ImagePrompts implements PromptMaker {
     this.#inner = inner;
     this.images = images;
     this.#options = options;
-    const token = images.model.imageToken as TokenId;
-    this.#word = tokenizer.decode([token], { skipSpecialTokens: false });
+    const text = (token: number): string =>
+      tokenizer.decode([token as TokenId], { skipSpecialTokens: false });
+    const { imageToken, borders } = images.model;
+    const [begin, end] = borders ? [text(borders.begin), text(borders.end)] : ['', ''];
+    this.#words = { image: text(imageToken), begin, end };
+    this.#placeholder = borders ? begin : this.#words.image;
   }
 
   async render(
@@ -52,9 +57,10 @@ export class ImagePrompts implements PromptMaker {
     const list = await Promise.all(urls.map((url) => this.#encode(url, asker)));
     const prompt = await this.#inner.render(shown, options, asker);
     const { model } = this.images;
-    const texts = list.map((image) => imageText(image, model, this.#word));
-    const replaced = replacePlaceholders(prompt, this.#word, texts);
-    return { ...replaced, images: { token: model.imageToken as TokenId, list } };
+    const texts = list.map((image) => imageText(image, model, this.#words));
+    const replaced = replacePlaceholders(prompt, this.#placeholder, texts);
+    const { isBidirectional } = model;
+    return { ...replaced, images: { token: model.imageToken as TokenId, isBidirectional, list } };
   }
 
   encode(prompt: PromptText, options: EncodeOptions, asker: Asker): Promise<TokenId[]> {

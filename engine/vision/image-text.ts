@@ -3,6 +3,15 @@ import { type PromptText, SpanWriter, spansWithin, touches } from '../text/spans
 import type { ImageLayout } from './processors/processor.js';
 import type { VisionModel } from './vision-model.js';
 
+/** Texts of the tokens that have to do with images. */
+export interface ImageWords {
+  /** Stands for one row. */
+  readonly image: string;
+  /** Before the first row of a picture, and behind its last one; empty for models without. */
+  readonly begin: string;
+  readonly end: string;
+}
+
 /** Idefics 3's and SmolVLM's: around pieces of a picture, and before the whole of it. */
 const AROUND = '<fake_token_around_image>';
 const GLOBAL = '<global-img>';
@@ -10,16 +19,23 @@ const GLOBAL = '<global-img>';
 /**
  * What a processor writes in the place of a picture's placeholder.
  *
- * @param image text of the image token
+ * @param words texts of the model's tokens
  */
 export function imageText(
   { layout, numRows }: { readonly layout: ImageLayout; readonly numRows: number },
   { settings, rowsPerPiece }: Pick<VisionModel, 'settings' | 'rowsPerPiece'>,
-  image: string,
+  { image, begin, end }: ImageWords,
 ): string {
   switch (settings.kind) {
     case 'qwen-vl':
       return image.repeat(numRows);
+    case 'gemma3': {
+      const piece = `\n\n${begin}${image.repeat(rowsPerPiece ?? 0)}${end}\n\n`;
+      const { width: crops } = layout.tiles;
+      if (crops === 0) return piece;
+      const list = Array<string>(crops).fill(piece).join(' ');
+      return `Here is the original image ${piece} and here are some crops to help you see better ${list}`;
+    }
     case 'idefics3': {
       const piece = image.repeat(rowsPerPiece ?? 0);
       const { height, width } = layout.tiles;

@@ -17,7 +17,7 @@ export function placeImages(
   { images }: Pick<PromptText, 'images'>,
 ): readonly PromptImage[] | undefined {
   if (!images) return undefined;
-  const { token, list } = images;
+  const { token, list, isBidirectional } = images;
   const placed: PromptImage[] = [];
   let at = 0;
   for (const { key, rows, numRows, width, grid } of list) {
@@ -33,6 +33,7 @@ export function placeImages(
         key: `${key}:${done}`,
         rows: rows.subarray(done * width, (done + end - start) * width),
         grid,
+        ...(isBidirectional && { isBidirectional }),
       });
       done += end - start;
     }

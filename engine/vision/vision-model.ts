@@ -5,21 +5,29 @@ import { Check } from 'typebox/value';
 import { OctavoError } from '../errors.js';
 import { findParts } from '../importer/parts/find-parts.js';
 import { chooseVariant, type Dtype, listVariants } from '../importer/variants.js';
+import type { CropSettings, Gemma3Settings } from './processors/gemma3.js';
 import type { Idefics3Settings } from './processors/idefics3.js';
 import type { QwenVlSettings } from './processors/qwen-vl.js';
 import { FILTERS } from './resample.js';
 
-export type VisionSettings = Idefics3Settings | QwenVlSettings;
+export type VisionSettings = Gemma3Settings | Idefics3Settings | QwenVlSettings;
 
 /** How a model reads pictures: plain data. */
 export interface VisionModel {
   /** Path of the encoder's ONNX file. */
   readonly file: string;
   readonly settings: VisionSettings;
-  /** Id of the token that stands for one row; the chat template writes one for a picture. */
+  /** Id of the token that stands for one row. */
   readonly imageToken: number;
+  /**
+   * Ids of tokens around the rows of a picture; the chat template writes the first of them for a
+   * picture. Null where it writes the image token.
+   */
+  readonly borders: { readonly begin: number; readonly end: number } | null;
   /** Rows of each piece of a picture; null where the picture's size decides. */
   readonly rowsPerPiece: number | null;
+  /** Whether the tokens of a piece attend to each other in both directions. */
+  readonly isBidirectional: boolean;
 }
 
 const Integer = Type.Integer({ minimum: 1 });
@@ -36,12 +44,19 @@ const PreprocessorSchema = Type.Object({
   min_pixels: Type.Optional(Type.Union([Integer, Type.Null()])),
   max_pixels: Type.Optional(Type.Union([Integer, Type.Null()])),
   max_image_size: Type.Optional(Type.Object({ longest_edge: Integer })),
+  do_pan_and_scan: Type.Optional(Type.Union([Type.Boolean(), Type.Null()])),
+  pan_and_scan_min_crop_size: Type.Optional(Type.Union([Integer, Type.Null()])),
+  pan_and_scan_max_num_crops: Type.Optional(Type.Union([Integer, Type.Null()])),
+  pan_and_scan_min_ratio_to_activate: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
   size: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Integer(), Type.Null()]))),
 });
 
 const ConfigSchema = Type.Object({
   image_token_id: Type.Optional(Type.Integer()),
   image_token_index: Type.Optional(Type.Integer()),
+  boi_token_index: Type.Optional(Type.Integer()),
+  eoi_token_index: Type.Optional(Type.Integer()),
+  mm_tokens_per_image: Type.Optional(Integer),
   scale_factor: Type.Optional(Integer),
   vision_config: Type.Optional(
     Type.Object({ image_size: Type.Optional(Integer), patch_size: Type.Optional(Integer) }),
@@ -56,6 +71,8 @@ const CLIP = {
   mean: [0.48145466, 0.4578275, 0.40821073],
   std: [0.26862954, 0.26130258, 0.27577711],
 };
+/** Most models have neither. */
+const PLAIN = { borders: null, isBidirectional: false } as const;
 const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 
 /**
@@ -91,6 +108,7 @@ export async function readVisionModel(
         settings: idefics3Settings(preprocessor),
         imageToken: image,
         rowsPerPiece: await idefics3Rows(modelDir, config),
+        ...PLAIN,
       };
     case 'Qwen2VL':
     case 'Qwen3VL':
@@ -99,11 +117,23 @@ export async function readVisionModel(
         settings: qwenVlSettings(preprocessor),
         imageToken: image,
         rowsPerPiece: null,
+        ...PLAIN,
       };
     case 'Gemma3':
-      return "tokens of a Gemma 3 image attend to each other in both directions, which the export's masks do not say";
+      return {
+        file,
+        settings: gemma3Settings(preprocessor),
+        imageToken: image,
+        // What transformers' Gemma3Config has where the file states nothing.
+        borders: {
+          begin: config.boi_token_index ?? 255_999,
+          end: config.eoi_token_index ?? 256_000,
+        },
+        rowsPerPiece: config.mm_tokens_per_image ?? 256,
+        isBidirectional: true,
+      };
     default:
-      return `its image processor is ${name || 'not stated'}; known are Idefics3, SmolVLM, Qwen2VL and Qwen3VL`;
+      return `its image processor is ${name || 'not stated'}; known are Gemma3, Idefics3, SmolVLM, Qwen2VL and Qwen3VL`;
   }
 }
 
@@ -134,6 +164,26 @@ function idefics3Settings(preprocessor: Preprocessor): Idefics3Settings {
     longestEdge,
     tileEdge: tile?.longest_edge ?? 364,
     splits,
+  };
+}
+
+function gemma3Settings(preprocessor: Preprocessor): Gemma3Settings {
+  const { size } = preprocessor;
+  return {
+    kind: 'gemma3',
+    ...common(preprocessor, { ...HALF, resample: 2 }),
+    height: size?.['height'] ?? 224,
+    width: size?.['width'] ?? 224,
+    crops: preprocessor.do_pan_and_scan === true ? cropSettings(preprocessor) : null,
+  };
+}
+
+/** The processor's numbers where the file says nothing. */
+function cropSettings(preprocessor: Preprocessor): CropSettings {
+  return {
+    minSize: preprocessor.pan_and_scan_min_crop_size ?? 256,
+    most: preprocessor.pan_and_scan_max_num_crops ?? 4,
+    minRatio: preprocessor.pan_and_scan_min_ratio_to_activate ?? 1.2,
   };
 }
 

@@ -152,7 +152,9 @@ async function compare(
             return place >= own || choice(layer, name, place);
           };
           for (let row = start; row < end; row++) {
-            const expected = kept.attend(shape, part(query, row, width), past + row - start, sees);
+            const position = past + row - start;
+            const last = batch.lastSeen?.[row] ?? position;
+            const expected = kept.attend(shape, part(query, row, width), position, last, sees);
             expect(difference(part(output, row, width), expected)).toBeLessThan(bound);
           }
         }

@@ -37,6 +37,8 @@ interface Draft {
   readonly alibi: boolean;
   /** Whether the second layer attends over the first one's pages. */
   readonly reads: boolean;
+  /** Tokens of the images in each piece, which see each other; text of as many is between them. */
+  readonly images: number;
   readonly rotary: 'none' | 'halves' | 'interleaved' | 'partial';
   /** For each sequence, the number of tokens of its pieces. */
   readonly sequences: readonly (readonly number[])[];
@@ -57,6 +59,7 @@ export const attentionCase: fc.Arbitrary<AttentionCase> = fc
     sinks: fc.boolean(),
     alibi: fc.boolean(),
     reads: fc.boolean(),
+    images: fc.constantFrom(0, 0, 5, 30),
     rotary: fc.constantFrom('none', 'halves', 'interleaved', 'partial'),
     sequences: fc.array(
       fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 90 })), {
@@ -114,8 +117,21 @@ function toStep(
       queryStarts,
       contextLengths: Int32Array.from(contexts),
       blockTables: [joinTables(taking.map((s) => tables[s]))],
+      ...(draft.images > 0 && {
+        lastSeen: Int32Array.from(
+          queries.flatMap((count, i) => lastSeen(count, contexts[i] - count, draft.images)),
+        ),
+      }),
     },
   };
+}
+
+/** By query of a piece; every other group of `size` tokens is an image. */
+function lastSeen(count: number, past: number, size: number): number[] {
+  return Array.from({ length: count }, (_, i) => {
+    const group = Math.floor(i / size);
+    return past + (group % 2 === 0 ? Math.min(count, (group + 1) * size) - 1 : i);
+  });
 }
 
 function shape(draft: Draft): AttentionShape {

@@ -39,6 +39,7 @@ export class MaskedAttention {
   /**
    * @param shape of the reading layer: another one when it attends over this one's keys
    * @param query `[numHeads * headSize]` of the token at `position`
+   * @param last the last position that the query sees
    * @param sees the mask beside that of the past and the window
    * @returns `[numHeads * headSize]`
    */
@@ -46,11 +47,12 @@ export class MaskedAttention {
     shape: AttentionShape,
     query: Float32Array,
     position: number,
+    last: number,
     sees: (position: number) => boolean,
   ): number[] {
     const { numHeads, numKvHeads, slidingWindow, sinks } = shape;
     const first = slidingWindow > 0 ? Math.max(0, position - slidingWindow + 1) : 0;
-    const seen = range(first, position).filter(sees);
+    const seen = range(first, last).filter(sees);
     return split(query, shape.headSize).flatMap((q, head) => {
       if (shape.rotary) rotateHead(q, shape.rotary, position);
       const kvHead = Math.floor(head / (numHeads / numKvHeads));

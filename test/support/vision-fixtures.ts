@@ -14,7 +14,9 @@ import { plainRequest } from './plain-request.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/vision', import.meta.url));
 
-export const VISION_MODELS = ['smolvlm', 'qwen2.5-vl'] as const;
+const MAX_NUM_SEQS = 8;
+
+export const VISION_MODELS = ['smolvlm', 'qwen2.5-vl', 'gemma3'] as const;
 export type VisionModelName = (typeof VISION_MODELS)[number];
 
 /** What transformers says about one conversation: see test/fixtures/vision/make.py. */
@@ -82,6 +84,7 @@ export async function loadVision(
     readonly maxNumBatchedTokens?: number;
     readonly kvCacheBytes?: number;
     readonly maxModelLength?: number;
+    readonly longPrefillThreshold?: number;
     readonly enablePrefixCaching?: boolean;
     readonly settings?: Partial<EngineSettings>;
   } = {},
@@ -89,7 +92,7 @@ export async function loadVision(
   const modelDir = visionDir(name);
   const loaded = await loadEngine({
     modelDir,
-    maxNumSeqs: 8,
+    maxNumSeqs: MAX_NUM_SEQS,
     maxNumBatchedTokens: options.maxNumBatchedTokens ?? 512,
     blockSize: 16,
     kvCacheBytes: options.kvCacheBytes ?? 4 * 2 ** 20,
@@ -98,13 +101,14 @@ export async function loadVision(
     enablePrefixCaching: options.enablePrefixCaching ?? true,
     evictionPolicy: 'lru',
     schedulingPolicy: 'fcfs',
-    longPrefillThreshold: 0,
+    longPrefillThreshold: options.longPrefillThreshold ?? 0,
     kvMetricsSampleRate: 0,
   });
   const served = await loadServedModel(modelDir, []);
   const settings = {
     dtype: 'auto',
     threads: 1,
+    maxNumSeqs: MAX_NUM_SEQS,
     encoderCacheMemory: 2 ** 20,
     allowedMediaDomains: [],
     limitMmPerPrompt: '{"image": 8}',

@@ -39,6 +39,7 @@ const STEP = {
   numTiles: 10,
   nextTask: 11,
   selection: 12,
+  lastSeen: 13,
 } as const;
 
 export const HEADER_BYTES = 128;

@@ -6,7 +6,10 @@ import { queryTiles, WORDS_PER_TILE } from './query-tiles.js';
 export interface PlacedStep {
   readonly batch: AttentionBatch;
   readonly places: Readonly<
-    Record<'queryStarts' | 'contextLengths' | 'query' | 'key' | 'value' | 'output', number>
+    Record<
+      'queryStarts' | 'contextLengths' | 'lastSeen' | 'query' | 'key' | 'value' | 'output',
+      number
+    >
   >;
   /** Room for what a selector chooses of the largest tables; no room without a selector. */
   readonly selection: number;
@@ -15,6 +18,8 @@ export interface PlacedStep {
   /** By the number of query heads in a group. */
   readonly tiles: ReadonlyMap<number, { readonly place: number; readonly count: number }>;
 }
+
+const NOTHING = new Int32Array(0);
 
 /** Query heads that share a KV head. */
 export function groupSize(shape: AttentionShape): number {
@@ -54,6 +59,7 @@ export class StepArrays {
     const arrays = [
       batch.queryStarts.subarray(0, batch.numSequences + 1),
       batch.contextLengths.subarray(0, batch.numSequences),
+      batch.lastSeen?.subarray(0, tokens) ?? NOTHING,
       ...tables,
       ...tiles,
     ];
@@ -69,15 +75,17 @@ export class StepArrays {
     ]);
     arrays.forEach((array, i) => this.#arena.ints(at[i], array.length).set(array));
     const [query, key, value, output, selection] = at.slice(arrays.length);
-    const [queryStarts, contextLengths] = at;
-    const firstTile = 2 + tables.length;
+    const [queryStarts, contextLengths, ofQueries] = at;
+    const lastSeen = batch.lastSeen ? ofQueries : 0;
+    const firstTable = 3;
+    const firstTile = firstTable + tables.length;
     return {
       batch,
-      places: { queryStarts, contextLengths, query, key, value, output },
+      places: { queryStarts, contextLengths, lastSeen, query, key, value, output },
       selection,
       tables: batch.blockTables.map((_, group) => ({
-        tableStarts: at[2 + 2 * group],
-        blockTables: at[3 + 2 * group],
+        tableStarts: at[firstTable + 2 * group],
+        blockTables: at[firstTable + 1 + 2 * group],
       })),
       tiles: new Map(
         sizes.map((size, i) => [

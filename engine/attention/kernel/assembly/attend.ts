@@ -1,7 +1,7 @@
 import { isInteger } from './formats';
 import {
   LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_NUM_HEADS, LAYER_NUM_KV_HEADS, LAYER_WINDOW,
-  STEP_CONTEXT_LENGTHS, STEP_QUERY_STARTS, STEP_TILES, TILE_TOKENS,
+  STEP_CONTEXT_LENGTHS, STEP_LAST_SEEN, STEP_QUERY_STARTS, STEP_TILES, TILE_TOKENS,
 } from './layout';
 import { findBlock, loadValueScales, selectionOf, tableOf, touch } from './pages';
 import { beginRows, loadQueries, storeOutput } from './rows';
@@ -33,7 +33,12 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
   const firstRow = load<i32>(starts) + firstQuery;
   const context = load<i32>(<usize>load<u32>(step, STEP_CONTEXT_LENGTHS) + (<usize>sequence << 2));
   const firstPosition = context - (load<i32>(starts, 4) - load<i32>(starts)) + firstQuery;
-  const lastPosition = firstPosition + numQueries - 1;
+  const ofStep = <usize>load<u32>(step, STEP_LAST_SEEN);
+  const lastSeen = ofStep == 0 ? 0 : ofStep + (<usize>firstRow << 2);
+  let lastPosition = firstPosition + numQueries - 1;
+  if (lastSeen != 0) {
+    for (let i = 0; i < numQueries; i++) lastPosition = max(lastPosition, load<i32>(lastSeen + (<usize>i << 2)));
+  }
   const rows = numQueries * group;
 
   const blocksPerTile = max(1, TILE_TOKENS / blockSize);
@@ -81,8 +86,8 @@ export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratc
     const written = min(count, context - begin * blockSize);
     if (integers) loadValueScales(layer, table, begin, end, kvHead, written, valueScales);
     updateSoftmax(
-      layer, scores, scoreStride, rows, group, kvHead, begin * blockSize, count, firstPosition, maxima, sums, output,
-      integers ? valueScales : 0, weightScales,
+      layer, scores, scoreStride, rows, group, kvHead, begin * blockSize, count, firstPosition, lastSeen, maxima, sums,
+      output, integers ? valueScales : 0, weightScales,
     );
     if (integers) {
       addTileOfIntegers(layer, table, begin, end, kvHead, written, scores, scoreStride, weightScales, rows, output, pieces, wide);

@@ -69,6 +69,9 @@
 /** A byte beside each entry of the block tables, 1 where a page is read; no pointer: all are. */
 // @ts-ignore: decorator
 @inline export const STEP_SELECTION: usize = 48;
+/** The last position that each query attends to; no pointer: its own. */
+// @ts-ignore: decorator
+@inline export const STEP_LAST_SEEN: usize = 52;
 
 // @ts-ignore: decorator
 @inline export const FORMAT_F32: i32 = 0;

@@ -9,13 +9,14 @@ const MASKED: f32 = -3e38;
  * Converts the scores of `count` tokens from `firstToken` on to weights, and updates each row's
  * running maximum, sum and output. Scores are in units of ln 2.
  *
+ * @param lastSeen the last position that each query attends to; 0: its own
  * @param valueScales factors of the tokens' values, or 0. With them, weights become int16 that
  *   include these factors
  * @param weightScales receives the scale of each row's integers
  */
 export function updateSoftmax(
   layer: usize, scores: usize, scoreStride: usize, rows: i32, group: i32, kvHead: i32, firstToken: i32, count: i32,
-  firstPosition: i32, maxima: usize, sums: usize, output: usize, valueScales: usize, weightScales: usize,
+  firstPosition: i32, lastSeen: usize, maxima: usize, sums: usize, output: usize, valueScales: usize, weightScales: usize,
 ): void {
   const window = load<i32>(layer, LAYER_WINDOW);
   const softcap = load<f32>(layer, LAYER_SOFTCAP) * LOG2_E;
@@ -30,7 +31,8 @@ export function updateSoftmax(
       lean(s, bytes, load<f32>(alibi + (<usize>(kvHead * group + row % group) << 2)) * LOG2_E, <f32>(firstToken - position));
     }
     const lowest = window > 0 ? position - window + 1 : 0;
-    if (firstToken + count - 1 > position || firstToken < lowest) mask(s, bytes, firstToken, lowest, position);
+    const last = lastSeen == 0 ? position : load<i32>(lastSeen + (<usize>(row / group) << 2));
+    if (firstToken + count - 1 > last || firstToken < lowest) mask(s, bytes, firstToken, lowest, last);
 
     const at = <usize>row << 2;
     let largest = v128.load32_splat(maxima + at);
@@ -104,13 +106,13 @@ function lean(s: usize, bytes: usize, slope: f32, firstDistance: f32): void {
 }
 
 /**
- * Masks later tokens, tokens before the window, and slots that were never written, whatever they
- * hold.
+ * Masks tokens behind the last one that is seen, tokens before the window, and slots that were
+ * never written, whatever they hold.
  */
-function mask(s: usize, bytes: usize, firstToken: i32, lowest: i32, position: i32): void {
+function mask(s: usize, bytes: usize, firstToken: i32, lowest: i32, highest: i32): void {
   let token = i32x4.add(i32x4.splat(firstToken), i32x4(0, 1, 2, 3));
   const low = i32x4.splat(lowest);
-  const high = i32x4.splat(position);
+  const high = i32x4.splat(highest);
   for (let i: usize = 0; i < bytes; i += 16) {
     const visible = v128.and(i32x4.ge_s(token, low), i32x4.le_s(token, high));
     v128.store(s + i, v128.bitselect(v128.load(s + i), f32x4.splat(MASKED), visible));
