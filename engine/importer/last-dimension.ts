@@ -58,7 +58,7 @@ export function lastDimension(
     case 'Gemm':
       return constantDims(graph, input[1])?.at(intAttribute(node, 'transB', 0) === 1 ? 0 : 1);
     case 'Reshape':
-      return positive(lastInt(graph, input[1]));
+      return positive(lastInt(graph, input[1])) ?? joinedWidth(graph, node, of);
     case 'Split':
       return splitSize(graph, node, tensor, of(input[0]));
     case 'Slice':
@@ -125,9 +125,44 @@ function lastInt(graph: Graph, tensor: string): number | undefined {
   return constantInts(graph, known)?.at(-1);
 }
 
+/**
+ * Width behind a Reshape that joins the heads again, `[batch, sequence, heads, size]` to
+ * `[0, 0, -1]`, as behind norms of queries and keys. Heads may have been cut and joined along their
+ * size in between (MLA), not along their number.
+ */
+function joinedWidth(
+  graph: Graph,
+  { input: [heads, shape] }: NodeProto,
+  of: (name: string) => number | undefined,
+): number | undefined {
+  if (constantInts(graph, shape)?.join() !== '0,0,-1') return undefined;
+  let node = graph.producer(heads);
+  while (node && (KEEPING.has(node.opType) || ['Split', 'Concat'].includes(node.opType))) {
+    node = graph.producer(node.input[0]);
+  }
+  const [, , count, size] = node?.opType === 'Reshape' ? (sizesOf(graph, node) ?? []) : [];
+  if (!node || count === undefined || size === undefined) return undefined;
+  const number = positive(count) ?? divided(of(node.input[0]), positive(size));
+  return times(number, of(heads));
+}
+
+/** The four constant sizes that a Reshape of heads writes. */
+function sizesOf(graph: Graph, { input }: NodeProto): number[] | undefined {
+  const sizes = constantInts(graph, input[1]);
+  return sizes?.length === 4 ? sizes : undefined;
+}
+
 /** A Reshape may write 0 (keep) and -1 (infer): those are no sizes. */
 function positive(size: number | undefined): number | undefined {
   return size !== undefined && size > 0 ? size : undefined;
+}
+
+function divided(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a / b;
+}
+
+function times(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a * b;
 }
 
 function largest(sizes: readonly (number | undefined)[]): number | undefined {

@@ -1,5 +1,5 @@
 import { OctavoError } from '../../errors.js';
-import { EXPORT_ADVICE } from '../advice.js';
+import { BUILDER_ADVICE, EXPORT_ADVICE } from '../advice.js';
 import type { Graph } from '../graph.js';
 import { PACKED_MATMULS } from '../graph-queries.js';
 import { intAttribute } from '../onnx/nodes.js';
@@ -150,13 +150,14 @@ function walkScores(graph: Graph, flow: CacheFlow, softmax: NodeProto): Scores {
 function scoreInput(graph: Graph, node: NodeProto): string {
   const through = node.input.filter((name) => comesFromMatmul(graph, name));
   if (through.length === 1) return through[0];
-  const sinks = through.some((name) => joinsScores(graph, name))
-    ? ', and its scores are joined with other logits, as attention sinks are written out (they are supported as head_sink of GroupQueryAttention)'
-    : '';
+  const what = `${through.length} of its inputs come from matmuls with keys; expected one`;
+  if (!through.some((name) => joinsScores(graph, name))) throw unsupported(graph, node, what);
+  // Other exporters write sinks so, too.
   throw unsupported(
     graph,
     node,
-    `${through.length} of its inputs come from matmuls with keys; expected one${sinks}`,
+    `${what}, and its scores are joined with other logits, as attention sinks are written out`,
+    `${BUILDER_ADVICE}, which writes sinks as head_sink of GroupQueryAttention`,
   );
 }
 
@@ -216,9 +217,14 @@ function walkWeights(graph: Graph, flow: CacheFlow, softmax: NodeProto): NodePro
   );
 }
 
-function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
+function unsupported(
+  graph: Graph,
+  node: NodeProto,
+  what: string,
+  advice = EXPORT_ADVICE,
+): OctavoError {
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: node ${node.name} (${node.opType}), taken for a part of attention: ${what}. Export the model with ${EXPORT_ADVICE}`,
+    `${graph.file}: node ${node.name} (${node.opType}), taken for a part of attention: ${what}. Export the model with ${advice}`,
   );
 }

@@ -1,12 +1,15 @@
 import type { RotaryEmbedding } from '../../attention/paged-attention.js';
 import type { Graph } from '../graph.js';
-import { addInt64s } from '../graph-queries.js';
+import { addInt64s, constantInts } from '../graph-queries.js';
 import { floatAttribute, intAttribute, MICROSOFT, makeNode, shapeOf } from '../onnx/nodes.js';
 import { type NodeProto, type TensorProto } from '../onnx/onnx_pb.js';
 import { readFloats } from '../tensor-data.js';
 import { inputOf, refuseUnsupportedOptions, unsupported } from './group-query-options.js';
 import type { RecognizedAttention, SiteRecognizer } from './recognizer.js';
 import { writeOutNorms } from './write-out-norms.js';
+
+/** Inputs with the past, and with it the cache. */
+const PASTS = ['past_key', 'past_value'] as const;
 
 interface Heads {
   readonly numHeads: number;
@@ -26,16 +29,17 @@ export class GroupQueryAttentionRecognizer implements SiteRecognizer {
     const nodes = graph.nodes.filter(
       (node) => node.opType === this.form && node.domain === MICROSOFT,
     );
-    refuseSharedCaches(graph, nodes);
+    const owners = ownersOf(graph, nodes);
     const packed = nodes.filter((node) => !inputOf(node, 'key')).length;
     if (packed > 0) graph.rewrites.push(`split the packed query, key and value of ${packed} nodes`);
     const normed = nodes.filter((node) => inputOf(node, 'q_norm_weight')).length;
-    const sites = nodes.map((node) => this.#site(graph, node));
+    const sites = nodes.map((node) => this.#site(graph, node, owners.get(node) ?? node));
     if (normed > 0) graph.rewrites.push(`wrote out the query and key norms of ${normed} nodes`);
     return sites;
   }
 
-  #site(graph: Graph, node: NodeProto): RecognizedAttention {
+  /** @param owner the node whose cache it reads: itself, or an earlier one */
+  #site(graph: Graph, node: NodeProto, owner: NodeProto): RecognizedAttention {
     refuseUnsupportedOptions(graph, node);
     const heads = headsOf(graph, node);
     const { numHeads, numKvHeads, headSize } = heads;
@@ -47,14 +51,14 @@ export class GroupQueryAttentionRecognizer implements SiteRecognizer {
       );
     }
     const [query, key] = writeOutNorms(graph, node, heads);
-    const value = inputOf(node, 'value');
+    const isOwn = owner === node;
     return {
       form: this.form,
       node,
-      cache: null,
+      cache: inputOf(owner, 'past_key'),
       query,
-      key,
-      value,
+      key: isOwn ? key : null,
+      value: isOwn ? inputOf(node, 'value') : null,
       output: node.output[0],
       shape: {
         ...heads,
@@ -71,23 +75,43 @@ export class GroupQueryAttentionRecognizer implements SiteRecognizer {
   }
 }
 
-/** A layer that reads another layer's keys (as Gemma 3n's do) has no pages of its own. */
-function refuseSharedCaches(graph: Graph, nodes: readonly NodeProto[]): void {
-  const taken = new Set<string>();
+/**
+ * Whose cache each node reads. A layer without keys of its own (Gemma 3n's and 4's last ones) is
+ * given the present of an earlier node as its past, and fresh keys and values of no tokens.
+ */
+function ownersOf(graph: Graph, nodes: readonly NodeProto[]): Map<NodeProto, NodeProto> {
+  const owners = new Map<NodeProto, NodeProto>();
   for (const node of nodes) {
-    for (const name of ['past_key', 'past_value'] as const) {
-      const past = inputOf(node, name);
-      if (!graph.inputs.has(past) || taken.has(past)) {
-        const what = past ? `${name} ${past} is` : `${name} is absent or`;
-        throw unsupported(
-          graph,
-          node,
-          `its ${what} not an input of the graph for this layer alone`,
-        );
-      }
-      taken.add(past);
+    const pasts = PASTS.map((name) => inputOf(node, name));
+    const known = [...owners.values()];
+    const other = known.find(({ output }) => output[1] === pasts[0] && output[2] === pasts[1]);
+    if (other && [1, 2].every((index) => hasNoTokens(graph, node.input[index] ?? ''))) {
+      owners.set(node, other);
+      continue;
     }
+    const taken = new Set(known.flatMap((owner) => PASTS.map((name) => inputOf(owner, name))));
+    const index = pasts.findIndex((past) => !graph.inputs.has(past) || taken.has(past));
+    if (index >= 0) {
+      const what = pasts[index]
+        ? `${PASTS[index]} ${pasts[index]} is`
+        : `${PASTS[index]} is absent or`;
+      throw unsupported(
+        graph,
+        node,
+        `its ${what} not an input of the graph for this layer alone, nor the present of an earlier node, with keys and values of no tokens beside it`,
+      );
+    }
+    owners.set(node, node);
   }
+  return owners;
+}
+
+/** `[batch, 0, heads * headSize]`: a constant shape with the size of the batch in front. */
+function hasNoTokens(graph: Graph, tensor: string): boolean {
+  const node = graph.producer(tensor);
+  const shape = node?.opType === 'ConstantOfShape' ? graph.producer(node.input[0]) : undefined;
+  const [, rest] = shape?.opType === 'Concat' ? shape.input : [];
+  return constantInts(graph, rest)?.[0] === 0;
 }
 
 /** The caches `[batch, kvHeads, length, headSize]` state the head size: see `stateHeadSizes`. */
@@ -101,10 +125,9 @@ function headsOf(graph: Graph, node: NodeProto): Heads {
       `num_heads ${numHeads} is not a multiple of kv_num_heads ${numKvHeads}`,
     );
   }
-  const caches = [
-    ...[inputOf(node, 'past_key'), inputOf(node, 'past_value')].map((n) => graph.inputs.get(n)),
-    ...node.output.slice(1, 3).map((name) => graph.outputs.get(name)),
-  ].map(shapeOf);
+  const caches = [...PASTS.map((name) => inputOf(node, name)), ...node.output.slice(1, 3)].map(
+    (name) => shapeOf(graph.inputs.get(name) ?? graph.outputs.get(name)),
+  );
   const wrong = caches.find((shape) => shape?.at(1) && shape.at(1) !== numKvHeads);
   if (wrong) {
     throw unsupported(

@@ -64,13 +64,17 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly (number | string)[]>> = {
   v_quant_type: ['NONE'],
 };
 
-/** Attributes for which the exporter's own option is named in messages. */
-const QUANTIZED: Readonly<Record<string, string>> = Object.fromEntries(
-  ['kv_cache_bit_width', 'k_quant_type', 'v_quant_type'].map((name) => [
-    name,
-    "; the model builder's option kv_cache_quant_scheme, for which Octavo has --kv-dtype",
-  ]),
-);
+const QUANTIZED =
+  "; the model builder's option kv_cache_quant_scheme, for which Octavo has --kv-dtype";
+
+/** Attributes for which messages name the exporter's own option. */
+const WRITTEN_BY: Readonly<Record<string, string>> = {
+  kv_cache_bit_width: QUANTIZED,
+  k_quant_type: QUANTIZED,
+  v_quant_type: QUANTIZED,
+  rotary_embedding_dim:
+    '; ONNX Runtime does not know it either: mobius writes it with --ep where a part of each head is rotated, and not without --ep',
+};
 
 /** Read only together with the norm weights. */
 const IDLE = new Set(['qk_norm_epsilon', 'q_norm_epsilon', 'k_norm_epsilon']);
@@ -93,7 +97,8 @@ export function refuseUnsupportedOptions(graph: Graph, node: NodeProto): void {
     if (IDLE.has(name) || WITHOUT_EFFECT[name]?.includes(value)) continue;
     if (typeof value === 'number' && DESCRIBED[name]?.(value)) continue;
     const allowed = WITHOUT_EFFECT[name]?.join(' or ');
-    const hint = allowed === undefined ? '' : ` (only ${allowed}${QUANTIZED[name] ?? ''})`;
+    const writer = WRITTEN_BY[name] ?? '';
+    const hint = allowed === undefined ? writer : ` (only ${allowed}${writer})`;
     throw unsupported(graph, node, `the attribute ${name} ${value} is not supported${hint}`);
   }
   if (
@@ -115,7 +120,7 @@ export function refuseUnsupportedOptions(graph: Graph, node: NodeProto): void {
 export function unsupported(graph: Graph, node: NodeProto, what: string): OctavoError {
   return new OctavoError(
     'model_unsupported',
-    `${graph.file}: node ${node.name} (GroupQueryAttention): ${what}. Supported: causal attention over a float32 cache of its own, with ` +
+    `${graph.file}: node ${node.name} (GroupQueryAttention): ${what}. Supported: causal attention over a float32 cache, with ` +
       'scale, softcap, local_window_size, head_sink, norms of queries and keys, and do_rotary by cos_cache and sin_cache; export the ' +
       'model with these alone',
   );

@@ -14,6 +14,7 @@ const EXPORTERS = [
   'transformers-5',
   'transformers-5-ort',
   'mobius-24',
+  'mobius-cpu',
   'mobius-parts',
   'mobius-static',
   'torch-23-transformers-5',

@@ -89,6 +89,10 @@ describe('GroupQueryAttention', () => {
     ['mystery 0.5', { mystery: { float: 0.5 } }],
     ['mystery 0', { mystery: 0 }],
     ['mystery on', { mystery: 'on' }],
+    [
+      'rotary_embedding_dim 16 is not supported; ONNX Runtime does not know it either',
+      { rotary_embedding_dim: 16 },
+    ],
     ['num_heads 0', { num_heads: 0 }],
     ['kv_num_heads 3', { kv_num_heads: 3 }],
     ['kv_num_heads 4', { kv_num_heads: 4 }],
@@ -183,12 +187,15 @@ describe('GroupQueryAttention', () => {
   it('refuses a cache that another layer makes, or that two layers share', async () => {
     const chained = tinyDecoder();
     const shared = tinyDecoder();
-    for (const [b, past] of [
-      [chained, 'present.0.key'],
-      [shared, 'past_key_values.0.key'],
+    // (A present may be read, but its node must have no tokens of its own beside it.)
+    const joined = tinyDecoder();
+    for (const [b, past, pastValue] of [
+      [chained, 'present.0.key', null],
+      [shared, 'past_key_values.0.key', null],
+      [joined, 'present.0.key', 'present.0.value'],
     ] as const) {
       const node = b.nodes.find(({ name }) => name === 'l1/attention');
-      if (node) node.input[3] = past;
+      if (node) node.input.splice(3, 2, past, pastValue ?? node.input[4]);
       const { kind, message } = await failure(b.bytes());
       expect(kind).toBe('model_unsupported');
       expect(message).toContain(`node l1/attention (GroupQueryAttention): its past_key ${past}`);

@@ -102,6 +102,8 @@ describe('an export of 2026 that is refused', () => {
   it('with attention sinks written out', async () => {
     const { message } = await importFailure(refused('gpt-oss'));
     expect(message).toMatch(/joined with other logits, as attention sinks are written out/);
+    // Not with mobius, which wrote this one, nor with Optimum.
+    expect(message).toMatch(/Export the model with the model builder of onnxruntime-genai/);
   });
 
   it('as a decoder of one token at a time, with the option that opens it', async () => {
@@ -130,8 +132,8 @@ describe('an export of 2026 that is refused', () => {
     const bytes = (part: string): Uint8Array => readFileSync(join(directory, part, 'model.onnx'));
     const decoder = fromBinary(ModelProtoSchema, bytes('decoder'));
     for (const { input } of decoder.graph?.node ?? []) {
-      const index = input.indexOf('present.3.value');
-      if (index >= 0) input[index] = 'present.1.value';
+      const index = input.indexOf('present.1.value');
+      if (index >= 0) input[index] = 'present.0.value';
     }
     const { message } = await importFailure(
       modelDir({
