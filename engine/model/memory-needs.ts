@@ -4,7 +4,11 @@ import type { Graph } from '../importer/graph.js';
 import { readersOf } from '../importer/graph-queries.js';
 import { type TensorProto, TensorProto_DataType as Type } from '../importer/onnx/onnx_pb.js';
 import { UNPACK, type Unpacking, unpackingOf } from '../importer/onnx/unpack-node.js';
-import type { Quantization } from '../importer/quantize/quantization.js';
+import { chooseKind } from '../importer/quantize/choose-kind.js';
+import { sourceName } from '../importer/quantize/open-source.js';
+import type { Quantization, QuantizedKind } from '../importer/quantize/quantization.js';
+import { planOf, tensorsOf } from '../importer/quantize/quantize-model.js';
+import { groupFor } from '../importer/quantize/round-blocks.js';
 import { byteLength } from '../importer/tensor-data.js';
 import { describedModel, type ModelFiles, openGraph } from './open-model.js';
 
@@ -19,6 +23,8 @@ export interface MemoryNeeds {
 
 export interface NeedsOptions {
   readonly quantize: Quantization;
+  /** See `QuantizeScope`. */
+  readonly nbits: boolean;
   readonly kvDtype: CacheDtype;
 }
 
@@ -26,19 +32,19 @@ const FLOATS: ReadonlySet<number> = new Set([Type.FLOAT, Type.FLOAT16, Type.BFLO
 
 const BYTES: ReadonlySet<number> = new Set([Type.UINT8]);
 
-/** Smaller matrices are left as they are by all quantizations. */
+/** Numbers that share a scale, at least. */
 const SMALLEST = 16;
 
 /** @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported` */
 export async function memoryNeeds(
   files: ModelFiles,
-  { quantize, kvDtype }: NeedsOptions,
+  { quantize, nbits, kvDtype }: NeedsOptions,
 ): Promise<MemoryNeeds> {
   const graph = await openGraph(files);
   const described = await describedModel(files);
   const numbers = described ? kvNumbers(described.decoder) : pastNumbers(graph);
   return {
-    ...weightsOf(graph, quantize),
+    ...weightsOf(graph, await rewrittenBytes(graph, quantize, nbits)),
     kvBytesPerToken: numbers === null ? null : numbers * ELEMENT_BYTES[kvDtype],
   };
 }
@@ -65,13 +71,56 @@ function pastNumbers(graph: Graph): number | null {
   return sum === 0 ? null : sum;
 }
 
-function weightsOf(
+/**
+ * What `--quantize` makes of weights: bytes by the names of the tensors that it replaces. `auto`
+ * chooses as a start would.
+ */
+async function rewrittenBytes(
   graph: Graph,
   quantize: Quantization,
+  nbits: boolean,
+): Promise<ReadonlyMap<string, number>> {
+  const bytes = new Map<string, number>();
+  if (quantize === 'none') return bytes;
+  const chosen = await chooseKind(graph, { kind: quantize, nbits, cacheDir: '' });
+  if (!chosen) return bytes;
+  const { kind = 'w8a8' } = chosen;
+  const { matmuls, embeddings } = planOf(graph, chosen);
+  const add = (name: string, more: number): void =>
+    void bytes.set(name, (bytes.get(name) ?? 0) + more);
+  const seen = new Set<string>();
+  for (const { source, inputs, outputs } of matmuls) {
+    const name = sourceName(source);
+    const size = seen.has(name) ? 0 : outputs * rowBytes(kind, inputs);
+    seen.add(name);
+    for (const [i, tensor] of tensorsOf(graph, source).entries()) {
+      add(tensor.name, i === 0 ? size : 0);
+    }
+  }
+  // An embedding that is tied to the LM head has rows of its own, or is mapped a second time.
+  const [tied] = embeddings;
+  for (const { tensor } of embeddings) add(tensor.name, 0);
+  if (tied) {
+    const [rows, columns] = tied.tensor.dims.map(Number);
+    add(tied.tensor.name, rows * (kind === 'q4' ? columns / 2 : columns));
+  }
+  return bytes;
+}
+
+/** Of the numbers of one output, and their scales. */
+function rowBytes(kind: QuantizedKind, inputs: number): number {
+  if (kind === 'w8a8') return inputs + 4;
+  const bits = kind === 'q4' ? 4 : 8;
+  return (inputs * bits) / 8 + (4 * inputs) / (groupFor(bits, inputs) ?? inputs);
+}
+
+function weightsOf(
+  graph: Graph,
+  rewritten: ReadonlyMap<string, number>,
 ): Pick<MemoryNeeds, 'parameters' | 'weightBytes'> {
   const readers = readersOf(graph);
   let parameters = 0;
-  let weightBytes = 0;
+  let weightBytes = [...rewritten.values()].reduce((sum, bytes) => sum + bytes, 0);
   const unpacked = new Set<string>();
   for (const node of graph.nodes) {
     if (node.opType !== UNPACK) continue;
@@ -79,21 +128,17 @@ function weightsOf(
     const unpacking = unpackingOf(node);
     const count = unpacking.rows * unpacking.columns;
     parameters += count;
-    weightBytes += quantize === 'w8a8' ? count : count * bytesOf(unpacking);
+    if (!rewritten.has(node.input[0])) weightBytes += count * bytesOf(unpacking);
   }
   for (const [name, tensor] of graph.initializers) {
     if (unpacked.has(name)) continue;
-    const isTable = (readers.get(name) ?? []).every(({ opType }) => opType === 'Gather');
+    const isFloat = FLOATS.has(tensor.dataType);
     const count = tensor.dims.reduce((product, dim) => product * Number(dim), 1);
-    if (!FLOATS.has(tensor.dataType)) {
-      weightBytes += byteLength(tensor);
-      if (isPackedWeight(tensor)) parameters += 2 * count;
-    } else {
-      parameters += count;
-      const isMatrix = !isTable && tensor.dims.filter((dim) => dim >= SMALLEST).length >= 2;
-      if (isMatrix && quantize === 'w8a8') weightBytes += count;
-      else weightBytes += isTable ? byteLength(tensor) : 4 * count;
-    }
+    if (isFloat) parameters += count;
+    else if (isPackedWeight(tensor)) parameters += 2 * count;
+    if (rewritten.has(name)) continue;
+    const isTable = (readers.get(name) ?? []).every(({ opType }) => opType === 'Gather');
+    weightBytes += isFloat && !isTable ? 4 * count : byteLength(tensor);
   }
   return { parameters, weightBytes };
 }
@@ -101,7 +146,8 @@ function weightsOf(
 /** Of one number of a packed weight, with its share of scales. */
 function bytesOf(unpacking: Unpacking): number {
   if (unpacking.kind === 'composed') {
-    const { bits, block } = unpacking;
+    const { format, bits, block } = unpacking;
+    if (format === 'fp8') return 4;
     return (bits <= 4 ? 0.5 : 1) + 4 / Math.max(block[0] * block[1], SMALLEST);
   }
   const { bits, group, hasLeast } = unpacking.format;

@@ -1,7 +1,9 @@
+import { basename } from 'node:path';
 import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
 import { type CachedWeights, cachedModels } from '../../engine/hub/cached-models.js';
 import { hubName } from '../../engine/hub/hub-id.js';
 import { readHubSettings } from '../../engine/hub/hub-settings.js';
+import { folderOf } from '../../engine/importer/quantize/rewrite-model.js';
 import {
   type RewrittenModel,
   rewrittenModels,
@@ -57,9 +59,16 @@ export async function list(settings: Settings): Promise<number> {
   return 0;
 }
 
-/** The name of the model that was rewritten; its path, of one that is not of the hub. */
-function originOf({ source }: RewrittenModel, { cached }: LocalModels): string {
-  if (source === null) return 'a model that is not known';
+/**
+ * The name of the model that was rewritten; its path, of one that is not of the hub. Of an entry of
+ * an older version, the name of the model's directory is all that is known.
+ */
+function originOf({ name, source }: RewrittenModel, { cached }: LocalModels): string {
+  if (source === null) {
+    const folder = folderOf(name);
+    const found = cached.find(({ dir }) => basename(dir) === folder);
+    return found ? hubName(found.id) : folder;
+  }
   const found = cached.find(({ dir, weights }) => source === `${dir}/${weights.file}`);
   return found ? hubName(found.id) : source;
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import type { FoundModel } from '../../engine/hub/find-model.js';
+import type { Quantization } from '../../engine/importer/quantize/quantization.js';
 import { type MemoryNeeds, memoryNeeds } from '../../engine/model/memory-needs.js';
 import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
 import type { Settings } from '../config/settings.js';
@@ -19,6 +20,7 @@ export const filesOf = ({ dir, file }: FoundModel, { dtype }: Settings): ModelFi
 export const needsOf = (found: FoundModel, settings: Settings): Promise<MemoryNeeds> =>
   memoryNeeds(filesOf(found, settings), {
     quantize: settings.quantize,
+    nbits: settings.quantizeNbits,
     kvDtype: settings.kvDtype ?? 'f32',
   });
 
@@ -36,6 +38,15 @@ export function fitOf(
   return { line, fits: needed <= bytes };
 }
 
+/** What to take instead of a quantization that does not fit. */
+const SMALLER: Readonly<Record<Quantization, string>> = {
+  none: '--quantize auto, q8 or q4',
+  w8a8: '--quantize q4',
+  q8: '--quantize q4',
+  q4: 'a smaller model',
+  auto: 'a smaller model',
+};
+
 /**
  * A line for a model that takes more memory than there is, before it is loaded; null for others,
  * and for those whose graph cannot be read, which loading reports better.
@@ -46,8 +57,7 @@ export async function tooLargeLine(found: FoundModel, settings: Settings): Promi
   if (needs === null) return null;
   const { line, fits } = fitOf(needs, settings);
   if (fits) return null;
-  const smaller =
-    settings.quantize === 'none' ? 'a smaller quantization, --quantize w8a8' : 'a smaller model';
+  const smaller = SMALLER[settings.quantize];
   return `octavo: the model may not fit: it takes ${line}. Take ${smaller}, or less --kv-cache-memory`;
 }
 

@@ -13,6 +13,7 @@ import type { FetchObserver } from '../../engine/hub/fetch-model.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import { parseHubId } from '../../engine/hub/hub-id.js';
 import { readHubSettings } from '../../engine/hub/hub-settings.js';
+import { CHOICE } from '../../engine/importer/quantize/choose-kind.js';
 import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
 import { contentFiles } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
@@ -161,7 +162,10 @@ function describe(
   logger.info(`octavo: ${cacheLine(settings, info, availableMemory())}`);
   const [variant, ...rewrites] = modelNotes;
   if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
-  for (const note of rewrites) logger.debug(`octavo: model: ${note}`);
+  for (const note of rewrites) {
+    if (note.startsWith(CHOICE)) logger.info(`octavo: ${note}`);
+    else logger.debug(`octavo: model: ${note}`);
+  }
   if (maxNumBatchedTokens < asked.maxNumBatchedTokens) {
     logger.warn(
       `octavo: steps of at most ${maxNumBatchedTokens} tokens: the model's rotary tables are no longer`,

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -30,6 +30,18 @@ it('a model is pulled, listed, shown, removed', { timeout: 60_000 }, async () =>
   expect((await octavo('list')).stdout).toMatch(
     /^NAME +FORMAT +SIZE +MODIFIED\noctavo\/octavo-tiny +ONNX fp32 +11 MB +\d{4}-\d\d-\d\d\n$/,
   );
+  // Of an entry that an older version has written, the name alone tells the model.
+  const [commit] = readdirSync(
+    join(home, 'hub', `models--${MODEL.replace('/', '--')}`, 'snapshots'),
+  );
+  const entry = `${commit}-w8a8-${'0'.repeat(32)}`;
+  mkdirSync(join(home, 'rewritten', entry), { recursive: true });
+  const manifest = { key: entry, files: [{ size: 5 }], rewrites: [] };
+  writeFileSync(join(home, 'rewritten', entry, 'manifest.json'), JSON.stringify(manifest));
+  expect((await octavo('list')).stdout).toMatch(
+    new RegExp(`\\n${entry} +rewritten, of ${MODEL} +`),
+  );
+  rmSync(join(home, 'rewritten'), { recursive: true });
   const shown = await octavo('show', MODEL, '--quantize', 'w8a8');
   expect(shown.stdout).toMatch(/parameters +2\.82 million\n/);
   expect(shown.stdout).toMatch(/weights +\d\.\d MB with --quantize w8a8\n/);
@@ -51,7 +63,8 @@ it('a model is pulled, listed, shown, removed', { timeout: 60_000 }, async () =>
 });
 
 it('octavo ps shows the models of a server, and its load', async () => {
-  const { url } = await startOctavo();
+  const { url, output } = await startOctavo(['--quantize', 'auto']);
+  expect(output).toMatch(/octavo: --quantize auto: none, as 2 million weights are few/);
   const { stdout } = await runOctavo(['ps', '--url', url]);
   expect(stdout).toMatch(
     /^NAME +STATE +CONTEXT\nocta.*loaded +2048\n0 requests running, 0 waiting; 0 of \d+ tokens/,

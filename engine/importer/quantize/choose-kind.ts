@@ -19,6 +19,9 @@ export interface Choice {
   readonly reason: string;
 }
 
+/** How the line that says why begins, in a graph's `rewrites`. */
+export const CHOICE = '--quantize auto: ';
+
 /** Below so many weights, a step takes milliseconds in any form. */
 const SMALL = 50e6;
 
@@ -58,7 +61,7 @@ export async function chooseKind(
   );
   const weights = floats.reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
   const choice = choose(weights, { memory, exactBits });
-  graph.rewrites.push(`--quantize auto: ${choice.kind}, as ${choice.reason}`);
+  graph.rewrites.push(`${CHOICE}${choice.kind}, as ${choice.reason}`);
   return choice.kind === 'none' ? null : { ...others, weightBits, kind: choice.kind };
 }
 

@@ -130,7 +130,8 @@ export function describePlan(
   return lines;
 }
 
-function tensorsOf(graph: Graph, source: WeightSource): readonly TensorProto[] {
+/** The tensors that a weight consists of, its numbers first. */
+export function tensorsOf(graph: Graph, source: WeightSource): readonly TensorProto[] {
   switch (source.kind) {
     case 'dense':
       return [source.tensor];

@@ -73,6 +73,11 @@ function addTo(
   });
 }
 
+/** The name of the model's directory, of an entry's name. */
+export function folderOf(key: string): string {
+  return key.replace(/-[a-z0-9]+-[0-9a-f]{32}$/, '');
+}
+
 /**
  * The key: a hash of the graph after the earlier passes, and of size and modification time of each
  * file of weights, as build tools use them. Hashing gigabytes at every start would take longer than
