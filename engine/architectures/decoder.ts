@@ -147,7 +147,7 @@ export interface Rotary {
   readonly magnitude: number;
 }
 
-export type FeedForward = Mlp | Experts;
+export type FeedForward = Mlp | ClampedMlp | Experts;
 
 /** `down(activation(gate(x)) * up(x))`, or `down(activation(up(x)))` without a gate. */
 export interface Mlp {
@@ -162,6 +162,20 @@ export interface Mlp {
 }
 
 /**
+ * Of gpt-oss. Even outputs of `both` are gates, and odd ones what they let through; both are cut
+ * at `limit`:
+ *
+ *     down((up + 1) * gate * sigmoid(alpha * gate))     gate <= limit, -limit <= up <= limit
+ */
+export interface ClampedMlp {
+  readonly kind: 'clamped-mlp';
+  readonly both: Linear;
+  readonly down: Linear;
+  readonly alpha: number;
+  readonly limit: number;
+}
+
+/**
  * A mixture of experts (Shazeer et al. 2017): scores of the router's outputs choose `perToken` of
  * the experts, whose results are summed by their scores.
  */
@@ -169,7 +183,7 @@ export interface Experts {
   readonly kind: 'experts';
   readonly router: Router;
   readonly perToken: number;
-  readonly experts: readonly Mlp[];
+  readonly experts: readonly (Mlp | ClampedMlp)[];
   /** Computed for every token, and added: times sigmoid(gate(x)) if there is a gate. */
   readonly shared: { readonly mlp: Mlp; readonly gate: Linear | null } | null;
   /** Around the experts: what they see is narrower than the layer; null: they see all. */

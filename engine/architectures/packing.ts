@@ -2,7 +2,7 @@ import type { Block, Packing } from '../checkpoint/composed/packing.js';
 import { clip } from '../clip.js';
 import type { Config } from './config.js';
 
-const METHODS = 'awq, gptq, compressed-tensors and fp8';
+const METHODS = 'awq, gptq, compressed-tensors, fp8 and mxfp4';
 const FORMATS = [
   'pack-quantized',
   'int-quantized',
@@ -30,6 +30,8 @@ export function packingOf(config: Config): Packing | null {
       return compressedTensors(own);
     case 'fp8':
       return fp8(own);
+    case 'mxfp4':
+      return { method: 'mxfp4' };
     case 'fbgemm_fp8':
       return { method: 'fp8', block: null };
     default:

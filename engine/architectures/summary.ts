@@ -41,6 +41,9 @@ function describeForward(layer: FeedForward): string {
     const { experts, perToken } = layer;
     return `${perToken} of ${experts.length} experts for each token, each a ${describeForward(experts[0])}`;
   }
+  if (layer.kind === 'clamped-mlp') {
+    return `feed-forward of ${layer.down.weight.shape.at(-1)} with a clamped gate`;
+  }
   const { up, activation, gate } = layer;
   const { shape, rows } = up.weight;
   const width = rows?.count ?? (up.turned ? shape[0] : shape[1]);

@@ -25,9 +25,10 @@ export interface StoredTensor {
  * Formats in which the quantizers of safetensors store a matrix `[outputs, inputs]`, as several
  * tensors: whole numbers in words of 32 bits along the inputs (`gptq`, `packed`) or along the
  * outputs (`awq`), as int8 (`int8`; `w8a8`, which is multiplied with activations of 8 bits), or
- * floats of 8 bits (`fp8`).
+ * floats of 8 bits (`fp8`). Of experts, a stack `[experts, outputs, inputs]` as floats of 4 bits
+ * with powers of 2 (`mxfp4`).
  */
-export type ComposedFormat = 'gptq' | 'awq' | 'packed' | 'int8' | 'w8a8' | 'fp8';
+export type ComposedFormat = 'gptq' | 'awq' | 'packed' | 'int8' | 'w8a8' | 'fp8' | 'mxfp4';
 
 export const COMPOSED_PARTS = ['values', 'scales', 'zeros', 'order'] as const;
 export type ComposedPart = (typeof COMPOSED_PARTS)[number];

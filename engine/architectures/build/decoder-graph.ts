@@ -3,8 +3,9 @@ import { LOGITS, STEP_INPUT } from '../../importer/imported-model.js';
 import { makeValueInfo } from '../../importer/onnx/nodes.js';
 import { type ModelProto, TensorProto_DataType as Type } from '../../importer/onnx/onnx_pb.js';
 import type { RecognizedSite } from '../../importer/recognizers/recognizer.js';
-import type { BlockNorms, Decoder, DecoderLayer, Mixer, Weight } from '../decoder.js';
+import type { BlockNorms, Decoder, DecoderLayer, FeedForward, Mixer, Weight } from '../decoder.js';
 import { attentionLayer } from './attention.js';
+import { clampedMlpLayer } from './clamped-mlp.js';
 import { expertsLayer } from './experts.js';
 import { GraphBuilder } from './graph-builder.js';
 import { linearLayer, mlpLayer, normLayer, scaled, softcapped } from './layers.js';
@@ -121,10 +122,19 @@ function layerOf(
   const sum = mixers.length > 0 ? block(x, x, layer.mixerNorms, mixed) : x;
   if (!feedForward) return sum;
   return block(parallel ? x : sum, sum, layer.feedForwardNorms, (input) =>
-    feedForward.kind === 'mlp'
-      ? mlpLayer(b, input, feedForward)
-      : expertsLayer(b, input, feedForward, width),
+    forward(b, input, feedForward, width),
   );
+}
+
+function forward(b: GraphBuilder, x: string, layer: FeedForward, width: number): string {
+  switch (layer.kind) {
+    case 'mlp':
+      return mlpLayer(b, x, layer);
+    case 'clamped-mlp':
+      return clampedMlpLayer(b, x, layer);
+    case 'experts':
+      return expertsLayer(b, x, layer, width);
+  }
 }
 
 /** The length at which LongRoPE changes its angles, if longer sequences are served. */

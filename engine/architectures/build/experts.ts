@@ -1,4 +1,5 @@
 import type { Experts } from '../decoder.js';
+import { clampedMlpLayer } from './clamped-mlp.js';
 import type { GraphBuilder } from './graph-builder.js';
 import { linearLayer, mlpLayer, scaled } from './layers.js';
 
@@ -29,7 +30,7 @@ export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: 
     const own = b.node('Gather', of('own'), [rows, list]);
     const weights = b.node('Gather', of('weights'), [chance, list]);
     const column = b.node('Reshape', of('column'), [weights, b.ints('column', [-1, 1])]);
-    const result = b.node('Mul', of('result'), [mlpLayer(b, own, expert), column]);
+    const result = b.node('Mul', of('result'), [expertLayer(b, own, expert), column]);
     const index2 = b.node('Reshape', of('index'), [list, b.ints('column', [-1, 1])]);
     sum = b.node('ScatterND', of('sum'), [sum, index2, result], { reduction: 'add' });
   }
@@ -38,6 +39,10 @@ export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: 
     ? b.node('Add', at('with_shared'), [chosenOnes, sharedExpert(b, all, shared)])
     : chosenOnes;
   return b.node('Reshape', at('output'), [total, b.ints(`tokens.${width}`, [1, -1, width])]);
+}
+
+function expertLayer(b: GraphBuilder, rows: string, expert: Experts['experts'][number]): string {
+  return expert.kind === 'mlp' ? mlpLayer(b, rows, expert) : clampedMlpLayer(b, rows, expert);
 }
 
 function sharedExpert(

@@ -153,9 +153,13 @@ export class GraphBuilder {
     return this.node(UNPACK, `${stored}/unpacked`, [stored], { format, ...sizes }, OCTAVO);
   }
 
-  /** A weight that several tensors stand for, whole: its parts may lie in any order. */
+  /**
+   * A weight that several tensors stand for, whole: its parts may lie in any order. Stacked
+   * matrices are rows of one.
+   */
   #composed(weight: Weight, { format, bits, added, block, parts }: ComposedWeight): string {
-    const { shape, rows } = weight;
+    const { shape, rows, matrix = 0 } = weight;
+    const [height, columns] = shape.slice(-2);
     const inputs = COMPOSED_PARTS.map((part) => {
       const tensor = parts[part];
       return tensor ? this.#part(tensor) : '';
@@ -170,10 +174,10 @@ export class GraphBuilder {
         added,
         block_rows: block[0],
         block_columns: block[1],
-        outputs: shape[0],
-        first: rows?.first ?? 0,
-        rows: rows?.count ?? shape[0],
-        columns: shape[1],
+        outputs: shape.slice(0, -1).reduce((product, size) => product * size, 1),
+        first: matrix * height + (rows?.first ?? 0),
+        rows: rows?.count ?? height,
+        columns,
       },
       OCTAVO,
     );

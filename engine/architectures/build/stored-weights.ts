@@ -17,6 +17,7 @@ const TYPES: Readonly<Record<string, { readonly type: Type; readonly bytes: numb
   F16: { type: Type.FLOAT16, bytes: 2 },
   BF16: { type: Type.BFLOAT16, bytes: 2 },
   I32: { type: Type.INT32, bytes: 4 },
+  U8: { type: Type.UINT8, bytes: 1 },
   I8: { type: Type.INT8, bytes: 1 },
   F8_E4M3: { type: Type.FLOAT8E4M3FN, bytes: 1 },
   F8_E8M0: { type: Type.FLOAT8E8M0, bytes: 1 },

@@ -1,5 +1,5 @@
 import type { Config } from '../config.js';
-import type { Experts, Mlp, Router } from '../decoder.js';
+import type { ClampedMlp, Experts, Mlp, Router } from '../decoder.js';
 import { namedMlp } from './llama-layers.js';
 import { linear, readActivation } from './parts.js';
 
@@ -35,7 +35,7 @@ export function softmaxExperts(config: Config, options: ExpertOptions): (path: s
 export function expertsOf(
   config: Config,
   options: Omit<ExpertOptions, 'inner' | 'names'>,
-  mlpOf: (path: string, expert: number) => Mlp,
+  mlpOf: (path: string, expert: number) => Mlp | ClampedMlp,
 ): (path: string) => Experts {
   const { count, perToken, normalized, hidden, router, routing, shared } = options;
   if (perToken > count) throw config.wrong('num_experts_per_tok', `at most ${count}`);

@@ -7,6 +7,7 @@ import { falconH1 } from './falcon-h1.js';
 import { gemma, gemma2, gemma3 } from './gemma.js';
 import { glm, glm4 } from './glm.js';
 import { gptNeox } from './gpt-neox.js';
+import { gptOss } from './gpt-oss.js';
 import { gpt2 } from './gpt2.js';
 import { granite, graniteHybrid, graniteMoe } from './granite.js';
 import { lfm2, lfm2Moe } from './lfm2.js';
@@ -42,6 +43,7 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     glm4,
     gpt2,
     gpt_neox: gptNeox,
+    gpt_oss: gptOss,
     granite,
     granitemoe: graniteMoe,
     granitemoehybrid: graniteHybrid,

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { Checkpoint, StoredTensor } from '../stored-tensor.js';
 import { MatrixParts } from './matrix-parts.js';
 import type { Packing } from './packing.js';
+import { mxfp4Experts } from './stacked-experts.js';
 
 const SUFFIX = '.weight';
 /** Scales of activations and of the key and value cache: ours are measured. */
@@ -23,6 +24,10 @@ export function combine(
 ): Checkpoint {
   const tensors = new Map(checkpoint.tensors);
   for (const [name, { shape }] of weights) {
+    if (shape.length === 3 && packing.method === 'mxfp4') {
+      const weight = mxfp4Experts(checkpoint.file, tensors, name, shape);
+      if (weight) tensors.set(name, weight);
+    }
     if (shape.length !== 2 || !name.endsWith(SUFFIX)) continue;
     const base = name.slice(0, -SUFFIX.length);
     const weight = new MatrixParts(checkpoint.file, tensors, base, shape[0], shape[1]).read(

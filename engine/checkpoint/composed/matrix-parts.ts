@@ -47,6 +47,8 @@ export class MatrixParts {
       case 'fp8':
         if (this.#type() !== 'F8_E4M3') return null;
         return this.#fp8(packing.block ? 'weight_scale_inv' : 'weight_scale', packing.block);
+      case 'mxfp4':
+        return null;
     }
   }
 

@@ -9,7 +9,9 @@ export type Packing =
       /** Of weights in FP8; null: all, or each row. */
       readonly block: Block | null;
     }
-  | { readonly method: 'fp8'; readonly block: Block | null };
+  | { readonly method: 'fp8'; readonly block: Block | null }
+  /** Of experts alone, which are stacked. */
+  | { readonly method: 'mxfp4' };
 
 /** Rows and columns that share a scale. */
 export type Block = readonly [rows: number, columns: number];

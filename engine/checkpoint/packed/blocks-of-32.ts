@@ -1,4 +1,5 @@
 import { float16At } from '../../float16.js';
+import { DOUBLED_E2M1, halvedPower } from './e2m1.js';
 import type { PackedFormat, Unpacked } from './packed-format.js';
 
 const SIZE = 32;
@@ -64,12 +65,8 @@ export const looked =
 export const NOT_LINEAR = [
   -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
-/** Those of MXFP4 (OCP Microscaling Formats 1.0: E2M1), doubled. */
-const E2M1 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-const doubled = looked(E2M1);
-const word = new Uint32Array(1);
-const float = new Float32Array(word.buffer);
+const doubled = looked(DOUBLED_E2M1);
 
 /** The scale is a power of 2, of which half is taken: the numbers are doubled. */
 const mxfp4: PackedFormat = {
@@ -80,9 +77,7 @@ const mxfp4: PackedFormat = {
   group: SIZE,
   hasLeast: false,
   unpack: (bytes: Uint8Array, at: number, { values, scales }: Unpacked, index: number) => {
-    const exponent = bytes[at];
-    word[0] = exponent < 2 ? 0x00200000 << exponent : (exponent - 1) << 23;
-    scales[index] = float[0];
+    scales[index] = halvedPower(bytes[at]);
     doubled(bytes, at + 1, values, index * SIZE);
   },
 };

@@ -1,5 +1,6 @@
 import { e4m3Table, int8Matrix } from '../../checkpoint/composed/bytes.js';
 import { OrderError } from '../../checkpoint/composed/input-order.js';
+import { MXFP4_GROUP, mxfp4Matrix } from '../../checkpoint/composed/mxfp4.js';
 import {
   awqMatrix,
   gptqMatrix,
@@ -57,6 +58,16 @@ export function packedSource(graph: Graph, node: NodeProto, bytes: TensorBytes):
     const scales = rowScales(need(parts.scales), outputs, bytes).subarray(first, first + rows);
     return int8Matrix(rows, columns, scales, (at, into) =>
       bytes.read(values, first * columns + at, into),
+    );
+  }
+  if (format === 'mxfp4') {
+    const [rowBytes, groups] = [columns / 2, columns / MXFP4_GROUP];
+    const scales = need(parts.scales);
+    return mxfp4Matrix(
+      rows,
+      columns,
+      (at, into) => bytes.read(values, first * rowBytes + at, into),
+      (at, into) => bytes.read(scales, first * groups + at, into),
     );
   }
   const make = { gptq: gptqMatrix, awq: awqMatrix, packed: packedMatrix }[format as 'gptq'];

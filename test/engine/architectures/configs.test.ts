@@ -160,7 +160,7 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
   ['mixtral', { num_experts_per_tok: 9 }, /num_experts_per_tok must be at most 4, got 9/],
   ...(
     [
-      [{ quant_method: 'mxfp4' }, /quantized \(quantization_config: mxfp4\); served are awq, gptq/],
+      [{ quant_method: 'nvfp4' }, /quantized \(quantization_config: nvfp4\); served are awq, gptq/],
       [{}, /quantized \(quantization_config: no quant_method\)/],
       [{ quant_method: 'gptq', bits: 3 }, /GPTQ of 3 bits is not served; 2, 4 and 8 bits are/],
       [{ quant_method: 'gptq' }, /bits must be a number, got nothing/],

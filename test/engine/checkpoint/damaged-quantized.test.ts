@@ -7,6 +7,7 @@ import { quantizedDir } from '../../support/checkpoint-fixtures.js';
 import { withHeader } from '../../support/safetensors.js';
 
 const MATRIX = 'model.layers.0.mlp.gate_proj';
+const EXPERTS = 'model.layers.0.mlp.experts';
 
 interface Entry {
   dtype: string;
@@ -77,6 +78,27 @@ const DAMAGES: readonly (readonly [string, string, Change, RegExp])[] = [
     'w4a16',
     (header) => void (header[`${MATRIX}.weight_scale`].dtype = 'I16'),
     /weight_scale has the type I16; it must be F32, F16, BF16/,
+  ],
+  [
+    'experts without scales',
+    'mxfp4',
+    (header) => {
+      header['other'] = header[`${EXPERTS}.gate_up_proj_scales`];
+      delete header[`${EXPERTS}.gate_up_proj_scales`];
+    },
+    /lacks .*gate_up_proj_scales, which the weight .* \[4, 64, 64\] in MXFP4 needs/,
+  ],
+  [
+    'experts in blocks of another size',
+    'mxfp4',
+    (header) => void (header[`${EXPERTS}.down_proj_blocks`].shape = [4, 64, 2, 8]),
+    /down_proj_blocks is U8 \[4, 64, 2, 8\]; the weight .* needs U8 \[4, 64, 1, 16\]/,
+  ],
+  [
+    'experts whose scales are floats',
+    'mxfp4',
+    (header) => void (header[`${EXPERTS}.down_proj_scales`].dtype = 'F8_E8M0'),
+    /down_proj_scales is F8_E8M0 \[4, 64, 1\]; .* needs U8 \[4, 64, 1\]/,
   ],
   ['a group that is none', 'gptq', group(3, 2), /g_idx has input 3 in group 2; its groups are 0/],
   ['a group below 0', 'gptq', group(3, -1), /g_idx has input 3 in group -1/],

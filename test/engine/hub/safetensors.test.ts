@@ -52,10 +52,10 @@ describe('a repository without ONNX', () => {
   });
 
   it('is refused before any weight is fetched when it is quantized in an unknown way', async () => {
-    const test = await startHub(configOf({ quantization_config: { quant_method: 'mxfp4' } }));
+    const test = await startHub(configOf({ quantization_config: { quant_method: 'nvfp4' } }));
     const { kind, message } = await failureOf(test.fetch());
     expect(kind).toBe('model_unsupported');
-    expect(message).toMatch(/its weights are quantized \(quantization_config: mxfp4\)/);
+    expect(message).toMatch(/its weights are quantized \(quantization_config: nvfp4\)/);
     expect(test.hub.seen(/model-0000/)).toEqual([]);
   });
 
