@@ -2,6 +2,7 @@ import { checkWeights } from './check-weights.js';
 import { describeExporter } from './exporter.js';
 import type { Graph } from './graph.js';
 import type { AdapterTarget, AttentionSite, CutSite, RecurrentSite } from './imported-model.js';
+import { setDeepstackAside } from './parts/deepstack.js';
 import { readDecoder } from './parts/read-decoder.js';
 import { checkDecoder } from './passes/check-decoder.js';
 import { checkStepInputs } from './passes/check-ragged.js';
@@ -107,6 +108,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   checkWeights(source);
   checkDecoder(source);
   repeatPositions(source);
+  setDeepstackAside(source);
   widenIds(source);
   checkStepInputs(source);
   stateCacheSizes(source);

@@ -60,6 +60,8 @@ export interface ImageInputs {
   readonly width: number;
   /** Whether tokens have three positions. */
   readonly hasPositions: boolean;
+  /** Layers of the decoder behind which features are added to those of image tokens. */
+  readonly numDeepstack: number;
 }
 
 /** One piece of the graph, ready to become an ONNX Runtime session. */
@@ -132,6 +134,8 @@ export const STEP_INPUT = {
   imageRows: 'octavo.image_rows',
   /** float32 `[N, width]`: what stands in the place of their embeddings. */
   imageEmbeds: 'octavo.image_embeds',
+  /** float32 `[layers, N, width]`: what is added to their hidden states behind the first layers. */
+  deepstackEmbeds: 'octavo.deepstack_embeds',
   /** int64 `[3, 1, T]`: what is added to each token's three positions. */
   positionShifts: 'octavo.position_shifts',
 } as const;
@@ -144,6 +148,7 @@ const TOKEN_INPUTS: ReadonlySet<string> = new Set([
   STEP_INPUT.zeroPoints,
   STEP_INPUT.imageRows,
   STEP_INPUT.imageEmbeds,
+  STEP_INPUT.deepstackEmbeds,
   STEP_INPUT.positionShifts,
 ]);
 

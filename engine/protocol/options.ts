@@ -169,6 +169,8 @@ export interface EngineInfo {
   readonly numBlocks: number;
   /** Whether prompts may have images; absent for not. */
   readonly takesImages?: boolean;
+  /** Layers of features that images have besides rows; absent for none. */
+  readonly numDeepstack?: number;
   readonly device: DeviceName;
   /** Absent on the CPU. */
   readonly deviceFacts?: DeviceFacts;

@@ -5,6 +5,8 @@ import type { PromptContent } from '../../scheduler/sequence.js';
 export interface PromptImage extends PromptContent {
   /** `[end - start, hiddenSize]`, in memory that threads share; never changed. */
   readonly rows: Float32Array;
+  /** Of further layers of the encoder, as `rows`; empty for most models. */
+  readonly deepstack: readonly Float32Array[];
   /** Rows and columns of its tokens, for models whose positions have both; null for others. */
   readonly grid: ImageGrid | null;
 }
@@ -20,6 +22,8 @@ export interface ImageRows {
   readonly key: string;
   /** `[numRows, width]` */
   readonly rows: Float32Array;
+  /** Features of further layers, each as `rows`. */
+  readonly deepstack: readonly Float32Array[];
   readonly numRows: number;
   readonly width: number;
   /** See `PromptImage`. */

@@ -21,11 +21,13 @@ const AXES = 3;
  */
 export function imageTensors(
   plan: StepPlan,
-  { width, hasPositions }: ImageInputs,
+  { width, hasPositions, numDeepstack }: ImageInputs,
   store: Pick<ImageStore, 'get'>,
 ): Map<string, Tensor> {
   const places: number[] = [];
   const pieces: Float32Array[] = [];
+  /** `[layer]` */
+  const features = Array.from({ length: numDeepstack }, (): Float32Array[] => []);
   const shifts = new BigInt64Array(hasPositions ? AXES * plan.numTokens : 0);
   let row = 0;
   for (const sequence of plan.sequences) {
@@ -35,26 +37,38 @@ export function imageTensors(
       const [from, to] = [Math.max(start, numComputed), Math.min(end, last)];
       if (from >= to) continue;
       for (let token = from; token < to; token++) places.push(row + token - numComputed);
-      pieces.push(store.get(key).rows.subarray((from - start) * width, (to - start) * width));
+      const { rows, deepstack } = store.get(key);
+      const own = (all: Float32Array): Float32Array =>
+        all.subarray((from - start) * width, (to - start) * width);
+      pieces.push(own(rows));
+      for (const [layer, list] of features.entries()) list.push(own(deepstack[layer]));
     }
     if (hasPositions && contents.length > 0) shiftPositions(sequence, row, plan, store, shifts);
     row += tokenIds.length;
   }
-  const embeds = new Float32Array(places.length * width);
-  let at = 0;
-  for (const piece of pieces) {
-    embeds.set(piece, at);
-    at += piece.length;
-  }
   const tensors = new Map([
     [STEP_INPUT.imageRows, scatterPlaces(places)],
-    [STEP_INPUT.imageEmbeds, new Tensor('float32', embeds, [places.length, width])],
+    [STEP_INPUT.imageEmbeds, joined(pieces, [places.length, width])],
   ] as [string, Tensor][]);
+  if (numDeepstack > 0) {
+    const dims = [numDeepstack, places.length, width];
+    tensors.set(STEP_INPUT.deepstackEmbeds, joined(features.flat(), dims));
+  }
   if (hasPositions) {
     const dims = [AXES, 1, plan.numTokens];
     tensors.set(STEP_INPUT.positionShifts, new Tensor('int64', shifts, dims));
   }
   return tensors;
+}
+
+function joined(pieces: readonly Float32Array[], dims: readonly number[]): Tensor {
+  const values = new Float32Array(dims.reduce((a, b) => a * b, 1));
+  let at = 0;
+  for (const piece of pieces) {
+    values.set(piece, at);
+    at += piece.length;
+  }
+  return new Tensor('float32', values, dims);
 }
 
 /** Indices `[N, 2]` into `[1, T, width]`. */

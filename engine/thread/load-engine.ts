@@ -212,6 +212,7 @@ function sizeEngine(
     hiddenSize,
     maxModelLength,
     takesImages: model.imageInputs !== null,
+    ...(model.imageInputs && { numDeepstack: model.imageInputs.numDeepstack }),
     device: options.device ?? ('cpu' as const),
     ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
     kvDtype,

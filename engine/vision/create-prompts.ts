@@ -30,7 +30,7 @@ export async function createPrompts(
   model: ServedModel,
   { dir: modelDir, file }: ModelFiles,
   settings: Omit<EngineSettings, 'model'>,
-  { takesImages = false, vocabSize, hiddenSize, maxNumBatchedTokens }: EngineInfo,
+  { takesImages = false, vocabSize, hiddenSize, maxNumBatchedTokens, numDeepstack = 0 }: EngineInfo,
   say: (line: string) => void,
 ): Promise<PromptMaker> {
   const prompts = new PromptThreads(model, modelDir);
@@ -56,7 +56,12 @@ export async function createPrompts(
   }
   assertFitsIntoSteps(vision, maxNumBatchedTokens, settings.maxNumSeqs);
   const { threads, encoderCacheMemory: cacheBytes = CACHE_BYTES } = settings;
-  const encoder = new ImageEncoder(vision, { threads, cacheBytes, width: hiddenSize });
+  const encoder = new ImageEncoder(vision, {
+    threads,
+    cacheBytes,
+    width: hiddenSize,
+    numDeepstack,
+  });
   try {
     await encoder.load();
   } catch (error) {

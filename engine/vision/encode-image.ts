@@ -37,7 +37,7 @@ export async function encodeImage(
 ): Promise<EncodedImage> {
   const input = processPixels(await decodePixels(bytes), settings);
   const { layout } = input;
-  const { rows, width } = await session.run(input);
+  const { rows, width, deepstack } = await session.run(input);
   const numRows = rows.length / width;
   const { tiles, tokens } = layout;
   const expected = tokens
@@ -49,7 +49,13 @@ export async function encodeImage(
       `${file}: it gives ${numRows} rows for a picture; by its configuration there are ${expected}`,
     );
   }
-  const shared = new Float32Array(new SharedArrayBuffer(rows.byteLength));
-  shared.set(rows);
-  return { rows: shared, numRows, width, grid: tokens, layout };
+  const features = deepstack.map(shared);
+  return { rows: shared(rows), deepstack: features, numRows, width, grid: tokens, layout };
+}
+
+/** A copy in memory that threads share. */
+function shared(values: Float32Array): Float32Array {
+  const copy = new Float32Array(new SharedArrayBuffer(values.byteLength));
+  copy.set(values);
+  return copy;
 }

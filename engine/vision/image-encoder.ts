@@ -19,6 +19,8 @@ export interface ImageEncoderOptions {
   readonly cacheBytes: number;
   /** Of the decoder's hidden states. */
   readonly width: number;
+  /** Layers of features that the decoder takes besides rows. */
+  readonly numDeepstack: number;
 }
 
 /** Milliseconds for one picture. */
@@ -38,11 +40,14 @@ export class ImageEncoder {
   readonly #pool: JobPool<VisionWork, VisionResult>;
   readonly #identity: string;
   readonly #width: number;
+  readonly #numDeepstack: number;
   #runs = 0;
 
-  constructor(model: VisionModel, { threads, cacheBytes, width }: ImageEncoderOptions) {
+  constructor(model: VisionModel, options: ImageEncoderOptions) {
+    const { threads, cacheBytes, width, numDeepstack } = options;
     this.model = model;
     this.#width = width;
+    this.#numDeepstack = numDeepstack;
     this.cache = new RowCache(cacheBytes);
     this.#identity = hash('sha256', JSON.stringify(model.settings), 'base64url');
     this.#pool = new JobPool(visionThread({ model, threads }), {
@@ -76,6 +81,10 @@ export class ImageEncoder {
     this.#runs += 1;
     if (image.width !== this.#width) {
       const what = `its rows have ${image.width} numbers, those of the decoder ${this.#width}`;
+      throw new OctavoError('model_unsupported', `${this.model.file}: ${what}`);
+    }
+    if (image.deepstack.length !== this.#numDeepstack) {
+      const what = `it gives features of ${image.deepstack.length} further layers, the decoder takes ${this.#numDeepstack}`;
       throw new OctavoError('model_unsupported', `${this.model.file}: ${what}`);
     }
     this.cache.set(key, image);

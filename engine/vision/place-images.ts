@@ -20,18 +20,20 @@ export function placeImages(
   const { token, list, isBidirectional } = images;
   const placed: PromptImage[] = [];
   let at = 0;
-  for (const { key, rows, numRows, width, grid } of list) {
+  for (const { key, rows, deepstack, numRows, width, grid } of list) {
     for (let done = 0; done < numRows; ) {
       while (at < tokenIds.length && tokenIds[at] !== token) at += 1;
       const start = at;
       while (at < tokenIds.length && tokenIds[at] === token && at - start < numRows - done) at += 1;
       if (at === start) throw mismatch();
       const end = at;
+      const [from, to] = [done * width, (done + end - start) * width];
       placed.push({
         start,
         end,
         key: `${key}:${done}`,
-        rows: rows.subarray(done * width, (done + end - start) * width),
+        rows: rows.subarray(from, to),
+        deepstack: deepstack.map((features) => features.subarray(from, to)),
         grid,
         ...(isBidirectional && { isBidirectional }),
       });

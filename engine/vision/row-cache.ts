@@ -37,20 +37,25 @@ export class RowCache {
 
   /** Rows that are larger than all of the cache are not kept. */
   set(key: string, image: EncodedImage): void {
-    if (this.#images.has(key) || image.rows.byteLength > this.capacity) return;
+    if (this.#images.has(key) || sizeOf(image) > this.capacity) return;
     this.#images.set(key, image);
-    this.#bytes += image.rows.byteLength;
-    for (const [oldest, { rows }] of this.#images) {
+    this.#bytes += sizeOf(image);
+    for (const [oldest, one] of this.#images) {
       if (this.#bytes <= this.capacity) return;
       this.#images.delete(oldest);
-      this.#bytes -= rows.byteLength;
+      this.#bytes -= sizeOf(one);
     }
   }
 
   /** @throws Error when its bytes are miscounted or beyond its capacity */
   checkIntegrity(): void {
-    const sum = [...this.#images.values()].reduce((n, { rows }) => n + rows.byteLength, 0);
+    const sum = [...this.#images.values()].reduce((n, image) => n + sizeOf(image), 0);
     if (sum !== this.#bytes) throw new Error(`${sum} bytes are kept, ${this.#bytes} counted`);
     if (sum > this.capacity) throw new Error(`${sum} bytes are kept of ${this.capacity}`);
   }
+}
+
+/** In bytes. */
+function sizeOf({ rows, deepstack }: EncodedImage): number {
+  return rows.byteLength * (1 + deepstack.length);
 }

@@ -5,6 +5,7 @@ import { fromFloat16 } from '../float16.js';
 import { Graph } from '../importer/graph.js';
 import { readModelProto } from '../importer/model-file.js';
 import { ModelProtoSchema } from '../importer/onnx/onnx_pb.js';
+import { deepstackNames, isDeepstack } from '../importer/parts/deepstack.js';
 import { placeWeights } from '../importer/place-weights.js';
 import type { EncoderInput } from './processors/processor.js';
 
@@ -12,6 +13,15 @@ import type { EncoderInput } from './processors/processor.js';
 const PIXELS = 'pixel_values';
 const MASK = 'pixel_attention_mask';
 const GRID = 'image_grid_thw';
+
+/** What an encoder has computed of a picture. */
+export interface EncoderOutput {
+  /** `[rows, width]` */
+  readonly rows: Float32Array;
+  readonly width: number;
+  /** Features of further layers, in the order of their numbers; each as `rows`. */
+  readonly deepstack: readonly Float32Array[];
+}
 
 /** A vision encoder in ONNX Runtime. */
 export class VisionSession {
@@ -51,11 +61,8 @@ export class VisionSession {
     throw unsupported(file, `its inputs are ${names}; known are ${PIXELS}, ${MASK} and ${GRID}`);
   }
 
-  /**
-   * @returns `[rows, width]`
-   * @throws OctavoError `model_unsupported` when it cannot compute the picture
-   */
-  async run(input: EncoderInput): Promise<{ readonly rows: Float32Array; readonly width: number }> {
+  /** @throws OctavoError `model_unsupported` when it cannot compute the picture */
+  async run(input: EncoderInput): Promise<EncoderOutput> {
     const feeds: Record<string, Tensor> = {};
     for (const { name, type } of this.#inputs()) feeds[name] = feedOf(name, type, input);
     let results: InferenceSession.OnnxValueMapType;
@@ -66,13 +73,24 @@ export class VisionSession {
       const what = `cannot encode a picture of ${shape}: ${reasonOf(cause)}`;
       throw unsupported(this.#file, what, cause);
     }
-    const output = results[this.#session.outputNames[0]];
-    const { dims, data } = output;
-    const rows = data instanceof Float32Array ? data : widened(data);
-    if (dims.length < 2 || rows === null) {
-      throw unsupported(this.#file, `its first output is ${output.type} [${dims.join(', ')}]`);
+    const { outputNames } = this.#session;
+    const first = outputNames.find((name) => !isDeepstack(name)) ?? outputNames[0];
+    const rows = this.#floats(results, first);
+    const { dims } = results[first];
+    const deepstack = deepstackNames(outputNames).map((name) => this.#floats(results, name));
+    const other = deepstack.find(({ length }) => length !== rows.length);
+    if (other) {
+      const what = `${other.length} numbers are features of a further layer, ${rows.length} are rows`;
+      throw unsupported(this.#file, what);
     }
-    return { rows, width: dims[dims.length - 1] };
+    return { rows, width: dims[dims.length - 1], deepstack };
+  }
+
+  #floats(results: InferenceSession.OnnxValueMapType, name: string): Float32Array {
+    const { data, dims, type } = results[name];
+    const values = data instanceof Float32Array ? data : widened(data);
+    if (dims.length >= 2 && values !== null) return values;
+    throw unsupported(this.#file, `its output ${name} is ${type} [${dims.join(', ')}]`);
   }
 
   #inputs(): { readonly name: string; readonly type: string }[] {

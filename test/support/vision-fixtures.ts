@@ -16,7 +16,7 @@ const FIXTURES = fileURLToPath(new URL('../fixtures/vision', import.meta.url));
 
 const MAX_NUM_SEQS = 8;
 
-export const VISION_MODELS = ['smolvlm', 'qwen2.5-vl', 'gemma3'] as const;
+export const VISION_MODELS = ['smolvlm', 'qwen2.5-vl', 'gemma3', 'qwen3-vl'] as const;
 export type VisionModelName = (typeof VISION_MODELS)[number];
 
 /** What transformers says about one conversation: see test/fixtures/vision/make.py. */

@@ -54,6 +54,13 @@ export function setFloatAttribute(node: NodeProto, name: string, value: number):
   );
 }
 
+export function setStringAttribute(node: NodeProto, name: string, value: string): void {
+  const s = new TextEncoder().encode(value);
+  node.attribute.push(
+    create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.STRING, s }),
+  );
+}
+
 export function setGraphAttribute(node: NodeProto, name: string, g: GraphProto): void {
   node.attribute.push(
     create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g }),

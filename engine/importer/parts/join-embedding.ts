@@ -11,6 +11,7 @@ import {
   type OperatorSetIdProto,
   type ValueInfoProto,
 } from '../onnx/onnx_pb.js';
+import { isDeepstack } from './deepstack.js';
 import { shareFolder } from './share-folder.js';
 import { textRows } from './text-rows.js';
 
@@ -55,7 +56,9 @@ export function joinEmbedding(decoder: Graph, embedding: Graph): Graph {
     throw fail(`expected an embedding, ${STEP_INPUT.inputIds} -> ${EMBEDS}, found ${names}`);
   }
   textRows(embedding, EMBEDS);
-  const given = [...embedding.outputs.keys()].filter((name) => decoder.inputs.has(name));
+  const given = [...embedding.outputs.keys()].filter(
+    (name) => decoder.inputs.has(name) && !isDeepstack(name),
+  );
   const nodes = liveNodes(embedding, given);
   const stray = nodes
     .flatMap((node) => node.input)

@@ -4,6 +4,7 @@ import { RowCache } from '../../../engine/vision/row-cache.js';
 
 const image = (floats: number): EncodedImage => ({
   rows: new Float32Array(floats),
+  deepstack: [],
   numRows: 1,
   width: floats,
   grid: null,
