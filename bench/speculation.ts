@@ -34,7 +34,7 @@ const measured = await measureSteps(
 
 /** A core over the engine's model and pages, which drafts what requests predict. */
 function newCore(): EngineCore {
-  const proposer = createSpeculator(null, measured);
+  const proposer = createSpeculator(null, measured, now);
   return new EngineCore({ scheduler, runner, vocabSize: info.vocabSize, cache, now, proposer });
 }
 

@@ -143,7 +143,7 @@ export class EngineCore {
       const kept = { promptRows, times, adapter, images: request.images ?? [] };
       const isBeam = request.beams !== undefined;
       this.#live.add(id, { sampler, numLogprobs, ...kept, isBeam, hasBegun: false });
-      this.#decoder.begin(id, request);
+      this.#decoder.begin(id, request, constraint);
     });
   }
 

@@ -5,6 +5,7 @@ import type { PredictedTokens, TokenLogprobs } from '../protocol/outputs.js';
 import type { SpeculationStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import type { SequenceSampler } from '../sampling/sequence-sampler.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import type { StepAnswer } from './step-answer.js';
 
@@ -30,8 +31,12 @@ export interface Decoder {
   readonly propose: Propose;
   /** Null for one that never proposes anything. */
   readonly speculation: SpeculationStats | null;
-  /** Call when a sequence of the request begins; forks begin by themselves. */
-  begin(id: SequenceId, request: EngineRequest): void;
+  /**
+   * Call when a sequence of the request begins; forks begin by themselves.
+   *
+   * @param constraint of its output; null for none
+   */
+  begin(id: SequenceId, request: EngineRequest, constraint: TokenConstraint | null): void;
   /** Sequences that cannot be decided yet; the next step leaves them out. */
   held(): ReadonlySet<SequenceId>;
   /** Resolves when one of the held sequences can continue. Call it only while there is one. */

@@ -3,6 +3,7 @@ import { PROPOSE_NOTHING, type Propose } from '../../scheduler/step-builder.js';
 import type { PredictedTokens } from '../protocol/outputs.js';
 import type { SpeculationStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 
 /**
  * Proposes tokens to a decoder that checks them. Implementations: speculation, nothing, and plain
@@ -13,8 +14,12 @@ export interface Proposer {
   readonly propose: Propose;
   /** Since the start; null for one that never proposes anything. */
   readonly stats: SpeculationStats | null;
-  /** Call when a sequence of the request begins. */
-  begin(id: SequenceId, request: EngineRequest): void;
+  /**
+   * Call when a sequence of the request begins.
+   *
+   * @param constraint of its output; null for none
+   */
+  begin(id: SequenceId, request: EngineRequest, constraint: TokenConstraint | null): void;
   /**
    * Call for each sequence that got tokens.
    *

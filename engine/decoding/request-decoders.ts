@@ -3,6 +3,7 @@ import type { Propose } from '../../scheduler/step-builder.js';
 import type { ScheduledSequence, SequenceUpdate } from '../../scheduler/step-plan.js';
 import type { SpeculationStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import { BeamDecoder } from './beams/beam-decoder.js';
 import type { Decision, Decoder, SampledSequence } from './decoder.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
@@ -30,9 +31,9 @@ export class RequestDecoders implements Decoder {
     return this.#sampling.speculation;
   }
 
-  begin(id: SequenceId, request: EngineRequest): void {
-    const decoder = request.beams ? this.#beams : this.#sampling;
-    decoder.begin(id, request);
+  begin(id: SequenceId, request: EngineRequest, constraint: TokenConstraint | null): void {
+    if (request.beams) this.#beams.begin(id, request);
+    else this.#sampling.begin(id, request, constraint);
   }
 
   held(): ReadonlySet<SequenceId> {

@@ -7,6 +7,7 @@ import type { EngineRequest } from '../protocol/request.js';
 import { joinNeeds } from '../sampling/row-needs.js';
 import { Sampler } from '../sampling/sampler.js';
 import type { RowLogits, SequenceSampler } from '../sampling/sequence-sampler.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import type { Decision, Decoder, SampledSequence } from './decoder.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import { NO_PROPOSER, type Proposer } from './proposer.js';
@@ -85,8 +86,8 @@ export class SamplingDecoder implements Decoder {
     return this.#proposer.stats;
   }
 
-  begin(id: SequenceId, request: EngineRequest): void {
-    this.#proposer.begin(id, request);
+  begin(id: SequenceId, request: EngineRequest, constraint: TokenConstraint | null): void {
+    this.#proposer.begin(id, request, constraint);
   }
 
   held(): ReadonlySet<SequenceId> {

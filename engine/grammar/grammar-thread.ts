@@ -1,13 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { OctavoError, toErrorRecord } from '../errors.js';
 import { readTokenBytes } from '../text/tokenizer/vocabulary.js';
-import { FINAL_STEP, MaskSlot, SLOT } from './mask-slot.js';
+import { FINAL_STEP, MAX_FORCED_TOKENS, MaskSlot, SLOT } from './mask-slot.js';
 import type {
   GrammarCommand,
   GrammarReply,
   GrammarThreadOptions,
   MatcherMove,
 } from './messages.js';
+import { Speller } from './speller.js';
 import { grammarText } from './to-grammar.js';
 import {
   type CompiledGrammar,
@@ -47,7 +48,9 @@ const grammars = new Map<number, CompiledGrammar>();
 const matchings = new Map<number, Matching>();
 
 // A vocabulary of 152k tokens takes half a second; commands wait until it is loaded.
-const encoded = encodeVocabulary(await readTokenBytes(modelDir, vocabSize));
+const tokenBytes = await readTokenBytes(modelDir, vocabSize);
+const encoded = encodeVocabulary(tokenBytes);
+const speller = new Speller(tokenBytes);
 const { TokenizerInfo, GrammarCompiler } = library;
 const info = await TokenizerInfo.createTokenizerInfo(encoded, 'byte_level', false, vocabSize, []);
 // Without the library's own cache, which is unbounded.
@@ -122,7 +125,9 @@ async function computeMask(matching: Matching, step: number): Promise<void> {
     for (const token of stopTokenIds) mask[token >>> 5] |= 1 << (token & 31);
   }
   slot.mask.set(mask);
-  slot.finish(step, canGoOn || mayEnd ? SLOT.ready : SLOT.deadEnd);
+  const forced = mayEnd ? '' : matcher.findJumpForwardString();
+  const tokens = forced === '' ? [] : speller.spell(forced, MAX_FORCED_TOKENS);
+  slot.finish(step, canGoOn || mayEnd ? SLOT.ready : SLOT.deadEnd, tokens);
 }
 
 async function handle(command: GrammarCommand): Promise<void> {

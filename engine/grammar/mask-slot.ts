@@ -1,18 +1,26 @@
+import type { TokenId } from '../../scheduler/ids.js';
+
 /** States of a mask. */
 export const SLOT = { ready: 0, rejected: 1, deadEnd: 2, lost: 3 } as const;
 
 /** The step number of a final state. */
 export const FINAL_STEP = 0x7fffffff;
 
+/** Maximum number of tokens of a forced text in a slot. */
+export const MAX_FORCED_TOKENS = 32;
+
 const STEP = 0;
 const STATE = 1;
-const HEADER_WORDS = 2;
+const NUM_FORCED = 2;
+const FORCED = 3;
+const HEADER_WORDS = FORCED + MAX_FORCED_TOKENS;
 
 /**
  * One matcher's mask, in memory that is shared between the engine's thread and a grammar thread:
  *
  *     word 0   the step whose mask is here; the engine's thread may sleep on it
  *     word 1   state
+ *     word 2   number of tokens of the text that must come next, and the tokens behind it
  *     then     the mask, 32 tokens a word
  *
  * The engine's thread numbers its requests to the matcher: the first mask is step 1, and each
@@ -41,8 +49,17 @@ export class MaskSlot {
     return this.#header[STATE];
   }
 
-  finish(step: number, state: number): void {
+  /** The tokens that `finish` was told; the caller owns them. */
+  get forced(): TokenId[] {
+    const count = this.#header[NUM_FORCED];
+    return Array.from(this.#header.subarray(FORCED, FORCED + count)) as TokenId[];
+  }
+
+  /** @param forced `MAX_FORCED_TOKENS` at most */
+  finish(step: number, state: number, forced: readonly TokenId[] = []): void {
     this.#header[STATE] = state;
+    this.#header[NUM_FORCED] = forced.length;
+    this.#header.set(forced, FORCED);
     Atomics.store(this.#header, STEP, step);
     Atomics.notify(this.#header, STEP);
   }

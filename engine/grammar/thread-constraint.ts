@@ -78,6 +78,11 @@ export class ThreadConstraint implements GrammarConstraint {
     return null;
   }
 
+  forced(patience: number): readonly TokenId[] {
+    if (this.#failure || this.#stops > 0 || !this.isReady(patience)) return NONE;
+    return this.slot.state === SLOT.ready ? this.slot.forced : NONE;
+  }
+
   accept(token: TokenId): void {
     if (this.#failure) return;
     if (this.#stopTokenIds.has(token)) {
@@ -109,6 +114,8 @@ export class ThreadConstraint implements GrammarConstraint {
     this.#failure ??= error;
   }
 }
+
+const NONE: readonly TokenId[] = [];
 
 function failureOf(state: number): OctavoError {
   if (state === SLOT.deadEnd) {

@@ -51,6 +51,8 @@ export interface Matcher extends Disposable {
   rollBack(numTokens: number): void;
   /** Returns a copy; bit `t & 31` of word `t >>> 5` is token `t`. Aborts after a stop token. */
   getNextTokenBitmask(): Promise<Int32Array>;
+  /** The text that must come next, in the library's symbols; empty where there is a choice. */
+  findJumpForwardString(): string;
   /** Whether the text may end here, for a matcher that terminates without a stop token. */
   isTerminated(): boolean;
   /** For tests. */

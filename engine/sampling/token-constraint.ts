@@ -24,6 +24,13 @@ export interface TokenConstraint {
    */
   mask(): Int32Array | null;
   /**
+   * Tokens that are likely to come next, because they spell a text that must; other tokens may
+   * spell it, too. Empty where there is a choice, or when it is not known in time.
+   *
+   * @param patience milliseconds for which the caller's thread may be blocked
+   */
+  forced(patience: number): readonly TokenId[];
+  /**
    * Appends a token that the mask allows. Several tokens may be accepted without reading the masks
    * in between.
    */

@@ -7,21 +7,24 @@ import { type MeasuredStep, StepCosts, TYPICAL_COSTS } from './step-costs.js';
 
 /** Tokens of outputs that have ended that are kept to draft from: 32 MB at most. */
 const ARCHIVE_TOKENS = 1_048_576;
-/** Of drafts from clients' predictions, where no method is chosen. */
+/** Of drafts from clients' predictions and of forced texts, where no method is chosen. */
 const PREDICTED_TOKENS = 16;
 
 /**
- * @param options null: only what clients predict is drafted
+ * @param options null: only what clients predict and grammars force is drafted
  * @param measured steps of this model on this machine; null: none was measured
+ * @param now monotonic, milliseconds
  */
 export function createSpeculator(
   options: SpeculationOptions | null,
   measured: readonly MeasuredStep[] | null,
+  now: () => number,
 ): Speculator {
   return new Speculator({
     drafter: options && drafterOf(options),
     maxDraftTokens: options?.maxDraftTokens ?? PREDICTED_TOKENS,
     costs: new StepCosts(measured ?? TYPICAL_COSTS),
+    now,
   });
 }
 

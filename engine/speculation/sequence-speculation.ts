@@ -25,21 +25,33 @@ interface WatchedDraft {
 
 /** Speculation about one sequence: the first of its sources that has a draft gives it. */
 export class SequenceSpeculation {
-  /** Whether the client has predicted the output. */
-  readonly isPredicted: boolean;
+  readonly #prediction: DraftSource | null;
   readonly #sources: readonly DraftSource[];
   #watched: WatchedDraft | null = null;
+  #isPredicted = false;
 
-  constructor(sources: readonly DraftSource[], isPredicted: boolean) {
-    this.#sources = sources;
-    this.isPredicted = isPredicted;
+  /**
+   * @param prediction the output that the client expects; null for none. It is asked first
+   * @param others asked in this order
+   */
+  constructor(prediction: DraftSource | null, others: readonly DraftSource[]) {
+    this.#prediction = prediction;
+    this.#sources = prediction ? [prediction, ...others] : others;
+  }
+
+  /** Whether the last draft was of what the client has predicted. */
+  get isPredicted(): boolean {
+    return this.#isPredicted;
   }
 
   /** Call it before the decision about the next token. */
   draft(most: number): RatedDraft {
-    for (const { of, rates } of this.#sources) {
+    this.#isPredicted = false;
+    for (const source of this.#sources) {
+      const { of, rates } = source;
       const { tokenIds, class: draftClass } = of.draft(most);
       if (tokenIds.length === 0) continue;
+      this.#isPredicted = source === this.#prediction;
       this.#watched ??= { tokenIds, class: draftClass, rates, depth: 0 };
       return { tokenIds, rateAt: (depth) => rates.rate(draftClass, depth) };
     }

@@ -4,11 +4,13 @@ import type { Proposer } from '../decoding/proposer.js';
 import type { PredictedTokens } from '../protocol/outputs.js';
 import type { SpeculationStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
+import type { TokenConstraint } from '../sampling/token-constraint.js';
 import { AcceptanceRates } from './acceptance.js';
 import { bestDraftLength } from './draft-length.js';
-import type { Drafter } from './drafter.js';
+import type { Drafter, SequenceDrafter } from './drafter.js';
+import { ForcedDrafter, ForcedPatience } from './forced-drafter.js';
 import { PredictionDrafter } from './lookup-drafters.js';
-import { SequenceSpeculation } from './sequence-speculation.js';
+import { type DraftSource, SequenceSpeculation } from './sequence-speculation.js';
 import type { StepCosts } from './step-costs.js';
 
 /** Drafts that the common acceptance rates remember, and those that a sequence's own do. */
@@ -19,11 +21,13 @@ const SHARED_HEAD = 16;
 const PREDICTION_BOUNDS = { least: 3, longest: 32 };
 
 export interface SpeculatorOptions {
-  /** Drafts for all sequences; null: only for those with a prediction of their own. */
+  /** Drafts for all sequences; null: only for those with a prediction or a grammar of their own. */
   readonly drafter: Drafter | null;
   /** Maximum length of a draft. */
   readonly maxDraftTokens: number;
   readonly costs: StepCosts;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
 }
 
 /**
@@ -40,6 +44,8 @@ export class Speculator implements Proposer {
   readonly #predictions = new PredictionDrafter(PREDICTION_BOUNDS);
   readonly #rates = new AcceptanceRates(COMMON_MEMORY);
   readonly #predictionRates = new AcceptanceRates(COMMON_MEMORY);
+  readonly #patience: ForcedPatience;
+  readonly #forcedRates = new AcceptanceRates(COMMON_MEMORY);
   readonly #sequences = new Map<SequenceId, SequenceSpeculation>();
   /** Proposed tokens of the step in the making that are expected to be right. */
   #expected = 0;
@@ -49,6 +55,7 @@ export class Speculator implements Proposer {
 
   constructor(options: SpeculatorOptions) {
     this.#options = options;
+    this.#patience = new ForcedPatience(options.now);
     this.#acceptedAt = Array.from({ length: options.maxDraftTokens }, () => 0);
   }
 
@@ -64,24 +71,24 @@ export class Speculator implements Proposer {
     };
   }
 
-  begin(id: SequenceId, request: EngineRequest): void {
+  begin(id: SequenceId, request: EngineRequest, constraint: TokenConstraint | null = null): void {
     const { promptTokenIds, prediction, cacheSalt } = request;
     const { drafter } = this.#options;
     const head = promptTokenIds.slice(0, SHARED_HEAD).join(' ');
     const shareKey = JSON.stringify([cacheSalt, head]);
     const told = { promptTokenIds, shareKey, ...(prediction && { prediction }) };
-    const sources = [
-      ...(prediction ? [{ of: this.#predictions.begin(told), rates: this.#predictionRates }] : []),
-      ...(drafter ? [{ of: drafter.begin(told), rates: this.#rates }] : []),
+    const source = (of: SequenceDrafter, common: AcceptanceRates): DraftSource => {
+      return { of, rates: new AcceptanceRates(OWN_MEMORY, common) };
+    };
+    const predicted = prediction && source(this.#predictions.begin(told), this.#predictionRates);
+    const others = [
+      ...(constraint
+        ? [source(new ForcedDrafter(constraint, this.#patience), this.#forcedRates)]
+        : []),
+      ...(drafter ? [source(drafter.begin(told), this.#rates)] : []),
     ];
-    if (sources.length === 0) return;
-    this.#sequences.set(
-      id,
-      new SequenceSpeculation(
-        sources.map(({ of, rates }) => ({ of, rates: new AcceptanceRates(OWN_MEMORY, rates) })),
-        prediction !== undefined,
-      ),
-    );
+    if (!predicted && others.length === 0) return;
+    this.#sequences.set(id, new SequenceSpeculation(predicted ?? null, others));
   }
 
   decided(
@@ -104,6 +111,7 @@ export class Speculator implements Proposer {
 
   endStep(): void {
     this.#expected = 0;
+    this.#patience.endStep();
   }
 
   end(id: SequenceId): void {

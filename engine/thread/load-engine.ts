@@ -174,7 +174,7 @@ async function build(
     cache,
     now,
     images,
-    proposer: createSpeculator(speculation, measured),
+    proposer: createSpeculator(speculation, measured, now),
     ...(behind && { tiers: behind }),
     ...(adapters && { adapters }),
   });

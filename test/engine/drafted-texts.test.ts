@@ -35,7 +35,7 @@ function drafting(engine: LoadedEngine, method: 'ngram' | 'suffix' | 'prediction
     suffix: () => new SuffixDrafter(bounds, new OutputArchive(1, 100_000)),
     prediction: () => null,
   }[method]();
-  const proposer = new Speculator({ drafter, maxDraftTokens: 8, costs: FREE });
+  const proposer = new Speculator({ drafter, maxDraftTokens: 8, costs: FREE, now: () => 0 });
   const { scheduler, runner, cache, info } = engine;
   const { vocabSize } = info;
   return new EngineCore({ scheduler, runner, vocabSize, cache, proposer, now: () => 0 });

@@ -81,6 +81,10 @@ class ChoiceConstraint implements GrammarConstraint {
     return this.#words;
   }
 
+  forced(): readonly TokenId[] {
+    return [];
+  }
+
   accept(token: TokenId): void {
     const rests = this.#rests[this.#rests.length - 1];
     const text = this.#stops.has(token) ? '' : this.#vocabulary[token];

@@ -27,6 +27,10 @@ export class CountingConstraint implements TokenConstraint {
     return this.#words;
   }
 
+  forced(): readonly TokenId[] {
+    return [];
+  }
+
   accept(token: TokenId): void {
     if (!this.#masked) throw new Error('a token was chosen without a mask');
     if (!this.#allows(token)) throw new Error(`token ${token} was not allowed`);

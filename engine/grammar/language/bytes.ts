@@ -46,3 +46,20 @@ export function toSymbols(bytes: Iterable<number>): number[] {
 }
 
 export const PAIR = 0x7f;
+
+/** The bytes of `toSymbols`; a pair that is cut off has none. */
+export function toBytes(symbols: string): number[] {
+  const bytes: number[] = [];
+  for (let i = 0; i < symbols.length; i++) {
+    const code = symbols.charCodeAt(i);
+    if (code !== PAIR) {
+      bytes.push(code);
+      continue;
+    }
+    i += 1;
+    if (i === symbols.length) break;
+    const second = symbols.charCodeAt(i);
+    bytes.push(second === PAIR ? PAIR : second | 0x80);
+  }
+  return bytes;
+}

@@ -94,6 +94,10 @@ class RuleConstraint implements TokenConstraint {
     return mask;
   }
 
+  forced(): readonly TokenId[] {
+    return [];
+  }
+
   accept(token: TokenId): void {
     this.accepted.push(token);
   }

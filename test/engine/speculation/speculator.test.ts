@@ -26,7 +26,7 @@ const ID = 'a' as SequenceId;
 const ALONE = { rows: 1, sequences: 1 };
 
 const speculator = (drafter: Drafter | null, costs = FREE): Speculator =>
-  new Speculator({ drafter, maxDraftTokens: 8, costs });
+  new Speculator({ drafter, maxDraftTokens: 8, costs, now: () => 0 });
 
 const request = (prompt: readonly number[], prediction?: readonly number[]) => ({
   ids: [ID],

@@ -334,6 +334,7 @@ const only =
       },
       isReady: () => true,
       whenReady: () => Promise.resolve(),
+      forced: () => [],
       accept: () => undefined,
       rollback: () => undefined,
       dispose: onDispose,
