@@ -44,15 +44,17 @@ export const CACHE_SETTINGS = {
     }),
     default: true,
   }),
-  evictionPolicy: Type.Enum([...EVICTION_POLICIES], {
-    ...extra({
-      description: 'which cached prefixes are given up first when blocks are needed',
-      group: 'KV cache',
-      scope: 'server',
-      value: 'policy',
+  evictionPolicy: Type.Optional(
+    Type.Enum([...EVICTION_POLICIES], {
+      ...extra({
+        description:
+          'which cached prefixes are given up first when blocks are needed (default: predicted; for models with recurrent layers cost-aware)',
+        group: 'KV cache',
+        scope: 'server',
+        value: 'policy',
+      }),
     }),
-    default: 'predicted',
-  }),
+  ),
   kvHostMemory: Type.Optional(
     size({
       description:

@@ -1,5 +1,6 @@
 import type { BlockHistory, BlockPlace } from './block-history.js';
 import type { CacheEventLog } from './cache-events.js';
+import type { CheckpointTree } from './checkpoint-tree.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import type { BlockHash, BlockId } from './ids.js';
 
@@ -13,6 +14,8 @@ export interface BlockPoolOptions {
   /** Is told of content that lookups do not find any more; absent for none. */
   readonly events?: CacheEventLog;
   readonly onEvict?: BlockListener;
+  /** Which contents the checkpoints of states need; absent for models without states. */
+  readonly checkpoints?: CheckpointTree | null;
 }
 
 /**
@@ -44,6 +47,7 @@ export class BlockPool {
   /** `[group]` */
   readonly #cached: readonly Map<BlockHash, BlockId>[];
   readonly #onEvict: BlockListener | null;
+  readonly #checkpoints: CheckpointTree | null;
   #version = 0;
 
   constructor(options: BlockPoolOptions) {
@@ -56,6 +60,7 @@ export class BlockPool {
     this.#history = options.history;
     this.#events = options.events ?? null;
     this.#onEvict = options.onEvict ?? null;
+    this.#checkpoints = options.checkpoints ?? null;
     this.#refCounts = new Int32Array(numBlocks);
     this.#hashes = Array.from({ length: numBlocks }, () => null);
     this.#cached = Array.from({ length: numGroups }, () => new Map<BlockHash, BlockId>());
@@ -113,14 +118,7 @@ export class BlockPool {
   allocate(place: BlockPlace): BlockId {
     const block = this.eviction.takeNext();
     const hash = this.#hashes[block];
-    if (hash) {
-      const group = this.#history.group(block);
-      this.#onEvict?.(block, hash);
-      this.#cached[group].delete(hash);
-      this.#events?.removed(group, hash);
-      this.#hashes[block] = null;
-      this.#version += 1;
-    }
+    if (hash) this.#lose(block, hash, this.#onEvict);
     this.#refCounts[block] = 1;
     this.#history.allocated(block, place, Boolean(hash));
     return block;
@@ -140,7 +138,14 @@ export class BlockPool {
     this.#refCounts[block] = count;
     if (count > 0) return;
     this.#history.released(block);
-    this.eviction.add(block, this.#hashes[block] !== null);
+    const hash = this.#hashes[block];
+    const isUseless =
+      hash !== null && this.#checkpoints?.isUseful(this.#history.group(block), hash) === false;
+    if (isUseless) {
+      this.#lose(block, hash, null);
+      this.#history.forgotten(block);
+    }
+    this.eviction.add(block, hash !== null && !isUseless);
   }
 
   /**
@@ -168,15 +173,8 @@ export class BlockPool {
     if (hash === null || this.refCount(block) > 0) {
       throw new Error(`block ${block} has no content that it could lose`);
     }
-    const group = this.#history.group(block);
-    this.#cached[group].delete(hash);
-    this.#events?.removed(group, hash);
-    this.#hashes[block] = null;
-    this.#version += 1;
-    this.#history.forgotten(block);
-    // Tells the policy that the block has no content any more.
-    this.eviction.remove(block);
-    this.eviction.add(block, false);
+    this.#lose(block, hash, null);
+    this.#freeAgain(block);
   }
 
   /** Drops all cached content. Returns false, without any change, while blocks are in use. */
@@ -187,12 +185,50 @@ export class BlockPool {
     this.#hashes.fill(null);
     this.#version += 1;
     this.#history.reset();
+    this.#checkpoints?.clear();
     // Tells the policy that the blocks have no content any more.
     for (const block of this.freeBlocks().reverse()) {
       this.eviction.remove(block);
       this.eviction.add(block, false);
     }
     return true;
+  }
+
+  /**
+   * Lookups find this content no longer. With it goes what they cannot find without it: of a
+   * checkpoint the other pieces, and K and V that only this one needed.
+   */
+  #lose(block: BlockId, hash: BlockHash, onEvict: BlockListener | null): void {
+    const group = this.#history.group(block);
+    onEvict?.(block, hash);
+    this.#cached[group].delete(hash);
+    this.#events?.removed(group, hash);
+    this.#hashes[block] = null;
+    this.#version += 1;
+    if (!this.#checkpoints) return;
+    const { pieces, full } = this.#checkpoints;
+    const unneeded = this.#checkpoints.lost(group, hash);
+    if (unneeded !== null) {
+      for (const piece of pieces) this.#loseFree(piece, hash, onEvict);
+      for (const content of unneeded) {
+        for (const g of full) this.#loseFree(g, content, onEvict);
+      }
+    }
+  }
+
+  /** What is in use is lost when its last user leaves. */
+  #loseFree(group: number, hash: BlockHash, onEvict: BlockListener | null): void {
+    const block = this.lookup(group, hash);
+    if (block === undefined || this.refCount(block) > 0) return;
+    this.#lose(block, hash, onEvict);
+    this.#freeAgain(block);
+  }
+
+  /** Tells history and policy that a free block has no content any more. */
+  #freeAgain(block: BlockId): void {
+    this.#history.forgotten(block);
+    this.eviction.remove(block);
+    this.eviction.add(block, false);
   }
 
   /** @throws Error that names the first contradiction between counts, policy and hash table. */
@@ -206,6 +242,9 @@ export class BlockPool {
         throw new Error(`block ${block} has the count ${count} and is free: ${count !== 0}`);
       }
       const hash = this.hashOf(block);
+      const isUseful =
+        hash === null || (this.#checkpoints?.isUseful(this.#history.group(block), hash) ?? true);
+      if (count === 0 && !isUseful) throw new Error(`block ${block} is kept, but never found`);
       if (hash !== null && this.lookup(this.#history.group(block), hash) !== block) {
         throw new Error(`block ${block} has a hash under which it is not found`);
       }

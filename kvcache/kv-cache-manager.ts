@@ -10,6 +10,7 @@ import {
   maxHeldBlocks,
   numExpiredBlocks,
 } from './cache-group.js';
+import { CheckpointTree } from './checkpoint-tree.js';
 import { createEviction, type EvictionPolicyName } from './eviction/create-eviction.js';
 import type { EvictionPolicy } from './eviction/eviction-policy.js';
 import { type BlockHash, type BlockId, NO_BLOCK, TO_LOAD } from './ids.js';
@@ -45,6 +46,10 @@ export interface KvCacheConfig {
    * read the history. Default: the least recently used.
    */
   readonly eviction?: EvictionPolicyName | EvictionPolicy;
+  /**
+   * Of states, which the caller's own policy reads; absent: a new one, for models with states.
+   */
+  readonly checkpoints?: CheckpointTree;
   /** Is told of every change in what lookups find; absent for none. */
   readonly events?: CacheEventLog;
   /** Told of each content that the pool is about to lose; absent: it is lost. */
@@ -83,6 +88,8 @@ export class KvCacheManager {
   readonly canCopyBlocks: boolean;
   /** Null when nothing reads events. */
   readonly events: CacheEventLog | null;
+  /** Of states; null for models without, and where lookups find nothing. */
+  readonly checkpoints: CheckpointTree | null;
   readonly #hasStates: boolean;
   readonly #onHit: BlockListener | null;
   readonly #onStore: StoreListener | null;
@@ -101,14 +108,24 @@ export class KvCacheManager {
     this.#onStore = config.onStore ?? null;
     this.enablePrefixCaching = config.enablePrefixCaching;
     this.events = config.events ?? null;
+    this.checkpoints =
+      this.#hasStates && this.enablePrefixCaching
+        ? (config.checkpoints ?? new CheckpointTree(this.groups))
+        : null;
     this.pool = new BlockPool({
       numBlocks,
       numGroups: this.groups.length,
       eviction:
         typeof eviction === 'string'
-          ? createEviction(eviction, { numBlocks, blockSize, history })
+          ? createEviction(eviction, {
+              numBlocks,
+              blockSize,
+              history,
+              checkpoints: this.checkpoints,
+            })
           : eviction,
       history,
+      checkpoints: this.checkpoints,
       ...(config.events && { events: config.events }),
       ...(config.onEvict && { onEvict: config.onEvict }),
     });
@@ -274,6 +291,9 @@ export class KvCacheManager {
         if (!this.pool.cache(block, hash)) continue;
         this.events?.stored(group, index, sequence, tokens);
         this.#onStore?.(block, hash, sequence.hashes[index - 1] ?? null);
+        if (group === this.checkpoints?.pieces[0]) {
+          this.checkpoints.add(sequence.hashes, index);
+        }
       }
     }
   }
@@ -298,7 +318,10 @@ export class KvCacheManager {
         const index = sequence.numExpired[g];
         if (table[index] !== NO_BLOCK) this.pool.release(table[index]);
         table[index] = NO_BLOCK;
-        this.#forgetCheckpoint(sequence, g, index - 1);
+        // All pieces of the one before have been released.
+        if (this.checkpoints && g === this.checkpoints.pieces.at(-1)) {
+          this.#forgetCheckpoint(sequence, index - 1, this.checkpoints);
+        }
       }
     }
     return computed;
@@ -369,6 +392,7 @@ export class KvCacheManager {
    */
   checkIntegrity(sequences: Iterable<SequenceBlocks>): void {
     this.pool.checkIntegrity();
+    this.checkpoints?.checkIntegrity((group, hash) => this.pool.lookup(group, hash) !== undefined);
     const users = this.pins.users();
     for (const { tables, numExpired, numKnown } of sequences) {
       for (const [g, table] of tables.entries()) {
@@ -427,12 +451,14 @@ export class KvCacheManager {
    * on behind all of them. States may be large, and those of a few texts in the making would soon
    * have taken the place of all that is cached. What another sequence has used stays.
    */
-  #forgetCheckpoint(sequence: SequenceBlocks, group: number, index: number): void {
+  #forgetCheckpoint(
+    sequence: SequenceBlocks,
+    index: number,
+    { pieces: [group], distance }: CheckpointTree,
+  ): void {
     const { pool } = this;
     const { hashes, numPrompted, numCommitted } = sequence;
-    const about = this.groups[group];
-    if (about.kind !== 'recurrent' || (index + 1) % about.checkpointBlocks === 0) return;
-    if (index < numPrompted || index >= numCommitted) return;
+    if ((index + 1) % distance === 0 || index < numPrompted || index >= numCommitted) return;
     const block = pool.lookup(group, hashes[index]);
     if (block === undefined || pool.refCount(block) > 0 || this.history.uses(block) > 1) return;
     pool.forget(block);

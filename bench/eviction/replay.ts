@@ -7,7 +7,7 @@ import { simulatedCache, simulatedHistory } from './simulated-cache.js';
 import { BLOCK_SIZE, type Trace } from './trace.js';
 
 /** Sequences that run at the same time, where the blocks allow it. */
-const RUNNING = 4;
+export const RUNNING = 4;
 /** Context at which attention costs as much as all else: about that of Qwen2.5-0.5B. */
 export const EVEN_CONTEXT = 8192;
 
@@ -73,13 +73,13 @@ export function replay(
     hits[index] = cached / BLOCK_SIZE;
     sums.tokens += request.promptTokens;
     sums.hit += cached;
-    sums.cost += cost(request.promptTokens);
-    sums.saved += cost(cached);
+    sums.cost += promptCost(request.promptTokens);
+    sums.saved += promptCost(cached);
   }
   return { hitRate: sums.hit / sums.tokens, saved: sums.saved / sums.cost, hits };
 }
 
 /** Of computing a prompt, in tokens without a past. */
-function cost(tokens: number): number {
+export function promptCost(tokens: number): number {
   return tokens + tokens ** 2 / (2 * EVEN_CONTEXT);
 }

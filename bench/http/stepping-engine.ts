@@ -41,6 +41,7 @@ export class SteppingEngine implements Engine {
     this.info = {
       vocabSize,
       hiddenSize: 1,
+      evictionPolicy: 'predicted',
       maxModelLength: 32_768,
       device: 'cpu',
       kvDtype: 'f32',

@@ -94,7 +94,7 @@ export function engineOptions(
     threads: settings.threads,
     enablePrefixCaching: settings.enablePrefixCaching,
     cacheEvents: settings.kvEventsEndpoint !== undefined,
-    evictionPolicy: settings.evictionPolicy,
+    ...(settings.evictionPolicy && { evictionPolicy: settings.evictionPolicy }),
     schedulingPolicy: settings.schedulingPolicy,
     admissionQuantile: settings.admissionQuantile,
     ...(settings.speculativeConfig !== undefined && {

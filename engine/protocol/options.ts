@@ -47,8 +47,11 @@ export interface EngineOptions {
   readonly enablePrefixCaching: boolean;
   /** Whether changes of the prefix cache are sent to the engine's listeners; absent for not. */
   readonly cacheEvents?: boolean;
-  /** The order in which cached blocks are reused. */
-  readonly evictionPolicy: EvictionPolicyName;
+  /**
+   * The order in which cached blocks are reused. Absent: `predicted`, and `cost-aware` for a model
+   * with recurrent layers.
+   */
+  readonly evictionPolicy?: EvictionPolicyName;
   /** Where cached blocks go that are reused; absent: nowhere. Needs prefix caching. */
   readonly tiers?: TierOptions;
   readonly schedulingPolicy: SchedulingPolicyName;
@@ -167,6 +170,7 @@ export interface EngineInfo {
   readonly maxModelLength: number;
   readonly blockSize: number;
   readonly numBlocks: number;
+  readonly evictionPolicy: EvictionPolicyName;
   /** Whether prompts may have images; absent for not. */
   readonly takesImages?: boolean;
   /** Layers of features that images have besides rows; absent for none. */

@@ -153,7 +153,7 @@ async function build(
       numBlocks: info.numBlocks,
       blockSize: options.blockSize,
       enablePrefixCaching: options.enablePrefixCaching,
-      eviction: options.evictionPolicy,
+      eviction: info.evictionPolicy,
       groups: plan.groups,
       canCopyBlocks: runner.canCopyBlocks,
       history,
@@ -218,6 +218,7 @@ function sizeEngine(
     kvDtype,
     blockSize: options.blockSize,
     numBlocks: numBlocksIn(plan, options.kvCacheBytes, sizes),
+    evictionPolicy: options.evictionPolicy ?? (states.length > 0 ? 'cost-aware' : 'predicted'),
     maxNumBatchedTokens: Math.min(
       options.maxNumBatchedTokens,
       model.maxStepTokens ?? Number.POSITIVE_INFINITY,

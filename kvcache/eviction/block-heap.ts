@@ -52,9 +52,14 @@ export class BlockHeap {
     this.#add(block, WITHOUT_CONTENT, -this.#arrived++);
   }
 
-  popMin(): BlockId {
+  /** The block that `popMin` takes. */
+  peekMin(): BlockId {
     if (this.#size === 0) throw new Error('the heap of blocks is empty');
-    const block = this.#heap[0] as BlockId;
+    return this.#heap[0] as BlockId;
+  }
+
+  popMin(): BlockId {
+    const block = this.peekMin();
     this.remove(block);
     return block;
   }

@@ -1,4 +1,6 @@
 import type { BlockHistory } from '../block-history.js';
+import type { CheckpointTree } from '../checkpoint-tree.js';
+import { CheckpointValueEviction } from './checkpoint-value.js';
 import { CostAwareEviction } from './cost-aware.js';
 import type { EvictionPolicy } from './eviction-policy.js';
 import { LearnedReuse } from './learned-reuse.js';
@@ -19,6 +21,8 @@ export interface EvictionParts {
   readonly blockSize: number;
   /** Follows the blocks 0 to `numBlocks - 1`. */
   readonly history: BlockHistory;
+  /** Of models with states; absent or null: all content is K and V. */
+  readonly checkpoints?: CheckpointTree | null;
 }
 
 /**
@@ -32,12 +36,17 @@ const CREATORS: Readonly<Record<EvictionPolicyName, (parts: EvictionParts) => Ev
   lru: ({ numBlocks }) => new LruEviction(numBlocks),
   slru: ({ numBlocks, history }) => new SegmentedLruEviction(numBlocks, history),
   lfu: ({ numBlocks, history }) => new LfuEviction(numBlocks, history),
-  'cost-aware': ({ numBlocks, history, blockSize }) =>
-    new CostAwareEviction(
+  'cost-aware': ({ numBlocks, history, blockSize, checkpoints }) => {
+    const slope = blockSize / EVEN_CONTEXT;
+    const costOf = (position: number): number => 1 + position * slope;
+    if (!checkpoints) return new CostAwareEviction(numBlocks, history, costOf);
+    return new CheckpointValueEviction(
       numBlocks,
       history,
-      (position) => 1 + (position * blockSize) / EVEN_CONTEXT,
-    ),
+      checkpoints,
+      (from, to) => (to - from) * costOf((from + to - 1) / 2),
+    );
+  },
   predicted: ({ numBlocks, history }) =>
     new PredictedEviction(numBlocks, history, new LearnedReuse(numBlocks)),
 };

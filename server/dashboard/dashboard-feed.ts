@@ -98,8 +98,8 @@ export class DashboardFeed {
   #server(): ServerEvent {
     const { service, clock } = this.#sources;
     const { engine, settings } = service;
-    const { numBlocks, blockSize, kvDtype, deviceFacts } = engine.info;
-    const { maxNumSeqs, evictionPolicy, schedulingPolicy, kvCacheMemory } = settings;
+    const { numBlocks, blockSize, kvDtype, deviceFacts, evictionPolicy } = engine.info;
+    const { maxNumSeqs, schedulingPolicy, kvCacheMemory } = settings;
     return {
       model: service.name,
       models: this.#sources.names(),

@@ -47,7 +47,7 @@ export interface ServerEvent {
     /** Bytes of its memory that the KV cache takes. */
     readonly kvCache: number;
   };
-  readonly evictionPolicy: Settings['evictionPolicy'];
+  readonly evictionPolicy: EngineInfo['evictionPolicy'];
   readonly schedulingPolicy: Settings['schedulingPolicy'];
   /** The server's clock now, milliseconds. */
   readonly time: number;

@@ -10,11 +10,7 @@ const PHASES = ['schedule', 'segments', 'attention', 'sample'] as const;
 /** Of the settings that the engine was started with: those that metrics show. */
 export type ShownSettings = Pick<
   EngineSettings,
-  | 'enablePrefixCaching'
-  | 'evictionPolicy'
-  | 'schedulingPolicy'
-  | 'admissionQuantile'
-  | 'kvCacheMemory'
+  'enablePrefixCaching' | 'schedulingPolicy' | 'admissionQuantile' | 'kvCacheMemory'
 >;
 
 /**
@@ -49,7 +45,7 @@ export function addEngineMetrics(
     // What the Gateway API's endpoint picker reads, whatever computes.
     num_gpu_blocks: String(info.numBlocks),
     enable_prefix_caching: String(settings.enablePrefixCaching),
-    eviction_policy: settings.evictionPolicy,
+    eviction_policy: info.evictionPolicy,
   });
   const { device, deviceFacts } = info;
   registry.info('device_info', 'What computes, in the labels', {

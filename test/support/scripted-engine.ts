@@ -123,6 +123,7 @@ export class ScriptedEngine implements Engine {
     this.info = {
       vocabSize: 400,
       hiddenSize: 8,
+      evictionPolicy: 'predicted',
       maxModelLength: 256,
       device: 'cpu',
       kvDtype: 'f32',
