@@ -6,9 +6,9 @@ export const ADAPTER_SETTINGS = {
   lora: Type.Array(Type.String({ pattern: '^[^=]+=.+$' }), {
     ...extra({
       description:
-        'LoRA adapter that requests name as their model, and the directory that PEFT has written, repeatable (default: none)',
+        'LoRA adapter that requests name as their model (--adapter of octavo generate), and the directory that PEFT has written, repeatable (default: none)',
       group: 'Model',
-      scope: 'server',
+      scope: 'engine',
       value: 'name=dir',
       allowed: 'a name, = and a directory',
       alias: '--lora-modules',
@@ -24,7 +24,7 @@ export const ADAPTER_SETTINGS = {
     default: false,
   }),
   maxLoras: Type.Integer({
-    ...extra({ description: 'adapters in memory at one time', group: 'Model', scope: 'server' }),
+    ...extra({ description: 'adapters in memory at one time', group: 'Model', scope: 'engine' }),
     minimum: 1,
     maximum: 4096,
     default: 8,
@@ -33,7 +33,7 @@ export const ADAPTER_SETTINGS = {
     ...extra({
       description: 'largest rank of an adapter; larger ones are refused',
       group: 'Model',
-      scope: 'server',
+      scope: 'engine',
     }),
     minimum: 1,
     maximum: 1024,

@@ -7,7 +7,7 @@ import { GREEDY } from '../sampling/sampling-params.js';
 import type { EngineParts } from './engine-parts.js';
 import type { EmbedOptions } from './options.js';
 import { encodeText } from './prompts.js';
-import { askerOf, newId } from './requests.js';
+import { adapterOf, askerOf, newId } from './requests.js';
 import { beginWork } from './run.js';
 
 /**
@@ -27,6 +27,7 @@ export async function embedTexts(
     const message = `dimensions is ${dimensions}, but the model's embeddings have ${hiddenSize}`;
     throw new OctavoError('invalid_request', message, { param: 'dimensions' });
   }
+  const adapter = adapterOf(options, port);
   const prompts: TokenId[][] = [];
   for (const text of texts) {
     const tokenIds = await encodeText(text, parts, askerOf(options));
@@ -45,6 +46,7 @@ export async function embedTexts(
       ...PLAIN_REQUEST,
       sampling: GREEDY,
       pooling,
+      adapter,
     };
     for await (const { embedding, finishReason } of port.submit(request, signal)[0]) {
       if (finishReason === 'abort') throw signal.reason;

@@ -62,6 +62,11 @@ export class OctavoEngine {
     return this.#parts.port.info.hiddenSize;
   }
 
+  /** Names of the LoRA adapters that the option `adapter` takes. */
+  get adapters(): string[] {
+    return (this.#parts.port.adapters?.list ?? []).map(({ name }) => name);
+  }
+
   /** The latest figures; they may be one step old. */
   get stats(): EngineStats {
     return this.#parts.port.stats;

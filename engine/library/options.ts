@@ -57,6 +57,8 @@ export interface GenerateOptions {
   readonly responseFormat?: ResponseFormat;
   /** With each token its log-probability, and those of so many of the likeliest at its place. */
   readonly logprobs?: number;
+  /** Name of the LoRA adapter that computes it (the setting `lora`); default: the model alone. */
+  readonly adapter?: string;
   /** With the scheduling policy `priority`, smaller numbers run earlier. */
   readonly priority?: number;
   /** Whose request it is: with the scheduling policy `fair`, all users get the same share. */
@@ -92,10 +94,13 @@ export interface EmbedOptions {
   readonly pooling?: 'last' | 'mean';
   /** Number of leading components to keep (Matryoshka representations). */
   readonly dimensions?: number;
+  /** As in `GenerateOptions`. */
+  readonly adapter?: string;
   readonly signal?: AbortSignal;
 }
 
 const Count = (minimum: number) => Type.Integer({ minimum, maximum: Number.MAX_SAFE_INTEGER });
+const AdapterName = Type.String({ minLength: 1 });
 const StopText = Type.String({ minLength: 1 });
 const Format = (type: string, fields: Record<string, TSchema> = {}) =>
   Type.Object({ type: Type.Literal(type), ...fields });
@@ -127,6 +132,7 @@ const GENERATE_FIELDS: Record<string, TSchema> = {
   stopTokenIds: Type.Array(Count(0)),
   ignoreEos: Type.Boolean(),
   responseFormat: Type.Object({ type: Type.Enum(Object.keys(FORMATS)) }),
+  adapter: AdapterName,
   priority: Type.Integer(),
   user: Type.String({ maxLength: 1024 }),
   cacheSalt: Type.String({ minLength: 1, maxLength: 1024 }),
@@ -154,6 +160,7 @@ const CHAT_FIELDS: Record<string, TSchema> = {
 const EMBED_FIELDS: Record<string, TSchema> = {
   pooling: Type.Enum(['last', 'mean']),
   dimensions: Count(1),
+  adapter: AdapterName,
   signal: Type.Unknown(),
 };
 

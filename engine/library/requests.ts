@@ -1,5 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import { outputBudget } from '../generation/output-budget.js';
 import { PLAIN_TEXT, type TextRequest } from '../generation/text-request.js';
@@ -58,6 +59,7 @@ export function textRequest(
     grammar,
     eosTokenIds: model.eosTokenIds,
     sampling: samplingParams(options, model.defaultSampling, vocabSize),
+    adapter: adapterOf(options, port),
     priority: options.priority ?? 0,
     cacheSalt: options.cacheSalt ?? null,
     reuse: {
@@ -78,6 +80,23 @@ export function textRequest(
       minTokens,
     },
   };
+}
+
+/**
+ * The adapter that a request names; null for the model alone.
+ *
+ * @throws OctavoError `invalid_request`: which adapters there are
+ */
+export function adapterOf(
+  { adapter }: { readonly adapter?: string },
+  { adapters }: Pick<EngineParts['port'], 'adapters'>,
+): string | null {
+  if (adapter === undefined) return null;
+  const names = (adapters?.list ?? []).map(({ name }) => name);
+  if (names.includes(adapter)) return adapter;
+  const known = names.length > 0 ? `there are ${names.join(', ')}` : 'the engine has none';
+  const message = `adapter: '${clip(adapter)}' is not loaded; ${known}`;
+  throw new OctavoError('invalid_request', message, { param: 'adapter' });
 }
 
 function samplingParams(

@@ -104,11 +104,19 @@ export class LocalModel {
   }
 }
 
-/** Names the flag in an error about the library's option that it became. */
+/** Flags by the library's option that they become. */
+const FLAGS: Readonly<Record<string, string>> = {
+  responseFormat: '--json-schema',
+  adapter: '--adapter',
+};
+
+/** Names the flag in an error about an option. */
 function byFlag(error: unknown): unknown {
-  if (!(error instanceof OctavoError) || error.param !== 'responseFormat') return error;
-  const message = error.message.replace(/^responseFormat/, '--json-schema');
-  return new OctavoError(error.kind, message, { param: '--json-schema', cause: error });
+  if (!(error instanceof OctavoError)) return error;
+  const { kind, param, message } = error;
+  const flag = param && FLAGS[param];
+  if (!flag || !message.startsWith(param)) return error;
+  return new OctavoError(kind, flag + message.slice(param.length), { param: flag, cause: error });
 }
 
 /** Those of the settings that an engine has, but for the model, which was found. */

@@ -36,9 +36,10 @@ export function assertOfOneModel(settings: Settings, specs: readonly unknown[]):
     const message = `${flagName(name)} ${clip(settings[name])}: must not be given with several models`;
     throw new OctavoError('usage', message, { param: flagName(name) });
   }
-  if (settings.lora.length > 0 || settings.allowRuntimeLoraUpdating) {
+  const { lora, enableLora, allowRuntimeLoraUpdating } = settings;
+  if (lora.length > 0 || enableLora || allowRuntimeLoraUpdating) {
     const message =
-      '--lora and --allow-runtime-lora-updating must not be given with several models';
+      '--lora, --enable-lora and --allow-runtime-lora-updating must not be given with several models';
     throw new OctavoError('usage', message, { param: '--lora' });
   }
 }

@@ -8,7 +8,7 @@ import { type NumberFlag, parseNumber } from './flags.js';
 /** What the flags say of the answer, or of a conversation's answers. */
 export interface OutputFlags {
   /** How one answer is made. */
-  readonly answer: Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'seed' | 'responseFormat'>;
+  readonly answer: Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'seed' | 'responseFormat' | 'adapter'>;
   /** What comes before the prompt, as the chat template's system message; null: nothing. */
   readonly system: string | null;
   /** The prompt is continued as it stands, without the chat template. */
@@ -50,13 +50,14 @@ export function addGenerateFlags(command: Command, kind: 'generate' | 'chat'): v
     '--json-schema <file or JSON>',
     'the answer is JSON that follows this schema: a file, or the schema itself, {...}',
   );
+  command.option('--adapter <name>', 'the adapter of --lora that answers (default: none)');
   if (kind === 'chat') return;
   command.option('--raw', 'continue the prompt as it stands, without the chat template');
 }
 
 /** @throws OctavoError `usage` */
 export function outputFlags(options: Record<string, unknown>): OutputFlags {
-  const { system, jsonSchema } = options;
+  const { system, jsonSchema, adapter } = options;
   const raw = options['raw'] === true;
   if (raw && system !== undefined) {
     throw usage('--system', 'with --raw: a text that is continued has no system message');
@@ -69,6 +70,7 @@ export function outputFlags(options: Record<string, unknown>): OutputFlags {
       ...(maxTokens !== null && { maxTokens }),
       ...(temperature !== null && { temperature }),
       ...(seed !== null && { seed }),
+      ...(typeof adapter === 'string' && { adapter }),
       ...(typeof jsonSchema === 'string' && {
         responseFormat: { type: 'json_schema', schema: readSchema(jsonSchema) },
       }),

@@ -121,3 +121,21 @@ it('does not start with an adapter that cannot be served', async () => {
   expect(wrong).toMatchObject({ code: 2 });
   expect(wrong.stderr).toContain('--lora /nowhere: must be a name, = and a directory');
 });
+
+it('answers once by an adapter of the command line, or says which there are', async () => {
+  const ask = ['generate', 'What is the capital of France?', '--temperature', '0', ...SMALL];
+  const named = [...ask, '--max-tokens', '12', '--lora', `red=${adapter(1)}`];
+  const [plain, own, unknown] = await Promise.all([
+    runOctavo(named),
+    runOctavo([...named, '--adapter', 'red']),
+    runOctavo([...named, '--adapter', 'green']),
+  ]);
+  expect(plain).toMatchObject({ code: 0, stdout: expect.stringContaining('Paris') as string });
+  expect(own).toMatchObject({ code: 0, stderr: '' });
+  expect(own.stdout).not.toBe(plain.stdout);
+  expect(unknown).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: "octavo: --adapter: 'green' is not loaded; there are red\n",
+  });
+});
