@@ -4,7 +4,7 @@ import { ROTATION_TENSORS } from '../gguf/rotation.js';
 import { renamed } from '../gguf/tensor-names.js';
 import { checkWeights } from './check-weights.js';
 import { Config } from './config.js';
-import type { Convolution, Decoder, Mamba, Weight } from './decoder.js';
+import type { Convolution, Decoder, DeltaNet, Mamba, Weight } from './decoder.js';
 import { type DescribedModel, describe, type Origin } from './describe-model.js';
 
 const ORIGIN: Origin = {
@@ -21,12 +21,12 @@ const ORIGIN: Origin = {
  */
 export function describeGguf(file: string): DescribedModel {
   const found = readGgufCheckpoint(file);
-  const { config, names } = readGgufModel(found);
+  const { config, names, layers } = readGgufModel(found);
   const described = describe(new Config(file, config));
   const decoder = asStored(described);
   const tensors = new Map(found.tensors);
   for (const name of ROTATION_TENSORS) tensors.delete(name);
-  const checkpoint = { ...found, tensors: renamed(tensors, names) };
+  const checkpoint = { ...found, tensors: renamed(tensors, names, layers) };
   checkWeights(decoder, checkpoint);
   const order = {
     sortsHeads: config['rope_interleaved'] === true,
@@ -59,6 +59,7 @@ function inForm(value: unknown, key = ''): unknown {
   const entries = Object.entries(value).map(([name, inner]) => [name, inForm(inner, name)]);
   const made = Object.fromEntries(entries) as Record<string, unknown>;
   if (made['kind'] === 'mamba') return mambaAsStored(made as unknown as Mamba);
+  if (made['kind'] === 'delta-net') return deltaNetAsStored(made as unknown as DeltaNet);
   if (made['kind'] === 'gated-convolution') {
     return { ...made, convolution: twoDimensional(made['convolution'] as Convolution) };
   }
@@ -84,6 +85,15 @@ function mambaAsStored(layer: Mamba): Mamba {
       ...norm,
       norm: { ...norm.norm, weight: norm.norm.weight && rows(norm.norm.weight, norm.groups) },
     },
+  };
+}
+
+function deltaNetAsStored(layer: DeltaNet): DeltaNet {
+  const { convolution, fading } = layer;
+  return {
+    ...layer,
+    convolution: twoDimensional(convolution),
+    fading: { ...fading, rate: { ...fading.rate, form: 'negative' } },
   };
 }
 

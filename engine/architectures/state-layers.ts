@@ -45,6 +45,11 @@ export interface DeltaNet {
   readonly numValueHeads: number;
   readonly keySize: number;
   readonly valueSize: number;
+  /**
+   * Which values a head of keys serves: neighbors, or each head after the number of key heads
+   * (GGUF's order, for which keys need only be repeated whole).
+   */
+  readonly valueHeads: 'neighbors' | 'strided';
   readonly projections: DeltaProjections;
   /** Of queries, keys and values, end to end. */
   readonly convolution: Convolution;
@@ -53,21 +58,21 @@ export interface DeltaNet {
   readonly output: Linear;
 }
 
-export type DeltaProjections =
-  | {
-      readonly kind: 'separate';
-      /** Queries, keys and values, end to end. */
-      readonly queryKeyValue: Linear;
-      readonly gate: Linear;
-      readonly rate: Linear;
-      readonly step: Linear;
-    }
-  | {
-      /** For each head of keys: query, key, values and gates; and update rates and steps. */
-      readonly kind: 'by-head';
-      readonly queryKeyValueGate: Linear;
-      readonly rateStep: Linear;
-    };
+export interface DeltaProjections {
+  readonly values:
+    | {
+        readonly kind: 'separate';
+        /** Queries, keys and values, end to end. */
+        readonly queryKeyValue: Linear;
+        readonly gate: Linear;
+      }
+    /** For each head of keys: query, key, values and gates. */
+    | { readonly kind: 'by-head'; readonly queryKeyValueGate: Linear };
+  readonly steps:
+    | { readonly kind: 'separate'; readonly rate: Linear; readonly step: Linear }
+    /** For each head of keys: update rates and steps. */
+    | { readonly kind: 'by-head'; readonly rateStep: Linear };
+}
 
 /**
  * Mamba 2 (Dao and Gu 2024): x, b and c go through a convolution with SiLU; with

@@ -1,33 +1,29 @@
 import type { GgufCheckpoint } from '../checkpoint/gguf-files.js';
+import {
+  type Architecture,
+  anyLayerHas,
+  byLayer,
+  type ConfigValues,
+  experts,
+  headSizeOf,
+  layersOf,
+  layersWithoutExperts,
+  NEIGHBORS,
+} from './architecture.js';
+import { MAMBA2_NAMES } from './hybrid-names.js';
+import { HYBRIDS } from './hybrids.js';
 import { GgufKeys } from './keys.js';
 import { rotationOf } from './rotation.js';
 import {
   GPT2_NAMES,
   LFM2_NAMES,
   llamaNames,
-  MAMBA2_NAMES,
   NEOX_NAMES,
   type TensorNames,
 } from './tensor-names.js';
 
-/** A configuration in the terms of config.json. */
-export type ConfigValues = Readonly<Record<string, unknown>>;
-
-/** What an architecture of GGUF is called in config.json, and what it says besides the usual. */
-interface Architecture {
-  readonly names: TensorNames;
-  /** Some layers have no attention, and no heads of keys. */
-  readonly hasStates?: boolean;
-  readonly values: (keys: GgufKeys, checkpoint: GgufCheckpoint) => ConfigValues;
-}
-
 const has = ({ tensors }: GgufCheckpoint, name: string): boolean => tensors.has(name);
 
-/**
- * Rows of queries and keys are stored in an order in which a rotation turns neighbors; scores do
- * not depend on that order.
- */
-const NEIGHBORS = { rope_interleaved: true };
 const AFTER_BLOCKS = {
   post_attention_norm: 'post_attention_layernorm',
   post_ffw_norm: 'post_feedforward_layernorm',
@@ -39,11 +35,6 @@ const gemmaScalar = (keys: GgufKeys, largest: number): number =>
   keys.number('block_count') === largest
     ? keys.number('embedding_length') / keys.number('attention.head_count')
     : headSizeOf(keys);
-
-const experts = (keys: GgufKeys): ConfigValues => ({
-  num_local_experts: keys.number('expert_count'),
-  num_experts_per_tok: keys.number('expert_used_count'),
-});
 
 const MIXTRAL_NAMES = llamaNames(
   { ffn_gate_inp: 'block_sparse_moe.gate' },
@@ -77,9 +68,7 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
       ...experts(keys),
       moe_intermediate_size: keys.number('expert_feed_forward_length'),
       norm_topk_prob: true,
-      mlp_only_layers: Array.from({ length: keys.number('block_count') }, (_, i) => i).filter(
-        (layer) => !has(checkpoint, `blk.${layer}.ffn_gate_inp.weight`),
-      ),
+      mlp_only_layers: layersWithoutExperts(keys, checkpoint),
     }),
   },
   gemma: {
@@ -226,17 +215,18 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
       use_parallel_residual: keys.flag('gptneox.use_parallel_residual', true),
     }),
   },
+  ...HYBRIDS,
 };
 
-function lfm2(keys: GgufKeys, { tensors }: GgufCheckpoint): ConfigValues {
-  const kvHeads = keys.byLayer('attention.head_count_kv', keys.number('block_count'));
+function lfm2(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
+  const kvHeads = byLayer(keys, 'attention.head_count_kv');
   return {
     model_type: 'lfm2',
     // The width is stated as it is.
     block_auto_adjust_ff_dim: false,
     norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
     conv_L_cache: keys.number('shortconv.l_cache'),
-    conv_bias: [...tensors.keys()].some((name) => name.endsWith('.shortconv.in_proj.bias')),
+    conv_bias: anyLayerHas(checkpoint, 'shortconv.in_proj.bias'),
     layer_types: kvHeads.map((heads) => (heads > 0 ? 'full_attention' : 'conv')),
   };
 }
@@ -250,6 +240,8 @@ export const GGUF_ARCHITECTURES: readonly string[] = Object.keys(ARCHITECTURES).
 export interface GgufModel {
   readonly config: ConfigValues;
   readonly names: TensorNames;
+  /** How many compute texts; those behind them are not served. */
+  readonly layers: number;
 }
 
 /**
@@ -272,12 +264,11 @@ export function readGgufModel(checkpoint: GgufCheckpoint): GgufModel {
   }
   const all = usual(keys, checkpoint, known.hasStates ?? false);
   const config = { ...all, ...known.values(keys, checkpoint) };
-  return { config, names: known.names };
+  return { config, names: known.names, layers: layersOf(keys) };
 }
 
 /** What most architectures state under the same keys. */
 function usual(keys: GgufKeys, checkpoint: GgufCheckpoint, hasStates: boolean): ConfigValues {
-  const layers = keys.number('block_count');
   const headSize = headSizeOf(keys);
   const rotated = keys.maybe('rope.dimension_count');
   const epsilon = keys.maybe('attention.layer_norm_epsilon');
@@ -285,11 +276,13 @@ function usual(keys: GgufKeys, checkpoint: GgufCheckpoint, hasStates: boolean): 
   return {
     vocab_size: checkpoint.tensors.get('token_embd.weight')?.shape[0],
     hidden_size: keys.number('embedding_length'),
-    intermediate_size: keys.number('feed_forward_length'),
-    num_hidden_layers: layers,
+    intermediate_size: hasStates
+      ? Math.max(...byLayer(keys, 'feed_forward_length'))
+      : keys.number('feed_forward_length'),
+    num_hidden_layers: layersOf(keys),
     num_attention_heads: keys.number('attention.head_count'),
     num_key_value_heads: hasStates
-      ? Math.max(...keys.byLayer('attention.head_count_kv', layers))
+      ? Math.max(...byLayer(keys, 'attention.head_count_kv'))
       : keys.maybe('attention.head_count_kv'),
     head_dim: headSize,
     max_position_embeddings: keys.number('context_length'),
@@ -303,15 +296,8 @@ function usual(keys: GgufKeys, checkpoint: GgufCheckpoint, hasStates: boolean): 
     sliding_window: keys.maybe('attention.sliding_window'),
     attn_logit_softcapping: null,
     final_logit_softcapping: null,
-    attention_bias: has(checkpoint, 'blk.0.attn_q.bias'),
+    attention_bias: anyLayerHas(checkpoint, 'attn_q.bias'),
     mlp_bias: has(checkpoint, 'blk.0.ffn_gate.bias'),
     tie_word_embeddings: isTied,
   };
-}
-
-function headSizeOf(keys: GgufKeys): number {
-  return (
-    keys.maybe('attention.key_length') ??
-    keys.number('embedding_length') / keys.number('attention.head_count')
-  );
 }

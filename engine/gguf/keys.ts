@@ -64,6 +64,15 @@ export class GgufKeys {
     throw this.#wrong(name, 'true or false');
   }
 
+  /** True or false for each of so many; null when the file does not state it. */
+  flags(name: string, length: number): boolean[] | null {
+    const value = this.#metadata.get(name);
+    if (value === undefined) return null;
+    const list = typeof value === 'object' ? Array.from<unknown>(value) : [];
+    if (list.length === length && list.every((item) => typeof item === 'boolean')) return list;
+    throw this.#wrong(name, `a list of ${length} flags`);
+  }
+
   /** A token's number. */
   id(name: string): number | null {
     const value = this.#metadata.get(name);

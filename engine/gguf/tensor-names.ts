@@ -66,21 +66,6 @@ export const LFM2_NAMES: TensorNames = {
   },
 };
 
-export const MAMBA2_NAMES: TensorNames = {
-  outer: { token_embd: 'backbone.embeddings', output_norm: 'backbone.norm_f', output: 'lm_head' },
-  layers: 'backbone.layers.',
-  inner: {
-    attn_norm: 'norm',
-    ssm_in: 'mixer.in_proj',
-    ssm_conv1d: 'mixer.conv1d',
-    ssm_a: 'mixer.A_log',
-    ssm_d: 'mixer.D',
-    'ssm_dt.bias': 'mixer.dt_bias',
-    ssm_norm: 'mixer.norm',
-    ssm_out: 'mixer.out_proj',
-  },
-};
-
 export const GPT2_NAMES: TensorNames = {
   outer: { token_embd: 'wte', position_embd: 'wpe', output_norm: 'ln_f', output: 'lm_head' },
   layers: 'h.',
@@ -114,16 +99,25 @@ export const NEOX_NAMES: TensorNames = {
 /**
  * Tensors under the names that the family's description uses. What has no such name keeps its own,
  * by which the check of all weights reports it.
+ *
+ * @param layers how many compute texts; those of later ones get names under `mtp.`, as checkpoints
+ *   name what proposes next tokens
  */
 export function renamed(
   tensors: ReadonlyMap<string, StoredTensor>,
   names: TensorNames,
+  layers: number,
 ): ReadonlyMap<string, StoredTensor> {
-  return new Map([...tensors.values()].flatMap((tensor) => renamedOne(tensor, names)));
+  return new Map([...tensors.values()].flatMap((tensor) => renamedOne(tensor, names, layers)));
 }
 
-function renamedOne(tensor: StoredTensor, names: TensorNames): [string, StoredTensor][] {
+function renamedOne(
+  tensor: StoredTensor,
+  names: TensorNames,
+  layers: number,
+): [string, StoredTensor][] {
   const [, layer, part = tensor.name] = /^blk\.(\d+)\.(.*)$/.exec(tensor.name) ?? [];
+  if (layer !== undefined && Number(layer) >= layers) return [[`mtp.${tensor.name}`, tensor]];
   const [, stem = '', ending = ''] = /^(.*)\.(weight|bias)$/.exec(part) ?? [];
   if (layer === undefined) {
     const own = names.outer[stem];
@@ -135,7 +129,13 @@ function renamedOne(tensor: StoredTensor, names: TensorNames): [string, StoredTe
   const whole = names.inner[part];
   if (whole !== undefined) return [[`${path}${whole}`, tensor]];
   const own = names.inner[stem];
-  return [[own === undefined ? tensor.name : `${path}${own}.${ending}`, tensor]];
+  return [[own === undefined ? tensor.name : `${path}${own}.${ending}`, asMatrix(tensor, stem)]];
+}
+
+/** A matrix of one row is stored without a dimension for the one. */
+function asMatrix(tensor: StoredTensor, stem: string): StoredTensor {
+  const isRow = stem === 'ffn_gate_inp_shexp' && tensor.shape.length === 1;
+  return isRow ? { ...tensor, shape: [1, ...tensor.shape] } : tensor;
 }
 
 /** The matrices of a tensor `[experts, outputs, inputs]`. */

@@ -19,6 +19,13 @@ import {
 type Json = Readonly<Record<string, unknown>>;
 type Matrix = Float32Array;
 
+/** A tensor in memory. */
+export interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
 /** What llama.cpp's converter does for an architecture, besides renaming. */
 export interface Conversion {
   readonly architecture: string;
@@ -32,6 +39,10 @@ export interface Conversion {
   readonly turns?: boolean;
   /** Groups of the norm of Mamba layers. */
   readonly groups?: number;
+  /** Values of heads are a column, one number in each row. */
+  readonly columns?: boolean;
+  /** What a tensor becomes before all else, by the name that the checkpoint gives it. */
+  readonly rewrite?: (tensor: Tensor, config: Json) => readonly Tensor[];
   readonly metadata?: (config: Json) => Readonly<Record<string, Value>>;
 }
 
@@ -66,24 +77,31 @@ export async function asGguf(
 ): Promise<Buffer> {
   const { tensors } = await readCheckpoint(dir, entry);
   const { architecture, names = [], sorts, fromOne, turns, groups, metadata } = conversion;
+  const { columns = true, rewrite = (tensor: Tensor) => [tensor] } = conversion;
   const written: WrittenTensor[] = [];
   const experts = new Map<string, { shape: number[]; parts: Matrix[] }>();
-  for (const tensor of tensors.values()) {
-    if (config['tie_word_embeddings'] === true && tensor.name === 'lm_head.weight') continue;
-    let values = floatsOf(tensor);
+  const all = [...tensors.values()].filter(
+    ({ name }) => config['tie_word_embeddings'] !== true || name !== 'lm_head.weight',
+  );
+  const rewritten = all.flatMap((tensor) =>
+    rewrite({ name: tensor.name, shape: tensor.shape, values: floatsOf(tensor) }, config),
+  );
+  for (const tensor of rewritten) {
+    let { values } = tensor;
     let shape = [...tensor.shape];
     const name = [...names, ...LLAMA].reduce((at, [from, to]) => at.replace(from, to), tensor.name);
     const heads = /attn_q\./.test(name) ? 'num_attention_heads' : 'num_key_value_heads';
     if (sorts && /attn_[qk]\.(weight|bias)$/.test(name)) {
       values = sorted(values, shape, (config[heads] ?? config['num_attention_heads']) as number);
     }
-    if (fromOne && name.endsWith('norm.weight')) values = values.map((x) => x + 1);
+    if (fromOne && name.endsWith('norm.weight') && !name.endsWith('ssm_norm.weight'))
+      values = values.map((x) => x + 1);
     if (turns && shape.length === 2 && !/_embd/.test(name)) {
       values = turned(values, shape[0], shape[1]);
       shape = shape.toReversed();
     }
     if (shape.length === 3 && shape[1] === 1) shape = [shape[0], shape[2]];
-    if (/ssm_[ad]$/.test(name)) shape = [shape[0], 1];
+    if (columns && /ssm_[ad]$/.test(name)) shape = [shape[0], 1];
     if (name.endsWith('ssm_a')) values = values.map((x) => -Math.exp(x));
     if (groups !== undefined && name.endsWith('ssm_norm.weight')) {
       shape = [groups, shape[0] / groups];
@@ -99,9 +117,9 @@ export async function asGguf(
       continue;
     }
     const key = `${before}.ffn_${kind}_exps.weight`;
-    const all = experts.get(key) ?? { shape, parts: [] };
-    all.parts.push(values);
-    experts.set(key, all);
+    const known = experts.get(key) ?? { shape, parts: [] };
+    known.parts.push(values);
+    experts.set(key, known);
   }
   for (const [name, { shape, parts }] of experts) {
     const data = Buffer.concat(parts.map(bytesOf));

@@ -1,7 +1,7 @@
 import type { Config } from '../config.js';
 import type { Decoder, Experts, Linear, Mamba, Mlp } from '../decoder.js';
 import { expertsOf } from './experts.js';
-import { llamaDecoder, packedMlp, type Traits } from './llama-layers.js';
+import { llamaDecoder, namedMlp, packedMlp, type Traits } from './llama-layers.js';
 import { bambaSizes, mambaLayer } from './mamba.js';
 import { layerKinds, outputsOf, readActivation, readSizes, rotaryOf, type Sizes } from './parts.js';
 
@@ -41,8 +41,13 @@ export function graniteHybrid(config: Config): Decoder {
   if (activation !== 'silu') throw config.wrong('hidden_act', 'silu');
   const mamba = (path: string): Mamba =>
     mambaLayer(path, bambaSizes(config, sizes.hidden, config.number('rms_norm_eps', 1e-6)));
-  const shared = (path: string): Mlp =>
-    packedMlp(path.replace(/mlp$/, 'shared_mlp'), sizes, activation, PACKED);
+  const isSplit = config.flag('gates_separate', false);
+  const shared = (path: string): Mlp => {
+    const at = path.replace(/mlp$/, 'shared_mlp');
+    return isSplit
+      ? namedMlp(at, sizes, activation, SPLIT)
+      : packedMlp(at, sizes, activation, PACKED);
+  };
   const inner = config.size('intermediate_size', width);
   const experts =
     config.number('num_local_experts', 8) > 0 ? expertsAt(config, { ...sizes, inner }) : null;
@@ -68,8 +73,13 @@ export function graniteHybrid(config: Config): Decoder {
 
 const KINDS = ['attention', 'full_attention', 'mamba', 'linear_attention'];
 const PACKED = { both: 'input_linear', down: 'output_linear' };
+/** As GGUF files have them. */
+const SPLIT = { gate: 'gate_linear', up: 'up_linear', down: 'output_linear' };
 
-/** All experts of a layer are in two tensors, gate and up as two halves of the first. */
+/**
+ * All experts of a layer are in two tensors, gate and up as two halves of the first; or each has
+ * matrices of its own.
+ */
 function expertsAt(
   config: Config,
   { hidden, inner }: Pick<Sizes, 'hidden' | 'inner'>,
@@ -92,6 +102,9 @@ function expertsAt(
       router: 'router.layer',
     },
     (path, expert) => {
+      if (config.flag('gates_separate', false)) {
+        return namedMlp(`${path}.experts.${expert}`, { hidden, inner }, activation, SPLIT);
+      }
       const both = matrix(`${path}.input_linear.weight`, 2 * inner, hidden, expert);
       return {
         kind: 'mlp',

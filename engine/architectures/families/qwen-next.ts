@@ -18,7 +18,11 @@ export function qwen3Next(config: Config): Decoder {
   const sizes = readSizes(config, 256);
   return llamaDecoder(config, {
     family: 'qwen3_next',
-    ...traitsOf(config, sizes, 'by-head'),
+    ...traitsOf(config, sizes, {
+      // GGUF files have the first of the two in parts.
+      values: config.flag('linear_values_separate', false) ? 'separate' : 'by-head',
+      steps: 'by-head',
+    }),
     feedForward: feedForwards(config, sizes),
   });
 }
@@ -28,7 +32,7 @@ export function qwen35(config: Config): Decoder {
   const sizes = readSizes(config, 256);
   return llamaDecoder(config, {
     family: 'qwen3_5_text',
-    ...traitsOf(config, sizes, 'separate'),
+    ...traitsOf(config, sizes, SEPARATE),
   });
 }
 
@@ -37,10 +41,18 @@ export function qwen35Moe(config: Config): Decoder {
   const sizes = readSizes(config.with({ intermediate_size: 1 }), 256);
   return llamaDecoder(config, {
     family: 'qwen3_5_moe_text',
-    ...traitsOf(config, sizes, 'separate'),
+    ...traitsOf(config, sizes, SEPARATE),
     feedForward: feedForwards(config, sizes),
   });
 }
+
+/** Whether projections are matrices of their own, or one that goes head by head. */
+interface ProjectionKind {
+  readonly values: 'separate' | 'by-head';
+  readonly steps: 'separate' | 'by-head';
+}
+
+const SEPARATE: ProjectionKind = { values: 'separate', steps: 'separate' };
 
 /** Of the models of a proposed next token, which are not served. */
 const MTP = /^mtp\./;
@@ -48,7 +60,7 @@ const MTP = /^mtp\./;
 function traitsOf(
   config: Config,
   sizes: Sizes,
-  projections: DeltaNet['projections']['kind'],
+  projections: ProjectionKind,
 ): Omit<Traits, 'family'> {
   const { layers, hidden, heads, kvHeads, headSize } = sizes;
   const epsilon = config.number('rms_norm_eps', 1e-6);
@@ -83,12 +95,7 @@ function traitsOf(
   };
 }
 
-function deltaNet(
-  config: Config,
-  path: string,
-  hidden: number,
-  kind: DeltaNet['projections']['kind'],
-): DeltaNet {
+function deltaNet(config: Config, path: string, hidden: number, kind: ProjectionKind): DeltaNet {
   const numKeyHeads = config.size('linear_num_key_heads', 16);
   const numValueHeads = config.size('linear_num_value_heads', 32);
   const keySize = config.size('linear_key_head_dim', 128);
@@ -107,20 +114,28 @@ function deltaNet(
     numValueHeads,
     keySize,
     valueSize,
-    projections:
-      kind === 'separate'
-        ? {
-            kind,
-            queryKeyValue: projection('in_proj_qkv', channels),
-            gate: projection('in_proj_z', values),
-            rate: projection('in_proj_b', numValueHeads),
-            step: projection('in_proj_a', numValueHeads),
-          }
-        : {
-            kind,
-            queryKeyValueGate: projection('in_proj_qkvz', channels + values),
-            rateStep: projection('in_proj_ba', 2 * numValueHeads),
-          },
+    valueHeads: config.flag('linear_values_strided', false) ? 'strided' : 'neighbors',
+    projections: {
+      values:
+        kind.values === 'separate'
+          ? {
+              kind: kind.values,
+              queryKeyValue: projection('in_proj_qkv', channels),
+              gate: projection('in_proj_z', values),
+            }
+          : {
+              kind: kind.values,
+              queryKeyValueGate: projection('in_proj_qkvz', channels + values),
+            },
+      steps:
+        kind.steps === 'separate'
+          ? {
+              kind: kind.steps,
+              rate: projection('in_proj_b', numValueHeads),
+              step: projection('in_proj_a', numValueHeads),
+            }
+          : { kind: kind.steps, rateStep: projection('in_proj_ba', 2 * numValueHeads) },
+    },
     convolution: convolution(
       `${path}.conv1d`,
       channels,

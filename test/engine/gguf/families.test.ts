@@ -1,15 +1,8 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
-import { findSafetensors } from '../../../engine/checkpoint/safetensors-files.js';
+import { expect, it } from 'vitest';
 import { GGUF_ARCHITECTURES } from '../../../engine/gguf/architectures.js';
-import { asGguf, type Conversion } from '../../support/checkpoint-as-gguf.js';
-import { checkpointDir, checkpointGolden } from '../../support/checkpoint-fixtures.js';
-import { ExportRunner } from '../../support/export-fixtures.js';
 import { float, ints, number } from '../../support/gguf.js';
-
-const CHUNK = 24;
+import { answersOf, type GgufCase } from '../../support/gguf-case.js';
+import { HYBRID_CASES } from '../../support/hybrid-gguf.js';
 
 const count = (config: Readonly<Record<string, unknown>>, key: string) =>
   number(config[key] as number);
@@ -46,13 +39,7 @@ const lfm2 = (config: Readonly<Record<string, unknown>>) => ({
   'shortconv.l_cache': count(config, 'conv_L_cache'),
 });
 
-interface Case extends Conversion {
-  readonly fixture: string;
-  /** What GGUF cannot say is changed in config.json; answers are then those of this model. */
-  readonly config?: Readonly<Record<string, unknown>>;
-}
-
-const CASES: readonly Case[] = [
+const CASES: readonly GgufCase[] = [
   { fixture: 'llama2', architecture: 'llama', sorts: true },
   { fixture: 'llama3', architecture: 'llama', sorts: true },
   { fixture: 'smollm2', architecture: 'llama', sorts: true },
@@ -208,42 +195,20 @@ const CASES: readonly Case[] = [
   },
 ];
 
-function directory(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'octavo-test-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
-
 it('has a case of most architectures', () => {
-  const tested = new Set(CASES.map(({ architecture }) => architecture));
+  const tested = new Set([...CASES, ...HYBRID_CASES].map(({ architecture }) => architecture));
   const untested = GGUF_ARCHITECTURES.filter((name) => !tested.has(name));
-  expect(untested).toEqual(['gemma3', 'gptneox']);
+  expect(untested).toEqual(['gemma3', 'gptneox', 'nemotron_h', 'qwen35moe']);
 });
 
-it.each(CASES)(
+it.each([...CASES, ...HYBRID_CASES])(
   '$fixture as a GGUF file of $architecture says what transformers says',
   async (of) => {
-    const source = directory();
-    cpSync(checkpointDir(of.fixture), source, { recursive: true });
-    const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
-    const own = { ...config, ...of.config };
-    writeFileSync(join(source, 'config.json'), JSON.stringify(own));
-    const file = join(directory(), 'model.gguf');
-    writeFileSync(file, await asGguf(source, (await findSafetensors(source)) ?? '', own, of));
-    const golden = checkpointGolden(of.fixture);
-    const newTokens = golden.tokens[0].length;
-    const run = async (model: string) => {
-      const runner = await ExportRunner.load(model);
-      onTestFinished(() => runner.dispose());
-      return runner.generate(golden.prompts, newTokens, CHUNK);
-    };
-    const expected = of.config
-      ? await run(source)
-      : golden.tokens.map((tokens, i) => ({ tokens, first: golden.logits[i][0] }));
-    for (const [i, { tokens, first }] of (await run(file)).entries()) {
-      expect(tokens).toEqual(expected[i].tokens);
-      const worst = first.reduce(
-        (max, x, k) => Math.max(max, Math.abs(x - expected[i].first[k])),
+    const { own, expected } = await answersOf(of);
+    expect(own.tokens).toEqual(expected.tokens);
+    for (const [i, logits] of own.logits.entries()) {
+      const worst = logits.reduce(
+        (max, x, k) => Math.max(max, Math.abs(x - expected.logits[i][k])),
         0,
       );
       expect(worst).toBeLessThan(1e-3);
