@@ -6,6 +6,9 @@ import { parsePythonJson } from '../python-json.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** Of layers, and of experts in a layer: the largest models have some hundreds. */
+const MOST_PARTS = 4096;
+
 /**
  * A model's configuration, read key by key: a family asks for what it needs, and a wrong value is
  * an error that names the file and the key. A default is the family's own, for keys that its
@@ -31,6 +34,13 @@ export class Config {
     const value = this.number(key, otherwise);
     if (Number.isSafeInteger(value) && value > 0) return value;
     throw this.wrong(key, 'a whole number above 0');
+  }
+
+  /** How many layers, or experts in each: an absurd number would take forever to describe. */
+  count(key: string, otherwise?: number): number {
+    const value = this.size(key, otherwise);
+    if (value <= MOST_PARTS) return value;
+    throw this.wrong(key, `at most ${MOST_PARTS}`);
   }
 
   number(key: string, otherwise?: number): number {

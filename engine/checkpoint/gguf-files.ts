@@ -35,13 +35,41 @@ export function ggufIn(dir: string): string | null {
 }
 
 /**
- * Reads metadata and tensors of a model, all of its parts.
+ * What was read last, while memory allows: a file stands for all files of a model's directory, each
+ * of which is asked for in turn, and a vocabulary takes a while to read.
+ */
+let last: { readonly stamp: string; readonly checkpoint: WeakRef<GgufCheckpoint> } | null = null;
+
+/**
+ * Reads metadata and tensors of a model, all of its parts, unless they are as they were last time.
  *
  * @param file the file, or its first part
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`
  */
 export function readGgufCheckpoint(file: string): GgufCheckpoint {
   const files = partsOf(file);
+  const stamp = stampOf(dirname(file), files);
+  const known = stamp !== null && last?.stamp === stamp ? last.checkpoint.deref() : undefined;
+  if (known) return known;
+  const checkpoint = readParts(file, files);
+  last = stamp === null ? null : { stamp, checkpoint: new WeakRef(checkpoint) };
+  return checkpoint;
+}
+
+/** Where files are and when they changed; null when one is missing, which the reading reports. */
+function stampOf(dir: string, files: readonly string[]): string | null {
+  try {
+    const stamps = files.map((name) => {
+      const { ino, size, mtimeNs, ctimeNs } = statSync(join(dir, name), { bigint: true });
+      return [join(dir, name), ino, size, mtimeNs, ctimeNs].join();
+    });
+    return stamps.join('\n');
+  } catch {
+    return null;
+  }
+}
+
+function readParts(file: string, files: readonly string[]): GgufCheckpoint {
   const tensors = new Map<string, StoredTensor>();
   let metadata: GgufMetadata = new Map();
   for (const [index, part] of files.entries()) {

@@ -2,6 +2,9 @@ import type { GgufCheckpoint } from '../checkpoint/gguf-files.js';
 import type { GgufKeys } from './keys.js';
 import type { TensorNames } from './tensor-names.js';
 
+/** Of layers: the largest models have some hundreds. */
+const MOST_PARTS = 4096;
+
 /** A configuration in the terms of config.json. */
 export type ConfigValues = Readonly<Record<string, unknown>>;
 
@@ -15,12 +18,13 @@ export interface Architecture {
 
 /** Layers that compute texts: files may have more, which propose next tokens. */
 export function layersOf(keys: GgufKeys): number {
-  return keys.number('block_count') - (keys.maybe('nextn_predict_layers') ?? 0);
+  return keys.count('block_count', MOST_PARTS) - (keys.maybe('nextn_predict_layers') ?? 0);
 }
 
 /** The values of a key for these layers. */
 export function byLayer(keys: GgufKeys, key: string): number[] {
-  return keys.byLayer(key, keys.number('block_count')).slice(0, layersOf(keys));
+  const all = keys.byLayer(key, keys.count('block_count', MOST_PARTS));
+  return all.slice(0, layersOf(keys));
 }
 
 export function headSizeOf(keys: GgufKeys): number {

@@ -44,6 +44,13 @@ export class GgufKeys {
     return found;
   }
 
+  /** A whole number from 1 to `most`. */
+  count(key: string, most: number): number {
+    const found = this.number(key);
+    if (Number.isSafeInteger(found) && found >= 1 && found <= most) return found;
+    throw this.#wrong(`${this.architecture}.${key}`, `a whole number from 1 to ${most}`);
+  }
+
   /** A text of any key. */
   text(name: string): string {
     const value = this.maybeText(name);
@@ -73,12 +80,13 @@ export class GgufKeys {
     throw this.#wrong(name, `a list of ${length} flags`);
   }
 
-  /** A token's number. */
-  id(name: string): number | null {
+  /** The number of one of so many tokens. */
+  id(name: string, tokens: number): number | null {
     const value = this.#metadata.get(name);
     if (value === undefined) return null;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-    throw this.#wrong(name, 'the number of a token');
+    const isToken = typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+    if (isToken && value < tokens) return value;
+    throw this.#wrong(name, `the number of a token, from 0 to ${tokens - 1}`);
   }
 
   texts(name: string): string[] {
@@ -100,12 +108,15 @@ export class GgufKeys {
     return new OctavoError('model_unsupported', `${this.file}: ${what}`);
   }
 
+  corrupt(what: string): OctavoError {
+    return new OctavoError('model_file_corrupt', `${this.file}: ${what}`);
+  }
+
   #wrong(name: string, expected: string): OctavoError {
     const value = this.#metadata.get(name);
     const shown = typeof value === 'object' ? `a list of ${value.length}` : JSON.stringify(value);
-    return new OctavoError(
-      'model_file_corrupt',
-      `${this.file}: ${clipName(name)} must be ${expected}, got ${clip(shown ?? 'nothing', 80)}`,
+    return this.corrupt(
+      `${clipName(name)} must be ${expected}, got ${clip(shown ?? 'nothing', 80)}`,
     );
   }
 }

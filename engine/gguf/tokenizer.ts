@@ -77,8 +77,13 @@ function byteLevel(keys: GgufKeys, tokens: readonly string[]): Parts {
       ...NO_BYTES,
       ignore_merges: kind.ignoresMerges ?? false,
       vocab: vocabularyOf(tokens),
-      merges: keys.texts('tokenizer.ggml.merges').map((merge) => {
+      merges: keys.texts('tokenizer.ggml.merges').map((merge, i) => {
         const space = merge.indexOf(' ', 1);
+        if (space < 0) {
+          throw keys.corrupt(
+            `tokenizer.ggml.merges[${i}] must be two texts with a space between, got ${clip(JSON.stringify(merge), 80)}`,
+          );
+        }
         return [merge.slice(0, space), merge.slice(space + 1)];
       }),
     },
@@ -108,7 +113,8 @@ function sentencePiece(keys: GgufKeys, tokens: readonly string[], kinds: readonl
       type: 'BPE',
       fuse_unk: true,
       byte_fallback: true,
-      unk_token: tokens[keys.id('tokenizer.ggml.unknown_token_id') ?? Math.max(unknown, 0)],
+      unk_token:
+        tokens[keys.id('tokenizer.ggml.unknown_token_id', tokens.length) ?? Math.max(unknown, 0)],
       vocab: vocabularyOf(tokens),
       merges: mergesByScore(tokens, scores),
     },
@@ -146,8 +152,8 @@ function vocabularyOf(tokens: readonly string[]): Record<string, number> {
 
 /** What is put around texts, other than chats, whose template writes it. */
 function frameOf(keys: GgufKeys, tokens: readonly string[], addsBos: boolean): unknown {
-  const bos = keys.id('tokenizer.ggml.bos_token_id');
-  const eos = keys.id('tokenizer.ggml.eos_token_id');
+  const bos = keys.id('tokenizer.ggml.bos_token_id', tokens.length);
+  const eos = keys.id('tokenizer.ggml.eos_token_id', tokens.length);
   const before = keys.flag('tokenizer.ggml.add_bos_token', addsBos) ? bos : null;
   const after = keys.flag('tokenizer.ggml.add_eos_token', false) ? eos : null;
   if (before === null && after === null) return null;
@@ -167,7 +173,7 @@ function frameOf(keys: GgufKeys, tokens: readonly string[], addsBos: boolean): u
 export function tokenizerConfigJson(keys: GgufKeys): unknown {
   const tokens = keys.texts('tokenizer.ggml.tokens');
   const token = (kind: string): string | null => {
-    const id = keys.id(`tokenizer.ggml.${kind}_token_id`);
+    const id = keys.id(`tokenizer.ggml.${kind}_token_id`, tokens.length);
     return id === null ? null : (tokens[id] ?? null);
   };
   return {
@@ -182,7 +188,7 @@ export function generationJson(keys: GgufKeys): unknown {
   const tokens = keys.texts('tokenizer.ggml.tokens');
   const kinds = keys.numbers('tokenizer.ggml.token_type', tokens.length) ?? [];
   const named = ['eos', 'eot', 'eom'].flatMap(
-    (kind) => keys.id(`tokenizer.ggml.${kind}_token_id`) ?? [],
+    (kind) => keys.id(`tokenizer.ggml.${kind}_token_id`, tokens.length) ?? [],
   );
   const known = tokens.flatMap((text, id) =>
     kinds[id] === KIND.control && ENDS.has(text) ? [id] : [],

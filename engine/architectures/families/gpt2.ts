@@ -20,7 +20,7 @@ export function gpt2(config: Config): Decoder {
       scale: 1,
       positions: { name: 'wpe.weight', shape: [config.size('n_positions'), hidden] },
     },
-    layers: Array.from({ length: config.size('n_layer') }, (_, layer) => layerOf(config, layer)),
+    layers: Array.from({ length: config.count('n_layer') }, (_, layer) => layerOf(config, layer)),
     finalNorm: layerNorm('ln_f', hidden, config.number('layer_norm_epsilon', 1e-5)),
     head: isTied
       ? { weight: embedding, bias: null, turned: true }

@@ -85,7 +85,7 @@ function expertsAt(
   { hidden, inner }: Pick<Sizes, 'hidden' | 'inner'>,
 ): (path: string) => Experts {
   const activation = readActivation(config);
-  const count = config.size('num_local_experts', 8);
+  const count = config.count('num_local_experts', 8);
   const matrix = (name: string, outputs: number, inputs: number, expert: number): Linear => ({
     weight: { name, shape: [count, outputs, inputs], matrix: expert },
     bias: null,

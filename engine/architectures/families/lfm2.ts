@@ -22,7 +22,7 @@ export function lfm2Moe(config: Config): Decoder {
   const traits = traitsOf(config);
   const { sizes } = traits;
   const numDense = config.number('num_dense_layers', 2);
-  const count = config.size('num_experts', 32);
+  const count = config.count('num_experts', 32);
   const hasBias = config.flag('use_expert_bias', true);
   const isNormalized = config.flag('norm_topk_prob', true);
   const experts = softmaxExperts(config, {

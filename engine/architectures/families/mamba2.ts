@@ -35,7 +35,7 @@ export function mamba2(config: Config): Decoder {
     vocabSize: vocab,
     hiddenSize: hidden,
     embedding: { weight: embedding, scale: 1, positions: null },
-    layers: Array.from({ length: config.size('num_hidden_layers') }, (_, layer) => ({
+    layers: Array.from({ length: config.count('num_hidden_layers') }, (_, layer) => ({
       mixers: [mambaLayer(`backbone.layers.${layer}.mixer`, options)],
       feedForward: null,
       mixerNorms: {

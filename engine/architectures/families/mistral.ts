@@ -12,7 +12,7 @@ export function mistral(config: Config): Decoder {
 /** Ministral (8B, 2024): windows in some layers. */
 export function ministral(config: Config): Decoder {
   const window = config.window('sliding_window', 4096);
-  const isSliding = slidingLayers(config, config.size('num_hidden_layers'), () => window > 0);
+  const isSliding = slidingLayers(config, config.count('num_hidden_layers'), () => window > 0);
   return llamaDecoder(config, {
     family: 'ministral',
     window: (layer) => (isSliding[layer] ? window : 0),

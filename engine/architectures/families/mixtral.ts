@@ -8,7 +8,7 @@ export function mixtral(config: Config): Decoder {
   const window = config.window('sliding_window', 0);
   const epsilon = config.number('rms_norm_eps', 1e-5);
   const experts = softmaxExperts(config, {
-    count: config.size('num_local_experts', 8),
+    count: config.count('num_local_experts', 8),
     perToken: config.size('num_experts_per_tok', 2),
     normalized: true,
     hidden: config.size('hidden_size'),

@@ -149,7 +149,7 @@ function attention(path: string, { hidden, heads, kvHeads, headSize }: Sizes): A
 
 function experts(config: Config, { hidden }: Sizes, path: string): Experts {
   const activation = readActivation(config, 'mlp_hidden_act', 'relu2');
-  const count = config.size('n_routed_experts', 8);
+  const count = config.count('n_routed_experts', 8);
   const bias = config.flag('mlp_bias', false);
   if (config.number('n_group', 1) !== 1) {
     throw config.unsupported('n_group is above 1; experts are served that are chosen among all');

@@ -25,7 +25,7 @@ export function readSizes(config: Config, headSize?: number): Sizes {
   return {
     vocab: config.size('vocab_size'),
     hidden,
-    layers: config.size('num_hidden_layers'),
+    layers: config.count('num_hidden_layers'),
     heads,
     kvHeads,
     headSize: config.size('head_dim', otherwise),

@@ -156,7 +156,7 @@ function feedForwards(config: Config, sizes: Sizes): (path: string, layer: numbe
   const dense = new Set(config.list('mlp_only_layers'));
   const inner = config.size('shared_expert_intermediate_size', 512);
   const experts = softmaxExperts(config, {
-    count: config.size(config.has('num_experts') ? 'num_experts' : 'num_local_experts'),
+    count: config.count(config.has('num_experts') ? 'num_experts' : 'num_local_experts'),
     perToken: config.size('num_experts_per_tok', 10),
     normalized: config.flag('norm_topk_prob', true),
     hidden,

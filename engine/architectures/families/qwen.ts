@@ -25,7 +25,7 @@ export function qwen3Moe(config: Config): Decoder {
   const dense = new Set(config.list('mlp_only_layers'));
   const experts = softmaxExperts(config, {
     // (transformers 5 saves the second name.)
-    count: config.size(config.has('num_experts') ? 'num_experts' : 'num_local_experts'),
+    count: config.count(config.has('num_experts') ? 'num_experts' : 'num_local_experts'),
     perToken: config.size('num_experts_per_tok'),
     normalized: config.flag('norm_topk_prob', false),
     hidden: sizes.hidden,
@@ -57,7 +57,7 @@ function windowOf(config: Config): (layer: number) => number {
     ? config.window('sliding_window', 4096)
     : 0;
   const first = config.number('max_window_layers', 28);
-  const layers = config.size('num_hidden_layers');
+  const layers = config.count('num_hidden_layers');
   const isSliding = slidingLayers(config, layers, (layer) => layer >= first);
   return (layer) => (isSliding[layer] ? window : 0);
 }

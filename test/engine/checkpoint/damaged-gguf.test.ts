@@ -1,18 +1,24 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { readGguf } from '../../../engine/checkpoint/gguf.js';
 import { readGgufCheckpoint } from '../../../engine/checkpoint/gguf-files.js';
+import { ggufText } from '../../../engine/gguf/model-text.js';
 import { openModel } from '../../../engine/model/open-model.js';
 import {
+  float,
+  floats,
   gguf,
+  ints,
   number,
   string,
   text,
+  texts,
   typeId,
   u32,
   u64,
+  type Value,
   type WrittenGguf,
 } from '../../support/gguf.js';
 
@@ -159,6 +165,127 @@ it.each(DAMAGED)('refuses %s in one line', (_, bytes, reason) => {
   expect(message.length).toBeLessThan(400);
 });
 
+const SIZES = {
+  block_count: 2,
+  embedding_length: 8,
+  feed_forward_length: 16,
+  context_length: 64,
+  'attention.head_count': 2,
+  'attention.head_count_kv': 1,
+};
+
+/** Metadata of a small llama, some of it changed; null leaves a key out. */
+const llama = (changes: Readonly<Record<string, Value | null>>): [string, Value][] =>
+  Object.entries<Value | null>({
+    'general.architecture': text('llama'),
+    ...Object.fromEntries(
+      Object.entries(SIZES).map(([key, value]) => [`llama.${key}`, number(value)]),
+    ),
+    'llama.attention.layer_norm_rms_epsilon': float(1e-5),
+    'tokenizer.ggml.model': text('gpt2'),
+    'tokenizer.ggml.pre': text('gpt-2'),
+    'tokenizer.ggml.tokens': texts(['a', 'b', 'c', 'd']),
+    'tokenizer.ggml.merges': texts([]),
+    ...changes,
+  }).flatMap(([key, value]) => (value === null ? [] : [[key, value] as [string, Value]]));
+
+it.each([
+  ['billions of layers', { 'llama.block_count': number(4e9) }, /block_count must be/],
+  ['no layers', { 'llama.block_count': number(0) }, /block_count must be a whole number from 1/],
+  ['half a layer', { 'llama.block_count': float(1.5) }, /block_count must be/],
+  ['a size that is a text', { 'llama.embedding_length': text('8') }, /must be a number, got "8"/],
+  ['sizes by layer of no layer', { 'llama.block_count': ints([]) }, /must be a number/],
+  ['no heads', { 'llama.attention.head_count': number(0) }, /num_attention_heads must be/],
+  [
+    'heads that do not divide',
+    { 'llama.attention.head_count': number(3), 'llama.attention.key_length': number(4) },
+    /has the shape|lacks|num_key_value_heads|divisor/,
+  ],
+  [
+    'billions of experts',
+    { 'llama.expert_count': number(4e9), 'llama.expert_used_count': number(2) },
+    /expert/,
+  ],
+  [
+    'more experts a token than there are',
+    { 'llama.expert_count': number(2), 'llama.expert_used_count': number(3) },
+    /num_experts_per_tok must be at most 2/,
+  ],
+  [
+    'an epsilon that is no number',
+    { 'llama.attention.layer_norm_rms_epsilon': float(Number.NaN) },
+    /must be a number/,
+  ],
+  [
+    'a vocabulary of another size',
+    { 'tokenizer.ggml.tokens': texts(['a']) },
+    /lacks|has the shape/,
+  ],
+] as const)('refuses a model of %s in one line', async (_, changes, reason) => {
+  const embedding = { name: 'token_embd.weight', shape: [4, 8], data: values };
+  const file = written(gguf({ metadata: llama(changes), tensors: [embedding] }));
+  const start = performance.now();
+  const error = (await openModel({ modelDir: file }).catch((e: unknown) => e)) as Error;
+  expect(error).toMatchObject({ name: 'OctavoError' });
+  expect(error.message).toMatch(reason);
+  expect(error.message.startsWith(`${file}: `)).toBe(true);
+  expect(error.message).not.toContain('\n');
+  expect(error.message.length).toBeLessThan(600);
+  expect(performance.now() - start).toBeLessThan(5000);
+});
+
+it.each([
+  [
+    'kinds of too few tokens',
+    { 'tokenizer.ggml.token_type': ints([1]) },
+    /must be a list of 4 numbers, got a list of 1/,
+  ],
+  [
+    'tokens that are numbers',
+    { 'tokenizer.ggml.tokens': ints([1, 2, 3, 4]) },
+    /must be a list of texts/,
+  ],
+  ['no tokens', { 'tokenizer.ggml.tokens': null }, /must be a list of texts, got nothing/],
+  ['merges that are no list', { 'tokenizer.ggml.merges': text('a b') }, /must be a list of texts/],
+  ['a merge of one part', { 'tokenizer.ggml.merges': texts(['ab']) }, /merge/],
+  ['an end that is no token', { 'tokenizer.ggml.eos_token_id': number(99) }, /eos_token_id/],
+  [
+    'a beginning below all',
+    { 'tokenizer.ggml.bos_token_id': { type: 5, value: -1 } },
+    /bos_token_id must be the number of a token, from 0 to 3, got -1/,
+  ],
+  ['an unknown kind', { 'tokenizer.ggml.model': text('wordpiece') }, /of the kind "wordpiece"/],
+  [
+    'scores of another length',
+    { 'tokenizer.ggml.model': text('llama'), 'tokenizer.ggml.scores': floats([1]) },
+    /must be a list of 4 numbers/,
+  ],
+] as const)('refuses a tokenizer of %s in one line', (_, changes, reason) => {
+  const file = written(gguf({ metadata: llama(changes), tensors: [] }));
+  let message = '';
+  try {
+    ggufText(file, 'tokenizer.json');
+    ggufText(file, 'tokenizer_config.json');
+    ggufText(file, 'generation_config.json');
+  } catch (error) {
+    message = (error as Error).message;
+  }
+  expect(message).toMatch(reason);
+  expect(message.startsWith(`${file}: `)).toBe(true);
+  expect(message).not.toContain('\n');
+});
+
+it('refuses parts of a model that lead back to the first', () => {
+  const first = written(gguf(good), 'model-00001-of-00002.gguf');
+  symlinkSync(first, first.replace('00001', '00002'));
+  expect(() => readGgufCheckpoint(first)).toThrow(
+    'has the tensor a, which model-00001-of-00002.gguf has, too',
+  );
+  rmSync(first.replace('00001', '00002'));
+  symlinkSync('model-00002-of-00002.gguf', first.replace('00001', '00002'));
+  expect(() => readGgufCheckpoint(first)).toThrow('model-00002-of-00002.gguf: cannot be read');
+});
+
 it('refuses any cut of a file', () => {
   const whole = gguf(good);
   for (let length = 0; length < whole.length; length += 7) {
@@ -183,7 +310,7 @@ it.each([
     'has the architecture "mamba", which is not known',
   ],
   ['no architecture', [], 'general.architecture must be a text, got nothing'],
-  ['no sizes', good.metadata, 'llama.block_count must be a number, got nothing'],
+  ['no sizes', good.metadata, 'llama.embedding_length must be a number, got nothing'],
 ] as const)('refuses %s by name', async (_, metadata, reason) => {
   const file = written(gguf({ ...good, metadata }));
   await expect(openModel({ modelDir: file })).rejects.toThrow(reason);

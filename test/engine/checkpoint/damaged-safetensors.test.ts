@@ -209,6 +209,11 @@ const DAMAGES: readonly (readonly [string, (dir: string) => void, RegExp])[] = [
     /hidden_size must be a whole number above 0, got 0/,
   ],
   [
+    'with billions of layers',
+    config((all) => (all['num_hidden_layers'] = 4e9)),
+    /num_hidden_layers must be at most 4096, got 4000000000/,
+  ],
+  [
     'with a size of text',
     config((all) => (all['num_attention_heads'] = '4')),
     /num_attention_heads must be a number, got "4"/,
