@@ -3,6 +3,7 @@ import { checkWeights } from '../importer/check-weights.js';
 import { Graph } from '../importer/graph.js';
 import type { AdapterTarget } from '../importer/imported-model.js';
 import { findAdapterTargets } from '../importer/passes/find-adapter-targets.js';
+import { joinResiduals } from '../importer/passes/join-residuals.js';
 import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
 import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
@@ -53,6 +54,7 @@ export async function buildModel(
   const adapterTargets = options.hasAdapters === true ? targetsOf(source, model) : [];
   const graph = await rewritten(source, options);
   turnWeights(graph);
+  joinResiduals(graph);
   const recognized = sitesIn(graph, built.sites);
   return {
     graph,
