@@ -16,6 +16,10 @@ const TIMES = 5;
 const SERVED = 4096;
 const TINY = fileURLToPath(new URL('../models/octavo-tiny', import.meta.url));
 
+/** A checkpoint has one precision alone. */
+type ImportDtype = BenchModel['dtype'] | 'auto';
+const dtypeOf = ({ form, dtype }: BenchModel): ImportDtype => (form === 'built' ? 'auto' : dtype);
+
 interface Phases {
   /**
    * Beside the others, in a thread: what of it readiness waits for is what lasts longer than they
@@ -27,7 +31,7 @@ interface Phases {
   readonly rows: number;
 }
 
-async function once(modelDir: string, dtype: BenchModel['dtype']): Promise<Phases> {
+async function once(modelDir: string, dtype: ImportDtype): Promise<Phases> {
   const begin = performance.now();
   const files = await contentFiles({ modelDir, dtype });
   await contentHash(files, { cacheDir: null, signal: new AbortController().signal });
@@ -45,11 +49,7 @@ async function once(modelDir: string, dtype: BenchModel['dtype']): Promise<Phase
   return { hash, graph: imported - start, sessions: loaded - imported, rows: checked - loaded };
 }
 
-async function measure(
-  name: string,
-  modelDir: string,
-  dtype: BenchModel['dtype'],
-): Promise<Cell[]> {
+async function measure(name: string, modelDir: string, dtype: ImportDtype): Promise<Cell[]> {
   const all: Phases[] = [];
   for (let i = 0; i < TIMES; i++) all.push(await once(modelDir, dtype));
   const phases = (['graph', 'sessions', 'rows'] as const).map((phase) =>
@@ -62,7 +62,7 @@ async function measure(
   return [name, ...phases, share, hash, hash / gigabytes];
 }
 
-async function modelBytes(modelDir: string, dtype: BenchModel['dtype']): Promise<number> {
+async function modelBytes(modelDir: string, dtype: ImportDtype): Promise<number> {
   const files = await contentFiles({ modelDir, dtype });
   return files.reduce((sum, name) => sum + statSync(name).size, 0);
 }
@@ -86,7 +86,7 @@ publish({
       ],
       rows: [
         await measure('octavo-tiny', TINY, 'fp32'),
-        await measure(model.shape, model.directory, model.dtype),
+        await measure(model.shape, model.directory, dtypeOf(model)),
       ],
     },
   ],

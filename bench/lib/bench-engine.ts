@@ -1,26 +1,40 @@
 import { parseArgs } from 'node:util';
 import { KV_DTYPES, type KvDtype } from '../../engine/attention/paged-attention.js';
 import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
+import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
 import type { EngineOptions } from '../../engine/protocol/options.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { ensureModel } from '../models/decoder.js';
+import { ensureShape } from '../models/random-checkpoint.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 
 // An engine core without its thread and the server around it, over random weights, as the command
 // line names it:
 //
-//     [shape] --dtype fp32|q4 --quantize none|w8a8 --kv-dtype f32|bf16|int16|int8
+//     [shape] --form built|export --dtype fp32|q4 --quantize none|w8a8|q8|q4
+//         --kv-dtype f32|bf16|int16|int8
+//
+// `built` is a checkpoint, of which the engine builds its own graph; `export` an ONNX file in the
+// form of the model builder, whose matmuls may have 4 bits already (`--dtype q4`).
 
 export const THREADS = 2;
 export const STEP_TOKENS = 512;
 
+export const FORMS = ['built', 'export'] as const;
+export type ModelForm = (typeof FORMS)[number];
+
+/** `auto` would be another one on each machine. */
+export const BENCH_QUANTIZATIONS = QUANTIZATIONS.filter((kind) => kind !== 'auto');
+export type BenchQuantization = (typeof BENCH_QUANTIZATIONS)[number];
+
 export interface BenchModel {
   readonly shape: ShapeName;
+  readonly form: ModelForm;
   readonly dtype: 'fp32' | 'q4';
-  readonly quantize: 'none' | 'w8a8';
+  readonly quantize: BenchQuantization;
   readonly kvDtype: KvDtype;
   readonly directory: string;
   /** For the name of the results: what differs from the plain model. */
@@ -34,6 +48,7 @@ export function benchModelFromArgv(): BenchModel {
   const { values: flags, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      form: { type: 'string', default: 'built' },
       dtype: { type: 'string', default: 'fp32' },
       quantize: { type: 'string', default: 'none' },
       'kv-dtype': { type: 'string', default: 'f32' },
@@ -41,18 +56,30 @@ export function benchModelFromArgv(): BenchModel {
   });
   const shapes = Object.keys(SHAPES) as ShapeName[];
   const shape = oneOf('shape', positionals[0] ?? 'qwen2.5-0.5b', shapes);
-  const dtype = oneOf('--dtype', flags.dtype, ['fp32', 'q4']);
-  const quantize = oneOf('--quantize', flags.quantize, ['none', 'w8a8']);
+  const form = oneOf('--form', flags.form, FORMS);
+  const dtype = oneOf('--dtype', flags.dtype, form === 'built' ? ['fp32'] : ['fp32', 'q4']);
+  const quantize = oneOf('--quantize', flags.quantize, BENCH_QUANTIZATIONS);
   const kvDtype = oneOf('--kv-dtype', flags['kv-dtype'], KV_DTYPES);
+  return benchModel({ shape, form, dtype, quantize, kvDtype });
+}
+
+/** Creates the model if necessary. */
+export function benchModel(
+  chosen: Pick<BenchModel, 'shape' | 'form' | 'dtype' | 'quantize' | 'kvDtype'>,
+): BenchModel {
+  const { shape, form, dtype, quantize, kvDtype } = chosen;
   const weights = quantize === 'none' ? { fp32: 'float32', q4: '4-bit' }[dtype] : quantize;
+  const graph = { built: 'a built graph', export: 'a graph as exporters write it' }[form];
   return {
-    shape,
-    dtype,
-    quantize,
-    kvDtype,
-    directory: ensureModel(shape, { precision: dtype, keepsLogits: false }),
-    variant: [dtype, quantize, kvDtype].filter((part) => !['fp32', 'none', 'f32'].includes(part)),
-    description: `random weights in the shape of ${shape}, ${weights} weights, ${kvDtype} pages, ${THREADS} threads`,
+    ...chosen,
+    directory:
+      form === 'built'
+        ? ensureShape(shape)
+        : ensureModel(shape, { precision: dtype, keepsLogits: false }),
+    variant: [form, dtype, quantize, kvDtype].filter(
+      (part) => !['built', 'fp32', 'none', 'f32'].includes(part),
+    ),
+    description: `random weights in the shape of ${shape}, ${graph}, ${weights} weights, ${kvDtype} pages, ${THREADS} threads`,
   };
 }
 
@@ -71,7 +98,8 @@ export function loadBenchEngine(
   const cacheDir = modelCacheDir(undefined, process.env);
   return loadEngine({
     modelDir: model.directory,
-    dtype: model.dtype,
+    // A checkpoint has one precision, which `quantize` changes.
+    ...(model.form === 'export' && { dtype: model.dtype }),
     maxNumSeqs: 64,
     maxNumBatchedTokens: STEP_TOKENS,
     blockSize: 16,
@@ -84,7 +112,9 @@ export function loadBenchEngine(
     schedulingPolicy: 'fcfs',
     longPrefillThreshold: 0,
     kvMetricsSampleRate: 0,
-    ...(model.quantize === 'w8a8' && { quantize: { kind: 'w8a8', nbits: false, cacheDir } }),
+    ...(model.quantize !== 'none' && {
+      quantize: { kind: model.quantize, nbits: false, cacheDir },
+    }),
     ...more,
   });
 }
