@@ -23,6 +23,12 @@ export const ERRORS = {
   kv_pool_too_small: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   endpoint_unusable: { status: 500, type: 'server_error', code: null, exitCode: 1 },
   invalid_request: { status: 400, type: 'invalid_request_error', code: null, exitCode: 1 },
+  task_unsupported: {
+    status: 400,
+    type: 'invalid_request_error',
+    code: 'task_unsupported',
+    exitCode: 1,
+  },
   context_length_exceeded: {
     status: 400,
     type: 'invalid_request_error',

@@ -166,15 +166,17 @@ export const ENGINE_SETTINGS = {
     }),
     default: false,
   }),
-  pooling: Type.Enum(['last', 'mean'], {
-    ...extra({
-      description: "embeddings: the last token's hidden state, or the mean of all",
-      group: 'Model',
-      scope: 'server',
-      value: 'how',
+  pooling: Type.Optional(
+    Type.Enum(['last', 'mean', 'cls'], {
+      ...extra({
+        description:
+          "embeddings: the last token's hidden state, the mean of all, or an encoder's first (default: as an encoder's files say; a decoder's last)",
+        group: 'Model',
+        scope: 'server',
+        value: 'how',
+      }),
     }),
-    default: 'last',
-  }),
+  ),
   ...VISION_SETTINGS,
   ...CACHE_SETTINGS,
   maxNumSeqs: Type.Integer({

@@ -53,6 +53,7 @@ import { addOllamaEmbedRoutes } from './routes/ollama-embed.js';
 import { addOllamaModelRoutes } from './routes/ollama-models.js';
 import { addOperationsRoutes } from './routes/operations.js';
 import { addPageRoutes } from './routes/pages.js';
+import { addRerankRoutes } from './routes/rerank.js';
 import { addResponseRoutes } from './routes/responses.js';
 import { addSleepRoutes } from './routes/sleep.js';
 import { addTokenizeRoutes } from './routes/tokenize.js';
@@ -223,6 +224,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addOllamaRoutes(routes, models, host);
     addOllamaEmbedRoutes(routes, models, host);
     addOllamaModelRoutes(routes, models, host, settings.allowPull);
+    addRerankRoutes(routes, models, host);
     addResponseRoutes(routes, models, host, settings);
     addTokenizeRoutes(routes, models, host.clientOf);
     addOperationsRoutes(routes, models, metrics, inFlight, pins);

@@ -68,8 +68,9 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
       logger,
       () => {
         const { running, waiting, usedBlocks, pinnedBlocks = 0 } = engine.stats;
-        // Sequences have what pinned prefixes leave.
-        const memoryInUse = (usedBlocks - pinnedBlocks) / (engine.info.numBlocks - pinnedBlocks);
+        // Sequences have what pinned prefixes leave. An encoder keeps nothing.
+        const blocks = Math.max(1, engine.info.numBlocks - pinnedBlocks);
+        const memoryInUse = (usedBlocks - pinnedBlocks) / blocks;
         return { running, waiting, memoryInUse };
       },
       () => clock.now(),

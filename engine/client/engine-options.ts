@@ -1,3 +1,4 @@
+import type { ModelKind } from '../encoder/model-kind.js';
 import { modelCacheDir } from '../environment/model-cache-dir.js';
 import { OctavoError } from '../errors.js';
 import type { AdapterSource, DeviceFacts, DeviceName } from '../protocol/options.js';
@@ -47,6 +48,20 @@ export function adapterSources(texts: readonly string[]): AdapterSource[] {
   });
 }
 
+/** What only an encoder is told: a decoder's requests say how they are pooled. */
+function encoderOptions(
+  { pooling }: StartSettings,
+  kind: ModelKind,
+): Pick<WorkerEngineOptions, 'isEncoder' | 'pooling'> {
+  if (kind === 'encoder') {
+    const mode = pooling === 'last' ? 'lasttoken' : pooling;
+    return { isEncoder: true, ...(mode !== undefined && { pooling: mode }) };
+  }
+  if (pooling !== 'cls') return {};
+  const message = "--pooling cls: a decoder's first token has seen no other; take last or mean";
+  throw new OctavoError('usage', message, { param: '--pooling' });
+}
+
 /** Of an engine that replaces a failed one. @param adapters those that it had */
 export function restartOptions(
   options: WorkerEngineOptions,
@@ -69,6 +84,7 @@ export function engineOptions(
   settings: StartSettings,
   { dir, file }: ModelPlace,
   { device, facts }: ChosenDevice,
+  kind: ModelKind = 'decoder',
 ): WorkerEngineOptions {
   const cacheDir = modelCacheDir(settings.modelCacheDir, process.env);
   if (settings.deviceDtype === 'float16' && settings.device === 'cpu') {
@@ -92,6 +108,7 @@ export function engineOptions(
     ...(settings.kvDtype !== undefined && { kvDtype: settings.kvDtype }),
     maxModelLength: settings.maxModelLen ?? null,
     threads: settings.threads,
+    ...encoderOptions(settings, kind),
     enablePrefixCaching: settings.enablePrefixCaching,
     cacheEvents: settings.kvEventsEndpoint !== undefined,
     ...(settings.evictionPolicy && { evictionPolicy: settings.evictionPolicy }),

@@ -1,4 +1,5 @@
 import { type DeviceProbe, probeDevice } from '../device/probe/probe-device.js';
+import type { ModelKind } from '../encoder/model-kind.js';
 import { type ErrorName, OctavoError } from '../errors.js';
 import {
   type ChosenDevice,
@@ -19,6 +20,8 @@ const REFUSALS: ReadonlySet<ErrorName> = new Set([
 export interface DeviceStart {
   /** Starts an engine. */
   readonly start: (options: WorkerEngineOptions) => Promise<RestartableEngine>;
+  /** What the model is; absent: a decoder. */
+  readonly kind?: ModelKind;
   /** Receives what was decided, one line. */
   readonly say: (line: string) => void;
   /** Looks for a GPU; by default in a process of its own. */
@@ -41,10 +44,10 @@ export interface StartedOnDevice {
 export async function startOnDevice(
   settings: StartSettings,
   model: ModelPlace,
-  { start, say, probe = probeDevice }: DeviceStart,
+  { start, say, kind = 'decoder', probe = probeDevice }: DeviceStart,
 ): Promise<StartedOnDevice> {
   const startOn = async (chosen: ChosenDevice): Promise<StartedOnDevice> => {
-    const options = engineOptions(settings, model, chosen);
+    const options = engineOptions(settings, model, chosen, kind);
     return { engine: await start(options), options };
   };
   const { device } = settings;

@@ -39,7 +39,8 @@ export async function createWorkerEngine(
   const { onWarning = () => undefined } = listeners;
   // Works from the sources (tests) and from dist.
   const fromSources = import.meta.url.endsWith('.ts');
-  const entry = fromSources ? '../thread/worker-dev.mjs' : '../thread/worker.js';
+  const program = options.isEncoder === true ? '../encoder/worker' : '../thread/worker';
+  const entry = fromSources ? `${program}-dev.mjs` : `${program}.js`;
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: options });
   worker.on('message', (message: EngineMessage) => {
     if (message.type === 'warning') onWarning(message.line);

@@ -9,10 +9,16 @@ import { contextExceeded } from '../text/assert-may-fit.js';
 
 /**
  * @throws OctavoError `invalid_request` for a token id outside the vocabulary, and for more
- *   log-probabilities than the model returns
+ *   log-probabilities than the model returns; `task_unsupported` for what only encoders do
  */
 export function checkRequest(request: EngineRequest, vocabSize: number): void {
+  if (request.pooling === 'model' || request.secondFrom !== undefined) {
+    const message =
+      'the model is a decoder, which pools no rows and reads no pairs of texts by itself';
+    throw new OctavoError('task_unsupported', message);
+  }
   assertTokens('prompt', request.promptTokenIds, vocabSize);
+  assertTokens('labels', request.labels ?? [], vocabSize);
   assertTokens('stop_token_ids', request.stopTokenIds, vocabSize);
   const biased = request.sampling.logitBias.map(([token]) => token);
   assertTokens('logit_bias', biased, vocabSize);

@@ -108,8 +108,9 @@ export class EngineCore {
    */
   add(request: EngineRequest, constraints: readonly TokenConstraint[] = []): void {
     const { scheduler, now, vocabSize } = this.#dependencies;
-    const promptRows =
-      request.promptLogprobs !== null || request.pooling !== null ? new PromptRows(request) : null;
+    const { promptLogprobs, pooling, labels } = request;
+    const readsPrompt = promptLogprobs !== null || pooling !== null || labels !== undefined;
+    const promptRows = readsPrompt ? new PromptRows(request) : null;
     const arrivalTime = now();
     // Beams are no outputs: whatever is said of those (pause) does not concern them.
     const sequences = request.beams ? [`${request.ids[0]}/0` as SequenceId] : request.ids;

@@ -72,8 +72,9 @@ export function sequenceOutput(
   const predicted = decision.predicted?.get(update.id);
   if (!logprobs && !predicted && !isFirst) return update;
   const prompt = isFirst ? live.promptRows?.results : undefined;
-  // A request for an embedding ends normally, not by its length.
-  const pooled = prompt?.embedding && ({ finishReason: 'stop' } as const);
+  // A request for what is made of the prompt ends normally, not by its length.
+  const isWhole = prompt?.embedding !== undefined || prompt?.labelLogprobs !== undefined;
+  const pooled = isWhole && ({ finishReason: 'stop' } as const);
   return {
     ...update,
     ...(logprobs && { logprobs: logprobs.slice(0, update.tokenIds.length) }),

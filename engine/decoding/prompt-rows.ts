@@ -2,7 +2,7 @@ import type { TokenId } from '../../scheduler/ids.js';
 import type { SequenceOutput, TokenLogprobs } from '../protocol/outputs.js';
 import type { EngineRequest, Pooling } from '../protocol/request.js';
 
-export type PromptResults = Pick<SequenceOutput, 'promptLogprobs' | 'embedding'>;
+export type PromptResults = Pick<SequenceOutput, 'promptLogprobs' | 'embedding' | 'labelLogprobs'>;
 
 /** Positions `start` to `end - 1` of a prompt. */
 export interface Positions {
@@ -18,6 +18,9 @@ export class PromptRows {
   readonly #prompt: readonly TokenId[];
   readonly #numLogprobs: number | null;
   readonly #pooling: Pooling | null;
+  /** Tokens whose log-probabilities behind the prompt are asked for. */
+  readonly labels: readonly TokenId[];
+  #labelLogprobs: readonly number[] | null = null;
   /** One for each prompt token except the first, as far as they have been computed. */
   readonly #logprobs: TokenLogprobs[] = [];
   /** Sum of the hidden states of the first `#pooled` tokens. */
@@ -25,7 +28,8 @@ export class PromptRows {
   #pooled = 0;
   #results: PromptResults | null = null;
 
-  constructor({ promptTokenIds, promptLogprobs, pooling }: EngineRequest) {
+  constructor({ promptTokenIds, promptLogprobs, pooling, labels = [] }: EngineRequest) {
+    this.labels = labels;
     this.#prompt = promptTokenIds;
     this.#numLogprobs = promptLogprobs;
     this.#pooling = pooling;
@@ -60,6 +64,15 @@ export class PromptRows {
     this.#logprobs.push(logprobs);
   }
 
+  /** Whether the labels' row is among those of tokens up to `end - 1`: the prompt's last. */
+  wantsLabels(end: number): boolean {
+    return this.labels.length > 0 && end === this.#prompt.length;
+  }
+
+  addLabels(logprobs: readonly number[]): void {
+    this.#labelLogprobs = logprobs;
+  }
+
   /** The positions whose hidden states are needed when tokens `start` to `end - 1` are computed. */
   wantedHidden(start: number, end: number): Positions {
     const last = this.#prompt.length;
@@ -84,6 +97,7 @@ export class PromptRows {
   get results(): PromptResults {
     this.#results ??= {
       ...(this.#numLogprobs !== null && { promptLogprobs: this.#logprobs }),
+      ...(this.#labelLogprobs !== null && { labelLogprobs: this.#labelLogprobs }),
       ...(this.#pooling !== null && {
         embedding: Float32Array.from(this.#sum, (sum) => sum / this.#pooled),
       }),

@@ -33,7 +33,15 @@ const WANTED = new Set([
   // How images become pixels.
   'preprocessor_config.json',
   'processor_config.json',
+  // How sentence-transformers makes vectors of rows, and what it puts before texts.
+  'modules.json',
+  'sentence_bert_config.json',
+  'config_sentence_transformers.json',
 ]);
+
+/** Chat templates, and sentence-transformers' modules with their small weights (`2_Dense`). */
+const WANTED_IN_FOLDERS =
+  /^(additional_chat_templates\/[^/]+\.jinja|\d+_[A-Za-z]+\/(config\.json|model\.safetensors))$/;
 
 /** Receives the progress of a download. */
 export interface FetchObserver {
@@ -133,8 +141,7 @@ class Fetch {
   /** Configuration, tokenizer and chat templates: all that is there. */
   async texts(): Promise<void> {
     for (const file of this.#listing.files) {
-      const isTemplate = /^additional_chat_templates\/[^/]+\.jinja$/.test(file);
-      if (WANTED.has(file) || isTemplate) await this.file(file);
+      if (WANTED.has(file) || WANTED_IN_FOLDERS.test(file)) await this.file(file);
     }
   }
 

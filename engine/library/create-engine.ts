@@ -2,6 +2,7 @@ import { restartOptions } from '../client/engine-options.js';
 import { RestartingEngine } from '../client/restarting-engine.js';
 import { startOnDevice } from '../client/start-on-device.js';
 import { createWorkerEngine, type WorkerEngineOptions } from '../client/worker-engine.js';
+import { modelKindOf } from '../encoder/model-kind.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
 import { GrammarChecker } from '../grammar/grammar-checker.js';
@@ -58,7 +59,10 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
       onNote: log,
       onWarning: log,
     });
-  const started = await startOnDevice(settings, found, { start, say: log });
+  const { file } = found;
+  const files = { modelDir: dir, dtype: settings.dtype, ...(file !== undefined && { file }) };
+  const kind = await modelKindOf(files);
+  const started = await startOnDevice(settings, found, { start, kind, say: log });
   const port = new RestartingEngine(started.engine, {
     create: (adapters) => start(restartOptions(started.options, adapters)),
     restarts: 1,
@@ -66,8 +70,9 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
     onRestartFailed: (error) => log(`the engine cannot be restarted: ${String(error)}`),
   });
   try {
-    checkVocabulary(dir, model, port.info.vocabSize);
-    const notes = [...(port.info.modelNotes ?? []), ...warningsOf(model, port.info.vocabSize)];
+    const { encoder, vocabSize, modelNotes = [] } = port.info;
+    if (!encoder) checkVocabulary(dir, model, vocabSize);
+    const notes = [...modelNotes, ...(encoder ? [] : warningsOf(model, vocabSize))];
     for (const note of notes) log(note);
     const forms = new MessageForms(model, settings);
     const prompts = await createPrompts(model, found, settings, port.info, log);

@@ -2,13 +2,21 @@ import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
 import { truncateAndNormalize } from '../generation/normalize.js';
 import { outputBudget } from '../generation/output-budget.js';
-import { PLAIN_REQUEST } from '../protocol/request.js';
+import { PLAIN_REQUEST, type Pooling } from '../protocol/request.js';
 import { GREEDY } from '../sampling/sampling-params.js';
 import type { EngineParts } from './engine-parts.js';
 import type { EmbedOptions } from './options.js';
 import { encodeText } from './prompts.js';
 import { adapterOf, askerOf, newId } from './requests.js';
 import { beginWork } from './run.js';
+
+/** @throws OctavoError `invalid_request` for a pooling of an encoder, whose files say it */
+function poolingOf({ pooling }: EmbedOptions, { port, settings }: EngineParts): Pooling {
+  if (!port.info.encoder) return pooling ?? (settings.pooling === 'mean' ? 'mean' : 'last');
+  if (pooling === undefined) return 'model';
+  const message = 'pooling: an encoder has its own, which createEngine takes';
+  throw new OctavoError('invalid_request', message, { param: 'pooling' });
+}
 
 /**
  * @returns vectors of length 1, one for each text
@@ -20,9 +28,10 @@ export async function embedTexts(
   options: EmbedOptions,
   parts: EngineParts,
 ): Promise<Float32Array[]> {
-  const { port, settings } = parts;
+  const { port } = parts;
   const { hiddenSize, maxModelLength } = port.info;
-  const { dimensions = hiddenSize, pooling = settings.pooling } = options;
+  const { dimensions = hiddenSize } = options;
+  const pooling = poolingOf(options, parts);
   if (dimensions > hiddenSize) {
     const message = `dimensions is ${dimensions}, but the model's embeddings have ${hiddenSize}`;
     throw new OctavoError('invalid_request', message, { param: 'dimensions' });

@@ -3,6 +3,7 @@ import type { SchedulingPolicyName } from '../../scheduler/policies/scheduling-p
 import type { CacheDtype, KvDtype } from '../attention/paged-attention.js';
 import type { DeviceFloats } from '../importer/passes/half-matmuls.js';
 import type { Dtype } from '../importer/variants.js';
+import type { EncoderTask, PoolingMode, ScoreActivation } from './encoding.js';
 
 /** What computes a model: this machine's CPU, or a GPU through WebGPU or CUDA. */
 export type DeviceName = 'cpu' | 'webgpu' | 'cuda';
@@ -18,6 +19,10 @@ export interface DeviceFacts {
 export interface EngineOptions {
   /** Directory in the layout of a Hugging Face model: an ONNX file or safetensors. */
   readonly modelDir: string;
+  /** Whether the model is an encoder, which reads a text at once; absent: it is a decoder. */
+  readonly isEncoder?: boolean;
+  /** Of an encoder's rows; absent: as the model's files say. */
+  readonly pooling?: PoolingMode;
   /** What computes; absent for the CPU. */
   readonly device?: DeviceName;
   /**
@@ -161,6 +166,14 @@ export interface EngineQuantization {
   readonly cacheDir: string;
 }
 
+/** What an encoder is for. It generates no text. */
+export interface EncoderInfo {
+  /** A vector for each text, or scores for each pair of texts; `hiddenSize` says how many. */
+  readonly task: EncoderTask;
+  /** What the model makes of its logits; absent for vectors. */
+  readonly activation?: ScoreActivation;
+}
+
 /** Facts about an engine with a loaded model. */
 export interface EngineInfo {
   readonly vocabSize: number;
@@ -169,8 +182,11 @@ export interface EngineInfo {
   /** Maximum length of prompt plus output, in tokens. */
   readonly maxModelLength: number;
   readonly blockSize: number;
+  /** 0 for an encoder, which keeps no cache. */
   readonly numBlocks: number;
   readonly evictionPolicy: EvictionPolicyName;
+  /** Absent for a decoder. */
+  readonly encoder?: EncoderInfo;
   /** Whether prompts may have images; absent for not. */
   readonly takesImages?: boolean;
   /** Layers of features that images have besides rows; absent for none. */

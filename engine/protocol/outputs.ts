@@ -27,6 +27,8 @@ export interface SequenceOutput extends Omit<AppliedUpdate, 'finishReason'> {
    * one.
    */
   readonly promptLogprobs?: readonly TokenLogprobs[];
+  /** One for each of the request's `labels`, of the model's own distribution. */
+  readonly labelLogprobs?: readonly number[];
   /** What this step made of the request's prediction; absent: it computed none of it. */
   readonly predicted?: PredictedTokens;
   /** `[hiddenSize]`, not normalized; in the only output of a request with `pooling`. */

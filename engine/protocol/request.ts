@@ -37,10 +37,20 @@ export interface EngineRequest {
    */
   readonly eosTokenIds: readonly TokenId[];
   /**
-   * Asks for the prompt's embedding instead of tokens: the last token's, or the mean of all; null
-   * to generate.
+   * Asks for the prompt's embedding instead of tokens: the last token's, or the mean of all;
+   * `model` for what an encoder makes of it; null to generate.
    */
   readonly pooling: Pooling | null;
+  /**
+   * Tokens whose log-probabilities behind the prompt are returned, as if each were its next token;
+   * with `maxTokens` 0. Absent: none.
+   */
+  readonly labels?: readonly TokenId[];
+  /**
+   * Of a pair of texts for an encoder: index of the first token of the second; absent: there is one
+   * text.
+   */
+  readonly secondFrom?: number;
   /** Smaller numbers run earlier. */
   readonly priority: number;
   /** Name of the adapter that computes it; null for the model alone. */
@@ -106,7 +116,7 @@ export const PLAIN_REQUEST = {
   client: '',
 } as const satisfies Partial<EngineRequest>;
 
-export type Pooling = 'last' | 'mean';
+export type Pooling = 'last' | 'mean' | 'model';
 
 /**
  * A grammar for the output, as the client states it. The text ends where the grammar does: with one

@@ -50,10 +50,10 @@ class HfTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly longestToken: number;
   readonly dropsSpace: boolean;
+  readonly frame: Frame;
   readonly #addedTokens: AddedTokens;
   readonly #preTokenize: PreTokenizer;
   readonly #model: WordModel;
-  readonly #frame: Frame;
   readonly #entries: readonly (string | undefined)[];
   readonly #idOf: ReadonlyMap<string, number>;
   readonly #special: ReadonlySet<number>;
@@ -81,7 +81,7 @@ class HfTokenizer implements Tokenizer {
     this.#addedTokens = new AddedTokens(added, normalize);
     this.#preTokenize =
       preTokenizer === null ? (piece) => [piece] : createPreTokenizer(preTokenizer);
-    this.#frame = postProcessor === null ? NO_FRAME : readFrame(postProcessor);
+    this.frame = postProcessor === null ? NO_FRAME : readFrame(postProcessor);
     this.#entries = entries;
     this.#idOf = idOf;
     this.#special = vocabulary.special;
@@ -98,7 +98,7 @@ class HfTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: EncodeOptions): TokenId[] {
-    const ids: number[] = options.addSpecialTokens ? [...this.#frame.before] : [];
+    const ids: number[] = options.addSpecialTokens ? [...this.frame.before] : [];
     const { guard = NO_GUARD } = options;
     // Half of a surrogate pair has no UTF-8.
     for (const section of this.#addedTokens.split(text.replace(/\p{Cs}/gu, '\uFFFD'), guard)) {
@@ -116,7 +116,7 @@ class HfTokenizer implements Tokenizer {
         for (const id of parts) ids.push(id);
       }
     }
-    if (options.addSpecialTokens) ids.push(...this.#frame.after);
+    if (options.addSpecialTokens) ids.push(...this.frame.after);
     return ids as TokenId[];
   }
 

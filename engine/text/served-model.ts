@@ -5,6 +5,7 @@ import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { ggufName } from '../checkpoint/gguf-names.js';
 import type { ChatTemplate } from './chat-template.js';
 import { controlTokens } from './control-tokens.js';
+import { type EmbeddingPrompts, isEmbedder, readEmbeddingPrompts } from './embedding-prompts.js';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.js';
 import { loadTokenizer } from './hf-tokenizer.js';
 import { loadChatTemplate } from './load-chat-template.js';
@@ -18,6 +19,10 @@ export interface ServedModel {
   readonly names: readonly [string, ...string[]];
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
+  /** Absent: none. */
+  readonly embeddingPrompts?: EmbeddingPrompts;
+  /** Whether it was made for vectors; absent for not known to be. */
+  readonly isEmbedder?: boolean;
   /** Tokens that a client's text cannot produce in a chat; none with `--allow-special-tokens`. */
   readonly controlTokens: ReadonlySet<TokenId>;
   /** Tokens that end a text. */
@@ -77,6 +82,8 @@ export async function loadServedModel(
     names: [first, ...others],
     tokenizer,
     chatTemplate: template,
+    embeddingPrompts: await readEmbeddingPrompts(dir),
+    isEmbedder: await isEmbedder(dir),
     controlTokens:
       options.allowSpecialTokens === true ? new Set() : controlTokens(tokenizer, template),
     eosTokenIds: [...ends],

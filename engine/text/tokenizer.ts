@@ -1,5 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { Spans } from './spans.js';
+import type { Frame } from './tokenizer/post-processor.js';
 
 /** Text to tokens and back. Implementations are stateless: one serves all requests. */
 export interface Tokenizer {
@@ -30,6 +31,8 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** Maximum length of one token's text in UTF-16 units; Infinity when unknown. */
   readonly longestToken: number;
+  /** The special tokens that it puts around texts; absent: none. */
+  readonly frame?: Frame;
   /**
    * Whether added tokens may swallow adjacent white space (`lstrip`, `rstrip`), so that a text's
    * length bounds nothing.

@@ -1,12 +1,10 @@
-import { toBinary } from '@bufbuild/protobuf';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { OctavoError, reasonOf } from '../errors.js';
 import { fromFloat16 } from '../float16.js';
 import { Graph } from '../importer/graph.js';
 import { readModelProto } from '../importer/model-file.js';
-import { ModelProtoSchema } from '../importer/onnx/onnx_pb.js';
 import { deepstackNames, isDeepstack } from '../importer/parts/deepstack.js';
-import { placeWeights } from '../importer/place-weights.js';
+import { openWholeSession } from '../importer/whole-session.js';
 import type { EncoderInput } from './processors/processor.js';
 
 /** Inputs by transformers.js' names, which those of ONNX Runtime GenAI are, too. */
@@ -36,23 +34,7 @@ export class VisionSession {
   /** @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported` */
   static async open(file: string, threads: number): Promise<VisionSession> {
     const graph = new Graph(await readModelProto(file), file);
-    const { directory, place } = placeWeights(graph);
-    const inner = graph.model.graph;
-    if (inner) inner.initializer = graph.allInitializers().map(place);
-    const bytes = toBinary(ModelProtoSchema, graph.model);
-    const folder =
-      directory === null ? {} : { model_external_initializers_file_folder_path: directory };
-    let session: InferenceSession;
-    try {
-      session = await InferenceSession.create(bytes, {
-        executionProviders: ['cpu'],
-        intraOpNumThreads: threads,
-        interOpNumThreads: 1,
-        extra: { session: { force_spinning_stop: '1', ...folder } },
-      });
-    } catch (cause) {
-      throw unsupported(file, `ONNX Runtime refuses it: ${reasonOf(cause)}`, cause);
-    }
+    const session = await openWholeSession(graph, threads);
     const alien = session.inputNames.find((name) => ![PIXELS, MASK, GRID].includes(name));
     if (alien === undefined && session.inputNames.includes(PIXELS)) {
       return new VisionSession(session, file);

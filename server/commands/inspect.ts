@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { engineOptions } from '../../engine/client/engine-options.js';
+import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { OctavoError } from '../../engine/errors.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
@@ -14,6 +15,7 @@ import { loadSegments } from '../../engine/runner/segment-session.js';
 import { deviceBackend } from '../../engine/thread/device-backend.js';
 import { warnOfUnknownVariables } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
+import { describeEncoder } from './inspect-encoder.js';
 import { downloadObserver } from './progress-bar.js';
 
 /**
@@ -73,6 +75,10 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
     dtype: settings.dtype,
     ...(found.file !== undefined && { file: found.file }),
   };
+  if ((await modelKindOf(files)) === 'encoder') {
+    process.stdout.write(await describeEncoder(files));
+    return 0;
+  }
   const config = await readServableConfig(files);
   const maxLength = config.maxPositionEmbeddings;
   const model = await openModel({ ...files, maxLength, isSketch: true });

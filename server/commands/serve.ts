@@ -117,6 +117,7 @@ async function loadAndServe(
     close = closeEngine;
     models.listen({
       loaded: ({ forms, engine }) => {
+        if (engine.info.encoder) return;
         for (const line of adapterLines(engine.adapters?.list ?? []))
           logger.info(`octavo: ${line}`);
         logger.info(`octavo: ${forms.describe()}`);

@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import { summaryOf } from '../../engine/architectures/summary.js';
 import { ELEMENT_BYTES } from '../../engine/attention/paged-attention.js';
 import { ggufModelsAmong } from '../../engine/checkpoint/gguf-names.js';
+import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import { chooseVariant } from '../../engine/importer/variants.js';
 import type { MemoryNeeds } from '../../engine/model/memory-needs.js';
@@ -32,7 +33,9 @@ export async function show(name: string, settings: Settings): Promise<number> {
   const needs = await needsOf(found, settings);
   const { chatTemplate } = await loadServedModel(found.dir, found.names);
   const bytes = content.reduce((sum, file) => sum + statSync(file).size, 0);
-  const { line, fits } = fitOf(needs, settings);
+  const isEncoder = (await modelKindOf(files)) === 'encoder';
+  const kvCacheMemory = isEncoder ? 0 : settings.kvCacheMemory;
+  const { line, fits } = fitOf(needs, { kvCacheMemory });
   const free = freeMemory();
   process.stdout.write(
     columns([
@@ -45,7 +48,12 @@ export async function show(name: string, settings: Settings): Promise<number> {
       ['context', `${config.maxPositionEmbeddings} tokens`],
       ['chat template', chatTemplate === null ? 'none' : 'yes'],
       ['weights', `${shortSize(needs.weightBytes)} with --quantize ${settings.quantize}`],
-      ['KV cache', cacheText(needs, settings, config.maxPositionEmbeddings)],
+      [
+        'KV cache',
+        isEncoder
+          ? 'none: it is an encoder'
+          : cacheText(needs, settings, config.maxPositionEmbeddings),
+      ],
       ['memory', `${line}: ${fits ? 'it fits' : 'it may not fit'}`],
       ...(free === null ? [] : [['free now', shortSize(free)]]),
     ]),

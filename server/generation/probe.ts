@@ -10,8 +10,9 @@ const FIRST = -(2 ** 31);
 let probes = 0;
 
 /**
- * Asks an engine for one token, and waits until it has computed something: this token, or a step of
- * other requests. So a busy engine computes nothing for the probe.
+ * Asks an engine for one token, or an encoder for its vector, and waits until it has computed
+ * something: this token, or a step of other requests. So a busy engine computes nothing for the
+ * probe.
  *
  * @param token any of the vocabulary
  * @throws OctavoError `overloaded` when no step has ended in time; what the engine throws
@@ -26,6 +27,7 @@ export async function probe(engine: Engine, token: TokenId, timeoutMs: number): 
       maxTokens: 1,
       stopTokenIds: [],
       sampling: GREEDY,
+      pooling: engine.info.encoder ? 'model' : null,
       priority: FIRST,
     },
     controller.signal,

@@ -37,7 +37,8 @@ export function addEngineMetrics(
   registry.gauge(
     'kv_cache_usage_perc',
     'Share of the KV blocks in use, 0 to 1',
-    () => engine.stats.usedBlocks / info.numBlocks,
+    // An encoder has none.
+    () => engine.stats.usedBlocks / Math.max(1, info.numBlocks),
   );
   registry.info('cache_config_info', 'How the KV cache is set up, in the labels', {
     block_size: String(info.blockSize),

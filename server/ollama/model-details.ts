@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { Type } from 'typebox';
 import { isGgufFile } from '../../engine/checkpoint/gguf-files.js';
+import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { contentFiles } from '../../engine/model/open-model.js';
 import { loadChatTemplate } from '../../engine/text/load-chat-template.js';
 import { readModelJson } from '../../engine/text/model-files.js';
@@ -31,6 +32,8 @@ export interface ModelFacts {
   readonly info: Readonly<Record<string, string | number>>;
   readonly template: string;
   readonly contextLength: number | null;
+  /** Whether it makes vectors or scores alone. */
+  readonly isEncoder: boolean;
 }
 
 const Whole = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
@@ -70,6 +73,7 @@ export const UNKNOWN: ModelFacts = {
   info: {},
   template: '',
   contextLength: null,
+  isEncoder: false,
 };
 
 /** @throws OctavoError what is wrong with the files */
@@ -79,14 +83,13 @@ export async function factsOf(entry: ModelEntry): Promise<ModelFacts> {
   const template = service?.model.chatTemplate?.source;
   if (found === null) {
     const { contextLength } = entry;
-    return { ...UNKNOWN, template: template ?? '', contextLength, digest: digestOf(entry.names) };
+    const isEncoder = service?.engine.info.encoder !== undefined;
+    const digest = digestOf(entry.names);
+    return { ...UNKNOWN, template: template ?? '', contextLength, digest, isEncoder };
   }
   const { dir: path, file } = found;
-  const files = await contentFiles({
-    modelDir: path,
-    dtype: 'auto',
-    ...(file !== undefined && { file }),
-  });
+  const where = { modelDir: path, dtype: 'auto', ...(file !== undefined && { file }) } as const;
+  const files = await contentFiles(where);
   const stats = await Promise.all(files.map((name) => stat(name)));
   const config = await readModelJson(path, 'config.json', ConfigSchema, { required: false });
   const family = config?.model_type ?? 'unknown';
@@ -104,6 +107,7 @@ export async function factsOf(entry: ModelEntry): Promise<ModelFacts> {
     info: { 'general.architecture': family, ...Object.fromEntries(figures) },
     template: template ?? (await templateOf(path)),
     contextLength: entry.contextLength ?? config?.max_position_embeddings ?? null,
+    isEncoder: (await modelKindOf(where)) === 'encoder',
   };
 }
 
@@ -129,7 +133,8 @@ const digestOf = (value: unknown): string =>
   createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
 /** What clients ask before they offer tools, or show a switch for thinking. */
-export function capabilitiesOf({ template }: ModelFacts): string[] {
+export function capabilitiesOf({ template, isEncoder }: ModelFacts): string[] {
+  if (isEncoder) return ['embedding'];
   return [
     'completion',
     ...(/\btools\b/.test(template) ? ['tools'] : []),

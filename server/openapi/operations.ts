@@ -20,12 +20,26 @@ import {
   LOAD_ANSWERS,
   MODEL_ANSWERS,
   PREFIX_ANSWERS,
+  RerankAnswer,
+  ScoreAnswer,
   SleepingAnswer,
   StatusAnswer,
   TokenizeAnswer,
   UsageAnswer,
   VersionAnswer,
 } from './schemas.js';
+
+const RERANK: Operation = {
+  tag: 'generation',
+  summary: 'Order documents by how well they answer a query',
+  answer: RerankAnswer,
+};
+
+const SCORE: Operation = {
+  tag: 'generation',
+  summary: 'Score pairs of texts',
+  answer: ScoreAnswer,
+};
 
 /**
  * Every route, by method and path. Answers are described for readers only: nothing is checked or
@@ -50,6 +64,11 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     summary: 'Embed texts',
     answer: EmbeddingsAnswer,
   },
+  'POST /v1/rerank': RERANK,
+  'POST /rerank': RERANK,
+  'POST /v2/rerank': RERANK,
+  'POST /v1/score': SCORE,
+  'POST /score': SCORE,
   'POST /v1/messages': {
     tag: 'messages',
     summary: "Continue a conversation (Anthropic's API)",

@@ -41,6 +41,37 @@ export const MODEL_ANSWERS = {
   list: Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelSchema) }),
 };
 
+const PromptUsage = Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() });
+
+export const RerankAnswer = Type.Object({
+  id: Type.String(),
+  model: Type.String(),
+  usage: PromptUsage,
+  results: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      document: Type.Optional(Type.Object({ text: Type.String() })),
+      relevance_score: Type.Number(),
+    }),
+    { description: 'The best first.' },
+  ),
+});
+
+export const ScoreAnswer = Type.Object({
+  id: Type.String(),
+  object: Type.Literal('list'),
+  created: Type.Integer(),
+  model: Type.String(),
+  data: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      object: Type.Literal('score'),
+      score: Type.Number(),
+    }),
+  ),
+  usage: PromptUsage,
+});
+
 export const EmbeddingsAnswer = Type.Object({
   object: Type.Literal('list'),
   data: Type.Array(

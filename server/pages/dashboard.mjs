@@ -100,7 +100,8 @@ const handlers = {
     for (const [name, value] of Object.entries({ free, cached, used, shared })) {
       show(`count-${name}`, count(value));
     }
-    show('kv', percent((used + shared) / server.numBlocks));
+    // An encoder has none.
+    show('kv', percent((used + shared) / Math.max(1, server.numBlocks)));
     show('kv-note', `${count(used + shared)} of ${count(server.numBlocks)}`);
     tip.update();
   },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import type { FoundModel } from '../../engine/hub/find-model.js';
 import type { Quantization } from '../../engine/importer/quantize/quantization.js';
@@ -53,6 +54,8 @@ const SMALLER: Readonly<Record<Quantization, string>> = {
  */
 export async function tooLargeLine(found: FoundModel, settings: Settings): Promise<string | null> {
   if (settings.device !== 'cpu' || (await isSmall(found, settings))) return null;
+  // Its weights alone are checked where it is loaded.
+  if ((await modelKindOf(filesOf(found, settings))) === 'encoder') return null;
   const needs = await needsOf(found, settings).catch(() => null);
   if (needs === null) return null;
   const { line, fits } = fitOf(needs, settings);

@@ -5,6 +5,7 @@ import { restartOptions } from '../../engine/client/engine-options.js';
 import { RestartingEngine } from '../../engine/client/restarting-engine.js';
 import { startOnDevice } from '../../engine/client/start-on-device.js';
 import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
+import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import type { PromptMaker } from '../../engine/generation/prompts/prompt-maker.js';
 import type { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
@@ -69,7 +70,10 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
     if (onProgress) watchers.add(onProgress);
     try {
       const model = await find();
-      const bytes = (await sizeOf(model, settings)) + settings.kvCacheMemory;
+      const kind = await modelKindOf(filesOf(model, settings));
+      // An encoder keeps no cache.
+      const cacheBytes = kind === 'encoder' ? 0 : settings.kvCacheMemory;
+      const bytes = (await sizeOf(model, settings)) + cacheBytes;
       return { bytes, path: model.dir };
     } finally {
       if (onProgress) watchers.delete(onProgress);
@@ -121,6 +125,7 @@ async function start(
     });
   const first = await startOnDevice(settings, found, {
     start: startEngine,
+    kind: await modelKindOf(filesOf(found, settings)),
     say: (line) => logger.info(`octavo: ${line}`),
   });
   const engine = new RestartingEngine(first.engine, {
@@ -133,8 +138,11 @@ async function start(
   if (onCacheEvents) engine.onCacheEvents(onCacheEvents);
   let prompts: PromptMaker;
   try {
-    checkVocabulary(dir, model, engine.info.vocabSize);
-    describe(engine, model, first.options, settings, logger);
+    if (engine.info.encoder) describeEncoder(engine, logger);
+    else {
+      checkVocabulary(dir, model, engine.info.vocabSize);
+      describe(engine, model, first.options, settings, logger);
+    }
     prompts = await createPrompts(model, found, settings, engine.info, (line) =>
       logger.info(`octavo: ${line}`),
     );
@@ -148,6 +156,16 @@ async function start(
     onCacheEvents?.([{ type: 'cleared' }]);
   };
   return { engine, model, prompts, grammars, settings, close };
+}
+
+/** The same of an encoder. Of its tokenizer's tokens, a request is refused that has alien ones. */
+function describeEncoder({ info }: RestartingEngine, logger: Logger): void {
+  const { encoder, hiddenSize, maxModelLength, modelNotes = [] } = info;
+  const gives = encoder?.task === 'score' ? 'scores of pairs' : 'vectors';
+  logger.info(
+    `octavo: encoder: ${gives} of ${hiddenSize}, texts of at most ${maxModelLength} tokens, no KV cache`,
+  );
+  for (const note of modelNotes) logger.info(`octavo: model: ${note}`);
 }
 
 /** What the log says of a model that was loaded. */

@@ -6,6 +6,7 @@ import { OctavoError } from '../../engine/errors.js';
 import { closedBecause } from '../http/in-flight.js';
 import type { Admission } from '../limits/admission.js';
 import type { ModelParts, ModelService } from '../models.js';
+import { assertGenerates } from './assert-generates.js';
 import { Loader, type LoaderLimits } from './loader.js';
 import { type KeepAlive, ModelEntry, type Waiter } from './model-entry.js';
 import type { ModelSource } from './model-source.js';
@@ -186,6 +187,17 @@ export class Models {
     const { service, release } = await this.take(name, whileConnectedTo(reply));
     if (reply.raw.destroyed) release();
     else reply.raw.once('close', release);
+    return service;
+  }
+
+  /**
+   * As `use`, for what only a model that generates can do.
+   *
+   * @throws OctavoError as `use`; `task_unsupported` for an encoder
+   */
+  async useGenerator(name: string | null | undefined, reply: FastifyReply): Promise<ModelService> {
+    const service = await this.use(name, reply);
+    assertGenerates(service);
     return service;
   }
 

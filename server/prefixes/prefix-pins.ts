@@ -9,6 +9,7 @@ import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { ModelService } from '../models.js';
+import { assertGenerates } from '../pool/assert-generates.js';
 import { type Models, whileRuns } from '../pool/models.js';
 import { type PrefixBody, prefixTokens } from './prefix-fields.js';
 
@@ -85,6 +86,7 @@ export class PrefixPins {
 
   async #warm(body: PrefixBody, service: ModelService, asker: Asker): Promise<PinnedPrefix> {
     const { engine, settings, adapter } = service;
+    assertGenerates(service);
     assertEngineReady(engine);
     if (!settings.enablePrefixCaching) {
       const message = '--no-enable-prefix-caching: the server caches no prefixes';

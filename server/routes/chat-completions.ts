@@ -60,7 +60,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
     },
     async (request, reply) => {
       const { body } = request;
-      const service = await models.use(body.model, reply);
+      const service = await models.useGenerator(body.model, reply);
       const { model: served, engine, forms } = service;
       checkCommonFields(body, engine.info.vocabSize, ChatSchema);
       refuseBestOf(body);

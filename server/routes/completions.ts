@@ -45,7 +45,7 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
     },
     async (request, reply) => {
       const { body } = request;
-      const service = await models.use(body.model, reply);
+      const service = await models.useGenerator(body.model, reply);
       const { engine } = service;
       checkCommonFields(body, engine.info.vocabSize, CompletionSchema);
       checkCompletionFields(body);

@@ -1,19 +1,23 @@
 import { endianness } from 'node:os';
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import { OctavoError } from '../../engine/errors.js';
 import { truncateAndNormalize } from '../../engine/generation/normalize.js';
-import type { Asker } from '../../engine/job-pool/job-pool.js';
-import { contextExceeded } from '../../engine/text/assert-may-fit.js';
-import type { TokenId } from '../../scheduler/ids.js';
+import { INPUT_TYPES } from '../../engine/text/embedding-prompts.js';
 import { embed } from '../generation/embed.js';
+import {
+  assertEmbeds,
+  embeddingTokens,
+  poolingOf,
+  promptOf,
+} from '../generation/embedding-texts.js';
 import { type RequestHost, runInFlight } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { ModelService } from '../models.js';
 import { newId } from '../openai/answer.js';
-import { encodePrompts, FilledPromptSchema } from '../openai/fields/prompt-input.js';
+import { FilledPromptSchema } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
+import { cutTo, TruncateSchema } from '../openai/fields/truncate-field.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
 import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
@@ -28,6 +32,11 @@ export const EmbeddingSchema = Type.Object({
   /** Cuts the vectors; they are normalized afterwards. */
   dimensions: Nullable(Count(1)),
   add_special_tokens: Nullable(Type.Boolean()),
+  /** Cohere's and NVIDIA's: what the texts are for, by which the model's prompt is chosen. */
+  input_type: Nullable(Type.Enum([...INPUT_TYPES])),
+  /** Text Embeddings Inference's: one of the prompts in config_sentence_transformers.json. */
+  prompt_name: Nullable(Type.String()),
+  truncate_prompt_tokens: TruncateSchema,
   user,
   safety_identifier,
   priority,
@@ -45,6 +54,7 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
       const { body } = request;
       const service = await models.use(body.model, reply);
       refuseUnsupported(body, EmbeddingSchema);
+      assertEmbeds(service);
       const { hiddenSize } = service.engine.info;
       const dimensions = body.dimensions ?? hiddenSize;
       if (dimensions > hiddenSize) {
@@ -52,8 +62,14 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
         throw new OctavoError('invalid_request', message, { param: 'dimensions' });
       }
       const client = host.clientOf(request);
+      const texts = {
+        param: 'input',
+        addSpecialTokens: body.add_special_tokens !== false,
+        prompt: promptOf(service.model, body.prompt_name ?? null, body.input_type ?? null),
+        cutTo: cutTo(body.truncate_prompt_tokens ?? null, service.engine.info.maxModelLength),
+      };
       const prompts = await whileConnected(reply, (signal) =>
-        encodeInput(body, service, { client, signal }),
+        embeddingTokens(body.input, service, texts, { client, signal }),
       );
       const cost = costOf(prompts.map((promptTokenIds) => ({ promptTokenIds })));
       const record = newRecord(newId('embd'), body.model ?? service.name);
@@ -64,7 +80,7 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
           {
             id: record.id,
             prompts,
-            pooling: service.settings.pooling,
+            pooling: poolingOf(service),
             priority: body.priority ?? 0,
             cacheSalt: body.cache_salt ?? null,
             tenant: host.shareOf(request, body).tenant,
@@ -87,38 +103,6 @@ export function addEmbeddingsRoute(app: TypedApp, models: Models, host: RequestH
       };
     },
   );
-}
-
-/**
- * @throws OctavoError `invalid_request` for an empty input, `context_length_exceeded` for one that
- *   does not fit
- */
-async function encodeInput(
-  body: Static<typeof EmbeddingSchema>,
-  service: ModelService,
-  asker: Asker,
-): Promise<TokenId[][]> {
-  const { input } = body;
-  const { maxModelLength } = service.engine.info;
-  const batch = typeof input !== 'string' && typeof input[0] !== 'number';
-  const encoding = { param: 'input', addSpecialTokens: body.add_special_tokens !== false };
-  const prompts = await encodePrompts(input, service, encoding, asker);
-  prompts.forEach(({ length }, index) => {
-    const param = batch ? `input[${index}]` : 'input';
-    // Special tokens alone do not make a text.
-    if (length === 0 || input === '' || input[index] === '') {
-      throw new OctavoError('invalid_request', `${param} is empty`, { param });
-    }
-    if (length > maxModelLength) {
-      throw contextExceeded({
-        context: maxModelLength,
-        promptTokens: length,
-        wanted: null,
-        param,
-      });
-    }
-  });
-  return prompts;
 }
 
 /** Little-endian float32, as clients read it. */

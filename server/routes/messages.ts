@@ -30,7 +30,7 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
     },
     async (request, reply) => {
       const { body } = request;
-      const service = await models.use(body.model, reply);
+      const service = await models.useGenerator(body.model, reply);
       refuseAlien(body, MessageSchema);
       const client = host.clientOf(request);
       const prepared = await whileConnected(reply, (signal) =>
@@ -77,7 +77,7 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
     { schema: { body: CountTokensSchema } },
     async (request, reply) => {
       const { body } = request;
-      const service = await models.use(body.model, reply);
+      const service = await models.useGenerator(body.model, reply);
       refuseAlien(body, CountTokensSchema);
       const client = host.clientOf(request);
       const count = await whileConnected(reply, async (signal) => {

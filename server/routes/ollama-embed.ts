@@ -1,18 +1,20 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OctavoError } from '../../engine/errors.js';
 import { truncateAndNormalize } from '../../engine/generation/normalize.js';
-import { contextExceeded } from '../../engine/text/assert-may-fit.js';
-import type { TokenId } from '../../scheduler/ids.js';
 import { embed } from '../generation/embed.js';
+import {
+  assertEmbeds,
+  embeddingTokens,
+  poolingOf,
+  promptOf,
+} from '../generation/embedding-texts.js';
 import { type RequestHost, runInFlight } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { costOf } from '../limits/cost.js';
 import { refuseEarly } from '../limits/refuse-early.js';
-import type { ModelService } from '../models.js';
 import { nanoseconds } from '../ollama/answer-ollama.js';
 import { EmbeddingsSchema, EmbedSchema, keepAliveOf } from '../ollama/fields.js';
 import { newId } from '../openai/answer.js';
-import { encodePrompts } from '../openai/fields/prompt-input.js';
 import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
 import type { TypedApp } from './typed-app.js';
@@ -88,6 +90,7 @@ async function embedTexts(
   const entry = models.find(model);
   const service = await models.use(model, reply);
   entry.keepFor(keepAlive);
+  assertEmbeds(service);
   const loadMs = host.clock.now() - askedAt;
   if (texts.every((text) => text === '')) return { vectors: [], tokens: 0, loadMs };
   const { maxModelLength, hiddenSize } = service.engine.info;
@@ -95,20 +98,16 @@ async function embedTexts(
     const message = `dimensions: ${dimensions} is more than the model has, ${hiddenSize}`;
     throw new OctavoError('invalid_request', message, { param: 'dimensions' });
   }
-  const empty = texts.indexOf('');
-  if (empty >= 0) {
-    throw new OctavoError('invalid_request', `${param}[${empty}] is empty`, { param });
-  }
   const client = host.clientOf(request);
-  const encoded = await whileConnected(reply, (signal) =>
-    encodePrompts(
-      cutTexts(texts, service, truncates),
-      service,
-      { param, addSpecialTokens: true },
-      { client, signal },
-    ),
+  const options = {
+    param,
+    addSpecialTokens: true,
+    prompt: promptOf(service.model, null, null),
+    cutTo: truncates ? maxModelLength : null,
+  };
+  const prompts = await whileConnected(reply, (signal) =>
+    embeddingTokens(texts, service, options, { client, signal }),
   );
-  const prompts = encoded.map((tokens) => fitting(tokens, maxModelLength, truncates, param));
   const record = newRecord(newId('ollama'), service.name);
   const cost = costOf(prompts.map((promptTokenIds) => ({ promptTokenIds })));
   const vectors = await runInFlight(host, service, request, reply, record, cost, (running) =>
@@ -118,7 +117,7 @@ async function embedTexts(
       {
         id: record.id,
         prompts,
-        pooling: service.settings.pooling,
+        pooling: poolingOf(service),
         priority: 0,
         cacheSalt: null,
         tenant: host.shareOf(request, {}).tenant,
@@ -133,28 +132,4 @@ async function embedTexts(
     tokens: record.promptTokens,
     loadMs,
   };
-}
-
-/** UTF-16 units that a normalizer may make one of. */
-const SHRINKS_AT_MOST = 4;
-
-/** What is surely behind the context need not be made tokens of. */
-function cutTexts(
-  texts: readonly string[],
-  { model, engine }: ModelService,
-  truncates: boolean,
-): string[] {
-  const longest = engine.info.maxModelLength * model.tokenizer.longestToken * SHRINKS_AT_MOST;
-  return texts.map((text) => (truncates ? text.slice(0, longest) : text));
-}
-
-function fitting(
-  tokens: readonly TokenId[],
-  context: number,
-  truncates: boolean,
-  param: 'input' | 'prompt',
-): readonly TokenId[] {
-  if (tokens.length <= context) return tokens;
-  if (truncates) return tokens.slice(0, context);
-  throw contextExceeded({ context, promptTokens: tokens.length, wanted: null, param });
 }

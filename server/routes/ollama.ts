@@ -70,7 +70,7 @@ async function answer<Body extends GenerationBody>(
     return emptyAnswer(body.model, form, 'unload');
   }
   const askedAt = host.clock.now();
-  const service = await models.use(body.model, reply);
+  const service = await models.useGenerator(body.model, reply);
   const loadMs = host.clock.now() - askedAt;
   entry.keepFor(keepAlive);
   if (isEmpty) return emptyAnswer(body.model, form, 'load');

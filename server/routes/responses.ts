@@ -59,7 +59,7 @@ export function addResponseRoutes(
     },
     async (request, reply) => {
       const { body } = request;
-      const service = await models.use(body.model, reply);
+      const service = await models.useGenerator(body.model, reply);
       const { model: served, engine } = service;
       const responses = responsesOf(request);
       const client = host.clientOf(request);
@@ -118,7 +118,7 @@ export function addResponseRoutes(
     { schema: { body: ResponseSchema } },
     async (request, reply) => {
       const { body } = request;
-      const service = await models.use(body.model, reply);
+      const service = await models.useGenerator(body.model, reply);
       const client = host.clientOf(request);
       const count = await whileConnected(reply, async (signal) => {
         const asker = { client, signal };

@@ -102,10 +102,10 @@ test.each<[string, object, string, RegExp, string | null]>([
   ['too many dimensions', { input: 'x', dimensions: 9 }, 'dimensions', /8/, null],
   ['no dimensions', { input: 'x', dimensions: 0 }, 'dimensions', />= 1/, null],
   [
-    'truncation',
-    { input: 'x', truncate_prompt_tokens: 1 },
+    'a cut beyond the context',
+    { input: 'x', truncate_prompt_tokens: 257 },
     'truncate_prompt_tokens',
-    /not supported/,
+    /-1, or 1 to 256/,
     null,
   ],
   ['a format', { input: 'x', encoding_format: 'hex' }, 'encoding_format', /float, base64/, null],
