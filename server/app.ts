@@ -44,6 +44,7 @@ import { addAdapterRoutes } from './routes/adapters.js';
 import { addCachedPrefixRoutes } from './routes/cached-prefixes.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
+import { addDecisionRoutes } from './routes/decisions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
 import { addLoadRoutes } from './routes/load.js';
 import { addMessageRoutes } from './routes/messages.js';
@@ -218,6 +219,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
     addChatRoute(routes, models, host);
     addCompletionsRoute(routes, models, host);
+    addDecisionRoutes(routes, models, host);
     addEmbeddingsRoute(routes, models, host);
     addMessageRoutes(routes, models, host);
     addModelRoutes(routes, models, clock.unixSeconds());

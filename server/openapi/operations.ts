@@ -15,6 +15,7 @@ import {
   ResponseEventSchema,
 } from './response-answers.js';
 import {
+  DecisionAnswer,
   DetokenizeAnswer,
   EmbeddingsAnswer,
   LOAD_ANSWERS,
@@ -24,6 +25,7 @@ import {
   ScoreAnswer,
   SleepingAnswer,
   StatusAnswer,
+  SystemOneAnswer,
   TokenizeAnswer,
   UsageAnswer,
   VersionAnswer,
@@ -63,6 +65,16 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     tag: 'generation',
     summary: 'Embed texts',
     answer: EmbeddingsAnswer,
+  },
+  'POST /v1/decisions': {
+    tag: 'generation',
+    summary: 'Answer closed questions about one input by probabilities',
+    answer: DecisionAnswer,
+  },
+  'POST /v1/systemone': {
+    tag: 'generation',
+    summary: "The same in TypeSafe's form",
+    answer: SystemOneAnswer,
   },
   'POST /v1/rerank': RERANK,
   'POST /rerank': RERANK,

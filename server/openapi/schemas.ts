@@ -41,6 +41,33 @@ export const MODEL_ANSWERS = {
   list: Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelSchema) }),
 };
 
+const Share = Type.Number({ minimum: 0, maximum: 1 });
+
+export const DecisionAnswer = Type.Object({
+  model: Type.String(),
+  answers: Type.Array(Type.Object({ type: Type.Enum(['predicate', 'choice', 'score']) }), {
+    description: "In the questions' order.",
+  }),
+  usage: Type.Object({
+    input_tokens: Type.Integer(),
+    output_tokens: Type.Integer(),
+    total_tokens: Type.Integer(),
+  }),
+});
+
+export const SystemOneAnswer = Type.Object({
+  model: Type.String(),
+  answers: Type.Record(
+    Type.String(),
+    Type.Object({
+      type: Type.Enum(['noul', 'choice', 'score']),
+      noul: Type.Optional(Share),
+      confidence: Type.Optional(Share),
+    }),
+  ),
+  usage: Type.Object({ input_tokens: Type.Integer(), output_tokens: Type.Integer() }),
+});
+
 const PromptUsage = Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() });
 
 export const RerankAnswer = Type.Object({

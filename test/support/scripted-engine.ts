@@ -55,6 +55,8 @@ export interface Script {
   readonly error?: OctavoError;
   /** With the last step. */
   readonly embedding?: Float32Array;
+  /** With the last step, for a request with labels. */
+  readonly labelLogprobs?: readonly number[];
   /**
    * Log-probabilities of a token, when they are asked for: `top` of the likeliest. Otherwise
    * `standardScores`.
@@ -219,6 +221,7 @@ export class ScriptedEngine implements Engine {
       finish,
       error,
       embedding,
+      labelLogprobs,
       beforeStep,
       cachedTokens = 0,
       tierTokens,
@@ -253,6 +256,7 @@ export class ScriptedEngine implements Engine {
             : {}),
           ...(index === 0 && times ? { times } : {}),
           ...(last && embedding ? { embedding } : {}),
+          ...(last && labelLogprobs ? { labelLogprobs } : {}),
           ...(logprobs === null ? {} : { logprobs: scored(step, logprobs) }),
           ...(index > 0 || promptLogprobs === null
             ? {}
