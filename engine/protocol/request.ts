@@ -1,6 +1,7 @@
 import { NO_REUSE_HINT, type ReuseHint } from '../../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
+import type { ThinkingLimit } from '../sampling/thinking-budget.js';
 import type { PromptImage } from './prompt-image.js';
 
 export interface EngineRequest {
@@ -28,6 +29,8 @@ export interface EngineRequest {
   readonly logprobs: number | null;
   /** The same for the prompt's tokens; null for none. */
   readonly promptLogprobs: number | null;
+  /** How long it may think; absent: any time. */
+  readonly thinking?: ThinkingLimit;
   /** Grammar of the output; null for none. */
   readonly grammar: GrammarSpec | null;
   /**

@@ -18,6 +18,7 @@ const FINAL = `${CHANNEL}final${MESSAGE}`;
 export const HARMONY_REASONING: ReasoningForm = {
   name: 'openai',
   markers: MARKERS,
+  tags: null,
   closing: '',
   beforeAnswer: FINAL,
   opens: () => false,

@@ -20,6 +20,10 @@ export interface ReasoningForm {
   readonly name: string;
   /** Texts that are special tokens in some tokenizers; the reader needs them in the text. */
   readonly markers: readonly string[];
+  /**
+   * The texts that reasoning stands between; null where several do, for which no budget is kept.
+   */
+  readonly tags: readonly [open: string, close: string] | null;
   /** The text that closes reasoning which a prompt has opened. */
   readonly closing: string;
   /** What a prompt must end with so that the output is an answer; '' for nothing. */

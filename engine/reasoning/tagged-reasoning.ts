@@ -11,6 +11,7 @@ export function taggedReasoning(name: string, tags: Tags): ReasoningForm {
   return {
     name,
     markers: [open, close],
+    tags,
     // As templates write it.
     closing: `\n${close}\n\n`,
     beforeAnswer: '',

@@ -7,6 +7,7 @@ import { uniform } from './random.js';
 import { editedRowNeeds, FULL_ROW, type RowNeeds, rowNeeds } from './row-needs.js';
 import type { Sampler } from './sampler.js';
 import type { SamplingParams } from './sampling-params.js';
+import { ThinkingBudget, type ThinkingLimit } from './thinking-budget.js';
 import { TokenBans } from './token-bans.js';
 import type { TokenConstraint } from './token-constraint.js';
 
@@ -22,6 +23,8 @@ export interface SequenceSamplerOptions {
   readonly stopTokenIds: readonly TokenId[];
   /** Stop tokens are masked until this many tokens have been generated. */
   readonly minTokens: number;
+  /** How long it may think; absent: any time. */
+  readonly thinking?: ThinkingLimit | undefined;
   /** The sampler owns and disposes it. */
   readonly constraint: TokenConstraint | null;
 }
@@ -46,6 +49,8 @@ export class SequenceSampler {
   readonly #constraint: TokenConstraint | null;
   /** Null when the request forbids nothing. */
   #bans: TokenBans | null;
+  /** Null: it may think as long as it will. */
+  #thinking: ThinkingBudget | null;
   /** Kept only when there are penalties. */
   readonly #history: { readonly prompt: Set<number>; readonly output: Map<number, number> } | null;
   /** Tokens whose logits are edited, not counting the mask. */
@@ -65,6 +70,7 @@ export class SequenceSampler {
     this.#constraint = options.constraint;
     const forbids = params.allowedTokenIds !== undefined || params.bannedWords !== undefined;
     this.#bans = forbids ? new TokenBans(params) : null;
+    this.#thinking = options.thinking ? new ThinkingBudget(options.thinking) : null;
     const prompt = params.repetitionPenalty === 1 ? [] : options.promptTokenIds;
     this.#history = hasPenalties(params) ? { prompt: new Set(prompt), output: new Map() } : null;
     this.#touched = new Set([
@@ -95,6 +101,12 @@ export class SequenceSampler {
    * @param ahead number of tokens that will be accepted before it
    */
   needs(ahead = 0): RowNeeds {
+    const needs = this.#needs(ahead);
+    // Log-probabilities are asked for a forced token, too, which may have any rank.
+    return this.#thinking?.mayForce(ahead) === true ? { ...needs, fullRow: true } : needs;
+  }
+
+  #needs(ahead: number): RowNeeds {
     if (!this.#editsLogits(ahead)) return rowNeeds(this.params, this.#draw(ahead));
     const isNarrow = this.#constraint !== null || this.#bans?.isNarrow === true;
     return isNarrow ? FULL_ROW : editedRowNeeds(this.params);
@@ -108,6 +120,8 @@ export class SequenceSampler {
    * @param edited memory for another row
    */
   choose(sampler: Sampler, logits: RowLogits, edited: Float32Array): TokenId {
+    const forced = this.#forced();
+    if (forced !== null) return forced;
     return this.#editsLogits(0)
       ? this.#chooseEdited(sampler, logits, edited)
       : this.#choose(sampler, logits);
@@ -118,6 +132,7 @@ export class SequenceSampler {
     this.#generated += 1;
     this.#constraint?.accept(token);
     this.#bans?.accept(token);
+    this.#thinking?.accept(token);
     if (this.#history) {
       this.#history.output.set(token, (this.#history.output.get(token) ?? 0) + 1);
       this.#touched.add(token);
@@ -139,6 +154,7 @@ export class SequenceSampler {
       constraint: null,
     });
     fork.#generated = this.#generated;
+    fork.#thinking = this.#thinking?.fork() ?? null;
     fork.#bans = this.#bans?.fork(this.params) ?? null;
     for (const token of this.#touched) fork.#touched.add(token);
     for (const [token, count] of this.#history?.output ?? [])
@@ -149,6 +165,17 @@ export class SequenceSampler {
   /** Call once, when the sequence has ended. */
   dispose(): void {
     this.#constraint?.dispose();
+  }
+
+  /**
+   * The token that ends reasoning whose budget is spent. Under a constraint it waits until it may
+   * come: not between two parts of a character, for instance.
+   */
+  #forced(): TokenId | null {
+    const token = this.#thinking?.forced() ?? null;
+    if (token === null || this.#constraint === null) return token;
+    const mask = this.#constraint.mask();
+    return mask === null || ((mask[token >>> 5] >>> (token & 31)) & 1) === 1 ? token : null;
   }
 
   /** Greedy choices do not read it. */

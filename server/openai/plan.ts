@@ -51,6 +51,7 @@ export interface EngineFields
       | 'route'
       | 'prediction'
       | 'beams'
+      | 'thinking'
     > &
       Pick<TextOptions, 'message'>
   > {

@@ -14,6 +14,7 @@ import { encodeFitting, planChat } from '../openai/chat/chat-prompt.js';
 import { BEAM_FIELDS, beamsOf, refuseBestOf } from '../openai/fields/beam-fields.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { PREDICTION_FIELDS, predictedTokens } from '../openai/fields/prediction.js';
+import { CUT_FIELDS, truncated } from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf, isCompact } from '../openai/fields/structured-output.js';
 import {
@@ -22,6 +23,7 @@ import {
   TEMPLATE_FIELDS,
   templateVariables,
 } from '../openai/fields/template-fields.js';
+import { THINKING_FIELDS, thinkingLimit } from '../openai/fields/thinking-budget.js';
 import {
   FUNCTION_FIELDS,
   TOOL_FIELDS,
@@ -45,8 +47,10 @@ export const ChatSchema = Type.Object({
   ...FUNCTION_FIELDS,
   ...TEMPLATE_FIELDS,
   ...ENDING_OF_PROMPT,
+  ...CUT_FIELDS,
   ...PREDICTION_FIELDS,
   ...BEAM_FIELDS,
+  ...THINKING_FIELDS,
   /** vLLM's: the answer shows the tokens of prompt and output as ids, too. */
   return_token_ids: Nullable(Type.Boolean()),
 });
@@ -81,10 +85,12 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
       const plan = await whileConnected(reply, async (signal) => {
         const asker = { client, signal };
         const planned = await planChat(body.messages, service, options, asker);
-        const encoding = { param: 'messages' };
+        const count = body.truncate_prompt_tokens ?? null;
+        const encoding = { param: 'messages', isCut: count !== null };
+        const all = await encodeFitting(planned.prompt, service, encoding, asker);
         return {
           ...planned,
-          tokenIds: await encodeFitting(planned.prompt, service, encoding, asker),
+          tokenIds: truncated(all, count, maxModelLength),
           prediction: await predictedTokens(body, service, asker),
         };
       });
@@ -96,6 +102,12 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
         context: maxModelLength,
         param: 'messages',
       });
+      const thinking = thinkingLimit(
+        body.thinking_token_budget,
+        prompt.text,
+        forms,
+        served.tokenizer,
+      );
       const images = placeImages(tokenIds, prompt);
       const id = newId('chatcmpl');
       const model = body.model ?? served.names[0];
@@ -115,6 +127,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
             grammar,
             ...(prediction && { prediction }),
             ...beamsOf(body, body.n ?? 1, grammar),
+            ...(thinking && { thinking }),
             ...host.shareOf(request, body),
             route: 'chat',
             continuesPrompt: body.continue_final_message === true,

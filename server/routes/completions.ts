@@ -7,8 +7,14 @@ import { refuseEarly } from '../limits/refuse-early.js';
 import { answer, newId } from '../openai/answer.js';
 import { completionFormat } from '../openai/completions/completion-format.js';
 import { echoOf, NO_ECHO } from '../openai/completions/echo.js';
+import { fillInMiddle } from '../openai/completions/fill-in-middle.js';
 import { BEAM_FIELDS, beamsOf } from '../openai/fields/beam-fields.js';
-import { encodePrompts, PromptSchema } from '../openai/fields/prompt-input.js';
+import {
+  CUT_FIELDS,
+  encodePrompts,
+  PromptSchema,
+  truncated,
+} from '../openai/fields/prompt-input.js';
 import { COMMON_FIELDS, Count, Nullable } from '../openai/fields/request-fields.js';
 import { grammarOf } from '../openai/fields/structured-output.js';
 import { LogprobWriter } from '../openai/logprobs.js';
@@ -23,6 +29,9 @@ const STANDARD_MAX_TOKENS = 16;
 export const CompletionSchema = Type.Object({
   ...COMMON_FIELDS,
   prompt: PromptSchema,
+  ...CUT_FIELDS,
+  /** The text after the gap that is to be filled. */
+  suffix: Nullable(Type.String()),
   echo: Nullable(Type.Boolean()),
   ...BEAM_FIELDS,
   /** So many of the likeliest tokens at each place. */
@@ -50,11 +59,24 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       checkCommonFields(body, engine.info.vocabSize, CompletionSchema);
       checkCompletionFields(body);
       const { tokenizer } = service.model;
-      const encoding = { param: 'prompt', addSpecialTokens: body.add_special_tokens !== false };
+      const encoding = {
+        param: 'prompt',
+        addSpecialTokens: body.add_special_tokens !== false && !body.suffix,
+        isCut: isNumber(body.truncate_prompt_tokens),
+      };
       const client = host.clientOf(request);
-      const encoded = await whileConnected(reply, (signal) =>
-        encodePrompts(body.prompt, service, encoding, { client, signal }),
-      );
+      const gap = body.suffix ? fillInMiddle(tokenizer, 'suffix') : null;
+      const encoded = await whileConnected(reply, async (signal) => {
+        const asker = { client, signal };
+        const all = await encodePrompts(body.prompt, service, encoding, asker);
+        const kept = all.map((ids) =>
+          truncated(ids, body.truncate_prompt_tokens, engine.info.maxModelLength),
+        );
+        if (gap === null || !body.suffix) return kept;
+        const after = { param: 'suffix', addSpecialTokens: false };
+        const [suffix] = await encodePrompts(body.suffix, service, after, asker);
+        return kept.map((ids) => gap.promptOf(ids, suffix));
+      });
       const prompts = encoded.map((tokenIds) => ({
         tokenIds,
         maxTokens: outputBudget({
@@ -69,7 +91,9 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       const model = body.model ?? service.name;
       const created = host.clock.unixSeconds();
       const grammar = grammarOf(body, service.settings);
-      const requests = planRequests(id, prompts, body, service, host.randomSeed, {
+      const stops = [...(body.stop_token_ids ?? []), ...(gap?.stops ?? [])];
+      const wanted = gap === null ? body : { ...body, stop_token_ids: stops };
+      const requests = planRequests(id, prompts, wanted, service, host.randomSeed, {
         ...engineFields(body),
         ...beamsOf(body, body.n ?? 1, grammar?.spec ?? null),
         grammar: grammar?.spec ?? null,
@@ -107,6 +131,8 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
   );
 }
 
+const isNumber = (value: number | null | undefined): boolean => typeof value === 'number';
+
 /** @throws OctavoError `invalid_request` for fields that do not go together */
 function checkCompletionFields(body: CompletionBody): void {
   const { max_tokens, max_completion_tokens, echo } = body;
@@ -116,6 +142,7 @@ function checkCompletionFields(body: CompletionBody): void {
   if ((max_completion_tokens ?? max_tokens) === 0 && echo !== true) {
     fail('max_tokens', 'max_tokens must be >= 1, unless echo is true');
   }
+  if (body.suffix && echo === true) fail('echo', 'echo is not possible with suffix');
   const n = body.n ?? 1;
   const bestOf = candidates(body);
   if (bestOf < n) fail('best_of', `best_of is ${bestOf}: it must be at least n, which is ${n}`);

@@ -5,6 +5,7 @@ import { afterAll, expect, it } from 'vitest';
 import { KV_DTYPES } from '../../engine/attention/paged-attention.js';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import type { EngineOptions } from '../../engine/protocol/options.js';
+import type { EngineRequest } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { NgramDrafter, SuffixDrafter } from '../../engine/speculation/lookup-drafters.js';
 import { OutputArchive } from '../../engine/speculation/output-archive.js';
@@ -45,11 +46,13 @@ async function texts(
   core: EngineCore,
   sampling: typeof GREEDY,
   predictions: readonly (readonly TokenId[])[] = [],
+  more: Partial<EngineRequest> = {},
 ): Promise<TokenId[][]> {
   const requests = PROMPTS.map((prompt, i) =>
     tinyRequest(`text-${i}`, prompt, {
       maxTokens: MAX_TOKENS,
       sampling,
+      ...more,
       ...(predictions.length > 0 && { prediction: predictions[i] }),
     }),
   );
@@ -84,6 +87,26 @@ it.each(FORMATS)('drafts change no text: %s', { timeout: 120_000 }, async (_, op
       expect(speculation?.acceptedAt[7]).toBeGreaterThan(0);
     }
     engine.scheduler.checkIntegrity();
+  } finally {
+    await engine.runner.dispose();
+  }
+});
+
+it('thinking ends at the same token with drafts', { timeout: 60_000 }, async () => {
+  const [open, close, closing] = [[1], [7, 8], [5, 7, 8]] as TokenId[][];
+  const thinking = { budget: 10, open, close, closing, isOpen: true };
+  const engine = await loadTiny();
+  try {
+    const plain = await texts(engine.core, WARM);
+    const expected = await texts(engine.core, WARM, [], { thinking, logprobs: 1 });
+    for (const [i, text] of expected.entries()) {
+      expect(text.slice(0, 10)).toEqual(plain[i]?.slice(0, 10));
+      expect(text.slice(10, 13)).toEqual(closing);
+    }
+    const drafted = drafting(engine, 'prediction');
+    // Drafts of what would have come without a budget: wrong from where it is spent.
+    expect(await texts(drafted, WARM, plain, { thinking })).toEqual(expected);
+    expect(drafted.stats.speculation?.acceptedAt[0]).toBeGreaterThan(0);
   } finally {
     await engine.runner.dispose();
   }

@@ -36,15 +36,20 @@ export async function planChat(
  * The tokens of a rendered prompt. A text that cannot fit is refused before it is tokenized.
  *
  * @param options `param` is the field that the prompt came in, for errors. Templates write special
- *   tokens themselves, so none are added unless the options say so
+ *   tokens themselves, so none are added unless the options say so. `isCut`: a part of the tokens
+ *   is used, so that there may be more than the context holds
  * @throws OctavoError `context_length_exceeded`, and what `PromptMaker.encode` throws
  */
 export async function encodeFitting(
   prompt: PromptText,
   { model, engine, prompts }: Pick<ModelService, 'model' | 'engine' | 'prompts'>,
-  { param, addSpecialTokens = false }: { param: string; addSpecialTokens?: boolean },
+  {
+    param,
+    addSpecialTokens = false,
+    isCut = false,
+  }: { param: string; addSpecialTokens?: boolean; isCut?: boolean },
   asker: Asker,
 ): Promise<TokenId[]> {
-  assertMayFit(prompt.text, model.tokenizer, engine.info.maxModelLength, param);
+  if (!isCut) assertMayFit(prompt.text, model.tokenizer, engine.info.maxModelLength, param);
   return prompts.encode(prompt, { addSpecialTokens, param }, asker);
 }

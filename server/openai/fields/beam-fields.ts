@@ -38,6 +38,7 @@ interface BesideBeams extends Partial<Record<keyof typeof NEUTRAL, number | null
   readonly logit_bias?: Readonly<Record<string, number>> | null;
   readonly allowed_token_ids?: readonly number[] | null;
   readonly bad_words?: readonly string[] | null;
+  readonly thinking_token_budget?: number | null;
 }
 
 /**
@@ -98,6 +99,7 @@ function conflicts(body: BesideBeams): string[] {
     ['logit_bias', Object.keys(bias ?? {}).length > 0],
     ['allowed_token_ids', Boolean(allowed)],
     ['bad_words', (words ?? []).length > 0],
+    ['thinking_token_budget', (body.thinking_token_budget ?? -1) !== -1],
   ];
   for (const [field, neutral] of Object.entries(NEUTRAL)) {
     const value = body[field as keyof typeof NEUTRAL] ?? null;

@@ -6,6 +6,7 @@ import { NO_SPANS } from '../../../engine/text/spans.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import { Turns } from '../../http/turns.js';
 import type { ModelService } from '../../models.js';
+import { Nullable } from './request-fields.js';
 
 const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1 });
 
@@ -23,13 +24,26 @@ export const PromptSchema = promptsOf(Type.String());
 /** The same without empty texts. */
 export const FilledPromptSchema = promptsOf(Type.String({ minLength: 1 }));
 
+/** How much of a prompt is read. */
+export const CUT_FIELDS = {
+  /** vLLM's: so many of the prompt's last tokens are read; -1: as many as the context holds. */
+  truncate_prompt_tokens: Nullable(Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })),
+};
+
 /** UTF-16 units that are cut into tokens before others get their turn: some ten milliseconds. */
 const UNITS_PER_TURN = 16_384;
+
+export interface EncodingOptions {
+  /** The field that the prompts came in. */
+  readonly param: string;
+  readonly addSpecialTokens?: boolean;
+  /** Whether a part of the tokens is used, so that there may be more than the context holds. */
+  readonly isCut?: boolean;
+}
 
 /**
  * The tokens of each prompt. A batch is cut in turns, so that the streams of others go on.
  *
- * @param options `param` is the field that the prompts came in
  * @throws OctavoError `invalid_request` for an id outside the vocabulary,
  *   `context_length_exceeded`, and what `PromptMaker.encode` throws
  * @throws the reason of the asker's signal: the rest is not done
@@ -37,13 +51,15 @@ const UNITS_PER_TURN = 16_384;
 export async function encodePrompts(
   prompt: Static<typeof PromptSchema>,
   { engine, model, prompts }: Pick<ModelService, 'engine' | 'model' | 'prompts'>,
-  options: { readonly param: string; readonly addSpecialTokens?: boolean },
+  options: EncodingOptions,
   asker: Asker,
 ): Promise<TokenId[][]> {
-  const { param, addSpecialTokens = true } = options;
+  const { param, addSpecialTokens = true, isCut = false } = options;
   const { tokenizer } = model;
   const { maxModelLength, vocabSize } = engine.info;
-  const assertFits = (text: string): void => assertMayFit(text, tokenizer, maxModelLength, param);
+  const assertFits = (text: string): void => {
+    if (!isCut) assertMayFit(text, tokenizer, maxModelLength, param);
+  };
   const encode = (text: string): Promise<TokenId[]> =>
     prompts.encode({ text, client: NO_SPANS }, { addSpecialTokens, param }, asker);
   if (typeof prompt === 'string') {
@@ -74,4 +90,24 @@ export function checkTokenIds(ids: readonly number[], vocabSize: number, param: 
     throw new OctavoError('invalid_request', message, { param });
   }
   return ids as TokenId[];
+}
+
+/**
+ * The last tokens of a prompt, as `truncate_prompt_tokens` says.
+ *
+ * @param context that a prompt and one token of output must fit into
+ * @throws OctavoError `invalid_request` for 0, which leaves no prompt, and for more than fits
+ */
+export function truncated<Token>(
+  tokens: Token[],
+  count: number | null | undefined,
+  context: number,
+): Token[] {
+  if (count === null || count === undefined) return tokens;
+  const most = context - 1;
+  if (count === 0 || count > context) {
+    const message = `truncate_prompt_tokens must be -1, or from 1 to ${context}`;
+    throw new OctavoError('invalid_request', message, { param: 'truncate_prompt_tokens' });
+  }
+  return tokens.slice(-(count === -1 ? most : count));
 }

@@ -44,6 +44,7 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   use_beam_search: oneOf(false),
   logits_processors: never,
   truncate_prompt_tokens: never,
+  thinking_token_budget: never,
   return_token_ids: oneOf(false),
   prompt_embeds: never,
   chat_template: never,
