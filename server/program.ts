@@ -6,7 +6,13 @@ import { addBenchServeFlags } from './config/bench-flags.js';
 import { benchServeOptions } from './config/bench-options.js';
 import { commandSettings, type Options } from './config/command-settings.js';
 import { completionScript, SHELLS } from './config/completion.js';
-import { addEndpointFlags, endpointOf } from './config/endpoint-options.js';
+import {
+  addEndpointFlags,
+  endpointOf,
+  filledText,
+  type Given,
+  usage,
+} from './config/endpoint-options.js';
 import { addSettingFlags, unknownCommand } from './config/flags.js';
 import { addGenerateFlags, outputFlags } from './config/generate-flags.js';
 import { withKeysOfFile } from './config/load-settings.js';
@@ -53,6 +59,22 @@ export function buildProgram(finish: (code: number) => void): Command {
     const own = outputFlags(options);
     const { generate } = await import('./commands/generate.js');
     finish(await generate(prompt, own, settings));
+  });
+
+  const batchCommand = program
+    .command('run-batch')
+    .description('answer the requests of a file, without a server')
+    .option('-i, --input-file <file>', "requests in OpenAI's form, one a line (JSONL)")
+    .option('-o, --output-file <file>', 'where the answers go, one a line');
+  addSettingFlags(batchCommand, 'engine');
+  batchCommand.action(async (options: Options) => {
+    const input = filledText(options['inputFile'] as Given, '--input-file');
+    const output = filledText(options['outputFile'] as Given, '--output-file');
+    if (input === null) throw usage('--input-file', 'must name the file with the requests');
+    if (output === null) throw usage('--output-file', 'must name the file for the answers');
+    const settings = commandSettings(options);
+    const { runBatch } = await import('./commands/run-batch.js');
+    finish(await runBatch(input, output, settings));
   });
 
   addModelCommands(program, finish);

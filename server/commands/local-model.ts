@@ -33,19 +33,9 @@ export class LocalModel {
    * @throws OctavoError for errors of the model or the settings
    */
   static async load(settings: Settings, log: (line: string) => void): Promise<LocalModel> {
-    warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
-    const { dir, file, names } = await servedModelFiles(settings, log);
-    const show = progressBar(process.stderr, log);
-    const engine = await createEngine({
-      ...engineSettings(settings),
-      model: dir,
-      ...(file !== undefined && { file }),
-      servedModelName: names,
-      // All that the model writes is shown, its reasoning too.
-      reasoningParser: 'none',
-      progress: show,
-    });
-    return new LocalModel(engine);
+    const options = await engineOptions(settings, log);
+    // All that the model writes is shown, its reasoning too.
+    return new LocalModel(await createEngine({ ...options, reasoningParser: 'none' }));
   }
 
   get name(): string {
@@ -102,6 +92,27 @@ export class LocalModel {
   close(): Promise<void> {
     return this.#engine.close();
   }
+}
+
+/**
+ * How the library's engine is created for a command: its model is there, with progress on stderr.
+ *
+ * @param log receives progress and warnings, one line at a time
+ * @throws OctavoError for errors of the model or the settings
+ */
+export async function engineOptions(
+  settings: Settings,
+  log: (line: string) => void,
+): Promise<CreateEngineOptions> {
+  warnOfUnknownVariables(process.env, (line) => log(`octavo: ${line}`));
+  const { dir, file, names } = await servedModelFiles(settings, log);
+  return {
+    ...engineSettings(settings),
+    model: dir,
+    ...(file !== undefined && { file }),
+    servedModelName: names,
+    progress: progressBar(process.stderr, log),
+  };
 }
 
 /** Flags by the library's option that they become. */
