@@ -6,26 +6,28 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const REQUIREMENTS = fileURLToPath(new URL('requirements.txt', import.meta.url));
-/** The two routers are 50 MB of wheels. */
+/** Those of the routers and readers of replicas. */
+const ROUTERS = new URL('requirements.txt', import.meta.url);
+/** The two routers are 50 MB of wheels, the clients of test/clients 120 MB. */
 const TIME_LIMIT_MS = 300_000;
 
 export interface PythonEnvironment {
-  /** The interpreter that has the packages of requirements.txt; '' when it is absent. */
+  /** The interpreter that has the packages; '' when it is absent. */
   readonly python: string;
   /** Why it cannot be made here. */
   readonly absent?: string;
 }
 
 /**
- * An environment with the packages of requirements.txt, made at most once on a machine: it is kept
- * in `octavo/test-python` under `XDG_CACHE_HOME`, `~/.cache` without it.
+ * An environment with the packages of a file, made at most once on a machine: it is kept in
+ * `octavo/test-python` under `XDG_CACHE_HOME`, `~/.cache` without it.
  *
  * @throws Error why it cannot be made, in CI (`CI=true`); elsewhere, tests that need it are skipped
  */
-export async function pythonEnvironment(): Promise<PythonEnvironment> {
+export async function pythonEnvironment(file: URL = ROUTERS): Promise<PythonEnvironment> {
+  const requirements = fileURLToPath(file);
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  const directory = join(cache, 'octavo', 'test-python', version());
+  const directory = join(cache, 'octavo', 'test-python', version(requirements));
   const python = join(directory, 'bin', 'python');
   if (existsSync(python)) return { python };
   // Programs of an environment know its place, but the interpreter and its packages do not: it may
@@ -35,13 +37,13 @@ export async function pythonEnvironment(): Promise<PythonEnvironment> {
     mkdirSync(dirname(directory), { recursive: true });
     await run('python3', '-m', 'venv', work);
     const pip = ['-m', 'pip', '--quiet', '--disable-pip-version-check', '--retries', '2'];
-    await run(join(work, 'bin', 'python'), ...pip, 'install', '-r', REQUIREMENTS);
+    await run(join(work, 'bin', 'python'), ...pip, 'install', '-r', requirements);
     renameSync(work, directory);
     return { python };
   } catch (cause) {
     // Another process may have been quicker.
     if (existsSync(python)) return { python };
-    const absent = `the routers cannot be installed (python3 with venv, and PyPI): ${String(cause)}`;
+    const absent = `the packages of ${requirements} cannot be installed (python3 with venv, and PyPI): ${String(cause)}`;
     if (process.env['CI'] === 'true') throw new Error(absent, { cause });
     return { python: '', absent };
   } finally {
@@ -50,8 +52,8 @@ export async function pythonEnvironment(): Promise<PythonEnvironment> {
 }
 
 /** Other packages make another environment. */
-function version(): string {
-  return createHash('sha256').update(readFileSync(REQUIREMENTS)).digest('hex').slice(0, 12);
+function version(requirements: string): string {
+  return createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12);
 }
 
 async function run(program: string, ...args: string[]): Promise<void> {

@@ -15,8 +15,8 @@ export interface BatchAnswer {
 
 /**
  * Answers as they come, in a file beside the one that is asked for, which takes its place when all
- * are there. Its name has a hash of the requests: what a run that was ended has got is there for the
- * next one of the same requests, and for no other.
+ * are there. Its name has a hash of the requests: what a run that was ended has got is there for
+ * the next one of the same requests, and for no other.
  */
 export class AnswerFile {
   readonly #path: string;
