@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 /** Those of the routers and readers of replicas. */
 const ROUTERS = new URL('requirements.txt', import.meta.url);
 /** The two routers are 50 MB of wheels, the clients of test/clients 120 MB. */
-const TIME_LIMIT_MS = 300_000;
+const TIME_LIMIT_MS = 600_000;
 
 export interface PythonEnvironment {
   /** The interpreter that has the packages; '' when it is absent. */
