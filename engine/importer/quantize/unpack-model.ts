@@ -136,8 +136,8 @@ function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rew
   const isFp8 = [...packed].some(({ dataType }) => dataType === Type.FLOAT8E4M3FN);
   const progress = progressOf(onProgress, 'unpacking weights', total);
   return {
-    // A scale of four bytes comes to each group of 16 numbers or more.
-    bytes: (isFp8 ? 4 : 2) * total,
+    // A scale of four bytes comes to each group of 16 numbers or more; 17 bytes of MXFP4 become 36.
+    bytes: (isFp8 ? 4 : 2.2) * total,
     rewrites: describeUnpacking(graph),
     convert: async (target) => {
       const others = all.filter((tensor) => !packed.has(tensor));
