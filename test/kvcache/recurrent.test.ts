@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type CacheGroup, FULL_ATTENTION } from '../../kvcache/cache-group.js';
+import {
+  EVICTION_POLICIES,
+  type EvictionPolicyName,
+} from '../../kvcache/eviction/create-eviction.js';
 import { type BlockId, NO_BLOCK } from '../../kvcache/ids.js';
 import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
@@ -10,10 +14,14 @@ const BLOCK = 4;
 
 const states = (checkpointBlocks: number): CacheGroup => ({ kind: 'recurrent', checkpointBlocks });
 
-function manager(numBlocks: number, groups: readonly CacheGroup[]): KvCacheManager {
+function manager(
+  numBlocks: number,
+  groups: readonly CacheGroup[],
+  eviction: EvictionPolicyName = 'lru',
+): KvCacheManager {
   const history = historyOf(numBlocks);
-  const config = { numBlocks, blockSize: BLOCK, enablePrefixCaching: true, groups, history };
-  return new KvCacheManager(config);
+  const sizes = { numBlocks, blockSize: BLOCK, groups };
+  return new KvCacheManager({ ...sizes, enablePrefixCaching: true, history, eviction });
 }
 
 /** Computes all of a sequence, in one step. */
@@ -233,8 +241,8 @@ class Model {
   #live: Live[] = [];
   #salts = 100;
 
-  constructor(groups: readonly CacheGroup[], numBlocks: number) {
-    this.cache = manager(numBlocks, groups);
+  constructor(groups: readonly CacheGroup[], numBlocks: number, eviction: EvictionPolicyName) {
+    this.cache = manager(numBlocks, groups, eviction);
     this.#group = groups.findIndex(({ kind }) => kind === 'recurrent');
   }
 
@@ -319,11 +327,13 @@ it('a sequence always goes on from the state behind exactly its tokens, under an
         [states(1)],
         [FULL_ATTENTION, states(1)],
         [FULL_ATTENTION, { kind: 'sliding-window' as const, window: 6 }, states(3)],
+        [FULL_ATTENTION, states(2), states(2)],
       ),
+      fc.constantFrom(...EVICTION_POLICIES),
       fc.integer({ min: 12, max: 60 }),
       fc.array(operation, { maxLength: 60 }),
-      (groups, numBlocks, operations) => {
-        const model = new Model(groups, numBlocks);
+      (groups, eviction, numBlocks, operations) => {
+        const model = new Model(groups, numBlocks, eviction);
         for (const op of operations) model.do(op);
         model.end();
       },
