@@ -50,6 +50,8 @@ export async function loadEncoder(options: EngineOptions): Promise<LoadedEncoder
     kvDtype: 'f32',
     blockSize: 1,
     numBlocks: 0,
+    // Of no block.
+    evictionPolicy: 'lru',
     maxNumBatchedTokens,
     encoder: {
       task: encoder.task,

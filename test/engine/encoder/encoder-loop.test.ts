@@ -16,6 +16,7 @@ const INFO: EngineInfo = {
   kvDtype: 'f32',
   blockSize: 1,
   numBlocks: 0,
+  evictionPolicy: 'lru',
   maxNumBatchedTokens: 512,
   encoder: { task: 'embed' },
 };

@@ -81,6 +81,7 @@ function late(): TokenConstraint {
     isReady: () => true,
     whenReady: () => Promise.resolve(),
     mask: () => (accepted < 1 ? Int32Array.of(1 << 5) : null),
+    forced: () => [],
     accept: () => void accepted++,
     rollback: () => undefined,
     dispose: () => undefined,
