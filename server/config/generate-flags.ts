@@ -8,7 +8,10 @@ import { type NumberFlag, parseNumber } from './flags.js';
 /** What the flags say of the answer, or of a conversation's answers. */
 export interface OutputFlags {
   /** How one answer is made. */
-  readonly answer: Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'seed' | 'responseFormat' | 'adapter'>;
+  readonly answer: Pick<
+    GenerateOptions,
+    'maxTokens' | 'temperature' | 'seed' | 'responseFormat' | 'adapter'
+  >;
   /** What comes before the prompt, as the chat template's system message; null: nothing. */
   readonly system: string | null;
   /** The prompt is continued as it stands, without the chat template. */
