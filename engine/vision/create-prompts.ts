@@ -54,7 +54,8 @@ export async function createPrompts(
     const what = `image token ${beyond} is beyond the vocabulary of ${vocabSize} tokens`;
     throw new OctavoError('model_file_corrupt', `${modelDir}: ${what}`);
   }
-  assertFitsIntoSteps(vision, maxNumBatchedTokens, settings.maxNumSeqs);
+  const maxImages = maxImagesOf(settings.limitMmPerPrompt);
+  if (maxImages > 0) assertFitsIntoSteps(vision, maxNumBatchedTokens, settings.maxNumSeqs);
   const { threads, encoderCacheMemory: cacheBytes = CACHE_BYTES } = settings;
   const encoder = new ImageEncoder(vision, {
     threads,
@@ -71,7 +72,7 @@ export async function createPrompts(
   say(`images are read as ${vision.settings.kind}, by ${vision.file}`);
   return new ImagePrompts(prompts, encoder, model, {
     allowedDomains: settings.allowedMediaDomains,
-    maxImages: maxImagesOf(settings.limitMmPerPrompt),
+    maxImages,
   });
 }
 
@@ -91,6 +92,7 @@ function assertFitsIntoSteps(
   throw new OctavoError(
     'usage',
     `--max-num-batched-tokens ${maxNumBatchedTokens}: one step must hold the ${tokens} tokens of an image, ` +
-      `beside one of each other request (--max-num-seqs ${maxNumSeqs}); it takes ${tokens + maxNumSeqs - 1} or more`,
+      `beside one of each other request (--max-num-seqs ${maxNumSeqs}); it takes ${tokens + maxNumSeqs - 1} or more, ` +
+      `or --limit-mm-per-prompt '{"image": 0}' for text alone`,
   );
 }

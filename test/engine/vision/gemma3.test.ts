@@ -65,8 +65,12 @@ describe('tokens of an image that see each other', () => {
   it('do not fit into steps that are too small, which is said at the start', async () => {
     await expect(loadVision('gemma3', { maxNumBatchedTokens: IMAGE + 6 })).rejects.toThrow(
       '--max-num-batched-tokens 22: one step must hold the 16 tokens of an image, beside one of ' +
-        'each other request (--max-num-seqs 8); it takes 23 or more',
+        'each other request (--max-num-seqs 8); it takes 23 or more, ' +
+        `or --limit-mm-per-prompt '{"image": 0}' for text alone`,
     );
+    const settings = { limitMmPerPrompt: '{"image": 0}' };
+    const text = await loadVision('gemma3', { maxNumBatchedTokens: IMAGE + 6, settings });
+    await text.close();
   });
 
   it('do not fit into smaller ones of an engine that is asked by itself, either', async () => {
