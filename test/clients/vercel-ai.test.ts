@@ -61,7 +61,7 @@ describe("the Vercel AI SDK's OpenAI-compatible provider", () => {
       temperature: 0,
     });
     expect([text, finishReason, warnings]).toEqual(['The capital of France is Paris.', 'stop', []]);
-    expect(usage).toMatchObject({ outputTokens: 8, reasoningTokens: 0 });
+    expect(usage).toMatchObject({ outputTokens: 8, outputTokenDetails: { reasoningTokens: 0 } });
     expect(usage.totalTokens).toBe((usage.inputTokens ?? 0) + 8);
   });
 
@@ -107,7 +107,7 @@ describe("the Vercel AI SDK's OpenAI-compatible provider", () => {
     expect(asked).toEqual([{ city: 'Paris' }]);
     expect(steps.map(({ finishReason }) => finishReason)).toEqual(['tool-calls', 'stop']);
     expect(text).toBe(WEATHER);
-    expect(totalUsage.cachedInputTokens).toBeGreaterThan(0);
+    expect(totalUsage.inputTokenDetails.cacheReadTokens).toBeGreaterThan(0);
   });
 
   it('the same, streamed', async () => {
