@@ -33,7 +33,7 @@ export async function describeEncoder(files: ModelFiles): Promise<string> {
         : `two texts differ by ${worst.toExponential(1)} when they are computed together`;
     const rows = columns([
       ['encoder', file],
-      ['gives', task === 'score' ? `${width} scores of each pair` : `vectors of ${width}`],
+      ['gives', `${task === 'score' ? 'scores of pairs' : 'vectors'} of ${width}`],
       ['texts', `at most ${config.maxLength} tokens, of ${config.vocabSize}`],
       ['prompts', byName.size === 0 ? 'none' : [...byName.keys()].join(', ')],
       ['batches', batch],
