@@ -21,6 +21,9 @@ export interface ClientLimits {
 
 type Unit = 'requests' | 'tokens';
 
+/** A request as far as limits look at it; `key` is null where none is asked for. */
+type LimitedRequest = Pick<FastifyRequest, 'headers' | 'ip'> & { readonly key: ApiKey | null };
+
 export interface LimitsOptions {
   /** Whether clients are identified by their checked keys; otherwise by their addresses. */
   readonly keyed: () => boolean;
@@ -41,7 +44,7 @@ export class LimitTable {
     this.#options = options;
   }
 
-  of(request: Pick<FastifyRequest, 'headers' | 'ip' | 'key'>): ClientLimits {
+  of(request: LimitedRequest): ClientLimits {
     const { keyed, standard } = this.#options;
     const client = clientOf(request, keyed());
     const { requestsPerMinute, tokensPerMinute, concurrent = 0 } = request.key?.limits ?? {};

@@ -12,7 +12,14 @@ const model = 'octavo-tiny';
 const CAPITAL = 'What is the capital of France?';
 const PARIS = 'The capital of France is Paris.';
 const messages = [{ role: 'user' as const, content: CAPITAL }];
-const long = { model, prompt: 'Once upon a time', max_tokens: 2000, logit_bias: {} };
+/** Takes seconds: it does not end by itself. */
+const long = {
+  model,
+  prompt: 'Once upon a time',
+  max_tokens: 2000,
+  logit_bias: {},
+  ignore_eos: true,
+};
 
 const Person = z.object({ name: z.string(), age: z.number() });
 const STORY = 'Tell me a story about an owl.';

@@ -122,10 +122,10 @@ describe.skipIf(!canUnshare())('in namespaces of its own', () => {
     const output = collect(child);
     expect(await once(child, 'close')).toEqual([1, null]);
     // One line. What `find` prints of files left behind would be others; hashes of the model's
-    // files are whole, and may stay.
+    // files may stay, and one that was being written when the process ended.
     expect(output.stderr).toMatch(
       /^octavo: the rewritten model .* cannot be kept in .*: the disk is full; .*\n$/,
     );
-    expect(output.stdout).not.toMatch(/^(?!\{|.*\/content-hashes\/\w+\.json$)./m);
+    expect(output.stdout).not.toMatch(/^(?!\{|.*\/content-hashes\/\w+\.json(\.\d+)?$)./m);
   });
 });
