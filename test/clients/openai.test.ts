@@ -345,8 +345,10 @@ describe('openai, retries', () => {
     let state: string = 'restarting';
     Object.defineProperty(engine, 'state', { get: () => state });
     const start = performance.now();
-    setTimeout(() => (state = 'ready'), 300);
-    const { choices } = await client.chat.completions.create(body, { maxRetries: 1 });
+    const asked = client.chat.completions.create(body, { maxRetries: 1 });
+    await eventually(() => log.some(({ msg }) => msg === 'request'), 'the first is answered');
+    state = 'ready';
+    const { choices } = await asked;
     expect(choices[0]?.message.content).toBe('a');
     // `retry-after` is a second; by itself the client would have waited for less.
     expect(performance.now() - start).toBeGreaterThan(950);

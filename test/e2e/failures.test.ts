@@ -47,9 +47,10 @@ describe('a worker thread of the attention dies', () => {
     timeout: 60_000,
   }, async () => {
     const preload = new URL('../support/kill-attention-worker.mjs', import.meta.url).href;
+    const killFile = join(modelDir({}), 'kill');
     const { child, url } = await startOctavo(['--threads', '2'], {
       NODE_OPTIONS: `--import ${preload}`,
-      HELPER_LIFE_MS: '1500',
+      KILL_FILE: killFile,
     });
     const code = exitCode(child);
     const ask = (stream: boolean): Promise<Response> =>
@@ -60,7 +61,11 @@ describe('a worker thread of the attention dies', () => {
       });
     const failed = /\{"error":\{"message":"the engine has failed[^}]*"code":"engine_failed"\}\}/;
     const expectFailure = async (): Promise<void> => {
-      const [whole, streamed] = await Promise.all([ask(false), ask(true)]);
+      const asked = Promise.all([ask(false), ask(true)]);
+      const running = (): Promise<number> => metric(url, 'vllm:num_requests_running');
+      await eventually(async () => (await running()) === 2, 'both run');
+      writeFileSync(killFile, '');
+      const [whole, streamed] = await asked;
       expect(whole.status).toBe(500);
       expect(await whole.text()).toMatch(failed);
       expect(streamed.status).toBe(200);
