@@ -1,6 +1,10 @@
+import type { Activation } from './activation.js';
+import type { LayerInput, LayerInputs } from './layer-inputs.js';
 import type { StateLayer } from './state-layers.js';
 import type { Linear, Norm, Weight } from './weights.js';
 
+export type { Activation, Xielu } from './activation.js';
+export type { LayerInput, LayerInputs } from './layer-inputs.js';
 export type {
   Convolution,
   DeltaNet,
@@ -24,6 +28,8 @@ export interface Decoder {
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly embedding: Embedding;
+  /** What layers read besides their input; absent: nothing. */
+  readonly layerInputs?: LayerInputs;
   readonly layers: readonly DecoderLayer[];
   readonly finalNorm: Norm;
   /** Its weight is the embedding's where the two are tied. */
@@ -64,6 +70,10 @@ export interface DecoderLayer {
   readonly feedForwardNorms: BlockNorms;
   readonly parallel: boolean;
   readonly residualScale: number;
+  /** A last block, which reads the layer's part of `Decoder.layerInputs`; absent: none. */
+  readonly layerInput?: LayerInput;
+  /** `[1]`: factor on the layer's output; absent: 1. */
+  readonly outputScale?: Weight;
 }
 
 /** Norms of a block's input and of its output. */
@@ -99,6 +109,8 @@ export interface Attention {
   readonly output: Linear;
   readonly queryNorm: HeadNorm | null;
   readonly keyNorm: HeadNorm | null;
+  /** Absent: values are not normed. */
+  readonly valueNorm?: HeadNorm;
   /** Queries, keys and values are cut to `[-clip, clip]`; null: they are not. */
   readonly clip: number | null;
 }
@@ -125,6 +137,12 @@ export type Projections =
       readonly queryGate: Linear;
       readonly key: Linear;
       readonly value: Linear;
+    }
+  | {
+      readonly kind: 'query';
+      readonly query: Linear;
+      /** The earlier layer whose keys and values are read. */
+      readonly keysOf: number;
     };
 
 /** A norm of queries or keys: of each head by itself, or of all heads together. */
@@ -147,7 +165,7 @@ export interface Rotary {
   readonly magnitude: number;
 }
 
-export type FeedForward = Mlp | ClampedMlp | Experts;
+export type FeedForward = Mlp | ClampedMlp | Experts | MlpAndExperts;
 
 /** `down(activation(gate(x)) * up(x))`, or `down(activation(up(x)))` without a gate. */
 export interface Mlp {
@@ -190,7 +208,21 @@ export interface Experts {
   readonly latent: { readonly down: Linear; readonly up: Linear } | null;
 }
 
+/** Of Gemma 4: both see the layer's sum, each behind norms of its own, and are summed. */
+export interface MlpAndExperts {
+  readonly kind: 'mlp-and-experts';
+  readonly mlp: Mlp;
+  readonly mlpNorms: BlockNorms;
+  readonly experts: Experts;
+  readonly expertNorms: BlockNorms;
+}
+
 export interface Router {
+  /**
+   * Makes what the router sees of what the layer has before the experts' own norm, times a factor;
+   * absent: it sees what the experts see.
+   */
+  readonly input?: { readonly norm: Norm; readonly scale: number };
   readonly linear: Linear;
   readonly scores: 'softmax' | 'sigmoid';
   /** Added to the scores for the choice alone: `[experts]`. */
@@ -199,22 +231,6 @@ export interface Router {
   readonly normalized: { readonly epsilon: number } | null;
   /** Factor on the chosen scores. */
   readonly scale: number;
-}
-
-/** `gelu`: the exact one; `gelu-tanh`: its approximation; `relu2`: the square of ReLU. */
-export type Activation = 'silu' | 'gelu' | 'gelu-tanh' | 'relu' | 'relu2' | Xielu;
-
-/**
- * xIELU (Huang and Schlag 2024): with `a = softplus(positive)` and `c = beta + softplus(negative)`,
- *
- *     x > 0     a x^2 + beta x
- *     else      c (exp(min(x, epsilon)) - 1 - x) + beta x
- */
-export interface Xielu {
-  readonly kind: 'xielu';
-  /** `[1]`, as the next one. */
-  readonly positive: Weight;
-  readonly negative: Weight;
-  readonly beta: number;
-  readonly epsilon: number;
+  /** `[experts]`: factors on those, one for each expert; absent: 1. */
+  readonly expertScales?: Weight;
 }

@@ -30,8 +30,12 @@ export function readRotary(
   const interleaved = config.flag('rope_interleaved', usually);
   const stated = (key: string, otherwise: number): number =>
     parameters.has(key) ? parameters.number(key) : config.number(key, otherwise);
+  const kind = parameters.has('rope_type')
+    ? parameters.text('rope_type')
+    : parameters.text('type', 'default');
   const fraction = stated('partial_rotary_factor', part);
-  const dim = Math.trunc(headSize * fraction);
+  // Of a proportional one, the whole head is rotated, its last pairs by no angle.
+  const dim = kind === 'proportional' ? headSize : Math.trunc(headSize * fraction);
   if (!(fraction > 0 && fraction <= 1 && dim >= 2 && dim % 2 === 0)) {
     throw parameters.wrong(
       'partial_rotary_factor',
@@ -44,9 +48,6 @@ export function readRotary(
     fround(1 / fround(base ** fround((2 * i) / dim))),
   );
   const same = { dim, interleaved, long: null, magnitude: 1 };
-  const kind = parameters.has('rope_type')
-    ? parameters.text('rope_type')
-    : parameters.text('type', 'default');
   switch (kind) {
     case 'default':
     // Within the model's own length, which is all that is served, it changes nothing.
@@ -55,6 +56,12 @@ export function readRotary(
     case 'linear': {
       const factor = fround(parameters.number('factor'));
       return { ...same, frequencies: plain.map((f) => fround(f / factor)) };
+    }
+    case 'proportional': {
+      const factor = fround(parameters.number('factor', 1));
+      const rotated = Math.floor((fraction * headSize) / 2);
+      const frequencies = plain.map((f, i) => (i < rotated ? fround(f / factor) : 0));
+      return { ...same, frequencies };
     }
     case 'divided':
       return { ...same, frequencies: dividedBy(parameters, plain) };
@@ -67,7 +74,7 @@ export function readRotary(
       return { ...same, ...longRope(config, parameters, dim, base) };
     default:
       throw parameters.unsupported(
-        `its rotation has the kind ${JSON.stringify(kind)}; known are default, linear, dynamic, llama3, yarn and longrope`,
+        `its rotation has the kind ${JSON.stringify(kind)}; known are default, linear, dynamic, proportional, llama3, yarn and longrope`,
       );
   }
 }

@@ -3,13 +3,16 @@ import type { Decoder, DecoderLayer, FeedForward, Mixer, StateLayer } from './de
 /** A description in one line, for `octavo inspect`. */
 export function summaryOf(decoder: Decoder): string {
   const { family, layers, hiddenSize, embedding, head } = decoder;
-  const experts = layers.filter(({ feedForward }) => feedForward?.kind === 'experts').length;
+  const experts = layers.filter(({ feedForward }) => hasExperts(feedForward)).length;
+  const sharing = layers.filter(({ mixers }) => mixers.some(readsOthers)).length;
   const [first] = layers;
   const forward = layers.findLast(({ feedForward }) => feedForward !== null)?.feedForward;
   const parts = [
     `${family}: ${layers.length} layers of width ${hiddenSize}`,
     ...describeStates(layers),
     forward ? describeForward(forward) : '',
+    sharing > 0 ? `keys of earlier layers in ${sharing}` : '',
+    decoder.layerInputs ? `a vector of ${decoder.layerInputs.size} for each layer` : '',
     experts > 0 && experts < layers.length ? `experts in ${experts} layers` : '',
     first.parallel ? 'blocks side by side' : '',
     embedding.positions ? 'learned positions' : '',
@@ -36,7 +39,18 @@ function describeStates(layers: readonly DecoderLayer[]): string[] {
   ];
 }
 
+function hasExperts(layer: FeedForward | null): boolean {
+  return layer?.kind === 'experts' || layer?.kind === 'mlp-and-experts';
+}
+
+function readsOthers(mixer: Mixer): boolean {
+  return mixer.kind === 'attention' && mixer.projections.kind === 'query';
+}
+
 function describeForward(layer: FeedForward): string {
+  if (layer.kind === 'mlp-and-experts') {
+    return `${describeForward(layer.mlp)} beside ${describeForward(layer.experts)}`;
+  }
   if (layer.kind === 'experts') {
     const { experts, perToken } = layer;
     return `${perToken} of ${experts.length} experts for each token, each a ${describeForward(experts[0])}`;

@@ -40,10 +40,15 @@ export function attentionLayer(
     turn(headNorm(b, projected.query, attention.queryNorm, numHeads), numHeads),
     attention.queryGrowth,
   );
-  const key = turn(headNorm(b, projected.key, attention.keyNorm, numKvHeads), numKvHeads);
-  const { value } = projected;
+  const stored = projected.stored && {
+    key: turn(headNorm(b, projected.stored.key, attention.keyNorm, numKvHeads), numKvHeads),
+    value: headNorm(b, projected.stored.value, attention.valueNorm ?? null, numKvHeads),
+  };
   const name = `layers.${context.layer}/attention`;
-  const node = b.split(SITE, name, [query, key, value], [name]);
+  const given = stored ? [query, stored.key, stored.value] : [query];
+  const node = b.split(SITE, name, given, [name]);
+  const kinds = attention.projections;
+  const owner = kinds.kind === 'query' ? kinds.keysOf : context.layer;
   const site: RecognizedAttention = {
     form: 'described',
     node,
@@ -59,10 +64,10 @@ export function attentionLayer(
       rotary: rotary && !inGraph ? context.tables.of(rotary) : null,
     },
     query,
-    key,
-    value,
+    key: stored?.key ?? null,
+    value: stored?.value ?? null,
     output: name,
-    cache: null,
+    cache: `layers.${owner}/cache`,
   };
   const { gate } = projected;
   const closed = gate === null ? name : opened(b, name, gate);
@@ -71,8 +76,8 @@ export function attentionLayer(
 
 interface Projected {
   readonly query: string;
-  readonly key: string;
-  readonly value: string;
+  /** Null: those of an earlier layer are read. */
+  readonly stored: { readonly key: string; readonly value: string } | null;
   /** As wide as the attention's output. */
   readonly gate: string | null;
 }
@@ -94,17 +99,19 @@ function projections(b: GraphBuilder, x: string, attention: Attention): Projecte
         ]);
   if (kinds.kind === 'packed') {
     const { query, key, value } = unpacked(b, x, kinds.linear, kinds.order, attention);
-    return { query: cut(query), key: cut(key), value: cut(value), gate: null };
+    return { query: cut(query), stored: { key: cut(key), value: cut(value) }, gate: null };
   }
   const make = (linear: Linear): string => cut(linearLayer(b, x, linear));
+  if (kinds.kind === 'query') return { query: make(kinds.query), stored: null, gate: null };
   const [key, value] = [make(kinds.key), make(kinds.value)];
-  if (kinds.kind === 'separate') return { query: make(kinds.query), key, value, gate: null };
+  const stored = { key, value };
+  if (kinds.kind === 'separate') return { query: make(kinds.query), stored, gate: null };
   const { numHeads, headSize } = attention;
   const both = headsOf(b, make(kinds.queryGate), numHeads, 2 * headSize);
   const [query, gate] = parts(b, both, [headSize, headSize]).map((part) =>
     tokens(b, part, numHeads * headSize),
   );
-  return { query, key, value, gate };
+  return { query, stored, gate };
 }
 
 function unpacked(
@@ -125,7 +132,7 @@ function unpacked(
   return { query, key, value };
 }
 
-/** Norms queries or keys `[1, T, heads * headSize]`. */
+/** Norms queries, keys or values `[1, T, heads * headSize]`. */
 function headNorm(b: GraphBuilder, x: string, norm: HeadNorm | null, heads: number): string {
   if (!norm) return x;
   if (norm.of === 'row') return normLayer(b, x, norm.norm);

@@ -8,11 +8,11 @@ import { attentionLayer } from './attention.js';
 import { clampedMlpLayer } from './clamped-mlp.js';
 import { expertsLayer } from './experts.js';
 import { GraphBuilder } from './graph-builder.js';
-import { linearLayer, mlpLayer, normLayer, scaled, softcapped } from './layers.js';
+import { layerInputBlock, layerInputs } from './layer-inputs.js';
+import { linearLayer, mlpLayer, normLayer, rowsOf, scaled, softcapped } from './layers.js';
 import { RotaryTables } from './rotary-tables.js';
 import { rotatesInGraph } from './rotation.js';
 import { stateLayer } from './state-layers.js';
-import { nameOf } from './stored-weights.js';
 
 export interface BuildOptions {
   /** Length of the longest sequence that is served, in tokens. */
@@ -44,6 +44,7 @@ export function buildDecoder(
   const tables = new RotaryTables(servedLength);
   const sites: RecognizedSite[] = [];
   let x = embedded(b, decoder);
+  const inputs = decoder.layerInputs ? layerInputs(b, x, decoder.layerInputs, decoder) : [];
   for (const [layer, description] of decoder.layers.entries()) {
     const mix = (input: string, mixer: Mixer): string => {
       const given = scaled(b, input, mixer.inputScale ?? 1);
@@ -59,7 +60,7 @@ export function buildDecoder(
       sites.push(...made.sites);
       return scaled(b, made.output, mixer.outputScale ?? 1);
     };
-    x = layerOf(b, x, description, mix, decoder.hiddenSize);
+    x = layerOf(b, x, description, { mix, input: inputs[layer], width: decoder.hiddenSize });
   }
   const logits = scaled(
     b,
@@ -87,21 +88,20 @@ function embedded(b: GraphBuilder, { embedding }: Decoder): string {
   return positions ? b.node('Add', 'embedding', [x, rowsOf(b, positions, positionIds)]) : x;
 }
 
-/** Looks up rows in their own format, and widens only these. */
-function rowsOf(b: GraphBuilder, weight: Weight, ids: string): string {
-  const table = b.table(weight);
-  const rows = b.node('Gather', `${nameOf(weight)}/rows`, [table.rows, ids]);
-  return table.isFloat ? rows : b.node('Cast', `${rows}/float`, [rows], { to: Type.FLOAT });
+interface LayerContext {
+  readonly mix: (input: string, mixer: Mixer) => string;
+  /** The layer's own of `layerInputs`. */
+  readonly input: string | undefined;
+  readonly width: number;
 }
 
 function layerOf(
   b: GraphBuilder,
   x: string,
   layer: DecoderLayer,
-  mix: (input: string, mixer: Mixer) => string,
-  width: number,
+  { mix, input: own, width }: LayerContext,
 ): string {
-  const { mixers, feedForward, residualScale, parallel } = layer;
+  const { mixers, feedForward, residualScale, parallel, layerInput, outputScale } = layer;
   const add = (a: string, c: string, name: string): string => b.node('Add', name, [a, c]);
   /** @returns `to` and what a block makes of `from` */
   const block = (
@@ -110,9 +110,7 @@ function layerOf(
     norms: BlockNorms,
     f: (input: string) => string,
   ): string => {
-    const made = f(norms.before ? normLayer(b, from, norms.before) : from);
-    const normed = norms.after ? normLayer(b, made, norms.after) : made;
-    const part = scaled(b, normed, residualScale);
+    const part = scaled(b, between(b, from, norms, f), residualScale);
     return add(to, part, `${part}/residual`);
   };
   const mixed = (input: string): string =>
@@ -120,10 +118,27 @@ function layerOf(
       .map((mixer) => mix(input, mixer))
       .reduce((sum, each) => add(sum, each, `${each}/beside`));
   const sum = mixers.length > 0 ? block(x, x, layer.mixerNorms, mixed) : x;
-  if (!feedForward) return sum;
-  return block(parallel ? x : sum, sum, layer.feedForwardNorms, (input) =>
-    forward(b, input, feedForward, width),
-  );
+  let y = sum;
+  if (feedForward) {
+    const from = parallel ? x : sum;
+    y = block(from, sum, layer.feedForwardNorms, (input) => forward(b, input, feedForward, width));
+  }
+  if (layerInput && own !== undefined) {
+    const added = layerInputBlock(b, y, own, layerInput);
+    y = add(y, added, `${added}/residual`);
+  }
+  return outputScale ? b.node('Mul', `${y}/times`, [y, b.weight(outputScale)]) : y;
+}
+
+/** A block of x between its norms. */
+function between(
+  b: GraphBuilder,
+  x: string,
+  { before, after }: BlockNorms,
+  f: (input: string) => string,
+): string {
+  const made = f(before ? normLayer(b, x, before) : x);
+  return after ? normLayer(b, made, after) : made;
 }
 
 function forward(b: GraphBuilder, x: string, layer: FeedForward, width: number): string {
@@ -134,6 +149,14 @@ function forward(b: GraphBuilder, x: string, layer: FeedForward, width: number):
       return clampedMlpLayer(b, x, layer);
     case 'experts':
       return expertsLayer(b, x, layer, width);
+    case 'mlp-and-experts': {
+      const { mlp, experts } = layer;
+      const dense = between(b, x, layer.mlpNorms, (input) => mlpLayer(b, input, mlp));
+      const chosen = between(b, x, layer.expertNorms, (input) =>
+        expertsLayer(b, input, experts, width, x),
+      );
+      return b.node('Add', `${dense}/with_experts`, [dense, chosen]);
+    }
   }
 }
 

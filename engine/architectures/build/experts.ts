@@ -1,7 +1,7 @@
 import type { Experts } from '../decoder.js';
 import { clampedMlpLayer } from './clamped-mlp.js';
 import type { GraphBuilder } from './graph-builder.js';
-import { linearLayer, mlpLayer, scaled } from './layers.js';
+import { linearLayer, mlpLayer, normLayer, scaled } from './layers.js';
 
 /**
  * A mixture of experts in primitive operators. Each expert computes the rows that chose it, which
@@ -11,13 +11,25 @@ import { linearLayer, mlpLayer, scaled } from './layers.js';
  *     of expert e: rows = NonZero(scores[:, e]); y[rows] += score * expert(x[rows])
  *
  * Other rows of a step change nothing in a row's result.
+ *
+ * @param before what the layer has before the norm of x, for routers that see it
  */
-export function expertsLayer(b: GraphBuilder, x: string, layer: Experts, width: number): string {
+export function expertsLayer(
+  b: GraphBuilder,
+  x: string,
+  layer: Experts,
+  width: number,
+  before = x,
+): string {
   const { latent, shared } = layer;
   const at = (part: string): string => `${x}/${part}`;
-  const all = b.node('Reshape', at('rows'), [x, b.ints(`rows.${width}`, [-1, width])]);
+  const rowsIn = (tensor: string): string =>
+    b.node('Reshape', `${tensor}/rows`, [tensor, b.ints(`rows.${width}`, [-1, width])]);
+  const all = rowsIn(x);
+  const { input } = layer.router;
+  const routed = input ? scaled(b, normLayer(b, rowsIn(before), input.norm), input.scale) : all;
   const rows = latent ? linearLayer(b, all, latent.down) : all;
-  const chances = b.node('Transpose', at('by_expert'), [chosen(b, all, layer, at)], {
+  const chances = b.node('Transpose', at('by_expert'), [chosen(b, routed, layer, at)], {
     perm: [1, 0],
   });
   const zero = b.float('zero', 0);
@@ -63,7 +75,7 @@ function chosen(
   { router, perToken }: Experts,
   at: (part: string) => string,
 ): string {
-  const { linear, scores: kind, choiceBias, normalized, scale } = router;
+  const { linear, scores: kind, choiceBias, normalized, scale, expertScales } = router;
   const raw = linearLayer(b, rows, linear);
   const scores =
     kind === 'softmax'
@@ -77,8 +89,11 @@ function chosen(
     ? b.node('GatherElements', at('chosen_scores'), [scores, indices], { axis: -1 })
     : best;
   const shares = scaled(b, normalized ? divided(b, values, normalized.epsilon, at) : values, scale);
+  const factors =
+    expertScales && b.node('Gather', at('expert_scales'), [b.weight(expertScales), indices]);
+  const used = factors ? b.node('Mul', at('scaled_shares'), [shares, factors]) : shares;
   const nothing = b.node('Mul', at('nothing'), [scores, b.float('zero', 0)]);
-  return b.node('ScatterElements', at('chosen'), [nothing, indices, shares], { axis: -1 });
+  return b.node('ScatterElements', at('chosen'), [nothing, indices, used], { axis: -1 });
 }
 
 /** Divided by their sum. */

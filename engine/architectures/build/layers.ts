@@ -1,4 +1,5 @@
-import type { Activation, Linear, Mlp, Norm, Xielu } from '../decoder.js';
+import { TensorProto_DataType as Type } from '../../importer/onnx/onnx_pb.js';
+import type { Activation, Linear, Mlp, Norm, Weight, Xielu } from '../decoder.js';
 import type { GraphBuilder } from './graph-builder.js';
 import { nameOf } from './stored-weights.js';
 
@@ -18,6 +19,13 @@ export function linearLayer(b: GraphBuilder, x: string, { weight, bias, turned }
 function placeOf(weight: string): string {
   const place = weight.replace(/\.weight(?=\[|$)/, '');
   return place === weight ? `${weight}/output` : place;
+}
+
+/** Looks up rows in their own format, and widens only these. */
+export function rowsOf(b: GraphBuilder, weight: Weight, ids: string): string {
+  const table = b.table(weight);
+  const rows = b.node('Gather', `${nameOf(weight)}/rows`, [table.rows, ids]);
+  return table.isFloat ? rows : b.node('Cast', `${rows}/float`, [rows], { to: Type.FLOAT });
 }
 
 /**
@@ -98,7 +106,7 @@ export function gatedBySilu(b: GraphBuilder, x: string, gate: string): string {
   return b.node('Mul', `${x}/gated`, [x, activated(b, gate, 'silu')]);
 }
 
-function activated(b: GraphBuilder, x: string, activation: Activation): string {
+export function activated(b: GraphBuilder, x: string, activation: Activation): string {
   if (typeof activation === 'object') return xielu(b, x, activation);
   switch (activation) {
     case 'silu':

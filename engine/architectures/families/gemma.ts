@@ -1,6 +1,7 @@
 import type { Config } from '../config.js';
-import type { Decoder, Norm, Rotary } from '../decoder.js';
-import { type LayerNorms, llamaDecoder, type Traits } from './llama-layers.js';
+import type { Decoder, Rotary } from '../decoder.js';
+import { normsAround } from './gemma-layers.js';
+import { llamaDecoder, type Traits } from './llama-layers.js';
 import {
   readActivation,
   readSizes,
@@ -103,18 +104,5 @@ function aroundBlocks(
     norms: (path, norm) => normsAround(path, norm),
     attention: () => ({ scale, softcap }),
     logitSoftcap: config.window('final_logit_softcapping', softcaps.logits),
-  };
-}
-
-function normsAround(path: string, norm: (name: string) => Norm): LayerNorms {
-  return {
-    attention: {
-      before: norm(`${path}.input_layernorm`),
-      after: norm(`${path}.post_attention_layernorm`),
-    },
-    feedForward: {
-      before: norm(`${path}.pre_feedforward_layernorm`),
-      after: norm(`${path}.post_feedforward_layernorm`),
-    },
   };
 }

@@ -1,9 +1,17 @@
 import type { Config } from '../config.js';
-import type { Decoder, Experts, Linear, Mamba, Mlp } from '../decoder.js';
+import type { Decoder, Experts, Mamba, Mlp } from '../decoder.js';
 import { expertsOf } from './experts.js';
 import { llamaDecoder, namedMlp, packedMlp, type Traits } from './llama-layers.js';
 import { bambaSizes, mambaLayer } from './mamba.js';
-import { layerKinds, outputsOf, readActivation, readSizes, rotaryOf, type Sizes } from './parts.js';
+import {
+  layerKinds,
+  outputsOf,
+  readActivation,
+  readSizes,
+  rotaryOf,
+  type Sizes,
+  stacked,
+} from './parts.js';
 
 /** Granite 3: factors on embedding, scores, residuals and logits. */
 export function granite(config: Config): Decoder {
@@ -86,11 +94,6 @@ function expertsAt(
 ): (path: string) => Experts {
   const activation = readActivation(config);
   const count = config.count('num_local_experts', 8);
-  const matrix = (name: string, outputs: number, inputs: number, expert: number): Linear => ({
-    weight: { name, shape: [count, outputs, inputs], matrix: expert },
-    bias: null,
-    turned: true,
-  });
   return expertsOf(
     config,
     {
@@ -105,13 +108,13 @@ function expertsAt(
       if (config.flag('gates_separate', false)) {
         return namedMlp(`${path}.experts.${expert}`, { hidden, inner }, activation, SPLIT);
       }
-      const both = matrix(`${path}.input_linear.weight`, 2 * inner, hidden, expert);
+      const both = stacked(`${path}.input_linear.weight`, [count, 2 * inner, hidden], expert);
       return {
         kind: 'mlp',
         activation,
         gate: outputsOf(both, 0, inner),
         up: outputsOf(both, inner, inner),
-        down: matrix(`${path}.output_linear.weight`, hidden, inner, expert),
+        down: stacked(`${path}.output_linear.weight`, [count, hidden, inner], expert),
       };
     },
   );

@@ -46,6 +46,8 @@ export interface Traits {
   readonly mixers?: (path: string, layer: number, attention: () => Attention) => readonly Mixer[];
   readonly activation?: Activation;
   readonly feedForward?: (path: string, layer: number) => FeedForward;
+  /** What else is different in a layer. */
+  readonly layer?: (path: string, layer: number) => Partial<DecoderLayer>;
   /** What else is different in a layer's attention. */
   readonly attention?: (path: string, layer: number) => Partial<Attention>;
   readonly embeddingScale?: number;
@@ -85,6 +87,7 @@ export function llamaDecoder(config: Config, traits: Traits): Decoder {
     mixers: (_path, _layer, attention) => [attention()],
     activation: traits.activation ?? readActivation(config),
     feedForward: (path) => gatedMlp(path, sizes, whole.activation, whole.biases.mlp),
+    layer: () => ({}),
     attention: () => ({}),
     embeddingScale: 1,
     residualScale: 1,
@@ -127,6 +130,7 @@ function layerOf(layer: number, traits: Required<Traits>, hasHeadNorms: boolean)
     feedForwardNorms: norms.feedForward,
     parallel: traits.parallel,
     residualScale: traits.residualScale,
+    ...traits.layer(path, layer),
   };
 }
 

@@ -119,6 +119,15 @@ export function outputsOf(whole: Linear, first: number, count: number): Linear {
   return { ...whole, weight: cut(whole.weight), bias: whole.bias && cut(whole.bias) };
 }
 
+/** One of the matrices `[count, outputs, inputs]` of a tensor, each as torch.nn.Linear has it. */
+export function stacked(
+  name: string,
+  shape: readonly [count: number, outputs: number, inputs: number],
+  matrix: number,
+): Linear {
+  return { weight: { name, shape, matrix }, bias: null, turned: true };
+}
+
 export function rmsNorm(path: string, size: number, epsilon: number, offset: 0 | 1 = 0): Norm {
   const weight = { name: `${path}.weight`, shape: [size] };
   return { kind: 'rms', size, weight, bias: null, offset, epsilon };

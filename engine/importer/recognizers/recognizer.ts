@@ -19,8 +19,9 @@ export interface RecognizedAttention {
   readonly value: string | null;
   readonly output: string;
   /**
-   * The graph's input of past keys; null when no other site can read it. When several sites share
-   * it, the first one owns the pages.
+   * The graph's input of past keys, or, in a graph that was built, a name that sites with the same
+   * keys share; null when no other site can read it. When several sites share it, the first one
+   * owns the pages.
    */
   readonly cache: string | null;
 }

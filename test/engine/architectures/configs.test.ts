@@ -108,6 +108,26 @@ it.each(OLD)('%s is the same by a configuration of transformers 4', (name, chang
   expect(decoderOf(changed(name, changes()))).toEqual(decoderOf(configOf(name)));
 });
 
+/** As Google publishes it: heads of full layers have keys of their own. */
+const PUBLISHED: readonly (readonly [string, Json])[] = [
+  ['gemma4', { global_head_dim: 16, num_global_key_value_heads: null, rope_parameters: null }],
+  ['gemma4-experts', { global_head_dim: 16, num_global_key_value_heads: 1 }],
+];
+
+it.each(PUBLISHED)('%s is the same by a published configuration', (name, changes) => {
+  const published = changed(name, { per_layer_config: undefined, ...changes });
+  expect(decoderOf(published)).toEqual(decoderOf(configOf(name)));
+});
+
+it("layers that read others' keys may have weights for keys, and others may not", () => {
+  const { unread } = decoderOf(configOf('gemma4'));
+  const isUnread = (name: string): boolean => unread.some((pattern) => pattern.test(name));
+  expect(isUnread('model.layers.3.self_attn.k_proj.weight')).toBe(true);
+  expect(isUnread('model.layers.4.self_attn.v_norm.weight')).toBe(true);
+  expect(isUnread('model.layers.3.self_attn.x_proj.weight')).toBe(false);
+  expect(isUnread('model.layers.13.self_attn.k_proj.weight')).toBe(false);
+});
+
 it('the text of a model with images is described by its own configuration', () => {
   const outer = { model_type: 'qwen3_5', text_config: configOf('qwen3.5') };
   expect(decoderOf(outer)).toEqual(decoderOf(configOf('qwen3.5')));
@@ -146,6 +166,29 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
     /layer_types has "chunked_attention"/,
   ],
   ['gemma3', { use_bidirectional_attention: true }, /only causal attention is served/],
+  ['gemma4', { use_bidirectional_attention: 'all' }, /only causal attention is served/],
+  ['gemma4', { num_kv_shared_layers: 5 }, /num_kv_shared_layers must be a whole number below 5/],
+  [
+    'gemma4',
+    { num_kv_shared_layers: 3 },
+    /layer 2 reads the keys of an earlier full_attention; there is none/,
+  ],
+  [
+    'gemma4',
+    { per_layer_config: { 1: { head_dim: 16 } } },
+    /per_layer_config of layer 1 has other heads than layers of its kind/,
+  ],
+  [
+    'gemma4',
+    { per_layer_config: { 1: { sliding_window: 8 } } },
+    /per_layer_config of layer 1 has sliding_window; read are head_dim, num_key_value_heads/,
+  ],
+  [
+    'gemma4',
+    { rope_parameters: kinds('gemma4')['full_attention'] },
+    /rope_parameters must be an object with sliding_attention/,
+  ],
+  ['gemma4-experts', { top_k_experts: 9 }, /top_k_experts must be at most 4, got 9/],
   ['granite4', { layer_types: ['rwkv', 'attention'] }, /layer_types has "rwkv"; layers are served/],
   [
     'granite4-h',
