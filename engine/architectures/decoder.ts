@@ -1,9 +1,18 @@
-import type { Activation } from './activation.js';
+import type { FeedForward } from './feed-forward.js';
 import type { LayerInput, LayerInputs } from './layer-inputs.js';
 import type { StateLayer } from './state-layers.js';
-import type { Linear, Norm, Weight } from './weights.js';
+import type { Laurel, LayerStreams, Streams } from './streams.js';
+import type { BlockNorms, Linear, Norm, Weight } from './weights.js';
 
 export type { Activation, Xielu } from './activation.js';
+export type {
+  ClampedMlp,
+  Experts,
+  FeedForward,
+  Mlp,
+  MlpAndExperts,
+  Router,
+} from './feed-forward.js';
 export type { LayerInput, LayerInputs } from './layer-inputs.js';
 export type {
   Convolution,
@@ -14,7 +23,8 @@ export type {
   Mamba,
   StateLayer,
 } from './state-layers.js';
-export type { Linear, Norm, Weight } from './weights.js';
+export type { Laurel, LayerStreams, Streams } from './streams.js';
+export type { BlockNorms, Linear, Norm, Weight } from './weights.js';
 
 /**
  * A decoder as data: everything that its computation depends on, and the names of its weights. A
@@ -30,6 +40,8 @@ export interface Decoder {
   readonly embedding: Embedding;
   /** What layers read besides their input; absent: nothing. */
   readonly layerInputs?: LayerInputs;
+  /** The vectors that a token has between layers, which say what they do to them; absent: one. */
+  readonly streams?: Streams;
   readonly layers: readonly DecoderLayer[];
   readonly finalNorm: Norm;
   /** Its weight is the embedding's where the two are tied. */
@@ -70,16 +82,17 @@ export interface DecoderLayer {
   readonly feedForwardNorms: BlockNorms;
   readonly parallel: boolean;
   readonly residualScale: number;
-  /** A last block, which reads the layer's part of `Decoder.layerInputs`; absent: none. */
+  /** Beside attention; absent: nothing. */
+  readonly laurel?: Laurel;
+  /** Present where the decoder has streams. */
+  readonly streams?: LayerStreams;
+  /**
+   * A last block, which reads the layer's part of `Decoder.layerInputs`; absent: none. Of streams,
+   * it reads the active one, and its result is added to all but the first.
+   */
   readonly layerInput?: LayerInput;
   /** `[1]`: factor on the layer's output; absent: 1. */
   readonly outputScale?: Weight;
-}
-
-/** Norms of a block's input and of its output. */
-export interface BlockNorms {
-  readonly before: Norm | null;
-  readonly after: Norm | null;
 }
 
 /** Factors on what goes in and what comes out; absent: 1. */
@@ -163,74 +176,4 @@ export interface Rotary {
   readonly long: { readonly beyond: number; readonly frequencies: Float32Array } | null;
   /** Factor on rotated queries and keys (YaRN, LongRoPE). */
   readonly magnitude: number;
-}
-
-export type FeedForward = Mlp | ClampedMlp | Experts | MlpAndExperts;
-
-/** `down(activation(gate(x)) * up(x))`, or `down(activation(up(x)))` without a gate. */
-export interface Mlp {
-  readonly kind: 'mlp';
-  readonly activation: Activation;
-  readonly gate: Linear | null;
-  /** Factors on gate and result; absent: 1. */
-  readonly gateScale?: number;
-  readonly downScale?: number;
-  readonly up: Linear;
-  readonly down: Linear;
-}
-
-/**
- * Of gpt-oss. Even outputs of `both` are gates, and odd ones what they let through; both are cut
- * at `limit`:
- *
- *     down((up + 1) * gate * sigmoid(alpha * gate))     gate <= limit, -limit <= up <= limit
- */
-export interface ClampedMlp {
-  readonly kind: 'clamped-mlp';
-  readonly both: Linear;
-  readonly down: Linear;
-  readonly alpha: number;
-  readonly limit: number;
-}
-
-/**
- * A mixture of experts (Shazeer et al. 2017): scores of the router's outputs choose `perToken` of
- * the experts, whose results are summed by their scores.
- */
-export interface Experts {
-  readonly kind: 'experts';
-  readonly router: Router;
-  readonly perToken: number;
-  readonly experts: readonly (Mlp | ClampedMlp)[];
-  /** Computed for every token, and added: times sigmoid(gate(x)) if there is a gate. */
-  readonly shared: { readonly mlp: Mlp; readonly gate: Linear | null } | null;
-  /** Around the experts: what they see is narrower than the layer; null: they see all. */
-  readonly latent: { readonly down: Linear; readonly up: Linear } | null;
-}
-
-/** Of Gemma 4: both see the layer's sum, each behind norms of its own, and are summed. */
-export interface MlpAndExperts {
-  readonly kind: 'mlp-and-experts';
-  readonly mlp: Mlp;
-  readonly mlpNorms: BlockNorms;
-  readonly experts: Experts;
-  readonly expertNorms: BlockNorms;
-}
-
-export interface Router {
-  /**
-   * Makes what the router sees of what the layer has before the experts' own norm, times a factor;
-   * absent: it sees what the experts see.
-   */
-  readonly input?: { readonly norm: Norm; readonly scale: number };
-  readonly linear: Linear;
-  readonly scores: 'softmax' | 'sigmoid';
-  /** Added to the scores for the choice alone: `[experts]`. */
-  readonly choiceBias: Weight | null;
-  /** Whether the chosen scores are divided by their sum, to which the number is added. */
-  readonly normalized: { readonly epsilon: number } | null;
-  /** Factor on the chosen scores. */
-  readonly scale: number;
-  /** `[experts]`: factors on those, one for each expert; absent: 1. */
-  readonly expertScales?: Weight;
 }

@@ -12,6 +12,7 @@ export function summaryOf(decoder: Decoder): string {
     ...describeStates(layers),
     forward ? describeForward(forward) : '',
     sharing > 0 ? `keys of earlier layers in ${sharing}` : '',
+    decoder.streams ? `${decoder.streams.count} vectors for each token` : '',
     decoder.layerInputs ? `a vector of ${decoder.layerInputs.size} for each layer` : '',
     experts > 0 && experts < layers.length ? `experts in ${experts} layers` : '',
     first.parallel ? 'blocks side by side' : '',

@@ -13,6 +13,12 @@ export interface Norm {
   readonly epsilon: number;
 }
 
+/** Norms of a block's input and of its output. */
+export interface BlockNorms {
+  readonly before: Norm | null;
+  readonly after: Norm | null;
+}
+
 export interface Linear {
   readonly weight: Weight;
   readonly bias: Weight | null;

@@ -3,16 +3,16 @@ import { LOGITS, STEP_INPUT } from '../../importer/imported-model.js';
 import { makeValueInfo } from '../../importer/onnx/nodes.js';
 import { type ModelProto, TensorProto_DataType as Type } from '../../importer/onnx/onnx_pb.js';
 import type { RecognizedSite } from '../../importer/recognizers/recognizer.js';
-import type { BlockNorms, Decoder, DecoderLayer, FeedForward, Mixer, Weight } from '../decoder.js';
+import type { Decoder, Mixer, Weight } from '../decoder.js';
 import { attentionLayer } from './attention.js';
-import { clampedMlpLayer } from './clamped-mlp.js';
-import { expertsLayer } from './experts.js';
+import { decoderLayer } from './decoder-layer.js';
 import { GraphBuilder } from './graph-builder.js';
-import { layerInputBlock, layerInputs } from './layer-inputs.js';
-import { linearLayer, mlpLayer, normLayer, rowsOf, scaled, softcapped } from './layers.js';
+import { layerInputs } from './layer-inputs.js';
+import { linearLayer, normLayer, rowsOf, scaled, softcapped } from './layers.js';
 import { RotaryTables } from './rotary-tables.js';
 import { rotatesInGraph } from './rotation.js';
 import { stateLayer } from './state-layers.js';
+import { mergedStreams, spreadStreams } from './streams.js';
 
 export interface BuildOptions {
   /** Length of the longest sequence that is served, in tokens. */
@@ -45,6 +45,8 @@ export function buildDecoder(
   const sites: RecognizedSite[] = [];
   let x = embedded(b, decoder);
   const inputs = decoder.layerInputs ? layerInputs(b, x, decoder.layerInputs, decoder) : [];
+  const { streams } = decoder;
+  if (streams) x = spreadStreams(b, x, streams);
   for (const [layer, description] of decoder.layers.entries()) {
     const mix = (input: string, mixer: Mixer): string => {
       const given = scaled(b, input, mixer.inputScale ?? 1);
@@ -60,8 +62,10 @@ export function buildDecoder(
       sites.push(...made.sites);
       return scaled(b, made.output, mixer.outputScale ?? 1);
     };
-    x = layerOf(b, x, description, { mix, input: inputs[layer], width: decoder.hiddenSize });
+    const context = { mix, input: inputs[layer], width: decoder.hiddenSize, streams };
+    x = decoderLayer(b, x, description, context);
   }
+  if (streams) x = mergedStreams(b, x, streams);
   const logits = scaled(
     b,
     linearLayer(b, normLayer(b, x, decoder.finalNorm), decoder.head),
@@ -86,78 +90,6 @@ function embedded(b: GraphBuilder, { embedding }: Decoder): string {
   const { inputIds, positionIds } = STEP_INPUT;
   const x = scaled(b, rowsOf(b, weight, inputIds), scale);
   return positions ? b.node('Add', 'embedding', [x, rowsOf(b, positions, positionIds)]) : x;
-}
-
-interface LayerContext {
-  readonly mix: (input: string, mixer: Mixer) => string;
-  /** The layer's own of `layerInputs`. */
-  readonly input: string | undefined;
-  readonly width: number;
-}
-
-function layerOf(
-  b: GraphBuilder,
-  x: string,
-  layer: DecoderLayer,
-  { mix, input: own, width }: LayerContext,
-): string {
-  const { mixers, feedForward, residualScale, parallel, layerInput, outputScale } = layer;
-  const add = (a: string, c: string, name: string): string => b.node('Add', name, [a, c]);
-  /** @returns `to` and what a block makes of `from` */
-  const block = (
-    from: string,
-    to: string,
-    norms: BlockNorms,
-    f: (input: string) => string,
-  ): string => {
-    const part = scaled(b, between(b, from, norms, f), residualScale);
-    return add(to, part, `${part}/residual`);
-  };
-  const mixed = (input: string): string =>
-    mixers
-      .map((mixer) => mix(input, mixer))
-      .reduce((sum, each) => add(sum, each, `${each}/beside`));
-  const sum = mixers.length > 0 ? block(x, x, layer.mixerNorms, mixed) : x;
-  let y = sum;
-  if (feedForward) {
-    const from = parallel ? x : sum;
-    y = block(from, sum, layer.feedForwardNorms, (input) => forward(b, input, feedForward, width));
-  }
-  if (layerInput && own !== undefined) {
-    const added = layerInputBlock(b, y, own, layerInput);
-    y = add(y, added, `${added}/residual`);
-  }
-  return outputScale ? b.node('Mul', `${y}/times`, [y, b.weight(outputScale)]) : y;
-}
-
-/** A block of x between its norms. */
-function between(
-  b: GraphBuilder,
-  x: string,
-  { before, after }: BlockNorms,
-  f: (input: string) => string,
-): string {
-  const made = f(before ? normLayer(b, x, before) : x);
-  return after ? normLayer(b, made, after) : made;
-}
-
-function forward(b: GraphBuilder, x: string, layer: FeedForward, width: number): string {
-  switch (layer.kind) {
-    case 'mlp':
-      return mlpLayer(b, x, layer);
-    case 'clamped-mlp':
-      return clampedMlpLayer(b, x, layer);
-    case 'experts':
-      return expertsLayer(b, x, layer, width);
-    case 'mlp-and-experts': {
-      const { mlp, experts } = layer;
-      const dense = between(b, x, layer.mlpNorms, (input) => mlpLayer(b, input, mlp));
-      const chosen = between(b, x, layer.expertNorms, (input) =>
-        expertsLayer(b, input, experts, width, x),
-      );
-      return b.node('Add', `${dense}/with_experts`, [dense, chosen]);
-    }
-  }
 }
 
 /** The length at which LongRoPE changes its angles, if longer sequences are served. */

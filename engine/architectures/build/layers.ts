@@ -93,12 +93,28 @@ export function softcapped(b: GraphBuilder, x: string, height: number): string {
 }
 
 export function mlpLayer(b: GraphBuilder, x: string, mlp: Mlp): string {
-  const { activation, gate, up, down, gateScale = 1, downScale = 1 } = mlp;
+  const { activation, gate, gateCut, up, down, gateScale = 1, downScale = 1 } = mlp;
   const raised = linearLayer(b, x, up);
   if (!gate) return scaled(b, linearLayer(b, activated(b, raised, activation), down), downScale);
-  const open = activated(b, scaled(b, linearLayer(b, x, gate), gateScale), activation);
+  const gates = scaled(b, linearLayer(b, x, gate), gateScale);
+  const kept = gateCut === undefined ? gates : cutBelow(b, gates, gateCut);
+  const open = activated(b, kept, activation);
   const product = b.node('Mul', `${open}/gated`, [open, raised]);
   return scaled(b, linearLayer(b, product, down), downScale);
+}
+
+/** `relu(x - mean - deviations * standard deviation)` of each row. */
+function cutBelow(b: GraphBuilder, x: string, deviations: number): string {
+  const at = (part: string): string => `${x}/cut.${part}`;
+  const centered = b.node('Sub', at('centered'), [x, meanOf(b, x)]);
+  const variance = meanOf(b, b.node('Mul', at('square'), [centered, centered]));
+  const limit = scaled(b, b.node('Sqrt', at('deviation'), [variance]), deviations);
+  return b.node('Relu', at('kept'), [b.node('Sub', at('above'), [centered, limit])]);
+}
+
+/** Mean of the last axis, which stays, of length 1. */
+export function meanOf(b: GraphBuilder, x: string): string {
+  return b.node('ReduceMean', `${x}/mean`, [x, b.ints('last_axis', [-1])], { keepdims: 1 });
 }
 
 /** `x * silu(gate)` */

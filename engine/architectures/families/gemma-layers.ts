@@ -1,7 +1,7 @@
 import type { Config } from '../config.js';
-import type { Activation, LayerInput, LayerInputs, Norm } from '../decoder.js';
+import type { Activation, LayerInput, LayerInputs, Norm, Rotary } from '../decoder.js';
 import type { LayerNorms } from './llama-layers.js';
-import { linear, type Sizes } from './parts.js';
+import { linear, rotaryOf, type Sizes } from './parts.js';
 
 /** Makes a norm of a size. */
 export type NormOf = (path: string, size: number) => Norm;
@@ -17,6 +17,21 @@ export function normsAround(path: string, norm: (name: string) => Norm): LayerNo
       before: norm(`${path}.pre_feedforward_layernorm`),
       after: norm(`${path}.post_feedforward_layernorm`),
     },
+  };
+}
+
+/** Rotations of Gemma 3 and 3n: of sliding layers, and of full ones. */
+export function bothRotations(
+  config: Config,
+  sizes: Sizes,
+): Readonly<Record<'sliding' | 'full', Rotary>> {
+  // (Before transformers 5, scaling was that of the full layers only.)
+  const theta = config.number('rope_local_base_freq', 10_000);
+  const isNew = config.inner('rope_parameters') !== null;
+  const local = isNew ? config : config.with({ rope_scaling: null, rope_theta: theta });
+  return {
+    sliding: rotaryOf(local, { ...sizes, theta: 10_000 }, 'sliding_attention'),
+    full: rotaryOf(config, { ...sizes, theta: 1_000_000 }, 'full_attention'),
   };
 }
 

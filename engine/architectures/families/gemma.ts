@@ -1,15 +1,8 @@
 import type { Config } from '../config.js';
-import type { Decoder, Rotary } from '../decoder.js';
-import { normsAround } from './gemma-layers.js';
+import type { Decoder } from '../decoder.js';
+import { bothRotations, normsAround } from './gemma-layers.js';
 import { llamaDecoder, type Traits } from './llama-layers.js';
-import {
-  readActivation,
-  readSizes,
-  rmsNorm,
-  rotaryOf,
-  type Sizes,
-  slidingLayers,
-} from './parts.js';
+import { readActivation, readSizes, rmsNorm, type Sizes, slidingLayers } from './parts.js';
 
 /** Gemma: weights of norms are stored as their distance from 1 (Gemma team 2024). */
 export function gemma(config: Config): Decoder {
@@ -50,29 +43,15 @@ export function gemma3(stated: Config): Decoder {
   const window = config.window('sliding_window', 4096);
   const pattern = config.size('sliding_window_pattern', 6);
   const isSliding = slidingLayers(config, layers, (layer) => (layer + 1) % pattern !== 0);
-  const full = rotaryOf(config, { ...traits.sizes, theta: 1_000_000 }, 'full_attention');
+  const { sliding, full } = bothRotations(config, traits.sizes);
   return llamaDecoder(config, {
     family: 'gemma3',
     ...traits,
     ...aroundBlocks(config, { attention: 0, logits: 0 }),
     headNorms: 'head',
     window: (layer) => (isSliding[layer] ? window : 0),
-    rotary: rotations(config, traits.sizes, full, isSliding),
+    rotary: (layer) => (isSliding[layer] ? sliding : full),
   });
-}
-
-function rotations(
-  config: Config,
-  sizes: Sizes,
-  full: Rotary,
-  isSliding: readonly boolean[],
-): (layer: number) => Rotary {
-  // (Before transformers 5, scaling was that of the full layers only.)
-  const theta = config.number('rope_local_base_freq', 10_000);
-  const isNew = config.inner('rope_parameters') !== null;
-  const local = isNew ? config : config.with({ rope_scaling: null, rope_theta: theta });
-  const sliding = rotaryOf(local, { ...sizes, theta: 10_000 }, 'sliding_attention');
-  return (layer) => (isSliding[layer] ? sliding : full);
 }
 
 function traitsOf(config: Config): Omit<Traits, 'family'> & { readonly sizes: Sizes } {

@@ -5,6 +5,7 @@ import { bamba } from './bamba.js';
 import { cohere, cohere2 } from './cohere.js';
 import { falconH1 } from './falcon-h1.js';
 import { gemma, gemma2, gemma3 } from './gemma.js';
+import { gemma3n } from './gemma3n.js';
 import { gemma4 } from './gemma4.js';
 import { glm, glm4 } from './glm.js';
 import { gptNeox } from './gpt-neox.js';
@@ -40,6 +41,7 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     gemma,
     gemma2,
     gemma3_text: gemma3,
+    gemma3n_text: gemma3n,
     gemma4_text: gemma4,
     glm,
     glm4,

@@ -59,6 +59,15 @@ const OLD: readonly (readonly [string, () => Json])[] = [
     }),
   ],
   [
+    'gemma3n',
+    () => ({
+      rope_parameters: undefined,
+      rope_theta: 1_000_000,
+      rope_local_base_freq: 10_000,
+      rope_scaling: null,
+    }),
+  ],
+  [
     'olmo3',
     () => ({
       rope_parameters: undefined,
@@ -166,6 +175,13 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
     /layer_types has "chunked_attention"/,
   ],
   ['gemma3', { use_bidirectional_attention: true }, /only causal attention is served/],
+  ['gemma3n', { altup_active_idx: 3 }, /altup_active_idx must be a whole number below 3, got 3/],
+  [
+    'gemma3n',
+    { activation_sparsity_pattern: [0.5, 0, 0, 1] },
+    /activation_sparsity_pattern must be numbers from 0 to below 1/,
+  ],
+  ['gemma3n', { intermediate_size: [8, 8] }, /intermediate_size must be a list of 4 numbers/],
   ['gemma4', { use_bidirectional_attention: 'all' }, /only causal attention is served/],
   ['gemma4', { num_kv_shared_layers: 5 }, /num_kv_shared_layers must be a whole number below 5/],
   [

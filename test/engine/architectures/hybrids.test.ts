@@ -21,7 +21,7 @@ const HYBRIDS = [
   'qwen3.5',
 ];
 // No hybrid: its last layers read the keys and values of earlier ones.
-const SHARING = ['gemma4'];
+const SHARING = ['gemma3n', 'gemma4'];
 const LENGTH = 96;
 const SIZES = {
   blockSize: 8,
