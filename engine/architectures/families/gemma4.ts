@@ -90,6 +90,12 @@ export function gemma4(stated: Config): Decoder {
   return inputs ? { ...decoder, layerInputs: inputs } : decoder;
 }
 
+/** Gemma 4 without encoders of images and audio (12B), its text: no vectors, no experts. */
+export function gemma4Unified(stated: Config): Decoder {
+  const own = { hidden_size_per_layer_input: 0, enable_moe_block: false };
+  return gemma4(stated.inside({ sliding_window: 1024, ...stated.values, ...own }));
+}
+
 /** `vision` concerns images alone. */
 function refuseBidirectional(config: Config): void {
   const kind = config.text('use_bidirectional_attention');

@@ -6,7 +6,7 @@ import { cohere, cohere2 } from './cohere.js';
 import { falconH1 } from './falcon-h1.js';
 import { gemma, gemma2, gemma3 } from './gemma.js';
 import { gemma3n } from './gemma3n.js';
-import { gemma4 } from './gemma4.js';
+import { gemma4, gemma4Unified } from './gemma4.js';
 import { glm, glm4 } from './glm.js';
 import { gptNeox } from './gpt-neox.js';
 import { gptOss } from './gpt-oss.js';
@@ -43,6 +43,7 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     gemma3_text: gemma3,
     gemma3n_text: gemma3n,
     gemma4_text: gemma4,
+    gemma4_unified_text: gemma4Unified,
     glm,
     glm4,
     gpt2,
