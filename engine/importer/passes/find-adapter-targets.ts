@@ -17,13 +17,14 @@ const MODULE =
 
 /**
  * Finds the matmuls of layers, by the names of their nodes or weights: those that an adapter may
- * change. Experts are left out, whose rows are not those of the step; so is the LM head.
+ * change. Experts are left out, whose rows are not those of the step; so are the LM head, and
+ * matrices that a layer multiplies more than once (Gemma 3n's router of streams).
  *
  * Call it before weights are rewritten: activations and results keep their names, matmuls do not.
  */
 export function findAdapterTargets(graph: Graph): AdapterTarget[] {
   const readers = readersOf(graph);
-  return graph.nodes.flatMap((node) => {
+  const found = graph.nodes.flatMap((node): Target[] => {
     if (!MATMULS.has(node.opType) || graph.isConstant(node.input[0])) return [];
     if (!graph.isConstant(node.input[1])) return [];
     const module = moduleOf(node);
@@ -31,8 +32,18 @@ export function findAdapterTargets(graph: Graph): AdapterTarget[] {
     if (!module || !sizes || module.path.includes('experts')) return [];
     const [inputs, outputs] = sizes;
     const output = biased(graph, node, readers);
-    return [{ ...module, activation: node.input[0], output, inputs, outputs }];
+    const target = { ...module, activation: node.input[0], output, inputs, outputs };
+    return [{ target, place: `${module.layer} ${node.input[1]}` }];
   });
+  const counts = new Map<string, number>();
+  for (const { place } of found) counts.set(place, (counts.get(place) ?? 0) + 1);
+  return found.flatMap(({ target, place }) => (counts.get(place) === 1 ? [target] : []));
+}
+
+interface Target {
+  readonly target: AdapterTarget;
+  /** Its layer and its matrix. */
+  readonly place: string;
 }
 
 type Module = Pick<AdapterTarget, 'layer' | 'path' | 'firstRow' | 'parts'>;
