@@ -13,7 +13,7 @@ const UNIT = [
     '{copy-outs,engine-loop,output-queue,prompt-rows,step-report,warm-up}',
     '{keywords,languages,productive,sizes}',
     '{candidates,random}',
-    '{merge-streams,message-reader,output-budget,output-items,reasoning}',
+    '{merge-streams,message-reader,output-budget,output-items,custom-input,reasoning}',
     '{queue,output-lengths,output-memory,rate-limiter,waiting-time}',
     '{formats,parsers,*-parsers,round-trip}',
   ].map((names) => `test/{engine,server}/**/${names}.test.ts`),

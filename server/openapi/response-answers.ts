@@ -45,6 +45,21 @@ const FunctionCallOutput = Type.Object({
   output: Type.String(),
 });
 
+const CustomToolCall = Type.Object({
+  ...ITEM,
+  type: Type.Literal('custom_tool_call'),
+  call_id: Type.String(),
+  name: Type.String(),
+  input: Type.String(),
+});
+
+const CustomToolCallOutput = Type.Object({
+  ...ITEM,
+  type: Type.Literal('custom_tool_call_output'),
+  call_id: Type.String(),
+  output: Type.String(),
+});
+
 const Reasoning = Type.Object({
   ...ITEM,
   type: Type.Literal('reasoning'),
@@ -61,7 +76,7 @@ export const ResponseAnswer = Type.Object({
   error: OrNull(Type.Object({ code: Type.String(), message: Type.String() })),
   incomplete_details: OrNull(Type.Object({ reason: Type.Literal('max_output_tokens') })),
   model: Type.String(),
-  output: Type.Array(Type.Union([OutputMessage, FunctionCall, Reasoning])),
+  output: Type.Array(Type.Union([OutputMessage, FunctionCall, CustomToolCall, Reasoning])),
   usage: OrNull(
     Type.Object({
       input_tokens: Count,
@@ -99,6 +114,8 @@ export const ResponseEventSchema = Type.Object({
     'response.output_text.done',
     'response.function_call_arguments.delta',
     'response.function_call_arguments.done',
+    'response.custom_tool_call_input.delta',
+    'response.custom_tool_call_input.done',
     'response.content_part.done',
     'response.output_item.done',
     'response.completed',
@@ -117,7 +134,15 @@ export const DeletedResponse = Type.Object({
 export const InputItemsAnswer = Type.Object({
   object: Type.Literal('list'),
   data: Type.Array(
-    Type.Union([InputMessage, OutputMessage, FunctionCall, FunctionCallOutput, Reasoning]),
+    Type.Union([
+      InputMessage,
+      OutputMessage,
+      FunctionCall,
+      FunctionCallOutput,
+      CustomToolCall,
+      CustomToolCallOutput,
+      Reasoning,
+    ]),
   ),
   first_id: OrNull(Type.String()),
   last_id: OrNull(Type.String()),

@@ -24,7 +24,7 @@ import {
 } from '../openai/responses/response-fields.js';
 import type { ResponseHead } from '../openai/responses/response-object.js';
 import { type OwnResponses, ResponseStore } from '../openai/responses/response-store.js';
-import { shownTools } from '../openai/responses/tools.js';
+import { customTools, shownTools } from '../openai/responses/tools.js';
 import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
@@ -101,6 +101,7 @@ export function addResponseRoutes(
       return answerResponse(host, service, request, reply, {
         request: planned,
         checks,
+        customTools: customTools(body),
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
         writeLogprobs: top === null ? null : (tokens) => writer.list(tokens, top),
         head,

@@ -38,6 +38,8 @@ export interface AnswerOptions {
   readonly stream: boolean;
   readonly record: GenerationRecord;
   readonly newCallId: () => string;
+  /** Names of the tools whose input is a text. */
+  readonly customTools: ReadonlySet<string>;
   /** Null: no log-probabilities are shown. Of answers that are text from end to end only. */
   readonly writeLogprobs: ((tokens: readonly ScoredToken[]) => object[]) | null;
   /**
@@ -75,7 +77,7 @@ export async function answerResponse(
       await stream(host, reply, running, shown, options);
       return undefined;
     }
-    const items = new OutputItems();
+    const items = new OutputItems(options.customTools);
     let status: FinalStatus = 'completed';
     for await (const output of outputs) {
       grow(items, output, options);
@@ -133,7 +135,7 @@ async function stream(
       await sse.send({ type, sequence_number: sequence++, ...fields }, type);
     }
   };
-  const items = new OutputItems();
+  const items = new OutputItems(options.customTools);
   const begun = responseObject(head, { ...BEGUN, status: 'in_progress' });
   try {
     await send(

@@ -2,7 +2,8 @@ import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { Message } from '../../../engine/generation/message.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { FunctionCallItem, Item, MessageItem } from './items.js';
+import { toArguments } from './custom-tools.js';
+import type { CustomToolCallItem, FunctionCallItem, Item, MessageItem } from './items.js';
 
 /**
  * The messages that a chat template knows. Calls join the assistant's message before them:
@@ -39,7 +40,8 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
         });
         break;
       }
-      case 'function_call': {
+      case 'function_call':
+      case 'custom_tool_call': {
         called.add(item.call_id);
         const last = messages.at(-1);
         if (last?.role === 'assistant' && reasoning === null) {
@@ -54,9 +56,11 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
         }
         break;
       }
-      case 'function_call_output': {
+      case 'function_call_output':
+      case 'custom_tool_call_output': {
         if (!called.has(item.call_id)) {
-          const message = `input: no function call for the output with call_id '${clip(item.call_id)}'`;
+          const kind = item.type === 'function_call_output' ? 'function' : 'custom tool';
+          const message = `input: no ${kind} call for the output with call_id '${clip(item.call_id)}'`;
           throw new OctavoError('invalid_request', message, { param: 'input' });
         }
         messages.push({ role: 'tool', content: item.output, tool_call_id: item.call_id });
@@ -84,10 +88,13 @@ function contentOf({ content }: MessageItem, at: string): NonNullable<Message['c
 
 const isSystem = (role: Message['role']): boolean => role === 'system' || role === 'developer';
 
-const toCall = (item: FunctionCallItem) => ({
+const toCall = (item: FunctionCallItem | CustomToolCallItem) => ({
   id: item.call_id,
   type: 'function' as const,
-  function: { name: item.name, arguments: item.arguments },
+  function: {
+    name: item.name,
+    arguments: item.type === 'function_call' ? item.arguments : toArguments(item.input),
+  },
 });
 
 /**

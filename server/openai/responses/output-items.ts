@@ -1,3 +1,4 @@
+import { CustomInput } from './custom-input.js';
 import { newItemId } from './ids.js';
 import { type FunctionCallItem, type OutputItem, outputText } from './items.js';
 
@@ -18,7 +19,21 @@ type Growing =
       readonly name: string;
       /** The arguments. */
       text: string;
+    }
+  | {
+      readonly kind: 'custom_tool_call';
+      readonly id: string;
+      readonly callId: string;
+      readonly name: string;
+      readonly reader: CustomInput;
+      /** The input. */
+      text: string;
     };
+
+type GrowingCall = Extract<Growing, { callId: string }>;
+
+const isCall = (open: Growing | null): open is GrowingCall =>
+  open?.kind === 'function_call' || open?.kind === 'custom_tool_call';
 
 /**
  * The items of a response while they grow, one at a time. Every call returns the events that a
@@ -26,7 +41,13 @@ type Growing =
  */
 export class OutputItems {
   readonly #done: OutputItem[] = [];
+  readonly #customTools: ReadonlySet<string>;
   #open: Growing | null = null;
+
+  /** @param customTools names of the tools whose input is a text */
+  constructor(customTools: ReadonlySet<string> = new Set()) {
+    this.#customTools = customTools;
+  }
 
   /** Those that are complete. */
   get items(): readonly OutputItem[] {
@@ -61,21 +82,24 @@ export class OutputItems {
 
   /** A call begins; what was open is complete. */
   beginCall(callId: string, name: string): ResponseEvent[] {
-    return this.#begin({ kind: 'function_call', id: newItemId('fc'), callId, name, text: '' });
+    if (!this.#customTools.has(name)) {
+      return this.#begin({ kind: 'function_call', id: newItemId('fc'), callId, name, text: '' });
+    }
+    const id = newItemId('ctc');
+    const reader = new CustomInput();
+    return this.#begin({ kind: 'custom_tool_call', id, callId, name, reader, text: '' });
   }
 
   /** More of the open call's arguments. */
   callArguments(delta: string): ResponseEvent[] {
     const open = this.#open;
-    if (open?.kind !== 'function_call') throw new Error('no function call is open');
-    if (delta === '') return [];
-    open.text += delta;
-    return [{ type: 'response.function_call_arguments.delta', ...this.#place(open), delta }];
+    if (!isCall(open)) throw new Error('no call is open');
+    return this.#grow(open, open.kind === 'custom_tool_call' ? open.reader.push(delta) : delta);
   }
 
   /** The open call is complete, whatever comes behind it. */
   endCall(): ResponseEvent[] {
-    return this.#open?.kind === 'function_call' ? this.#close('completed') : [];
+    return isCall(this.#open) ? this.#close('completed') : [];
   }
 
   /** Ends the last item. An answer without any gets an empty message: clients look for one. */
@@ -91,7 +115,7 @@ export class OutputItems {
     const output_index = this.#done.length;
     const item = toItem(open, 'in_progress');
     const added = { type: 'response.output_item.added', output_index, item } as const;
-    if (open.kind === 'function_call') return [...closed, added];
+    if (isCall(open)) return [...closed, added];
     const part = partOf(open);
     return [
       ...closed,
@@ -103,6 +127,7 @@ export class OutputItems {
   #close(status: 'completed' | 'incomplete'): ResponseEvent[] {
     const open = this.#open;
     if (open === null) return [];
+    const rest = open.kind === 'custom_tool_call' ? this.#grow(open, open.reader.end()) : [];
     const place = this.#place(open);
     const item = toItem(open, status);
     const done = {
@@ -115,6 +140,10 @@ export class OutputItems {
     const { text } = open;
     if (open.kind === 'function_call') {
       return [{ type: 'response.function_call_arguments.done', ...place, arguments: text }, done];
+    }
+    if (open.kind === 'custom_tool_call') {
+      const type = 'response.custom_tool_call_input.done';
+      return [...rest, { type, ...place, input: text }, done];
     }
     const textDone: ResponseEvent =
       open.kind === 'message'
@@ -136,6 +165,16 @@ export class OutputItems {
     return [textDone, partDone, done];
   }
 
+  #grow(open: GrowingCall, delta: string): ResponseEvent[] {
+    if (delta === '') return [];
+    open.text += delta;
+    const type =
+      open.kind === 'function_call'
+        ? 'response.function_call_arguments.delta'
+        : 'response.custom_tool_call_input.delta';
+    return [{ type, ...this.#place(open), delta }];
+  }
+
   #place(open: Growing): { item_id: string; output_index: number } {
     return { item_id: open.id, output_index: this.#done.length };
   }
@@ -148,7 +187,7 @@ const newMessage = (): Growing => ({
   logprobs: [],
 });
 
-const partOf = (open: Exclude<Growing, { kind: 'function_call' }>) =>
+const partOf = (open: Exclude<Growing, GrowingCall>) =>
   open.kind === 'message'
     ? // A copy: the part of a message that begins stays empty.
       outputText(open.text, [...open.logprobs])
@@ -176,5 +215,9 @@ function toItem(open: Growing, status: FunctionCallItem['status']): OutputItem {
         name: open.name,
         arguments: text,
       };
+    case 'custom_tool_call': {
+      const { callId: call_id, name } = open;
+      return { id, type: 'custom_tool_call', status, call_id, name, input: text };
+    }
   }
 }

@@ -11,7 +11,8 @@ import { grammarOf, isCompact } from '../fields/structured-output.js';
 import { templateVariables } from '../fields/template-fields.js';
 import { checkCommonFields } from '../plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
-import { type Item, toItems } from './items.js';
+import { toItems } from './input-items.js';
+import type { Item } from './items.js';
 import {
   checkResponseFields,
   type ResponseBody,

@@ -12,7 +12,7 @@ import {
   oneOf,
   refuseUnsupported,
 } from '../fields/unsupported-fields.js';
-import { InputSchema } from './items.js';
+import { InputSchema } from './input-items.js';
 import { RESPONSE_TOOL_FIELDS } from './tools.js';
 
 // One response is one completion, and some fields have other names.

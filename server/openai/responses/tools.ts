@@ -3,8 +3,9 @@ import { OctavoError } from '../../../engine/errors.js';
 import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
 import { Nullable } from '../fields/request-fields.js';
 import { MAX_TOOLS, type ToolFieldsSchema } from '../fields/tool-fields.js';
+import { CustomTool, hasLark, toFunction } from './custom-tools.js';
 
-const NamedTool = Type.Object({ type: Type.Literal('function'), name: Type.String() });
+const NamedTool = Type.Object({ type: Type.Enum(['function', 'custom']), name: Type.String() });
 
 const AllowedTools = Type.Object({
   type: Type.Literal('allowed_tools'),
@@ -21,17 +22,16 @@ const FunctionTool = Type.Object({
 });
 
 /**
- * Tools of OpenAI that are no functions: what its own servers run (`web_search`), and forms of
- * calls that models here do not write (`custom`, `namespace`). Clients offer them to every model.
- * The model is not told of them, so it never calls them, and the response's `tools` has only those
- * that it was told of.
+ * Tools of OpenAI that a request does not define: what its own servers run (`web_search`), what its
+ * own models know by name (`local_shell`), and groups (`namespace`). Clients offer them to every
+ * model. The model is not told of them, so it never calls them, and the response's `tools` has only
+ * those that it was told of.
  */
 const OTHER_TOOL_TYPES = [
   'apply_patch',
   'code_interpreter',
   'computer',
   'computer_use_preview',
-  'custom',
   'file_search',
   'image_generation',
   'local_shell',
@@ -55,7 +55,9 @@ const OtherTool = Type.Object({
  */
 export const RESPONSE_TOOL_FIELDS = {
   /** Empty is the same as absent, unlike in chats: clients of this API send it so. */
-  tools: Nullable(Type.Array(Type.Union([FunctionTool, OtherTool]), { maxItems: MAX_TOOLS })),
+  tools: Nullable(
+    Type.Array(Type.Union([FunctionTool, CustomTool, OtherTool]), { maxItems: MAX_TOOLS }),
+  ),
   tool_choice: Nullable(
     Type.Union([Type.Enum(['none', 'auto', 'required']), NamedTool, AllowedTools]),
   ),
@@ -67,53 +69,91 @@ const FieldsSchema = Type.Object(RESPONSE_TOOL_FIELDS);
 type Fields = Static<typeof FieldsSchema>;
 type ChatFields = Static<typeof ToolFieldsSchema>;
 
-function functionsOf({ tools }: Fields): Static<typeof FunctionTool>[] {
-  return (tools ?? []).filter(
-    (tool): tool is Static<typeof FunctionTool> => tool.type === 'function',
+type OwnTool = Static<typeof FunctionTool> | CustomTool;
+
+/**
+ * Those that can be called. A custom tool whose grammar cannot be enforced is left out like tools
+ * of other types: Codex offers one to each model that has the name of one of OpenAI's.
+ */
+const ownTools = ({ tools }: Fields): OwnTool[] =>
+  (tools ?? []).filter(
+    (tool): tool is OwnTool =>
+      tool.type === 'function' || (tool.type === 'custom' && !hasLark(tool)),
   );
-}
+
+/** Names of the tools whose input is a text. */
+export const customTools = (body: Fields): ReadonlySet<string> =>
+  new Set(ownTools(body).flatMap(({ type, name }) => (type === 'custom' ? [name] : [])));
 
 /**
  * The same in the form of chats.
  *
- * @throws OctavoError `invalid_request` when a call must come, and no function may be called
+ * @throws OctavoError `invalid_request` when a call must come, and nothing may be called; for a
+ *   choice of a custom tool whose grammar cannot be enforced
  */
 export function toChatTools(body: Fields): ChatFields {
-  const functions = functionsOf(body);
-  const tools = functions.length > 0 ? functions : null;
+  const own = ownTools(body);
+  const tools = own.length > 0 ? own : null;
   const choice = body.tool_choice ?? null;
+  assertNoLark(body);
   if (tools === null && choice === 'required' && body.tools?.length) {
-    const message = 'tool_choice: no tool of type function is there, and only these can be called';
+    const message =
+      'tool_choice: no tool of type function or custom is there, and only these can be called';
     throw new OctavoError('invalid_request', message, { param: 'tool_choice' });
   }
   return {
     parallel_tool_calls: body.parallel_tool_calls ?? null,
-    tools: tools?.map(({ type, ...definition }) => ({ type, function: definition })) ?? null,
+    tools: tools?.map(toChatTool) ?? null,
     // Without tools, `auto` asks for nothing.
     tool_choice: tools === null && choice === 'auto' ? null : toChatChoice(choice),
   };
 }
 
-const toChatName = ({ type, name }: Static<typeof NamedTool>) => ({ type, function: { name } });
+/** @throws OctavoError `invalid_request` */
+function assertNoLark({ tools, tool_choice: choice }: Fields): void {
+  if (!choice || typeof choice === 'string') return;
+  const chosen = choice.type === 'allowed_tools' ? choice.tools : [choice];
+  for (const [index, { name }] of chosen.entries()) {
+    if (!tools?.some((tool) => tool.type === 'custom' && tool.name === name && hasLark(tool))) {
+      continue;
+    }
+    const param =
+      choice.type === 'allowed_tools' ? `tool_choice.tools[${index}].name` : 'tool_choice.name';
+    const problem = 'has a lark grammar, which cannot be enforced inside of JSON; must be regex';
+    throw new OctavoError('invalid_request', `${param}: the tool ${name} ${problem}`, { param });
+  }
+}
+
+function toChatTool(tool: OwnTool): NonNullable<ChatFields['tools']>[number] {
+  if (tool.type === 'custom') return { type: 'function', function: toFunction(tool) };
+  const { type, ...definition } = tool;
+  return { type, function: definition };
+}
+
+const toChatName = ({ name }: Static<typeof NamedTool>) => ({
+  type: 'function' as const,
+  function: { name },
+});
 
 function toChatChoice(
   choice: NonNullable<Fields['tool_choice']> | null,
 ): NonNullable<ChatFields['tool_choice']> | null {
   if (choice === null || typeof choice === 'string') return choice;
-  if (choice.type === 'function') return toChatName(choice);
+  if (choice.type !== 'allowed_tools') return toChatName(choice);
   const { type, mode, tools } = choice;
   return { type, allowed_tools: { mode, tools: tools.map(toChatName) } };
 }
 
+const TEXT = { type: 'text' };
+
 /** The tools that the model was told of, as a response repeats them. */
 export function shownTools(body: Fields): object[] {
-  return functionsOf(body).map(({ type, name, description, parameters, strict }) => ({
-    type,
-    name,
-    description: description ?? null,
-    parameters: parameters ?? null,
-    strict: strict ?? null,
-  }));
+  return ownTools(body).map((tool) => {
+    const { type, name, description = null } = tool;
+    if (type === 'custom') return { type, name, description, format: tool.format ?? TEXT };
+    const { parameters = null, strict = null } = tool;
+    return { type, name, description, parameters, strict };
+  });
 }
 
 /**

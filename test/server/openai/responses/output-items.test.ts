@@ -59,5 +59,5 @@ test('only the item that was open is incomplete', () => {
 });
 
 test('arguments without a call are a mistake', () => {
-  expect(() => new OutputItems().callArguments('{')).toThrow(/no function call/);
+  expect(() => new OutputItems().callArguments('{')).toThrow(/no call/);
 });

@@ -186,7 +186,7 @@ describe('function calls', () => {
   test.each<[string, object, string]>([
     ['no kind of tool', { tools: [{ type: 'nonsense' }] }, 'tools[0].type'],
     ['no name', { tools: [{ type: 'function' }] }, 'tools[0].name'],
-    ['no function', { tools: [{ type: 'custom' }], tool_choice: 'required' }, 'tool_choice'],
+    ['no function', { tools: [{ type: 'local_shell' }], tool_choice: 'required' }, 'tool_choice'],
     ['a name', { tools: [{ type: 'function', name: 'a b' }] }, 'tools[0].name'],
     ['twice', { tools: [TIME, TIME] }, 'tools[1].name'],
     ['parameters', { tools: [{ ...TIME, parameters: { type: 'string' } }] }, 'tools[0].parameters'],
