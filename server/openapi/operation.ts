@@ -12,10 +12,8 @@ export interface Operation {
     | 'models and tokens'
     | 'operations';
   readonly summary: string;
-  /** Null: a text, or always an error. */
+  /** Null: a text. */
   readonly answer: TSchema | null;
-  /** Whatever is sent. */
-  readonly fails?: true;
   /** One server-sent event, where `stream: true` is possible. */
   readonly event?: TSchema;
   /** One line of a stream of JSON, which is the default. */

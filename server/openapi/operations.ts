@@ -107,8 +107,9 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /v1/responses/:id': {
     tag: 'responses',
-    summary: 'Show a response that is kept',
+    summary: 'Show a response that is kept, or is made in the background',
     answer: ResponseAnswer,
+    event: ResponseEventSchema,
   },
   'DELETE /v1/responses/:id': {
     tag: 'responses',
@@ -117,9 +118,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'POST /v1/responses/:id/cancel': {
     tag: 'responses',
-    summary: 'Always an error: there are no background responses',
-    answer: null,
-    fails: true,
+    summary: 'End a background response',
+    answer: ResponseAnswer,
   },
   'GET /v1/responses/:id/input_items': {
     tag: 'responses',

@@ -15,6 +15,7 @@ import { knowsEffort } from '../openai/fields/template-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { planRequests } from '../openai/plan.js';
 import { answerResponse } from '../openai/responses/answer-response.js';
+import { BackgroundResponses, TICKET_HEADER } from '../openai/responses/background-responses.js';
 import { newItemId } from '../openai/responses/ids.js';
 import { prepareResponse } from '../openai/responses/prepare-response.js';
 import {
@@ -27,6 +28,7 @@ import { type OwnResponses, ResponseStore } from '../openai/responses/response-s
 import { customTools, shownTools } from '../openai/responses/tools.js';
 import type { Models } from '../pool/models.js';
 import { newRecord } from '../request-record.js';
+import { startBackground } from './background-responses.js';
 import { addStoredResponseRoutes } from './stored-responses.js';
 import type { TypedApp } from './typed-app.js';
 
@@ -47,9 +49,11 @@ export function addResponseRoutes(
    * With keys, a response is private to the key that created it. Without keys, clients cannot be
    * distinguished.
    */
-  const responsesOf = (request: Pick<FastifyRequest, 'headers'>): OwnResponses =>
-    store.of(settings.apiKey.length === 0 ? '' : (apiKeyOf(request) ?? ''));
-  addStoredResponseRoutes(app, responsesOf);
+  const ownerOf = (request: Pick<FastifyRequest, 'headers'>): string =>
+    settings.apiKey.length === 0 ? '' : (apiKeyOf(request) ?? '');
+  const responsesOf = (request: FastifyRequest): OwnResponses => store.of(ownerOf(request));
+  const background = new BackgroundResponses(store);
+  addStoredResponseRoutes(app, background, ownerOf, host.clock);
 
   app.post(
     '/v1/responses',
@@ -59,6 +63,13 @@ export function addResponseRoutes(
     },
     async (request, reply) => {
       const { body } = request;
+      const { [TICKET_HEADER]: given } = request.headers;
+      const ticket = background.knows(given) ? given : null;
+      if (body.background === true && ticket === null) {
+        const keeps = settings.maxStoredResponses > 0;
+        const asked = { body, owner: ownerOf(request), keeps };
+        return startBackground(app, host.clock, background, request, reply, asked);
+      }
       const service = await models.useGenerator(body.model, reply);
       const { model: served, engine } = service;
       const responses = responsesOf(request);
@@ -98,6 +109,9 @@ export function addResponseRoutes(
         },
       );
       const head = headOf(id, body, service, host.clock.unixSeconds());
+      if (ticket !== null) {
+        background.present(ticket, { input, end: () => void reply.raw.destroy() });
+      }
       return answerResponse(host, service, request, reply, {
         request: planned,
         checks,
@@ -108,7 +122,7 @@ export function addResponseRoutes(
         stream: body.stream === true,
         record: newRecord(id, head.model),
         keep: (response) => {
-          if (head.store) responses.put({ response, input });
+          if (head.store && ticket === null) responses.put({ response, input });
         },
       });
     },
@@ -146,6 +160,7 @@ function headOf(
 ): ResponseHead {
   return {
     id,
+    background: body.background ?? false,
     created_at: createdAt,
     model: body.model ?? name,
     instructions: body.instructions ?? null,

@@ -1,9 +1,12 @@
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
+import type { Clock } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { BackgroundResponses } from '../openai/responses/background-responses.js';
 import type { Item } from '../openai/responses/items.js';
-import type { OwnResponses, StoredResponse } from '../openai/responses/response-store.js';
+import type { StoredResponse } from '../openai/responses/response-store.js';
+import { sendEnd, sendEvents } from './background-responses.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Identifies clients by their keys. */
@@ -17,19 +20,24 @@ const ItemsQuery = Type.Object({
   limit: Type.Optional(Type.String()),
 });
 
-const RetrieveQuery = Type.Object({ stream: Type.Optional(Type.String()) });
+const RetrieveQuery = Type.Object({
+  stream: Type.Optional(Type.String()),
+  starting_after: Type.Optional(Type.String({ pattern: '^[0-9]{1,9}$' })),
+});
 
 /**
  * What can be done with a response once it is there.
  *
- * @param responsesOf those of the client that asks
+ * @param ownerOf the client that asks
  */
 export function addStoredResponseRoutes(
   app: TypedApp,
-  responsesOf: (request: Asker) => OwnResponses,
+  background: BackgroundResponses,
+  ownerOf: (request: Asker) => string,
+  clock: Clock,
 ): void {
   const find = (request: Asker, id: string): StoredResponse => {
-    const stored = responsesOf(request).get(id);
+    const stored = background.find(id, ownerOf(request));
     if (stored) return stored;
     throw new OctavoError('response_not_found', `response with id '${clip(id)}' not found`);
   };
@@ -42,12 +50,20 @@ export function addStoredResponseRoutes(
   app.get(
     '/v1/responses/:id',
     { schema: { params: Id, querystring: RetrieveQuery } },
-    async ({ params: { id }, query: { stream = 'false' }, headers }) => {
-      if (stream !== 'false') {
-        const message = 'stream is not supported here: only new responses are streamed';
+    async (request, reply) => {
+      const { id } = request.params;
+      const { stream = 'false', starting_after: after = '-1' } = request.query;
+      const { response } = find(request, id);
+      if (stream === 'false') return response;
+      if (!response.background) {
+        const message = 'stream: only background responses are streamed again';
         throw new OctavoError('invalid_request', message, { param: 'stream' });
       }
-      return find({ headers }, id).response;
+      const running = background.running(id, ownerOf(request));
+      await (running
+        ? sendEvents(reply, clock, running, Number(after))
+        : sendEnd(reply, clock, response, Number(after)));
+      return undefined;
     },
   );
 
@@ -56,7 +72,7 @@ export function addStoredResponseRoutes(
     { schema: { params: Id } },
     async ({ params: { id }, headers }) => {
       find({ headers }, id);
-      responsesOf({ headers }).delete(id);
+      background.delete(id, ownerOf({ headers }));
       return { id, object: 'response', deleted: true };
     },
   );
@@ -65,9 +81,13 @@ export function addStoredResponseRoutes(
     '/v1/responses/:id/cancel',
     { schema: { params: Id } },
     async ({ params: { id }, headers }) => {
-      find({ headers }, id);
-      const message = 'only background responses can be cancelled; background is not supported';
-      throw new OctavoError('invalid_request', message);
+      const { response } = find({ headers }, id);
+      if (!response.background) {
+        const message = 'only background responses can be cancelled';
+        throw new OctavoError('invalid_request', message);
+      }
+      background.running(id, ownerOf({ headers }))?.cancel();
+      return find({ headers }, id).response;
     },
   );
 

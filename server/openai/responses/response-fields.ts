@@ -54,6 +54,8 @@ export const ResponseSchema = Type.Object({
   instructions: Nullable(Type.String()),
   previous_response_id: Nullable(Type.String({ minLength: 1 })),
   store: Nullable(Type.Boolean()),
+  /** Goes on when the client leaves, and can be asked for meanwhile. */
+  background: Nullable(Type.Boolean()),
   max_output_tokens: Nullable(Count(1)),
   /** Of tools that the server runs itself; it has none. */
   max_tool_calls: Nullable(Type.Integer({ minimum: 1 })),
@@ -90,7 +92,6 @@ export type ResponseBody = Static<typeof ResponseSchema>;
  * here.
  */
 export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
-  background: oneOf(false),
   context_management: isEmptyList,
   conversation: never,
   image: never,

@@ -4,6 +4,7 @@ import type { OutputItem } from './items.js';
 /** What a response repeats of its request; the same from its first event to its last. */
 export interface ResponseHead {
   readonly id: string;
+  readonly background: boolean;
   /** Seconds since 1970. */
   readonly created_at: number;
   readonly model: string;
@@ -42,7 +43,7 @@ export interface ResponseError {
 
 /** How far a response has come. */
 export interface ResponseState {
-  readonly status: 'in_progress' | 'completed' | 'incomplete' | 'failed';
+  readonly status: 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
   readonly output: readonly OutputItem[];
   readonly usage: ResponseUsage | null;
   readonly error: ResponseError | null;
@@ -62,7 +63,6 @@ export function responseObject(head: ResponseHead, state: ResponseState) {
     ...state,
     incomplete_details: state.status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     access_programs: null,
-    background: false,
     service_tier: 'default',
   };
 }

@@ -107,12 +107,6 @@ describe('the document is as strict as the server', () => {
     expect(Compile(schema).Check(body)).toBe(false);
     expect((await server.post(path, body)).status).toBe(400);
   });
-
-  test('cancelling has no success', async () => {
-    const { paths } = await documentOf(await startTestServer(engine()));
-    const operation = paths['/v1/responses/{id}/cancel']?.['post'] as { responses?: object };
-    expect(Object.keys(operation.responses ?? {})).toEqual(['4XX']);
-  });
 });
 
 describe('/docs', () => {

@@ -466,7 +466,7 @@ test.each<[string, object, string, RegExp]>([
     'input',
     /no tools here/,
   ],
-  ['background', { background: true }, 'background', /not supported/],
+  ['background', { background: true, store: false }, 'background', /store/],
   ['conversation', { conversation: 'conv_1' }, 'conversation', /not supported/],
   ['prompt', { prompt: { id: 'p' } }, 'prompt', /not supported/],
   ['max_output_tokens', { max_output_tokens: 0 }, 'max_output_tokens', />= 1/],
