@@ -6,12 +6,13 @@ export interface Caching {
   /** Whether there is any mark. */
   readonly isAsked: boolean;
   /** Whether one of them asks for an hour, instead of the usual five minutes. */
-  readonly isRetained: boolean;
+  readonly isForAnHour: boolean;
 }
 
 /**
- * All prompts are cached, block by block, whether they are marked or not. A mark tells how long
- * its prefix will be needed, and that the client counts what it has added to the cache.
+ * All prompts are cached, block by block, whether they are marked or not. A mark tells that its
+ * prefix will be needed again, and that the client counts what it has added to the cache. It pins
+ * nothing: pins are for those who run the server, and each holds room that all clients share.
  */
 export function cachingOf(body: PromptBody): Caching {
   const { system, messages, tools } = body;
@@ -25,7 +26,7 @@ export function cachingOf(body: PromptBody): Caching {
   const marks = [body, ...blocks]
     .map((place) => ('cache_control' in place ? (place as PromptBody).cache_control : null))
     .filter((mark) => mark !== null && mark !== undefined);
-  return { isAsked: marks.length > 0, isRetained: marks.some(({ ttl }) => ttl === '1h') };
+  return { isAsked: marks.length > 0, isForAnHour: marks.some(({ ttl }) => ttl === '1h') };
 }
 
 /** Tokens of a message, in Anthropic's words. */
@@ -52,7 +53,7 @@ export interface MessageUsage {
  */
 export function messageUsage(
   { promptTokens, cachedTokens, completionTokens, reasoningTokens }: GenerationRecord,
-  { isAsked, isRetained }: Caching,
+  { isAsked, isForAnHour }: Caching,
   blockSize: number | null,
 ): MessageUsage {
   const cachable = blockSize === null || !isAsked ? 0 : promptTokens - (promptTokens % blockSize);
@@ -62,8 +63,8 @@ export function messageUsage(
     cache_creation_input_tokens: created,
     cache_read_input_tokens: cachedTokens,
     cache_creation: {
-      ephemeral_5m_input_tokens: isRetained ? 0 : created,
-      ephemeral_1h_input_tokens: isRetained ? created : 0,
+      ephemeral_5m_input_tokens: isForAnHour ? 0 : created,
+      ephemeral_1h_input_tokens: isForAnHour ? created : 0,
     },
     output_tokens: completionTokens,
     output_tokens_details: { thinking_tokens: reasoningTokens },

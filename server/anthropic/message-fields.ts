@@ -18,7 +18,7 @@ import { MESSAGE_TOOL_FIELDS } from './tools.js';
 const ThinkingConfig = Type.Union([
   Type.Object({
     type: Type.Literal('enabled'),
-    /** Not enforced: the model ends its reasoning itself. */
+    /** Enforced where a text closes reasoning, which can be written for the model. */
     budget_tokens: Nullable(Count(0)),
     /** `omitted`: blocks of reasoning come without their text. */
     display: Nullable(Type.Enum(['summarized', 'omitted'])),
@@ -97,16 +97,19 @@ export const IGNORED_MESSAGE_FIELDS = [
   'speed',
 ] as const;
 
-/** What a request asks of the engine, in the words of chats. Has no field that was not checked. */
-export function toCommonFields(
-  body: MessageBody,
-  isRetained: boolean,
-): Static<typeof CommonSchema> {
+/**
+ * What a request asks of the engine, in the words of chats. Has no field that was not checked.
+ *
+ * @param comesBack whether the client says that the prompt will be needed again
+ */
+export function toCommonFields(body: MessageBody, comesBack: boolean): Static<typeof CommonSchema> {
   const { temperature, top_p, top_k, min_p, seed, priority, cache_salt } = body;
   return {
     ...present({ temperature, top_p, top_k, min_p, seed, priority, cache_salt }),
     stop: body.stop_sequences ?? null,
-    prompt_cache_retention: isRetained ? '24h' : null,
+    // Requests of one user, or of one session (Claude Code), begin alike.
+    prompt_cache_key: body.metadata?.user_id ?? null,
+    prompt_cache_retention: comesBack ? '24h' : null,
   };
 }
 

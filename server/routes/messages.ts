@@ -11,6 +11,7 @@ import {
   UNSUPPORTED_MESSAGE_FIELDS,
 } from '../anthropic/message-fields.js';
 import { prepareMessage } from '../anthropic/prepare-message.js';
+import { messageThinkingLimit } from '../anthropic/thinking.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
@@ -42,10 +43,13 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
       const maxTokens = Math.min(body.max_tokens, left);
       const id = `msg_${randomUUID().replaceAll('-', '')}`;
       const caching = cachingOf(body);
+      const model = body.model ?? service.name;
+      const thinking = body.thinking ?? null;
+      const limit = messageThinkingLimit(thinking, prepared.prompt.text, service);
       const [planned] = planRequests(
         id,
         [{ tokenIds, maxTokens, images }],
-        toCommonFields(body, caching.isRetained),
+        toCommonFields(body, caching.isAsked),
         service,
         host.randomSeed,
         {
@@ -53,11 +57,10 @@ export function addMessageRoutes(app: TypedApp, models: Models, host: RequestHos
           grammar,
           ...host.shareOf(request, { user: body.metadata?.user_id ?? null }),
           route: 'messages',
+          ...(limit && { thinking: limit }),
           continuesPrompt: continuesFinal,
         },
       );
-      const model = body.model ?? service.name;
-      const thinking = body.thinking ?? null;
       return answerMessage(host, service, request, reply, {
         request: planned,
         checks,

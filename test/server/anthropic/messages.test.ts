@@ -314,6 +314,22 @@ describe('thinking', () => {
     expect(promptOf(engine, 1)).toBe('<user>Hi<assistant>(Hmm.)Yes.<user>Sure?<assistant>');
   });
 
+  test('its budget reaches the engine, if a text closes reasoning', async () => {
+    const thinking = { type: 'enabled' as const, budget_tokens: 1024 };
+    const { client, engine } = await start(['a', 'b']);
+    await client.messages.create({ ...ask, thinking });
+    expect(engine.submitted[0]?.request.thinking).toMatchObject({ budget: 1024, isOpen: true });
+    for (const reasoningParser of ['none', 'openai'] as const) {
+      const other = saying(['a']);
+      const server = await startTestServer(other, {
+        model: toolModel,
+        settings: { reasoningParser },
+      });
+      await clientOf(server).messages.create({ ...ask, thinking });
+      expect(other.submitted[0]?.request.thinking).toBeUndefined();
+    }
+  });
+
   test('streamed, it ends with a signature', async () => {
     const { client } = await start(['Hm', 'm.\n</think>\n\nYes.']);
     const stream = client.messages.stream({ ...ask, thinking: { type: 'adaptive' } });
@@ -379,7 +395,8 @@ describe('the prefix cache', () => {
     const content = [
       { type: 'text' as const, text: long, cache_control: { type: 'ephemeral' as const } },
     ];
-    const { usage } = await cached({ messages: [{ role: 'user', content }] });
+    const { usage, request } = await cached({ messages: [{ role: 'user', content }] });
+    expect(request?.reuse.isRetained).toBe(true);
     expect(usage).toMatchObject({
       input_tokens: 5,
       cache_read_input_tokens: 48,
@@ -388,11 +405,17 @@ describe('the prefix cache', () => {
     });
   });
 
-  test('keeps for longer what is marked for an hour', async () => {
+  test('counts apart what is marked for an hour', async () => {
     const { usage, request } = await cached({ cache_control: { type: 'ephemeral', ttl: '1h' } });
     expect(request?.reuse.isRetained).toBe(true);
     expect(usage.cache_creation?.ephemeral_1h_input_tokens).toBe(64);
   });
+});
+
+test('requests of one user or session are a group for the cache', async () => {
+  const { client, engine } = await start(['a']);
+  await client.messages.create({ model, max_tokens: 5, messages, metadata: { user_id: 's1' } });
+  expect(engine.submitted[0]?.request.reuse).toEqual({ key: 's1', isRetained: false });
 });
 
 test('count_tokens counts what a message would read', async () => {
