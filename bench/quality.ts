@@ -16,7 +16,8 @@ import { type Cell, publish } from './lib/report.js';
 
 // The effect of quantized weights and small pages on quality, with the embedded model: held-out
 // questions with one right answer, and the perplexity of held-out text.
-// models/octavo-tiny/training/quality_samples.py generates both.
+// models/octavo-tiny/training/quality_samples.py generates both, and calibration_samples.py other
+// texts, by which weights are rounded.
 
 interface Sample {
   readonly task: string;
@@ -133,8 +134,8 @@ async function answerAll({ core }: LoadedEngine): Promise<boolean[]> {
 }
 
 const cacheDir = modelCacheDir(undefined, process.env);
-const as = (kind: QuantizedKind): Partial<EngineOptions> => ({
-  quantize: { kind, nbits: false, cacheDir },
+const as = (kind: QuantizedKind, calibrate?: string): Partial<EngineOptions> => ({
+  quantize: { kind, nbits: false, cacheDir, ...(calibrate !== undefined && { calibrate }) },
 });
 const results: Result[] = [];
 for (const kvDtype of KV_DTYPES) {
@@ -144,6 +145,8 @@ for (const kvDtype of KV_DTYPES) {
 for (const kind of ['q8', 'q4'] as const) {
   results.push(await measure(`${kind}, f32`, { ...as(kind), kvDtype: 'f32' }));
 }
+const calibrated = { ...as('q4', path('./fixtures/octavo-tiny-calibration.jsonl')) };
+results.push(await measure('q4 calibrated, f32', { ...calibrated, kvDtype: 'f32' }));
 const [exact] = results;
 const change = (value: number, base: number): string => {
   const percent = 100 * (value / base - 1);

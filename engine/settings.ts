@@ -96,6 +96,18 @@ export const ENGINE_SETTINGS = {
     }),
     default: false,
   }),
+  calibrate: Type.Optional(
+    Type.String({
+      ...extra({
+        description:
+          'with --quantize q4 or q8: rounds weights so that answers to the texts of this file change least (GPTQ); one text on each line, or JSON objects with "text" or "messages" in a file named .jsonl',
+        group: 'Model',
+        scope: 'engine',
+        value: 'file',
+      }),
+      minLength: 1,
+    }),
+  ),
   modelCacheDir: Type.Optional(
     Type.String({
       ...extra({

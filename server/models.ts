@@ -93,7 +93,7 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
  * formats, its template.
  */
 function fingerprintOf(model: string, info: EngineInfo, settings: ModelParts['settings']): string {
-  const { dtype, quantize, quantizeNbits, chatTemplate, allowSpecialTokens } = settings;
+  const { dtype, quantize, quantizeNbits, calibrate, chatTemplate, allowSpecialTokens } = settings;
   const all = {
     version: packageVersion(),
     model,
@@ -103,6 +103,7 @@ function fingerprintOf(model: string, info: EngineInfo, settings: ModelParts['se
     kvDtype: info.kvDtype,
     quantize,
     quantizeNbits,
+    ...(calibrate !== undefined && { calibrate }),
     chatTemplate,
     allowSpecialTokens,
   };

@@ -62,6 +62,24 @@ function encoderOptions(
   throw new OctavoError('usage', message, { param: '--pooling' });
 }
 
+/** @throws OctavoError `usage` for texts where nothing is rounded by them */
+function quantizeOptions(
+  { quantize: kind, quantizeNbits: nbits, calibrate }: StartSettings,
+  cacheDir: string,
+  model: ModelKind,
+): Pick<WorkerEngineOptions, 'quantize'> {
+  const refused = (why: string): OctavoError =>
+    new OctavoError('usage', `--calibrate ${calibrate}: ${why}`, { param: '--calibrate' });
+  if (calibrate !== undefined && model === 'encoder') {
+    throw refused('is for decoders; an encoder is served as its file has it');
+  }
+  if (calibrate !== undefined && kind !== 'q4' && kind !== 'q8') {
+    throw refused(`is for --quantize q4 and q8, not ${kind}`);
+  }
+  if (kind === 'none') return {};
+  return { quantize: { kind, nbits, cacheDir, ...(calibrate !== undefined && { calibrate }) } };
+}
+
 /** Of an engine that replaces a failed one. @param adapters those that it had */
 export function restartOptions(
   options: WorkerEngineOptions,
@@ -122,8 +140,6 @@ export function engineOptions(
     ...tierOptions(settings),
     ...loraOptions(settings),
     ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),
-    ...(settings.quantize !== 'none' && {
-      quantize: { kind: settings.quantize, nbits: settings.quantizeNbits, cacheDir },
-    }),
+    ...quantizeOptions(settings, cacheDir, kind),
   };
 }

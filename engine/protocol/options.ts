@@ -164,6 +164,8 @@ export interface EngineQuantization {
   readonly nbits: boolean;
   /** Directory of rewritten models. */
   readonly cacheDir: string;
+  /** File of texts by which `q4` and `q8` are rounded; absent: each group of weights by itself. */
+  readonly calibrate?: string;
 }
 
 /** What an encoder is for. It generates no text. */

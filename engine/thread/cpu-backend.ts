@@ -1,6 +1,8 @@
 import { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
-import { openModel } from '../model/open-model.js';
+import { openCalibration } from '../calibration/open-calibration.js';
+import { type OpenOptions, openModel } from '../model/open-model.js';
+import type { EngineOptions } from '../protocol/options.js';
 import { createRecurrentLayers } from '../recurrent/create-recurrent.js';
 import { SegmentRunner } from '../runner/segment-runner.js';
 import { transferOf } from '../tiers/block-transfer.js';
@@ -14,7 +16,7 @@ import { importOptions } from './import-options.js';
 export async function cpuBackend(request: BackendRequest): Promise<Backend> {
   const { modelDir, blockSize, kvCacheBytes, kvDtype = 'f32', threads, lora } = request.options;
   const { onWarning } = request;
-  const model = await openModel(importOptions(request));
+  const model = await openModel(await withCalibration(importOptions(request), request.options));
   return {
     model,
     kvDtype,
@@ -44,4 +46,13 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
       return { runner, adapters, pages: transferOf(runner.blocks) };
     },
   };
+}
+
+async function withCalibration(
+  options: OpenOptions,
+  { quantize, threads }: EngineOptions,
+): Promise<OpenOptions> {
+  if (!options.quantize || quantize?.calibrate === undefined) return options;
+  const calibration = await openCalibration(quantize.calibrate, options, threads);
+  return { ...options, quantize: { ...options.quantize, calibration } };
 }

@@ -16,6 +16,8 @@ export interface PackedMatrix {
   readonly order: Int32Array | null;
   /** Bytes of a row in the checkpoint. */
   readonly rowBytes: number;
+  /** Called once before the first read, where a matrix needs more than its bytes. */
+  readonly prepare?: () => Promise<void>;
   /** Reads rows `first` to `first + count - 1`, for at most so many as the memory is for. */
   readonly read: (first: number, count: number, into: Unpacked) => void;
 }

@@ -63,11 +63,13 @@ export interface QuantizePlan {
  */
 const FEWEST_INPUTS = 16;
 const NAMES = new Set(['MatMul', 'Gemm', 'MatMulNBits']);
-const LEFT_PACKED = 'packed weights (--quantize-nbits takes them)';
+/** Why packed weights are left. */
+export const LEFT_PACKED = 'packed weights (--quantize-nbits takes them)';
+export const LEFT_INT8 = 'weights of 8 bits already';
 /** Operators that are never quantized, and why. */
 const LEFT: Readonly<Record<string, string>> = {
-  MatMulInteger: 'weights of 8 bits already',
-  MatMulIntegerToFloat: 'weights of 8 bits already',
+  MatMulInteger: LEFT_INT8,
+  MatMulIntegerToFloat: LEFT_INT8,
   MatMulBnb4: 'weights in 4 bits of bitsandbytes',
 };
 
@@ -143,7 +145,7 @@ function placeholderMatmul(
   { kind = 'w8a8', nbits }: QuantizeScope,
 ): Matmul | string {
   const format = formatOf(source.node);
-  if (format === 'w8a8') return 'weights of 8 bits already';
+  if (format === 'w8a8') return LEFT_INT8;
   const isPacked = format !== 'fp8';
   if (kind !== 'w8a8' && isPacked && !nbits) return LEFT_PACKED;
   const { rows: outputs, columns: inputs } = unpackingOf(source.node);

@@ -65,6 +65,7 @@ export async function writeBlocked(
   async function* values(): AsyncGenerator<Uint8Array> {
     const most = Math.max(1, Math.floor(PIECE / rowBytes));
     const memory = memoryOf(matrix, Math.min(most, rows));
+    await matrix.prepare?.();
     for (let row = 0; row < rows; row += most) {
       const height = Math.min(most, rows - row);
       matrix.read(row, height, memory);

@@ -3,9 +3,10 @@ import type { Graph } from '../graph.js';
 import type { TensorProto } from '../onnx/onnx_pb.js';
 import { byteLength } from '../tensor-data.js';
 import { liveParts } from '../write-model.js';
+import type { Calibration } from './calibration.js';
 import { convertWeights } from './convert-weights.js';
 import { exactWeightBits } from './exact-weight-bits.js';
-import { planQuantization, type QuantizePlan, type WeightSource } from './find-matmuls.js';
+import { LEFT_INT8, LEFT_PACKED, planQuantization, type QuantizePlan, type WeightSource } from './find-matmuls.js';
 import { packedTensors } from './packed-source.js';
 import type { ConversionProgress } from './progress.js';
 import type { QuantizedKind, QuantizeScope, WeightBits } from './quantization.js';
@@ -27,6 +28,8 @@ export interface QuantizeModelOptions extends Omit<QuantizeScope, 'kind'> {
   readonly scalesAtOnce?: boolean;
   /** Directory of rewritten models. */
   readonly cacheDir: string;
+  /** Texts that `q4` and `q8` are rounded by; absent: each group of weights by itself. */
+  readonly calibration?: Calibration;
   /** Called while weights are converted; not called when the cache has them. */
   readonly onProgress?: ConversionProgress;
   /** How many bits are exact on this CPU. Measured by default; tests set it. */
@@ -46,9 +49,10 @@ export type ChosenQuantization = QuantizeModelOptions & { readonly kind?: Quanti
  *   nothing to quantize
  */
 export async function quantizeModel(graph: Graph, options: ChosenQuantization): Promise<Graph> {
-  const { kind = 'w8a8', scalesAtOnce = false } = options;
+  const { kind = 'w8a8', scalesAtOnce = false, calibration } = options;
   const bits = kind === 'w8a8' ? await int8Bits(options) : null;
   const salt = [PASS_VERSION, bits, options.nbits, ...(scalesAtOnce ? ['at once'] : [])];
+  if (calibration) salt.push(calibration.key);
   return rewriteModel(graph, options.cacheDir, { label: kind, salt }, () =>
     plannedRewrite(graph, options, bits),
   );
@@ -93,14 +97,32 @@ function plannedRewrite(
         (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
     );
   }
+  const { calibration } = options;
+  if (calibration) refusePacked(graph, plan);
   return {
     bytes: sizeAfter(graph, plan),
-    rewrites: describePlan(plan, kind, bits),
+    rewrites: [
+      ...describePlan(plan, kind, bits),
+      ...(calibration ? [`${kind}: rounded by texts (${calibration.key})`] : []),
+    ],
     convert: (weights) =>
       bits === null
-        ? roundWeights(graph, plan, kind === 'q4' ? 4 : 8, weights, onProgress)
+        ? roundWeights(graph, plan, kind === 'q4' ? 4 : 8, weights, { onProgress, calibration })
         : convertWeights(graph, plan, bits, weights, onProgress),
   };
+}
+
+/** @throws OctavoError `model_unsupported` when a weight lies in whole numbers already */
+function refusePacked({ file }: Graph, { matmuls, left }: QuantizePlan): void {
+  const packed =
+    matmuls.find(({ source }) => source.kind !== 'dense') ??
+    left.find(({ reason }) => reason === LEFT_PACKED || reason === LEFT_INT8);
+  if (!packed) return;
+  throw new OctavoError(
+    'model_unsupported',
+    `${file}: --calibrate rounds weights of float32, float16 and bfloat16; that of node ${packed.node.name} is packed already: serve it without --quantize and --calibrate`,
+    { param: '--calibrate' },
+  );
 }
 
 /** Describes for users what is quantized, and what is not. */

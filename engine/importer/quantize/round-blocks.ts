@@ -8,7 +8,7 @@ import type { StoredMatrix } from './stored-matrix.js';
  * Numbers that are tried as the one that the largest weight of a group of 4 bits is rounded to.
  * Beyond -8, it is cut, and the others are rounded finer.
  */
-const TRIED = Float32Array.of(-6.5, -7, -7.4, -7.7, -8, -8.3, -8.6, -9);
+export const TRIED = Float32Array.of(-6.5, -7, -7.4, -7.7, -8, -8.3, -8.6, -9);
 
 /**
  * The largest group of a weight's inputs that kernels have and that pays: weights of 4 bits are too

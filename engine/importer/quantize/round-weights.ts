@@ -1,7 +1,9 @@
 import type { Graph } from '../graph.js';
 import { BlockMatmuls } from './block-matmuls.js';
 import { copyRest } from './copy-rest.js';
-import type { QuantizePlan, WeightSource } from './find-matmuls.js';
+import { CalibratedRounding } from './calibrated-matrix.js';
+import type { CalibratedInput, Calibration, MomentSource } from './calibration.js';
+import type { Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
 import { WeightKernel } from './kernel/weight-kernel.js';
 import { guard } from './not-finite.js';
 import { openSource, sourceName } from './open-source.js';
@@ -11,10 +13,16 @@ import { groupFor, roundedMatrix } from './round-blocks.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes, TurnedMatrix } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
 
+export interface RoundOptions {
+  readonly onProgress: ConversionProgress;
+  /** See `QuantizeModelOptions`. */
+  readonly calibration: Calibration | undefined;
+}
+
 /**
  * Writes the weights of a plan into `target`, rounded to 4 or 8 bits by groups of inputs, rewrites
  * the graph to multiply with them, and copies all other external data. Memory holds one piece of a
- * matrix at a time, and its scales.
+ * matrix at a time, and its scales; with calibration, the moments of a layer's inputs, too.
  *
  * @throws OctavoError `model_file_corrupt` for weights that are not finite
  */
@@ -23,9 +31,10 @@ export async function roundWeights(
   plan: QuantizePlan,
   bits: 4 | 8,
   target: WeightsFile,
-  onProgress: ConversionProgress,
+  { onProgress, calibration }: RoundOptions,
 ): Promise<void> {
   const bytes = new TensorBytes(graph.file);
+  const moments = await calibration?.collect(inputsOf(plan));
   try {
     const matrices = new Map<string, StoredMatrix>();
     for (const { source } of plan.matmuls) {
@@ -34,18 +43,21 @@ export async function roundWeights(
       }
     }
     const total = [...matrices.values()].reduce((sum, matrix) => sum + matrix.bytes, 0);
-    const progress = progressOf(onProgress, `rewriting weights as q${bits}`, total);
+    const progress = progressOf(onProgress, `rewriting weights as q${bits}${moments ? ' by texts' : ''}`, total);
     const weights = new Map<string, BlockedWeight>();
     const writer = new BlockMatmuls(graph);
     const kernel = new WeightKernel();
-    for (const { node, source, inputs, bias } of plan.matmuls) {
+    const calibrated = moments ? new CalibratedRounding(kernel, moments) : null;
+    for (const { node, source, inputs, bias, activation } of inStages(plan.matmuls, moments)) {
       const name = sourceName(source);
       const matrix = matrices.get(name);
       const group = groupFor(bits, inputs);
       if (!matrix || group === null) throw new Error(`${name} was planned, but cannot be rounded`);
       let weight = weights.get(name);
       if (!weight) {
-        const rounded = roundedMatrix(kernel, matrix, bits, group);
+        const rounded =
+          calibrated?.matrix(matrix, bits, group, activation) ??
+          roundedMatrix(kernel, matrix, bits, group);
         weight = await guard(graph, node.name, () =>
           writeBlocked(`${name}/octavo.q${bits}`, rounded, target, progress),
         );
@@ -67,7 +79,24 @@ export async function roundWeights(
     await copyRest(graph, new Set(own), target, async () => undefined);
   } finally {
     bytes.close();
+    await moments?.close();
   }
+}
+
+/** What is multiplied with the weights of a plan, each once. */
+function inputsOf({ matmuls }: QuantizePlan): CalibratedInput[] {
+  const widths = new Map(matmuls.map(({ activation, inputs }) => [activation, inputs]));
+  return [...widths].map(([name, width]) => ({ name, width }));
+}
+
+/** In the order in which the model computes their inputs. */
+function inStages(
+  matmuls: readonly Matmul[],
+  moments: MomentSource | undefined,
+): readonly Matmul[] {
+  if (!moments) return matmuls;
+  const stage = ({ activation }: Matmul): number => moments.stageOf(activation);
+  return matmuls.toSorted((a, b) => stage(a) - stage(b));
 }
 
 /** The matrix of a weight, with a row for each output. */
