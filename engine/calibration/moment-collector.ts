@@ -156,8 +156,7 @@ export class MomentCollector implements MomentSource {
     const width = this.#widths.get(name);
     if (width === undefined) throw new Error(`${name} was not asked for`);
     const blocks = inputBlocks(width);
-    const sums =
-      this.#sums.get(name) ?? blocks.map(({ size }) => new Float32Array(size * size));
+    const sums = this.#sums.get(name) ?? blocks.map(({ size }) => new Float32Array(size * size));
     this.#sums.set(name, sums);
     for (const [i, block] of blocks.entries()) {
       sums[i] = await this.#products.add(rows, width, block, sums[i]);

@@ -27,7 +27,7 @@ async function ask(url: string, model: string, question: string): Promise<string
   return choices[0].message.content;
 }
 
-it.each([[[]], [['--quantize', 'w8a8']]])(
+it.each([[[]], [['--quantize', 'w8a8']], [['--quantize', 'q4', '--calibrate', 'TEXTS']]])(
   'a directory of safetensors holds a chat, with %j',
   {
     timeout: 60_000,
@@ -35,7 +35,13 @@ it.each([[[]], [['--quantize', 'w8a8']]])(
   async (flags) => {
     const dir = checkpoint();
     const cache = join(dir, 'cache');
-    const args = ['--model', dir, '--model-cache-dir', cache, ...flags];
+    const texts = join(dir, 'texts.txt');
+    writeFileSync(
+      texts,
+      'The capital of Italy is Rome.\nOnce upon a time, a fox lived in a wood.\n',
+    );
+    const given = flags.map((flag) => (flag === 'TEXTS' ? texts : flag));
+    const args = ['--model', dir, '--model-cache-dir', cache, ...given];
     const { child, url } = await startOctavo(args);
     const answer = await ask(url, basename(dir), 'What is the capital of France?');
     expect(answer).toBe('The capital of France is Paris.');

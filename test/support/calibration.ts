@@ -1,8 +1,5 @@
 import { analyzeFloats, collectMoments } from '../../engine/calibration/open-calibration.js';
-import type {
-  CalibratedInput,
-  Calibration,
-} from '../../engine/importer/quantize/calibration.js';
+import type { CalibratedInput, Calibration } from '../../engine/importer/quantize/calibration.js';
 import type { TokenId } from '../../scheduler/ids.js';
 
 /** Moments that were asked for, by activation; the first block of inputs. */

@@ -15,6 +15,7 @@ const MORE: Partial<Record<SettingName, string>> = {
   device: '[GPUs](gpu.md)',
   deviceDtype: '[precision](gpu.md#precision)',
   quantize: '[how, and what it costs](quantization.md)',
+  calibrate: '[texts](quantization.md#calibration-texts)',
   chatTemplate: '[chat templates](models.md#chat-templates)',
   allowSpecialTokens: '[special tokens in texts](models.md#special-tokens-in-texts)',
   toolCallParser: '[tools](tools.md)',

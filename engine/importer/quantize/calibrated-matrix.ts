@@ -1,5 +1,5 @@
-import { OctavoError } from '../../errors.js';
 import type { PackedMatrix } from '../../checkpoint/packed/packed-matrix.js';
+import { OctavoError } from '../../errors.js';
 import type { MomentSource } from './calibration.js';
 import { type FactoredBlock, factorBlocks, roundByMoments, type ScaleOf } from './gptq.js';
 import type { WeightKernel } from './kernel/weight-kernel.js';
@@ -23,12 +23,7 @@ export class CalibratedRounding {
   }
 
   /** A matrix `[outputs, inputs]` that is rounded as it is read; nothing is computed before. */
-  matrix(
-    matrix: StoredMatrix,
-    bits: 4 | 8,
-    group: number,
-    activation: string,
-  ): PackedMatrix {
+  matrix(matrix: StoredMatrix, bits: 4 | 8, group: number, activation: string): PackedMatrix {
     const { rows, columns, bytes } = matrix;
     let blocks: readonly FactoredBlock[] = [];
     return {

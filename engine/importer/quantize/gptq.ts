@@ -20,10 +20,10 @@ export function factorBlocks(
   width: number,
   moments: readonly Float32Array[],
 ): FactoredBlock[] | null {
-  const blocks = inputBlocks(width).map((block, i) => ({
-    ...block,
-    factor: inverseFactor(Float64Array.from(moments[i]), block.size),
-  }));
+  const blocks = inputBlocks(width).map(({ start, size }, i): FactoredBlock => {
+    const factor = inverseFactor(Float64Array.from(moments[i]), size);
+    return { start, size, factor };
+  });
   return blocks.every(({ factor }) => factor.every(Number.isFinite)) ? blocks : null;
 }
 
@@ -51,15 +51,12 @@ export function inverseFactor(moments: Float64Array, size: number): Float64Array
 function factorFromLast(h: Float64Array, size: number): void {
   for (let j = size - 1; j >= 0; j--) {
     const own = j * size;
-    let square = h[own + j];
-    for (let k = j + 1; k < size; k++) square -= h[own + k] ** 2;
-    const pivot = Math.sqrt(square);
+    const behind = size - j - 1;
+    const pivot = Math.sqrt(h[own + j] - dot(h, own + j + 1, h, own + j + 1, behind));
     h[own + j] = pivot;
     for (let i = 0; i < j; i++) {
-      const row = i * size;
-      let sum = h[row + j];
-      for (let k = j + 1; k < size; k++) sum -= h[row + k] * h[own + k];
-      h[row + j] = sum / pivot;
+      const at = i * size + j;
+      h[at] = (h[at] - dot(h, at + 1, h, own + j + 1, behind)) / pivot;
     }
   }
 }
@@ -73,12 +70,27 @@ function invertUpper(v: Float64Array, size: number): void {
     const inverse = 1 / v[j * size + j];
     for (let i = 0; i < j; i++) {
       const row = i * size;
-      let sum = 0;
-      for (let k = i; k < j; k++) sum += v[row + k] * column[k];
-      v[row + j] = -sum * inverse;
+      v[row + j] = -dot(v, row + i, column, i, j - i) * inverse;
     }
     v[j * size + j] = inverse;
   }
+}
+
+/** Sum of `count` products. Four sums at a time, since each waits for its own last one only. */
+function dot(a: Float64Array, at: number, b: Float64Array, from: number, count: number): number {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let k = 0;
+  for (; k + 4 <= count; k += 4) {
+    s0 += a[at + k] * b[from + k];
+    s1 += a[at + k + 1] * b[from + k + 1];
+    s2 += a[at + k + 2] * b[from + k + 2];
+    s3 += a[at + k + 3] * b[from + k + 3];
+  }
+  for (; k < count; k++) s0 += a[at + k] * b[from + k];
+  return s0 + s1 + s2 + s3;
 }
 
 /** Gives the scale of a group by its weights as they are when its turn comes. */

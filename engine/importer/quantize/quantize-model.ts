@@ -6,7 +6,13 @@ import { liveParts } from '../write-model.js';
 import type { Calibration } from './calibration.js';
 import { convertWeights } from './convert-weights.js';
 import { exactWeightBits } from './exact-weight-bits.js';
-import { LEFT_INT8, LEFT_PACKED, planQuantization, type QuantizePlan, type WeightSource } from './find-matmuls.js';
+import {
+  LEFT_INT8,
+  LEFT_PACKED,
+  planQuantization,
+  type QuantizePlan,
+  type WeightSource,
+} from './find-matmuls.js';
 import { packedTensors } from './packed-source.js';
 import type { ConversionProgress } from './progress.js';
 import type { QuantizedKind, QuantizeScope, WeightBits } from './quantization.js';

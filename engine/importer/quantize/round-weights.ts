@@ -1,8 +1,8 @@
 import type { Graph } from '../graph.js';
 import { BlockMatmuls } from './block-matmuls.js';
-import { copyRest } from './copy-rest.js';
 import { CalibratedRounding } from './calibrated-matrix.js';
 import type { CalibratedInput, Calibration, MomentSource } from './calibration.js';
+import { copyRest } from './copy-rest.js';
 import type { Matmul, QuantizePlan, WeightSource } from './find-matmuls.js';
 import { WeightKernel } from './kernel/weight-kernel.js';
 import { guard } from './not-finite.js';
@@ -43,7 +43,11 @@ export async function roundWeights(
       }
     }
     const total = [...matrices.values()].reduce((sum, matrix) => sum + matrix.bytes, 0);
-    const progress = progressOf(onProgress, `rewriting weights as q${bits}${moments ? ' by texts' : ''}`, total);
+    const progress = progressOf(
+      onProgress,
+      `rewriting weights as q${bits}${moments ? ' by texts' : ''}`,
+      total,
+    );
     const weights = new Map<string, BlockedWeight>();
     const writer = new BlockMatmuls(graph);
     const kernel = new WeightKernel();

@@ -91,7 +91,7 @@ it.each([
   const widths = new Map(matmuls.map(({ activation, inputs }) => [activation, inputs]));
   const rows = await uncutActivations(graph, [...widths.keys()], prompts);
   // The LM head reads chosen rows, which have another name.
-  const [head] = [...seen.keys()].filter((name) => !widths.has(name));
+  const head = [...seen.keys()].find((name) => !widths.has(name));
   const last = matmuls.at(-1)?.activation ?? '';
   expect(seen.size).toBe(widths.size);
   for (const [name, width] of widths) {

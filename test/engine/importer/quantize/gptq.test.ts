@@ -37,9 +37,9 @@ function momentsOf(xs: readonly Float64Array[]): Float64Array {
 }
 
 /** Squared error of a row's answers. */
-function errorOf(xs: readonly Float64Array[], row: Float64Array, rounded: Float64Array): number {
+function errorOf(xs: readonly Float64Array[], row: Float64Array, made: Float64Array): number {
   return xs.reduce((sum, x) => {
-    const difference = x.reduce((d, value, i) => d + value * (row[i] - rounded[i]), 0);
+    const difference = x.reduce((d, value, i) => d + value * (row[i] - made[i]), 0);
     return sum + difference ** 2;
   }, 0);
 }
