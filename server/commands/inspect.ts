@@ -43,7 +43,8 @@ async function tryDevice(
   settings: Settings,
   device: 'webgpu' | 'cuda',
 ): Promise<string[]> {
-  const options = engineOptions({ ...settings, quantize: 'none' }, found, { device });
+  const { calibrate: _, ...own } = settings;
+  const options = engineOptions({ ...own, quantize: 'none' }, found, { device });
   const { model } = await deviceBackend({
     options,
     config,
