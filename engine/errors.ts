@@ -59,6 +59,26 @@ export const ERRORS = {
     code: 'pull_not_allowed',
     exitCode: 1,
   },
+  batches_not_enabled: {
+    status: 403,
+    type: 'invalid_request_error',
+    code: 'batches_not_enabled',
+    exitCode: 1,
+  },
+  batch_storage_full: {
+    status: 409,
+    type: 'invalid_request_error',
+    code: 'batch_storage_full',
+    exitCode: 1,
+  },
+  file_in_use: {
+    status: 409,
+    type: 'invalid_request_error',
+    code: 'file_in_use',
+    exitCode: 1,
+  },
+  file_not_found: { status: 404, type: 'invalid_request_error', code: null, exitCode: 1 },
+  batch_not_found: { status: 404, type: 'invalid_request_error', code: null, exitCode: 1 },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',

@@ -6,6 +6,9 @@ import type { TSchema } from 'typebox';
 import { adapterSources } from '../engine/client/engine-options.js';
 import type { Clock } from '../engine/clock.js';
 import type { OctavoError } from '../engine/errors.js';
+import { BatchSeats } from './batch/batch-seats.js';
+import { batchSeatsOf, createBatches } from './batch/create-batches.js';
+import { adoptBatchRequest } from './batch/line-sender.js';
 import type { Settings } from './config/settings.js';
 import { EndedRequests } from './dashboard/history.js';
 import type { RequestHost } from './generation/run-in-flight.js';
@@ -41,6 +44,7 @@ import type { ModelSource } from './pool/model-source.js';
 import { Models } from './pool/models.js';
 import { PrefixPins } from './prefixes/prefix-pins.js';
 import { addAdapterRoutes } from './routes/adapters.js';
+import { addBatchAndFileRoutes } from './routes/batches.js';
 import { addCachedPrefixRoutes } from './routes/cached-prefixes.js';
 import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
@@ -152,6 +156,7 @@ export function buildApp(options: AppOptions): BuiltApp {
       perStream: settings.maxUnreadOutput,
       total: settings.maxOutputMemory,
     }),
+    batchSeats: new BatchSeats(settings.maxNumSeqs, batchSeatsOf(settings)),
     clientOf,
     shareOf: (request, { safety_identifier, user }) => {
       const client = clientOf(request);
@@ -183,12 +188,14 @@ export function buildApp(options: AppOptions): BuiltApp {
   app.decorateRequest('generation', null);
   app.decorateRequest('failure', null);
   app.decorateRequest('key', null);
+  app.decorateRequest('isBatch', false);
   app.addHook('onRequest', async (request, reply) => {
     if (connections.isEnded(request.raw.socket)) return reply.hijack();
     request.arrivedAt = clock.now();
     reply.header('x-request-id', request.id);
     if (speaksAnthropic(request)) reply.header('request-id', request.id);
     logWhenDone(ended, request, reply);
+    if (adoptBatchRequest(request, reply)) return;
     connections.assertServed(request, reply);
     assertOneHost(request.raw);
     checkHost(request.headers.host);
@@ -214,9 +221,11 @@ export function buildApp(options: AppOptions): BuiltApp {
     return noRoute(request.method, request.url.split('?')[0] ?? '', methods);
   };
 
+  const batches = createBatches(app, { settings, keys, inFlight, clock, logger });
   addApiDocs(app, { keys, mountPath });
   void app.register(async (scope) => {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
+    await addBatchAndFileRoutes(routes, batches, inFlight, settings.maxBatchFileSize);
     addChatRoute(routes, models, host);
     addCompletionsRoute(routes, models, host);
     addDecisionRoutes(routes, models, host);

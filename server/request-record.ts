@@ -41,6 +41,8 @@ declare module 'fastify' {
     failure: OctavoError | null;
     /** The key that it was sent with; null where no key is asked for. */
     key: ApiKey | null;
+    /** Sent by a batch, not by a client: it yields to those, and no limit of theirs is for it. */
+    isBatch: boolean;
   }
 }
 

@@ -1,17 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, readFile, rename, truncate } from 'node:fs/promises';
-
-/** The answer to one request of a batch, in OpenAI's form. */
-export interface BatchAnswer {
-  readonly id: string;
-  readonly custom_id: string;
-  readonly response: {
-    readonly status_code: number;
-    readonly request_id: string;
-    readonly body: unknown;
-  };
-  readonly error: null;
-}
+import { rename } from 'node:fs/promises';
+import { AnswerJournal, type BatchAnswer } from './answer-journal.js';
 
 /**
  * Answers as they come, in a file beside the one that is asked for, which takes its place when all
@@ -20,48 +9,36 @@ export interface BatchAnswer {
  */
 export class AnswerFile {
   readonly #path: string;
-  readonly #partial: string;
-  readonly #file: FileHandle;
-  /** The `custom_id`s that have an answer from before. */
-  readonly done: ReadonlySet<string>;
-  #writing: Promise<unknown> = Promise.resolve();
+  readonly #journal: AnswerJournal;
 
-  private constructor(path: string, partial: string, file: FileHandle, done: ReadonlySet<string>) {
+  private constructor(path: string, journal: AnswerJournal) {
     this.#path = path;
-    this.#partial = partial;
-    this.#file = file;
-    this.done = done;
+    this.#journal = journal;
   }
 
   /** @throws the system's error */
   static async open(path: string, requests: string): Promise<AnswerFile> {
     const hash = createHash('sha256').update(requests).digest('hex').slice(0, 8);
-    const partial = `${path}.${hash}.partial`;
-    const before = await readFile(partial, 'utf8').catch(() => '');
-    // The last line may have been cut: its request is asked again.
-    const whole = before.slice(0, before.lastIndexOf('\n') + 1);
-    const file = await open(partial, 'a');
-    await truncate(partial, Buffer.byteLength(whole));
-    const lines = whole.split('\n').filter((line) => line !== '');
-    const done = lines.map((line) => (JSON.parse(line) as BatchAnswer).custom_id);
-    return new AnswerFile(path, partial, file, new Set(done));
+    return new AnswerFile(path, await AnswerJournal.open(`${path}.${hash}.partial`));
+  }
+
+  /** The `custom_id`s that have an answer from before. */
+  get done(): ReadonlySet<string> {
+    return this.#journal.done;
   }
 
   /** Writes an answer, after those that came before. @throws the system's error, as `finish` */
   add(answer: BatchAnswer): Promise<void> {
-    const written = this.#writing.then(() => this.#file.appendFile(`${JSON.stringify(answer)}\n`));
-    this.#writing = written;
-    return written;
+    return this.#journal.add(answer);
   }
 
   /** Gives the file its name. */
   async finish(): Promise<void> {
-    await this.#writing;
-    await this.#file.sync();
-    await rename(this.#partial, this.#path);
+    await this.#journal.sync();
+    await rename(this.#journal.path, this.#path);
   }
 
-  async close(): Promise<void> {
-    await this.#file.close();
+  close(): Promise<void> {
+    return this.#journal.close();
   }
 }

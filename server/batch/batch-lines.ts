@@ -23,36 +23,54 @@ const LineSchema = Type.Object({
 /** One request of a batch. */
 export type BatchLine = Static<typeof LineSchema>;
 
-/**
- * Reads the requests of a batch, one JSON object a line; empty lines are none.
- *
- * @param path for messages
- * @throws OctavoError `usage` for the first line that is no request, and for two of one
- *   `custom_id`: answers could not be told apart
- */
-export function readBatchLines(text: string, path: string): readonly BatchLine[] {
-  const lines: BatchLine[] = [];
-  const ids = new Map<string, number>();
-  for (const [i, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue;
-    const fail = (problem: string): never => {
-      throw new OctavoError('usage', `--input-file ${clip(path)}:${i + 1}: ${problem}`, {
-        param: '--input-file',
-      });
-    };
+/** Reads the requests of one batch, line by line. */
+export class BatchLineReader {
+  readonly #lines = new Map<string, number>();
+
+  /** Requests that were read. */
+  get count(): number {
+    return this.#lines.size;
+  }
+
+  /**
+   * @param number of the line, from 1 on
+   * @param fail throws the error for what is wrong with the line
+   * @returns null for an empty line, which is no request
+   * @throws what `fail` throws for a line that is no request, and for the second one of a
+   *   `custom_id`: answers could not be told apart
+   */
+  read(line: string, number: number, fail: (problem: string) => never): BatchLine | null {
+    if (line.trim() === '') return null;
     const value = parse(line) ?? fail('must be a JSON object');
     if (!Check(LineSchema, value)) return fail(problemOf(value));
-    const before = ids.get(value.custom_id);
+    const before = this.#lines.get(value.custom_id);
     if (before !== undefined) {
       return fail(`custom_id ${clip(value.custom_id)}: line ${before} has the same`);
     }
     if ('stream' in value.body && value.body.stream === true) {
       return fail('body.stream: an answer of a batch is never streamed');
     }
-    ids.set(value.custom_id, i + 1);
-    lines.push(value);
+    this.#lines.set(value.custom_id, number);
+    return value;
   }
-  return lines;
+}
+
+/**
+ * Reads the requests of a batch, one JSON object a line; empty lines are none.
+ *
+ * @param path for messages
+ * @throws OctavoError `usage` as `BatchLineReader.read`
+ */
+export function readBatchLines(text: string, path: string): readonly BatchLine[] {
+  const reader = new BatchLineReader();
+  return text.split('\n').flatMap((line, i) => {
+    const request = reader.read(line, i + 1, (problem) => {
+      throw new OctavoError('usage', `--input-file ${clip(path)}:${i + 1}: ${problem}`, {
+        param: '--input-file',
+      });
+    });
+    return request ?? [];
+  });
 }
 
 function problemOf(value: unknown): string {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { AnswerFile, BatchAnswer } from './answer-file.js';
+import type { AnswerFile } from './answer-file.js';
+import type { BatchAnswer } from './answer-journal.js';
 import type { BatchLine } from './batch-lines.js';
 
 /** What a request is answered with. */
@@ -58,9 +59,12 @@ export async function runLines(
   return failed;
 }
 
-const toAnswer = ({ custom_id }: BatchLine, answer: LineAnswer): BatchAnswer => ({
-  id: `batch_req_${randomUUID().replaceAll('-', '')}`,
+/** An answer as a line of the file. */
+export const toAnswer = ({ custom_id }: BatchLine, answer: LineAnswer): BatchAnswer => ({
+  id: newAnswerId(),
   custom_id,
   response: { status_code: answer.status, request_id: answer.requestId, body: answer.body },
   error: null,
 });
+
+export const newAnswerId = (): string => `batch_req_${randomUUID().replaceAll('-', '')}`;

@@ -1,6 +1,7 @@
 import { getHeapStatistics } from 'node:v8';
 import { Type } from 'typebox';
 import { extra, size } from '../../engine/setting-schema.js';
+import { BATCH_SETTINGS } from './batch-settings.js';
 
 /** Settings of the HTTP server: where it listens, whom it lets in, what it holds for clients. */
 export const HTTP_SETTINGS = {
@@ -142,4 +143,5 @@ export const HTTP_SETTINGS = {
     },
     64 * 2 ** 20,
   ),
+  ...BATCH_SETTINGS,
 };

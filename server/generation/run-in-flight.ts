@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { assertEngineReady } from '../../engine/client/engine-state.js';
 import type { Clock, Timer } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
+import type { BatchSeats, HeldSeats } from '../batch/batch-seats.js';
 import { toOctavoError } from '../http/errors.js';
 import { closedBecause, type InFlight } from '../http/in-flight.js';
 import type { Cost } from '../limits/cost.js';
@@ -32,6 +33,8 @@ export interface RequestHost {
   readonly logger: Logger;
   readonly inFlight: InFlight;
   readonly outputMemory: OutputMemory;
+  /** Of batches, beside those of clients. */
+  readonly batchSeats: BatchSeats;
   /** Who asks, where clients are told apart. */
   readonly clientOf: (request: FastifyRequest) => string;
   /** Whose share of the engine a request takes. */
@@ -50,6 +53,8 @@ export interface Running {
   readonly controller: AbortController;
   /** Counts its answer until that is sent. */
   readonly output: OutputAccount;
+  /** Of a request of a batch, which pauses while clients need its seats; else null. */
+  readonly seats: HeldSeats | null;
 }
 
 /**
@@ -58,6 +63,9 @@ export interface Running {
  *
  * @param work must end everything it starts when the signal is aborted, which also happens when
  *   `work` has ended
+ * A request of a batch waits for seats that clients leave, instead: it has no time limit, and
+ * counts neither in the queue nor in its client's limits.
+ *
  * @throws OctavoError `draining`, `engine_failed`, what admission refuses (`server/limits`), and
  *   what `work` throws
  */
@@ -73,7 +81,7 @@ export async function runInFlight<Result>(
   request.generation = record;
   assertEngineReady(engine);
   const controller = host.inFlight.begin();
-  const timer = abortInTime(host, request.arrivedAt, controller);
+  const timer = request.isBatch ? null : abortInTime(host, request.arrivedAt, controller);
   const output = openOutput(host, reply, controller);
   const progress = (): Progress => ({
     firstTokenAt: record.ttftMs === null ? null : request.arrivedAt + record.ttftMs,
@@ -81,11 +89,22 @@ export async function runInFlight<Result>(
     isPaused: output.isPaused,
   });
   try {
+    if (request.isBatch) {
+      abortOnDisconnect(reply, controller);
+      const seats = await host.batchSeats.enter(cost.sequences, controller.signal);
+      try {
+        return await work({ controller, output, seats });
+      } finally {
+        seats.leave();
+      }
+    }
     const admitted = await admission.admit(request, reply, cost, progress);
+    const leave = host.batchSeats.interactiveBegins(cost.sequences);
     abortOnDisconnect(reply, controller);
     try {
-      return await work({ controller, output });
+      return await work({ controller, output, seats: null });
     } finally {
+      leave();
       admitted.end(record.promptTokens + record.completionTokens, record);
     }
   } finally {

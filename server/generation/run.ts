@@ -27,7 +27,7 @@ export async function* runRequests(
   { engine, metrics, model }: ModelService,
   requests: readonly TextRequest[],
   arrivedAt: number,
-  { controller, output: meter }: Running,
+  { controller, output: meter, seats }: Running,
   record: GenerationRecord,
 ): AsyncGenerator<ChoiceDelta, void> {
   const prompts = requests.map((request) => request.engine);
@@ -48,9 +48,13 @@ export async function* runRequests(
       return generateText(outputs, model.tokenizer, text, own);
     });
   });
+  const ids = prompts.flatMap((request) => request.ids);
+  const controls = { pause: () => engine.pause(ids), resume: () => engine.resume(ids) };
+  seats?.control(controls);
   const begun = new Set<number>();
   try {
     for await (const { value: delta } of mergeStreams(choices)) {
+      seats?.control(controls);
       const { tokens, times, predicted, finishReason } = delta;
       if (tokens > 0) record.ttftMs ??= clock.now() - arrivedAt;
       if (times) noteTimes(record, times);

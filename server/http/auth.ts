@@ -20,12 +20,17 @@ export function createKeyCheck(keys: KeyTable): (request: FastifyRequest) => Api
     }
     const key = keys.find(given);
     if (key === null) throw new OctavoError('invalid_api_key', 'the API key is not valid');
-    const route = request.routeOptions.url;
-    const scope = route === undefined ? null : scopeOf(route);
-    if (scope === null || key.scopes.includes(scope)) return key;
-    const message = `the key ${key.name} has no scope ${scope}, which ${route} needs; it has ${key.scopes.join(', ')}`;
-    throw new OctavoError('key_not_allowed', message);
+    assertScope(key, request.routeOptions.url);
+    return key;
   };
+}
+
+/** @throws OctavoError `key_not_allowed` when the key may not use the route */
+export function assertScope(key: ApiKey, route: string | undefined): void {
+  const scope = route === undefined ? null : scopeOf(route);
+  if (scope === null || key.scopes.includes(scope)) return;
+  const message = `the key ${key.name} has no scope ${scope}, which ${route} needs; it has ${key.scopes.join(', ')}`;
+  throw new OctavoError('key_not_allowed', message);
 }
 
 /**

@@ -5,7 +5,7 @@ import { OctavoError } from '../../engine/errors.js';
 /** The generating requests in flight, and whether new ones are admitted. */
 export class InFlight {
   readonly #controllers = new Set<AbortController>();
-  #draining = false;
+  readonly #drain = new AbortController();
   #onIdle: (() => void) | null = null;
 
   /** Requests that have begun and not ended. */
@@ -14,17 +14,22 @@ export class InFlight {
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#drain.signal.aborted;
+  }
+
+  /** Aborted when the server drains, for what is not waited for. */
+  get drainSignal(): AbortSignal {
+    return this.#drain.signal;
   }
 
   /** Refuses all later requests. */
   drain(): void {
-    this.#draining = true;
+    this.#drain.abort(drainingError());
   }
 
   /** @throws OctavoError `draining` */
   assertAdmitting(): void {
-    if (this.#draining) throw new OctavoError('draining', 'the server is shutting down');
+    if (this.draining) throw drainingError();
   }
 
   /**
@@ -59,6 +64,8 @@ export class InFlight {
     for (const controller of this.#controllers) controller.abort(reason);
   }
 }
+
+const drainingError = (): OctavoError => new OctavoError('draining', 'the server is shutting down');
 
 /** Does work for a client; the signal is aborted when the client leaves. */
 export async function whileConnected<Result>(

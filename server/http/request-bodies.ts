@@ -5,6 +5,13 @@ import type { BodyMemory } from './body-memory.js';
 import { speaksOllama } from './ollama-errors.js';
 import { OnePerTurn } from './turns.js';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body goes to the disk as it comes, so that it takes no memory. */
+    isStreamed?: boolean;
+  }
+}
+
 /** Characters that take some 10 ms to parse and to validate. */
 const LARGE_BODY = 2 ** 18;
 
@@ -57,7 +64,11 @@ const isFromCurl = ({ url, headers }: FastifyRequest): boolean =>
  */
 export function boundBodies(app: FastifyInstance, memory: BodyMemory): void {
   // Not async: Fastify must begin to read in the same turn, or it would miss what is counted here.
-  app.addHook('preParsing', (_request, _reply, payload, done) => {
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.routeOptions.config.isStreamed === true) {
+      done(null, payload);
+      return;
+    }
     // Fastify gives up a body whose stream fails; the connection stays, for the answer.
     const account = memory.open((error) => void payload.emit('error', error));
     payload.on('data', (chunk: Buffer) => account.add(chunk.length));
@@ -96,7 +107,7 @@ function forbiddenKey(body: string): OctavoError | null {
  * its connection ends, because the body may or may not follow. Other expectations are ignored, as
  * RFC 9110 allows.
  *
- * @param maxBodySize bytes
+ * @param maxBodySize bytes, of routes that have no limit of their own
  */
 export function answerExpectations(app: FastifyInstance, maxBodySize: number): void {
   const asked = new WeakSet<IncomingMessage>();
@@ -109,7 +120,8 @@ export function answerExpectations(app: FastifyInstance, maxBodySize: number): v
   });
   app.server.on('checkExpectation', handle);
   app.addHook('preParsing', async (request, reply) => {
-    const isTooLarge = Number(request.headers['content-length'] ?? 0) > maxBodySize;
+    const most = request.routeOptions.bodyLimit ?? maxBodySize;
+    const isTooLarge = Number(request.headers['content-length'] ?? 0) > most;
     if (!asked.has(request.raw) || isTooLarge) return;
     reply.raw.shouldKeepAlive = true;
     reply.raw.writeContinue();

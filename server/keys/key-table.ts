@@ -29,6 +29,11 @@ export class KeyTable {
     this.#named = keys;
   }
 
+  /** The key of a digest, in hexadecimal; null when it is no key any more. */
+  findDigest(hex: string): ApiKey | null {
+    return this.all.find(({ digest }) => digest.toString('hex') === hex) ?? null;
+  }
+
   /**
    * Digests have the same length, and all are compared, so the time reveals nothing about any key.
    */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Settings } from '../config/settings.js';
 import { apiKeyOf } from '../http/auth.js';
+import type { ApiKey } from '../keys/api-key.js';
 
 /**
  * Identifies the client of a request, for everything that clients share: by its checked key, or
@@ -9,7 +10,12 @@ import { apiKeyOf } from '../http/auth.js';
  *
  * @param keyed whether the server requires keys
  */
-export function clientOf(request: Pick<FastifyRequest, 'headers' | 'ip'>, keyed: boolean): string {
+export function clientOf(
+  request: Pick<FastifyRequest, 'headers' | 'ip'> & { readonly key?: ApiKey | null },
+  keyed: boolean,
+): string {
+  // A request of a batch has its client's key, and no header.
+  if (request.key) return `key:${request.key.digest.toString('base64')}`;
   const token = keyed ? apiKeyOf(request) : null;
   if (token === null) return `address:${request.ip}`;
   return `key:${createHash('sha256').update(token).digest('base64')}`;

@@ -17,6 +17,7 @@ export function refuseEarly({
 }): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     inFlight.assertAdmitting();
-    admission.assertRoom(request);
+    // A request of a batch waits elsewhere, and takes no place in the queue.
+    if (!request.isBatch) admission.assertRoom(request);
   };
 }

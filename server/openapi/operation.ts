@@ -9,6 +9,7 @@ export interface Operation {
     | 'messages'
     | 'responses'
     | 'ollama'
+    | 'batches'
     | 'models and tokens'
     | 'operations';
   readonly summary: string;

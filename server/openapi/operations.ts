@@ -1,3 +1,4 @@
+import { BATCH_OPERATIONS } from './batch-operations.js';
 import { ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk } from './completion-answers.js';
 import {
   AnthropicErrorSchema,
@@ -49,6 +50,7 @@ const SCORE: Operation = {
  */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   ...OLLAMA_OPERATIONS,
+  ...BATCH_OPERATIONS,
   'POST /v1/chat/completions': {
     tag: 'generation',
     summary: 'Continue a conversation',

@@ -6,7 +6,6 @@ import { newCallId } from '../../engine/tools/call-ids.js';
 import { placeImages } from '../../engine/vision/place-images.js';
 import type { Settings } from '../config/settings.js';
 import type { RequestHost } from '../generation/run-in-flight.js';
-import { apiKeyOf } from '../http/auth.js';
 import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { ModelService } from '../models.js';
@@ -33,7 +32,7 @@ import { addStoredResponseRoutes } from './stored-responses.js';
 import type { TypedApp } from './typed-app.js';
 
 /** How long answers are kept, and for whom. */
-type ResponseSettings = Pick<Settings, 'apiKey' | 'maxStoredResponses' | 'storedResponsesMemory'>;
+type ResponseSettings = Pick<Settings, 'maxStoredResponses' | 'storedResponsesMemory'>;
 
 export function addResponseRoutes(
   app: TypedApp,
@@ -49,8 +48,8 @@ export function addResponseRoutes(
    * With keys, a response is private to the key that created it. Without keys, clients cannot be
    * distinguished.
    */
-  const ownerOf = (request: Pick<FastifyRequest, 'headers'>): string =>
-    settings.apiKey.length === 0 ? '' : (apiKeyOf(request) ?? '');
+  const ownerOf = ({ key }: Pick<FastifyRequest, 'key'>): string =>
+    key?.digest.toString('hex') ?? '';
   const responsesOf = (request: FastifyRequest): OwnResponses => store.of(ownerOf(request));
   const background = new BackgroundResponses(store);
   addStoredResponseRoutes(app, background, ownerOf, host.clock);

@@ -3,14 +3,14 @@ import { Type } from 'typebox';
 import { clip } from '../../engine/clip.js';
 import type { Clock } from '../../engine/clock.js';
 import { OctavoError } from '../../engine/errors.js';
+import { pageOf } from '../openai/page.js';
 import type { BackgroundResponses } from '../openai/responses/background-responses.js';
-import type { Item } from '../openai/responses/items.js';
 import type { StoredResponse } from '../openai/responses/response-store.js';
 import { sendEnd, sendEvents } from './background-responses.js';
 import type { TypedApp } from './typed-app.js';
 
 /** Identifies clients by their keys. */
-type Asker = Pick<FastifyRequest, 'headers'>;
+type Asker = Pick<FastifyRequest, 'key'>;
 
 const Id = Type.Object({ id: Type.String() });
 
@@ -67,58 +67,32 @@ export function addStoredResponseRoutes(
     },
   );
 
-  app.delete(
-    '/v1/responses/:id',
-    { schema: { params: Id } },
-    async ({ params: { id }, headers }) => {
-      find({ headers }, id);
-      background.delete(id, ownerOf({ headers }));
-      return { id, object: 'response', deleted: true };
-    },
-  );
+  app.delete('/v1/responses/:id', { schema: { params: Id } }, async ({ params: { id }, key }) => {
+    find({ key }, id);
+    background.delete(id, ownerOf({ key }));
+    return { id, object: 'response', deleted: true };
+  });
 
   app.post(
     '/v1/responses/:id/cancel',
     { schema: { params: Id } },
-    async ({ params: { id }, headers }) => {
-      const { response } = find({ headers }, id);
+    async ({ params: { id }, key }) => {
+      const { response } = find({ key }, id);
       if (!response.background) {
         const message = 'only background responses can be cancelled';
         throw new OctavoError('invalid_request', message);
       }
-      background.running(id, ownerOf({ headers }))?.cancel();
-      return find({ headers }, id).response;
+      background.running(id, ownerOf({ key }))?.cancel();
+      return find({ key }, id).response;
     },
   );
 
   app.get(
     '/v1/responses/:id/input_items',
     { schema: { params: Id, querystring: ItemsQuery } },
-    async ({ params: { id }, query, headers }) => {
-      const { input } = find({ headers }, id);
-      return page(query.order === 'asc' ? [...input] : input.toReversed(), query);
+    async ({ params: { id }, query, key }) => {
+      const { input } = find({ key }, id);
+      return pageOf(query.order === 'asc' ? input : input.toReversed(), query, 'input item');
     },
   );
-}
-
-function page(items: readonly Item[], query: { after?: string; limit?: string }): object {
-  const limit = Number(query.limit ?? '20');
-  if (!Number.isInteger(limit) || limit < 1 || limit > 100) {
-    const message = 'limit must be an integer from 1 to 100';
-    throw new OctavoError('invalid_request', message, { param: 'limit' });
-  }
-  const { after } = query;
-  const start = after === undefined ? 0 : items.findIndex(({ id }) => id === after) + 1;
-  if (after !== undefined && start === 0) {
-    const message = `after: no input item '${clip(after)}'`;
-    throw new OctavoError('invalid_request', message, { param: 'after' });
-  }
-  const data = items.slice(start, start + limit);
-  return {
-    object: 'list',
-    data,
-    first_id: data[0]?.id ?? null,
-    last_id: data.at(-1)?.id ?? null,
-    has_more: start + limit < items.length,
-  };
 }

@@ -1,7 +1,8 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { AnswerFile, type BatchAnswer } from '../../../server/batch/answer-file.js';
+import { AnswerFile } from '../../../server/batch/answer-file.js';
+import type { BatchAnswer } from '../../../server/batch/answer-journal.js';
 import { readBatchLines } from '../../../server/batch/batch-lines.js';
 import { type LineAnswer, runLines } from '../../../server/batch/run-lines.js';
 import { modelDir } from '../../support/model-dir.js';
