@@ -50,6 +50,7 @@ import { addChatRoute } from './routes/chat-completions.js';
 import { addCompletionsRoute } from './routes/completions.js';
 import { addDecisionRoutes } from './routes/decisions.js';
 import { addEmbeddingsRoute } from './routes/embeddings.js';
+import { addInfillRoute } from './routes/infill.js';
 import { addLoadRoutes } from './routes/load.js';
 import { addMessageRoutes } from './routes/messages.js';
 import { addModelRoutes } from './routes/models.js';
@@ -230,6 +231,7 @@ export function buildApp(options: AppOptions): BuiltApp {
     addCompletionsRoute(routes, models, host);
     addDecisionRoutes(routes, models, host);
     addEmbeddingsRoute(routes, models, host);
+    addInfillRoute(routes, models, host);
     addMessageRoutes(routes, models, host);
     addModelRoutes(routes, models, clock.unixSeconds());
     addOllamaRoutes(routes, models, host);

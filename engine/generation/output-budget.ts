@@ -14,7 +14,7 @@ export function outputBudget(options: {
   readonly asked: number | null;
   readonly standard: number;
   readonly context: number;
-  readonly param: 'messages' | 'prompt' | 'input';
+  readonly param: 'messages' | 'prompt' | 'input' | 'input_prefix';
 }): number {
   const { promptTokens, asked, context, param } = options;
   if (promptTokens === 0) {

@@ -134,3 +134,17 @@ export const CompletionChunk = Type.Object({
   ),
   usage: Type.Optional(OrNull(UsageSchema)),
 });
+
+/** llama.cpp's answer to `/infill`, and each of its events; the last fields only at the end. */
+export const InfillAnswer = Type.Object({
+  index: Type.Literal(0),
+  content: Type.String(),
+  stop: Type.Boolean(),
+  model: Type.Optional(Type.String()),
+  tokens_predicted: Type.Optional(Type.Integer()),
+  tokens_evaluated: Type.Optional(Type.Integer()),
+  tokens_cached: Type.Optional(Type.Integer()),
+  truncated: Type.Optional(Type.Literal(false)),
+  stop_type: Type.Optional(Type.Enum(['eos', 'limit', 'word'])),
+  stopping_word: Type.Optional(Type.String()),
+});

@@ -1,5 +1,11 @@
 import { BATCH_OPERATIONS } from './batch-operations.js';
-import { ChatAnswer, ChatChunk, CompletionAnswer, CompletionChunk } from './completion-answers.js';
+import {
+  ChatAnswer,
+  ChatChunk,
+  CompletionAnswer,
+  CompletionChunk,
+  InfillAnswer,
+} from './completion-answers.js';
 import {
   AnthropicErrorSchema,
   CountedTokens,
@@ -62,6 +68,12 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     summary: 'Continue a text',
     answer: CompletionAnswer,
     event: CompletionChunk,
+  },
+  'POST /infill': {
+    tag: 'generation',
+    summary: 'Fill a gap in a text (llama.cpp)',
+    answer: InfillAnswer,
+    event: InfillAnswer,
   },
   'POST /v1/embeddings': {
     tag: 'generation',

@@ -45,11 +45,17 @@ const ENDS = [
   '[MIDDLE]',
 ];
 
+/** Tokens before a repository's name, and before each of its files; the first that is there. */
+const REPOSITORY = ['<|repo_name|>', '<repo_name>', '<reponame>'];
+const FILE = ['<|file_sep|>', '<file_sep>'];
+
 export interface FillInMiddle {
   /** The prompt for the text between two others. */
   promptOf(before: readonly TokenId[], after: readonly TokenId[]): TokenId[];
   /** That end it, besides those of the model. */
   readonly stops: readonly TokenId[];
+  /** By which other files of a repository come before the gap; null: there are none. */
+  readonly files: { readonly repository: TokenId; readonly file: TokenId } | null;
 }
 
 /**
@@ -67,7 +73,11 @@ export function fillInMiddle(tokenizer: Pick<Tokenizer, 'tokenId'>, param: strin
     const [begin, hole, end] = ids;
     if (begin === undefined || hole === undefined || end === undefined) continue;
     const stops = ENDS.map((text) => tokenizer.tokenId(text));
+    const first = (texts: readonly string[]): TokenId | undefined =>
+      texts.map((text) => tokenizer.tokenId(text)).find((token) => token !== undefined);
+    const [repository, file] = [first(REPOSITORY), first(FILE)];
     return {
+      files: repository === undefined || file === undefined ? null : { repository, file },
       promptOf: (before, after) => {
         const parts = [begin, ...before] as TokenId[];
         const rest = [hole, ...after] as TokenId[];
