@@ -51,8 +51,11 @@ function start(): Promise<TestServer & { engine: ScriptedEngine }> {
 
 /** What only a server with --allow-pull does. */
 const NOT_ALLOWED: ReadonlySet<string> = new Set(['/api/pull']);
-/** They need tokens for yes and no, and the model has only bytes. */
+/** What only a server with --batch-dir does: nothing of a request is read before that is said. */
+const NOT_ENABLED: ReadonlySet<string> = new Set(['/v1/batches']);
+/** They need tokens for yes and no, or for gaps, and the model has only bytes. */
 const WITHOUT_WORDS: ReadonlySet<string> = new Set([
+  '/infill',
   '/v1/rerank',
   '/v2/rerank',
   '/rerank',
@@ -71,7 +74,8 @@ describe('no request makes the server fail, hang or grow', () => {
       const statuses = await fuzz(server, route, RUNS);
       const seen = [...statuses.keys()];
       const good = NOT_ALLOWED.has(route.path) ? 403 : 200;
-      const expected = WITHOUT_WORDS.has(route.path) ? [400] : [good, 400];
+      const words = WITHOUT_WORDS.has(route.path) ? [400] : [good, 400];
+      const expected = NOT_ENABLED.has(route.path) ? [403] : words;
       if (route.schema !== null)
         expect([route.path, seen]).toEqual([route.path, expect.arrayContaining(expected)]);
       expect([route.path, server.engine.alive]).toEqual([route.path, []]);
