@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { converse, differing, textsOf } from '../../bench/replicas/conversations.js';
 import {
@@ -142,7 +143,9 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     for (let i = 0; i < 4; i++) await complete(url, `Question ${i}`);
     // A server counts a request when its answer has been sent.
     await expect
-      .poll(async () => (await countOf(replicas[0].url)) - before + (await answered()))
+      .poll(async () => (await countOf(replicas[0].url)) - before + (await answered()), {
+        timeout: 10_000,
+      })
       .toBe(4);
     expect(await answered()).toBe(2);
     first.kill();
@@ -190,6 +193,8 @@ describe('vllm-router by KV events', () => {
     for (const [i, replica] of replicas.entries()) {
       const prompt = `The story number ${i} is about an owl that lived near the school. `.repeat(6);
       await complete(replica.url, prompt);
+      // The router does not say which events it has read.
+      await setTimeout(500);
       const since = counter();
       await since();
       const { usage } = await complete(router.url, `${prompt}And then`);
