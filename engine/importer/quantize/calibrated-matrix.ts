@@ -4,7 +4,7 @@ import type { MomentSource } from './calibration.js';
 import { type FactoredBlock, factorBlocks, roundByMoments, type ScaleOf } from './gptq.js';
 import type { WeightKernel } from './kernel/weight-kernel.js';
 import { NotFiniteError } from './not-finite.js';
-import { TRIED } from './round-blocks.js';
+import { formOf, TRIED } from './round-blocks.js';
 import type { StoredMatrix } from './stored-matrix.js';
 
 /** Rows that are rounded together, at most: they stay in a processor's cache. */
@@ -24,16 +24,10 @@ export class CalibratedRounding {
 
   /** A matrix `[outputs, inputs]` that is rounded as it is read; nothing is computed before. */
   matrix(matrix: StoredMatrix, bits: 4 | 8, group: number, activation: string): PackedMatrix {
-    const { rows, columns, bytes } = matrix;
+    const { columns } = matrix;
     let blocks: readonly FactoredBlock[] = [];
     return {
-      rows,
-      columns,
-      bits,
-      group,
-      origin: 'middle',
-      order: null,
-      rowBytes: bytes / rows,
+      ...formOf(matrix, bits, group),
       prepare: async () => {
         blocks = await this.#factored(activation, columns);
       },

@@ -21,6 +21,15 @@ export function groupFor(bits: 4 | 8, inputs: number): number | null {
   return sizes.find((size) => inputs % size === 0) ?? null;
 }
 
+/** What a matrix of floats becomes, by whatever rule its whole numbers are chosen. */
+export function formOf(
+  { rows, columns, bytes }: StoredMatrix,
+  bits: 4 | 8,
+  group: number,
+): Omit<PackedMatrix, 'read'> {
+  return { rows, columns, bits, group, origin: 'middle', order: null, rowBytes: bytes / rows };
+}
+
 /**
  * A matrix of floats `[outputs, inputs]`, rounded to whole numbers by groups as it is read: in 8
  * bits by the largest weight of a group, in 4 by the least squared error of several roundings.
@@ -31,15 +40,9 @@ export function roundedMatrix(
   bits: 4 | 8,
   group: number,
 ): PackedMatrix {
-  const { rows, columns, bytes } = matrix;
+  const { columns } = matrix;
   return {
-    rows,
-    columns,
-    bits,
-    group,
-    origin: 'middle',
-    order: null,
-    rowBytes: bytes / rows,
+    ...formOf(matrix, bits, group),
     read: (first, count, into) => {
       kernel.reset();
       const chunks = new MatrixChunks(kernel, matrix);
