@@ -8,7 +8,7 @@ import { openModel } from '../engine/model/open-model.js';
 import { type Cell, publish } from './lib/report.js';
 import { ensureModel } from './models/decoder.js';
 import { ensureCheckpoint } from './models/random-checkpoint.js';
-import { SHAPES } from './models/shapes.js';
+import { configOf, SHAPES } from './models/shapes.js';
 
 // What `--quantize` costs at the first start of a model: time, memory and disk of rewriting its
 // weights, each in a process of its own with an empty cache. The files of weights have been read
@@ -104,15 +104,7 @@ function checkpoint(): string {
   const config = {
     architectures: ['Qwen2ForCausalLM'],
     model_type: 'qwen2',
-    vocab_size: shape.vocab,
-    hidden_size: shape.hidden,
-    intermediate_size: shape.mlp,
-    num_hidden_layers: shape.layers,
-    num_attention_heads: shape.heads,
-    num_key_value_heads: shape.kvHeads,
-    max_position_embeddings: shape.context,
-    rope_theta: shape.ropeTheta,
-    rms_norm_eps: 1e-6,
+    ...configOf(shape),
     tie_word_embeddings: true,
   };
   return ensureCheckpoint(`${SHAPE}-bf16`, config, 'BF16');

@@ -4,7 +4,7 @@ import { TensorProto_DataType as Type } from '../../engine/importer/onnx/onnx_pb
 import { ExternalWeights } from './external-weights.js';
 import { type Matmul, matmulsOf, type Precision } from './linear.js';
 import { OnnxBuilder } from './onnx-builder.js';
-import { type DecoderShape, SHAPES, type ShapeName } from './shapes.js';
+import { configOf, type DecoderShape, SHAPES, type ShapeName } from './shapes.js';
 import { ensureTokenizer } from './tokenizer.js';
 
 /** Suffixes under which transformers.js looks for each precision. */
@@ -40,7 +40,10 @@ export function ensureModel(name: ShapeName, variant: ModelVariant = PLAIN): str
     weights.close();
     writeWhole(path, bytes);
   }
-  writeWhole(`${directory}/config.json`, `${JSON.stringify(configOf(shape), null, 2)}\n`);
+  writeWhole(
+    `${directory}/config.json`,
+    `${JSON.stringify({ architectures: ['LlamaForCausalLM'], model_type: 'llama', ...configOf(shape) }, null, 2)}\n`,
+  );
   return directory;
 }
 
@@ -48,23 +51,6 @@ export function ensureModel(name: ShapeName, variant: ModelVariant = PLAIN): str
 function writeWhole(path: string, content: string | Uint8Array): void {
   writeFileSync(`${path}.tmp`, content);
   renameSync(`${path}.tmp`, path);
-}
-
-function configOf(shape: DecoderShape): object {
-  return {
-    architectures: ['LlamaForCausalLM'],
-    model_type: 'llama',
-    vocab_size: shape.vocab,
-    hidden_size: shape.hidden,
-    intermediate_size: shape.mlp,
-    num_hidden_layers: shape.layers,
-    num_attention_heads: shape.heads,
-    num_key_value_heads: shape.kvHeads,
-    head_dim: shape.headSize,
-    max_position_embeddings: shape.context,
-    rope_theta: shape.ropeTheta,
-    rms_norm_eps: 1e-6,
-  };
 }
 
 function buildDecoder(

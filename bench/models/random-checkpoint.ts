@@ -13,7 +13,7 @@ import { Config } from '../../engine/architectures/config.js';
 import type { Weight } from '../../engine/architectures/decoder.js';
 import { describe } from '../../engine/architectures/describe-model.js';
 import { noise } from '../../engine/noise.js';
-import { SHAPES, type ShapeName } from './shapes.js';
+import { configOf, SHAPES, type ShapeName } from './shapes.js';
 import { ensureTokenizer } from './tokenizer.js';
 
 /** Bytes of a number. */
@@ -30,20 +30,12 @@ const PATTERN_LENGTH = 1_048_573;
  * @returns its directory
  */
 export function ensureShape(name: ShapeName, type: NumberType = 'F32'): string {
-  const { qkvBias, ...shape } = SHAPES[name];
+  const shape = SHAPES[name];
+  const { qkvBias } = shape;
   const config = {
     architectures: [qkvBias ? 'Qwen2ForCausalLM' : 'LlamaForCausalLM'],
     model_type: qkvBias ? 'qwen2' : 'llama',
-    vocab_size: shape.vocab,
-    hidden_size: shape.hidden,
-    intermediate_size: shape.mlp,
-    num_hidden_layers: shape.layers,
-    num_attention_heads: shape.heads,
-    num_key_value_heads: shape.kvHeads,
-    head_dim: shape.headSize,
-    max_position_embeddings: shape.context,
-    rope_theta: shape.ropeTheta,
-    rms_norm_eps: 1e-6,
+    ...configOf(shape),
     tie_word_embeddings: false,
   };
   const directory = ensureCheckpoint(type === 'F32' ? name : `${name}-bf16`, config, type);

@@ -67,3 +67,19 @@ export const SHAPES = {
 } as const satisfies Record<string, DecoderShape>;
 
 export type ShapeName = keyof typeof SHAPES;
+
+/** What config.json says of a shape; the architecture is for the caller to name. */
+export function configOf(shape: DecoderShape): object {
+  return {
+    vocab_size: shape.vocab,
+    hidden_size: shape.hidden,
+    intermediate_size: shape.mlp,
+    num_hidden_layers: shape.layers,
+    num_attention_heads: shape.heads,
+    num_key_value_heads: shape.kvHeads,
+    head_dim: shape.headSize,
+    max_position_embeddings: shape.context,
+    rope_theta: shape.ropeTheta,
+    rms_norm_eps: 1e-6,
+  };
+}
