@@ -143,7 +143,9 @@ for (const kvDtype of KV_DTYPES) {
   results.push(await measure(`w8a8, ${kvDtype}`, { ...as('w8a8'), kvDtype }));
 }
 for (const kind of ['q8', 'q4'] as const) {
-  results.push(await measure(`${kind}, f32`, { ...as(kind), kvDtype: 'f32' }));
+  const weights = { ...as(kind), kvDtype: 'f32' } as const;
+  results.push(await measure(`${kind}, f32`, weights));
+  results.push(await measure(`${kind} x int8, f32`, { ...weights, activations: 'int8' }));
 }
 const calibrated = { ...as('q4', path('./fixtures/octavo-tiny-calibration.jsonl')) };
 results.push(await measure('q4 calibrated, f32', { ...calibrated, kvDtype: 'f32' }));

@@ -4,7 +4,7 @@ import { ADAPTER_SETTINGS } from './adapter-settings.js';
 import { CACHE_SETTINGS } from './cache-settings.js';
 import { availableCpus } from './environment/available-cpus.js';
 import { DEVICE_FLOATS } from './importer/passes/half-matmuls.js';
-import { QUANTIZATIONS } from './importer/quantize/quantization.js';
+import { ACTIVATIONS, QUANTIZATIONS } from './importer/quantize/quantization.js';
 import { DTYPES } from './importer/variants.js';
 import { REASONING_PARSERS } from './reasoning/reasoning-parsers.js';
 import { extra } from './setting-schema.js';
@@ -87,6 +87,16 @@ export const ENGINE_SETTINGS = {
       value: 'method',
     }),
     default: 'none',
+  }),
+  activations: Type.Enum([...ACTIVATIONS], {
+    ...extra({
+      description:
+        'what the CPU multiplies with weights in blocks of 4 or 8 bits (GGUF, AWQ, GPTQ, --quantize q4 and q8): activations rounded to 8 bits by block, or exact ones, which takes up to twice as long; matmuls of an ONNX file keep what it states',
+      group: 'Model',
+      scope: 'engine',
+      value: 'precision',
+    }),
+    default: 'int8',
   }),
   quantizeNbits: Type.Boolean({
     ...extra({

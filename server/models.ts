@@ -93,7 +93,8 @@ export function createModelService(parts: ModelParts, shared: SharedByModels): M
  * formats, its template.
  */
 function fingerprintOf(model: string, info: EngineInfo, settings: ModelParts['settings']): string {
-  const { dtype, quantize, quantizeNbits, calibrate, chatTemplate, allowSpecialTokens } = settings;
+  const { dtype, quantize, activations, quantizeNbits, calibrate } = settings;
+  const { chatTemplate, allowSpecialTokens } = settings;
   const all = {
     version: packageVersion(),
     model,
@@ -102,6 +103,7 @@ function fingerprintOf(model: string, info: EngineInfo, settings: ModelParts['se
     dtype,
     kvDtype: info.kvDtype,
     quantize,
+    activations,
     quantizeNbits,
     ...(calibrate !== undefined && { calibrate }),
     chatTemplate,

@@ -26,6 +26,7 @@ const INSPECT_SETTINGS: readonly SettingName[] = [
   'dtype',
   'device',
   'quantize',
+  'activations',
   'quantizeNbits',
 ];
 

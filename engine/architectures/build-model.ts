@@ -8,6 +8,7 @@ import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
 import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
 import { chooseKind } from '../importer/quantize/choose-kind.js';
+import type { Activations } from '../importer/quantize/quantization.js';
 import { type QuantizeModelOptions, quantizeModel } from '../importer/quantize/quantize-model.js';
 import {
   hasPacked,
@@ -29,6 +30,8 @@ export interface BuildModelOptions {
   readonly hasAdapters?: boolean;
   /** Matmuls as W8A8. */
   readonly quantize?: QuantizeModelOptions;
+  /** See `ImportOptions`. */
+  readonly activations?: Activations;
   /**
    * Where weights of 16 bits are kept as float32; absent: they are widened in memory at each start.
    */
@@ -99,10 +102,16 @@ export function graphOf(
 }
 
 async function rewritten(graph: Graph, options: BuildModelOptions): Promise<Graph> {
-  const { widen, isSketch = false, hasAdapters = false } = options;
-  const quantize = options.quantize && { ...options.quantize, scalesAtOnce: hasAdapters };
+  const { widen, isSketch = false, hasAdapters = false, activations = 'exact' } = options;
+  const quantize = options.quantize && {
+    ...options.quantize,
+    scalesAtOnce: hasAdapters,
+    activations,
+  };
   const chosen = quantize ? await chooseKind(graph, quantize) : null;
   if (chosen) return quantizeModel(graph, chosen);
-  if (hasPacked(graph)) return isSketch ? sketchUnpacked(graph) : unpackModel(graph, widen);
+  if (hasPacked(graph)) {
+    return isSketch ? sketchUnpacked(graph, activations) : unpackModel(graph, widen, activations);
+  }
   return widen ? widenModel(graph, widen) : graph;
 }

@@ -140,6 +140,7 @@ export function engineOptions(
     ...tierOptions(settings),
     ...loraOptions(settings),
     ...(settings.traceSteps !== undefined && { traceSteps: settings.traceSteps }),
+    activations: settings.activations,
     ...quantizeOptions(settings, cacheDir, kind),
   };
 }

@@ -20,6 +20,7 @@ import { stateCacheSizes } from './passes/state-cache-sizes.js';
 import { widenFloats } from './passes/widen-floats.js';
 import { widenIds } from './passes/widen-ids.js';
 import { chooseKind } from './quantize/choose-kind.js';
+import type { Activations } from './quantize/quantization.js';
 import { type QuantizeModelOptions, quantizeModel } from './quantize/quantize-model.js';
 import type {
   RecognizedAttention,
@@ -40,6 +41,11 @@ export interface ImportOptions {
   readonly dtype?: Dtype | 'auto';
   /** Rewrites the matmuls of the graph as W8A8. */
   readonly quantize?: QuantizeModelOptions;
+  /**
+   * How weights are multiplied that Octavo writes in blocks of 4 or 8 bits; default: exactly. Nodes
+   * of a file keep what they state.
+   */
+  readonly activations?: Activations;
   /** Context length from config.json, in tokens; masks are probed up to it. */
   readonly maxLength?: number;
   /** Length of the longest sequence that is served, in tokens; default `maxLength`. */
@@ -95,7 +101,7 @@ export interface AnalyzedModel {
  *   that names file and node
  */
 export async function analyzeModel(options: ImportOptions): Promise<AnalyzedModel> {
-  const { modelDir, quantize, hasAdapters = false } = options;
+  const { modelDir, quantize, activations = 'exact', hasAdapters = false } = options;
   const variant =
     options.file === undefined
       ? await chooseVariant(modelDir, options.dtype ?? 'auto')
@@ -125,7 +131,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   scaleRows(source);
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
-  const asked = quantize && { ...quantize, scalesAtOnce: hasAdapters };
+  const asked = quantize && { ...quantize, scalesAtOnce: hasAdapters, activations };
   const chosen = asked ? await chooseKind(source, asked) : null;
   const graph = chosen ? await quantizeModel(source, chosen) : source;
   const recognized = sitesIn(graph, found);

@@ -60,13 +60,14 @@ export async function checkpointOf({
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
 export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
-  const { maxLength = DEFAULT_LENGTH, quantize, widen } = options;
+  const { maxLength = DEFAULT_LENGTH, quantize, activations, widen } = options;
   const entry = await checkpointOf(options);
   if (entry === null) return analyzeModel(options);
   return buildModel(await described(options.modelDir, entry), {
     servedLength: options.servedLength ?? maxLength,
     hasAdapters: options.hasAdapters ?? false,
     ...(quantize && { quantize }),
+    ...(activations && { activations }),
     ...(widen && { widen }),
     isSketch: options.isSketch ?? false,
   });

@@ -83,6 +83,8 @@ export interface EngineOptions {
   readonly lora?: LoraOptions;
   /** Absent to use the model's weights as they are. */
   readonly quantize?: EngineQuantization;
+  /** Of weights in blocks of 4 or 8 bits (`Activations`), on the CPU; absent: exact. */
+  readonly activations?: 'int8' | 'exact';
 }
 
 /** A Redis or Valkey server, or a cluster of them. */

@@ -32,7 +32,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
   if (form.provider === 'cuda') checkCudaLibraries();
   const { blockSize, maxNumBatchedTokens } = options;
   // (A GPU takes weights as they are: that is what `--quantize auto` chooses for it.)
-  const { quantize: _, ...own } = options;
+  const { quantize: _, activations: __, ...own } = options;
   const analyzed = await analyze(importOptions({ ...request, options: own }));
   const { pages } = planCache(analyzed.sites, {
     blockSize,

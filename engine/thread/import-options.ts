@@ -10,6 +10,7 @@ export function importOptions({ options, config, onConversion }: BackendRequest)
       widen: { cacheDir: modelCacheDir, onProgress: onConversion },
     }),
     ...(options.quantize && { quantize: { ...options.quantize, onProgress: onConversion } }),
+    ...(options.activations && { activations: options.activations }),
     dtype: options.dtype ?? 'auto',
     ...(options.file !== undefined && { file: options.file }),
     hasAdapters: options.lora !== undefined,

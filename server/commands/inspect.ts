@@ -82,7 +82,8 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
   }
   const config = await readServableConfig(files);
   const maxLength = config.maxPositionEmbeddings;
-  const model = await openModel({ ...files, maxLength, isSketch: true });
+  const { activations } = settings;
+  const model = await openModel({ ...files, maxLength, activations, isSketch: true });
   const lines = [formatReport(model).trimEnd()];
   // (A graph that was built has rows that do not mix, and its weights need not be read.)
   if (model.report.architecture === null) {
@@ -94,6 +95,7 @@ export async function inspect(modelName: string, settings: Settings): Promise<nu
     const plan = await inspectQuantization(graph, {
       kind: settings.quantize,
       nbits: settings.quantizeNbits,
+      activations,
     });
     lines.push(
       '',

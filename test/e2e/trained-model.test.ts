@@ -56,7 +56,14 @@ describe('SmolLM2-135M-Instruct, trained weights of 4 bits', () => {
 
   it('answers in chats as transformers does, four at once', async ({ skip }) => {
     skip(model.absent !== undefined, model.absent);
-    const args = ['--model', model.file, '--served-model-name', 'smollm2'];
+    const args = [
+      '--model',
+      model.file,
+      '--served-model-name',
+      'smollm2',
+      '--activations',
+      'exact',
+    ];
     const { url } = await startOctavo([...args, '--max-model-len', '512']);
     const completions = await Promise.all(answers.map((answer) => chat(url, answer)));
     for (const [i, { choices, usage }] of completions.entries()) {

@@ -6,6 +6,7 @@ import { LoadedAdapters } from '../../engine/adapters/loaded-adapters.js';
 import { createKernelAttention } from '../../engine/attention/kernel-attention.js';
 import { fullRowsOf } from '../../engine/decoding/logits-query.js';
 import type { ImportedModel } from '../../engine/importer/imported-model.js';
+import type { Activations } from '../../engine/importer/quantize/quantization.js';
 import type { QuantizeModelOptions } from '../../engine/importer/quantize/quantize-model.js';
 import type { WidenOptions } from '../../engine/importer/quantize/widen-model.js';
 import type { Dtype } from '../../engine/importer/variants.js';
@@ -88,19 +89,22 @@ export class ExportRunner {
       readonly dtype?: Dtype | undefined;
       readonly servedLength?: number | undefined;
       readonly quantize?: QuantizeModelOptions;
+      readonly activations?: Activations;
       readonly widen?: WidenOptions;
       /** Directories of adapters by name. */
       readonly adapters?: Readonly<Record<string, string>>;
     } = {},
   ): Promise<ExportRunner> {
     const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
-    const { dtype = 'auto', servedLength = maxLength, quantize, widen, adapters } = options;
+    const { dtype = 'auto', servedLength = maxLength } = options;
+    const { quantize, activations, widen, adapters } = options;
     const model = await openModel({
       modelDir,
       dtype,
       maxLength,
       servedLength,
       ...(quantize && { quantize }),
+      ...(activations && { activations }),
       ...(widen && { widen }),
       hasAdapters: adapters !== undefined,
     });

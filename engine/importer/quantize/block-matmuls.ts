@@ -9,25 +9,30 @@ import {
   TensorProto_DataType as Type,
 } from '../onnx/onnx_pb.js';
 import { asRows, type BlockedWeight } from './packed-weight.js';
+import type { Activations } from './quantization.js';
 
-/**
- * With weights of 4 bits, activations are multiplied exactly. With weights of 8 bits, ONNX Runtime
- * would unpack the whole weight for that in each step, hundreds of times slower; its quick kernel
- * rounds activations to 8 bits, which changes answers of small models. So an activation becomes two
- * rows there: what its rounding keeps, and what it leaves, rounded finer.
- */
-const ACCURACY_LEVEL = { 4: 0, 8: 4 } as const;
+/** Values of `accuracy_level`: products of floats, or of whole numbers. */
+const LEVEL = { floats: 0, integers: 4 } as const;
 const LARGEST = 127;
 
-/** Writes the nodes that multiply with weights in blocks, and that look up their rows. */
+/**
+ * Writes the nodes that multiply with weights in blocks, and that look up their rows.
+ *
+ * ONNX Runtime's quick kernels round activations to 8 bits. Exact ones are multiplied as floats
+ * with weights of 4 bits. With weights of 8 bits, it would unpack the whole weight for that in each
+ * step, hundreds of times slower; so an activation becomes two rows there: what its rounding keeps,
+ * and what it leaves, rounded finer.
+ */
 export class BlockMatmuls {
   readonly #graph: Graph;
+  readonly #isExact: boolean;
   readonly #gone: NodeProto[] = [];
   /** By name: sums of an activation are added once. */
   readonly #added = new Map<string, NodeProto>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, activations: Activations) {
     this.#graph = graph;
+    this.#isExact = activations === 'exact';
   }
 
   keep({ values, scales, offsets, zeroPoints }: BlockedWeight): void {
@@ -45,7 +50,7 @@ export class BlockMatmuls {
     const { values, scales, offsets, zeroPoints, rows: N, columns: K, group, bits } = weight;
     const x = this.#ordered(node.input[0], weight);
     const [output] = node.output;
-    const isSplit = bits === 8;
+    const isSplit = this.#isExact && bits === 8;
     const activation = isSplit ? this.#twoRows(x, K / group, group) : x;
     const inputs = [activation, values.name, scales.name];
     if (zeroPoints) inputs.push(zeroPoints.name);
@@ -54,7 +59,7 @@ export class BlockMatmuls {
       N,
       bits,
       block_size: group,
-      accuracy_level: ACCURACY_LEVEL[bits],
+      accuracy_level: this.#isExact && bits === 4 ? LEVEL.floats : LEVEL.integers,
     };
     this.#gone.push(node);
     const unbiased = bias === '' ? output : `${output}/unbiased`;

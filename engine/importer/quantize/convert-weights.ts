@@ -7,10 +7,17 @@ import { WeightKernel } from './kernel/weight-kernel.js';
 import { guard } from './not-finite.js';
 import { openSource, sourceName } from './open-source.js';
 import { type ConversionProgress, progressOf } from './progress.js';
-import type { WeightBits } from './quantization.js';
+import type { Activations, WeightBits } from './quantization.js';
 import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
+
+export interface ConvertOptions {
+  readonly bits: WeightBits;
+  /** Of packed weights that are not converted. */
+  readonly activations: Activations;
+  readonly onProgress: ConversionProgress;
+}
 
 /**
  * Writes the int8 weights of a plan into `target`, rewrites the graph to read them, and copies all
@@ -22,13 +29,12 @@ import type { WeightsFile } from './weights-file.js';
 export async function convertWeights(
   graph: Graph,
   plan: QuantizePlan,
-  bits: WeightBits,
   target: WeightsFile,
-  onProgress: ConversionProgress,
+  options: ConvertOptions,
 ): Promise<void> {
   const bytes = new TensorBytes(graph.file);
   try {
-    await new Conversion(graph, bits, target, bytes, onProgress).run(plan);
+    await new Conversion(graph, target, bytes, options).run(plan);
   } finally {
     bytes.close();
   }
@@ -40,6 +46,7 @@ class Conversion {
   readonly #target: WeightsFile;
   readonly #bytes: TensorBytes;
   readonly #kernel = new WeightKernel();
+  readonly #activations: Activations;
   readonly #onProgress: ConversionProgress;
   /** Two nodes may share a weight. */
   readonly #written = new Map<string, WeightTensors>();
@@ -49,15 +56,15 @@ class Conversion {
 
   constructor(
     graph: Graph,
-    bits: WeightBits,
     target: WeightsFile,
     bytes: TensorBytes,
-    onProgress: ConversionProgress,
+    { bits, activations, onProgress }: ConvertOptions,
   ) {
     this.#graph = graph;
     this.#bits = bits;
     this.#target = target;
     this.#bytes = bytes;
+    this.#activations = activations;
     this.#onProgress = onProgress;
   }
 
@@ -78,7 +85,7 @@ class Conversion {
     }
     quantizeMatmuls(this.#graph, plan, tensors);
     const own = [...tensors.values()].flatMap((t) => [t.values.name, t.scales.name]);
-    await copyRest(this.#graph, new Set(own), this.#target, this.#progress);
+    await copyRest(this.#graph, new Set(own), this.#target, this.#activations, this.#progress);
   }
 
   /** @param tied an embedding that holds the same numbers */

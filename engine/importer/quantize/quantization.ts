@@ -1,10 +1,17 @@
 /**
  * How weights of floats are stored and multiplied: as the model has them; as int8 with int8
- * activations; or by block in 8 or 4 bits, with exact activations. `auto` chooses one of these by
- * the machine.
+ * activations; or by block in 8 or 4 bits (`Activations`). `auto` chooses one of these by the
+ * machine.
  */
 export const QUANTIZATIONS = ['none', 'w8a8', 'q8', 'q4', 'auto'] as const;
 export type Quantization = (typeof QUANTIZATIONS)[number];
+
+/**
+ * What weights in blocks of 4 or 8 bits are multiplied with: activations as they are, or rounded to
+ * 8 bits by the same groups of inputs, as llama.cpp does.
+ */
+export const ACTIVATIONS = ['int8', 'exact'] as const;
+export type Activations = (typeof ACTIVATIONS)[number];
 
 /** What weights are rewritten as. */
 export type QuantizedKind = Exclude<Quantization, 'none' | 'auto'>;

@@ -15,14 +15,15 @@ import {
 } from './find-matmuls.js';
 import { packedTensors } from './packed-source.js';
 import type { ConversionProgress } from './progress.js';
-import type { QuantizedKind, QuantizeScope, WeightBits } from './quantization.js';
+import type { Activations, QuantizedKind, QuantizeScope, WeightBits } from './quantization.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
 import { roundWeights } from './round-weights.js';
 import { TensorBytes } from './stored-matrix.js';
 import { isTied } from './tied-embeddings.js';
+import { hasPacked, ROUNDED_ACTIVATIONS } from './unpack-model.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
-const PASS_VERSION = 4;
+const PASS_VERSION = 5;
 
 export interface QuantizeModelOptions extends Omit<QuantizeScope, 'kind'> {
   /** Absent: w8a8. */
@@ -34,6 +35,8 @@ export interface QuantizeModelOptions extends Omit<QuantizeScope, 'kind'> {
   readonly scalesAtOnce?: boolean;
   /** Directory of rewritten models. */
   readonly cacheDir: string;
+  /** Of weights in blocks; default: exact. */
+  readonly activations?: Activations;
   /** Texts that `q4` and `q8` are rounded by; absent: each group of weights by itself. */
   readonly calibration?: Calibration;
   /** Called while weights are converted; not called when the cache has them. */
@@ -55,9 +58,10 @@ export type ChosenQuantization = QuantizeModelOptions & { readonly kind?: Quanti
  *   nothing to quantize
  */
 export async function quantizeModel(graph: Graph, options: ChosenQuantization): Promise<Graph> {
-  const { kind = 'w8a8', scalesAtOnce = false, calibration } = options;
+  const { kind = 'w8a8', scalesAtOnce = false, calibration, activations = 'exact' } = options;
   const bits = kind === 'w8a8' ? await int8Bits(options) : null;
   const salt = [PASS_VERSION, bits, options.nbits, ...(scalesAtOnce ? ['at once'] : [])];
+  if (kind !== 'w8a8' || hasPacked(graph)) salt.push(activations);
   if (calibration) salt.push(calibration.key);
   return rewriteModel(graph, options.cacheDir, { label: kind, salt }, () =>
     plannedRewrite(graph, options, bits),
@@ -93,7 +97,8 @@ function plannedRewrite(
   options: ChosenQuantization,
   bits: WeightBits | null,
 ): Rewrite {
-  const { kind = 'w8a8', scalesAtOnce = false, onProgress = () => undefined } = options;
+  const { kind = 'w8a8', scalesAtOnce = false, activations = 'exact' } = options;
+  const { calibration, onProgress = () => undefined } = options;
   const plan = { ...planOf(graph, options), scalesAtOnce };
   if (plan.matmuls.length === 0) {
     const reasons = plan.left.map(({ node, reason }) => `${node.name}: ${reason}`);
@@ -103,18 +108,21 @@ function plannedRewrite(
         (reasons.length > 0 ? ` (${reasons.slice(0, 3).join('; ')})` : ''),
     );
   }
-  const { calibration } = options;
   if (calibration) refusePacked(graph, plan);
   return {
     bytes: sizeAfter(graph, plan),
     rewrites: [
-      ...describePlan(plan, kind, bits),
+      ...describePlan(plan, kind, bits, activations),
       ...(calibration ? [`${kind}: rounded by texts (${calibration.key})`] : []),
     ],
     convert: (weights) =>
       bits === null
-        ? roundWeights(graph, plan, kind === 'q4' ? 4 : 8, weights, { onProgress, calibration })
-        : convertWeights(graph, plan, bits, weights, onProgress),
+        ? roundWeights(graph, plan, kind === 'q4' ? 4 : 8, weights, {
+            onProgress,
+            calibration,
+            activations,
+          })
+        : convertWeights(graph, plan, weights, { bits, activations, onProgress }),
   };
 }
 
@@ -136,6 +144,7 @@ export function describePlan(
   plan: QuantizePlan,
   kind: QuantizedKind,
   bits: WeightBits | null,
+  activations: Activations,
 ): string[] {
   const { matmuls, embeddings, left } = plan;
   const weights = matmuls.reduce((n, { inputs, outputs }) => n + inputs * outputs, 0);
@@ -143,7 +152,7 @@ export function describePlan(
   const lines = [
     kind === 'w8a8'
       ? `w8a8: ${matmuls.length} matmuls of ${activationsOf(plan)} activations, ${millions} in ${bits} bits${bits === 8 ? '' : ' (with 8, the sums of this CPU would saturate)'}`
-      : `${kind}: ${matmuls.length} matmuls, ${millions} in ${kind === 'q4' ? 4 : 8} bits by groups of inputs; activations stay exact`,
+      : `${kind}: ${matmuls.length} matmuls, ${millions} in ${kind === 'q4' ? 4 : 8} bits by groups of inputs; ${activations === 'exact' ? 'activations stay exact' : ROUNDED_ACTIVATIONS}`,
   ];
   for (const { node } of embeddings)
     lines.push(`${kind}: embedding ${node.name}, tied to the LM head`);

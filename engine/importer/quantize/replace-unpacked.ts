@@ -4,6 +4,7 @@ import { type NodeProto, type TensorProto, TensorProto_DataType as Type } from '
 import { BlockMatmuls } from './block-matmuls.js';
 import type { Matmul } from './find-matmuls.js';
 import type { BlockedWeight } from './packed-weight.js';
+import type { Activations } from './quantization.js';
 import { quantizeMatmuls, type WeightTensors } from './quantize-matmuls.js';
 
 /** What was written of a packed weight. */
@@ -26,8 +27,9 @@ export type WrittenWeight =
 export function replaceUnpacked(
   graph: Graph,
   written: ReadonlyMap<NodeProto, WrittenWeight>,
+  activations: Activations,
 ): void {
-  const replacer = new BlockMatmuls(graph);
+  const replacer = new BlockMatmuls(graph, activations);
   const readers = readersOf(graph);
   const int8 = new Map<Matmul, WeightTensors>();
   const turned: NodeProto[] = [];

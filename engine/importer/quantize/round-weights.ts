@@ -9,6 +9,7 @@ import { guard } from './not-finite.js';
 import { openSource, sourceName } from './open-source.js';
 import { asRows, type BlockedWeight, writeBlocked } from './packed-weight.js';
 import { type ConversionProgress, progressOf } from './progress.js';
+import type { Activations } from './quantization.js';
 import { groupFor, roundedMatrix } from './round-blocks.js';
 import { DenseMatrix, type StoredMatrix, TensorBytes, TurnedMatrix } from './stored-matrix.js';
 import type { WeightsFile } from './weights-file.js';
@@ -17,6 +18,7 @@ export interface RoundOptions {
   readonly onProgress: ConversionProgress;
   /** See `QuantizeModelOptions`. */
   readonly calibration: Calibration | undefined;
+  readonly activations: Activations;
 }
 
 /**
@@ -31,7 +33,7 @@ export async function roundWeights(
   plan: QuantizePlan,
   bits: 4 | 8,
   target: WeightsFile,
-  { onProgress, calibration }: RoundOptions,
+  { onProgress, calibration, activations }: RoundOptions,
 ): Promise<void> {
   const bytes = new TensorBytes(graph.file);
   const moments = await calibration?.collect(inputsOf(plan));
@@ -49,7 +51,7 @@ export async function roundWeights(
       total,
     );
     const weights = new Map<string, BlockedWeight>();
-    const writer = new BlockMatmuls(graph);
+    const writer = new BlockMatmuls(graph, activations);
     const kernel = new WeightKernel();
     const calibrated = moments ? new CalibratedRounding(kernel, moments) : null;
     for (const { node, source, inputs, bias, activation } of inStages(plan.matmuls, moments)) {
@@ -80,7 +82,7 @@ export async function roundWeights(
       weight.scales.name,
       asRows(weight).name,
     ]);
-    await copyRest(graph, new Set(own), target, async () => undefined);
+    await copyRest(graph, new Set(own), target, activations, async () => undefined);
   } finally {
     bytes.close();
     await moments?.close();

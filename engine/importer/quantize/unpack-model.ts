@@ -14,6 +14,7 @@ import { copyWeights } from './copy-weights.js';
 import { denseSource, packedSource, packedTensors } from './packed-source.js';
 import { type WeightsTarget, writeBlocked } from './packed-weight.js';
 import { progressOf } from './progress.js';
+import type { Activations } from './quantization.js';
 import { replaceUnpacked, type WrittenWeight } from './replace-unpacked.js';
 import { type Rewrite, rewriteModel } from './rewrite-model.js';
 import { TensorBytes } from './stored-matrix.js';
@@ -21,7 +22,11 @@ import { readWidened, type WidenOptions, wideningOf } from './widen-model.js';
 import { writeDense, writeInt8 } from './write-unpacked.js';
 
 /** Part of every key: raise it whenever the rewriting changes. */
-const PASS_VERSION = 2;
+const PASS_VERSION = 3;
+
+/** That activations are rounded, for users. */
+export const ROUNDED_ACTIVATIONS =
+  'matmuls of weights in blocks round activations to 8 bits (--activations exact does not)';
 
 /** Whether a graph has weights that are packed. */
 export function hasPacked(graph: Graph): boolean {
@@ -37,14 +42,18 @@ export function hasPacked(graph: Graph): boolean {
  * @param widen where unpacked weights are kept; undefined: in memory
  * @throws OctavoError `model_cache_unusable`, `model_file_corrupt`
  */
-export async function unpackModel(graph: Graph, widen: WidenOptions | undefined): Promise<Graph> {
+export async function unpackModel(
+  graph: Graph,
+  widen: WidenOptions | undefined,
+  activations: Activations,
+): Promise<Graph> {
   if (!widen) {
-    graph.rewrites.push(...describeUnpacking(graph));
-    await unpackWeights(graph, memoryTarget(), async () => undefined);
+    graph.rewrites.push(...describeUnpacking(graph, activations));
+    await unpackWeights(graph, memoryTarget(), activations, async () => undefined);
     return graph;
   }
-  const name = { label: 'unpacked', salt: [PASS_VERSION] };
-  return rewriteModel(graph, widen.cacheDir, name, () => plan(graph, widen));
+  const name = { label: 'unpacked', salt: [PASS_VERSION, activations] };
+  return rewriteModel(graph, widen.cacheDir, name, () => plan(graph, widen, activations));
 }
 
 /** Those that the graph's outputs depend on. */
@@ -53,25 +62,27 @@ function unpackNodes(graph: Graph): readonly NodeProto[] {
 }
 
 /** The graph of unpacked weights without what they hold: nothing of them is read. */
-export async function sketchUnpacked(graph: Graph): Promise<Graph> {
-  graph.rewrites.push(...describeUnpacking(graph));
+export async function sketchUnpacked(graph: Graph, activations: Activations): Promise<Graph> {
+  graph.rewrites.push(...describeUnpacking(graph, activations));
   const target: WeightsTarget = {
     kept: () => null,
     add: async (name, dims, dataType) =>
       create(TensorProtoSchema, { name, dims: [...dims], dataType }),
   };
-  await unpackWeights(graph, target, async () => undefined);
+  await unpackWeights(graph, target, activations, async () => undefined);
   return graph;
 }
 
 /** What is unpacked, in words. */
-export function describeUnpacking(graph: Graph): string[] {
+function describeUnpacking(graph: Graph, activations: Activations): string[] {
   const counts = new Map<string, number>();
   const nodes = unpackNodes(graph);
   for (const node of nodes) counts.set(formatOf(node), (counts.get(formatOf(node)) ?? 0) + 1);
   if (nodes.length === 0) return [];
   const kinds = [...counts].map(([name, count]) => `${count} of ${name}`).join(', ');
-  return [`unpacked ${nodes.length} weights exactly: ${kinds}`];
+  const lines = [`unpacked ${nodes.length} weights exactly: ${kinds}`];
+  if (activations === 'int8') lines.push(ROUNDED_ACTIVATIONS);
+  return lines;
 }
 
 /** How many weights are int8 that are multiplied with activations of 8 bits. */
@@ -89,6 +100,7 @@ export function packedIn(graph: Graph): ReadonlySet<TensorProto> {
 export async function unpackWeights(
   graph: Graph,
   target: WeightsTarget,
+  activations: Activations,
   onPiece: (read: number) => Promise<void>,
 ): Promise<void> {
   const readers = readersOf(graph);
@@ -104,7 +116,7 @@ export async function unpackWeights(
   } finally {
     bytes.close();
   }
-  replaceUnpacked(graph, written);
+  replaceUnpacked(graph, written, activations);
 }
 
 async function writeUnpacked(
@@ -128,7 +140,11 @@ async function writeUnpacked(
   return { kind: 'blocked', ...(await writeBlocked(name, matrix, target, onPiece)) };
 }
 
-function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rewrite {
+function plan(
+  graph: Graph,
+  { onProgress = () => undefined }: WidenOptions,
+  activations: Activations,
+): Rewrite {
   const packed = packedIn(graph);
   const widening = wideningOf(graph);
   const all = liveParts(graph).initializers.filter(isExternal);
@@ -138,12 +154,12 @@ function plan(graph: Graph, { onProgress = () => undefined }: WidenOptions): Rew
   return {
     // A scale of four bytes comes to each group of 16 numbers or more; 17 bytes of MXFP4 become 36.
     bytes: (isFp8 ? 4 : 2.2) * total,
-    rewrites: describeUnpacking(graph),
+    rewrites: describeUnpacking(graph, activations),
     convert: async (target) => {
       const others = all.filter((tensor) => !packed.has(tensor));
       await copyWeights(graph.file, others, widening.narrow, target, progress);
       readWidened(graph, widening);
-      await unpackWeights(graph, target, progress);
+      await unpackWeights(graph, target, activations, progress);
     },
   };
 }
