@@ -6,7 +6,8 @@ import { ROOT } from './support/import-graph.js';
 /** Folders with code of our own. */
 const FOLDERS = ['kvcache', 'scheduler', 'engine', 'server', 'bench', 'test', 'examples', 'deploy'];
 /** Folders with text that is generated, published or compared with. */
-const FOREIGN = /(^|\/)(node_modules|fixtures|results|generated|onnx_pb\.ts|uPlot[^/]*)(\/|$)/;
+const FOREIGN =
+  /(^|\/)(node_modules|\.venv|fixtures|results|generated|onnx_pb\.ts|uPlot[^/]*)(\/|$)/;
 const WIDTH = 100;
 
 /** British spellings. `cancelled` is allowed: it is the word of the APIs. */

@@ -35,15 +35,24 @@ export function syntheticVocabulary(size: number): string[] {
 export function ensureTokenizer(directory: string, size: number): void {
   const path = `${directory}/tokenizer.json`;
   if (existsSync(path)) return;
-  writeFileSync(`${directory}/tokenizer_config.json`, '{}\n');
+  writeFileSync(
+    `${directory}/tokenizer_config.json`,
+    '{ "tokenizer_class": "PreTrainedTokenizerFast" }\n',
+  );
   const vocab = Object.fromEntries(syntheticVocabulary(size).map((token, id) => [token, id]));
   const file = {
     version: '1.0',
     added_tokens: [],
     normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    // Rust's tokenizers, which exporters read it with, insist on every field.
+    pre_tokenizer: {
+      type: 'ByteLevel',
+      add_prefix_space: false,
+      trim_offsets: true,
+      use_regex: true,
+    },
     post_processor: null,
-    decoder: { type: 'ByteLevel' },
+    decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
     model: { type: 'BPE', vocab, merges: [], unk_token: null },
   };
   writeFileSync(`${path}.tmp`, JSON.stringify(file));

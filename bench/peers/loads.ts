@@ -10,6 +10,8 @@ export interface LoadRecipe {
   readonly conversations: number;
   /** Tokens that all prompts begin with. */
   readonly prefix: number;
+  /** Whether one client has sent the prefix, and got its answer, before all others come. */
+  readonly isCached?: boolean;
   /** New tokens of each turn's prompt. */
   readonly prompts: readonly number[];
   readonly maxTokens: number;
@@ -26,14 +28,14 @@ export type Metric = 'decode' | 'prefill' | 'ttft';
 
 const plain = (concurrency: number, prompt: number): LoadRecipe => ({
   name: `${concurrency} x ${prompt}`,
-  core: prompt === 512,
+  core: prompt === 512 || prompt === 2048,
   concurrency,
   // One client is quick, and noisy.
   conversations: concurrency === 1 ? 4 : concurrency,
   prefix: 0,
   prompts: [prompt],
   // Long prompts take many steps; all requests must still decode when the last prompt is done.
-  maxTokens: prompt > 512 && concurrency > 8 ? 128 : 64,
+  maxTokens: concurrency > 8 ? 128 : 64,
   metrics: concurrency === 1 ? ['decode', 'prefill'] : ['decode', 'ttft'],
 });
 
@@ -43,19 +45,23 @@ const plain = (concurrency: number, prompt: number): LoadRecipe => ({
  */
 export const WARM_UP: LoadRecipe = { ...plain(1, 512), name: 'warm-up', conversations: 2 };
 
+const SHARED: LoadRecipe = {
+  name: '32 clients, shared prefix of 1,024',
+  core: true,
+  concurrency: 32,
+  conversations: 32,
+  prefix: 1024,
+  prompts: [32],
+  maxTokens: 16,
+  sequences: [1, 4],
+  metrics: ['ttft'],
+};
+
 export const LOADS: readonly LoadRecipe[] = [
   ...[1, 8, 32].map((concurrency) => plain(concurrency, 512)),
-  {
-    name: '32 clients, shared prefix of 1,024',
-    core: true,
-    concurrency: 32,
-    conversations: 32,
-    prefix: 1024,
-    prompts: [32],
-    maxTokens: 16,
-    sequences: [1, 4],
-    metrics: ['ttft'],
-  },
+  { ...plain(1, 2048), conversations: 2, metrics: ['prefill'] },
+  SHARED,
+  { ...SHARED, name: `${SHARED.name}, cached`, isCached: true, sequences: [1] },
   {
     name: '8 conversations of 4 turns',
     core: true,

@@ -1,8 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { PYTHON } from './python-env.js';
 
 /**
  * A load for all peers. Conversations begin in order, `concurrency` at a time; a turn's prompt
@@ -47,34 +49,76 @@ export interface LoadOutcome {
 
 /** One line of JSON in each direction; the driver first says that it is ready. */
 export type DriverMessage =
-  | { readonly type: 'ready'; readonly about: string }
+  | {
+      readonly type: 'ready';
+      readonly about: string;
+      /** The process that computes. */
+      readonly pid: number;
+      /** Milliseconds from before the engine's code is loaded until it takes requests. */
+      readonly readyMs: number;
+    }
   | { readonly type: 'outcome'; readonly outcome: LoadOutcome }
   | { readonly type: 'failed'; readonly message: string };
 
 const START_TIMEOUT_MS = 300_000;
 const LOAD_TIMEOUT_MS = 300_000;
 
+export const DRIVERS = {
+  octavo: 'drivers/octavo.ts',
+  library: 'drivers/library.ts',
+  llama: 'drivers/llama.ts',
+  transformers: 'drivers/transformers.ts',
+  openvino: 'python/openvino_driver.py',
+  genai: 'python/genai_driver.py',
+} as const;
+export type DriverName = keyof typeof DRIVERS;
+
+function commandOf(driver: DriverName): [command: string, ...args: string[]] {
+  const path = fileURLToPath(new URL(DRIVERS[driver], import.meta.url));
+  return path.endsWith('.py') ? [PYTHON, path] : [process.execPath, '--import', 'tsx', path];
+}
+
 /** A peer in a process of its own. */
 export class Driver {
   readonly about: string;
+  /** Milliseconds from before the engine's code is loaded until it takes requests. */
+  readonly readyMs: number;
+  readonly #pid: number;
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  private constructor(child: ChildProcess, lines: AsyncIterator<string>, about: string) {
+  private constructor(
+    child: ChildProcess,
+    lines: AsyncIterator<string>,
+    { about, pid, readyMs }: Extract<DriverMessage, { type: 'ready' }>,
+  ) {
     this.#child = child;
     this.#lines = lines;
     this.about = about;
+    this.#pid = pid;
+    this.readyMs = readyMs;
   }
 
-  static async start(script: string, options: object): Promise<Driver> {
-    const path = fileURLToPath(new URL(`./drivers/${script}.ts`, import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', path, JSON.stringify(options)], {
+  static async start(driver: DriverName, options: object): Promise<Driver> {
+    const [command, ...args] = commandOf(driver);
+    const child = spawn(command, [...args, JSON.stringify(options)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const first = await read(lines, START_TIMEOUT_MS, script, child);
-    if (first.type !== 'ready') throw new Error(`${script}: began with ${JSON.stringify(first)}`);
-    return new Driver(child, lines, first.about);
+    const first = await read(lines, START_TIMEOUT_MS, driver, child);
+    if (first.type !== 'ready') throw new Error(`${driver}: began with ${JSON.stringify(first)}`);
+    return new Driver(child, lines, first);
+  }
+
+  /** Largest resident memory so far of the process that computes; null where no system says it. */
+  peakBytes(): number | null {
+    try {
+      const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8');
+      const kib = /^VmHWM:\s+(\d+) kB/m.exec(status)?.[1];
+      return kib === undefined ? null : Number(kib) * 1024;
+    } catch {
+      return null;
+    }
   }
 
   /** @throws Error when the peer failed, hung, or did not generate what it was asked for */
@@ -137,15 +181,22 @@ export function checkOutcome({ name, conversations }: Load, { turns }: LoadOutco
   }
 }
 
-/** The driver's side: runs each load that comes in, until the input ends. */
+/**
+ * The driver's side: runs each load that comes in, until the input ends.
+ *
+ * @param began before the engine's code was loaded, by `performance.now()`
+ * @param pid of the process that computes; default: this one
+ */
 export async function serveLoads(
   about: string,
+  began: number,
   run: (load: Load) => Promise<LoadOutcome>,
+  pid = process.pid,
 ): Promise<void> {
   const say = (message: DriverMessage): void => {
     process.stdout.write(`${JSON.stringify(message)}\n`);
   };
-  say({ type: 'ready', about });
+  say({ type: 'ready', about, pid, readyMs: performance.now() - began });
   for await (const line of createInterface({ input: process.stdin })) {
     try {
       say({ type: 'outcome', outcome: await run(JSON.parse(line) as Load) });

@@ -8,9 +8,11 @@ import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bit
 import { publish } from '../lib/report.js';
 import { ensureGguf } from '../models/gguf-decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
-import { LOADS, type LoadRecipe, makeLoad, quickly, valueOf, WARM_UP } from './loads.js';
-import { Driver, type Load, type LoadOutcome } from './protocol.js';
-import { allRows, bestOfFamilies, GGUF_TARGETS, Results, ratioRows, TARGETS } from './tables.js';
+import { LOADS, type LoadRecipe, quickly } from './loads.js';
+import { Measuring } from './measuring.js';
+import { installPython, pythonVersion } from './python-env.js';
+import { allRows, bestOfFamilies, footprintRows, RATIO_COLUMNS, ratioRows } from './tables.js';
+import { GGUF_TARGETS, TARGETS } from './targets.js';
 import { ggufVariants, VARIANTS, type Variant } from './variants.js';
 
 // Compares Octavo with other engines on one machine, in turn: each variant runs in its own process,
@@ -30,14 +32,20 @@ const { values: options } = parseArgs({
     gguf: { type: 'string' },
     variants: { type: 'string' },
     loads: { type: 'string' },
-    minutes: { type: 'string', default: '20' },
+    minutes: { type: 'string', default: '45' },
     octavo: { type: 'string', default: resolve(HERE, '../..') },
   },
 });
 const shape: ShapeName = options.quick ? 'small' : 'qwen2.5-0.5b';
 const gguf = ggufFile(options.gguf);
 const targets = gguf === null ? TARGETS : GGUF_TARGETS;
-const all = gguf === null ? VARIANTS : ggufVariants(gguf);
+// A peer whose packages cannot be installed here is left out, and the results say so.
+const noPython = gguf === null ? installPython() : null;
+const isPython = ({ driver }: Variant): boolean => driver === 'openvino' || driver === 'genai';
+const all =
+  gguf === null
+    ? VARIANTS.filter((variant) => noPython === null || !isPython(variant))
+    : ggufVariants(gguf);
 const vocab = gguf === null ? SHAPES[shape].vocab : vocabularyOf(gguf);
 const deadline = performance.now() + Number(options.minutes) * 60_000;
 
@@ -53,10 +61,10 @@ function vocabularyOf(file: string): number {
 }
 
 function chosenVariants(): readonly Variant[] {
-  const names = options.variants?.split(',').map((name) => name.trim());
+  const names = options.variants?.split(';').map((name) => name.trim());
   const unknown = names?.find((name) => !all.some((variant) => variant.name === name));
   if (unknown !== undefined) {
-    throw new Error(`--variants ${unknown}: must be of ${all.map(({ name }) => name).join(', ')}`);
+    throw new Error(`--variants ${unknown}: must be of ${all.map(({ name }) => name).join('; ')}`);
   }
   const chosen = all.filter(({ name }) => names === undefined || names.includes(name));
   const cli = `${options.octavo}/dist/server/cli.js`;
@@ -86,63 +94,6 @@ function versionOf(name: string): string {
   return `${name} ${(JSON.parse(text) as { version: string }).version}`;
 }
 
-const results = new Results();
-const bestSequences = new Map<string, number>();
-
-/** Runs a load; in the first round with each number of sequences that is to be tried. */
-async function measure(
-  driver: Driver,
-  variant: Variant,
-  recipe: LoadRecipe,
-  round: number,
-): Promise<void> {
-  const key = `${variant.name}/${recipe.name}`;
-  const known = bestSequences.get(key);
-  const standard = [recipe.concurrency];
-  const tried = variant.driver === 'llama' ? (recipe.sequences ?? standard) : standard;
-  let best: { load: Load; outcome: LoadOutcome; score: number } | null = null;
-  for (const sequences of known === undefined ? tried : [known]) {
-    const load = makeLoad(
-      recipe,
-      vocab,
-      1 + LOADS.findIndex(({ name }) => name === recipe.name) + 100 * round,
-      sequences,
-    );
-    const outcome = await driver.run(load);
-    const [metric] = recipe.metrics;
-    const score = valueOf(metric, load, outcome) * (metric === 'ttft' ? -1 : 1);
-    if (best === null || score > best.score) best = { load, outcome, score };
-  }
-  if (best === null) throw new Error(`${key}: nothing to run`);
-  bestSequences.set(key, best.load.sequences);
-  const shown: string[] = [];
-  for (const metric of recipe.metrics) {
-    const value = valueOf(metric, best.load, best.outcome);
-    results.add(recipe.name, metric, variant.name, value);
-    shown.push(`${metric} ${value.toPrecision(4)}`);
-  }
-  process.stderr.write(
-    `round ${round + 1}  ${variant.name}  ${recipe.name}: ${shown.join(', ')}\n`,
-  );
-}
-
-async function runVariant(
-  variant: Variant,
-  loads: readonly LoadRecipe[],
-  round: number,
-): Promise<void> {
-  const driver = await Driver.start(variant.driver, {
-    root: options.octavo,
-    ...variant.prepare(shape),
-  });
-  try {
-    await driver.run(makeLoad(options.quick ? quickly(WARM_UP) : WARM_UP, vocab, 0, 1));
-    for (const recipe of loads) await measure(driver, variant, recipe, round);
-  } finally {
-    await driver.stop();
-  }
-}
-
 installPeers();
 const variants = chosenVariants();
 for (const variant of variants) variant.prepare(shape);
@@ -152,6 +103,14 @@ const wanted = loads.filter(
 );
 const core = wanted.filter((recipe) => recipe.core);
 const rest = wanted.filter((recipe) => !recipe.core);
+
+const measuring = new Measuring({
+  shape,
+  vocab,
+  root: options.octavo,
+  isQuick: options.quick,
+});
+const { results, footprints } = measuring;
 
 /** Milliseconds that each variant took for a round. */
 const took = new Map<string, number>();
@@ -163,7 +122,7 @@ async function round(
 ): Promise<void> {
   for (const variant of index % 2 === 0 ? taking : taking.toReversed()) {
     const start = performance.now();
-    await runVariant(variant, recipes, index);
+    await measuring.run(variant, recipes, index);
     took.set(variant.name, performance.now() - start);
   }
 }
@@ -188,7 +147,7 @@ for (; rounds < (options.quick ? 1 : MAX_ROUNDS); rounds++) {
 // Loads without a target run once, as time allows: they have more prompt tokens than a whole round.
 const skipped: string[] = [];
 for (const variant of contenders) {
-  if (options.quick || fits([variant], REST_OF_ROUND)) await runVariant(variant, rest, rounds);
+  if (options.quick || fits([variant], REST_OF_ROUND)) await measuring.run(variant, rest, rounds);
   else skipped.push(variant.name);
 }
 
@@ -207,24 +166,32 @@ publish({
   about:
     `${gguf === null ? `Random weights in the shape of ${shape}` : `The same file for both, ${basename(gguf)}`}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
     'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
-    'target run once. Octavo over HTTP; the peers in their own process without HTTP. Decode: tokens a second ' +
+    'target run once. All in their own process with token ids, without HTTP; and Octavo over HTTP, too, with the client on the same cores. Decode: tokens a second ' +
     'while all requests decode; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
     'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
     (hasVnni ? '' : 'Targets are for CPUs with VNNI or AMX, which this one has not. ') +
+    (noPython === null ? '' : `Without OpenVINO and ONNX Runtime GenAI: ${noPython}. `) +
     (skipped.length === 0
       ? ''
       : `Time was over before the other loads of ${skipped.join(', ')}. `) +
     `Sequences of node-llama-cpp: one for each client; with the shared prefix the better of 1 and 4.`,
-  versions: [versionOf('node-llama-cpp'), versionOf('@huggingface/transformers')],
+  versions: [
+    versionOf('node-llama-cpp'),
+    versionOf('@huggingface/transformers'),
+    ...(gguf === null && noPython === null
+      ? ['openvino-genai', 'onnxruntime-genai'].map(pythonVersion)
+      : []),
+  ],
   tables: [
     {
       title: 'Ratios and targets',
-      columns: [
-        'load',
-        'Octavo',
-        ...Object.keys(targets[0].against).flatMap((family) => [family, 'ratio', 'target']),
-      ],
+      columns: RATIO_COLUMNS,
       rows: ratioRows(results, variants, targets),
+    },
+    {
+      title: 'Time until it takes requests, and largest resident memory with these loads',
+      columns: ['variant', 'seconds', 'GB'],
+      rows: footprintRows(footprints, variants),
     },
     {
       title: 'All loads (concurrency x prompt tokens)',

@@ -1,6 +1,7 @@
 import type { Cell } from '../lib/report.js';
 import { type LoadRecipe, type Metric, median } from './loads.js';
-import type { Family, Variant } from './variants.js';
+import type { Target } from './targets.js';
+import { FAMILIES, type Family, type Variant } from './variants.js';
 
 /** Values of all rounds, by load, metric and variant. */
 export class Results {
@@ -20,55 +21,6 @@ export class Results {
   toJSON(): object {
     return Object.fromEntries(this.#values);
   }
-}
-
-type Peer = Exclude<Family, 'octavo'>;
-
-export interface Target {
-  readonly title: string;
-  readonly load: string;
-  readonly metric: Metric;
-  readonly against: Readonly<Partial<Record<Peer, number>>>;
-}
-
-export const TARGETS: readonly Target[] = [
-  targetOf('decode, concurrency 1', '1 x 512', 'decode', 0.9, 1.2),
-  targetOf('decode, concurrency 8, 512-token contexts', '8 x 512', 'decode', 2.2, 4),
-  targetOf('decode, concurrency 32, 512-token contexts', '32 x 512', 'decode', 3.5, 8),
-  targetOf('prefill, 512 tokens', '1 x 512', 'prefill', 1.6, 3),
-  targetOf(
-    'TTFT, 32 clients sharing 1,024 tokens',
-    '32 clients, shared prefix of 1,024',
-    'ttft',
-    5,
-    20,
-  ),
-];
-
-/** Of the same GGUF file in both: the 4 bits of its weights are the same numbers. */
-export const GGUF_TARGETS: readonly Target[] = [
-  ggufTarget('decode, concurrency 1', '1 x 512', 0.95),
-  ggufTarget('decode, concurrency 8, 512-token contexts', '8 x 512', 2.2),
-  ggufTarget('decode, concurrency 32, 512-token contexts', '32 x 512', 3),
-];
-
-function ggufTarget(title: string, load: string, ratio: number): Target {
-  return { title, load, metric: 'decode', against: { 'node-llama-cpp': ratio } };
-}
-
-function targetOf(
-  title: string,
-  load: string,
-  metric: Metric,
-  llama: number,
-  transformers: number,
-): Target {
-  return {
-    title,
-    load,
-    metric,
-    against: { 'node-llama-cpp': llama, 'transformers.js': transformers },
-  };
 }
 
 const UNITS: Readonly<Record<Metric, string>> = {
@@ -103,36 +55,44 @@ export function bestOfFamilies(
   targets: readonly Target[],
 ): readonly Variant[] {
   return variants.filter(({ name, family }) =>
-    targets.some((target) => bestOf(results, variants, family, target)?.name === name),
+    targets.some(
+      (target) =>
+        (family === target.ours || target.against[family] !== undefined) &&
+        bestOf(results, variants, family, target)?.name === name,
+    ),
   );
 }
 
-/** Best of each family, and Octavo's factor beside the target. */
+/** The columns of `ratioRows`. */
+export const RATIO_COLUMNS = ['load', 'Octavo', 'peer', '', 'ratio', 'target'] as const;
+
+/** Octavo's factor beside each peer's best, a row for each. */
 export function ratioRows(
   results: Results,
   variants: readonly Variant[],
   targets: readonly Target[],
 ): Cell[][] {
-  return targets.map((target) => {
-    const { title, metric, against } = target;
-    const best = (family: Family): Best | null => bestOf(results, variants, family, target);
-    const ours = best('octavo');
-    const cells = (Object.entries(against) as [Peer, number][]).flatMap(
-      ([family, wanted]): Cell[] => {
-        const theirs = best(family);
-        if (ours === null || theirs === null) return ['not run', '', ''];
-        const ratio = metric === 'ttft' ? theirs.value / ours.value : ours.value / theirs.value;
-        const verdict =
-          ratio >= wanted ? 'reached' : `missed by ${Math.round(100 * (1 - ratio / wanted))} %`;
-        return [show(theirs), `${Number(ratio.toPrecision(3))}`, `>= ${wanted}: ${verdict}`];
-      },
-    );
-    return [`${title} (${UNITS[metric]})`, ours === null ? 'not run' : show(ours), ...cells];
+  return targets.flatMap((target) => {
+    const { title, metric, ours, against } = target;
+    const own = bestOf(results, variants, ours, target);
+    return FAMILIES.flatMap((family): Cell[][] => {
+      const wanted = against[family];
+      if (wanted === undefined) return [];
+      const theirs = bestOf(results, variants, family, target);
+      const begin = [`${title} (${UNITS[metric]})`, own === null ? 'not run' : show(own), family];
+      if (own === null || theirs === null) return [[...begin, 'not run', '', `>= ${wanted}`]];
+      const ratio = metric === 'ttft' ? theirs.value / own.value : own.value / theirs.value;
+      const missed = `missed by ${Math.round(100 * (1 - ratio / wanted))} %`;
+      const verdict = ratio >= wanted ? 'reached' : missed;
+      return [
+        [...begin, show(theirs), `${Number(ratio.toPrecision(3))}`, `>= ${wanted}: ${verdict}`],
+      ];
+    });
   });
 }
 
 function show({ name, value }: { name: string; value: number }): string {
-  return `${Number(value.toPrecision(3))} (${name.split(' ').at(-1) ?? ''})`;
+  return `${Number(value.toPrecision(3))} (${name})`;
 }
 
 export function allRows(
@@ -147,4 +107,24 @@ export function allRows(
       ...variants.map((variant) => results.median(name, metric, variant.name) ?? '-'),
     ]),
   );
+}
+
+/** What a process took: its memory, and the time until it took requests. */
+export interface Footprint {
+  readonly readyMs: number;
+  readonly peakBytes: number | null;
+}
+
+/** Medians over the processes of each variant. */
+export function footprintRows(
+  footprints: ReadonlyMap<string, readonly Footprint[]>,
+  variants: readonly Variant[],
+): Cell[][] {
+  return variants.flatMap(({ name }) => {
+    const own = footprints.get(name) ?? [];
+    if (own.length === 0) return [];
+    const peaks = own.flatMap(({ peakBytes }) => (peakBytes === null ? [] : [peakBytes]));
+    const ready = median(own.map(({ readyMs }) => readyMs));
+    return [[name, ready / 1000, peaks.length === 0 ? '-' : median(peaks) / 1e9]];
+  });
 }

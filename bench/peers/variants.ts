@@ -1,38 +1,83 @@
 import { basename } from 'node:path';
+import type { CreateEngineOptions } from '../../engine/library/create-engine.js';
 import { ensureModel } from '../models/decoder.js';
 import { ensureGguf } from '../models/gguf-decoder.js';
+import { ensureShape } from '../models/random-checkpoint.js';
 import type { ShapeName } from '../models/shapes.js';
+import type { DriverName } from './protocol.js';
+import { ensureGenai, ensureOpenVino, type WeightFormat } from './python-env.js';
 
-export type Family = 'octavo' | 'node-llama-cpp' | 'transformers.js';
+/** Whose figures are compared: the best variant of each counts. */
+export const FAMILIES = [
+  'Octavo',
+  'Octavo over HTTP',
+  'node-llama-cpp',
+  'transformers.js',
+  'OpenVINO',
+  'OpenVINO, tuned',
+  'ONNX Runtime GenAI',
+] as const;
+export type Family = (typeof FAMILIES)[number];
 
 /** One way to run the model. */
 export interface Variant {
   readonly name: string;
   readonly family: Family;
-  /** In drivers/. */
-  readonly driver: 'octavo' | 'llama' | 'transformers';
-  /** Flags that Octavo must know; without them the variant cannot run. */
+  readonly driver: DriverName;
+  /** Flags that Octavo's server must know; without them the variant cannot run. */
   readonly flags: readonly string[];
+  /** Whether a later load finds what an earlier one has computed of its prompts. */
+  readonly keepsPrefixes: boolean;
+  /** Clients that it can serve at a time within minutes; absent: any number. */
+  readonly mostClients?: number;
   /** Makes the files if need be. @returns the driver's options */
   readonly prepare: (shape: ShapeName) => object;
 }
 
+/** Settings of the library, which are also flags. */
+type Settings = Readonly<Pick<CreateEngineOptions, 'quantize' | 'kvDtype'>>;
+
+const flagsOf = (settings: Settings): string[] =>
+  Object.entries(settings).flatMap(([name, value]) => [
+    `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    String(value),
+  ]);
+
+const overHttp = (
+  name: string,
+  settings: Settings,
+  model: (shape: ShapeName) => string,
+): Variant => ({
+  name: `octavo ${name}, HTTP`,
+  family: 'Octavo over HTTP',
+  driver: 'octavo',
+  keepsPrefixes: true,
+  flags: flagsOf(settings),
+  prepare: (shape) => ({ model: model(shape), flags: flagsOf(settings) }),
+});
+
+const inProcess = (
+  name: string,
+  settings: Settings,
+  model: (shape: ShapeName) => string,
+): Variant => ({
+  name: `octavo ${name}`,
+  family: 'Octavo',
+  driver: 'library',
+  keepsPrefixes: true,
+  flags: [],
+  prepare: (shape) => ({ model: model(shape), settings }),
+});
+
 /** Pages of int16: node-llama-cpp keeps its cache in 16 bits (float16), too. */
-const octavo = (name: string, precision: 'fp32' | 'q4', more: readonly string[] = []): Variant => {
-  const flags = [...more, '--dtype', precision, '--kv-dtype', 'int16'];
-  return {
-    name: `octavo ${name}`,
-    family: 'octavo',
-    driver: 'octavo',
-    flags,
-    prepare: (shape) => ({ model: ensureModel(shape, { precision, keepsLogits: false }), flags }),
-  };
-};
+const pages = { kvDtype: 'int16' } as const;
+const checkpoint = (shape: ShapeName): string => ensureShape(shape, 'BF16');
 
 const llama = (precision: 'Q4_0' | 'Q8_0'): Variant => ({
   name: `node-llama-cpp ${precision}`,
   family: 'node-llama-cpp',
   driver: 'llama',
+  keepsPrefixes: false,
   flags: [],
   prepare: (shape) => ({ file: ensureGguf(shape, precision) }),
 });
@@ -41,6 +86,7 @@ const transformers = (precision: 'fp32' | 'q8' | 'q4'): Variant => ({
   name: `transformers.js ${precision}`,
   family: 'transformers.js',
   driver: 'transformers',
+  keepsPrefixes: false,
   flags: [],
   prepare: (shape) => ({
     model: ensureModel(shape, { precision, keepsLogits: true }),
@@ -48,22 +94,40 @@ const transformers = (precision: 'fp32' | 'q8' | 'q4'): Variant => ({
   }),
 });
 
+/** @param properties of the plugin, besides two threads */
+const openVino = (
+  format: WeightFormat,
+  properties: Readonly<Record<string, number>> = {},
+): Variant => ({
+  name: ['openvino', format, ...Object.values(properties)].join(' '),
+  family: Object.keys(properties).length === 0 ? 'OpenVINO' : 'OpenVINO, tuned',
+  driver: 'openvino',
+  keepsPrefixes: true,
+  flags: [],
+  prepare: (shape) => ({ model: ensureOpenVino(shape, format), properties }),
+});
+
+const genai: Variant = {
+  name: 'onnxruntime-genai int4',
+  family: 'ONNX Runtime GenAI',
+  driver: 'genai',
+  keepsPrefixes: false,
+  mostClients: 8,
+  flags: [],
+  prepare: (shape) => ({ model: ensureGenai(shape, 'int4') }),
+};
+
 /** Octavo and node-llama-cpp on one file. */
 export function ggufVariants(file: string): readonly Variant[] {
   const name = basename(file);
-  const flags = ['--kv-dtype', 'int16'];
   return [
-    {
-      name: `octavo ${name}`,
-      family: 'octavo',
-      driver: 'octavo',
-      flags,
-      prepare: () => ({ model: file, flags }),
-    },
+    inProcess(name, pages, () => file),
+    overHttp(name, pages, () => file),
     {
       name: `node-llama-cpp ${name}`,
       family: 'node-llama-cpp',
       driver: 'llama',
+      keepsPrefixes: false,
       flags: [],
       prepare: () => ({ file }),
     },
@@ -72,11 +136,17 @@ export function ggufVariants(file: string): readonly Variant[] {
 
 /** In the order in which they take turns. */
 export const VARIANTS: readonly Variant[] = [
-  octavo('w8a8', 'fp32', ['--quantize', 'w8a8']),
+  inProcess('w8a8', { quantize: 'w8a8', ...pages }, checkpoint),
+  openVino('int8'),
+  inProcess('q4', { quantize: 'q4', ...pages }, checkpoint),
+  genai,
+  overHttp('w8a8', { quantize: 'w8a8', ...pages }, checkpoint),
+  openVino('int8', { DYNAMIC_QUANTIZATION_GROUP_SIZE: 128 }),
   llama('Q4_0'),
   transformers('q4'),
-  octavo('q4', 'q4'),
-  octavo('float32', 'fp32'),
+  overHttp('q4', { quantize: 'q4', ...pages }, checkpoint),
+  openVino('int4'),
+  inProcess('float32', pages, checkpoint),
   llama('Q8_0'),
   transformers('q8'),
   transformers('fp32'),

@@ -1,10 +1,4 @@
-import {
-  getLlama,
-  type LlamaContext,
-  type LlamaContextSequence,
-  LlamaLogLevel,
-  type Token,
-} from 'node-llama-cpp';
+import type { LlamaContext, LlamaContextSequence, Token } from 'node-llama-cpp';
 import { converse, serveLoads } from '../protocol.js';
 
 // node-llama-cpp in the process, without HTTP: sequences of one context, which it evaluates in
@@ -13,6 +7,8 @@ import { converse, serveLoads } from '../protocol.js';
 const CONTEXT = 2048;
 
 const { file } = JSON.parse(process.argv[2]) as { file: string };
+const began = performance.now();
+const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
 const llama = await getLlama({
   gpu: false,
   build: 'never',
@@ -37,7 +33,7 @@ async function sequencesOf(count: number): Promise<LlamaContextSequence[]> {
   return Array.from({ length: count }, () => created.getSequence());
 }
 
-await serveLoads(`node-llama-cpp ${file.split('/').at(-1) ?? ''}`, async (load) => {
+await serveLoads(`node-llama-cpp ${file.split('/').at(-1) ?? ''}`, began, async (load) => {
   const sequences = await sequencesOf(load.sequences);
   const turns = await converse(load, load.sequences, async ({ prompt, maxTokens }, worker, now) => {
     const sequence = sequences[worker];

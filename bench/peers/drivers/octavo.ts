@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { startOctavo } from '../../lib/octavo-server.js';
 import { StreamingClient } from '../../serve/client.js';
-import { converse, serveLoads } from '../protocol.js';
+import { converse, type Load, type LoadOutcome, serveLoads } from '../protocol.js';
 
 // Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming,
 // token ids as prompts.
@@ -12,6 +12,7 @@ const { root, model, flags } = JSON.parse(process.argv[2]) as {
   model: string;
   flags: string[];
 };
+const began = performance.now();
 const { child: server, url } = await startOctavo(root, [
   ...['--model', model, '--served-model-name', NAME, '--threads', '2', '--max-num-seqs', '64'],
   ...['--kv-cache-memory', '2GiB', '--max-model-len', '4096', ...flags],
@@ -32,7 +33,7 @@ const client = new StreamingClient(
 );
 const { signal } = new AbortController();
 
-await serveLoads(`octavo ${flags.join(' ')}`.trim(), async (load) => {
+const run = async (load: Load): Promise<LoadOutcome> => {
   const turns = await converse(load, load.concurrency, async ({ prompt, maxTokens }, _, now) => {
     const offset = performance.now() - now();
     const result = await client.send(
@@ -47,7 +48,8 @@ await serveLoads(`octavo ${flags.join(' ')}`.trim(), async (load) => {
     return { outputMs, endMs: result.endedAt - offset, tokens: result.outputTokens };
   });
   return { turns, serial: false };
-});
+};
+await serveLoads(`octavo ${flags.join(' ')}`.trim(), began, run, server.pid);
 await client.close();
 server.kill('SIGTERM');
 if (server.exitCode === null) await once(server, 'exit');

@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path';
-import { AutoModelForCausalLM, BaseStreamer, env, Tensor } from '@huggingface/transformers';
+import type { Tensor as TensorType } from '@huggingface/transformers';
 import { serveLoads, type Turn, type TurnResult } from '../protocol.js';
 
 // transformers.js in the process, without HTTP. It runs one sequence at a time, so requests queue.
@@ -9,6 +9,10 @@ import { serveLoads, type Turn, type TurnResult } from '../protocol.js';
 const MEASURED = 1;
 
 const { model: directory, dtype } = JSON.parse(process.argv[2]) as { model: string; dtype: string };
+const began = performance.now();
+const { AutoModelForCausalLM, BaseStreamer, env, Tensor } = await import(
+  '@huggingface/transformers'
+);
 env.allowRemoteModels = false;
 env.localModelPath = dirname(directory);
 const model = await AutoModelForCausalLM.from_pretrained(basename(directory), {
@@ -51,7 +55,7 @@ async function generate({ prompt, maxTokens }: Turn): Promise<Service> {
     max_new_tokens: maxTokens,
     do_sample: false,
     streamer,
-  } as never)) as Tensor;
+  } as never)) as TensorType;
   return {
     outputMs: streamer.at.map((at) => at - start),
     endMs: performance.now() - start,
@@ -59,7 +63,7 @@ async function generate({ prompt, maxTokens }: Turn): Promise<Service> {
   };
 }
 
-await serveLoads(`transformers.js ${dtype}`, async (load) => {
+await serveLoads(`transformers.js ${dtype}`, began, async (load) => {
   const turns: TurnResult[] = [];
   const measured: Service[][] = [];
   for (const conversation of load.conversations.slice(

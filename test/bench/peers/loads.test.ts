@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { LOADS, type LoadRecipe, makeLoad, valueOf } from '../../../bench/peers/loads.js';
 import { checkOutcome, type Load, type TurnResult } from '../../../bench/peers/protocol.js';
-import { bestOfFamilies, Results, ratioRows, TARGETS } from '../../../bench/peers/tables.js';
+import { bestOfFamilies, footprintRows, Results, ratioRows } from '../../../bench/peers/tables.js';
+import { GGUF_TARGETS, TARGETS } from '../../../bench/peers/targets.js';
 import { VARIANTS } from '../../../bench/peers/variants.js';
 
 const RECIPE: LoadRecipe = {
@@ -85,9 +86,10 @@ test('ratios are of the best of each family, upside down for times', () => {
   const results = new Results();
   for (const [variant, value] of [
     ['octavo w8a8', 100],
-    ['octavo float32', 50],
-    ['node-llama-cpp Q4_0', 40],
-    ['node-llama-cpp Q8_0', 20],
+    ['octavo q4', 50],
+    ['octavo w8a8, HTTP', 60],
+    ['openvino int8', 40],
+    ['openvino int4', 20],
   ] as const) {
     for (const [load_, metric] of [
       ['8 x 512', 'decode'],
@@ -97,21 +99,61 @@ test('ratios are of the best of each family, upside down for times', () => {
     }
   }
   const rows = ratioRows(results, VARIANTS, TARGETS);
-  expect(rows[1].slice(1, 6)).toEqual([
-    '100 (w8a8)',
-    '40 (Q4_0)',
-    '2.5',
-    '>= 2.2: reached',
-    'not run',
+  const of = (title: string) => rows.filter(([name]) => `${name}`.startsWith(title));
+  expect(of('decode, 8 clients')).toEqual([
+    [
+      'decode, 8 clients (tokens/s)',
+      '100 (octavo w8a8)',
+      'node-llama-cpp',
+      'not run',
+      '',
+      '>= 2.2',
+    ],
+    [
+      'decode, 8 clients (tokens/s)',
+      '100 (octavo w8a8)',
+      'OpenVINO',
+      '40 (openvino int8)',
+      '2.5',
+      '>= 1.3: reached',
+    ],
+    [
+      'decode, 8 clients (tokens/s)',
+      '100 (octavo w8a8)',
+      'OpenVINO, tuned',
+      'not run',
+      '',
+      '>= 1.15',
+    ],
+    [
+      'decode, 8 clients, HTTP (tokens/s)',
+      '60 (octavo w8a8, HTTP)',
+      'OpenVINO',
+      '40 (openvino int8)',
+      '1.5',
+      '>= 1.1: reached',
+    ],
   ]);
-  expect(rows[4].slice(1, 5)).toEqual(['50 (float32)', '20 (Q8_0)', '0.4', '>= 5: missed by 92 %']);
+  expect(of('time to first token')[1].slice(1)).toEqual([
+    '60 (octavo w8a8, HTTP)',
+    'OpenVINO',
+    '20 (openvino int4)',
+    '0.333',
+    '>= 8: missed by 96 %',
+  ]);
   expect(bestOfFamilies(results, VARIANTS, TARGETS).map(({ name }) => name)).toEqual([
     'octavo w8a8',
-    'node-llama-cpp Q4_0',
-    'octavo float32',
-    'node-llama-cpp Q8_0',
+    'openvino int8',
+    'octavo w8a8, HTTP',
+    'openvino int4',
   ]);
-  for (const { load: name, metric } of TARGETS) {
+  for (const { load: name, metric } of [...TARGETS, ...GGUF_TARGETS]) {
     expect(LOADS.find((recipe) => recipe.name === name)?.metrics).toContain(metric);
   }
+});
+
+test('footprints are medians over processes', () => {
+  const own = [1000, 3000, 2000].map((readyMs) => ({ readyMs, peakBytes: 2e9 }));
+  const footprints = new Map([['octavo w8a8', own]]);
+  expect(footprintRows(footprints, VARIANTS)).toEqual([['octavo w8a8', 2, 2]]);
 });
