@@ -53,9 +53,12 @@ export default defineConfig({
     // crash inside one file.
     pool: 'forks',
     maxWorkers: workerCount(availableCpus(), availableMemory().bytes),
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
-    reporters: ['default', './test/support/summary-reporter.ts'],
+    // Against hangs only: a busy machine takes many times what a quiet one does.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
+    diff: { truncateThreshold: 100 },
+    reporters: ['./test/support/short-errors.ts', 'default', './test/support/summary-reporter.ts'],
     coverage: {
       provider: 'v8',
       reporter: ['text'],
