@@ -8,6 +8,7 @@ import { buildApp } from '../../server/app.js';
 import { loadSettings } from '../../server/config/load-settings.js';
 import { type RunningServer, startServer } from '../../server/lifecycle.js';
 import { byteModel, bytesOf } from '../support/byte-model.js';
+import { ManualTimers } from '../support/manual-timers.js';
 import { ScriptedEngine } from '../support/scripted-engine.js';
 import { eventually } from '../support/test-server.js';
 
@@ -20,9 +21,11 @@ afterEach(async () => {
   }
 });
 
+const SHUTDOWN_SECONDS = 120;
+
 const nothing = (): void => undefined;
 
-async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, port = 0) {
+async function start(engine: ScriptedEngine, { port = 0, clock = systemClock } = {}) {
   const logger = pino({ level: 'silent' });
   const settings = loadSettings({}, {});
   const { app, inFlight } = buildApp({
@@ -38,7 +41,7 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
     settings,
     redis: null,
     logger,
-    clock: systemClock,
+    clock,
     randomSeed: () => 1,
   });
   const server = await startServer({
@@ -46,10 +49,10 @@ async function start(engine: ScriptedEngine, shutdownTimeoutSeconds: number, por
     inFlight,
     engines: [engine],
     logger,
-    clock: systemClock,
+    clock,
     door: { host: '127.0.0.1', port, uds: null },
     modelName: 'byte-model',
-    shutdownTimeoutSeconds,
+    shutdownTimeoutSeconds: SHUTDOWN_SECONDS,
   });
   servers.push(server);
   const chat = (stream: boolean): Promise<Response> =>
@@ -71,7 +74,7 @@ test('stop: new work gets 503, what runs is finished, the code is 0', async () =
     finish: 'length',
     beforeStep: (step) => (step === 1 ? gate : undefined),
   }));
-  const { server, chat } = await start(engine, 20);
+  const { server, chat } = await start(engine);
   expect((await fetch(`${server.url}/health`)).status).toBe(200);
   const running = chat(false);
   await eventually(() => engine.submitted[0]?.taken === 1, 'first step');
@@ -90,7 +93,8 @@ test('stop: new work gets 503, what runs is finished, the code is 0', async () =
 
 test('after the timeout, what still runs is aborted and told so', async () => {
   const engine = new ScriptedEngine(() => ({ steps: [bytesOf('a')], finish: null }));
-  const { server, chat } = await start(engine, 0.05);
+  const timers = new ManualTimers();
+  const { server, chat } = await start(engine, timers);
   const stream = chat(true).then((response) => response.text());
   const whole = chat(false);
   await eventually(
@@ -98,6 +102,7 @@ test('after the timeout, what still runs is aborted and told so', async () => {
     'start',
   );
   server.stop();
+  timers.fire(SHUTDOWN_SECONDS - 1, SHUTDOWN_SECONDS);
   expect(await stream).toMatch(/"code":"draining"\}\}\n\n$/);
   expect((await whole).status).toBe(503);
   expect(await server.ended).toBe(0);
@@ -105,7 +110,7 @@ test('after the timeout, what still runs is aborted and told so', async () => {
 
 test('a failed engine ends the server with code 1', async () => {
   const engine = new ScriptedEngine(() => ({ steps: [], finish: null }));
-  const { server } = await start(engine, 1);
+  const { server } = await start(engine);
   engine.state = 'failed';
   expect(await server.ended).toBe(1);
 });
@@ -115,7 +120,7 @@ test('a port in use is one clear error', async () => {
   await eventually(() => other.listening, 'listening');
   const { port } = other.address() as { port: number };
   const engine = new ScriptedEngine(() => ({ steps: [], finish: null }));
-  await expect(start(engine, 1, port)).rejects.toMatchObject({
+  await expect(start(engine, { port })).rejects.toMatchObject({
     kind: 'port_in_use',
     message: `--port ${port}: already in use on 127.0.0.1`,
   });

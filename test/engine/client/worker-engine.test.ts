@@ -113,22 +113,28 @@ describe('the engine in its thread', () => {
     }
     expect(reasons.at(-1)).toBe('abort');
     await eventually(idle(engine), 'all blocks are free');
-    expect(engine.stats.steps).toBeLessThan(200);
+    // Each of them alone would have taken more.
+    expect(engine.stats.steps).toBeLessThan(1400);
   });
 
   it('computes nothing for what is paused, counts what waits, and goes on with the same text', async () => {
     const { engine } = await start();
     let kept = 0;
+    let pause = (): void => undefined;
     const meter = {
-      add: (bytes: number) => void (kept += bytes),
+      // At the first output: a fast engine might be at its end before the test looks.
+      add: (bytes: number) => {
+        if (kept === 0) pause();
+        kept += bytes;
+      },
       release: (bytes: number) => void (kept -= bytes),
     };
-    const more = { maxTokens: 200, logprobs: 5 };
+    const more = { maxTokens: 400, logprobs: 5 };
     const alone = await tokensOf(engine.submit(request(['alone'], more))[0]);
     const [paused] = engine.submit(request(['paused'], more), undefined, meter);
-    await eventually(() => kept > 0, 'output', { seconds: 20 });
-    engine.pause(['paused', 'nobody'] as unknown as SequenceId[]);
-    await eventually(() => engine.stats.paused === 1, 'the pause', { seconds: 20 });
+    pause = () => engine.pause(['paused', 'nobody'] as unknown as SequenceId[]);
+    await eventually(() => engine.stats.paused === 1, 'the pause');
+    pause = () => undefined;
     const before = kept;
     expect(await tokensOf(engine.submit(request(['other'], more))[0])).toEqual(alone);
     expect([kept, engine.stats.paused]).toEqual([before, 1]);

@@ -72,7 +72,8 @@ function harness(options: { usesPriority?: boolean; runsAlone?: boolean } = {}) 
     refused: () => messages.flatMap((message) => (message.type === 'refused' ? [message] : [])),
     end: async () => {
       const ended = loop.run();
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      do await new Promise((resolve) => setImmediate(resolve));
+      while (loop.stats.waiting + loop.stats.running > 0);
       loop.post({ type: 'close' });
       await ended;
     },

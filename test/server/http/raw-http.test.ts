@@ -34,7 +34,7 @@ const echoing = (): ScriptedEngine =>
   });
 
 const start = (): Promise<TestServer> =>
-  startTestServer(echoing(), { settings: { receiveTimeout: 1, maxBodySize: 20_000 } });
+  startTestServer(echoing(), { settings: { maxBodySize: 20_000 } });
 
 interface Connection {
   readonly socket: Socket;
@@ -241,7 +241,7 @@ describe('bodies', () => {
     const server = await start();
     const body = 'x'.repeat(5 * 2 ** 20);
     const { socket, text, ended } = open(server, withLength(body));
-    await eventually(() => text() !== '', 'an answer', { seconds: 10 });
+    await eventually(() => text() !== '', 'an answer');
     socket.write(LAST);
     expect(statuses(await ended)).toEqual(['413', '200']);
     const huge = await open(server, `${HEAD}Content-Length: ${2 ** 30}\r\n\r\n${body}`).ended;
@@ -250,7 +250,7 @@ describe('bodies', () => {
   });
 
   test('without end, byte by byte: 408 in time', async () => {
-    const server = await start();
+    const server = await startTestServer(echoing(), { settings: { receiveTimeout: 1 } });
     const { socket, ended } = open(server, chunked());
     const timer = setInterval(() => socket.write('1\r\n \r\n'), 100);
     const text = await ended;

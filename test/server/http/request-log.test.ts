@@ -143,7 +143,7 @@ describe('prompts and keys', () => {
     let log = '';
     child.stdout?.on('data', (chunk: Buffer) => (log += chunk.toString()));
     const serving = (): RegExpExecArray | null => /serving \S+ on (http:[^"]+)/.exec(log);
-    await eventually(() => serving() !== null, 'it serves', { seconds: 20 });
+    await eventually(() => serving() !== null, 'it serves');
     expect(log).toMatch(/"level":40[^\n]*--log-prompts is on/);
     const response = await fetch(`${serving()?.[1]}/v1/completions`, {
       method: 'POST',
@@ -186,7 +186,7 @@ async function onTerminal(env: Record<string, string>): Promise<string> {
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  await eventually(() => output.includes('serving'), 'it serves', { seconds: 20 });
+  await eventually(() => /serving \S+ on http:\S+/.test(output), 'it serves');
   child.kill('SIGTERM');
   return output;
 }

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
-import { type Clock, systemClock } from '../../../engine/clock.js';
+import { afterEach, expect, test, vi } from 'vitest';
 import { bytesOf } from '../../support/byte-model.js';
+import { ManualTimers } from '../../support/manual-timers.js';
 import { ScriptedEngine } from '../../support/scripted-engine.js';
 import {
   eventually,
@@ -57,7 +57,7 @@ test('a stream that nobody reads pauses, others go on, and it gets all when it r
   const engine = eager();
   const server = await startTestServer(engine, { settings: { maxUnreadOutput: 100_000 } });
   const socket = await silent(server, scored);
-  await eventually(() => engine.paused.size === 1, 'the pause', { seconds: 30 });
+  await eventually(() => engine.paused.size === 1, 'the pause');
   const taken = engine.submitted[0].taken;
   const other = await server.post(CHAT, { ...scored, max_tokens: 100, stream: true });
   expect(tokensIn(await other.text())).toBe(100);
@@ -73,6 +73,7 @@ test.each([CHAT, '/v1/responses'])(
   'a client that reads nothing for too long is let go (%s)',
   async (path) => {
     const engine = eager(200_000);
+    const pause = vi.spyOn(engine, 'pause');
     const server = await startTestServer(engine, {
       settings: { maxUnreadOutput: 100_000, unreadTimeout: 1 },
     });
@@ -81,8 +82,9 @@ test.each([CHAT, '/v1/responses'])(
         ? { ...scored, n: 4 }
         : { input: 'Hi', include: ['message.output_text.logprobs'], top_logprobs: 20 };
     await silent(server, body, path);
-    await eventually(() => engine.paused.size > 0, 'the pause', { seconds: 30 });
-    await eventually(() => engine.alive.length === 0, 'the end', { seconds: 10 });
+    await eventually(() => engine.submitted.length > 0, 'the start');
+    await eventually(() => engine.alive.length === 0, 'the end');
+    expect(pause).toHaveBeenCalled();
     const line = (): object | undefined => server.log.find(({ msg }) => msg === 'request');
     await eventually(() => line() !== undefined, 'the log line');
     expect(line()).toMatchObject({ finishReason: 'abort', error: 'output_unread' });
@@ -91,28 +93,20 @@ test.each([CHAT, '/v1/responses'])(
 
 test('a stream that stands still ends when its time is over', async () => {
   const engine = eager(200_000);
-  const timers: { action: () => void; ms: number }[] = [];
-  const clock: Clock = {
-    ...systemClock,
-    startTimer: (action, ms) => {
-      timers.push({ action, ms });
-      return { restart: () => undefined, cancel: () => undefined };
-    },
-  };
-  /** What waits for so many seconds happens now. */
-  const fire = (from: number, to: number): void => {
-    for (const { action, ms } of timers) if (ms > from * 1000 && ms <= to * 1000) action();
-  };
-  const server = await startTestServer(engine, { clock, settings: { maxUnreadOutput: 100_000 } });
+  const timers = new ManualTimers();
+  const server = await startTestServer(engine, {
+    clock: timers.clock,
+    settings: { maxUnreadOutput: 100_000 },
+  });
   await silent(server, { ...scored, n: 4 });
-  await eventually(() => engine.paused.size > 0, 'the pause', { seconds: 25 });
-  fire(500, 600);
+  await eventually(() => engine.paused.size > 0, 'the pause');
+  timers.fire(300, 600);
   await server.inFlight.idle();
   await eventually(() => engine.alive.length === 0, 'all choices have ended');
   const line = (): object | undefined => server.log.find(({ msg }) => msg === 'request');
   expect(line()).toBeUndefined();
   // Its last event has not been read.
-  fire(4, 5);
+  timers.fire(4, 5);
   await eventually(() => line() !== undefined, 'the connection is closed');
   expect(line()).toMatchObject({ error: 'generation_timeout' });
 });
@@ -141,7 +135,7 @@ test('whole answers that nobody reads are let go when memory is short, the large
   const unread = { ...scored, max_tokens: 6000, stream: false };
   const sockets = await Promise.all(Array.from({ length: 6 }, () => silent(server, unread)));
   const failed = (): number => server.log.filter(({ error }) => error === 'overloaded').length;
-  await eventually(() => failed() > 0, 'one to be let go', { seconds: 20 });
+  await eventually(() => failed() > 0, 'one to be let go');
   const chat = await server.post(CHAT, { ...scored, max_tokens: 16 });
   expect(chat.status).toBe(200);
   for (const socket of sockets) socket.destroy();

@@ -25,6 +25,13 @@ function chat(more: object = {}, init: RequestInit = {}): Request {
   });
 }
 
+/** Requests that have ended because their clients left. */
+async function aborted(): Promise<number> {
+  const response = await handle(new Request('http://somewhere.test/api/metrics'));
+  const count = /request_success_total\{finished_reason="abort".*\} (\d+)/;
+  return Number(count.exec(await response.text())?.[1]);
+}
+
 interface Chat {
   readonly choices: readonly { readonly message: { readonly content: string } }[];
 }
@@ -47,22 +54,23 @@ describe('the fetch handler', () => {
   });
 
   it('streams: the first event comes while the last is not computed', async () => {
-    const response = await handle(chat({ stream: true, max_tokens: 400, ignore_eos: true }));
+    const response = await handle(chat({ stream: true, max_tokens: 1900, ignore_eos: true }));
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
     await reader.read();
-    await expect.poll(() => engine.stats.running).toBe(1);
     await reader.cancel();
     // The reader has left: so has the request.
+    await expect.poll(aborted).toBe(1);
     await expect.poll(() => engine.stats.running).toBe(0);
   });
 
   it('ends the work of an aborted request', async () => {
     const controller = new AbortController();
     const { signal } = controller;
-    const request = handle(chat({ max_tokens: 1000, ignore_eos: true }, { signal }));
-    await expect.poll(() => engine.stats.running).toBe(1);
+    const request = handle(chat({ max_tokens: 1900, ignore_eos: true }, { signal }));
+    await expect.poll(() => engine.stats.running, { interval: 1 }).toBe(1);
     controller.abort(new Error('enough'));
     await expect(request).rejects.toThrow('enough');
+    await expect.poll(aborted).toBe(2);
     await expect.poll(() => engine.stats.running).toBe(0);
     await expect(handle(chat({}, { signal }))).rejects.toThrow('enough');
   });

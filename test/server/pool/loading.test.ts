@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from 'vitest';
+import { type Clock, systemClock } from '../../../engine/clock.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { Settings } from '../../../server/config/settings.js';
 import { bytesOf, EOS } from '../../support/byte-model.js';
+import { ManualTimers } from '../../support/manual-timers.js';
 import { TestSource } from '../../support/model-source.js';
 import type { Script } from '../../support/scripted-engine.js';
 import {
@@ -14,8 +16,11 @@ import {
 afterEach(stopTestServers);
 
 /** A server of sources alone: none is loaded at first. */
-const serve = (sources: readonly TestSource[], settings: Partial<Settings> = {}) =>
-  startTestServer(null, { sources, settings });
+const serve = (
+  sources: readonly TestSource[],
+  settings: Partial<Settings> = {},
+  clock: Clock = systemClock,
+) => startTestServer(null, { sources, settings, clock });
 
 const ask = (server: TestServer, model: string, more: object = {}): Promise<Response> =>
   server.post('/v1/completions', { model, prompt: 'hi', max_tokens: 8, ...more });
@@ -162,7 +167,9 @@ test('a model that cannot be loaded is an error of its own, and tried again', as
 test('a request waits for its model only so long, and only so many do', async () => {
   const slow = new TestSource('slow', 's');
   slow.beforeLoad = () => new Promise(() => undefined);
-  const server = await serve([slow], { modelLoadTimeout: 0.1, maxQueuedRequests: 2 });
+  const timers = new ManualTimers();
+  const settings = { modelLoadTimeout: 100, maxQueuedRequests: 2 };
+  const server = await serve([slow], settings, timers.clock);
   const waiting = [ask(server, 'slow'), ask(server, 'slow')];
   await eventually(async () => (await states(server))['slow'] === 'loading', 'they wait');
   const third = await ask(server, 'slow');
@@ -170,10 +177,11 @@ test('a request waits for its model only so long, and only so many do', async ()
   expect(await third.json()).toMatchObject({
     error: { code: 'overloaded', message: expect.stringContaining('2 requests wait') as string },
   });
+  timers.fire(99, 100);
   for (const answer of await Promise.all(waiting)) {
     expect(answer.status).toBe(503);
     expect(await answer.json()).toMatchObject({
-      error: { message: "the model 'slow' was not loaded within 0.1 s" },
+      error: { message: "the model 'slow' was not loaded within 100 s" },
     });
   }
 });

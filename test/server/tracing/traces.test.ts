@@ -45,12 +45,18 @@ const ms = (nanoseconds: string): number => Number(BigInt(nanoseconds) / 1000n) 
 const begin = ({ startTimeUnixNano }: CollectedSpan): number => ms(startTimeUnixNano);
 const end = ({ endTimeUnixNano }: CollectedSpan): number => ms(endTimeUnixNano);
 
+/** Waits for at least so many milliseconds; a timer of the loop may be early by a slow turn. */
+async function passed(milliseconds: number): Promise<void> {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+}
+
 const ANSWER: Script = {
   steps: [bytesOf('a'), bytesOf('b')],
   finish: 'length',
   cachedTokens: 4,
   times: { queued: 0.5, prefill: 1.5 },
-  beforeStep: () => new Promise((resolve) => setTimeout(resolve, 5)),
+  beforeStep: () => passed(5),
 };
 
 describe('a trace', () => {
@@ -105,10 +111,10 @@ describe('a trace', () => {
       expect(end(queue) - begin(queue)).toBeCloseTo(0.5, 1);
       expect(begin(prefill)).toBeCloseTo(end(queue), 1);
       expect(begin(decode)).toBeCloseTo(end(prefill), 1);
-      expect(end(decode) - begin(decode)).toBeGreaterThan(4);
+      expect(end(decode) - begin(decode)).toBeGreaterThan(4.9);
       expect(begin(queue)).toBeGreaterThanOrEqual(begin(root) - 0.01);
       expect(end(root)).toBeGreaterThanOrEqual(end(decode) - 0.01);
-      expect(Math.abs(begin(root) - before)).toBeLessThan(1000);
+      expect(Math.abs(begin(root) - before)).toBeLessThan(60_000);
       const line = log.find(({ route }) => route === '/v1/chat/completions');
       expect(line).toMatchObject({ traceId: root.traceId });
     },

@@ -1,5 +1,5 @@
 import type OpenAI from 'openai';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { TokenId } from '../../../../scheduler/ids.js';
 import { bytesOf, EOS } from '../../../support/byte-model.js';
 import { ScriptedEngine } from '../../../support/scripted-engine.js';
@@ -120,16 +120,12 @@ describe('echo', () => {
     const response = await post('/v1/completions', { prompt: 'a', n: 3, echo: true, logprobs: 1 });
     expect(response.status).toBe(500);
     expect(engine.alive).toEqual([]);
-    await vi.waitFor(async () => {
+    const counts = async (): Promise<object> => {
       const metrics = await (await fetch(`${url}/metrics`)).text();
       const ends = metrics.matchAll(/request_success_total\{finished_reason="(\w+)".*\} (\d)/g);
-      expect(Object.fromEntries([...ends].map(([, reason, count]) => [reason, count]))).toEqual({
-        stop: '0',
-        length: '0',
-        abort: '2',
-        error: '1',
-      });
-    });
+      return Object.fromEntries([...ends].map(([, reason, count]) => [reason, count]));
+    };
+    await expect.poll(counts).toEqual({ stop: '0', length: '0', abort: '2', error: '1' });
   });
 });
 
