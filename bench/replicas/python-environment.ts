@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { fetchWith } from '../lib/fetch-with.js';
 
 /** Those of the routers and readers of replicas. */
 const ROUTERS = new URL('requirements.txt', import.meta.url);
@@ -35,9 +36,10 @@ export async function pythonEnvironment(file: URL = ROUTERS): Promise<PythonEnvi
   const work = `${directory}.${process.pid}`;
   try {
     mkdirSync(dirname(directory), { recursive: true });
-    await run('python3', '-m', 'venv', work);
+    await promisify(execFile)('python3', ['-m', 'venv', work], { timeout: TIME_LIMIT_MS });
     const pip = ['-m', 'pip', '--quiet', '--disable-pip-version-check', '--retries', '2'];
-    await run(join(work, 'bin', 'python'), ...pip, 'install', '-r', requirements);
+    const args = [...pip, 'install', '-r', requirements];
+    await fetchWith(join(work, 'bin', 'python'), args, { timeout: TIME_LIMIT_MS });
     renameSync(work, directory);
     return { python };
   } catch (cause) {
@@ -54,8 +56,4 @@ export async function pythonEnvironment(file: URL = ROUTERS): Promise<PythonEnvi
 /** Other packages make another environment. */
 function version(requirements: string): string {
   return createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12);
-}
-
-async function run(program: string, ...args: string[]): Promise<void> {
-  await promisify(execFile)(program, args, { timeout: TIME_LIMIT_MS });
 }

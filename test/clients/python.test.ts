@@ -23,7 +23,7 @@ beforeAll(async () => {
   const env = { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: 'True' };
   const call = promisify(execFile)(environment.python, [SCRIPT, server.url], { env });
   results = JSON.parse((await call).stdout) as Record<string, unknown>;
-}, 900_000);
+}, 2_000_000);
 
 afterAll(() => stop());
 

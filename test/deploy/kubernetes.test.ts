@@ -93,7 +93,7 @@ describe('deploy/kubernetes', () => {
     const { stdout } = await validate(...kustomization.resources.map((file) => DIRECTORY + file));
     // A kind without a schema is only warned of.
     expect(stdout.match(/ passed for resource /g)).toHaveLength(manifests.length);
-  }, 600_000);
+  }, 2_000_000);
 
   it('names the images that can be replaced', () => {
     const images = of('Deployment').map(({ spec }) => spec.template.spec.containers[0].image);

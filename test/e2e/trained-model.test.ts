@@ -10,7 +10,7 @@ import { startOctavo } from '../support/octavo-process.js';
 const answers = trainedAnswers();
 let model: Awaited<ReturnType<typeof trainedModel>>;
 // To fetch it may take a minute; each command of it has a limit of its own.
-beforeAll(async () => void (model = await trainedModel()), 600_000);
+beforeAll(async () => void (model = await trainedModel()), 2_000_000);
 
 interface Completion {
   readonly choices: readonly {

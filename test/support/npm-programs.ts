@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { fetchWith } from '../../bench/lib/fetch-with.js';
 
 const TIME_LIMIT_MS = 600_000;
 
@@ -39,7 +38,7 @@ export async function npmPrograms(file: URL): Promise<NpmPrograms> {
     writeFileSync(join(work, 'package.json'), wanted);
     const options = { cwd: work, timeout: TIME_LIMIT_MS };
     const args = ['install', '--no-audit', '--no-fund', '--no-package-lock'];
-    await promisify(execFile)('npm', args, options);
+    await fetchWith('npm', args, options);
     mkdirSync(dirname(installed), { recursive: true });
     renameSync(work, installed);
   } catch (error) {

@@ -37,7 +37,7 @@ const ROUNDING = 0.5;
 
 let model: Awaited<ReturnType<typeof trainedModel>>;
 // To fetch it may take a minute; each command of it has a limit of its own.
-beforeAll(async () => void (model = await trainedModel()), 600_000);
+beforeAll(async () => void (model = await trainedModel()), 2_000_000);
 
 it('cuts texts of a real GGUF file as llama.cpp does', async ({ skip }) => {
   skip(model.absent !== undefined, model.absent);
@@ -94,7 +94,7 @@ it('takes the tokens that llama.cpp takes of the same numbers', async ({ skip })
       ROUNDING,
     );
   }
-}, 120_000);
+});
 
 it('rounds activations as llama.cpp does', async ({ skip }) => {
   skip(model.absent !== undefined, model.absent);
@@ -110,4 +110,4 @@ it('rounds activations as llama.cpp does', async ({ skip }) => {
   // are the best: as near as with exact activations.)
   expect(Math.max(...distances)).toBeLessThan(ROUNDING);
   expect(distances.filter((distance) => distance === 0).length).toBeGreaterThan(265);
-}, 120_000);
+});
