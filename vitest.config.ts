@@ -54,9 +54,9 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: workerCount(availableCpus(), availableMemory().bytes),
     // Against hangs only: a busy machine takes many times what a quiet one does.
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
-    expect: { poll: { timeout: 60_000 } },
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 120_000 } },
     diff: { truncateThreshold: 100 },
     reporters: ['./test/support/short-errors.ts', 'default', './test/support/summary-reporter.ts'],
     coverage: {

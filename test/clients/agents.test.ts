@@ -117,7 +117,7 @@ wire_api = "responses"
 let programs: NpmPrograms;
 beforeAll(async () => {
   programs = await npmPrograms(new URL('agents.json', import.meta.url));
-}, 600_000);
+}, 2_000_000);
 
 const folders: string[] = [];
 const proxies: Server[] = [];
@@ -184,7 +184,6 @@ async function run(
 
 test.for(AGENTS.map((agent) => [agent.name, agent] as const))(
   '%s reads, edits and runs a file, and asks no other server',
-  { timeout: 150_000 },
   async ([name, agent], { skip }) => {
     skip(programs.absent !== undefined, programs.absent);
     const scratch = mkdtempSync(join(tmpdir(), 'octavo-agent-'));

@@ -1,6 +1,6 @@
 import { Ollama } from 'ollama';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { startSharedOctavo } from '../support/octavo-process.js';
+import { SLOW_MODEL, startSharedOctavo } from '../support/octavo-process.js';
 
 const model = 'octavo-tiny';
 const PARIS = 'The capital of France is Paris.';
@@ -13,7 +13,7 @@ const ask = {
 describe('ollama of npm', () => {
   let client: Ollama;
   beforeAll(async () => {
-    const server = await startSharedOctavo();
+    const server = await startSharedOctavo([], SLOW_MODEL);
     client = new Ollama({ host: server.url });
     return server.kill;
   });
@@ -29,7 +29,8 @@ describe('ollama of npm', () => {
   });
 
   it('a stream that is aborted ends', async () => {
-    const stream = await client.chat({ ...ask, stream: true });
+    const messages = [{ role: 'user', content: 'Tell me a story about an owl.' }];
+    const stream = await client.chat({ model, messages, stream: true });
     stream.abort();
     await expect(async () => {
       for await (const _part of stream) continue;

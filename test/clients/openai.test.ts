@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import OpenAI, { APIConnectionTimeoutError, type APIError, APIUserAbortError } from 'openai';
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -300,8 +301,10 @@ describe('openai', () => {
   describe('a client that gives up leaves nothing running', () => {
     it('an aborted request', async () => {
       const controller = new AbortController();
-      const asked = client.completions.create(long, { signal: controller.signal });
-      setTimeout(() => controller.abort(), 200);
+      const asked = client.completions.create({ ...long, n: 8 }, { signal: controller.signal });
+      const running = (): Promise<number> => metric(url, 'vllm:num_requests_running');
+      await eventually(async () => (await running()) > 0, 'it runs');
+      controller.abort();
       await expect(asked).rejects.toBeInstanceOf(APIUserAbortError);
       await idle();
     });
@@ -311,7 +314,7 @@ describe('openai', () => {
       let chunks = 0;
       for await (const _ of stream) if (++chunks === 3) stream.controller.abort();
       // What the client had read from its socket by then, it still hands out.
-      expect(chunks).toBeLessThan(long.max_tokens / 2);
+      expect(chunks).toBeLessThan(long.max_tokens);
       await idle();
     });
 
@@ -326,7 +329,7 @@ describe('openai', () => {
     });
 
     it('a timeout', async () => {
-      const asked = client.completions.create({ ...long, n: 8 }, { timeout: 300 });
+      const asked = client.completions.create({ ...long, n: 8 }, { timeout: 100 });
       await expect(asked).rejects.toBeInstanceOf(APIConnectionTimeoutError);
       await idle();
     });
@@ -340,14 +343,15 @@ describe('openai, retries', () => {
 
   it('come after the time that a 503 names, and succeed', async () => {
     const engine = new ScriptedEngine(() => ({ steps: [bytesOf('a')], finish: 'length' }));
-    const { client, inFlight, log } = await startTestServer(engine);
+    const { client, app, inFlight, log } = await startTestServer(engine);
     expect(inFlight.draining).toBe(false);
     let state: string = 'restarting';
+    app.server.once('request', (_, response: ServerResponse) => {
+      response.once('close', () => (state = 'ready'));
+    });
     Object.defineProperty(engine, 'state', { get: () => state });
     const start = performance.now();
     const asked = client.chat.completions.create(body, { maxRetries: 1 });
-    await eventually(() => log.some(({ msg }) => msg === 'request'), 'the first is answered');
-    state = 'ready';
     const { choices } = await asked;
     expect(choices[0]?.message.content).toBe('a');
     // `retry-after` is a second; by itself the client would have waited for less.
@@ -361,6 +365,7 @@ describe('openai, retries', () => {
     );
     const asked = client.chat.completions.create({ ...body, temperature: 3 }, { maxRetries: 5 });
     await expect(asked).rejects.toBeInstanceOf(OpenAI.BadRequestError);
+    await eventually(() => log.some(({ msg }) => msg === 'request'), 'it is logged');
     expect(log.filter(({ msg }) => msg === 'request')).toHaveLength(1);
   });
 

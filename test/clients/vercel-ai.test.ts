@@ -14,7 +14,7 @@ import {
 } from 'ai';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { startSharedOctavo } from '../support/octavo-process.js';
+import { SLOW_MODEL, startSharedOctavo } from '../support/octavo-process.js';
 
 const Person = z.object({ name: z.string(), age: z.number() });
 const ASK_PERSON = 'Give me a JSON object with name Tom and age 7.';
@@ -27,7 +27,7 @@ describe("the Vercel AI SDK's OpenAI-compatible provider", () => {
   let provider: ReturnType<typeof createOpenAICompatible>;
   let model: Exclude<LanguageModel, string>;
   beforeAll(async () => {
-    const { url, kill } = await startSharedOctavo();
+    const { url, kill } = await startSharedOctavo([], SLOW_MODEL);
     provider = createOpenAICompatible({
       name: 'octavo',
       baseURL: `${url}/v1`,

@@ -46,7 +46,7 @@ export function describePagedAttention(
     it.each([
       ['reads all pages where nothing is selected', false],
       ['reads the selected pages and those of the step, as if the others were masked', true],
-    ])('%s', { timeout: 120_000 }, async (_, drops) => {
+    ])('%s', async (_, drops) => {
       await fc.assert(
         fc.asyncProperty(attentionCase, fc.nat({ max: 1000 }), async (testCase, salt) => {
           const choice: Choice = (layer, sequence, place) =>
@@ -58,7 +58,7 @@ export function describePagedAttention(
       );
     });
 
-    it('never touches a page that is not selected', { timeout: 120_000 }, async () => {
+    it('never touches a page that is not selected', async () => {
       await fc.assert(
         fc.asyncProperty(attentionCase, fc.nat({ max: 1000 }), async (testCase, salt) => {
           // The same in all layers: a block has pages of each.

@@ -13,9 +13,7 @@ function adapter(seed: number): string {
   return directory;
 }
 
-it('serves adapters as models, which come and go while requests run', {
-  timeout: 60_000,
-}, async () => {
+it('serves adapters as models, which come and go while requests run', async () => {
   const [red, blue] = [adapter(1), adapter(2)];
   const server = await startOctavo([
     ...SMALL,

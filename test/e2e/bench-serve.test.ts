@@ -109,7 +109,7 @@ describe('octavo bench serve', () => {
       if (call === 2) response.end('data: {"error":{"message":"no"}}\n\n');
     });
     const result = await bench(
-      `--url ${url} --model m --num-prompts 4 --concurrency 1 --timeout 0.3`,
+      `--url ${url} --model m --num-prompts 4 --concurrency 1 --timeout 3`,
     );
     for (const row of ['incomplete_stream | 1', 'error_event | 1, the first: no', 'timeout | 1']) {
       expect(result.stdout).toContain(`| ${row} |`);

@@ -8,7 +8,7 @@ const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url))
 /** A list of drivers that do not exist. */
 const NO_GPU = { VK_ICD_FILENAMES: '/nowhere/none.json', VK_DRIVER_FILES: '/nowhere/none.json' };
 
-describe('without a GPU', { timeout: 120_000 }, () => {
+describe('without a GPU', () => {
   it('octavo devices says what to install, with exit code 1', async () => {
     const { code, stdout } = await runOctavo(['devices'], NO_GPU);
     expect(stdout).toMatch(

@@ -41,7 +41,7 @@ async function serving(args: readonly string[]) {
   child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const found = (): RegExpExecArray | null => /serving \S+ on (\w+:\S+)"?/.exec(output);
-  await eventually(() => found() !== null || child.exitCode !== null, 'it serves', { seconds: 20 });
+  await eventually(() => found() !== null || child.exitCode !== null, 'it serves');
   const url = found()?.[1]?.replace(/[",].*$/, '');
   if (url === undefined) throw new Error(output);
   return { child, url, output: () => output };
@@ -106,9 +106,9 @@ test('HTTPS with keys of a file: clients with a certificate, renewal, usage acro
   const bob = more.stdout.trim();
   const isKnown = async (): Promise<boolean> =>
     (await ask(to(port, '/v1/models', 'GET', bob))).status === 200;
-  await eventually(isKnown, 'the new key is known', { seconds: 5, everyMs: 100 });
+  await eventually(isKnown, 'the new key is known', { everyMs: 100 });
   await runOctavo(['keys', 'rm', 'bob', '--keys-file', keys]);
-  await eventually(async () => !(await isKnown()), 'it is not', { seconds: 5, everyMs: 100 });
+  await eventually(async () => !(await isKnown()), 'it is not', { everyMs: 100 });
   expect((await runOctavo(['keys', 'list', '--keys-file', keys])).stdout).toBe(
     'name   scopes             limits\nalice  inference,metrics  2 at a time\n',
   );
@@ -125,7 +125,6 @@ test('HTTPS with keys of a file: clients with a certificate, renewal, usage acro
   writeFileSync(certfile, readFileSync(next.cert));
   writeFileSync(keyfile, readFileSync(next.key));
   await eventually(async () => (await serial()) !== before, 'the certificate is the new one', {
-    seconds: 5,
     everyMs: 100,
   });
 

@@ -57,9 +57,7 @@ async function answerOf(env: Record<string, string>): Promise<string> {
   return choices[0].message.content;
 }
 
-it('a model of the hub is downloaded and served; then served offline, and online with one question', {
-  timeout: 60_000,
-}, async () => {
+it('a model of the hub is downloaded and served; then served offline, and online with one question', async () => {
   const { hub, env, home } = await startHub();
   const expected = 'The capital of France is Paris.';
   expect(await answerOf(env)).toBe(expected);
@@ -78,9 +76,7 @@ it('a model of the hub is downloaded and served; then served offline, and online
   );
 });
 
-it('Ctrl-C in the middle of a download keeps what came, and the next start goes on from there', {
-  timeout: 60_000,
-}, async () => {
+it('Ctrl-C in the middle of a download keeps what came, and the next start goes on from there', async () => {
   const { hub, env, home } = await startHub();
   const sent = 300_000;
   hub.break(
@@ -102,7 +98,6 @@ it('Ctrl-C in the middle of a download keeps what came, and the next start goes 
   await eventually(
     () => hub.seen(/GET hub.*onnx_data/).length > 0 && partialSize() === sent,
     'a part of the data is on the disk',
-    { seconds: 30 },
   );
   child.kill('SIGINT');
   expect(await ended).not.toBe(0);
@@ -114,9 +109,7 @@ it('Ctrl-C in the middle of a download keeps what came, and the next start goes 
   expect(DATA).toBe('onnx/model.onnx_data');
 });
 
-it('a disk that takes no more ends a download with a line, and the next start goes on from there', {
-  timeout: 60_000,
-}, async () => {
+it('a disk that takes no more ends a download with a line, and the next start goes on from there', async () => {
   const { hub, env } = await startHub();
   // A limit on files (in blocks of 512 or 1024 bytes) is what a test can have without a disk of its
   // own.

@@ -8,7 +8,7 @@ import { runOctavo, startOctavo } from '../support/octavo-process.js';
 
 const MODEL = 'octavo/octavo-tiny';
 
-it('a model is pulled, listed, shown, removed', { timeout: 60_000 }, async () => {
+it('a model is pulled, listed, shown, removed', async () => {
   const hub = await HubServer.start({ [MODEL]: octavoTinyRepository() });
   const home = mkdtempSync(join(tmpdir(), 'octavo-models-'));
   onTestFinished(() => {
@@ -69,4 +69,4 @@ it('octavo ps shows the models of a server, and its load', async () => {
   expect(stdout).toMatch(
     /^NAME +STATE +CONTEXT\nocta.*loaded +2048\n0 requests running, 0 waiting; 0 of \d+ tokens/,
   );
-}, 30_000);
+});

@@ -42,7 +42,7 @@ beforeAll(async () => {
     symlinkSync(join(ROOT, 'node_modules', name), join(modules, name));
   }
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
-}, 60_000);
+});
 
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
@@ -99,7 +99,7 @@ describe('the package', () => {
     const cli = join(project, 'node_modules/octavo/dist/server/cli.js');
     const version = await run(process.execPath, [cli, '--version'], { cwd: project });
     expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-  }, 60_000);
+  });
 
   it('computes without the telemetry of ONNX Runtime, which would leave files', async () => {
     const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env;
@@ -134,5 +134,5 @@ describe('the package', () => {
       (error: { stdout: string }) => error,
     );
     expect(stdout).toBe('');
-  }, 90_000);
+  });
 });

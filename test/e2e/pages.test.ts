@@ -8,20 +8,18 @@ import { violations } from '../support/axe.js';
 import { openChat } from '../support/chat-page.js';
 import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
-import { metric, startOctavo, startSharedOctavo } from '../support/octavo-process.js';
+import { metric, SLOW_MODEL, startOctavo, startSharedOctavo } from '../support/octavo-process.js';
 
 const text = (page: Page, selector: string): Promise<string | null> => page.textContent(selector);
 const number = async (page: Page, selector: string): Promise<number> =>
   Number((await text(page, selector))?.replaceAll(/[^\d.]/g, ''));
-
-const LONG = { timeout: 15_000 };
 
 describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
   let server: Awaited<ReturnType<typeof startSharedOctavo>>;
   let browser: TestBrowser;
 
   beforeAll(async () => {
-    server = await startSharedOctavo(['--kv-cache-memory', '64MiB']);
+    server = await startSharedOctavo(['--kv-cache-memory', '64MiB'], SLOW_MODEL);
     browser = await startChromium('dark');
   });
   afterAll(async () => {
@@ -61,22 +59,22 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
       (await page.locator(selector).allTextContents()).every((words) => /\d/.test(words));
     const rows = page.locator('#requests tr.running');
     const output = '#requests td:nth-child(5) >> nth=0';
-    await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
-    await expect.poll(digits('#count-free'), LONG).toBe(true);
+    await expect.poll(() => text(page, '#state')).toBe('ready');
+    await expect.poll(digits('#count-free')).toBe(true);
     expect(await violations(page)).toEqual([]);
     const [idle, free] = [await picture(), await number(page, '#count-free')];
     const stop = await load(6);
-    await expect.poll(() => rows.count(), LONG).toBe(6);
-    await expect.poll(() => text(page, output), LONG).toMatch(/^\d+ \/ 1500$/);
+    await expect.poll(() => rows.count()).toBe(6);
+    await expect.poll(() => text(page, output)).toMatch(/^\d+ \/ 1500$/);
     const before = await text(page, output);
-    await expect.poll(() => text(page, output), LONG).not.toBe(before);
+    await expect.poll(() => text(page, output)).not.toBe(before);
     expect(await picture()).not.toBe(idle);
     expect(await number(page, '#count-free')).toBeLessThan(free);
     // The common beginning is held by all of them.
     expect(await number(page, '#count-shared')).toBeGreaterThan(0);
-    await expect.poll(digits('.tile b'), LONG).toBe(true);
-    await expect.poll(digits('.chart:nth-child(-n+4) .legend b'), LONG).toBe(true);
-    await expect.poll(digits('#requests td:nth-child(6)'), LONG).toBe(true);
+    await expect.poll(digits('.tile b')).toBe(true);
+    await expect.poll(digits('.chart:nth-child(-n+4) .legend b')).toBe(true);
+    await expect.poll(digits('#requests td:nth-child(6)')).toBe(true);
     await page.hover('#blocks', { position: { x: 4, y: 4 } });
     expect(await text(page, '#tip')).toMatch(
       /^Block 0: shared\nTokens 0 to 15 of its sequence\nChain of 1 block\nAllocated [\d.]+ s ago\nHeld by chatcmpl-/,
@@ -88,11 +86,11 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await violations(page)).toEqual([]);
     await page.click('#theme');
     stop();
-    await expect.poll(() => page.locator('#requests tr').count(), LONG).toBe(0);
+    await expect.poll(() => page.locator('#requests tr').count()).toBe(0);
     await expect
-      .poll(() => page.locator('#ended .state').allTextContents(), LONG)
+      .poll(() => page.locator('#ended .state').allTextContents())
       .toEqual(Array.from({ length: 6 }, () => 'client left'));
-    await expect.poll(() => text(page, '#count-used'), LONG).toBe('0');
+    await expect.poll(() => text(page, '#count-used')).toBe('0');
     expect(await number(page, '#count-cached')).toBeGreaterThan(0);
     expect(browser.complaints).toEqual([]);
     await page.close();
@@ -110,7 +108,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     // The second in which that happened is over.
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const page = await browser.open(`${server.url}/dashboard`);
-    await expect.poll(() => text(page, '#errors-note'), LONG).toMatch(/^[1-9]\d* × 4xx/);
+    await expect.poll(() => text(page, '#errors-note')).toMatch(/^[1-9]\d* × 4xx/);
     expect(await page.locator('#ended tr >> nth=0').locator('td').allTextContents()).toEqual([
       expect.stringMatching(/^[0-9a-f]{6}$/),
       'length',
@@ -132,7 +130,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     await page.close();
   });
 
-  it('shows tiers where there are some, and how they are', { timeout: 60_000 }, async () => {
+  it('shows tiers where there are some, and how they are', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'octavo-pages-kv-'));
     const tiers = ['--kv-host-memory', '16MiB', '--kv-cache-dir', directory];
     const small = ['--kv-cache-memory', '720KiB', '--max-model-len', '256'];
@@ -148,18 +146,18 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     const page = await browser.open(`${url}/dashboard`);
     const panel = (name: string) => page.locator('.tier', { hasText: name });
     await expect
-      .poll(() => page.locator('.tier h2').allTextContents(), LONG)
+      .poll(() => page.locator('.tier h2').allTextContents())
       .toEqual(['Host memory', 'Disk']);
     const words = async (name: string): Promise<string> =>
       (await panel(name).allInnerTexts()).join().replaceAll(/\s+/g, ' ');
     await expect
-      .poll(() => words('Host memory'), LONG)
+      .poll(() => words('Host memory'))
       .toMatch(
         /^Host memory in use \d+ MiB of 16 MiB · \d+ blocks Hits [1-9]\d* of \d+ .* Loads [1-9]\d*, [\d.]+ ms each /,
       );
     // Each block that has left the pages is on disk, as soon as the queue is empty.
     await expect
-      .poll(() => words('Disk'), LONG)
+      .poll(() => words('Disk'))
       .toMatch(/^Disk in use .* of 16.0 GiB .* Stored [1-9]\d* Queue 0 Lost 0$/);
     expect(await violations(page)).toEqual([]);
     const states = await page.evaluate(`import('/pages/tier-panels.mjs').then(({ TierPanels }) => {
@@ -182,8 +180,8 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     ]);
     await page.close();
     const without = await browser.open(`${server.url}/dashboard`);
-    await expect.poll(() => text(without, '#state'), LONG).toBe('ready');
-    await expect.poll(() => text(without, '#running'), LONG).toBe('0');
+    await expect.poll(() => text(without, '#state')).toBe('ready');
+    await expect.poll(() => text(without, '#running')).toBe('0');
     expect(await without.isVisible('#tiers')).toBe(false);
     await without.close();
     expect(browser.complaints).toEqual([]);
@@ -193,7 +191,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     const page = await browser.open(`${server.url}/dashboard`);
     const stop = await load(3);
     const rows = page.locator('#requests tr');
-    await expect.poll(() => rows.count(), LONG).toBe(3);
+    await expect.poll(() => rows.count()).toBe(3);
     const ids = (): Promise<string[]> => page.locator('#requests .id').allTextContents();
     const [inOrder, head] = [await ids(), page.locator('th', { hasText: 'Request' })];
     await head.locator('button').click();
@@ -268,7 +266,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
       return route.continue({ postData: JSON.stringify({ ...body, ignore_eos: true }) });
     });
     await page.click('#send');
-    await expect.poll(() => text(page, '.writing .text'), LONG).toMatch(/./);
+    await expect.poll(() => text(page, '.writing .text')).toMatch(/./);
     await page.click('#stop');
     await page.waitForSelector('#send', { state: 'visible' });
     await page.unroute('**/v1/chat/completions');
@@ -276,8 +274,8 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await page.locator('#messages img').count()).toBe(0);
     const running = (): Promise<number> => metric(server.url, 'vllm:num_requests_running');
     const used = (): Promise<number> => metric(server.url, 'vllm:kv_cache_usage_perc');
-    await expect.poll(running, LONG).toBe(0);
-    await expect.poll(used, LONG).toBe(0);
+    await expect.poll(running).toBe(0);
+    await expect.poll(used).toBe(0);
 
     await page.fill('#temperature', '7');
     await page.fill('#input', 'Hello');
@@ -319,7 +317,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await text(page, '.stats')).toMatch(/tool calls$/);
     await page.fill('#input', 'Thanks');
     await page.press('#input', 'Enter');
-    await expect.poll(() => bodies.length, LONG).toBe(2);
+    await expect.poll(() => bodies.length).toBe(2);
     expect(bodies[1].messages).toEqual([
       { role: 'user', content: 'What is the weather in Rome?' },
       {
@@ -347,7 +345,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     });
     await page.fill('#input', 'Tell me a story.');
     await page.press('#input', 'Enter');
-    await expect.poll(() => text(page, '.writing .text'), LONG).toMatch(/./);
+    await expect.poll(() => text(page, '.writing .text')).toMatch(/./);
     await page.click('#clear');
     await page.unroute('**/v1/chat/completions');
     await page.waitForSelector('#send', { state: 'visible' });
@@ -369,11 +367,11 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await overflow()).toBe(0);
     // The parameters step back for the conversation, and are there when they are asked for.
     // (The page hears of its new width a moment later.)
-    await expect.poll(() => page.isVisible('#temperature'), LONG).toBe(false);
+    await expect.poll(() => page.isVisible('#temperature')).toBe(false);
     await page.click('summary');
     expect(await page.isVisible('#temperature')).toBe(true);
     await page.goto(`${server.url}/dashboard`);
-    await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+    await expect.poll(() => text(page, '#state')).toBe('ready');
     expect(await overflow()).toBe(0);
     await page.close();
   });
@@ -382,7 +380,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
 describe.skipIf(!hasProgram('chromium'))(
   'the pages of a server with keys, which is started again',
   () => {
-    it('ask for the key, keep it, and find the new server', { timeout: 90_000 }, async () => {
+    it('ask for the key, keep it, and find the new server', async () => {
       const port = String(await freePort());
       const args = ['--port', port, '--api-key', 'right', '--kv-cache-memory', '32MiB'];
       const first = await startOctavo(args);
@@ -417,22 +415,22 @@ describe.skipIf(!hasProgram('chromium'))(
       await page.fill('#key-input', 'right');
       await page.press('#key-input', 'Enter');
       await expect
-        .poll(() => page.locator('.assistant .text').last().textContent(), LONG)
+        .poll(() => page.locator('.assistant .text').last().textContent())
         .toBe('The capital of France is Paris.');
       expect(await page.isVisible('#key')).toBe(false);
       expect(await page.locator('#model option').allTextContents()).toEqual(['octavo-tiny']);
 
       // The same tab, so the same key.
       await page.goto(`${first.url}/dashboard`);
-      await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+      await expect.poll(() => text(page, '#state')).toBe('ready');
       expect(await page.isVisible('#key')).toBe(false);
-      await expect.poll(() => number(page, '#count-cached'), LONG).toBeGreaterThan(0);
+      await expect.poll(() => number(page, '#count-cached')).toBeGreaterThan(0);
       first.child.kill('SIGKILL');
-      await expect.poll(() => text(page, '#state'), LONG).toBe('disconnected');
+      await expect.poll(() => text(page, '#state')).toBe('disconnected');
       await startOctavo(args);
-      await expect.poll(() => text(page, '#state'), LONG).toBe('ready');
+      await expect.poll(() => text(page, '#state')).toBe('ready');
       // The new one's cache is empty, and so is the map.
-      await expect.poll(() => text(page, '#count-cached'), LONG).toBe('0');
+      await expect.poll(() => text(page, '#count-cached')).toBe('0');
       expect(await page.isVisible('#key')).toBe(false);
     });
   },

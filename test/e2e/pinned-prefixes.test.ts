@@ -56,96 +56,82 @@ async function stop({ child }: RunningServer): Promise<void> {
   expect(await code).toBe(0);
 }
 
-const TIMEOUT_MS = 120_000;
-
 describe('pinned prefixes', () => {
-  it(
-    'are there before the first user and after floods, with the same texts, until they are unpinned',
-    async () => {
-      const plain = await startOctavo(SMALL);
-      const { text } = await chat(plain.url);
-      await flood(plain.url);
-      expect((await chat(plain.url)).cached).toBe(0);
-      await stop(plain);
+  it('are there before the first user and after floods, with the same texts, until they are unpinned', async () => {
+    const plain = await startOctavo(SMALL);
+    const { text } = await chat(plain.url);
+    await flood(plain.url);
+    expect((await chat(plain.url)).cached).toBe(0);
+    await stop(plain);
 
-      const file = fileOf(PREFIX);
-      const { url, output } = await startOctavo([...SMALL, '--warm-prefixes', file]);
-      const pinned = pinnedIn(output);
-      expect(pinned).toBeGreaterThan(60);
-      expect(await chat(url)).toEqual({ text, cached: pinned });
-      await flood(url);
-      expect(await chat(url)).toEqual({ text, cached: pinned });
-      expect(await chat(url, { cache_salt: 'mine' })).toEqual({ text, cached: 0 });
-      const list = await runOctavo(['cache', 'list', '--url', url]);
-      expect(list.stdout).toMatch(
-        new RegExp(`^support: ${pinned} of \\d+ tokens are pinned; octavo-tiny, since \\S+Z\n$`),
-      );
+    const file = fileOf(PREFIX);
+    const { url, output } = await startOctavo([...SMALL, '--warm-prefixes', file]);
+    const pinned = pinnedIn(output);
+    expect(pinned).toBeGreaterThan(60);
+    expect(await chat(url)).toEqual({ text, cached: pinned });
+    await flood(url);
+    expect(await chat(url)).toEqual({ text, cached: pinned });
+    expect(await chat(url, { cache_salt: 'mine' })).toEqual({ text, cached: 0 });
+    const list = await runOctavo(['cache', 'list', '--url', url]);
+    expect(list.stdout).toMatch(
+      new RegExp(`^support: ${pinned} of \\d+ tokens are pinned; octavo-tiny, since \\S+Z\n$`),
+    );
 
-      const more = fileOf(
-        { name: 'text', prompt: words(5, 12) },
-        { name: 'no', model: 'x', prompt: 'x' },
-      );
-      const warmed = await runOctavo(['cache', 'warm', more, '--url', url]);
-      expect(warmed.stdout).toMatch(/^text: \d+ of \d+ tokens are pinned; 0 were cached; \S+ s\n$/);
-      expect(warmed.stderr).toBe("octavo: prefix no: 404: the model 'x' does not exist\n");
-      expect(warmed.code).toBe(1);
+    const more = fileOf(
+      { name: 'text', prompt: words(5, 12) },
+      { name: 'no', model: 'x', prompt: 'x' },
+    );
+    const warmed = await runOctavo(['cache', 'warm', more, '--url', url]);
+    expect(warmed.stdout).toMatch(/^text: \d+ of \d+ tokens are pinned; 0 were cached; \S+ s\n$/);
+    expect(warmed.stderr).toBe("octavo: prefix no: 404: the model 'x' does not exist\n");
+    expect(warmed.code).toBe(1);
 
-      const unpin = ['cache', 'unpin', 'support', '--url', url];
-      expect(await runOctavo(unpin)).toMatchObject({ code: 0, stderr: '' });
-      expect((await runOctavo(unpin)).stderr).toBe(
-        `octavo: ${url}: 404: no prefix is pinned as 'support'\n`,
-      );
-      await flood(url);
-      expect((await chat(url)).cached).toBe(0);
-    },
-    TIMEOUT_MS,
-  );
+    const unpin = ['cache', 'unpin', 'support', '--url', url];
+    expect(await runOctavo(unpin)).toMatchObject({ code: 0, stderr: '' });
+    expect((await runOctavo(unpin)).stderr).toBe(
+      `octavo: ${url}: 404: no prefix is pinned as 'support'\n`,
+    );
+    await flood(url);
+    expect((await chat(url)).cached).toBe(0);
+  });
 
-  it(
-    'come back from the disk with --warm-prefixes, and are found there without it, too',
-    async () => {
-      const directory = mkdtempSync(join(tmpdir(), 'octavo-kv-'));
-      const disk = [...SMALL, '--kv-cache-dir', directory];
-      const file = fileOf(PREFIX);
-      const first = await startOctavo(disk);
-      const warmed = await runOctavo(['cache', 'warm', file, '--url', first.url]);
-      const pinned = pinnedIn(warmed.stdout);
-      const { text, cached } = await chat(first.url);
-      expect(cached).toBe(pinned);
-      await flood(first.url);
-      await stop(first);
+  it('come back from the disk with --warm-prefixes, and are found there without it, too', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'octavo-kv-'));
+    const disk = [...SMALL, '--kv-cache-dir', directory];
+    const file = fileOf(PREFIX);
+    const first = await startOctavo(disk);
+    const warmed = await runOctavo(['cache', 'warm', file, '--url', first.url]);
+    const pinned = pinnedIn(warmed.stdout);
+    const { text, cached } = await chat(first.url);
+    expect(cached).toBe(pinned);
+    await flood(first.url);
+    await stop(first);
 
-      const second = await startOctavo([...disk, '--warm-prefixes', file]);
-      // All but the last block, which a request always computes, came from the files.
-      expect(second.output).toMatch(new RegExp(`tokens are pinned, ${pinned - 16} were cached`));
-      // A block of the question was saved, too.
-      const again = await chat(second.url);
-      expect(again.text).toBe(text);
-      expect(again.cached).toBeGreaterThanOrEqual(pinned);
-      await stop(second);
+    const second = await startOctavo([...disk, '--warm-prefixes', file]);
+    // All but the last block, which a request always computes, came from the files.
+    expect(second.output).toMatch(new RegExp(`tokens are pinned, ${pinned - 16} were cached`));
+    // A block of the question was saved, too.
+    const again = await chat(second.url);
+    expect(again.text).toBe(text);
+    expect(again.cached).toBeGreaterThanOrEqual(pinned);
+    await stop(second);
 
-      const third = await startOctavo(disk);
-      expect((await runOctavo(['cache', 'list', '--url', third.url])).stdout).toBe('');
-      expect(await chat(third.url)).toEqual(again);
-    },
-    TIMEOUT_MS,
-  );
+    const third = await startOctavo(disk);
+    expect((await runOctavo(['cache', 'list', '--url', third.url])).stdout).toBe('');
+    expect(await chat(third.url)).toEqual(again);
+  });
 
-  it(
-    'that cannot be keep the server from starting, with one clear line',
-    async () => {
-      const serve = (...args: string[]) => runOctavo(['serve', '--port', '0', ...SMALL, ...args]);
-      const wrong = await serve('--warm-prefixes', fileOf({ name: 'a', prompt: 7 }));
-      expect(wrong.stderr).toMatch(/^octavo: --warm-prefixes \S+: prefix a: prompt must be .*\n$/);
-      const full = ['--kv-cache-memory', '800KiB', '--warm-prefixes', fileOf(PREFIX)];
-      const ended = await serve(...full);
-      expect(ended.stderr).toMatch(
-        /^octavo: --warm-prefixes \S+: prefix support: Pinned prefixes may hold \d+ blocks .*\n$/,
-      );
-      expect([wrong.code, ended.code]).toEqual([2, 2]);
-    },
-    TIMEOUT_MS,
-  );
+  it('that cannot be keep the server from starting, with one clear line', async () => {
+    const serve = (...args: string[]) => runOctavo(['serve', '--port', '0', ...SMALL, ...args]);
+    const wrong = await serve('--warm-prefixes', fileOf({ name: 'a', prompt: 7 }));
+    expect(wrong.stderr).toMatch(/^octavo: --warm-prefixes \S+: prefix a: prompt must be .*\n$/);
+    const full = ['--kv-cache-memory', '800KiB', '--warm-prefixes', fileOf(PREFIX)];
+    const ended = await serve(...full);
+    expect(ended.stderr).toMatch(
+      /^octavo: --warm-prefixes \S+: prefix support: Pinned prefixes may hold \d+ blocks .*\n$/,
+    );
+    expect([wrong.code, ended.code]).toEqual([2, 2]);
+  });
 
   it('octavo cache says when no server answers', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;

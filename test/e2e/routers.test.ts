@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../../bench/lib/free-port.js';
 import { converse, differing, textsOf } from '../../bench/replicas/conversations.js';
 import {
   type PythonEnvironment,
@@ -30,7 +31,7 @@ beforeAll(async () => {
   environment = await pythonEnvironment();
   if (environment.absent !== undefined) return;
   for (let i = 0; i < 3; i++) replicas.push(await startSharedOctavo(FLAGS));
-}, 600_000);
+}, 2_000_000);
 
 afterAll(() => {
   for (const { kill } of replicas) kill();
@@ -82,7 +83,7 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     for (let i = 0; i < 9; i++)
       await complete(url, `Question ${i}: what is the capital of France?`);
     expect(await since()).toEqual([3, 3, 3]);
-  }, 120_000);
+  });
 
   it('keep a conversation by cache_aware, and answer as one server does', async ({ skip }) => {
     skip(environment.absent !== undefined, environment.absent);
@@ -101,7 +102,7 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     }
     const alone = await converse(replicas[0].url, load);
     expect(differing(results, textsOf(alone))).toEqual([]);
-  }, 120_000);
+  });
 
   it('lose only the streams of a replica that dies, and the router leaves it alone', async ({
     skip,
@@ -130,11 +131,12 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     const alone = await converse(replicas[0].url, load);
     expect(differing(results, textsOf(alone))).toEqual([]);
     expect(results.length - failed.length).toBeGreaterThan(20);
-  }, 240_000);
+  });
 
   it('get requests again when they come back under their address', async ({ skip }) => {
     skip(environment.absent !== undefined, environment.absent);
-    const first = await startSharedOctavo(FLAGS);
+    const atPort = [...FLAGS, '--port', String(await freePort())];
+    const first = await startSharedOctavo(atPort);
     onTestFinished(first.kill);
     const { url } = await routerOf(kind, 'round_robin', [], [replicas[0].url, first.url]);
     const countOf = (at: string): Promise<number> => metric(at, 'vllm:request_success_total');
@@ -143,15 +145,13 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     for (let i = 0; i < 4; i++) await complete(url, `Question ${i}`);
     // A server counts a request when its answer has been sent.
     await expect
-      .poll(async () => (await countOf(replicas[0].url)) - before + (await answered()), {
-        timeout: 10_000,
-      })
+      .poll(async () => (await countOf(replicas[0].url)) - before + (await answered()))
       .toBe(4);
     expect(await answered()).toBe(2);
     first.kill();
     // No client sees that it is gone, and the other one gets all.
     for (let i = 0; i < 4; i++) await complete(url, `Question ${i}`);
-    const second = await startSharedOctavo([...FLAGS, '--port', new URL(first.url).port]);
+    const second = await startSharedOctavo(atPort);
     onTestFinished(second.kill);
     await expect
       .poll(
@@ -159,10 +159,10 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
           await complete(url, 'Are you back?');
           return answered();
         },
-        { timeout: 30_000, interval: 250 },
+        { interval: 250 },
       )
       .toBeGreaterThan(0);
-  }, 120_000);
+  });
 });
 
 describe('vllm-router by KV events', () => {
@@ -191,15 +191,22 @@ describe('vllm-router by KV events', () => {
       '16',
     ]);
     for (const [i, replica] of replicas.entries()) {
-      const prompt = `The story number ${i} is about an owl that lived near the school. `.repeat(6);
-      await complete(replica.url, prompt);
-      // The router does not say which events it has read.
-      await setTimeout(500);
-      const since = counter();
-      await since();
-      const { usage } = await complete(router.url, `${prompt}And then`);
-      expect(usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(60);
-      expect((await since())[i]).toBe(1);
+      // The router does not say which events it has read: a busy machine has more than one try, each
+      // with a story that no replica has seen.
+      for (const patienceMs of [500, 2000, 8000]) {
+        const sentence = `The story ${i} of ${patienceMs} is about an owl that lived near the school. `;
+        const prompt = sentence.repeat(6);
+        await complete(replica.url, prompt);
+        await setTimeout(patienceMs);
+        const since = counter();
+        await since();
+        const { usage } = await complete(router.url, `${prompt}And then`);
+        const counts = await since();
+        if (counts[i] !== 1 && patienceMs < 8000) continue;
+        expect(counts[i]).toBe(1);
+        expect(usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(60);
+        break;
+      }
     }
-  }, 120_000);
+  });
 });

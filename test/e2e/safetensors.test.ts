@@ -29,9 +29,6 @@ async function ask(url: string, model: string, question: string): Promise<string
 
 it.each([[[]], [['--quantize', 'w8a8']], [['--quantize', 'q4', '--calibrate', 'TEXTS']]])(
   'a directory of safetensors holds a chat, with %j',
-  {
-    timeout: 60_000,
-  },
   async (flags) => {
     const dir = checkpoint();
     const cache = join(dir, 'cache');
@@ -51,9 +48,7 @@ it.each([[[]], [['--quantize', 'w8a8']], [['--quantize', 'q4', '--calibrate', 'T
   },
 );
 
-it('octavo inspect shows the description, sizes, and what --quantize would do', {
-  timeout: 60_000,
-}, async () => {
+it('octavo inspect shows the description, sizes, and what --quantize would do', async () => {
   const { stdout, code } = await runOctavo(['inspect', checkpoint(), '--quantize', 'w8a8']);
   expect(code).toBe(0);
   expect(stdout).toMatch(

@@ -16,9 +16,7 @@ const PERSON = {
 };
 
 describe('structured output, with the embedded model and the official client', () => {
-  it('writes what the schema says, and other requests write what they write alone', {
-    timeout: 120_000,
-  }, async () => {
+  it('writes what the schema says, and other requests write what they write alone', async () => {
     const { url } = await startOctavo();
     const api = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
     const ask = async (content: string, more: object): Promise<OpenAI.ChatCompletion.Choice[]> => {

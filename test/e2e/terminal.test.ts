@@ -110,7 +110,7 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
     await terminal.shows(/Ctrl-D leaves/);
     terminal.type(CTRL_D);
     expect(await terminal.ended).toBe(0);
-  }, 60_000);
+  });
 
   it('octavo generate without a prompt does not wait for one', async () => {
     const terminal = new Terminal(['generate']);
@@ -148,9 +148,9 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
         ({ status }) => status === 200,
         () => false,
       );
-    await expect.poll(isUp, { timeout: 20_000 }).toBe(true);
+    await expect.poll(isUp).toBe(true);
     expect(printed).toBe('');
-  }, 60_000);
+  });
 
   it('octavo serve writes a request as one line, and says at Ctrl-C what it waits for', async () => {
     const terminal = new Terminal(['serve', '--port', '0']);
@@ -172,7 +172,7 @@ describe.skipIf(!hasProgram('script'))('on a terminal', () => {
     terminal.type(CTRL_C);
     expect(await terminal.ended).toBe(130);
     await expect(stream.text()).rejects.toThrow('terminated');
-  }, 60_000);
+  });
 });
 
 describe('octavo serve in a pipe', () => {

@@ -65,7 +65,7 @@ const FORMATS: readonly [string, Partial<EngineOptions>][] = [
   ['w8a8, int16', { kvDtype: 'int16', quantize: { kind: 'w8a8', nbits: false, cacheDir } }],
 ];
 
-it.each(FORMATS)('drafts change no text: %s', { timeout: 120_000 }, async (_, options) => {
+it.each(FORMATS)('drafts change no text: %s', async (_, options) => {
   const engine = await loadTiny(options);
   try {
     const { core } = engine;
@@ -92,7 +92,7 @@ it.each(FORMATS)('drafts change no text: %s', { timeout: 120_000 }, async (_, op
   }
 });
 
-it('thinking ends at the same token with drafts', { timeout: 60_000 }, async () => {
+it('thinking ends at the same token with drafts', async () => {
   const [open, close, closing] = [[1], [7, 8], [5, 7, 8]] as TokenId[][];
   const thinking = { budget: 10, open, close, closing, isOpen: true };
   const engine = await loadTiny();

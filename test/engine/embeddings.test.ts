@@ -53,28 +53,24 @@ describe('embeddings', () => {
       'preempted',
       { maxNumBatchedTokens: 50, maxModelLength: 304, kvCacheBytes: 19 * 16 * 2 * 5 * 2 * 32 * 4 },
     ],
-  ] as const)(
-    'are the hidden states before the LM head, %s',
-    { timeout: 60_000 },
-    async (_, check, options) => {
-      const outputs = await embedAll(options, check);
-      const uncut = await openUncutTiny();
-      for (const [i, prompt] of prompts.entries()) {
-        const { hidden } = await uncut.run(prompt);
-        const mean = Float32Array.from({ length: HIDDEN }, (__, d) => {
-          return hidden.reduce((sum, row) => sum + row[d], 0) / prompt.length;
-        });
-        const [last, ...none] = outputs.get(`last${i}`) ?? [];
-        expect(none).toEqual([]);
-        expect(last).toMatchObject({ tokenIds: [], finishReason: 'stop' });
-        expect(worstDifference(last.embedding, hidden[prompt.length - 1])).toBeLessThan(1e-3);
-        const [pooled] = outputs.get(`mean${i}`) ?? [];
-        expect(pooled).toMatchObject({ tokenIds: [], finishReason: 'stop', cachedTokens: 0 });
-        expect(worstDifference(pooled.embedding, mean)).toBeLessThan(1e-3);
-        expect(tokensOf(outputs.get(`text${i}`)).length).toBe(10);
-      }
-    },
-  );
+  ] as const)('are the hidden states before the LM head, %s', async (_, check, options) => {
+    const outputs = await embedAll(options, check);
+    const uncut = await openUncutTiny();
+    for (const [i, prompt] of prompts.entries()) {
+      const { hidden } = await uncut.run(prompt);
+      const mean = Float32Array.from({ length: HIDDEN }, (__, d) => {
+        return hidden.reduce((sum, row) => sum + row[d], 0) / prompt.length;
+      });
+      const [last, ...none] = outputs.get(`last${i}`) ?? [];
+      expect(none).toEqual([]);
+      expect(last).toMatchObject({ tokenIds: [], finishReason: 'stop' });
+      expect(worstDifference(last.embedding, hidden[prompt.length - 1])).toBeLessThan(1e-3);
+      const [pooled] = outputs.get(`mean${i}`) ?? [];
+      expect(pooled).toMatchObject({ tokenIds: [], finishReason: 'stop', cachedTokens: 0 });
+      expect(worstDifference(pooled.embedding, mean)).toBeLessThan(1e-3);
+      expect(tokensOf(outputs.get(`text${i}`)).length).toBe(10);
+    }
+  });
 
   it('of a last token use the prefix cache, of a mean do not', async () => {
     const engine = await loadTiny();

@@ -70,19 +70,17 @@ describe('octavo-tiny against PyTorch', () => {
     expect(Math.max(...lengths)).toBe(1500);
   });
 
-  it('says the same tokens, each prompt alone', { timeout: 120_000 }, async () => {
+  it('says the same tokens, each prompt alone', async () => {
     for (const golden of goldens) {
       expect(await generate(engine, [golden])).toEqual([golden.tokens]);
     }
   });
 
-  it('says the same tokens in batches of mixed lengths', { timeout: 120_000 }, async () => {
+  it('says the same tokens in batches of mixed lengths', async () => {
     expect(await generate(engine, goldens)).toEqual(goldens.map(({ tokens }) => tokens));
   });
 
-  it('says the same tokens with prefix caching, chunked and preempted', {
-    timeout: 120_000,
-  }, async () => {
+  it('says the same tokens with prefix caching, chunked and preempted', async () => {
     // 129 blocks hold one request of 2,048 tokens: with prompts of up to 1,500 tokens there is
     // never room for all.
     const tight = await loadTiny({
@@ -102,7 +100,7 @@ describe('octavo-tiny against PyTorch', () => {
     }
   });
 
-  it('has the same logits to 1e-3', { timeout: 120_000 }, async () => {
+  it('has the same logits to 1e-3', async () => {
     const logits = readLogits();
     const { vocabSize } = engine.info;
     expect(logits.length).toBe(goldens.length * vocabSize);

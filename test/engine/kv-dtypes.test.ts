@@ -33,7 +33,7 @@ describe.each<[KvDtype, number]>([
   ['bf16', 62],
   ['int8', 60],
 ])('octavo-tiny with pages of %s', (kvDtype, least) => {
-  it('says what float32 pages say', { timeout: 60_000 }, async () => {
+  it('says what float32 pages say', async () => {
     const engine = await loadTiny({ kvDtype, enablePrefixCaching: false });
     const texts = await textsOf(engine, goldens);
     await engine.runner.dispose();
@@ -43,9 +43,7 @@ describe.each<[KvDtype, number]>([
     expect(equal.length).toBeGreaterThanOrEqual(least);
   });
 
-  it('says the same in a batch, alone, and with a cached beginning', {
-    timeout: 60_000,
-  }, async () => {
+  it('says the same in a batch, alone, and with a cached beginning', async () => {
     const some = goldens.filter((_, i) => i % 8 === 0);
     const engine = await loadTiny({ kvDtype });
     const together = await textsOf(engine, some);

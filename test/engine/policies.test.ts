@@ -70,4 +70,4 @@ it('the embedded model writes the same by whichever policies requests are served
   }
   const kept = await run(20, 'predicted', { admissionQuantile: 0.9 });
   expect(kept.texts).toEqual(plenty.texts);
-}, 120_000);
+});

@@ -77,7 +77,7 @@ describe('octavo-tiny in W8A8', () => {
     return sequences.map((_, s) => fullLogits.slice(s * vocabSize, (s + 1) * vocabSize));
   }
 
-  it('gives a request the same bits alone and in any batch', { timeout: 60_000 }, async () => {
+  it('gives a request the same bits alone and in any batch', async () => {
     const prompts = [5, 700, 17, 64, 333, 1, 128, 31].map(
       (n) => goldens.at(-1)?.prompt.slice(0, n) ?? [],
     );
@@ -107,7 +107,7 @@ describe('octavo-tiny in W8A8', () => {
   // difference. Most goldens are stories, in which the model often finds two words equally good;
   // rounding to 8 bits then tips the scale. `npm run bench:quality` measures what has one right
   // answer.
-  it('says nearly always what float32 says', { timeout: 60_000 }, async () => {
+  it('says nearly always what float32 says', async () => {
     const engine = await loadTiny({
       enablePrefixCaching: false,
       quantize: { kind: 'w8a8', nbits: false, cacheDir },

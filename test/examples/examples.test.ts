@@ -16,7 +16,7 @@ async function run(name: string): Promise<string[]> {
   return stdout.trimEnd().split('\n');
 }
 
-describe('examples', { timeout: 60_000 }, () => {
+describe('examples', () => {
   it('library', async () => {
     const lines = await run('library.mjs');
     expect(lines[0]).toBe('The capital of France is Paris.');
@@ -48,7 +48,7 @@ describe('examples', { timeout: 60_000 }, () => {
     const url = /listening on (\S+);/.exec(data.toString())?.[1] ?? '';
     expect(await (await fetch(url)).json()).toEqual({ hello: 'world' });
     const health = async (): Promise<number> => (await fetch(`${url}/llm/health`)).status;
-    await expect.poll(health, { timeout: 20_000 }).toBe(200);
+    await expect.poll(health).toBe(200);
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGTERM');
     expect(await ended).toBe(0);

@@ -137,7 +137,7 @@ const requests: fc.Arbitrary<{ path: string; body: object }> = fc.oneof(
   },
 );
 
-test('the real model survives whatever is asked of it', { timeout: 300_000 }, async () => {
+test('the real model survives whatever is asked of it', { timeout: 600_000 }, async () => {
   const { url, child } = await startOctavo();
   let output = '';
   child.stdout?.on('data', (piece: Buffer) => (output += piece.toString()));
@@ -151,7 +151,7 @@ test('the real model survives whatever is asked of it', { timeout: 300_000 }, as
     await Promise.all(
       batch.map(async ({ path, body }) => {
         const text = JSON.stringify(body);
-        const status = await post(url + path, text, 60_000).catch((error: unknown) => {
+        const status = await post(url + path, text, 180_000).catch((error: unknown) => {
           throw new Error(`${path} ${text.slice(0, 3000)}`, { cause: error });
         });
         statuses[status] = (statuses[status] ?? 0) + 1;

@@ -1,6 +1,7 @@
 import { request } from 'undici';
 import { processorShares } from '../../bench/lib/processor-shares.js';
 import { type RunningServer, startSharedOctavo } from '../support/octavo-process.js';
+import { slowness } from '../support/slowness.js';
 
 /**
  * Where others take more of the processors than this, some of the waiting is theirs: bounds are so
@@ -74,6 +75,7 @@ export class AttackedServer {
 
   /** Asks for /health again and again while something runs. */
   async healthDuring<Result>(work: Promise<Result>): Promise<Watched<Result>> {
+    const slow = slowness();
     const shares = processorShares(this.#server.child.pid ?? 0);
     const over = new AbortController();
     const health: number[] = [];
@@ -91,7 +93,7 @@ export class AttackedServer {
       const result = await work;
       // The last one may have arrived between two checks.
       await new Promise((resolve) => setTimeout(resolve, 50));
-      const factor = shares().foreign < FOREIGN_SHARE ? 1 : BUSY_FACTOR;
+      const factor = slow * (shares().foreign < FOREIGN_SHARE ? 1 : BUSY_FACTOR);
       over.abort();
       await watching;
       return { result, health: health.toSorted((a, b) => a - b), factor };

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../../bench/serve/random-stream.js';
-import { exitCode, metric, startOctavo } from '../support/octavo-process.js';
+import { eventually } from '../support/eventually.js';
+import { exitCode, metric, SLOW_MODEL, startOctavo } from '../support/octavo-process.js';
 
 const preload = (name: string): string =>
   `--import ${new URL(`../support/${name}`, import.meta.url).href}`;
@@ -31,15 +32,12 @@ async function textOf(response: Response): Promise<string> {
 async function untilHealth(url: string, status: number): Promise<void> {
   const health = async (): Promise<number | undefined> =>
     (await fetch(`${url}/health`).catch(() => null))?.status;
-  while ((await health()) !== status) await new Promise((resolve) => setTimeout(resolve, 20));
+  await eventually(async () => (await health()) === status, `health is ${status}`);
 }
 
 describe('the engine thread is killed', () => {
   it.each([1, 2, 3])(
     'at random steps (seed %i): all in flight are told, no block is lost, once',
-    {
-      timeout: 60_000,
-    },
     async (seed) => {
       const random = new RandomStream(seed, 'prompt', 0);
       // The first message says that the engine is ready.
@@ -77,9 +75,7 @@ describe('the engine thread is killed', () => {
 });
 
 describe('a grammar thread is killed', () => {
-  it('its requests get an error, neighbors nothing of it, and the next grammar works', {
-    timeout: 60_000,
-  }, async () => {
+  it('its requests get an error, neighbors nothing of it, and the next grammar works', async () => {
     const { url } = await startOctavo([], {
       NODE_OPTIONS: preload('kill-thread.mjs'),
       KILL_THREAD: 'grammar/grammar-thread.js',
@@ -100,7 +96,7 @@ describe('a grammar thread is killed', () => {
 
 describe('SIGTERM under load', () => {
   it('streams finish, new requests get 503, the exit code is 0', async () => {
-    const { child, url } = await startOctavo();
+    const { child, url } = await startOctavo([], SLOW_MODEL);
     const code = exitCode(child);
     const streams = await Promise.all(
       Array.from({ length: 8 }, (_, i) => post(url, { ...story(i, 300), stream: true })),
@@ -115,7 +111,7 @@ describe('SIGTERM under load', () => {
   });
 
   it('a second signal exits at once, also while the model computes', async () => {
-    const { child, url } = await startOctavo();
+    const { child, url } = await startOctavo([], SLOW_MODEL);
     const closed = once(child, 'close');
     const stream = await post(url, { ...story(1, 1900), stream: true });
     const rest = stream.text().catch((error: Error) => error);
@@ -131,18 +127,22 @@ describe('SIGTERM under load', () => {
 describe('the wall clock jumps', () => {
   it('by up to a day at every look: nothing ends early, waits or tells nonsense', async () => {
     const quiet = await startOctavo();
-    const jumping = await startOctavo(['--request-timeout', '20', '--rate-limit-requests', '100'], {
-      NODE_OPTIONS: preload('jumping-clock.mjs'),
-    });
+    const jumping = await startOctavo(
+      ['--request-timeout', '600', '--rate-limit-requests', '100'],
+      {
+        NODE_OPTIONS: preload('jumping-clock.mjs'),
+      },
+    );
     const log: string[] = [];
     jumping.child.stdout?.on('data', (chunk: Buffer) => log.push(chunk.toString()));
     const seeds = [1, 2, 3, 4];
     const ask = (url: string): Promise<string[]> =>
       Promise.all(seeds.map(async (seed) => textOf(await post(url, story(seed, 150)))));
     expect(await ask(jumping.url)).toEqual(await ask(quiet.url));
-    const times = [...log.join('').matchAll(/"totalMs":(-?\d+)/g)].map(([, ms]) => Number(ms));
-    expect(times).toHaveLength(seeds.length);
-    for (const ms of times) expect(ms > 0 && ms < 20_000).toBe(true);
+    const times = (): number[] =>
+      [...log.join('').matchAll(/"totalMs":(-?\d+)/g)].map(([, ms]) => Number(ms));
+    await eventually(() => times().length === seeds.length, 'all are logged');
+    for (const ms of times()) expect(ms > 0 && ms < 600_000).toBe(true);
     jumping.child.kill('SIGTERM');
     expect(await exitCode(jumping.child)).toBe(0);
   });

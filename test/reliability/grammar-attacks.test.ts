@@ -14,7 +14,7 @@ beforeAll(async () => {
   server = await AttackedServer.start();
   // Threads are there from the first grammar on.
   await server.chat(INNOCENT, { guided_choice: ['warm'] });
-}, 60_000);
+});
 afterAll(() => server.kill());
 
 const properties = (length: number): object =>
@@ -73,7 +73,7 @@ const ATTACKS: Readonly<Record<string, readonly [body: object, statuses: readonl
 };
 
 describe.each(Object.keys(ATTACKS))('%s, from 8 connections at once', (name) => {
-  test('other clients do not wait', { timeout: 120_000 }, async () => {
+  test('other clients do not wait', async () => {
     const [fields, statuses] = ATTACKS[name];
     const body = chatOf(fields);
     const attack = Promise.all(
@@ -102,7 +102,7 @@ describe.each(Object.keys(ATTACKS))('%s, from 8 connections at once', (name) => 
   });
 });
 
-test('six compilations whose clients have left', { timeout: 120_000 }, async () => {
+test('six compilations whose clients have left', async () => {
   const left = list(6, async (i) => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 1000);
@@ -120,7 +120,7 @@ test('six compilations whose clients have left', { timeout: 120_000 }, async () 
   expect(health.at(-1)).toBeLessThan(MAX_HEALTH_MS * factor);
 });
 
-test('six compilations whose client stays', { timeout: 120_000 }, async () => {
+test('six compilations whose client stays', async () => {
   const controller = new AbortController();
   const slow = list(6, (i) =>
     server.chat(ATTACKER, { guided_json: slowSchema(60 + i) }, controller.signal).catch(() => null),

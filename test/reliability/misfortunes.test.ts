@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { processorShares } from '../../bench/lib/processor-shares.js';
 import { eventually } from '../support/eventually.js';
 import { metric, startOctavo } from '../support/octavo-process.js';
+import { slowness } from '../support/slowness.js';
 import { MISFORTUNES, type Misfortune } from './misfortunes.js';
 
 const SECONDS = 15;
@@ -117,9 +118,7 @@ const trouble = ({ unanswered, held }: Outcome): string =>
 const percentile = (values: readonly number[], share: number): number =>
   values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1];
 
-it('faults of all kinds at once: memory, connections and latencies stay within bounds', {
-  timeout: 180_000,
-}, async () => {
+it('faults of all kinds at once: memory, connections and latencies stay within bounds', async () => {
   // There is a slot for every request: the test is about memory kept for clients, not about the
   // queue.
   const template = fileURLToPath(new URL('slow-template.jinja', import.meta.url));
@@ -132,6 +131,7 @@ it('faults of all kinds at once: memory, connections and latencies stay within b
     OCTAVO_MAX_QUEUE_TIME: '60',
   });
   const port = Number(new URL(url).port);
+  const slow = slowness();
   const shares = processorShares(child.pid ?? 0);
   const most = { heap: 0, files: 0, paused: 0 };
   const start = performance.now();
@@ -189,14 +189,14 @@ it('faults of all kinds at once: memory, connections and latencies stay within b
   expect(most.files).toBeLessThan(CONNECTIONS + 64 + 256 + 30 + 4 * 15);
   expect(most.paused).toBeGreaterThan(0);
   const bounds = others > FOREIGN_SHARE ? BUSY_BOUNDS : BOUNDS;
-  expect(percentile(healthy.ms, 0.99)).toBeLessThan(bounds.health);
-  expect(Math.max(...chatted.ms)).toBeLessThan(bounds.chat);
-  expect(Math.max(...matched.ms)).toBeLessThan(bounds.grammar);
+  expect(percentile(healthy.ms, 0.99)).toBeLessThan(slow * bounds.health);
+  expect(Math.max(...chatted.ms)).toBeLessThan(slow * bounds.chat);
+  expect(Math.max(...matched.ms)).toBeLessThan(slow * bounds.grammar);
   for (const [index, { count, unanswered, held, strange }] of outcomes.entries()) {
     const { name } = MISFORTUNES[index];
     expect({ name, strange: [...strange] }).toEqual({ name, strange: [] });
     // Others who take the processors delay timers of both sides.
-    if (others > FOREIGN_SHARE) continue;
+    if (others > FOREIGN_SHARE || slow > 2) continue;
     expect([name, unanswered + held, unanswered + held <= LATE_SHARE * count]).toEqual([
       name,
       expect.any(Number),
@@ -206,9 +206,9 @@ it('faults of all kinds at once: memory, connections and latencies stay within b
   // Nothing of it is left.
   for (const name of ['num_requests_running', 'num_requests_waiting', 'num_requests_paused']) {
     const isNone = async (): Promise<boolean> => (await metric(url, `vllm:${name}`)) === 0;
-    await eventually(isNone, name, { seconds: 20, everyMs: 100 });
+    await eventually(isNone, name, { everyMs: 100 });
   }
   expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   const areClosed = async (): Promise<boolean> => (await metric(url, 'process_open_fds')) < 60;
-  await eventually(areClosed, 'all connections are closed', { seconds: 10, everyMs: 100 });
+  await eventually(areClosed, 'all connections are closed', { everyMs: 100 });
 });

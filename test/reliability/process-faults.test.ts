@@ -9,7 +9,7 @@ import { canUnshare, childOf } from '../support/namespaces.js';
 import { octavo, startOctavo } from '../support/octavo-process.js';
 
 const CLI = fileURLToPath(new URL('../../dist/server/cli.js', import.meta.url));
-const PATIENCE = { seconds: 20, everyMs: 20 };
+const PATIENCE = { everyMs: 20 };
 
 const status = async (url: string, path: string): Promise<number | undefined> =>
   (await fetch(url + path).catch(() => null))?.status;
@@ -49,6 +49,7 @@ describe('the log cannot be written', () => {
     const output = collect(child);
     const health = (): Promise<number | undefined> => status(`http://127.0.0.1:${port}`, '/health');
     await eventually(async () => (await health()) === 200, 'it serves', PATIENCE);
+    await eventually(() => output.stderr !== '', 'the complaint');
     expect(output.stderr).toMatch(/^octavo: the log cannot be written: ENOSPC[^\n]*\n$/);
     child.kill('SIGTERM');
     expect(await once(child, 'close')).toEqual([0, null]);

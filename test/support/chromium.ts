@@ -30,6 +30,8 @@ export async function startChromium(colorScheme: 'light' | 'dark'): Promise<Test
       '--disable-sync',
     ],
   });
+  // Against hangs only.
+  context.setDefaultTimeout(120_000);
   const complaints: string[] = [];
   return {
     context,

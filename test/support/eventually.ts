@@ -8,7 +8,7 @@
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  { seconds = 60, everyMs = 5 }: { readonly seconds?: number; readonly everyMs?: number } = {},
+  { seconds = 120, everyMs = 5 }: { readonly seconds?: number; readonly everyMs?: number } = {},
 ): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!(await condition())) {

@@ -24,8 +24,8 @@ export class ManualTimers {
 
   /** Ends those that were started with more than `from` and at most `to` seconds. */
   fire(from: number, to: number): void {
-    for (const timer of [...this.#started]) {
-      if (timer.ms <= from * 1000 || timer.ms > to * 1000) continue;
+    const due = [...this.#started].filter(({ ms }) => ms > from * 1000 && ms <= to * 1000);
+    for (const timer of due) {
       this.#started.delete(timer);
       timer.action();
     }

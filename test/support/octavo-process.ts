@@ -5,6 +5,11 @@ import { onTestFinished } from 'vitest';
 
 const CLI = fileURLToPath(new URL('../../dist/server/cli.js', import.meta.url));
 
+/** An environment in which a model takes its time: a long answer is not over before a test looks. */
+export const SLOW_MODEL = {
+  NODE_OPTIONS: `--import ${new URL('slow-model.mjs', import.meta.url).href}`,
+};
+
 export interface FinishedProcess {
   readonly code: number | null;
   readonly stdout: string;
@@ -75,8 +80,6 @@ export function exitCode(child: ChildProcess): Promise<number | null> {
 export interface RunningServer {
   readonly child: ChildProcess;
   readonly url: string;
-  /** From spawn to the log line that says it serves. */
-  readonly startMs: number;
   /** What was printed until then. */
   readonly output: string;
 }
@@ -92,15 +95,15 @@ export async function startOctavo(
 /** The same for all tests of a block: for `beforeAll`, which returns `kill` for the end. */
 export async function startSharedOctavo(
   args: readonly string[] = [],
+  env: Record<string, string> = {},
 ): Promise<RunningServer & { kill: () => void }> {
-  const child = spawnOctavo(serveArgs(args));
+  const child = spawnOctavo(serveArgs(args), env);
   return { ...(await untilServing(child)), kill: () => void child.kill('SIGKILL') };
 }
 
 const serveArgs = (args: readonly string[]): string[] => ['serve', '--port', '0', ...args];
 
 async function untilServing(child: ChildProcess): Promise<RunningServer> {
-  const start = performance.now();
   let output = '';
   const url = await new Promise<string>((resolve, reject) => {
     const read = (chunk: Buffer): void => {
@@ -112,7 +115,7 @@ async function untilServing(child: ChildProcess): Promise<RunningServer> {
     child.stderr?.on('data', read);
     child.once('close', (code) => reject(new Error(`octavo ended with ${code}: ${output}`)));
   });
-  return { child, url, startMs: performance.now() - start, output };
+  return { child, url, output };
 }
 
 /** One value of /metrics, summed over its label sets. */

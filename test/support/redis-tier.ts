@@ -31,8 +31,9 @@ export async function openRedisTier(
 ) {
   const { prefix = `test${prefixes++}`, namespace = 'c'.repeat(32), files } = options;
   const clocks: Clocks = { lines: [], time: 0, later: 0 };
+  const redis = await connectTier(url, true, files);
   const tier = new RedisTier({
-    redis: await connectTier(url, true, files),
+    redis,
     keyPrefix: prefix,
     ttlSeconds: 60,
     capacityBytes: TEST_CAPACITY * (HEAD_BYTES + TEST_BLOCK_BYTES),
@@ -43,7 +44,7 @@ export async function openRedisTier(
     log: (line) => void clocks.lines.push(line),
   });
   const keyOf = (n: number): string => `${prefix}:${namespace}:${fileName(testKey(n))}`;
-  return { tier, clocks, keyOf, prefix };
+  return { tier, redis, clocks, keyOf, prefix };
 }
 
 /** A tier that was left alone is used again, when its time has come. */
@@ -54,7 +55,7 @@ export async function expectRecovery(tier: BlockTier, clocks: Clocks): Promise<v
         clocks.time += 5000;
         return tier.store([testKey(1)], [testContent(1)]);
       },
-      { timeout: 15_000, interval: 200 },
+      { interval: 200 },
     )
     .toEqual([true]);
   expect(await loadOne(tier, testKey(1))).toEqual(testContent(1));

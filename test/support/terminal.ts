@@ -41,10 +41,8 @@ export class Terminal {
       if (found) this.#read += found.index + found[0].length;
       return found !== null;
     };
-    await eventually(find, String(pattern), { seconds: 20, everyMs: 20 }).catch(
-      (error: unknown) => {
-        throw new Error(`the screen shows ${JSON.stringify(this.screen)}`, { cause: error });
-      },
-    );
+    await eventually(find, String(pattern), { everyMs: 20 }).catch((error: unknown) => {
+      throw new Error(`the screen shows ${JSON.stringify(this.screen)}`, { cause: error });
+    });
   }
 }

@@ -21,6 +21,7 @@ import {
   type Value,
   type WrittenGguf,
 } from '../../support/gguf.js';
+import { processorMs } from '../../support/processor-time.js';
 
 const values = new Uint8Array(Float32Array.from({ length: 32 }, (_, i) => i).buffer);
 const tensor = { name: 'a', shape: [4, 8], data: values };
@@ -224,14 +225,16 @@ it.each([
 ] as const)('refuses a model of %s in one line', async (_, changes, reason) => {
   const embedding = { name: 'token_embd.weight', shape: [4, 8], data: values };
   const file = written(gguf({ metadata: llama(changes), tensors: [embedding] }));
-  const start = performance.now();
-  const error = (await openModel({ modelDir: file }).catch((e: unknown) => e)) as Error;
+  let error = new Error('it was opened');
+  const spent = await processorMs(async () => {
+    error = (await openModel({ modelDir: file }).catch((e: unknown) => e)) as Error;
+  });
   expect(error).toMatchObject({ name: 'OctavoError' });
   expect(error.message).toMatch(reason);
   expect(error.message.startsWith(`${file}: `)).toBe(true);
   expect(error.message).not.toContain('\n');
   expect(error.message.length).toBeLessThan(600);
-  expect(performance.now() - start).toBeLessThan(5000);
+  expect(spent).toBeLessThan(5000);
 });
 
 it.each([

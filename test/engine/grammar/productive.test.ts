@@ -12,6 +12,7 @@ import {
   text,
 } from '../../../engine/grammar/language/expression.js';
 import { findEndlessRule } from '../../../engine/grammar/language/productive.js';
+import { processorMs } from '../../support/processor-time.js';
 
 const grammar = (rules: Readonly<Record<string, Expression>>): Grammar => ({
   root: rule('a'),
@@ -78,16 +79,18 @@ describe('rules that have no end', () => {
     );
   });
 
-  test('are found in a time that grows with the grammar, in whatever order it is written', () => {
+  test('are found in a time that grows with the grammar, in whatever order it is written', async () => {
     const count = 50_000;
     const chain = Array.from({ length: count }, (_, i): [string, Expression] => [
       `r${i}`,
       i + 1 < count ? sequence(text('a'), rule(`r${i + 1}`)) : text('b'),
     ]);
     for (const rules of [chain, chain.toReversed()]) {
-      const start = performance.now();
-      expect(findEndlessRule({ root: rule('r0'), rules: new Map(rules) })).toBeNull();
-      expect(performance.now() - start).toBeLessThan(3000);
+      const spent = await processorMs(() => {
+        expect(findEndlessRule({ root: rule('r0'), rules: new Map(rules) })).toBeNull();
+      });
+      // It takes some tenths of a second.
+      expect(spent).toBeLessThan(10_000);
     }
   });
 });

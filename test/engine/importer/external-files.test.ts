@@ -16,6 +16,7 @@ import {
   TensorProtoSchema,
 } from '../../../engine/importer/onnx/onnx_pb.js';
 import { modelDir } from '../../support/model-dir.js';
+import { processorMs } from '../../support/processor-time.js';
 import { tinyDecoder } from '../../support/tiny-decoder.js';
 
 const MODELS = fileURLToPath(new URL('../../fixtures/exports/models', import.meta.url));
@@ -84,7 +85,7 @@ describe('names of external data', () => {
     }
   });
 
-  it('are found in a file of 6 GB without reading its weights', () => {
+  it('are found in a file of 6 GB without reading its weights', async () => {
     const bytes = tinyDecoder().bytes();
     // A graph may be followed by another field: 6 GB of a tensor that no reader knows.
     const length = 6 * 2 ** 30;
@@ -98,9 +99,7 @@ describe('names of external data', () => {
     const file = join(directory, 'model.onnx');
     truncateSync(file, statSync(file).size + length);
     const memory = process.memoryUsage().rss;
-    const start = performance.now();
-    expect(externalFiles(file)).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(await processorMs(() => expect(externalFiles(file)).toEqual([]))).toBeLessThan(1000);
     expect(process.memoryUsage().rss - memory).toBeLessThan(64 * 2 ** 20);
     truncateSync(file, statSync(file).size - 1);
     expect(() => externalFiles(file)).toThrow(/model\.onnx: is not a complete ONNX protobuf/);

@@ -50,10 +50,9 @@ describe('external data of 5 GB', () => {
   it.skipIf(process.platform !== 'linux')('is mapped, never read', async () => {
     const directory = hugeModel();
     const memory = process.memoryUsage().rss;
-    const [before, start] = [bytesRead(), performance.now()];
+    const before = bytesRead();
     await firstProducts(directory, 0);
     expect(bytesRead() - before).toBeLessThan(16 * 2 ** 20);
-    expect(performance.now() - start).toBeLessThan(10_000);
     expect(process.memoryUsage().rss - memory).toBeLessThan(GIB / 4);
   });
 });

@@ -113,7 +113,7 @@ describe.each(canServe ? (['disk', 'redis'] as const) : (['disk'] as const))(
         expect(farOf(engine).failed).toBe(0);
         await close(engine);
       }
-    }, 120_000);
+    });
 
     it('find nothing of another salt', async () => {
       const engine = await start('octavo-tiny');
@@ -129,7 +129,7 @@ describe.each(canServe ? (['disk', 'redis'] as const) : (['disk'] as const))(
       expect((await ask(next, { cacheSalt: 'bob' })).cached).toBe(128);
       expect((await ask(next)).cached).toBe(128);
       await close(next);
-    }, 60_000);
+    });
 
     it('take nothing that stands under their keys and is of another engine, or another key', async () => {
       // Records of the two have the same size.
@@ -142,7 +142,7 @@ describe.each(canServe ? (['disk', 'redis'] as const) : (['disk'] as const))(
         expect(farOf(engine).failed).toBeGreaterThan(0);
         await close(engine);
       }
-    }, 60_000);
+    });
   },
 );
 

@@ -154,7 +154,7 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
           await tier.has([testKey(1)]);
           return tier.stats.isUp;
         },
-        { timeout: 15_000, interval: 200 },
+        { interval: 200 },
       )
       .toBe(true);
     expect(await tier.has([testKey(1)])).toEqual([false]);
@@ -164,15 +164,19 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
   });
 
   it('is a miss when the server is too slow', async () => {
-    const { tier, clocks } = await openRedisTier(server.url);
+    const slow = await startRedis();
+    const { tier, clocks } = await openRedisTier(slow.url);
     await tier.store([testKey(1)], [testContent(1)]);
-    const pause = direct.call('CLIENT', 'PAUSE', '4500', 'ALL');
-    await pause;
-    const start = performance.now();
-    for (let n = 0; n < 5; n++) expect(await tier.has([testKey(1)])).toEqual([false]);
+    const admin = new Redis(slow.url);
+    // Longer than any test.
+    await admin.call('CLIENT', 'PAUSE', '600000', 'ALL');
+    admin.disconnect();
     // Three times the time of a command; then the breaker answers.
-    expect(performance.now() - start).toBeLessThan(4400);
-    expect(clocks.lines[0]).toMatch(/^--kv-tier: reading from Redis is left alone, .*timed out/);
+    for (let n = 0; n < 5; n++) expect(await tier.has([testKey(1)])).toEqual([false]);
+    expect(clocks.lines).toEqual([
+      expect.stringMatching(/^--kv-tier: reading from Redis is left alone, .*timed out/),
+    ]);
+    await slow.stop();
     await tier.close();
   });
 
@@ -199,14 +203,14 @@ describe.skipIf(!hasProgram('redis-server'))('a tier in Redis', () => {
     });
     web.close();
     await locked.stop();
-  }, 30_000);
+  });
 });
 
 describe.skipIf(!hasProgram('redis-server'))('a tier in a cluster of three', () => {
   let cluster: RedisProcess;
   beforeAll(async () => {
     cluster = await startRedisCluster();
-  }, 60_000);
+  });
   afterAll(async () => cluster.stop());
   describeBlockTier('Redis Cluster', async () => (await openRedisTier(cluster.url)).tier);
 });

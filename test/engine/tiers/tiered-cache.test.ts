@@ -75,12 +75,14 @@ describe('tiers behind the pages', () => {
   it('are not waited for longer than patience lasts', async () => {
     const { h } = harness(1_000_000, 20);
     h.add('a', PROMPTS[0], 4);
+    // A timer counts from the beginning of its turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
     const start = performance.now();
     while (h.core.hasWork) {
       await h.step();
       if (h.core.stats.loading > 0) await h.core.whenReady();
     }
-    expect(performance.now() - start).toBeGreaterThanOrEqual(18);
+    expect(performance.now() - start).toBeGreaterThanOrEqual(15);
     expect(h.texts.get('a')).toEqual(expectedText(PROMPTS[0], 4, VOCAB));
   });
 

@@ -82,7 +82,6 @@ const octavo = (...args: string[]) => {
   const run = spawnSync(process.execPath, ['dist/server/cli.js', ...args], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] ?? '' },
-    timeout: 20_000,
   });
   return { code: run.status, out: run.stdout, err: run.stderr };
 };

@@ -47,8 +47,8 @@ const end = ({ endTimeUnixNano }: CollectedSpan): number => ms(endTimeUnixNano);
 
 /** Waits for at least so many milliseconds; a timer of the loop may be early by a slow turn. */
 async function passed(milliseconds: number): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+  const over = performance.now() + milliseconds;
+  while (performance.now() < over) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const ANSWER: Script = {

@@ -102,7 +102,7 @@ describe('the model cache', () => {
     expect((await start(directory, cacheDir)).converted).toBe(false);
   });
 
-  it('is safe with two processes that start at once', { timeout: 60_000 }, async () => {
+  it('is safe with two processes that start at once', async () => {
     const directory = tiny();
     const cacheDir = modelDir({});
     const script = fileURLToPath(new URL('../../../support/quantize-process.ts', import.meta.url));
