@@ -29,7 +29,7 @@ export function describeGguf(file: string): DescribedModel {
   const checkpoint = { ...found, tensors: renamed(tensors, names, layers) };
   checkWeights(decoder, checkpoint);
   const order = {
-    sortsHeads: config['rope_interleaved'] === true,
+    sortsHeads: config['heads_sorted'] === true,
     joinsHeads: described.layers.some(({ mixers }) =>
       mixers.some((mixer) => {
         if (mixer.kind !== 'attention' || mixer.projections.kind !== 'packed') return false;

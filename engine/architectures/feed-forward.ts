@@ -21,14 +21,14 @@ export interface Mlp {
 }
 
 /**
- * Of gpt-oss. Even outputs of `both` are gates, and odd ones what they let through; both are cut
- * at `limit`:
+ * Of gpt-oss. Gates, and what they let through, are even and odd outputs of one matrix, or have a
+ * matrix each; both are cut at `limit`:
  *
  *     down((up + 1) * gate * sigmoid(alpha * gate))     gate <= limit, -limit <= up <= limit
  */
 export interface ClampedMlp {
   readonly kind: 'clamped-mlp';
-  readonly both: Linear;
+  readonly input: { readonly both: Linear } | { readonly gate: Linear; readonly up: Linear };
   readonly down: Linear;
   readonly alpha: number;
   readonly limit: number;

@@ -32,7 +32,8 @@ const NUMBERS: Readonly<Record<number, readonly [number, (bytes: Buffer) => numb
   12: [8, (bytes) => bytes.readDoubleLE()],
 };
 
-const UTF8 = new TextDecoder();
+/** A token may begin with a byte order mark. */
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
  * Reads a value of a type.

@@ -47,10 +47,22 @@ export function layersWithoutExperts(keys: GgufKeys, { tensors }: GgufCheckpoint
 }
 
 /**
- * Rows of queries and keys are stored in an order in which a rotation turns neighbors; scores do
- * not depend on that order.
+ * Rows of queries and keys are stored in an order in which the halves of each head alternate;
+ * scores do not depend on that order.
  */
-export const NEIGHBORS = { rope_interleaved: true };
+export const SORTED = { heads_sorted: true };
+
+/** The same, where the rotation turns neighbors in that order. */
+export const NEIGHBORS = { ...SORTED, rope_interleaved: true };
+
+/** What kind of attention each of these layers has, by the file's flags: true for a window. */
+export function layerTypes(keys: GgufKeys, otherwise: (layer: number) => boolean): string[] {
+  const pattern = `${keys.architecture}.attention.sliding_window_pattern`;
+  const stated = keys.flags(pattern, keys.number('block_count'));
+  return Array.from({ length: layersOf(keys) }, (_, layer) =>
+    (stated?.[layer] ?? otherwise(layer)) ? 'sliding_attention' : 'full_attention',
+  );
+}
 
 export const experts = (keys: GgufKeys): ConfigValues => ({
   num_local_experts: keys.number('expert_count'),

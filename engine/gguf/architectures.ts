@@ -8,33 +8,24 @@ import {
   headSizeOf,
   layersOf,
   layersWithoutExperts,
+  layerTypes,
   NEIGHBORS,
 } from './architecture.js';
+import { GEMMAS } from './gemma.js';
 import { MAMBA2_NAMES } from './hybrid-names.js';
 import { HYBRIDS } from './hybrids.js';
 import { GgufKeys } from './keys.js';
 import { rotationOf } from './rotation.js';
 import {
+  AFTER_BLOCKS,
+  GPT_OSS_NAMES,
   GPT2_NAMES,
-  LFM2_NAMES,
   llamaNames,
   NEOX_NAMES,
   type TensorNames,
 } from './tensor-names.js';
 
 const has = ({ tensors }: GgufCheckpoint, name: string): boolean => tensors.has(name);
-
-const AFTER_BLOCKS = {
-  post_attention_norm: 'post_attention_layernorm',
-  post_ffw_norm: 'post_feedforward_layernorm',
-};
-const AROUND_BLOCKS = { ...AFTER_BLOCKS, ffn_norm: 'pre_feedforward_layernorm' };
-
-/** Only the largest of each Gemma divides scores by another number than the heads' size. */
-const gemmaScalar = (keys: GgufKeys, largest: number): number =>
-  keys.number('block_count') === largest
-    ? keys.number('embedding_length') / keys.number('attention.head_count')
-    : headSizeOf(keys);
 
 const MIXTRAL_NAMES = llamaNames(
   { ffn_gate_inp: 'block_sparse_moe.gate' },
@@ -69,29 +60,6 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
       moe_intermediate_size: keys.number('expert_feed_forward_length'),
       norm_topk_prob: true,
       mlp_only_layers: layersWithoutExperts(keys, checkpoint),
-    }),
-  },
-  gemma: {
-    names: llamaNames(),
-    values: () => ({ model_type: 'gemma', hidden_act: 'gelu_pytorch_tanh' }),
-  },
-  gemma2: {
-    names: llamaNames(AROUND_BLOCKS),
-    values: (keys) => ({
-      model_type: 'gemma2',
-      query_pre_attn_scalar: gemmaScalar(keys, 46),
-      attn_logit_softcapping: keys.maybe('attn_logit_softcapping') ?? 50,
-      final_logit_softcapping: keys.maybe('final_logit_softcapping') ?? 30,
-      sliding_window: keys.maybe('attention.sliding_window') ?? 4096,
-    }),
-  },
-  gemma3: {
-    names: llamaNames(AROUND_BLOCKS),
-    values: (keys) => ({
-      model_type: 'gemma3_text',
-      query_pre_attn_scalar: gemmaScalar(keys, 62),
-      sliding_window_pattern: keys.maybe('attention.sliding_window_pattern') ?? 6,
-      rope_local_base_freq: keys.maybe('rope.freq_base_swa') ?? 10_000,
     }),
   },
   phi3: {
@@ -142,19 +110,6 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   cohere2: {
     names: llamaNames(),
     values: (keys) => ({ model_type: 'cohere2', logit_scale: keys.number('logit_scale') }),
-  },
-  lfm2: { names: LFM2_NAMES, hasStates: true, values: lfm2 },
-  lfm2moe: {
-    names: LFM2_NAMES,
-    hasStates: true,
-    values: (keys, checkpoint) => ({
-      ...lfm2(keys, checkpoint),
-      model_type: 'lfm2_moe',
-      num_experts: keys.number('expert_count'),
-      num_experts_per_tok: keys.number('expert_used_count'),
-      moe_intermediate_size: keys.number('expert_feed_forward_length'),
-      num_dense_layers: keys.maybe('leading_dense_block_count') ?? 0,
-    }),
   },
   mamba2: {
     names: MAMBA2_NAMES,
@@ -215,21 +170,21 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
       use_parallel_residual: keys.flag('gptneox.use_parallel_residual', true),
     }),
   },
+  'gpt-oss': {
+    names: GPT_OSS_NAMES,
+    values: (keys, checkpoint) => ({
+      model_type: 'gpt_oss',
+      ...experts(keys),
+      gates_separate: true,
+      // (The model's own: the ramp of YaRN begins and ends between pairs.)
+      rope_scaling: { ...rotationOf(keys, checkpoint), truncate: false },
+      intermediate_size: keys.number('expert_feed_forward_length'),
+      layer_types: layerTypes(keys, (layer) => layer % 2 === 0),
+    }),
+  },
+  ...GEMMAS,
   ...HYBRIDS,
 };
-
-function lfm2(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
-  const kvHeads = byLayer(keys, 'attention.head_count_kv');
-  return {
-    model_type: 'lfm2',
-    // The width is stated as it is.
-    block_auto_adjust_ff_dim: false,
-    norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
-    conv_L_cache: keys.number('shortconv.l_cache'),
-    conv_bias: anyLayerHas(checkpoint, 'shortconv.in_proj.bias'),
-    layer_types: kvHeads.map((heads) => (heads > 0 ? 'full_attention' : 'conv')),
-  };
-}
 
 /** Architectures of GGUF files that are served. */
 export const GGUF_ARCHITECTURES: readonly string[] = Object.keys(ARCHITECTURES).filter(

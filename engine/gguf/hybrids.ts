@@ -7,7 +7,7 @@ import {
   experts,
   headSizeOf,
   layersWithoutExperts,
-  NEIGHBORS,
+  SORTED,
 } from './architecture.js';
 import {
   FALCON_H1_NAMES,
@@ -16,9 +16,23 @@ import {
   QWEN_NAMES,
 } from './hybrid-names.js';
 import type { GgufKeys } from './keys.js';
+import { LFM2_NAMES } from './tensor-names.js';
 
 /** Architectures some of whose layers keep a state, by `general.architecture`. */
 export const HYBRIDS: Readonly<Record<string, Architecture>> = {
+  lfm2: { names: LFM2_NAMES, hasStates: true, values: lfm2 },
+  lfm2moe: {
+    names: LFM2_NAMES,
+    hasStates: true,
+    values: (keys, checkpoint) => ({
+      ...lfm2(keys, checkpoint),
+      model_type: 'lfm2_moe',
+      num_experts: keys.number('expert_count'),
+      num_experts_per_tok: keys.number('expert_used_count'),
+      moe_intermediate_size: keys.number('expert_feed_forward_length'),
+      num_dense_layers: keys.maybe('leading_dense_block_count') ?? 0,
+    }),
+  },
   granitehybrid: { names: GRANITE_HYBRID_NAMES, hasStates: true, values: graniteHybrid },
   'falcon-h1': { names: FALCON_H1_NAMES, hasStates: true, values: falconH1 },
   nemotron_h: { names: NEMOTRON_H_NAMES, hasStates: true, values: nemotronH },
@@ -50,6 +64,20 @@ export const HYBRIDS: Readonly<Record<string, Architecture>> = {
   },
 };
 
+/** Layers without attention have no heads of keys. */
+function lfm2(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
+  const kvHeads = byLayer(keys, 'attention.head_count_kv');
+  return {
+    model_type: 'lfm2',
+    // The width is stated as it is.
+    block_auto_adjust_ff_dim: false,
+    norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
+    conv_L_cache: keys.number('shortconv.l_cache'),
+    conv_bias: anyLayerHas(checkpoint, 'shortconv.in_proj.bias'),
+    layer_types: kvHeads.map((heads) => (heads > 0 ? 'full_attention' : 'conv')),
+  };
+}
+
 /** Sizes of Mamba layers, as Bamba's configuration calls them. */
 function mamba(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
   const [inner, heads] = [keys.number('ssm.inner_size'), keys.number('ssm.time_step_rank')];
@@ -65,18 +93,18 @@ function mamba(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
   };
 }
 
-/** Granite 4, with experts or without. */
+/** Granite 4, with experts or without; and Bamba, whose file only its rotation tells apart. */
 function graniteHybrid(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {
-  const isRotated = keys.flag(`${keys.architecture}.rope.scaling.finetuned`, false);
+  const isBamba = keys.flag(`${keys.architecture}.rope.scaling.finetuned`, false);
   const count = keys.maybe('expert_count') ?? 0;
   return {
     ...mamba(keys, checkpoint),
-    ...NEIGHBORS,
+    ...(isBamba ? bambaRotation(keys) : { position_embedding_type: 'nope' }),
+    ...SORTED,
     model_type: 'granitemoehybrid',
     layer_types: byLayer(keys, 'attention.head_count_kv').map((heads) =>
       heads > 0 ? 'full_attention' : 'linear_attention',
     ),
-    position_embedding_type: isRotated ? 'rope' : 'nope',
     attention_multiplier: keys.maybe('attention.scale') ?? headSizeOf(keys) ** -0.5,
     embedding_multiplier: keys.maybe('embedding_scale') ?? 1,
     residual_multiplier: keys.maybe('residual_scale') ?? 1,
@@ -88,6 +116,32 @@ function graniteHybrid(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues
     ...(count > 0 ? experts(keys) : { num_local_experts: 0 }),
   };
 }
+
+/**
+ * Bamba rotates the first half of each head: of a head of n, the pairs (i, i + n / 4), i < n / 4.
+ * The converter sorts rows as for a rotation of whole heads, so that pair i is at (2i, 2i + n / 2):
+ * of the pairs (j, j + n / 2) of a whole head, every second one, and with the very angle that it
+ * would have there. (llama.cpp itself rotates the first half of the sorted rows, and so other pairs
+ * than the model was trained with.)
+ */
+function bambaRotation(keys: GgufKeys): ConfigValues {
+  const size = headSizeOf(keys);
+  const rotated = keys.number('rope.dimension_count');
+  if (2 * rotated !== size || size % 4 !== 0) {
+    throw keys.unsupported(
+      `is a Bamba that rotates ${rotated} of the ${size} floats of each head (rope.dimension_count); served are those that rotate half`,
+    );
+  }
+  const factors = Array.from({ length: size / 2 }, (_, pair) => (pair % 2 === 0 ? 1 : NO_ANGLE));
+  return {
+    position_embedding_type: 'rope',
+    partial_rotary_factor: 1,
+    rope_scaling: { rope_type: 'divided', factors },
+  };
+}
+
+/** Divides a frequency so that nothing is left of the angle at any position. */
+const NO_ANGLE = 1e30;
 
 /** Its factors are in the weights. */
 function falconH1(keys: GgufKeys, checkpoint: GgufCheckpoint): ConfigValues {

@@ -1,5 +1,8 @@
 import type { StoredTensor } from '../checkpoint/stored-tensor.js';
 
+/** A name with a number in it. */
+type Numbered = readonly [before: string, behind: string];
+
 /** Names of a family's weights, by the names that GGUF has for their parts. */
 export interface TensorNames {
   /** Of tensors outside of layers. */
@@ -9,7 +12,11 @@ export interface TensorNames {
   /** Of tensors of a layer; of whole names first, with `.weight` or `.bias`. */
   readonly inner: Readonly<Record<string, string>>;
   /** Of experts, which are in one tensor: what stands before and behind the number of one. */
-  readonly experts?: Readonly<Record<string, readonly [before: string, behind: string]>>;
+  readonly experts?: Readonly<Record<string, Numbered>>;
+  /** Of tensors of experts that have two matrices of each, one above the other: their parts. */
+  readonly halves?: Readonly<Record<string, readonly [first: string, second: string]>>;
+  /** Of matrices outside of layers that are in one tensor. */
+  readonly stacks?: Readonly<Record<string, Numbered>>;
 }
 
 const LLAMA_LAYER = {
@@ -25,6 +32,14 @@ const LLAMA_LAYER = {
   ffn_up: 'mlp.up_proj',
   ffn_down: 'mlp.down_proj',
 };
+
+/** Norms of what blocks make. */
+export const AFTER_BLOCKS = {
+  post_attention_norm: 'post_attention_layernorm',
+  post_ffw_norm: 'post_feedforward_layernorm',
+};
+/** Norms of that and of what blocks see. */
+export const AROUND_BLOCKS = { ...AFTER_BLOCKS, ffn_norm: 'pre_feedforward_layernorm' };
 
 const LFM2_LAYER = {
   attn_norm: 'operator_norm',
@@ -65,6 +80,19 @@ export const LFM2_NAMES: TensorNames = {
     ffn_down_exps: ['feed_forward.experts.', '.w2'],
   },
 };
+
+export const GPT_OSS_NAMES: TensorNames = llamaNames(
+  {
+    post_attention_norm: 'post_attention_layernorm',
+    'attn_sinks.weight': 'self_attn.sinks',
+    ffn_gate_inp: 'mlp.router',
+  },
+  {
+    ffn_gate_exps: ['mlp.experts.', '.gate_proj'],
+    ffn_up_exps: ['mlp.experts.', '.up_proj'],
+    ffn_down_exps: ['mlp.experts.', '.down_proj'],
+  },
+);
 
 export const GPT2_NAMES: TensorNames = {
   outer: { token_embd: 'wte', position_embd: 'wpe', output_norm: 'ln_f', output: 'lm_head' },
@@ -120,12 +148,19 @@ function renamedOne(
   if (layer !== undefined && Number(layer) >= layers) return [[`mtp.${tensor.name}`, tensor]];
   const [, stem = '', ending = ''] = /^(.*)\.(weight|bias)$/.exec(part) ?? [];
   if (layer === undefined) {
+    const stack = names.stacks?.[stem];
+    if (stack) return matricesOf(tensor, (i) => `${stack[0]}${i}${stack[1]}.${ending}`);
     const own = names.outer[stem];
     return [[own === undefined ? tensor.name : `${own}.${ending}`, tensor]];
   }
   const path = `${names.layers}${layer}.`;
-  const experts = names.experts?.[stem];
-  if (experts) return expertsOf(tensor, (e) => `${path}${experts[0]}${e}${experts[1]}.${ending}`);
+  const experts = (kind: string, of: StoredTensor, half?: 0 | 1): [string, StoredTensor][] => {
+    const [before, behind] = names.experts?.[kind] ?? ['', kind];
+    return matricesOf(of, (e) => `${path}${before}${e}${behind}.${ending}`, half);
+  };
+  const halves = names.halves?.[stem];
+  if (halves) return [...experts(halves[0], tensor, 0), ...experts(halves[1], tensor, 1)];
+  if (names.experts?.[stem]) return experts(stem, tensor);
   const whole = names.inner[part];
   if (whole !== undefined) return [[`${path}${whole}`, tensor]];
   const own = names.inner[stem];
@@ -138,16 +173,23 @@ function asMatrix(tensor: StoredTensor, stem: string): StoredTensor {
   return isRow ? { ...tensor, shape: [1, ...tensor.shape] } : tensor;
 }
 
-/** The matrices of a tensor `[experts, outputs, inputs]`. */
-function expertsOf(
+/**
+ * The matrices of a tensor `[matrices, outputs, inputs]`, each by itself.
+ *
+ * @param half of each matrix' outputs the first half or the second; absent: all
+ */
+function matricesOf(
   tensor: StoredTensor,
-  nameOf: (expert: number) => string,
+  nameOf: (matrix: number) => string,
+  half?: 0 | 1,
 ): [string, StoredTensor][] {
-  const [count, ...shape] = tensor.shape;
-  const bytes = tensor.bytes / count;
-  return Array.from({ length: count }, (_, expert) => {
-    const name = nameOf(expert);
-    const offset = tensor.offset + expert * bytes;
+  const [count, outputs, ...inputs] = tensor.shape;
+  const parts = half === undefined ? 1 : 2;
+  const shape = [outputs / parts, ...inputs];
+  const bytes = tensor.bytes / count / parts;
+  return Array.from({ length: count }, (_, matrix) => {
+    const name = nameOf(matrix);
+    const offset = tensor.offset + (matrix * parts + (half ?? 0)) * bytes;
     return [name, { ...tensor, name, shape, offset, bytes }];
   });
 }

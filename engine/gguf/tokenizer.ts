@@ -6,18 +6,24 @@ import { PRE_TOKENIZERS } from './pre-tokenizers.js';
 const KIND = { unknown: 2, control: 3, userDefined: 4 };
 const NO_BYTES = { fuse_unk: false, byte_fallback: false };
 
-/** Texts of control tokens that end a turn, whatever the file names (llama.cpp's list). */
+/** Texts of tokens that end a turn, whatever the file names (llama.cpp's list). */
 const ENDS = new Set([
   '<|eot_id|>',
   '<|im_end|>',
   '<|end|>',
   '<|return|>',
+  '<|call|>',
+  '<turn|>',
+  '<|tool_response>',
   '<end_of_turn>',
   '<|endoftext|>',
   '<|eom_id|>',
   '<|end_of_text|>',
   '<EOT>',
 ]);
+
+/** Those of gpt-oss. */
+const HARMONY = ['<|return|>', '<|call|>', '<|end|>'];
 
 /** The tokenizer of a GGUF file in the terms of tokenizer.json. */
 interface Parts {
@@ -54,9 +60,11 @@ export function tokenizerJson(keys: GgufKeys): unknown {
 function partsOf(keys: GgufKeys, tokens: readonly string[], kinds: readonly number[]): Parts {
   const kind = keys.text('tokenizer.ggml.model');
   if (kind === 'gpt2') return byteLevel(keys, tokens);
-  if (kind === 'llama') return sentencePiece(keys, tokens, kinds);
+  if (kind === 'llama') return sentencePiece(keys, tokens, kinds, mergesByScore(keys, tokens));
+  // The converter writes the merges of Gemma 4; scores are all alike.
+  if (kind === 'gemma4') return sentencePiece(keys, tokens, kinds, mergesOf(keys));
   throw keys.unsupported(
-    `its tokenizer is of the kind ${JSON.stringify(clip(kind, 60))}; known are gpt2 (byte-level BPE) and llama (SentencePiece)`,
+    `its tokenizer is of the kind ${JSON.stringify(clip(kind, 60))}; known are gpt2 (byte-level BPE), llama (SentencePiece) and gemma4 (the same with merges)`,
   );
 }
 
@@ -77,25 +85,31 @@ function byteLevel(keys: GgufKeys, tokens: readonly string[]): Parts {
       ...NO_BYTES,
       ignore_merges: kind.ignoresMerges ?? false,
       vocab: vocabularyOf(tokens),
-      merges: keys.texts('tokenizer.ggml.merges').map((merge, i) => {
-        const space = merge.indexOf(' ', 1);
-        if (space < 0) {
-          throw keys.corrupt(
-            `tokenizer.ggml.merges[${i}] must be two texts with a space between, got ${clip(JSON.stringify(merge), 80)}`,
-          );
-        }
-        return [merge.slice(0, space), merge.slice(space + 1)];
-      }),
+      merges: mergesOf(keys),
     },
     addsBos: kind.addsBos ?? false,
   };
 }
 
-/** Merges by the scores of what they make, as transformers derives them from SentencePiece. */
-function sentencePiece(keys: GgufKeys, tokens: readonly string[], kinds: readonly number[]): Parts {
-  const scores = keys.numbers('tokenizer.ggml.scores', tokens.length);
-  if (!scores)
-    throw keys.unsupported('its tokenizer of the kind llama has no tokenizer.ggml.scores');
+function mergesOf(keys: GgufKeys): [string, string][] {
+  return keys.texts('tokenizer.ggml.merges').map((merge, i) => {
+    const space = merge.indexOf(' ', 1);
+    if (space < 0) {
+      throw keys.corrupt(
+        `tokenizer.ggml.merges[${i}] must be two texts with a space between, got ${clip(JSON.stringify(merge), 80)}`,
+      );
+    }
+    return [merge.slice(0, space), merge.slice(space + 1)];
+  });
+}
+
+/** Of characters, with bytes for those that are in no token. */
+function sentencePiece(
+  keys: GgufKeys,
+  tokens: readonly string[],
+  kinds: readonly number[],
+  merges: readonly [string, string][],
+): Parts {
   const hasPrefix = keys.flag('tokenizer.ggml.add_space_prefix', true);
   const toMark = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
   const toSpace = { type: 'Replace', pattern: { String: '▁' }, content: ' ' };
@@ -116,13 +130,18 @@ function sentencePiece(keys: GgufKeys, tokens: readonly string[], kinds: readonl
       unk_token:
         tokens[keys.id('tokenizer.ggml.unknown_token_id', tokens.length) ?? Math.max(unknown, 0)],
       vocab: vocabularyOf(tokens),
-      merges: mergesByScore(tokens, scores),
+      merges,
     },
     addsBos: true,
   };
 }
 
-function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
+/** By the scores of what they make, as transformers derives them from SentencePiece. */
+function mergesByScore(keys: GgufKeys, tokens: readonly string[]): [string, string][] {
+  const scores = keys.numbers('tokenizer.ggml.scores', tokens.length);
+  if (!scores) {
+    throw keys.unsupported('its tokenizer of the kind llama has no tokenizer.ggml.scores');
+  }
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const merges: { left: string; right: string; score: number; order: number }[] = [];
   for (const [id, token] of tokens.entries()) {
@@ -191,7 +210,11 @@ export function generationJson(keys: GgufKeys): unknown {
     (kind) => keys.id(`tokenizer.ggml.${kind}_token_id`, tokens.length) ?? [],
   );
   const known = tokens.flatMap((text, id) =>
-    kinds[id] === KIND.control && ENDS.has(text) ? [id] : [],
+    ENDS.has(text) && (kinds[id] === KIND.control || kinds[id] === KIND.userDefined) ? [id] : [],
   );
-  return { eos_token_id: [...new Set([...named, ...known])] };
+  const ends = [...new Set([...named, ...known])];
+  // Of gpt-oss, a turn has several messages, and <|end|> ends one of them.
+  const isHarmony = HARMONY.every((text) => ends.some((id) => tokens[id] === text));
+  const isMessage = (id: number): boolean => isHarmony && tokens[id] === '<|end|>';
+  return { eos_token_id: ends.filter((id) => !isMessage(id)) };
 }

@@ -43,6 +43,12 @@ export interface Conversion {
   readonly columns?: boolean;
   /** What a tensor becomes before all else, by the name that the checkpoint gives it. */
   readonly rewrite?: (tensor: Tensor, config: Json) => readonly Tensor[];
+  /** The tensor that a matrix is a part of, in order, by the name that the checkpoint gives it. */
+  readonly gather?: (name: string) => string | null;
+  /** Tensors that the checkpoint has not. */
+  readonly more?: (config: Json) => readonly Tensor[];
+  /** Tensors that stand for those of whole bytes, which are not written otherwise. */
+  readonly packed?: (tensors: ReadonlyMap<string, StoredTensor>) => readonly WrittenTensor[];
   readonly metadata?: (config: Json) => Readonly<Record<string, Value>>;
 }
 
@@ -78,15 +84,16 @@ export async function asGguf(
   const { tensors } = await readCheckpoint(dir, entry);
   const { architecture, names = [], sorts, fromOne, turns, groups, metadata } = conversion;
   const { columns = true, rewrite = (tensor: Tensor) => [tensor] } = conversion;
-  const written: WrittenTensor[] = [];
+  const written: WrittenTensor[] = [...(conversion.packed?.(tensors) ?? [])];
   const experts = new Map<string, { shape: number[]; parts: Matrix[] }>();
   const all = [...tensors.values()].filter(
-    ({ name }) => config['tie_word_embeddings'] !== true || name !== 'lm_head.weight',
+    ({ name, type }) =>
+      type !== 'U8' && (config['tie_word_embeddings'] !== true || name !== 'lm_head.weight'),
   );
   const rewritten = all.flatMap((tensor) =>
     rewrite({ name: tensor.name, shape: tensor.shape, values: floatsOf(tensor) }, config),
   );
-  for (const tensor of rewritten) {
+  for (const tensor of [...rewritten, ...(conversion.more?.(config) ?? [])]) {
     let { values } = tensor;
     let shape = [...tensor.shape];
     const name = [...names, ...LLAMA].reduce((at, [from, to]) => at.replace(from, to), tensor.name);
@@ -107,7 +114,9 @@ export async function asGguf(
       shape = [groups, shape[0] / groups];
     }
     const [, before, kind] = /^(blk\.\d+)\.ffn_exps\.\d+\.(gate|up|down)\./.exec(name) ?? [];
-    if (kind === undefined) {
+    const ofExperts = kind === undefined ? null : `${before}.ffn_${kind}_exps.weight`;
+    const key = ofExperts ?? conversion.gather?.(tensor.name) ?? null;
+    if (key === null) {
       const packed = shape.length === 2 ? pack?.(name, values) : null;
       written.push(
         packed
@@ -116,7 +125,6 @@ export async function asGguf(
       );
       continue;
     }
-    const key = `${before}.ffn_${kind}_exps.weight`;
     const known = experts.get(key) ?? { shape, parts: [] };
     known.parts.push(values);
     experts.set(key, known);
@@ -162,7 +170,7 @@ function usual(config: Json): Record<string, Value> {
     'norm_eps',
     'layer_norm_epsilon',
   );
-  const rope = (config['rope_parameters'] ?? {}) as Json;
+  const rope = (config['rope_parameters'] ?? config['rope_scaling'] ?? {}) as Json;
   const theta = rope['rope_theta'] ?? config['rope_theta'];
   if (typeof theta === 'number') found['rope.freq_base'] = float(theta);
   const hidden = Number(config['hidden_size'] ?? config['n_embd']);

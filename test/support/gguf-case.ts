@@ -4,14 +4,18 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { findSafetensors } from '../../engine/checkpoint/safetensors-files.js';
 import { asGguf, type Conversion } from './checkpoint-as-gguf.js';
-import { checkpointDir, checkpointGolden } from './checkpoint-fixtures.js';
-import { ExportRunner } from './export-fixtures.js';
+import { checkpointDir, quantizedDir } from './checkpoint-fixtures.js';
+import { ExportRunner, readGoldenFile } from './export-fixtures.js';
 
 const CHUNK = 24;
 
 /** A checkpoint of the fixtures that is written as a GGUF file. */
 export interface GgufCase extends Conversion {
   readonly fixture: string;
+  /** Whether it is one of the quantized ones. */
+  readonly quantized?: true;
+  /** The file of what transformers says. */
+  readonly golden?: string;
   /** What GGUF cannot say is changed in config.json; answers are then those of this model. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -34,13 +38,14 @@ export async function answersOf(
   of: GgufCase,
 ): Promise<{ readonly own: Answers; readonly expected: Answers }> {
   const source = directory();
-  cpSync(checkpointDir(of.fixture), source, { recursive: true });
+  const fixture = (of.quantized ? quantizedDir : checkpointDir)(of.fixture);
+  cpSync(fixture, source, { recursive: true });
   const stated = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
   const config = { ...stated, ...of.config };
   writeFileSync(join(source, 'config.json'), JSON.stringify(config));
   const file = join(directory(), 'model.gguf');
   writeFileSync(file, await asGguf(source, (await findSafetensors(source)) ?? '', config, of));
-  const golden = checkpointGolden(of.fixture);
+  const golden = readGoldenFile(join(fixture, of.golden ?? 'golden.json'));
   const run = async (model: string): Promise<Answers> => {
     const runner = await ExportRunner.load(model);
     onTestFinished(() => runner.dispose());

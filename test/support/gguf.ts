@@ -6,7 +6,11 @@ export type Value =
   | { readonly type: 6; readonly value: number }
   | { readonly type: 7; readonly value: boolean }
   | { readonly type: 8; readonly value: string }
-  | { readonly type: 9; readonly of: 5 | 6 | 8; readonly value: readonly (number | string)[] };
+  | {
+      readonly type: 9;
+      readonly of: 5 | 6 | 7 | 8;
+      readonly value: readonly (number | string | boolean)[];
+    };
 
 /** A tensor of a file that a test writes; what is left out is right. */
 export interface WrittenTensor {
@@ -35,6 +39,7 @@ export const text = (value: string): Value => ({ type: 8, value });
 export const flag = (value: boolean): Value => ({ type: 7, value });
 export const texts = (value: readonly string[]): Value => ({ type: 9, of: 8, value });
 export const ints = (value: readonly number[]): Value => ({ type: 9, of: 5, value });
+export const flags = (value: readonly boolean[]): Value => ({ type: 9, of: 7, value });
 export const floats = (value: readonly number[]): Value => ({ type: 9, of: 6, value });
 
 /** Bytes of a GGUF file, right or not. */
@@ -100,7 +105,8 @@ function bytesOf(value: Value): Buffer[] {
   }
 }
 
-function element(type: 4 | 5 | 6 | 8, value: number | string): Buffer {
+function element(type: 4 | 5 | 6 | 7 | 8, value: number | string | boolean): Buffer {
+  if (typeof value === 'boolean') return Buffer.of(value ? 1 : 0);
   if (typeof value === 'string') return string(value);
   if (type === 4) return u32(value);
   const bytes = Buffer.alloc(4);

@@ -210,9 +210,37 @@ const BLOCKS = [
   [/^model\.final_layernorm/, 'output_norm'],
 ] as const;
 
+/** Bamba is written as a Granite 4; its rows are sorted for a rotation of whole heads. */
+const bamba: GgufCase = {
+  fixture: 'bamba',
+  architecture: 'granitehybrid',
+  sorts: true,
+  groups: 2,
+  names: [
+    ...MAMBA,
+    [/feed_forward\.(gate|up|down)_proj/, 'ffn_$1'],
+    [/pre_ff_layernorm/, 'ffn_norm'],
+    [/^model\.final_layernorm/, 'output_norm'],
+  ],
+  metadata: (config) => {
+    const attends = list(config, 'attn_layer_indices');
+    const heads = num(config, 'num_key_value_heads');
+    return {
+      ...mamba(config, 'mamba'),
+      'attention.head_count_kv': ints(
+        Array.from({ length: num(config, 'num_hidden_layers') }, (_, i) =>
+          attends.includes(i) ? heads : 0,
+        ),
+      ),
+      'rope.scaling.finetuned': flag(true),
+    };
+  },
+};
+
 /** Checkpoints whose layers keep a state, as llama.cpp's converter writes them. */
 export const HYBRID_CASES: readonly GgufCase[] = [
   granite,
+  bamba,
   {
     fixture: 'falcon-h1',
     architecture: 'falcon-h1',

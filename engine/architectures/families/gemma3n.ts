@@ -53,10 +53,11 @@ export function gemma3n(stated: Config): Decoder {
     rotary: () => null,
     mixers: (path, layer) => [gemmaAttention(`${path}.self_attn`, layer, attention)],
     activation,
-    feedForward: (path, layer): Mlp => ({
-      ...gatedMlp(path, { hidden, inner: inner[layer] }, activation),
-      ...(cuts[layer] > 0 ? { gateCut: normalQuantile(cuts[layer]) } : {}),
-    }),
+    feedForward: (path, layer): Mlp => {
+      const mlp = gatedMlp(path, { hidden, inner: inner[layer] }, activation);
+      const gateCut = cuts[layer];
+      return gateCut === null ? mlp : { ...mlp, gateCut };
+    },
     layer: (path) => ({
       laurel: laurelAt(config, `${path}.laurel`, hidden, norm),
       streams: streamsAt(config, `${path}.altup`, hidden, streams.count, norm),
@@ -83,13 +84,21 @@ function innerSizes(config: Config): number[] {
   throw config.wrong(key, 'whole numbers above 0');
 }
 
-/** Which share of each layer's gates is cut. */
-function readCuts(config: Config, layers: number): number[] {
+/**
+ * By layer: how many standard deviations above their mean gates are cut at, so that the stated
+ * share of them becomes 0; null where none is.
+ */
+function readCuts(config: Config, layers: number): (number | null)[] {
+  // (Not transformers' key: GGUF files state the deviations themselves.)
+  const stated = config.values['activation_sparsity_scale'];
+  if (Array.isArray(stated)) return stated.map((cut) => (typeof cut === 'number' ? cut : null));
   const key = 'activation_sparsity_pattern';
   const usual = (_: unknown, layer: number): number => (layers > 10 && layer < 10 ? 0.95 : 0);
   const cuts = config.numbers(key, layers) ?? Array.from({ length: layers }, usual);
-  if (cuts.every((cut) => cut >= 0 && cut < 1)) return cuts;
-  throw config.wrong(key, 'numbers from 0 to below 1');
+  if (!cuts.every((cut) => cut >= 0 && cut < 1)) {
+    throw config.wrong(key, 'numbers from 0 to below 1');
+  }
+  return cuts.map((cut) => (cut > 0 ? normalQuantile(cut) : null));
 }
 
 function attentionOf(config: Config, sizes: Sizes, norm: NormOf): GemmaAttention {

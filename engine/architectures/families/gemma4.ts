@@ -208,6 +208,10 @@ function expertsAt(
       }),
     },
     (path, expert) => {
+      // (Not transformers' key: GGUF files are read as if each expert had matrices of its own.)
+      if (config.flag('gates_separate', false)) {
+        return gatedMlp(`${path}.experts.${expert}`, { hidden, inner }, activation);
+      }
       const both = stacked(`${path}.experts.gate_up_proj`, [count, 2 * inner, hidden], expert);
       return {
         kind: 'mlp',

@@ -14,7 +14,9 @@ const ALPHA = 1.702;
 export function gptOss(config: Config): Decoder {
   const sizes = readSizes(config);
   const { hidden, inner, heads } = sizes;
-  if (config.inner('quantization_config')?.text('quant_method', '') !== 'mxfp4') {
+  // (Not transformers' key: GGUF files have matrices of their own for gates, and for each expert.)
+  const isSplit = config.flag('gates_separate', false);
+  if (!isSplit && config.inner('quantization_config')?.text('quant_method', '') !== 'mxfp4') {
     throw config.unsupported(
       'its experts are not in MXFP4 (quantization_config); gpt-oss is served from the checkpoints that are, as openai/gpt-oss-20b',
     );
@@ -39,13 +41,21 @@ export function gptOss(config: Config): Decoder {
       router: 'router',
       routing: (path) => ({ linear: linear(`${path}.router`, count, hidden, true) }),
     },
-    (path, expert): ClampedMlp => ({
-      kind: 'clamped-mlp',
-      both: stacked(`${path}.experts.gate_up_proj`, 2 * inner, hidden, expert),
-      down: stacked(`${path}.experts.down_proj`, hidden, inner, expert),
-      alpha: ALPHA,
-      limit,
-    }),
+    (path, expert): ClampedMlp => {
+      const own = (name: string, outputs: number, inputs: number): Linear =>
+        isSplit
+          ? linear(`${path}.experts.${expert}.${name}`, outputs, inputs, true)
+          : stacked(`${path}.experts.${name}`, outputs, inputs, expert);
+      return {
+        kind: 'clamped-mlp',
+        input: isSplit
+          ? { gate: own('gate_proj', inner, hidden), up: own('up_proj', inner, hidden) }
+          : { both: own('gate_up_proj', 2 * inner, hidden) },
+        down: own('down_proj', hidden, inner),
+        alpha: ALPHA,
+        limit,
+      };
+    },
   );
   const bias = config.flag('attention_bias', true);
   const epsilon = config.number('rms_norm_eps', 1e-5);

@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import { GGUF_ARCHITECTURES } from '../../../engine/gguf/architectures.js';
+import { GEMMA_CASES } from '../../support/gemma-gguf.js';
 import { float, ints, number } from '../../support/gguf.js';
 import { answersOf, type GgufCase } from '../../support/gguf-case.js';
+import { GPT_OSS } from '../../support/gpt-oss-gguf.js';
 import { HYBRID_CASES } from '../../support/hybrid-gguf.js';
 
 const count = (config: Readonly<Record<string, unknown>>, key: string) =>
@@ -40,6 +42,8 @@ const lfm2 = (config: Readonly<Record<string, unknown>>) => ({
 });
 
 const CASES: readonly GgufCase[] = [
+  GPT_OSS,
+  ...GEMMA_CASES,
   { fixture: 'llama2', architecture: 'llama', sorts: true },
   { fixture: 'llama3', architecture: 'llama', sorts: true },
   { fixture: 'smollm2', architecture: 'llama', sorts: true },
@@ -198,7 +202,7 @@ const CASES: readonly GgufCase[] = [
 it('has a case of most architectures', () => {
   const tested = new Set([...CASES, ...HYBRID_CASES].map(({ architecture }) => architecture));
   const untested = GGUF_ARCHITECTURES.filter((name) => !tested.has(name));
-  expect(untested).toEqual(['gemma3', 'gptneox', 'nemotron_h', 'qwen35moe']);
+  expect(untested).toEqual(['gptneox', 'nemotron_h', 'qwen35moe']);
 });
 
 it.each([...CASES, ...HYBRID_CASES])(
@@ -215,3 +219,12 @@ it.each([...CASES, ...HYBRID_CASES])(
     }
   },
 );
+
+it('refuses a Bamba that rotates another part of each head than half', async () => {
+  const bamba = HYBRID_CASES.find(({ fixture }) => fixture === 'bamba');
+  if (!bamba) throw new Error('no case of Bamba');
+  const config = { rope_parameters: { partial_rotary_factor: 1, rope_theta: 10_000 } };
+  await expect(answersOf({ ...bamba, config })).rejects.toThrow(
+    'is a Bamba that rotates 8 of the 8 floats of each head (rope.dimension_count); served are those that rotate half',
+  );
+});

@@ -2,6 +2,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { ggufText } from '../../../engine/gguf/model-text.js';
 import { loadTokenizer } from '../../../engine/text/hf-tokenizer.js';
 import { flag, floats, gguf, ints, number, text, texts, type Value } from '../../support/gguf.js';
 
@@ -46,11 +47,19 @@ function metadataOf({ model, added_tokens }: File, pre: string | null): [string,
           ['tokenizer.ggml.scores', floats(all.map((_, id) => -id))],
           ['tokenizer.ggml.unknown_token_id', number(0)],
         ] as [string, Value][])
-      : ([
-          ['tokenizer.ggml.model', text('gpt2')],
-          ['tokenizer.ggml.pre', text(pre)],
-          ['tokenizer.ggml.merges', texts(merges)],
-        ] as [string, Value][])),
+      : pre === 'gemma4'
+        ? ([
+            ['tokenizer.ggml.model', text('gemma4')],
+            ['tokenizer.ggml.scores', floats(all.map(() => -1000))],
+            ['tokenizer.ggml.merges', texts(merges)],
+            ['tokenizer.ggml.add_space_prefix', flag(false)],
+            ['tokenizer.ggml.unknown_token_id', number(model.vocab['<unk>'])],
+          ] as [string, Value][])
+        : ([
+            ['tokenizer.ggml.model', text('gpt2')],
+            ['tokenizer.ggml.pre', text(pre)],
+            ['tokenizer.ggml.merges', texts(merges)],
+          ] as [string, Value][])),
   ];
 }
 
@@ -60,6 +69,7 @@ it.each([
   ['qwen2', 'qwen2'],
   ['llama3', 'llama-bpe'],
   ['llama2', null],
+  ['gemma', 'gemma4'],
 ])('%s of a GGUF file cuts texts as its tokenizer.json does', async (name, pre) => {
   const source = new URL(`${name}.json`, TOKENIZERS);
   const dir = directory();
@@ -87,7 +97,7 @@ it('refuses a tokenizer that is not known, with those that are', async () => {
     return loadTokenizer(file);
   };
   await expect(refused([['tokenizer.ggml.model', text('t5')]])).rejects.toThrow(
-    'its tokenizer is of the kind "t5"; known are gpt2 (byte-level BPE) and llama (SentencePiece)',
+    'its tokenizer is of the kind "t5"; known are gpt2 (byte-level BPE), llama (SentencePiece) and gemma4 (the same with merges)',
   );
   await expect(
     refused([
@@ -95,4 +105,28 @@ it('refuses a tokenizer that is not known, with those that are', async () => {
       ['tokenizer.ggml.pre', text('poro')],
     ]),
   ).rejects.toThrow('tokenizer.ggml.pre names "poro"');
+});
+
+/** Ids of tokens that end a turn, of a file with these control tokens, some of them shown. */
+function endsOf(tokens: readonly string[], userDefined: readonly string[] = []): unknown {
+  const file = join(directory(), 'model.gguf');
+  const metadata: [string, Value][] = [
+    ['general.architecture', text('llama')],
+    ['tokenizer.ggml.tokens', texts(tokens)],
+    ['tokenizer.ggml.token_type', ints(tokens.map((t) => (userDefined.includes(t) ? 4 : 3)))],
+    ['tokenizer.ggml.eos_token_id', number(0)],
+  ];
+  writeFileSync(file, gguf({ metadata, tensors: [] }));
+  return JSON.parse(ggufText(file, 'generation_config.json') ?? '');
+}
+
+it('ends a turn of gpt-oss at its end alone, not at that of a message', () => {
+  const harmony = ['<|return|>', '<|start|>', '<|end|>', '<|call|>'];
+  expect(endsOf(harmony)).toEqual({ eos_token_id: [0, 3] });
+  expect(endsOf(['<|endoftext|>', '<|user|>', '<|end|>'])).toEqual({ eos_token_id: [0, 2] });
+});
+
+it('ends a turn of Gemma 4 where a tool is to answer, whose token files show', () => {
+  const tokens = ['<eos>', '<turn|>', '<|turn>', '<|tool_response>'];
+  expect(endsOf(tokens, ['<|tool_response>'])).toEqual({ eos_token_id: [0, 1, 3] });
 });
