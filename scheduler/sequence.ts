@@ -3,6 +3,7 @@ import { type BlockId, NO_BLOCK } from '../kvcache/ids.js';
 import type { ReuseHint, SequenceBlocks } from '../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { Ranked } from './policies/rank.js';
+import { RepetitionDetector, type RepetitionLimit } from './repetition.js';
 
 /** An adapter: its name, and the hash of its content, which decides who shares blocks. */
 export interface RequestAdapter {
@@ -30,6 +31,8 @@ export interface RequestSpec {
    */
   readonly maxTokens: number;
   readonly stopTokenIds: readonly TokenId[];
+  /** When a sequence that repeats itself ends; absent: as any other. */
+  readonly repetition?: RepetitionLimit;
   /** Smaller numbers run earlier; used only by the policy `priority`. */
   readonly priority: number;
   /** Whose request it is: the policy `fair` gives all tenants the same share. Absent: one's. */
@@ -107,6 +110,7 @@ export class Sequence implements Ranked {
   tierTokens = 0;
   /** Whether tiers have been asked for its prefix since it began to wait. */
   hasFetched = false;
+  #repetition: RepetitionDetector | null = null;
 
   constructor(
     spec: RequestSpec,
@@ -124,6 +128,14 @@ export class Sequence implements Ranked {
 
   get numGenerated(): number {
     return this.tokens.length - this.spec.promptTokenIds.length;
+  }
+
+  /** Whether its output ends with a repetition that ends it. Call it once for each new token. */
+  get repeats(): boolean {
+    const { repetition, promptTokenIds } = this.spec;
+    if (repetition === undefined) return false;
+    this.#repetition ??= new RepetitionDetector(repetition, promptTokenIds.length);
+    return this.#repetition.repeats(this.tokens);
   }
 
   progress(state: SequenceProgress['state']): SequenceProgress {

@@ -90,8 +90,11 @@ export interface SequenceUpdate {
   readonly drop?: boolean;
 }
 
-/** Why a sequence has ended by itself: a stop token, or as many tokens as it may have. */
-export type FinishReason = 'stop' | 'length';
+/**
+ * Why a sequence has ended by itself: a stop token, as many tokens as it may have, or a pattern of
+ * tokens that it has written over and over.
+ */
+export type FinishReason = 'stop' | 'length' | 'repetition';
 
 /** An update as it was applied: up to what has ended the sequence. */
 export interface AppliedUpdate {

@@ -123,7 +123,8 @@ export class UpdateApplier {
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {
     if (last !== undefined && sequence.spec.stopTokenIds.includes(last)) return 'stop';
-    return sequence.numGenerated >= sequence.spec.maxTokens ? 'length' : null;
+    if (sequence.numGenerated >= sequence.spec.maxTokens) return 'length';
+    return last !== undefined && sequence.repeats ? 'repetition' : null;
   }
 }
 

@@ -1,5 +1,6 @@
 import { NO_REUSE_HINT, type ReuseHint } from '../../kvcache/sequence-blocks.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
+import type { RepetitionLimit } from '../../scheduler/repetition.js';
 import type { SamplingParams } from '../sampling/sampling-params.js';
 import type { ThinkingLimit } from '../sampling/thinking-budget.js';
 import type { PromptImage } from './prompt-image.js';
@@ -21,6 +22,8 @@ export interface EngineRequest {
   readonly stopTokenIds: readonly TokenId[];
   /** Stop tokens are masked until this many tokens have been generated. */
   readonly minTokens: number;
+  /** When a sequence that repeats itself ends, with `repetition`; absent: it goes on. */
+  readonly repetition?: RepetitionLimit;
   readonly sampling: SamplingParams;
   /**
    * Number of most likely tokens that are returned with each generated token's log-probability;

@@ -234,11 +234,13 @@ function specOf(spec: RequestSpec): RequestSpec {
   const { ids, promptTokenIds, maxTokens, stopTokenIds, priority, arrivalTime } = spec;
   const { cacheSalt, reuse, adapter, contents, computesWholePrompt, tenant, route, pin, beams } =
     spec;
+  const { repetition } = spec;
   return {
     ids,
     promptTokenIds,
     maxTokens,
     stopTokenIds,
+    ...(repetition !== undefined && { repetition }),
     priority,
     arrivalTime,
     ...(route !== undefined && { route }),

@@ -9,7 +9,7 @@ import {
 } from './buckets.js';
 import type { MetricRegistry } from './metric-registry.js';
 
-const END_REASONS: readonly EndReason[] = ['stop', 'length', 'abort', 'error'];
+const END_REASONS: readonly EndReason[] = ['stop', 'length', 'repetition', 'abort', 'error'];
 
 /** An engine request, at its submission. */
 export interface ObservedRequest {

@@ -9,6 +9,7 @@ import type { ChoiceDelta } from '../../engine/generation/visible-text.js';
 import type { GrammarCheck } from '../../engine/grammar/check-messages.js';
 import type { TokenLogprobs } from '../../engine/protocol/outputs.js';
 import type { TokenId } from '../../scheduler/ids.js';
+import type { FinishReason } from '../../scheduler/step-plan.js';
 import { pauseUnread, runRequests, untilBegun } from '../generation/run.js';
 import { type RequestHost, runInFlight, streamFailure } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
@@ -44,9 +45,16 @@ export interface Choice {
   logprobSum: number;
   readonly scored: ScoredToken[];
   promptLogprobs: readonly TokenLogprobs[] | null;
-  finishReason: 'stop' | 'length' | null;
+  finishReason: FinishReason | null;
   stopReason: string | TokenId | null;
 }
+
+/** vLLM's: what has ended a choice, besides an end of the model's own and the length. */
+export const stopReasonOf = ({
+  finishReason,
+  stopReason,
+}: Pick<Choice, 'finishReason' | 'stopReason'>): string | TokenId | null =>
+  finishReason === 'repetition' ? 'repetition_detected' : stopReason;
 
 /** The wire format of an endpoint's answer. */
 export interface AnswerFormat {

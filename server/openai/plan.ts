@@ -6,6 +6,7 @@ import type { PromptImage } from '../../engine/protocol/prompt-image.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { ModelService } from '../models.js';
+import { repetitionLimit } from './fields/repetition-detection.js';
 import type { CommonSchema } from './fields/request-fields.js';
 import { samplingParams } from './fields/sampling-fields.js';
 import { refuseUnsupported } from './fields/unsupported-fields.js';
@@ -92,6 +93,7 @@ export function planRequests(
   const stop = body.stop ?? [];
   const eos = body.ignore_eos === true ? [] : model.eosTokenIds;
   const minTokens = body.min_tokens ?? 0;
+  const repetition = repetitionLimit(body.repetition_detection, minTokens);
   return prompts.map(({ tokenIds, maxTokens, images }, index) => {
     if (minTokens > maxTokens) {
       const problem = `min_tokens is ${minTokens}, but at most ${maxTokens} can be generated`;
@@ -109,6 +111,7 @@ export function planRequests(
       ...PLAIN_REQUEST,
       eosTokenIds: model.eosTokenIds,
       minTokens,
+      ...(repetition && { repetition }),
       sampling,
       priority: body.priority ?? 0,
       adapter,

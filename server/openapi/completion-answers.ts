@@ -34,7 +34,16 @@ const CompletionLogprobs = Type.Object({
   text_offset: Type.Array(Index),
 });
 
-const ChatFinishReason = Type.Enum(['stop', 'length', 'tool_calls', 'function_call']);
+const ChatFinishReason = Type.Enum([
+  'stop',
+  'length',
+  'tool_calls',
+  'function_call',
+  // vLLM's, of a request with `repetition_detection`.
+  'repetition',
+]);
+
+const CompletionFinishReason = Type.Enum(['stop', 'length', 'repetition']);
 
 /** Under both of the names that clients know. */
 const REASONING = {
@@ -114,7 +123,7 @@ export const CompletionAnswer = Type.Object({
   choices: Type.Array(
     Type.Object({
       ...CompletionChoice,
-      finish_reason: Type.Enum(['stop', 'length']),
+      finish_reason: CompletionFinishReason,
       stop_reason: StopReason,
     }),
   ),
@@ -128,7 +137,7 @@ export const CompletionChunk = Type.Object({
   choices: Type.Array(
     Type.Object({
       ...CompletionChoice,
-      finish_reason: OrNull(Type.Enum(['stop', 'length'])),
+      finish_reason: OrNull(CompletionFinishReason),
       stop_reason: Type.Optional(StopReason),
     }),
   ),

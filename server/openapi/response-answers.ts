@@ -75,7 +75,9 @@ export const ResponseAnswer = Type.Object({
   status: Type.Enum(['in_progress', 'completed', 'incomplete', 'failed', 'cancelled']),
   background: Type.Boolean(),
   error: OrNull(Type.Object({ code: Type.String(), message: Type.String() })),
-  incomplete_details: OrNull(Type.Object({ reason: Type.Literal('max_output_tokens') })),
+  incomplete_details: OrNull(
+    Type.Object({ reason: Type.Enum(['max_output_tokens', 'repetition']) }),
+  ),
   model: Type.String(),
   output: Type.Array(Type.Union([OutputMessage, FunctionCall, CustomToolCall, Reasoning])),
   usage: OrNull(

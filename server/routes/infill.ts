@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { outputBudget } from '../../engine/generation/output-budget.js';
 import type { Asker } from '../../engine/job-pool/job-pool.js';
 import type { TokenId } from '../../scheduler/ids.js';
+import type { FinishReason } from '../../scheduler/step-plan.js';
 import { pauseUnread, runRequests } from '../generation/run.js';
 import { type RequestHost, runInFlight, streamFailure } from '../generation/run-in-flight.js';
 import { errorBody } from '../http/errors.js';
@@ -122,7 +123,7 @@ export function addInfillRoute(app: TypedApp, models: Models, host: RequestHost)
 
 /** What the last event says, besides its text. */
 function endOf(
-  reason: 'stop' | 'length',
+  reason: FinishReason,
   stopReason: string | TokenId | null,
   record: GenerationRecord,
 ): object {

@@ -1,9 +1,10 @@
 import type { MessageEvent } from '../../../engine/generation/message-reader.js';
 import { newCallId } from '../../../engine/tools/call-ids.js';
 import type { ToolPlan } from '../../../engine/tools/tool-plan.js';
+import type { FinishReason } from '../../../scheduler/step-plan.js';
 
 /** How a choice ended, in the terms of chat completions. */
-export type ChatFinishReason = 'stop' | 'length' | 'tool_calls' | 'function_call';
+export type ChatFinishReason = FinishReason | 'tool_calls' | 'function_call';
 
 export interface ToolCallStyle {
   readonly newCallId: () => string;
@@ -38,7 +39,7 @@ export class MessageDeltas {
     return events.flatMap((event) => this.#delta(event));
   }
 
-  finishReason(reason: 'stop' | 'length'): ChatFinishReason {
+  finishReason(reason: FinishReason): ChatFinishReason {
     return endOf(reason, this.#calls > 0, this.#style);
   }
 
@@ -65,7 +66,7 @@ export class MessageDeltas {
 }
 
 function endOf(
-  reason: 'stop' | 'length',
+  reason: FinishReason,
   hasCall: boolean,
   { named, older }: ToolCallStyle,
 ): ChatFinishReason {
@@ -78,7 +79,7 @@ function endOf(
  */
 export function wholeMessage(
   events: readonly MessageEvent[],
-  reason: 'stop' | 'length' | null,
+  reason: FinishReason | null,
   style: ToolCallStyle,
 ): { message: object; finishReason: ChatFinishReason | null } {
   let content = '';

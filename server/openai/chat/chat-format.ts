@@ -1,6 +1,6 @@
 import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { AnswerFormat, Choice } from '../answer.js';
+import { type AnswerFormat, type Choice, stopReasonOf } from '../answer.js';
 import type { LogprobWriter } from '../logprobs.js';
 import { MessageDeltas, type ToolCallStyle, wholeMessage } from './assistant-message.js';
 
@@ -39,7 +39,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       message,
       logprobs: serialized(scored),
       finish_reason: finishReason,
-      stop_reason: choice.stopReason,
+      stop_reason: stopReasonOf(choice),
       ...idsOf(tokenIds),
     };
   };
@@ -50,7 +50,8 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       Array.from({ length: n }, (_, index) =>
         chunk(index, { role: 'assistant', content: '' }, null, null),
       ),
-    chunks: ({ index, events, scored, tokenIds, finishReason, stopReason }) => {
+    chunks: (output) => {
+      const { index, events, scored, tokenIds, finishReason } = output;
       const parts = deltas[index].of(events);
       // Log-probabilities and ids do not wait for text.
       const isDue = scored.length > 0 || (options.showIds && tokenIds.length > 0);
@@ -62,7 +63,7 @@ export function chatFormat(options: ChatFormatOptions): AnswerFormat {
       );
       if (finishReason === null) return chunks;
       const end = deltas[index].finishReason(finishReason);
-      return [...chunks, chunk(index, {}, null, end, { stop_reason: stopReason })];
+      return [...chunks, chunk(index, {}, null, end, { stop_reason: stopReasonOf(output) })];
     },
     whole: (choices, usage) => ({
       object: 'chat.completion',

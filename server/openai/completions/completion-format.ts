@@ -3,7 +3,7 @@ import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { TokenLogprobs } from '../../../engine/protocol/outputs.js';
 import type { Tokenizer } from '../../../engine/text/tokenizer.js';
 import type { TokenId } from '../../../scheduler/ids.js';
-import type { AnswerFormat, Choice } from '../answer.js';
+import { type AnswerFormat, type Choice, stopReasonOf } from '../answer.js';
 import type { LogprobWriter, PlacedToken } from '../logprobs.js';
 import { type Echo, placeTokens } from './echo.js';
 
@@ -40,14 +40,14 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
   const promptTokens = (echo: Echo, scores: readonly TokenLogprobs[]): PlacedToken[] =>
     logprobs === null ? [] : placeTokens(echo, scores, tokenizer);
   const wholeChoice = (completion: Choice, index: number): object => {
-    const { text, scored, tokenIds, finishReason, stopReason } = completion;
+    const { text, scored, tokenIds, finishReason } = completion;
     const prompt = promptOf(index, n);
     const echo = echoes[prompt];
     const scores = completion.promptLogprobs ?? [];
     const tokens = [...promptTokens(echo, scores), ...shifted(scored, echo.characters)];
     return {
       ...choice(index, echo.text + text, serialized(tokens), finishReason),
-      stop_reason: stopReason,
+      stop_reason: stopReasonOf(completion),
       ...idsOf(tokenIds),
       ...promptIdsOf(index),
       ...(promptLogprobs === null
@@ -59,7 +59,7 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
     head,
     opening: () => [],
     chunks: (output) => {
-      const { index, text, scored, tokenIds, finishReason, stopReason } = output;
+      const { index, text, scored, tokenIds, finishReason } = output;
       const echo = echoes[promptOf(index, n)];
       const isFirst = !begun.has(index);
       begun.add(index);
@@ -76,7 +76,7 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
       const isDue = text !== '' || scored.length > 0 || (options.showIds && tokenIds.length > 0);
       if (isDue || finishReason !== null) {
         const tokens = shifted(scored, echo.characters);
-        const end = finishReason === null ? {} : { stop_reason: stopReason };
+        const end = finishReason === null ? {} : { stop_reason: stopReasonOf(output) };
         add({ ...choice(index, text, serialized(tokens), finishReason), ...end }, tokenIds);
       }
       return chunks;

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
 import type { BeamParams, EngineRequest } from '../../../engine/protocol/request.js';
+import type { RepetitionFields } from './repetition-detection.js';
 import { Nullable } from './request-fields.js';
 
 /** vLLM's words, with the meaning that transformers gives them. */
@@ -39,6 +40,7 @@ interface BesideBeams extends Partial<Record<keyof typeof NEUTRAL, number | null
   readonly allowed_token_ids?: readonly number[] | null;
   readonly bad_words?: readonly string[] | null;
   readonly thinking_token_budget?: number | null;
+  readonly repetition_detection?: RepetitionFields | null;
 }
 
 /**
@@ -100,6 +102,7 @@ function conflicts(body: BesideBeams): string[] {
     ['allowed_token_ids', Boolean(allowed)],
     ['bad_words', (words ?? []).length > 0],
     ['thinking_token_budget', (body.thinking_token_budget ?? -1) !== -1],
+    ['repetition_detection', (body.repetition_detection?.max_pattern_size ?? 0) > 0],
   ];
   for (const [field, neutral] of Object.entries(NEUTRAL)) {
     const value = body[field as keyof typeof NEUTRAL] ?? null;

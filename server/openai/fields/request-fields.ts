@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox';
+import { RepetitionSchema } from './repetition-detection.js';
 import { STRUCTURED_OUTPUT_FIELDS } from './structured-output.js';
 
 /** Optional, and null counts as absent: clients send both. */
@@ -55,6 +56,8 @@ const ENDING_FIELDS = {
   ignore_eos: Nullable(Type.Boolean()),
   include_stop_str_in_output: Nullable(Type.Boolean()),
   skip_special_tokens: Nullable(Type.Boolean()),
+  /** vLLM's: a text that repeats itself ends. */
+  repetition_detection: Nullable(RepetitionSchema),
 };
 
 /** Without effect on the answer, here as with OpenAI or vLLM; only their types are checked. */

@@ -6,6 +6,7 @@ import type { ScoredToken } from '../../../engine/generation/held-tokens.js';
 import type { TextRequest } from '../../../engine/generation/text-request.js';
 import type { ChoiceDelta } from '../../../engine/generation/visible-text.js';
 import type { GrammarCheck } from '../../../engine/grammar/check-messages.js';
+import type { FinishReason } from '../../../scheduler/step-plan.js';
 import { pauseUnread, runRequests, untilBegun } from '../../generation/run.js';
 import {
   type RequestHost,
@@ -78,22 +79,26 @@ export async function answerResponse(
       return undefined;
     }
     const items = new OutputItems(options.customTools);
-    let status: FinalStatus = 'completed';
+    let end: FinishReason | null = null;
     for await (const output of outputs) {
       grow(items, output, options);
-      status = statusOf(output);
+      end = output.finishReason;
     }
-    items.end(status);
-    const response = finish(host.clock, options, items, status);
+    items.end(statusOf(end));
+    const response = finish(host.clock, options, items, end);
     options.keep(response);
     return response;
   });
 }
 
-type FinalStatus = 'completed' | 'incomplete';
+/** OpenAI's words for what has cut a response; the second one is the word of chats. */
+const CUT_BY = { length: 'max_output_tokens', repetition: 'repetition' } as const;
 
-const statusOf = ({ finishReason }: ChoiceDelta): FinalStatus =>
-  finishReason === 'length' ? 'incomplete' : 'completed';
+const cutBy = (end: FinishReason | null): 'max_output_tokens' | 'repetition' | null =>
+  end === null || end === 'stop' ? null : CUT_BY[end];
+
+const statusOf = (end: FinishReason | null): 'completed' | 'incomplete' =>
+  cutBy(end) === null ? 'completed' : 'incomplete';
 
 function grow(
   items: OutputItems,
@@ -112,8 +117,8 @@ function grow(
       case 'arguments':
         return items.callArguments(event.text);
       case 'end': {
-        // A call that the length has cut ends here, too; it is left open, to become incomplete.
-        const cut = finishReason === 'length' && index === events.length - 1;
+        // A call that was cut ends here, too; it is left open, to become incomplete.
+        const cut = cutBy(finishReason) !== null && index === events.length - 1;
         return cut ? [] : items.endCall();
       }
     }
@@ -142,17 +147,17 @@ async function stream(
       { type: 'response.created', response: begun },
       { type: 'response.in_progress', response: begun },
     );
-    let status: FinalStatus = 'completed';
+    let end: FinishReason | null = null;
     for await (const output of outputs) {
       // The last event says all of it again.
       running.output.keep(scoreBytes(output.scored.map(({ logprobs }) => logprobs)));
       await send(...grow(items, output, options));
-      status = statusOf(output);
+      end = output.finishReason;
     }
-    await send(...items.end(status));
-    const response = finish(host.clock, options, items, status);
+    await send(...items.end(statusOf(end)));
+    const response = finish(host.clock, options, items, end);
     options.keep(response);
-    await send({ type: `response.${status}`, response });
+    await send({ type: `response.${response.status}`, response });
   } catch (error) {
     const known = streamFailure(host.logger, reply, record, error);
     const failed = { ...BEGUN, status: 'failed', error: responseError(known) } as const;
@@ -175,10 +180,12 @@ function finish(
   clock: Clock,
   { head, record }: AnswerOptions,
   items: OutputItems,
-  status: FinalStatus,
+  end: FinishReason | null,
 ): ResponseObject {
+  const [status, reason] = [statusOf(end), cutBy(end)];
   return responseObject(head, {
     status,
+    ...(reason !== null && { incomplete_details: { reason } }),
     output: items.items,
     usage: responseUsage(usageOf(record)),
     error: null,

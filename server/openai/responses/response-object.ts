@@ -44,6 +44,8 @@ export interface ResponseError {
 /** How far a response has come. */
 export interface ResponseState {
   readonly status: 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
+  /** Of an incomplete response. */
+  readonly incomplete_details?: { readonly reason: 'max_output_tokens' | 'repetition' };
   readonly output: readonly OutputItem[];
   readonly usage: ResponseUsage | null;
   readonly error: ResponseError | null;
@@ -61,7 +63,7 @@ export function responseObject(head: ResponseHead, state: ResponseState) {
     object: 'response' as const,
     ...head,
     ...state,
-    incomplete_details: state.status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
+    incomplete_details: state.incomplete_details ?? null,
     access_programs: null,
     service_tier: 'default',
   };

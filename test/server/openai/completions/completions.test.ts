@@ -125,7 +125,8 @@ describe('echo', () => {
       const ends = metrics.matchAll(/request_success_total\{finished_reason="(\w+)".*\} (\d)/g);
       return Object.fromEntries([...ends].map(([, reason, count]) => [reason, count]));
     };
-    await expect.poll(counts).toEqual({ stop: '0', length: '0', abort: '2', error: '1' });
+    const expected = { stop: '0', length: '0', repetition: '0', abort: '2', error: '1' };
+    await expect.poll(counts).toEqual(expected);
   });
 });
 
