@@ -23,6 +23,7 @@ export function checkRequest(request: EngineRequest, vocabSize: number): void {
   const biased = request.sampling.logitBias.map(([token]) => token);
   assertTokens('logit_bias', biased, vocabSize);
   assertTokens('allowed_token_ids', request.sampling.allowedTokenIds ?? [], vocabSize);
+  assertTokens('logprob_token_ids', request.logprobTokenIds ?? [], vocabSize);
   if (request.beams) assertBeams(request.beams.width, request, vocabSize);
   for (const [param, count] of [
     ['logprobs', request.logprobs],

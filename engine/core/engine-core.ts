@@ -141,9 +141,11 @@ export class EngineCore {
       const constraint = constraints[index] ?? null;
       const sampler = new SequenceSampler({ ...request, params, constraint });
       const numLogprobs = request.logprobs;
+      const logprobTokenIds = numLogprobs === null ? null : (request.logprobTokenIds ?? null);
       const kept = { promptRows, times, adapter, images: request.images ?? [] };
       const isBeam = request.beams !== undefined;
-      this.#live.add(id, { sampler, numLogprobs, ...kept, isBeam, hasBegun: false });
+      const scores = { numLogprobs, logprobTokenIds };
+      this.#live.add(id, { sampler, ...scores, ...kept, isBeam, hasBegun: false });
       this.#decoder.begin(id, request, constraint);
     });
   }

@@ -17,6 +17,8 @@ export interface SampledSequence {
    * log-probabilities.
    */
   readonly numLogprobs: number | null;
+  /** Tokens whose log-probabilities are returned instead of those; null for none. */
+  readonly logprobTokenIds: readonly TokenId[] | null;
 }
 
 /**

@@ -12,7 +12,7 @@ import type { Decision, Decoder, SampledSequence } from './decoder.js';
 import type { LogitsQueryBuilder } from './logits-query-builder.js';
 import { NO_PROPOSER, type Proposer } from './proposer.js';
 import type { StepAnswer } from './step-answer.js';
-import { tokenLogprobs } from './token-logprobs.js';
+import { chosenLogprobs, tokenLogprobs } from './token-logprobs.js';
 
 /** What was asked for one row. */
 interface AskedRow {
@@ -152,10 +152,11 @@ export class SamplingDecoder implements Decoder {
   /** @returns an empty list when the first mask is late */
   #tokensOf(
     { rows, proposals }: AskedSequence,
-    { sampler, numLogprobs }: SampledSequence,
+    sequence: SampledSequence,
     answer: StepAnswer,
     scored: TokenLogprobs[] | null,
   ): TokenId[] {
+    const { sampler } = sequence;
     const tokenIds: TokenId[] = [];
     for (const { row, sum, plainSum } of rows) {
       if (!this.#awaits(sampler)) break;
@@ -164,9 +165,7 @@ export class SamplingDecoder implements Decoder {
       sampler.accept(token);
       tokenIds.push(token);
       if (plainSum !== null && scored !== null) {
-        const count = Math.min(numLogprobs ?? 0, logits.candidates.count);
-        const total = answer.softmaxSum(plainSum);
-        scored.push(tokenLogprobs(logitOf(token, logits), logits.candidates, total, count));
+        scored.push(scoresOf(token, logits, answer.softmaxSum(plainSum), sequence));
       }
       if (token !== proposals[tokenIds.length - 1] || sampler.isStop(token)) break;
     }
@@ -193,18 +192,34 @@ function askRow(
   lastRow: number,
   ahead: number,
 ): AskedRow {
-  const { sampler, numLogprobs } = sampled[0];
+  const { sampler, numLogprobs, logprobTokenIds } = sampled[0];
   const { temperature } = sampler.params;
   const needs =
     sampled.length === 1
       ? sampler.needs(ahead)
       : joinNeeds(sampled.map((s) => s.sampler.needs(ahead)));
   const row = builder.addLogits(lastRow, Math.max(needs.topK, numLogprobs ?? 0));
-  if (needs.fullRow) builder.addFullRow(row);
+  if (needs.fullRow || logprobTokenIds !== null) builder.addFullRow(row);
   const sum = needs.unless ? builder.addSoftmaxSum(row, temperature, needs.unless) : null;
   if (numLogprobs === null) return { row, sum, plainSum: null };
   const isPlain = sum !== null && temperature === 1;
   return { row, sum, plainSum: isPlain ? sum : builder.addSoftmaxSum(row, 1) };
+}
+
+/** @param total see `tokenLogprobs` */
+function scoresOf(
+  token: TokenId,
+  logits: RowLogits,
+  total: number,
+  { numLogprobs, logprobTokenIds }: SampledSequence,
+): TokenLogprobs {
+  const { candidates, row } = logits;
+  if (logprobTokenIds === null) {
+    const count = Math.min(numLogprobs ?? 0, candidates.count);
+    return tokenLogprobs(logitOf(token, logits), candidates, total, count);
+  }
+  if (!row) throw new Error('scores of certain tokens need their whole row of logits');
+  return chosenLogprobs(token, row, candidates.logits[0], total, logprobTokenIds);
 }
 
 /** The model's own logit of a chosen token, which may have any rank, because edits can raise it. */

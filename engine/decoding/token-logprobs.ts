@@ -24,3 +24,22 @@ export function tokenLogprobs(
   }
   return { logprob: logit - base, topIds, topLogprobs };
 }
+
+/**
+ * The same for certain tokens in place of the most likely ones.
+ *
+ * @param row `[vocabSize]`
+ * @param ids the token at this position comes first, whether it is among them or not
+ */
+export function chosenLogprobs(
+  token: TokenId,
+  row: Float32Array,
+  largest: number,
+  total: number,
+  ids: readonly TokenId[],
+): TokenLogprobs {
+  const base = largest + Math.log(total);
+  const topIds = [token, ...ids.filter((id) => id !== token)];
+  const topLogprobs = topIds.map((id) => row[id] - base);
+  return { logprob: topLogprobs[0], topIds, topLogprobs };
+}

@@ -9,7 +9,10 @@ import type { AppliedUpdate, FinishReason } from '../../scheduler/step-plan.js';
 export interface TokenLogprobs {
   /** Log-probability of the token at this position. */
   readonly logprob: number;
-  /** The most likely tokens, in falling order. */
+  /**
+   * The most likely tokens, in falling order; or for a request with `logprobTokenIds`, the token at
+   * this position, and those without it, in the request's order.
+   */
   readonly topIds: readonly TokenId[];
   readonly topLogprobs: readonly number[];
 }

@@ -30,6 +30,11 @@ export interface EngineRequest {
    * null for none.
    */
   readonly logprobs: number | null;
+  /**
+   * With `logprobs`: log-probabilities of these tokens are returned in place of the most likely
+   * ones, whatever their rank, behind that of the generated token. Absent: the most likely ones.
+   */
+  readonly logprobTokenIds?: readonly TokenId[];
   /** The same for the prompt's tokens; null for none. */
   readonly promptLogprobs: number | null;
   /** How long it may think; absent: any time. */

@@ -45,6 +45,7 @@ export interface EngineFields
     Pick<
       EngineRequest,
       | 'logprobs'
+      | 'logprobTokenIds'
       | 'promptLogprobs'
       | 'grammar'
       | 'client'

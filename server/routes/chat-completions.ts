@@ -12,6 +12,7 @@ import { toolCallStyle } from '../openai/chat/assistant-message.js';
 import { chatFormat } from '../openai/chat/chat-format.js';
 import { encodeFitting, planChat } from '../openai/chat/chat-prompt.js';
 import { BEAM_FIELDS, beamsOf, refuseBestOf } from '../openai/fields/beam-fields.js';
+import { LOGPROB_TOKEN_FIELDS, shownLogprobs } from '../openai/fields/logprob-token-ids.js';
 import { MessagesSchema } from '../openai/fields/message-schema.js';
 import { PREDICTION_FIELDS, predictedTokens } from '../openai/fields/prediction.js';
 import { CUT_FIELDS, truncated } from '../openai/fields/prompt-input.js';
@@ -43,6 +44,7 @@ export const ChatSchema = Type.Object({
   logprobs: Nullable(Type.Boolean()),
   /** So many of the likeliest tokens at each place. */
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
+  ...LOGPROB_TOKEN_FIELDS,
   ...TOOL_FIELDS,
   ...FUNCTION_FIELDS,
   ...TEMPLATE_FIELDS,
@@ -68,8 +70,8 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
       const { model: served, engine, forms } = service;
       checkCommonFields(body, engine.info.vocabSize, ChatSchema);
       refuseBestOf(body);
-      const logprobs = wantedLogprobs(body);
-      const { maxModelLength } = engine.info;
+      const { maxModelLength, vocabSize } = engine.info;
+      const scores = shownLogprobs(body, wantedLogprobs(body), vocabSize, 'logprobs: true');
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
       const toolFields = toolFieldsOf(body);
       const tools = withOlderNames(body, () =>
@@ -121,7 +123,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
           service,
           host.randomSeed,
           {
-            logprobs,
+            ...scores.asked,
             promptLogprobs,
             message,
             grammar,
@@ -138,7 +140,7 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
           shared: { id, created, model, system_fingerprint: service.fingerprint },
           n: body.n ?? 1,
           toolCalls: toolCallStyle(tools, usesFunctions(body)),
-          logprobs,
+          logprobs: scores.shown,
           promptLogprobs,
           promptTokenIds: tokenIds,
           showIds: body.return_token_ids === true,

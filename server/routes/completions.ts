@@ -10,6 +10,11 @@ import { echoOf, NO_ECHO } from '../openai/completions/echo.js';
 import { fillInMiddle } from '../openai/completions/fill-in-middle.js';
 import { BEAM_FIELDS, beamsOf } from '../openai/fields/beam-fields.js';
 import {
+  LOGPROB_TOKEN_FIELDS,
+  type ShownLogprobs,
+  shownLogprobs,
+} from '../openai/fields/logprob-token-ids.js';
+import {
   CUT_FIELDS,
   encodePrompts,
   PromptSchema,
@@ -36,6 +41,7 @@ export const CompletionSchema = Type.Object({
   ...BEAM_FIELDS,
   /** So many of the likeliest tokens at each place. */
   logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
+  ...LOGPROB_TOKEN_FIELDS,
   /** 0 with `echo`: only the prompt is wanted. */
   max_tokens: Nullable(Count(0)),
   add_special_tokens: Nullable(Type.Boolean()),
@@ -58,6 +64,8 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       const { engine } = service;
       checkCommonFields(body, engine.info.vocabSize, CompletionSchema);
       checkCompletionFields(body);
+      const { vocabSize } = engine.info;
+      const scores = shownLogprobs(body, body.logprobs ?? null, vocabSize, 'logprobs');
       const { tokenizer } = service.model;
       const encoding = {
         param: 'prompt',
@@ -94,7 +102,7 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
       const stops = [...(body.stop_token_ids ?? []), ...(gap?.stops ?? [])];
       const wanted = gap === null ? body : { ...body, stop_token_ids: stops };
       const requests = planRequests(id, prompts, wanted, service, host.randomSeed, {
-        ...engineFields(body),
+        ...engineFields(body, scores),
         ...beamsOf(body, body.n ?? 1, grammar?.spec ?? null),
         grammar: grammar?.spec ?? null,
         ...host.shareOf(request, body),
@@ -118,6 +126,7 @@ export function addCompletionsRoute(app: TypedApp, models: Models, host: Request
           n: body.n ?? 1,
           bestOf: candidates(body),
           logprobs: body.logprobs ?? null,
+          shownLogprobs: scores.shown,
           promptLogprobs: body.prompt_logprobs ?? null,
           showIds: body.return_token_ids === true,
           tokenizer,
@@ -139,8 +148,11 @@ function checkCompletionFields(body: CompletionBody): void {
   const fail = (param: string, message: string): never => {
     throw new OctavoError('invalid_request', message, { param });
   };
-  if ((max_completion_tokens ?? max_tokens) === 0 && echo !== true) {
-    fail('max_tokens', 'max_tokens must be >= 1, unless echo is true');
+  if ((max_completion_tokens ?? max_tokens) === 0) {
+    if (echo !== true) fail('max_tokens', 'max_tokens must be >= 1, unless echo is true');
+    if (body.logprob_token_ids?.length) {
+      fail('logprob_token_ids', 'logprob_token_ids needs an output: max_tokens must be >= 1');
+    }
   }
   if (body.suffix && echo === true) fail('echo', 'echo is not possible with suffix');
   const n = body.n ?? 1;
@@ -157,7 +169,7 @@ function candidates(body: CompletionBody): number {
   return body.best_of ?? body.n ?? 1;
 }
 
-function engineFields(body: CompletionBody): EngineFields {
+function engineFields(body: CompletionBody, { asked: scores }: ShownLogprobs): EngineFields {
   const asked = body.logprobs ?? null;
   const promptCounts = [body.prompt_logprobs, body.echo === true ? asked : null];
   const promptLogprobs = Math.max(...promptCounts.map((count) => count ?? -1));
@@ -165,8 +177,9 @@ function engineFields(body: CompletionBody): EngineFields {
   return {
     n,
     continuesPrompt: true,
+    ...scores,
     // Candidates are compared by them.
-    logprobs: asked ?? (n > (body.n ?? 1) ? 0 : null),
+    logprobs: scores.logprobs ?? (n > (body.n ?? 1) ? 0 : null),
     promptLogprobs: promptLogprobs < 0 ? null : promptLogprobs,
   };
 }

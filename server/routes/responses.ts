@@ -10,6 +10,7 @@ import { whileConnected } from '../http/in-flight.js';
 import { refuseEarly } from '../limits/refuse-early.js';
 import type { ModelService } from '../models.js';
 import { beamsOf } from '../openai/fields/beam-fields.js';
+import { shownLogprobs } from '../openai/fields/logprob-token-ids.js';
 import { knowsEffort } from '../openai/fields/template-fields.js';
 import { LogprobWriter } from '../openai/logprobs.js';
 import { planRequests } from '../openai/plan.js';
@@ -18,6 +19,7 @@ import { BackgroundResponses, TICKET_HEADER } from '../openai/responses/backgrou
 import { newItemId } from '../openai/responses/ids.js';
 import { prepareResponse } from '../openai/responses/prepare-response.js';
 import {
+  LOGPROBS_ON,
   type ResponseBody,
   ResponseSchema,
   topLogprobs,
@@ -77,7 +79,8 @@ export function addResponseRoutes(
         prepareResponse(body, service, responses, { client, signal }),
       );
       const { tokenIds, message, grammar, checks } = prompt;
-      const top = topLogprobs(body);
+      const { vocabSize } = engine.info;
+      const { shown: top, asked } = shownLogprobs(body, topLogprobs(body), vocabSize, LOGPROBS_ON);
       if (top !== null && message !== null) {
         const text = 'include: log-probabilities are of texts only, without tools or reasoning';
         throw new OctavoError('invalid_request', text, { param: 'include' });
@@ -103,7 +106,7 @@ export function addResponseRoutes(
           grammar,
           ...host.shareOf(request, body),
           route: 'responses',
-          logprobs: top,
+          ...asked,
           ...beamsOf(body, 1, grammar),
         },
       );

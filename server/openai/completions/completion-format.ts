@@ -19,6 +19,8 @@ export interface CompletionFormatOptions {
   readonly bestOf: number;
   /** Number of most likely tokens at each position; null for no log-probabilities. */
   readonly logprobs: number | null;
+  /** Of the output; more where a request names the tokens itself. */
+  readonly shownLogprobs: number | null;
   readonly promptLogprobs: number | null;
   /** Tokens are shown as ids, too (vLLM's `return_token_ids`). */
   readonly showIds: boolean;
@@ -29,6 +31,7 @@ export interface CompletionFormatOptions {
 /** The wire format of plain completions. */
 export function completionFormat(options: CompletionFormatOptions): AnswerFormat {
   const { head, echoes, prompts, n, logprobs, promptLogprobs, tokenizer, writer } = options;
+  const shown = options.shownLogprobs ?? 0;
   const begun = new Set<number>();
   const idsOf = (tokenIds: readonly TokenId[]): object =>
     options.showIds ? { token_ids: tokenIds } : {};
@@ -36,9 +39,9 @@ export function completionFormat(options: CompletionFormatOptions): AnswerFormat
   const promptIdsOf = (index: number): object =>
     options.showIds ? { prompt_token_ids: prompts[promptOf(index, n)] } : {};
   const serialized = (tokens: readonly PlacedToken[]): object | null =>
-    logprobs === null ? null : writer.completion(tokens, logprobs);
+    logprobs === null ? null : writer.completion(tokens, Math.max(shown, logprobs));
   const promptTokens = (echo: Echo, scores: readonly TokenLogprobs[]): PlacedToken[] =>
-    logprobs === null ? [] : placeTokens(echo, scores, tokenizer);
+    logprobs === null ? [] : placeTokens(echo, likeliest(scores, logprobs), tokenizer);
   const wholeChoice = (completion: Choice, index: number): object => {
     const { text, scored, tokenIds, finishReason } = completion;
     const prompt = promptOf(index, n);
@@ -95,6 +98,14 @@ const choice = (
   logprobs: object | null,
   finishReason: string | null,
 ): object => ({ index, text, logprobs, finish_reason: finishReason });
+
+/** Of each token of a prompt, so many of the likeliest: more of them may be there. */
+const likeliest = (scores: readonly TokenLogprobs[], count: number): TokenLogprobs[] =>
+  scores.map(({ logprob, topIds, topLogprobs }) => ({
+    logprob,
+    topIds: topIds.slice(0, count),
+    topLogprobs: topLogprobs.slice(0, count),
+  }));
 
 const shifted = (tokens: readonly ScoredToken[], characters: number): ScoredToken[] =>
   tokens.map((token) => ({ ...token, offset: token.offset + characters }));

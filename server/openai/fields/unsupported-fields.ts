@@ -47,7 +47,6 @@ export const UNSUPPORTED_FIELDS: NeutralValues = {
   thinking_token_budget: never,
   return_token_ids: oneOf(false),
   prompt_embeds: never,
-  logprob_token_ids: isEmptyList,
   chat_template: never,
   chat_template_kwargs: isEmptyObject,
   add_generation_prompt: oneOf(true),

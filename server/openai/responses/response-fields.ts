@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
 import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
 import { BEAM_FIELDS, refuseBestOf } from '../fields/beam-fields.js';
+import { LOGPROB_TOKEN_FIELDS } from '../fields/logprob-token-ids.js';
 import { COMMON_FIELDS, Count, Nullable } from '../fields/request-fields.js';
 import type { StructuredOutputSchema } from '../fields/structured-output.js';
 import { TEMPLATE_FIELDS } from '../fields/template-fields.js';
@@ -82,6 +83,7 @@ export const ResponseSchema = Type.Object({
   chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
   include: Nullable(Type.Array(Type.String())),
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
+  ...LOGPROB_TOKEN_FIELDS,
   stream_options: Nullable(Type.Object({ include_obfuscation: Nullable(Type.Boolean()) })),
 });
 
@@ -112,6 +114,9 @@ export const UNSUPPORTED_RESPONSE_FIELDS: NeutralValues = {
  */
 const LOGPROBS = 'message.output_text.logprobs';
 
+/** What turns them on, for messages. */
+export const LOGPROBS_ON = `include: ["${LOGPROBS}"]`;
+
 /** How many of the likeliest tokens are shown at each place; null: no log-probabilities. */
 export function topLogprobs({ include, top_logprobs: top }: ResponseBody): number | null {
   return include?.includes(LOGPROBS) === true ? (top ?? 0) : null;
@@ -133,7 +138,7 @@ export function checkResponseFields(body: ResponseBody): void {
   }
   refuseBestOf(body);
   if ((body.top_logprobs ?? 0) > 0 && topLogprobs(body) === null) {
-    const message = `top_logprobs is allowed only with include: ["${LOGPROBS}"]`;
+    const message = `top_logprobs is allowed only with ${LOGPROBS_ON}`;
     throw new OctavoError('invalid_request', message, { param: 'top_logprobs' });
   }
 }

@@ -124,7 +124,6 @@ describe.each(ENDPOINTS)('%s', (path, prompt) => {
     [{ seed: 1.5 }, 'seed', /integer/],
     [{ metadata: { a: 1 } }, 'metadata.a', /string/],
     [{ suffix: 'x' }, 'suffix', /not supported|no tokens for filling a gap/],
-    [{ logprob_token_ids: [1] }, 'logprob_token_ids', /not supported/],
     [{ bad_words: [''] }, 'bad_words[0]', /must not be empty/],
     [{ allowed_token_ids: [400] }, 'allowed_token_ids', /400 is not in the vocabulary/],
     [{ return_token_ids: 1 }, 'return_token_ids', /boolean/],
