@@ -154,6 +154,15 @@ export const ENGINE_SETTINGS = {
       minLength: 1,
     }),
   ),
+  trustRequestChatTemplate: Type.Boolean({
+    ...extra({
+      description:
+        'requests may bring a chat template of their own (chat_template): a program of the client, which runs in a thread with bounds',
+      group: 'Model',
+      scope: 'server',
+    }),
+    default: false,
+  }),
   allowSpecialTokens: Type.Boolean({
     ...extra({
       description: "chats: special tokens written in a client's text count as such",

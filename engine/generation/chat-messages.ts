@@ -11,18 +11,24 @@ export interface MessageOptions extends RenderOptions {
    * Whether the prompt ends where the last message ends, so that the model continues that message.
    */
   readonly continuesFinal?: boolean;
+  /**
+   * Source of the request's own chat template, which takes the place of the model's; null or absent
+   * for none.
+   */
+  readonly template?: string | null;
 }
 
 /**
  * The prompt's text for a conversation, with the client's spans.
  *
+ * @param model its template, or the request's own in its place
  * @throws OctavoError `invalid_request` when the model has no chat template, its template refuses
  *   the messages, or the last one cannot be continued
  */
 export function renderMessages(
   messages: readonly Message[],
   { chatTemplate }: Pick<ServedModel, 'chatTemplate'>,
-  { continuesFinal = false, ...options }: MessageOptions = {},
+  { continuesFinal = false, template: own = null, ...options }: MessageOptions = {},
 ): PromptText {
   if (chatTemplate === null) {
     throw new OctavoError(
@@ -30,6 +36,10 @@ export function renderMessages(
       'the model has no chat template: use /v1/completions, or give the server one by --chat-template',
       { param: 'messages' },
     );
+  }
+  if (own !== null && options.tools && !chatTemplate.takesTools) {
+    const message = "tools: the request's chat template does not show them";
+    throw new OctavoError('invalid_request', message, { param: 'tools' });
   }
   const all = withToolCalls(messages.map(withOwnFields));
   const names = namesOfCalls(all);

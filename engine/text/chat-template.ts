@@ -5,6 +5,7 @@ import { countValues } from './count-values.js';
 import { type Program, parseTemplate, runTemplate } from './jinja-program.js';
 import type { PromptText } from './spans.js';
 import { strftime } from './strftime.js';
+import type { TemplateBounds } from './template-bounds.js';
 
 /**
  * One turn, as templates expect it: the content is a string, or a list of parts where there are
@@ -70,10 +71,14 @@ class Refusal extends Error {}
 /** Jinja's names and Python's. */
 const CONSTANTS = { true: true, false: false, none: null, True: true, False: false, None: null };
 
+/** That of Jinja's sandbox, in which transformers runs templates. */
+const MAX_RANGE = 100_000;
+
 /** Python's `range`. */
 function range(first: number, end?: number, step = 1): number[] {
   const [start, stop] = end === undefined ? [0, first] : [first, end];
   const length = Math.max(0, Math.ceil((stop - start) / step));
+  if (!(length <= MAX_RANGE)) throw new RangeError(`range() of more than ${MAX_RANGE} numbers`);
   return Array.from({ length }, (_, i) => start + i * step);
 }
 
@@ -86,6 +91,7 @@ export class ChatTemplate {
   readonly #toolTemplate: Program;
   readonly #tokens: { readonly bos_token: string; readonly eos_token: string };
   readonly #clock: Pick<Clock, 'unixSeconds'>;
+  readonly #bounds: TemplateBounds | null;
   #takesTools: boolean | null = null;
   #wantsParts: boolean | null = null;
   #takesLaterSystem: boolean | null = null;
@@ -94,6 +100,7 @@ export class ChatTemplate {
    * @param path the source's file, for messages
    * @param toolSource template for requests with tools; null for the same
    * @param clock gives today's date, which some templates write
+   * @param bounds of a request's own template; null for a model's
    * @throws OctavoError `model_file_corrupt` when a source does not parse
    */
   constructor(
@@ -102,11 +109,13 @@ export class ChatTemplate {
     tokens: TemplateSource['tokens'],
     toolSource: string | null = null,
     clock: Pick<Clock, 'unixSeconds'> = systemClock,
+    bounds: TemplateBounds | null = null,
   ) {
     this.origin = { source, path, tokens, toolSource };
     this.#template = parse(source, path);
     this.#toolTemplate = toolSource === null ? this.#template : parse(toolSource, path);
     this.#clock = clock;
+    this.#bounds = bounds;
     this.#tokens = { bos_token: tokens.bosToken, eos_token: tokens.eosToken };
   }
 
@@ -211,13 +220,17 @@ export class ChatTemplate {
     };
     try {
       const template = tools ? this.#toolTemplate : this.#template;
-      return runTemplate(template, all, ['messages', 'tools', ...Object.keys(variables)]);
+      const fromClient = ['messages', 'tools', ...Object.keys(variables)];
+      return runTemplate(template, all, fromClient, this.#bounds);
     } catch (error) {
-      const does = error instanceof Refusal ? 'refuses' : 'cannot write';
+      const isRefusal = error instanceof Refusal;
+      const whose = this.#bounds === null ? 'model' : 'request';
+      const param = this.#bounds === null || isRefusal ? 'messages' : 'chat_template';
+      const does = isRefusal ? 'refuses' : 'cannot write';
       throw new OctavoError(
         'invalid_request',
-        `the model's chat template ${does} the messages: ${messageOf(error)}`,
-        { param: 'messages', cause: error },
+        `the ${whose}'s chat template ${does} the messages: ${messageOf(error)}`,
+        { param, cause: error },
       );
     }
   }

@@ -3,6 +3,8 @@ import { PythonInterpreter } from './python-jinja.js';
 import type { RuntimeValue as Value } from './python-text.js';
 import { isKnownRole } from './roles.js';
 import type { PromptText } from './spans.js';
+import { BoundedValues, type TemplateBounds } from './template-bounds.js';
+import { problemWithLine } from './template-problem.js';
 import { TextOrigins } from './text-origins.js';
 
 /** A parsed template. */
@@ -28,11 +30,20 @@ const EXPRESSIONS = new Set([
   'ObjectLiteral',
 ]);
 
-/** @throws Error when the source is no template */
+/** @throws Error when the source is no template; says in which line, where that can be found */
 export function parseTemplate(source: string): Program {
-  const { parsed } = new Template(source);
+  const { parsed } = parse(source);
   markBody(parsed);
   return parsed;
+}
+
+function parse(source: string): { readonly parsed: Program } {
+  try {
+    return new Template(source);
+  } catch (cause) {
+    const whole = cause instanceof Error ? cause.message : String(cause);
+    throw new SyntaxError(problemWithLine(source, whole), { cause });
+  }
 }
 
 /** Marks output expressions (`{{ ... }}`), to distinguish them from values inside expressions. */
@@ -51,12 +62,14 @@ function markBody(statement: Node): void {
  * @param variables `messages` are turns
  * @param fromClient names of the variables whose texts come from the client. A turn's role does not
  *   count if it is one of the few words that all clients use
+ * @param bounds of its values; null for none
  * @throws Error whatever the template, or a function among the variables, throws
  */
 export function runTemplate(
   program: Program,
   variables: Readonly<Record<string, unknown>>,
   fromClient: readonly string[],
+  bounds: TemplateBounds | null = null,
 ): PromptText {
   const environment = new Environment();
   const origins = new TextOrigins();
@@ -69,7 +82,8 @@ export function runTemplate(
     const role = (turn as Map<string, Value>).get('role');
     if (role && isKnownRole(String(role.value))) origins.trust(role);
   }
-  const written = new PythonInterpreter(environment, origins).run(program);
+  const bounded = bounds && new BoundedValues(bounds);
+  const written = new PythonInterpreter(environment, origins, bounded).run(program);
   const text = String(written.value);
   return { text, client: origins.spansOf(written, text) };
 }

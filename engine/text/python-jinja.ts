@@ -12,9 +12,10 @@ import {
 } from './jinja-library.js';
 import { isIterable, itemsOf, loopNames, loopScope, loopVariable } from './jinja-loop.js';
 import { binary } from './python-operators.js';
-import { endOfSplit, isStripMethod, strippedSpan } from './python-strip.js';
+import { endOfSplit, isStripMethod, type StripMethod, strippedSpan } from './python-strip.js';
 import { pythonText, type RuntimeValue as Value } from './python-text.js';
 import { SpanWriter } from './spans.js';
+import type { BoundedValues } from './template-bounds.js';
 import type { TextOrigins } from './text-origins.js';
 
 /**
@@ -24,16 +25,29 @@ import type { TextOrigins } from './text-origins.js';
  */
 export class PythonInterpreter extends Interpreter {
   readonly #origins: TextOrigins;
+  /** Null where values may have any size. */
+  readonly #bounded: BoundedValues | null;
+  /** The method that is being called; only a bounded template cannot keep methods as values. */
+  #called: Node | null = null;
 
-  constructor(environment: Environment, origins: TextOrigins) {
+  constructor(environment: Environment, origins: TextOrigins, bounded: BoundedValues | null) {
     super(environment);
     this.#origins = origins;
+    this.#bounded = bounded;
   }
 
   override evaluate(node: Node | undefined, environment: Environment): Value {
     const before = this.#origins.begin();
     const ours = node ? this.#evaluateOurs(node, environment) : null;
-    return this.#origins.end(ours ?? super.evaluate(node, environment), before);
+    const value = this.#origins.end(ours ?? super.evaluate(node, environment), before);
+    if (this.#bounded === null) return value;
+    this.#bounded.assertSmall(value);
+    // Its arguments could not be looked at when it is called.
+    if (value.type === 'FunctionValue' && node?.type === 'MemberExpression') {
+      if (node !== this.#called) throw new TypeError('it takes a method for a value');
+      this.#called = null;
+    }
+    return value;
   }
 
   override evaluateBlock(statements: readonly Node[], environment: Environment): Value {
@@ -56,7 +70,7 @@ export class PythonInterpreter extends Interpreter {
       case 'Identifier':
         return lookUp(node['value'] as string, environment);
       case 'Output':
-        return this.#origins.textOf(child('expression'));
+        return this.#textOf(child('expression'));
       case 'MemberExpression':
         return this.#member(node, environment);
       case 'CallExpression':
@@ -86,10 +100,7 @@ export class PythonInterpreter extends Interpreter {
         const right = child('right');
         const areTexts = left.type === 'StringValue' && right.type === 'StringValue';
         if (operator === '~' || (operator === '+' && areTexts)) {
-          return this.#origins.joined(
-            [this.#origins.textOf(left), this.#origins.textOf(right)],
-            null,
-          );
+          return this.#origins.joined([this.#textOf(left), this.#textOf(right)], null);
         }
         const value = binary(operator, left, right);
         if (value !== undefined) return truthValue(value);
@@ -143,8 +154,10 @@ export class PythonInterpreter extends Interpreter {
       }
       const value = this.evaluate(statement, environment);
       if (value.type === 'NullValue') continue;
+      this.#bounded?.assertWritable(value);
       const text = pythonText(value);
       written.push(text, this.#origins.spansOf(value, text));
+      this.#bounded?.assertText(written.length);
     }
     return null;
   }
@@ -159,19 +172,88 @@ export class PythonInterpreter extends Interpreter {
    * String methods that differ in Python, or that may join strings of client and template; null for
    * other calls.
    */
-  #method({ callee, args }: Node, environment: Environment): Value | null {
+  #method(node: Node, environment: Environment): Value | null {
+    const { callee, args } = node;
     const { type, computed, object, property } = callee as Node;
-    if (type !== 'MemberExpression' || computed === true) return null;
+    if (type !== 'MemberExpression') return null;
+    if (this.#bounded !== null) return this.#boundedMethod(node, environment);
     const method = (property as Node)['value'];
-    if (!isStripMethod(method) || (args as Node[]).length > 1) return null;
-    const text = this.evaluate(object as Node, environment);
-    const [argument] = (args as Node[]).map((arg) => this.evaluate(arg, environment));
+    if (computed === true || !isStripMethod(method)) return null;
+    return this.#strip(method, object as Node, args as Node[], environment);
+  }
+
+  #strip(
+    method: StripMethod,
+    object: Node,
+    args: readonly Node[],
+    environment: Environment,
+  ): Value | null {
+    if (args.length > 1) return null;
+    const text = this.evaluate(object, environment);
+    const [argument] = args.map((arg) => this.evaluate(arg, environment));
     if (text.type !== 'StringValue') throw new TypeError(`it calls ${method} on what is no text`);
     const characters = argument?.type === 'StringValue' ? String(argument.value) : null;
     return this.#origins.piece(text, strippedSpan(String(text.value), method, characters));
   }
 
-  #filter(node: Node, environment: Environment): Value | null {
+  /** A call of a method, whose arguments are known before it is made. */
+  #boundedMethod(node: Node, environment: Environment): Value {
+    const callee = node['callee'] as Node;
+    const property = callee['property'] as Node;
+    const isComputed = callee['computed'] === true;
+    const key = isComputed ? resolve(this.evaluate(property, environment)) : property;
+    const operand = this.evaluate(callee['object'] as Node, environment);
+    const { nodes, values } = this.#arguments(node['args'] as Node[], environment);
+    const name = isComputed ? (key['value'] as Value).value : key['value'];
+    this.#bounded?.assertResult(String(name), operand, values);
+    const object = resolve(operand);
+    const stripped = isStripMethod(name) ? this.#strip(name, object, nodes, environment) : null;
+    if (stripped !== null) return stripped;
+    const called = { ...callee, object, property: key };
+    this.#called = called;
+    return super.evaluate({ ...node, callee: called, args: nodes }, environment);
+  }
+
+  /** Arguments of a call, evaluated; `values` has those in lists and those with names, too. */
+  #arguments(
+    args: readonly Node[],
+    environment: Environment,
+  ): { readonly nodes: Node[]; readonly values: Value[] } {
+    const values: Value[] = [];
+    const nodes = args.map((arg) => {
+      const isNamed = arg.type === 'KeywordArgumentExpression';
+      const isSpread = arg.type === 'SpreadExpression';
+      const inner = (isNamed ? arg['value'] : isSpread ? arg['argument'] : arg) as Node;
+      const value = this.evaluate(inner, environment);
+      values.push(...(isSpread && Array.isArray(value.value) ? (value.value as Value[]) : [value]));
+      const known = resolve(value);
+      if (isNamed) return { ...arg, value: known };
+      return isSpread ? { ...arg, argument: known } : known;
+    });
+    return { nodes, values };
+  }
+
+  #textOf(value: Value): Value {
+    this.#bounded?.assertWritable(value);
+    return this.#origins.textOf(value);
+  }
+
+  /** A filter whose operand and arguments are known before it is applied. */
+  #boundedFilter(node: Node, environment: Environment): Node {
+    if (this.#bounded === null) return node;
+    const filter = node['filter'] as Node;
+    const isCall = filter.type === 'CallExpression';
+    const operand = this.evaluate(node['operand'] as Node, environment);
+    const args = isCall ? (filter['args'] as Node[]) : [];
+    const { nodes, values } = this.#arguments(args, environment);
+    const name = (isCall ? (filter['callee'] as Node) : filter)['value'];
+    this.#bounded.assertResult(String(name), operand, values);
+    const known = isCall ? { ...filter, args: nodes } : filter;
+    return { ...node, operand: resolve(operand), filter: known };
+  }
+
+  #filter(asked: Node, environment: Environment): Value | null {
+    const node = this.#boundedFilter(asked, environment);
     const filter = node['filter'] as Node;
     const isCall = filter.type === 'CallExpression';
     const name = (isCall ? (filter['callee'] as Node) : filter)['value'];
@@ -187,10 +269,12 @@ export class PythonInterpreter extends Interpreter {
       const resolved = isCall ? { ...filter, args: all.slice(texts.length).map(resolve) } : filter;
       return super.evaluate({ ...node, operand: resolve(list), filter: resolved }, environment);
     }
-    if (isCall || (name !== 'string' && name !== 'trim')) return null;
+    if (isCall || (name !== 'string' && name !== 'trim')) {
+      return node === asked ? null : super.evaluate(node, environment);
+    }
     const value = operand();
     if (name === 'trim' && value.type === 'UndefinedValue') return textValue('');
-    const text = this.#origins.textOf(value);
+    const text = this.#textOf(value);
     if (name === 'string') return text;
     return this.#origins.piece(text, strippedSpan(String(text.value), 'strip', null));
   }

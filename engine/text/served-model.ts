@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import type { TokenId } from '../../scheduler/ids.js';
 import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { ggufName } from '../checkpoint/gguf-names.js';
-import type { ChatTemplate } from './chat-template.js';
+import type { ChatTemplate, TemplateSource } from './chat-template.js';
 import { controlTokens } from './control-tokens.js';
 import { type EmbeddingPrompts, isEmbedder, readEmbeddingPrompts } from './embedding-prompts.js';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.js';
@@ -19,6 +19,8 @@ export interface ServedModel {
   readonly names: readonly [string, ...string[]];
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
+  /** For templates that requests bring to a model that has none; absent: none. */
+  readonly templateTokens?: TemplateSource['tokens'];
   /** Absent: none. */
   readonly embeddingPrompts?: EmbeddingPrompts;
   /** Whether it was made for vectors; absent for not known to be. */
@@ -82,6 +84,7 @@ export async function loadServedModel(
     names: [first, ...others],
     tokenizer,
     chatTemplate: template,
+    templateTokens: { bosToken, eosToken },
     embeddingPrompts: await readEmbeddingPrompts(dir),
     isEmbedder: await isEmbedder(dir),
     controlTokens:
@@ -89,6 +92,13 @@ export async function loadServedModel(
     eosTokenIds: [...ends],
   };
 }
+
+/** The special tokens that a template of this model may write. */
+export const templateTokensOf = ({
+  chatTemplate,
+  templateTokens = { bosToken: '', eosToken: '' },
+}: Pick<ServedModel, 'chatTemplate' | 'templateTokens'>): TemplateSource['tokens'] =>
+  chatTemplate?.origin.tokens ?? templateTokens;
 
 /** A model's name by its directory or its GGUF file. */
 function nameOf(dir: string): string {

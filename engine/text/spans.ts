@@ -68,6 +68,11 @@ export class SpanWriter {
     this.#length += text.length;
   }
 
+  /** UTF-16 units so far. */
+  get length(): number {
+    return this.#length;
+  }
+
   get text(): string {
     return this.#pieces.join('');
   }

@@ -71,7 +71,7 @@ export interface ToolPlan {
  */
 export function planTools(
   body: ToolFields,
-  template: ChatTemplate | null,
+  template: Pick<ChatTemplate, 'takesTools'> | null,
   format: ToolFormat | null,
   compact = false,
 ): ToolPlan | null {

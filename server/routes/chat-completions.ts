@@ -21,7 +21,9 @@ import { grammarOf, isCompact } from '../openai/fields/structured-output.js';
 import {
   ENDING_OF_PROMPT,
   endingOf,
+  OWN_TEMPLATE,
   TEMPLATE_FIELDS,
+  templateOf,
   templateVariables,
 } from '../openai/fields/template-fields.js';
 import { THINKING_FIELDS, thinkingLimit } from '../openai/fields/thinking-budget.js';
@@ -48,6 +50,7 @@ export const ChatSchema = Type.Object({
   ...TOOL_FIELDS,
   ...FUNCTION_FIELDS,
   ...TEMPLATE_FIELDS,
+  ...OWN_TEMPLATE,
   ...ENDING_OF_PROMPT,
   ...CUT_FIELDS,
   ...PREDICTION_FIELDS,
@@ -73,14 +76,16 @@ export function addChatRoute(app: TypedApp, models: Models, host: RequestHost): 
       const { maxModelLength, vocabSize } = engine.info;
       const scores = shownLogprobs(body, wantedLogprobs(body), vocabSize, 'logprobs: true');
       assertFewEnough(body.messages.length, maxModelLength, 'messages');
+      const template = templateOf(body, served.chatTemplate, service.settings);
       const toolFields = toolFieldsOf(body);
       const tools = withOlderNames(body, () =>
-        planTools(toolFields, served.chatTemplate, forms.tools, isCompact(body, service.settings)),
+        planTools(toolFields, template.facts, forms.tools, isCompact(body, service.settings)),
       );
       const options = {
         ...endingOf(body),
         tools,
-        variables: templateVariables(body, served.chatTemplate),
+        template: template.own,
+        variables: templateVariables(body, template.facts),
         answer: grammarOf(body, service.settings),
       };
       const client = host.clientOf(request);

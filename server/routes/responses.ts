@@ -149,9 +149,10 @@ export function addResponseRoutes(
 }
 
 /** What is in force: an effort of which the model is not told is none. */
-function effortOf({ reasoning }: ResponseBody, template: ChatTemplate | null): string | null {
-  const effort = reasoning?.effort ?? null;
-  return effort === 'none' || knowsEffort(template) ? effort : null;
+function effortOf(body: ResponseBody, template: ChatTemplate | null): string | null {
+  const effort = body.reasoning?.effort ?? null;
+  const source = body.chat_template ? { source: body.chat_template } : template;
+  return effort === 'none' || knowsEffort(source) ? effort : null;
 }
 
 function headOf(

@@ -17,7 +17,9 @@ import { COMMON_FIELDS, Nullable } from '../openai/fields/request-fields.js';
 import {
   ENDING_OF_PROMPT,
   endingOf,
+  OWN_TEMPLATE,
   TEMPLATE_FIELDS,
+  templateOf,
   templateVariables,
 } from '../openai/fields/template-fields.js';
 import { TOOL_FIELDS } from '../openai/fields/tool-fields.js';
@@ -39,6 +41,7 @@ const FIELDS = {
   tools: TOOL_FIELDS.tools,
   ...ENDING_OF_PROMPT,
   chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
+  ...OWN_TEMPLATE,
 };
 
 export const TokenizeSchema = Type.Object(FIELDS, {
@@ -114,7 +117,7 @@ async function decodeInTurns(ids: readonly TokenId[], tokenizer: Tokenizer): Pro
  */
 async function encodeEither(
   body: Static<typeof TokenizeSchema>,
-  service: Pick<ModelService, 'model' | 'engine' | 'prompts'>,
+  service: Pick<ModelService, 'model' | 'engine' | 'prompts' | 'settings'>,
   asker: Asker,
 ): Promise<TokenId[]> {
   const { model, engine, prompts } = service;
@@ -137,10 +140,12 @@ async function encodeEither(
   }
   assertFewEnough(messages.length, context, 'messages');
   if (body.tools) assertFewValues(body.tools);
+  const template = templateOf(body, model.chatTemplate, service.settings);
   const options = {
     tools: body.tools ?? null,
     ...endingOf(body),
-    variables: templateVariables(body, model.chatTemplate),
+    template: template.own,
+    variables: templateVariables(body, template.facts),
   };
   const rendered = await prompts.render(messages, options, asker);
   const encoding = { param: 'messages', addSpecialTokens: body.add_special_tokens === true };

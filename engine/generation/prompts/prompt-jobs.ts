@@ -9,6 +9,8 @@ export interface PromptThreadData {
   /** Directory of tokenizer.json. */
   readonly modelDir: string;
   readonly template: TemplateSource | null;
+  /** For templates of requests. */
+  readonly templateTokens: TemplateSource['tokens'];
   readonly controlTokens: readonly TokenId[];
 }
 
@@ -20,7 +22,12 @@ export interface Conversation {
 
 export type PromptWork =
   /** As JSON: a structured clone of many small values takes several times as long. */
-  | { readonly kind: 'render'; readonly conversation: string }
+  | {
+      readonly kind: 'render';
+      readonly conversation: string;
+      /** Whether the conversation has a template of its own. */
+      readonly hasTemplate: boolean;
+    }
   | {
       readonly kind: 'encode';
       readonly prompt: PackedPrompt;

@@ -1,6 +1,7 @@
 import type { TokenId } from '../../../scheduler/ids.js';
 import type { Asker } from '../../job-pool/job-pool.js';
-import { encodePrompt, type ServedModel } from '../../text/served-model.js';
+import { RequestTemplates } from '../../text/request-templates.js';
+import { encodePrompt, type ServedModel, templateTokensOf } from '../../text/served-model.js';
 import type { PromptText } from '../../text/spans.js';
 import { type MessageOptions, renderMessages } from '../chat-messages.js';
 import type { Message } from '../message.js';
@@ -38,13 +39,16 @@ export interface PromptMaker {
 /** On the caller's thread, which waits meanwhile. */
 export class InlinePrompts implements PromptMaker {
   readonly #model: ServedModel;
+  readonly #requestTemplates: RequestTemplates;
 
   constructor(model: ServedModel) {
     this.#model = model;
+    this.#requestTemplates = new RequestTemplates(templateTokensOf(model));
   }
 
   async render(messages: readonly Message[], options: MessageOptions): Promise<PromptText> {
-    return renderMessages(messages, this.#model, options);
+    const own = options.template ? this.#requestTemplates.get(options.template) : null;
+    return renderMessages(messages, own ? { chatTemplate: own } : this.#model, options);
   }
 
   async encode(prompt: PromptText, { addSpecialTokens }: EncodeOptions): Promise<TokenId[]> {

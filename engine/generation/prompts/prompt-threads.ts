@@ -2,7 +2,7 @@ import type { TokenId } from '../../../scheduler/ids.js';
 import { OctavoError } from '../../errors.js';
 import { type Asker, JobPool, type JobPoolOptions } from '../../job-pool/job-pool.js';
 import type { ThreadProgram } from '../../job-pool/job-thread.js';
-import type { ServedModel } from '../../text/served-model.js';
+import { type ServedModel, templateTokensOf } from '../../text/served-model.js';
 import type { PromptText } from '../../text/spans.js';
 import type { MessageOptions } from '../chat-messages.js';
 import type { Message } from '../message.js';
@@ -25,6 +25,7 @@ export const PROMPT_DEFAULTS = {
 /**
  * Makes small prompts on the caller's thread, which serves HTTP, and large ones in threads apart:
  * there a template takes seconds for thousands of messages, a tokenizer for megabytes of text.
+ * Templates that requests bring run in threads in any case.
  */
 export class PromptThreads implements PromptMaker {
   readonly #inline: InlinePrompts;
@@ -42,6 +43,7 @@ export class PromptThreads implements PromptMaker {
       promptThread({
         modelDir,
         template: model.chatTemplate?.origin ?? null,
+        templateTokens: templateTokensOf(model),
         controlTokens: [...model.controlTokens],
       }),
       options,
@@ -58,13 +60,16 @@ export class PromptThreads implements PromptMaker {
     options: MessageOptions,
     asker: Asker,
   ): Promise<PromptText> {
-    const { tools, variables } = options;
-    if (!this.#canRender || isSmall([messages, tools, variables])) {
+    const { tools, variables, template } = options;
+    // A request's own template is a client's program, however small the conversation is.
+    const hasTemplate = typeof template === 'string';
+    if (!hasTemplate && (!this.#canRender || isSmall([messages, tools, variables]))) {
       return this.#inline.render(messages, options);
     }
     const conversation = JSON.stringify({ messages, options });
     const bytes = 2 * conversation.length;
-    const result = await this.#pool.run({ kind: 'render', conversation }, { ...asker, bytes });
+    const work = { kind: 'render', conversation, hasTemplate } as const;
+    const result = await this.#pool.run(work, { ...asker, bytes });
     if (result.kind !== 'render') throw new Error('a prompt thread has done another job');
     return unpackPrompt(result.prompt);
   }
@@ -91,7 +96,8 @@ const promptThread = (data: PromptThreadData): ThreadProgram<PromptWork> => ({
   tooLarge: (work, budget, sizes) => {
     const does = work.kind === 'render' ? "the chat template's work takes" : 'tokenizing takes';
     const what = sizes === '' ? '' : `: there are ${sizes}`;
-    const param = work.kind === 'render' ? 'messages' : work.param;
+    const own = work.kind === 'render' && work.hasTemplate ? 'chat_template' : 'messages';
+    const param = work.kind === 'render' ? own : work.param;
     return new OctavoError('invalid_request', `${param}: ${does} more than ${budget}${what}`, {
       param,
     });

@@ -8,7 +8,7 @@ import type { TokenId } from '../../../scheduler/ids.js';
 import type { ModelService } from '../../models.js';
 import { encodeFitting, planChat } from '../chat/chat-prompt.js';
 import { grammarOf, isCompact } from '../fields/structured-output.js';
-import { templateVariables } from '../fields/template-fields.js';
+import { templateOf, templateVariables } from '../fields/template-fields.js';
 import { checkCommonFields } from '../plan.js';
 import { encodeToFit, toMessages, turnStarts } from './conversation.js';
 import { toItems } from './input-items.js';
@@ -62,9 +62,10 @@ async function prepare(
   asker: Asker,
 ): Promise<Prepared> {
   const { model, forms, engine, prompts, settings } = service;
+  const template = templateOf(body, model.chatTemplate, settings);
   const tools = planTools(
     toChatTools(body),
-    model.chatTemplate,
+    template.facts,
     forms.tools,
     isCompact(body, settings),
   );
@@ -73,7 +74,7 @@ async function prepare(
       reasoning_effort: body.reasoning?.effort ?? null,
       chat_template_kwargs: body.chat_template_kwargs ?? null,
     },
-    model.chatTemplate,
+    template.facts,
   );
   const asked = grammarOf(
     { ...body, response_format: toChatFormat(body.text?.format ?? null) },
@@ -86,7 +87,7 @@ async function prepare(
     ...toItems(body.input, (id) => responses.item(id)),
   ];
   const { maxModelLength } = engine.info;
-  const options = { tools, variables, answer };
+  const options = { tools, variables, answer, template: template.own };
   const encoding = { param: 'input', addSpecialTokens: false };
   const plan = (items: readonly Item[]): Promise<MessagePlan> =>
     planChat(toMessages(body.instructions ?? null, items), service, options, asker);

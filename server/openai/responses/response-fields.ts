@@ -5,7 +5,7 @@ import { BEAM_FIELDS, refuseBestOf } from '../fields/beam-fields.js';
 import { LOGPROB_TOKEN_FIELDS } from '../fields/logprob-token-ids.js';
 import { COMMON_FIELDS, Count, Nullable } from '../fields/request-fields.js';
 import type { StructuredOutputSchema } from '../fields/structured-output.js';
-import { TEMPLATE_FIELDS } from '../fields/template-fields.js';
+import { OWN_TEMPLATE, TEMPLATE_FIELDS } from '../fields/template-fields.js';
 import {
   isEmptyList,
   type NeutralValues,
@@ -81,6 +81,7 @@ export const ResponseSchema = Type.Object({
     }),
   ),
   chat_template_kwargs: TEMPLATE_FIELDS.chat_template_kwargs,
+  ...OWN_TEMPLATE,
   include: Nullable(Type.Array(Type.String())),
   top_logprobs: Nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   ...LOGPROB_TOKEN_FIELDS,

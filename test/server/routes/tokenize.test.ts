@@ -68,7 +68,7 @@ test.each<[string, string, object, number, string]>([
   ['both', '/tokenize', { prompt: 'x', messages }, 400, 'prompt'],
   ['another model', '/tokenize', { prompt: 'x', model: 'm' }, 404, 'model'],
   ['another model', '/detokenize', { tokens: [1], model: 'm' }, 404, 'model'],
-  ['a template', '/tokenize', { messages, chat_template: 'x' }, 400, 'chat_template'],
+  ['a template without trust', '/tokenize', { messages, chat_template: 'x' }, 400, 'chat_template'],
   ['a negative id', '/detokenize', { tokens: [-1] }, 400, 'tokens[0]'],
 ])('%s: %s refuses', async (_, path, body, status, param) => {
   const { post } = await startTestServer(silent());
