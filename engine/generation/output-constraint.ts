@@ -20,7 +20,7 @@ export interface OutputConstraint {
 
 /**
  * The grammar of one sequence: calls if they are forced; else the answer's grammar, or calls if
- * there are tools; else, with `strict` tools, free text or calls.
+ * there are tools and it is no structural tag; else, with `strict` tools, free text or calls.
  *
  * @param marker the special token with which calls begin, which a grammar cannot choose; '' when
  *   there is none
@@ -41,6 +41,11 @@ export function outputConstraint(
   }
   if (isForced) return constraintOf(onlyCalls(tools, marker));
   if (answer === null && !isStrict) return null;
+  if (answer?.kind === 'structure' && tools !== null) {
+    if (isStrict) throw refused('a structural tag cannot be combined with strict functions');
+    // It says itself where calls may stand; they are read as any others.
+    return constraintOf(answer.parts);
+  }
   const parts = answer && partsOf(answer);
   if (tools === null) return answer && { grammar: answer, thinkable: parts };
   if (answer !== null && parts === null) {
@@ -74,7 +79,7 @@ function partsOf(spec: GrammarSpec): readonly StructurePart[] | null {
     case 'json-schema':
     case 'regex':
     case 'json-object':
-      return [spec as StructurePart];
+      return [spec];
   }
 }
 

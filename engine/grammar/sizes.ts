@@ -82,6 +82,7 @@ function* partsOf(spec: GrammarSpec): Generator<GrammarSpec | StructurePart> {
     yield part;
     if (part.kind === 'structure' || part.kind === 'repeat') left.push(...part.parts);
     if (part.kind === 'alternatives') for (const parts of part.of) left.push(...parts);
+    if (part.kind === 'dispatch') for (const { parts } of part.rules) left.push(...parts);
   }
 }
 
@@ -91,6 +92,8 @@ function lengthOf(spec: GrammarSpec): number {
     if ('source' in part) length += part.source.length;
     if (part.kind === 'literal') length += part.text.length;
     if (part.kind === 'repeat') length += part.separator.length;
+    if (part.kind === 'dispatch') for (const { trigger } of part.rules) length += trigger.length;
+    if ('excludes' in part) for (const text of part.excludes) length += text.length;
     if (part.kind === 'choice') for (const choice of part.choices) length += choice.length;
   }
   return length;

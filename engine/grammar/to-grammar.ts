@@ -11,10 +11,12 @@ import {
   hasLoneSurrogate,
   regular,
   repeat,
+  rule,
   sequence,
   sequenceOf,
   text,
 } from './language/expression.js';
+import { Occurrences } from './language/occurrences.js';
 import { printGrammar } from './language/print.js';
 import { findEndlessRule } from './language/productive.js';
 import { parseRegex } from './language/regex.js';
@@ -56,7 +58,7 @@ export function toGrammar(spec: GrammarSpec): Grammar {
 function partsOf(
   spec: Exclude<GrammarSpec, { kind: 'ebnf' | 'choice' }>,
 ): readonly StructurePart[] {
-  return spec.kind === 'structure' ? spec.parts : [spec as StructurePart];
+  return spec.kind === 'structure' ? spec.parts : [spec];
 }
 
 function oneOf(choices: readonly string[]): Expression {
@@ -82,6 +84,8 @@ const styleOf = ({ compact }: { readonly compact?: boolean }) => (compact ? COMP
 class PartWriter {
   readonly #rules: Map<string, Expression>;
   #schemas = 0;
+  /** Dispatches and grammars of their own. */
+  #named = 0;
 
   constructor(rules: Map<string, Expression>) {
     this.#rules = rules;
@@ -95,6 +99,12 @@ class PartWriter {
     switch (part.kind) {
       case 'literal':
         return literalOf(part.text, 'literal');
+      case 'text-without':
+        return regular(new Occurrences(part.excludes).none());
+      case 'dispatch':
+        return this.#writeDispatch(part);
+      case 'ebnf':
+        return this.#writeEbnf(part.source);
       case 'regex':
         return regular(parseRegex(part.source, 'whole', 'regex'));
       case 'json-object':
@@ -111,6 +121,40 @@ class PartWriter {
     }
   }
 
+  #writeDispatch({
+    rules,
+    excludes,
+    loop,
+    isForced,
+  }: Extract<StructurePart, { kind: 'dispatch' }>): Expression {
+    const name = `d${this.#named++}_`;
+    const found = new Occurrences([...rules.map(({ trigger }) => trigger), ...excludes]);
+    const bodies = rules.map(({ parts }) => this.#asRule(this.write(parts)));
+    const ways = (before: (index: number) => Expression): Expression[] =>
+      bodies.map((body, index) => sequence(before(index), body, loop ? rule(name) : EMPTY));
+    const free = ways((index) => regular(found.upTo(index)));
+    if (loop || !isForced) this.#rules.set(name, choiceOf([regular(found.none()), ...free]));
+    if (!isForced) return rule(name);
+    return choiceOf(ways((index) => literalOf(rules[index].trigger, 'triggers')));
+  }
+
+  /** So that it is written once, wherever it stands. */
+  #asRule(expression: Expression): Expression {
+    const name = `p${this.#named++}_`;
+    this.#rules.set(name, expression);
+    return rule(name);
+  }
+
+  /** Its rules have names of their own, so that several grammars do not mix. */
+  #writeEbnf(source: string): Expression {
+    const prefix = `g${this.#named++}_`;
+    const grammar = parseEbnf(source, 'grammar');
+    for (const [name, body] of grammar.rules) {
+      this.#rules.set(prefix + name, withPrefix(body, prefix));
+    }
+    return withPrefix(grammar.root, prefix);
+  }
+
   #writeRepeat({
     parts,
     separator,
@@ -118,11 +162,37 @@ class PartWriter {
     max,
   }: Extract<StructurePart, { kind: 'repeat' }>): Expression {
     if (max === 0) return EMPTY;
-    const item = this.write(parts);
+    // It stands there twice; with others in it, and others in those, very often.
+    const once = this.write(parts);
+    const item = parts.some(repeats) ? this.#asRule(once) : once;
     const next = sequence(literalOf(separator, 'separator'), item);
     const more = repeat(next, Math.max(0, min - 1), max === null ? null : max - 1);
     const some = sequence(item, more);
     return min === 0 ? choice(some, EMPTY) : some;
+  }
+}
+
+/** Whether a part is written more than once, or one in it is. */
+function repeats(part: StructurePart): boolean {
+  if (part.kind === 'alternatives') return part.of.some((parts) => parts.some(repeats));
+  return part.kind === 'repeat' || part.kind === 'dispatch';
+}
+
+/** The same expression, about rules of other names. */
+function withPrefix(expression: Expression, prefix: string): Expression {
+  switch (expression.kind) {
+    case 'sequence':
+    case 'choice':
+      return { ...expression, items: expression.items.map((item) => withPrefix(item, prefix)) };
+    case 'repeat':
+      return { ...expression, item: withPrefix(expression.item, prefix) };
+    case 'rule':
+      return rule(prefix + expression.name);
+    case 'text':
+    case 'class':
+    case 'machine':
+    case 'regular':
+      return expression;
   }
 }
 
@@ -165,6 +235,7 @@ function withJsonRules(
       }
       case 'text':
       case 'class':
+      case 'machine':
         break;
     }
   };

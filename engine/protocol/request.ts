@@ -174,9 +174,28 @@ interface JsonForm {
 export type StructurePart =
   /** Written with ordinary tokens: special tokens are never chosen under a grammar. */
   | { readonly kind: 'literal'; readonly text: string }
-  | { readonly kind: 'regex'; readonly source: string }
+  /** A regular expression; an EBNF grammar (GBNF notation, rule `root`). */
+  | { readonly kind: 'regex' | 'ebnf'; readonly source: string }
   | JsonSchemaSpec
   | JsonObjectSpec
+  /** Any text in which none of these texts occurs. */
+  | { readonly kind: 'text-without'; readonly excludes: readonly string[] }
+  /**
+   * Any text until one of the triggers has been written; what follows it are then its parts. None
+   * of the triggers and excluded texts occurs in another one.
+   */
+  | {
+      readonly kind: 'dispatch';
+      readonly rules: readonly {
+        readonly trigger: string;
+        readonly parts: readonly StructurePart[];
+      }[];
+      readonly excludes: readonly string[];
+      /** Whether any text may follow again, with further triggers. */
+      readonly loop: boolean;
+      /** Whether it begins with a trigger at once. */
+      readonly isForced: boolean;
+    }
   /** One of several lists of parts. */
   | { readonly kind: 'alternatives'; readonly of: readonly (readonly StructurePart[])[] }
   | {

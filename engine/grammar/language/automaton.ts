@@ -46,14 +46,16 @@ class Fragments {
           (at, byte) => this.#byte([byte, byte], at, this.state()),
           from,
         );
-      case 'class': {
+      case 'class':
+        return this.#character(expression.ranges, from, this.state());
+      case 'machine': {
+        const numbers = expression.states.map(() => this.state());
         const end = this.state();
-        for (const range of expression.ranges) {
-          for (const ranges of utf8Ranges(range)) {
-            const inner = ranges
-              .slice(0, -1)
-              .reduce((at, r) => this.#byte(r, at, this.state()), from);
-            this.#byte(ranges[ranges.length - 1], inner, end);
+        this.empty[from].push(numbers[0]);
+        for (const [index, { isFinal, moves }] of expression.states.entries()) {
+          if (isFinal) this.empty[numbers[index]].push(end);
+          for (const { ranges, target } of moves) {
+            this.#character(ranges, numbers[index], numbers[target]);
           }
         }
         return end;
@@ -95,6 +97,15 @@ class Fragments {
       this.empty[at].push(end);
     }
     return end;
+  }
+
+  /** One code point of the ranges leads to `target`. @returns `target` */
+  #character(ranges: readonly Range[], from: number, target: number): number {
+    for (const bytes of ranges.flatMap(utf8Ranges)) {
+      const inner = bytes.slice(0, -1).reduce((at, r) => this.#byte(r, at, this.state()), from);
+      this.#byte(bytes[bytes.length - 1], inner, target);
+    }
+    return target;
   }
 
   #byte(range: Range, from: number, target: number): number {

@@ -18,11 +18,20 @@ export type Expression =
       readonly max: number | null;
     }
   | { readonly kind: 'rule'; readonly name: string }
+  /** The texts that a machine accepts. */
+  | { readonly kind: 'machine'; readonly states: readonly MachineState[] }
   /** The language of the item, which refers to no rules; printed as an automaton. */
   | { readonly kind: 'regular'; readonly item: Expression };
 
 /** Code points, both ends included. */
 export type Range = readonly [first: number, last: number];
+
+/** A state of a deterministic automaton over code points; the first one is the start. */
+export interface MachineState {
+  readonly isFinal: boolean;
+  /** Disjoint. */
+  readonly moves: readonly { readonly ranges: readonly Range[]; readonly target: number }[];
+}
 
 /** Rules by name; the grammar's language is that of `root`. */
 export interface Grammar {

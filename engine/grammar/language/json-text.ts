@@ -34,6 +34,7 @@ export function insideString(expression: Expression): Expression {
       return choiceOf(expression.items.map(insideString));
     case 'repeat':
       return repeat(insideString(expression.item), expression.min, expression.max);
+    case 'machine':
     case 'rule':
     case 'regular':
       throw new Error(`${expression.kind}: not a pattern`);
@@ -81,6 +82,7 @@ export function lengthBounds(expression: Expression): { min: number; max: number
             : item.max * expression.max;
       return { min: item.min * expression.min, max };
     }
+    case 'machine':
     case 'rule':
     case 'regular':
       throw new Error(`${expression.kind}: not a pattern`);

@@ -56,6 +56,8 @@ class Printer {
         return this.#printItem(expression.item) + printCount(expression.min, expression.max);
       case 'rule':
         return this.#name(expression.name);
+      case 'machine':
+        return this.#printAutomaton(expression);
       case 'regular':
         return this.#printAutomaton(expression.item);
     }

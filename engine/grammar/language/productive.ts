@@ -57,6 +57,7 @@ function waitFor(
   switch (expression.kind) {
     case 'text':
     case 'class':
+    case 'machine':
     case 'regular':
       return true;
     case 'repeat':

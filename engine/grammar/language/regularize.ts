@@ -30,6 +30,7 @@ export function regularize(expression: Expression): Expression {
     }
     case 'text':
     case 'class':
+    case 'machine':
     case 'rule':
     case 'regular':
       return expression;
@@ -47,6 +48,7 @@ function isFree(expression: Expression): boolean {
       return false;
     case 'text':
     case 'class':
+    case 'machine':
     case 'regular':
       return true;
   }

@@ -3,6 +3,7 @@ import { OctavoError } from '../../../engine/errors.js';
 import type { FieldGrammar } from '../../../engine/generation/output-constraint.js';
 import type { GrammarSpec } from '../../../engine/protocol/request.js';
 import type { Settings } from '../../config/settings.js';
+import { STRUCTURAL_TAG_FIELDS, structuralTag } from './structural-tag.js';
 
 const JsonSchemaSchema = Type.Union([Type.Object({}), Type.Boolean()]);
 
@@ -25,6 +26,7 @@ export const STRUCTURED_OUTPUT_FIELDS = {
         Type.Literal('text'),
         Type.Literal('json_object'),
         Type.Literal('json_schema'),
+        Type.Literal('structural_tag'),
       ]),
       /** Of `json_object`, as llama.cpp and others have it. */
       schema: optional(JsonSchemaSchema),
@@ -37,6 +39,7 @@ export const STRUCTURED_OUTPUT_FIELDS = {
           strict: optional(Type.Boolean()),
         }),
       ),
+      ...STRUCTURAL_TAG_FIELDS,
     }),
   ),
   guided_json: optional(SchemaOrText),
@@ -50,6 +53,8 @@ export const STRUCTURED_OUTPUT_FIELDS = {
       choice: optional(Choices),
       grammar: optional(Type.String()),
       json_object: optional(Type.Boolean()),
+      /** As JSON, or as the text of it. */
+      structural_tag: optional(Type.Union([Type.String(), Type.Object({})])),
       /** Compact JSON. Not a form of its own: it may stand alone, or beside any. */
       disable_any_whitespace: optional(Type.Boolean()),
     }),
@@ -61,7 +66,7 @@ export const StructuredOutputSchema = Type.Object(STRUCTURED_OUTPUT_FIELDS);
 type StructuredOutputFields = Static<typeof StructuredOutputSchema>;
 
 /** Options of vLLM's `structured_outputs` that would change the answer, and are not supported. */
-const UNSUPPORTED_OPTIONS = ['structural_tag', 'whitespace_pattern'];
+const UNSUPPORTED_OPTIONS = ['whitespace_pattern'];
 
 /**
  * What a request wants its output to be like; null: nothing. Whether that can be enforced is not
@@ -123,6 +128,9 @@ function requestedGrammars(
     }
     add(param, jsonSchema(schema));
   }
+  if (format?.type === 'structural_tag') {
+    add('response_format', structuralTag(format, 'response_format', form));
+  }
   const { structured_outputs: newer } = body;
   const options: Record<string, unknown> = { ...newer };
   const unsupported = UNSUPPORTED_OPTIONS.find((option) => (options[option] ?? null) !== null);
@@ -147,6 +155,11 @@ function requestedGrammars(
   for (const [field, value, specOf] of all) {
     if (value === undefined || value === null) continue;
     add(field, (specOf as (value: unknown) => GrammarSpec)(value));
+  }
+  const tag = newer?.structural_tag ?? null;
+  if (tag !== null) {
+    const field = 'structured_outputs.structural_tag';
+    add(field, structuralTag(tag, field, form));
   }
   if (newer?.json_object === true)
     add('structured_outputs.json_object', { kind: 'json-object', ...form });

@@ -34,6 +34,7 @@ function endlessByDefinition({ rules }: Grammar): string | null {
         return known.has(expression.name);
       case 'text':
       case 'class':
+      case 'machine':
       case 'regular':
         return true;
     }

@@ -127,8 +127,8 @@ describe('fields of structured output', () => {
     ],
     [
       { structured_outputs: { structural_tag: '{}' } },
-      'structured_outputs.structural_tag',
-      'not supported',
+      'structured_outputs.structural_tag.type',
+      'must be structural_tag',
     ],
     [{ guided_whitespace_pattern: ' ' }, 'guided_whitespace_pattern', 'not supported'],
   ])('%j is a 400', async (fields, param, message) => {
