@@ -3,7 +3,7 @@ import { OctavoError } from '../../../engine/errors.js';
 import type { Message } from '../../../engine/generation/message.js';
 import type { TokenId } from '../../../scheduler/ids.js';
 import { toArguments } from './custom-tools.js';
-import type { CustomToolCallItem, FunctionCallItem, Item, MessageItem } from './items.js';
+import type { CustomToolCallItem, FunctionCallItem, Item, ToolOutput } from './items.js';
 
 /**
  * The messages that a chat template knows. Calls join the assistant's message before them:
@@ -26,7 +26,7 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
   for (const [index, item] of items.entries()) {
     switch (item.type) {
       case 'message': {
-        const content = contentOf(item, `input[${index}]`);
+        const content = contentOf(item.content, `input[${index}].content`);
         const before = messages.length === 1 ? messages[0] : null;
         const isJoined = before && isSystem(before.role) && isSystem(item.role);
         if (isJoined && typeof before.content === 'string' && typeof content === 'string') {
@@ -63,7 +63,8 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
           const message = `input: no ${kind} call for the output with call_id '${clip(item.call_id)}'`;
           throw new OctavoError('invalid_request', message, { param: 'input' });
         }
-        messages.push({ role: 'tool', content: item.output, tool_call_id: item.call_id });
+        const content = contentOf(item.output, `input[${index}].output`);
+        messages.push({ role: 'tool', content, tool_call_id: item.call_id });
         break;
       }
       case 'reasoning':
@@ -75,13 +76,14 @@ export function toMessages(instructions: string | null, items: readonly Item[]):
 }
 
 /** One text; with images, parts in their order. */
-function contentOf({ content }: MessageItem, at: string): NonNullable<Message['content']> {
+function contentOf(content: ToolOutput, at: string): NonNullable<Message['content']> {
+  if (typeof content === 'string') return content;
   if (content.every((part) => part.type !== 'input_image')) {
     return content.map(({ text }) => text).join('');
   }
   return content.map((part, place) =>
     part.type === 'input_image'
-      ? { type: 'image_url', image_url: part.image_url, at: `${at}.content[${place}]` }
+      ? { type: 'image_url', image_url: part.image_url, at: `${at}[${place}]` }
       : { type: 'text', text: part.text },
   );
 }

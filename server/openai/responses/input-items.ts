@@ -3,7 +3,14 @@ import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import { Nullable } from '../fields/request-fields.js';
 import { newItemId } from './ids.js';
-import { type ImagePart, type Item, type MessageItem, outputText } from './items.js';
+import {
+  type ImagePart,
+  type Item,
+  type MessageItem,
+  outputText,
+  type TextPart,
+  type ToolOutput,
+} from './items.js';
 
 const InputText = Type.Object({ type: Type.Literal('input_text'), text: Type.String() });
 const InputImage = Type.Object({
@@ -12,6 +19,8 @@ const InputImage = Type.Object({
   /** Without effect: a model's processor has one size. */
   detail: Nullable(Type.Enum(['auto', 'low', 'high', 'original'])),
 });
+/** Known, so that it is refused by its name. */
+const InputFile = Type.Object({ type: Type.Literal('input_file') });
 const OutputText = Type.Object({ type: Type.Literal('output_text'), text: Type.String() });
 const Refusal = Type.Object({ type: Type.Literal('refusal'), refusal: Type.String() });
 
@@ -27,9 +36,17 @@ const Message = Type.Object({
   role: Type.Enum(['user', 'assistant', 'system', 'developer']),
   content: Type.Union([
     Type.String(),
-    Type.Array(Type.Union([InputText, InputImage, OutputText, Refusal]), { minItems: 1 }),
+    Type.Array(Type.Union([InputText, InputImage, InputFile, OutputText, Refusal]), {
+      minItems: 1,
+    }),
   ]),
 });
+
+/** What a tool gives back. */
+const ToolOutputSchema = Type.Union([
+  Type.String(),
+  Type.Array(Type.Union([InputText, InputImage, InputFile])),
+]);
 
 const FunctionCall = Type.Object({
   ...ITEM_FIELDS,
@@ -43,7 +60,7 @@ const FunctionCallOutput = Type.Object({
   ...ITEM_FIELDS,
   type: Type.Literal('function_call_output'),
   call_id: Type.String({ minLength: 1 }),
-  output: Type.Union([Type.String(), Type.Array(InputText)]),
+  output: ToolOutputSchema,
 });
 
 const CustomToolCall = Type.Object({
@@ -58,7 +75,7 @@ const CustomToolCallOutput = Type.Object({
   ...ITEM_FIELDS,
   type: Type.Literal('custom_tool_call_output'),
   call_id: Type.String({ minLength: 1 }),
-  output: Type.Union([Type.String(), Type.Array(InputText)]),
+  output: ToolOutputSchema,
 });
 
 const Reasoning = Type.Object({
@@ -119,8 +136,8 @@ export function toItems(input: Input, find: (id: string) => Item | undefined): I
       }
       case 'function_call_output': {
         const { id, call_id, output } = item as Static<typeof FunctionCallOutput>;
-        const text = textOf(output);
-        return { id: id ?? newItemId('fco'), type, status: 'completed', call_id, output: text };
+        const given = outputOf(output, `input[${index}].output`);
+        return { id: id ?? newItemId('fco'), type, status: 'completed', call_id, output: given };
       }
       case 'custom_tool_call': {
         const { id, call_id, name, input: text } = item as Static<typeof CustomToolCall>;
@@ -129,8 +146,8 @@ export function toItems(input: Input, find: (id: string) => Item | undefined): I
       }
       case 'custom_tool_call_output': {
         const { id, call_id, output } = item as Static<typeof CustomToolCallOutput>;
-        const text = textOf(output);
-        return { id: id ?? newItemId('ctco'), type, status: 'completed', call_id, output: text };
+        const given = outputOf(output, `input[${index}].output`);
+        return { id: id ?? newItemId('ctco'), type, status: 'completed', call_id, output: given };
       }
       case 'reasoning': {
         const { id, content } = item as Static<typeof Reasoning>;
@@ -156,8 +173,37 @@ export function toItems(input: Input, find: (id: string) => Item | undefined): I
   });
 }
 
-const textOf = (output: string | readonly Static<typeof InputText>[]): string =>
-  typeof output === 'string' ? output : output.map((part) => part.text).join('');
+/** @throws OctavoError `invalid_request` for a file */
+function outputOf(output: Static<typeof ToolOutputSchema>, at: string): ToolOutput {
+  if (typeof output === 'string') return output;
+  const parts = output.map((part, place): TextPart | ImagePart => {
+    switch (part.type) {
+      case 'input_text':
+        return { type: 'input_text', text: part.text };
+      case 'input_image':
+        return shownImage(part);
+      case 'input_file':
+        throw unreadFile(`${at}[${place}]`);
+    }
+  });
+  const texts = parts.filter((part) => part.type !== 'input_image');
+  return texts.length === parts.length ? texts.map(({ text }) => text).join('') : parts;
+}
+
+const shownImage = ({ image_url, detail }: Static<typeof InputImage>): ImagePart => ({
+  type: 'input_image',
+  image_url,
+  detail: detail ?? 'auto',
+});
+
+const unreadFile = (param: string): OctavoError =>
+  new OctavoError(
+    'invalid_request',
+    `${param}: files are not read; send their text as input_text`,
+    {
+      param,
+    },
+  );
 
 function toMessage({ id, role, content }: Static<typeof Message>, at = 'input'): MessageItem {
   const parts =
@@ -169,6 +215,7 @@ function toMessage({ id, role, content }: Static<typeof Message>, at = 'input'):
     role,
     content: parts.map((part, place) => {
       if (part.type === 'input_image') return imagePart(part, role, `${at}.content[${place}]`);
+      if (part.type === 'input_file') throw unreadFile(`${at}.content[${place}]`);
       const text = 'refusal' in part ? part.refusal : part.text;
       return role === 'assistant' ? outputText(text) : { type: 'input_text', text };
     }),
@@ -177,11 +224,11 @@ function toMessage({ id, role, content }: Static<typeof Message>, at = 'input'):
 
 /** @throws OctavoError `invalid_request` for an image of anyone but the user */
 function imagePart(
-  { image_url, detail }: Static<typeof InputImage>,
+  image: Static<typeof InputImage>,
   role: MessageItem['role'],
   at: string,
 ): ImagePart {
-  if (role === 'user') return { type: 'input_image', image_url, detail: detail ?? 'auto' };
-  const message = `${at}: images are read in messages of the user alone`;
+  if (role === 'user') return shownImage(image);
+  const message = `${at}: images are read in messages of the user, and in outputs of tools`;
   throw new OctavoError('invalid_request', message, { param: at });
 }

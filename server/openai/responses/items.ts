@@ -14,6 +14,9 @@ export interface ImagePart {
   readonly detail: 'auto' | 'low' | 'high' | 'original';
 }
 
+/** What a tool has given back: a text; with images, parts in their order. */
+export type ToolOutput = string | readonly (TextPart | ImagePart)[];
+
 export interface OutputTextPart extends TextPart {
   readonly type: 'output_text';
   readonly annotations: readonly never[];
@@ -38,7 +41,7 @@ export interface FunctionCallItem extends Common {
 export interface FunctionCallOutputItem extends Common {
   readonly type: 'function_call_output';
   readonly call_id: string;
-  readonly output: string;
+  readonly output: ToolOutput;
 }
 
 export interface CustomToolCallItem extends Common {
@@ -52,7 +55,7 @@ export interface CustomToolCallItem extends Common {
 export interface CustomToolCallOutputItem extends Common {
   readonly type: 'custom_tool_call_output';
   readonly call_id: string;
-  readonly output: string;
+  readonly output: ToolOutput;
 }
 
 export interface ReasoningItem extends Common {
