@@ -77,6 +77,12 @@ export class PythonInterpreter extends Interpreter {
         return this.#method(node, environment);
       case 'FilterExpression':
         return this.#filter(node, environment);
+      case 'FilterStatement': {
+        if (this.#bounded === null) return null;
+        const operand = resolve(this.evaluateBlock(node['body'] as Node[], environment));
+        const filter = node['filter'];
+        return this.evaluate({ type: 'FilterExpression', operand, filter }, environment);
+      }
       case 'TestExpression':
         return this.#test(node, child('operand'), environment);
       case 'Ternary':

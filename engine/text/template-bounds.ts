@@ -17,6 +17,9 @@ export const CLIENT_BOUNDS: TemplateBounds = { maxText: 4 * 2 ** 20, maxItems: 1
 /** Spaces by which a filter may indent. */
 const MAX_INDENT = 1000;
 
+/** Characters between two parts of JSON. */
+const MAX_SEPARATOR = 8;
+
 /** Refuses what would exceed the bounds before it is made. */
 export class BoundedValues {
   readonly #bounds: TemplateBounds;
@@ -44,18 +47,26 @@ export class BoundedValues {
    * @throws TypeError
    */
   assertWritable(value: Value): void {
-    const left: Value[] = [value];
+    this.#assertWritten(value, 0);
+  }
+
+  /** @param indent spaces of each level, for JSON */
+  #assertWritten(value: Value, indent: number): void {
+    const left: [value: Value, depth: number][] = [[value, 1]];
     let length = 0;
     for (let next = left.pop(); next; next = left.pop()) {
-      const { value: content } = next;
+      const [{ value: content }, depth] = next;
       // Quotes and commas, and `\u0000` for one character.
       length += typeof content === 'string' ? 2 + 6 * content.length : 8;
+      length += depth * indent;
       this.assertText(length / 6);
-      if (Array.isArray(content)) left.push(...(content as Value[]));
+      if (Array.isArray(content)) {
+        for (const child of content as Value[]) left.push([child, depth + 1]);
+      }
       if (!(content instanceof Map)) continue;
       for (const [name, child] of content as Map<string, Value>) {
         length += 4 + 6 * name.length;
-        left.push(child);
+        left.push([child, depth + 1]);
       }
     }
   }
@@ -74,8 +85,9 @@ export class BoundedValues {
       if (widths.some((width) => width > MAX_INDENT)) {
         throw new TypeError(`it indents by more than ${MAX_INDENT} spaces`);
       }
-      const lines = name === 'indent' ? text.split('\n', this.#bounds.maxText).length : 1;
-      this.assertText(text.length + lines * Math.max(4, ...widths));
+      const width = Math.max(4, ...widths);
+      if (name === 'indent') this.assertText(text.length + occurrences(text, '\n') * width);
+      else this.#assertJson(operand, args, width);
     }
     const [first = '', second = ''] = args.map(({ value }) =>
       typeof value === 'string' ? value : '',
@@ -88,6 +100,16 @@ export class BoundedValues {
         typeof value === 'string' ? value.length : 0,
       );
       this.assertText(texts.reduce((sum, length) => sum + length + first.length, 0));
+    }
+  }
+
+  #assertJson(operand: Value, args: readonly Value[], width: number): void {
+    this.#assertWritten(operand, width);
+    const separators = args.flatMap(({ value }) =>
+      Array.isArray(value) ? (value as Value[]) : [],
+    );
+    if (separators.some(({ value }) => typeof value === 'string' && value.length > MAX_SEPARATOR)) {
+      throw new TypeError(`it separates JSON by more than ${MAX_SEPARATOR} characters`);
     }
   }
 

@@ -22,6 +22,7 @@ describe('a template of a request', () => {
       "{{ [1, 2] | join(', ') }}{{ {'a': [1]} | tojson(indent=2) }}",
       '1, 2{\n  "a": [\n    1\n  ]\n}',
     ],
+    ['{% filter upper %}a{{ 1 }}{% endfilter %}{{ [1] | tojson(separators=(",", ":")) }}', 'A1[1]'],
     ["{{ 'a\nb' | indent(2) }}{{ 'x' ~ [1] }}", 'a\n  bx[1]'],
     ['{% macro f(x, y=2) %}{{ x }}{{ y }}{% endmacro %}{{ f(*[1]) }}{{ f(3, y=4) }}', '1234'],
     [
@@ -46,7 +47,7 @@ describe('a template of a request', () => {
     ],
     [
       'what it writes',
-      "{% for i in range(90000) %}{{ 'a'.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa') }}{% endfor %}",
+      '{% for i in range(2000) %}{{ messages[0].content }}{% endfor %}',
       /a text of more than/,
     ],
     [
@@ -62,6 +63,21 @@ describe('a template of a request', () => {
     [
       'the same as JSON',
       '{% set ns = namespace(l=["aaaaaaaaaaaaaaaa"]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}',
+      /a text of more than/,
+    ],
+    [
+      'a filter of a block',
+      "{% filter replace('', messages[0].content) %}{{ messages[0].content }}{% endfilter %}",
+      /a text of more than/,
+    ],
+    [
+      'separators of JSON',
+      "{{ [1] | tojson(separators=(messages[0].content, ':')) }}",
+      /separates JSON by more than 8/,
+    ],
+    [
+      'lines of JSON, deep and indented',
+      '{% set ns = namespace(l=[range(9000)]) %}{% for i in range(200) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l | tojson(indent=900) }}',
       /a text of more than/,
     ],
     ['an indent', "{{ 'a\nb' | indent(100000000) }}", /indents by more than 1000/],
@@ -120,7 +136,7 @@ describe('in a thread', () => {
   let threads: PromptThreads;
   beforeAll(async () => {
     const model = await loadServedModel(TINY, []);
-    threads = new PromptThreads(model, TINY, { ...PROMPT_DEFAULTS, budgetMs: 1500 });
+    threads = new PromptThreads(model, TINY, { ...PROMPT_DEFAULTS, budgetMs: 1000 });
   });
   afterAll(() => threads.close());
 
