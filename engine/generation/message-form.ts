@@ -52,6 +52,18 @@ export class MessageForms {
     this.#shownTokens = new Set(ids.filter((id) => id !== undefined));
   }
 
+  /**
+   * Whether a grammar can hold the model's calls to a form.
+   *
+   * @param isForced whether a call must come; otherwise the model chooses
+   */
+  holdsCalls(isForced: boolean): boolean {
+    const { tools: format } = this;
+    if (format === null || format.language.arguments === null) return false;
+    const offered = [{ name: 'any', parameters: {}, strict: true }];
+    return isForced || this.#specialMarker({ format, offered }) === '';
+  }
+
   /** Describes the choice for the log. */
   describe(): string {
     const how = (isSeen: boolean): string => (isSeen ? ' (auto, by the chat template)' : '');
@@ -127,7 +139,10 @@ export class MessageForms {
    * when it has none. Where functions' names stand between special tokens, a grammar writes the
    * later ones with ordinary tokens, which parsers read as well.
    */
-  #specialMarker({ format: { markers, language }, offered }: ToolPlan): string {
+  #specialMarker({
+    format: { markers, language },
+    offered,
+  }: Pick<ToolPlan, 'format' | 'offered'>): string {
     const beginnings = offered.map(({ name }) => language.begin + language.call(name).before);
     const [first] = beginnings;
     const ends = markers

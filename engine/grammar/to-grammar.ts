@@ -16,6 +16,8 @@ import {
   sequenceOf,
   text,
 } from './language/expression.js';
+import { insideStrings } from './language/json-text.js';
+import { parseLark } from './language/lark.js';
 import { Occurrences } from './language/occurrences.js';
 import { printGrammar } from './language/print.js';
 import { findEndlessRule } from './language/productive.js';
@@ -104,7 +106,11 @@ class PartWriter {
       case 'dispatch':
         return this.#writeDispatch(part);
       case 'ebnf':
-        return this.#writeEbnf(part.source);
+        return this.#writeGrammar(parseEbnf(part.source, 'grammar'));
+      case 'lark': {
+        const grammar = parseLark(part.source, 'grammar');
+        return this.#writeGrammar(part.inJson ? insideStrings(grammar) : grammar);
+      }
       case 'regex':
         return regular(parseRegex(part.source, 'whole', 'regex'));
       case 'json-object':
@@ -146,9 +152,8 @@ class PartWriter {
   }
 
   /** Its rules have names of their own, so that several grammars do not mix. */
-  #writeEbnf(source: string): Expression {
+  #writeGrammar(grammar: Grammar): Expression {
     const prefix = `g${this.#named++}_`;
-    const grammar = parseEbnf(source, 'grammar');
     for (const [name, body] of grammar.rules) {
       this.#rules.set(prefix + name, withPrefix(body, prefix));
     }

@@ -178,6 +178,8 @@ export type StructurePart =
   | { readonly kind: 'regex' | 'ebnf'; readonly source: string }
   | JsonSchemaSpec
   | JsonObjectSpec
+  /** A text of a Lark grammar, or a JSON string of it, without its quotes. */
+  | { readonly kind: 'lark'; readonly source: string; readonly inJson: boolean }
   /** Any text in which none of these texts occurs. */
   | { readonly kind: 'text-without'; readonly excludes: readonly string[] }
   /**

@@ -1,5 +1,6 @@
 import type { Suspect } from '../grammar/check-messages.js';
 import type { GrammarSpec, StructurePart } from '../protocol/request.js';
+import { larkParts } from './property-parts.js';
 import type { OfferedTool } from './tool-format.js';
 import type { ToolPlan } from './tool-plan.js';
 
@@ -46,8 +47,11 @@ export function callsOrAnswer(
  */
 export const callSuspects = ({ offered, mode, compact }: ToolPlan): Suspect[] =>
   offered.map((tool) => ({
-    spec: argumentsOf(tool, mode !== 'auto', compact),
-    name: `the function ${tool.name}`,
+    spec:
+      tool.lark === undefined
+        ? argumentsOf(tool, mode !== 'auto', compact)
+        : { kind: 'structure', parts: larkParts(tool.lark, true) },
+    name: `the ${tool.lark === undefined ? 'function' : 'custom tool'} ${tool.name}`,
     param: 'tools',
   }));
 
@@ -56,10 +60,22 @@ function oneCall({ format, offered, mode, compact }: ToolPlan, skip: number): St
   const of = offered.map((tool) => {
     const { before, after } = format.language.call(tool.name);
     const own = format.language.arguments;
-    const parameters = own?.(tool.parameters) ?? [argumentsOf(tool, mode !== 'auto', compact)];
+    const parameters =
+      own?.(tool.parameters, tool.lark) ?? jsonArguments(tool, mode !== 'auto', compact);
     return [...literal(before.slice(skip)), ...parameters, ...literal(after)];
   });
   return { kind: 'alternatives', of };
+}
+
+function jsonArguments(tool: OfferedTool, isForced: boolean, compact: boolean): StructurePart[] {
+  if (tool.lark === undefined) return [argumentsOf(tool, isForced, compact)];
+  const [name] = Object.keys((tool.parameters as { properties: object }).properties);
+  const colon = compact ? ':' : ': ';
+  return [
+    ...literal(`{${JSON.stringify(name)}${colon}`),
+    ...larkParts(tool.lark, true),
+    ...literal('}'),
+  ];
 }
 
 function argumentsOf(

@@ -16,8 +16,14 @@ export interface PropertyForm {
 /**
  * The grammar of arguments by their schema: required ones in its order, each optional one may be
  * left out.
+ *
+ * @param lark grammar of the only one; undefined: the schema says all
  */
-export function propertyParts(parameters: object, form: PropertyForm): StructurePart[] {
+export function propertyParts(
+  parameters: object,
+  lark: string | undefined,
+  form: PropertyForm,
+): StructurePart[] {
   const required: unknown = 'required' in parameters ? parameters.required : [];
   const isRequired = (name: string): boolean => Array.isArray(required) && required.includes(name);
   const properties = propertiesOf(parameters);
@@ -26,7 +32,7 @@ export function propertyParts(parameters: object, form: PropertyForm): Structure
     ...properties.filter(([name]) => !isRequired(name)),
   ].map(([name, schema]) => ({
     isRequired: isRequired(name),
-    parts: oneProperty(name, withDefinitions(schema, parameters), form),
+    parts: oneProperty(name, withDefinitions(schema, parameters), lark, form),
   }));
   return from(ordered, 0, form.separator, true);
 }
@@ -51,9 +57,21 @@ function from(
   return [{ kind: 'alternatives', of: [written, skipped] }];
 }
 
-function oneProperty(name: string, schema: object, form: PropertyForm): StructurePart[] {
+function oneProperty(
+  name: string,
+  schema: object,
+  lark: string | undefined,
+  form: PropertyForm,
+): StructurePart[] {
   const [before, after] = form.around(name);
-  return [...literal(before), ...valueParts(schema, form), ...literal(after)];
+  const value = lark === undefined ? valueParts(schema, form) : larkParts(lark, form.text === null);
+  return [...literal(before), ...value, ...literal(after)];
+}
+
+/** A text of a Lark grammar, as it is or as a JSON string. */
+export function larkParts(source: string, inJson: boolean): StructurePart[] {
+  const text: StructurePart = { kind: 'lark', source, inJson };
+  return inJson ? [...literal('"'), text, ...literal('"')] : [text];
 }
 
 function valueParts(schema: object, { text, booleans }: PropertyForm): StructurePart[] {

@@ -15,8 +15,8 @@ import type {
 
 const ARGUMENTS: Pick<CallLanguage, 'call' | 'arguments'> = {
   call: (name) => ({ before: `${name}(`, after: ')' }),
-  arguments: (parameters) =>
-    propertyParts(parameters, {
+  arguments: (parameters, lark) =>
+    propertyParts(parameters, lark, {
       separator: ', ',
       around: (name) => [`${name}=`, ''],
       text: null,

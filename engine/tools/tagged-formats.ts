@@ -46,8 +46,8 @@ export const QWEN3_CODER: ToolFormat = {
       before: `${OPEN}\n<function=${name}>\n`,
       after: `</function>\n${CLOSE}`,
     }),
-    arguments: (parameters) =>
-      propertyParts(parameters, {
+    arguments: (parameters, lark) =>
+      propertyParts(parameters, lark, {
         separator: '',
         around: (name) => [`<parameter=${name}>\n`, '\n</parameter>\n'],
         text: [{ kind: 'regex', source: textWithout('</parameter>') }],
@@ -87,8 +87,8 @@ export const GLM45: ToolFormat = {
     separator: '\n',
     end: '',
     call: (name) => ({ before: `${OPEN}${name}\n`, after: CLOSE }),
-    arguments: (parameters) =>
-      propertyParts(parameters, {
+    arguments: (parameters, lark) =>
+      propertyParts(parameters, lark, {
         separator: '',
         around: (name) => [`<arg_key>${name}</arg_key>\n<arg_value>`, '</arg_value>\n'],
         text: [{ kind: 'regex', source: textWithout('</arg_value>') }],

@@ -31,6 +31,8 @@ export interface OfferedTool {
   readonly parameters: object;
   /** Whether arguments must follow the schema even when the model may choose not to call. */
   readonly strict: boolean;
+  /** Lark grammar of its only argument, a text; absent: the schema says all. */
+  readonly lark?: string;
 }
 
 /** The syntax of calls, for grammars: `begin (call (separator call)*) end`. */
@@ -46,8 +48,10 @@ export interface CallLanguage {
   /**
    * Arguments that follow a schema, in a form that is no JSON object; null when a grammar cannot
    * hold the model to its form. Absent: a JSON object.
+   *
+   * @param lark grammar of the only argument; absent: the schema says all
    */
-  readonly arguments?: ((parameters: object) => StructurePart[]) | null;
+  readonly arguments?: ((parameters: object, lark?: string) => StructurePart[]) | null;
 }
 
 /** One way in which models write tool calls. */

@@ -66,6 +66,7 @@ export interface ToolPlan {
  *
  * @param format null when the server does not read calls
  * @param compact whether arguments that follow a grammar are written without white space
+ * @param larks grammars of functions with one argument, a text, by their names
  * @returns null when no tool may be called
  * @throws OctavoError `invalid_request`
  */
@@ -74,6 +75,7 @@ export function planTools(
   template: Pick<ChatTemplate, 'takesTools'> | null,
   format: ToolFormat | null,
   compact = false,
+  larks: ReadonlyMap<string, string> = NO_LARKS,
 ): ToolPlan | null {
   const { tools } = body;
   const choice = body.tool_choice ?? (tools ? 'auto' : 'none');
@@ -104,15 +106,20 @@ export function planTools(
       ...tool,
       function: { ...tool.function, parameters: parametersOf(tool) },
     })),
-    offered: allowed.map((tool) => ({
-      name: tool.function.name,
-      parameters: { type: 'object', ...parametersOf(tool) },
-      strict: tool.function.strict === true,
-    })),
+    offered: allowed.map((tool) => offeredTool(tool, larks.get(tool.function.name))),
     mode,
     maxCalls: mode === 'named' || body.parallel_tool_calls === false ? 1 : Infinity,
     compact,
   };
+}
+
+const NO_LARKS: ReadonlyMap<string, string> = new Map();
+
+function offeredTool(tool: Tool, lark: string | undefined): OfferedTool {
+  const { name, strict } = tool.function;
+  const parameters = { type: 'object', ...parametersOf(tool) };
+  const offered = { name, parameters, strict: strict === true };
+  return lark === undefined ? offered : { ...offered, lark };
 }
 
 function parametersOf({ function: { parameters } }: Tool): object {

@@ -117,7 +117,7 @@ export function addResponseRoutes(
       return answerResponse(host, service, request, reply, {
         request: planned,
         checks,
-        customTools: customTools(body),
+        customTools: customTools(body, service.forms),
         newCallId: () => tools?.format.newCallId() ?? newCallId(),
         writeLogprobs: top === null ? null : (tokens) => writer.list(tokens, top),
         head,
@@ -158,7 +158,7 @@ function effortOf(body: ResponseBody, template: ChatTemplate | null): string | n
 function headOf(
   id: string,
   body: ResponseBody,
-  { model, name }: ModelService,
+  { model, name, forms }: ModelService,
   createdAt: number,
 ): ResponseHead {
   return {
@@ -179,7 +179,7 @@ function headOf(
     temperature: body.temperature ?? model.defaultSampling.temperature,
     text: { format: body.text?.format ?? { type: 'text' }, verbosity: 'medium' },
     tool_choice: body.tool_choice ?? 'auto',
-    tools: shownTools(body),
+    tools: shownTools(body, forms),
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? model.defaultSampling.topP,
     truncation: body.truncation ?? 'disabled',

@@ -3,8 +3,10 @@ import {
   choiceOf,
   complement,
   type Expression,
+  type Grammar,
   intersect,
   type Range,
+  regular,
   repeat,
   sequenceOf,
   text,
@@ -39,6 +41,30 @@ export function insideString(expression: Expression): Expression {
     case 'regular':
       throw new Error(`${expression.kind}: not a pattern`);
   }
+}
+
+/** The same for the rules of a whole grammar. */
+export function insideStrings({ root, rules }: Grammar): Grammar {
+  const inside = (expression: Expression): Expression => {
+    switch (expression.kind) {
+      case 'rule':
+        return expression;
+      case 'regular':
+        return regular(insideString(expression.item));
+      case 'sequence':
+        return sequenceOf(expression.items.map(inside));
+      case 'choice':
+        return choiceOf(expression.items.map(inside));
+      case 'repeat':
+        return repeat(inside(expression.item), expression.min, expression.max);
+      case 'text':
+      case 'class':
+      case 'machine':
+        return insideString(expression);
+    }
+  };
+  const bodies = [...rules].map(([name, body]) => [name, inside(body)] as const);
+  return { root: inside(root), rules: new Map(bodies) };
 }
 
 function escapedClass(ranges: readonly Range[]): Expression {

@@ -21,16 +21,17 @@ export const CustomTool = Type.Object({
 
 export type CustomTool = Static<typeof CustomTool>;
 
-/** Whether it has a grammar that cannot be enforced on a text inside of JSON. */
-export const hasLark = ({ format }: CustomTool): boolean =>
-  format?.type === 'grammar' && format.syntax === 'lark';
+/** Its Lark grammar; null for none. */
+export const larkOf = ({ format }: CustomTool): string | null =>
+  format?.type === 'grammar' && format.syntax === 'lark' ? format.definition : null;
 
 /**
  * The function that stands for a custom tool: chat templates and models know nothing else. The text
  * is its only argument.
  */
 export function toFunction({ name, description, format }: CustomTool) {
-  const pattern = format?.type === 'grammar' ? { pattern: `^(?:${format.definition})$` } : {};
+  const isRegex = format?.type === 'grammar' && format.syntax === 'regex';
+  const pattern = isRegex ? { pattern: `^(?:${format.definition})$` } : {};
   return {
     name,
     description: description ?? null,

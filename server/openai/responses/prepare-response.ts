@@ -20,7 +20,7 @@ import {
   toChatFormat,
 } from './response-fields.js';
 import type { OwnResponses } from './response-store.js';
-import { ownName, toChatTools, withOwnNames } from './tools.js';
+import { larksOf, ownName, toChatTools, withOwnNames } from './tools.js';
 
 interface Prompt extends MessagePlan {
   readonly tokenIds: readonly TokenId[];
@@ -64,10 +64,11 @@ async function prepare(
   const { model, forms, engine, prompts, settings } = service;
   const template = templateOf(body, model.chatTemplate, settings);
   const tools = planTools(
-    toChatTools(body),
+    toChatTools(body, forms),
     template.facts,
     forms.tools,
     isCompact(body, settings),
+    larksOf(body, forms),
   );
   const variables = templateVariables(
     {

@@ -1,9 +1,10 @@
 import { type Static, Type } from 'typebox';
 import { OctavoError } from '../../../engine/errors.js';
+import type { MessageForms } from '../../../engine/generation/message-form.js';
 import { FUNCTION_NAME } from '../../../engine/tools/tool-format.js';
 import { Nullable } from '../fields/request-fields.js';
 import { MAX_TOOLS, type ToolFieldsSchema } from '../fields/tool-fields.js';
-import { CustomTool, hasLark, toFunction } from './custom-tools.js';
+import { CustomTool, larkOf, toFunction } from './custom-tools.js';
 
 const NamedTool = Type.Object({ type: Type.Enum(['function', 'custom']), name: Type.String() });
 
@@ -71,19 +72,40 @@ type ChatFields = Static<typeof ToolFieldsSchema>;
 
 type OwnTool = Static<typeof FunctionTool> | CustomTool;
 
+/** Whether a grammar can hold the model's calls. */
+type Forms = Pick<MessageForms, 'holdsCalls'>;
+
+function mustCall({ tool_choice: choice }: Fields): boolean {
+  if (!choice || typeof choice === 'string') return choice === 'required';
+  return choice.type !== 'allowed_tools' || choice.mode === 'required';
+}
+
 /**
- * Those that can be called. A custom tool whose grammar cannot be enforced is left out like tools
- * of other types: Codex offers one to each model that has the name of one of OpenAI's.
+ * Those that can be called. A custom tool with a Lark grammar that the model cannot be held to is
+ * left out like tools of other types: Codex offers one to each model that has the name of one of
+ * OpenAI's.
  */
-const ownTools = ({ tools }: Fields): OwnTool[] =>
-  (tools ?? []).filter(
+function ownTools(body: Fields, forms: Forms): OwnTool[] {
+  const holdsLark = forms.holdsCalls(mustCall(body));
+  return (body.tools ?? []).filter(
     (tool): tool is OwnTool =>
-      tool.type === 'function' || (tool.type === 'custom' && !hasLark(tool)),
+      tool.type === 'function' || (tool.type === 'custom' && (holdsLark || larkOf(tool) === null)),
   );
+}
 
 /** Names of the tools whose input is a text. */
-export const customTools = (body: Fields): ReadonlySet<string> =>
-  new Set(ownTools(body).flatMap(({ type, name }) => (type === 'custom' ? [name] : [])));
+export const customTools = (body: Fields, forms: Forms): ReadonlySet<string> =>
+  new Set(ownTools(body, forms).flatMap(({ type, name }) => (type === 'custom' ? [name] : [])));
+
+/** Lark grammars of custom tools that can be called, by their names. */
+export function larksOf(body: Fields, forms: Forms): ReadonlyMap<string, string> {
+  const larks = new Map<string, string>();
+  for (const tool of ownTools(body, forms)) {
+    const lark = tool.type === 'custom' ? larkOf(tool) : null;
+    if (lark !== null) larks.set(tool.name, lark);
+  }
+  return larks;
+}
 
 /**
  * The same in the form of chats.
@@ -91,11 +113,11 @@ export const customTools = (body: Fields): ReadonlySet<string> =>
  * @throws OctavoError `invalid_request` when a call must come, and nothing may be called; for a
  *   choice of a custom tool whose grammar cannot be enforced
  */
-export function toChatTools(body: Fields): ChatFields {
-  const own = ownTools(body);
+export function toChatTools(body: Fields, forms: Forms): ChatFields {
+  const own = ownTools(body, forms);
   const tools = own.length > 0 ? own : null;
   const choice = body.tool_choice ?? null;
-  assertNoLark(body);
+  if (!forms.holdsCalls(mustCall(body))) assertNoLark(body);
   if (tools === null && choice === 'required' && body.tools?.length) {
     const message =
       'tool_choice: no tool of type function or custom is there, and only these can be called';
@@ -114,12 +136,14 @@ function assertNoLark({ tools, tool_choice: choice }: Fields): void {
   if (!choice || typeof choice === 'string') return;
   const chosen = choice.type === 'allowed_tools' ? choice.tools : [choice];
   for (const [index, { name }] of chosen.entries()) {
-    if (!tools?.some((tool) => tool.type === 'custom' && tool.name === name && hasLark(tool))) {
+    if (
+      !tools?.some((tool) => tool.type === 'custom' && tool.name === name && larkOf(tool) !== null)
+    ) {
       continue;
     }
     const param =
       choice.type === 'allowed_tools' ? `tool_choice.tools[${index}].name` : 'tool_choice.name';
-    const problem = 'has a lark grammar, which cannot be enforced inside of JSON; must be regex';
+    const problem = "has a lark grammar, to which this model's form of calls cannot be held";
     throw new OctavoError('invalid_request', `${param}: the tool ${name} ${problem}`, { param });
   }
 }
@@ -147,8 +171,8 @@ function toChatChoice(
 const TEXT = { type: 'text' };
 
 /** The tools that the model was told of, as a response repeats them. */
-export function shownTools(body: Fields): object[] {
-  return ownTools(body).map((tool) => {
+export function shownTools(body: Fields, forms: Forms): object[] {
+  return ownTools(body, forms).map((tool) => {
     const { type, name, description = null } = tool;
     if (type === 'custom') return { type, name, description, format: tool.format ?? TEXT };
     const { parameters = null, strict = null } = tool;

@@ -1,6 +1,9 @@
 import type OpenAI from 'openai';
 import { afterEach, expect, test } from 'vitest';
+import type { GrammarSpec } from '../../../../engine/protocol/request.js';
+import type { ServedModel } from '../../../../engine/text/served-model.js';
 import { bytesOf, EOS } from '../../../support/byte-model.js';
+import { languageOf } from '../../../support/grammar-language.js';
 import { ScriptedEngine } from '../../../support/scripted-engine.js';
 import { startTestServer, stopTestServers } from '../../../support/test-server.js';
 import { toolModel } from '../../../support/tool-model.js';
@@ -105,9 +108,50 @@ test('a grammar of syntax regex is enforced, also where the model may choose not
   expect(JSON.stringify(engine.submitted[0]?.request.grammar)).toContain('^(?:ls|pwd)$');
 });
 
-test('with a lark grammar it is not shown: Codex offers one', async () => {
-  const engine = saying(['Hi']);
+/** It marks calls by a special token, which no grammar chooses. */
+const marking: ServedModel = {
+  ...toolModel,
+  tokenizer: {
+    ...toolModel.tokenizer,
+    tokenId: (token) => (token === '<tool_call>' ? EOS : undefined),
+  },
+};
+
+test('a lark grammar is enforced, in all forms of calls that are held', async () => {
+  const engine = saying(CALL, CALL);
   const { client } = await startTestServer(engine, { model: toolModel });
+  for (const tool_choice of ['auto', 'required'] as const) {
+    const asked = { model: MODEL, input: 'x', tools: [LARK], tool_choice };
+    const { tools, output } = await client.responses.create(asked);
+    expect(tools).toEqual([LARK]);
+    expect(output).toMatchObject([{ type: 'custom_tool_call', input: 'print("hi")\n' }]);
+  }
+  for (const { request } of engine.submitted) {
+    const accepts = await languageOf(request.grammar as GrammarSpec);
+    const call = (input: string): string =>
+      `<tool_call>\n{"name": "run", "arguments": {"input": "${input}"}}\n</tool_call>`;
+    expect(await accepts(call('a'))).toBe(true);
+    expect(await accepts(call('b'))).toBe(false);
+    expect(await accepts('text')).toBe(request === engine.submitted[0]?.request);
+  }
+});
+
+test('a call of a lark grammar may be forced where a special token begins it', async () => {
+  const engine = saying(['{"name": "run", "arguments": {"input": "a"}}\n</tool_call>']);
+  const { client } = await startTestServer(engine, { model: marking });
+  const { output } = await client.responses.create({
+    model: MODEL,
+    input: 'x',
+    tools: [LARK],
+    tool_choice: { type: 'custom', name: 'run' },
+  });
+  expect(output).toMatchObject([{ type: 'custom_tool_call', input: 'a' }]);
+  expect(JSON.stringify(engine.submitted[0]?.request.grammar)).toContain('"lark"');
+});
+
+test('with a lark grammar it is not shown where that cannot be held: Codex offers one', async () => {
+  const engine = saying(['Hi']);
+  const { client } = await startTestServer(engine, { model: marking });
   const { tools } = await client.responses.create({ model: MODEL, input: 'x', tools: [LARK] });
   expect(tools).toEqual([]);
   expect(Buffer.from(engine.submitted[0]?.request.promptTokenIds ?? []).toString()).toBe(
@@ -135,26 +179,9 @@ test('a choice may name it', async () => {
 
 test.each([
   [
-    'a choice of a lark grammar',
-    { tools: [LARK], tool_choice: { type: 'custom', name: 'run' } },
-    'tool_choice.name',
-  ],
-  [
-    'a lark grammar among the allowed',
-    {
-      tools: [LARK],
-      tool_choice: {
-        type: 'allowed_tools',
-        mode: 'auto',
-        tools: [{ type: 'custom', name: 'run' }],
-      },
-    },
-    'tool_choice.tools[0].name',
-  ],
-  [
-    'nothing but a lark grammar where a call must come',
-    { tools: [LARK], tool_choice: 'required' },
-    'tool_choice',
+    'a lark grammar that is none',
+    { tools: [{ ...LARK, format: { ...LARK.format, definition: 'start: "a"\n  b' } }] },
+    'tools',
   ],
   [
     'no kind of grammar',
@@ -176,4 +203,33 @@ test.each([
   const { post } = await startTestServer(saying(['x']), { model: toolModel });
   const response = await post('/v1/responses', { input: 'x', ...fields });
   expect([response.status, await response.json()]).toMatchObject([400, { error: { param } }]);
+});
+
+test('a lark grammar among the allowed is a 400 where it cannot be held', async () => {
+  const { post } = await startTestServer(saying(['x']), { model: marking });
+  const tools = [{ type: 'custom', name: 'run' }];
+  const tool_choice = { type: 'allowed_tools', mode: 'auto', tools };
+  const response = await post('/v1/responses', { input: 'x', tools: [LARK], tool_choice });
+  expect(await response.json()).toMatchObject({ error: { param: 'tool_choice.tools[0].name' } });
+});
+
+test('the line of a lark grammar that cannot be taken is named', async () => {
+  const { post } = await startTestServer(saying(['x']), { model: toolModel });
+  const format = { type: 'grammar', syntax: 'lark', definition: 'start: a\na: /(?=b)/' };
+  const response = await post('/v1/responses', { input: 'x', tools: [{ ...RUN, format }] });
+  const { error } = (await response.json()) as { error: { message: string } };
+  expect(error.message).toMatch(/^the custom tool run: grammar: look-around .*\(line 2\)$/);
+});
+
+test('a form of calls that is no JSON holds the text itself', async () => {
+  const written =
+    '<tool_call>\n<function=run>\n<parameter=input>\na\n</parameter>\n</function>\n</tool_call>';
+  const engine = saying([written]);
+  const settings = { toolCallParser: 'qwen3_coder' as const };
+  const { client } = await startTestServer(engine, { model: toolModel, settings });
+  const { output } = await client.responses.create({ model: MODEL, input: 'x', tools: [LARK] });
+  expect(output).toMatchObject([{ type: 'custom_tool_call', input: 'a' }]);
+  const accepts = await languageOf(engine.submitted[0]?.request.grammar as GrammarSpec);
+  expect(await accepts(written)).toBe(true);
+  expect(await accepts(written.replace('\na\n', '\nb\n'))).toBe(false);
 });

@@ -1,0 +1,370 @@
+import { clip } from '../../clip.js';
+import { OctavoError } from '../../errors.js';
+import {
+  charactersOf,
+  choiceOf,
+  EMPTY,
+  type Expression,
+  type Grammar,
+  hasLoneSurrogate,
+  repeat,
+  rule,
+  sequence,
+  sequenceOf,
+  text,
+} from './expression.js';
+import { COMMON_TERMINALS } from './lark-common.js';
+import { parseRegex } from './regex.js';
+import { regularize } from './regularize.js';
+
+const MAX_REPEAT = 100_000;
+const MAX_DEPTH = 200;
+
+/** One word of a grammar; a line break ends a definition, unless `|` begins the next line. */
+interface Token {
+  readonly kind: 'name' | 'text' | 'regex' | 'number' | 'sign' | 'directive' | 'line';
+  readonly value: string;
+  readonly line: number;
+}
+
+const TOKENS: readonly [kind: Token['kind'] | 'space', pattern: RegExp][] = [
+  ['space', /[ \t\r\f]+|\/\/[^\n]*|#[^\n]*/y],
+  ['line', /\n/y],
+  ['text', /"(?:[^"\\\n]|\\[^\n])*"i?/y],
+  ['regex', /\/(?!\/)(?:[^/\\\n]|\\[^\n])+\/[a-z]*/y],
+  ['number', /\d+/y],
+  ['name', /[_a-zA-Z][_a-zA-Z0-9]*/y],
+  ['directive', /%[a-z]+/y],
+  ['sign', /->|\.\.|[:|()[\]?*+~!.,{}]/y],
+];
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  f: '\f',
+  b: '\b',
+  '0': '\0',
+};
+
+/** What may stand between lexemes, under a name that no grammar can have. */
+const IGNORED = '%ignore';
+
+/**
+ * Reads a grammar of Lark (rules in lower case, terminals in upper case, `%import common.X`,
+ * `%ignore`), whose start is the rule `start`. Its language is that of the rules, however a lexer
+ * would cut the text. What is ignored may stand behind each lexeme, but not before the first one:
+ * llguidance has it so.
+ *
+ * @param param the request field, for messages
+ * @throws OctavoError `invalid_request` with the line that cannot be taken
+ */
+export function parseLark(source: string, param: string): Grammar {
+  return new LarkParser(source, param).parse();
+}
+
+class LarkParser {
+  readonly #param: string;
+  readonly #tokens: readonly Token[];
+  #at = 0;
+  #depth = 0;
+  /** Whether a terminal is being read. */
+  #isTerminal = false;
+  readonly #rules = new Map<string, Expression>();
+  readonly #ignored: Expression[] = [];
+  /** Names that are referred to, with the first place, and the definition that does. */
+  readonly #uses: { readonly name: string; readonly token: Token; readonly by: string }[] = [];
+  #defining = '';
+
+  constructor(source: string, param: string) {
+    this.#param = param;
+    this.#tokens = tokensOf(source, (problem, line) => this.#error(problem, line));
+  }
+
+  parse(): Grammar {
+    while (this.#peek()) {
+      if (this.#take('line')) continue;
+      const directive = this.#take('directive');
+      if (directive) this.#directive(directive);
+      else this.#definition();
+    }
+    this.#checkNames();
+    if (this.#ignored.length === 0) this.#rules.set(IGNORED, EMPTY);
+    else this.#rules.set(IGNORED, regularize(repeat(choiceOf(this.#ignored), 0, null)));
+    return { root: rule('start'), rules: this.#rules };
+  }
+
+  #definition(): void {
+    while (this.#sign('?') || this.#sign('!'));
+    const name = this.#expect('name', 'the name of a rule');
+    this.#isTerminal = isTerminalName(name.value);
+    this.#defining = name.value;
+    if (this.#sign('.')) {
+      const what = this.#isTerminal ? 'a terminal' : 'a rule';
+      throw this.#error(`the priority of ${what} is not supported`, name.line);
+    }
+    if (this.#sign('{')) throw this.#error('templates are not supported', name.line);
+    if (!this.#sign(':')) throw this.#error(`expected : behind ${name.value}`, name.line);
+    this.#define(name, this.#expansions());
+    if (this.#peek() && !this.#take('line')) throw this.#unexpected();
+  }
+
+  #define(name: Token, body: Expression): void {
+    if (this.#rules.has(name.value)) {
+      throw this.#error(`${name.value} is there twice`, name.line);
+    }
+    this.#rules.set(name.value, regularize(body));
+  }
+
+  #directive({ value, line }: Token): void {
+    if (value === '%import') this.#import(line);
+    else if (value === '%ignore') {
+      this.#isTerminal = true;
+      this.#defining = IGNORED;
+      this.#ignored.push(this.#expansions());
+    } else throw this.#error(`${value} is not supported`, line);
+    if (this.#peek() && !this.#take('line')) throw this.#unexpected();
+  }
+
+  #import(line: number): void {
+    const library = this.#expect('name', 'common');
+    if (library.value !== 'common') {
+      throw this.#error(`only common can be imported, not ${clip(library.value)}`, line);
+    }
+    const names: Token[] = [];
+    let alias: Token | null = null;
+    if (this.#sign('(')) {
+      do names.push(this.#expect('name', 'a terminal'));
+      while (this.#sign(','));
+      if (!this.#sign(')')) throw this.#unexpected();
+    } else {
+      if (!this.#sign('.')) throw this.#unexpected();
+      names.push(this.#expect('name', 'a terminal'));
+      if (this.#sign('->')) alias = this.#expect('name', 'a name');
+    }
+    for (const name of names) {
+      const pattern = Object.hasOwn(COMMON_TERMINALS, name.value)
+        ? COMMON_TERMINALS[name.value]
+        : null;
+      if (pattern === null) {
+        throw this.#error(`common has no ${name.value}`, name.line);
+      }
+      this.#define(alias ?? name, parseRegex(pattern, 'whole', this.#param));
+    }
+  }
+
+  #expansions(): Expression {
+    if (++this.#depth > MAX_DEPTH) throw this.#error(`more than ${MAX_DEPTH} nested groups`);
+    const items = [this.#expansion()];
+    while (this.#alternative()) items.push(this.#expansion());
+    this.#depth -= 1;
+    return choiceOf(items);
+  }
+
+  /** `|`, also at the beginning of a later line. */
+  #alternative(): boolean {
+    let next = this.#at;
+    while (this.#tokens[next]?.kind === 'line') next += 1;
+    if (this.#tokens[next]?.kind !== 'sign' || this.#tokens[next]?.value !== '|') return false;
+    this.#at = next + 1;
+    return true;
+  }
+
+  #expansion(): Expression {
+    const items: Expression[] = [];
+    for (let item = this.#item(); item; item = this.#item()) items.push(this.#counted(item));
+    // Names of alternatives shape a tree, which is not made.
+    if (this.#sign('->')) this.#expect('name', 'a name');
+    return sequenceOf(items);
+  }
+
+  #item(): Expression | null {
+    if (this.#depth > 1) while (this.#take('line'));
+    const opening = this.#peek();
+    if (this.#sign('(')) return this.#group(')');
+    if (this.#sign('[')) return repeat(this.#group(']'), 0, 1);
+    if (opening?.kind === 'text') return this.#lexeme(this.#textOrRange());
+    const pattern = this.#take('regex');
+    if (pattern) return this.#lexeme(this.#regex(pattern));
+    const name = this.#take('name');
+    if (!name) return null;
+    this.#uses.push({ name: name.value, token: name, by: this.#defining });
+    return isTerminalName(name.value) ? this.#lexeme(rule(name.value)) : rule(name.value);
+  }
+
+  #group(end: string): Expression {
+    const inner = this.#expansions();
+    while (this.#take('line'));
+    if (!this.#sign(end)) throw this.#unexpected();
+    return inner;
+  }
+
+  /** Inside of a terminal, nothing is ignored. */
+  #lexeme(item: Expression): Expression {
+    return this.#isTerminal ? item : sequence(item, rule(IGNORED));
+  }
+
+  #counted(item: Expression): Expression {
+    if (this.#sign('?')) return repeat(item, 0, 1);
+    if (this.#sign('*')) return repeat(item, 0, null);
+    if (this.#sign('+')) return repeat(item, 1, null);
+    if (!this.#sign('~')) return item;
+    const first = this.#expect('number', 'a number');
+    const min = Number(first.value);
+    const max = this.#sign('..') ? Number(this.#expect('number', 'a number').value) : min;
+    if (max < min || max > MAX_REPEAT) {
+      throw this.#error(`~${min}..${max}: must rise, up to ${MAX_REPEAT}`, first.line);
+    }
+    return repeat(item, min, max);
+  }
+
+  #textOrRange(): Expression {
+    const token = this.#expect('text', 'a text');
+    const value = this.#unescaped(token);
+    const ignoresCase = token.value.endsWith('i');
+    if (!this.#sign('..')) return ignoresCase ? this.#anyCase(value, token) : text(value);
+    const last = this.#unescaped(this.#expect('text', 'a text'));
+    const [from, to] = [pointsOf(value), pointsOf(last)];
+    if (from.length !== 1 || to.length !== 1 || ignoresCase || from[0] > to[0]) {
+      throw this.#error('a range has one character at each end, and rises', token.line);
+    }
+    return charactersOf([[from[0], to[0]]]);
+  }
+
+  #anyCase(value: string, { line }: Token): Expression {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+    if (!/^[\0-\x7f]*$/.test(value)) {
+      throw this.#error('a text of any case has ASCII characters only', line);
+    }
+    const cases = Array.from(value, (character) =>
+      choiceOf([...new Set([character.toLowerCase(), character.toUpperCase()])].map(text)),
+    );
+    return sequenceOf(cases);
+  }
+
+  #unescaped({ value, line }: Token): string {
+    const inner = value.slice(1, value.lastIndexOf('"'));
+    const plain = inner.replace(
+      /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))/gu,
+      (whole, two?: string, four?: string, one?: string) => {
+        const code = two ?? four;
+        if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
+        const known = one !== undefined && Object.hasOwn(ESCAPES, one) ? ESCAPES[one] : undefined;
+        if (known === undefined && /[a-zA-Z0-9]/.test(one ?? '')) {
+          throw this.#error(`${whole} is not an escape`, line);
+        }
+        return known ?? one ?? '';
+      },
+    );
+    if (hasLoneSurrogate(plain)) throw this.#error('half of a surrogate pair is no text', line);
+    return plain;
+  }
+
+  #regex({ value, line }: Token): Expression {
+    const end = value.lastIndexOf('/');
+    const flags = value.slice(end + 1);
+    const unknown = flags.replaceAll(/[su]/g, '');
+    if (unknown !== '') throw this.#error(`the flag ${unknown} of a regular expression`, line);
+    let source = value.slice(1, end);
+    if (flags.includes('s')) {
+      // Any character at all: `[^]` of JavaScript.
+      source = source.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]|\./gu, (part) =>
+        part === '.' ? '[^]' : part,
+      );
+    }
+    try {
+      return parseRegex(source, 'whole', this.#param);
+    } catch (error) {
+      if (!(error instanceof OctavoError)) throw error;
+      const problem = error.message.replace(`${this.#param}: `, '');
+      throw this.#error(problem, line);
+    }
+  }
+
+  /** @throws OctavoError for an unknown name, and in terminals for rules and recursion */
+  #checkNames(): void {
+    if (!this.#rules.has('start')) throw this.#error('there is no rule start', 1);
+    const terminals = new Map<string, string[]>();
+    for (const { name, token, by } of this.#uses) {
+      if (!this.#rules.has(name)) throw this.#error(`${name} is not defined`, token.line);
+      if (by !== IGNORED && !isTerminalName(by)) continue;
+      if (!isTerminalName(name)) {
+        throw this.#error(`the terminal ${by} refers to the rule ${name}`, token.line);
+      }
+      terminals.set(by, [...(terminals.get(by) ?? []), name]);
+    }
+    const done = new Set<string>();
+    const visit = (name: string, path: readonly string[]): void => {
+      const { token } = this.#uses.find((use) => use.by === name) ?? {};
+      if (path.includes(name)) {
+        throw this.#error(`the terminal ${name} refers to itself`, token?.line);
+      }
+      if (done.has(name)) return;
+      done.add(name);
+      for (const next of terminals.get(name) ?? []) visit(next, [...path, name]);
+    };
+    for (const name of terminals.keys()) visit(name, []);
+  }
+
+  #peek(): Token | undefined {
+    return this.#tokens[this.#at];
+  }
+
+  #take(kind: Token['kind']): Token | null {
+    const next = this.#peek();
+    if (next?.kind !== kind) return null;
+    this.#at += 1;
+    return next;
+  }
+
+  #sign(value: string): boolean {
+    const next = this.#peek();
+    if (next?.kind !== 'sign' || next.value !== value) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  #expect(kind: Token['kind'], what: string): Token {
+    const token = this.#take(kind);
+    if (token) return token;
+    throw this.#error(`expected ${what}`);
+  }
+
+  #unexpected(): OctavoError {
+    const next = this.#peek();
+    const what = next === undefined || next.kind === 'line' ? 'an end' : clip(next.value);
+    return this.#error(`unexpected: ${what}`);
+  }
+
+  #error(
+    problem: string,
+    line = this.#peek()?.line ?? this.#tokens.at(-1)?.line ?? 1,
+  ): OctavoError {
+    const message = `${this.#param}: ${problem} (line ${line})`;
+    return new OctavoError('invalid_request', message, { param: this.#param });
+  }
+}
+
+const pointsOf = (value: string): number[] =>
+  Array.from(value, (character) => character.codePointAt(0) as number);
+
+const isTerminalName = (name: string): boolean => /^_*[A-Z]/.test(name);
+
+function tokensOf(source: string, error: (problem: string, line: number) => OctavoError): Token[] {
+  const tokens: Token[] = [];
+  let line = 1;
+  for (let at = 0; at < source.length; ) {
+    const found = TOKENS.map(([kind, pattern]) => {
+      pattern.lastIndex = at;
+      return { kind, value: pattern.exec(source)?.[0] };
+    }).find(({ value }) => value !== undefined);
+    if (found?.value === undefined) {
+      throw error(`cannot be read: ${clip(source.slice(at).split('\n')[0])}`, line);
+    }
+    const { kind, value } = found;
+    if (kind !== 'space') tokens.push({ kind, value, line });
+    if (kind === 'line') line += 1;
+    at += value.length;
+  }
+  return tokens;
+}
