@@ -8,17 +8,19 @@ import { OctavoError } from '../../engine/errors.js';
  * @returns a function that gives the methods that a path has, for the Allow header
  */
 export function collectMethods(app: FastifyInstance): (url: string) => string[] {
-  const routes: { pattern: RegExp; methods: string[] }[] = [];
+  const routes: { url: string; pattern: RegExp; methods: string[] }[] = [];
   app.addHook('onRoute', ({ url, method }) => {
     const pattern = url
       .replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&')
       .replaceAll(/:\w+/g, '[^/]+')
       .replaceAll('*', '.*');
-    routes.push({ pattern: new RegExp(`^${pattern}$`), methods: [method].flat() });
+    routes.push({ url, pattern: new RegExp(`^${pattern}$`), methods: [method].flat() });
   });
   return (url) => {
     const path = url.split('?')[0] ?? '';
-    const found = routes.filter(({ pattern }) => pattern.test(path));
+    // A path that stands as it is in a route is no id of another one.
+    const exact = routes.filter(({ url: own }) => own === path);
+    const found = exact.length > 0 ? exact : routes.filter(({ pattern }) => pattern.test(path));
     return [...new Set(found.flatMap(({ methods }) => methods))].sort();
   };
 }

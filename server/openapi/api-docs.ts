@@ -61,7 +61,7 @@ export function addApiDocs(
 
 /** A route's own schemas, with what the document adds. */
 function describe(schema: FastifySchema, operation: Operation, needsKey: boolean): FastifySchema {
-  const { tag, summary, answer, event, line, error = ErrorSchema } = operation;
+  const { tag, summary, form, answer, event, line, error = ErrorSchema } = operation;
   const content = {
     ...(answer ? { 'application/json': { schema: answer } } : {}),
     ...(event ? { 'text/event-stream': { schema: event } } : {}),
@@ -70,6 +70,7 @@ function describe(schema: FastifySchema, operation: Operation, needsKey: boolean
   };
   return {
     ...schema,
+    ...(form ? { body: form, consumes: ['multipart/form-data'] } : {}),
     tags: [tag],
     summary,
     security: needsKey ? [{ key: [] }] : [],

@@ -18,11 +18,19 @@ const DeletedFile = Type.Object({
   deleted: Type.Literal(true),
 });
 
+const Form = Type.Object({
+  file: Type.String({ format: 'binary' }),
+  purpose: Type.Literal('batch'),
+  'expires_after[anchor]': Type.Optional(Type.Literal('created_at')),
+  'expires_after[seconds]': Type.Optional(Type.Integer({ minimum: 3600, maximum: 2_592_000 })),
+});
+
 /** Files and batches, by method and path. */
 export const BATCH_OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /v1/files': {
     tag: 'batches',
     summary: 'Upload the requests of a batch: a form with file, and purpose batch',
+    form: Form,
     answer: FileSchema,
   },
   'GET /v1/files': { tag: 'batches', summary: 'List files', answer: listOf(FileSchema) },

@@ -13,6 +13,8 @@ export interface Operation {
     | 'models and tokens'
     | 'operations';
   readonly summary: string;
+  /** Fields of a form, where the body is one. */
+  readonly form?: TSchema;
   /** Null: a text. */
   readonly answer: TSchema | null;
   /** One server-sent event, where `stream: true` is possible. */

@@ -51,7 +51,8 @@ function bodyOf(method, path, operation) {
     fields.append(list);
     body.append(make('h3', '', 'Parameters'), fields);
   }
-  const schema = operation.requestBody?.content['application/json']?.schema;
+  const bodies = operation.requestBody?.content ?? {};
+  const schema = (bodies['application/json'] ?? bodies['multipart/form-data'])?.schema;
   if (schema)
     body.append(make('h3', '', 'Body'), fieldsView(schema) ?? make('p', '', typeWords(schema)));
   for (const [status, { description, content = {} }] of Object.entries(operation.responses)) {

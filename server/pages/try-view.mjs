@@ -28,8 +28,10 @@ const EXAMPLES = {
 export function tryView(
   method,
   path,
-  { operationId, parameters = [], requestBody, security = [] },
+  { operationId, parameters = [], requestBody: bodies, security = [] },
 ) {
+  // A form would need files.
+  const requestBody = bodies?.content['application/json'];
   const form = make('form', 'try');
   /** @type {Map<string, HTMLInputElement>} */
   const inputs = new Map();

@@ -20,7 +20,8 @@ const PARTS = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/;
  * @returns null for what is neither
  */
 export function parseKeepAlive(given: string | number): KeepAlive | null {
-  const text = String(given).trim();
+  if (typeof given === 'number') return given < 0 ? Infinity : given * 1000;
+  const text = given.trim();
   const isNegative = text.startsWith('-');
   const bare = isNegative ? text.slice(1) : text;
   if (!/^\d+(?:\.\d+)?$/.test(bare) && !PARTS.test(bare)) return null;

@@ -63,7 +63,7 @@ export async function addFileRoutes(
       return await files.add(id, { owner, filename, purpose: 'batch', requests, seconds });
     } catch (error) {
       await rm(files.pathOf(id), { force: true });
-      throw error;
+      throw isBrokenForm(error) ? refuse(`the form cannot be read: ${error.message}`) : error;
     }
   });
 
@@ -137,5 +137,9 @@ function secondsOf(fields: ReadonlyMap<string, string>): number | null {
   throw refuse(message, 'expires_after');
 }
 
-const refuse = (message: string, param: string): OctavoError =>
-  new OctavoError('invalid_request', message, { param });
+/** The parser's own errors; those of the system and of Fastify have codes. */
+const isBrokenForm = (error: unknown): error is Error =>
+  error instanceof Error && error.constructor === Error && !('code' in error);
+
+const refuse = (message: string, param?: string): OctavoError =>
+  new OctavoError('invalid_request', message, param === undefined ? {} : { param });

@@ -180,6 +180,20 @@ test('uploads have a size, a purpose, and a form', async () => {
     'expires_after[seconds] must be an integer from 3600 to 2592000',
   ]);
   expect((await post('/v1/files', {})).status).toBe(415);
+  const type = 'multipart/form-data; boundary=x';
+  const begun = '--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n{"cust';
+  for (const [header, body] of [
+    ['multipart/form-data', begun],
+    [type, begun],
+    [type, 'no form'],
+  ] as const) {
+    const response = await post('/v1/files', body, { 'content-type': header });
+    const { error } = (await response.json()) as { error: { message: string } };
+    expect([response.status, error.message]).toEqual([
+      400,
+      expect.stringContaining('the form cannot be read: '),
+    ]);
+  }
   expect(readdirSync(join(directory, 'files'))).toEqual([]);
   await upload(client, [line('a', 'x'.repeat(120))]);
   await expect(upload(client, [line('b')])).rejects.toMatchObject({

@@ -206,6 +206,7 @@ describe('a method that Node does not know', () => {
     const known = await ask('/v1/models?a=b');
     expect(known).toMatch(/^HTTP\/1.1 405 Method Not Allowed\r\n[^]*allow: GET, HEAD\r\n/);
     expect(known).toContain('QUERYING /v1/models is not allowed; this route takes GET, HEAD');
+    expect(await ask('/v1/responses/input_tokens')).toContain('\r\nallow: POST\r\n');
     expect(await ask('/nowhere')).toMatch(/^HTTP\/1.1 404 /);
   });
 });

@@ -357,7 +357,7 @@ describe('models', () => {
       done_reason: 'unload',
     });
     expect(owl.open).toBe(0);
-    await client.generate({ model: 'owl', prompt: 'Hi', keep_alive: 0 });
+    await client.generate({ model: 'owl', prompt: 'Hi', keep_alive: 1e-9 });
     await eventually(() => owl.open === 0, 'it is unloaded after its answer');
     expect(owl.engines).toHaveLength(2);
   });
