@@ -6,6 +6,7 @@ import type { Settings } from '../config/settings.js';
 import type { InFlight } from '../http/in-flight.js';
 import type { KeyTable } from '../keys/key-table.js';
 import { Batches } from './batches.js';
+import { lockDirectory } from './directory-lock.js';
 import { createLineSender } from './line-sender.js';
 
 /** Sequences of batches that may run at a time. */
@@ -26,30 +27,42 @@ export interface BatchParts {
 
 /**
  * The batches of a server: they go on when it is ready, and stop when it drains, which then does
- * not wait for them.
+ * not wait for them. A directory that cannot be used, or that another server has, is an error of
+ * the start (OctavoError `usage`).
  *
- * @returns null without `--batch-dir`
- * @throws OctavoError `usage` for a directory that cannot be used
+ * @returns the batches, once the server is ready; it throws OctavoError `batches_not_enabled`
+ *   without `--batch-dir`
  */
-export function createBatches(app: FastifyInstance, parts: BatchParts): Batches | null {
+export function createBatches(app: FastifyInstance, parts: BatchParts): () => Batches {
   const { settings, keys, inFlight, clock, logger } = parts;
-  if (settings.batchDir === undefined) return null;
-  const batches = new Batches({
-    directory: settings.batchDir,
-    maxStorage: settings.maxBatchStorage,
-    send: createLineSender(app, keys),
-    clock,
-    logger,
-    concurrency: batchSeatsOf(settings),
+  const { batchDir: directory } = settings;
+  if (directory === undefined) return refuseBatches;
+  let batches: Batches | null = null;
+  let unlock = async (): Promise<void> => undefined;
+  const stop = async (): Promise<void> => batches?.stop();
+  app.addHook('onReady', async () => {
+    unlock = await lockDirectory(directory);
+    batches = new Batches({
+      directory,
+      maxStorage: settings.maxBatchStorage,
+      send: createLineSender(app, keys),
+      clock,
+      logger,
+      concurrency: batchSeatsOf(settings),
+    });
+    batches.start();
   });
-  app.addHook('onReady', async () => batches.start());
-  inFlight.drainSignal.addEventListener('abort', () => void batches.stop(), { once: true });
-  app.addHook('preClose', () => batches.stop());
-  return batches;
+  inFlight.drainSignal.addEventListener('abort', () => void stop(), { once: true });
+  app.addHook('preClose', stop);
+  app.addHook('onClose', () => unlock());
+  return () => {
+    if (batches) return batches;
+    throw new Error('the server is not ready');
+  };
 }
 
 /** What is said instead where there is no directory. */
-export function refuseBatches(): never {
+function refuseBatches(): never {
   const message =
     'files and batches need a directory: start the server with --batch-dir; octavo run-batch answers a file without a server';
   throw new OctavoError('batches_not_enabled', message);

@@ -2,7 +2,6 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { BATCH_URLS } from '../batch/batch-lines.js';
 import type { Batches } from '../batch/batches.js';
-import { refuseBatches } from '../batch/create-batches.js';
 import type { InFlight } from '../http/in-flight.js';
 import { Nullable } from '../openai/fields/request-fields.js';
 import { refuseUnsupported } from '../openai/fields/unsupported-fields.js';
@@ -34,18 +33,17 @@ const CreateSchema = Type.Object({
 /**
  * All routes of files and batches.
  *
- * @param batches null: each answers with what is missing
+ * @param open throws OctavoError `batches_not_enabled` where there are none
  * @param maxFileBytes of one upload
  */
 export async function addBatchAndFileRoutes(
   app: TypedApp,
-  batches: Batches | null,
+  open: () => Batches,
   inFlight: InFlight,
   maxFileBytes: number,
 ): Promise<void> {
   await app.register(async (scope) => {
     const routes = scope.withTypeProvider<TypeBoxTypeProvider>();
-    const open = (): Batches => batches ?? refuseBatches();
     // Before a body is read.
     routes.addHook('onRequest', async () => void open());
     await addFileRoutes(routes, open, maxFileBytes);
