@@ -37,7 +37,7 @@ async function drain({ core }: LoadedEngine): Promise<Step[]> {
 }
 
 const mid = (steps: readonly StepTimings[], phase: keyof StepTimings): number =>
-  median(steps.map((step) => step[phase]));
+  median(steps.map((step) => step[phase] ?? 0));
 
 /** Medians of a decode step with `batch` sequences of `context` tokens. */
 async function decode(engine: LoadedEngine, batch: number, context: number): Promise<Cell[]> {

@@ -141,6 +141,16 @@ export class Scheduler {
   }
 
   /**
+   * Running sequences that have begun their output, in order of service: `schedule` will ask for
+   * proposals of those for which the step has room. The same `held` as for `schedule`.
+   */
+  decoding(held: ReadonlySet<SequenceId> = NONE_HELD): SequenceId[] {
+    return this.#queues.running.flatMap(({ ids: [id], numGenerated }) =>
+      numGenerated > 0 && !held.has(id) ? id : [],
+    );
+  }
+
+  /**
    * The next step, or null when nothing can run.
    *
    * @param propose absent for no proposals

@@ -1,7 +1,7 @@
 import type { ModelKind } from '../encoder/model-kind.js';
 import { modelCacheDir } from '../environment/model-cache-dir.js';
 import { OctavoError } from '../errors.js';
-import type { AdapterSource, DeviceFacts, DeviceName } from '../protocol/options.js';
+import type { AdapterSource, DeviceFacts, DeviceName, ModelPlace } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import { parseSpeculativeConfig } from '../speculation/speculative-config.js';
 import { tierOptions } from './tier-options.js';
@@ -89,18 +89,28 @@ export function restartOptions(
   return { ...options, isRestart: true, ...(lora && { lora: { ...lora, adapters } }) };
 }
 
-/** Where a model is. */
-export interface ModelPlace {
-  /** Its directory, or its GGUF file. */
-  readonly dir: string;
-  /** Of the directory's files the one with the weights; absent: the engine chooses. */
-  readonly file?: string;
+/** @param draft where the draft model is that the settings name */
+function speculationOptions(
+  { speculativeConfig }: StartSettings,
+  draft: ModelPlace | null,
+): Pick<WorkerEngineOptions, 'speculation'> {
+  if (speculativeConfig === undefined) return {};
+  const config = parseSpeculativeConfig(speculativeConfig);
+  if (config.method !== 'draft_model') return { speculation: config };
+  if (draft === null) throw new Error(`the draft model ${config.model} has not been looked for`);
+  return { speculation: { ...config, model: draft } };
+}
+
+/** The models of an engine. */
+export interface ModelPlaces extends ModelPlace {
+  /** The draft model that the settings name (`findDraftModel`); absent: they name none. */
+  readonly draft?: ModelPlace | null;
 }
 
 /** Converts settings, as flags and the library have them, to the options of the engine's thread. */
 export function engineOptions(
   settings: StartSettings,
-  { dir, file }: ModelPlace,
+  { dir, file, draft = null }: ModelPlaces,
   { device, facts }: ChosenDevice,
   kind: ModelKind = 'decoder',
 ): WorkerEngineOptions {
@@ -132,9 +142,7 @@ export function engineOptions(
     ...(settings.evictionPolicy && { evictionPolicy: settings.evictionPolicy }),
     schedulingPolicy: settings.schedulingPolicy,
     admissionQuantile: settings.admissionQuantile,
-    ...(settings.speculativeConfig !== undefined && {
-      speculation: parseSpeculativeConfig(settings.speculativeConfig),
-    }),
+    ...(kind === 'decoder' && speculationOptions(settings, draft)),
     longPrefillThreshold: settings.longPrefillTokenThreshold,
     kvMetricsSampleRate: settings.kvMetricsSampleRate,
     ...tierOptions(settings),

@@ -4,7 +4,7 @@ import { type ErrorName, OctavoError } from '../errors.js';
 import {
   type ChosenDevice,
   engineOptions,
-  type ModelPlace,
+  type ModelPlaces,
   type StartSettings,
 } from './engine-options.js';
 import type { RestartableEngine } from './restarting-engine.js';
@@ -43,7 +43,7 @@ export interface StartedOnDevice {
  */
 export async function startOnDevice(
   settings: StartSettings,
-  model: ModelPlace,
+  model: ModelPlaces,
   { start, say, kind = 'decoder', probe = probeDevice }: DeviceStart,
 ): Promise<StartedOnDevice> {
   const startOn = async (chosen: ChosenDevice): Promise<StartedOnDevice> => {

@@ -178,7 +178,10 @@ export class EngineCore {
 
   /** Call between two steps. @returns false, without any change, while requests use blocks */
   resetPrefixCache(): boolean {
-    return this.#dependencies.cache.resetPrefixCache();
+    const { cache, proposer } = this.#dependencies;
+    const isReset = cache.resetPrefixCache();
+    if (isReset) proposer?.resetCache();
+    return isReset;
   }
 
   /**
@@ -235,6 +238,7 @@ export class EngineCore {
   /** Call between two steps. @throws Error when requests, queues and blocks are inconsistent */
   checkIntegrity(): void {
     this.#dependencies.scheduler.checkIntegrity();
+    this.#dependencies.proposer?.checkIntegrity();
     if (!this.hasWork && this.#live.size > 0) {
       throw new Error(`${this.#live.size} sequences have ended and are still here`);
     }
@@ -255,9 +259,12 @@ export class EngineCore {
    *   or when `whenReady` resolves
    */
   async step(): Promise<SequenceOutput[] | null> {
-    const { scheduler, runner, now, vocabSize, cache, tiers } = this.#dependencies;
+    const { scheduler, runner, now, vocabSize, cache, tiers, proposer } = this.#dependencies;
     const start = now();
-    const plan = scheduler.schedule(this.#decoder.propose, this.#decoder.held());
+    const held = this.#decoder.held();
+    if (proposer?.prepare) await proposer.prepare(scheduler.decoding(held));
+    const drafted = now();
+    const plan = scheduler.schedule(this.#decoder.propose, held);
     if (!plan) {
       await tiers?.settle();
       return null;
@@ -280,8 +287,9 @@ export class EngineCore {
     const outputs = results.flatMap((output) => this.#complete(output, end, decision) ?? []);
     for (const { id, drop } of updates) if (drop) this.#forget(id);
     for (const search of decision.searches ?? []) outputs.push(...this.#found(search, end));
-    const [schedule, sample, total] = [scheduled - start, end - executed, end - start];
-    this.#timings = { ...runner.timings, schedule, sample, total };
+    const [schedule, sample, total] = [scheduled - drafted, end - executed, end - start];
+    const draft = proposer?.prepare ? { draft: drafted - start } : {};
+    this.#timings = { ...runner.timings, ...draft, schedule, sample, total };
     this.#steps += 1;
     this.#report = {
       numTokens: plan.numTokens,

@@ -5,6 +5,9 @@ import type { SpeculationStats } from '../protocol/reports.js';
 import type { EngineRequest } from '../protocol/request.js';
 import type { TokenConstraint } from '../sampling/token-constraint.js';
 
+/** @param decoding running sequences whose prompts are computed */
+export type Prepare = (decoding: readonly SequenceId[]) => Promise<void>;
+
 /**
  * Proposes tokens to a decoder that checks them. Implementations: speculation, nothing, and plain
  * functions in tests.
@@ -12,6 +15,11 @@ import type { TokenConstraint } from '../sampling/token-constraint.js';
 export interface Proposer {
   /** `PROPOSE_NOTHING` while no sequence could get a proposal. */
   readonly propose: Propose;
+  /**
+   * Computes what `propose` will return, of sequences that are likely to be asked for; call it
+   * before each step. Null for one whose proposals need no such work.
+   */
+  readonly prepare: Prepare | null;
   /** Since the start; null for one that never proposes anything. */
   readonly stats: SpeculationStats | null;
   /**
@@ -36,16 +44,23 @@ export interface Proposer {
   endStep(): void;
   /** Call when a sequence has ended; also for those that never began. */
   end(id: SequenceId): void;
+  /** Forgets what is kept of the prompts of sequences that have ended. Call it while none lives. */
+  resetCache(): void;
+  /** @throws Error when its state is inconsistent */
+  checkIntegrity(): void;
 }
 
 /** @returns one that proposes by a function alone */
 export const proposerOf = (propose: Propose): Proposer => ({
   propose,
+  prepare: null,
   stats: null,
   begin: () => undefined,
   decided: () => null,
   endStep: () => undefined,
   end: () => undefined,
+  resetCache: () => undefined,
+  checkIntegrity: () => undefined,
 });
 
 export const NO_PROPOSER: Proposer = proposerOf(PROPOSE_NOTHING);

@@ -6,6 +6,7 @@ import { modelKindOf } from '../encoder/model-kind.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
 import { GrammarChecker } from '../grammar/grammar-checker.js';
+import { findDraftModelFor } from '../hub/find-draft-model.js';
 import { findModel } from '../hub/find-model.js';
 import { ENGINE_SETTINGS, type EngineSettings } from '../settings.js';
 import { checkVocabulary, warningsOf } from '../text/check-model.js';
@@ -62,7 +63,12 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
   const { file } = found;
   const files = { modelDir: dir, dtype: settings.dtype, ...(file !== undefined && { file }) };
   const kind = await modelKindOf(files);
-  const started = await startOnDevice(settings, found, { start, kind, say: log });
+  const draft =
+    kind === 'decoder'
+      ? await findDraftModelFor(model, settings.speculativeConfig, { log, progress })
+      : null;
+  const places = { ...found, draft };
+  const started = await startOnDevice(settings, places, { start, kind, say: log });
   const port = new RestartingEngine(started.engine, {
     create: (adapters) => start(restartOptions(started.options, adapters)),
     restarts: 1,

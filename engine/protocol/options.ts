@@ -118,7 +118,10 @@ export interface TierOptions {
 }
 
 /** How tokens are drafted. */
-export interface SpeculationOptions {
+export type SpeculationOptions = LookupSpeculation | ModelSpeculation;
+
+/** Drafts by looking for what has been said before. */
+export interface LookupSpeculation {
   /** `ngram` looks into the sequence's own text, `suffix` into outputs that have ended, too. */
   readonly method: 'ngram' | 'suffix';
   /** Maximum length of a draft. */
@@ -126,6 +129,23 @@ export interface SpeculationOptions {
   /** Equal tokens that make a match, at least, and as far as they are compared. */
   readonly least: number;
   readonly longest: number;
+}
+
+/** Drafts by a smaller model with the same tokens. */
+export interface ModelSpeculation {
+  readonly method: 'draft_model';
+  /** Maximum length of a draft. */
+  readonly maxDraftTokens: number;
+  /** Where it is. Its tokenizer has been compared. */
+  readonly model: ModelPlace;
+}
+
+/** Where a model is. */
+export interface ModelPlace {
+  /** Its directory, or its GGUF file. */
+  readonly dir: string;
+  /** Of the directory's files the one with the weights; absent: the engine chooses. */
+  readonly file?: string;
 }
 
 /** LoRA adapters that an engine serves, and takes while it runs. */

@@ -81,6 +81,8 @@ export interface EngineStats {
  * Runtime.
  */
 export interface StepTimings {
+  /** Computing drafts, before all else; absent where none are computed. */
+  readonly draft?: number;
   /** Planning, and building the query of the rows. */
   readonly schedule: number;
   /** Inside ONNX Runtime. */

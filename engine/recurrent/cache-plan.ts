@@ -41,6 +41,15 @@ export function planCache(
   return { groups, pages, states, bytesPerBlock: states.bytesPerBlock };
 }
 
+/** Blocks that one request of the full length needs. */
+export function blocksOfLongest(plan: CachePlan, sizes: CacheSizes): number {
+  const { blockSize, maxModelLength, maxNumBatchedTokens } = sizes;
+  return plan.groups.reduce(
+    (sum, group) => sum + maxHeldBlocks(group, maxModelLength, maxNumBatchedTokens, blockSize),
+    0,
+  );
+}
+
 /**
  * Number of blocks that a memory budget gives.
  *
@@ -48,12 +57,9 @@ export function planCache(
  *   states the numbers
  */
 export function numBlocksIn(plan: CachePlan, kvCacheBytes: number, sizes: CacheSizes): number {
-  const { blockSize, maxModelLength, maxNumBatchedTokens } = sizes;
+  const { blockSize, maxModelLength } = sizes;
   const numBlocks = Math.floor(kvCacheBytes / plan.bytesPerBlock);
-  const needed = plan.groups.reduce(
-    (sum, group) => sum + maxHeldBlocks(group, maxModelLength, maxNumBatchedTokens, blockSize),
-    0,
-  );
+  const needed = blocksOfLongest(plan, sizes);
   if (numBlocks >= needed) return numBlocks;
   throw new OctavoError(
     'kv_pool_too_small',

@@ -1,9 +1,25 @@
 import { DRAFT_CLASSES, type DraftClass } from './drafter.js';
 
-/** Trials that the common rates count for beside a sequence's own. */
-const COMMON_WEIGHT = 4;
+/**
+ * Trials that the common rates count for beside a sequence's own. How often a model's drafts are
+ * right depends less on the sequence.
+ */
+const COMMON_WEIGHT: Readonly<Record<DraftClass, number>> = {
+  short: 4,
+  medium: 4,
+  long: 4,
+  computed: 12,
+};
 /** What is expected of drafts before any was tried. */
-const INITIAL_RATES: Readonly<Record<DraftClass, number>> = { short: 0.4, medium: 0.5, long: 0.6 };
+const INITIAL_RATES: Readonly<Record<DraftClass, number>> = {
+  short: 0.4,
+  medium: 0.5,
+  long: 0.6,
+  computed: 0.8,
+};
+
+/** Calls of `fade` after which an observation counts for a third. */
+const FADE_STEPS = 128;
 
 interface DepthCount {
   trials: number;
@@ -40,10 +56,20 @@ export class AcceptanceRates {
     this.#common?.observe(draftClass, depth, isRight);
   }
 
+  /** Lets old observations count less, as time passes without any; those in common stay. */
+  fade(): void {
+    for (const name of DRAFT_CLASSES) {
+      for (const count of this.#counts[name]) {
+        count.trials *= 1 - 1 / FADE_STEPS;
+        count.hits *= 1 - 1 / FADE_STEPS;
+      }
+    }
+  }
+
   rate(draftClass: DraftClass, depth: number): number {
     const count = this.#counts[draftClass][depth];
     const expected = this.#common?.rate(draftClass, depth) ?? INITIAL_RATES[draftClass];
-    const weight = this.#common ? COMMON_WEIGHT : 1;
+    const weight = this.#common ? COMMON_WEIGHT[draftClass] : 1;
     return ((count?.hits ?? 0) + weight * expected) / ((count?.trials ?? 0) + weight);
   }
 

@@ -1,8 +1,8 @@
-import type { SpeculationOptions } from '../protocol/options.js';
+import type { LookupSpeculation } from '../protocol/options.js';
 import type { Drafter } from './drafter.js';
 import { NgramDrafter, SuffixDrafter } from './lookup-drafters.js';
 import { OutputArchive } from './output-archive.js';
-import { Speculator } from './speculator.js';
+import { type ComputingOptions, Speculator } from './speculator.js';
 import { type MeasuredStep, StepCosts, TYPICAL_COSTS } from './step-costs.js';
 
 /** Tokens of outputs that have ended that are kept to draft from: 32 MB at most. */
@@ -10,25 +10,32 @@ const ARCHIVE_TOKENS = 1_048_576;
 /** Of drafts from clients' predictions and of forced texts, where no method is chosen. */
 const PREDICTED_TOKENS = 16;
 
+/** A method that was chosen. */
+export type SpeculationMethod =
+  | LookupSpeculation
+  | { readonly maxDraftTokens: number; readonly computing: ComputingOptions };
+
 /**
- * @param options null: only what clients predict and grammars force is drafted
+ * @param method null: only what clients predict and grammars force is drafted
  * @param measured steps of this model on this machine; null: none was measured
  * @param now monotonic, milliseconds
  */
 export function createSpeculator(
-  options: SpeculationOptions | null,
+  method: SpeculationMethod | null,
   measured: readonly MeasuredStep[] | null,
   now: () => number,
 ): Speculator {
-  return new Speculator({
-    drafter: options && drafterOf(options),
-    maxDraftTokens: options?.maxDraftTokens ?? PREDICTED_TOKENS,
-    costs: new StepCosts(measured ?? TYPICAL_COSTS),
-    now,
-  });
+  const common = { costs: new StepCosts(measured ?? TYPICAL_COSTS), now };
+  if (method === null) return new Speculator({ ...common, ...NOTHING });
+  const { maxDraftTokens } = method;
+  return 'computing' in method
+    ? new Speculator({ ...common, drafter: null, computing: method.computing, maxDraftTokens })
+    : new Speculator({ ...common, drafter: drafterOf(method), maxDraftTokens });
 }
 
-function drafterOf({ method, least, longest }: SpeculationOptions): Drafter {
+const NOTHING = { drafter: null, maxDraftTokens: PREDICTED_TOKENS };
+
+function drafterOf({ method, least, longest }: LookupSpeculation): Drafter {
   const bounds = { least, longest };
   switch (method) {
     case 'ngram':

@@ -1,6 +1,6 @@
 import type { TokenId } from '../../scheduler/ids.js';
 import type { AcceptanceRates } from './acceptance.js';
-import type { DraftClass, SequenceDrafter } from './drafter.js';
+import type { ComputedDrafter, DraftClass, SequenceDrafter } from './drafter.js';
 
 /** A drafter's state for the sequence, and how often its drafts were right here. */
 export interface DraftSource {
@@ -8,10 +8,17 @@ export interface DraftSource {
   readonly rates: AcceptanceRates;
 }
 
+/** The same of a drafter that computes. */
+export interface ComputedSource extends DraftSource {
+  readonly of: ComputedDrafter;
+}
+
 export interface RatedDraft {
   readonly tokenIds: readonly TokenId[];
   /** See `bestDraftLength`. */
   readonly rateAt: (depth: number) => number;
+  /** Whether it has cost something already, so that any gain is welcome. */
+  readonly isPaid: boolean;
 }
 
 /** A draft that is compared with the text as it comes, whether it was computed or not. */
@@ -27,21 +34,36 @@ interface WatchedDraft {
 export class SequenceSpeculation {
   readonly #prediction: DraftSource | null;
   readonly #sources: readonly DraftSource[];
+  /** The last of the sources; null where none computes. */
+  readonly computed: ComputedSource | null;
   #watched: WatchedDraft | null = null;
   #isPredicted = false;
 
   /**
    * @param prediction the output that the client expects; null for none. It is asked first
    * @param others asked in this order
+   * @param computed asked last, because its drafts are not free; null for none
    */
-  constructor(prediction: DraftSource | null, others: readonly DraftSource[]) {
+  constructor(
+    prediction: DraftSource | null,
+    others: readonly DraftSource[],
+    computed: ComputedSource | null = null,
+  ) {
     this.#prediction = prediction;
-    this.#sources = prediction ? [prediction, ...others] : others;
+    this.computed = computed;
+    this.#sources = [prediction ?? [], others, computed ?? []].flat();
   }
 
   /** Whether the last draft was of what the client has predicted. */
   get isPredicted(): boolean {
     return this.#isPredicted;
+  }
+
+  /** Whether a source has a draft that costs nothing. */
+  get hasFreeDraft(): boolean {
+    return this.#sources.some(
+      ({ of }) => of !== this.computed?.of && of.draft(1).tokenIds.length > 0,
+    );
   }
 
   /** Call it before the decision about the next token. */
@@ -53,9 +75,10 @@ export class SequenceSpeculation {
       if (tokenIds.length === 0) continue;
       this.#isPredicted = source === this.#prediction;
       this.#watched ??= { tokenIds, class: draftClass, rates, depth: 0 };
-      return { tokenIds, rateAt: (depth) => rates.rate(draftClass, depth) };
+      const isPaid = source === this.computed;
+      return { tokenIds, rateAt: (depth) => rates.rate(draftClass, depth), isPaid };
     }
-    return { tokenIds: [], rateAt: () => 0 };
+    return { tokenIds: [], rateAt: () => 0, isPaid: false };
   }
 
   decided(tokenIds: readonly TokenId[]): void {

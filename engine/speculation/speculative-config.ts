@@ -2,41 +2,63 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
-import type { SpeculationOptions } from '../protocol/options.js';
+import type { LookupSpeculation } from '../protocol/options.js';
 
-const METHODS = ['ngram', 'suffix'] as const;
+const METHODS = ['ngram', 'suffix', 'draft_model'] as const;
+
+const Count = Type.Optional(Type.Integer({ minimum: 1, maximum: 64 }));
 
 /** vLLM's words, as far as they mean something here. */
 const ConfigSchema = Type.Object(
   {
-    method: Type.Enum([...METHODS]),
-    num_speculative_tokens: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
-    prompt_lookup_min: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
-    prompt_lookup_max: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
+    method: Type.Optional(Type.Enum([...METHODS])),
+    model: Type.Optional(Type.String({ minLength: 1 })),
+    num_speculative_tokens: Count,
+    prompt_lookup_min: Count,
+    prompt_lookup_max: Count,
   },
   { additionalProperties: false },
 );
 
 const Checker = Compile(ConfigSchema);
 
+/** Longest drafts where none is stated: a lookup costs nothing, a model a run for each token. */
+const [LOOKUP_TOKENS, MODEL_TOKENS] = [16, 8];
+
+/** What `--speculative-config` says. */
+export type SpeculativeConfig = LookupSpeculation | DraftModelConfig;
+
+export interface DraftModelConfig {
+  readonly method: 'draft_model';
+  /** A directory, a file, or a name on the hub, like `--model`. */
+  readonly model: string;
+  /** Maximum length of a draft. */
+  readonly maxDraftTokens: number;
+}
+
 /**
- * Reads `--speculative-config`.
+ * Reads `--speculative-config`. A model without a method is a draft model, as in vLLM.
  *
  * @throws OctavoError `usage` that names the key, and what is allowed
  */
-export function parseSpeculativeConfig(text: string): SpeculationOptions {
+export function parseSpeculativeConfig(text: string): SpeculativeConfig {
   const config = read(text);
-  const least = config.prompt_lookup_min ?? Math.min(2, config.prompt_lookup_max ?? 2);
-  const longest = config.prompt_lookup_max ?? Math.max(16, least);
+  const { model, method = 'draft_model', num_speculative_tokens: most } = config;
+  const { prompt_lookup_min: lookupMin, prompt_lookup_max: lookupMax } = config;
+  if (method === 'draft_model') {
+    if (model === undefined) throw refusal('method "draft_model" needs a model');
+    if (lookupMin !== undefined || lookupMax !== undefined) {
+      throw refusal('prompt_lookup_min and prompt_lookup_max are for ngram and suffix');
+    }
+    return { method, model, maxDraftTokens: most ?? MODEL_TOKENS };
+  }
+  if (model !== undefined) throw refusal(`model: is for "draft_model", not for "${method}"`);
+  const least = lookupMin ?? Math.min(2, lookupMax ?? 2);
+  const longest = lookupMax ?? Math.max(16, least);
   if (longest < least) {
     throw refusal(`prompt_lookup_max (${longest}) is less than prompt_lookup_min (${least})`);
   }
-  return {
-    method: config.method,
-    maxDraftTokens: config.num_speculative_tokens ?? 16,
-    least,
-    longest,
-  };
+  return { method, maxDraftTokens: most ?? LOOKUP_TOKENS, least, longest };
 }
 
 function read(text: string): Static<typeof ConfigSchema> {
@@ -46,26 +68,27 @@ function read(text: string): Static<typeof ConfigSchema> {
   } catch {
     throw refusal(`${clip(text)} is no JSON, such as {"method":"ngram"}`);
   }
-  if (Checker.Check(value)) return value;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw refusal(`${clip(text)} is no JSON object, such as {"method":"ngram"}`);
   }
-  const known = ConfigSchema.properties;
-  const entries: [string, unknown][] = Object.entries(value);
-  const method = entries.find(([key]) => key === 'method')?.[1];
-  if (!METHODS.some((name) => name === method)) {
+  const { method, model } = value as { readonly method?: unknown; readonly model?: unknown };
+  const isKnown = METHODS.some((name) => name === method);
+  if (!isKnown && (method !== undefined || model === undefined)) {
     const given =
       method === undefined ? 'is missing' : `${clip(JSON.stringify(method))} is not served`;
     throw refusal(`method ${given}: one of ${METHODS.join(', ')}`);
   }
-  for (const [key, entry] of entries) {
+  if (Checker.Check(value)) return value;
+  const known = ConfigSchema.properties;
+  for (const [key, entry] of Object.entries(value) as [string, unknown][]) {
     if (!Object.hasOwn(known, key)) {
       throw refusal(`${clip(key)} is not known: ${Object.keys(known).join(', ')}`);
     }
-    if (
-      key !== 'method' &&
-      !(Number.isInteger(entry) && Number(entry) >= 1 && Number(entry) <= 64)
-    ) {
+    if (key === 'model' && (typeof entry !== 'string' || entry === '')) {
+      throw refusal(`model ${clip(JSON.stringify(entry))}: must be a directory or a name`);
+    }
+    const isCount = key !== 'method' && key !== 'model';
+    if (isCount && !(Number.isInteger(entry) && Number(entry) >= 1 && Number(entry) <= 64)) {
       throw refusal(`${key} ${clip(JSON.stringify(entry))}: must be an integer from 1 to 64`);
     }
   }

@@ -8,24 +8,27 @@ import { EngineCore } from '../core/engine-core.js';
 import { ImageStore } from '../core/image-store.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import '../environment/no-telemetry.js';
-import { OctavoError } from '../errors.js';
-import type { ModelFacts } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/progress.js';
 import { checkConfig } from '../model/check-config.js';
 import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';
 import { contentFiles } from '../model/open-model.js';
 import { readServableConfig } from '../model/servable-config.js';
-import type { EngineInfo, EngineOptions } from '../protocol/options.js';
-import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
-import { recurrentLayer } from '../recurrent/recurrence.js';
-import { createSpeculator } from '../speculation/create-speculator.js';
+import type { EngineInfo, EngineOptions, SpeculationOptions } from '../protocol/options.js';
+import { createSpeculator, type SpeculationMethod } from '../speculation/create-speculator.js';
 import { createTiers } from '../tiers/create-tiers.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { createScheduler, openTrace } from '../trace/step-trace.js';
 import type { Backend } from './backend.js';
 import { cpuBackend } from './cpu-backend.js';
 import { deviceBackend } from './device-backend.js';
+import {
+  checkDraftDevice,
+  openDraftModel,
+  type StartedDraftModel,
+  startDraftModel,
+} from './draft-model.js';
+import { servedLength, sizeEngine } from './engine-sizes.js';
 import { kernelStages } from './kernel-stages.js';
 import { assertWithinMemory } from './memory-limit.js';
 import { measureSteps, warmUp, warmUpKernels } from './warm-up.js';
@@ -34,6 +37,8 @@ export interface LoadedEngine {
   readonly core: EngineCore;
   readonly info: EngineInfo;
   readonly runner: ModelRunner;
+  /** Null: there is none. Its runner is to be disposed with the other. */
+  readonly draftModel: StartedDraftModel | null;
   readonly scheduler: Scheduler;
   readonly cache: KvCacheManager;
   /** The images of all sequences that are alive. */
@@ -65,6 +70,7 @@ export async function loadEngine(
   options: EngineOptions,
   surroundings: EngineSurroundings = {},
 ): Promise<LoadedEngine> {
+  checkDraftDevice(options);
   const { hashCacheDir: cacheDir = null } = options;
   const config = await readServableConfig(options);
   const files = await contentFiles(options);
@@ -97,8 +103,14 @@ async function build(
   const backend = await (device === 'cpu' ? cpuBackend(request) : deviceBackend(request));
   const { model } = backend;
   checkConfig(config, model);
-  const { plan, info } = sizeEngine(options, backend, config);
-  const { weightBytes } = model.report;
+  const { speculation = null } = options;
+  const maxModelLength = servedLength(options, config);
+  const draft =
+    speculation?.method === 'draft_model'
+      ? await openDraftModel(request, speculation, maxModelLength)
+      : null;
+  const { plan, info } = sizeEngine(options, backend, config, draft);
+  const weightBytes = model.report.weightBytes + (draft?.backend.model.report.weightBytes ?? 0);
   const hostMemoryBytes = options.tiers?.hostMemoryBytes ?? 0;
   assertWithinMemory({ kvCacheBytes: backend.hostCacheBytes, hostMemoryBytes, weightBytes });
   const history = new BlockHistory({
@@ -125,8 +137,9 @@ async function build(
   };
   if (device === 'cpu') await warmUp(runner, largest);
   else await warmUpKernels(runner, largest, onKernels);
-  const { speculation = null } = options;
   const measured = speculation && (await measureSteps(runner, largest, now));
+  const kvCacheBytes = options.kvCacheBytes - info.numBlocks * plan.bytesPerBlock;
+  const draftModel = draft && (await startDraftModel(draft, { kvCacheBytes, info, options, now }));
   for (const { name, directory } of options.lora?.adapters ?? []) {
     await adapters?.load(name, directory);
   }
@@ -174,68 +187,20 @@ async function build(
     cache,
     now,
     images,
-    proposer: createSpeculator(speculation, measured, now),
+    proposer: createSpeculator(methodOf(speculation, draftModel), measured, now),
     ...(behind && { tiers: behind }),
     ...(adapters && { adapters }),
   });
-  return { core, info, runner, scheduler, cache, images, tiers, modelFingerprint };
+  return { core, info, runner, draftModel, scheduler, cache, images, tiers, modelFingerprint };
 }
 
-/**
- * @throws OctavoError `kv_pool_too_small`, `usage` when the sizes cannot serve one request; states
- *   the numbers
- */
-function sizeEngine(
-  options: EngineOptions,
-  { model, kvDtype }: Backend,
-  { file, maxPositionEmbeddings: modelLength, hiddenSize: configured }: ModelConfig,
-): { readonly plan: CachePlan; readonly info: EngineInfo } {
-  const hiddenSize = model.hiddenSize ?? configured;
-  if (hiddenSize === null) {
-    throw new OctavoError(
-      'model_file_corrupt',
-      `${file}: hidden_size must be stated, since the graph does not tell it`,
-    );
-  }
-  const maxModelLength = options.maxModelLength ?? modelLength;
-  if (maxModelLength > modelLength) {
-    throw new OctavoError(
-      'usage',
-      `--max-model-len ${maxModelLength}: the model was made for at most ${modelLength} tokens`,
-    );
-  }
-  const sizes = { ...options, kvDtype, maxModelLength };
-  const states = model.recurrent.map(({ recurrence }) => recurrentLayer(recurrence));
-  const plan = planCache(model.sites, sizes, states);
-  const info = {
-    vocabSize: model.vocabSize,
-    hiddenSize,
-    maxModelLength,
-    takesImages: model.imageInputs !== null,
-    ...(model.imageInputs && { numDeepstack: model.imageInputs.numDeepstack }),
-    device: options.device ?? ('cpu' as const),
-    ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
-    kvDtype,
-    blockSize: options.blockSize,
-    numBlocks: numBlocksIn(plan, options.kvCacheBytes, sizes),
-    evictionPolicy: options.evictionPolicy ?? (states.length > 0 ? 'cost-aware' : 'predicted'),
-    maxNumBatchedTokens: Math.min(
-      options.maxNumBatchedTokens,
-      model.maxStepTokens ?? Number.POSITIVE_INFINITY,
-    ),
-    modelNotes: [model.report.variant, ...model.report.rewrites, ...describeStates(plan, model)],
-  };
-  return { plan, info };
-}
-
-/** What a sequence takes besides keys and values. */
-function describeStates({ states, bytesPerBlock }: CachePlan, model: ModelFacts): string[] {
-  const { groups, bytesPerCheckpoint } = states;
-  if (model.recurrent.length === 0) return [];
-  return [
-    `each sequence and each checkpoint of a prefix takes ${bytesPerCheckpoint} bytes of states, ` +
-      `in ${groups.length} blocks of ${bytesPerBlock} bytes`,
-  ];
+/** The method with what it needs of a draft model. */
+function methodOf(
+  speculation: SpeculationOptions | null,
+  draftModel: StartedDraftModel | null,
+): SpeculationMethod | null {
+  if (speculation?.method !== 'draft_model') return speculation;
+  return draftModel && { maxDraftTokens: speculation.maxDraftTokens, computing: draftModel };
 }
 
 /**

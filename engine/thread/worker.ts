@@ -22,7 +22,7 @@ const send = (message: EngineMessage): void => {
 
 try {
   const options = workerData as EngineOptions;
-  const { core, info, runner, cache, tiers } = await loadEngine(options, {
+  const { core, info, runner, draftModel, cache, tiers } = await loadEngine(options, {
     onConversion: (what, done, total) => send({ type: 'converting', what, done, total }),
     onNote: (line) => send({ type: 'note', line }),
     onWarning: (line) => send({ type: 'warning', line }),
@@ -37,6 +37,7 @@ try {
   await tiers?.save(cache.pool);
   await tiers?.close();
   await runner.dispose();
+  await draftModel?.runner.dispose();
 } catch (error) {
   send({ type: 'failed', error: toErrorRecord(error) });
 }

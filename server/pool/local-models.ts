@@ -11,12 +11,13 @@ import type { PromptMaker } from '../../engine/generation/prompts/prompt-maker.j
 import type { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { removalOf, remove } from '../../engine/hub/cached-models.js';
 import type { FetchObserver } from '../../engine/hub/fetch-model.js';
+import { findDraftModel, findDraftModelFor } from '../../engine/hub/find-draft-model.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import { parseHubId } from '../../engine/hub/hub-id.js';
 import { readHubSettings } from '../../engine/hub/hub-settings.js';
 import { CHOICE } from '../../engine/importer/quantize/choose-kind.js';
 import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
-import { contentFiles } from '../../engine/model/open-model.js';
+import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import { loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
 import { createPrompts } from '../../engine/vision/create-prompts.js';
@@ -71,10 +72,11 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
     try {
       const model = await find();
       const kind = await modelKindOf(filesOf(model, settings));
-      // An encoder keeps no cache.
-      const cacheBytes = kind === 'encoder' ? 0 : settings.kvCacheMemory;
-      const bytes = (await sizeOf(model, settings)) + cacheBytes;
-      return { bytes, path: model.dir };
+      const weightBytes = await sizeOf(filesOf(model, settings));
+      // An encoder keeps no cache, and drafts nothing.
+      const others =
+        kind === 'encoder' ? 0 : settings.kvCacheMemory + (await draftBytes(settings, observer));
+      return { bytes: weightBytes + others, path: model.dir };
     } finally {
       if (onProgress) watchers.delete(onProgress);
     }
@@ -99,16 +101,27 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
 }
 
 /** Bytes of the files that a model's weights are in. */
-async function sizeOf(found: FoundModel, settings: Settings): Promise<number> {
-  const files = await contentFiles(filesOf(found, settings));
+async function sizeOf(model: ModelFiles): Promise<number> {
+  const files = await contentFiles(model);
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** The same of the draft model; 0 where there is none. */
+async function draftBytes(
+  { speculativeConfig }: Settings,
+  observer: FetchObserver,
+): Promise<number> {
+  const draft = await findDraftModel(speculativeConfig, observer);
+  if (!draft) return 0;
+  const { dir: modelDir, file } = draft;
+  return sizeOf({ modelDir, ...(file !== undefined && { file }) });
 }
 
 async function start(
   found: FoundModel,
   { names }: ModelSpec,
-  { settings, logger, grammars, conversion, onCacheEvents }: Surroundings,
+  { settings, logger, grammars, download, conversion, onCacheEvents }: Surroundings,
 ): Promise<Omit<OwnedParts, 'bytes'>> {
   const { dir } = found;
   const problem = await tooLargeLine(found, settings);
@@ -123,9 +136,15 @@ async function start(
       onNote: (line) => logger.info(`octavo: ${line}`),
       onWarning: (line) => logger.warn(`octavo: ${line}`),
     });
-  const first = await startOnDevice(settings, found, {
+  const kind = await modelKindOf(filesOf(found, settings));
+  const draft =
+    kind === 'decoder'
+      ? await findDraftModelFor(model, settings.speculativeConfig, download)
+      : null;
+  const places = { ...found, draft };
+  const first = await startOnDevice(settings, places, {
     start: startEngine,
-    kind: await modelKindOf(filesOf(found, settings)),
+    kind,
     say: (line) => logger.info(`octavo: ${line}`),
   });
   const engine = new RestartingEngine(first.engine, {

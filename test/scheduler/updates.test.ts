@@ -202,6 +202,19 @@ describe('a sequence that is held', () => {
     expect(next?.sequences.map(({ id }) => id)).toEqual(['a', 'b']);
   });
 
+  it('does not decode; the others do once they have begun their output', async () => {
+    const h = new CoreHarness({ vocabSize: VOCAB, maxNumBatchedTokens: 8 });
+    h.add('a', range(0, 6), 4);
+    expect(h.scheduler.decoding()).toEqual([]);
+    h.add('b', range(9, 6), 4);
+    h.add('c', range(20, 30), 4);
+    await h.step();
+    await h.step();
+    // The prompt of c is not done.
+    expect(h.scheduler.decoding()).toEqual(['a', 'b']);
+    expect(h.scheduler.decoding(new Set(['a' as SequenceId]))).toEqual(['b']);
+  });
+
   it('may be told of after its rows were computed: an update without tokens asks for them again', async () => {
     const h = new CoreHarness({ vocabSize: VOCAB });
     h.add('a', range(0, 6), 4);

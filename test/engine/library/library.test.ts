@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createEngine, type OctavoEngine, OctavoError } from '../../../engine/index.js';
+import { blurredTiny } from '../../support/draft-models.js';
 
 const HELLO = [{ role: 'user', content: 'Hello' }] as const;
 
@@ -230,5 +231,31 @@ describe('the library', () => {
       closed = other;
     }
     await expect(closed.generate('x').result()).rejects.toMatchObject({ kind: 'draining' });
+  });
+});
+
+describe('a draft model', () => {
+  it('drafts in the engine of another model, and changes no text', async () => {
+    const blurred = blurredTiny(0.1);
+    try {
+      const drafted = await createEngine({
+        kvCacheMemory: 64 * 2 ** 20,
+        threads: 1,
+        speculativeConfig: JSON.stringify({ model: blurred.dir, num_speculative_tokens: 4 }),
+      });
+      try {
+        for (const options of [{ temperature: 0 }, { temperature: 0.9, seed: 4 }]) {
+          const asked = { ...options, maxTokens: 24 };
+          const prompts = ['The cat', 'One, two,', 'Once upon a time'];
+          expect(await drafted.generate(prompts, asked)).toEqual(
+            await engine.generate(prompts, asked),
+          );
+        }
+      } finally {
+        await drafted.close();
+      }
+    } finally {
+      blurred.remove();
+    }
   });
 });

@@ -16,6 +16,12 @@ it('takes the words of vLLM', () => {
     least: 3,
     longest: 4,
   });
+  const model = { method: 'draft_model', model: 'owner/name' };
+  expect(parseSpeculativeConfig('{"model":"owner/name"}')).toEqual({ ...model, maxDraftTokens: 8 });
+  expect(parseSpeculativeConfig(JSON.stringify({ ...model, num_speculative_tokens: 3 }))).toEqual({
+    ...model,
+    maxDraftTokens: 3,
+  });
   expect(parseSpeculativeConfig('{"method":"ngram","prompt_lookup_max":1}')).toMatchObject({
     least: 1,
     longest: 1,
@@ -25,11 +31,19 @@ it('takes the words of vLLM', () => {
 it.each([
   ['ngram', 'ngram is no JSON, such as {"method":"ngram"}'],
   ['["ngram"]', '["ngram"] is no JSON object, such as {"method":"ngram"}'],
-  ['{}', 'method is missing: one of ngram, suffix'],
-  ['{"method":"eagle3"}', 'method "eagle3" is not served: one of ngram, suffix'],
+  ['{}', 'method is missing: one of ngram, suffix, draft_model'],
+  ['{"method":"eagle3"}', 'method "eagle3" is not served: one of ngram, suffix, draft_model'],
+  ['{"method":"ngram","model":"x"}', 'model: is for "draft_model", not for "ngram"'],
+  ['{"method":"draft_model"}', 'method "draft_model" needs a model'],
+  ['{"method":"eagle","model":"x"}', 'method "eagle" is not served: one of ngram, suffix'],
+  ['{"model":""}', 'model "": must be a directory or a name'],
   [
-    '{"method":"ngram","model":"x"}',
-    'model is not known: method, num_speculative_tokens, prompt_lookup_min, prompt_lookup_max',
+    '{"model":"x","prompt_lookup_min":2}',
+    'prompt_lookup_min and prompt_lookup_max are for ngram and suffix',
+  ],
+  [
+    '{"model":"x","draft_tensor_parallel_size":2}',
+    'draft_tensor_parallel_size is not known: method, model, num_speculative_tokens, prompt_lookup_min, prompt_lookup_max',
   ],
   [
     '{"method":"ngram","num_speculative_tokens":0}',
