@@ -9,7 +9,11 @@ import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
 import { turnWeights } from '../importer/passes/turn-weights.js';
 import { chooseKind } from '../importer/quantize/choose-kind.js';
 import type { Activations } from '../importer/quantize/quantization.js';
-import { type QuantizeModelOptions, quantizeModel } from '../importer/quantize/quantize-model.js';
+import {
+  type ChosenQuantization,
+  type QuantizeModelOptions,
+  quantizeModel,
+} from '../importer/quantize/quantize-model.js';
 import {
   hasPacked,
   packedInt8,
@@ -18,6 +22,7 @@ import {
 } from '../importer/quantize/unpack-model.js';
 import { type WidenOptions, widenModel } from '../importer/quantize/widen-model.js';
 import { readFloats } from '../importer/tensor-data.js';
+import type { Joins } from './build/attention.js';
 import { buildDecoder, type DecoderGraph } from './build/decoder-graph.js';
 import { storedFloats } from './build/stored-weights.js';
 import type { DescribedModel } from './describe-model.js';
@@ -36,6 +41,11 @@ export interface BuildModelOptions {
    * Where weights of 16 bits are kept as float32; absent: they are widened in memory at each start.
    */
   readonly widen?: WidenOptions;
+  /**
+   * Whether one matmul may make queries, keys and values; default false. Only our own attention
+   * takes them out of one tensor without a node.
+   */
+  readonly joinsProjections?: boolean;
   /** Whether packed weights are left unread: the graph can be described, but not run. */
   readonly isSketch?: boolean;
 }
@@ -50,12 +60,19 @@ export async function buildModel(
   model: DescribedModel,
   options: BuildModelOptions,
 ): Promise<AnalyzedModel> {
-  const { graph: source, built } = graphOf(model, options.servedLength);
-  checkWeights(source);
+  const { servedLength, quantize, activations = 'exact', hasAdapters = false } = options;
+  const plain = graphOf(model, servedLength);
+  checkWeights(plain.graph);
+  const chosen = quantize
+    ? await chooseKind(plain.graph, { ...quantize, activations, scalesAtOnce: hasAdapters })
+    : null;
+  const joins = joinsOf(plain.graph, chosen, options);
+  const { graph: source, built } = joins === 'none' ? plain : graphOf(model, servedLength, joins);
+  if (source !== plain.graph) source.rewrites.push(...plain.graph.rewrites);
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   const saturates = await noteSaturating(source, packedInt8(source));
-  const adapterTargets = options.hasAdapters === true ? targetsOf(source, model) : [];
-  const graph = await rewritten(source, options);
+  const adapterTargets = hasAdapters ? targetsOf(source, model) : [];
+  const graph = await rewritten(source, chosen, options);
   turnWeights(graph);
   joinResiduals(graph);
   const recognized = sitesIn(graph, built.sites);
@@ -68,7 +85,7 @@ export async function buildModel(
     hiddenSize,
     saturates,
     switchLengths: built.switchLengths,
-    servedLength: options.servedLength,
+    servedLength,
     file: model.checkpoint.file,
     ...model.origin,
     written: null,
@@ -89,26 +106,43 @@ function targetsOf(graph: Graph, { decoder, order }: DescribedModel): AdapterTar
   });
 }
 
-/** The graph alone, before any rewriting. */
+/**
+ * The graph alone, before any rewriting.
+ *
+ * @param joins default: none
+ */
 export function graphOf(
   { decoder, checkpoint }: DescribedModel,
   servedLength: number,
+  joins: Joins = 'none',
 ): { readonly graph: Graph; readonly built: DecoderGraph } {
   const built = buildDecoder(decoder, checkpoint.tensors, {
     servedLength,
+    joins,
     readFloats: (weight) => readFloats(storedFloats(checkpoint.tensors, weight), checkpoint.file),
   });
   return { graph: new Graph(built.model, checkpoint.file), built };
 }
 
-async function rewritten(graph: Graph, options: BuildModelOptions): Promise<Graph> {
-  const { widen, isSketch = false, hasAdapters = false, activations = 'exact' } = options;
-  const quantize = options.quantize && {
-    ...options.quantize,
-    scalesAtOnce: hasAdapters,
-    activations,
-  };
-  const chosen = quantize ? await chooseKind(graph, quantize) : null;
+/**
+ * Weights can be joined where something writes them. An adapter changes queries, keys and values
+ * each by itself.
+ */
+function joinsOf(
+  graph: Graph,
+  chosen: ChosenQuantization | null,
+  { hasAdapters = false, joinsProjections = false }: BuildModelOptions,
+): Joins {
+  if (hasAdapters || !joinsProjections) return 'none';
+  if (chosen) return 'all';
+  return hasPacked(graph) ? 'packed' : 'none';
+}
+
+async function rewritten(
+  graph: Graph,
+  chosen: ChosenQuantization | null,
+  { widen, isSketch = false, activations = 'exact' }: BuildModelOptions,
+): Promise<Graph> {
   if (chosen) return quantizeModel(graph, chosen);
   if (hasPacked(graph)) {
     return isSketch ? sketchUnpacked(graph, activations) : unpackModel(graph, widen, activations);

@@ -187,10 +187,11 @@ function attentionSite(
   layer: number,
   all: readonly RecognizedAttention[],
 ): AttentionSite {
-  const { form, node, shape, query, key, value, output, cache } = site;
+  const { form, node, shape, query, key, value, packed, output, cache } = site;
   const owner = cache === null ? layer : all.findIndex((other) => other.cache === cache);
   const pages = owner === layer ? {} : { pagesOf: owner };
-  return { ...shape, ...pages, layer, node: node.name, form, query, key, value, output };
+  const tensors = { query, key, value, ...(packed !== undefined && { packed }), output };
+  return { ...shape, ...pages, layer, node: node.name, form, ...tensors };
 }
 
 function recurrentSite(

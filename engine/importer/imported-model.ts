@@ -229,6 +229,11 @@ export interface AttentionSite extends AttentionLayer {
   readonly key: string | null;
   /** `[1, T, numKvHeads * headSize]`; null when the layer reads an earlier layer's pages. */
   readonly value: string | null;
+  /**
+   * `[1, T, (numHeads + 2 * numKvHeads) * headSize]`: query, key and value of a token side by side.
+   * Where it is there, it is what a segment computes, in their stead.
+   */
+  readonly packed?: string;
   /** `[1, T, numHeads * headSize]` */
   readonly output: string;
 }

@@ -19,6 +19,8 @@ import { chooseVariant, listVariants } from '../importer/variants.js';
 export interface OpenOptions extends ImportOptions {
   /** Where weights of 16 bits are kept as float32; absent: they are widened at each start. */
   readonly widen?: WidenOptions;
+  /** See `BuildModelOptions`. */
+  readonly joinsProjections?: boolean;
   /** Whether packed weights of a built graph are left unread: it can be described, but not run. */
   readonly isSketch?: boolean;
 }
@@ -70,6 +72,7 @@ export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
     ...(activations && { activations }),
     ...(widen && { widen }),
     isSketch: options.isSketch ?? false,
+    joinsProjections: options.joinsProjections ?? false,
   });
 }
 
@@ -79,7 +82,7 @@ export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
  * @throws OctavoError as `analyze` does
  */
 export async function openModel(options: OpenOptions): Promise<ImportedModel> {
-  return emitSegments(await analyze(options));
+  return emitSegments(await analyze({ ...options, joinsProjections: true }));
 }
 
 async function described(modelDir: string, entry: string): Promise<DescribedModel> {

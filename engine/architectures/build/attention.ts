@@ -5,9 +5,16 @@ import { SITE } from '../../importer/recognizers/replace-site.js';
 import type { Attention, HeadNorm, Linear } from '../decoder.js';
 import type { Mixed } from './convolution.js';
 import type { GraphBuilder } from './graph-builder.js';
-import { heads as headsOf, linearLayer, normLayer, parts, tokens } from './layers.js';
+import { heads as headsOf, joinedLayer, linearLayer, normLayer, parts, tokens } from './layers.js';
 import type { RotaryTables } from './rotary-tables.js';
 import { rotated, rotatesInGraph } from './rotation.js';
+
+/**
+ * Whose queries, keys and values come from one matmul: those of all weights, of packed ones alone,
+ * or none. (Gates and what they let through stay apart: taking them out of one tensor would copy
+ * the widest of a layer.)
+ */
+export type Joins = 'all' | 'packed' | 'none';
 
 /** What an attention layer needs besides its description. */
 export interface AttentionContext {
@@ -15,6 +22,7 @@ export interface AttentionContext {
   /** Length of the longest sequence that is served, in tokens. */
   readonly servedLength: number;
   readonly tables: RotaryTables;
+  readonly joins: Joins;
   /** Values of its sinks; null without. */
   readonly sinks: Float32Array | null;
 }
@@ -31,7 +39,7 @@ export function attentionLayer(
   context: AttentionContext,
 ): Mixed<RecognizedAttention> {
   const { numHeads, numKvHeads, headSize, scale, softcap, slidingWindow, rotary } = attention;
-  const projected = projections(b, x, attention);
+  const projected = projections(b, x, attention, context.joins);
   const inGraph = rotary !== null && rotatesInGraph(rotary, context.servedLength);
   const turn = (tensor: string, heads: number): string =>
     inGraph ? rotated(b, tensor, rotary, { heads, headSize }) : tensor;
@@ -87,7 +95,7 @@ function opened(b: GraphBuilder, x: string, gate: string): string {
   return b.node('Mul', `${x}/gated`, [x, b.node('Sigmoid', `${gate}/sigmoid`, [gate])]);
 }
 
-function projections(b: GraphBuilder, x: string, attention: Attention): Projected {
+function projections(b: GraphBuilder, x: string, attention: Attention, joins: Joins): Projected {
   const { projections: kinds, clip } = attention;
   const cut = (tensor: string): string =>
     clip === null
@@ -98,8 +106,17 @@ function projections(b: GraphBuilder, x: string, attention: Attention): Projecte
           b.float(`number.${clip}`, clip),
         ]);
   if (kinds.kind === 'packed') {
-    const { query, key, value } = unpacked(b, x, kinds.linear, kinds.order, attention);
+    const packed = linearLayer(b, x, kinds.linear);
+    const { query, key, value } = unpacked(b, packed, kinds.order, attention);
     return { query: cut(query), stored: { key: cut(key), value: cut(value) }, gate: null };
+  }
+  const joined =
+    joins !== 'none' && kinds.kind === 'separate'
+      ? joinedLayer(b, x, [kinds.query, kinds.key, kinds.value], joins === 'all')
+      : null;
+  if (joined !== null) {
+    const { query, key, value } = unpacked(b, cut(joined), 'parts', attention);
+    return { query, stored: { key, value }, gate: null };
   }
   const make = (linear: Linear): string => cut(linearLayer(b, x, linear));
   if (kinds.kind === 'query') return { query: make(kinds.query), stored: null, gate: null };
@@ -114,14 +131,13 @@ function projections(b: GraphBuilder, x: string, attention: Attention): Projecte
   return { query, stored, gate };
 }
 
+/** Queries, keys and values of a tensor that has them side by side. */
 function unpacked(
   b: GraphBuilder,
-  x: string,
-  linear: Linear,
+  packed: string,
   order: 'parts' | 'heads',
   { numHeads, numKvHeads, headSize }: Attention,
 ): Readonly<Record<'query' | 'key' | 'value', string>> {
-  const packed = linearLayer(b, x, linear);
   if (order === 'parts') {
     const sizes = [numHeads, numKvHeads, numKvHeads].map((heads) => heads * headSize);
     const [query, key, value] = parts(b, packed, sizes);

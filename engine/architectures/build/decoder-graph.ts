@@ -4,7 +4,7 @@ import { makeValueInfo } from '../../importer/onnx/nodes.js';
 import { type ModelProto, TensorProto_DataType as Type } from '../../importer/onnx/onnx_pb.js';
 import type { RecognizedSite } from '../../importer/recognizers/recognizer.js';
 import type { Decoder, Mixer, Weight } from '../decoder.js';
-import { attentionLayer } from './attention.js';
+import { attentionLayer, type Joins } from './attention.js';
 import { decoderLayer } from './decoder-layer.js';
 import { GraphBuilder } from './graph-builder.js';
 import { layerInputs } from './layer-inputs.js';
@@ -17,6 +17,7 @@ import { mergedStreams, spreadStreams } from './streams.js';
 export interface BuildOptions {
   /** Length of the longest sequence that is served, in tokens. */
   readonly servedLength: number;
+  readonly joins: Joins;
   /** Reads a small weight. */
   readonly readFloats: (weight: Weight) => Float32Array;
 }
@@ -38,7 +39,7 @@ export interface DecoderGraph {
 export function buildDecoder(
   decoder: Decoder,
   tensors: ReadonlyMap<string, StoredTensor>,
-  { servedLength, readFloats }: BuildOptions,
+  { servedLength, joins, readFloats }: BuildOptions,
 ): DecoderGraph {
   const b = new GraphBuilder(tensors);
   const tables = new RotaryTables(servedLength);
@@ -56,6 +57,7 @@ export function buildDecoder(
               layer,
               servedLength,
               tables,
+              joins,
               sinks: mixer.sinks && readFloats(mixer.sinks),
             })
           : stateLayer(b, given, mixer, { place: `layers.${layer}`, readFloats });

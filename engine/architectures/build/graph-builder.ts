@@ -133,8 +133,30 @@ export class GraphBuilder {
     if (composed) return this.#composed(weight, composed);
     const stored = this.stored(weight);
     if (type === 'F32') return stored;
-    if (PACKED_FORMATS.has(type)) return this.#unpacked(stored, type, weight);
+    if (PACKED_FORMATS.has(type)) return this.#unpacked(`${stored}/unpacked`, type, [weight]);
     return this.node('Cast', `${stored}/float`, [stored], { to: Type.FLOAT });
+  }
+
+  /**
+   * Matrices of one width below one another, as float32.
+   *
+   * @param name a name for the whole
+   * @param dense whether those of floats may be joined, too: something has to write them as one
+   * @returns the name of what holds it; null for matrices that must stay apart
+   */
+  joined(name: string, weights: readonly Weight[], dense: boolean): string | null {
+    const tensors = weights.map((weight) => this.#tensor(weight.name));
+    if (tensors.some(({ composed }) => composed !== undefined)) return null;
+    const [{ type }] = tensors;
+    const packed = tensors.filter((tensor) => PACKED_FORMATS.has(tensor.type));
+    if (packed.length === 0) {
+      if (!dense) return null;
+      const parts = weights.map((weight) => this.weight(weight));
+      return this.node('Concat', name, parts, { axis: 0 });
+    }
+    return tensors.every((tensor) => tensor.type === type)
+      ? this.#unpacked(name, type, weights)
+      : null;
   }
 
   /**
@@ -148,9 +170,12 @@ export class GraphBuilder {
     return { rows: isNarrow ? this.stored(weight) : this.weight(weight), isFloat: !isNarrow };
   }
 
-  #unpacked(stored: string, format: string, { shape, rows }: Weight): string {
-    const sizes = { rows: rows?.count ?? shape[0], columns: shape[1] };
-    return this.node(UNPACK, `${stored}/unpacked`, [stored], { format, ...sizes }, OCTAVO);
+  /** The rows of packed weights of one format, one weight behind the other. */
+  #unpacked(name: string, format: string, weights: readonly Weight[]): string {
+    const stored = weights.map((weight) => this.stored(weight));
+    const rows = weights.reduce((sum, weight) => sum + (weight.rows?.count ?? weight.shape[0]), 0);
+    const sizes = { rows, columns: weights[0].shape[1] };
+    return this.node(UNPACK, name, stored, { format, ...sizes }, OCTAVO);
   }
 
   /**

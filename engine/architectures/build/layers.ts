@@ -15,6 +15,33 @@ export function linearLayer(b: GraphBuilder, x: string, { weight, bias, turned }
   return bias ? b.node('Add', `${name}/biased`, [product, b.weight(bias)]) : product;
 }
 
+/**
+ * Layers of one input as one, whose output has theirs side by side: `x [W1 W2 ..] + [b1 b2 ..]`.
+ *
+ * @param dense see `GraphBuilder.joined`
+ * @returns null where they must stay apart
+ */
+export function joinedLayer(
+  b: GraphBuilder,
+  x: string,
+  layers: readonly Linear[],
+  dense: boolean,
+): string | null {
+  const biases = layers.flatMap(({ bias }) => bias ?? []);
+  const isPlain = layers.every(({ turned }) => turned);
+  if (!isPlain || (biases.length > 0 && biases.length < layers.length)) return null;
+  const weights = layers.map(({ weight }) => weight);
+  const name = weights.map((weight) => placeOf(nameOf(weight))).join('+');
+  const rows = b.joined(`${name}/weight`, weights, dense);
+  if (rows === null) return null;
+  const matrix = b.node('Transpose', `${name}/turned`, [rows], { perm: [1, 0] });
+  const product = b.node('MatMul', name, [x, matrix]);
+  if (biases.length === 0) return product;
+  const added = biases.map((bias) => b.weight(bias));
+  const bias = b.node('Concat', `${name}/bias`, added, { axis: 0 });
+  return b.node('Add', `${name}/biased`, [product, bias]);
+}
+
 /** The name of what a weight belongs to. */
 function placeOf(weight: string): string {
   const place = weight.replace(/\.weight(?=\[|$)/, '');

@@ -1,4 +1,4 @@
-import type { AnalyzedModel } from '../analyze-model.js';
+import { type AnalyzedModel, describeSites } from '../analyze-model.js';
 import { elementTypes } from '../element-types.js';
 import {
   type ImportedModel,
@@ -10,6 +10,7 @@ import {
 import { checkKernels } from '../passes/check-kernels.js';
 import { checkFloats, checkNoAttentionLeft, maxStepTokens } from '../passes/check-ragged.js';
 import { cutAtSites, type SegmentCut } from '../passes/cut.js';
+import { packSites } from '../passes/pack-sites.js';
 import { rankLogits } from '../passes/rank-logits.js';
 import { takeImages } from '../passes/take-images.js';
 import { placeWeights } from '../place-weights.js';
@@ -23,7 +24,9 @@ import { describeSegments, formsOf, importReport } from './import-report.js';
  * @throws OctavoError `model_unsupported`: one line that names file and node
  */
 export function emitSegments(model: AnalyzedModel): ImportedModel {
-  const { graph, recognized, cuts: described } = model;
+  const { graph } = model;
+  const recognized = packSites(graph, model.recognized);
+  const { cuts: described, sites, recurrent } = describeSites(recognized);
   const imageInputs = takeImages(graph, model.hiddenSize);
   const fed = new Set(Object.values(STEP_INPUT));
   const left = cutAtSites(graph, recognized, fed, [LOGITS]).flatMap((cut) => cut.nodes);
@@ -58,8 +61,8 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
     segments,
     adapterTargets: segments.flatMap(({ adapted }) => adapted?.targets ?? []),
     cuts: described,
-    sites: model.sites,
-    recurrent: model.recurrent,
+    sites,
+    recurrent,
     vocabSize: model.vocabSize,
     hiddenSize: model.hiddenSize,
     weightsDir: directory,

@@ -7,7 +7,8 @@ import type { NodeProto } from './onnx_pb.js';
 /**
  * Makes a float32 matrix of a packed weight. A placeholder that no runtime computes: a pass writes
  * the weight in a form that ONNX Runtime has (`unpack-model.ts`), and replaces the node's readers.
- * Inputs are the weight's bytes, or its parts in the order of `COMPOSED_PARTS`.
+ * Inputs are the bytes of a weight, or of several whose rows follow one another, or the parts of
+ * one in the order of `COMPOSED_PARTS`.
  */
 export const UNPACK = 'UnpackWeight';
 export const OCTAVO = 'octavo';

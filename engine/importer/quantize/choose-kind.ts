@@ -57,7 +57,7 @@ export async function chooseKind(
   };
   const { matmuls } = planOf(graph, { nbits: false });
   const floats = matmuls.filter(
-    ({ source }) => source.kind === 'dense' || isFp8(graph, source.node.name),
+    ({ source }) => !('node' in source) || isFp8(graph, source.node.name),
   );
   const weights = floats.reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
   const choice = choose(weights, { memory, exactBits });

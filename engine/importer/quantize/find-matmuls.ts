@@ -17,6 +17,11 @@ export type WeightSource =
       readonly turned: boolean;
     }
   | {
+      readonly kind: 'joined';
+      /** Matrices `[outputs, inputs]` whose rows follow one another: the layers of one input. */
+      readonly tensors: readonly TensorProto[];
+    }
+  | {
       readonly kind: 'nbits';
       readonly node: NodeProto;
       readonly packed: TensorProto;
@@ -124,6 +129,7 @@ function asMatmul(
   const weight = findWeight(graph, node.input[1]);
   if (typeof weight === 'string') return weight;
   if ('source' in weight) return placeholderMatmul(base, weight.source, scope);
+  if ('tensors' in weight) return joinedMatmul(base, weight.tensors);
   let { turned } = weight;
   if (node.opType === 'Gemm') {
     const plain = floatAttribute(node, 'alpha', 1) === 1 && floatAttribute(node, 'beta', 1) === 1;
@@ -136,6 +142,16 @@ function asMatmul(
   if (inputs < FEWEST_INPUTS) return `only ${inputs} inputs`;
   const bias = node.opType === 'Gemm' ? (node.input[2] ?? '') : '';
   return { ...base, source: { kind: 'dense', ...weight, turned }, inputs, outputs, bias };
+}
+
+function joinedMatmul(
+  base: Pick<Matmul, 'node' | 'activation' | 'type'>,
+  tensors: readonly TensorProto[],
+): Matmul | string {
+  const inputs = Number(tensors[0].dims[1]);
+  if (inputs < FEWEST_INPUTS) return `only ${inputs} inputs`;
+  const outputs = tensors.reduce((sum, { dims }) => sum + Number(dims[0]), 0);
+  return { ...base, source: { kind: 'joined', tensors }, inputs, outputs, bias: '' };
 }
 
 /** W8A8 takes all packed weights: activations are rounded in any case. */
@@ -176,6 +192,7 @@ function packedMatmul(
 
 type FoundWeight =
   | { readonly tensor: TensorProto; readonly turned: boolean }
+  | { readonly tensors: readonly TensorProto[] }
   | { readonly source: Extract<WeightSource, { readonly kind: 'unpacked' }> };
 
 /** The stored matrix of a constant: exporters put Cast and Transpose between it and the matmul. */
@@ -192,6 +209,7 @@ function findWeight(graph: Graph, name: string): FoundWeight | string {
     if (maker?.opType === UNPACK && turned) {
       return { source: { kind: 'unpacked', node: maker } };
     }
+    if (maker?.opType === 'Concat' && turned) return joinedWeight(graph, maker);
     if (!maker || !['Cast', 'Transpose', 'Identity'].includes(maker.opType)) {
       return `weights that ${maker?.opType ?? 'nothing'} makes`;
     }
@@ -202,6 +220,17 @@ function findWeight(graph: Graph, name: string): FoundWeight | string {
     }
     at = maker.input[0];
   }
+}
+
+/** Matrices that a graph puts below one another (`build/layers.ts`). */
+function joinedWeight(graph: Graph, { input, attribute }: NodeProto): FoundWeight | string {
+  const axis = attribute.find(({ name }) => name === 'axis')?.i;
+  const parts = input.map((name) => findWeight(graph, name));
+  const tensors = parts.flatMap((part) =>
+    typeof part !== 'string' && 'tensor' in part && !part.turned ? [part.tensor] : [],
+  );
+  const areRows = axis === 0n && tensors.length === input.length;
+  return areRows ? { tensors } : 'weights that Concat makes';
 }
 
 /** Embedding tables with the same numbers as the LM head, which is the last matmul. */

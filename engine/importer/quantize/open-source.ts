@@ -1,5 +1,6 @@
 import type { Graph } from '../graph.js';
 import type { WeightSource } from './find-matmuls.js';
+import { JoinedMatrix } from './joined-matrix.js';
 import { NBitsMatrix } from './nbits-matrix.js';
 import { denseSource } from './packed-source.js';
 import { DenseMatrix, type StoredMatrix, type TensorBytes } from './stored-matrix.js';
@@ -9,6 +10,8 @@ export function openSource(graph: Graph, source: WeightSource, bytes: TensorByte
   switch (source.kind) {
     case 'dense':
       return new DenseMatrix(source.tensor, bytes);
+    case 'joined':
+      return new JoinedMatrix(source.tensors.map((tensor) => new DenseMatrix(tensor, bytes)));
     case 'nbits':
       return new NBitsMatrix(source.node, source, bytes);
     case 'unpacked':
@@ -21,6 +24,8 @@ export function sourceName(source: WeightSource): string {
   switch (source.kind) {
     case 'dense':
       return source.tensor.name;
+    case 'joined':
+      return source.tensors.map(({ name }) => name).join('+');
     case 'nbits':
       return source.packed.name;
     case 'unpacked':

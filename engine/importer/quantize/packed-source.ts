@@ -47,9 +47,9 @@ export function denseSource(graph: Graph, node: NodeProto, bytes: TensorBytes): 
 export function packedSource(graph: Graph, node: NodeProto, bytes: TensorBytes): PackedMatrix {
   const unpacking = unpackingOf(node);
   if (unpacking.kind === 'blocks') {
-    const [tensor] = packedTensors(graph, node);
+    const tensors = packedTensors(graph, node);
     const { format, rows, columns } = unpacking;
-    return blockedMatrix(format, rows, columns, (at, into) => bytes.read(tensor, at, into));
+    return blockedMatrix(format, rows, columns, (at, into) => readOn(tensors, at, into, bytes));
   }
   const parts = partsOf(graph, node);
   const { format, outputs, first, rows, columns } = unpacking;
@@ -77,6 +77,23 @@ export function packedSource(graph: Graph, node: NodeProto, bytes: TensorBytes):
     if (!(error instanceof OrderError)) throw error;
     const where = `${graph.file}: ${parts.order?.name ?? values.name}`;
     throw new OctavoError('model_file_corrupt', `${where} ${error.message}`);
+  }
+}
+
+/** Reads from tensors whose bytes follow one another. */
+function readOn(
+  tensors: readonly TensorProto[],
+  first: number,
+  into: Uint8Array,
+  bytes: TensorBytes,
+): void {
+  let start = 0;
+  for (const tensor of tensors) {
+    const end = start + byteLength(tensor);
+    const from = Math.max(first, start);
+    const to = Math.min(first + into.length, end);
+    if (from < to) bytes.read(tensor, from - start, into.subarray(from - first, to - first));
+    start = end;
   }
 }
 

@@ -129,7 +129,7 @@ function plannedRewrite(
 /** @throws OctavoError `model_unsupported` when a weight lies in whole numbers already */
 function refusePacked({ file }: Graph, { matmuls, left }: QuantizePlan): void {
   const packed =
-    matmuls.find(({ source }) => source.kind !== 'dense') ??
+    matmuls.find(({ source }) => source.kind === 'nbits' || source.kind === 'unpacked') ??
     left.find(({ reason }) => reason === LEFT_PACKED || reason === LEFT_INT8);
   if (!packed) return;
   throw new OctavoError(
@@ -172,6 +172,8 @@ export function tensorsOf(graph: Graph, source: WeightSource): readonly TensorPr
   switch (source.kind) {
     case 'dense':
       return [source.tensor];
+    case 'joined':
+      return source.tensors;
     case 'nbits':
       return [source.packed];
     case 'unpacked':

@@ -17,6 +17,11 @@ export interface RecognizedAttention {
   readonly query: string;
   readonly key: string | null;
   readonly value: string | null;
+  /**
+   * A tensor that has all three of them side by side, which is read in their stead; absent: there
+   * is none.
+   */
+  readonly packed?: string;
   readonly output: string;
   /**
    * The graph's input of past keys, or, in a graph that was built, a name that sites with the same
@@ -41,12 +46,13 @@ export type RecognizedSite = RecognizedAttention | RecognizedRecurrence;
 
 /** Names of the tensors that a site reads. */
 export type SiteTensors =
-  | Pick<RecognizedAttention, 'query' | 'key' | 'value'>
+  | Pick<RecognizedAttention, 'query' | 'key' | 'value' | 'packed'>
   | Pick<RecognizedRecurrence, 'inputs'>;
 
 /** The tensors that a site reads. */
 export function siteInputs(site: SiteTensors): string[] {
   if ('inputs' in site) return [...site.inputs];
+  if (site.packed !== undefined) return [site.packed];
   return [site.query, site.key, site.value].filter((name) => name !== null);
 }
 
