@@ -83,7 +83,7 @@ export function benchModel(
   };
 }
 
-function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
+export function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
   const found = allowed.find((one) => one === value);
   if (found === undefined)
     throw new Error(`${what} ${value}: must be one of ${allowed.join(', ')}`);
