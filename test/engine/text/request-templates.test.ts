@@ -100,7 +100,7 @@ describe('a template of a request', () => {
       /a text of more than/,
     ],
   ])('is refused when it makes too much: %s', (_, source, problem) => {
-    const large = [{ role: 'user', content: 'a'.repeat(4000) }];
+    const large = [{ role: 'user', content: 'a'.repeat(40_000) }];
     expect(() => write(source, large)).toThrow(problem);
     expect(() => write(source, large)).toThrow(/^the request's chat template cannot write/);
   });
