@@ -2,7 +2,13 @@ import { PACKED_FORMATS } from '../checkpoint/packed/index.js';
 import { type Checkpoint, STORED_TYPES } from '../checkpoint/stored-tensor.js';
 import { clipName } from '../clip.js';
 import { OctavoError } from '../errors.js';
-import type { Decoder, Weight } from './decoder.js';
+import type { Weight } from './weights.js';
+
+/** What names weights: a decoder or an encoder. */
+interface Description {
+  readonly family: string;
+  readonly unread: readonly RegExp[];
+}
 
 /** Names that a message lists. */
 const SHOWN = 3;
@@ -14,11 +20,11 @@ const SHOWN = 3;
  *
  * @throws OctavoError `model_file_corrupt`, `model_unsupported`: which weights, by name
  */
-export function checkWeights(decoder: Decoder, { file, tensors }: Checkpoint): void {
-  const weights = weightsOf(decoder);
+export function checkWeights(model: Description, { file, tensors }: Checkpoint): void {
+  const weights = weightsOf(model);
   const missing = [...weights.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
-    throw corrupt(file, `lacks ${list(missing)}, which ${described(decoder)} has`);
+    throw corrupt(file, `lacks ${list(missing)}, which ${described(model)} has`);
   }
   for (const [name, { shape }] of weights) {
     const tensor = tensors.get(name);
@@ -37,25 +43,25 @@ export function checkWeights(decoder: Decoder, { file, tensors }: Checkpoint): v
     }
   }
   const extra = [...tensors.keys()].filter(
-    (name) => !weights.has(name) && !decoder.unread.some((pattern) => pattern.test(name)),
+    (name) => !weights.has(name) && !model.unread.some((pattern) => pattern.test(name)),
   );
   if (extra.length > 0) {
     throw new OctavoError(
       'model_unsupported',
-      `${file}: has ${list(extra)}, of which ${described(decoder)} knows nothing: it would be computed without`,
+      `${file}: has ${list(extra)}, of which ${described(model)} knows nothing: it would be computed without`,
     );
   }
 }
 
 /** All weights that a description names, each once. */
-export function weightsOf(decoder: Decoder): ReadonlyMap<string, Weight> {
+export function weightsOf(model: Description): ReadonlyMap<string, Weight> {
   const found = new Map<string, Weight>();
   const visit = (value: unknown): void => {
     if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return;
     if (isWeight(value)) found.set(value.name, value);
     else for (const part of Object.values(value)) visit(part);
   };
-  visit({ ...decoder, unread: null });
+  visit({ ...model, unread: null });
   return found;
 }
 
@@ -63,7 +69,7 @@ function isWeight(value: object): value is Weight {
   return 'name' in value && 'shape' in value;
 }
 
-function described({ family }: Decoder): string {
+function described({ family }: Description): string {
   return `a model of the family ${family} with this config.json`;
 }
 

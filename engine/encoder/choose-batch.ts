@@ -46,3 +46,23 @@ export function chooseBatch(
   }
   return sorted.slice(low, high + 1);
 }
+
+/**
+ * Which of the waiting texts are computed together where nothing is filled up: the next ones.
+ *
+ * @param lengths as above
+ */
+export function choosePacked(
+  lengths: readonly number[],
+  { maxSequences, maxTokens }: BatchLimits,
+): number[] {
+  const chosen: number[] = [];
+  let tokens = 0;
+  for (const [index, length] of lengths.entries()) {
+    if (chosen.length === maxSequences) break;
+    if (chosen.length > 0 && tokens + length > maxTokens) break;
+    chosen.push(index);
+    tokens += length;
+  }
+  return chosen;
+}

@@ -47,7 +47,7 @@ export class EncoderLoop {
       maxSequences: encoder.runsAlone ? 1 : options.maxNumSeqs,
       maxTokens: info.maxNumBatchedTokens,
     };
-    this.#queue = new EncoderQueue(limits, options.usesPriority);
+    this.#queue = new EncoderQueue(limits, options.usesPriority, encoder.isPacked);
     this.#snapshots = new SnapshotFeed({
       take: () => this.#snapshot(),
       send: (snapshot) => this.#send({ type: 'snapshot', snapshot }),

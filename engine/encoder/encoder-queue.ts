@@ -1,6 +1,6 @@
 import type { SequenceId } from '../../scheduler/ids.js';
 import type { EngineRequest } from '../protocol/request.js';
-import { type BatchLimits, chooseBatch } from './choose-batch.js';
+import { type BatchLimits, chooseBatch, choosePacked } from './choose-batch.js';
 
 /** A text that waits to be computed. */
 export interface WaitingText {
@@ -14,11 +14,16 @@ export interface WaitingText {
 export class EncoderQueue {
   readonly #limits: BatchLimits;
   readonly #usesPriority: boolean;
+  readonly #isPacked: boolean;
   #waiting: WaitingText[] = [];
 
-  /** @param usesPriority whether texts of smaller priority come first; else they all are equal */
-  constructor(limits: BatchLimits, usesPriority: boolean) {
+  /**
+   * @param usesPriority whether texts of smaller priority come first; else they all are equal
+   * @param isPacked whether texts of any lengths are computed together
+   */
+  constructor(limits: BatchLimits, usesPriority: boolean, isPacked: boolean) {
     this.#limits = limits;
+    this.#isPacked = isPacked;
     this.#usesPriority = usesPriority;
   }
 
@@ -45,7 +50,8 @@ export class EncoderQueue {
   takeBatch(): WaitingText[] {
     if (this.#waiting.length === 0) return [];
     const lengths = this.#waiting.map(({ request }) => request.promptTokenIds.length);
-    const chosen = chooseBatch(lengths, this.#limits);
+    const choose = this.#isPacked ? choosePacked : chooseBatch;
+    const chosen = choose(lengths, this.#limits);
     const batch = chosen.map((index) => this.#waiting[index]);
     const taken = new Set(batch);
     this.#waiting = this.#waiting.filter((text) => !taken.has(text));

@@ -1,31 +1,20 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
 import { openWholeSession } from '../importer/whole-session.js';
 import { readEncoderGraph } from './encoder-graph.js';
+import type { EncoderInput, EncoderRunner, OutputKind } from './encoder-runner.js';
 import { ROWS_OUTPUTS, SCORES_OUTPUT, VECTOR_OUTPUT } from './model-kind.js';
-
-/** A text, or a pair of texts, as an encoder reads it. */
-export interface EncoderInput {
-  readonly tokenIds: readonly TokenId[];
-  /** Index of the first token of the second text; absent: there is none. */
-  readonly secondFrom?: number;
-}
-
-/** What a graph gives for each text. */
-export type OutputKind = 'rows' | 'vector' | 'scores';
 
 const INPUTS = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids'] as const;
 
 type InputName = (typeof INPUTS)[number];
 
-/** An encoder in ONNX Runtime. */
-export class EncoderSession {
+/** An export in ONNX Runtime: its graph takes a rectangle, filled up to the longest text. */
+export class EncoderSession implements EncoderRunner {
   readonly output: OutputKind;
-  /** What was changed in the graph, one line each. */
   readonly rewrites: readonly string[];
-  /** Whether texts must be computed one at a time. */
   readonly runsAlone: boolean;
+  readonly isPacked = false;
   readonly #session: InferenceSession;
   readonly #file: string;
   readonly #outputName: string;
@@ -70,12 +59,6 @@ export class EncoderSession {
     });
   }
 
-  /**
-   * Computes texts together, filled up to the longest of them.
-   *
-   * @returns of each text, in memory of its own, `[length, width]` for `rows`, else `[width]`
-   * @throws OctavoError `engine_failed` when ONNX Runtime cannot compute them
-   */
   async run(inputs: readonly EncoderInput[]): Promise<Float32Array[]> {
     const longest = Math.max(...inputs.map(({ tokenIds }) => tokenIds.length));
     const feeds: Record<string, Tensor> = {};

@@ -1,10 +1,13 @@
+import { join } from 'node:path';
 import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
-import type { ModelFiles } from '../model/open-model.js';
+import { checkpointOf, type ModelFiles } from '../model/open-model.js';
 import type { EncoderTask, PoolingMode } from '../protocol/encoding.js';
 import { type EncoderConfig, readEncoderConfig } from './encoder-config.js';
-import { type EncoderInput, EncoderSession } from './encoder-session.js';
+import type { EncoderInput, EncoderRunner } from './encoder-runner.js';
+import { EncoderSession } from './encoder-session.js';
 import { encoderPath } from './model-kind.js';
+import { PackedSession } from './packed-session.js';
 import { poolingAlone, readSentenceModules, type SentenceModules } from './sentence-modules.js';
 
 export interface EncoderOptions extends ModelFiles {
@@ -21,6 +24,8 @@ export interface Encoder {
   readonly width: number;
   /** Whether texts are computed one at a time. */
   readonly runsAlone: boolean;
+  /** Whether texts of any lengths are computed together without padding. */
+  readonly isPacked: boolean;
   /** Lines for the log: the file, then what is done with it. */
   readonly notes: readonly string[];
   /** @returns `[width]` each, in memory of their own; not normalized unless the model says it */
@@ -34,12 +39,11 @@ export interface Encoder {
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
 export async function openEncoder(options: EncoderOptions): Promise<Encoder> {
-  const { modelDir, threads } = options;
+  const { modelDir } = options;
   const config = await readEncoderConfig(modelDir);
-  const file = await encoderPath(options);
-  const session = await EncoderSession.open(file, threads, config.padTokenId);
+  const { file, session } = await openSession(options, config);
   try {
-    const { output, runsAlone } = session;
+    const { output, runsAlone, isPacked } = session;
     const { modules, why } = await chooseModules(options, output);
     const encode = async (inputs: readonly EncoderInput[]): Promise<Float32Array[]> => {
       const all = await session.run(inputs);
@@ -57,6 +61,7 @@ export async function openEncoder(options: EncoderOptions): Promise<Encoder> {
       task: output === 'scores' ? 'score' : 'embed',
       width,
       runsAlone,
+      isPacked,
       notes: [first, ...rewrites],
       encode,
       release: () => session.release(),
@@ -67,9 +72,23 @@ export async function openEncoder(options: EncoderOptions): Promise<Encoder> {
   }
 }
 
+async function openSession(
+  options: EncoderOptions,
+  { padTokenId, maxLength: longest }: EncoderConfig,
+): Promise<{ readonly file: string; readonly session: EncoderRunner }> {
+  const { modelDir, threads } = options;
+  const entry = await checkpointOf(options);
+  if (entry !== null) {
+    const session = await PackedSession.open(modelDir, entry, { threads, longest });
+    return { file: join(modelDir, entry), session };
+  }
+  const file = await encoderPath(options);
+  return { file, session: await EncoderSession.open(file, threads, padTokenId) };
+}
+
 async function chooseModules(
   { modelDir, pooling }: EncoderOptions,
-  output: EncoderSession['output'],
+  output: EncoderRunner['output'],
 ): Promise<{ readonly modules: SentenceModules | null; readonly why: string }> {
   if (output === 'scores') return { modules: null, why: 'scores pairs of texts' };
   if (output === 'vector') {

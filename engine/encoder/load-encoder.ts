@@ -1,12 +1,10 @@
 import { statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
 import type { TokenId } from '../../scheduler/ids.js';
 import { OctavoError } from '../errors.js';
-import { externalFiles } from '../importer/external-files.js';
+import { contentFiles } from '../model/open-model.js';
 import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { assertWithinMemory } from '../thread/memory-limit.js';
 import { type Encoder, openEncoder } from './encoder.js';
-import { encoderPath } from './model-kind.js';
 
 export interface LoadedEncoder {
   readonly encoder: Encoder;
@@ -28,7 +26,7 @@ export async function loadEncoder(options: EngineOptions): Promise<LoadedEncoder
       `an encoder is computed on the CPU, not by ${device}`,
     );
   }
-  assertWithinMemory({ kvCacheBytes: 0, weightBytes: weightBytesOf(await encoderPath(options)) });
+  assertWithinMemory({ kvCacheBytes: 0, weightBytes: bytesOf(await contentFiles(options)) });
   const encoder = await openEncoder({ ...options, ...(pooling !== undefined && { pooling }) });
   const { maxLength, vocabSize, padTokenId } = encoder.config;
   const maxModelLength = options.maxModelLength ?? maxLength;
@@ -65,9 +63,7 @@ export async function loadEncoder(options: EngineOptions): Promise<LoadedEncoder
   return { encoder, info };
 }
 
-/** Of the model's file, and of those with its external data. */
-function weightBytesOf(file: string): number {
-  const files = [file, ...externalFiles(file).map((name) => resolve(dirname(file), name))];
+function bytesOf(files: readonly string[]): number {
   return files.reduce(
     (sum, name) => sum + (statSync(name, { throwIfNoEntry: false })?.size ?? 0),
     0,

@@ -1,3 +1,4 @@
+import { isEncoderCheckpoint } from '../architectures/encoders/describe-encoder.js';
 import { OctavoError } from '../errors.js';
 import { findModelFile } from '../importer/model-file.js';
 import { type GraphInterface, graphInterface } from '../importer/onnx/graph-interface.js';
@@ -15,13 +16,16 @@ export const VECTOR_OUTPUT = 'sentence_embedding';
 export const SCORES_OUTPUT = 'logits';
 
 /**
- * What a model is, by the names of its graph's inputs and outputs. A decoder without a cache among
+ * What a model is: a checkpoint by its architecture, an ONNX file by the names of its graph's
+ * inputs and outputs. A decoder without a cache among
  * its inputs is one, too: the importer says why it cannot be served.
  *
  * @throws OctavoError `model_file_missing`
  */
 export async function modelKindOf(files: ModelFiles): Promise<ModelKind> {
-  if ((await checkpointOf(files)) !== null) return 'decoder';
+  if ((await checkpointOf(files)) !== null) {
+    return (await isEncoderCheckpoint(files.modelDir)) ? 'encoder' : 'decoder';
+  }
   const path = await encoderPath(files);
   const names = interfaceOf(path);
   // The importer says better what is wrong with it.

@@ -1,14 +1,19 @@
 import { basename, dirname, join, resolve } from 'node:path';
+import { buildEncoder } from '../architectures/build/encoder-graph.js';
 import { buildModel, graphOf } from '../architectures/build-model.js';
 import { describeGguf } from '../architectures/describe-gguf.js';
 import { type DescribedModel, describeModel } from '../architectures/describe-model.js';
+import {
+  describeEncoder,
+  isEncoderCheckpoint,
+} from '../architectures/encoders/describe-encoder.js';
 import { isGgufFile, partsOf } from '../checkpoint/gguf-files.js';
 import { filesOf, findSafetensors, SAFETENSORS_INDEX } from '../checkpoint/safetensors-files.js';
 import { OctavoError } from '../errors.js';
 import { type AnalyzedModel, analyzeModel, type ImportOptions } from '../importer/analyze-model.js';
 import { emitSegments } from '../importer/emit/segments.js';
 import { externalFiles } from '../importer/external-files.js';
-import type { Graph } from '../importer/graph.js';
+import { Graph } from '../importer/graph.js';
 import type { ImportedModel } from '../importer/imported-model.js';
 import { findModelFile } from '../importer/model-file.js';
 import { findParts } from '../importer/parts/find-parts.js';
@@ -89,17 +94,26 @@ async function described(modelDir: string, entry: string): Promise<DescribedMode
   return isGgufFile(modelDir) ? describeGguf(modelDir) : describeModel(modelDir, entry);
 }
 
-/** The description of a model whose graph is built; null for one that has its graph in a file. */
+/**
+ * The description of a decoder whose graph is built; null for one that has its graph in a file, and
+ * for an encoder.
+ */
 export async function describedModel(files: ModelFiles): Promise<DescribedModel | null> {
   const entry = await checkpointOf(files);
-  return entry === null ? null : described(files.modelDir, entry);
+  if (entry === null || (await isEncoderCheckpoint(files.modelDir))) return null;
+  return described(files.modelDir, entry);
 }
 
 /** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */
 export async function openGraph(files: ModelFiles): Promise<Graph> {
   const entry = await checkpointOf(files);
-  if (entry !== null) return graphOf(await described(files.modelDir, entry), 1).graph;
-  return readDecoder(files.modelDir, await onnxPath(files));
+  const { modelDir } = files;
+  if (entry === null) return readDecoder(modelDir, await onnxPath(files));
+  if (!(await isEncoderCheckpoint(modelDir))) {
+    return graphOf(await described(modelDir, entry), 1).graph;
+  }
+  const { encoder, checkpoint } = await describeEncoder(modelDir, entry);
+  return new Graph(buildEncoder(encoder, checkpoint.tensors, 1), checkpoint.file);
 }
 
 async function onnxPath({ modelDir, file, dtype = 'auto' }: ModelFiles): Promise<string> {

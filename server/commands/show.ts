@@ -7,7 +7,7 @@ import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import { chooseVariant } from '../../engine/importer/variants.js';
 import type { MemoryNeeds } from '../../engine/model/memory-needs.js';
-import { contentFiles, describedModel } from '../../engine/model/open-model.js';
+import { checkpointOf, contentFiles, describedModel } from '../../engine/model/open-model.js';
 import { readServableConfig } from '../../engine/model/servable-config.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import type { Settings } from '../config/settings.js';
@@ -80,7 +80,7 @@ async function reasonOf(found: FoundModel, { dtype, file }: Settings): Promise<s
   if (file !== undefined) return 'by --file';
   const isGguf = /\.gguf$/i.test(found.dir);
   if (!isGguf) {
-    return (await describedModel({ modelDir: found.dir, dtype })) === null
+    return (await checkpointOf({ modelDir: found.dir, dtype })) === null
       ? (await chooseVariant(found.dir, dtype)).reason
       : 'safetensors, as there is no ONNX model';
   }

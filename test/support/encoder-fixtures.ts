@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { modelDir } from './model-dir.js';
 
-const MODELS = fileURLToPath(new URL('../fixtures/encoders/models', import.meta.url));
+const [MODELS, CHECKPOINTS] = ['models', 'checkpoints'].map((name) =>
+  fileURLToPath(new URL(`../fixtures/encoders/${name}`, import.meta.url)),
+);
 
 /** What sentence-transformers says: see test/fixtures/encoders/make.py. */
 export interface EncoderGolden {
@@ -18,6 +21,52 @@ export interface RerankerGolden {
   /** Between 0 and 1. */
   readonly scores: Float32Array;
   readonly logits: Float32Array;
+}
+
+/** What transformers says of the weights of a checkpoint: test/fixtures/encoders/checkpoints.py. */
+export interface CheckpointGolden {
+  readonly texts: readonly string[];
+  readonly embeddings: readonly Float32Array[];
+  /** Of a reranker, in the place of texts. */
+  readonly pairs: readonly (readonly [string, string])[];
+  readonly logits: Float32Array;
+}
+
+/** Where an encoder says how long its texts may be. */
+const LENGTHS = [
+  ['config.json', 'max_position_embeddings'],
+  ['sentence_bert_config.json', 'max_seq_length'],
+  ['tokenizer_config.json', 'model_max_length'],
+] as const;
+
+/**
+ * A directory with an encoder's safetensors, and no ONNX file.
+ *
+ * @param longest tokens of its texts; absent: as its files say
+ */
+export function encoderCheckpointDir(name: string, longest?: number): string {
+  const dir = modelDir({});
+  cpSync(join(MODELS, name), dir, { recursive: true });
+  for (const other of ['onnx', 'golden.json']) rmSync(join(dir, other), { recursive: true });
+  cpSync(join(CHECKPOINTS, name, 'model.safetensors'), join(dir, 'model.safetensors'));
+  for (const [file, key] of longest === undefined ? [] : LENGTHS) {
+    const path = join(dir, file);
+    const values = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...values, [key]: longest }));
+  }
+  return dir;
+}
+
+export function readCheckpointGolden(name: string): CheckpointGolden {
+  const golden = JSON.parse(readFileSync(join(CHECKPOINTS, name, 'golden.json'), 'utf8')) as {
+    texts?: string[];
+    embeddings?: string;
+    pairs?: [string, string][];
+    logits?: string;
+  };
+  const { texts = [], embeddings = '', pairs = [], logits = '' } = golden;
+  const vectors = texts.length > 0 ? rows(embeddings, texts.length) : [];
+  return { texts, embeddings: vectors, pairs, logits: floats(logits) };
 }
 
 export const encoderDir = (name: string): string => join(MODELS, name);

@@ -5,11 +5,12 @@ import {
   type ComposedWeight,
   type StoredTensor,
 } from '../../checkpoint/stored-tensor.js';
-import { MICROSOFT } from '../../importer/onnx/nodes.js';
+import { MICROSOFT, setGraphAttribute } from '../../importer/onnx/nodes.js';
 import {
   type AttributeProto,
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
+  type GraphProto,
   GraphProtoSchema,
   type ModelProto,
   ModelProtoSchema,
@@ -40,14 +41,31 @@ type TensorValues =
  */
 export class GraphBuilder {
   readonly #tensors: ReadonlyMap<string, StoredTensor>;
+  readonly #isFinal: boolean;
   /** By all that makes them equal. */
   readonly #nodes = new Map<string, NodeProto>();
   /** How many nodes wanted a name. */
   readonly #names = new Map<string, number>();
   readonly #initializers = new Map<string, TensorProto>();
 
-  constructor(tensors: ReadonlyMap<string, StoredTensor>) {
+  /**
+   * @param isFinal whether no pass follows, which would look for matrices that are turned before a
+   *   matmul
+   */
+  constructor(tensors: ReadonlyMap<string, StoredTensor>, isFinal = false) {
     this.#tensors = tensors;
+    this.#isFinal = isFinal;
+  }
+
+  /** `x W`, of a matrix that is stored as `[outputs, inputs]` if it is `turned`. */
+  matmul(name: string, x: string, stored: string, turned: boolean): string {
+    if (turned && this.#isFinal)
+      return this.contrib('FusedMatMul', name, [x, stored], { transB: 1 });
+    // For a stored matrix, passes and ONNX Runtime look through it: nothing is turned in a step.
+    const matrix = turned
+      ? this.node('Transpose', `${stored}/turned`, [stored], { perm: [1, 0] })
+      : stored;
+    return this.node('MatMul', name, [x, matrix]);
   }
 
   /**
@@ -87,6 +105,16 @@ export class GraphBuilder {
     return this.#add(opType, name, inputs, outputs, attributes, '');
   }
 
+  /**
+   * A Loop of one output. Its body reads tensors from outside, which are no inputs of its node: it
+   * comes behind those that make them.
+   */
+  loop(name: string, inputs: readonly string[], body: GraphProto): string {
+    const node = this.#add('Loop', name, inputs, [], {}, '');
+    setGraphAttribute(node, 'body', body);
+    return node.output[0];
+  }
+
   /** @param outputs names, which must be free; empty for the node's own */
   #add(
     opType: string,
@@ -96,7 +124,9 @@ export class GraphBuilder {
     attributes: Readonly<Record<string, Attribute>>,
     domain: string,
   ): NodeProto {
-    const key = JSON.stringify([domain, opType, inputs, attributes]);
+    // (What a loop does is in its body.)
+    const by = opType === 'Loop' ? name : null;
+    const key = JSON.stringify([domain, opType, inputs, attributes, by]);
     const known = this.#nodes.get(key);
     if (known) return known;
     const own = this.#free(name);

@@ -5,13 +5,8 @@ import { nameOf } from './stored-weights.js';
 
 /** `x W + b` of a tensor `[..., inputs]`. */
 export function linearLayer(b: GraphBuilder, x: string, { weight, bias, turned }: Linear): string {
-  const stored = b.weight(weight);
-  // For a stored matrix, passes and ONNX Runtime look through it: nothing is turned in a step.
-  const matrix = turned
-    ? b.node('Transpose', `${stored}/turned`, [stored], { perm: [1, 0] })
-    : stored;
   const name = placeOf(nameOf(weight));
-  const product = b.node('MatMul', name, [x, matrix]);
+  const product = b.matmul(name, x, b.weight(weight), turned);
   return bias ? b.node('Add', `${name}/biased`, [product, b.weight(bias)]) : product;
 }
 

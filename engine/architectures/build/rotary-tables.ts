@@ -11,6 +11,11 @@ export class RotaryTables {
     this.#positions = positions;
   }
 
+  /** Where a rotation stands among those that were asked for. */
+  numberOf(rotary: Rotary): number {
+    return [...this.#known.keys()].indexOf(rotary);
+  }
+
   of(rotary: Rotary): RotaryEmbedding {
     const known = this.#known.get(rotary);
     if (known) return known;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseBatch } from '../../../engine/encoder/choose-batch.js';
+import { chooseBatch, choosePacked } from '../../../engine/encoder/choose-batch.js';
 
 const limits = { maxSequences: 64, maxTokens: 512 };
 
@@ -35,5 +35,14 @@ describe('chooseBatch', () => {
         expect(padded - tokens).toBeLessThanOrEqual(Math.max(64, padded / 8));
       }),
     );
+  });
+});
+
+describe('packed texts', () => {
+  it('are the next ones, whatever their lengths, while their tokens fit', () => {
+    const small = { maxSequences: 3, maxTokens: 100 };
+    expect(choosePacked([90, 5, 5, 1], small)).toEqual([0, 1, 2]);
+    expect(choosePacked([90, 20, 5], small)).toEqual([0]);
+    expect(choosePacked([500, 1], small)).toEqual([0]);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EncoderLoop } from '../../../engine/encoder/encoder-loop.js';
-import type { EncoderInput } from '../../../engine/encoder/encoder-session.js';
+import type { EncoderInput } from '../../../engine/encoder/encoder-runner.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { EngineMessage } from '../../../engine/protocol/messages.js';
 import type { EngineInfo } from '../../../engine/protocol/options.js';
@@ -46,6 +46,7 @@ function harness(options: { usesPriority?: boolean; runsAlone?: boolean } = {}) 
   const loop = new EncoderLoop(
     {
       encode,
+      isPacked: false,
       runsAlone: options.runsAlone ?? false,
       config: {} as never,
       task: 'embed',
