@@ -116,7 +116,7 @@ wire_api = "responses"
 
 let programs: NpmPrograms;
 beforeAll(async () => {
-  programs = await npmPrograms(new URL('agents.json', import.meta.url));
+  programs = await npmPrograms(new URL('agents.json', import.meta.url), '1.2 GB');
 }, 2_000_000);
 
 const folders: string[] = [];

@@ -19,9 +19,10 @@ export interface NpmPrograms {
  * without it. Elsewhere, tests that need them are skipped unless they are there.
  *
  * @param file a `package.json` with exact versions; these name their own packages exactly, too
+ * @param size of all that is installed, for people
  * @throws Error why they cannot be installed, in CI
  */
-export async function npmPrograms(file: URL): Promise<NpmPrograms> {
+export async function npmPrograms(file: URL, size: string): Promise<NpmPrograms> {
   const wanted = readFileSync(file);
   const version = createHash('sha256').update(wanted).digest('hex').slice(0, 12);
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
@@ -29,7 +30,7 @@ export async function npmPrograms(file: URL): Promise<NpmPrograms> {
   const bin = join(installed, 'node_modules', '.bin');
   if (existsSync(bin)) return { bin };
   if (process.env['CI'] !== 'true') {
-    return { bin: '', absent: `${installed} is missing: CI=true installs it, 1.2 GB` };
+    return { bin: '', absent: `${installed} is missing: CI=true installs it, ${size}` };
   }
   // It moves as a whole, so that no process finds half of it.
   const work = `${installed}.${process.pid}`;
