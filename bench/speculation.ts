@@ -4,16 +4,20 @@ import { createSpeculator } from '../engine/speculation/create-speculator.js';
 import { measureSteps } from '../engine/thread/warm-up.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import {
+  benchModel,
   benchModelFromArgv,
   benchRequest,
   commandLine,
   loadBenchEngine,
+  secondShapeFromArgv,
 } from './lib/bench-engine.js';
+import { DraftTexts } from './lib/draft-texts.js';
 import { type Cell, median, publish } from './lib/report.js';
 
 // Decoding with drafts against decoding without, by batch size and by how often drafts are right.
 // Drafts are the text itself, which was recorded before, with wrong tokens at random places: so the
-// acceptance rate is chosen, whatever the weights say.
+// acceptance rate is chosen, whatever the weights say. They are predictions, which cost nothing, or
+// with a second shape those of a draft model, whose runs take their time.
 
 const CONTEXT = 512;
 const TOKENS = 64;
@@ -23,8 +27,15 @@ const BATCHES = [1, 2, 4, 8, 16, 32];
 const ROUNDS = 3;
 
 const model = benchModelFromArgv();
-const engine = await loadBenchEngine(model);
-const { info, scheduler, runner, cache } = engine;
+const draftShape = secondShapeFromArgv();
+const draftDir = draftShape && benchModel({ ...model, shape: draftShape }).directory;
+const engine = await loadBenchEngine(model, {
+  ...(draftDir !== null && {
+    speculation: { method: 'draft_model', maxDraftTokens: 8, model: { dir: draftDir } },
+  }),
+});
+const { info, scheduler, runner, cache, draftModel } = engine;
+const draftTexts = draftModel && new DraftTexts(draftModel.runner, CONTEXT);
 const now = (): number => performance.now();
 const measured = await measureSteps(
   runner,
@@ -32,9 +43,10 @@ const measured = await measureSteps(
   now,
 );
 
-/** A core over the engine's model and pages, which drafts what requests predict. */
-function newCore(): EngineCore {
-  const proposer = createSpeculator(null, measured, now);
+/** A core over the engine's model, which drafts what requests predict, or a model says. */
+function newCore(isDrafted: boolean): EngineCore {
+  const method = isDrafted && draftModel ? { maxDraftTokens: 8, computing: draftModel } : null;
+  const proposer = createSpeculator(method, measured, now);
   return new EngineCore({ scheduler, runner, vocabSize: info.vocabSize, cache, now, proposer });
 }
 
@@ -48,14 +60,17 @@ interface Run {
 
 /** Decodes a batch whose prompts are all in the prefix cache but for their last tokens. */
 async function run(batch: number, predictions: readonly (readonly TokenId[])[] = []): Promise<Run> {
-  const core = newCore();
+  const isDrafted = predictions.length > 0;
+  const core = newCore(isDrafted);
+  if (isDrafted) draftTexts?.set(predictions);
   const texts: TokenId[][] = [];
   const index = new Map<SequenceId, number>();
   for (let i = 0; i < batch; i++) {
     const request = benchRequest(model, CONTEXT, TOKENS, i);
     index.set(request.ids[0], i);
     texts.push([]);
-    core.add({ ...request, ...(predictions[i] && { prediction: predictions[i] }) });
+    const prediction = draftTexts ? undefined : predictions[i];
+    core.add({ ...request, ...(prediction && { prediction }) });
   }
   let ms = 0;
   while (core.hasWork) {
@@ -97,12 +112,14 @@ let different = 0;
 const rows: Cell[][] = [];
 for (const batch of BATCHES) rows.push(...(await compare(batch)));
 await runner.dispose();
+await draftModel?.runner.dispose();
 
 publish({
-  name: ['speculation', model.shape, ...model.variant].join('-'),
+  name: ['speculation', model.shape, draftShape ?? [], ...model.variant].flat().join('-'),
   command: commandLine('bench:speculation'),
   about:
-    `Decoding with drafts, as times the speed without: ${model.description}, contexts of ` +
+    `Decoding with drafts${draftShape ? ` of a model in the shape of ${draftShape}` : ''}, as times ` +
+    `the speed without: ${model.description}, contexts of ` +
     `${CONTEXT} tokens, ${TOKENS} tokens each, medians of ${ROUNDS} rounds in turn. ` +
     `Texts that differ from those without drafts: ${different} of ${BATCHES.length * RATES.length * ROUNDS} runs.`,
   tables: [

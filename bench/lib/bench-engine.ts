@@ -17,6 +17,8 @@ import { SHAPES, type ShapeName } from '../models/shapes.js';
 //     [shape] --form built|export --dtype fp32|q4 --quantize none|w8a8|q8|q4
 //         --kv-dtype f32|bf16|int16|int8
 //
+// `bench:speculation` takes the shape of a draft model behind the first.
+//
 // `built` is a checkpoint, of which the engine builds its own graph; `export` an ONNX file in the
 // form of the model builder, whose matmuls may have 4 bits already (`--dtype q4`).
 
@@ -43,9 +45,10 @@ export interface BenchModel {
   readonly description: string;
 }
 
-/** Creates the model if necessary. @throws Error for an unknown argument; lists those allowed */
-export function benchModelFromArgv(): BenchModel {
-  const { values: flags, positionals } = parseArgs({
+const SHAPE_NAMES = Object.keys(SHAPES) as ShapeName[];
+
+const parsed = () =>
+  parseArgs({
     allowPositionals: true,
     options: {
       form: { type: 'string', default: 'built' },
@@ -54,13 +57,22 @@ export function benchModelFromArgv(): BenchModel {
       'kv-dtype': { type: 'string', default: 'f32' },
     },
   });
-  const shapes = Object.keys(SHAPES) as ShapeName[];
-  const shape = oneOf('shape', positionals[0] ?? 'qwen2.5-0.5b', shapes);
+
+/** Creates the model if necessary. @throws Error for an unknown argument; lists those allowed */
+export function benchModelFromArgv(): BenchModel {
+  const { values: flags, positionals } = parsed();
+  const shape = oneOf('shape', positionals[0] ?? 'qwen2.5-0.5b', SHAPE_NAMES);
   const form = oneOf('--form', flags.form, FORMS);
   const dtype = oneOf('--dtype', flags.dtype, form === 'built' ? ['fp32'] : ['fp32', 'q4']);
   const quantize = oneOf('--quantize', flags.quantize, BENCH_QUANTIZATIONS);
   const kvDtype = oneOf('--kv-dtype', flags['kv-dtype'], KV_DTYPES);
   return benchModel({ shape, form, dtype, quantize, kvDtype });
+}
+
+/** The second shape of the command line; null: it names none. @throws Error as the first does */
+export function secondShapeFromArgv(): ShapeName | null {
+  const [, shape] = parsed().positionals;
+  return shape === undefined ? null : oneOf('draft shape', shape, SHAPE_NAMES);
 }
 
 /** Creates the model if necessary. */
