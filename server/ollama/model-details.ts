@@ -7,6 +7,7 @@ import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { contentFiles } from '../../engine/model/open-model.js';
 import { loadChatTemplate } from '../../engine/text/load-chat-template.js';
 import { readModelJson } from '../../engine/text/model-files.js';
+import { readVisionModel } from '../../engine/vision/vision-model.js';
 import type { ModelEntry } from '../pool/model-entry.js';
 
 /** A model as Ollama lists it. */
@@ -34,6 +35,7 @@ export interface ModelFacts {
   readonly contextLength: number | null;
   /** Whether it makes vectors or scores alone. */
   readonly isEncoder: boolean;
+  readonly seesImages: boolean;
 }
 
 const Whole = Type.Optional(Type.Union([Type.Integer(), Type.Null()]));
@@ -74,6 +76,7 @@ export const UNKNOWN: ModelFacts = {
   template: '',
   contextLength: null,
   isEncoder: false,
+  seesImages: false,
 };
 
 /** @throws OctavoError what is wrong with the files */
@@ -81,11 +84,14 @@ export async function factsOf(entry: ModelEntry): Promise<ModelFacts> {
   const { source, service } = entry;
   const found = (await source?.known()) ?? null;
   const template = service?.model.chatTemplate?.source;
+  // Loaded, it is known; the settings may refuse what the files could do.
+  const sees = service && service.prompts.images !== undefined;
   if (found === null) {
     const { contextLength } = entry;
     const isEncoder = service?.engine.info.encoder !== undefined;
     const digest = digestOf(entry.names);
-    return { ...UNKNOWN, template: template ?? '', contextLength, digest, isEncoder };
+    const seesImages = sees ?? false;
+    return { ...UNKNOWN, template: template ?? '', contextLength, digest, isEncoder, seesImages };
   }
   const { dir: path, file } = found;
   const where = { modelDir: path, dtype: 'auto', ...(file !== undefined && { file }) } as const;
@@ -108,7 +114,14 @@ export async function factsOf(entry: ModelEntry): Promise<ModelFacts> {
     template: template ?? (await templateOf(path)),
     contextLength: entry.contextLength ?? config?.max_position_embeddings ?? null,
     isEncoder: (await modelKindOf(where)) === 'encoder',
+    seesImages: sees ?? (await isSeeing(path, file)),
   };
+}
+
+async function isSeeing(path: string, file: string | undefined): Promise<boolean> {
+  if (isGgufFile(path)) return false;
+  const vision = await readVisionModel(path, 'auto', file);
+  return vision !== null && typeof vision !== 'string';
 }
 
 async function templateOf(path: string): Promise<string> {
@@ -133,12 +146,13 @@ const digestOf = (value: unknown): string =>
   createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
 /** What clients ask before they offer tools, or show a switch for thinking. */
-export function capabilitiesOf({ template, isEncoder }: ModelFacts): string[] {
+export function capabilitiesOf({ template, isEncoder, seesImages }: ModelFacts): string[] {
   if (isEncoder) return ['embedding'];
   return [
     'completion',
     ...(/\btools\b/.test(template) ? ['tools'] : []),
     ...(/enable_thinking|reasoning_effort|<think>/.test(template) ? ['thinking'] : []),
+    ...(seesImages ? ['vision'] : []),
     'embedding',
   ];
 }
