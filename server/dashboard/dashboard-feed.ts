@@ -5,10 +5,9 @@ import { SseStream } from '../http/sse.js';
 import type { ServerMetrics } from '../metrics/server-metrics.js';
 import type { ModelService } from '../models.js';
 import type { FiguresEvent, ServerEvent } from './events.js';
-import type { EndedRequests } from './history.js';
-import { Ring } from './history.js';
+import type { EndedRequests, Ring } from './history.js';
 import { ProcessProbe } from './process-probe.js';
-import { HISTORY_SECONDS, SAMPLE_FIELDS, type Sample } from './sample.js';
+import { SAMPLE_FIELDS, type Sample } from './sample.js';
 import { Sampler } from './sampler.js';
 import { Watcher } from './watcher.js';
 
@@ -22,6 +21,8 @@ export interface DashboardSources {
   readonly names: () => readonly string[];
   readonly metrics: ServerMetrics;
   readonly endedRequests: EndedRequests;
+  /** The model's last seconds; samples are added to it. */
+  readonly samples: Ring<Sample>;
 }
 
 /**
@@ -32,7 +33,7 @@ export class DashboardFeed {
   readonly #sources: DashboardSources;
   readonly #probe: ProcessProbe;
   readonly #sampler: Sampler;
-  readonly #samples = new Ring<Sample>(HISTORY_SECONDS);
+  readonly #samples: Ring<Sample>;
   readonly #timer: Timer;
   /** For each stream, sends the new samples to its reader. */
   readonly #streams = new Map<SseStream, () => void>();
@@ -40,6 +41,7 @@ export class DashboardFeed {
   constructor(sources: DashboardSources) {
     const { clock, service, metrics } = sources;
     this.#sources = sources;
+    this.#samples = sources.samples;
     this.#probe = new ProcessProbe(clock);
     this.#sampler = new Sampler(service, metrics, clock, () => this.#probe.read());
     this.#timer = clock.startTimer(() => {

@@ -20,14 +20,50 @@ export type BlockRun = readonly [
   parent: number,
 ];
 
-/** The events of `/dashboard/events` and their data. */
+/**
+ * The events of `/dashboard/events` and their data: `server`, `figures` and `snapshot` of one
+ * model, or `overview` and `models` of all.
+ */
 export interface DashboardEvents {
+  /** Once, at first. */
+  readonly overview: OverviewEvent;
+  /** At once, with the past, and then each second. */
+  readonly models: ModelsEvent;
   /** Once, at first. */
   readonly server: ServerEvent;
   /** At once, with the past, and then each second. */
   readonly figures: FiguresEvent;
   /** What has changed since the last one. */
   readonly snapshot: SnapshotEvent;
+}
+
+export interface OverviewEvent {
+  /** What the numbers of a sample are, in their order. */
+  readonly fields: readonly SampleField[];
+}
+
+export interface ModelsEvent {
+  /** The server's clock now, milliseconds. */
+  readonly time: number;
+  /** In the order of the server's models. */
+  readonly models: readonly ModelFigures[];
+}
+
+export interface ModelFigures {
+  readonly name: string;
+  readonly state: 'unloaded' | 'loading' | 'loaded' | 'unloading' | 'failed';
+  /** Memory that it takes, or would take; null: not known before it was loaded. */
+  readonly bytes: number | null;
+  /** Milliseconds until it is unloaded if no request asks for it; null: it is not. */
+  readonly expiresIn: number | null;
+  /** Why it could not be loaded; null: it could, or was not tried. */
+  readonly failure: string | null;
+  /** Requests that wait until it is loaded. */
+  readonly waiters: number;
+  /** Of its KV cache; null: it is not loaded. */
+  readonly numBlocks: number | null;
+  /** What the reader does not have yet, oldest first. */
+  readonly samples: readonly Sample[];
 }
 
 export interface ServerEvent {

@@ -1,6 +1,10 @@
 import { make } from './elements.mjs';
+import { count } from './formats.mjs';
 import { color, onTheme } from './theme.mjs';
 import uPlot from './uplot.mjs';
+
+/** Distances of an axis' numbers. */
+const WHOLE = [1, 10, 100, 1000, 1e4, 1e5, 1e6].flatMap((ten) => [ten, 2 * ten, 5 * ten]);
 
 /** @typedef {(number | null)[]} Column */
 
@@ -34,6 +38,7 @@ export class Chart {
    * @type {Column[]}
    */
   #columns;
+  #close;
 
   /**
    * @param {HTMLElement} parent
@@ -60,8 +65,20 @@ export class Chart {
     this.#box.append(this.#empty);
     panel.append(head, this.#box);
     parent.append(panel);
-    onTheme(() => this.#create());
-    new ResizeObserver(() => this.#create()).observe(this.#box);
+    const resizes = new ResizeObserver(() => this.#create());
+    resizes.observe(this.#box);
+    const stopTheme = onTheme(() => this.#create());
+    this.#close = () => {
+      stopTheme();
+      resizes.disconnect();
+      this.#plot?.destroy();
+      panel.remove();
+    };
+  }
+
+  /** Takes it off the page. */
+  close() {
+    this.#close();
   }
 
   /**
@@ -152,6 +169,8 @@ export class Chart {
             size: 52,
             gap: 4,
             space: 34,
+            // Of what is counted there are no halves.
+            ...(format === count && { incrs: WHOLE }),
             grid: { stroke: line, width: 1 },
             values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? '0' : format(tick))),
           },

@@ -34,9 +34,11 @@ export function addThemeToggle(button) {
  * Calls `listener` whenever colors have changed: a canvas does not follow by itself.
  *
  * @param {() => void} listener
+ * @returns {() => void} ends it
  */
 export function onTheme(listener) {
   listeners.add(listener);
+  return () => void listeners.delete(listener);
 }
 
 /**

@@ -31,7 +31,7 @@ const SECURITY = {
   'cache-control': 'no-cache',
 };
 
-/** The model that the dashboard shows. */
+/** The model that the dashboard shows; absent: all, if there are several. */
 const Which = Type.Object({ model: Type.Optional(Type.String()) });
 
 interface PageFile {
@@ -46,7 +46,7 @@ interface PageFile {
  */
 export function addPageRoutes(
   app: TypedApp,
-  dashboard: Omit<DashboardSources, 'service' | 'names'> & {
+  dashboard: Omit<DashboardSources, 'service' | 'names' | 'samples'> & {
     readonly inFlight: InFlight;
     readonly models: Models;
   },

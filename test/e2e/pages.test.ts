@@ -72,7 +72,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     expect(await number(page, '#count-free')).toBeLessThan(free);
     // The common beginning is held by all of them.
     expect(await number(page, '#count-shared')).toBeGreaterThan(0);
-    await expect.poll(digits('.tile b')).toBe(true);
+    await expect.poll(digits('#content .tile b')).toBe(true);
     await expect.poll(digits('.chart:nth-child(-n+4) .legend b')).toBe(true);
     await expect.poll(digits('#requests td:nth-child(6)')).toBe(true);
     await page.hover('#blocks', { position: { x: 4, y: 4 } });
@@ -124,8 +124,8 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     // A chart of nothing says so instead of showing axes.
     expect(await chart('Preemptions').locator('canvas').count()).toBe(0);
     expect(await chart('Preemptions').locator('.empty').textContent()).toMatch(/^No preemptions/);
-    await page.click('text=15 min');
-    expect(await page.getAttribute('text=15 min', 'aria-pressed')).toBe('true');
+    await page.click('#content >> text=15 min');
+    expect(await page.getAttribute('#content >> text=15 min', 'aria-pressed')).toBe('true');
     expect(await violations(page)).toEqual([]);
     await page.close();
   });

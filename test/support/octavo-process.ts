@@ -108,7 +108,7 @@ async function untilServing(child: ChildProcess): Promise<RunningServer> {
   const url = await new Promise<string>((resolve, reject) => {
     const read = (chunk: Buffer): void => {
       output += chunk.toString();
-      const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
+      const found = /serving .+ on (http:\/\/[\d.]+:\d+)/.exec(output);
       if (found) resolve(found[1]);
     };
     child.stdout?.on('data', read);

@@ -220,20 +220,58 @@ test('sleep unloads what has no requests, a request or wake_up loads it', async 
   expect(await textOf(await ask(server, 'owl'))).toBe('hoo');
 });
 
-test('the dashboard shows the model that is asked for, while it is loaded', async () => {
+test('the dashboard shows the model that is asked for while it is loaded, and else all', async () => {
   const server = await serve([new TestSource('owl', 'hoo'), new TestSource('cat', 'mew')]);
-  const unloaded = await fetch(`${server.url}/dashboard/events?model=cat`);
-  expect([unloaded.status, (await fetch(`${server.url}/dashboard/events`)).status]).toEqual([
-    503, 503,
-  ]);
-  await textOf(await ask(server, 'cat'));
   const stop = new AbortController();
-  const feed = await fetch(`${server.url}/dashboard/events`, { signal: stop.signal });
-  const reader = feed.body?.pipeThrough(new TextDecoderStream()).getReader();
-  const { value = '' } = (await reader?.read()) ?? {};
-  expect(value).toContain('"model":"cat","models":["owl","cat"]');
+  /** The stream's next events, until one of a name has come. */
+  const events = async (query: string) => {
+    const response = await fetch(`${server.url}/dashboard/events${query}`, { signal: stop.signal });
+    expect(response.status).toBe(200);
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    return async (name: string): Promise<object> => {
+      for (;;) {
+        const [event, data] = new RegExp(`event: ${name}\ndata: (.*)\n\n`).exec(text) ?? [];
+        if (event !== undefined && data !== undefined) {
+          text = text.slice(text.indexOf(event) + event.length);
+          return JSON.parse(data) as object;
+        }
+        const { done, value } = (await reader?.read()) ?? { done: true };
+        if (done) throw new Error(`the stream ended before ${name}: ${text}`);
+        text += value ?? '';
+      }
+    };
+  };
+  const all = await events('');
+  expect(await all('overview')).toMatchObject({
+    fields: [
+      'time',
+      'seconds',
+      'generated',
+      'prompt',
+      'ttftP50',
+      'itlP50',
+      'running',
+      'waiting',
+      'usedBlocks',
+    ],
+  });
+  const asleep = { state: 'unloaded', numBlocks: null, failure: null, waiters: 0, samples: [] };
+  const models = [
+    { name: 'owl', ...asleep },
+    { name: 'cat', ...asleep },
+  ];
+  expect(await all('models')).toMatchObject({ models });
+  // One that is not loaded has nothing else to show.
+  const awaited = await events('?model=cat');
+  expect(await awaited('models')).toMatchObject({ models });
+  await textOf(await ask(server, 'cat'));
+  const loaded = { name: 'cat', state: 'loaded', numBlocks: 64, expiresIn: null };
+  expect(await awaited('models')).toMatchObject({ models: [models[0], loaded] });
+  const cat = await events('?model=cat');
+  expect(await cat('server')).toMatchObject({ model: 'cat', models: ['owl', 'cat'] });
+  expect((await fetch(`${server.url}/dashboard/events?model=raven`)).status).toBe(404);
   stop.abort();
-  await reader?.cancel().catch(() => undefined);
 });
 
 test('pinned prefixes come back with their model', async () => {
