@@ -1,25 +1,37 @@
-/** @import { AnswerTurn, Delta, ToolCall } from './chat-types.js' */
+/** @import { AnswerTurn, Delta, ResultTurn } from './chat-types.js' */
+import { CallView } from './call-view.mjs';
 import { make } from './elements.mjs';
 import { showMarkdown } from './markdown.mjs';
 
 /**
- * One answer, while it is written and afterwards: reasoning, text, tool calls, and a line of
- * figures.
+ * One answer, while it is written and afterwards: reasoning, folded; text; tool calls, folded; and
+ * a line of figures.
  */
 export class AnswerView {
   root = make('article', 'message assistant writing');
   #text = make('div', 'text');
+  #wait = make('p', 'stats');
   #source = '';
   #scheduled = false;
-  /** @type {HTMLElement | null} */
+  /** Milliseconds that the text took to show. */
+  #cost = 0;
+  /** @type {{ title: HTMLElement, text: Text, start: number, end: number } | null} */
   #reasoning = null;
-  /** @type {{ view: HTMLElement, call: ToolCall }[]} */
+  #reasoningMs = 0;
+  /** @type {CallView[]} */
   #calls = [];
   /** @type {string | null} */
   #error = null;
+  #speak;
+  /** Blocks that were spoken. */
+  #spoken = 0;
 
-  /** @param {HTMLElement} parent at whose end it appears */
-  constructor(parent) {
+  /**
+   * @param {HTMLElement} parent at whose end it appears
+   * @param {(text: string) => void} [speak] is told each block of the text when it is complete
+   */
+  constructor(parent, speak = () => undefined) {
+    this.#speak = speak;
     this.root.ariaLabel = 'Answer';
     this.root.append(this.#text);
     parent.append(this.root);
@@ -31,13 +43,14 @@ export class AnswerView {
    * @param {HTMLElement} parent
    * @param {AnswerTurn} turn
    */
-  static of(parent, { content, reasoning, calls, figures, error }) {
+  static of(parent, { content, reasoning, reasoningMs, calls, figures, error }) {
     const view = new AnswerView(parent);
     view.add({
       content,
       reasoning_content: reasoning,
       tool_calls: calls.map((call, index) => ({ ...call, index })),
     });
+    view.#reasoningMs = reasoningMs;
     if (error !== null) view.fail(error);
     view.end(figures);
     return view;
@@ -51,11 +64,18 @@ export class AnswerView {
     return {
       role: 'assistant',
       content: this.#source,
-      reasoning: this.#reasoning?.textContent ?? '',
+      reasoning: this.#reasoning?.text.data ?? '',
+      reasoningMs: this.#reasoningMs,
       calls: this.#calls.map(({ call }) => call),
       figures,
       error: this.#error,
     };
+  }
+
+  /** @param {string} words what the answer waits for; gone when it begins */
+  wait(words) {
+    this.#wait.textContent = words;
+    this.root.prepend(this.#wait);
   }
 
   /**
@@ -64,18 +84,34 @@ export class AnswerView {
    * @param {Delta} delta
    */
   add(delta) {
+    this.#wait.remove();
     if (delta.reasoning_content) this.#addReasoning(delta.reasoning_content);
     if (delta.content) {
+      this.#endReasoning();
       this.#source += delta.content;
       this.#schedule();
     }
-    for (const part of delta.tool_calls ?? []) this.#addCall(part);
+    for (const { index, id = '', function: part } of delta.tool_calls ?? []) {
+      this.#endReasoning();
+      if (!this.#calls[index]) {
+        this.#calls[index] = new CallView(id);
+        this.root.append(this.#calls[index].root);
+      }
+      this.#calls[index].add(part ?? {});
+    }
+  }
+
+  /** @param {ResultTurn} turn */
+  showResult({ callId, content }) {
+    this.#calls.find(({ call }) => call.id === callId)?.showResult(content);
   }
 
   /** @param {string} message */
   fail(message) {
     this.#error = message;
-    this.root.append(make('p', 'error', message));
+    const note = make('p', 'error', message);
+    note.role = 'alert';
+    this.root.append(note);
   }
 
   /**
@@ -84,49 +120,67 @@ export class AnswerView {
    * @param {readonly string[]} figures
    */
   end(figures) {
-    showMarkdown(this.#text, this.#source);
+    this.#wait.remove();
+    this.#endReasoning();
     this.root.classList.remove('writing');
-    if (figures.length === 0) return;
-    this.root.append(make('p', 'stats', figures.join(' · ')));
+    this.#show();
+    if (figures.length > 0) this.root.append(make('p', 'stats', figures.join(' · ')));
   }
 
-  /** Tokens come faster than a screen shows them. */
+  /**
+   * Tokens come faster than a screen shows them; and what a long text takes (40 ms for 100 kB) must
+   * leave the page time for all else.
+   */
   #schedule() {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    requestAnimationFrame(() => {
-      this.#scheduled = false;
-      showMarkdown(this.#text, this.#source);
-    });
+    setTimeout(() => {
+      requestAnimationFrame(() => {
+        this.#scheduled = false;
+        const start = performance.now();
+        this.#show();
+        this.#cost = performance.now() - start;
+      });
+    }, 2 * this.#cost);
+  }
+
+  #show() {
+    showMarkdown(this.#text, this.#source);
+    const blocks = this.#text.children;
+    // The last one may go on.
+    const complete = this.root.matches('.writing') ? blocks.length - 1 : blocks.length;
+    for (; this.#spoken < complete; this.#spoken++) {
+      const block = blocks[this.#spoken];
+      this.#speak(block.matches('.code') ? 'A block of code.' : (block.textContent ?? ''));
+    }
   }
 
   /** @param {string} text */
   #addReasoning(text) {
     this.#reasoning ??= this.#openReasoning();
-    this.#reasoning.append(text);
+    this.#reasoning.text.appendData(text);
+    this.#reasoning.end = performance.now();
   }
 
   #openReasoning() {
     const box = make('details', 'reasoning');
+    const title = make('summary', '', 'Reasoning …');
+    const text = new Text();
     const words = make('div', '');
-    box.open = true;
-    box.append(make('summary', '', 'Reasoning'), words);
+    words.append(text);
+    box.append(title, words);
     this.root.prepend(box);
-    return words;
+    const start = performance.now();
+    return { title, text, start, end: start };
   }
 
-  /** @param {NonNullable<Delta['tool_calls']>[number]} part */
-  #addCall({ index, id = '', function: part }) {
-    if (!this.#calls[index]) {
-      const view = make('div', 'call');
-      this.root.append(view);
-      /** @type {ToolCall} */
-      const call = { id, type: 'function', function: { name: '', arguments: '' } };
-      this.#calls[index] = { view, call };
-    }
-    const { view, call } = this.#calls[index];
-    call.function.name += part?.name ?? '';
-    call.function.arguments += part?.arguments ?? '';
-    view.textContent = `${call.function.name}(${call.function.arguments})`;
+  #endReasoning() {
+    if (!this.#reasoning) return;
+    const { title, start, end } = this.#reasoning;
+    this.#reasoningMs ||= end - start;
+    title.textContent =
+      this.#reasoningMs >= 100
+        ? `Reasoned for ${(this.#reasoningMs / 1000).toFixed(1)} s`
+        : 'Reasoning';
   }
 }

@@ -10,12 +10,27 @@ export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} status
+   * @param {number | null} [retryAfter] seconds that the server wants to be left alone
    */
-  constructor(message, status) {
+  constructor(message, status, retryAfter = null) {
     super(message);
     this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
+
+/** The server did not answer, or not to the end. */
+export class ConnectionError extends Error {}
+
+/**
+ * What a browser says of a connection differs from others, and helps in none.
+ *
+ * @param {string} words instead
+ * @returns {(error: unknown) => never}
+ */
+const lost = (words) => (error) => {
+  throw error instanceof TypeError ? new ConnectionError(words) : error;
+};
 
 /** @param {unknown} error */
 export const isUnauthorized = (error) => error instanceof ApiError && error.status === 401;
@@ -24,7 +39,7 @@ export const isUnauthorized = (error) => error instanceof ApiError && error.stat
 export const keepKey = (key) => sessionStorage.setItem(KEY, key.trim());
 
 /**
- * As `fetch`, with the API key if there is one.
+ * As `fetch`, with the API key if there is one. Throws ConnectionError.
  *
  * @param {string} path
  * @param {RequestInit} [options]
@@ -33,7 +48,9 @@ export function send(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
   const headers = new Headers(options.headers);
   if (key) headers.set('authorization', `Bearer ${key}`);
-  return fetch(MOUNT_PATH + path, { ...options, headers });
+  return fetch(MOUNT_PATH + path, { ...options, headers }).catch(
+    lost('the server cannot be reached'),
+  );
 }
 
 /**
@@ -45,11 +62,9 @@ export function send(path, options = {}) {
 export async function request(path, options = {}) {
   const response = await send(path, options);
   if (response.ok) return response;
-  const text = await response.text();
-  throw new ApiError(
-    errorMessage(text) ?? `the server answered ${response.status}`,
-    response.status,
-  );
+  const { status, headers } = response;
+  const message = errorMessage(await response.text()) ?? `the server answered ${status}`;
+  throw new ApiError(message, status, Number(headers.get('retry-after')) || null);
 }
 
 /**
@@ -65,7 +80,7 @@ function errorMessage(text) {
 }
 
 /**
- * The events of a response of server-sent events; data as text.
+ * The events of a response of server-sent events; data as text. Throws ConnectionError.
  *
  * @param {Response} response
  * @returns {AsyncGenerator<{ name: string, data: string }>}
@@ -76,7 +91,9 @@ export async function* events(response) {
   let rest = '';
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader
+        .read()
+        .catch(lost('the connection ended before the answer did'));
       if (done) return;
       const blocks = (rest + value).split('\n\n');
       rest = blocks.pop() ?? '';

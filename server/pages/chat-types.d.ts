@@ -28,39 +28,79 @@ export interface ToolCall {
   readonly function: { name: string; arguments: string };
 }
 
+export type Part =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'image_url'; readonly image_url: { readonly url: string } };
+
 export interface Message {
   readonly role: 'system' | 'user' | 'assistant' | 'tool';
-  readonly content: string;
+  readonly content: string | readonly Part[];
   readonly tool_calls?: readonly ToolCall[];
   readonly tool_call_id?: string;
 }
 
+/** A file of a question. */
+export interface Attachment {
+  readonly kind: 'text' | 'image';
+  readonly name: string;
+  /** The text, or a picture as a `data:` URL. */
+  readonly content: string;
+}
+
 /** What the page shows as one message. */
-export type Turn =
-  | { readonly role: 'user'; readonly content: string }
-  | {
-      readonly role: 'tool';
-      readonly content: string;
-      readonly callId: string;
-      readonly name: string;
-    }
-  | AnswerTurn;
+export type Turn = QuestionTurn | ResultTurn | AnswerTurn;
+
+export interface QuestionTurn {
+  readonly role: 'user';
+  readonly content: string;
+  readonly files: readonly Attachment[];
+}
+
+/** What a tool has given; shown with the call. */
+export interface ResultTurn {
+  readonly role: 'tool';
+  readonly content: string;
+  readonly callId: string;
+  readonly name: string;
+}
 
 export interface AnswerTurn {
   readonly role: 'assistant';
   readonly content: string;
   readonly reasoning: string;
+  /** Milliseconds from the first to the last of it. */
+  readonly reasoningMs: number;
   readonly calls: readonly ToolCall[];
   readonly figures: readonly string[];
   readonly error: string | null;
 }
 
+/** A chat as the list shows it. */
+export interface ChatHead {
+  readonly id: string;
+  readonly title: string;
+  /** Milliseconds since 1970. */
+  readonly changedAt: number;
+}
+
+export interface Chat extends ChatHead {
+  readonly turns: readonly Turn[];
+}
+
 /** One answer while it is written; times are those of `performance.now()`. */
 export interface Run {
-  readonly controller: AbortController;
+  readonly signal: AbortSignal;
   start: number;
   first: number;
   last: number;
   usage: Usage | null;
   reason: string | null;
+}
+
+/** A line of `/v1/models`. */
+export interface ListedModel {
+  readonly id: string;
+  /** Tokens; null: not known before it was loaded. */
+  readonly max_model_len: number | null;
+  readonly state: 'unloaded' | 'loading' | 'loaded' | 'unloading' | 'failed';
 }

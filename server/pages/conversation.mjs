@@ -1,46 +1,35 @@
-/** @import { Message, Turn } from './chat-types.js' */
+/** @import { Attachment, Chat, Message, Part, QuestionTurn, Turn } from './chat-types.js' */
 
-const KEY = 'octavo-chat';
+/** Characters of a title that is made from a question. */
+const TITLE = 60;
 
-/**
- * What was said, without the system prompt. Kept in this browser, until it is forgotten.
- */
+/** What was said in one chat, without the system prompt. */
 export class Conversation {
+  id;
+  title;
   /** @type {Turn[]} */
   turns;
 
-  /** @param {Turn[]} turns */
-  constructor(turns = []) {
-    this.turns = turns;
+  /** @param {Pick<Chat, 'id' | 'title' | 'turns'>} chat */
+  constructor({ id, title, turns }) {
+    this.id = id;
+    this.title = title;
+    this.turns = [...turns];
   }
 
-  /** The one that was kept, or a new one. */
-  static restore() {
-    const kept = localStorage.getItem(KEY);
-    if (kept === null) return new Conversation();
-    try {
-      return new Conversation(JSON.parse(kept));
-    } catch {
-      // Not ours, or of a version that is gone.
-      localStorage.removeItem(KEY);
-      return new Conversation();
-    }
-  }
-
-  static forget() {
-    localStorage.removeItem(KEY);
+  /** @param {string} id */
+  static begin(id) {
+    return new Conversation({ id, title: '', turns: [] });
   }
 
   /**
-   * @returns {boolean} false: it is longer than the browser keeps, and what it has kept is older
+   * Adds a question; the first one gives the chat its title.
+   *
+   * @param {QuestionTurn} turn
    */
-  keep() {
-    try {
-      localStorage.setItem(KEY, JSON.stringify(this.turns));
-      return true;
-    } catch {
-      return false;
-    }
+  ask(turn) {
+    this.turns.push(turn);
+    if (this.title === '') this.title = titleOf(turn);
   }
 
   /**
@@ -65,8 +54,45 @@ export class Conversation {
         }
       } else if (turn.role === 'tool') {
         messages.push({ role: 'tool', content: turn.content, tool_call_id: turn.callId });
-      } else messages.push({ role: 'user', content: turn.content });
+      } else messages.push({ role: 'user', content: contentOf(turn) });
     }
     return messages;
   }
+}
+
+/** @param {QuestionTurn} turn */
+function titleOf({ content, files }) {
+  const line = content.trim().split('\n', 1)[0] || files[0]?.name || 'Chat';
+  return line.length > TITLE ? `${line.slice(0, TITLE - 1).trimEnd()}…` : line;
+}
+
+/**
+ * The files first, then the question; parts only where there are pictures.
+ *
+ * @param {QuestionTurn} turn
+ * @returns {string | Part[]}
+ */
+function contentOf({ content, files }) {
+  const texts = files.filter(({ kind }) => kind === 'text').map(fenced);
+  const text = [...texts, ...(content === '' ? [] : [content])].join('\n\n');
+  const pictures = files.filter(({ kind }) => kind === 'image');
+  if (pictures.length === 0) return text;
+  return [
+    ...pictures.map(({ content: url }) => ({
+      type: /** @type {const} */ ('image_url'),
+      image_url: { url },
+    })),
+    ...(text === '' ? [] : [{ type: /** @type {const} */ ('text'), text }]),
+  ];
+}
+
+/**
+ * A file's name and its text between fences that are longer than any that it contains.
+ *
+ * @param {Attachment} file
+ */
+function fenced({ name, content }) {
+  const longest = Math.max(2, ...(content.match(/`{3,}/g) ?? []).map(({ length }) => length));
+  const fence = '`'.repeat(longest + 1);
+  return `${name}:\n${fence}\n${content.replace(/\n$/, '')}\n${fence}`;
 }

@@ -69,3 +69,9 @@ export function age(value) {
 export function span(seconds) {
   return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }
+
+/** @param {number} value bytes of a file */
+export function fileSize(value) {
+  if (value >= 2 ** 20) return `${(value / 2 ** 20).toFixed(1)} MiB`;
+  return value >= 1024 ? `${(value / 1024).toFixed(0)} KiB` : `${value} bytes`;
+}

@@ -1,4 +1,4 @@
-/** @import { AnswerTurn } from './chat-types.js' */
+/** @import { ToolCall } from './chat-types.js' */
 import { make } from './elements.mjs';
 
 /**
@@ -37,7 +37,9 @@ export function copyCodeBlocks(root) {
  */
 async function copy(text, button) {
   try {
-    await navigator.clipboard.writeText(text);
+    // Pages of http have no clipboard, unless they are on this machine.
+    if (isSecureContext) await navigator.clipboard.writeText(text);
+    else copySelected(text, button);
     button.textContent = 'Copied';
   } catch {
     button.textContent = 'The browser refused';
@@ -45,6 +47,23 @@ async function copy(text, button) {
   setTimeout(() => {
     button.textContent = 'Copy';
   }, 1500);
+}
+
+/**
+ * As before there was a clipboard to write to.
+ *
+ * @param {string} text
+ * @param {HTMLElement} place that has the focus, and keeps it
+ */
+function copySelected(text, place) {
+  const field = make('textarea', 'unseen');
+  field.value = text;
+  place.after(field);
+  field.select();
+  const isCopied = document.execCommand('copy');
+  field.remove();
+  place.focus();
+  if (!isCopied) throw new Error('not copied');
 }
 
 /**
@@ -79,7 +98,7 @@ export function editForm(text, onSend, onCancel) {
 /**
  * A form for what the tools have given.
  *
- * @param {AnswerTurn['calls']} calls
+ * @param {readonly ToolCall[]} calls
  * @param {(results: string[]) => void} onGive
  */
 export function resultForm(calls, onGive) {

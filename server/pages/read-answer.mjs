@@ -1,5 +1,5 @@
 /** @import { Chunk, Delta, Run } from './chat-types.js' */
-import { ApiError, events, request } from './api.mjs';
+import { ApiError, ConnectionError, events, request } from './api.mjs';
 
 /**
  * Asks for a completion, and reads it as it comes.
@@ -14,7 +14,7 @@ export async function readAnswer(body, run, add) {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
-    signal: run.controller.signal,
+    signal: run.signal,
   });
   for await (const { data } of events(response)) {
     if (data === '[DONE]') return;
@@ -30,7 +30,7 @@ export async function readAnswer(body, run, add) {
     run.first ||= run.last;
     add(choice.delta);
   }
-  throw new ApiError('the connection ended before the answer did', 0);
+  throw new ConnectionError('the connection ended before the answer did');
 }
 
 /**

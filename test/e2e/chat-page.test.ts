@@ -143,13 +143,15 @@ describe.skipIf(!hasProgram('chromium'))('the chat page, in Chromium', () => {
       { role: 'user', content: 'Third?' },
     ]);
     await page.waitForSelector('#send', { state: 'visible' });
+    await page.waitForSelector('.assistant >> nth=1 >> .actions');
     await page.reload();
+    await page.waitForSelector('.assistant >> nth=1');
     expect(await texts(page, '.user .text')).toEqual(['First?', 'Third?']);
     expect(await texts(page, '.assistant .text')).toEqual(['Yes.', 'Yes.']);
     await say(page, 'Fourth?');
     await expect.poll(() => asked.length).toBe(5);
     expect(last()).toHaveLength(5);
-    await page.click('#clear');
+    await page.click('#new-chat');
     await page.reload();
     expect(await page.locator('.message').count()).toBe(0);
     expect(await page.isVisible('#welcome')).toBe(true);
@@ -160,6 +162,7 @@ describe.skipIf(!hasProgram('chromium'))('the chat page, in Chromium', () => {
     const page = await openChat(browser, server.url);
     const called = { index: 0, id: 'c1', function: { name: 'get_weather', arguments: '{}' } };
     const asked = await answerWith(page, { tool_calls: [called] });
+    await page.click('.more > summary');
     await page.fill('#schema', '{"type": ');
     await say(page, 'Rome?');
     expect(asked).toEqual([]);
@@ -168,6 +171,11 @@ describe.skipIf(!hasProgram('chromium'))('the chat page, in Chromium', () => {
     await page.fill('#schema', '{"type": "object"}');
     expect(await page.isVisible('#tools')).toBe(false);
     await page.selectOption('#tool_choice', 'auto');
+    await page.uncheck('#page_tools');
+    await page.fill(
+      '#tools',
+      JSON.stringify([{ type: 'function', function: { name: 'get_weather' } }]),
+    );
     await page.click('.action >> text=Retry');
     await page.waitForSelector('.results');
     expect(await page.isVisible('#schema-error')).toBe(false);

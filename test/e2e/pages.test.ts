@@ -313,7 +313,8 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     await page.waitForSelector('.stats');
     expect(await text(page, '.reasoning div')).toBe('The user <b>wants</b> the weather.');
     expect(await text(page, '.assistant .text')).toBe('Let me look.');
-    expect(await text(page, '.call')).toBe('get_weather({"city": "Rome"})');
+    expect(await text(page, '.call summary')).toBe('get_weather {"city": "Rome"}');
+    expect(await page.isVisible('.reasoning div')).toBe(false);
     expect(await text(page, '.stats')).toMatch(/tool calls$/);
     await page.fill('#input', 'Thanks');
     await page.press('#input', 'Enter');
@@ -346,7 +347,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     await page.fill('#input', 'Tell me a story.');
     await page.press('#input', 'Enter');
     await expect.poll(() => text(page, '.writing .text')).toMatch(/./);
-    await page.click('#clear');
+    await page.click('#new-chat');
     await page.unroute('**/v1/chat/completions');
     await page.waitForSelector('#send', { state: 'visible' });
     const asked = page.waitForRequest('**/v1/chat/completions');
@@ -368,7 +369,7 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
     // The parameters step back for the conversation, and are there when they are asked for.
     // (The page hears of its new width a moment later.)
     await expect.poll(() => page.isVisible('#temperature')).toBe(false);
-    await page.click('summary');
+    await page.click('#parameters > summary');
     expect(await page.isVisible('#temperature')).toBe(true);
     await page.goto(`${server.url}/dashboard`);
     await expect.poll(() => text(page, '#state')).toBe('ready');
