@@ -4,6 +4,7 @@ import { compileKernel, instantiateKernel } from '../engine/attention/kernel/mod
 import { KV_DTYPES, type KvDtype } from '../engine/attention/paged-attention.js';
 import { outputError } from './lib/attention-error.js';
 import { LAYERS, type Load, timeSteps, workOf } from './lib/attention-load.js';
+import { longSequences, sharedPrefixes } from './lib/attention-sharing.js';
 import { type Cell, median, publish } from './lib/report.js';
 
 // The attention kernel alone, against what the machine can do: a loop that only reads memory with
@@ -11,6 +12,7 @@ import { type Cell, median, publish } from './lib/report.js';
 // of a load is the larger of the two times.
 
 const THREADS = 2;
+const SIMULATED_THREADS = 16;
 const READ_BYTES = 512 * 2 ** 20;
 
 /**
@@ -130,6 +132,9 @@ for (const kvDtype of KV_DTYPES) {
   }
 }
 
+const shared = await sharedPrefixes(THREADS);
+const long = await longSequences(THREADS, SIMULATED_THREADS);
+
 const errors: Cell[][] = [];
 for (const kvDtype of KV_DTYPES) {
   const { rms, size, largest } = await outputError(kvDtype);
@@ -146,7 +151,7 @@ publish({
   command: 'npm run bench:attention',
   about:
     `The attention kernel alone, shape of Qwen2.5-0.5B (${LAYERS} layers, 14 query heads, 2 KV heads, head size 64), medians. ` +
-    'Roofline: the larger of bytes over the measured read bandwidth and operations over the in-cache rate, all threads.',
+    'Apart: each sequence reads the shared pages itself. Roofline: the larger of bytes over the measured read bandwidth and operations over the in-cache rate, all threads.',
   tables: [
     {
       title: 'What the machine reads (plain loop of vector loads)',
@@ -187,6 +192,8 @@ publish({
       columns: ['format', 'tokens', 'ms', 'GFLOP/s a thread', 'tokens/s of attention'],
       rows: prefill,
     },
+    shared,
+    long,
     {
       title:
         'Error of outputs against float64 over float32 pages (one prompt of 256 tokens, numbers in [-1, 1])',

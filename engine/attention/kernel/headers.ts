@@ -36,10 +36,15 @@ const STEP = {
   value: 7,
   output: 8,
   tiles: 9,
-  numTiles: 10,
+  numTasks: 10,
   nextTask: 11,
   selection: 12,
   lastSeen: 13,
+  tasks: 14,
+  taskTiles: 15,
+  spans: 16,
+  pending: 17,
+  states: 18,
 } as const;
 
 export const HEADER_BYTES = 128;
@@ -88,14 +93,19 @@ export function writeLayerHeader(
   words[LAYER.interleaved] = shape.rotary?.interleaved ? 1 : 0;
 }
 
-/** Values of the step header, by name. */
-export type StepValues = Readonly<Record<keyof typeof STEP, number>>;
+/** Values of the step header that all layers with one plan share, by name. */
+export type StepValues = Readonly<
+  Record<Exclude<keyof typeof STEP, 'nextTask' | 'selection'>, number>
+>;
 
-export function writeStepHeader(
-  memory: WebAssembly.Memory,
-  header: number,
-  step: StepValues,
-): void {
-  const words = new Uint32Array(memory.buffer, header, HEADER_BYTES / 4);
-  for (const [name, index] of Object.entries(STEP)) words[index] = step[name as keyof typeof STEP];
+/** The words of a step's header, before any task is taken and with all pages to be read. */
+export function stepHeader(values: StepValues): Uint32Array {
+  const words = new Uint32Array(HEADER_BYTES / 4);
+  for (const [name, value] of Object.entries(values)) words[STEP[name as keyof StepValues]] = value;
+  return words;
+}
+
+/** Sets where the bytes lie that say which pages are read. */
+export function setSelection(words: Uint32Array, selection: number): void {
+  words[STEP.selection] = selection;
 }

@@ -4,6 +4,7 @@ import type { PagedAttentionConfig } from '../page-layout.js';
 import { bytesPerBlock, type PageLayout } from '../page-layout.js';
 import type { AttentionShape } from '../paged-attention.js';
 import { MAX_MEMORY_BYTES } from './arena.js';
+import { AttentionPlanner } from './attention-planner.js';
 import { PageMemory, type PlacedLayer, slotBytes, tableBytes } from './page-memory.js';
 
 /** Space in each memory for a step's arrays and the threads' scratch. */
@@ -32,7 +33,8 @@ export class KernelPages extends PartedBlockStore {
     super();
     this.#numBlocks = config.numBlocks;
     const memories = spread(config, layout, maxBytes);
-    this.memories = memories.map((layers) => new PageMemory(module, config, layers));
+    const planner = new AttentionPlanner(config, layout);
+    this.memories = memories.map((layers) => new PageMemory(module, config, layers, planner));
     const memoryOf: number[] = [];
     for (const [index, layers] of memories.entries()) {
       for (const { layer } of layers) memoryOf[layer] = index;

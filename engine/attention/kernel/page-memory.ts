@@ -6,10 +6,12 @@ import {
   scaleBytes,
 } from '../paged-attention.js';
 import { Arena } from './arena.js';
-import { HEADER_BYTES, type LayerPlaces, writeLayerHeader, writeStepHeader } from './headers.js';
+import type { AttentionPlanner } from './attention-planner.js';
+import { contextCuts } from './context-cuts.js';
+import { HEADER_BYTES, type LayerPlaces, setSelection, writeLayerHeader } from './headers.js';
 import { instantiateKernel, type KernelExports } from './module.js';
-import { maxRows } from './query-tiles.js';
-import { groupSize, type PlacedStep, StepArrays } from './step-arrays.js';
+import { scratchBytes } from './scratch-bytes.js';
+import { type PlacedPlan, type PlacedStep, StepArrays } from './step-arrays.js';
 
 /** Bytes of K pages, or of V pages, of one layer, without scales. */
 export function pageBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
@@ -65,8 +67,10 @@ export class PageMemory {
   /** Offsets of tables that several layers may have. */
   readonly #tables = new Map<Float32Array, number>();
   readonly #layers: ReadonlyMap<number, PlacedLayer & { readonly header: number }>;
+  readonly #planner: AttentionPlanner;
   readonly #kernel: KernelExports;
   readonly #stepHeader: number;
+  readonly #stepWords: Uint32Array;
   readonly #scratch: readonly number[];
   readonly #steps: StepArrays;
   #step: PlacedStep | null = null;
@@ -75,15 +79,19 @@ export class PageMemory {
     module: WebAssembly.Module,
     config: PagedAttentionConfig,
     layers: readonly PlacedLayer[],
+    planner: AttentionPlanner,
   ) {
     this.#config = config;
+    this.#planner = planner;
     this.#layers = new Map(
       layers.map((placed) => [placed.layer, { ...placed, header: this.#placeLayer(placed) }]),
     );
     const shapes = layers.map(({ shape }) => shape);
     this.#steps = new StepArrays(this.arena, shapes, config.selector !== undefined);
     this.#stepHeader = this.arena.allocate(HEADER_BYTES);
-    const scratch = Math.max(...shapes.map((shape) => scratchBytes(shape, config.blockSize)));
+    this.#stepWords = new Uint32Array(this.arena.memory.buffer, this.#stepHeader, HEADER_BYTES / 4);
+    const cuts = contextCuts(config.blockSize);
+    const scratch = Math.max(...shapes.map((shape) => scratchBytes(shape, cuts)));
     this.#scratch = Array.from({ length: config.threads }, () => this.arena.allocate(scratch));
     this.#kernel = instantiateKernel(module, this.arena.memory);
   }
@@ -121,13 +129,13 @@ export class PageMemory {
     readonly layerHeader: number;
     readonly stepHeader: number;
   } {
-    const { places, tiles, selection: selectionPlace } = this.#placedStep(batch);
+    const { places, selection: selectionPlace } = this.#placedStep(batch);
     this.arena.floats(places.query, query.length).set(query);
     if (selection) this.arena.bytes(selectionPlace, selection.length).set(selection);
     const [layerHeader, stepHeader] = this.#headers(layer, batch, selection ? selectionPlace : 0);
-    const { shape } = this.#layer(layer);
-    const tasks = (tiles.get(groupSize(shape))?.count ?? 0) * shape.numKvHeads;
-    return { output: places.output, tasks, layerHeader, stepHeader };
+    const { plan, pending } = this.#placedPlan(layer, batch);
+    if (plan.numStates > 0) this.arena.ints(pending, plan.pending.length).set(plan.pending);
+    return { output: places.output, tasks: plan.numTasks, layerHeader, stepHeader };
   }
 
   /**
@@ -152,8 +160,14 @@ export class PageMemory {
   }
 
   #placedStep(batch: AttentionBatch): PlacedStep {
-    if (this.#step?.batch !== batch) this.#step = this.#steps.place(batch);
+    if (this.#step?.batch !== batch) {
+      this.#step = this.#steps.place(batch, this.#planner.plans(batch));
+    }
     return this.#step;
+  }
+
+  #placedPlan(layer: number, batch: AttentionBatch): PlacedPlan {
+    return this.#placedStep(batch).plans[this.#planner.planOf(layer)];
   }
 
   /** Writes the step's header for a layer. @param selection where it lies; 0: all pages are read */
@@ -162,19 +176,9 @@ export class PageMemory {
     batch: AttentionBatch,
     selection = 0,
   ): readonly [layer: number, step: number] {
-    const { shape, group, header } = this.#layer(layer);
-    const { places, tables, tiles } = this.#placedStep(batch);
-    const { place, count } = tiles.get(groupSize(shape)) ?? { place: 0, count: 0 };
-    writeStepHeader(this.arena.memory, this.#stepHeader, {
-      ...places,
-      ...tables[group],
-      numSequences: batch.numSequences,
-      tiles: place,
-      numTiles: count,
-      nextTask: 0,
-      selection,
-    });
-    return [header, this.#stepHeader];
+    this.#stepWords.set(this.#placedPlan(layer, batch).header);
+    setSelection(this.#stepWords, selection);
+    return [this.#layer(layer).header, this.#stepHeader];
   }
 
   /** @returns offset of its header */
@@ -215,16 +219,4 @@ export class PageMemory {
       valueScales: this.arena.allocate(scales),
     };
   }
-}
-
-/** Bytes of a thread's scratch memory; `attend` in assembly/attend.ts defines its layout. */
-function scratchBytes(shape: AttentionShape, blockSize: number): number {
-  const rows = maxRows(groupSize(shape));
-  const tileBlocks = Math.max(1, Math.floor(128 / blockSize));
-  const tileTokens = tileBlocks * blockSize;
-  // Space for a block of float32, or a tile of int16.
-  const wide = Math.max(blockSize, tileTokens / 2) * shape.headSize;
-  const words =
-    2 * rows * shape.headSize + rows * tileTokens + 4 * rows + tileTokens + tileBlocks + wide;
-  return words * 4 + 64;
 }

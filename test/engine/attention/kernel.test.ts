@@ -11,6 +11,7 @@ import {
 } from '../../../engine/attention/paged-attention.js';
 import { type AttentionCase, attentionCase, numbers } from '../../support/attention-cases.js';
 import { poisonedKernel, poisonedReference } from '../../support/poisoned-attention.js';
+import { sameBits } from '../../support/same-bits.js';
 
 /** Outputs of all steps and layers, in order. */
 function run(attention: PagedAttention, { config, steps }: AttentionCase): Float32Array[] {
@@ -143,12 +144,6 @@ async function result(
   } finally {
     await kernel.dispose();
   }
-}
-
-/** `toEqual` takes seconds for arrays of this size. */
-function sameBits(a: Float32Array, b: Float32Array): boolean {
-  const bytes = (x: Float32Array): Buffer => Buffer.from(x.buffer, x.byteOffset, x.byteLength);
-  return bytes(a).equals(bytes(b));
 }
 
 describe('the kernel', () => {

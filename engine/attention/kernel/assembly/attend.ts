@@ -1,100 +1,81 @@
 import { isInteger } from './formats';
-import {
-  LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_NUM_HEADS, LAYER_NUM_KV_HEADS, LAYER_WINDOW,
-  STEP_CONTEXT_LENGTHS, STEP_LAST_SEEN, STEP_QUERY_STARTS, STEP_TILES, TILE_TOKENS,
-} from './layout';
+import { LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE } from './layout';
 import { findBlock, loadValueScales, selectionOf, tableOf, touch } from './pages';
-import { beginRows, loadQueries, storeOutput } from './rows';
+import { TILE_NUM_QUERIES, TILE_SEQUENCE } from './plan-layout';
+import { contextOf, groupOf, pastOf, tileOf } from './rows';
+import { blocksPerTile, Scratch } from './scratch';
 import { updateSoftmax } from './softmax';
+import { stateBytes } from './states';
 import { addTileOfFloats, addTileOfIntegers, scoreTileOfFloats, scoreTileOfIntegers } from './tiles';
 
+/** With more rows, computing on a page takes longer than loading the next one. */
+// @ts-ignore: decorator
+@inline
+const FEW_ROWS: i32 = 16;
+
 /**
- * One task: the queries of one tile, for all heads of one KV head's group, over the whole context,
- * with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022, FlashAttention, algorithm
- * 1), so that no buffer grows with the context.
+ * Attends over the blocks `begin` to `end - 1` of one span, with an online softmax (Milakov and
+ * Gimelshein 2018; Dao et al. 2022, FlashAttention, algorithm 1), so that no buffer grows with the
+ * context. The rows are those of several query tiles whose sequences all have these blocks (Ye et
+ * al. 2024, ChunkAttention), or of one: a page is loaded once for all of them.
  *
- * The context is split at multiples of the tile, wherever a window or a query begins. The order in
- * which a row's sums are added depends on its position alone, so a prompt gives the same bits
- * however it is split into steps.
+ * The span is split at multiples of a tile of the context, wherever a window, a query or a shared
+ * part begins. The order in which a row's sums are added depends on its position alone, so a row
+ * has the same bits however its prompt is split into steps, and whatever it shares.
  *
- * @param scratch this thread's own memory; its size is `scratchBytes` of the host
+ * @param tiles indices of the query tiles
+ * @param states of the rows, from the blocks of the span before `begin`
  */
-export function attend(layer: usize, step: usize, tile: i32, kvHead: i32, scratch: usize): void {
+export function attend(
+  layer: usize, step: usize, tiles: usize, numTiles: i32, rows: i32, kvHead: i32, begin: i32, end: i32, states: usize, s: Scratch,
+): void {
   const headSize = load<i32>(layer, LAYER_HEAD_SIZE);
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
   const integers = isInteger(load<i32>(layer, LAYER_FORMAT));
-  const kvHeads = load<i32>(layer, LAYER_NUM_KV_HEADS);
-  const group = load<i32>(layer, LAYER_NUM_HEADS) / kvHeads;
-  const tilePointer = <usize>load<u32>(step, STEP_TILES) + <usize>(tile * 12);
-  const sequence = load<i32>(tilePointer);
-  const firstQuery = load<i32>(tilePointer, 4);
-  const numQueries = load<i32>(tilePointer, 8);
-  const starts = <usize>load<u32>(step, STEP_QUERY_STARTS) + (<usize>sequence << 2);
-  const firstRow = load<i32>(starts) + firstQuery;
-  const context = load<i32>(<usize>load<u32>(step, STEP_CONTEXT_LENGTHS) + (<usize>sequence << 2));
-  const firstPosition = context - (load<i32>(starts, 4) - load<i32>(starts)) + firstQuery;
-  const ofStep = <usize>load<u32>(step, STEP_LAST_SEEN);
-  const lastSeen = ofStep == 0 ? 0 : ofStep + (<usize>firstRow << 2);
-  let lastPosition = firstPosition + numQueries - 1;
-  if (lastSeen != 0) {
-    for (let i = 0; i < numQueries; i++) lastPosition = max(lastPosition, load<i32>(lastSeen + (<usize>i << 2)));
-  }
-  const rows = numQueries * group;
+  const group = groupOf(layer);
+  const perTile = blocksPerTile(layer);
+  const stride = stateBytes(layer);
+  const tile = tileOf(step, tiles);
+  const table = tableOf(step, load<i32>(tile, TILE_SEQUENCE));
+  const context = contextOf(step, tile);
+  const selection = selectionOf(step, load<i32>(tile, TILE_SEQUENCE));
+  const ownBlock = pastOf(step, tile) / blockSize;
+  const isTouched = rows <= max(group, FEW_ROWS);
 
-  const blocksPerTile = max(1, TILE_TOKENS / blockSize);
-  const rowBytes = <usize>headSize << 2;
-  const scoreStride = <usize>(blocksPerTile * blockSize) << 2;
-  const columnBytes = <usize>rows << 2;
-  const queries = scratch;
-  const output = queries + <usize>rows * rowBytes;
-  const scores = output + <usize>rows * rowBytes;
-  const maxima = scores + <usize>rows * scoreStride;
-  const sums = maxima + columnBytes;
-  const queryScales = sums + columnBytes;
-  const weightScales = queryScales + columnBytes;
-  const valueScales = weightScales + columnBytes;
-  const pieces = valueScales + scoreStride;
-  const wide = (pieces + (<usize>blocksPerTile << 2) + 15) & ~15;
-
-  loadQueries(layer, step, firstRow, numQueries, group, kvHead, firstPosition, queries, queryScales);
-  beginRows(layer, numQueries, group, kvHead, maxima, sums);
-  memory.fill(output, 0, <usize>rows * rowBytes);
-
-  const table = tableOf(step, sequence);
-  const window = load<i32>(layer, LAYER_WINDOW);
-  const firstToken = window > 0 ? max(0, firstPosition - window + 1) : 0;
-  const numBlocks = lastPosition / blockSize + 1;
-  const selection = selectionOf(step, sequence);
-  const ownBlock = (firstPosition - firstQuery) / blockSize;
-
-  for (let begin = firstToken / blockSize; begin < numBlocks;) {
-    let end = min((begin / blocksPerTile + 1) * blocksPerTile, numBlocks);
+  while (begin < end) {
+    let last = min((begin / perTile + 1) * perTile, end);
     if (selection != 0) {
       // What is read of a tile, in runs of blocks that follow one another.
-      begin = findBlock(selection, begin, end, ownBlock, true);
-      if (begin == end) continue;
-      end = findBlock(selection, begin, end, ownBlock, false);
+      begin = findBlock(selection, begin, last, ownBlock, true);
+      if (begin == last) continue;
+      last = findBlock(selection, begin, last, ownBlock, false);
     }
-    const count = (end - begin) * blockSize;
-    // With more queries, computing on a page takes longer than loading the next one.
-    if (numQueries == 1) store<i32>(pieces, touch(layer, table, begin, end, kvHead));
+    const count = (last - begin) * blockSize;
+    if (isTouched) store<i32>(s.pieces, touch(layer, table, begin, last, kvHead));
     if (integers) {
-      scoreTileOfIntegers(layer, table, begin, end, kvHead, queries, queryScales, rows, scores, scoreStride, pieces, wide);
+      scoreTileOfIntegers(
+        layer, table, begin, last, kvHead, s.queries, s.queryScales, rows, s.scores, s.scoreStride, s.pieces, s.wide,
+      );
     } else {
-      scoreTileOfFloats(layer, table, begin, end, kvHead, queries, rows, scores, scoreStride, wide);
+      scoreTileOfFloats(layer, table, begin, last, kvHead, s.queries, rows, s.scores, s.scoreStride, s.wide);
     }
     const written = min(count, context - begin * blockSize);
-    if (integers) loadValueScales(layer, table, begin, end, kvHead, written, valueScales);
-    updateSoftmax(
-      layer, scores, scoreStride, rows, group, kvHead, begin * blockSize, count, firstPosition, lastSeen, maxima, sums,
-      output, integers ? valueScales : 0, weightScales,
-    );
-    if (integers) {
-      addTileOfIntegers(layer, table, begin, end, kvHead, written, scores, scoreStride, weightScales, rows, output, pieces, wide);
-    } else {
-      addTileOfFloats(layer, table, begin, end, kvHead, written, scores, scoreStride, rows, output, wide);
+    if (integers) loadValueScales(layer, table, begin, last, kvHead, written, s.valueScales);
+    for (let t = 0, row: usize = 0; t < numTiles; t++) {
+      const queries = tileOf(step, tiles + (<usize>t << 2));
+      updateSoftmax(
+        layer, step, queries, kvHead, s.scores + row * s.scoreStride, s.scoreStride, begin * blockSize, count, states + row * stride,
+        integers ? s.valueScales : 0, s.weightScales + (row << 2),
+      );
+      row += <usize>(load<i32>(queries, TILE_NUM_QUERIES) * group);
     }
-    begin = end;
+    if (integers) {
+      addTileOfIntegers(
+        layer, table, begin, last, kvHead, written, s.scores, s.scoreStride, s.weightScales, rows, states, stride, s.pieces, s.wide,
+      );
+    } else {
+      addTileOfFloats(layer, table, begin, last, kvHead, written, s.scores, s.scoreStride, rows, states, stride, s.wide);
+    }
+    begin = last;
   }
-  storeOutput(layer, step, firstRow, numQueries, group, kvHead, output, sums);
 }

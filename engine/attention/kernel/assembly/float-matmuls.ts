@@ -28,17 +28,21 @@ export function scoreFloats(
  * block. Later slots may hold anything, and are not read.
  *
  * @param values float32 `[blockSize][headSize]`
+ * @param output rows `outputStride` bytes apart
  */
 export function accumulateFloats(
   values: usize, tokens: i32, weights: usize, weightStride: usize, rows: i32, headSize: i32, output: usize,
+  outputStride: usize,
 ): void {
   const stride = <usize>headSize << 2;
   let column = 0;
   for (; column + 16 <= headSize; column += 16) {
-    panel16(values + (<usize>column << 2), stride, weights, weightStride, rows, tokens, output + (<usize>column << 2), stride, true);
+    panel16(values + (<usize>column << 2), stride, weights, weightStride, rows, tokens,
+      output + (<usize>column << 2), outputStride, true);
   }
   for (; column < headSize; column += 4) {
-    panel4(values + (<usize>column << 2), stride, weights, weightStride, rows, tokens, output + (<usize>column << 2), stride, true);
+    panel4(values + (<usize>column << 2), stride, weights, weightStride, rows, tokens,
+      output + (<usize>column << 2), outputStride, true);
   }
 }
 

@@ -1,9 +1,9 @@
-import { attend } from './attend';
 import { attendLinearly } from './linear-attention';
-import { LAYER_NUM_KV_HEADS, STEP_NEXT_TASK, STEP_NUM_TILES } from './layout';
+import { STEP_NEXT_TASK, STEP_NUM_TASKS } from './layout';
 import { RECURRENT_IS_CONVOLUTION, RECURRENT_NEXT_TASK, RECURRENT_NUM_TASKS, TASK_CHANNELS } from './recurrent-layout';
 import { convolve } from './short-convolution';
 import { storeStep } from './store';
+import { runTask } from './tasks';
 
 /**
  * Writes the step's K and V into the pages. Called by one thread before any thread attends: a step
@@ -14,16 +14,15 @@ export function storeKeysAndValues(layer: usize, step: usize): void {
 }
 
 /**
- * Takes tasks, each one query tile and KV head, until none is left. Any number of threads may call
- * it at once, each with its own scratch.
+ * Takes tasks until none is left. Any number of threads may call it at once, each with its own
+ * scratch.
  */
 export function attendTasks(layer: usize, step: usize, scratch: usize): void {
-  const kvHeads = load<i32>(layer, LAYER_NUM_KV_HEADS);
-  const tasks = load<i32>(step, STEP_NUM_TILES) * kvHeads;
+  const tasks = load<i32>(step, STEP_NUM_TASKS);
   for (;;) {
     const task = atomic.add<i32>(step + STEP_NEXT_TASK, 1);
     if (task >= tasks) return;
-    attend(layer, step, task / kvHeads, task % kvHeads, scratch);
+    runTask(layer, step, task, scratch);
   }
 }
 

@@ -38,20 +38,23 @@ export function scoreIntegers(
  * @param lastPairs pairs of tokens of the last block that are read; an odd token is paired with one
  *   of weight 0
  * @param weights int16, rows `weightStride` bytes apart
+ * @param output rows `outputStride` bytes apart
  */
 export function accumulateIntegers(
   pieces: usize, numPieces: i32, pairs: i32, lastPairs: i32, weights: usize, weightStride: usize, weightScales: usize,
-  rows: i32, headSize: i32, output: usize,
+  rows: i32, headSize: i32, output: usize, outputStride: usize,
 ): void {
   const stride = <usize>headSize << 2;
   let column = 0;
   for (; column + 16 <= headSize; column += 16) {
     const at = <usize>column << 2;
-    panel16(pieces, numPieces, at, stride, pairs, lastPairs, weights, weightStride, rows, weightScales, 0, output + at, stride, true);
+    panel16(pieces, numPieces, at, stride, pairs, lastPairs, weights, weightStride, rows, weightScales, 0,
+      output + at, outputStride, true);
   }
   for (; column < headSize; column += 4) {
     const at = <usize>column << 2;
-    panel4(pieces, numPieces, at, stride, pairs, lastPairs, weights, weightStride, rows, weightScales, 0, output + at, stride, true);
+    panel4(pieces, numPieces, at, stride, pairs, lastPairs, weights, weightStride, rows, weightScales, 0,
+      output + at, outputStride, true);
   }
 }
 

@@ -58,11 +58,11 @@
 @inline export const STEP_VALUE: usize = 28;
 // @ts-ignore: decorator
 @inline export const STEP_OUTPUT: usize = 32;
-/** Query tiles, three words each: sequence, first query of it, number of queries. */
+/** Query tiles; plan-layout.ts has their words, and those of tasks and spans. */
 // @ts-ignore: decorator
 @inline export const STEP_TILES: usize = 36;
 // @ts-ignore: decorator
-@inline export const STEP_NUM_TILES: usize = 40;
+@inline export const STEP_NUM_TASKS: usize = 40;
 /** Index of the next free task; atomic. */
 // @ts-ignore: decorator
 @inline export const STEP_NEXT_TASK: usize = 44;
@@ -72,6 +72,19 @@
 /** The last position that each query attends to; no pointer: its own. */
 // @ts-ignore: decorator
 @inline export const STEP_LAST_SEEN: usize = 52;
+/** Tasks, the tiles of each task, and the spans of tiles. */
+// @ts-ignore: decorator
+@inline export const STEP_TASKS: usize = 56;
+// @ts-ignore: decorator
+@inline export const STEP_TASK_TILES: usize = 60;
+// @ts-ignore: decorator
+@inline export const STEP_SPANS: usize = 64;
+/** By tile and KV head: tasks that still have to leave states behind for it; atomic. */
+// @ts-ignore: decorator
+@inline export const STEP_PENDING: usize = 68;
+/** States of rows that tasks leave behind. */
+// @ts-ignore: decorator
+@inline export const STEP_STATES: usize = 72;
 
 // @ts-ignore: decorator
 @inline export const FORMAT_F32: i32 = 0;
@@ -85,3 +98,9 @@
 /** Minimum number of context tokens that are scored before the running softmax is updated. */
 // @ts-ignore: decorator
 @inline export const TILE_TOKENS: i32 = 128;
+/**
+ * Tiles of a span. Each span of a context has a softmax of its own, from which those of the whole
+ * are then put together.
+ */
+// @ts-ignore: decorator
+@inline export const TILES_PER_SPAN: i32 = 4;

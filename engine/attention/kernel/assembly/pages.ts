@@ -84,19 +84,20 @@ export function touch(layer: usize, table: usize, begin: i32, end: i32, kvHead: 
 }
 
 /**
- * Slots that were never written have weight 0, but their scale may be anything, so it is replaced
- * by 0.
+ * Copies the scales of a tile's values. Slots that were never written have weight 0, but their
+ * scale may be anything, so it is replaced by 0.
  */
 export function loadValueScales(
   layer: usize, table: usize, begin: i32, end: i32, kvHead: i32, written: i32, valueScales: usize,
 ): void {
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
+  const bytes = <usize>blockSize << 2;
   for (let b = begin; b < end; b++) {
     const source = scalesOf(layer, LAYER_VALUE_SCALES, pageOf(layer, table, b, kvHead));
-    const first = (b - begin) * blockSize;
-    for (let i = 0; i < blockSize; i++) {
-      const scale: f32 = first + i < written ? load<f32>(source + (<usize>i << 2)) : 0;
-      store<f32>(valueScales + (<usize>(first + i) << 2), scale);
-    }
+    for (let i: usize = 0; i < bytes; i += 16) v128.store(valueScales + i, v128.load(source + i));
+    valueScales += bytes;
   }
+  const slots = (end - begin) * blockSize;
+  valueScales -= <usize>(slots - written) << 2;
+  for (let i = written; i < slots; i++, valueScales += 4) store<f32>(valueScales, 0);
 }

@@ -1,56 +1,82 @@
-import { LAYER_ALIBI, LAYER_HEAD_SIZE, LAYER_SOFTCAP, LAYER_WINDOW } from './layout';
+import { LAYER_ALIBI, LAYER_HEAD_SIZE, LAYER_SOFTCAP } from './layout';
 import { exp2, exp2Of, first, horizontalMax, horizontalSum, LOG2_E, tanh4 } from './math';
+import { TILE_NUM_QUERIES } from './plan-layout';
 import { narrowWeights } from './quantize';
+import { firstPositionOf, firstTokenOf, groupOf, lastSeenOf } from './rows';
+import { maximumOf, stateBytes } from './states';
 
 /** A score with weight 0 next to any other. Finite, like `NOTHING_SEEN`, and far below it. */
 const MASKED: f32 = -3e38;
 
 /**
- * Converts the scores of `count` tokens from `firstToken` on to weights, and updates each row's
- * running maximum, sum and output. Scores are in units of ln 2.
+ * Converts the scores of `count` tokens from `firstToken` on to weights, and updates the states of
+ * a query tile's rows. Scores are in units of ln 2.
  *
- * @param lastSeen the last position that each query attends to; 0: its own
  * @param valueScales factors of the tokens' values, or 0. With them, weights become int16 that
  *   include these factors
  * @param weightScales receives the scale of each row's integers
  */
 export function updateSoftmax(
-  layer: usize, scores: usize, scoreStride: usize, rows: i32, group: i32, kvHead: i32, firstToken: i32, count: i32,
-  firstPosition: i32, lastSeen: usize, maxima: usize, sums: usize, output: usize, valueScales: usize, weightScales: usize,
+  layer: usize, step: usize, tile: usize, kvHead: i32, scores: usize, scoreStride: usize, firstToken: i32, count: i32, states: usize,
+  valueScales: usize, weightScales: usize,
 ): void {
-  const window = load<i32>(layer, LAYER_WINDOW);
   const softcap = load<f32>(layer, LAYER_SOFTCAP) * LOG2_E;
   const alibi = <usize>load<u32>(layer, LAYER_ALIBI);
   const headSize = load<i32>(layer, LAYER_HEAD_SIZE);
+  const group = groupOf(layer);
+  const queries = load<i32>(tile, TILE_NUM_QUERIES);
+  const firstPosition = firstPositionOf(step, tile);
+  const lastSeen = lastSeenOf(step, tile);
   const bytes = <usize>count << 2;
-  for (let row = 0; row < rows; row++) {
-    const position = firstPosition + row / group;
-    const s = scores + <usize>row * scoreStride;
-    if (softcap > 0) cap(s, bytes, softcap);
-    if (alibi != 0) {
-      lean(s, bytes, load<f32>(alibi + (<usize>(kvHead * group + row % group) << 2)) * LOG2_E, <f32>(firstToken - position));
-    }
-    const lowest = window > 0 ? position - window + 1 : 0;
-    const last = lastSeen == 0 ? position : load<i32>(lastSeen + (<usize>(row / group) << 2));
-    if (firstToken + count - 1 > last || firstToken < lowest) mask(s, bytes, firstToken, lowest, last);
+  const stride = stateBytes(layer);
+  let s = scores;
+  let state = states;
+  for (let query = 0; query < queries; query++) {
+    const position = firstPosition + query;
+    const lowest = firstTokenOf(layer, position);
+    const last = lastSeen == 0 ? position : load<i32>(lastSeen + (<usize>query << 2));
+    const isMasked = firstToken + count - 1 > last || firstToken < lowest;
+    for (let head = 0; head < group; head++) {
+      if (softcap > 0) cap(s, bytes, softcap);
+      if (alibi != 0) {
+        lean(s, bytes, load<f32>(alibi + (<usize>(kvHead * group + head) << 2)) * LOG2_E, <f32>(firstToken - position));
+      }
+      if (isMasked) mask(s, bytes, firstToken, lowest, last);
 
-    const at = <usize>row << 2;
-    let largest = v128.load32_splat(maxima + at);
-    for (let i: usize = 0; i < bytes; i += 16) largest = f32x4.relaxed_max(largest, v128.load(s + i));
-    const before = load<f32>(maxima + at);
-    largest = horizontalMax(largest);
-    const sum = valueScales == 0 ? weigh(s, bytes, largest) : weighValues(s, bytes, largest, valueScales, weightScales + at);
-    const now = first(largest);
-    if (now != before) {
-      const shrink = exp2Of(before - now);
-      store<f32>(maxima + at, now);
-      store<f32>(sums + at, load<f32>(sums + at) * shrink);
-      const o = output + (<usize>(row * headSize) << 2);
-      const factor = f32x4.splat(shrink);
-      for (let i: usize = 0; i < <usize>headSize << 2; i += 16) v128.store(o + i, f32x4.mul(v128.load(o + i), factor));
+      const maximum = maximumOf(state, headSize);
+      const before = load<f32>(maximum);
+      const largest = horizontalMax(f32x4.relaxed_max(f32x4.splat(before), largestOf(s, bytes)));
+      const sum = valueScales == 0 ? weigh(s, bytes, largest) : weighValues(s, bytes, largest, valueScales, weightScales);
+      const now = first(largest);
+      if (now != before) {
+        const shrink = exp2Of(before - now);
+        store<f32>(maximum, now);
+        store<f32>(maximum, load<f32>(maximum, 4) * shrink, 4);
+        const factor = f32x4.splat(shrink);
+        for (let i: usize = 0; i < <usize>headSize << 2; i += 16) v128.store(state + i, f32x4.mul(v128.load(state + i), factor));
+      }
+      store<f32>(maximum, load<f32>(maximum, 4) + sum, 4);
+      s += scoreStride;
+      state += stride;
+      weightScales += 4;
     }
-    store<f32>(sums + at, load<f32>(sums + at) + sum);
   }
+}
+
+/** The largest score in each lane, by four chains: each maximum waits for the one before. */
+// @ts-ignore: decorator
+@inline
+function largestOf(s: usize, bytes: usize): v128 {
+  let a = v128.load(s), b = a, c = a, d = a;
+  const end = s + bytes;
+  for (; s + 48 < end; s += 64) {
+    a = f32x4.relaxed_max(a, v128.load(s));
+    b = f32x4.relaxed_max(b, v128.load(s, 16));
+    c = f32x4.relaxed_max(c, v128.load(s, 32));
+    d = f32x4.relaxed_max(d, v128.load(s, 48));
+  }
+  for (; s < end; s += 16) a = f32x4.relaxed_max(a, v128.load(s));
+  return f32x4.relaxed_max(f32x4.relaxed_max(a, b), f32x4.relaxed_max(c, d));
 }
 
 /** Converts scores minus `shift` to weights. @returns their sum */
@@ -74,17 +100,16 @@ function weigh(s: usize, bytes: usize, shift: v128): f32 {
 // @ts-ignore: decorator
 @inline
 function weighValues(s: usize, bytes: usize, shift: v128, valueScales: usize, weightScale: usize): f32 {
-  let sum = f32x4.splat(0), scaledSum = sum, scaledLargest = sum;
+  const sum = weigh(s, bytes, shift);
+  let scaledSum = f32x4.splat(0), scaledLargest = scaledSum;
   for (let i: usize = 0; i < bytes; i += 16) {
-    const weight = exp2(f32x4.sub(v128.load(s + i), shift));
-    sum = f32x4.add(sum, weight);
-    const scaled = f32x4.mul(weight, v128.load(valueScales + i));
+    const scaled = f32x4.mul(v128.load(s + i), v128.load(valueScales + i));
     scaledSum = f32x4.add(scaledSum, scaled);
     scaledLargest = f32x4.relaxed_max(scaledLargest, scaled);
     v128.store(s + i, scaled);
   }
   store<f32>(weightScale, narrowWeights(s, bytes, horizontalMax(scaledLargest), horizontalSum(scaledSum)));
-  return first(horizontalSum(sum));
+  return sum;
 }
 
 function cap(s: usize, bytes: usize, softcap: f32): void {

@@ -22,7 +22,7 @@ export function scoreTileOfFloats(
 
 export function addTileOfFloats(
   layer: usize, table: usize, begin: i32, end: i32, kvHead: i32, written: i32, weights: usize, weightStride: usize, rows: i32,
-  output: usize, wide: usize,
+  output: usize, outputStride: usize, wide: usize,
 ): void {
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
   for (let b = begin; b < end; b++) {
@@ -30,7 +30,9 @@ export function addTileOfFloats(
     const values = widenFloats(page, load<i32>(layer, LAYER_FORMAT), pageSize(layer), wide);
     const first = (b - begin) * blockSize;
     const tokens = min(blockSize, written - first);
-    accumulateFloats(values, tokens, weights + (<usize>first << 2), weightStride, rows, load<i32>(layer, LAYER_HEAD_SIZE), output);
+    accumulateFloats(
+      values, tokens, weights + (<usize>first << 2), weightStride, rows, load<i32>(layer, LAYER_HEAD_SIZE), output, outputStride,
+    );
   }
 }
 
@@ -54,7 +56,7 @@ export function scoreTileOfIntegers(
 
 export function addTileOfIntegers(
   layer: usize, table: usize, begin: i32, end: i32, kvHead: i32, written: i32, weights: usize, weightStride: usize,
-  weightScales: usize, rows: i32, output: usize, pieces: usize, wide: usize,
+  weightScales: usize, rows: i32, output: usize, outputStride: usize, pieces: usize, wide: usize,
 ): void {
   const blockSize = load<i32>(layer, LAYER_BLOCK_SIZE);
   const count = pageSize(layer);
@@ -66,6 +68,6 @@ export function addTileOfIntegers(
   const inLast = written - (end - begin - 1) * blockSize;
   accumulateIntegers(
     pieces, end - begin, blockSize >> 1, (min(inLast, blockSize) + 1) >> 1, weights, weightStride, weightScales, rows,
-    load<i32>(layer, LAYER_HEAD_SIZE), output,
+    load<i32>(layer, LAYER_HEAD_SIZE), output, outputStride,
   );
 }
