@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KV_DTYPES } from '../engine/attention/paged-attention.js';
 import { modelCacheDir } from '../engine/environment/model-cache-dir.js';
@@ -12,6 +12,7 @@ import { loadServedModel } from '../engine/text/served-model.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
+import { type QualityReport, withQualityTable } from './lib/quality-table.js';
 import { type Cell, publish } from './lib/report.js';
 
 // The effect of quantized weights and small pages on quality, with the embedded model: held-out
@@ -199,3 +200,8 @@ publish({
     },
   ],
 });
+if (bits === 8) {
+  const page = path('../docs/quantization.md');
+  const report = JSON.parse(readFileSync(path('./results/quality.json'), 'utf8')) as QualityReport;
+  writeFileSync(page, withQualityTable(readFileSync(page, 'utf8'), report));
+}

@@ -1,7 +1,8 @@
 import { Tensor } from 'onnxruntime-node';
 import type { TokenId } from '../../scheduler/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
-import type { ObservedModel, ObservedSegment } from '../importer/emit/observed-segments.js';
+import { freeBuffers } from '../free-buffers.js';
+import type { ObservedModel, ObservedPart } from '../importer/emit/observed-segments.js';
 import { STEP_INPUT } from '../importer/imported-model.js';
 import {
   type CalibratedInput,
@@ -9,28 +10,38 @@ import {
   type MomentSource,
 } from '../importer/quantize/calibration.js';
 import { imageTensors, NO_IMAGES } from '../runner/image-tensors.js';
-import { freeBuffers, type Lifetimes, lifetimes } from '../runner/lifetimes.js';
+import { type Lifetimes, lifetimes } from '../runner/lifetimes.js';
 import { createSession } from '../runner/segment-session.js';
 import { buildStepBatch, int64, type StepBatch } from '../runner/step-batch.js';
-import { floats, stepTensors, take, ZeroPoints } from '../runner/tensors.js';
+import { floats, stepTensors, ZeroPoints } from '../runner/tensors.js';
 import { ProductSums } from './product-sums.js';
+import { type Kept, ScratchFile } from './scratch-file.js';
 import { SiteLayers } from './site-layers.js';
 
 /** A sequence on its way through the model. */
 interface Run {
   readonly plan: StepPlan;
   readonly batch: StepBatch;
-  /** What later segments and sites read. */
-  readonly tensors: Map<string, Tensor>;
+  /** What later parts and sites read. */
+  readonly tensors: Map<string, Kept>;
+}
+
+/** A part, and the segment that it is a part of. */
+interface Stage {
+  readonly part: ObservedPart;
+  readonly segment: number;
+  readonly isLast: boolean;
 }
 
 /**
- * Sums products of activations over sequences. All sequences go through a segment before the next
- * one is loaded: memory holds one segment's weights, the sums of its activations, and what the
- * sequences hand on to the next.
+ * Sums products of activations over sequences. All sequences go through a part of the model before
+ * the next one is loaded: memory holds one part's weights, the sums of its activations, and what
+ * one sequence reads and makes there. What sequences hand on to the next part lies in a file.
  */
 export class MomentCollector implements MomentSource {
   readonly #model: ObservedModel;
+  readonly #stages: readonly Stage[];
+  readonly #scratch: ScratchFile;
   readonly #widths: ReadonlyMap<string, number>;
   readonly #threads: number;
   readonly #layers: SiteLayers;
@@ -38,7 +49,7 @@ export class MomentCollector implements MomentSource {
   readonly #lifetimes: Lifetimes;
   readonly #runs: readonly Run[];
   #next = 0;
-  /** Of the segment that has run last. */
+  /** Of the part that has run last. */
   #sums = new Map<string, Float32Array[]>();
 
   private constructor(
@@ -47,8 +58,13 @@ export class MomentCollector implements MomentSource {
     sequences: readonly (readonly TokenId[])[],
     threads: number,
     products: ProductSums,
+    scratchDir: string,
   ) {
     this.#model = model;
+    this.#stages = model.segments.flatMap(({ parts }, segment) =>
+      parts.map((part) => ({ part, segment, isLast: part === parts.at(-1) })),
+    );
+    this.#scratch = new ScratchFile(scratchDir);
     this.#widths = new Map(inputs.map(({ name, width }) => [name, width]));
     this.#threads = threads;
     this.#products = products;
@@ -58,7 +74,7 @@ export class MomentCollector implements MomentSource {
     this.#runs = sequences.map((tokenIds) => {
       const plan = this.#layers.planOf(tokenIds);
       const batch = buildStepBatch(plan);
-      const tensors = stepTensors(batch, new ZeroPoints());
+      const tensors: Map<string, Kept> = stepTensors(batch, new ZeroPoints());
       // The LM head sees all tokens.
       const rows = int64([...tokenIds.keys()]);
       tensors.set(STEP_INPUT.sampleRows, new Tensor('int64', rows, [rows.length]));
@@ -73,20 +89,23 @@ export class MomentCollector implements MomentSource {
    * @param inputs those that the model shows
    * @param sequences at least one, none of them empty
    * @param threads of ONNX Runtime, and of the attention
+   * @param scratchDir where a file is until the source is closed
+   * @throws OctavoError `model_cache_unusable`
    */
   static async create(
     model: ObservedModel,
     inputs: readonly CalibratedInput[],
     sequences: readonly (readonly TokenId[])[],
     threads: number,
+    scratchDir: string,
   ): Promise<MomentCollector> {
     const products = await ProductSums.create(threads);
-    return new MomentCollector(model, inputs, sequences, threads, products);
+    return new MomentCollector(model, inputs, sequences, threads, products, scratchDir);
   }
 
   stageOf(name: string): number {
-    const stage = this.#model.segments.findIndex(({ observed }) => observed.includes(name));
-    if (stage === -1) throw new Error(`no segment computes ${name}`);
+    const stage = this.#stages.findIndex(({ part }) => part.observed.includes(name));
+    if (stage === -1) throw new Error(`no part computes ${name}`);
     return stage;
   }
 
@@ -95,61 +114,80 @@ export class MomentCollector implements MomentSource {
     if (stage < this.#next - 1) throw new Error(`${name} was computed, and its sums are gone`);
     while (this.#next <= stage) {
       this.#sums.clear();
-      const segment = this.#model.segments[this.#next];
-      await this.#runAll(segment, this.#next === stage);
+      await this.#runAll(this.#stages[this.#next], this.#next === stage);
       this.#next += 1;
     }
     const sums = this.#sums.get(name);
     if (!sums) throw new Error(`${name} has no sums`);
+    this.#sums.delete(name);
     return sums;
   }
 
   async close(): Promise<void> {
+    this.#scratch.close();
     for (const { tensors } of this.#runs) tensors.clear();
     await this.#layers.dispose();
     await this.#products.close();
   }
 
   /** @param isSummed whether its activations are asked for */
-  async #runAll(segment: ObservedSegment, isSummed: boolean): Promise<void> {
-    const { index, inputs, outputs, observed } = segment;
-    const session = await createSession(segment, this.#model, this.#threads);
+  async #runAll(stage: Stage, isSummed: boolean): Promise<void> {
+    const { part, segment, isLast } = stage;
+    const session =
+      part.outputs.length > 0
+        ? await createSession(part, this.#model, this.#threads, { isBrief: true })
+        : null;
     try {
-      for (const { plan, batch, tensors } of this.#runs) {
-        const feeds = Object.fromEntries(inputs.map((name) => [name, take(tensors, name)]));
-        const wanted = isSummed ? [...new Set([...outputs, ...segment.shown])] : outputs;
-        const results = wanted.length > 0 ? await session.run(feeds, wanted) : {};
-        for (const name of isSummed ? observed : []) {
-          await this.#add(name, floats(results[name] ?? take(tensors, name)));
+      for (const run of this.#runs) {
+        const feeds = Object.fromEntries(part.inputs.map((name) => [name, this.#read(run, name)]));
+        const results = (await session?.run(feeds)) ?? {};
+        for (const name of isSummed ? part.observed : []) {
+          await this.#add(name, floats(results[name] ?? feeds[name] ?? this.#read(run, name)));
         }
-        const others = wanted.filter((name) => !outputs.includes(name));
-        forget(others.map((name) => results[name]));
-        for (const name of outputs) tensors.set(name, results[name]);
-        this.#dropRead(index, tensors);
-        if (index < this.#model.cuts.length) this.#computeSite(index, plan, batch, tensors);
+        for (const [name, tensor] of Object.entries(results)) this.#keep(run, name, tensor);
+        this.#drop(run, part.dead);
+        if (!isLast) continue;
+        this.#dropRead(segment, run);
+        if (segment < this.#model.cuts.length) this.#computeSite(segment, run);
       }
     } finally {
-      await session.release();
+      await session?.release();
     }
   }
 
   /** Forgets what is not read after a segment. */
-  #dropRead(index: number, tensors: Map<string, Tensor>): void {
-    drop(tensors, this.#lifetimes.afterSegment[index]);
-    if (index === 0 || !this.#lifetimes.isLent[index - 1]) return;
-    tensors.delete(this.#model.cuts[index - 1].output);
+  #dropRead(segment: number, run: Run): void {
+    this.#drop(run, this.#lifetimes.afterSegment[segment]);
+    if (segment === 0 || !this.#lifetimes.isLent[segment - 1]) return;
+    this.#drop(run, [this.#model.cuts[segment - 1].output]);
   }
 
-  #computeSite(
-    index: number,
-    plan: StepPlan,
-    batch: StepBatch,
-    tensors: Map<string, Tensor>,
-  ): void {
-    const read = (name: string): Float32Array => floats(take(tensors, name));
-    const { values, dims } = this.#layers.compute(index, plan, batch, read);
-    tensors.set(this.#model.cuts[index].output, new Tensor('float32', values, [...dims]));
-    drop(tensors, this.#lifetimes.afterSite[index]);
+  #computeSite(index: number, run: Run): void {
+    const read = (name: string): Float32Array => floats(this.#read(run, name));
+    const { values, dims } = this.#layers.compute(index, run.plan, run.batch, read);
+    this.#keep(run, this.#model.cuts[index].output, new Tensor('float32', values, [...dims]));
+    this.#drop(run, this.#lifetimes.afterSite[index]);
+  }
+
+  #keep({ tensors }: Run, name: string, tensor: Tensor): void {
+    const kept = this.#scratch.keep(tensor);
+    tensors.set(name, kept);
+    if (kept !== tensor) forget(tensor);
+  }
+
+  #read({ tensors }: Run, name: string): Tensor {
+    const kept = tensors.get(name);
+    if (!kept) throw new Error(`no part or site has computed ${name}`);
+    return this.#scratch.read(kept);
+  }
+
+  #drop({ tensors }: Run, names: readonly string[]): void {
+    for (const name of names) {
+      const kept = tensors.get(name);
+      if (!kept) throw new Error(`no part or site has computed ${name}`);
+      this.#scratch.drop(kept);
+      tensors.delete(name);
+    }
   }
 
   async #add(name: string, rows: Float32Array): Promise<void> {
@@ -164,15 +202,7 @@ export class MomentCollector implements MomentSource {
   }
 }
 
-function drop(tensors: Map<string, Tensor>, names: readonly string[]): void {
-  forget(names.map((name) => take(tensors, name)));
-  for (const name of names) tensors.delete(name);
-}
-
-/** Frees the memory of tensors that ONNX Runtime made. */
-function forget(tensors: readonly Tensor[]): void {
-  const buffers = tensors.flatMap(({ data }) =>
-    ArrayBuffer.isView(data) && data.buffer instanceof ArrayBuffer ? [data.buffer] : [],
-  );
-  freeBuffers(buffers);
+/** Frees the memory of a tensor that ONNX Runtime or a site made. */
+function forget({ data }: Tensor): void {
+  if (ArrayBuffer.isView(data) && data.buffer instanceof ArrayBuffer) freeBuffers([data.buffer]);
 }

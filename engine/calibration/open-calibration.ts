@@ -14,27 +14,37 @@ import { encodeTexts } from './encode-texts.js';
 import { MomentCollector } from './moment-collector.js';
 import { parseCalibrationFile, readCalibrationFile } from './read-texts.js';
 
-/** Raise it whenever other tokens are taken of the same texts. */
-const VERSION = 1;
+/** Raise it whenever the same texts change weights otherwise. */
+const VERSION = 2;
 const MOST_SEQUENCES = 128;
 const MOST_LENGTH = 512;
-/** Bytes that the texts' rows may take between two layers. */
+/** Bytes that the texts' rows may take between two layers, in a file. */
 const MOST_BYTES = 512 * 2 ** 20;
 /** Hidden states wait there, and the outputs of attention, which are about as wide: float32. */
 const BYTES_PER_UNIT = 8;
+
+interface RunOptions {
+  readonly threads: number;
+  readonly scratchDir: string;
+  /** Weights of a part of the model, which are in memory as float32; tests set it. */
+  readonly partBytes?: number;
+}
+
+/** A matmul of more has a part of its own. */
+const PART_BYTES = 256 * 2 ** 20;
 
 /**
  * Reads the texts of `--calibrate`. The model is run, in float32, only when the model cache lacks
  * what is made of them.
  *
  * @param options of the model that is rounded
- * @param threads that may compute
+ * @param run threads that may compute, and where what texts hand on from layer to layer may lie
  * @throws OctavoError `usage` for a file that cannot be read or holds no text
  */
 export async function openCalibration(
   file: string,
   options: OpenOptions,
-  threads: number,
+  run: RunOptions,
 ): Promise<Calibration> {
   const bytes = await readCalibrationFile(file);
   const texts = parseCalibrationFile(file, bytes);
@@ -53,7 +63,7 @@ export async function openCalibration(
         length: Math.min(MOST_LENGTH, servedLength),
         tokens: Math.floor(MOST_BYTES / BYTES_PER_UNIT / widest),
       });
-      return collectMoments(analyzed, inputs, sequences, threads);
+      return collectMoments(analyzed, inputs, sequences, run);
     },
   };
 }
@@ -68,20 +78,22 @@ export function analyzeFloats(options: OpenOptions): Promise<AnalyzedModel> {
  * Begins to run a model over sequences.
  *
  * @param model consumed
+ * @param run as of `openCalibration`
  * @throws OctavoError `model_unsupported`
  */
 export function collectMoments(
   model: AnalyzedModel,
   inputs: readonly CalibratedInput[],
   sequences: readonly (readonly TokenId[])[],
-  threads: number,
+  { threads, scratchDir, partBytes = PART_BYTES }: RunOptions,
 ): Promise<MomentSource> {
   refuseSharedPages(model);
   const observed = emitObserved(
     model,
     inputs.map(({ name }) => name),
+    partBytes,
   );
-  return MomentCollector.create(observed, inputs, sequences, threads);
+  return MomentCollector.create(observed, inputs, sequences, threads, scratchDir);
 }
 
 /** Layer by layer, pages of an earlier layer would be those of another text. */

@@ -1,5 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { freeBuffers } from '../free-buffers.js';
 import { makeNode, makeValueInfo } from '../importer/onnx/nodes.js';
 import {
   GraphProtoSchema,
@@ -8,7 +9,6 @@ import {
   TensorProto_DataType as Type,
 } from '../importer/onnx/onnx_pb.js';
 import type { InputBlock } from '../importer/quantize/calibration.js';
-import { freeBuffers } from '../runner/lifetimes.js';
 
 /** Adds products of activations, with ONNX Runtime's matmul: sums + X^T X, in float32. */
 export class ProductSums {

@@ -8,6 +8,7 @@ import type { PagedAttention } from '../attention/paged-attention.js';
 import type { ImageStore } from '../core/image-store.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../decoding/logits-query.js';
+import { freeBuffers } from '../free-buffers.js';
 import {
   type AttentionSite,
   type CutSite,
@@ -18,7 +19,7 @@ import {
 import { outputWidth, tensorDims } from '../recurrent/recurrence.js';
 import type { RecurrentLayers } from '../recurrent/recurrent-layers.js';
 import { imageTensors, NO_IMAGES } from './image-tensors.js';
-import { freeBuffers, type Lifetimes, lifetimes } from './lifetimes.js';
+import { type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
 import { PackedRows } from './packed-rows.js';
 import { checkRows } from './row-check/check-rows.js';

@@ -32,14 +32,19 @@ export async function loadSegments(
   return segments;
 }
 
-/**
- * @param asWritten runs nodes without ONNX Runtime's graph optimizations, to observe each of them
- */
+/** For what a session is, other than serving. */
+export interface SessionUse {
+  /** Runs nodes without ONNX Runtime's graph optimizations, to observe each of them. */
+  readonly asWritten?: boolean;
+  /** Multiplies with weights as they lie, instead of copies that are quicker to read. */
+  readonly isBrief?: boolean;
+}
+
 export async function createSession(
   segment: Pick<Segment, 'index' | 'model' | 'adapted'>,
   { weightsDir, saturates }: SessionContext,
   threads: number,
-  asWritten = false,
+  { asWritten = false, isBrief = false }: SessionUse = {},
 ): Promise<InferenceSession> {
   const { adapted } = segment;
   const options: InferenceSession.SessionOptions = {
@@ -57,6 +62,7 @@ export async function createSession(
     extra: {
       session: {
         force_spinning_stop: '1',
+        ...(isBrief && { disable_prepacking: '1' }),
         ...(saturates && EXACT_SUMS),
         ...(weightsDir !== null && { model_external_initializers_file_folder_path: weightsDir }),
       },

@@ -53,6 +53,9 @@ async function withCalibration(
   { quantize, threads }: EngineOptions,
 ): Promise<OpenOptions> {
   if (!options.quantize || quantize?.calibrate === undefined) return options;
-  const calibration = await openCalibration(quantize.calibrate, options, threads);
+  const calibration = await openCalibration(quantize.calibrate, options, {
+    threads,
+    scratchDir: quantize.cacheDir,
+  });
   return { ...options, quantize: { ...options.quantize, calibration } };
 }

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { analyzeFloats, collectMoments } from '../../engine/calibration/open-calibration.js';
 import type { CalibratedInput, Calibration } from '../../engine/importer/quantize/calibration.js';
 import type { TokenId } from '../../scheduler/ids.js';
@@ -19,7 +20,9 @@ export function calibrationOf(
     key: JSON.stringify(sequences),
     collect: async (inputs: readonly CalibratedInput[]) => {
       const model = await analyzeFloats({ modelDir, maxLength: 64, servedLength: 64 });
-      const source = await collectMoments(model, inputs, sequences as TokenId[][], 1);
+      // Each weight in a part of its own.
+      const options = { threads: 1, scratchDir: tmpdir(), partBytes: 1 };
+      const source = await collectMoments(model, inputs, sequences as TokenId[][], options);
       return {
         stageOf: (name) => source.stageOf(name),
         close: () => source.close(),

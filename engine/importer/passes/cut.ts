@@ -59,7 +59,7 @@ export function cutAtSites(
 }
 
 /** Constants, and what is computed from them and from the sizes of the step's inputs alone. */
-function repeatedTensors(graph: Graph): ReadonlySet<string> {
+export function repeatedTensors(graph: Graph): ReadonlySet<string> {
   const repeated = new Set<string>();
   const inputs = new Set<string>([STEP_INPUT.inputIds, STEP_INPUT.positionIds]);
   for (const node of graph.nodes) {
@@ -70,7 +70,8 @@ function repeatedTensors(graph: Graph): ReadonlySet<string> {
   return repeated;
 }
 
-function isRepeated(node: NodeProto, repeated: ReadonlySet<string>): boolean {
+/** Whether a node makes nothing else. */
+export function isRepeated(node: NodeProto, repeated: ReadonlySet<string>): boolean {
   return node.output.every((name) => name === '' || repeated.has(name));
 }
 
@@ -179,7 +180,7 @@ function refuseBranches(graph: Graph, node: NodeProto): void {
 }
 
 /** The nodes, and the repeated subgraphs that they read. */
-function withRepeated(
+export function withRepeated(
   graph: Graph,
   nodes: readonly NodeProto[],
   repeated: ReadonlySet<string>,

@@ -1,10 +1,11 @@
 import type { PackedMatrix } from '../../checkpoint/packed/packed-matrix.js';
 import { OctavoError } from '../../errors.js';
 import type { MomentSource } from './calibration.js';
-import { type FactoredBlock, factorBlocks, roundByMoments, type ScaleOf } from './gptq.js';
+import { roundByMoments, type ScaleOf } from './gptq.js';
 import type { WeightKernel } from './kernel/weight-kernel.js';
 import { NotFiniteError } from './not-finite.js';
 import { formOf, TRIED } from './round-blocks.js';
+import { RoundingMemory } from './rounding-memory.js';
 import type { StoredMatrix } from './stored-matrix.js';
 
 /** Rows that are rounded together, at most: they stay in a processor's cache. */
@@ -14,8 +15,9 @@ const ROWS = 32;
 export class CalibratedRounding {
   readonly #kernel: WeightKernel;
   readonly #source: MomentSource;
-  /** Of the activation that was asked for last: queries, keys and values read the same. */
-  #last: { readonly activation: string; readonly blocks: readonly FactoredBlock[] } | null = null;
+  readonly #memory = new RoundingMemory();
+  /** Whose factors are in memory: queries, keys and values read the same. */
+  #activation: string | null = null;
 
   constructor(kernel: WeightKernel, source: MomentSource) {
     this.#kernel = kernel;
@@ -25,21 +27,17 @@ export class CalibratedRounding {
   /** A matrix `[outputs, inputs]` that is rounded as it is read; nothing is computed before. */
   matrix(matrix: StoredMatrix, bits: 4 | 8, group: number, activation: string): PackedMatrix {
     const { columns } = matrix;
-    let blocks: readonly FactoredBlock[] = [];
     return {
       ...formOf(matrix, bits, group),
-      prepare: async () => {
-        blocks = await this.#factored(activation, columns);
-      },
+      prepare: () => this.#load(activation, columns, group),
       read: (first, count, into) => {
         const scaleOf = groupScales(this.#kernel, bits, group);
-        const floats = new Float32Array(Math.min(ROWS, count) * columns);
+        const floats = this.#memory.rows;
         for (let done = 0; done < count; done += ROWS) {
           const height = Math.min(ROWS, count - done);
           matrix.read(first + done, height, floats);
-          const numbers = Float64Array.from(floats.subarray(0, height * columns));
           const form = { bits, group };
-          const { values, scales } = roundByMoments(numbers, columns, blocks, form, scaleOf);
+          const { values, scales } = roundByMoments(this.#memory, height, columns, form, scaleOf);
           const middle = 2 ** (bits - 1);
           const at = done * columns;
           for (let i = 0; i < values.length; i++) into.values[at + i] = values[i] + middle;
@@ -49,20 +47,17 @@ export class CalibratedRounding {
     };
   }
 
-  async #factored(activation: string, width: number): Promise<readonly FactoredBlock[]> {
-    if (this.#last?.activation === activation) return this.#last.blocks;
-    // Two would take as much memory again.
-    this.#last = null;
-    const blocks = factorBlocks(width, await this.#source.momentsOf(activation));
-    if (!blocks) {
+  async #load(activation: string, width: number, group: number): Promise<void> {
+    if (this.#activation === activation) return;
+    this.#activation = null;
+    if (!this.#memory.load(width, await this.#source.momentsOf(activation), ROWS, group)) {
       throw new OctavoError(
         'model_unsupported',
         `--calibrate: the model computes numbers that are infinite or NaN (${activation})`,
         { param: '--calibrate' },
       );
     }
-    this.#last = { activation, blocks };
-    return blocks;
+    this.#activation = activation;
   }
 }
 

@@ -25,9 +25,9 @@ export interface MomentSource {
   /** Where the model computes an activation. Those that come later are to be asked for later. */
   readonly stageOf: (name: string) => number;
   /**
-   * Sums of x x^T over all tokens.
+   * Sums of x x^T over all tokens, once: they are the caller's then.
    *
-   * @returns for each of `inputBlocks` `[size, size]`, which the caller may keep
+   * @returns for each of `inputBlocks` `[size, size]`
    */
   readonly momentsOf: (name: string) => Promise<readonly Float32Array[]>;
   readonly close: () => Promise<void>;

@@ -95,14 +95,15 @@ function inputsOf({ matmuls }: QuantizePlan): CalibratedInput[] {
   return [...widths].map(([name, width]) => ({ name, width }));
 }
 
-/** In the order in which the model computes their inputs. */
+/** In the order in which the model computes their inputs; those of one input together. */
 function inStages(
   matmuls: readonly Matmul[],
   moments: MomentSource | undefined,
 ): readonly Matmul[] {
   if (!moments) return matmuls;
-  const stage = ({ activation }: Matmul): number => moments.stageOf(activation);
-  return matmuls.toSorted((a, b) => stage(a) - stage(b));
+  const names = [...new Set(matmuls.map(({ activation }) => activation))];
+  const order = names.toSorted((a, b) => moments.stageOf(a) - moments.stageOf(b));
+  return order.flatMap((name) => matmuls.filter(({ activation }) => activation === name));
 }
 
 /** The matrix of a weight, with a row for each output. */

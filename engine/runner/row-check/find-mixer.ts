@@ -42,7 +42,7 @@ export async function findMixer(
     { index, model: toBinary(ModelProtoSchema, proto) },
     model,
     1,
-    true,
+    { asWritten: true },
   );
   try {
     const changes = await changesIn(session, seen);

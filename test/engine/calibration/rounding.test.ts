@@ -61,7 +61,7 @@ it.each(CASES)('%s in %d bits: what matmuls answer has less squared error', asyn
   const graph = await openGraph({ modelDir: dir });
   const source: MomentSource = {
     stageOf: () => 0,
-    momentsOf: (activation) => Promise.resolve([seen.get(activation) ?? new Float32Array(0)]),
+    momentsOf: (activation) => Promise.resolve([Float32Array.from(seen.get(activation) ?? [])]),
     close: () => Promise.resolve(),
   };
   const bytes = new TensorBytes(graph.file);

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeTexts } from '../../../engine/calibration/encode-texts.js';
@@ -10,7 +11,8 @@ import { loadSettings } from '../../../server/config/load-settings.js';
 import { modelDir } from '../../support/model-dir.js';
 
 const MODEL = embeddedModelDir();
-const open = (file: string) => openCalibration(file, { modelDir: MODEL }, 1);
+const open = (file: string) =>
+  openCalibration(file, { modelDir: MODEL }, { threads: 1, scratchDir: tmpdir() });
 const fileOf = (name: string, content: string | Uint8Array): string =>
   join(modelDir({ [name]: content }), name);
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { freeBuffers, lifetimes } from '../../../engine/runner/lifetimes.js';
+import { freeBuffers } from '../../../engine/free-buffers.js';
+import { lifetimes } from '../../../engine/runner/lifetimes.js';
 
 describe('lifetimes', () => {
   const segments = [

@@ -3,6 +3,16 @@ import { OctavoError } from '../../../errors.js';
 
 /** Exports of the kernel; see assembly/index.ts. All pointers are byte offsets in its memory. */
 export interface WeightExports {
+  spreadErrors(
+    errors: number,
+    rows: number,
+    count: number,
+    factor: number,
+    factorStride: number,
+    target: number,
+    stride: number,
+    columns: number,
+  ): void;
   widenAll(source: number, isBfloat: boolean, count: number, target: number): void;
   rowMaxima(floats: number, rows: number, columns: number, largest: number): void;
   columnMaxima(floats: number, rows: number, columns: number, largest: number): void;

@@ -1,18 +1,20 @@
 import { expect, it } from 'vitest';
 import { inputBlocks } from '../../../../engine/importer/quantize/calibration.js';
 import {
-  factorBlocks,
-  inverseFactor,
+  type RoundedRows,
   roundByMoments,
+  type ScaleOf,
 } from '../../../../engine/importer/quantize/gptq.js';
+import { inverseFactor } from '../../../../engine/importer/quantize/gptq-factor.js';
+import { RoundingMemory } from '../../../../engine/importer/quantize/rounding-memory.js';
 import { noise } from '../../../../engine/noise.js';
 
 const SIZE = 64;
 const GROUP = 32;
 const random = noise(5);
 
-const ofLargest = (weights: Float64Array): number =>
-  weights.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 7;
+const ofLargest = (weights: Float32Array | Float64Array): number =>
+  Math.max(...weights.map(Math.abs)) / 7;
 
 /** Inputs in few directions, with some noise. */
 function inputs(count: number): Float64Array[] {
@@ -51,10 +53,23 @@ function plainlyRounded(row: Float64Array): Float64Array {
   });
 }
 
+/** @param rows one or more of `SIZE` */
+function round(
+  rows: Float64Array,
+  moments: Float64Array,
+  form: { readonly bits: 4 | 8; readonly group: number },
+  scaleOf: ScaleOf,
+): RoundedRows {
+  const memory = new RoundingMemory();
+  const count = rows.length / SIZE;
+  expect(memory.load(SIZE, [Float32Array.from(moments)], count, form.group)).toBe(true);
+  memory.rows.set(rows);
+  return roundByMoments(memory, count, SIZE, form, scaleOf);
+}
+
 function rounded(row: Float64Array, moments: Float64Array): Float64Array {
-  const blocks = factorBlocks(SIZE, [Float32Array.from(moments)]) ?? [];
   const form = { bits: 4, group: GROUP } as const;
-  const { values, scales } = roundByMoments(row.slice(), SIZE, blocks, form, ofLargest);
+  const { values, scales } = round(row, moments, form, ofLargest);
   return Float64Array.from(values, (q, i) => q * scales[Math.floor(i / GROUP)]);
 }
 
@@ -100,14 +115,15 @@ it('inputs that are never there are rounded by themselves', () => {
 });
 
 it('several rows get what each gets alone', () => {
-  const blocks = factorBlocks(SIZE, [Float32Array.from(momentsOf(inputs(100)))]) ?? [];
-  const rows = Float64Array.from({ length: 3 * SIZE }, random);
+  const moments = momentsOf(inputs(100));
+  // Four in one go of the kernel, and one behind them.
+  const rows = Float64Array.from({ length: 5 * SIZE }, random);
   const form = { bits: 8, group: 16 } as const;
-  const all = roundByMoments(rows.slice(), SIZE, blocks, form, (w) => ofLargest(w) / 18);
-  for (let r = 0; r < 3; r++) {
+  const all = round(rows, moments, form, (w) => ofLargest(w) / 18);
+  for (let r = 0; r < 5; r++) {
     const [from, to] = [r * SIZE, (r + 1) * SIZE];
     const own = rows.slice(from, to);
-    const alone = roundByMoments(own, SIZE, blocks, form, (w) => ofLargest(w) / 18);
+    const alone = round(own, moments, form, (w) => ofLargest(w) / 18);
     expect(all.values.slice(from, to)).toEqual(alone.values);
     expect(all.scales.slice(from / 16, to / 16)).toEqual(alone.scales);
   }
@@ -116,7 +132,7 @@ it('several rows get what each gets alone', () => {
 it('moments that are not finite have no factor', () => {
   const moments = new Float32Array(SIZE * SIZE);
   moments[SIZE + 1] = Number.NaN;
-  expect(factorBlocks(SIZE, [moments])).toBeNull();
+  expect(new RoundingMemory().load(SIZE, [moments], 1, GROUP)).toBe(false);
 });
 
 it.each([

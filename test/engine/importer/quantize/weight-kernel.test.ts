@@ -137,3 +137,23 @@ it.each([true, false])('widens all numbers of 16 bits (bfloat16: %s)', (isBfloat
     : Float32Array.from(all, fromFloat16);
   expect([...kernel.floats(wide, all.length)]).toEqual([...expected]);
 });
+
+it('spreads errors as plain loops do, in fours of rows and alone', () => {
+  const kernel = new WeightKernel();
+  const [rows, count, columns, size] = [6, 8, 20, 24];
+  const [errors, factor, before] = [floats(rows, count), floats(count, size), floats(rows, size)];
+  const at = [errors, factor, before].map(({ byteLength }) => kernel.take(byteLength));
+  for (const [i, values] of [errors, factor, before].entries()) {
+    kernel.floats(at[i], values.length).set(values);
+  }
+  kernel.exports.spreadErrors(at[0], rows, count, at[1], 4 * size, at[2], 4 * size, columns);
+  const after = kernel.floats(at[2], before.length);
+  for (const [i, value] of before.entries()) {
+    const [row, column] = [Math.floor(i / size), i % size];
+    let expected = value;
+    for (let k = 0; k < (column < columns ? count : 0); k++) {
+      expected -= errors[row * count + k] * factor[k * size + column];
+    }
+    expect(after[i]).toBeCloseTo(expected, 5);
+  }
+});

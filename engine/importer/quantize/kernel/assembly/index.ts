@@ -1,3 +1,4 @@
+export { spreadErrors } from './errors';
 export { roundGroups4, roundGroups8 } from './groups';
 export { columnMaxima, roundByColumn, roundByRow, roundTurned, rowMaxima } from './int8';
 export { widenAll } from './widen';
