@@ -21,6 +21,7 @@ import { measureSteps, warmUp } from './warm-up.js';
 
 /** A draft model that is read, and has no memory for its cache yet. */
 export interface OpenedDraftModel {
+  readonly modelDir: string;
   readonly backend: Backend;
   readonly plan: CachePlan;
   readonly sizes: CacheSizes;
@@ -72,7 +73,7 @@ export async function openDraftModel(
   }
   const { kvDtype } = backend;
   const sizes = { ...own, kvDtype, maxModelLength: length };
-  return { backend, sizes, plan: planCache(backend.model.sites, sizes) };
+  return { modelDir, backend, sizes, plan: planCache(backend.model.sites, sizes) };
 }
 
 /**

@@ -7,6 +7,9 @@ import { recurrentLayer } from '../recurrent/recurrence.js';
 import type { Backend } from './backend.js';
 import { draftBytesPerBlock, type OpenedDraftModel } from './draft-model.js';
 
+/** Begins the note about a draft model. */
+export const DRAFTS = 'drafts come from';
+
 /**
  * What an engine is, and how its cache is laid out.
  *
@@ -53,7 +56,7 @@ export function sizeEngine(
       model.report.variant,
       ...model.report.rewrites,
       ...describeStates(plan, model),
-      ...(draft ? [`drafts come from ${draft.backend.model.report.variant}`] : []),
+      ...(draft ? [`${DRAFTS} ${draft.modelDir}: ${draft.backend.model.report.variant}`] : []),
     ],
   };
   return { plan, info };

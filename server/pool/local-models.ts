@@ -20,6 +20,7 @@ import type { ConversionProgress } from '../../engine/importer/quantize/progress
 import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import { loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
+import { DRAFTS } from '../../engine/thread/engine-sizes.js';
 import { createPrompts } from '../../engine/vision/create-prompts.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { Settings } from '../config/settings.js';
@@ -200,7 +201,8 @@ function describe(
   const [variant, ...rewrites] = modelNotes;
   if (variant !== undefined) logger.info(`octavo: model: ${variant}`);
   for (const note of rewrites) {
-    if (note.startsWith(CHOICE)) logger.info(`octavo: ${note}`);
+    const isNews = note.startsWith(CHOICE) || note.startsWith(DRAFTS);
+    if (isNews) logger.info(`octavo: ${note}`);
     else logger.debug(`octavo: model: ${note}`);
   }
   if (maxNumBatchedTokens < asked.maxNumBatchedTokens) {

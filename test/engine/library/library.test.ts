@@ -235,7 +235,9 @@ describe('the library', () => {
 });
 
 describe('a draft model', () => {
-  it('drafts in the engine of another model, and changes no text', async () => {
+  it('drafts in the engine of another model, and changes no text', {
+    timeout: 120_000,
+  }, async () => {
     const blurred = blurredTiny(0.1);
     try {
       const drafted = await createEngine({
