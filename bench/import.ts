@@ -1,11 +1,17 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { modelCacheDir } from '../engine/environment/model-cache-dir.js';
 import { contentHash } from '../engine/model/content-hash.js';
 import { readModelConfig } from '../engine/model/model-config.js';
 import { contentFiles, openModel } from '../engine/model/open-model.js';
 import { checkRows } from '../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../engine/runner/segment-session.js';
-import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
+import {
+  type BenchModel,
+  type BenchQuantization,
+  benchModelFromArgv,
+  THREADS,
+} from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 
 // The time to prepare a model: hashing its files (in a thread, concurrently), reading and rewriting
@@ -31,14 +37,25 @@ interface Phases {
   readonly rows: number;
 }
 
-async function once(modelDir: string, dtype: ImportDtype): Promise<Phases> {
+async function once(
+  modelDir: string,
+  dtype: ImportDtype,
+  quantize: BenchQuantization,
+): Promise<Phases> {
   const begin = performance.now();
   const files = await contentFiles({ modelDir, dtype });
   await contentHash(files, { cacheDir: null, signal: new AbortController().signal });
   const start = performance.now();
   const { maxPositionEmbeddings: maxLength } = await readModelConfig(modelDir);
   const servedLength = Math.min(maxLength, SERVED);
-  const model = await openModel({ modelDir, dtype, maxLength, servedLength });
+  const cacheDir = modelCacheDir(undefined, process.env);
+  const model = await openModel({
+    modelDir,
+    dtype,
+    maxLength,
+    servedLength,
+    ...(quantize !== 'none' && { quantize: { kind: quantize, nbits: false, cacheDir } }),
+  });
   const imported = performance.now();
   const segments = await loadSegments(model, THREADS);
   const loaded = performance.now();
@@ -49,9 +66,16 @@ async function once(modelDir: string, dtype: ImportDtype): Promise<Phases> {
   return { hash, graph: imported - start, sessions: loaded - imported, rows: checked - loaded };
 }
 
-async function measure(name: string, modelDir: string, dtype: ImportDtype): Promise<Cell[]> {
+async function measure(
+  name: string,
+  modelDir: string,
+  dtype: ImportDtype,
+  quantize: BenchQuantization,
+): Promise<Cell[]> {
+  // The first start rewrites weights, if it has to; later ones find them in the model cache.
+  if (quantize !== 'none') await once(modelDir, dtype, quantize);
   const all: Phases[] = [];
-  for (let i = 0; i < TIMES; i++) all.push(await once(modelDir, dtype));
+  for (let i = 0; i < TIMES; i++) all.push(await once(modelDir, dtype, quantize));
   const phases = (['graph', 'sessions', 'rows'] as const).map((phase) =>
     median(all.map((times) => times[phase])),
   );
@@ -85,8 +109,8 @@ publish({
         'hash, for each GB',
       ],
       rows: [
-        await measure('octavo-tiny', TINY, 'fp32'),
-        await measure(model.shape, model.directory, dtypeOf(model)),
+        await measure('octavo-tiny', TINY, 'fp32', 'none'),
+        await measure(model.shape, model.directory, dtypeOf(model), model.quantize),
       ],
     },
   ],
