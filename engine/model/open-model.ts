@@ -104,7 +104,7 @@ export async function describedModel(files: ModelFiles): Promise<DescribedModel 
   return described(files.modelDir, entry);
 }
 
-/** The graph of a model as it is before any pass, to see what `--quantize` would do to it. */
+/** The graph of a model as `--quantize` finds it, before any pass, to see what that would do. */
 export async function openGraph(files: ModelFiles): Promise<Graph> {
   const entry = await checkpointOf(files);
   const { modelDir } = files;

@@ -6,13 +6,11 @@ import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { startSharedOctavo } from '../support/octavo-process.js';
 
-const LONG = { timeout: 15_000 };
-
 const questions = (page: Page): Promise<string[]> => page.locator('.user .text').allTextContents();
 
 /** The list, which the browser's answer changes a moment later. */
 const expectChats = (page: Page, ...titles: string[]): Promise<void> =>
-  expect.poll(() => page.locator('#chat-list .chat').allTextContents(), LONG).toEqual(titles);
+  expect.poll(() => page.locator('#chat-list .chat').allTextContents()).toEqual(titles);
 
 describe.skipIf(!hasProgram('chromium'))(
   'chats that the browser keeps, in Chromium',
@@ -45,17 +43,17 @@ describe.skipIf(!hasProgram('chromium'))(
       const page = await openTwo();
       expect(await questions(page)).toEqual(['Second?']);
       await page.click('#chat-list >> text=First?');
-      await expect.poll(() => questions(page), LONG).toEqual(['First?']);
+      await expect.poll(() => questions(page)).toEqual(['First?']);
       expect(await page.getAttribute('#chat-list .open .chat', 'aria-current')).toBe('true');
       expect(await page.title()).toBe('First? · Octavo');
       await page.reload();
-      await expect.poll(() => questions(page), LONG).toEqual(['First?']);
+      await expect.poll(() => questions(page)).toEqual(['First?']);
       expect(await page.textContent('.reasoning div')).toBe('Hm.');
       await page.goBack();
-      await expect.poll(() => questions(page), LONG).toEqual(['Second?']);
+      await expect.poll(() => questions(page)).toEqual(['Second?']);
       // What is asked goes on where it was opened, and the list begins with it.
       await page.click('#chat-list >> text=First?');
-      await expect.poll(() => questions(page), LONG).toEqual(['First?']);
+      await expect.poll(() => questions(page)).toEqual(['First?']);
       await answerWith(page, { content: 'Indeed.' });
       await say(page, 'Really?');
       expect(await questions(page)).toEqual(['First?', 'Really?']);
@@ -113,16 +111,16 @@ describe.skipIf(!hasProgram('chromium'))(
       });
       await page.fill('#input', 'Held?');
       await page.press('#input', 'Enter');
-      await expect.poll(() => held.length, LONG).toBe(1);
+      await expect.poll(() => held.length).toBe(1);
       await page.click('#chat-list >> text=First?');
-      await expect.poll(() => questions(page), LONG).toEqual(['First?']);
+      await expect.poll(() => questions(page)).toEqual(['First?']);
       await page.waitForSelector('#send', { state: 'visible' });
       await page.click('#chat-list >> text=Second?');
-      await expect.poll(() => questions(page), LONG).toEqual(['Second?', 'Held?']);
+      await expect.poll(() => questions(page)).toEqual(['Second?', 'Held?']);
       expect(await page.locator('.stats').last().textContent()).toBe('stopped');
       // One that is deleted meanwhile does not come back.
       await page.click('.action >> text=Retry >> visible=true');
-      await expect.poll(() => held.length, LONG).toBe(2);
+      await expect.poll(() => held.length).toBe(2);
       page.on('dialog', (dialog) => void dialog.accept());
       await page.click('#chat-list >> text=Delete');
       await expectChats(page, 'First?');
@@ -151,7 +149,7 @@ describe.skipIf(!hasProgram('chromium'))(
       );
       expect(await violations(page)).toEqual([]);
       await page.reload();
-      await expect.poll(() => questions(page), LONG).toEqual(['First?', 'Too much?']);
+      await expect.poll(() => questions(page)).toEqual(['First?', 'Too much?']);
       expect(await page.locator('.assistant .text').allTextContents()).toEqual(['Yes.']);
       await page.close();
     });

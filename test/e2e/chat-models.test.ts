@@ -8,7 +8,6 @@ import { hasProgram } from '../support/debian-programs.js';
 import { startSharedOctavo } from '../support/octavo-process.js';
 import { dataUrl, picture, visionDir } from '../support/vision-fixtures.js';
 
-const LONG = { timeout: 15_000 };
 const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
 const ENCODER = fileURLToPath(new URL('../fixtures/encoders/models/minilm', import.meta.url));
 
@@ -50,24 +49,22 @@ describe.skipIf(!hasProgram('chromium'))(
     it('shows which are loaded and what they can do, and wakes one', async () => {
       const page = await openChat(browser, server.url);
       const asleep = ['small (asleep)', 'eyes (asleep)', 'vectors (asleep)'];
-      await expect.poll(() => options(page), LONG).toEqual(['octavo-tiny (loaded)', ...asleep]);
-      await expect
-        .poll(() => note(page), LONG)
-        .toBe('loaded · context of 2,048 tokens · calls tools');
+      await expect.poll(() => options(page)).toEqual(['octavo-tiny (loaded)', ...asleep]);
+      await expect.poll(() => note(page)).toBe('loaded · context of 2,048 tokens · calls tools');
       await page.selectOption('#model', 'vectors');
       await expect
-        .poll(() => note(page), LONG)
+        .poll(() => note(page))
         .toBe('asleep until it is asked · makes vectors, and cannot chat');
       await page.selectOption('#model', 'small');
-      await expect.poll(() => note(page), LONG).toBe('asleep until it is asked · calls tools');
+      await expect.poll(() => note(page)).toBe('asleep until it is asked · calls tools');
       await page.fill('#temperature', '0');
       await say(page, 'What is the capital of France?');
       expect(await page.textContent('.assistant .text')).toBe('The capital of France is Paris.');
       expect(await page.textContent('.stats')).toMatch(/^small · 8 tokens · /);
-      await expect.poll(() => options(page), LONG).toContain('small (loaded)');
+      await expect.poll(() => options(page)).toContain('small (loaded)');
       // The choice and the fields stay in the browser.
       await page.reload();
-      await expect.poll(() => page.inputValue('#model'), LONG).toBe('small');
+      await expect.poll(() => page.inputValue('#model')).toBe('small');
       expect(await page.inputValue('#temperature')).toBe('0');
       await page.click('#reset-fields');
       expect(await page.inputValue('#temperature')).toBe('');
@@ -77,7 +74,7 @@ describe.skipIf(!hasProgram('chromium'))(
 
     it('sends files as text, pictures to models that see, and refuses the rest in a line', async () => {
       const page = await openChat(browser, server.url);
-      await expect.poll(() => note(page), LONG).toMatch(/calls tools$/);
+      await expect.poll(() => note(page)).toMatch(/calls tools$/);
       const text = { name: 'notes.md', mimeType: 'text/markdown', buffer: Buffer.from('# Owl\n') };
       const photo = { name: 'wide.png', mimeType: 'image/png', buffer: picture('wide.png') };
       const binary = {
@@ -87,9 +84,9 @@ describe.skipIf(!hasProgram('chromium'))(
       };
       const refused = (): Promise<string | null> => page.textContent('#file-error');
       await page.setInputFiles('#picker', [text, photo]);
-      await expect.poll(refused, LONG).toBe('wide.png: this model does not see images.');
+      await expect.poll(refused).toBe('wide.png: this model does not see images.');
       await page.setInputFiles('#picker', binary);
-      await expect.poll(refused, LONG).toBe('a.zip is not text: only texts are taken.');
+      await expect.poll(refused).toBe('a.zip is not text: only texts are taken.');
       expect(await page.locator('#files .file').allTextContents()).toEqual(['notes.md · 6 bytes✕']);
       expect(await violations(page)).toEqual([]);
       const bodies: { messages: { content: unknown }[] }[] = [];
@@ -104,7 +101,7 @@ describe.skipIf(!hasProgram('chromium'))(
       expect(await page.isVisible('#file-error')).toBe(false);
 
       await page.selectOption('#model', 'eyes');
-      await expect.poll(() => note(page), LONG).toMatch(/sees images$/);
+      await expect.poll(() => note(page)).toMatch(/sees images$/);
       expect(await page.isDisabled('#tool_choice')).toBe(true);
       expect(await page.isVisible('#no-tools')).toBe(true);
       await page.click('#new-chat');
@@ -119,12 +116,10 @@ describe.skipIf(!hasProgram('chromium'))(
       ]);
       await page.reload();
       // The loaded model says so itself, and not its files.
-      await expect.poll(() => note(page), LONG).toMatch(/^loaded · .* · sees images$/);
+      await expect.poll(() => note(page)).toMatch(/^loaded · .* · sees images$/);
       await expect
-        .poll(
-          () =>
-            page.evaluate(`document.querySelector('.user canvas[aria-label="wide.png"]')?.width`),
-          LONG,
+        .poll(() =>
+          page.evaluate(`document.querySelector('.user canvas[aria-label="wide.png"]')?.width`),
         )
         .toBe(50);
       expect(await violations(page)).toEqual([]);
@@ -166,12 +161,12 @@ describe.skipIf(!hasProgram('chromium'))(
       await page.fill('.results input', 'rain');
       await page.press('.results input', 'Enter');
       await expect
-        .poll(() => page.locator('.assistant .text').last().textContent(), LONG)
+        .poll(() => page.locator('.assistant .text').last().textContent())
         .toBe('It is 391.');
       await page.waitForSelector('#send', { state: 'visible' });
       await page.reload();
       await expect
-        .poll(() => page.locator('.call summary').allTextContents(), LONG)
+        .poll(() => page.locator('.call summary').allTextContents())
         .toEqual(['calculator {"expression": "17 * 23"} → 391', 'weather {} → rain']);
       expect(await page.locator('.results').count()).toBe(0);
       await page.close();
@@ -257,7 +252,7 @@ describe.skipIf(!hasProgram('chromium'))(
       await page.emulateMedia({ reducedMotion: 'reduce' });
       await page.fill('#input', 'Wait.');
       await page.press('#input', 'Enter');
-      await expect.poll(() => held.length, LONG).toBe(1);
+      await expect.poll(() => held.length).toBe(1);
       const animation = `getComputedStyle(document.querySelector('.writing .text'), '::after').animationName`;
       expect(await page.evaluate(animation)).toBe('none');
       expect(await page.evaluate('document.activeElement.id')).toBe('input');

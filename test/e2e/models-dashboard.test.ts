@@ -6,7 +6,6 @@ import { startChromium, type TestBrowser } from '../support/chromium.js';
 import { hasProgram } from '../support/debian-programs.js';
 import { startSharedOctavo } from '../support/octavo-process.js';
 
-const LONG = { timeout: 20_000 };
 const TINY = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.url));
 
 describe.skipIf(!hasProgram('chromium'))(
@@ -40,7 +39,7 @@ describe.skipIf(!hasProgram('chromium'))(
 
     it('shows all side by side: states, figures, and a line for each that was loaded', async () => {
       const page = await browser.open(`${server.url}/dashboard`);
-      await expect.poll(() => states(page), LONG).toEqual(['loaded', 'asleep', 'asleep']);
+      await expect.poll(() => states(page)).toEqual(['loaded', 'asleep', 'asleep']);
       expect(await page.locator('#models option').allTextContents()).toEqual([
         'All models',
         'octavo-tiny',
@@ -48,19 +47,19 @@ describe.skipIf(!hasProgram('chromium'))(
         'cat',
       ]);
       await ask('owl');
-      await expect.poll(() => states(page), LONG).toEqual(['loaded', 'loaded', 'asleep']);
-      await expect.poll(() => page.textContent('#all-loaded'), LONG).toBe('2 of 3');
+      await expect.poll(() => states(page)).toEqual(['loaded', 'loaded', 'asleep']);
+      await expect.poll(() => page.textContent('#all-loaded')).toBe('2 of 3');
       const legend = page.locator('#model-charts .chart >> nth=0').locator('.legend li');
       await expect
-        .poll(async () => (await legend.allTextContents()).map((text) => text.split(' ')[0]), LONG)
+        .poll(async () => (await legend.allTextContents()).map((text) => text.split(' ')[0]))
         .toEqual(['octavo-tiny', 'owl']);
       await expect
-        .poll(() => page.locator('#model-charts .chart >> nth=0').locator('canvas').count(), LONG)
+        .poll(() => page.locator('#model-charts .chart >> nth=0').locator('canvas').count())
         .toBe(1);
       // A row stays what it is, and keeps the focus, while its figures change.
       await page.focus('#model-rows a >> nth=1');
       await post('/sleep?model=owl');
-      await expect.poll(() => states(page), LONG).toEqual(['loaded', 'asleep', 'asleep']);
+      await expect.poll(() => states(page)).toEqual(['loaded', 'asleep', 'asleep']);
       expect(await page.evaluate('document.activeElement.textContent')).toBe('owl');
       expect((await legend.allTextContents()).length).toBe(2);
       for (const colorScheme of ['light', 'dark'] as const) {
@@ -84,13 +83,13 @@ describe.skipIf(!hasProgram('chromium'))(
       await ask('cat');
       await page.waitForSelector('#content', { state: 'visible' });
       expect(await page.isVisible('#overview')).toBe(false);
-      await expect.poll(() => page.textContent('#model'), LONG).toMatch(/^cat · f32 · /);
-      await expect.poll(() => page.textContent('#output-note'), LONG).toMatch(/^8 in /);
+      await expect.poll(() => page.textContent('#model')).toMatch(/^cat · f32 · /);
+      await expect.poll(() => page.textContent('#output-note')).toMatch(/^8 in /);
       await post('/sleep?model=cat');
       await page.waitForSelector('#asleep', { state: 'visible' });
       expect(await page.isVisible('#content')).toBe(false);
       await page.selectOption('#models', 'octavo-tiny');
-      await expect.poll(() => page.textContent('#model'), LONG).toMatch(/^octavo-tiny · /);
+      await expect.poll(() => page.textContent('#model')).toMatch(/^octavo-tiny · /);
       await page.selectOption('#models', '');
       await page.waitForSelector('#overview', { state: 'visible' });
       expect(new URL(page.url()).search).toBe('');

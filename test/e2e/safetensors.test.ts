@@ -56,6 +56,6 @@ it('octavo inspect shows the description, sizes, and what --quantize would do', 
   );
   expect(stdout).toMatch(/weights +9\.\d MiB/);
   expect(stdout).toMatch(/5 attention sites/);
-  expect(stdout).toMatch(/w8a8: 36 matmuls of 21 activations/);
+  expect(stdout).toMatch(/w8a8: 26 matmuls of 21 activations/);
   expect(stdout).toMatch(/w8a8: embedding .*, tied to the LM head/);
 });

