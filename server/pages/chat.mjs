@@ -125,6 +125,7 @@ function go(hash) {
 /** Opens the chat that the address names, or a new one. */
 async function openChat() {
   const { hash } = location;
+  await talk.stop();
   const kept = hash === '' ? null : await chats.read(hash.slice(1));
   if (location.hash !== hash) return;
   if (hash !== '' && !kept) history.replaceState(null, '', location.pathname + location.search);
@@ -152,12 +153,12 @@ composer.addEventListener('submit', (event) => {
 });
 input.addEventListener('keydown', (event) => {
   if (event.isComposing) return;
-  if (event.key === 'Escape') talk.stop();
+  if (event.key === 'Escape') void talk.stop();
   if (event.key !== 'Enter' || event.shiftKey) return;
   event.preventDefault();
   composer.requestSubmit();
 });
-stop.addEventListener('click', () => talk.stop());
+stop.addEventListener('click', () => void talk.stop());
 element('new-chat').addEventListener('click', () => go(''));
 for (const example of welcome.querySelectorAll('button')) {
   example.addEventListener('click', () => ask(example.textContent ?? ''));

@@ -35,6 +35,8 @@ export class Talk {
    * @type {AbortController | null}
    */
   #writing = null;
+  /** Resolves when the last answer has ended. */
+  #answering = Promise.resolve();
 
   /**
    * @param {MessageList} list
@@ -55,17 +57,23 @@ export class Talk {
     return this.#writing !== null;
   }
 
+  /**
+   * Ends what is being written.
+   *
+   * @returns {Promise<void>} when the host has been told what it was: to keep it
+   */
   stop() {
     this.#writing?.abort();
+    return this.#answering;
   }
 
   /**
-   * Goes on with another conversation. What is being written ends, and is kept where it belongs.
+   * Goes on with another conversation, when what is being written has ended.
    *
    * @param {Conversation} said
    */
   open(said) {
-    this.stop();
+    void this.stop();
     this.#said = said;
     this.#end();
     this.#list.show(said.turns);
@@ -79,7 +87,7 @@ export class Talk {
     const turn = /** @type {const} */ ({ role: 'user', content, files });
     this.#said.ask(turn);
     this.#list.addQuestion(turn);
-    void this.answer(true);
+    this.#begin(true);
   }
 
   /** @param {string} content instead of the last question's; its files stay */
@@ -94,7 +102,7 @@ export class Talk {
   /** Instead of the last answer. */
   retry() {
     this.#drop(this.#said.turns.findLastIndex(({ role }) => role === 'assistant'));
-    void this.answer(this.#said.turns.at(-1)?.role !== 'tool');
+    this.#begin(this.#said.turns.at(-1)?.role !== 'tool');
   }
 
   /**
@@ -103,7 +111,7 @@ export class Talk {
    */
   give(calls, results) {
     for (const [index, content] of results.entries()) this.#give(this.#said, calls[index], content);
-    void this.answer(false);
+    this.#begin(false);
   }
 
   /**
@@ -111,7 +119,12 @@ export class Talk {
    *
    * @param {boolean} isFirst whether it answers a question
    */
-  async answer(isFirst) {
+  #begin(isFirst) {
+    this.#answering = this.#answerAll(isFirst);
+  }
+
+  /** @param {boolean} isFirst */
+  async #answerAll(isFirst) {
     const said = this.#said;
     const controller = new AbortController();
     this.#writing = controller;
