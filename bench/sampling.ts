@@ -8,7 +8,7 @@ import type { BlockId } from '../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import type { StepPlan } from '../scheduler/step-plan.js';
 import { type Cell, median, publish } from './lib/report.js';
-import { ensureModel } from './models/decoder.js';
+import { ensureShape } from './models/random-checkpoint.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
 
 // The cost of a decode step by kind of sampling. One layer and the LM head are enough to measure
@@ -23,7 +23,7 @@ const BLOCK_SIZE = 16;
 const ROUNDS = 25;
 
 const { runner, info } = await loadEngine({
-  modelDir: ensureModel(shape),
+  modelDir: ensureShape(shape),
   maxNumSeqs: 64,
   maxNumBatchedTokens: 512,
   blockSize: BLOCK_SIZE,
