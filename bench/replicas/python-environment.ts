@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { fetchWith } from '../lib/fetch-with.js';
+import { fetchWith } from '../models/fetch-with.js';
 
 /** Those of the routers and readers of replicas. */
 const ROUTERS = new URL('requirements.txt', import.meta.url);

@@ -191,8 +191,8 @@ describe('vllm-router by KV events', () => {
       '16',
     ]);
     for (const [i, replica] of replicas.entries()) {
-      // The router does not say which events it has read: a busy machine has more than one try, each
-      // with a story that no replica has seen.
+      // The router does not say which events it has read: a busy machine has more than one try,
+      // each with a story that no replica has seen.
       for (const patienceMs of [500, 2000, 8000]) {
         const sentence = `The story ${i} of ${patienceMs} is about an owl that lived near the school. `;
         const prompt = sentence.repeat(6);

@@ -96,7 +96,7 @@ describe('a grammar thread is killed', () => {
 
 describe('SIGTERM under load', () => {
   it('streams finish, new requests get 503, the exit code is 0', async () => {
-    const { child, url } = await startOctavo([], SLOW_MODEL);
+    const { child, url } = await startOctavo(['--shutdown-timeout', '600'], SLOW_MODEL);
     const code = exitCode(child);
     const streams = await Promise.all(
       Array.from({ length: 8 }, (_, i) => post(url, { ...story(i, 300), stream: true })),

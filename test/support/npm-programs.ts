@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fetchWith } from '../../bench/lib/fetch-with.js';
+import { fetchWith } from '../../bench/models/fetch-with.js';
 
 const TIME_LIMIT_MS = 600_000;
 

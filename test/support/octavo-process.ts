@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 
 const CLI = fileURLToPath(new URL('../../dist/server/cli.js', import.meta.url));
 
-/** An environment in which a model takes its time: a long answer is not over before a test looks. */
+/** Lets a model take its time: a long answer is not over before a test looks. */
 export const SLOW_MODEL = {
   NODE_OPTIONS: `--import ${new URL('slow-model.mjs', import.meta.url).href}`,
 };

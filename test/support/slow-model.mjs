@@ -10,9 +10,10 @@ import { InferenceSession } from 'onnxruntime-node';
 const STEP_MS = 1;
 const FILE = process.env.LOAD_WHEN;
 
-const create = InferenceSession.create;
+const mayLoad = () => FILE === undefined || existsSync(FILE);
+const create = InferenceSession.create.bind(InferenceSession);
 InferenceSession.create = async (...args) => {
-  while (FILE && !existsSync(FILE)) await setTimeout(10);
+  while (!mayLoad()) await setTimeout(10);
   return create(...args);
 };
 
