@@ -177,7 +177,11 @@ describe('the model cache', () => {
       };
       const onProgress = (): void => undefined;
       try {
-        await roundWeights(graph, planOf(graph, options), 4, target, { onProgress, calibration, activations: 'exact' });
+        await roundWeights(graph, planOf(graph, options), 4, target, {
+          onProgress,
+          calibration,
+          activations: 'exact',
+        });
         await target.finish();
       } catch (error) {
         expect(error).toEqual(new Error('ended'));
