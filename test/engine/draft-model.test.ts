@@ -23,7 +23,6 @@ const OWN = {
 const W8A8 = { quantize: { kind: 'w8a8', nbits: false, cacheDir } } as const;
 const WARM = { ...GREEDY, temperature: 0.9, topP: 0.95, seed: 7, frequencyPenalty: 0.3 };
 /** They load two models each, on a machine that may be busy. */
-const SLOW = { timeout: 120_000 };
 const PROMPTS = goldenPrompts().filter((prompt, i) => i % 6 === 0 && prompt.length < 500);
 
 async function withEngine(
@@ -62,54 +61,46 @@ const requests = () =>
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
-it(
-  'a model that drafts for itself is right: W8A8 to the bit, log-probabilities included',
-  SLOW,
-  async () => {
-    await withEngine({ ...W8A8, kvDtype: 'int8' }, async (engine) => {
-      const { plain, drafted, proposer } = cores(engine);
-      const outcome = async (core: EngineCore) =>
-        [...(await runAll({ core }, requests()))].map(([id, outputs]) => [
-          id,
-          outputs.flatMap(({ tokenIds }) => tokenIds),
-          outputs.flatMap(({ logprobs = [] }) => logprobs),
-        ]);
-      expect(await outcome(drafted)).toEqual(await outcome(plain));
-      const { draftTokens, acceptedAt } = proposer.stats;
-      expect(sum(acceptedAt)).toBe(draftTokens);
-      expect(draftTokens).toBeGreaterThan(300);
-      expect(drafted.stats.steps).toBeLessThan(plain.stats.steps / 2);
-    });
-  },
-);
+it('a model that drafts for itself is right: W8A8 to the bit, log-probabilities included', async () => {
+  await withEngine({ ...W8A8, kvDtype: 'int8' }, async (engine) => {
+    const { plain, drafted, proposer } = cores(engine);
+    const outcome = async (core: EngineCore) =>
+      [...(await runAll({ core }, requests()))].map(([id, outputs]) => [
+        id,
+        outputs.flatMap(({ tokenIds }) => tokenIds),
+        outputs.flatMap(({ logprobs = [] }) => logprobs),
+      ]);
+    expect(await outcome(drafted)).toEqual(await outcome(plain));
+    const { draftTokens, acceptedAt } = proposer.stats;
+    expect(sum(acceptedAt)).toBe(draftTokens);
+    expect(draftTokens).toBeGreaterThan(300);
+    expect(drafted.stats.steps).toBeLessThan(plain.stats.steps / 2);
+  });
+});
 
-it(
-  'float32 gives the same texts, though the last bits may differ by the rows of a step',
-  SLOW,
-  async () => {
-    // Prompts in many pieces, and so few blocks that sequences are preempted.
-    const small = { maxNumBatchedTokens: 48, kvCacheBytes: 4 * 2 ** 20, maxModelLength: 640 };
-    await withEngine(small, async (engine) => {
-      const { plain, drafted, proposer } = cores(engine);
-      const expected = await runAll({ core: plain }, requests());
-      const actual = await runAll({ core: drafted }, requests());
-      for (const [id, outputs] of expected) {
-        const own = actual.get(id) ?? [];
-        expect(own.flatMap(({ tokenIds }) => tokenIds)).toEqual(outputs.flatMap((o) => o.tokenIds));
-        const [got, wanted] = [own, outputs].map((all) => all.flatMap((o) => o.logprobs ?? []));
-        for (const [i, { logprob }] of (wanted ?? []).entries()) {
-          expect(got?.[i]?.logprob).toBeCloseTo(logprob, 3);
-        }
+it('float32 gives the same texts, though the last bits may differ by the rows of a step', async () => {
+  // Prompts in many pieces, and so few blocks that sequences are preempted.
+  const small = { maxNumBatchedTokens: 48, kvCacheBytes: 4 * 2 ** 20, maxModelLength: 640 };
+  await withEngine(small, async (engine) => {
+    const { plain, drafted, proposer } = cores(engine);
+    const expected = await runAll({ core: plain }, requests());
+    const actual = await runAll({ core: drafted }, requests());
+    for (const [id, outputs] of expected) {
+      const own = actual.get(id) ?? [];
+      expect(own.flatMap(({ tokenIds }) => tokenIds)).toEqual(outputs.flatMap((o) => o.tokenIds));
+      const [got, wanted] = [own, outputs].map((all) => all.flatMap((o) => o.logprobs ?? []));
+      for (const [i, { logprob }] of (wanted ?? []).entries()) {
+        expect(got?.[i]?.logprob).toBeCloseTo(logprob, 3);
       }
-      expect(engine.scheduler.numPreemptions).toBeGreaterThan(0);
-      const { draftTokens, acceptedAt } = proposer.stats;
-      expect(sum(acceptedAt)).toBeGreaterThan(0.98 * draftTokens);
-      expect(draftTokens).toBeGreaterThan(100);
-    });
-  },
-);
+    }
+    expect(engine.scheduler.numPreemptions).toBeGreaterThan(0);
+    const { draftTokens, acceptedAt } = proposer.stats;
+    expect(sum(acceptedAt)).toBeGreaterThan(0.98 * draftTokens);
+    expect(draftTokens).toBeGreaterThan(100);
+  });
+});
 
-it('shares --kv-cache-memory', SLOW, async () => {
+it('shares --kv-cache-memory', async () => {
   const alone = await loadTiny();
   await alone.runner.dispose();
   await withEngine({}, async (engine) => {
@@ -121,7 +112,7 @@ it('shares --kv-cache-memory', SLOW, async () => {
   });
 });
 
-it('refuses what cannot draft', SLOW, async () => {
+it('refuses what cannot draft', async () => {
   const refusal = (options: Partial<EngineOptions>) => loadTiny({ speculation: OWN, ...options });
   await expect(refusal({ device: 'webgpu', blockSize: 32 })).rejects.toThrow(
     '--speculative-config: a draft model is computed by the CPU only: leave out --device',

@@ -26,7 +26,7 @@ const configOf = (more: Partial<PagedAttentionConfig>): PagedAttentionConfig => 
   ...more,
 });
 
-describe('contexts of several spans', { timeout: 120_000 }, () => {
+describe('contexts of several spans', () => {
   it.each(KV_DTYPES)('have the same bits with any number of threads: %s', async (kvDtype) => {
     const sequences = [sequence(0, 2100, 1), sequence(140, 1300, 40), sequence(230, 300, 2)];
     const outputs = [];

@@ -43,7 +43,7 @@ async function together(
 }
 
 describe('sequences that share the beginning of their contexts', () => {
-  it('have the bits that each has alone', { timeout: 120_000 }, async () => {
+  it('have the bits that each has alone', async () => {
     let shared = 0;
     await fc.assert(
       fc.asyncProperty(sharedContexts, async (contexts) => {
@@ -56,7 +56,7 @@ describe('sequences that share the beginning of their contexts', () => {
     expect(shared).toBeGreaterThan(15);
   });
 
-  it('have the outputs that the reference has', { timeout: 120_000 }, async () => {
+  it('have the outputs that the reference has', async () => {
     await fc.assert(
       fc.asyncProperty(sharedContexts, async (contexts) => {
         const { config, sequences } = contexts;

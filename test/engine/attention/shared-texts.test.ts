@@ -45,16 +45,10 @@ async function texts(kvDtype: KvDtype, isOn: boolean) {
 }
 
 describe('texts with a common prompt', () => {
-  it.each(KV_DTYPES)(
-    'are the same whether its pages are shared or not: %s',
-    {
-      timeout: 120_000,
-    },
-    async (kvDtype) => {
-      const shared = await texts(kvDtype, true);
-      const separate = await texts(kvDtype, false);
-      expect([shared.most, separate.most]).toEqual([6, 0]);
-      expect(shared.tokens).toEqual(separate.tokens);
-    },
-  );
+  it.each(KV_DTYPES)('are the same whether its pages are shared or not: %s', async (kvDtype) => {
+    const shared = await texts(kvDtype, true);
+    const separate = await texts(kvDtype, false);
+    expect([shared.most, separate.most]).toEqual([6, 0]);
+    expect(shared.tokens).toEqual(separate.tokens);
+  });
 });

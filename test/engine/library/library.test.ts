@@ -235,9 +235,7 @@ describe('the library', () => {
 });
 
 describe('a draft model', () => {
-  it('drafts in the engine of another model, and changes no text', {
-    timeout: 120_000,
-  }, async () => {
+  it('drafts in the engine of another model, and changes no text', async () => {
     const blurred = blurredTiny(0.1);
     try {
       const drafted = await createEngine({
