@@ -22,7 +22,7 @@ export async function startOctavo(root: string, flags: readonly string[]): Promi
     let output = '';
     const look = (chunk: Buffer): void => {
       output += chunk.toString();
-      const found = /serving \S+ on (http:\/\/[\d.]+:\d+)/.exec(output);
+      const found = /serving .+ on (http:\/\/[\d.]+:\d+)/.exec(output);
       if (!found) return;
       // From here on comes a line for each request: kept, they would cost the client more than its
       // requests.

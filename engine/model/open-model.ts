@@ -110,7 +110,7 @@ export async function openGraph(files: ModelFiles): Promise<Graph> {
   const { modelDir } = files;
   if (entry === null) return readDecoder(modelDir, await onnxPath(files));
   if (!(await isEncoderCheckpoint(modelDir))) {
-    return graphOf(await described(modelDir, entry), 1).graph;
+    return graphOf(await described(modelDir, entry), 1, 'all').graph;
   }
   const { encoder, checkpoint } = await describeEncoder(modelDir, entry);
   return new Graph(buildEncoder(encoder, checkpoint.tensors, 1), checkpoint.file);

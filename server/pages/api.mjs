@@ -38,6 +38,9 @@ export const isUnauthorized = (error) => error instanceof ApiError && error.stat
 /** Sends the key with all requests from now on, as long as the tab lives. @param {string} key */
 export const keepKey = (key) => sessionStorage.setItem(KEY, key.trim());
 
+/** The key that requests are sent with now; null: none. */
+export const keptKey = () => sessionStorage.getItem(KEY);
+
 /**
  * As `fetch`, with the API key if there is one. Throws ConnectionError.
  *
@@ -45,7 +48,7 @@ export const keepKey = (key) => sessionStorage.setItem(KEY, key.trim());
  * @param {RequestInit} [options]
  */
 export function send(path, options = {}) {
-  const key = sessionStorage.getItem(KEY);
+  const key = keptKey();
   const headers = new Headers(options.headers);
   if (key) headers.set('authorization', `Bearer ${key}`);
   return fetch(MOUNT_PATH + path, { ...options, headers }).catch(
@@ -123,7 +126,7 @@ export async function* events(response) {
 export function askForKey(form, signal) {
   const input = /** @type {HTMLInputElement} */ (form.querySelector('input'));
   const error = /** @type {HTMLElement} */ (form.querySelector('.key-error'));
-  const refused = sessionStorage.getItem(KEY) !== null;
+  const refused = keptKey() !== null;
   error.hidden = !refused;
   error.textContent = refused ? 'The server does not know this key.' : '';
   form.hidden = false;

@@ -1,4 +1,4 @@
-import { askForKey, isUnauthorized } from './api.mjs';
+import { askForKey, isUnauthorized, keptKey } from './api.mjs';
 import { ComposerFiles } from './composer-files.mjs';
 import { Conversation } from './conversation.mjs';
 import { element, elementOf } from './elements.mjs';
@@ -37,10 +37,13 @@ for (const [id, query] of [
  */
 async function withKey(action, signal) {
   for (;;) {
+    const tried = keptKey();
     try {
       return await action();
     } catch (error) {
       if (!isUnauthorized(error)) throw error;
+      // Another request may have been given a key meanwhile.
+      if (keptKey() !== tried) continue;
       await askForKey(element('key'), signal);
     }
   }

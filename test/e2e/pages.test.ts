@@ -381,6 +381,32 @@ describe.skipIf(!hasProgram('chromium'))('the pages, in Chromium', () => {
 describe.skipIf(!hasProgram('chromium'))(
   'the pages of a server with keys, which is started again',
   () => {
+    it('try a request again that was sent before there was a key, and refused after', async () => {
+      const { url } = await startOctavo(['--api-key', 'right', '--kv-cache-memory', '32MiB']);
+      const browser = await startChromium('light');
+      onTestFinished(() => browser.close());
+      const page = await browser.open(url);
+      await page.waitForSelector('#key', { state: 'visible' });
+      let give = (): void => undefined;
+      const given = new Promise<void>((resolve) => (give = resolve));
+      let sent = 0;
+      await page.route('**/v1/chat/completions', async (route) => {
+        if (sent++ === 0) await given;
+        await route.continue();
+      });
+      await page.fill('#input', 'What is the capital of France?');
+      await page.fill('#temperature', '0');
+      await page.press('#input', 'Enter');
+      await expect.poll(() => sent).toBe(1);
+      await page.fill('#key-input', 'right');
+      await page.press('#key-input', 'Enter');
+      await page.waitForSelector('#key', { state: 'hidden' });
+      give();
+      await expect
+        .poll(() => page.locator('.assistant .text').last().textContent())
+        .toBe('The capital of France is Paris.');
+    });
+
     it('ask for the key, keep it, and find the new server', async () => {
       const port = String(await freePort());
       const args = ['--port', port, '--api-key', 'right', '--kv-cache-memory', '32MiB'];
