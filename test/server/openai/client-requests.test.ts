@@ -343,7 +343,7 @@ const CODEX = {
     {
       type: 'custom',
       name: 'apply_patch',
-      format: { type: 'grammar', syntax: 'lark', definition: 'x' },
+      format: { type: 'grammar', syntax: 'lark', definition: 'start: "x"' },
     },
     {
       type: 'namespace',
@@ -374,10 +374,11 @@ describe('tools that are no functions', () => {
     const text = await response.text();
     const [, last = '{}'] = /^event: response\.completed\ndata: (.*)$/m.exec(text) ?? [];
     const { response: done } = JSON.parse(last) as { response: { tools: { name: string }[] } };
-    expect(done.tools.map(({ name }) => name)).toEqual(['shell']);
+    // A custom tool is one whose input a grammar holds.
+    expect(done.tools.map(({ name }) => name)).toEqual(['shell', 'apply_patch']);
     // One system message: templates refuse a second one.
     expect(promptOf(engine)).toBe(
-      '<tools>shell;<system>You are a coding agent.\n\nrules<user>hi<assistant>',
+      '<tools>shell;apply_patch;<system>You are a coding agent.\n\nrules<user>hi<assistant>',
     );
   });
 
