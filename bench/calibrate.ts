@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -82,6 +82,23 @@ async function calibrate(modelDir: string, texts: string, cacheDir: string): Pro
   };
 }
 
+/** What the embedded model's conversations say, each in a line: this model has no chat template. */
+function plainTexts(): string[] {
+  const fixture = new URL('./fixtures/octavo-tiny-calibration.jsonl', import.meta.url);
+  return readFileSync(fixture, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const { messages = [], text = '' } = JSON.parse(line) as {
+        messages?: { content?: string | null }[];
+        text?: string;
+      };
+      const said = messages.map(({ content }) => content ?? '').join(' ');
+      return (text + said).replaceAll(/\s+/g, ' ');
+    })
+    .filter((line) => line !== '');
+}
+
 const [job] = process.argv.slice(2);
 if (job) {
   const { directory, texts, cacheDir } = JSON.parse(job) as Record<string, string>;
@@ -89,8 +106,9 @@ if (job) {
 } else {
   const directory = ensureCheckpoint('llama-3.1-8b-2-layers', CONFIG, 'BF16');
   ensureTokenizer(directory, CONFIG.vocab_size);
-  const texts = fileURLToPath(new URL('./fixtures/octavo-tiny-calibration.jsonl', import.meta.url));
   const cacheDir = mkdtempSync(join(tmpdir(), 'octavo-bench-calibrate-'));
+  const texts = join(cacheDir, 'texts.txt');
+  writeFileSync(texts, plainTexts().join('\n'));
   try {
     const script = fileURLToPath(import.meta.url);
     const command = JSON.stringify({ directory, texts, cacheDir });
