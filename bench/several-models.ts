@@ -4,7 +4,7 @@ import { startOctavo } from './lib/octavo-server.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { ensureShape } from './models/random-checkpoint.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
-import { StreamingClient } from './serve/client.js';
+import { measuringClient } from './serve/client.js';
 
 // How two models of one server share the processor: clients in a closed loop ask one of them, then
 // the other, then both.
@@ -38,17 +38,8 @@ async function rates(names: readonly Name[], seed: number): Promise<Record<Name,
   const controller = new AbortController();
   const clients = names.flatMap((name) =>
     Array.from({ length: CLIENTS }, async (_, i) => {
-      const client = new StreamingClient(
-        {
-          url,
-          model: name,
-          kind: 'completions',
-          apiKey: null,
-          temperature: 0,
-          ignoreEos: true,
-          extraBody: {},
-          timeoutMs: 300_000,
-        },
+      const client = measuringClient(
+        { url, model: name, kind: 'completions', timeoutMs: 300_000 },
         now,
       );
       for (let turn = 0; !controller.signal.aborted; turn++) {

@@ -107,22 +107,19 @@ function errorKind(failure: unknown): string {
   return code === undefined ? 'other' : code.toLowerCase();
 }
 
-/** A client of the embedded model, greedy, whose answers have all the tokens that they may. */
+/** A greedy client whose answers have all the tokens that they may: for measurements. */
+export const measuringClient = (
+  { url, model, kind, timeoutMs }: Pick<EndpointOptions, 'url' | 'model' | 'kind' | 'timeoutMs'>,
+  now: () => number,
+): StreamingClient =>
+  new StreamingClient(
+    { url, model, kind, timeoutMs, apiKey: null, temperature: 0, ignoreEos: true, extraBody: {} },
+    now,
+  );
+
+/** The same, of the embedded model. */
 export const embeddedModelClient = (
   url: string,
   kind: EndpointOptions['kind'],
   now: () => number,
-): StreamingClient =>
-  new StreamingClient(
-    {
-      url,
-      model: 'octavo-tiny',
-      kind,
-      apiKey: null,
-      temperature: 0,
-      ignoreEos: true,
-      extraBody: {},
-      timeoutMs: 120_000,
-    },
-    now,
-  );
+): StreamingClient => measuringClient({ url, model: 'octavo-tiny', kind, timeoutMs: 120_000 }, now);

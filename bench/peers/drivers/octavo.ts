@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { startOctavo } from '../../lib/octavo-server.js';
-import { StreamingClient } from '../../serve/client.js';
+import { measuringClient } from '../../serve/client.js';
 import { converse, type Load, type LoadOutcome, serveLoads } from '../protocol.js';
 
 // Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming,
@@ -18,18 +18,8 @@ const { child: server, url } = await startOctavo(root, [
   ...['--kv-cache-memory', '2GiB', '--max-model-len', '4096', ...flags],
 ]);
 
-const client = new StreamingClient(
-  {
-    url,
-    model: NAME,
-    kind: 'completions',
-    apiKey: null,
-    temperature: 0,
-    ignoreEos: true,
-    extraBody: {},
-    timeoutMs: 300_000,
-  },
-  () => performance.now(),
+const client = measuringClient({ url, model: NAME, kind: 'completions', timeoutMs: 300_000 }, () =>
+  performance.now(),
 );
 const { signal } = new AbortController();
 
