@@ -60,19 +60,12 @@ export async function buildModel(
   model: DescribedModel,
   options: BuildModelOptions,
 ): Promise<AnalyzedModel> {
-  const { servedLength, quantize, activations = 'exact', hasAdapters = false } = options;
-  const plain = graphOf(model, servedLength);
-  checkWeights(plain.graph);
-  const chosen = quantize
-    ? await chooseKind(plain.graph, { ...quantize, activations, scalesAtOnce: hasAdapters })
-    : null;
-  const joins = joinsOf(plain.graph, chosen, options);
-  const { graph: source, built } = joins === 'none' ? plain : graphOf(model, servedLength, joins);
-  if (source !== plain.graph) source.rewrites.push(...plain.graph.rewrites);
+  const { servedLength, activations = 'exact', hasAdapters = false } = options;
+  const { source, built, chosen } = await chosenGraph(model, options, activations);
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   const saturates = await noteSaturating(source, packedInt8(source));
   const adapterTargets = hasAdapters ? targetsOf(source, model) : [];
-  const graph = await rewritten(source, chosen, options);
+  const graph = await rewritten(source, chosen, options, activations);
   turnWeights(graph);
   joinResiduals(graph);
   const recognized = sitesIn(graph, built.sites);
@@ -125,23 +118,40 @@ export function graphOf(
 }
 
 /**
- * Weights can be joined where something writes them. An adapter changes queries, keys and values
- * each by itself.
+ * The graph, and what its weights are rewritten as. Weights of floats can be joined only where
+ * something writes them, and packed ones always. An adapter changes queries, keys and values each
+ * by itself.
  */
-function joinsOf(
-  graph: Graph,
-  chosen: ChosenQuantization | null,
-  { hasAdapters = false, joinsProjections = false }: BuildModelOptions,
-): Joins {
-  if (hasAdapters || !joinsProjections) return 'none';
-  if (chosen) return 'all';
-  return hasPacked(graph) ? 'packed' : 'none';
+async function chosenGraph(
+  model: DescribedModel,
+  { servedLength, quantize, hasAdapters = false, joinsProjections = false }: BuildModelOptions,
+  activations: Activations,
+): Promise<{
+  readonly source: Graph;
+  readonly built: DecoderGraph;
+  readonly chosen: ChosenQuantization | null;
+}> {
+  const build = (isWritten: boolean) => {
+    const joins = isWritten ? 'all' : 'packed';
+    return graphOf(model, servedLength, hasAdapters || !joinsProjections ? 'none' : joins);
+  };
+  const isAuto = quantize?.kind === 'auto';
+  const first = build(quantize !== undefined && !isAuto);
+  checkWeights(first.graph);
+  const chosen = quantize
+    ? await chooseKind(first.graph, { ...quantize, activations, scalesAtOnce: hasAdapters })
+    : null;
+  if (!isAuto || !chosen) return { source: first.graph, built: first.built, chosen };
+  const { graph: source, built } = build(true);
+  source.rewrites.push(...first.graph.rewrites);
+  return { source, built, chosen };
 }
 
 async function rewritten(
   graph: Graph,
   chosen: ChosenQuantization | null,
-  { widen, isSketch = false, activations = 'exact' }: BuildModelOptions,
+  { widen, isSketch = false }: BuildModelOptions,
+  activations: Activations,
 ): Promise<Graph> {
   if (chosen) return quantizeModel(graph, chosen);
   if (hasPacked(graph)) {
