@@ -25,46 +25,38 @@ const ESCAPED: Range[] = [
  * have exactly the same texts.
  */
 export function insideString(expression: Expression): Expression {
+  return inside(expression, insideString);
+}
+
+/** The same for the rules of a whole grammar. */
+export function insideStrings({ root, rules }: Grammar): Grammar {
+  const part = (expression: Expression): Expression => {
+    if (expression.kind === 'rule') return expression;
+    if (expression.kind === 'regular') return regular(insideString(expression.item));
+    return inside(expression, part);
+  };
+  const bodies = [...rules].map(([name, body]) => [name, part(body)] as const);
+  return { root: part(root), rules: new Map(bodies) };
+}
+
+/** @param part what becomes of the parts of an expression */
+function inside(expression: Expression, part: (item: Expression) => Expression): Expression {
   switch (expression.kind) {
     case 'text':
       return text(JSON.stringify(expression.text).slice(1, -1));
     case 'class':
       return escapedClass(expression.ranges);
     case 'sequence':
-      return sequenceOf(expression.items.map(insideString));
+      return sequenceOf(expression.items.map(part));
     case 'choice':
-      return choiceOf(expression.items.map(insideString));
+      return choiceOf(expression.items.map(part));
     case 'repeat':
-      return repeat(insideString(expression.item), expression.min, expression.max);
+      return repeat(part(expression.item), expression.min, expression.max);
     case 'machine':
     case 'rule':
     case 'regular':
       throw new Error(`${expression.kind}: not a pattern`);
   }
-}
-
-/** The same for the rules of a whole grammar. */
-export function insideStrings({ root, rules }: Grammar): Grammar {
-  const inside = (expression: Expression): Expression => {
-    switch (expression.kind) {
-      case 'rule':
-        return expression;
-      case 'regular':
-        return regular(insideString(expression.item));
-      case 'sequence':
-        return sequenceOf(expression.items.map(inside));
-      case 'choice':
-        return choiceOf(expression.items.map(inside));
-      case 'repeat':
-        return repeat(inside(expression.item), expression.min, expression.max);
-      case 'text':
-      case 'class':
-      case 'machine':
-        return insideString(expression);
-    }
-  };
-  const bodies = [...rules].map(([name, body]) => [name, inside(body)] as const);
-  return { root: inside(root), rules: new Map(bodies) };
 }
 
 function escapedClass(ranges: readonly Range[]): Expression {
