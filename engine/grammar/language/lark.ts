@@ -6,7 +6,6 @@ import {
   EMPTY,
   type Expression,
   type Grammar,
-  hasLoneSurrogate,
   repeat,
   rule,
   sequence,
@@ -14,41 +13,14 @@ import {
   text,
 } from './expression.js';
 import { COMMON_TERMINALS } from './lark-common.js';
+import { anyCase, regexOf, unescaped } from './lark-literals.js';
+import { checkNames, IGNORED, type NameUse } from './lark-names.js';
+import { isTerminalName, type Token, tokensOf } from './lark-tokens.js';
 import { parseRegex } from './regex.js';
 import { regularize } from './regularize.js';
 
 const MAX_REPEAT = 100_000;
 const MAX_DEPTH = 200;
-
-/** One word of a grammar; a line break ends a definition, unless `|` begins the next line. */
-interface Token {
-  readonly kind: 'name' | 'text' | 'regex' | 'number' | 'sign' | 'directive' | 'line';
-  readonly value: string;
-  readonly line: number;
-}
-
-const TOKENS: readonly [kind: Token['kind'] | 'space', pattern: RegExp][] = [
-  ['space', /[ \t\r\f]+|\/\/[^\n]*|#[^\n]*/y],
-  ['line', /\n/y],
-  ['text', /"(?:[^"\\\n]|\\[^\n])*"i?/y],
-  ['regex', /\/(?!\/)(?:[^/\\\n]|\\[^\n])+\/[a-z]*/y],
-  ['number', /\d+/y],
-  ['name', /[_a-zA-Z][_a-zA-Z0-9]*/y],
-  ['directive', /%[a-z]+/y],
-  ['sign', /->|\.\.|[:|()[\]?*+~!.,{}]/y],
-];
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  n: '\n',
-  r: '\r',
-  t: '\t',
-  f: '\f',
-  b: '\b',
-  '0': '\0',
-};
-
-/** What may stand between lexemes, under a name that no grammar can have. */
-const IGNORED = '%ignore';
 
 /**
  * Reads a grammar of Lark (rules in lower case, terminals in upper case, `%import common.X`,
@@ -72,13 +44,12 @@ class LarkParser {
   #isTerminal = false;
   readonly #rules = new Map<string, Expression>();
   readonly #ignored: Expression[] = [];
-  /** Names that are referred to, with the first place, and the definition that does. */
-  readonly #uses: { readonly name: string; readonly token: Token; readonly by: string }[] = [];
+  readonly #uses: NameUse[] = [];
   #defining = '';
 
   constructor(source: string, param: string) {
     this.#param = param;
-    this.#tokens = tokensOf(source, (problem, line) => this.#error(problem, line));
+    this.#tokens = tokensOf(source, this.#refuse);
   }
 
   parse(): Grammar {
@@ -88,7 +59,7 @@ class LarkParser {
       if (directive) this.#directive(directive);
       else this.#definition();
     }
-    this.#checkNames();
+    checkNames(new Set(this.#rules.keys()), this.#uses, this.#refuse);
     if (this.#ignored.length === 0) this.#rules.set(IGNORED, EMPTY);
     else this.#rules.set(IGNORED, regularize(repeat(choiceOf(this.#ignored), 0, null)));
     return { root: rule('start'), rules: this.#rules };
@@ -185,7 +156,7 @@ class LarkParser {
     if (this.#sign('[')) return repeat(this.#group(']'), 0, 1);
     if (opening?.kind === 'text') return this.#lexeme(this.#textOrRange());
     const pattern = this.#take('regex');
-    if (pattern) return this.#lexeme(this.#regex(pattern));
+    if (pattern) return this.#lexeme(regexOf(pattern, this.#param, this.#refuse));
     const name = this.#take('name');
     if (!name) return null;
     this.#uses.push({ name: name.value, token: name, by: this.#defining });
@@ -220,90 +191,15 @@ class LarkParser {
 
   #textOrRange(): Expression {
     const token = this.#expect('text', 'a text');
-    const value = this.#unescaped(token);
+    const value = unescaped(token, this.#refuse);
     const ignoresCase = token.value.endsWith('i');
-    if (!this.#sign('..')) return ignoresCase ? this.#anyCase(value, token) : text(value);
-    const last = this.#unescaped(this.#expect('text', 'a text'));
+    if (!this.#sign('..')) return ignoresCase ? anyCase(value, token, this.#refuse) : text(value);
+    const last = unescaped(this.#expect('text', 'a text'), this.#refuse);
     const [from, to] = [pointsOf(value), pointsOf(last)];
     if (from.length !== 1 || to.length !== 1 || ignoresCase || from[0] > to[0]) {
       throw this.#error('a range has one character at each end, and rises', token.line);
     }
     return charactersOf([[from[0], to[0]]]);
-  }
-
-  #anyCase(value: string, { line }: Token): Expression {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
-    if (!/^[\0-\x7f]*$/.test(value)) {
-      throw this.#error('a text of any case has ASCII characters only', line);
-    }
-    const cases = Array.from(value, (character) =>
-      choiceOf([...new Set([character.toLowerCase(), character.toUpperCase()])].map(text)),
-    );
-    return sequenceOf(cases);
-  }
-
-  #unescaped({ value, line }: Token): string {
-    const inner = value.slice(1, value.lastIndexOf('"'));
-    const plain = inner.replace(
-      /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))/gu,
-      (whole, two?: string, four?: string, one?: string) => {
-        const code = two ?? four;
-        if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
-        const known = one !== undefined && Object.hasOwn(ESCAPES, one) ? ESCAPES[one] : undefined;
-        if (known === undefined && /[a-zA-Z0-9]/.test(one ?? '')) {
-          throw this.#error(`${whole} is not an escape`, line);
-        }
-        return known ?? one ?? '';
-      },
-    );
-    if (hasLoneSurrogate(plain)) throw this.#error('half of a surrogate pair is no text', line);
-    return plain;
-  }
-
-  #regex({ value, line }: Token): Expression {
-    const end = value.lastIndexOf('/');
-    const flags = value.slice(end + 1);
-    const unknown = flags.replaceAll(/[su]/g, '');
-    if (unknown !== '') throw this.#error(`the flag ${unknown} of a regular expression`, line);
-    let source = value.slice(1, end);
-    if (flags.includes('s')) {
-      // Any character at all: `[^]` of JavaScript.
-      source = source.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]|\./gu, (part) =>
-        part === '.' ? '[^]' : part,
-      );
-    }
-    try {
-      return parseRegex(source, 'whole', this.#param);
-    } catch (error) {
-      if (!(error instanceof OctavoError)) throw error;
-      const problem = error.message.replace(`${this.#param}: `, '');
-      throw this.#error(problem, line);
-    }
-  }
-
-  /** @throws OctavoError for an unknown name, and in terminals for rules and recursion */
-  #checkNames(): void {
-    if (!this.#rules.has('start')) throw this.#error('there is no rule start', 1);
-    const terminals = new Map<string, string[]>();
-    for (const { name, token, by } of this.#uses) {
-      if (!this.#rules.has(name)) throw this.#error(`${name} is not defined`, token.line);
-      if (by !== IGNORED && !isTerminalName(by)) continue;
-      if (!isTerminalName(name)) {
-        throw this.#error(`the terminal ${by} refers to the rule ${name}`, token.line);
-      }
-      terminals.set(by, [...(terminals.get(by) ?? []), name]);
-    }
-    const done = new Set<string>();
-    const visit = (name: string, path: readonly string[]): void => {
-      const { token } = this.#uses.find((use) => use.by === name) ?? {};
-      if (path.includes(name)) {
-        throw this.#error(`the terminal ${name} refers to itself`, token?.line);
-      }
-      if (done.has(name)) return;
-      done.add(name);
-      for (const next of terminals.get(name) ?? []) visit(next, [...path, name]);
-    };
-    for (const name of terminals.keys()) visit(name, []);
   }
 
   #peek(): Token | undefined {
@@ -336,6 +232,8 @@ class LarkParser {
     return this.#error(`unexpected: ${what}`);
   }
 
+  readonly #refuse = (problem: string, line: number): OctavoError => this.#error(problem, line);
+
   #error(
     problem: string,
     line = this.#peek()?.line ?? this.#tokens.at(-1)?.line ?? 1,
@@ -347,24 +245,3 @@ class LarkParser {
 
 const pointsOf = (value: string): number[] =>
   Array.from(value, (character) => character.codePointAt(0) as number);
-
-const isTerminalName = (name: string): boolean => /^_*[A-Z]/.test(name);
-
-function tokensOf(source: string, error: (problem: string, line: number) => OctavoError): Token[] {
-  const tokens: Token[] = [];
-  let line = 1;
-  for (let at = 0; at < source.length; ) {
-    const found = TOKENS.map(([kind, pattern]) => {
-      pattern.lastIndex = at;
-      return { kind, value: pattern.exec(source)?.[0] };
-    }).find(({ value }) => value !== undefined);
-    if (found?.value === undefined) {
-      throw error(`cannot be read: ${clip(source.slice(at).split('\n')[0])}`, line);
-    }
-    const { kind, value } = found;
-    if (kind !== 'space') tokens.push({ kind, value, line });
-    if (kind === 'line') line += 1;
-    at += value.length;
-  }
-  return tokens;
-}

@@ -123,6 +123,13 @@ describe('the texts of a Lark grammar', () => {
   });
 });
 
+it('a chain of terminals is no recursion, however long it is', () => {
+  const links = Array.from({ length: 20_000 }, (_, i) => `A${i}: A${i + 1}`);
+  const chain = (end: string): string => ['start: A0', ...links, `A20000: ${end}`].join('\n');
+  expect(parseLark(chain('"x"'), 'field').rules.size).toBe(20_003);
+  expect(() => parseLark(chain('A7'), 'field')).toThrow(/the terminal A\d+ refers to itself/);
+});
+
 describe('what cannot be taken is named with its line', () => {
   it.each<[string, RegExp]>([
     ['rule: "a"', /there is no rule start \(line 1\)/],
