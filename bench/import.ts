@@ -6,12 +6,7 @@ import { readModelConfig } from '../engine/model/model-config.js';
 import { contentFiles, openModel } from '../engine/model/open-model.js';
 import { checkRows } from '../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../engine/runner/segment-session.js';
-import {
-  type BenchModel,
-  type BenchQuantization,
-  benchModelFromArgv,
-  THREADS,
-} from './lib/bench-engine.js';
+import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 
 // The time to prepare a model: hashing its files (in a thread, concurrently), reading and rewriting
@@ -24,6 +19,8 @@ const TINY = fileURLToPath(new URL('../models/octavo-tiny', import.meta.url));
 
 /** A checkpoint has one precision alone. */
 type ImportDtype = BenchModel['dtype'] | 'auto';
+/** What weights are rewritten as, and multiplied with. */
+type Form = Pick<BenchModel, 'quantize' | 'activations'>;
 const dtypeOf = ({ form, dtype }: BenchModel): ImportDtype => (form === 'built' ? 'auto' : dtype);
 
 interface Phases {
@@ -40,7 +37,7 @@ interface Phases {
 async function once(
   modelDir: string,
   dtype: ImportDtype,
-  quantize: BenchQuantization,
+  { quantize, activations }: Form,
 ): Promise<Phases> {
   const begin = performance.now();
   const files = await contentFiles({ modelDir, dtype });
@@ -54,6 +51,7 @@ async function once(
     dtype,
     maxLength,
     servedLength,
+    activations,
     ...(quantize !== 'none' && { quantize: { kind: quantize, nbits: false, cacheDir } }),
   });
   const imported = performance.now();
@@ -70,12 +68,12 @@ async function measure(
   name: string,
   modelDir: string,
   dtype: ImportDtype,
-  quantize: BenchQuantization,
+  form: Form,
 ): Promise<Cell[]> {
   // The first start rewrites weights, if it has to; later ones find them in the model cache.
-  if (quantize !== 'none') await once(modelDir, dtype, quantize);
+  if (form.quantize !== 'none') await once(modelDir, dtype, form);
   const all: Phases[] = [];
-  for (let i = 0; i < TIMES; i++) all.push(await once(modelDir, dtype, quantize));
+  for (let i = 0; i < TIMES; i++) all.push(await once(modelDir, dtype, form));
   const phases = (['graph', 'sessions', 'rows'] as const).map((phase) =>
     median(all.map((times) => times[phase])),
   );
@@ -109,8 +107,8 @@ publish({
         'hash, for each GB',
       ],
       rows: [
-        await measure('octavo-tiny', TINY, 'fp32', 'none'),
-        await measure(model.shape, model.directory, dtypeOf(model), model.quantize),
+        await measure('octavo-tiny', TINY, 'fp32', { ...model, quantize: 'none' }),
+        await measure(model.shape, model.directory, dtypeOf(model), model),
       ],
     },
   ],

@@ -1,7 +1,11 @@
 import { parseArgs } from 'node:util';
 import { KV_DTYPES, type KvDtype } from '../../engine/attention/paged-attention.js';
 import { modelCacheDir } from '../../engine/environment/model-cache-dir.js';
-import { QUANTIZATIONS } from '../../engine/importer/quantize/quantization.js';
+import {
+  ACTIVATIONS,
+  type Activations,
+  QUANTIZATIONS,
+} from '../../engine/importer/quantize/quantization.js';
 import type { EngineOptions } from '../../engine/protocol/options.js';
 import { type EngineRequest, PLAIN_REQUEST } from '../../engine/protocol/request.js';
 import { GREEDY } from '../../engine/sampling/sampling-params.js';
@@ -15,7 +19,7 @@ import { SHAPES, type ShapeName } from '../models/shapes.js';
 // line names it:
 //
 //     [shape] --form built|export --dtype fp32|q4 --quantize none|w8a8|q8|q4
-//         --kv-dtype f32|bf16|int16|int8
+//         --activations int8|exact --kv-dtype f32|bf16|int16|int8
 //
 // `bench:speculation` takes the shape of a draft model behind the first.
 //
@@ -37,6 +41,7 @@ export interface BenchModel {
   readonly form: ModelForm;
   readonly dtype: 'fp32' | 'q4';
   readonly quantize: BenchQuantization;
+  readonly activations: Activations;
   readonly kvDtype: KvDtype;
   readonly directory: string;
   /** For the name of the results: what differs from the plain model. */
@@ -54,6 +59,7 @@ const parsed = () =>
       form: { type: 'string', default: 'built' },
       dtype: { type: 'string', default: 'fp32' },
       quantize: { type: 'string', default: 'none' },
+      activations: { type: 'string', default: 'int8' },
       'kv-dtype': { type: 'string', default: 'f32' },
     },
   });
@@ -65,8 +71,9 @@ export function benchModelFromArgv(): BenchModel {
   const form = oneOf('--form', flags.form, FORMS);
   const dtype = oneOf('--dtype', flags.dtype, form === 'built' ? ['fp32'] : ['fp32', 'q4']);
   const quantize = oneOf('--quantize', flags.quantize, BENCH_QUANTIZATIONS);
+  const activations = oneOf('--activations', flags.activations, ACTIVATIONS);
   const kvDtype = oneOf('--kv-dtype', flags['kv-dtype'], KV_DTYPES);
-  return benchModel({ shape, form, dtype, quantize, kvDtype });
+  return benchModel({ shape, form, dtype, quantize, activations, kvDtype });
 }
 
 /** The second shape of the command line; null: it names none. @throws Error as the first does */
@@ -77,10 +84,12 @@ export function secondShapeFromArgv(): ShapeName | null {
 
 /** Creates the model if necessary. */
 export function benchModel(
-  chosen: Pick<BenchModel, 'shape' | 'form' | 'dtype' | 'quantize' | 'kvDtype'>,
+  chosen: Pick<BenchModel, 'shape' | 'form' | 'dtype' | 'quantize' | 'activations' | 'kvDtype'>,
 ): BenchModel {
-  const { shape, form, dtype, quantize, kvDtype } = chosen;
-  const weights = quantize === 'none' ? { fp32: 'float32', q4: '4-bit' }[dtype] : quantize;
+  const { shape, form, dtype, quantize, activations, kvDtype } = chosen;
+  const own = { fp32: 'float32', q4: '4-bit' }[dtype];
+  const rounding = activations === 'exact' ? ' (exact activations)' : '';
+  const weights = quantize === 'none' ? own : `${quantize}${rounding}`;
   const graph = { built: 'a built graph', export: 'a graph as exporters write it' }[form];
   return {
     ...chosen,
@@ -88,9 +97,11 @@ export function benchModel(
       form === 'built'
         ? ensureShape(shape)
         : ensureModel(shape, { precision: dtype, keepsLogits: false }),
-    variant: [form, dtype, quantize, kvDtype].filter(
-      (part) => !['built', 'fp32', 'none', 'f32'].includes(part),
-    ),
+    variant: [
+      ...[form, dtype, quantize].filter((part) => !['built', 'fp32', 'none'].includes(part)),
+      ...(activations === 'exact' ? ['exact'] : []),
+      ...(kvDtype === 'f32' ? [] : [kvDtype]),
+    ],
     description: `random weights in the shape of ${shape}, ${graph}, ${weights} weights, ${kvDtype} pages, ${THREADS} threads`,
   };
 }
@@ -117,6 +128,7 @@ export function loadBenchEngine(
     blockSize: 16,
     kvCacheBytes: 2 * 2 ** 30,
     kvDtype: model.kvDtype,
+    activations: model.activations,
     maxModelLength: 4096,
     threads: THREADS,
     enablePrefixCaching: true,
