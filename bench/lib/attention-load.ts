@@ -5,28 +5,11 @@ import {
   ELEMENT_BYTES,
   joinTables,
   type KvDtype,
+  plainAttention,
   scaleBytes,
 } from '../../engine/attention/paged-attention.js';
 
 export const LAYERS = 24;
-
-export function plainAttention(
-  numHeads: number,
-  numKvHeads: number,
-  headSize: number,
-): AttentionShape {
-  return {
-    numHeads,
-    numKvHeads,
-    headSize,
-    scale: 1 / Math.sqrt(headSize),
-    softcap: 0,
-    slidingWindow: 0,
-    sinks: null,
-    alibiSlopes: null,
-    rotary: null,
-  };
-}
 
 /** Attention of Qwen2.5-0.5B. */
 export const QWEN_ATTENTION = plainAttention(14, 2, 64);

@@ -4,8 +4,12 @@ import {
   planAttention,
 } from '../../engine/attention/kernel/attention-plan.js';
 import { contextCuts } from '../../engine/attention/kernel/context-cuts.js';
-import { type AttentionShape, KV_DTYPES } from '../../engine/attention/paged-attention.js';
-import { BLOCK_SIZE, batchOf, type Load, plainAttention, timeInTurn } from './attention-load.js';
+import {
+  type AttentionShape,
+  KV_DTYPES,
+  plainAttention,
+} from '../../engine/attention/paged-attention.js';
+import { BLOCK_SIZE, batchOf, type Load, timeInTurn } from './attention-load.js';
 import { simulateTeam, type TeamWork } from './attention-team.js';
 import { type Cell, median, type Report } from './report.js';
 

@@ -29,6 +29,23 @@ export interface AttentionShape {
   readonly rotary: RotaryEmbedding | null;
 }
 
+/** Attention over the whole past, without anything beside it. */
+export const plainAttention = (
+  numHeads: number,
+  numKvHeads: number,
+  headSize: number,
+): AttentionShape => ({
+  numHeads,
+  numKvHeads,
+  headSize,
+  scale: 1 / Math.sqrt(headSize),
+  softcap: 0,
+  slidingWindow: 0,
+  sinks: null,
+  alibiSlopes: null,
+  rotary: null,
+});
+
 /** A layer of the model: what it computes, and on which pages. */
 export interface AttentionLayer extends AttentionShape {
   /**

@@ -1,5 +1,5 @@
 import { env } from 'onnxruntime-node';
-import type { AttentionShape } from '../../attention/paged-attention.js';
+import { type AttentionShape, plainAttention } from '../../attention/paged-attention.js';
 import { reasonOf } from '../../errors.js';
 import type { DeviceAbilities } from '../../importer/emit/refuse-sites.js';
 import { allocationGraph } from '../block-graphs.js';
@@ -26,17 +26,7 @@ export type ProbedForms = 'all' | 'plain';
  */
 function formsOf(asked: ProbedForms): AttentionShape[] {
   const headSize = asked === 'all' ? 64 : 16;
-  const plain: AttentionShape = {
-    numHeads: 4,
-    numKvHeads: 2,
-    headSize,
-    scale: 1 / Math.sqrt(headSize),
-    softcap: 0,
-    slidingWindow: 0,
-    sinks: null,
-    alibiSlopes: null,
-    rotary: null,
-  };
+  const plain = plainAttention(4, 2, headSize);
   if (asked === 'plain') return [plain];
   return [
     { ...plain, slidingWindow: 4096 },

@@ -4,6 +4,7 @@ import {
   joinTables,
   type KvDtype,
   type PagedAttention,
+  plainAttention,
 } from '../../../engine/attention/paged-attention.js';
 import { ReferenceAttention } from '../../../engine/attention/reference-attention.js';
 import { numbers } from '../../support/attention-cases.js';
@@ -43,17 +44,7 @@ async function error(
   tokens: number,
   tensors: Tensors,
 ): Promise<number> {
-  const layer = {
-    numHeads: 1,
-    numKvHeads: 1,
-    headSize,
-    scale: 1 / Math.sqrt(headSize),
-    softcap: 0,
-    slidingWindow: 0,
-    sinks: null,
-    alibiSlopes: null,
-    rotary: null,
-  };
+  const layer = plainAttention(1, 1, headSize);
   const config = { layers: [layer], numBlocks: Math.ceil(tokens / 16), blockSize: 16, threads: 1 };
   const kernel = new KernelAttention({ ...config, kvDtype });
   const actual = attend(kernel, tokens, tensors);

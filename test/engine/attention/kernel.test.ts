@@ -8,6 +8,7 @@ import {
   KV_DTYPES,
   type KvDtype,
   type PagedAttention,
+  plainAttention,
 } from '../../../engine/attention/paged-attention.js';
 import { type AttentionCase, attentionCase, numbers } from '../../support/attention-cases.js';
 import { poisonedKernel, poisonedReference } from '../../support/poisoned-attention.js';
@@ -72,17 +73,7 @@ describe('the kernel against the reference', () => {
   });
 });
 
-const SHAPE = {
-  numHeads: 14,
-  numKvHeads: 2,
-  headSize: 64,
-  scale: 0.125,
-  softcap: 0,
-  slidingWindow: 0,
-  sinks: null,
-  alibiSlopes: null,
-  rotary: null,
-};
+const SHAPE = plainAttention(14, 2, 64);
 const CONFIG: PagedAttentionConfig = {
   layers: [SHAPE, SHAPE, SHAPE],
   numBlocks: 64,
