@@ -1,13 +1,21 @@
 import { clip } from '../../../engine/clip.js';
-import { OctavoError } from '../../../engine/errors.js';
 import type { StructurePart } from '../../../engine/protocol/request.js';
+import {
+  countOf,
+  delimiterOf,
+  excludesOf,
+  type Fields,
+  listOf,
+  objectOf,
+  refused,
+  textOf,
+  textsOf,
+} from './structural-fields.js';
 
 /** Whether JSON is compact; absent: it is not. */
 export interface JsonStyle {
   readonly compact?: boolean;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** Formats by their type, which are read; all others are refused. */
 const FORMATS = [
@@ -27,12 +35,6 @@ const FORMATS = [
   'tags_with_separator',
   'dispatch',
 ] as const;
-
-/** Of one list. */
-const MAX_ITEMS = 1000;
-
-/** Largest count of repetitions. */
-const MAX_REPEAT = 100_000;
 
 /** A tag, read. */
 interface Tag {
@@ -58,7 +60,7 @@ export class FormatReader {
    * @throws OctavoError `invalid_request`
    */
   format(value: unknown, at: string, ends: readonly string[]): StructurePart[] {
-    const fields = this.object(value, at);
+    const fields = objectOf(value, at);
     const inner = (field: string): StructurePart[] =>
       this.format(fields[field], `${at}.${field}`, ends);
     const repeat = (min: number, max: number | null): StructurePart[] => [
@@ -67,13 +69,13 @@ export class FormatReader {
     const type = String(fields['type']) as (typeof FORMATS)[number];
     switch (type) {
       case 'const_string':
-        return literal(this.text(fields['value'], `${at}.value`));
+        return literal(textOf(fields['value'], `${at}.value`));
       case 'json_schema':
         return this.#jsonSchema(fields, at);
       case 'grammar':
-        return [{ kind: 'ebnf', source: this.text(fields['grammar'], `${at}.grammar`) }];
+        return [{ kind: 'ebnf', source: textOf(fields['grammar'], `${at}.grammar`) }];
       case 'regex':
-        return [{ kind: 'regex', source: this.text(fields['pattern'], `${at}.pattern`) }];
+        return [{ kind: 'regex', source: textOf(fields['pattern'], `${at}.pattern`) }];
       case 'any_text':
         return this.#anyText(fields, at, ends);
       case 'sequence':
@@ -87,8 +89,8 @@ export class FormatReader {
       case 'plus':
         return repeat(1, null);
       case 'repeat': {
-        const min = this.#count(fields['min'], `${at}.min`, 0);
-        const max = this.#count(fields['max'], `${at}.max`, -1);
+        const min = countOf(fields['min'], `${at}.min`, 0);
+        const max = countOf(fields['max'], `${at}.max`, -1);
         if (max !== -1 && max < min) throw refused(`${at}.max`, `must be -1, or at least ${min}`);
         return repeat(min, max === -1 ? null : max);
       }
@@ -99,7 +101,7 @@ export class FormatReader {
       case 'triggered_tags':
         return this.triggered(fields, { tags: `${at}.tags`, triggers: `${at}.triggers` }, [
           ...ends,
-          ...this.#excludes(fields, at),
+          ...excludesOf(fields, at),
         ]);
       case 'tags_with_separator':
         return this.#separated(fields, at);
@@ -121,10 +123,10 @@ export class FormatReader {
     at: { readonly tags: string; readonly triggers: string },
     excludes: readonly string[],
   ): StructurePart[] {
-    const triggers = this.#texts(fields['triggers'], at.triggers);
+    const triggers = textsOf(fields['triggers'], at.triggers);
     assertApart(triggers, at.triggers);
-    const tags = this.list(fields['tags'], at.tags).map((tag, i) =>
-      this.#tag(this.object(tag, `${at.tags}[${i}]`), `${at.tags}[${i}]`),
+    const tags = listOf(fields['tags'], at.tags).map((tag, i) =>
+      this.#tag(objectOf(tag, `${at.tags}[${i}]`), `${at.tags}[${i}]`),
     );
     for (const [index, { begin }] of tags.entries()) {
       if (triggers.some((trigger) => begin.startsWith(trigger))) continue;
@@ -143,31 +145,11 @@ export class FormatReader {
     return [{ kind: 'dispatch', rules, excludes: apart, loop, isForced }];
   }
 
-  object(value: unknown, at: string): Fields {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return value as Fields;
-    }
-    throw refused(at, value === undefined ? 'is missing' : 'must be an object');
-  }
-
-  list(value: unknown, at: string): readonly unknown[] {
-    if (value === undefined) throw refused(at, 'is missing');
-    if (Array.isArray(value) && value.length > 0 && value.length <= MAX_ITEMS) {
-      return value as unknown[];
-    }
-    throw refused(at, `must be a list of 1 to ${MAX_ITEMS} items`);
-  }
-
-  text(value: unknown, at: string): string {
-    if (typeof value === 'string') return value;
-    throw refused(at, value === undefined ? 'is missing' : 'must be a text');
-  }
-
   #jsonSchema(fields: Fields, at: string): StructurePart[] {
     const { json_schema: schema, style = 'json', any_order: anyOrder = false } = fields;
     if (style !== 'json') throw refused(`${at}.style`, `is ${clip(String(style))}: must be json`);
     if (anyOrder !== false) throw refused(`${at}.any_order`, 'must be false');
-    if (typeof schema !== 'boolean') this.object(schema, `${at}.json_schema`);
+    if (typeof schema !== 'boolean') objectOf(schema, `${at}.json_schema`);
     return [{ kind: 'json-schema', source: JSON.stringify(schema), ...this.#style }];
   }
 
@@ -175,23 +157,23 @@ export class FormatReader {
     for (const bound of ['max_tokens', 'max_chars']) {
       if ((fields[bound] ?? null) !== null) throw refused(`${at}.${bound}`, 'is not supported');
     }
-    const excludes = apartFrom([], [...ends, ...this.#excludes(fields, at)], at);
+    const excludes = apartFrom([], [...ends, ...excludesOf(fields, at)], at);
     return [{ kind: 'text-without', excludes }];
   }
 
   #elements(fields: Fields, at: string, ends: readonly string[]): StructurePart[][] {
-    return this.list(fields['elements'], `${at}.elements`).map((element, index) =>
+    return listOf(fields['elements'], `${at}.elements`).map((element, index) =>
       this.format(element, `${at}.elements[${index}]`, ends),
     );
   }
 
   #tag(fields: Fields, at: string): Tag {
     if ((fields['type'] ?? 'tag') !== 'tag') throw refused(`${at}.type`, 'must be tag');
-    const begin = this.#delimiter(fields['begin'], `${at}.begin`);
+    const begin = delimiterOf(fields['begin'], `${at}.begin`);
     const { end: given } = fields;
     const ends = Array.isArray(given)
-      ? this.list(given, `${at}.end`).map((end, i) => this.#delimiter(end, `${at}.end[${i}]`))
-      : [this.#delimiter(given, `${at}.end`)];
+      ? listOf(given, `${at}.end`).map((end, i) => delimiterOf(end, `${at}.end[${i}]`))
+      : [delimiterOf(given, `${at}.end`)];
     const content = this.format(
       fields['content'],
       `${at}.content`,
@@ -202,56 +184,30 @@ export class FormatReader {
   }
 
   #separated(fields: Fields, at: string): StructurePart[] {
-    const of = this.list(fields['tags'], `${at}.tags`).map((value, index) => {
+    const of = listOf(fields['tags'], `${at}.tags`).map((value, index) => {
       const place = `${at}.tags[${index}]`;
-      const { begin, rest } = this.#tag(this.object(value, place), place);
+      const { begin, rest } = this.#tag(objectOf(value, place), place);
       return literal(begin).concat(rest);
     });
-    const separator = this.text(fields['separator'], `${at}.separator`);
+    const separator = textOf(fields['separator'], `${at}.separator`);
     const min = fields['at_least_one'] === true ? 1 : 0;
     const max = fields['stop_after_first'] === true ? 1 : null;
     return [{ kind: 'repeat', parts: [{ kind: 'alternatives', of }], separator, min, max }];
   }
 
   #dispatch(fields: Fields, at: string, ends: readonly string[]): StructurePart[] {
-    const rules = this.list(fields['rules'], `${at}.rules`).map((rule, index) => {
+    const rules = listOf(fields['rules'], `${at}.rules`).map((rule, index) => {
       const place = `${at}.rules[${index}]`;
-      const [pattern, format] = this.list(rule, place);
-      const [trigger] = this.#texts([pattern], place);
+      const [pattern, format] = listOf(rule, place);
+      const [trigger] = textsOf([pattern], place);
       return { trigger, parts: this.format(format, `${place}[1]`, ends) };
     });
     const triggers = rules.map(({ trigger }) => trigger);
     assertApart(triggers, `${at}.rules`);
-    const given = [...ends, ...this.#excludes(fields, at)];
+    const given = [...ends, ...excludesOf(fields, at)];
     const excludes = apartFrom(triggers, given, `${at}.rules`);
     const loop = fields['loop'] !== false;
     return [{ kind: 'dispatch', rules, excludes, loop, isForced: false }];
-  }
-
-  #excludes(fields: Fields, at: string): string[] {
-    const { excludes = [] } = fields;
-    if (Array.isArray(excludes) && excludes.length === 0) return [];
-    return this.#texts(excludes, `${at}.excludes`);
-  }
-
-  /** Texts that are not empty. */
-  #texts(value: unknown, at: string): string[] {
-    return this.list(value, at).map((item, index) => {
-      const text = this.text(item, `${at}[${index}]`);
-      if (text === '') throw refused(`${at}[${index}]`, 'must not be empty');
-      return text;
-    });
-  }
-
-  #delimiter(value: unknown, at: string): string {
-    if (typeof value !== 'object' || value === null) return this.text(value, at);
-    throw refused(at, 'must be a text: tokens are not supported');
-  }
-
-  #count(value: unknown, at: string, minimum: number): number {
-    const isCount = typeof value === 'number' && Number.isInteger(value);
-    if (isCount && value >= minimum && value <= MAX_REPEAT) return value;
-    throw refused(at, `must be an integer from ${minimum} to ${MAX_REPEAT}`);
   }
 }
 
@@ -282,6 +238,3 @@ function apartFrom(triggers: readonly string[], excludes: readonly string[], at:
 }
 
 const literal = (text: string): StructurePart[] => (text === '' ? [] : [{ kind: 'literal', text }]);
-
-const refused = (param: string, problem: string): OctavoError =>
-  new OctavoError('invalid_request', `${param} ${problem}`, { param });

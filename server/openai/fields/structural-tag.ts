@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { clip } from '../../../engine/clip.js';
 import { OctavoError } from '../../../engine/errors.js';
 import type { GrammarSpec, StructurePart } from '../../../engine/protocol/request.js';
+import { listOf, objectOf, refused } from './structural-fields.js';
 import { FormatReader, type JsonStyle } from './structural-format.js';
 
 const Any = Type.Optional(Type.Unknown());
@@ -25,7 +26,7 @@ export const STRUCTURAL_TAG_FIELDS = {
 export function structuralTag(given: unknown, param: string, style: JsonStyle): GrammarSpec {
   const tag = typeof given === 'string' ? parsed(given, param) : given;
   const reader = new FormatReader(style);
-  const fields = reader.object(tag, param);
+  const fields = objectOf(tag, param);
   if (fields['type'] !== 'structural_tag') {
     throw refused(`${param}.type`, 'must be structural_tag');
   }
@@ -50,9 +51,9 @@ function olderForm(
       'is missing: a structural tag has a format, or structures and triggers',
     );
   }
-  const tags = reader.list(fields['structures'], `${param}.structures`).map((structure, index) => {
+  const tags = listOf(fields['structures'], `${param}.structures`).map((structure, index) => {
     const at = `${param}.structures[${index}]`;
-    const { begin, schema, end } = reader.object(structure, at);
+    const { begin, schema, end } = objectOf(structure, at);
     const content = { type: 'json_schema', json_schema: schema ?? true };
     return { type: 'tag', begin, content, end };
   });
@@ -72,6 +73,3 @@ function parsed(text: string, param: string): unknown {
     });
   }
 }
-
-const refused = (param: string, problem: string): OctavoError =>
-  new OctavoError('invalid_request', `${param} ${problem}`, { param });
