@@ -102,8 +102,8 @@ describe('octavo serve, with the embedded model and the official client', () => 
       async () => (await metric(url, 'vllm:request_success_total')) === 1,
       'it is counted',
     );
-    expect(await metric(url, 'vllm:num_requests_running')).toBe(0);
-    expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:num_requests_running')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
     expect(await metric(url, 'vllm:generation_tokens_total')).toBeLessThan(2000);
   });
 
@@ -132,6 +132,6 @@ describe('octavo serve, with the embedded model and the official client', () => 
     // Pages of the cache are committed as they are first used: what 1,000 requests newly touch
     // stays below this.
     expect((await resident()) - half).toBeLessThan(48 * 2 ** 20);
-    expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   });
 });

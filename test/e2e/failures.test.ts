@@ -75,7 +75,7 @@ describe('a worker thread of the attention dies', () => {
     await expectFailure();
     await eventually(async () => (await health()) === 200, 'it has a new engine');
     expect(await metric(url, 'vllm:engine_restarts_total')).toBe(1);
-    expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
     await expectFailure();
     // Until it is closed, the server says that it is not healthy.
     expect((await health()) ?? 503).toBe(503);

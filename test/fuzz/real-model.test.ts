@@ -159,8 +159,8 @@ test('the real model survives whatever is asked of it', { timeout: 600_000 }, as
     );
     expect((await fetch(`${url}/health`)).status).toBe(200);
     await eventually(async () => (await metric(url, 'vllm:num_requests_running')) === 0, 'the end');
-    expect(await metric(url, 'vllm:num_requests_waiting')).toBe(0);
-    expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:num_requests_waiting')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   }
   // An engine or a grammar thread that fails says so.
   expect(output.split('\n').filter((line) => /ERROR|WARN|FATAL|"level":[456]0/.test(line))).toEqual(

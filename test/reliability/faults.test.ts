@@ -66,8 +66,8 @@ describe('the engine thread is killed', () => {
       };
       await expectFailure();
       await untilHealth(url, 200);
-      expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
-      expect(await metric(url, 'vllm:num_requests_running')).toBe(0);
+      await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+      await expect.poll(() => metric(url, 'vllm:num_requests_running')).toBe(0);
       await expectFailure();
       expect(await code).toBe(1);
     },
@@ -90,7 +90,7 @@ describe('a grammar thread is killed', () => {
     expect(await lost.text()).toContain('internal error');
     expect(await textOf(await neighbor)).toBe(alone);
     expect(await textOf(await post(url, constrained))).toMatch(/^[a-z ]{300,350}$/);
-    expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+    await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   });
 });
 

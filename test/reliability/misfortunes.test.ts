@@ -208,7 +208,7 @@ it('faults of all kinds at once: memory, connections and latencies stay within b
     const isNone = async (): Promise<boolean> => (await metric(url, `vllm:${name}`)) === 0;
     await eventually(isNone, name, { everyMs: 100 });
   }
-  expect(await metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
+  await expect.poll(() => metric(url, 'vllm:kv_cache_usage_perc')).toBe(0);
   const areClosed = async (): Promise<boolean> => (await metric(url, 'process_open_fds')) < 60;
   await eventually(areClosed, 'all connections are closed', { everyMs: 100 });
 });
