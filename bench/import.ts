@@ -90,6 +90,7 @@ async function modelBytes(modelDir: string, dtype: ImportDtype): Promise<number>
 }
 
 const model = benchModelFromArgv();
+if (model.kvDtype !== 'f32') throw new Error('--kv-dtype: pages are no part of an import');
 publish({
   name: ['import', model.shape, ...model.variant].join('-'),
   command: ['npm run bench:import --', ...process.argv.slice(2)].join(' '),
