@@ -43,7 +43,8 @@ const START_MS = 180_000;
 
 /**
  * What both are given. The checks of health are quick, so that tests see a replica leave and come
- * back.
+ * back; a request is tried for longer than a check takes to find a replica gone, or every try could
+ * go to that one.
  */
 const COMMON = [
   '--host',
@@ -60,6 +61,8 @@ const COMMON = [
   '1',
   '--health-check-timeout-secs',
   '2',
+  '--retry-max-retries',
+  '40',
   '--retry-initial-backoff-ms',
   '20',
   '--retry-max-backoff-ms',

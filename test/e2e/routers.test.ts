@@ -124,10 +124,10 @@ describe.each(ROUTERS)('three replicas behind %s', (kind) => {
     });
     const failed = results.filter(({ error }) => error !== null);
     // At most the six that ran, and each of them had begun: with a token, or with the headers of
-    // its answer, and then a client may send it again.
+    // its answer, or sent whole (a 500 of the router's), and then a client may send it again.
     expect(failed.length + retried.length).toBeLessThanOrEqual(6);
     expect(failed.filter(({ firstTokenMs }) => firstTokenMs === null)).toEqual([]);
-    expect(retried.filter((error) => error !== 'disconnect')).toEqual([]);
+    expect(retried.filter((error) => !['disconnect', 'http_500'].includes(error))).toEqual([]);
     const alone = await converse(replicas[0].url, load);
     expect(differing(results, textsOf(alone))).toEqual([]);
     expect(results.length - failed.length).toBeGreaterThan(20);
