@@ -11,7 +11,7 @@ const UNIT = [
   // By name, wherever they stand.
   ...[
     '{copy-outs,engine-loop,output-queue,prompt-rows,step-report,warm-up}',
-    '{keywords,languages,productive,sizes}',
+    '{keywords,languages,productive,sizes,wide-vectors}',
     '{candidates,random}',
     '{merge-streams,message-reader,output-budget,output-items,custom-input,reasoning}',
     '{queue,output-lengths,output-memory,rate-limiter,waiting-time}',

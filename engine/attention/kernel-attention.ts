@@ -1,6 +1,6 @@
 import { OctavoError } from '../errors.js';
 import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
-import { compileKernel } from './kernel/module.js';
+import { compileAttention } from './kernel/wide-vectors.js';
 import { DEAD_AFTER_MS, WorkerPool } from './kernel/worker-pool.js';
 import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout, type PageLayout } from './page-layout.js';
@@ -36,7 +36,7 @@ export class KernelAttention implements PagedAttention {
   constructor(config: PagedAttentionConfig, options: KernelOptions = {}) {
     checkSizes(config);
     this.#config = config;
-    const module = compileKernel();
+    const module = compileAttention(config.kvDtype);
     this.#layout = config.layout ?? fullLayout(config.layers);
     this.pages = new KernelPages(
       module,

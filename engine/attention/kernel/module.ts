@@ -20,16 +20,18 @@ export function compileKernel(): WebAssembly.Module {
   if (Number(process.versions.node.split('.')[0]) < 22) {
     setFlagsFromString('--experimental-wasm-relaxed-simd');
   }
-  const file = new URL('./build/attention.wasm', import.meta.url);
-  let bytes: Uint8Array<ArrayBuffer>;
+  return new WebAssembly.Module(kernelBytes());
+}
+
+/** @throws OctavoError `engine_failed` when there is none */
+export function kernelBytes(): Uint8Array<ArrayBuffer> {
   try {
-    bytes = new Uint8Array(readFileSync(file));
+    return new Uint8Array(readFileSync(new URL('./build/attention.wasm', import.meta.url)));
   } catch (cause) {
     throw new OctavoError('engine_failed', 'the attention kernel is not built: run npm run build', {
       cause,
     });
   }
-  return new WebAssembly.Module(bytes);
 }
 
 export function instantiateKernel(

@@ -17,7 +17,11 @@ declare namespace WebAssembly {
     readonly exports: Record<string, unknown>;
   }
   const Memory: new (descriptor: MemoryDescriptor) => Memory;
-  const Module: new (bytes: Uint8Array<ArrayBuffer>) => Module;
+  const Module: {
+    new (bytes: Uint8Array<ArrayBuffer>): Module;
+    /** Contents of the custom sections of that name. */
+    customSections(module: Module, name: string): ArrayBuffer[];
+  };
   const Instance: new (
     module: Module,
     imports: Record<string, Record<string, unknown>>,
