@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -10,6 +9,7 @@ import { ensureGguf } from '../models/gguf-decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 import { LOADS, type LoadRecipe, quickly } from './loads.js';
 import { Measuring } from './measuring.js';
+import { installPeers, versionOf } from './node-peers.js';
 import { installPython, pythonVersion } from './python-env.js';
 import { allRows, bestOfFamilies, footprintRows, RATIO_COLUMNS, ratioRows } from './tables.js';
 import { GGUF_TARGETS, TARGETS } from './targets.js';
@@ -76,22 +76,6 @@ function chosenVariants(): readonly Variant[] {
     }
   }
   return chosen;
-}
-
-function installPeers(): void {
-  if (existsSync(`${HERE}/node_modules/node-llama-cpp`)) return;
-  process.stderr.write('installing the peers into bench/peers/node_modules (about 1.2 GB)\n');
-  // Their install scripts fetch binaries that the CPU does not need. (`npm ci` would insist on the
-  // packages of all platforms, and not every registry has them.)
-  execFileSync('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'], {
-    cwd: HERE,
-    stdio: 'inherit',
-  });
-}
-
-function versionOf(name: string): string {
-  const text = readFileSync(`${HERE}/node_modules/${name}/package.json`, 'utf8');
-  return `${name} ${(JSON.parse(text) as { version: string }).version}`;
 }
 
 installPeers();

@@ -6,9 +6,13 @@ import { converse, serveLoads } from '../protocol.js';
 
 const CONTEXT = 2048;
 
-const { file } = JSON.parse(process.argv[2]) as { file: string };
+/** `looksUp`: tokens are drafted from the prompt, by node-llama-cpp's own predictor. */
+const { file, looksUp = false } = JSON.parse(process.argv[2]) as {
+  file: string;
+  looksUp?: boolean;
+};
 const began = performance.now();
-const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
+const { getLlama, InputLookupTokenPredictor, LlamaLogLevel } = await import('node-llama-cpp');
 const llama = await getLlama({
   gpu: false,
   build: 'never',
@@ -30,7 +34,9 @@ async function sequencesOf(count: number): Promise<LlamaContextSequence[]> {
     flashAttention: process.env['BENCH_FLASH'] !== '0',
   });
   const created = context;
-  return Array.from({ length: count }, () => created.getSequence());
+  return Array.from({ length: count }, () =>
+    created.getSequence(looksUp ? { tokenPredictor: new InputLookupTokenPredictor() } : {}),
+  );
 }
 
 await serveLoads(`node-llama-cpp ${file.split('/').at(-1) ?? ''}`, began, async (load) => {
