@@ -34,7 +34,7 @@ const library = (name: string, settings: object): Contender => ({
 });
 const CONTENDERS: readonly Contender[] = [
   library('Octavo', {}),
-  library('Octavo, ngram', { speculativeConfig: '{"method":"ngram"}' }),
+  library('Octavo, ngram', { speculativeConfig: { method: 'ngram' } }),
   { name: 'node-llama-cpp', driver: 'llama', options: { file: model.file } },
   {
     name: 'node-llama-cpp, InputLookupTokenPredictor',

@@ -19,9 +19,12 @@ import { checkOptions } from './options.js';
  * Options of an engine: the settings of the flags (docs/flags.md) in camel case, with the same
  * defaults.
  */
-export interface CreateEngineOptions extends Partial<Omit<EngineSettings, 'servedModelName'>> {
+export interface CreateEngineOptions
+  extends Partial<Omit<EngineSettings, 'servedModelName' | 'speculativeConfig'>> {
   /** Names of the model; default: its directory's name, or its name on the hub. */
   readonly servedModelName?: string | readonly string[];
+  /** As JSON, like the flag, or as an object: `{ method: 'ngram' }`. */
+  readonly speculativeConfig?: string | Readonly<Record<string, unknown>>;
   /** Receives progress and warnings, one line at a time. Default: nothing is logged. */
   readonly log?: (line: string) => void;
   /** Receives the bytes done and in total of long work: a download, or rewriting weights. */
@@ -94,9 +97,12 @@ type Given = Omit<CreateEngineOptions, 'log' | 'progress'>;
 
 /** @throws OctavoError `invalid_request`: names the option and what is allowed */
 function engineSettings(given: Given): EngineSettings & { readonly kvMetricsSampleRate: number } {
-  const { servedModelName = [], ...others } = given;
-  const names = typeof servedModelName === 'string' ? [servedModelName] : servedModelName;
-  const set = { ...others, servedModelName: names };
+  const { servedModelName = [], speculativeConfig: drafts, ...others } = given;
+  const set = {
+    ...others,
+    servedModelName: typeof servedModelName === 'string' ? [servedModelName] : servedModelName,
+    speculativeConfig: typeof drafts === 'object' ? JSON.stringify(drafts) : drafts,
+  };
   checkOptions(set, ENGINE_SETTINGS);
   const settings: Record<string, unknown> = {};
   for (const [name, schema] of Object.entries(ENGINE_SETTINGS)) {

@@ -55,6 +55,11 @@ export interface GenerateOptions {
   /** Whether end-of-text tokens are ignored, so that the model cannot end an output. */
   readonly ignoreEos?: boolean;
   readonly responseFormat?: ResponseFormat;
+  /**
+   * What the output is expected to be for the most part, as a text that is to be changed in few
+   * places. Where it is right, the output comes sooner; it never changes the output.
+   */
+  readonly prediction?: string;
   /** With each token its log-probability, and those of so many of the likeliest at its place. */
   readonly logprobs?: number;
   /** Name of the LoRA adapter that computes it (the setting `lora`); default: the model alone. */
@@ -132,6 +137,7 @@ const GENERATE_FIELDS: Record<string, TSchema> = {
   stopTokenIds: Type.Array(Count(0)),
   ignoreEos: Type.Boolean(),
   responseFormat: Type.Object({ type: Type.Enum(Object.keys(FORMATS)) }),
+  prediction: Type.String(),
   adapter: AdapterName,
   priority: Type.Integer(),
   user: Type.String({ maxLength: 1024 }),

@@ -8,7 +8,7 @@ import type { PromptImage } from '../protocol/prompt-image.js';
 import type { GrammarSpec } from '../protocol/request.js';
 import { assertFewEnough, assertMayFit } from '../text/assert-may-fit.js';
 import { KNOWN_ROLES, MAX_ROLE_LENGTH } from '../text/roles.js';
-import { NO_SPANS } from '../text/spans.js';
+import { NO_SPANS, wholeSpan } from '../text/spans.js';
 import { newCallId } from '../tools/call-ids.js';
 import { planTools } from '../tools/tool-plan.js';
 import { placeImages } from '../vision/place-images.js';
@@ -22,6 +22,8 @@ export interface Prompt {
   readonly images?: readonly PromptImage[];
   /** The option that it comes from, for errors. */
   readonly field: 'messages' | 'prompt';
+  /** What the output is expected to be; absent: nothing is. */
+  readonly prediction?: readonly TokenId[];
   readonly grammar: GrammarSpec | null;
   /** How its outputs are parsed. */
   readonly text: Pick<TextOptions, 'message' | 'prefixTokenIds'>;
@@ -56,16 +58,18 @@ export async function encodeText(
  */
 export async function textPrompts(
   texts: readonly string[],
-  { responseFormat }: GenerateOptions,
+  options: GenerateOptions,
   parts: EngineParts,
   asker: Asker,
 ): Promise<PromptPlan> {
-  const format = grammarOfFormat(responseFormat);
+  const format = grammarOfFormat(options.responseFormat);
+  const predicted = await predictedOutput(options, parts, asker);
   const prompts: Prompt[] = [];
   for (const text of texts) {
     const tokenIds = await encodeText(text, parts, asker);
     prompts.push({
       tokenIds,
+      ...predicted,
       field: 'prompt',
       grammar: format?.spec ?? null,
       text: { message: null, prefixTokenIds: tokenIds },
@@ -83,9 +87,10 @@ export async function textPrompts(
 export async function chatPrompt(
   messages: readonly Message[],
   options: ChatOptions,
-  { model, forms, port, prompts, settings }: EngineParts,
+  parts: EngineParts,
   asker: Asker,
 ): Promise<PromptPlan> {
+  const { model, forms, port, prompts, settings } = parts;
   const { maxModelLength } = port.info;
   assertMessages(messages);
   assertFewEnough(messages.length, maxModelLength, 'messages');
@@ -113,12 +118,26 @@ export async function chatPrompt(
   const planned: Prompt = {
     tokenIds,
     ...(images && { images }),
+    ...(await predictedOutput(options, parts, asker)),
     field: 'messages',
     grammar,
     text: { message, prefixTokenIds: [] },
     newCallId: () => tools?.format.newCallId() ?? newCallId(),
   };
   return { prompts: [planned], checks };
+}
+
+/** @throws OctavoError `context_length_exceeded` for one that no output can be as long as */
+async function predictedOutput(
+  { prediction = '' }: GenerateOptions,
+  { model, port, prompts }: EngineParts,
+  asker: Asker,
+): Promise<Pick<Prompt, 'prediction'>> {
+  if (prediction === '') return {};
+  const param = 'prediction';
+  assertMayFit(prediction, model.tokenizer, port.info.maxModelLength, param);
+  const text = { text: prediction, client: wholeSpan(prediction.length) };
+  return { prediction: await prompts.encode(text, { addSpecialTokens: false, param }, asker) };
 }
 
 function assertMessages(messages: readonly Message[]): void {

@@ -28,7 +28,7 @@ export const newId = (): SequenceId => randomUUID() as SequenceId;
  * @throws OctavoError `context_length_exceeded`, `invalid_request`
  */
 export function textRequest(
-  { tokenIds, images, field, grammar, text }: Prompt,
+  { tokenIds, images, prediction, field, grammar, text }: Prompt,
   options: GenerateOptions & { readonly n?: number },
   { model, port }: Pick<EngineParts, 'model' | 'port'>,
 ): TextRequest {
@@ -51,6 +51,7 @@ export function textRequest(
     ids: Array.from({ length: n }, newId),
     promptTokenIds: tokenIds,
     ...(images && { images }),
+    ...(prediction && { prediction }),
     maxTokens,
     stopTokenIds: [...new Set([...(ignoreEos ? [] : model.eosTokenIds), ...stopTokenIds])],
     ...PLAIN_REQUEST,

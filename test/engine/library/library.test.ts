@@ -65,6 +65,27 @@ describe('the library', () => {
     expect(cut.text).not.toContain(stop);
   });
 
+  it('takes a prediction and drafts, which change no text but its steps', async () => {
+    const options = { temperature: 0, maxTokens: 24 };
+    const plain = await engine.chat(HELLO, options);
+    const steps = (): number =>
+      engine.stats.speculation?.acceptedAt.reduce((a, b) => a + b, 0) ?? 0;
+    const before = steps();
+    const predicted = await engine.chat(HELLO, { ...options, prediction: plain.text });
+    expect(predicted.text).toBe(plain.text);
+    await expect.poll(steps).toBeGreaterThan(before);
+    await using drafting = await createEngine({
+      kvCacheMemory: 64 * 2 ** 20,
+      threads: 1,
+      speculativeConfig: { method: 'ngram' },
+    });
+    expect((await drafting.chat(HELLO, options)).text).toBe(plain.text);
+    const wrong = createEngine({ speculativeConfig: { method: 'guess' } });
+    expect((await failure(wrong)).message).toContain('guess');
+    const long = engine.generate('The', { prediction: 'word '.repeat(100_000) });
+    expect(await failure(long)).toMatchObject({ param: 'prediction' });
+  });
+
   it('gives n outputs of each prompt, as seed, seed + 1, ... do', async () => {
     const options = { temperature: 1, seed: 11, maxTokens: 8 };
     const alone = [];
