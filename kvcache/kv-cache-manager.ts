@@ -2,6 +2,7 @@ import type { ContentKey } from './block-hash.js';
 import type { BlockHistory } from './block-history.js';
 import { type BlockMap, blockMap } from './block-map.js';
 import { type BlockListener, BlockPool } from './block-pool.js';
+import { checkUsers } from './block-users.js';
 import type { CacheEventLog, EventScope } from './cache-events.js';
 import {
   type CacheGroup,
@@ -11,57 +12,12 @@ import {
   numExpiredBlocks,
 } from './cache-group.js';
 import { CheckpointTree } from './checkpoint-tree.js';
-import { createEviction, type EvictionPolicyName } from './eviction/create-eviction.js';
-import type { EvictionPolicy } from './eviction/eviction-policy.js';
+import { createEviction } from './eviction/create-eviction.js';
 import { type BlockHash, type BlockId, NO_BLOCK, TO_LOAD } from './ids.js';
+import type { BlockCopy, KvCacheConfig, StoreListener } from './kv-cache-config.js';
 import { PinnedPrefixes } from './pinned-prefixes.js';
 import { type CachedPrefix, findCachedPrefix, type HasContent, hashAt } from './prefix-lookup.js';
 import { NO_REUSE_HINT, NO_SCOPE, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
-
-/** All pages of `from` must be copied to `to` before the step writes anything. */
-export interface BlockCopy {
-  readonly from: BlockId;
-  readonly to: BlockId;
-}
-
-/** @param parent null for the first content of a sequence */
-export type StoreListener = (block: BlockId, hash: BlockHash, parent: BlockHash | null) => void;
-
-export interface KvCacheConfig {
-  readonly numBlocks: number;
-  /** Tokens per block. */
-  readonly blockSize: number;
-  readonly enablePrefixCaching: boolean;
-  /** Groups of layers that share block tables; default: one group with full attention. */
-  readonly groups?: readonly CacheGroup[];
-  /**
-   * Whether a step can copy a block before it writes; default: it can. Where not, a sequence
-   * computes the tokens of a block once more that it shares and writes into: see `firstToCompute`.
-   */
-  readonly canCopyBlocks?: boolean;
-  /** Records the history of all blocks. */
-  readonly history: BlockHistory;
-  /**
-   * Which free block is reused next: the name of a policy, or the caller's own policy, which may
-   * read the history. Default: the least recently used.
-   */
-  readonly eviction?: EvictionPolicyName | EvictionPolicy;
-  /**
-   * Of states, which the caller's own policy reads; absent: a new one, for models with states.
-   */
-  readonly checkpoints?: CheckpointTree;
-  /** Is told of every change in what lookups find; absent for none. */
-  readonly events?: CacheEventLog;
-  /** Told of each content that the pool is about to lose; absent: it is lost. */
-  readonly onEvict?: BlockListener;
-  /** Told of each block in which a sequence finds its content; the next step may compute it. */
-  readonly onHit?: BlockListener;
-  /**
-   * Told of each block that lookups find from now on, and of the content before it in its sequence;
-   * the next step may compute it.
-   */
-  readonly onStore?: StoreListener;
-}
 
 /**
  * Allocates blocks for sequences, finds their cached prefixes, and shares blocks. For each step of
@@ -393,27 +349,7 @@ export class KvCacheManager {
   checkIntegrity(sequences: Iterable<SequenceBlocks>): void {
     this.pool.checkIntegrity();
     this.checkpoints?.checkIntegrity((group, hash) => this.pool.lookup(group, hash) !== undefined);
-    const users = this.pins.users();
-    for (const { tables, numExpired, numKnown } of sequences) {
-      for (const [g, table] of tables.entries()) {
-        for (const [index, block] of table.entries()) {
-          const isExpired = index < numExpired[g];
-          const mayLack = isExpired || !isWritten(this.groups[g], index, numKnown, this.blockSize);
-          if (block === NO_BLOCK ? !mayLack : isExpired) {
-            throw new Error(`table ${g} has block ${block} at ${index}, ${numExpired[g]} expired`);
-          }
-          if (block !== NO_BLOCK) users.set(block, (users.get(block) ?? 0) + 1);
-        }
-      }
-    }
-    for (let id = 0; id < this.pool.numBlocks; id++) {
-      const block = id as BlockId;
-      const expected = users.get(block) ?? 0;
-      const actual = this.pool.refCount(block);
-      if (actual !== expected) {
-        throw new Error(`block ${block} is in ${expected} tables, its count is ${actual}`);
-      }
-    }
+    checkUsers(this, sequences);
   }
 
   #takePrefix(sequence: SequenceBlocks, prefix: CachedPrefix): void {

@@ -1,4 +1,5 @@
-import type { BlockCopy, KvCacheManager } from '../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../kvcache/kv-cache-config.js';
+import type { KvCacheManager } from '../kvcache/kv-cache-manager.js';
 import type { CachedPrefix } from '../kvcache/prefix-lookup.js';
 import { type BlockLoad, loadsOf } from '../kvcache/tier-contents.js';
 import type { SequenceId, TokenId } from './ids.js';

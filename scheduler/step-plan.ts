@@ -1,5 +1,5 @@
 import type { BlockId } from '../kvcache/ids.js';
-import type { BlockCopy } from '../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../kvcache/kv-cache-config.js';
 import type { BlockLoad } from '../kvcache/tier-contents.js';
 import type { SequenceId, TokenId } from './ids.js';
 import type { PromptContent } from './sequence.js';

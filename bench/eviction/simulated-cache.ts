@@ -1,5 +1,6 @@
 import { BlockHistory } from '../../kvcache/block-history.js';
-import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { KvCacheConfig } from '../../kvcache/kv-cache-config.js';
+import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import { BLOCK_SIZE } from './trace.js';
 
 /** A history that times and samples nothing. */

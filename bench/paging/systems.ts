@@ -1,4 +1,5 @@
-import { type BlockCopy, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../kvcache/kv-cache-config.js';
+import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { CachedPrefix } from '../../kvcache/prefix-lookup.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
 import { Scheduler } from '../../scheduler/scheduler.js';

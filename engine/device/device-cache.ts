@@ -1,5 +1,5 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../kvcache/kv-cache-config.js';
 import { OctavoError, reasonOf } from '../errors.js';
 import type { CacheShape } from '../importer/emit/graph-cache.js';
 import { int64 } from '../runner/step-batch.js';

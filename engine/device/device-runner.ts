@@ -1,4 +1,4 @@
-import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../kvcache/kv-cache-config.js';
 import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import type { ModelRunner, RunnerTimings } from '../core/model-runner.js';

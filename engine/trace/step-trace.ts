@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { openSync, writeSync } from 'node:fs';
 import type { EvictionPolicyName } from '../../kvcache/eviction/create-eviction.js';
-import { type KvCacheConfig, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { KvCacheConfig } from '../../kvcache/kv-cache-config.js';
+import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { Refusal, SchedulerConfig } from '../../scheduler/limits.js';
 import { NO_TIERS, type PrefixTiers } from '../../scheduler/prefix-tiers.js';

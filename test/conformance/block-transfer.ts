@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BlockTransfer } from '../../engine/tiers/block-transfer.js';
 import type { BlockId } from '../../kvcache/ids.js';
-import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../kvcache/kv-cache-config.js';
 import { DEVICE_TIMEOUT_MS } from '../support/webgpu.js';
 
 /** A cache with at least as many blocks. */

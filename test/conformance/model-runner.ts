@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelRunner } from '../../engine/core/model-runner.js';
 import type { LogitsQuery, LogitsResult } from '../../engine/decoding/logits-query.js';
 import type { BlockId } from '../../kvcache/ids.js';
-import type { BlockCopy } from '../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../kvcache/kv-cache-config.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { StepPlan } from '../../scheduler/step-plan.js';
 import { range } from '../support/sequences.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BlockHash, BlockId } from '../../kvcache/ids.js';
-import { type BlockCopy, KvCacheManager } from '../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../kvcache/kv-cache-config.js';
+import { KvCacheManager } from '../../kvcache/kv-cache-manager.js';
 import type { SequenceBlocks } from '../../kvcache/sequence-blocks.js';
 import { historyOf, newSequence, range } from '../support/sequences.js';
 

@@ -1,5 +1,6 @@
 import { rootHash } from '../../../kvcache/block-hash.js';
-import type { BlockCopy, KvCacheManager } from '../../../kvcache/kv-cache-manager.js';
+import type { BlockCopy } from '../../../kvcache/kv-cache-config.js';
+import type { KvCacheManager } from '../../../kvcache/kv-cache-manager.js';
 import type { SequenceId } from '../../../scheduler/ids.js';
 import type { ScheduledSequence } from '../../../scheduler/step-plan.js';
 import type { ModelRunner } from '../../core/model-runner.js';
