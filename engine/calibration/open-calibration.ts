@@ -15,7 +15,7 @@ import { MomentCollector } from './moment-collector.js';
 import { parseCalibrationFile, readCalibrationFile } from './read-texts.js';
 
 /** Raise it whenever the same texts change weights otherwise. */
-const VERSION = 2;
+const VERSION = 3;
 const MOST_SEQUENCES = 128;
 const MOST_LENGTH = 512;
 /** Bytes that the texts' rows may take between two layers, in a file. */

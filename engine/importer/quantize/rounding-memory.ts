@@ -1,6 +1,6 @@
 import { freeBuffers } from '../../free-buffers.js';
 import { inputBlocks } from './calibration.js';
-import { type FactoredBlock, inverseFactor } from './gptq-factor.js';
+import { type FactoredBlock, inverseFactor, SCRATCH_BYTES } from './gptq-factor.js';
 import { WeightKernel } from './kernel/weight-kernel.js';
 
 /**
@@ -14,8 +14,9 @@ export class RoundingMemory {
   blocks: readonly FactoredBlock[] = [];
 
   /**
-   * Takes the factors of another activation. Each block is factored in float64, of which one is in
-   * memory at a time, and kept in float32.
+   * Takes the factors of another activation. A block is factored in float64 and then kept in
+   * float32, from the same place on: until then it covers those behind it, which come later, and
+   * only the last one needs memory beyond what is kept.
    *
    * @param moments see `MomentSource`; given up
    * @param rows that are rounded together, at most
@@ -26,17 +27,20 @@ export class RoundingMemory {
     kernel.reset();
     const blocks = inputBlocks(width);
     this.#sizes = { rows, width, group };
+    const scratch = kernel.take(SCRATCH_BYTES);
     this.#at = {
       rows: kernel.take(4 * rows * width),
       errors: kernel.take(4 * rows * group),
       factors: blocks.map(({ size }) => kernel.take(4 * size * size)),
     };
+    kernel.take(4 * Math.max(...blocks.map(({ size }) => size * size)));
     this.blocks = blocks.map(({ start, size }, i) => {
-      const factor = kernel.floats(this.#at.factors[i], size * size);
-      const doubles = Float64Array.from(moments[i]);
+      const at = this.#at.factors[i];
+      kernel.doubles(at, size * size).set(moments[i]);
       free(moments[i]);
-      factor.set(inverseFactor(doubles, size));
-      free(doubles);
+      inverseFactor(kernel, at, size, scratch);
+      const factor = kernel.floats(at, size * size);
+      narrow(kernel.doubles(at, size * size), factor);
       return { start, size, factor };
     });
     return this.blocks.every(({ factor }) => factor.every(Number.isFinite));
@@ -77,7 +81,12 @@ export class RoundingMemory {
   }
 }
 
+/** Numbers that begin at the same byte: each is read before its place is written. */
+function narrow(doubles: Float64Array, floats: Float32Array): void {
+  for (let i = 0; i < doubles.length; i++) floats[i] = doubles[i];
+}
+
 /** At once, and not when the garbage collector comes. */
-function free({ buffer }: Float32Array | Float64Array): void {
+function free({ buffer }: Float32Array): void {
   if (buffer instanceof ArrayBuffer) freeBuffers([buffer]);
 }

@@ -13,6 +13,17 @@ export interface WeightExports {
     stride: number,
     columns: number,
   ): void;
+  subtractProducts(
+    left: number,
+    leftStride: number,
+    right: number,
+    rightStride: number,
+    count: number,
+    target: number,
+    targetStride: number,
+    rows: number,
+    columns: number,
+  ): void;
   widenAll(source: number, isBfloat: boolean, count: number, target: number): void;
   rowMaxima(floats: number, rows: number, columns: number, largest: number): void;
   columnMaxima(floats: number, rows: number, columns: number, largest: number): void;

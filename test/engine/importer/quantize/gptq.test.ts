@@ -5,7 +5,8 @@ import {
   roundByMoments,
   type ScaleOf,
 } from '../../../../engine/importer/quantize/gptq.js';
-import { inverseFactor } from '../../../../engine/importer/quantize/gptq-factor.js';
+import { inverseFactor, SCRATCH_BYTES } from '../../../../engine/importer/quantize/gptq-factor.js';
+import { WeightKernel } from '../../../../engine/importer/quantize/kernel/weight-kernel.js';
 import { RoundingMemory } from '../../../../engine/importer/quantize/rounding-memory.js';
 import { noise } from '../../../../engine/noise.js';
 
@@ -17,23 +18,24 @@ const ofLargest = (weights: Float32Array | Float64Array): number =>
   Math.max(...weights.map(Math.abs)) / 7;
 
 /** Inputs in few directions, with some noise. */
-function inputs(count: number): Float64Array[] {
-  const directions = Array.from({ length: 12 }, () => Float64Array.from({ length: SIZE }, random));
+function inputs(count: number, size = SIZE): Float64Array[] {
+  const directions = Array.from({ length: 12 }, () => Float64Array.from({ length: size }, random));
   return Array.from({ length: count }, () => {
-    const x = Float64Array.from({ length: SIZE }, () => 0.1 * random());
+    const x = Float64Array.from({ length: size }, () => 0.1 * random());
     for (const direction of directions) {
       const share = random();
-      for (let i = 0; i < SIZE; i++) x[i] += share * direction[i];
+      for (let i = 0; i < size; i++) x[i] += share * direction[i];
     }
     return x;
   });
 }
 
 function momentsOf(xs: readonly Float64Array[]): Float64Array {
-  const moments = new Float64Array(SIZE * SIZE);
+  const size = xs[0].length;
+  const moments = new Float64Array(size * size);
   for (const x of xs) {
-    for (let i = 0; i < SIZE; i++)
-      for (let j = 0; j < SIZE; j++) moments[i * SIZE + j] += x[i] * x[j];
+    for (let i = 0; i < size; i++)
+      for (let j = 0; j < size; j++) moments[i * size + j] += x[i] * x[j];
   }
   return moments;
 }
@@ -73,24 +75,33 @@ function rounded(row: Float64Array, moments: Float64Array): Float64Array {
   return Float64Array.from(values, (q, i) => q * scales[Math.floor(i / GROUP)]);
 }
 
-it('the factor gives the inverse of the damped moments', () => {
-  const moments = momentsOf(inputs(200));
-  let mean = 0;
-  for (let i = 0; i < SIZE; i++) mean += moments[i * SIZE + i] / SIZE;
-  const damped = moments.map((m, at) => (at % (SIZE + 1) === 0 ? m + 0.01 * mean : m));
-  const factor = inverseFactor(moments.slice(), SIZE);
-  const inverse = (i: number, k: number): number => {
-    let sum = 0;
-    for (let r = 0; r <= Math.min(i, k); r++) sum += factor[r * SIZE + i] * factor[r * SIZE + k];
-    return sum;
-  };
-  for (const i of [0, 3, 40, 63]) {
-    for (const j of [0, 3, 40, 63]) {
+// One tile; three, and a narrow one behind them.
+it.each([SIZE, 208])('the factor of %d inputs gives the inverse of the damped moments', (size) => {
+  const moments = momentsOf(inputs(300, size));
+  const diagonal = (at: number): boolean => at % (size + 1) === 0;
+  const mean = moments.reduce((sum, m, at) => (diagonal(at) ? sum + m / size : sum), 0);
+  const damped = moments.map((m, at) => (diagonal(at) ? m + 0.01 * mean : m));
+  const kernel = new WeightKernel();
+  const scratch = kernel.take(SCRATCH_BYTES);
+  const at = kernel.take(moments.byteLength);
+  kernel.doubles(at, moments.length).set(moments);
+  inverseFactor(kernel, at, size, scratch);
+  const factor = kernel.doubles(at, moments.length);
+  let most = 0;
+  for (let j = 0; j < size; j += 5) {
+    // U^T U H = 1, for one column of H.
+    const turned = Float64Array.from({ length: size }, (_, r) => {
       let sum = 0;
-      for (let k = 0; k < SIZE; k++) sum += inverse(i, k) * damped[k * SIZE + j];
-      expect(sum).toBeCloseTo(i === j ? 1 : 0, 8);
+      for (let k = r; k < size; k++) sum += factor[r * size + k] * damped[k * size + j];
+      return sum;
+    });
+    for (let i = 0; i < size; i++) {
+      let sum = i === j ? -1 : 0;
+      for (let r = 0; r <= i; r++) sum += factor[r * size + i] * turned[r];
+      most = Math.max(most, Math.abs(sum));
     }
   }
+  expect(most).toBeLessThan(1e-9);
 });
 
 it('answers differ less than with each weight rounded by itself', () => {
@@ -133,6 +144,24 @@ it('moments that are not finite have no factor', () => {
   const moments = new Float32Array(SIZE * SIZE);
   moments[SIZE + 1] = Number.NaN;
   expect(new RoundingMemory().load(SIZE, [moments], 1, GROUP)).toBe(false);
+});
+
+it('each of two blocks has its own factor', () => {
+  const width = 4112;
+  const moments = inputBlocks(width).map(({ size }, block) =>
+    Float32Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 4 ** block : 0)),
+  );
+  const memory = new RoundingMemory();
+  expect(memory.load(width, moments, 1, 16)).toBe(true);
+  for (const [block, { size, factor }] of memory.blocks.entries()) {
+    const expected = Math.fround(1 / Math.sqrt(1.01 * 4 ** block));
+    let off = 0;
+    for (let i = 0; i < size; i++) {
+      off = Math.max(off, Math.abs(factor[i * size + i] - expected));
+      for (let j = i + 1; j < size; j++) off = Math.max(off, Math.abs(factor[i * size + j]));
+    }
+    expect(off).toBeLessThan(1e-6);
+  }
 });
 
 it.each([
