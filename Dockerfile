@@ -17,7 +17,9 @@ RUN npm ci && mkdir /kv-events \
   && node deploy/keep-runtime.mjs node_modules
 
 FROM node:24-bookworm-slim
+# Weights in huge pages, where the host gives them to those who ask (docs/limits.md, "Of the system").
 ENV NODE_ENV=production \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
     OCTAVO_HOST=0.0.0.0 \
     OCTAVO_PORT=8000 \
     OCTAVO_MODEL_CACHE_DIR=/models/octavo \
