@@ -6,9 +6,9 @@ import {
   BENCH_QUANTIZATIONS,
   type BenchQuantization,
   benchModel,
+  type ComparedForm,
   commandLine,
   FORMS,
-  type ModelForm,
   oneOf,
 } from './lib/bench-engine.js';
 import type { StepTime } from './lib/form-process.js';
@@ -49,7 +49,7 @@ const processes = kinds.length * rounds * FORMS.length;
 let begun = 0;
 
 /** By batch. */
-function run(form: ModelForm, quantize: BenchQuantization): StepTime[] {
+function run(form: ComparedForm, quantize: BenchQuantization): StepTime[] {
   begun += 1;
   process.stderr.write(`${begun} of ${processes}: ${form}, ${quantize}\n`);
   const chosen = { shape, form, dtype: 'fp32', quantize, activations, kvDtype: 'f32' };
@@ -58,13 +58,13 @@ function run(form: ModelForm, quantize: BenchQuantization): StepTime[] {
 }
 
 function compare(quantize: BenchQuantization): Cell[][] {
-  const times: Readonly<Record<ModelForm, StepTime[][]>> = { built: [], export: [] };
+  const times: Readonly<Record<ComparedForm, StepTime[][]>> = { built: [], export: [] };
   for (let round = 0; round < rounds; round++) {
     const order = round % 2 === 0 ? FORMS : FORMS.toReversed();
     for (const form of order) times[form].push(run(form, quantize));
   }
   return BATCHES.map((batch, i) => {
-    const of = (form: ModelForm, part: keyof StepTime): number[] =>
+    const of = (form: ComparedForm, part: keyof StepTime): number[] =>
       times[form].map((row) => row[i][part]);
     const ratios = (part: keyof StepTime): number => {
       const built = of('built', part);

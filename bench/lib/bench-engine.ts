@@ -12,25 +12,30 @@ import { GREEDY } from '../../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import { ensureModel } from '../models/decoder.js';
+import { ensureGguf } from '../models/gguf-decoder.js';
 import { ensureShape } from '../models/random-checkpoint.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 
 // An engine core without its thread and the server around it, over random weights, as the command
 // line names it:
 //
-//     [shape] --form built|export --dtype fp32|q4 --quantize none|w8a8|q8|q4
+//     [shape] --form built|export|gguf --dtype fp32|q4 --quantize none|w8a8|q8|q4
 //         --activations int8|exact --kv-dtype f32|bf16|int16|int8
 //
 // `bench:speculation` takes the shape of a draft model behind the first.
 //
 // `built` is a checkpoint, of which the engine builds its own graph; `export` an ONNX file in the
-// form of the model builder, whose matmuls may have 4 bits already (`--dtype q4`).
+// form of the model builder, whose matmuls may have 4 bits already (`--dtype q4`); `gguf` a built
+// graph, too, of a GGUF file in Q4_0.
 
 export const THREADS = 2;
 export const STEP_TOKENS = 512;
 
+/** Those that are compared with each other, of the same weights. */
 export const FORMS = ['built', 'export'] as const;
-export type ModelForm = (typeof FORMS)[number];
+export type ComparedForm = (typeof FORMS)[number];
+const ALL_FORMS = [...FORMS, 'gguf'] as const;
+export type ModelForm = (typeof ALL_FORMS)[number];
 
 /** `auto` would be another one on each machine. */
 export const BENCH_QUANTIZATIONS = QUANTIZATIONS.filter((kind) => kind !== 'auto');
@@ -68,8 +73,8 @@ const parsed = () =>
 export function benchModelFromArgv(): BenchModel {
   const { values: flags, positionals } = parsed();
   const shape = oneOf('shape', positionals[0] ?? 'qwen2.5-0.5b', SHAPE_NAMES);
-  const form = oneOf('--form', flags.form, FORMS);
-  const dtype = oneOf('--dtype', flags.dtype, form === 'built' ? ['fp32'] : ['fp32', 'q4']);
+  const form = oneOf('--form', flags.form, ALL_FORMS);
+  const dtype = oneOf('--dtype', flags.dtype, form === 'export' ? ['fp32', 'q4'] : ['fp32']);
   const quantize = oneOf('--quantize', flags.quantize, BENCH_QUANTIZATIONS);
   const activations = oneOf('--activations', flags.activations, ACTIVATIONS);
   const kvDtype = oneOf('--kv-dtype', flags['kv-dtype'], KV_DTYPES);
@@ -87,16 +92,17 @@ export function benchModel(
   chosen: Pick<BenchModel, 'shape' | 'form' | 'dtype' | 'quantize' | 'activations' | 'kvDtype'>,
 ): BenchModel {
   const { shape, form, dtype, quantize, activations, kvDtype } = chosen;
-  const own = { fp32: 'float32', q4: '4-bit' }[dtype];
+  const own = form === 'gguf' ? 'Q4_0' : { fp32: 'float32', q4: '4-bit' }[dtype];
   const rounding = activations === 'exact' ? ' (exact activations)' : '';
   const weights = quantize === 'none' ? own : `${quantize}${rounding}`;
-  const graph = { built: 'a built graph', export: 'a graph as exporters write it' }[form];
+  const graph = {
+    built: 'a built graph',
+    export: 'a graph as exporters write it',
+    gguf: 'a built graph of a GGUF file',
+  }[form];
   return {
     ...chosen,
-    directory:
-      form === 'built'
-        ? ensureShape(shape)
-        : ensureModel(shape, { precision: dtype, keepsLogits: false }),
+    directory: directoryOf(shape, form, dtype),
     variant: [
       ...[form, dtype, quantize].filter((part) => !['built', 'fp32', 'none'].includes(part)),
       ...(activations === 'exact' ? ['exact'] : []),
@@ -104,6 +110,18 @@ export function benchModel(
     ],
     description: `random weights in the shape of ${shape}, ${graph}, ${weights} weights, ${kvDtype} pages, ${THREADS} threads`,
   };
+}
+
+/** Where the model is; of a GGUF file, its path. */
+function directoryOf(shape: ShapeName, form: ModelForm, dtype: BenchModel['dtype']): string {
+  switch (form) {
+    case 'built':
+      return ensureShape(shape);
+    case 'export':
+      return ensureModel(shape, { precision: dtype, keepsLogits: false });
+    case 'gguf':
+      return ensureGguf(shape, 'Q4_0');
+  }
 }
 
 export function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {

@@ -11,6 +11,7 @@ import { ensureGenai, ensureOpenVino, type WeightFormat } from './python-env.js'
 export const FAMILIES = [
   'Octavo',
   'Octavo over HTTP',
+  'Octavo, rounded again',
   'node-llama-cpp',
   'transformers.js',
   'OpenVINO',
@@ -117,12 +118,18 @@ const genai: Variant = {
   prepare: (shape) => ({ model: ensureGenai(shape, 'int4') }),
 };
 
-/** Octavo and node-llama-cpp on one file. */
+/** Octavo and node-llama-cpp on one file, and Octavo with its weights rounded to int8. */
 export function ggufVariants(file: string): readonly Variant[] {
   const name = basename(file);
   return [
     inProcess(name, pages, () => file),
     overHttp(name, pages, () => file),
+    // What a server of many clients may take instead. It is compared with no peer, since its
+    // weights are other numbers than the file's.
+    {
+      ...inProcess(`${name} as w8a8`, { quantize: 'w8a8', ...pages }, () => file),
+      family: 'Octavo, rounded again',
+    },
     {
       name: `node-llama-cpp ${name}`,
       family: 'node-llama-cpp',
