@@ -3,6 +3,7 @@ import { checkWeights } from '../importer/check-weights.js';
 import { Graph } from '../importer/graph.js';
 import type { AdapterTarget } from '../importer/imported-model.js';
 import { findAdapterTargets } from '../importer/passes/find-adapter-targets.js';
+import { findEmbedding } from '../importer/passes/find-embedding.js';
 import { joinResiduals } from '../importer/passes/join-residuals.js';
 import { keepSampledRows } from '../importer/passes/keep-sampled-rows.js';
 import { noteSaturating } from '../importer/passes/saturating-matmuls.js';
@@ -65,6 +66,7 @@ export async function buildModel(
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   const saturates = await noteSaturating(source, packedInt8(source));
   const adapterTargets = hasAdapters ? targetsOf(source, model) : [];
+  const embedding = findEmbedding(source);
   const graph = await rewritten(source, chosen, options, activations);
   turnWeights(graph);
   joinResiduals(graph);
@@ -76,6 +78,7 @@ export async function buildModel(
     adapterTargets,
     vocabSize,
     hiddenSize,
+    embedding,
     saturates,
     switchLengths: built.switchLengths,
     servedLength,

@@ -10,6 +10,7 @@ import { chooseBranches } from './passes/choose-branches.js';
 import { chooseForSequences } from './passes/choose-for-sequences.js';
 import { deriveFromStep } from './passes/derive-from-step.js';
 import { findAdapterTargets } from './passes/find-adapter-targets.js';
+import { findEmbedding } from './passes/find-embedding.js';
 import { findSites } from './passes/find-sites.js';
 import { keepSampledRows } from './passes/keep-sampled-rows.js';
 import { keepWholeTables } from './passes/keep-whole-tables.js';
@@ -76,6 +77,8 @@ export interface AnalyzedModel {
   readonly vocabSize: number;
   /** Width of the hidden states; null when the graph does not state it. */
   readonly hiddenSize: number | null;
+  /** The tensor with the tokens' embeddings; null when it is not found (`findEmbedding`). */
+  readonly embedding: string | null;
   /** See `ImportedModel`; the same for the following two. */
   readonly saturates: boolean;
   readonly switchLengths: readonly number[];
@@ -128,6 +131,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
   // Comes first, so that the rows of the LM head are chosen by our input alone.
   const { vocabSize, hiddenSize } = keepSampledRows(source);
   const adapterTargets = hasAdapters ? findAdapterTargets(source) : [];
+  const embedding = findEmbedding(source);
   scaleRows(source);
   await deriveFromStep(source, found, maxLength);
   const switchLengths = await chooseForSequences(source, found, servedLength);
@@ -142,6 +146,7 @@ export async function analyzeModel(options: ImportOptions): Promise<AnalyzedMode
     adapterTargets,
     vocabSize,
     hiddenSize,
+    embedding,
     saturates,
     switchLengths,
     servedLength,

@@ -49,10 +49,23 @@ export interface ModelFacts {
  */
 export interface ImportedModel extends ModelFacts {
   readonly segments: readonly Segment[];
+  /**
+   * Present where something else than a step runs embedding and head, too. Then there are L + 2
+   * segments: what the last one would be is cut before the head.
+   */
+  readonly ends?: OpenEnds;
   /** The matmuls that adapters may change; empty where none are served. */
   readonly adapterTargets: readonly AdapterTarget[];
   /** All sites, in the order of the segments. */
   readonly cuts: readonly CutSite[];
+}
+
+/** The ends of a decoder, as they can be run by themselves. */
+export interface OpenEnds {
+  /** Token ids to their embeddings, `[1, T, hiddenSize]`; the one output. */
+  readonly embedding: Segment;
+  /** Input of the head, the last segment: `[1, T, hiddenSize]`, behind the last norm. */
+  readonly hidden: string;
 }
 
 export interface ImageInputs {

@@ -28,6 +28,8 @@ export interface OpenOptions extends ImportOptions {
   readonly joinsProjections?: boolean;
   /** Whether packed weights of a built graph are left unread: it can be described, but not run. */
   readonly isSketch?: boolean;
+  /** See `EmitOptions`. */
+  readonly opensEnds?: boolean;
 }
 
 /** Which model, and which of its files has the weights. */
@@ -87,7 +89,8 @@ export async function analyze(options: OpenOptions): Promise<AnalyzedModel> {
  * @throws OctavoError as `analyze` does
  */
 export async function openModel(options: OpenOptions): Promise<ImportedModel> {
-  return emitSegments(await analyze({ ...options, joinsProjections: true }));
+  const { opensEnds = false } = options;
+  return emitSegments(await analyze({ ...options, joinsProjections: true }), { opensEnds });
 }
 
 async function described(modelDir: string, entry: string): Promise<DescribedModel> {

@@ -23,6 +23,7 @@ import { type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
 import { PackedRows } from './packed-rows.js';
 import { checkRows } from './row-check/check-rows.js';
+import { SegmentEnds } from './segment-ends.js';
 import { type LoadedSegment, loadSegments } from './segment-session.js';
 import { buildStepBatch } from './step-batch.js';
 import { floats, stepTensors, take, ZeroPoints } from './tensors.js';
@@ -57,6 +58,8 @@ const MAX_LOGIT_BYTES = 64 * 2 ** 20;
  */
 export class SegmentRunner implements ModelRunner {
   readonly canCopyBlocks = true;
+  /** Null for a model whose ends are not open. */
+  readonly ends: SegmentEnds | null;
   readonly #segments: readonly LoadedSegment[];
   readonly #sites: readonly CutSite[];
   readonly #attention: PagedAttention | null;
@@ -78,11 +81,13 @@ export class SegmentRunner implements ModelRunner {
 
   private constructor(
     segments: readonly LoadedSegment[],
+    ends: SegmentEnds | null,
     model: ImportedModel,
     attention: PagedAttention | null,
-    options: SegmentRunnerOptions,
+    options: SegmentRunnerOptions & { readonly maxLogitRows: number },
   ) {
-    const { maxLogitBytes = MAX_LOGIT_BYTES, now = () => performance.now() } = options;
+    const { now = () => performance.now() } = options;
+    this.ends = ends;
     this.#loadBlocks = options.loadBlocks;
     this.#imageInputs = model.imageInputs;
     this.#images = options.images ?? NO_IMAGES;
@@ -94,7 +99,7 @@ export class SegmentRunner implements ModelRunner {
     this.#blocks = blocksOf(model, attention, this.#recurrent);
     this.#now = now;
     this.#lifetimes = lifetimes(segments, model.cuts);
-    this.#maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
+    this.#maxLogitRows = options.maxLogitRows;
   }
 
   /**
@@ -107,14 +112,17 @@ export class SegmentRunner implements ModelRunner {
     attention: PagedAttention | null,
     options: SegmentRunnerOptions,
   ): Promise<SegmentRunner> {
-    const segments = await loadSegments(model, options.threads);
+    const { threads, maxLogitBytes = MAX_LOGIT_BYTES } = options;
+    const segments = await loadSegments(model, threads);
     try {
       await checkRows(model, segments);
+      const maxLogitRows = Math.max(1, Math.floor(maxLogitBytes / (4 * model.vocabSize)));
+      const ends = await SegmentEnds.create(model, segments, threads, maxLogitRows);
+      return new SegmentRunner(segments, ends, model, attention, { ...options, maxLogitRows });
     } catch (error) {
       for (const { session } of segments) await session.release();
       throw error;
     }
-    return new SegmentRunner(segments, model, attention, options);
   }
 
   get timings(): RunnerTimings {
@@ -147,12 +155,16 @@ export class SegmentRunner implements ModelRunner {
       attention += this.#now() - computed;
     }
     const start = this.#now();
+    if (this.ends) {
+      await this.#run(this.#segments[this.#sites.length], tensors, adapters);
+      await this.ends.pass(plan, tensors);
+    }
     const answers: LogitsResult[] = [];
     // In the middle of a long prompt nothing is asked, and nothing else reads what the last segment
     // computes.
     for (const piece of piecesOf(query, this.#maxLogitRows)) {
       for (const [name, tensor] of rowTensors(piece)) tensors.set(name, tensor);
-      await this.#run(this.#segments[this.#sites.length], tensors, adapters);
+      await this.#run(this.#segments[this.#segments.length - 1], tensors, adapters);
       answers.push(readAnswer(tensors, piece));
     }
     free(tensors, this.#lifetimes.afterSegment[this.#sites.length]);
@@ -166,6 +178,7 @@ export class SegmentRunner implements ModelRunner {
     this.#disposed = true;
     await this.#attention?.dispose();
     await this.#recurrent?.dispose();
+    await this.ends?.dispose();
     for (const { session } of this.#segments) await session.release();
   }
 

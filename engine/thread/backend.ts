@@ -2,6 +2,7 @@ import type { BlockLoad } from '../../kvcache/tier-contents.js';
 import type { LoadedAdapters } from '../adapters/loaded-adapters.js';
 import type { CacheDtype } from '../attention/paged-attention.js';
 import type { ImageStore } from '../core/image-store.js';
+import type { ModelEnds } from '../core/model-ends.js';
 import type { ModelRunner } from '../core/model-runner.js';
 import type { ModelFacts } from '../importer/imported-model.js';
 import type { ConversionProgress } from '../importer/quantize/progress.js';
@@ -50,6 +51,8 @@ export interface StartedBackend {
   readonly adapters: LoadedAdapters | null;
   /** Owns the cache. */
   readonly runner: ModelRunner;
+  /** For layers that draft; null where they were not asked for, and on a device. */
+  readonly ends: ModelEnds | null;
   /** Copies blocks for tiers; null where they can be neither read nor written. */
   readonly pages: BlockTransfer | null;
 }

@@ -43,7 +43,7 @@ export async function cpuBackend(request: BackendRequest): Promise<Backend> {
         ...(recurrent && { recurrent }),
         ...(adapters && { adapters: adapters.stack }),
       });
-      return { runner, adapters, pages: transferOf(runner.blocks) };
+      return { runner, adapters, ends: runner.ends, pages: transferOf(runner.blocks) };
     },
   };
 }

@@ -57,7 +57,7 @@ export async function deviceBackend(request: BackendRequest): Promise<Backend> {
         ...(model.saturates && { sessionConfig: EXACT_SUMS }),
       });
       const runner = await DeviceRunner.create(model, session, { now, loadBlocks });
-      return { runner, adapters: null, pages: session.cache };
+      return { runner, adapters: null, ends: null, pages: session.cache };
     },
   };
 }

@@ -10,6 +10,7 @@ import {
 import { checkKernels } from '../passes/check-kernels.js';
 import { checkFloats, checkNoAttentionLeft, maxStepTokens } from '../passes/check-ragged.js';
 import { cutAtSites, type SegmentCut } from '../passes/cut.js';
+import { openEnds } from '../passes/open-ends.js';
 import { packSites } from '../passes/pack-sites.js';
 import { rankLogits } from '../passes/rank-logits.js';
 import { takeImages } from '../passes/take-images.js';
@@ -17,13 +18,21 @@ import { placeWeights } from '../place-weights.js';
 import { writeAdaptedSegment, writeSegment } from '../write-segment.js';
 import { describeSegments, formsOf, importReport } from './import-report.js';
 
+export interface EmitOptions {
+  /** Whether embedding and head are to be run by themselves, too; default false. */
+  readonly opensEnds?: boolean;
+}
+
 /**
  * Emits for the CPU: cuts an analyzed graph into segments at its attention nodes, and appends the
  * ranking of logits to the last one. Consumes the graph.
  *
  * @throws OctavoError `model_unsupported`: one line that names file and node
  */
-export function emitSegments(model: AnalyzedModel): ImportedModel {
+export function emitSegments(
+  model: AnalyzedModel,
+  { opensEnds = false }: EmitOptions = {},
+): ImportedModel {
   const { graph } = model;
   const recognized = packSites(graph, model.recognized);
   const { cuts: described, sites, recurrent } = describeSites(recognized);
@@ -33,11 +42,14 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
   checkNoAttentionLeft(graph, left);
   checkKernels(graph, left);
   rankLogits(graph);
-  const cuts = cutAtSites(graph, recognized, fed, Object.values(STEP_OUTPUT));
+  const whole = cutAtSites(graph, recognized, fed, Object.values(STEP_OUTPUT));
+  const last = whole[whole.length - 1];
+  const ends = opensEnds ? openEnds(graph, last, model.embedding) : null;
+  const cuts = ends ? [...whole.slice(0, -1), ends.body, ends.head] : whole;
   const types = elementTypes(graph);
   checkFloats(graph, described, types);
   const { directory, place } = placeWeights(graph);
-  const segments = cuts.map((cut, index): Segment => {
+  const write = (cut: SegmentCut, index: number): Segment => {
     const context = { types, place, index };
     const made = new Set(cut.nodes.flatMap(({ output }) => output));
     const targets = model.adapterTargets.filter(({ output }) => made.has(output));
@@ -56,9 +68,13 @@ export function emitSegments(model: AnalyzedModel): ImportedModel {
         return writeSegment(graph, cut, context);
       },
     };
-  });
+  };
+  const segments = cuts.map(write);
   return {
     segments,
+    ...(ends && {
+      ends: { embedding: write(ends.embedding, cuts.length), hidden: ends.hidden },
+    }),
     adapterTargets: segments.flatMap(({ adapted }) => adapted?.targets ?? []),
     cuts: described,
     sites,
