@@ -150,10 +150,11 @@ async function chosenGraph(
   return { source, built, chosen };
 }
 
-async function rewritten(
+/** A graph with its weights as they are multiplied. */
+export async function rewritten(
   graph: Graph,
   chosen: ChosenQuantization | null,
-  { widen, isSketch = false }: BuildModelOptions,
+  { widen, isSketch = false }: Pick<BuildModelOptions, 'widen' | 'isSketch'>,
   activations: Activations,
 ): Promise<Graph> {
   if (chosen) return quantizeModel(graph, chosen);

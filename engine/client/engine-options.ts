@@ -96,7 +96,7 @@ function speculationOptions(
 ): Pick<WorkerEngineOptions, 'speculation'> {
   if (speculativeConfig === undefined) return {};
   const config = parseSpeculativeConfig(speculativeConfig);
-  if (config.method !== 'draft_model') return { speculation: config };
+  if (!('model' in config)) return { speculation: config };
   if (draft === null) throw new Error(`the draft model ${config.model} has not been looked for`);
   return { speculation: { ...config, model: draft } };
 }

@@ -56,6 +56,8 @@ export interface FetchOptions extends HubClientOptions {
   readonly dtype: Dtype | 'auto';
   /** Path of the file with the weights; absent: a rule chooses (`weightsAmong`). */
   readonly file?: string | undefined;
+  /** Whether it has a text of its own to read; default true. */
+  readonly needsTokenizer?: boolean;
   readonly observer: FetchObserver;
   readonly owner?: Owner;
 }
@@ -185,7 +187,7 @@ async function cachedModel(
   const { file = '' } = options;
   const isGguf = weights?.kind === 'gguf' || id.quantization !== undefined || /\.gguf$/i.test(file);
   if (!isGguf) {
-    missing.push(...(await lacks(REQUIRED)));
+    if (options.needsTokenizer ?? true) missing.push(...(await lacks(REQUIRED)));
     if ((await lacks(CONFIGS)).length === CONFIGS.length) missing.push(CONFIGS.join(' or '));
   }
   if (weights === null) missing.push(wished(id, options));

@@ -11,7 +11,7 @@ import { findModel } from './find-model.js';
 const FLAG = '--speculative-config';
 
 /**
- * Finds the draft model that `--speculative-config` names, as `findModel` does.
+ * Finds the draft model, or the layers, that `--speculative-config` names, as `findModel` does.
  *
  * @returns null when the setting names none
  * @throws OctavoError what `parseSpeculativeConfig` and `findModel` throw
@@ -21,13 +21,15 @@ export async function findDraftModel(
   observer: FetchObserver,
 ): Promise<ModelPlace | null> {
   const config = speculativeConfig === undefined ? null : parseSpeculativeConfig(speculativeConfig);
-  if (config?.method !== 'draft_model') return null;
-  const { dir, file } = await findModel(config.model, FLAG, { dtype: 'auto' }, observer);
+  if (!config || !('model' in config)) return null;
+  const wish = { dtype: 'auto', needsTokenizer: config.method === 'draft_model' } as const;
+  const { dir, file } = await findModel(config.model, FLAG, wish, observer);
   return { dir, ...(file !== undefined && { file }) };
 }
 
 /**
- * The same of a model that is about to be served, whose tokens the draft model must have.
+ * The same of a model that is about to be served, whose tokens the draft model must have. (Layers
+ * have no tokenizer: they are read with the model.)
  *
  * @throws OctavoError also `usage` for another tokenizer
  */
@@ -37,6 +39,10 @@ export async function findDraftModelFor(
   observer: FetchObserver,
 ): Promise<ModelPlace | null> {
   const found = await findDraftModel(speculativeConfig, observer);
+  const isModel =
+    speculativeConfig !== undefined &&
+    parseSpeculativeConfig(speculativeConfig).method === 'draft_model';
+  if (!isModel) return found;
   const difference = found && differenceOf(tokenizer, await loadTokenizer(found.dir));
   if (difference === null) return found;
   throw new OctavoError(

@@ -19,6 +19,8 @@ export interface FileWish {
   readonly file?: string | undefined;
   /** Number format of an ONNX file. */
   readonly dtype: Dtype | 'auto';
+  /** See `FetchOptions`. */
+  readonly needsTokenizer?: boolean;
 }
 
 /** A model's directory, or its GGUF file, and the names it is served under. */

@@ -191,6 +191,13 @@ export const STEP_OUTPUT = {
   hidden: 'octavo.hidden',
 } as const;
 
+/** What layers that draft read besides positions, and what they make: float32 `[1, T, width]`. */
+export const DRAFT_TENSOR = {
+  embeddings: 'octavo.draft_embeddings',
+  hidden: 'octavo.draft_hidden',
+  output: 'octavo.draft_output',
+} as const;
+
 /** The model's own output, which stays inside the last segment: float32 `[1, S, vocabSize]`. */
 export const LOGITS = 'logits';
 

@@ -118,7 +118,7 @@ export interface TierOptions {
 }
 
 /** How tokens are drafted. */
-export type SpeculationOptions = LookupSpeculation | ModelSpeculation;
+export type SpeculationOptions = LookupSpeculation | ModelSpeculation | EagleSpeculation;
 
 /** Drafts by looking for what has been said before. */
 export interface LookupSpeculation {
@@ -137,6 +137,14 @@ export interface ModelSpeculation {
   /** Maximum length of a draft. */
   readonly maxDraftTokens: number;
   /** Where it is. Its tokenizer has been compared. */
+  readonly model: ModelPlace;
+}
+
+/** Drafts by layers on the model's hidden rows, which were trained for it. */
+export interface EagleSpeculation {
+  readonly method: 'eagle';
+  /** Maximum length of a draft. */
+  readonly maxDraftTokens: number;
   readonly model: ModelPlace;
 }
 

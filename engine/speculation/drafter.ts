@@ -1,8 +1,10 @@
-import type { TokenId } from '../../scheduler/ids.js';
+import type { SequenceId, TokenId } from '../../scheduler/ids.js';
 import type { SequenceSampler } from '../sampling/sequence-sampler.js';
 
 /** What a drafter is told of a sequence when it begins. */
 export interface DraftedSequence {
+  /** As plans of the model's steps name it. */
+  readonly id: SequenceId;
   readonly promptTokenIds: readonly TokenId[];
   /** Only sequences of the same key may learn from each other's texts. */
   readonly shareKey: string;
@@ -36,12 +38,23 @@ export interface Draft {
 
 export const NO_DRAFT: Draft = { tokenIds: [], class: 'short' };
 
+/** Of a sequence that is not drafted behind. */
+export const DRAFTS_NOTHING: ComputedDrafter = {
+  room: 0,
+  behind: 0,
+  ready: 0,
+  extend: () => undefined,
+  draft: () => NO_DRAFT,
+  end: () => undefined,
+};
+
 /**
  * Guesses how sequences go on. A guess costs time when it is wrong and never changes a text, so a
  * drafter is free in what it guesses from, within `DraftedSequence.shareKey`.
  *
  * Implementations: lookup in the sequence's own tokens, in outputs of others that have ended, and
- * in the client's prediction; and a smaller model (`ComputingDrafter`).
+ * in the client's prediction; and a smaller model, or layers on the model's hidden rows
+ * (`ComputingDrafter`).
  */
 export interface Drafter {
   begin(sequence: DraftedSequence): SequenceDrafter;

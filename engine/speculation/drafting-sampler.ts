@@ -1,4 +1,5 @@
 import type { TokenId } from '../../scheduler/ids.js';
+import type { LogitsQueryBuilder } from '../decoding/logits-query-builder.js';
 import type { EngineRequest } from '../protocol/request.js';
 import { seedOf } from '../sampling/random.js';
 import { SequenceSampler } from '../sampling/sequence-sampler.js';
@@ -33,4 +34,29 @@ export function samplerOf(
     thinking,
     constraint: null,
   });
+}
+
+/** Numbers of what was asked for one choice. */
+export interface AskedChoice {
+  readonly row: number;
+  readonly sum: number | null;
+}
+
+/**
+ * Adds to a query what a drafted token's choice needs.
+ *
+ * @param next chooses it
+ * @param stepRow whose logits it chooses from
+ */
+export function askChoice(
+  builder: LogitsQueryBuilder,
+  next: SequenceSampler,
+  stepRow: number,
+): AskedChoice {
+  const needs = next.needs();
+  const row = builder.addLogits(stepRow, needs.topK);
+  if (needs.fullRow) builder.addFullRow(row);
+  const { temperature } = next.params;
+  const sum = needs.unless ? builder.addSoftmaxSum(row, temperature, needs.unless) : null;
+  return { row, sum };
 }

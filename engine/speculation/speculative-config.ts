@@ -4,7 +4,7 @@ import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import type { LookupSpeculation } from '../protocol/options.js';
 
-const METHODS = ['ngram', 'suffix', 'draft_model'] as const;
+const METHODS = ['ngram', 'suffix', 'draft_model', 'eagle'] as const;
 
 const Count = Type.Optional(Type.Integer({ minimum: 1, maximum: 64 }));
 
@@ -22,14 +22,17 @@ const ConfigSchema = Type.Object(
 
 const Checker = Compile(ConfigSchema);
 
-/** Longest drafts where none is stated: a lookup costs nothing, a model a run for each token. */
-const [LOOKUP_TOKENS, MODEL_TOKENS] = [16, 8];
+/**
+ * Longest drafts where none is stated: a lookup costs nothing, a model a run for each token, and
+ * layers on hidden rows guess worse with each.
+ */
+const [LOOKUP_TOKENS, MODEL_TOKENS, LAYER_TOKENS] = [16, 8, 4];
 
 /** What `--speculative-config` says. */
 export type SpeculativeConfig = LookupSpeculation | DraftModelConfig;
 
 export interface DraftModelConfig {
-  readonly method: 'draft_model';
+  readonly method: 'draft_model' | 'eagle';
   /** A directory, a file, or a name on the hub, like `--model`. */
   readonly model: string;
   /** Maximum length of a draft. */
@@ -45,14 +48,17 @@ export function parseSpeculativeConfig(text: string): SpeculativeConfig {
   const config = read(text);
   const { model, method = 'draft_model', num_speculative_tokens: most } = config;
   const { prompt_lookup_min: lookupMin, prompt_lookup_max: lookupMax } = config;
-  if (method === 'draft_model') {
-    if (model === undefined) throw refusal('method "draft_model" needs a model');
+  if (method === 'draft_model' || method === 'eagle') {
+    if (model === undefined) throw refusal(`method "${method}" needs a model`);
     if (lookupMin !== undefined || lookupMax !== undefined) {
       throw refusal('prompt_lookup_min and prompt_lookup_max are for ngram and suffix');
     }
-    return { method, model, maxDraftTokens: most ?? MODEL_TOKENS };
+    const longest = method === 'eagle' ? LAYER_TOKENS : MODEL_TOKENS;
+    return { method, model, maxDraftTokens: most ?? longest };
   }
-  if (model !== undefined) throw refusal(`model: is for "draft_model", not for "${method}"`);
+  if (model !== undefined) {
+    throw refusal(`model: is for "draft_model" and "eagle", not for "${method}"`);
+  }
   const least = lookupMin ?? Math.min(2, lookupMax ?? 2);
   const longest = lookupMax ?? Math.max(16, least);
   if (longest < least) {

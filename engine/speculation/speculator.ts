@@ -106,7 +106,7 @@ export class Speculator implements Proposer {
 
   begin(id: SequenceId, request: EngineRequest, constraint: TokenConstraint | null = null): void {
     const { drafter, computing } = this.#options;
-    const told = drafted(id, request);
+    const told = draftedSequence(id, request);
     const source = (of: SequenceDrafter, common: AcceptanceRates): DraftSource => {
       return { of, rates: new AcceptanceRates(OWN_MEMORY, common) };
     };
@@ -211,10 +211,11 @@ export class Speculator implements Proposer {
 }
 
 /** What drafters are told of a sequence. */
-function drafted(id: SequenceId, request: EngineRequest): DraftedSequence {
+export function draftedSequence(id: SequenceId, request: EngineRequest): DraftedSequence {
   const { promptTokenIds, prediction, cacheSalt, maxTokens, images = [] } = request;
   const head = promptTokenIds.slice(0, SHARED_HEAD).join(' ');
   return {
+    id,
     promptTokenIds,
     shareKey: JSON.stringify([cacheSalt, head]),
     cacheSalt,

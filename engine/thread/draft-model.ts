@@ -27,15 +27,24 @@ export interface OpenedDraftModel {
   readonly sizes: CacheSizes;
 }
 
+/** What something that computes drafts takes of the memory for K and V. */
+export interface DraftMemory {
+  /** For each block of the engine's own cache. */
+  bytesPerBlock(own: CachePlan, ownSizes: CacheSizes): number;
+  /** For a note: where drafts come from. */
+  readonly source: string;
+}
+
 export interface StartedDraftModel extends ComputingOptions {
   /** To be disposed with the engine's own. */
   readonly runner: ModelRunner;
 }
 
-/** @throws OctavoError `usage` for a draft model beside a model on a GPU */
+/** @throws OctavoError `usage` for drafts that are computed beside a model on a GPU */
 export function checkDraftDevice({ speculation, device = 'cpu' }: EngineOptions): void {
-  if (speculation?.method !== 'draft_model' || device === 'cpu') return;
-  const problem = 'a draft model is computed by the CPU only: leave out --device';
+  if (!speculation || !('model' in speculation) || device === 'cpu') return;
+  const what = speculation.method === 'draft_model' ? 'a draft model is' : 'layers that draft are';
+  const problem = `${what} computed by the CPU only: leave out --device`;
   throw new OctavoError('usage', `--speculative-config: ${problem}`, {
     param: '--speculative-config',
   });
@@ -76,17 +85,20 @@ export async function openDraftModel(
   return { modelDir, backend, sizes, plan: planCache(backend.model.sites, sizes) };
 }
 
-/**
- * Bytes of the draft model's cache for each block of the engine's own: both hold equally many
- * sequences of the full length.
- */
-export function draftBytesPerBlock(
-  { plan, sizes }: OpenedDraftModel,
-  own: CachePlan,
-  ownSizes: CacheSizes,
-): number {
-  const needed = blocksOfLongest(plan, sizes) * plan.bytesPerBlock;
-  return Math.ceil(needed / blocksOfLongest(own, ownSizes));
+/** Its cache and the engine's own hold equally many sequences of the full length. */
+export function draftModelMemory({
+  modelDir,
+  backend,
+  plan,
+  sizes,
+}: OpenedDraftModel): DraftMemory {
+  return {
+    bytesPerBlock: (own, ownSizes) => {
+      const needed = blocksOfLongest(plan, sizes) * plan.bytesPerBlock;
+      return Math.ceil(needed / blocksOfLongest(own, ownSizes));
+    },
+    source: `${modelDir}: ${backend.model.report.variant}`,
+  };
 }
 
 /** Where a draft model runs. */

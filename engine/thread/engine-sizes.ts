@@ -5,7 +5,7 @@ import type { EngineInfo, EngineOptions } from '../protocol/options.js';
 import { type CachePlan, numBlocksIn, planCache } from '../recurrent/cache-plan.js';
 import { recurrentLayer } from '../recurrent/recurrence.js';
 import type { Backend } from './backend.js';
-import { draftBytesPerBlock, type OpenedDraftModel } from './draft-model.js';
+import type { DraftMemory } from './draft-model.js';
 
 /** Begins the note about a draft model. */
 export const DRAFTS = 'drafts come from';
@@ -13,7 +13,7 @@ export const DRAFTS = 'drafts come from';
 /**
  * What an engine is, and how its cache is laid out.
  *
- * @param draft shares the memory of the cache; null: there is none
+ * @param draft computes drafts, and shares the memory of the cache; null: nothing does
  * @throws OctavoError `kv_pool_too_small`, `usage` when the sizes cannot serve one request; states
  *   the numbers
  */
@@ -21,7 +21,7 @@ export function sizeEngine(
   options: EngineOptions,
   { model, kvDtype }: Backend,
   config: ModelConfig,
-  draft: OpenedDraftModel | null,
+  draft: DraftMemory | null,
 ): { readonly plan: CachePlan; readonly info: EngineInfo } {
   const { file, hiddenSize: configured } = config;
   const hiddenSize = model.hiddenSize ?? configured;
@@ -35,7 +35,7 @@ export function sizeEngine(
   const sizes = { ...options, kvDtype, maxModelLength };
   const states = model.recurrent.map(({ recurrence }) => recurrentLayer(recurrence));
   const plan = planCache(model.sites, sizes, states);
-  const bytesPerBlock = plan.bytesPerBlock + (draft ? draftBytesPerBlock(draft, plan, sizes) : 0);
+  const bytesPerBlock = plan.bytesPerBlock + (draft?.bytesPerBlock(plan, sizes) ?? 0);
   const info = {
     vocabSize: model.vocabSize,
     hiddenSize,
@@ -56,7 +56,7 @@ export function sizeEngine(
       model.report.variant,
       ...model.report.rewrites,
       ...describeStates(plan, model),
-      ...(draft ? [`${DRAFTS} ${draft.modelDir}: ${draft.backend.model.report.variant}`] : []),
+      ...(draft ? [`${DRAFTS} ${draft.source}`] : []),
     ],
   };
   return { plan, info };

@@ -14,6 +14,7 @@ export function importOptions({ options, config, onConversion }: BackendRequest)
     dtype: options.dtype ?? 'auto',
     ...(options.file !== undefined && { file: options.file }),
     hasAdapters: options.lora !== undefined,
+    opensEnds: options.speculation?.method === 'eagle',
     maxLength: config.maxPositionEmbeddings,
     servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
   };

@@ -16,6 +16,7 @@ import { contentFiles } from '../model/open-model.js';
 import { readServableConfig } from '../model/servable-config.js';
 import type { EngineInfo, EngineOptions, SpeculationOptions } from '../protocol/options.js';
 import { createSpeculator, type SpeculationMethod } from '../speculation/create-speculator.js';
+import type { ComputingOptions } from '../speculation/speculator.js';
 import { createTiers } from '../tiers/create-tiers.js';
 import type { TieredCache } from '../tiers/tiered-cache.js';
 import { createScheduler, openTrace } from '../trace/step-trace.js';
@@ -23,7 +24,14 @@ import type { Backend } from './backend.js';
 import { cpuBackend } from './cpu-backend.js';
 import { deviceBackend } from './device-backend.js';
 import {
+  draftLayersMemory,
+  openDraftLayers,
+  type StartedDraftLayers,
+  startDraftLayers,
+} from './draft-layers.js';
+import {
   checkDraftDevice,
+  draftModelMemory,
   openDraftModel,
   type StartedDraftModel,
   startDraftModel,
@@ -39,6 +47,8 @@ export interface LoadedEngine {
   readonly runner: ModelRunner;
   /** Null: there is none. Its runner is to be disposed with the other. */
   readonly draftModel: StartedDraftModel | null;
+  /** Null: there are none. To be disposed with the runner. */
+  readonly draftLayers: StartedDraftLayers | null;
   readonly scheduler: Scheduler;
   readonly cache: KvCacheManager;
   /** The images of all sequences that are alive. */
@@ -109,8 +119,12 @@ async function build(
     speculation?.method === 'draft_model'
       ? await openDraftModel(request, speculation, maxModelLength)
       : null;
-  const { plan, info } = sizeEngine(options, backend, config, draft);
-  const weightBytes = model.report.weightBytes + (draft?.backend.model.report.weightBytes ?? 0);
+  const layers =
+    speculation?.method === 'eagle' ? await openDraftLayers(request, speculation, model) : null;
+  const memory = draft ? draftModelMemory(draft) : layers && draftLayersMemory(layers, options);
+  const { plan, info } = sizeEngine(options, backend, config, memory);
+  const draftBytes = draft?.backend.model.report.weightBytes ?? layers?.weightBytes ?? 0;
+  const weightBytes = model.report.weightBytes + draftBytes;
   const hostMemoryBytes = options.tiers?.hostMemoryBytes ?? 0;
   assertWithinMemory({ kvCacheBytes: backend.hostCacheBytes, hostMemoryBytes, weightBytes });
   const history = new BlockHistory({
@@ -121,13 +135,15 @@ async function build(
   });
   const images = new ImageStore();
   let tiers: TieredCache | null = null;
-  const { runner, pages, adapters } = await backend.start({
+  const { runner, pages, adapters, ends } = await backend.start({
     plan,
     numBlocks: info.numBlocks,
     now,
     images,
     loadBlocks: async (loads) => tiers?.load(loads),
   });
+  const draftLayers =
+    layers && ends && (await startDraftLayers(layers, { ends, plan, info, options, now }));
   const largest = {
     tokens: info.maxNumBatchedTokens,
     sequences: options.maxNumSeqs,
@@ -187,20 +203,21 @@ async function build(
     cache,
     now,
     images,
-    proposer: createSpeculator(methodOf(speculation, draftModel), measured, now),
+    proposer: createSpeculator(methodOf(speculation, draftModel ?? draftLayers), measured, now),
     ...(behind && { tiers: behind }),
     ...(adapters && { adapters }),
   });
-  return { core, info, runner, draftModel, scheduler, cache, images, tiers, modelFingerprint };
+  const started = { core, info, runner, draftModel, draftLayers, scheduler, cache, images, tiers };
+  return { ...started, modelFingerprint };
 }
 
-/** The method with what it needs of a draft model. */
+/** The method with what computes its drafts, if something does. */
 function methodOf(
   speculation: SpeculationOptions | null,
-  draftModel: StartedDraftModel | null,
+  computing: ComputingOptions | null,
 ): SpeculationMethod | null {
-  if (speculation?.method !== 'draft_model') return speculation;
-  return draftModel && { maxDraftTokens: speculation.maxDraftTokens, computing: draftModel };
+  if (!speculation || !('model' in speculation)) return speculation;
+  return computing && { maxDraftTokens: speculation.maxDraftTokens, computing };
 }
 
 /**

@@ -62,7 +62,7 @@ export async function warmUpKernels(
 }
 
 /** Rows of the steps that are measured: where the costs of most CPUs and GPUs bend. */
-const MEASURED_ROWS = [1, 2, 4, 8, 16, 32, 64];
+export const MEASURED_ROWS = [1, 2, 4, 8, 16, 32, 64];
 /** Each is measured as often; the quickest counts, because others were disturbed. */
 const ROUNDS = 3;
 
@@ -79,13 +79,24 @@ export async function measureSteps(
   now: () => number,
 ): Promise<MeasuredStep[]> {
   const all = MEASURED_ROWS.filter((rows) => rows <= largest.tokens);
+  return quickestOf(all, now, async (rows) => {
+    const plan = largestPlan({ ...largest, tokens: rows, sequences: rows });
+    await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
+  });
+}
+
+/** The quickest of some runs, by their rows. */
+export async function quickestOf(
+  all: readonly number[],
+  now: () => number,
+  run: (rows: number) => Promise<void>,
+): Promise<MeasuredStep[]> {
   const quickest = all.map(() => Number.POSITIVE_INFINITY);
   // In turn, because the machine's speed changes.
   for (let round = 0; round < ROUNDS; round++) {
     for (const [i, rows] of all.entries()) {
-      const plan = largestPlan({ ...largest, tokens: rows, sequences: rows });
       const start = now();
-      await runner.execute(plan, { ...fullRowsOf(plan), fullRows: [] });
+      await run(rows);
       quickest[i] = Math.min(quickest[i], now() - start);
     }
   }

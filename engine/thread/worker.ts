@@ -22,11 +22,12 @@ const send = (message: EngineMessage): void => {
 
 try {
   const options = workerData as EngineOptions;
-  const { core, info, runner, draftModel, cache, tiers } = await loadEngine(options, {
+  const engine = await loadEngine(options, {
     onConversion: (what, done, total) => send({ type: 'converting', what, done, total }),
     onNote: (line) => send({ type: 'note', line }),
     onWarning: (line) => send({ type: 'warning', line }),
   });
+  const { core, info, runner, draftModel, draftLayers, cache, tiers } = engine;
   const { modelDir } = options;
   const grammars = new GrammarPool({ ...GRAMMAR_DEFAULTS, modelDir, vocabSize: info.vocabSize });
   const loop = new EngineLoop(core, send, grammars);
@@ -38,6 +39,7 @@ try {
   await tiers?.close();
   await runner.dispose();
   await draftModel?.runner.dispose();
+  await draftLayers?.dispose();
 } catch (error) {
   send({ type: 'failed', error: toErrorRecord(error) });
 }

@@ -41,6 +41,7 @@ export function describeDrafter(name: string, fixture: DrafterFixture): void {
       sampling: GREEDY,
     };
     return {
+      id: 'a' as SequenceId,
       promptTokenIds,
       shareKey,
       cacheSalt: shareKey,

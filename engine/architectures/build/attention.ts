@@ -5,6 +5,7 @@ import { SITE } from '../../importer/recognizers/replace-site.js';
 import type { Attention, HeadNorm, Linear } from '../decoder.js';
 import type { Mixed } from './convolution.js';
 import type { GraphBuilder } from './graph-builder.js';
+import { hideFirst, MARK_SIZE, withoutMark } from './hidden-first.js';
 import { heads as headsOf, joinedLayer, linearLayer, normLayer, parts, tokens } from './layers.js';
 import type { RotaryTables } from './rotary-tables.js';
 import { rotated, rotatesInGraph } from './rotation.js';
@@ -25,6 +26,8 @@ export interface AttentionContext {
   readonly joins: Joins;
   /** Values of its sinks; null without. */
   readonly sinks: Float32Array | null;
+  /** Whether no token attends to the first one of its sequence; absent: all do. */
+  readonly hidesFirst?: boolean;
 }
 
 /**
@@ -43,15 +46,21 @@ export function attentionLayer(
   const inGraph = rotary !== null && rotatesInGraph(rotary, context.servedLength);
   const turn = (tensor: string, heads: number): string =>
     inGraph ? rotated(b, tensor, rotary, { heads, headSize }) : tensor;
-  const query = grown(
+  const ownQuery = grown(
     b,
     turn(headNorm(b, projected.query, attention.queryNorm, numHeads), numHeads),
     attention.queryGrowth,
   );
-  const stored = projected.stored && {
+  const ownStored = projected.stored && {
     key: turn(headNorm(b, projected.stored.key, attention.keyNorm, numKvHeads), numKvHeads),
     value: headNorm(b, projected.stored.value, attention.valueNorm ?? null, numKvHeads),
   };
+  const marked =
+    context.hidesFirst && ownStored
+      ? hideFirst(b, { query: ownQuery, ...ownStored }, attention)
+      : null;
+  const query = marked?.query ?? ownQuery;
+  const stored = marked ?? ownStored;
   const name = `layers.${context.layer}/attention`;
   const given = stored ? [query, stored.key, stored.value] : [query];
   const node = b.split(SITE, name, given, [name]);
@@ -63,7 +72,7 @@ export function attentionLayer(
     shape: {
       numHeads,
       numKvHeads,
-      headSize,
+      headSize: marked ? headSize + MARK_SIZE : headSize,
       scale,
       softcap,
       slidingWindow,
@@ -78,7 +87,8 @@ export function attentionLayer(
     cache: `layers.${owner}/cache`,
   };
   const { gate } = projected;
-  const closed = gate === null ? name : opened(b, name, gate);
+  const attended = marked ? withoutMark(b, name, attention) : name;
+  const closed = gate === null ? attended : opened(b, attended, gate);
   return { output: linearLayer(b, closed, attention.output), sites: [site] };
 }
 

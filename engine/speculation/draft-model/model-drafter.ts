@@ -10,9 +10,10 @@ import { Sampler } from '../../sampling/sampler.js';
 import {
   type ComputedDrafter,
   type ComputingDrafter,
+  DRAFTS_NOTHING,
   type DraftedSequence,
-  NO_DRAFT,
 } from '../drafter.js';
+import { type AskedChoice, askChoice } from '../drafting-sampler.js';
 import { DraftSequence } from './draft-sequence.js';
 
 export interface ModelDrafterOptions {
@@ -39,7 +40,7 @@ interface Piece {
   /** Behind its last token. */
   readonly end: number;
   /** Where the next token is chosen; null in the middle of a prompt. */
-  readonly asked: { readonly row: number; readonly sum: number | null } | null;
+  readonly asked: AskedChoice | null;
 }
 
 /**
@@ -146,7 +147,7 @@ export class ModelDrafter implements ComputingDrafter {
       numTokens += piece.tokenIds.length;
       const end = piece.numComputed + piece.tokenIds.length;
       const isWhole = end === sequence.tokens.length;
-      const asked = isWhole ? ask(builder, sequence, numTokens - 1) : null;
+      const asked = isWhole ? askChoice(builder, sequence.next, numTokens - 1) : null;
       scheduled.push({ ...piece, sampledFor: isWhole ? [sequence.id] : [] });
       pieces.push({ sequence, end, asked });
     }
@@ -200,26 +201,3 @@ export class ModelDrafter implements ComputingDrafter {
     };
   }
 }
-
-/** Adds what the choice behind a row needs. */
-function ask(
-  builder: LogitsQueryBuilder,
-  { next }: DraftSequence,
-  stepRow: number,
-): NonNullable<Piece['asked']> {
-  const needs = next.needs();
-  const row = builder.addLogits(stepRow, needs.topK);
-  if (needs.fullRow) builder.addFullRow(row);
-  const { temperature } = next.params;
-  const sum = needs.unless ? builder.addSoftmaxSum(row, temperature, needs.unless) : null;
-  return { row, sum };
-}
-
-const DRAFTS_NOTHING: ComputedDrafter = {
-  room: 0,
-  behind: 0,
-  ready: 0,
-  extend: () => undefined,
-  draft: () => NO_DRAFT,
-  end: () => undefined,
-};

@@ -15,6 +15,7 @@ const WINDOWS: readonly CacheGroup[] = [{ kind: 'full' }, { kind: 'sliding-windo
 
 const TOLD = {
   promptTokenIds: [1, 2, 3] as TokenId[],
+  id: 'told' as SequenceId,
   shareKey: '',
   cacheSalt: null,
   maxTokens: 9,

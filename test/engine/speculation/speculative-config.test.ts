@@ -22,6 +22,11 @@ it('takes the words of vLLM', () => {
     ...model,
     maxDraftTokens: 3,
   });
+  expect(parseSpeculativeConfig('{"method":"eagle","model":"owner/name"}')).toEqual({
+    method: 'eagle',
+    model: 'owner/name',
+    maxDraftTokens: 4,
+  });
   expect(parseSpeculativeConfig('{"method":"ngram","prompt_lookup_max":1}')).toMatchObject({
     least: 1,
     longest: 1,
@@ -31,11 +36,14 @@ it('takes the words of vLLM', () => {
 it.each([
   ['ngram', 'ngram is no JSON, such as {"method":"ngram"}'],
   ['["ngram"]', '["ngram"] is no JSON object, such as {"method":"ngram"}'],
-  ['{}', 'method is missing: one of ngram, suffix, draft_model'],
-  ['{"method":"eagle3"}', 'method "eagle3" is not served: one of ngram, suffix, draft_model'],
-  ['{"method":"ngram","model":"x"}', 'model: is for "draft_model", not for "ngram"'],
+  ['{}', 'method is missing: one of ngram, suffix, draft_model, eagle'],
+  [
+    '{"method":"eagle3"}',
+    'method "eagle3" is not served: one of ngram, suffix, draft_model, eagle',
+  ],
+  ['{"method":"ngram","model":"x"}', 'model: is for "draft_model" and "eagle", not for "ngram"'],
   ['{"method":"draft_model"}', 'method "draft_model" needs a model'],
-  ['{"method":"eagle","model":"x"}', 'method "eagle" is not served: one of ngram, suffix'],
+  ['{"method":"eagle"}', 'method "eagle" needs a model'],
   ['{"model":""}', 'model "": must be a directory or a name'],
   [
     '{"model":"x","prompt_lookup_min":2}',
