@@ -92,7 +92,7 @@ function bytesOf(kvDtype: KvDtype): number {
   return 4 * (2 * perToken(2, 8) + perToken(2, 16)) + 2 * 32 * 4;
 }
 
-describe.each(['eagle'])('%s', (name) => {
+describe.each(['eagle', 'specialists'])('%s', (name) => {
   it('drafts what PyTorch drafts, whole and in pieces, alone and together, and what is cached', async () => {
     for (const maxNumBatchedTokens of [512, 12]) {
       await withEngine(name, { maxNumBatchedTokens }, async (engine) => {
@@ -198,6 +198,9 @@ it('refuses what cannot draft', async () => {
   );
   await expect(refusal(changed({ num_hidden_layers: 2 }))).rejects.toThrow(
     /config\.json: num_hidden_layers must be 1, as EAGLE has it, got 2/,
+  );
+  await expect(refusal(changed({ num_position_specialists: 2 }))).rejects.toThrow(
+    /lacks specialists\.2\.fc\.weight, .* and \d more weights, which a model of the family eagle with specialists/,
   );
   await expect(refusal(changed({}, { 'fc.weight': 'fd.weight' }))).rejects.toThrow(
     /lacks fc\.weight/,

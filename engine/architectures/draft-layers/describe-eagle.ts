@@ -23,7 +23,9 @@ const EMBEDDING = 'embed_tokens.weight';
 
 /**
  * Describes a checkpoint of EAGLE (Li et al. 2024), as the hub has them: a configuration of one
- * layer, `fc`, and `layers.0` with the names of its family, mostly without `input_layernorm`.
+ * layer, `fc`, and `layers.0` with the names of its family, mostly without `input_layernorm`. With
+ * `num_position_specialists` it has a layer for each place of a draft (Huang et al. 2025, POSS):
+ * the first one under these names, number i from 2 on behind `specialists.{i}.`.
  *
  * @throws OctavoError `model_file_missing`, `model_file_corrupt`, `model_unsupported`
  */
@@ -55,11 +57,16 @@ function layersOf(config: Config, tensors: ReadonlyMap<string, StoredTensor>): D
     throw config.wrong('num_hidden_layers', '1, as EAGLE has it');
   }
   const decoder = describe(config);
+  const count = config.count('num_position_specialists', 1);
+  const [first, ...others] = Array.from({ length: count }, (_, index) => {
+    const prefix = index === 0 ? '' : `specialists.${index + 1}.`;
+    return stageOf(config, decoder, prefix, tensors);
+  });
   return {
-    family: 'eagle',
+    family: count > 1 ? 'eagle with specialists' : 'eagle',
     hiddenSize: decoder.hiddenSize,
     vocabSize: decoder.vocabSize,
-    stages: [stageOf(config, decoder, '', tensors)],
+    stages: [first, ...others],
     unread: [/^embed_tokens\.weight$/, /\.rotary_emb\.inv_freq$/],
   };
 }
