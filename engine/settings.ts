@@ -267,7 +267,7 @@ export const ENGINE_SETTINGS = {
     Type.String({
       ...extra({
         description:
-          'drafts tokens and computes them with the next one, as JSON in vLLM\'s words: {"method":"ngram"} looks into the request\'s own text, {"method":"suffix"} into ended outputs, too, {"model":"owner/name"} asks a smaller model, {"method":"eagle","model":"owner/name"} layers that read the model\'s hidden rows (default: off)',
+          'drafts tokens and computes them with the next one, as JSON in vLLM\'s words: {"method":"ngram"} looks into the request\'s own text, {"method":"suffix"} into ended outputs, too, {"model":"owner/name"} asks a smaller model, {"method":"eagle","model":"owner/name"} layers that read the model\'s hidden rows, {"method":"mtp"} the prediction head of its own checkpoint (default: off)',
         group: 'Scheduling',
         scope: 'engine',
         value: 'json',

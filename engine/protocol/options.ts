@@ -118,7 +118,7 @@ export interface TierOptions {
 }
 
 /** How tokens are drafted. */
-export type SpeculationOptions = LookupSpeculation | ModelSpeculation | EagleSpeculation;
+export type SpeculationOptions = LookupSpeculation | ModelSpeculation | LayerSpeculation;
 
 /** Drafts by looking for what has been said before. */
 export interface LookupSpeculation {
@@ -141,11 +141,27 @@ export interface ModelSpeculation {
 }
 
 /** Drafts by layers on the model's hidden rows, which were trained for it. */
+export type LayerSpeculation = EagleSpeculation | MtpSpeculation;
+
+/** By those of a checkpoint of their own. */
 export interface EagleSpeculation {
   readonly method: 'eagle';
   /** Maximum length of a draft. */
   readonly maxDraftTokens: number;
   readonly model: ModelPlace;
+}
+
+/** By the prediction head of the model's own checkpoint. */
+export interface MtpSpeculation {
+  readonly method: 'mtp';
+  /** Maximum length of a draft. */
+  readonly maxDraftTokens: number;
+}
+
+export function draftsByLayers(
+  speculation: SpeculationOptions | undefined,
+): speculation is LayerSpeculation {
+  return speculation?.method === 'eagle' || speculation?.method === 'mtp';
 }
 
 /** Where a model is. */

@@ -2,9 +2,9 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
-import type { LookupSpeculation } from '../protocol/options.js';
+import type { LookupSpeculation, MtpSpeculation } from '../protocol/options.js';
 
-const METHODS = ['ngram', 'suffix', 'draft_model', 'eagle'] as const;
+const METHODS = ['ngram', 'suffix', 'draft_model', 'eagle', 'mtp'] as const;
 
 const Count = Type.Optional(Type.Integer({ minimum: 1, maximum: 64 }));
 
@@ -29,7 +29,7 @@ const Checker = Compile(ConfigSchema);
 const [LOOKUP_TOKENS, MODEL_TOKENS, LAYER_TOKENS] = [16, 8, 4];
 
 /** What `--speculative-config` says. */
-export type SpeculativeConfig = LookupSpeculation | DraftModelConfig;
+export type SpeculativeConfig = LookupSpeculation | DraftModelConfig | MtpSpeculation;
 
 export interface DraftModelConfig {
   readonly method: 'draft_model' | 'eagle';
@@ -48,17 +48,19 @@ export function parseSpeculativeConfig(text: string): SpeculativeConfig {
   const config = read(text);
   const { model, method = 'draft_model', num_speculative_tokens: most } = config;
   const { prompt_lookup_min: lookupMin, prompt_lookup_max: lookupMax } = config;
+  const isLookup = method === 'ngram' || method === 'suffix';
+  if (!isLookup && (lookupMin !== undefined || lookupMax !== undefined)) {
+    throw refusal('prompt_lookup_min and prompt_lookup_max are for ngram and suffix');
+  }
   if (method === 'draft_model' || method === 'eagle') {
     if (model === undefined) throw refusal(`method "${method}" needs a model`);
-    if (lookupMin !== undefined || lookupMax !== undefined) {
-      throw refusal('prompt_lookup_min and prompt_lookup_max are for ngram and suffix');
-    }
     const longest = method === 'eagle' ? LAYER_TOKENS : MODEL_TOKENS;
     return { method, model, maxDraftTokens: most ?? longest };
   }
   if (model !== undefined) {
     throw refusal(`model: is for "draft_model" and "eagle", not for "${method}"`);
   }
+  if (method === 'mtp') return { method, maxDraftTokens: most ?? LAYER_TOKENS };
   const least = lookupMin ?? Math.min(2, lookupMax ?? 2);
   const longest = lookupMax ?? Math.max(16, least);
   if (longest < least) {

@@ -1,15 +1,18 @@
 import { buildDraftLayers } from '../architectures/build-draft-layers.js';
 import { describeEagle } from '../architectures/draft-layers/describe-eagle.js';
+import { describeMtp } from '../architectures/draft-layers/describe-mtp.js';
 import type { DescribedDraftLayers } from '../architectures/draft-layers/draft-layers.js';
 import { createKernelAttention } from '../attention/kernel-attention.js';
 import { bytesPerBlock, fullLayout } from '../attention/page-layout.js';
 import type { KvDtype } from '../attention/paged-attention.js';
+import { isGgufFile } from '../checkpoint/gguf-files.js';
 import { clip } from '../clip.js';
 import type { ModelEnds } from '../core/model-ends.js';
 import { OctavoError } from '../errors.js';
 import type { ImportedDraftLayer } from '../importer/emit/draft-segments.js';
 import type { ModelFacts } from '../importer/imported-model.js';
-import type { EagleSpeculation, EngineInfo, EngineOptions } from '../protocol/options.js';
+import { checkpointOf } from '../model/open-model.js';
+import type { EngineInfo, EngineOptions, LayerSpeculation } from '../protocol/options.js';
 import type { CachePlan } from '../recurrent/cache-plan.js';
 import { DraftLayerRunner } from '../runner/draft-layer-runner.js';
 import { KEPT_ROWS } from '../speculation/draft-layers/hidden-rows.js';
@@ -47,10 +50,10 @@ const MOST_DRAFTED = 64;
  */
 export async function openDraftLayers(
   request: BackendRequest,
-  { model: { dir }, maxDraftTokens }: EagleSpeculation,
+  speculation: LayerSpeculation,
   model: ModelFacts,
 ): Promise<OpenedDraftLayers> {
-  const described = await describeEagle(dir);
+  const { dir, described } = await describeLayers(speculation, request.options);
   checkSizes(dir, described, request, model);
   const { quantize, activations, widen } = importOptions(request);
   const [first, ...others] = await buildDraftLayers(described, {
@@ -64,9 +67,27 @@ export async function openDraftLayers(
     source: `${dir}: ${described.layers.family}`,
     stages,
     hiddenSize: described.layers.hiddenSize,
-    maxDraftTokens,
+    maxDraftTokens: speculation.maxDraftTokens,
     weightBytes: stages.reduce((sum, stage) => sum + stage.weightBytes, 0),
   };
+}
+
+async function describeLayers(
+  speculation: LayerSpeculation,
+  options: EngineOptions,
+): Promise<{ readonly dir: string; readonly described: DescribedDraftLayers }> {
+  if (speculation.method === 'eagle') {
+    const { dir } = speculation.model;
+    return { dir, described: await describeEagle(dir) };
+  }
+  const { modelDir: dir } = options;
+  const entry = isGgufFile(dir) ? null : await checkpointOf(options);
+  if (entry !== null) return { dir, described: await describeMtp(dir, entry) };
+  throw new OctavoError(
+    'model_unsupported',
+    `--speculative-config: "mtp" reads the prediction head of safetensors, and ${clip(dir)} is served from ${isGgufFile(dir) ? 'GGUF' : 'ONNX'}`,
+    { param: '--speculative-config' },
+  );
 }
 
 function checkSizes(

@@ -5,7 +5,12 @@ import type { ModelRunner } from '../core/model-runner.js';
 import { OctavoError } from '../errors.js';
 import { checkConfig } from '../model/check-config.js';
 import { readServableConfig } from '../model/servable-config.js';
-import type { EngineInfo, EngineOptions, ModelSpeculation } from '../protocol/options.js';
+import {
+  draftsByLayers,
+  type EngineInfo,
+  type EngineOptions,
+  type ModelSpeculation,
+} from '../protocol/options.js';
 import {
   blocksOfLongest,
   type CachePlan,
@@ -42,8 +47,9 @@ export interface StartedDraftModel extends ComputingOptions {
 
 /** @throws OctavoError `usage` for drafts that are computed beside a model on a GPU */
 export function checkDraftDevice({ speculation, device = 'cpu' }: EngineOptions): void {
-  if (!speculation || !('model' in speculation) || device === 'cpu') return;
-  const what = speculation.method === 'draft_model' ? 'a draft model is' : 'layers that draft are';
+  const isLayers = draftsByLayers(speculation);
+  if ((speculation?.method !== 'draft_model' && !isLayers) || device === 'cpu') return;
+  const what = isLayers ? 'layers that draft are' : 'a draft model is';
   const problem = `${what} computed by the CPU only: leave out --device`;
   throw new OctavoError('usage', `--speculative-config: ${problem}`, {
     param: '--speculative-config',

@@ -1,4 +1,5 @@
 import type { OpenOptions } from '../model/open-model.js';
+import { draftsByLayers } from '../protocol/options.js';
 import type { BackendRequest } from './backend.js';
 
 /** How an engine's model is imported, whatever computes it. */
@@ -14,7 +15,7 @@ export function importOptions({ options, config, onConversion }: BackendRequest)
     dtype: options.dtype ?? 'auto',
     ...(options.file !== undefined && { file: options.file }),
     hasAdapters: options.lora !== undefined,
-    opensEnds: options.speculation?.method === 'eagle',
+    opensEnds: draftsByLayers(options.speculation),
     maxLength: config.maxPositionEmbeddings,
     servedLength: options.maxModelLength ?? config.maxPositionEmbeddings,
   };

@@ -14,7 +14,12 @@ import { contentHash } from '../model/content-hash.js';
 import type { ModelConfig } from '../model/model-config.js';
 import { contentFiles } from '../model/open-model.js';
 import { readServableConfig } from '../model/servable-config.js';
-import type { EngineInfo, EngineOptions, SpeculationOptions } from '../protocol/options.js';
+import {
+  draftsByLayers,
+  type EngineInfo,
+  type EngineOptions,
+  type SpeculationOptions,
+} from '../protocol/options.js';
 import { createSpeculator, type SpeculationMethod } from '../speculation/create-speculator.js';
 import type { ComputingOptions } from '../speculation/speculator.js';
 import { createTiers } from '../tiers/create-tiers.js';
@@ -119,8 +124,9 @@ async function build(
     speculation?.method === 'draft_model'
       ? await openDraftModel(request, speculation, maxModelLength)
       : null;
-  const layers =
-    speculation?.method === 'eagle' ? await openDraftLayers(request, speculation, model) : null;
+  const layers = draftsByLayers(options.speculation)
+    ? await openDraftLayers(request, options.speculation, model)
+    : null;
   const memory = draft ? draftModelMemory(draft) : layers && draftLayersMemory(layers, options);
   const { plan, info } = sizeEngine(options, backend, config, memory);
   const draftBytes = draft?.backend.model.report.weightBytes ?? layers?.weightBytes ?? 0;
@@ -216,7 +222,7 @@ function methodOf(
   speculation: SpeculationOptions | null,
   computing: ComputingOptions | null,
 ): SpeculationMethod | null {
-  if (!speculation || !('model' in speculation)) return speculation;
+  if (!speculation || 'least' in speculation) return speculation;
   return computing && { maxDraftTokens: speculation.maxDraftTokens, computing };
 }
 

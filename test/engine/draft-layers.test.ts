@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import {
   type KvDtype,
   scaleBytes,
 } from '../../engine/attention/paged-attention.js';
+import { readSafetensors } from '../../engine/checkpoint/safetensors.js';
 import { EngineCore } from '../../engine/core/engine-core.js';
 import { embeddedModelDir } from '../../engine/environment/package-root.js';
 import type { EngineOptions } from '../../engine/protocol/options.js';
@@ -25,7 +26,21 @@ import { withHeader } from '../support/safetensors.js';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/draft-layers', import.meta.url));
 const cacheDir = mkdtempSync(join(tmpdir(), 'octavo-draft-layers-'));
-afterAll(() => rmSync(cacheDir, { recursive: true }));
+/** Qwen 3.5's checkpoint with its head, which lies in a file of its own. */
+const withHead = mkdtempSync(join(tmpdir(), 'octavo-mtp-'));
+const HEAD = 'mtp.safetensors';
+for (const file of ['config.json', 'model.safetensors']) {
+  copyFileSync(join(checkpointDir('qwen3.5'), file), join(withHead, file));
+}
+copyFileSync(join(FIXTURES, 'mtp', HEAD), join(withHead, HEAD));
+const map = ['model.safetensors', HEAD].flatMap((file) =>
+  readSafetensors(join(withHead, file)).map(({ name }) => [name, file]),
+);
+const index = JSON.stringify({ weight_map: Object.fromEntries(map) as object });
+writeFileSync(join(withHead, 'model.safetensors.index.json'), index);
+afterAll(() => {
+  for (const dir of [cacheDir, withHead]) rmSync(dir, { recursive: true });
+});
 
 const DRAFTED = 5;
 const WARM = { ...GREEDY, temperature: 0.9, topP: 0.95, seed: 7, frequencyPenalty: 0.3 };
@@ -46,15 +61,12 @@ async function withEngine(
   use: (engine: LoadedEngine) => Promise<void>,
 ): Promise<void> {
   const engine = await loadTiny({
-    modelDir: checkpointDir('llama3'),
     blockSize: 4,
     kvCacheBytes: 2 ** 20,
     threads: 1,
-    speculation: {
-      method: 'eagle',
-      maxDraftTokens: DRAFTED,
-      model: { dir: join(FIXTURES, name) },
-    },
+    ...(name === 'mtp'
+      ? { modelDir: withHead, speculation: { method: 'mtp', maxDraftTokens: DRAFTED } }
+      : { modelDir: checkpointDir('llama3'), ...speculationBy(join(FIXTURES, name)) }),
     ...options,
   });
   try {
@@ -92,7 +104,7 @@ function bytesOf(kvDtype: KvDtype): number {
   return 4 * (2 * perToken(2, 8) + perToken(2, 16)) + 2 * 32 * 4;
 }
 
-describe.each(['eagle', 'specialists'])('%s', (name) => {
+describe.each(['eagle', 'specialists', 'mtp'])('%s', (name) => {
   it('drafts what PyTorch drafts, whole and in pieces, alone and together, and what is cached', async () => {
     for (const maxNumBatchedTokens of [512, 12]) {
       await withEngine(name, { maxNumBatchedTokens }, async (engine) => {
@@ -123,15 +135,20 @@ describe.each(['eagle', 'specialists'])('%s', (name) => {
   it.each(FORMATS)('changes no text: %s', async (_, options) => {
     // Prompts in many pieces, and so few blocks that sequences are preempted.
     const small = { maxNumBatchedTokens: 24, maxModelLength: 96, maxNumSeqs: 8 };
-    const kvCacheBytes = bytesOf(options.kvDtype ?? 'f32') * 40;
+    const kvCacheBytes = await tightBytes(name, { ...small, ...options });
     await withEngine(name, { ...small, ...options, kvCacheBytes }, async (engine) => {
       const { plain, drafted, proposer } = cores(engine);
       const requests = prompts(name).flatMap((prompt, i) => [
         tinyRequest(`greedy-${i}`, prompt, { maxTokens: 24 }),
         tinyRequest([`a-${i}`, `b-${i}`], prompt, { maxTokens: 24, sampling: WARM, logprobs: 1 }),
       ]);
+      const isExact = options.quantize !== undefined;
       const outcome = async (core: EngineCore) =>
-        [...(await runAll({ core }, requests))].map(([id, outputs]) => [id, tokensOf(outputs)]);
+        [...(await runAll({ core }, requests))].map(([id, outputs]) => [
+          id,
+          tokensOf(outputs),
+          isExact ? outputs.flatMap(({ logprobs = [] }) => logprobs) : [],
+        ]);
       const expected = await outcome(plain);
       const before = engine.scheduler.numPreemptions;
       expect(await outcome(drafted)).toEqual(expected);
@@ -142,6 +159,17 @@ describe.each(['eagle', 'specialists'])('%s', (name) => {
     });
   });
 });
+
+/** Room for one text of full length, and a few blocks more. */
+async function tightBytes(name: string, options: Partial<EngineOptions>): Promise<number> {
+  let bytes = 0;
+  await withEngine(name, options, ({ info, cache }) => {
+    const longest = cache.maxHeldBlocks(info.maxModelLength, info.maxNumBatchedTokens);
+    bytes = Math.ceil(2 ** 20 / info.numBlocks) * (longest + 12);
+    return Promise.resolve();
+  });
+  return bytes;
+}
 
 it('drafts behind what a tier has kept, without its pages', async () => {
   const tiers = { hostMemoryBytes: 2 ** 22 };
@@ -210,6 +238,19 @@ it('refuses what cannot draft', async () => {
   );
   await expect(refusal(changed({}, {}, ['embed_tokens.weight']))).rejects.toThrow(
     /embed_tokens\.weight has the shape \[1, 2\]; vocab_size and hidden_size make it \[64, 32\]/,
+  );
+  const mtp = (dir: string) =>
+    withEngine('mtp', { modelDir: dir, blockSize: 16, kvCacheBytes: 2 ** 24 }, () =>
+      Promise.resolve(),
+    );
+  await expect(mtp(checkpointDir('llama3'))).rejects.toThrow(
+    /the model_type "llama" has no prediction heads that are read \("mtp"\); those of qwen3_5_text/,
+  );
+  await expect(mtp(checkpointDir('qwen3.5'))).rejects.toThrow(
+    /has no weights mtp\.\*: the checkpoint was saved without its prediction head/,
+  );
+  await expect(mtp(embeddedModelDir())).rejects.toThrow(
+    /"mtp" reads the prediction head of safetensors, and .*octavo-tiny is served from ONNX/,
   );
   await expect(refusal(modelDir({ 'config.json': '{}' }))).rejects.toThrow(
     /has no safetensors, from which layers that draft are read/,

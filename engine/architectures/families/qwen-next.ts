@@ -54,7 +54,7 @@ interface ProjectionKind {
 
 const SEPARATE: ProjectionKind = { values: 'separate', steps: 'separate' };
 
-/** Of the models of a proposed next token, which are not served. */
+/** Of the prediction head (`draft-layers/describe-mtp.ts`), without which a text is the same. */
 const MTP = /^mtp\./;
 
 function traitsOf(

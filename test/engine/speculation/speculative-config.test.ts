@@ -27,6 +27,10 @@ it('takes the words of vLLM', () => {
     model: 'owner/name',
     maxDraftTokens: 4,
   });
+  expect(parseSpeculativeConfig('{"method":"mtp","num_speculative_tokens":1}')).toEqual({
+    method: 'mtp',
+    maxDraftTokens: 1,
+  });
   expect(parseSpeculativeConfig('{"method":"ngram","prompt_lookup_max":1}')).toMatchObject({
     least: 1,
     longest: 1,
@@ -36,7 +40,7 @@ it('takes the words of vLLM', () => {
 it.each([
   ['ngram', 'ngram is no JSON, such as {"method":"ngram"}'],
   ['["ngram"]', '["ngram"] is no JSON object, such as {"method":"ngram"}'],
-  ['{}', 'method is missing: one of ngram, suffix, draft_model, eagle'],
+  ['{}', 'method is missing: one of ngram, suffix, draft_model, eagle, mtp'],
   [
     '{"method":"eagle3"}',
     'method "eagle3" is not served: one of ngram, suffix, draft_model, eagle',
@@ -44,6 +48,11 @@ it.each([
   ['{"method":"ngram","model":"x"}', 'model: is for "draft_model" and "eagle", not for "ngram"'],
   ['{"method":"draft_model"}', 'method "draft_model" needs a model'],
   ['{"method":"eagle"}', 'method "eagle" needs a model'],
+  ['{"method":"mtp","model":"x"}', 'model: is for "draft_model" and "eagle", not for "mtp"'],
+  [
+    '{"method":"mtp","prompt_lookup_max":4}',
+    'prompt_lookup_min and prompt_lookup_max are for ngram and suffix',
+  ],
   ['{"model":""}', 'model "": must be a directory or a name'],
   [
     '{"model":"x","prompt_lookup_min":2}',
