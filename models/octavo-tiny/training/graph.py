@@ -3,6 +3,8 @@ The ONNX graph of a Llama, in the form in which ONNX Runtime GenAI's model build
 past and present, RotaryEmbedding before it, (Skip)SimplifiedLayerNormalization around it.
 """
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import torch
@@ -27,6 +29,12 @@ def read_weights(path):
             parameter = name.replace(".attn.", ".self_attn.").replace(".MatMul", "")
             state[parameter] = torch.from_numpy(array.T.copy())
     return state
+
+
+def weights_from(path):
+    """The state dict of a TinyLlama from an exported model.onnx or a checkpoint of train.py."""
+    path = Path(path)
+    return read_weights(path) if path.suffix == ".onnx" else torch.load(path)["model"]
 
 
 class GraphWriter:

@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from graph import weights_from
+
 MODEL_DIR = Path(__file__).parent.parent
 
 
@@ -16,9 +18,9 @@ def load_tokenizer():
 
 
 def load_model(checkpoint):
-    """A checkpoint of train.py as LlamaForCausalLM, float32."""
+    """A checkpoint of train.py, or an exported model.onnx, as LlamaForCausalLM, float32."""
     model = LlamaForCausalLM(AutoConfig.from_pretrained(MODEL_DIR, attn_implementation="eager")).eval()
-    state = torch.load(checkpoint)["model"]
+    state = weights_from(checkpoint)
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state)
     return model

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from corpus.conversation import PAD
 from corpus.mixture import training_row
-from graph import read_weights
+from graph import weights_from
 from model import TinyLlama
 from muon import Muon
 
@@ -68,10 +68,6 @@ class Batches(IterableDataset):
                 ids[i, : len(row)] = torch.tensor(row)
                 weights[i, : len(weight)] = torch.tensor(weight)
             yield ids, weights
-
-
-def weights_from(path):
-    return read_weights(path) if path.suffix == ".onnx" else torch.load(path)["model"]
 
 
 def optimizers(model, scale):
