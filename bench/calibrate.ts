@@ -3,14 +3,23 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openCalibration } from '../engine/calibration/open-calibration.js';
-import { openModel } from '../engine/model/open-model.js';
-import { publish } from './lib/report.js';
+import type { EngineOptions } from '../engine/protocol/options.js';
+import { loadServedModel } from '../engine/text/served-model.js';
+import { loadEngine } from '../engine/thread/load-engine.js';
+import { commandLine, oneOf, THREADS } from './lib/bench-engine.js';
+import { promptPerplexity } from './lib/perplexity.js';
+import { type Cell, publish, type Report } from './lib/report.js';
+import type { RoundingCost, RoundingJob } from './lib/rounding-process.js';
 import { ensureCheckpoint } from './models/random-checkpoint.js';
 import { ensureTokenizer } from './models/tokenizer.js';
+import { trainedModel } from './models/trained-model.js';
+import { ensureWidened } from './models/widened-gguf.js';
 
-// What `--quantize q4 --calibrate` costs a model of 8 billion weights: memory, and time for each
-// layer. Two layers stand for 32: memory holds a part of one, whatever their number is.
+// What `--quantize q4 --calibrate` gains on a trained model, SmolLM2-135M-Instruct, and what it
+// costs a model of 8 billion weights: memory, and time for each layer. Two layers stand for 32:
+// memory holds a part of one, whatever their number is.
+//
+//     npm run bench:calibrate -- [smollm2 | llama-8b]
 
 const LIMIT_GB = 1.5;
 const LAYERS = 2;
@@ -32,60 +41,129 @@ const CONFIG = {
   tie_word_embeddings: false,
 };
 
-interface Outcome {
-  readonly seconds: number;
-  /** Until the first weight is written: the texts have run up to its inputs. */
-  readonly texts: number;
-  /** Bytes: peaks of this process. */
-  readonly before: number;
-  readonly peak: number;
-  /** Of the peak, what is no file that the system may drop from memory. */
-  readonly own: number;
+type Table = Report['tables'][number];
+
+const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
+const SCRIPT = fileURLToPath(new URL('./lib/rounding-process.ts', import.meta.url));
+/** Texts that weights are rounded by. */
+const TEXTS = './fixtures/octavo-tiny-calibration.jsonl';
+const BLOCK_SIZE = 16;
+const cacheDir = mkdtempSync(join(tmpdir(), 'octavo-bench-calibrate-'));
+
+function round(modelDir: string, texts: string | null): RoundingCost {
+  const job: RoundingJob = { modelDir, texts, cacheDir };
+  const args = ['--import', 'tsx', SCRIPT, JSON.stringify(job)];
+  const stdio: ('ignore' | 'pipe' | 'inherit')[] = ['ignore', 'pipe', 'inherit'];
+  return JSON.parse(
+    execFileSync(process.execPath, args, { encoding: 'utf8', stdio }),
+  ) as RoundingCost;
 }
 
-const peakMemory = (): number => 1024 * process.resourceUsage().maxRSS;
+/** Stories like those among the texts, and pages of a kind that they have nothing of. */
+const KINDS: Readonly<Record<string, readonly string[]>> = {
+  stories: (JSON.parse(read('./fixtures/octavo-tiny-quality.json')) as { stories: string[] })
+    .stories,
+  documentation: read('../docs/attention.md')
+    .split('\n\n')
+    .filter((paragraph) => paragraph.length > 200)
+    .slice(0, 40),
+};
 
-/** Memory of this process that is not a file's, in bytes; 0 where the system does not say. */
-function ownMemory(): number {
+/** Perplexity of each kind of texts. */
+async function perplexities(
+  modelDir: string,
+  quantize?: EngineOptions['quantize'],
+): Promise<number[]> {
+  const { tokenizer } = await loadServedModel(modelDir, []);
+  const { runner } = await loadEngine({
+    modelDir,
+    maxNumSeqs: 32,
+    maxNumBatchedTokens: 512,
+    blockSize: BLOCK_SIZE,
+    kvCacheBytes: 2 ** 30,
+    maxModelLength: 512,
+    threads: THREADS,
+    enablePrefixCaching: false,
+    evictionPolicy: 'lru',
+    schedulingPolicy: 'fcfs',
+    longPrefillThreshold: 0,
+    kvMetricsSampleRate: 0,
+    ...(quantize && { quantize, activations: 'int8' }),
+  });
   try {
-    const status = readFileSync('/proc/self/status', 'utf8');
-    return 1024 * Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0);
-  } catch {
-    return 0;
+    const all: number[] = [];
+    for (const texts of Object.values(KINDS)) {
+      const tokens = texts.map((text) =>
+        tokenizer.encode(text, { addSpecialTokens: true }).slice(0, 512),
+      );
+      all.push(await promptPerplexity(runner, BLOCK_SIZE, tokens));
+    }
+    return all;
+  } finally {
+    await runner.dispose();
   }
 }
 
-async function calibrate(modelDir: string, texts: string, cacheDir: string): Promise<Outcome> {
-  const before = peakMemory();
-  const start = performance.now();
-  let first = 0;
-  let own = 0;
-  const timer = setInterval(() => {
-    own = Math.max(own, ownMemory());
-  }, 20);
-  const options = { modelDir, servedLength: 512 };
-  const calibration = await openCalibration(texts, options, { threads: 2, scratchDir: cacheDir });
-  const onProgress = async (): Promise<void> => {
-    first ||= performance.now();
-    own = Math.max(own, ownMemory());
-  };
-  const quantize = { kind: 'q4', nbits: false, cacheDir, calibration, onProgress } as const;
-  await openModel({ ...options, quantize });
-  clearInterval(timer);
-  const since = (end: number): number => (end - start) / 1000;
+async function trained(): Promise<Table> {
+  const { file, absent } = await trainedModel();
+  if (absent !== undefined) throw new Error(absent);
+  const modelDir = ensureWidened(file);
+  process.stderr.write('float32 ...\n');
+  const exact = await perplexities(modelDir);
+  const rows: Cell[][] = [['float32', ...exact.flatMap((value) => [value, '']), '', '', '']];
+  for (const calibrate of [null, fileURLToPath(new URL(TEXTS, import.meta.url))]) {
+    const name = calibrate === null ? 'q4' : 'q4, calibrated';
+    process.stderr.write(`${name} ...\n`);
+    const { seconds, processorSeconds, peak } = round(modelDir, calibrate);
+    const quantize = { kind: 'q4', nbits: false, cacheDir } as const;
+    const own = await perplexities(
+      modelDir,
+      calibrate === null ? quantize : { ...quantize, calibrate },
+    );
+    const cells = own.flatMap((value, i) => [value, change(value, exact[i])]);
+    rows.push([name, ...cells, seconds, processorSeconds, peak / 1e9]);
+  }
   return {
-    seconds: since(performance.now()),
-    texts: since(first),
-    before,
-    peak: peakMemory(),
-    own,
+    title: 'SmolLM2-135M-Instruct: perplexity',
+    columns: [
+      'weights',
+      ...Object.keys(KINDS).flatMap((kind) => [kind, '']),
+      'seconds to round',
+      'of processors',
+      'GB of memory above',
+    ],
+    rows,
+  };
+}
+
+function change(value: number, base: number): string {
+  const percent = 100 * (value / base - 1);
+  return `${percent < 0 ? '' : '+'}${percent.toFixed(2)} %`;
+}
+
+function large(): Table {
+  const directory = ensureCheckpoint('llama-3.1-8b-2-layers', CONFIG, 'BF16');
+  ensureTokenizer(directory, CONFIG.vocab_size);
+  const texts = join(cacheDir, 'texts.txt');
+  writeFileSync(texts, plainTexts().join('\n'));
+  const { seconds, processorSeconds, untilFirst, peak, own } = round(directory, texts);
+  if (peak / 1e9 > LIMIT_GB) process.exitCode = 1;
+  return {
+    title: `${LAYERS} layers and the LM head of Llama 3.1 8B, random weights in bfloat16`,
+    columns: [
+      'seconds',
+      'of processors',
+      'until the first weight is rounded',
+      'GB of memory above',
+      'of which no mapped file',
+    ],
+    rows: [[seconds, processorSeconds, untilFirst, peak / 1e9, own / 1e9]],
   };
 }
 
 /** What the embedded model's conversations say, each in a line: this model has no chat template. */
 function plainTexts(): string[] {
-  const fixture = new URL('./fixtures/octavo-tiny-calibration.jsonl', import.meta.url);
-  return readFileSync(fixture, 'utf8')
+  return read(TEXTS)
     .trim()
     .split('\n')
     .map((line) => {
@@ -99,46 +177,22 @@ function plainTexts(): string[] {
     .filter((line) => line !== '');
 }
 
-const [job] = process.argv.slice(2);
-if (job) {
-  const { directory, texts, cacheDir } = JSON.parse(job) as Record<string, string>;
-  process.stdout.write(JSON.stringify(await calibrate(directory, texts, cacheDir)));
-} else {
-  const directory = ensureCheckpoint('llama-3.1-8b-2-layers', CONFIG, 'BF16');
-  ensureTokenizer(directory, CONFIG.vocab_size);
-  const cacheDir = mkdtempSync(join(tmpdir(), 'octavo-bench-calibrate-'));
-  const texts = join(cacheDir, 'texts.txt');
-  writeFileSync(texts, plainTexts().join('\n'));
-  try {
-    const script = fileURLToPath(import.meta.url);
-    const command = JSON.stringify({ directory, texts, cacheDir });
-    const output = execFileSync(process.execPath, ['--import', 'tsx', script, command], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const { seconds, texts: ran, before, peak, own } = JSON.parse(output) as Outcome;
-    if ((peak - before) / 1e9 > LIMIT_GB) process.exitCode = 1;
-    publish({
-      name: 'calibrate',
-      command: 'npm run bench:calibrate',
-      about:
-        `Rounding weights to 4 bits by texts: ${LAYERS} layers of the width of Llama 3.1 8B, random weights in bfloat16. ` +
-        `Memory: the peak above what the process had before. Ends with exit code 1 above ${LIMIT_GB} GB.`,
-      tables: [
-        {
-          title: 'Calibration',
-          columns: [
-            'layers',
-            'seconds',
-            'until the first weight is rounded',
-            'GB of memory above',
-            'of which no mapped file',
-          ],
-          rows: [[LAYERS, seconds, ran, (peak - before) / 1e9, own / 1e9]],
-        },
-      ],
-    });
-  } finally {
-    rmSync(cacheDir, { recursive: true });
-  }
+const PARTS = { smollm2: trained, 'llama-8b': large };
+const NAMES = Object.keys(PARTS) as (keyof typeof PARTS)[];
+const [chosen] = process.argv.slice(2);
+const names = chosen === undefined ? NAMES : [oneOf('model', chosen, NAMES)];
+try {
+  const tables: Table[] = [];
+  for (const name of names) tables.push(await PARTS[name]());
+  publish({
+    name: ['calibrate', ...(chosen === undefined ? [] : names)].join('-'),
+    command: commandLine('bench:calibrate'),
+    about:
+      'Rounding weights to 4 bits, each group by itself and by texts (`--calibrate`), with activations of 8 bits. SmolLM2: the weights of its Q4_1 file ' +
+      'as float32, rounded by the texts of `bench/fixtures/octavo-tiny-calibration.jsonl`; perplexity of held-out stories of the same kind, and of a page of the documentation. ' +
+      `Memory: the peak above what the process had before. Ends with exit code 1 above ${LIMIT_GB} GB in the shape of Llama 3.1 8B.`,
+    tables,
+  });
+} finally {
+  rmSync(cacheDir, { recursive: true });
 }

@@ -65,6 +65,54 @@ export async function perplexity(
   return Math.exp(surprise / count);
 }
 
+/**
+ * The same of texts that are predicted from their second token on, each fed in one step, as a
+ * prompt: much faster, and the same but for the order in which sums are added.
+ */
+export async function promptPerplexity(
+  runner: ModelRunner,
+  blockSize: number,
+  texts: readonly (readonly TokenId[])[],
+): Promise<number> {
+  let surprise = 0;
+  let count = 0;
+  for (const tokenIds of texts) {
+    const blocks = Array.from(
+      { length: Math.ceil(tokenIds.length / blockSize) },
+      (_, i) => i as BlockId,
+    );
+    const id = 'text' as SequenceId;
+    const sequence: ScheduledSequence = {
+      id,
+      tokenIds,
+      numComputed: 0,
+      numProposed: 0,
+      adapter: null,
+      sequenceLength: tokenIds.length,
+      blockTables: [blocks],
+      sampledFor: [],
+    };
+    const plan = { sequences: [sequence], numTokens: tokenIds.length, blockCopies: [] };
+    const targetIds = tokenIds.slice(1);
+    const rows = targetIds.map((_, row) => row);
+    const each = (value: number): number[] => rows.map(() => value);
+    const { topLogits, targetLogits, softmaxSums } = await runner.execute(plan, {
+      logitRows: rows,
+      topK: 1,
+      targetIds,
+      fullRows: [],
+      // No row is wanted whole.
+      softmaxSums: { rows, temperatures: each(1), coverMasses: each(0), cutoffRatios: each(0) },
+      hiddenRows: [],
+    });
+    for (const row of rows) {
+      surprise += topLogits[row] + Math.log(softmaxSums[row]) - targetLogits[row];
+    }
+    count += rows.length;
+  }
+  return Math.exp(surprise / count);
+}
+
 function logProbability(logits: Float32Array, token: number): number {
   const largest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const sum = logits.reduce((total, x) => total + Math.exp(x - largest), 0);

@@ -9,11 +9,12 @@ const ALIGNMENT = 32;
 /** A metadata value with its type on file. */
 export type GgufValue =
   | { readonly type: 'uint32' | 'int32' | 'float32'; readonly value: number }
+  | { readonly type: 'bool'; readonly value: boolean }
   | { readonly type: 'string'; readonly value: string }
   | { readonly type: 'strings'; readonly value: readonly string[] }
   | { readonly type: 'int32s'; readonly value: readonly number[] };
 
-const VALUE_TYPES = { uint32: 4, int32: 5, float32: 6, string: 8 } as const;
+const VALUE_TYPES = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8 } as const;
 const ARRAY = 9;
 
 /** Type numbers of ggml, and how many bytes a block of how many numbers takes. */
@@ -94,6 +95,10 @@ function writeEntry(head: ByteWriter, key: string, entry: GgufValue): void {
       head.uint64(entry.value.length);
       for (const number of entry.value) head.int32(number);
       break;
+    case 'bool':
+      head.uint32(VALUE_TYPES.bool);
+      head.bool(entry.value);
+      break;
     case 'string':
       head.uint32(VALUE_TYPES.string);
       head.string(entry.value);
@@ -130,6 +135,11 @@ class ByteWriter {
   uint64(value: number): void {
     const at = this.#take(8);
     this.#buffer.writeBigUInt64LE(BigInt(value), at);
+  }
+
+  bool(value: boolean): void {
+    const at = this.#take(1);
+    this.#buffer.writeUInt8(Number(value), at);
   }
 
   text(value: string): void {
