@@ -26,6 +26,19 @@ interface Run {
   readonly tensors: Map<string, Kept>;
 }
 
+/** Rows of an activation that are not in its sums yet. */
+interface Pending {
+  /** `[PENDING_ROWS, width]` */
+  readonly rows: Float32Array;
+  count: number;
+}
+
+/**
+ * Rows whose products are added at a time, at most: each addition reads and writes all sums, which
+ * for a text of some ten tokens takes longer than its products.
+ */
+const PENDING_ROWS = 512;
+
 /** A part, and the segment that it is a part of. */
 interface Stage {
   readonly part: ObservedPart;
@@ -51,6 +64,7 @@ export class MomentCollector implements MomentSource {
   #next = 0;
   /** Of the part that has run last. */
   #sums = new Map<string, Float32Array[]>();
+  readonly #pending = new Map<string, Pending>();
 
   private constructor(
     model: ObservedModel,
@@ -150,6 +164,8 @@ export class MomentCollector implements MomentSource {
         this.#dropRead(segment, run);
         if (segment < this.#model.cuts.length) this.#computeSite(segment, run);
       }
+      for (const name of this.#pending.keys()) await this.#addPending(name);
+      this.#pending.clear();
     } finally {
       await session?.release();
     }
@@ -191,14 +207,39 @@ export class MomentCollector implements MomentSource {
   }
 
   async #add(name: string, rows: Float32Array): Promise<void> {
-    const width = this.#widths.get(name);
-    if (width === undefined) throw new Error(`${name} was not asked for`);
+    const width = this.#widthOf(name);
+    const pending = this.#pending.get(name) ?? {
+      rows: new Float32Array(PENDING_ROWS * width),
+      count: 0,
+    };
+    this.#pending.set(name, pending);
+    for (let at = 0; at < rows.length; ) {
+      const piece = rows.subarray(at, at + (PENDING_ROWS - pending.count) * width);
+      pending.rows.set(piece, pending.count * width);
+      pending.count += piece.length / width;
+      at += piece.length;
+      if (pending.count === PENDING_ROWS) await this.#addPending(name);
+    }
+  }
+
+  async #addPending(name: string): Promise<void> {
+    const pending = this.#pending.get(name);
+    if (!pending) return;
+    const width = this.#widthOf(name);
     const blocks = inputBlocks(width);
     const sums = this.#sums.get(name) ?? blocks.map(({ size }) => new Float32Array(size * size));
     this.#sums.set(name, sums);
+    const rows = pending.rows.subarray(0, pending.count * width);
     for (const [i, block] of blocks.entries()) {
       sums[i] = await this.#products.add(rows, width, block, sums[i]);
     }
+    pending.count = 0;
+  }
+
+  #widthOf(name: string): number {
+    const width = this.#widths.get(name);
+    if (width === undefined) throw new Error(`${name} was not asked for`);
+    return width;
   }
 }
 

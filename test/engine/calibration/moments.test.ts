@@ -1,5 +1,7 @@
+import { tmpdir } from 'node:os';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { expect, it, onTestFinished } from 'vitest';
+import { analyzeFloats, collectMoments } from '../../../engine/calibration/open-calibration.js';
 import { fullRowsOf } from '../../../engine/decoding/logits-query.js';
 import { Graph } from '../../../engine/importer/graph.js';
 import { findModelFile, readModelProto } from '../../../engine/importer/model-file.js';
@@ -7,6 +9,7 @@ import { makeValueInfo } from '../../../engine/importer/onnx/nodes.js';
 import { TensorProto_DataType as Type } from '../../../engine/importer/onnx/onnx_pb.js';
 import { planOf } from '../../../engine/importer/quantize/quantize-model.js';
 import { openWholeSession } from '../../../engine/importer/whole-session.js';
+import { openGraph } from '../../../engine/model/open-model.js';
 import { loadEngine } from '../../../engine/thread/load-engine.js';
 import type { BlockId } from '../../../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../../../scheduler/ids.js';
@@ -99,6 +102,28 @@ it.each([
     for (const own of rows.get(name) ?? []) addProducts(sums, own, width);
     expectNear(seen.get(name === last && head !== undefined ? head : name), sums);
   }
+});
+
+it('texts of more tokens than are added at a time have the sums of each', async () => {
+  const dir = checkpointDir('llama3');
+  const { matmuls } = planOf(await openGraph({ modelDir: dir }), { kind: 'q4', nbits: false });
+  const [{ activation: name, inputs: width }] = matmuls;
+  const sumsOf = async (...sequences: TokenId[][]): Promise<Float32Array> => {
+    const model = await analyzeFloats({ modelDir: dir, servedLength: 512 });
+    const options = { threads: 1, scratchDir: tmpdir() };
+    const source = await collectMoments(model, [{ name, width }], sequences, options);
+    const [sums] = await source.momentsOf(name);
+    await source.close();
+    return sums;
+  };
+  const texts = [400, 300].map((length, text) =>
+    Array.from({ length }, (_, i) => ((7 * i + text) % 50) as TokenId),
+  );
+  const [first, second] = [await sumsOf(texts[0]), await sumsOf(texts[1])];
+  expectNear(
+    await sumsOf(...texts),
+    Float64Array.from(first, (x, i) => x + second[i]),
+  );
 });
 
 const BLOCK_SIZE = 16;
