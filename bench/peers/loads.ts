@@ -87,7 +87,7 @@ export function quickly(recipe: LoadRecipe): LoadRecipe {
     prefix: recipe.prefix / 8,
     prompts: recipe.prompts.map((length) => length / 8),
     // Enough for all to decode together, also beside other work.
-    maxTokens: 48,
+    maxTokens: 128,
   };
 }
 

@@ -28,7 +28,7 @@ export class Measuring {
 
   async run(variant: Variant, loads: readonly LoadRecipe[], round: number): Promise<void> {
     const { shape, vocab, root, isQuick } = this.#options;
-    const driver = await Driver.start(variant.driver, { root, ...variant.prepare(shape) });
+    const driver = await Driver.start(variant.driver, await variant.prepare(shape, root));
     try {
       await driver.run(makeLoad(isQuick ? quickly(WARM_UP) : WARM_UP, vocab, 0, 1));
       const most = variant.mostClients ?? Number.POSITIVE_INFINITY;

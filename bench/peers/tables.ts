@@ -5,7 +5,12 @@ import { FAMILIES, type Family, type Variant } from './variants.js';
 
 /** Values of all rounds, by load, metric and variant. */
 export class Results {
-  readonly #values = new Map<string, number[]>();
+  readonly #values: Map<string, number[]>;
+
+  /** @param values what `toJSON` gave */
+  constructor(values: Readonly<Record<string, readonly number[]>> = {}) {
+    this.#values = new Map(Object.entries(values).map(([key, list]) => [key, [...list]]));
+  }
 
   add(load: string, metric: Metric, variant: string, value: number): void {
     const key = `${load}/${metric}/${variant}`;
@@ -18,7 +23,7 @@ export class Results {
   }
 
   /** For the JSON file: every single value. */
-  toJSON(): object {
+  toJSON(): Record<string, number[]> {
     return Object.fromEntries(this.#values);
   }
 }
@@ -78,17 +83,19 @@ export function ratioRows(
     return FAMILIES.flatMap((family): Cell[][] => {
       const wanted = against[family];
       if (wanted === undefined) return [];
+      const least = wanted === null ? '' : `>= ${wanted}`;
       const theirs = bestOf(results, variants, family, target);
       const begin = [`${title} (${UNITS[metric]})`, own === null ? 'not run' : show(own), family];
-      if (own === null || theirs === null) return [[...begin, 'not run', '', `>= ${wanted}`]];
+      if (own === null || theirs === null) return [[...begin, 'not run', '', least]];
       const ratio = metric === 'ttft' ? theirs.value / own.value : own.value / theirs.value;
-      const missed = `missed by ${Math.round(100 * (1 - ratio / wanted))} %`;
-      const verdict = ratio >= wanted ? 'reached' : missed;
-      return [
-        [...begin, show(theirs), `${Number(ratio.toPrecision(3))}`, `>= ${wanted}: ${verdict}`],
-      ];
+      const verdict = wanted === null ? '' : `${least}: ${verdictOf(ratio, wanted)}`;
+      return [[...begin, show(theirs), `${Number(ratio.toPrecision(3))}`, verdict]];
     });
   });
+}
+
+function verdictOf(ratio: number, wanted: number): string {
+  return ratio >= wanted ? 'reached' : `missed by ${Math.round(100 * (1 - ratio / wanted))} %`;
 }
 
 function show({ name, value }: { name: string; value: number }): string {

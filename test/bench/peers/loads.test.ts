@@ -133,6 +133,15 @@ test('ratios are of the best of each family, upside down for times', () => {
       '1.5',
       '>= 1.1: reached',
     ],
+    ['decode, 8 clients, HTTP (tokens/s)', '60 (octavo w8a8, HTTP)', 'vLLM', 'not run', '', ''],
+    [
+      'decode, 8 clients, HTTP (tokens/s)',
+      '60 (octavo w8a8, HTTP)',
+      "llama.cpp's server",
+      'not run',
+      '',
+      '',
+    ],
   ]);
   expect(of('time to first token')[1].slice(1)).toEqual([
     '60 (octavo w8a8, HTTP)',

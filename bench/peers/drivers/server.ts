@@ -1,25 +1,20 @@
-import { once } from 'node:events';
-import { startOctavo } from '../../lib/octavo-server.js';
 import { measuringClient } from '../../serve/client.js';
 import { converse, type Load, type LoadOutcome, serveLoads } from '../protocol.js';
+import { PeerServer, SERVED_NAME, type ServerCommand } from '../servers.js';
 
-// Octavo over HTTP, as its users have it: the compiled server in a process of its own, streaming,
-// token ids as prompts.
+// A server over HTTP, as its users have it: in a process of its own, streaming, token ids as
+// prompts. This process is the client beside it.
 
-const NAME = 'measured';
-const { root, model, flags } = JSON.parse(process.argv[2]) as {
-  root: string;
-  model: string;
-  flags: string[];
+const { about, server: command } = JSON.parse(process.argv[2]) as {
+  about: string;
+  server: ServerCommand;
 };
 const began = performance.now();
-const { child: server, url } = await startOctavo(root, [
-  ...['--model', model, '--served-model-name', NAME, '--threads', '2', '--max-num-seqs', '64'],
-  ...['--kv-cache-memory', '2GiB', '--max-model-len', '4096', ...flags],
-]);
+const server = await PeerServer.start(command);
 
-const client = measuringClient({ url, model: NAME, kind: 'completions', timeoutMs: 300_000 }, () =>
-  performance.now(),
+const client = measuringClient(
+  { url: server.url, model: SERVED_NAME, kind: 'completions', timeoutMs: 300_000 },
+  () => performance.now(),
 );
 const { signal } = new AbortController();
 
@@ -39,7 +34,6 @@ const run = async (load: Load): Promise<LoadOutcome> => {
   });
   return { turns, serial: false };
 };
-await serveLoads(`octavo ${flags.join(' ')}`.trim(), began, run, server.pid);
+await serveLoads(about, began, run, server.pid);
 await client.close();
-server.kill('SIGTERM');
-if (server.exitCode === null) await once(server, 'exit');
+await server.stop();
