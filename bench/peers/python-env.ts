@@ -20,7 +20,7 @@ interface EnvironmentDescription {
 
 /** Packages that do not agree with each other are kept apart. */
 const ENVIRONMENTS = {
-  /** OpenVINO GenAI, ONNX Runtime GenAI, and the exporters that make their models. */
+  /** OpenVINO GenAI, ONNX Runtime GenAI, the exporters that make their models, and guidellm. */
   exporters: {
     venv: '.venv',
     requirements: 'python/requirements.txt',
