@@ -24,14 +24,24 @@ const request = (length: number, maxTokens: number, seed?: number): EngineReques
 interface Step extends StepTimings {
   /** Sequences that got a token. */
   readonly tokens: number;
+  /** Milliseconds of all threads. */
+  readonly processor: number;
 }
+
+const processorMs = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
+const MIB = 2 ** 20;
 
 /** All steps until nothing is left to do. */
 async function drain({ core }: LoadedEngine): Promise<Step[]> {
   const steps: Step[] = [];
   while (core.hasWork) {
+    const begin = processorMs();
     const outputs = (await core.step()) ?? [];
-    steps.push({ ...core.timings, tokens: outputs.length });
+    const processor = processorMs() - begin;
+    steps.push({ ...core.timings, tokens: outputs.length, processor });
   }
   return steps;
 }
@@ -62,6 +72,7 @@ async function decode(engine: LoadedEngine, batch: number, context: number): Pro
     context,
     total,
     (1000 * batch) / total,
+    median(steps.map(({ processor }) => processor)),
     ...phases,
     rest,
     `${Math.round((100 * (phases[0] + phases[3] + rest)) / total)} %`,
@@ -111,6 +122,7 @@ function whatTheCutCosts(rows: readonly Cell[][]): Report['tables'][number] {
 }
 
 const engine = await loadBenchEngine(model);
+const whenReady = process.memoryUsage.rss() / MIB;
 await firstToken(engine, request(64, 8));
 
 const decodes: Cell[][] = [];
@@ -129,6 +141,8 @@ for (let i = 0; i < 5; i++)
   warm.push(await firstToken(engine, { ...prompt, ids: [`warm${i}` as SequenceId] }));
 const prefills: number[] = [];
 for (let i = 0; i < 9; i++) prefills.push(await firstToken(engine, request(512, 1, 31 * i + 17)));
+// (In KiB.)
+const peak = process.resourceUsage().maxRSS / 1024;
 await engine.runner.dispose();
 // An ONNX file alone has an uncut form, and a quantized model has none.
 const splits = model.variant.join() === 'export' ? [16, 512].map(compareWithUncut) : [];
@@ -145,6 +159,7 @@ publish({
         'context',
         'step',
         'tokens/s',
+        'processor time',
         'schedule',
         'segments',
         'attention',
@@ -164,6 +179,12 @@ publish({
       title: 'A prompt of 1,024 tokens, time to its first token',
       columns: ['not cached', 'cached', 'ratio'],
       rows: [[cold, median(warm), cold / median(warm)]],
+    },
+    {
+      title:
+        'Resident memory, MiB (with the pages of the cache and of mapped files that were touched)',
+      columns: ['when ready', 'at the peak'],
+      rows: [[whenReady, peak]],
     },
   ],
 });

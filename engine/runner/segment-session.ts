@@ -32,6 +32,14 @@ export async function loadSegments(
   return segments;
 }
 
+/**
+ * Microseconds for which a thread of ONNX Runtime looks for the next operator before it sleeps:
+ * about as long as it takes to wake one, so no wait costs more than twice what it must. By default
+ * it is milliseconds: longer than a small segment takes, and the threads of a new session begin
+ * with it (docs/benchmarks.md, "What spinning cost").
+ */
+const SPIN_MICROSECONDS = 50;
+
 /** For what a session is, other than serving. */
 export interface SessionUse {
   /** Runs nodes without ONNX Runtime's graph optimizations, to observe each of them. */
@@ -62,6 +70,7 @@ export async function createSession(
     extra: {
       session: {
         force_spinning_stop: '1',
+        intra_op: { spin_duration_us: String(SPIN_MICROSECONDS) },
         ...(isBrief && { disable_prepacking: '1' }),
         ...(saturates && EXACT_SUMS),
         ...(weightsDir !== null && { model_external_initializers_file_folder_path: weightsDir }),
