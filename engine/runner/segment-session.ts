@@ -64,6 +64,11 @@ export async function createSession(
     // 512 tokens in a step, it took another gigabyte, was created again in the second step of a
     // size, and made no step faster.
     enableMemPattern: false,
+    // An arena keeps for its session alone what the largest step needed, and rounds up each weight
+    // that it holds. The segments run in turn, and the C library's heap serves all of them
+    // (docs/benchmarks.md, "What arenas held"). This was measured with glibc; the allocator of
+    // Windows gives back each large block at once.
+    enableCpuMemArena: process.platform !== 'linux',
     // Every session has its own thread pool, and an idle pool that spins takes the cores from the
     // running segment: on two cores, a pass of 24 segments took 280 to 400 ms with spinning and 19
     // to 23 ms without.

@@ -16,7 +16,7 @@ export interface LargestStep {
 }
 
 /**
- * Runs the largest step that can be scheduled, once. ONNX Runtime then has the memory for all
+ * Runs the largest step that can be scheduled, once. The process' heap then has the memory for all
  * steps, and a machine without enough memory is noticed before requests arrive. Without it, the
  * first prompt of 512 tokens took 1.5 times as long (Qwen2.5-0.5B's shape).
  *
