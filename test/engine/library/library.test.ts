@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createEngine, type OctavoEngine, OctavoError } from '../../../engine/index.js';
 import { blurredTiny } from '../../support/draft-models.js';
@@ -277,6 +278,24 @@ describe('a draft model', () => {
       }
     } finally {
       blurred.remove();
+    }
+  });
+});
+
+describe('layers that draft', () => {
+  it('draft in the engine of the model that they were trained for, and change no text', async () => {
+    const layers = fileURLToPath(new URL('../../../models/octavo-tiny-poss', import.meta.url));
+    const drafted = await createEngine({
+      kvCacheMemory: 64 * 2 ** 20,
+      threads: 1,
+      speculativeConfig: JSON.stringify({ method: 'eagle', model: layers }),
+    });
+    try {
+      const asked = { temperature: 0.9, seed: 4, maxTokens: 24 };
+      const prompts = ['The cat', 'One, two,', 'Once upon a time'];
+      expect(await drafted.generate(prompts, asked)).toEqual(await engine.generate(prompts, asked));
+    } finally {
+      await drafted.close();
     }
   });
 });
