@@ -121,9 +121,11 @@ describe.each(['eagle', 'specialists', 'mtp'])('%s', (name) => {
           expect(compared).toBeGreaterThan(8);
           proposer.drafts.clear();
         };
-        const requests = prompts(name).map((prompt, i) =>
-          tinyRequest(`p${i}`, prompt, { maxTokens: 16 }),
-        );
+        // The second of two goes on behind blocks that the first fills in the same step.
+        const requests = prompts(name).flatMap((prompt, i) => [
+          tinyRequest(`a${i}`, prompt, { maxTokens: 16 }),
+          tinyRequest(`b${i}`, prompt, { maxTokens: 16 }),
+        ]);
         await runAll({ core: drafted }, requests);
         expectGolden();
         for (const request of requests) await runAll({ core: drafted }, [request]);

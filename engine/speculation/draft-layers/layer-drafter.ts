@@ -122,7 +122,7 @@ export class LayerDrafter implements ComputingDrafter, HiddenReader {
     const before = this.#rowsBefore(own, hidden);
     const embeddings = await ends.embed(sequences.flatMap(({ tokenIds }) => tokenIds));
     await layers.store(own, { embeddings, hidden: before });
-    this.#keep(own, hidden);
+    this.#notePlaces(own);
   }
 
   async compute(lengths: ReadonlyMap<ComputedDrafter, number>): Promise<void> {
@@ -165,32 +165,32 @@ export class LayerDrafter implements ComputingDrafter, HiddenReader {
     }
   }
 
-  /** `[T, hiddenSize]`: of the token before each. */
+  /**
+   * Keeps what the next steps need of a step's rows.
+   *
+   * @returns `[T, hiddenSize]`: the row of the token before each
+   */
   #rowsBefore({ sequences }: StepPlan, hidden: Float32Array): Float32Array {
     const { hiddenSize } = this.#options.ends;
     const before = new Float32Array(hidden.length);
     let at = 0;
-    for (const { numComputed, tokenIds, blockTables } of sequences) {
-      const size = tokenIds.length * hiddenSize;
+    // In order: a sequence may go on behind a block that one before it has filled in this step.
+    for (const { numComputed, numProposed, tokenIds, blockTables } of sequences) {
+      const [table] = blockTables;
+      const own = hidden.subarray(at, at + tokenIds.length * hiddenSize);
       // Behind what a tier has loaded, zeros have to do for one row.
-      const carried = numComputed > 0 ? this.#rows.get(blockTables[0], numComputed - 1) : undefined;
+      const carried = numComputed > 0 ? this.#rows.get(table, numComputed - 1) : undefined;
       if (carried) before.set(carried, at);
-      before.set(hidden.subarray(at, at + size - hiddenSize), at + hiddenSize);
-      at += size;
+      before.set(own.subarray(0, own.length - hiddenSize), at + hiddenSize);
+      this.#rows.put(table, numComputed, own, numProposed);
+      at += own.length;
     }
     return before;
   }
 
-  /** Keeps what the next steps need of this one. */
-  #keep({ sequences }: StepPlan, hidden: Float32Array): void {
-    const { hiddenSize } = this.#options.ends;
-    let at = 0;
-    for (const { id, numComputed, tokenIds, numProposed, blockTables, sampledFor } of sequences) {
-      const [table] = blockTables;
-      const size = tokenIds.length * hiddenSize;
-      this.#rows.put(table, numComputed, hidden.subarray(at, at + size), numProposed);
-      at += size;
-      const place = { table: table.slice(), end: numComputed + tokenIds.length };
+  #notePlaces({ sequences }: StepPlan): void {
+    for (const { id, numComputed, tokenIds, blockTables, sampledFor } of sequences) {
+      const place = { table: blockTables[0].slice(), end: numComputed + tokenIds.length };
       for (const own of [id, ...sampledFor]) {
         if (this.#sequences.has(own)) this.#places.set(own, place);
       }
