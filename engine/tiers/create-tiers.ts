@@ -26,7 +26,7 @@ export interface TierParts extends Pick<TieredCacheOptions, 'pages' | 'history' 
 export async function createTiers(options: TierOptions, parts: TierParts): Promise<TieredCache> {
   const { pages, history, now, log, isRestart } = parts;
   const { bytesPerBlock } = pages;
-  const { hostMemoryBytes, disk, redis } = options;
+  const { hostMemoryBytes, disk, redis, patienceMs } = options;
   const memory = new MemoryTier({ capacityBytes: hostMemoryBytes, bytesPerBlock });
   const namespace = namespaceOf(parts);
   const far: FarTier[] = [];
@@ -41,7 +41,8 @@ export async function createTiers(options: TierOptions, parts: TierParts): Promi
     const format = { kind: 'redis' as const, bytesPerBlock, namespace, mustAnswer: !isRestart };
     far.push({ tier: await ThreadedTier.start({ ...redis, ...format }, log), keeps: 'reused' });
   }
-  return new TieredCache({ pages, history, now, memory, far });
+  const patience = patienceMs === undefined ? {} : { patienceMs };
+  return new TieredCache({ pages, history, now, memory, far, ...patience });
 }
 
 /**

@@ -174,5 +174,7 @@ document.addEventListener('visibilitychange', () => {
   void showModels();
 });
 
+// Until here, Enter would not have asked.
+input.disabled = false;
 void openChat();
 void showModels(wish);

@@ -50,7 +50,7 @@ describe.skipIf(!(await hasWebGpu()) || !hasProgram('redis-server'))(
         maxModelLength: 128,
         maxNumBatchedTokens: 128,
         kvCacheBytes: 7 * BLOCK_BYTES,
-        tiers: { hostMemoryBytes: 2 ** 24, ...tiers },
+        tiers: { hostMemoryBytes: 2 ** 24, patienceMs: 60_000, ...tiers },
         ...more,
       });
 

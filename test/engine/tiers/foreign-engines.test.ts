@@ -86,6 +86,7 @@ describe.each(canServe ? (['disk', 'redis'] as const) : (['disk'] as const))(
       if (kind === 'redis') redis = await startRedis();
       tiers = {
         hostMemoryBytes: 16 * MIB,
+        patienceMs: 60_000,
         ...(kind === 'disk' && { disk: { directory, capacityBytes: 256 * MIB } }),
         ...(redis && {
           redis: { url: redis.url, keyPrefix: 'kv', ttlSeconds: 600, capacityBytes: 256 * MIB },
