@@ -1,4 +1,5 @@
 import type { BlockId } from '../../../kvcache/ids.js';
+import type { StepPlan } from '../../../scheduler/step-plan.js';
 
 /** The hidden row of a token, and its place in its block. */
 interface PlacedRow {
@@ -26,6 +27,30 @@ export class HiddenRows {
   constructor(width: number, blockSize: number) {
     this.#width = width;
     this.#blockSize = blockSize;
+  }
+
+  /**
+   * Keeps what the next steps need of a step's rows.
+   *
+   * @param plan its tables are in group 0
+   * @param hidden `[T, width]`
+   * @returns `[T, width]`: the row of the token before each
+   */
+  advance({ sequences }: StepPlan, hidden: Float32Array): Float32Array {
+    const before = new Float32Array(hidden.length);
+    let at = 0;
+    // In order: a sequence may go on behind a block that one before it has filled in this step.
+    for (const { numComputed, numProposed, tokenIds, blockTables } of sequences) {
+      const [table] = blockTables;
+      const own = hidden.subarray(at, at + tokenIds.length * this.#width);
+      // Behind what a tier has loaded, zeros have to do for one row.
+      const carried = numComputed > 0 ? this.get(table, numComputed - 1) : undefined;
+      if (carried) before.set(carried, at);
+      before.set(own.subarray(0, own.length - this.#width), at + this.#width);
+      this.put(table, numComputed, own, numProposed);
+      at += own.length;
+    }
+    return before;
   }
 
   /** The row of a token; undefined where it is not kept. */

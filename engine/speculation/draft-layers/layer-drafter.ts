@@ -119,7 +119,7 @@ export class LayerDrafter implements ComputingDrafter, HiddenReader {
       return { ...sequence, blockTables: [table] };
     });
     const own = { sequences, numTokens: plan.numTokens, blockCopies: [] };
-    const before = this.#rowsBefore(own, hidden);
+    const before = this.#rows.advance(own, hidden);
     const embeddings = await ends.embed(sequences.flatMap(({ tokenIds }) => tokenIds));
     await layers.store(own, { embeddings, hidden: before });
     this.#notePlaces(own);
@@ -163,29 +163,6 @@ export class LayerDrafter implements ComputingDrafter, HiddenReader {
     for (let i = Math.ceil(numComputed / blockSize); i * blockSize < end; i++) {
       missing.delete(table[i]);
     }
-  }
-
-  /**
-   * Keeps what the next steps need of a step's rows.
-   *
-   * @returns `[T, hiddenSize]`: the row of the token before each
-   */
-  #rowsBefore({ sequences }: StepPlan, hidden: Float32Array): Float32Array {
-    const { hiddenSize } = this.#options.ends;
-    const before = new Float32Array(hidden.length);
-    let at = 0;
-    // In order: a sequence may go on behind a block that one before it has filled in this step.
-    for (const { numComputed, numProposed, tokenIds, blockTables } of sequences) {
-      const [table] = blockTables;
-      const own = hidden.subarray(at, at + tokenIds.length * hiddenSize);
-      // Behind what a tier has loaded, zeros have to do for one row.
-      const carried = numComputed > 0 ? this.#rows.get(table, numComputed - 1) : undefined;
-      if (carried) before.set(carried, at);
-      before.set(own.subarray(0, own.length - hiddenSize), at + hiddenSize);
-      this.#rows.put(table, numComputed, own, numProposed);
-      at += own.length;
-    }
-    return before;
   }
 
   #notePlaces({ sequences }: StepPlan): void {

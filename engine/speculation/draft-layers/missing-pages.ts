@@ -24,12 +24,9 @@ export class MissingPages implements PageSelector {
   }
 
   select({ tables: { blocks } }: PageRequest): Uint8Array | null {
-    let isWhole = true;
-    const selection = Uint8Array.from(blocks, (block) => {
-      const isThere = block !== NO_BLOCK && !this.#missing.has(block);
-      isWhole &&= isThere;
-      return isThere ? 1 : 0;
-    });
-    return isWhole ? null : selection;
+    const isThere = (block: number): boolean => block !== NO_BLOCK && !this.#missing.has(block);
+    return blocks.every(isThere)
+      ? null
+      : Uint8Array.from(blocks, (block) => Number(isThere(block)));
   }
 }

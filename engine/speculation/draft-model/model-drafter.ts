@@ -80,9 +80,9 @@ export class ModelDrafter implements ComputingDrafter {
       maxTokens: drafted.maxTokens,
       maxLength,
       vocabSize,
-      onEnd: (ended) => {
-        this.#release(ended);
-        this.#sequences.delete(ended);
+      onEnd: () => {
+        this.#release(sequence);
+        this.#sequences.delete(sequence);
       },
     });
     this.#sequences.add(sequence);
