@@ -1,7 +1,10 @@
+import { combine } from '../checkpoint/composed/combine.js';
 import { PACKED_FORMATS } from '../checkpoint/packed/index.js';
 import { type Checkpoint, STORED_TYPES } from '../checkpoint/stored-tensor.js';
 import { clipName } from '../clip.js';
 import { OctavoError } from '../errors.js';
+import type { Config } from './config.js';
+import { packingOf } from './packing.js';
 import type { Weight } from './weights.js';
 
 /** What names weights: a decoder or an encoder. */
@@ -12,6 +15,19 @@ interface Description {
 
 /** Names that a message lists. */
 const SHOWN = 3;
+
+/**
+ * The weights of a description, checked (`checkWeights`); several tensors that stand for one weight
+ * are combined, as the configuration says.
+ *
+ * @throws OctavoError `model_file_corrupt`, `model_unsupported`
+ */
+export function checkedWeights(config: Config, model: Description, stored: Checkpoint): Checkpoint {
+  const packing = packingOf(config);
+  const checkpoint = packing ? combine(stored, packing, weightsOf(model)) : stored;
+  checkWeights(model, checkpoint);
+  return checkpoint;
+}
 
 /**
  * Checks that a checkpoint has the weights of a description, of the right shape and in a format

@@ -1,9 +1,8 @@
-import { combine } from '../checkpoint/composed/combine.js';
 import { readCheckpoint } from '../checkpoint/safetensors-files.js';
 import type { Checkpoint } from '../checkpoint/stored-tensor.js';
 import { clip } from '../clip.js';
 import { EXPORT_ADVICE } from '../importer/advice.js';
-import { checkWeights, weightsOf } from './check-weights.js';
+import { checkedWeights } from './check-weights.js';
 import { type Config, readConfig } from './config.js';
 import type { Decoder } from './decoder.js';
 import { FAMILIES, type Family } from './families/index.js';
@@ -46,9 +45,7 @@ export async function describeModel(dir: string, entry: string): Promise<Describ
   const config = await readConfig(dir);
   const decoder = describe(config);
   const stored = textPart(config, await readCheckpoint(dir, entry));
-  const packing = packingOf(config);
-  const checkpoint = packing ? combine(stored, packing, weightsOf(decoder)) : stored;
-  checkWeights(decoder, checkpoint);
+  const checkpoint = checkedWeights(config, decoder, stored);
   return { decoder, checkpoint, origin: FROM_SAFETENSORS };
 }
 

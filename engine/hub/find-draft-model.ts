@@ -1,7 +1,10 @@
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
 import type { ModelPlace } from '../protocol/options.js';
-import { parseSpeculativeConfig } from '../speculation/speculative-config.js';
+import {
+  parseSpeculativeConfig,
+  type SpeculativeConfig,
+} from '../speculation/speculative-config.js';
 import { loadTokenizer } from '../text/hf-tokenizer.js';
 import { differenceOf } from '../text/same-tokens.js';
 import type { Tokenizer } from '../text/tokenizer.js';
@@ -16,15 +19,11 @@ const FLAG = '--speculative-config';
  * @returns null when the setting names none
  * @throws OctavoError what `parseSpeculativeConfig` and `findModel` throw
  */
-export async function findDraftModel(
+export function findDraftModel(
   speculativeConfig: string | undefined,
   observer: FetchObserver,
 ): Promise<ModelPlace | null> {
-  const config = speculativeConfig === undefined ? null : parseSpeculativeConfig(speculativeConfig);
-  if (!config || !('model' in config)) return null;
-  const wish = { dtype: 'auto', needsTokenizer: config.method === 'draft_model' } as const;
-  const { dir, file } = await findModel(config.model, FLAG, wish, observer);
-  return { dir, ...(file !== undefined && { file }) };
+  return findNamed(configOf(speculativeConfig), observer);
 }
 
 /**
@@ -38,11 +37,9 @@ export async function findDraftModelFor(
   speculativeConfig: string | undefined,
   observer: FetchObserver,
 ): Promise<ModelPlace | null> {
-  const found = await findDraftModel(speculativeConfig, observer);
-  const isModel =
-    speculativeConfig !== undefined &&
-    parseSpeculativeConfig(speculativeConfig).method === 'draft_model';
-  if (!isModel) return found;
+  const config = configOf(speculativeConfig);
+  const found = await findNamed(config, observer);
+  if (config?.method !== 'draft_model') return found;
   const difference = found && differenceOf(tokenizer, await loadTokenizer(found.dir));
   if (difference === null) return found;
   throw new OctavoError(
@@ -51,4 +48,17 @@ export async function findDraftModelFor(
       'It must have the same vocabulary and the same special tokens',
     { param: FLAG },
   );
+}
+
+const configOf = (text: string | undefined): SpeculativeConfig | null =>
+  text === undefined ? null : parseSpeculativeConfig(text);
+
+async function findNamed(
+  config: SpeculativeConfig | null,
+  observer: FetchObserver,
+): Promise<ModelPlace | null> {
+  if (!config || !('model' in config)) return null;
+  const wish = { dtype: 'auto', needsTokenizer: config.method === 'draft_model' } as const;
+  const { dir, file } = await findModel(config.model, FLAG, wish, observer);
+  return { dir, ...(file !== undefined && { file }) };
 }

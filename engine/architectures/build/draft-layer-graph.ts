@@ -21,7 +21,7 @@ import { nameOf } from './stored-weights.js';
  */
 export function buildDraftLayer(
   { hiddenSize }: DraftLayers,
-  { embeddingNorm, hiddenNorm, first, fuse, layer, outputNorm }: DraftLayer,
+  { embeddingNorm, hiddenNorm, fuse, layer, outputNorm }: DraftLayer,
   tensors: ReadonlyMap<string, StoredTensor>,
   { servedLength, readFloats }: Omit<BuildOptions, 'joins'>,
 ): { readonly model: ModelProto; readonly sites: readonly RecognizedSite[] } {
@@ -31,8 +31,7 @@ export function buildDraftLayer(
   const normed = (x: string, norm: Norm | null): string => (norm ? normLayer(b, x, norm) : x);
   const embedding = normed(DRAFT_TENSOR.embeddings, embeddingNorm);
   const hidden = normed(DRAFT_TENSOR.hidden, hiddenNorm);
-  const both = first === 'embedding' ? [embedding, hidden] : [hidden, embedding];
-  const joined = b.node('Concat', 'draft.joined', both, { axis: 2 });
+  const joined = b.node('Concat', 'draft.joined', [embedding, hidden], { axis: 2 });
   const made = decoderLayer(b, fused(b, joined, fuse), layer, {
     mix: (input, mixer) => {
       if (mixer.kind !== 'attention') throw new Error('a layer that drafts attends');

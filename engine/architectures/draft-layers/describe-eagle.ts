@@ -1,13 +1,11 @@
-import { combine } from '../../checkpoint/composed/combine.js';
 import { findSafetensors, readCheckpoint } from '../../checkpoint/safetensors-files.js';
 import type { StoredTensor } from '../../checkpoint/stored-tensor.js';
 import { OctavoError } from '../../errors.js';
-import { checkWeights, weightsOf } from '../check-weights.js';
+import { checkedWeights } from '../check-weights.js';
 import { type Config, readConfig } from '../config.js';
 import type { Decoder } from '../decoder.js';
 import { describe } from '../describe-model.js';
 import { linear } from '../families/parts.js';
-import { packingOf } from '../packing.js';
 import {
   attentionOnly,
   type DescribedDraftLayers,
@@ -45,9 +43,7 @@ export async function describeEagle(dir: string): Promise<DescribedDraftLayers> 
     );
   }
   const layers = layersOf(config, stored.tensors);
-  const packing = packingOf(config);
-  const checkpoint = packing ? combine(stored, packing, weightsOf(layers)) : stored;
-  checkWeights(layers, checkpoint);
+  const checkpoint = checkedWeights(config, layers, stored);
   checkEmbedding(config, layers, stored.tensors.get(EMBEDDING));
   return { layers, checkpoint };
 }
@@ -86,7 +82,6 @@ function stageOf(
   return {
     embeddingNorm: null,
     hiddenNorm: null,
-    first: 'embedding',
     fuse: linear(fc, hiddenSize, 2 * hiddenSize, tensors.has(`${fc}.bias`)),
     layer: { ...named, mixerNorms: { before: isNormed ? before : null, after } },
     outputNorm: null,

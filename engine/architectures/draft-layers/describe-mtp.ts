@@ -1,12 +1,10 @@
-import { combine } from '../../checkpoint/composed/combine.js';
 import { readCheckpoint } from '../../checkpoint/safetensors-files.js';
 import { clip } from '../../clip.js';
-import { checkWeights, weightsOf } from '../check-weights.js';
+import { checkedWeights } from '../check-weights.js';
 import { type Config, readConfig } from '../config.js';
 import type { Decoder } from '../decoder.js';
 import { describe } from '../describe-model.js';
 import { linear, rmsNorm } from '../families/parts.js';
-import { packingOf } from '../packing.js';
 import {
   attentionOnly,
   type DescribedDraftLayers,
@@ -46,9 +44,7 @@ export async function describeMtp(dir: string, entry: string): Promise<Described
   }
   const layers = layersOf(text, describe(oneLayerOf(text)));
   const stored = { ...whole, tensors: new Map(own) };
-  const packing = packingOf(config);
-  const checkpoint = packing ? combine(stored, packing, weightsOf(layers)) : stored;
-  checkWeights(layers, checkpoint);
+  const checkpoint = checkedWeights(config, layers, stored);
   return { layers, checkpoint };
 }
 
@@ -67,7 +63,6 @@ function layersOf(text: Config, { layers: [layer], hiddenSize, vocabSize }: Deco
       {
         embeddingNorm: norm('pre_fc_norm_embedding'),
         hiddenNorm: norm('pre_fc_norm_hidden'),
-        first: 'embedding',
         fuse: linear(`${PREFIX}fc`, hiddenSize, 2 * hiddenSize),
         layer: renamed(attentionOnly(text, layer), (name) => name.replace(/^model\./, PREFIX)),
         outputNorm: norm('norm'),

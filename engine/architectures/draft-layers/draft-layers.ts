@@ -31,9 +31,7 @@ export interface DraftLayer {
   /** Norms of what is joined; null: as it is. */
   readonly embeddingNorm: Norm | null;
   readonly hiddenNorm: Norm | null;
-  /** Which of the two comes first in the joined row. */
-  readonly first: 'embedding' | 'hidden';
-  /** From the joined row, `[2 * hiddenSize]`, to a row for the layer. */
+  /** From embedding and hidden row, joined, `[2 * hiddenSize]`, to a row for the layer. */
   readonly fuse: Linear;
   /** Has attention alone as its mixer. */
   readonly layer: DecoderLayer;
