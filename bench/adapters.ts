@@ -7,10 +7,9 @@ import {
   type BenchModel,
   benchModelFromArgv,
   benchRequest,
-  commandLine,
   loadBenchEngine,
 } from './lib/bench-engine.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { type Cell, commandLine, median, publish } from './lib/report.js';
 import { SHAPES } from './models/shapes.js';
 
 // What adapters cost in a decode step: an engine without any, and one that is prepared for them,

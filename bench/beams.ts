@@ -5,6 +5,7 @@ import { GREEDY } from '../engine/sampling/sampling-params.js';
 import { loadServedModel } from '../engine/text/served-model.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { SequenceId } from '../scheduler/ids.js';
+import { BENCH_OPTIONS, BLOCK_SIZE } from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { type Dataset, drawLengths } from './paging/requests.js';
 
@@ -16,7 +17,6 @@ const SEED = 1;
 const DATASETS: readonly Dataset[] = ['alpaca', 'sharegpt'];
 const WIDTHS = [2, 4, 6];
 const REQUESTS = Number(process.argv[2] ?? 40);
-const BLOCK_SIZE = 16;
 const CONTEXT = 2048;
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -63,19 +63,13 @@ async function run(engine: LoadedEngine, dataset: Dataset, width: number): Promi
 }
 
 const engine = await loadEngine({
+  ...BENCH_OPTIONS,
   modelDir,
   maxNumSeqs: 16,
-  maxNumBatchedTokens: 512,
-  blockSize: BLOCK_SIZE,
   kvCacheBytes: 256 * 2 ** 20,
   kvDtype: 'f32',
   maxModelLength: CONTEXT,
-  threads: 2,
   enablePrefixCaching: true,
-  evictionPolicy: 'lru',
-  schedulingPolicy: 'fcfs',
-  longPrefillThreshold: 0,
-  kvMetricsSampleRate: 0,
 });
 const rows: Cell[][] = [];
 for (const dataset of DATASETS) {

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import type { EngineOptions } from '../engine/protocol/options.js';
 import { loadServedModel } from '../engine/text/served-model.js';
 import { loadEngine } from '../engine/thread/load-engine.js';
-import { commandLine, oneOf, THREADS } from './lib/bench-engine.js';
+import { BENCH_OPTIONS, BLOCK_SIZE, oneOf } from './lib/bench-engine.js';
 import { promptPerplexity } from './lib/perplexity.js';
-import { type Cell, publish, type Report } from './lib/report.js';
+import { type Cell, commandLine, publish, type Report } from './lib/report.js';
 import type { RoundingCost, RoundingJob } from './lib/rounding-process.js';
 import { ensureCheckpoint } from './models/random-checkpoint.js';
 import { ensureTokenizer } from './models/tokenizer.js';
@@ -47,7 +47,6 @@ const read = (path: string): string => readFileSync(new URL(path, import.meta.ur
 const SCRIPT = fileURLToPath(new URL('./lib/rounding-process.ts', import.meta.url));
 /** Texts that weights are rounded by. */
 const TEXTS = './fixtures/octavo-tiny-calibration.jsonl';
-const BLOCK_SIZE = 16;
 const cacheDir = mkdtempSync(join(tmpdir(), 'octavo-bench-calibrate-'));
 
 function round(modelDir: string, texts: string | null): RoundingCost {
@@ -76,18 +75,12 @@ async function perplexities(
 ): Promise<number[]> {
   const { tokenizer } = await loadServedModel(modelDir, []);
   const { runner } = await loadEngine({
+    ...BENCH_OPTIONS,
     modelDir,
     maxNumSeqs: 32,
-    maxNumBatchedTokens: 512,
-    blockSize: BLOCK_SIZE,
     kvCacheBytes: 2 ** 30,
     maxModelLength: 512,
-    threads: THREADS,
     enablePrefixCaching: false,
-    evictionPolicy: 'lru',
-    schedulingPolicy: 'fcfs',
-    longPrefillThreshold: 0,
-    kvMetricsSampleRate: 0,
     ...(quantize && { quantize, activations: 'int8' }),
   });
   try {

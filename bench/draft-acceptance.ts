@@ -10,6 +10,7 @@ import type { TemplateMessage } from '../engine/text/chat-template.js';
 import { loadServedModel } from '../engine/text/served-model.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
+import { BENCH_OPTIONS } from './lib/bench-engine.js';
 import { type Cell, publish } from './lib/report.js';
 
 // How often drafts of the embedded model's trained layers are right, by their place in the draft:
@@ -112,17 +113,12 @@ const rows: Cell[][] = [];
 let different = 0;
 for (const layers of LAYERS) {
   const engine = await loadEngine({
+    ...BENCH_OPTIONS,
     modelDir,
     maxNumSeqs: SEQUENCES,
-    maxNumBatchedTokens: 512,
-    blockSize: 16,
     kvCacheBytes: 64 * 2 ** 20,
     maxModelLength: null,
-    threads: 2,
     enablePrefixCaching: true,
-    schedulingPolicy: 'fcfs',
-    longPrefillThreshold: 0,
-    kvMetricsSampleRate: 0,
     speculation: {
       method: 'eagle',
       maxDraftTokens: DRAFTED,

@@ -7,12 +7,11 @@ import {
   benchModel,
   benchModelFromArgv,
   benchRequest,
-  commandLine,
   loadBenchEngine,
   secondShapeFromArgv,
 } from './lib/bench-engine.js';
 import { DraftTexts } from './lib/draft-texts.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { type Cell, commandLine, median, publish } from './lib/report.js';
 
 // Decoding with drafts against decoding without, by batch size and by how often drafts are right.
 // Drafts are the text itself, which was recorded before, with wrong tokens at random places: so the

@@ -7,12 +7,11 @@ import {
   type BenchQuantization,
   benchModel,
   type ComparedForm,
-  commandLine,
   FORMS,
   oneOf,
 } from './lib/bench-engine.js';
 import type { StepTime } from './lib/form-process.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { type Cell, commandLine, median, publish } from './lib/report.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
 
 // Decode steps of the engine's own graphs against those of the same shape as exporters write it, in

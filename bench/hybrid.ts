@@ -3,8 +3,8 @@ import { type EngineRequest, PLAIN_REQUEST } from '../engine/protocol/request.js
 import { GREEDY } from '../engine/sampling/sampling-params.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
-import { commandLine, STEP_TOKENS, THREADS } from './lib/bench-engine.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { BENCH_OPTIONS, STEP_TOKENS, THREADS } from './lib/bench-engine.js';
+import { type Cell, commandLine, median, publish } from './lib/report.js';
 import { ensureCheckpoint } from './models/random-checkpoint.js';
 
 // What checkpoints of states save: the time to the first token of the second turn of a conversation
@@ -45,19 +45,13 @@ const MODELS = {
 
 function load(modelDir: string, more: Partial<EngineOptions>): Promise<LoadedEngine> {
   return loadEngine({
+    ...BENCH_OPTIONS,
     modelDir,
     maxNumSeqs: 8,
-    maxNumBatchedTokens: STEP_TOKENS,
-    blockSize: 16,
     kvCacheBytes: 2 ** 30,
     kvDtype: 'f32',
     maxModelLength: 2560,
-    threads: THREADS,
     enablePrefixCaching: true,
-    evictionPolicy: 'lru',
-    schedulingPolicy: 'fcfs',
-    longPrefillThreshold: 0,
-    kvMetricsSampleRate: 0,
     ...more,
   });
 }

@@ -7,7 +7,7 @@ import { contentFiles, openModel } from '../engine/model/open-model.js';
 import { checkRows } from '../engine/runner/row-check/check-rows.js';
 import { loadSegments } from '../engine/runner/segment-session.js';
 import { type BenchModel, benchModelFromArgv, THREADS } from './lib/bench-engine.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { type Cell, commandLine, median, publish } from './lib/report.js';
 
 // The time to prepare a model: hashing its files (in a thread, concurrently), reading and rewriting
 // its graph, creating sessions, and checking that tokens of different sequences do not mix.
@@ -93,7 +93,7 @@ const model = benchModelFromArgv();
 if (model.kvDtype !== 'f32') throw new Error('--kv-dtype: pages are no part of an import');
 publish({
   name: ['import', model.shape, ...model.variant].join('-'),
-  command: ['npm run bench:import --', ...process.argv.slice(2)].join(' '),
+  command: commandLine('bench:import'),
   about: `Making a model ready to serve: ${model.description}, and the embedded model. Medians of ${TIMES}; files were read before.`,
   tables: [
     {

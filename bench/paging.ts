@@ -1,11 +1,6 @@
 import { BLOCK_SIZE } from './eviction/trace.js';
-import {
-  type BenchModel,
-  benchModelFromArgv,
-  commandLine,
-  loadBenchEngine,
-} from './lib/bench-engine.js';
-import { type Cell, publish } from './lib/report.js';
+import { type BenchModel, benchModelFromArgv, loadBenchEngine } from './lib/bench-engine.js';
+import { type Cell, commandLine, publish } from './lib/report.js';
 import { SHAPES } from './models/shapes.js';
 import { measureSteps } from './paging/measure-steps.js';
 import { runReal } from './paging/real-run.js';

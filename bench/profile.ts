@@ -4,12 +4,11 @@ import {
   type BenchModel,
   benchModelFromArgv,
   benchRequest,
-  commandLine,
   loadBenchEngine,
   STEP_TOKENS,
 } from './lib/bench-engine.js';
 import { OrtProfile } from './lib/ort-profile.js';
-import { type Cell, median, publish, type Report } from './lib/report.js';
+import { type Cell, commandLine, median, publish, type Report } from './lib/report.js';
 
 // A step's time by operator, from ONNX Runtime's own profile of all segments. Profiling disturbs
 // the measurement; bench:step measures whole steps without it.

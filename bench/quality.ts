@@ -11,6 +11,7 @@ import type { TemplateMessage } from '../engine/text/chat-template.js';
 import { loadServedModel } from '../engine/text/served-model.js';
 import { type LoadedEngine, loadEngine } from '../engine/thread/load-engine.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
+import { BENCH_OPTIONS, BLOCK_SIZE } from './lib/bench-engine.js';
 import { perplexity, type ScoredText } from './lib/perplexity.js';
 import { type QualityReport, withQualityTable } from './lib/quality-table.js';
 import { type Cell, publish } from './lib/report.js';
@@ -57,21 +58,14 @@ const told: ScoredText[] = stories.map((story) => ({
   from: 1,
 }));
 
-const BLOCK_SIZE = 16;
 const OPTIONS: EngineOptions = {
+  ...BENCH_OPTIONS,
   modelDir,
   maxNumSeqs: 32,
-  maxNumBatchedTokens: 512,
-  blockSize: BLOCK_SIZE,
   kvCacheBytes: 192 * 2 ** 20,
   kvDtype: 'f32',
   maxModelLength: null,
-  threads: 2,
   enablePrefixCaching: false,
-  evictionPolicy: 'lru',
-  schedulingPolicy: 'fcfs',
-  longPrefillThreshold: 0,
-  kvMetricsSampleRate: 0,
 };
 
 interface Result {

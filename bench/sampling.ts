@@ -7,6 +7,7 @@ import { loadEngine } from '../engine/thread/load-engine.js';
 import type { BlockId } from '../kvcache/ids.js';
 import type { SequenceId, TokenId } from '../scheduler/ids.js';
 import type { StepPlan } from '../scheduler/step-plan.js';
+import { BENCH_OPTIONS, BLOCK_SIZE, THREADS } from './lib/bench-engine.js';
 import { type Cell, median, publish } from './lib/report.js';
 import { ensureShape } from './models/random-checkpoint.js';
 import { SHAPES, type ShapeName } from './models/shapes.js';
@@ -17,25 +18,17 @@ import { SHAPES, type ShapeName } from './models/shapes.js';
 const shape = (process.argv[2] ?? 'qwen2.5-0.5b-head') as ShapeName;
 if (!(shape in SHAPES))
   throw new Error(`shape ${shape}: must be one of ${Object.keys(SHAPES).join(', ')}`);
-const THREADS = 2;
 const CONTEXT = 64;
-const BLOCK_SIZE = 16;
 const ROUNDS = 25;
 
 const { runner, info } = await loadEngine({
+  ...BENCH_OPTIONS,
   modelDir: ensureShape(shape),
   maxNumSeqs: 64,
-  maxNumBatchedTokens: 512,
-  blockSize: BLOCK_SIZE,
   kvCacheBytes: 2 ** 29,
   kvDtype: 'f32',
   maxModelLength: 1024,
-  threads: THREADS,
   enablePrefixCaching: false,
-  evictionPolicy: 'lru',
-  schedulingPolicy: 'fcfs',
-  longPrefillThreshold: 0,
-  kvMetricsSampleRate: 0,
 });
 const { vocabSize } = info;
 

@@ -7,11 +7,10 @@ import type { SequenceId } from '../scheduler/ids.js';
 import {
   benchModelFromArgv,
   benchRequest,
-  commandLine,
   loadBenchEngine,
   STEP_TOKENS,
 } from './lib/bench-engine.js';
-import { type Cell, median, publish, type Report } from './lib/report.js';
+import { type Cell, commandLine, median, publish, type Report } from './lib/report.js';
 
 // The time of a step by phase, and what the cut, the prefix cache and paging cost or save.
 

@@ -8,12 +8,11 @@ import type { SequenceId } from '../scheduler/ids.js';
 import {
   benchModelFromArgv,
   benchRequest,
-  commandLine,
   loadBenchEngine,
   STEP_TOKENS,
 } from './lib/bench-engine.js';
 import { startRedis } from './lib/redis-server.js';
-import { type Cell, median, publish } from './lib/report.js';
+import { type Cell, commandLine, median, publish } from './lib/report.js';
 
 // What the tiers behind the KV cache save, and what they cost: the time to the first token of a
 // prefix from each of them, and the time of steps beside them; the same of KV events.

@@ -30,6 +30,18 @@ import { SHAPES, type ShapeName } from '../models/shapes.js';
 
 export const THREADS = 2;
 export const STEP_TOKENS = 512;
+export const BLOCK_SIZE = 16;
+
+/** What engines of benchmarks have in common. */
+export const BENCH_OPTIONS = {
+  maxNumBatchedTokens: STEP_TOKENS,
+  blockSize: BLOCK_SIZE,
+  threads: THREADS,
+  evictionPolicy: 'lru',
+  schedulingPolicy: 'fcfs',
+  longPrefillThreshold: 0,
+  kvMetricsSampleRate: 0,
+} as const satisfies Partial<EngineOptions>;
 
 /** Those that are compared with each other, of the same weights. */
 export const FORMS = ['built', 'export'] as const;
@@ -138,22 +150,16 @@ export function loadBenchEngine(
 ): Promise<LoadedEngine> {
   const cacheDir = modelCacheDir(undefined, process.env);
   return loadEngine({
+    ...BENCH_OPTIONS,
     modelDir: model.directory,
     // A checkpoint has one precision, which `quantize` changes.
     ...(model.form === 'export' && { dtype: model.dtype }),
     maxNumSeqs: 64,
-    maxNumBatchedTokens: STEP_TOKENS,
-    blockSize: 16,
     kvCacheBytes: 2 * 2 ** 30,
     kvDtype: model.kvDtype,
     activations: model.activations,
     maxModelLength: 4096,
-    threads: THREADS,
     enablePrefixCaching: true,
-    evictionPolicy: 'lru',
-    schedulingPolicy: 'fcfs',
-    longPrefillThreshold: 0,
-    kvMetricsSampleRate: 0,
     ...(model.quantize !== 'none' && {
       quantize: { kind: model.quantize, nbits: false, cacheDir },
     }),
@@ -183,10 +189,4 @@ export function benchRequest(
     sampling: GREEDY,
     ...PLAIN_REQUEST,
   };
-}
-
-/** The command that a benchmark was started with. */
-export function commandLine(script: string): string {
-  const words = process.argv.slice(2);
-  return words.length > 0 ? `npm run ${script} -- ${words.join(' ')}` : `npm run ${script}`;
 }

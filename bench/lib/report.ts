@@ -25,6 +25,20 @@ export interface Report {
   }[];
 }
 
+/** The command that a benchmark was started with. */
+export function commandLine(script: string): string {
+  const words = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
+  return words.length > 0 ? `npm run ${script} -- ${words.join(' ')}` : `npm run ${script}`;
+}
+
+/** The commit of a checkout; default: the working directory's. */
+export function commitOf(cwd = '.'): string {
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, { encoding: 'utf8', cwd }).trim();
+  const isClean = git('status', '--porcelain', '--untracked-files=no') === '';
+  return `${git('rev-parse', '--short', 'HEAD')}${isClean ? '' : ' (with changes)'}`;
+}
+
 /**
  * Prints the report and writes it to bench/results/ as JSON and Markdown, with machine, versions
  * and commit.
@@ -50,9 +64,6 @@ export function publish({ plot, ...report }: Report): void {
 
 function describeMachine(others: readonly string[]): Record<string, string> {
   const [cpu] = cpus();
-  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
-  const dirty =
-    git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' (with changes)';
   const runtime = JSON.parse(
     readFileSync(
       new URL('../../node_modules/onnxruntime-node/package.json', import.meta.url),
@@ -67,7 +78,7 @@ function describeMachine(others: readonly string[]): Record<string, string> {
       `onnxruntime-node ${runtime.version}`,
       ...others,
     ].join(', '),
-    commit: `${git('rev-parse', '--short', 'HEAD')}${dirty}`,
+    commit: commitOf(),
     date: new Date().toISOString().slice(0, 10),
   };
 }

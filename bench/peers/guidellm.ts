@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Cell, publish } from '../lib/report.js';
+import { type Cell, commandLine, publish } from '../lib/report.js';
 import { ensureShape } from '../models/random-checkpoint.js';
 import type { ShapeName } from '../models/shapes.js';
 import { ensureWithEnds } from './exports.js';
@@ -167,10 +167,9 @@ for (const name of names) {
   }
 }
 
-const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
 publish({
   name: options.quick ? 'peers-partial' : 'guidellm',
-  command: ['npm run bench:guidellm', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' '),
+  command: commandLine('bench:guidellm'),
   about:
     `Random weights in the shape of ${shape}, 2 threads; ${length} tokens in and ${length} out as text over /v1/completions, ` +
     "guidellm on the cores of the server, which streams. All figures are guidellm's own.",

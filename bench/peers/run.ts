@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { readGgufCheckpoint } from '../../engine/checkpoint/gguf-files.js';
 import { exactWeightBits } from '../../engine/importer/quantize/exact-weight-bits.js';
-import { publish } from '../lib/report.js';
+import { commandLine, commitOf, publish } from '../lib/report.js';
 import { ensureGguf } from '../models/gguf-decoder.js';
 import { SHAPES, type ShapeName } from '../models/shapes.js';
 import { LOADS, type LoadRecipe, quickly } from './loads.js';
@@ -164,19 +164,16 @@ for (const variant of contenders) {
 }
 
 const partial = options.quick || options.variants !== undefined || options.loads !== undefined;
-const quoted = process.argv.slice(2).map((word) => (/[ ;]/.test(word) ? `"${word}"` : word));
-const command = ['npm run bench:peers', ...(quoted.length > 0 ? ['--', ...quoted] : [])].join(' ');
+const command = commandLine('bench:peers');
 // The targets are for CPUs that multiply int8 with instructions of their own; others are another
 // measurement, beside it.
 const hasVnni = (await exactWeightBits()) === 8;
 const name = partial
   ? 'peers-partial'
   : `peers${gguf === null ? '' : '-gguf'}${hasVnni ? '' : '-no-vnni'}`;
-const git = (...args: string[]): string =>
-  execFileSync('git', args, { encoding: 'utf8', cwd: options.octavo }).trim();
 const run: Run = {
   command,
-  commit: git('rev-parse', '--short', 'HEAD'),
+  commit: commitOf(options.octavo),
   date: new Date().toISOString().slice(0, 10),
   notes: [
     `${rounds} ${rounds === 1 ? 'round' : 'rounds'}`,
