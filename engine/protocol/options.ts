@@ -115,11 +115,6 @@ export interface TierOptions {
   readonly hostMemoryBytes: number;
   readonly disk?: { readonly directory: string; readonly capacityBytes: number };
   readonly redis?: RedisTierSettings;
-  /**
-   * Milliseconds for which a sequence waits at most for what farther tiers have of its prompt.
-   * Default: 2,000; tests that count what is found wait longer.
-   */
-  readonly patienceMs?: number;
 }
 
 /** How tokens are drafted. */

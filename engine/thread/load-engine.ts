@@ -23,7 +23,7 @@ import {
 import { createSpeculator, type SpeculationMethod } from '../speculation/create-speculator.js';
 import type { ComputingOptions } from '../speculation/speculator.js';
 import { createTiers } from '../tiers/create-tiers.js';
-import type { TieredCache } from '../tiers/tiered-cache.js';
+import type { TieredCache, TierWaits } from '../tiers/tiered-cache.js';
 import { createScheduler, openTrace } from '../trace/step-trace.js';
 import type { Backend } from './backend.js';
 import { cpuBackend } from './cpu-backend.js';
@@ -72,6 +72,8 @@ export interface EngineSurroundings {
    * Uniform in [0, 1); selects the blocks that are sampled for metrics. Tokens do not depend on it.
    */
   readonly random?: () => number;
+  /** For tests that count what farther tiers give back, however slow they are. */
+  readonly tierWaits?: TierWaits;
   /** Called while weights are rewritten for the model cache. */
   readonly onConversion?: ConversionProgress;
   /** Receives what is done, where it takes long. */
@@ -169,7 +171,7 @@ async function build(
   if (options.tiers && pages) {
     const { isRestart = false } = options;
     const about = { layout: plan, modelFingerprint, isRestart, log: onWarning };
-    const parts = { pages, history, now, ...about };
+    const parts = { pages, history, now, ...surroundings.tierWaits, ...about };
     tiers = await createTiers(options.tiers, parts);
   }
   const behind = tiers;

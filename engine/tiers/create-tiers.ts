@@ -6,9 +6,16 @@ import type { TierOptions } from '../protocol/options.js';
 import { MemoryTier } from './memory-tier.js';
 import { ThreadedTier } from './threaded-tier.js';
 import { HEAD_BYTES } from './tier-record.js';
-import { type FarTier, TieredCache, type TieredCacheOptions } from './tiered-cache.js';
+import {
+  type FarTier,
+  TieredCache,
+  type TieredCacheOptions,
+  type TierWaits,
+} from './tiered-cache.js';
 
-export interface TierParts extends Pick<TieredCacheOptions, 'pages' | 'history' | 'now'> {
+export interface TierParts
+  extends Pick<TieredCacheOptions, 'pages' | 'history' | 'now'>,
+    TierWaits {
   /** Identifies model and page format. */
   readonly modelFingerprint: string;
   /** How layers share the pages of a block, as plain data; the fingerprint has their format. */
@@ -24,9 +31,9 @@ export interface TierParts extends Pick<TieredCacheOptions, 'pages' | 'history' 
  *   be kept, `redis_unreachable`
  */
 export async function createTiers(options: TierOptions, parts: TierParts): Promise<TieredCache> {
-  const { pages, history, now, log, isRestart } = parts;
+  const { pages, history, now, patienceMs, loadTimes, log, isRestart } = parts;
   const { bytesPerBlock } = pages;
-  const { hostMemoryBytes, disk, redis, patienceMs } = options;
+  const { hostMemoryBytes, disk, redis } = options;
   const memory = new MemoryTier({ capacityBytes: hostMemoryBytes, bytesPerBlock });
   const namespace = namespaceOf(parts);
   const far: FarTier[] = [];
@@ -41,8 +48,7 @@ export async function createTiers(options: TierOptions, parts: TierParts): Promi
     const format = { kind: 'redis' as const, bytesPerBlock, namespace, mustAnswer: !isRestart };
     far.push({ tier: await ThreadedTier.start({ ...redis, ...format }, log), keeps: 'reused' });
   }
-  const patience = patienceMs === undefined ? {} : { patienceMs };
-  return new TieredCache({ pages, history, now, memory, far, ...patience });
+  return new TieredCache({ pages, history, now, memory, far, patienceMs, loadTimes });
 }
 
 /**

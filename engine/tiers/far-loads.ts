@@ -1,7 +1,7 @@
 import type { LoadChoice } from '../../kvcache/tier-contents.js';
 import type { Wanted } from '../../scheduler/prefix-tiers.js';
 import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
-import { LoadTimes } from './load-times.js';
+import type { LoadTimes } from './load-times.js';
 import type { MemoryTier } from './memory-tier.js';
 import type { TierUse } from './tier-use.js';
 
@@ -12,6 +12,8 @@ export interface FarLoadsOptions {
   readonly bytesPerBlock: number;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
+  /** Learns here what loads take. */
+  readonly times: LoadTimes;
   readonly use: TierUse;
   /** Called for each content that a tier was asked for. */
   readonly onAnswer: (key: BlockKey, tier: BlockTier, isThere: boolean) => void;
@@ -20,7 +22,6 @@ export interface FarLoadsOptions {
 /** Brings contents from far tiers to memory, where that is quicker than computing them. */
 export class FarLoads {
   readonly #options: FarLoadsOptions;
-  readonly times = new LoadTimes();
   /** On their way, by content: sequences that begin alike share them. */
   readonly #loads = new Map<BlockKey, Promise<boolean>>();
 
@@ -41,7 +42,7 @@ export class FarLoads {
     choose: Wanted['choose'],
     isWanted: () => boolean,
   ): Promise<LoadChoice['contents']> {
-    const { memory, tiers, bytesPerBlock } = this.#options;
+    const { memory, tiers, bytesPerBlock, times } = this.#options;
     const homes = await this.#homesOf(keys);
     if (!isWanted()) return [];
     const { contents, numTokens } = choose((group, hash) => {
@@ -59,7 +60,7 @@ export class FarLoads {
       tier: part.tier.stats.name,
       bytes: part.keys.length * bytesPerBlock,
     }));
-    if (!this.times.isQuicker(costs, numTokens)) return [];
+    if (!times.isQuicker(costs, numTokens)) return [];
     await Promise.all(parts.map((part) => this.#load(part.tier, part.keys)));
     return contents;
   }
@@ -84,7 +85,7 @@ export class FarLoads {
 
   /** Loads contents; those that are on their way already are waited for. */
   async #load(tier: BlockTier, keys: readonly BlockKey[]): Promise<void> {
-    const { memory, now, bytesPerBlock, use } = this.#options;
+    const { memory, now, bytesPerBlock, times, use } = this.#options;
     const expected: { key: BlockKey; place: Uint8Array }[] = [];
     for (const key of keys) {
       const place = memory.expect(key);
@@ -108,7 +109,7 @@ export class FarLoads {
     await Promise.all(keys.map(async (key) => this.#loads.get(key)));
     const bytes = expected.length * bytesPerBlock;
     const ms = now() - start;
-    this.times.loaded({ tier: tier.stats.name, bytes }, ms);
+    times.loaded({ tier: tier.stats.name, bytes }, ms);
     if (bytes > 0) use.loaded(tier, ms);
   }
 }

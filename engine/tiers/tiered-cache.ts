@@ -8,6 +8,7 @@ import { type BlockKey, type BlockTier, blockKey } from './block-tier.js';
 import type { BlockTransfer } from './block-transfer.js';
 import { CopyOuts } from './copy-outs.js';
 import { FarLoads } from './far-loads.js';
+import { LoadTimes } from './load-times.js';
 import type { MemoryTier } from './memory-tier.js';
 import { SharedContents } from './shared-contents.js';
 import { TierUse } from './tier-use.js';
@@ -19,7 +20,15 @@ export interface FarTier {
   readonly keeps: 'all' | 'reused';
 }
 
-export interface TieredCacheOptions {
+/** What decides whether a sequence waits for its contents, and how long. */
+export interface TierWaits {
+  /** Milliseconds after which a sequence does not wait any longer for its blocks; default 2,000. */
+  readonly patienceMs?: number | undefined;
+  /** Chooses between loading and computing. */
+  readonly loadTimes?: LoadTimes | undefined;
+}
+
+export interface TieredCacheOptions extends TierWaits {
   /** The pages of all blocks. */
   readonly pages: BlockTransfer;
   readonly history: BlockHistory;
@@ -28,8 +37,6 @@ export interface TieredCacheOptions {
   readonly far: readonly FarTier[];
   /** Monotonic, milliseconds. */
   readonly now: () => number;
-  /** Milliseconds after which a sequence does not wait any longer for its blocks. */
-  readonly patienceMs?: number;
 }
 
 const PATIENCE_MS = 2000;
@@ -57,6 +64,7 @@ export class TieredCache implements PrefixTiers {
   readonly #options: TieredCacheOptions;
   readonly #memory: MemoryTier;
   readonly #copyOuts: CopyOuts;
+  readonly #times: LoadTimes;
   readonly #loads: FarLoads;
   readonly #writes: WriteBehind;
   readonly #shared: SharedContents;
@@ -80,11 +88,13 @@ export class TieredCache implements PrefixTiers {
       history,
       copyOuts: this.#copyOuts,
     });
+    this.#times = options.loadTimes ?? new LoadTimes();
     this.#loads = new FarLoads({
       memory,
       tiers: far.map(({ tier }) => tier),
       bytesPerBlock: pages.bytesPerBlock,
       now,
+      times: this.#times,
       use: this.#use,
       onAnswer: (key, tier, isThere) => this.#shared.answered(key, tier, isThere),
     });
@@ -192,7 +202,7 @@ export class TieredCache implements PrefixTiers {
 
   /** Learns what computing costs. */
   computed(tokens: number, ms: number): void {
-    this.#loads.times.computed(tokens, ms);
+    this.#times.computed(tokens, ms);
   }
 
   /** Resolves when a sequence that waits for blocks can go on. */

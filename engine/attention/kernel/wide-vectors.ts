@@ -43,8 +43,7 @@ const checked = new Map<KvDtype, WebAssembly.Module>();
 
 /**
  * The kernel for pages of a format: compiled for vectors of 256 bits where this Node knows them and
- * the results are the same to the last bit, else as usual. The check takes about 0.1 s, once for
- * each format.
+ * the results are the same to the last bit, else as usual. Each format is checked once.
  */
 export function compileAttention(kvDtype: KvDtype): WebAssembly.Module {
   if (!knowsWideVectors() || !FLOATS.has(kvDtype)) return compileKernel();

@@ -69,7 +69,7 @@ export class LayerDrafter implements ComputingDrafter, HiddenReader {
   readonly #sampler = new Sampler();
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
-  /** Those that are alive. */
+  /** Those that have begun and not ended. */
   readonly #sequences = new Map<SequenceId, LayerSequence>();
   readonly #places = new Map<SequenceId, Place>();
 

@@ -59,7 +59,7 @@ export class ModelDrafter implements ComputingDrafter {
   readonly #sampler = new Sampler();
   /** Memory for one row of logits. */
   readonly #edited: Float32Array;
-  /** Those that are alive. */
+  /** Those that have begun and not ended. */
   readonly #sequences = new Set<DraftSequence>();
   #begun = 0;
 

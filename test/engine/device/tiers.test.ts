@@ -13,6 +13,7 @@ import { hasProgram } from '../../support/debian-programs.js';
 import { goldenPrompts, loadTiny, runAll, tinyRequest } from '../../support/octavo-tiny.js';
 import { type RedisProcess, startRedis } from '../../support/redis-process.js';
 import { expectSameTexts, type Texts } from '../../support/same-texts.js';
+import { willing } from '../../support/tier-waits.js';
 import { DEVICE_TIMEOUT_MS, hasWebGpu } from '../../support/webgpu.js';
 
 const LENGTH = 6;
@@ -44,15 +45,18 @@ describe.skipIf(!(await hasWebGpu()) || !hasProgram('redis-server'))(
       tiers: Partial<TierOptions>,
       more: Partial<EngineOptions> = {},
     ): Promise<LoadedEngine> =>
-      loadTiny({
-        device: 'webgpu',
-        blockSize: BLOCK,
-        maxModelLength: 128,
-        maxNumBatchedTokens: 128,
-        kvCacheBytes: 7 * BLOCK_BYTES,
-        tiers: { hostMemoryBytes: 2 ** 24, patienceMs: 60_000, ...tiers },
-        ...more,
-      });
+      loadTiny(
+        {
+          device: 'webgpu',
+          blockSize: BLOCK,
+          maxModelLength: 128,
+          maxNumBatchedTokens: 128,
+          kvCacheBytes: 7 * BLOCK_BYTES,
+          tiers: { hostMemoryBytes: 2 ** 24, ...tiers },
+          ...more,
+        },
+        { tierWaits: willing() },
+      );
 
     /** One after the other. */
     async function texts(engine: LoadedEngine): Promise<Texts> {

@@ -12,6 +12,7 @@ import { hasProgram } from '../../support/debian-programs.js';
 import { octavoTinyRepository } from '../../support/hub-models.js';
 import { goldenPrompts, loadTiny, tinyRequest } from '../../support/octavo-tiny.js';
 import { type RedisProcess, startRedis } from '../../support/redis-process.js';
+import { willing } from '../../support/tier-waits.js';
 
 const MIB = 2 ** 20;
 const temporary = (name: string): string => mkdtempSync(join(tmpdir(), `octavo-${name}-`));
@@ -80,13 +81,15 @@ describe.each(canServe ? (['disk', 'redis'] as const) : (['disk'] as const))(
     let tiers: TierOptions;
 
     const start = (name: string) =>
-      loadTiny({ ...options.get(name), maxModelLength: 256, threads: 1, tiers });
+      loadTiny(
+        { ...options.get(name), maxModelLength: 256, threads: 1, tiers },
+        { tierWaits: willing() },
+      );
 
     beforeAll(async () => {
       if (kind === 'redis') redis = await startRedis();
       tiers = {
         hostMemoryBytes: 16 * MIB,
-        patienceMs: 60_000,
         ...(kind === 'disk' && { disk: { directory, capacityBytes: 256 * MIB } }),
         ...(redis && {
           redis: { url: redis.url, keyPrefix: 'kv', ttlSeconds: 600, capacityBytes: 256 * MIB },
