@@ -1,7 +1,9 @@
 import { OctavoError } from '../errors.js';
 import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
+import type { PreparedTasks } from './kernel/page-memory.js';
 import { compileAttention } from './kernel/wide-vectors.js';
 import { DEAD_AFTER_MS, WorkerPool } from './kernel/worker-pool.js';
+import { partWidths, splitRows } from './packed-rows.js';
 import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout, type PageLayout } from './page-layout.js';
 import { type AttentionBatch, type PagedAttention, selectPages } from './paged-attention.js';
@@ -68,17 +70,23 @@ export class KernelAttention implements PagedAttention {
 
   attend(layer: number, query: Float32Array, output: Float32Array): void {
     const batch = this.#begun();
-    const index = this.pages.memoryOf(layer);
-    const memory = this.pages.memories[index];
-    const tables = batch.blockTables[this.#layout.layers[layer].group];
-    const selection = selectPages(this.#config.selector, { layer, batch, tables, query });
-    const prepared = memory.prepare(layer, batch, query, selection);
-    const { output: place, tasks, layerHeader, stepHeader } = prepared;
-    const helped = this.workerPool && tasks > 1 && this.#work(layer, batch) > ALONE_BELOW;
-    if (helped) this.workerPool.begin(index, layerHeader, stepHeader);
-    memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));
-    if (helped) this.workerPool.finish();
-    output.set(memory.arena.floats(place, output.length));
+    const memory = this.pages.memories[this.pages.memoryOf(layer)];
+    const helper = this.#helper(layer, batch);
+    helper?.announce();
+    const selection = this.#select(layer, batch, () => query);
+    memory.load(layer, batch, query);
+    this.#attend(layer, memory.prepare(layer, batch, false, selection), helper, output);
+  }
+
+  attendPacked(layer: number, packed: Float32Array, output: Float32Array): void {
+    const batch = this.#begun();
+    const memory = this.pages.memories[this.pages.memoryOf(layer)];
+    const helper = this.#helper(layer, batch);
+    helper?.announce();
+    memory.loadPacked(layer, batch, packed);
+    const widths = partWidths(this.#config.layers[layer]);
+    const selection = this.#select(layer, batch, () => splitRows(packed, widths)[0]);
+    this.#attend(layer, memory.prepare(layer, batch, true, selection), helper, output);
   }
 
   async dispose(): Promise<void> {
@@ -88,6 +96,35 @@ export class KernelAttention implements PagedAttention {
   #begun(): AttentionBatch {
     if (!this.#batch) throw new Error('a step is written or attended before it has begun');
     return this.#batch;
+  }
+
+  /** Runs the tasks of a layer. */
+  #attend(
+    layer: number,
+    { output: place, layerHeader, stepHeader }: PreparedTasks,
+    helper: WorkerPool | null,
+    output: Float32Array,
+  ): void {
+    const index = this.pages.memoryOf(layer);
+    const memory = this.pages.memories[index];
+    helper?.begin(index, layerHeader, stepHeader);
+    memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));
+    helper?.finish();
+    output.set(memory.arena.floats(place, output.length));
+  }
+
+  #select(layer: number, batch: AttentionBatch, queries: () => Float32Array): Uint8Array | null {
+    const { selector } = this.#config;
+    if (!selector) return null;
+    const tables = batch.blockTables[this.#layout.layers[layer].group];
+    return selectPages(selector, { layer, batch, tables, query: queries() });
+  }
+
+  /** The other threads, where they are worth waking. */
+  #helper(layer: number, batch: AttentionBatch): WorkerPool | null {
+    const isWorthIt = this.#work(layer, batch) > ALONE_BELOW;
+    const memory = this.pages.memories[this.pages.memoryOf(layer)];
+    return isWorthIt && memory.numTasks(layer, batch) > 1 ? this.workerPool : null;
   }
 
   /** Approximate number of multiplications in a layer's two matmuls. */

@@ -198,6 +198,14 @@ export interface PagedAttention {
    * @throws Error when what the selector returns has another length than the layer's block tables
    */
   attend(layer: number, query: Float32Array, output: Float32Array): void;
+  /**
+   * `store` and `attend` for queries, keys and values that one matmul has written side by side.
+   *
+   * @param packed `[T, (numHeads + 2 * numKvHeads) * headSize]`
+   * @param output as in `attend`
+   * @throws Error as `attend` does
+   */
+  attendPacked(layer: number, packed: Float32Array, output: Float32Array): void;
   /** Ends worker threads and frees the pages. Idempotent. */
   dispose(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { PartedBlockStore } from './block-store.js';
 import { roundKey, roundValue } from './kv-rounding.js';
+import { partWidths, splitRows } from './packed-rows.js';
 import type { PagedAttentionConfig } from './page-layout.js';
 import { fullLayout, type PageLayout } from './page-layout.js';
 import {
@@ -104,6 +105,12 @@ export class ReferenceAttention implements PagedAttention {
         }
       }
     }
+  }
+
+  attendPacked(layer: number, packed: Float32Array, output: Float32Array): void {
+    const [query, key, value] = splitRows(packed, partWidths(this.#config.layers[layer]));
+    this.store(layer, key, value);
+    this.attend(layer, query, output);
   }
 
   dispose(): Promise<void> {

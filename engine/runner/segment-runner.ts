@@ -21,7 +21,6 @@ import type { RecurrentLayers } from '../recurrent/recurrent-layers.js';
 import { imageTensors, NO_IMAGES } from './image-tensors.js';
 import { type Lifetimes, lifetimes } from './lifetimes.js';
 import { joinAnswers, piecesOf, readAnswer, rowTensors } from './logits-tensors.js';
-import { PackedRows } from './packed-rows.js';
 import { checkRows } from './row-check/check-rows.js';
 import { SegmentEnds } from './segment-ends.js';
 import { type LoadedSegment, loadSegments } from './segment-session.js';
@@ -71,7 +70,6 @@ export class SegmentRunner implements ModelRunner {
   readonly #now: () => number;
   readonly #loadBlocks: SegmentRunnerOptions['loadBlocks'];
   readonly #zeroPoints = new ZeroPoints();
-  readonly #packedRows = new PackedRows();
   readonly #imageInputs: ImportedModel['imageInputs'];
   readonly #images: Pick<ImageStore, 'get'>;
   /** One buffer for all sites whose output is read by the next segment alone. */
@@ -240,21 +238,15 @@ export class SegmentRunner implements ModelRunner {
   #attend(site: AttentionSite, tensors: ReadonlyMap<string, Tensor>, output: Float32Array): void {
     const attention = this.#attention;
     if (!attention) throw new Error('the model attends, and there is no attention');
-    const [query, key, value] = this.#inputsOf(site, tensors);
-    // A layer over another one's pages has none of its own.
-    if (key && value) attention.store(site.layer, key, value);
-    attention.attend(site.layer, query, output);
-  }
-
-  #inputsOf(
-    { query, key, value, packed, numHeads, numKvHeads, headSize }: AttentionSite,
-    tensors: ReadonlyMap<string, Tensor>,
-  ): readonly [query: Float32Array, key: Float32Array | null, value: Float32Array | null] {
     const read = (name: string): Float32Array => floats(take(tensors, name));
-    const readAny = (name: string | null) => (name === null ? null : read(name));
-    if (packed === undefined) return [read(query), readAny(key), readAny(value)];
-    const [own, stored] = [numHeads * headSize, numKvHeads * headSize];
-    return this.#packedRows.split(read(packed), [own, stored, stored]);
+    const { layer, query, key, value, packed } = site;
+    if (packed !== undefined) {
+      attention.attendPacked(layer, read(packed), output);
+      return;
+    }
+    // A layer over another one's pages has none of its own.
+    if (key !== null && value !== null) attention.store(layer, read(key), read(value));
+    attention.attend(layer, read(query), output);
   }
 
   #recur(

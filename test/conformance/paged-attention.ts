@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { partWidths, splitRows } from '../../engine/attention/packed-rows.js';
 import type { PagedAttentionConfig } from '../../engine/attention/page-layout.js';
 import type {
   AttentionBatch,
@@ -9,6 +10,7 @@ import type {
 } from '../../engine/attention/paged-attention.js';
 import { type AttentionCase, attentionCase, numbers } from '../support/attention-cases.js';
 import { MaskedAttention } from '../support/masked-attention.js';
+import { sameBits } from '../support/same-bits.js';
 
 /** Whether a page is read: in every layer, step and sequence other ones. */
 type Choice = (layer: number, sequence: number, place: number) => boolean;
@@ -78,6 +80,33 @@ export function describePagedAttention(
           });
         }),
         { numRuns, seed: 20261201 },
+      );
+    });
+
+    it('takes queries, keys and values side by side, with the same bits', async () => {
+      await fc.assert(
+        fc.asyncProperty(attentionCase, fc.boolean(), async ({ config, steps }, selects) => {
+          const layers = config.layers.filter(({ pagesOf }) => pagesOf === undefined);
+          fc.pre(layers.length === config.layers.length);
+          const selector = selects ? { selector: selectorOf((_, __, place) => place !== 1) } : {};
+          const [apart, together] = [0, 1].map(() => create({ ...config, ...selector }));
+          for (const { batch, numTokens, seed } of steps) {
+            apart.beginStep(batch);
+            together.beginStep(batch);
+            for (const [layer, shape] of layers.entries()) {
+              const widths = partWidths(shape);
+              const rows = numbers(numTokens * (widths[0] + 2 * widths[1]), seed + layer);
+              const [query, key, value] = splitRows(rows, widths);
+              const [expected, output] = [0, 1].map(() => query.slice().fill(Number.NaN));
+              apart.store(layer, key, value);
+              apart.attend(layer, query, expected);
+              together.attendPacked(layer, rows, output);
+              expect(sameBits(output, expected)).toBe(true);
+            }
+          }
+          for (const attention of [apart, together]) await attention.dispose();
+        }),
+        { numRuns, seed: 20261202 },
       );
     });
 

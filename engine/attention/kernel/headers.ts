@@ -45,6 +45,7 @@ const STEP = {
   spans: 16,
   pending: 17,
   states: 18,
+  tokenBytes: 19,
 } as const;
 
 export const HEADER_BYTES = 128;
@@ -93,19 +94,25 @@ export function writeLayerHeader(
   words[LAYER.interleaved] = shape.rotary?.interleaved ? 1 : 0;
 }
 
+/** Words of the step header that are set for each layer. */
+const OF_A_LAYER = ['query', 'key', 'value', 'tokenBytes', 'selection'] as const;
+
+/** Where a layer's Q, K and V lie in its memory, and what says which pages are read. */
+export type LayerInputs = Readonly<Record<(typeof OF_A_LAYER)[number], number>>;
+
 /** Values of the step header that all layers with one plan share, by name. */
 export type StepValues = Readonly<
-  Record<Exclude<keyof typeof STEP, 'nextTask' | 'selection'>, number>
+  Record<Exclude<keyof typeof STEP, 'nextTask' | keyof LayerInputs>, number>
 >;
 
-/** The words of a step's header, before any task is taken and with all pages to be read. */
+/** The words of a step's header, before any task is taken and without the inputs of a layer. */
 export function stepHeader(values: StepValues): Uint32Array {
   const words = new Uint32Array(HEADER_BYTES / 4);
   for (const [name, value] of Object.entries(values)) words[STEP[name as keyof StepValues]] = value;
   return words;
 }
 
-/** Sets where the bytes lie that say which pages are read. */
-export function setSelection(words: Uint32Array, selection: number): void {
-  words[STEP.selection] = selection;
+/** Sets what differs from layer to layer. */
+export function setInputs(words: Uint32Array, inputs: LayerInputs): void {
+  for (const name of OF_A_LAYER) words[STEP[name]] = inputs[name];
 }

@@ -1,3 +1,4 @@
+import { partWidths } from '../packed-rows.js';
 import type { PagedAttentionConfig } from '../page-layout.js';
 import {
   type AttentionBatch,
@@ -8,7 +9,13 @@ import {
 import { Arena } from './arena.js';
 import type { AttentionPlanner } from './attention-planner.js';
 import { contextCuts } from './context-cuts.js';
-import { HEADER_BYTES, type LayerPlaces, setSelection, writeLayerHeader } from './headers.js';
+import {
+  HEADER_BYTES,
+  type LayerInputs,
+  type LayerPlaces,
+  setInputs,
+  writeLayerHeader,
+} from './headers.js';
 import { instantiateKernel, type KernelExports } from './module.js';
 import { scratchBytes } from './scratch-bytes.js';
 import { type PlacedPlan, type PlacedStep, StepArrays } from './step-arrays.js';
@@ -48,6 +55,13 @@ export interface PlacedLayer {
 
 /** Offsets of a slot's pages and of their scales. */
 type SlotPlaces = Readonly<Record<(typeof REGIONS)[number], number>>;
+
+/** A layer's tasks, ready to be taken: where their headers are, and where they write. */
+export interface PreparedTasks {
+  readonly output: number;
+  readonly layerHeader: number;
+  readonly stepHeader: number;
+}
 
 /** Regions of a slot. */
 const REGIONS = ['keyPages', 'valuePages', 'keyScales', 'valueScales'] as const;
@@ -107,35 +121,52 @@ export class PageMemory {
 
   /** Writes K and V of a layer into the pages. */
   store(layer: number, batch: AttentionBatch, key: Float32Array, value: Float32Array): void {
-    const { places } = this.#placedStep(batch);
-    this.arena.floats(places.key, key.length).set(key);
-    this.arena.floats(places.value, value.length).set(value);
-    this.#kernel.storeKeysAndValues(...this.#headers(layer, batch));
+    const inputs = this.#inputs(layer, batch);
+    this.arena.floats(inputs.key, key.length).set(key);
+    this.arena.floats(inputs.value, value.length).set(value);
+    this.#kernel.storeKeysAndValues(...this.#headers(layer, batch, inputs));
+  }
+
+  /** Takes the queries of a layer in. */
+  load(layer: number, batch: AttentionBatch, query: Float32Array): void {
+    this.arena.floats(this.#inputs(layer, batch).query, query.length).set(query);
+  }
+
+  /** `store` and `load` for rows of Q, K and V side by side: they are copied as they are. */
+  loadPacked(layer: number, batch: AttentionBatch, packed: Float32Array): void {
+    this.arena.floats(this.#placedStep(batch).places.inputs, packed.length).set(packed);
+    this.#kernel.storeKeysAndValues(
+      ...this.#headers(layer, batch, this.#packedInputs(layer, batch)),
+    );
+  }
+
+  numTasks(layer: number, batch: AttentionBatch): number {
+    return this.#placedPlan(layer, batch).plan.numTasks;
   }
 
   /**
    * Prepares the attention's tasks, for threads to take.
    *
+   * @param isPacked whether the queries came by `loadPacked`
    * @param selection pages to read; null: all
    */
   prepare(
     layer: number,
     batch: AttentionBatch,
-    query: Float32Array,
+    isPacked: boolean,
     selection: Uint8Array | null,
-  ): {
-    readonly output: number;
-    readonly tasks: number;
-    readonly layerHeader: number;
-    readonly stepHeader: number;
-  } {
+  ): PreparedTasks {
     const { places, selection: selectionPlace } = this.#placedStep(batch);
-    this.arena.floats(places.query, query.length).set(query);
     if (selection) this.arena.bytes(selectionPlace, selection.length).set(selection);
-    const [layerHeader, stepHeader] = this.#headers(layer, batch, selection ? selectionPlace : 0);
+    const inputs = isPacked ? this.#packedInputs(layer, batch) : this.#inputs(layer, batch);
+    const [layerHeader, stepHeader] = this.#headers(
+      layer,
+      batch,
+      selection ? { ...inputs, selection: selectionPlace } : inputs,
+    );
     const { plan, pending } = this.#placedPlan(layer, batch);
     if (plan.numStates > 0) this.arena.ints(pending, plan.pending.length).set(plan.pending);
-    return { output: places.output, tasks: plan.numTasks, layerHeader, stepHeader };
+    return { output: places.output, layerHeader, stepHeader };
   }
 
   /**
@@ -170,14 +201,32 @@ export class PageMemory {
     return this.#placedStep(batch).plans[this.#planner.planOf(layer)];
   }
 
-  /** Writes the step's header for a layer. @param selection where it lies; 0: all pages are read */
+  /** Q, K and V one behind the other. */
+  #inputs(layer: number, batch: AttentionBatch): LayerInputs {
+    const [ofQuery, ofKey] = partWidths(this.#layer(layer).shape);
+    const tokens = batch.queryStarts[batch.numSequences];
+    const query = this.#placedStep(batch).places.inputs;
+    const key = query + 4 * tokens * ofQuery;
+    return { query, key, value: key + 4 * tokens * ofKey, tokenBytes: 0, selection: 0 };
+  }
+
+  /** Rows of Q, K and V side by side. */
+  #packedInputs(layer: number, batch: AttentionBatch): LayerInputs {
+    const [ofQuery, ofKey, ofValue] = partWidths(this.#layer(layer).shape);
+    const query = this.#placedStep(batch).places.inputs;
+    const key = query + 4 * ofQuery;
+    const tokenBytes = 4 * (ofQuery + ofKey + ofValue);
+    return { query, key, value: key + 4 * ofKey, tokenBytes, selection: 0 };
+  }
+
+  /** Writes the step's header for a layer. */
   #headers(
     layer: number,
     batch: AttentionBatch,
-    selection = 0,
+    inputs: LayerInputs,
   ): readonly [layer: number, step: number] {
     this.#stepWords.set(this.#placedPlan(layer, batch).header);
-    setSelection(this.#stepWords, selection);
+    setInputs(this.#stepWords, inputs);
     return [this.#layer(layer).header, this.#stepHeader];
   }
 

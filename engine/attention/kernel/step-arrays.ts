@@ -19,7 +19,7 @@ export interface PlacedPlan {
 /** Where a step's arrays are in a memory. */
 export interface PlacedStep {
   readonly batch: AttentionBatch;
-  readonly places: Readonly<Record<'query' | 'key' | 'value' | 'output', number>>;
+  readonly places: Readonly<Record<'inputs' | 'output', number>>;
   /** Room for what a selector chooses of the largest tables; no room without a selector. */
   readonly selection: number;
   readonly plans: readonly PlacedPlan[];
@@ -67,15 +67,13 @@ export class StepArrays {
     const largestState = Math.max(...shapes.map(({ headSize }) => stateBytes(headSize)));
     const at = this.#region.place([
       ...arrays.map((array) => array.byteLength),
-      queries,
-      keys,
-      keys,
+      queries + 2 * keys,
       queries,
       Math.max(...plans.map(({ numStates }) => numStates)) * largestState,
       this.#selects ? Math.max(...batch.blockTables.map(({ blocks }) => blocks.length)) : 0,
     ]);
     arrays.forEach((array, i) => this.#arena.ints(at[i], array.length).set(array));
-    const [query, key, value, output, states, selection] = at.slice(arrays.length);
+    const [inputs, output, states, selection] = at.slice(arrays.length);
     const [queryStarts, contextLengths, ofQueries] = at;
     const firstTable = 3;
     const firstPlan = firstTable + tables.length;
@@ -84,15 +82,12 @@ export class StepArrays {
       contextLengths,
       lastSeen: batch.lastSeen ? ofQueries : 0,
       numSequences: batch.numSequences,
-      query,
-      key,
-      value,
       output,
       states,
     };
     return {
       batch,
-      places: { query, key, value, output },
+      places: { inputs, output },
       selection,
       plans: plans.map((plan, i) => {
         const [tiles, spans, tasks, taskTiles, pending] = at.slice(

@@ -3,7 +3,7 @@ import { OctavoError } from '../../errors.js';
 
 /** Words of the control block that all threads share. */
 export const CONTROL = {
-  /** Counts calls; workers sleep on it. */
+  /** Counts calls; workers wait for it to change. */
   generation: 0,
   /** Workers that have not finished the call yet; the caller sleeps on it. */
   working: 1,
@@ -14,14 +14,23 @@ export const CONTROL = {
   stop: 5,
   /** Set by a worker whose kernel threw. */
   failed: 6,
+  /** Counts announcements of calls; workers sleep on it. */
+  announced: 7,
 } as const;
+
+/**
+ * Milliseconds for which a thread looks for what another one is about to do, before it sleeps:
+ * several times what waking a thread takes.
+ */
+const SPIN_MS = 0.1;
 
 /** Milliseconds after which a worker counts as dead. A call's tasks take a few. */
 export const DEAD_AFTER_MS = 10_000;
 
 /**
  * Worker threads that take tasks of the kernel along with the calling thread. They sleep between
- * calls: spinning would take cores from ONNX Runtime, which computes in between.
+ * calls: spinning would take cores from ONNX Runtime, which computes in between. So that they are
+ * awake when there are tasks, a call is announced while the caller still prepares it.
  */
 export class WorkerPool {
   readonly #control = new Int32Array(new SharedArrayBuffer(64));
@@ -30,6 +39,8 @@ export class WorkerPool {
   readonly #deadAfterMs: number;
   #dead: string | null = null;
   #disposing = false;
+  /** Whether workers know of the next call. */
+  #isAnnounced = false;
 
   /**
    * @param memories one per layer group
@@ -46,7 +57,15 @@ export class WorkerPool {
     this.#deadAfterMs = deadAfterMs;
     this.workers = scratch.map((offsets) => {
       const worker = new Worker(new URL('./worker.mjs', import.meta.url), {
-        workerData: { module, memories, scratch: offsets, control: this.#control, entry, CONTROL },
+        workerData: {
+          module,
+          memories,
+          scratch: offsets,
+          control: this.#control,
+          entry,
+          CONTROL,
+          SPIN_MS,
+        },
       });
       worker.on('error', (error) => this.#lose(error.message));
       worker.on('exit', (code) => this.#lose(`it ended with code ${code}`));
@@ -55,10 +74,14 @@ export class WorkerPool {
     });
   }
 
-  /**
-   * Wakes all workers for a layer's tasks. The caller then takes tasks itself, and waits with
-   * `finish`.
-   */
+  /** Wakes all workers: tasks are about to come. Without it, `begin` wakes them. */
+  announce(): void {
+    this.#isAnnounced = true;
+    Atomics.add(this.#control, CONTROL.announced, 1);
+    Atomics.notify(this.#control, CONTROL.announced);
+  }
+
+  /** Hands out a layer's tasks. The caller then takes tasks itself, and waits with `finish`. */
   begin(group: number, layer: number, step: number): void {
     this.check();
     const control = this.#control;
@@ -68,6 +91,8 @@ export class WorkerPool {
     Atomics.store(control, CONTROL.working, this.workers.length);
     Atomics.add(control, CONTROL.generation, 1);
     Atomics.notify(control, CONTROL.generation);
+    if (!this.#isAnnounced) this.announce();
+    this.#isAnnounced = false;
   }
 
   /**
@@ -76,6 +101,9 @@ export class WorkerPool {
    */
   finish(): void {
     const control = this.#control;
+    // The last tasks of all threads end at about the same time.
+    const end = performance.now() + SPIN_MS;
+    while (Atomics.load(control, CONTROL.working) > 0 && performance.now() < end);
     for (let working = Atomics.load(control, CONTROL.working); working > 0; ) {
       if (Atomics.wait(control, CONTROL.working, working, this.#deadAfterMs) === 'timed-out') {
         this.#lose(`it did not answer for ${this.#deadAfterMs} ms`);
@@ -103,6 +131,7 @@ export class WorkerPool {
     Atomics.store(this.#control, CONTROL.stop, 1);
     Atomics.add(this.#control, CONTROL.generation, 1);
     Atomics.notify(this.#control, CONTROL.generation);
+    this.announce();
     await Promise.all(this.workers.map((worker) => worker.terminate()));
   }
 

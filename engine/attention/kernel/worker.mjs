@@ -1,12 +1,13 @@
-// A worker thread of the attention: sleeps until a layer has tasks, then takes tasks until
-// none is left. Plain JavaScript, because a worker from TypeScript sources would need a loader.
+// A worker thread of the attention: sleeps until a layer is about to have tasks, then takes tasks
+// until none is left. Plain JavaScript, because a worker from TypeScript sources would need a
+// loader.
 import { setFlagsFromString } from 'node:v8';
 import { workerData } from 'node:worker_threads';
 
 if (Number(process.versions.node.split('.')[0]) < 22) {
   setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
-const { module, memories, scratch, control, entry, CONTROL } = workerData;
+const { module, memories, scratch, control, entry, CONTROL, SPIN_MS } = workerData;
 const abort = () => {
   throw new Error('the attention kernel has aborted');
 };
@@ -15,7 +16,12 @@ const kernels = memories.map(
 );
 
 let seen = 0;
+let announced = 0;
 for (;;) {
+  Atomics.wait(control, CONTROL.announced, announced);
+  announced = Atomics.load(control, CONTROL.announced);
+  const end = performance.now() + SPIN_MS;
+  while (Atomics.load(control, CONTROL.generation) === seen && performance.now() < end);
   Atomics.wait(control, CONTROL.generation, seen);
   const generation = Atomics.load(control, CONTROL.generation);
   if (generation === seen) continue;

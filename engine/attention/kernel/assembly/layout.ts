@@ -85,6 +85,9 @@
 /** States of rows that tasks leave behind. */
 // @ts-ignore: decorator
 @inline export const STEP_STATES: usize = 72;
+/** Bytes from a token's Q, K or V to the next one's; 0: each lies by itself, end to end. */
+// @ts-ignore: decorator
+@inline export const STEP_TOKEN_BYTES: usize = 76;
 
 // @ts-ignore: decorator
 @inline export const FORMAT_F32: i32 = 0;

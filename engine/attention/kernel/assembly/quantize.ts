@@ -83,9 +83,16 @@ function largestOf(row: usize, count: i32): f32 {
 function narrow(row: usize, bytes: usize, factor: v128): void {
   let out = row;
   for (let i: usize = 0; i < bytes; i += 32) {
-    const low = roundToInt(f32x4.mul(v128.load(row + i), factor));
-    const high = roundToInt(f32x4.mul(v128.load(row + i, 16), factor));
-    v128.store(out, i16x8.narrow_i32x4_s(low, high));
+    v128.store(out, integersOf(row + i, factor));
     out += 16;
   }
+}
+
+/** Eight float32 numbers times `factor` as int16. */
+// @ts-ignore: decorator
+@inline
+export function integersOf(floats: usize, factor: v128): v128 {
+  const low = roundToInt(f32x4.mul(v128.load(floats), factor));
+  const high = roundToInt(f32x4.mul(v128.load(floats, 16), factor));
+  return i16x8.narrow_i32x4_s(low, high);
 }

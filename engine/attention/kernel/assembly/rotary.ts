@@ -11,7 +11,19 @@ export function rotate(layer: usize, head: usize, position: i32): void {
   const half = load<i32>(layer, LAYER_ROTARY_DIM) >> 1;
   const interleaved = load<i32>(layer, LAYER_INTERLEAVED) != 0;
   const row = <usize>(position * half) << 2;
-  for (let i = 0; i < half; i++) {
+  let i = 0;
+  if (!interleaved) {
+    // Two operations and no fused one: the same bits as below.
+    const reach = <usize>half << 2;
+    for (; i + 4 <= half; i += 4) {
+      const at = <usize>i << 2;
+      const c = v128.load(<usize>cos + row + at), s = v128.load(<usize>sin + row + at);
+      const a = v128.load(head + at), b = v128.load(head + reach + at);
+      v128.store(head + at, f32x4.sub(f32x4.mul(a, c), f32x4.mul(b, s)));
+      v128.store(head + reach + at, f32x4.add(f32x4.mul(b, c), f32x4.mul(a, s)));
+    }
+  }
+  for (; i < half; i++) {
     const first = head + (<usize>(interleaved ? 2 * i : i) << 2);
     const second = head + (<usize>(interleaved ? 2 * i + 1 : i + half) << 2);
     const c = load<f32>(<usize>cos + row + (<usize>i << 2));

@@ -1,7 +1,7 @@
 import { isInteger } from './formats';
 import {
   LAYER_BLOCK_SIZE, LAYER_FORMAT, LAYER_HEAD_SIZE, LAYER_NUM_HEADS, LAYER_NUM_KV_HEADS, LAYER_SCALE, LAYER_SINKS, LAYER_WINDOW,
-  STEP_CONTEXT_LENGTHS, STEP_LAST_SEEN, STEP_OUTPUT, STEP_QUERY, STEP_QUERY_STARTS, STEP_TILES,
+  STEP_CONTEXT_LENGTHS, STEP_LAST_SEEN, STEP_OUTPUT, STEP_QUERY, STEP_QUERY_STARTS, STEP_TILES, STEP_TOKEN_BYTES,
   TILES_PER_SPAN,
 } from './layout';
 import { LOG2_E } from './math';
@@ -86,6 +86,14 @@ export function spanTokens(layer: usize): i32 {
   return TILES_PER_SPAN * blocksPerTile(layer) * load<i32>(layer, LAYER_BLOCK_SIZE);
 }
 
+/** Bytes from a token's Q, K or V to the next one's. */
+// @ts-ignore: decorator
+@inline
+export function tokenBytesOf(step: usize, heads: i32, headSize: i32): usize {
+  const packed = <usize>load<u32>(step, STEP_TOKEN_BYTES);
+  return packed != 0 ? packed : <usize>(heads * headSize) << 2;
+}
+
 /**
  * Copies the tile's queries, rotated and scaled: scaling them once saves scaling every score. For
  * integer pages, they are then quantized to int16 in place, and `queryScales` receives their
@@ -100,9 +108,10 @@ export function loadQueries(layer: usize, step: usize, tile: usize, kvHead: i32,
   const firstPosition = firstPositionOf(step, tile);
   const scale = f32x4.splat(load<f32>(layer, LAYER_SCALE) * LOG2_E);
   const rowBytes = <usize>headSize << 2;
+  const tokenBytes = tokenBytesOf(step, heads, headSize);
   let target = queries;
   for (let i = 0; i < load<i32>(tile, TILE_NUM_QUERIES); i++) {
-    let source = <usize>load<u32>(step, STEP_QUERY) + <usize>((firstQuery + i) * heads + kvHead * group) * rowBytes;
+    let source = <usize>load<u32>(step, STEP_QUERY) + <usize>(firstQuery + i) * tokenBytes + <usize>(kvHead * group) * rowBytes;
     for (let h = 0; h < group; h++) {
       // Not memory.copy: that checks against the memory size known to this thread, although the
       // memory may have grown since.
