@@ -8,11 +8,6 @@ if (problem) {
   process.stderr.write(`octavo: ${problem.message}\n`);
   process.exitCode = problem.entry.exitCode;
 } else {
-  // Node opens all files of an import at once. typebox has 700: its parts come first and one after
-  // another, so that they and our own are never open together.
-  for (const part of ['guard', 'system', 'type', 'format', 'schema', 'value', 'compile']) {
-    await import(`typebox/${part}`);
-  }
   const { main } = await import('./main.js');
   // Not `process.exit`: output that is still buffered for a pipe would be lost.
   process.exitCode = await main();

@@ -28,12 +28,14 @@ export interface WorkerEngineListeners {
 /**
  * Starts an engine in a separate thread.
  *
+ * @param signal ends the loading, and nothing after it
  * @returns once the model is loaded
- * @throws OctavoError why the model cannot be loaded
+ * @throws OctavoError why the model cannot be loaded; `engine_failed` when the signal has ended it
  */
 export async function createWorkerEngine(
   options: WorkerEngineOptions,
   listeners: WorkerEngineListeners = {},
+  signal?: AbortSignal,
 ): Promise<RestartableEngine> {
   const { onConversion = () => undefined, onNote = () => undefined } = listeners;
   const { onWarning = () => undefined } = listeners;
@@ -46,7 +48,11 @@ export async function createWorkerEngine(
     if (message.type === 'warning') onWarning(message.line);
     else if (message.type === 'note') onNote(message.line);
   });
+  const end = (): void => void worker.terminate();
+  signal?.addEventListener('abort', end);
+  if (signal?.aborted) end();
   const first = await firstMessage(worker, onConversion);
+  signal?.removeEventListener('abort', end);
   if (first.type === 'failed') {
     await worker.terminate();
     throw fromErrorRecord(first.error);

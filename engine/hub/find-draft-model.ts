@@ -30,21 +30,23 @@ export function findDraftModel(
  * The same of a model that is about to be served, whose tokens the draft model must have. (Layers
  * have no tokenizer: they are read with the model.)
  *
+ * @param served the model; asked for where tokens are compared
  * @throws OctavoError also `usage` for another tokenizer
  */
 export async function findDraftModelFor(
-  { tokenizer }: { readonly tokenizer: Tokenizer },
+  served: () => Promise<{ readonly tokenizer: Tokenizer }>,
   speculativeConfig: string | undefined,
   observer: FetchObserver,
 ): Promise<ModelPlace | null> {
   const config = configOf(speculativeConfig);
   const found = await findNamed(config, observer);
-  if (config?.method !== 'draft_model') return found;
-  const difference = found && differenceOf(tokenizer, await loadTokenizer(found.dir));
+  if (found === null || config?.method !== 'draft_model') return found;
+  const { tokenizer } = await served();
+  const difference = differenceOf(tokenizer, await loadTokenizer(found.dir));
   if (difference === null) return found;
   throw new OctavoError(
     'usage',
-    `${FLAG}: the draft model ${clip(found?.dir ?? '')} has another tokenizer than the model: ${difference}. ` +
+    `${FLAG}: the draft model ${clip(found.dir)} has another tokenizer than the model: ${difference}. ` +
       'It must have the same vocabulary and the same special tokens',
     { param: FLAG },
   );

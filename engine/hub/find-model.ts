@@ -8,7 +8,7 @@ import { OctavoError } from '../errors.js';
 import { foreignFormat } from '../importer/foreign-format.js';
 import { type Dtype, listVariants, modelFiles } from '../importer/variants.js';
 import { chooseWeights } from './choose-weights.js';
-import { type FetchObserver, fetchModel } from './fetch-model.js';
+import type { FetchObserver } from './fetch-model.js';
 import { hubNames, parseHubId } from './hub-id.js';
 import { readHubSettings } from './hub-settings.js';
 import { isFile } from './repository-cache.js';
@@ -62,6 +62,8 @@ export async function findModel(
     throw new OctavoError('usage', `${flag} ${clip(text)}: ${allowed}`, { param: flag });
   }
   const settings = await readHubSettings(process.env);
+  // Its HTTP client takes a twentieth of the start of a small model, and most starts need none.
+  const { fetchModel } = await import('./fetch-model.js');
   const { dir, weights } = await fetchModel(id, { settings, ...wish, observer });
   const names = hubNames(id);
   if (weights.kind === 'gguf') return { dir: join(dir, weights.file), names };

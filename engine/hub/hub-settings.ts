@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { clip } from '../clip.js';
 import { OctavoError } from '../errors.js';
-import { type Environment, type ProxySettings, readProxySettings } from './hub-dispatcher.js';
+import { type Environment, type ProxySettings, readProxySettings } from './proxy-settings.js';
 
 export interface HubToken {
   readonly value: string;

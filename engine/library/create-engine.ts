@@ -1,16 +1,10 @@
-import { restartOptions } from '../client/engine-options.js';
-import { RestartingEngine } from '../client/restarting-engine.js';
-import { startOnDevice } from '../client/start-on-device.js';
-import { createWorkerEngine, type WorkerEngineOptions } from '../client/worker-engine.js';
-import { modelKindOf } from '../encoder/model-kind.js';
+import { startModel } from '../client/start-model.js';
 import { embeddedModelDir } from '../environment/package-root.js';
 import { MessageForms } from '../generation/message-form.js';
 import { GrammarChecker } from '../grammar/grammar-checker.js';
-import { findDraftModelFor } from '../hub/find-draft-model.js';
 import { findModel } from '../hub/find-model.js';
 import { ENGINE_SETTINGS, type EngineSettings } from '../settings.js';
 import { checkVocabulary, warningsOf } from '../text/check-model.js';
-import { loadServedModel } from '../text/served-model.js';
 import { createPrompts } from '../vision/create-prompts.js';
 import { OctavoEngine } from './octavo-engine.js';
 import { checkOptions } from './options.js';
@@ -53,28 +47,14 @@ export async function createEngine(options: CreateEngineOptions = {}): Promise<O
   });
   const { dir, names } = found;
   const { servedModelName: asked } = settings;
-  const model = await loadServedModel(dir, asked.length > 0 ? asked : names, {
-    chatTemplate: settings.chatTemplate ?? null,
-    allowSpecialTokens: settings.allowSpecialTokens,
-  });
-  const start = (engine: WorkerEngineOptions) =>
-    createWorkerEngine(engine, {
-      onConversion: progress,
-      onNote: log,
-      onWarning: log,
-    });
-  const { file } = found;
-  const files = { modelDir: dir, dtype: settings.dtype, ...(file !== undefined && { file }) };
-  const kind = await modelKindOf(files);
-  const draft =
-    kind === 'decoder'
-      ? await findDraftModelFor(model, settings.speculativeConfig, { log, progress })
-      : null;
-  const places = { ...found, draft };
-  const started = await startOnDevice(settings, places, { start, kind, say: log });
-  const port = new RestartingEngine(started.engine, {
-    create: (adapters) => start(restartOptions(started.options, adapters)),
-    restarts: 1,
+  const { engine: port, model } = await startModel(found, {
+    names: asked.length > 0 ? asked : names,
+    settings,
+    download: { log, progress },
+    say: log,
+    onConversion: progress,
+    onNote: log,
+    onWarning: log,
     onFailure: (error) => log(`the engine has failed: ${error.message}`),
     onRestartFailed: (error) => log(`the engine cannot be restarted: ${String(error)}`),
   });

@@ -6,7 +6,6 @@ import type { EngineInfo } from '../protocol/options.js';
 import type { EngineSettings } from '../settings.js';
 import type { ServedModel } from '../text/served-model.js';
 import { ImageEncoder } from './image-encoder.js';
-import { ImagePrompts } from './image-prompts.js';
 import { readVisionModel, type VisionModel } from './vision-model.js';
 import { maxImagesOf } from './vision-settings.js';
 
@@ -70,6 +69,7 @@ export async function createPrompts(
     throw error;
   }
   say(`images are read as ${vision.settings.kind}, by ${vision.file}`);
+  const { ImagePrompts } = await import('./image-prompts.js');
   return new ImagePrompts(prompts, encoder, model, {
     allowedDomains: settings.allowedMediaDomains,
     maxImages,

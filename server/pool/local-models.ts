@@ -1,17 +1,16 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { restartOptions } from '../../engine/client/engine-options.js';
-import { RestartingEngine } from '../../engine/client/restarting-engine.js';
-import { startOnDevice } from '../../engine/client/start-on-device.js';
-import { createWorkerEngine, type WorkerEngineOptions } from '../../engine/client/worker-engine.js';
+import type { RestartingEngine } from '../../engine/client/restarting-engine.js';
+import { startModel } from '../../engine/client/start-model.js';
+import type { WorkerEngineOptions } from '../../engine/client/worker-engine.js';
 import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { availableMemory } from '../../engine/environment/available-memory.js';
 import type { PromptMaker } from '../../engine/generation/prompts/prompt-maker.js';
 import type { GrammarChecker } from '../../engine/grammar/grammar-checker.js';
 import { removalOf, remove } from '../../engine/hub/cached-models.js';
 import type { FetchObserver } from '../../engine/hub/fetch-model.js';
-import { findDraftModel, findDraftModelFor } from '../../engine/hub/find-draft-model.js';
+import { findDraftModel } from '../../engine/hub/find-draft-model.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import { parseHubId } from '../../engine/hub/hub-id.js';
 import { readHubSettings } from '../../engine/hub/hub-settings.js';
@@ -19,7 +18,7 @@ import { CHOICE } from '../../engine/importer/quantize/choose-kind.js';
 import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
 import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
-import { loadServedModel, type ServedModel } from '../../engine/text/served-model.js';
+import type { ServedModel } from '../../engine/text/served-model.js';
 import { DRAFTS } from '../../engine/thread/engine-sizes.js';
 import { createPrompts } from '../../engine/vision/create-prompts.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
@@ -127,30 +126,14 @@ async function start(
   const { dir } = found;
   const problem = await tooLargeLine(found, settings);
   if (problem !== null) logger.warn(problem);
-  const model = await loadServedModel(dir, names, {
-    chatTemplate: settings.chatTemplate ?? null,
-    allowSpecialTokens: settings.allowSpecialTokens,
-  });
-  const startEngine = (options: WorkerEngineOptions) =>
-    createWorkerEngine(options, {
-      onConversion: conversion,
-      onNote: (line) => logger.info(`octavo: ${line}`),
-      onWarning: (line) => logger.warn(`octavo: ${line}`),
-    });
-  const kind = await modelKindOf(filesOf(found, settings));
-  const draft =
-    kind === 'decoder'
-      ? await findDraftModelFor(model, settings.speculativeConfig, download)
-      : null;
-  const places = { ...found, draft };
-  const first = await startOnDevice(settings, places, {
-    start: startEngine,
-    kind,
+  const { engine, model, options } = await startModel(found, {
+    names,
+    settings,
+    download,
     say: (line) => logger.info(`octavo: ${line}`),
-  });
-  const engine = new RestartingEngine(first.engine, {
-    create: (adapters) => startEngine(restartOptions(first.options, adapters)),
-    restarts: 1,
+    onConversion: conversion,
+    onNote: (line) => logger.info(`octavo: ${line}`),
+    onWarning: (line) => logger.warn(`octavo: ${line}`),
     onFailure: (error) => logger.error({ err: error, model: names[0] }, 'the engine has failed'),
     onRestartFailed: (error) =>
       logger.error({ err: error, model: names[0] }, 'the engine cannot be restarted'),
@@ -161,7 +144,7 @@ async function start(
     if (engine.info.encoder) describeEncoder(engine, logger);
     else {
       checkVocabulary(dir, model, engine.info.vocabSize);
-      describe(engine, model, first.options, settings, logger);
+      describe(engine, model, options, settings, logger);
     }
     prompts = await createPrompts(model, found, settings, engine.info, (line) =>
       logger.info(`octavo: ${line}`),

@@ -36,7 +36,7 @@ describe('a draft model', () => {
   });
 
   it('has the tokens of the model: the first other one is named', async () => {
-    const model = { tokenizer: await loadTokenizer(TINY) };
+    const model = async () => ({ tokenizer: await loadTokenizer(TINY) });
     const own = JSON.stringify({ model: TINY });
     expect(await findDraftModelFor(model, own, SILENT)).toEqual({ dir: TINY });
     const dir = changedDir(({ added_tokens: added }) => {
