@@ -67,7 +67,8 @@ export class Measuring {
       if (recipe.isCached === true) await driver.run(oneOf(load));
       const outcome = await driver.run(load);
       const [metric] = recipe.metrics;
-      const score = valueOf(metric, load, outcome) * (metric === 'ttft' ? -1 : 1);
+      const value = valueOf(metric, load, outcome);
+      const score = value === null ? -Infinity : value * (metric === 'ttft' ? -1 : 1);
       if (best === null || score > best.score) best = { load, outcome, score };
     }
     if (best === null) throw new Error(`${key}: nothing to run`);
@@ -75,8 +76,8 @@ export class Measuring {
     const shown: string[] = [];
     for (const metric of recipe.metrics) {
       const value = valueOf(metric, best.load, best.outcome);
-      this.results.add(recipe.name, metric, variant.name, value);
-      shown.push(`${metric} ${value.toPrecision(4)}`);
+      if (value !== null) this.results.add(recipe.name, metric, variant.name, value);
+      shown.push(`${metric} ${value?.toPrecision(4) ?? '-'}`);
     }
     process.stderr.write(
       `round ${round + 1}  ${variant.name}  ${recipe.name}: ${shown.join(', ')}\n`,

@@ -54,6 +54,7 @@ for (let round = 0; round < ROUNDS; round++) {
     for (const load of loads) await process.run(load);
     for (const [at, load] of loads.entries()) {
       const rate = valueOf('decode', load, await process.run(load));
+      if (rate === null) throw new Error(`${name}: no time in which all requests decoded`);
       rates[index][at].push(rate);
       console.error(`round ${round + 1}  ${name}  ${load.name}: ${rate.toPrecision(4)} tokens/s`);
     }

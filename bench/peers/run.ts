@@ -195,7 +195,7 @@ publish({
     `${gguf === null ? `Random weights in the shape of ${shape}` : `The same file for both, ${basename(gguf)}`}, 2 threads, the same requests for all, in turn; medians of the rounds ` +
     'for those that were the best of their family in some load of the first round, one round for the others; loads without a ' +
     'target run once. Token ids as prompts. In a process: without HTTP and text; over HTTP: with streaming, the client on the same cores. Decode: tokens a second ' +
-    'while all requests decode; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
+    'while all requests decode, -: some ended before others began to; each process has answered two prompts of 512 tokens before. TTFT: median; of conversations, of the turns that have a past. transformers.js runs one sequence at ' +
     'a time: of a queue of equal requests it runs the first, and the others follow from its time. ' +
     (hasVnni ? '' : 'Targets are for CPUs with VNNI or AMX, which this one has not. ') +
     'Sequences of node-llama-cpp: one for each client; with the shared prefix the better of 1 and 4.',
