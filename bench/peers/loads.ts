@@ -110,7 +110,7 @@ export function makeLoad(recipe: LoadRecipe, vocab: number, seed: number, sequen
   return { name: recipe.name, concurrency: recipe.concurrency, conversations, sequences };
 }
 
-/** The value of a metric; null: the load had none, for the peer has not held all requests at once. */
+/** The value of a metric; null: there is none, because the requests never decoded all at once. */
 export function valueOf(metric: Metric, load: Load, outcome: LoadOutcome): number | null {
   switch (metric) {
     case 'decode':

@@ -1,11 +1,6 @@
 import { partWidths } from '../packed-rows.js';
 import type { PagedAttentionConfig } from '../page-layout.js';
-import {
-  type AttentionBatch,
-  type AttentionShape,
-  ELEMENT_BYTES,
-  scaleBytes,
-} from '../paged-attention.js';
+import type { AttentionBatch, AttentionShape } from '../paged-attention.js';
 import { Arena } from './arena.js';
 import type { AttentionPlanner } from './attention-planner.js';
 import { contextCuts } from './context-cuts.js';
@@ -18,32 +13,8 @@ import {
 } from './headers.js';
 import { instantiateKernel, type KernelExports } from './module.js';
 import { scratchBytes } from './scratch-bytes.js';
+import { pageBytes, pageScaleBytes } from './slot-bytes.js';
 import { type PlacedPlan, type PlacedStep, StepArrays } from './step-arrays.js';
-
-/** Bytes of K pages, or of V pages, of one layer, without scales. */
-export function pageBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
-  const numbers = config.numBlocks * config.blockSize * shape.numKvHeads * shape.headSize;
-  return numbers * ELEMENT_BYTES[config.kvDtype];
-}
-
-/** Bytes of the scales of those pages. */
-function pageScaleBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
-  return config.numBlocks * config.blockSize * shape.numKvHeads * scaleBytes(config.kvDtype);
-}
-
-/** Bytes that a slot permanently occupies in its memory. */
-export function slotBytes(shape: AttentionShape, config: PagedAttentionConfig): number {
-  return 2 * (pageBytes(shape, config) + pageScaleBytes(shape, config)) + 64 * 1024;
-}
-
-/**
- * Bytes of the tables that layers permanently occupy in their memory, besides their pages; layers
- * with the same tables share them.
- */
-export function tableBytes(shapes: readonly AttentionShape[]): number {
-  const tables = new Set(shapes.flatMap(({ rotary }) => (rotary ? [rotary.cos, rotary.sin] : [])));
-  return [...tables].reduce((sum, table) => sum + table.byteLength, 0);
-}
 
 /** A layer, its slot in its memory, and its cache group. */
 export interface PlacedLayer {

@@ -34,7 +34,7 @@ function start(dir: string) {
 it('starts the engine, and reads the text side beside it', async () => {
   const { engine, model, options } = await start(tinyWith({}));
   expect(engine.info.vocabSize).toBe(2048);
-  expect(model.tokenizer.encode('Hello', {}).length).toBeGreaterThan(0);
+  expect(model.tokenizer.encode('Hello', { addSpecialTokens: false }).length).toBeGreaterThan(0);
   expect(options.device).toBe('cpu');
   await engine.close();
 });
