@@ -15,7 +15,7 @@ import { CheckpointTree } from './checkpoint-tree.js';
 import { createEviction } from './eviction/create-eviction.js';
 import { type BlockHash, type BlockId, NO_BLOCK, TO_LOAD } from './ids.js';
 import type { BlockCopy, KvCacheConfig, StoreListener } from './kv-cache-config.js';
-import { PinnedPrefixes } from './pinned-prefixes.js';
+import { PinnedPrefixes, type Prefix } from './pinned-prefixes.js';
 import { type CachedPrefix, findCachedPrefix, type HasContent, hashAt } from './prefix-lookup.js';
 import { NO_REUSE_HINT, NO_SCOPE, type ReuseHint, SequenceBlocks } from './sequence-blocks.js';
 
@@ -318,6 +318,22 @@ export class KvCacheManager {
     sequence.numCommitted = 0;
     sequence.numKnown = 0;
     sequence.numPrompted = 0;
+  }
+
+  /**
+   * Pins the whole blocks of a sequence's tokens, see `PinnedPrefixes.pin`. The sequence holds what
+   * a lookup behind the last of them needs, and keeps it until this returns.
+   *
+   * Where another sequence was computing the same, lookups found that one's blocks, and this one's
+   * have no hash (`BlockPool.cache`). Those of the other may have been evicted meanwhile, so this
+   * one's are committed once more: they are what is pinned then.
+   */
+  pin(name: string, { sequence, tokens }: Prefix, mostBlocks: number): number {
+    const { numCommitted } = sequence;
+    sequence.numCommitted = 0;
+    this.commit(sequence, tokens, Math.min(tokens.length, numCommitted * this.blockSize));
+    sequence.numCommitted = numCommitted;
+    return this.pins.pin(name, { sequence, tokens }, mostBlocks);
   }
 
   /** Lets a pinned prefix go. @returns false: nothing has this name */

@@ -118,7 +118,7 @@ export class UpdateApplier {
   #pin({ spec: { pin, promptTokenIds: tokens }, blocks }: Sequence): number | undefined {
     if (pin === undefined) return undefined;
     const most = maxPinnedBlocks(this.#config, this.#cache);
-    return this.#cache.pins.pin(pin, { sequence: blocks, tokens }, most);
+    return this.#cache.pin(pin, { sequence: blocks, tokens }, most);
   }
 
   #finishReason(sequence: Sequence, last: TokenId | undefined): FinishReason | null {

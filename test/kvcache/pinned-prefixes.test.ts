@@ -26,7 +26,7 @@ function compute(cache: KvCacheManager, tokens: readonly number[]): SequenceBloc
 /** Computes a prefix, pins it, and gives the blocks of the computation back. */
 function pin(cache: KvCacheManager, name: string, tokens: readonly number[], most = ALL): number {
   const sequence = compute(cache, tokens);
-  const numTokens = cache.pins.pin(name, { sequence, tokens }, most);
+  const numTokens = cache.pin(name, { sequence, tokens }, most);
   cache.checkIntegrity([sequence]);
   cache.release(sequence);
   cache.checkIntegrity([]);
@@ -39,7 +39,7 @@ const hits = (cache: KvCacheManager, tokens: readonly number[]): number =>
 
 /** Prompts that have nothing in common, each of which takes all free blocks in turn. */
 function flood(cache: KvCacheManager): void {
-  const length = cache.pool.numFree * BLOCK;
+  const length = Math.floor(cache.pool.numFree / cache.groups.length) * BLOCK;
   for (let i = 1; i <= 3; i++) cache.release(compute(cache, range(1000 * i, length)));
 }
 
@@ -97,7 +97,7 @@ describe('pinned prefixes', () => {
   it('are not there when nothing of them is cached', () => {
     const cache = manager(12);
     const prefix = { sequence: cache.newSequence(rootOf()), tokens: range(0, 16) };
-    expect(cache.pins.pin('a', prefix, ALL)).toBe(0);
+    expect(cache.pin('a', prefix, ALL)).toBe(0);
     expect(pin(cache, 'b', range(0, 3))).toBe(0);
     expect(cache.unpin('a')).toBe(false);
   });
@@ -116,11 +116,37 @@ describe('pinned prefixes', () => {
     expect(hits(cache, tokens)).toBe(40);
   });
 
+  it('are what was computed for them, though another sequence with the same was evicted', () => {
+    const window = { kind: 'sliding-window', window: 6 } as const;
+    const states = { kind: 'recurrent', checkpointBlocks: 3 } as const;
+    for (const groups of [[FULL_ATTENTION], [FULL_ATTENTION, window, states]]) {
+      const cache = manager(12 * groups.length, groups);
+      const tokens = range(0, 16);
+      // They come together, so neither finds anything of the other.
+      const [older, younger] = [0, 1].map(() => {
+        const sequence = cache.newSequence(rootOf());
+        cache.reserve(sequence, 0, tokens.length);
+        cache.commit(sequence, tokens, tokens.length);
+        cache.truncate(sequence, tokens.length);
+        return sequence;
+      });
+      cache.release(older);
+      flood(cache);
+      expect(hits(cache, tokens)).toBe(0);
+      expect(cache.pin('a', { sequence: younger, tokens }, ALL)).toBe(16);
+      cache.checkIntegrity([younger]);
+      cache.release(younger);
+      flood(cache);
+      expect(hits(cache, tokens)).toBe(16);
+      cache.checkIntegrity([]);
+    }
+  });
+
   it('are forgotten by a reset, but not while a sequence uses blocks, its own or theirs', () => {
     const cache = manager(12);
     const tokens = range(0, 16);
     const computing = compute(cache, tokens);
-    cache.pins.pin('a', { sequence: computing, tokens }, ALL);
+    cache.pin('a', { sequence: computing, tokens }, ALL);
     expect(cache.resetPrefixCache()).toBe(false);
     const other = compute(cache, range(50, 8));
     cache.release(computing);
