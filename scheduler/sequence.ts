@@ -50,9 +50,10 @@ export interface RequestSpec {
   /** Contents that placeholder tokens of the prompt stand for, in the order of their tokens. */
   readonly contents?: readonly PromptContent[];
   /**
-   * When the request ends, its prompt stays cached under this name, however many blocks are needed
-   * for other things; absent: it does not. For requests of 0 tokens: others have moved on from what
-   * layers with a window or a state keep of the prompt.
+   * When the request ends, the whole blocks of its prompt stay cached under this name, however many
+   * blocks are needed for other things; absent: they do not. For requests of 0 tokens, which end
+   * behind the last whole block: others have moved on from what layers with a window or a state
+   * keep of the prompt.
    */
   readonly pin?: string;
   /**

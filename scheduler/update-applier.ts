@@ -61,12 +61,23 @@ export class UpdateApplier {
       }
       this.#queues.parkIfPaused(sequence);
       if (sampledFor.length > 0) continue;
-      this.#cache.truncate(sequence.blocks, sequence.numComputed);
-      const ends = sequence.spec.maxTokens === 0 && sequence.numComputed === sequence.tokens.length;
+      const needed = this.#numNeeded(sequence);
+      this.#cache.truncate(sequence.blocks, Math.min(sequence.numComputed, needed));
+      const ends = sequence.spec.maxTokens === 0 && sequence.numComputed >= needed;
       // A copy, because sequences that end leave the list.
       if (ends) applied.push(...sequence.ids.slice().map((each) => this.#grow(sequence, each, [])));
     }
     return sampled;
+  }
+
+  /**
+   * Number of tokens that must be computed before a sequence gets a token, or ends. One that only
+   * pins its prompt ends behind the last whole block: there it holds what a lookup needs, some of
+   * which could be evicted while it computed the rest.
+   */
+  #numNeeded({ spec: { maxTokens, pin }, tokens }: Sequence): number {
+    const onlyPins = maxTokens === 0 && pin !== undefined;
+    return tokens.length - (onlyPins ? tokens.length % this.#cache.blockSize : 0);
   }
 
   #applyOne(sequence: Sequence, update: SequenceUpdate, applied: AppliedUpdate[]): void {

@@ -148,6 +148,9 @@ describe('any history of requests', () => {
             for (const [id, { pinnedTokens = 0 }] of h.finished) {
               const { name, tokens, salt } = pinning.get(id) ?? {};
               if (!pinning.delete(id) || pinnedTokens === 0) continue;
+              // A prompt fits with all of its whole blocks, or not at all.
+              const { length } = tokens as number[];
+              expect([id, pinnedTokens]).toEqual([id, length - (length % settings.blockSize)]);
               pinned.set(name as string, {
                 tokens: (tokens as number[]).slice(0, pinnedTokens),
                 salt: salt ?? null,

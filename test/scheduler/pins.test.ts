@@ -78,6 +78,25 @@ describe('requests that pin their prompt', () => {
     }
   });
 
+  it('end with their last whole block, before others can take what a lookup there needs', async () => {
+    const h = new CoreHarness({
+      ...SIZES,
+      groups: [FULL_ATTENTION, { kind: 'sliding-window', window: 6 }],
+      numBlocks: 15,
+      maxModelLength: 20,
+      maxNumBatchedTokens: 2,
+      longPrefillThreshold: 1,
+    });
+    // One token in a step: behind 16 of them, the other one needs a page when none is free.
+    h.add('warm', range(0, 19), 0, { pin: 'system' });
+    await h.step();
+    h.add('other', range(30, 1), 19);
+    await h.runToEnd();
+    expect(h.finished.get('warm')?.pinnedTokens).toBe(16);
+    const steps = h.model.steps.filter(({ sequences: [{ id }] }) => id === 'warm');
+    expect(steps).toHaveLength(16);
+  });
+
   it('keep what layers with windows and states need of it', async () => {
     const h = new CoreHarness({
       ...SIZES,
