@@ -50,10 +50,10 @@ export async function startModel(found: FoundModel, start: ModelStart): Promise<
   };
   const ending = new AbortController();
   const { dir, file } = found;
-  const kind = await modelKindOf({
-    modelDir: dir,
-    dtype: settings.dtype,
-    ...(file !== undefined && { file }),
+  const files = { modelDir: dir, dtype: settings.dtype, ...(file !== undefined && { file }) };
+  const kind = await modelKindOf(files).catch(async (error: unknown) => {
+    await text();
+    throw error;
   });
   // First the thread is created: a tokenizer that is being built would keep it from beginning.
   const starting = startEngine(found, kind, start, text, ending.signal);

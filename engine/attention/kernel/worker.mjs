@@ -22,10 +22,11 @@ for (;;) {
   announced = Atomics.load(control, CONTROL.announced);
   const end = performance.now() + SPIN_MS;
   while (Atomics.load(control, CONTROL.generation) === seen && performance.now() < end);
-  Atomics.wait(control, CONTROL.generation, seen);
-  const generation = Atomics.load(control, CONTROL.generation);
-  if (generation === seen) continue;
-  seen = generation;
+  // Until the call comes, and not back to sleep: it is announced once.
+  while (Atomics.load(control, CONTROL.generation) === seen) {
+    Atomics.wait(control, CONTROL.generation, seen);
+  }
+  seen = Atomics.load(control, CONTROL.generation);
   if (Atomics.load(control, CONTROL.stop) !== 0) break;
   const group = control[CONTROL.group];
   try {

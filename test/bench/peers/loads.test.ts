@@ -48,9 +48,9 @@ describe('metrics', () => {
     expect(valueOf('decode', load, { turns, serial: false })).toBeCloseTo(200);
   });
 
-  test('decode: requests that hardly met are an error, not a figure', () => {
+  test('decode: requests that hardly met give no figure', () => {
     const turns = [turn(0, 10, 10), turn(1, 70, 10)];
-    expect(() => valueOf('decode', load, { turns, serial: false })).toThrow('only 1 outputs');
+    expect(valueOf('decode', load, { turns, serial: false })).toBeNull();
   });
 
   test('decode, one at a time: without the prompts', () => {
