@@ -1,6 +1,7 @@
 import { OctavoError } from '../errors.js';
+import type { LayerInputs } from './kernel/headers.js';
 import { KernelPages, MAX_PAGE_BYTES } from './kernel/kernel-pages.js';
-import type { PreparedTasks } from './kernel/page-memory.js';
+import type { PageMemory } from './kernel/page-memory.js';
 import { compileAttention } from './kernel/wide-vectors.js';
 import { DEAD_AFTER_MS, WorkerPool } from './kernel/worker-pool.js';
 import { partWidths, splitRows } from './packed-rows.js';
@@ -69,24 +70,16 @@ export class KernelAttention implements PagedAttention {
   }
 
   attend(layer: number, query: Float32Array, output: Float32Array): void {
-    const batch = this.#begun();
-    const memory = this.pages.memories[this.pages.memoryOf(layer)];
-    const helper = this.#helper(layer, batch);
-    helper?.announce();
-    const selection = this.#select(layer, batch, () => query);
-    memory.load(layer, batch, query);
-    this.#attend(layer, memory.prepare(layer, batch, false, selection), helper, output);
+    const load = (memory: PageMemory, batch: AttentionBatch): LayerInputs =>
+      memory.load(layer, batch, query);
+    this.#attend(layer, load, () => query, output);
   }
 
   attendPacked(layer: number, packed: Float32Array, output: Float32Array): void {
-    const batch = this.#begun();
-    const memory = this.pages.memories[this.pages.memoryOf(layer)];
-    const helper = this.#helper(layer, batch);
-    helper?.announce();
-    memory.loadPacked(layer, batch, packed);
+    const load = (memory: PageMemory, batch: AttentionBatch): LayerInputs =>
+      memory.loadPacked(layer, batch, packed);
     const widths = partWidths(this.#config.layers[layer]);
-    const selection = this.#select(layer, batch, () => splitRows(packed, widths)[0]);
-    this.#attend(layer, memory.prepare(layer, batch, true, selection), helper, output);
+    this.#attend(layer, load, () => splitRows(packed, widths)[0], output);
   }
 
   async dispose(): Promise<void> {
@@ -98,19 +91,29 @@ export class KernelAttention implements PagedAttention {
     return this.#batch;
   }
 
-  /** Runs the tasks of a layer. */
+  /**
+   * @param load takes the layer's inputs in
+   * @param queries gives a selector the queries by themselves
+   */
   #attend(
     layer: number,
-    { output: place, layerHeader, stepHeader }: PreparedTasks,
-    helper: WorkerPool | null,
+    load: (memory: PageMemory, batch: AttentionBatch) => LayerInputs,
+    queries: () => Float32Array,
     output: Float32Array,
   ): void {
+    const batch = this.#begun();
     const index = this.pages.memoryOf(layer);
     const memory = this.pages.memories[index];
-    helper?.begin(index, layerHeader, stepHeader);
-    memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));
+    const isHelped = this.#work(layer, batch) > ALONE_BELOW && memory.numTasks(layer, batch) > 1;
+    const helper = isHelped ? this.workerPool : null;
+    helper?.announce();
+    const inputs = load(memory, batch);
+    const selection = this.#select(layer, batch, queries);
+    const prepared = memory.prepare(layer, batch, inputs, selection);
+    helper?.begin(index, prepared.layerHeader, prepared.stepHeader);
+    memory.kernel.attendTasks(prepared.layerHeader, prepared.stepHeader, memory.scratch(0));
     helper?.finish();
-    output.set(memory.arena.floats(place, output.length));
+    output.set(memory.arena.floats(prepared.output, output.length));
   }
 
   #select(layer: number, batch: AttentionBatch, queries: () => Float32Array): Uint8Array | null {
@@ -118,13 +121,6 @@ export class KernelAttention implements PagedAttention {
     if (!selector) return null;
     const tables = batch.blockTables[this.#layout.layers[layer].group];
     return selectPages(selector, { layer, batch, tables, query: queries() });
-  }
-
-  /** The other threads, where they are worth waking. */
-  #helper(layer: number, batch: AttentionBatch): WorkerPool | null {
-    const isWorthIt = this.#work(layer, batch) > ALONE_BELOW;
-    const memory = this.pages.memories[this.pages.memoryOf(layer)];
-    return isWorthIt && memory.numTasks(layer, batch) > 1 ? this.workerPool : null;
   }
 
   /** Approximate number of multiplications in a layer's two matmuls. */

@@ -2,6 +2,7 @@ import { type ModelKind, modelKindOf } from '../encoder/model-kind.js';
 import type { FetchObserver } from '../hub/fetch-model.js';
 import { findDraftModelFor } from '../hub/find-draft-model.js';
 import type { FoundModel } from '../hub/find-model.js';
+import { modelFilesAt } from '../model/open-model.js';
 import { loadServedModel, type ServedModel } from '../text/served-model.js';
 import { restartOptions, type StartSettings } from './engine-options.js';
 import { RestartingEngine, type RestartingEngineOptions } from './restarting-engine.js';
@@ -49,12 +50,12 @@ export async function startModel(found: FoundModel, start: ModelStart): Promise<
     return reading;
   };
   const ending = new AbortController();
-  const { dir, file } = found;
-  const files = { modelDir: dir, dtype: settings.dtype, ...(file !== undefined && { file }) };
-  const kind = await modelKindOf(files).catch(async (error: unknown) => {
-    await text();
-    throw error;
-  });
+  const kind = await modelKindOf(modelFilesAt(found, settings.dtype)).catch(
+    async (error: unknown) => {
+      await text();
+      throw error;
+    },
+  );
   // First the thread is created: a tokenizer that is being built would keep it from beginning.
   const starting = startEngine(found, kind, start, text, ending.signal);
   // It is awaited below; until then, its error is not an unhandled one.

@@ -1,9 +1,8 @@
-import { type Dispatcher, fetch, type Response } from 'undici';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { OctavoError } from '../errors.js';
-import { hubDispatcher } from './hub-dispatcher.js';
 import type { HubId } from './hub-id.js';
 import { hubRefusal } from './hub-refusal.js';
-import type { HubSettings } from './hub-settings.js';
+import type { HubSettings, ProxySettings } from './hub-settings.js';
 import { askedDelayMs, delayMs, isTemporary, MAX_DELAY_MS } from './retry-delay.js';
 
 /**
@@ -11,6 +10,7 @@ import { askedDelayMs, delayMs, isTemporary, MAX_DELAY_MS } from './retry-delay.
  * next request resumes after it.
  */
 const SILENCE_MS = 30_000;
+const CONNECT_MS = 10_000;
 const ATTEMPTS = 5;
 const MAX_REDIRECTS = 5;
 
@@ -221,4 +221,16 @@ export function networkReason(error: unknown): string {
   const tunnel = /^Proxy response \((\d+)\)/.exec(cause.message);
   if (tunnel) return `the proxy refuses a tunnel with status ${tunnel[1]}`;
   return cause.message || ((cause as NodeJS.ErrnoException).code ?? cause.name);
+}
+
+/** @param silenceMs milliseconds that a connection may stay without data */
+function hubDispatcher(proxies: ProxySettings, silenceMs: number): Dispatcher {
+  const limits = {
+    headersTimeout: silenceMs,
+    bodyTimeout: silenceMs,
+    connect: { timeout: CONNECT_MS },
+  };
+  if (proxies.httpProxy === '' && proxies.httpsProxy === '') return new Agent(limits);
+  // Plain http is forwarded, not tunneled: many proxies tunnel only to port 443.
+  return new EnvHttpProxyAgent({ ...limits, ...proxies, proxyTunnel: false });
 }

@@ -19,7 +19,8 @@ import { findModelFile } from '../importer/model-file.js';
 import { findParts } from '../importer/parts/find-parts.js';
 import { readDecoder } from '../importer/parts/read-decoder.js';
 import type { WidenOptions } from '../importer/quantize/widen-model.js';
-import { chooseVariant, listVariants } from '../importer/variants.js';
+import { chooseVariant, type Dtype, listVariants } from '../importer/variants.js';
+import type { ModelPlace } from '../protocol/options.js';
 
 export interface OpenOptions extends ImportOptions {
   /** Where weights of 16 bits are kept as float32; absent: they are widened at each start. */
@@ -34,6 +35,13 @@ export interface OpenOptions extends ImportOptions {
 
 /** Which model, and which of its files has the weights. */
 export type ModelFiles = Pick<ImportOptions, 'modelDir' | 'file' | 'dtype'>;
+
+/** The files of a model that was found. */
+export const modelFilesAt = ({ dir, file }: ModelPlace, dtype: Dtype | 'auto'): ModelFiles => ({
+  modelDir: dir,
+  dtype,
+  ...(file !== undefined && { file }),
+});
 
 /** Length in tokens of sequences when the configuration states none. */
 const DEFAULT_LENGTH = 1024;

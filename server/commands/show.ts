@@ -7,11 +7,16 @@ import { modelKindOf } from '../../engine/encoder/model-kind.js';
 import { type FoundModel, findModel } from '../../engine/hub/find-model.js';
 import { chooseVariant } from '../../engine/importer/variants.js';
 import type { MemoryNeeds } from '../../engine/model/memory-needs.js';
-import { checkpointOf, contentFiles, describedModel } from '../../engine/model/open-model.js';
+import {
+  checkpointOf,
+  contentFiles,
+  describedModel,
+  modelFilesAt,
+} from '../../engine/model/open-model.js';
 import { readServableConfig } from '../../engine/model/servable-config.js';
 import { loadServedModel } from '../../engine/text/served-model.js';
 import type { Settings } from '../config/settings.js';
-import { filesOf, fitOf, freeMemory, needsOf } from '../pool/fit.js';
+import { fitOf, freeMemory, needsOf } from '../pool/fit.js';
 import { shortSize } from '../pool/short-size.js';
 import { columns } from './columns.js';
 import { downloadObserver } from './progress-bar.js';
@@ -26,7 +31,7 @@ export async function show(name: string, settings: Settings): Promise<number> {
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
   const observer = downloadObserver(process.stderr, log);
   const found = await findModel(name, 'model', settings, observer);
-  const files = filesOf(found, settings);
+  const files = modelFilesAt(found, settings.dtype);
   const config = await readServableConfig(files);
   const described = await describedModel(files);
   const content = await contentFiles(files);

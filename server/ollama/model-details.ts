@@ -4,7 +4,7 @@ import { extname } from 'node:path';
 import { Type } from 'typebox';
 import { isGgufFile } from '../../engine/checkpoint/gguf-files.js';
 import { modelKindOf } from '../../engine/encoder/model-kind.js';
-import { contentFiles } from '../../engine/model/open-model.js';
+import { contentFiles, modelFilesAt } from '../../engine/model/open-model.js';
 import { loadChatTemplate } from '../../engine/text/load-chat-template.js';
 import { readModelJson } from '../../engine/text/model-files.js';
 import { readVisionModel } from '../../engine/vision/vision-model.js';
@@ -94,7 +94,7 @@ export async function factsOf(entry: ModelEntry): Promise<ModelFacts> {
     return { ...UNKNOWN, template: template ?? '', contextLength, digest, isEncoder, seesImages };
   }
   const { dir: path, file } = found;
-  const where = { modelDir: path, dtype: 'auto', ...(file !== undefined && { file }) } as const;
+  const where = modelFilesAt(found, 'auto');
   const files = await contentFiles(where);
   const stats = await Promise.all(files.map((name) => stat(name)));
   const config = await readModelJson(path, 'config.json', ConfigSchema, { required: false });

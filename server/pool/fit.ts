@@ -5,21 +5,15 @@ import { availableMemory } from '../../engine/environment/available-memory.js';
 import type { FoundModel } from '../../engine/hub/find-model.js';
 import type { Quantization } from '../../engine/importer/quantize/quantization.js';
 import { type MemoryNeeds, memoryNeeds } from '../../engine/model/memory-needs.js';
-import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
+import { contentFiles, modelFilesAt } from '../../engine/model/open-model.js';
 import type { Settings } from '../config/settings.js';
 import { shortSize } from './short-size.js';
 
 /** Of the process besides weights and cache: code, buffers of a step, what waits for clients. */
 const PROCESS_BYTES = 300e6;
 
-export const filesOf = ({ dir, file }: FoundModel, { dtype }: Settings): ModelFiles => ({
-  modelDir: dir,
-  dtype,
-  ...(file !== undefined && { file }),
-});
-
 export const needsOf = (found: FoundModel, settings: Settings): Promise<MemoryNeeds> =>
-  memoryNeeds(filesOf(found, settings), {
+  memoryNeeds(modelFilesAt(found, settings.dtype), {
     quantize: settings.quantize,
     nbits: settings.quantizeNbits,
     kvDtype: settings.kvDtype ?? 'f32',
@@ -55,7 +49,7 @@ const SMALLER: Readonly<Record<Quantization, string>> = {
 export async function tooLargeLine(found: FoundModel, settings: Settings): Promise<string | null> {
   if (settings.device !== 'cpu' || (await isSmall(found, settings))) return null;
   // Its weights alone are checked where it is loaded.
-  if ((await modelKindOf(filesOf(found, settings))) === 'encoder') return null;
+  if ((await modelKindOf(modelFilesAt(found, settings.dtype))) === 'encoder') return null;
   const needs = await needsOf(found, settings).catch(() => null);
   if (needs === null) return null;
   const { line, fits } = fitOf(needs, settings);
@@ -69,7 +63,7 @@ const MOST_GROWTH = 8;
 
 /** Whether the files alone tell that a model fits: a start need not read its graph twice. */
 async function isSmall(found: FoundModel, settings: Settings): Promise<boolean> {
-  const files = await contentFiles(filesOf(found, settings)).catch(() => []);
+  const files = await contentFiles(modelFilesAt(found, settings.dtype)).catch(() => []);
   const stats = await Promise.all(files.map((file) => stat(file).catch(() => null)));
   const weightBytes = stats.reduce((sum, file) => sum + MOST_GROWTH * (file?.size ?? 0), 0);
   return fitOf({ weightBytes }, settings).fits;

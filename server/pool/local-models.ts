@@ -16,7 +16,7 @@ import { parseHubId } from '../../engine/hub/hub-id.js';
 import { readHubSettings } from '../../engine/hub/hub-settings.js';
 import { CHOICE } from '../../engine/importer/quantize/choose-kind.js';
 import type { ConversionProgress } from '../../engine/importer/quantize/progress.js';
-import { contentFiles, type ModelFiles } from '../../engine/model/open-model.js';
+import { contentFiles, type ModelFiles, modelFilesAt } from '../../engine/model/open-model.js';
 import { checkVocabulary, warningsOf } from '../../engine/text/check-model.js';
 import type { ServedModel } from '../../engine/text/served-model.js';
 import { DRAFTS } from '../../engine/thread/engine-sizes.js';
@@ -24,7 +24,7 @@ import { createPrompts } from '../../engine/vision/create-prompts.js';
 import type { CacheEvent } from '../../kvcache/cache-events.js';
 import type { Settings } from '../config/settings.js';
 import { cacheLine } from './cache-line.js';
-import { filesOf, tooLargeLine } from './fit.js';
+import { tooLargeLine } from './fit.js';
 import type { ModelSpec } from './model-list.js';
 import type { DownloadProgress, ModelSize, ModelSource, OwnedParts } from './model-source.js';
 
@@ -71,8 +71,8 @@ export function localModel(spec: ModelSpec, surroundings: Surroundings): ModelSo
     if (onProgress) watchers.add(onProgress);
     try {
       const model = await find();
-      const kind = await modelKindOf(filesOf(model, settings));
-      const weightBytes = await sizeOf(filesOf(model, settings));
+      const kind = await modelKindOf(modelFilesAt(model, settings.dtype));
+      const weightBytes = await sizeOf(modelFilesAt(model, settings.dtype));
       // An encoder keeps no cache, and drafts nothing.
       const others =
         kind === 'encoder' ? 0 : settings.kvCacheMemory + (await draftBytes(settings, observer));
@@ -114,8 +114,7 @@ async function draftBytes(
 ): Promise<number> {
   const draft = await findDraftModel(speculativeConfig, observer);
   if (!draft) return 0;
-  const { dir: modelDir, file } = draft;
-  return sizeOf({ modelDir, ...(file !== undefined && { file }) });
+  return sizeOf(modelFilesAt(draft, 'auto'));
 }
 
 async function start(

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -88,6 +89,12 @@ describe('the package', () => {
     const bundled = paths.filter((path) => path.startsWith('dist/engine/typebox/'));
     expect(bundled.length).toBeLessThan(20);
     expect(bundled).toContain('dist/engine/typebox/LICENSE');
+    const unbundled = paths.filter(
+      (path) =>
+        path.endsWith('.js') &&
+        /^(import|export) .*'typebox(\/\w+)?'/m.test(readFileSync(join(ROOT, path), 'utf8')),
+    );
+    expect(unbundled).toEqual([]);
     // What else is in dist is of a source that is still there.
     const sources = paths
       .filter((path) => /^dist\/.*\.js$/.test(path) && !bundled.includes(path))

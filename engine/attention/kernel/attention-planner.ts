@@ -7,7 +7,7 @@ import {
   planAttention,
 } from './attention-plan.js';
 import { contextCuts } from './context-cuts.js';
-import { stateBytes } from './scratch-bytes.js';
+import { stateBytes } from './memory-bytes.js';
 
 /** Room for the states that a layer's tasks leave behind; a plan that needs more cuts less. */
 const MAX_STATE_BYTES = 32 * 2 ** 20;

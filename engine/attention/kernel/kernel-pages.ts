@@ -5,8 +5,8 @@ import { bytesPerBlock, type PageLayout } from '../page-layout.js';
 import type { AttentionShape } from '../paged-attention.js';
 import { MAX_MEMORY_BYTES } from './arena.js';
 import { AttentionPlanner } from './attention-planner.js';
+import { slotBytes, tableBytes } from './memory-bytes.js';
 import { PageMemory, type PlacedLayer } from './page-memory.js';
-import { slotBytes, tableBytes } from './slot-bytes.js';
 
 /** Space in each memory for a step's arrays and the threads' scratch. */
 const STEP_RESERVE_BYTES = 256 * 2 ** 20;

@@ -11,9 +11,8 @@ import {
   setInputs,
   writeLayerHeader,
 } from './headers.js';
+import { pageBytes, pageScaleBytes, scratchBytes } from './memory-bytes.js';
 import { instantiateKernel, type KernelExports } from './module.js';
-import { scratchBytes } from './scratch-bytes.js';
-import { pageBytes, pageScaleBytes } from './slot-bytes.js';
 import { type PlacedPlan, type PlacedStep, StepArrays } from './step-arrays.js';
 
 /** A layer, its slot in its memory, and its cache group. */
@@ -98,17 +97,19 @@ export class PageMemory {
     this.#kernel.storeKeysAndValues(...this.#headers(layer, batch, inputs));
   }
 
-  /** Takes the queries of a layer in. */
-  load(layer: number, batch: AttentionBatch, query: Float32Array): void {
-    this.arena.floats(this.#inputs(layer, batch).query, query.length).set(query);
+  /** Takes the queries of a layer in. @returns where they lie, for `prepare` */
+  load(layer: number, batch: AttentionBatch, query: Float32Array): LayerInputs {
+    const inputs = this.#inputs(layer, batch);
+    this.arena.floats(inputs.query, query.length).set(query);
+    return inputs;
   }
 
   /** `store` and `load` for rows of Q, K and V side by side: they are copied as they are. */
-  loadPacked(layer: number, batch: AttentionBatch, packed: Float32Array): void {
-    this.arena.floats(this.#placedStep(batch).places.inputs, packed.length).set(packed);
-    this.#kernel.storeKeysAndValues(
-      ...this.#headers(layer, batch, this.#packedInputs(layer, batch)),
-    );
+  loadPacked(layer: number, batch: AttentionBatch, packed: Float32Array): LayerInputs {
+    const inputs = this.#packedInputs(layer, batch);
+    this.arena.floats(inputs.query, packed.length).set(packed);
+    this.#kernel.storeKeysAndValues(...this.#headers(layer, batch, inputs));
+    return inputs;
   }
 
   numTasks(layer: number, batch: AttentionBatch): number {
@@ -118,18 +119,17 @@ export class PageMemory {
   /**
    * Prepares the attention's tasks, for threads to take.
    *
-   * @param isPacked whether the queries came by `loadPacked`
+   * @param inputs of `load` or `loadPacked`
    * @param selection pages to read; null: all
    */
   prepare(
     layer: number,
     batch: AttentionBatch,
-    isPacked: boolean,
+    inputs: LayerInputs,
     selection: Uint8Array | null,
   ): PreparedTasks {
     const { places, selection: selectionPlace } = this.#placedStep(batch);
     if (selection) this.arena.bytes(selectionPlace, selection.length).set(selection);
-    const inputs = isPacked ? this.#packedInputs(layer, batch) : this.#inputs(layer, batch);
     const [layerHeader, stepHeader] = this.#headers(
       layer,
       batch,

@@ -2,7 +2,7 @@ import type { AttentionBatch, AttentionShape, BlockTables } from '../paged-atten
 import { type Arena, StepRegion } from './arena.js';
 import type { AttentionPlan } from './attention-plan.js';
 import { stepHeader } from './headers.js';
-import { stateBytes } from './scratch-bytes.js';
+import { stateBytes } from './memory-bytes.js';
 
 /** Arrays of a plan, in the order in which they are placed. */
 const PLAN_ARRAYS = ['tiles', 'spans', 'tasks', 'taskTiles', 'pending'] as const;

@@ -113,8 +113,8 @@ export function outputsOf(module: WebAssembly.Module, kvDtype: KvDtype): Float32
         noise.subarray(seed, seed + tokens * heads * shape.headSize);
       memory.store(layer, batch, numbers(shape.numKvHeads, 1), numbers(shape.numKvHeads, 2));
       const query = numbers(shape.numHeads, 3);
-      memory.load(layer, batch, query);
-      const { output, layerHeader, stepHeader } = memory.prepare(layer, batch, false, null);
+      const inputs = memory.load(layer, batch, query);
+      const { output, layerHeader, stepHeader } = memory.prepare(layer, batch, inputs, null);
       memory.kernel.attendTasks(layerHeader, stepHeader, memory.scratch(0));
       return memory.arena.floats(output, query.length).slice();
     }),

@@ -2,7 +2,7 @@ import { createServer, request as httpRequest, type IncomingMessage } from 'node
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { HubClient } from '../../../engine/hub/hub-client.js';
-import { readProxySettings } from '../../../engine/hub/proxy-settings.js';
+import { readProxySettings } from '../../../engine/hub/hub-settings.js';
 import { failureOf, ID, startTestHub } from './test-hub.js';
 
 interface TestProxy {

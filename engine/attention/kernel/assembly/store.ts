@@ -55,10 +55,12 @@ function storeTokens(layer: usize, step: usize, sequence: i32, row: i32, positio
       rotate(layer, key, position + slot - first);
       if (isInteger(format)) {
         const at = <usize>slot << 2;
-        store<f32>(keyScales + at, keyScale(key, headSize, format));
-        store<f32>(valueScales + at, valueScale(value, headSize, format));
-        storeKey(keyPage, slot, blockSize, key, headSize, load<f32>(keyScales + at), format);
-        if (tokens == 1) storeValue(valuePage, slot, value, headSize, load<f32>(valueScales + at), format);
+        const ofKey = keyScale(key, headSize, format);
+        const ofValue = valueScale(value, headSize, format);
+        store<f32>(keyScales + at, ofKey);
+        store<f32>(valueScales + at, ofValue);
+        storeKey(keyPage, slot, blockSize, key, headSize, ofKey, format);
+        if (tokens == 1) storeValue(valuePage, slot, value, headSize, ofValue, format);
       } else {
         storeFloats(keyPage, slot, blockSize, key, headSize, format);
         storeFloats(valuePage, slot * headSize, 1, value, headSize, format);
